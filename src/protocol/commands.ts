@@ -1,0 +1,150 @@
+/**
+ * Every command a client may send: the only source of its types, its validation and its page in `docs/protocol.md`.
+ * A command is a Socket.IO event with one object and an ack; the ack is `{ok:true, ...output}` or `{ok:false, error}`.
+ */
+import { z } from 'zod';
+import type { ErrorCode } from './errors.ts';
+import { limits } from './limits.ts';
+import { displayText, instant, member, message, rev, role, roomId, roomName, roomSummary, seq, userId } from './model.ts';
+
+interface CommandSchema {
+  readonly about: string;
+  readonly input: z.ZodType;
+  readonly output: z.ZodType;
+  /** What it may fail with, besides what every command may: invalid, rate_limited, overloaded, unavailable, internal. */
+  readonly errors: readonly ErrorCode[];
+}
+
+const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
+const newRoomId = roomId.refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server');
+
+export const commands = {
+  'message:send': {
+    about:
+      'Stores a message and tells the room. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
+      'again returns the first `seq` and stores nothing, on any node, at any later time.',
+    input: z.object({
+      room: roomId,
+      id: z.uuid().toLowerCase(),
+      body: z.unknown().describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
+      replyTo: seq.optional().describe('the seq of the message it answers'),
+      lane: z.enum(['critical', 'high', 'normal', 'low', 'batch']).optional().describe('notification priority'),
+    }),
+    output: z.object({ seq, rev, at: instant }),
+    errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],
+  },
+  history: {
+    about:
+      'A page of a room, in seq order. `before` pages back (without either: the newest page), `after` pages on. ' +
+      '`rev` is the head of the room in the same snapshot: a cursor to sync from.',
+    input: z
+      .object({ room: roomId, before: seq.optional(), after: z.int().min(0).optional(), limit: pageLimit })
+      .refine((page) => page.before === undefined || page.after === undefined, 'give before or after, not both'),
+    output: z.object({
+      messages: z.array(message),
+      before: seq.nullable().describe('pass as `before` for the page in front of this one; null if the page is empty'),
+      after: seq.nullable().describe('pass as `after` for the page behind this one; null if the page is empty'),
+      more: z.boolean().describe('there is more in the direction that was asked for'),
+      rev,
+    }),
+    errors: ['not_found', 'not_member'],
+  },
+  sync: {
+    about:
+      'What changed in rooms since the cursors, in rev order, each message in its present state. Call it again with ' +
+      'the returned revs while `more` is true. `reset`: the cursor is not of this room; drop what you hold and load ' +
+      'history. A room you may not see is left out of the answer.',
+    input: z.object({
+      cursors: z
+        .record(roomId, rev)
+        .refine((c) => Object.keys(c).length <= limits.syncRooms, `at most ${limits.syncRooms} rooms`),
+      limit: z.int().min(1).max(limits.syncMessages).default(500),
+      bytes: z.int().min(1024).max(limits.syncBytes).default(limits.syncBytes),
+    }),
+    output: z.object({
+      rooms: z.record(
+        roomId,
+        z.object({ messages: z.array(message), rev, more: z.boolean(), reset: z.boolean().optional() }),
+      ),
+      more: z.boolean(),
+    }),
+    errors: [],
+  },
+  read: {
+    about: 'Moves your read mark forward to `seq`; it never moves back. Your other devices and the room are told.',
+    input: z.object({ room: roomId, seq }),
+    output: z.object({ seq: z.int().min(0).describe('where the mark stands now') }),
+    errors: ['not_found', 'not_member'],
+  },
+  signal: {
+    about: 'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers.',
+    input: z.object({
+      room: roomId,
+      name: displayText(limits.signalNameLength),
+      data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
+    }),
+    output: z.object({}),
+    errors: ['not_member', 'forbidden', 'too_large'],
+  },
+  'room:create': {
+    about:
+      'Makes a room and you its owner. A direct room is found or made by the two users. Creating your own room again ' +
+      'under the same id returns it.',
+    input: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('channel'), name: roomName, id: newRoomId.optional() }),
+      z.object({ kind: z.literal('group'), name: roomName, id: newRoomId.optional() }),
+      z.object({ kind: z.literal('direct'), user: userId.describe('the other user') }),
+    ]),
+    output: z.object({ room: roomSummary, created: z.boolean() }),
+    errors: ['conflict', 'limit_reached'],
+  },
+  'room:join': {
+    about: 'Joins a channel. Joining again changes nothing.',
+    input: z.object({ room: roomId }),
+    output: z.object({ room: roomSummary }),
+    errors: ['not_found', 'forbidden', 'limit_reached'],
+  },
+  'room:leave': {
+    about:
+      'Leaves a channel or group. When the last owner leaves, the longest-standing member of the highest role becomes owner.',
+    input: z.object({ room: roomId }),
+    output: z.object({}),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'room:invite': {
+    about: 'Adds a user to a group or channel. For owners and admins; only an owner makes admins.',
+    input: z.object({ room: roomId, user: userId, role: role.exclude(['owner']).default('member') }),
+    output: z.object({ member }),
+    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+  },
+  'room:list': {
+    about: 'Your rooms, or the open channels, in id order. Pass `after` on for the next page.',
+    input: z.object({
+      scope: z.enum(['mine', 'open']).default('mine'),
+      after: roomId.optional(),
+      limit: pageLimit,
+    }),
+    output: z.object({ rooms: z.array(roomSummary), after: roomId.nullable(), more: z.boolean() }),
+    errors: [],
+  },
+  'room:members': {
+    about: 'The members of a room, in user id order.',
+    input: z.object({ room: roomId, after: userId.optional(), limit: pageLimit }),
+    output: z.object({ members: z.array(member), after: userId.nullable(), more: z.boolean() }),
+    errors: ['not_found', 'not_member'],
+  },
+  'auth:refresh': {
+    about: 'Replaces the token of this connection before it expires. It must be of the same user.',
+    input: z.object({ token: z.string().min(1).max(8192) }),
+    output: z.object({ expires: instant }),
+    errors: ['unauthorized', 'token_expired', 'forbidden'],
+  },
+} as const satisfies Record<string, CommandSchema>;
+
+export type Commands = typeof commands;
+export type CommandName = keyof Commands;
+/** What a client writes: defaults may be left out. */
+export type CommandInput<C extends CommandName> = z.input<Commands[C]['input']>;
+/** What a handler gets: defaults are filled in. */
+export type ParsedInput<C extends CommandName> = z.output<Commands[C]['input']>;
+export type CommandOutput<C extends CommandName> = z.output<Commands[C]['output']>;

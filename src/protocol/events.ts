@@ -1,0 +1,58 @@
+/** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
+import { z } from 'zod';
+import { instant, member, message, role, roomId, roomSummary, seq, userId } from './model.ts';
+
+interface EventSchema {
+  readonly about: string;
+  readonly data: z.ZodType;
+}
+
+export const events = {
+  ready: {
+    about:
+      'Right after CONNECT: who you are and where your rooms stand. The connection is subscribed to all of them before ' +
+      'their heads are read, so nothing falls between; sync the rooms whose `rev` is ahead of your cursor. `more`: you ' +
+      'have more rooms than one page, list them with `room:list`.',
+    data: z.object({
+      user: z.object({ id: userId, name: z.string().nullable() }),
+      session: z.string().describe('id of this connection'),
+      node: z.string().describe('the server process that holds it'),
+      expires: instant.describe("when the token expires; send `auth:refresh` before; milliseconds since 1970, UTC"),
+      rooms: z.array(roomSummary),
+      more: z.boolean(),
+    }),
+  },
+  message: {
+    about:
+      'A message of one of your rooms, in rev order. If its `rev` is not the successor of your cursor, something was ' +
+      'missed: `sync` from the cursor. Your own messages come too.',
+    data: message,
+  },
+  member: {
+    about:
+      'Somebody joined or left a room of yours, or changed role there. If it is you, it says so on all your devices, ' +
+      'and `summary` describes the room.',
+    data: z.object({
+      room: roomId,
+      user: userId,
+      name: z.string().nullable(),
+      role: role.nullable().describe('null: no member any more'),
+      change: z.enum(['joined', 'left', 'role']),
+      by: userId.describe('who did it'),
+      member: member.optional(),
+      summary: roomSummary.optional(),
+    }),
+  },
+  read: {
+    about: 'A member has read up to `seq`.',
+    data: z.object({ room: roomId, user: userId, seq }),
+  },
+  signal: {
+    about: 'A signal of another connection in the room; not stored, may be lost.',
+    data: z.object({ room: roomId, from: userId, name: z.string(), data: z.unknown().optional() }),
+  },
+} as const satisfies Record<string, EventSchema>;
+
+export type Events = typeof events;
+export type EventName = keyof Events;
+export type EventData<E extends EventName> = z.output<Events[E]['data']>;

@@ -1,0 +1,25 @@
+/**
+ * Limits that are part of the protocol: a client may rely on them and every server keeps them. What an operator may
+ * tune (frame size, rates, connections) stands in `src/config.ts` instead.
+ */
+export const limits = {
+  /** A message's body or a signal's data, as UTF-8 JSON. */
+  bodyBytes: 16 * 1024,
+  /** Nesting of a body. 5,000 levels parse but overflow the stack when they are written again; Postgres has a bound too. */
+  bodyDepth: 32,
+  roomIdLength: 64,
+  userIdLength: 64,
+  roomNameLength: 80,
+  userNameLength: 40,
+  signalNameLength: 32,
+  /** Entries in one page of `history`, `room:list` and `room:members`. */
+  pageSize: 100,
+  /** Rooms in one `sync`. */
+  syncRooms: 500,
+  /** Messages in one `sync` answer, over all its rooms. */
+  syncMessages: 1000,
+  /** Bytes of messages in one `sync` answer. A single message may exceed it, so that a client always gets on. */
+  syncBytes: 1024 * 1024,
+  /** Rooms in `ready`; the rest come with `room:list`. */
+  readyRooms: 500,
+} as const;

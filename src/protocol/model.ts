@@ -1,0 +1,73 @@
+/** The shapes that commands and events share. */
+import { z } from 'zod';
+import { limits } from './limits.ts';
+
+export const roomId = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'a room id is 1 to 64 of A-Z a-z 0-9 _ . : -')
+  .describe('room id: 1 to 64 of `A-Z a-z 0-9 _ . : -`');
+
+export const userId = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:@|+-]{1,64}$/, 'a user id is 1 to 64 of A-Z a-z 0-9 _ . : @ | + -')
+  .describe("user id, the token's `sub`: 1 to 64 of `A-Z a-z 0-9 _ . : @ | + -`");
+
+/** Text that Postgres can store and every client can show: no NUL, no lone surrogate, no other control character. */
+export const displayText = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(max)
+    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+    .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters');
+
+export const userName = displayText(limits.userNameLength);
+export const roomName = displayText(limits.roomNameLength);
+
+export const roomKind = z.enum(['direct', 'group', 'channel']);
+export const role = z.enum(['owner', 'admin', 'member', 'guest']);
+
+export const seq = z.int().min(1).describe("the message's number in its room: 1, 2, 3 …");
+export const rev = z.int().min(0).describe("the room's change counter");
+export const instant = z.int().describe('milliseconds since 1970, UTC');
+
+export const message = z.object({
+  room: roomId,
+  seq,
+  rev: rev.describe('the rev of its last change'),
+  id: z.uuid().describe('the UUID its sender gave it'),
+  from: userId,
+  name: z.string().nullable().describe("the sender's display name, if the server knows one"),
+  body: z.json().describe('any JSON, at most 16 KiB'),
+  replyTo: seq.optional(),
+  at: instant.describe('when it was committed; milliseconds since 1970, UTC'),
+});
+
+export const roomSummary = z.object({
+  id: roomId,
+  kind: roomKind,
+  name: z.string().nullable(),
+  role: role.nullable().describe('your role; null if you are not a member'),
+  seq: z.int().min(0).describe('the number of its last message, 0 if it has none'),
+  rev,
+  read: z.int().min(0).describe('your read mark; unread messages are `seq - read`'),
+  peer: z
+    .object({ id: userId, name: z.string().nullable() })
+    .optional()
+    .describe('the other user of a direct room'),
+});
+
+export const member = z.object({
+  user: userId,
+  name: z.string().nullable(),
+  role,
+  read: z.int().min(0),
+  joinedAt: instant,
+});
+
+export type RoomKind = z.infer<typeof roomKind>;
+export type Role = z.infer<typeof role>;
+export type Message = z.infer<typeof message>;
+export type RoomSummary = z.infer<typeof roomSummary>;
+export type Member = z.infer<typeof member>;
