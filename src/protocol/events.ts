@@ -1,6 +1,6 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
-import { instant, member, message, role, roomId, roomSummary, seq, userId } from './model.ts';
+import { instant, message, role, roomId, roomSummary, seq, userId } from './model.ts';
 
 interface EventSchema {
   readonly about: string;
@@ -39,7 +39,6 @@ export const events = {
       role: role.nullable().describe('null: no member any more'),
       change: z.enum(['joined', 'left', 'role']),
       by: userId.describe('who did it'),
-      member: member.optional(),
       summary: roomSummary.optional(),
     }),
   },
