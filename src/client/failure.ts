@@ -1,0 +1,22 @@
+import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
+import type { ErrorCode, WireError } from '../protocol/errors.ts';
+
+/** An error as it came over the wire. A code that this client does not know yet counts as `internal`. */
+export function fromWire(error: Partial<WireError>): ParleyError {
+  const known = typeof error.code === 'string' && Object.hasOwn(errorCatalogue, error.code);
+  const code: ErrorCode = known ? (error.code as ErrorCode) : 'internal';
+  const options = typeof error.retryAfter === 'number' ? { retryAfter: error.retryAfter } : undefined;
+  return new ParleyError(code, error.message, options);
+}
+
+/** Whatever was thrown, as an error of the catalogue. */
+export function asParleyError(thrown: unknown): ParleyError {
+  if (thrown instanceof ParleyError) return thrown;
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return new ParleyError('internal', detail, { cause: thrown });
+}
+
+/** The connection went, or was never there: nobody knows whether the command was carried out. */
+export function disconnected(detail = 'The connection to the server is interrupted.'): ParleyError {
+  return new ParleyError('unavailable', detail);
+}

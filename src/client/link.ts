@@ -1,0 +1,174 @@
+/**
+ * One WebSocket, from its opening to its end; a `Connection` goes through many of them.
+ *
+ * opening ── `0` open ──▶ greeting (CONNECT sent) ── `ready` ──▶ live ── any end ──▶ ended
+ *
+ * It ends once, for one reason: refused by the server, closed by either side, silent for longer than the server's
+ * heartbeat allows, or not live in time. Events are passed on from `greeting` on, for the server subscribes a
+ * connection to its rooms before it says `ready`.
+ */
+import type { CommandName, CommandInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { WireError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import { disconnected, fromWire } from './failure.ts';
+import { decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
+import type { Packet } from './wire.ts';
+
+/** The part of the browser's WebSocket that is used; `ws` has it too. */
+export interface Socket {
+  readonly readyState: number;
+  send(text: string): void;
+  close(): void;
+  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+}
+export type SocketConstructor = new (url: string) => Socket;
+
+export interface LinkEnd {
+  /** Set when the server said why. */
+  readonly error?: ParleyError;
+  /** The server refused the CONNECT: another try with the same token gets the same answer, unless it is retryable. */
+  readonly refused: boolean;
+}
+
+export interface LinkHandlers {
+  ready(ready: EventData<'ready'>): void;
+  event(name: string, data: unknown): void;
+  ended(end: LinkEnd): void;
+}
+
+interface Waiting {
+  settle(answer: unknown): void;
+  fail(error: ParleyError): void;
+}
+
+const liveWithinMs = 15_000;
+/** Commands in flight on one connection. The server has its own bound; this one keeps a runaway caller from filling memory. */
+const maxInFlight = 1000;
+const open = 1;
+
+export class Link {
+  readonly #socket: Socket;
+  readonly #handlers: LinkHandlers;
+  readonly #token: string;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 0;
+  #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
+  #silenceMs = liveWithinMs;
+  #maxPayload = Infinity;
+  #watchdog: ReturnType<typeof setTimeout>;
+
+  constructor(Socket: SocketConstructor, url: string, token: string, handlers: LinkHandlers) {
+    this.#handlers = handlers;
+    this.#token = token;
+    this.#socket = new Socket(url);
+    this.#watchdog = setTimeout(() => this.#end({ refused: false }), liveWithinMs);
+    this.#socket.addEventListener('message', (event: { data: unknown }) => {
+      if (typeof event.data === 'string') this.#receive(event.data);
+    });
+    this.#socket.addEventListener('close', (event: { code?: number }) => this.#end({ refused: false, ...why(event) }));
+    // An `error` is always followed by `close`; without a listener `ws` would throw it.
+    this.#socket.addEventListener('error', () => undefined);
+  }
+
+  /** Sends a command and waits for its ack. Fails with `unavailable` if the link ends or nothing comes in time. */
+  request<C extends CommandName>(name: C, input: CommandInput<C>, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject: (error: ParleyError) => void) => {
+      if (this.#phase !== 'live' || this.#socket.readyState !== open) return reject(disconnected());
+      if (this.#waiting.size >= maxInFlight) return reject(new ParleyError('overloaded'));
+      const id = this.#nextId++;
+      const frame = encodeCommand(id, name, input);
+      // The server ends a connection over this; a queued message that is too long would then end every next one.
+      if (frame.length > this.#maxPayload) return reject(new ParleyError('too_large'));
+      const timer = setTimeout(() => settled(() => reject(disconnected('The server did not answer in time.'))), timeoutMs);
+      const settled = (then: () => void) => {
+        clearTimeout(timer);
+        this.#waiting.delete(id);
+        then();
+      };
+      this.#waiting.set(id, {
+        settle: (answer) => settled(() => resolve(answer)),
+        fail: (error) => settled(() => reject(error)),
+      });
+      this.#socket.send(frame);
+    });
+  }
+
+  /** Ends it from this side. */
+  close(): void {
+    if (this.#socket.readyState === open) this.#socket.send(disconnect);
+    this.#end({ refused: false });
+  }
+
+  #receive(frame: string): void {
+    if (this.#phase === 'ended') return;
+    // Not before `ready`: a server that goes on pinging but never greets is as good as gone.
+    if (this.#phase === 'live') this.#watch();
+    this.#handle(decode(frame));
+  }
+
+  #handle(packet: Packet): void {
+    switch (packet.kind) {
+      case 'open':
+        this.#silenceMs = packet.pingInterval + packet.pingTimeout;
+        this.#maxPayload = packet.maxPayload;
+        this.#phase = 'greeting';
+        this.#socket.send(encodeConnect(this.#token));
+        return;
+      case 'ping':
+        this.#socket.send(pong);
+        return;
+      case 'refused':
+        this.#end({ refused: true, error: fromWire({ message: packet.message, ...packet.error }) });
+        return;
+      case 'close':
+        this.#end({ refused: false });
+        return;
+      case 'event':
+        if (packet.name === 'ready') this.#becomeLive(packet.data as EventData<'ready'>);
+        else this.#handlers.event(packet.name, packet.data);
+        return;
+      case 'ack':
+        this.#settle(packet.id, packet.answer);
+        return;
+      case 'connected':
+      case 'unknown':
+        return;
+    }
+  }
+
+  #becomeLive(ready: EventData<'ready'>): void {
+    this.#phase = 'live';
+    this.#watch();
+    this.#handlers.ready(ready);
+  }
+
+  #settle(id: number, answer: unknown): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    if (isObject(answer) && answer['ok'] === true) waiting.settle(answer);
+    else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
+  }
+
+  #watch(): void {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => this.#end({ refused: false }), this.#silenceMs);
+  }
+
+  #end(end: LinkEnd): void {
+    if (this.#phase === 'ended') return;
+    this.#phase = 'ended';
+    clearTimeout(this.#watchdog);
+    this.#socket.close();
+    for (const waiting of [...this.#waiting.values()]) waiting.fail(disconnected());
+    this.#handlers.ended(end);
+  }
+}
+
+/** Close codes of the catalogue that tell the next try something. */
+function why(event: { code?: number }): { error?: ParleyError } {
+  if (event.code === 4401) return { error: new ParleyError('unauthorized') };
+  if (event.code === 4402) return { error: new ParleyError('token_expired') };
+  if (event.code === 4429) return { error: new ParleyError('rate_limited', undefined, { retryAfter: 5000 }) };
+  return {};
+}

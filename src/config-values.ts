@@ -1,0 +1,63 @@
+/** How the values of configuration keys are read from text. A parser says what it expected, in words for an operator. */
+export type Parser<T> = (source: string) => { ok: true; value: T } | { ok: false; expected: string };
+
+export function number(min: number, max: number): Parser<number> {
+  return (source) => {
+    const value = Number(source);
+    const good = /^\d+$/.test(source.trim()) && value >= min && value <= max;
+    return good ? { ok: true, value } : { ok: false, expected: `a whole number from ${min} to ${max}` };
+  };
+}
+
+const units: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+export function bytes(min: number, max: number): Parser<number> {
+  return (source) => {
+    const match = /^(\d+)([kmg]?)b?$/i.exec(source.trim());
+    const value = match === null ? NaN : Number(match[1]) * (units[(match[2] ?? '').toLowerCase()] ?? NaN);
+    return value >= min && value <= max
+      ? { ok: true, value }
+      : { ok: false, expected: `bytes from ${min} to ${max}, such as 65536, 64k or 1m` };
+  };
+}
+
+export function text(min: number, max: number): Parser<string> {
+  return (source) =>
+    Buffer.byteLength(source) >= min && Buffer.byteLength(source) <= max
+      ? { ok: true, value: source }
+      : { ok: false, expected: `text of ${min} to ${max} bytes` };
+}
+
+export function flag(): Parser<boolean> {
+  return (source) => {
+    if (/^(true|1|yes|on)$/i.test(source)) return { ok: true, value: true };
+    if (/^(false|0|no|off)$/i.test(source)) return { ok: true, value: false };
+    return { ok: false, expected: 'true or false' };
+  };
+}
+
+export function oneOf<T extends string>(...choices: T[]): Parser<T> {
+  return (source) => {
+    const value = choices.find((choice) => choice === source);
+    return value === undefined ? { ok: false, expected: choices.join(', ') } : { ok: true, value };
+  };
+}
+
+export function url(...protocols: string[]): Parser<string> {
+  return (source) => {
+    const good = URL.canParse(source) && protocols.includes(new URL(source).protocol);
+    return good ? { ok: true, value: source } : { ok: false, expected: `a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}` };
+  };
+}
+
+export function list<T>(item: Parser<T>): Parser<T[]> {
+  return (source) => {
+    const value: T[] = [];
+    for (const part of source.split(',')) {
+      const parsed = item(part.trim());
+      if (!parsed.ok) return { ok: false, expected: `a list by comma, each ${parsed.expected}` };
+      value.push(parsed.value);
+    }
+    return { ok: true, value };
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The configuration: the only reader of the environment. `loadConfig` parses every key, lists every bad one in a single
+ * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
+ */
+import { StartupError } from './startup-error.ts';
+import { bytes, flag, list, number, oneOf, text, url, type Parser } from './config-values.ts';
+
+interface Key<T> {
+  readonly env: string;
+  readonly about: string;
+  readonly parse: Parser<T>;
+  /** As text, the way an operator would write it. Absent: unset is `undefined`. */
+  readonly default?: string;
+  readonly secret?: true;
+}
+
+const key = <T>(env: string, about: string, parse: Parser<T>, byDefault: string): Key<T> & { default: string } => ({
+  env,
+  about,
+  parse,
+  default: byDefault,
+});
+const optional = <T>(env: string, about: string, parse: Parser<T>): Key<T> => ({ env, about, parse });
+const secret = <T>(env: string, about: string, parse: Parser<T>): Key<T> => ({ env, about, parse, secret: true });
+
+export const configKeys = {
+  port: key('PORT', 'Port for everything; 0 picks a free one.', number(0, 65535), '3000'),
+  host: optional('PARLEY_HOST', 'Address to listen on. Default: 127.0.0.1 in the embedded demo, else all.', text(1, 255)),
+  nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
+
+  dataDir: key('PARLEY_DATA_DIR', 'Folder of the embedded database and its secret.', text(1, 4096), './data'),
+  databaseUrl: secret('DATABASE_URL', 'Postgres 15 or later: postgres://user:password@host/db. Unset: embedded.', url('postgres:', 'postgresql:')),
+  databasePoolSize: key('PARLEY_DATABASE_POOL_SIZE', 'Connections to Postgres.', number(2, 1000), '10'),
+
+  jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
+  jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),
+  jwtPublicKey: optional('PARLEY_JWT_PUBLIC_KEY', 'PEM public key for RS256, ES256 or EdDSA.', text(32, 16384)),
+  jwksUrl: optional('PARLEY_JWKS_URL', 'Where the public keys are published (JWKS).', url('https:', 'http:')),
+  jwtIssuer: optional('PARLEY_JWT_ISSUER', 'Required `iss` of tokens.', text(1, 1024)),
+  jwtAudience: optional('PARLEY_JWT_AUDIENCE', 'Required `aud` of tokens.', text(1, 1024)),
+  origins: optional('PARLEY_ORIGINS', 'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.', list(text(1, 255))),
+
+  pingIntervalMs: key('PARLEY_PING_INTERVAL_MS', 'Time between heartbeats.', number(1000, 300_000), '25000'),
+  pingTimeoutMs: key('PARLEY_PING_TIMEOUT_MS', 'A connection silent for interval + timeout is closed.', number(1000, 300_000), '20000'),
+  connectTimeoutMs: key('PARLEY_CONNECT_TIMEOUT_MS', 'Time from the handshake to CONNECT.', number(100, 300_000), '10000'),
+  maxFrameBytes: key('PARLEY_MAX_FRAME_BYTES', 'Largest frame a client may send.', bytes(4096, 16 * 1024 * 1024), '64k'),
+  maxBufferedBytes: key('PARLEY_MAX_BUFFERED_BYTES', 'Unsent bytes after which a slow connection is closed.', bytes(65_536, 1024 ** 3), '4m'),
+  maxConnections: key('PARLEY_MAX_CONNECTIONS', 'Connections to this process.', number(1, 10_000_000), '50000'),
+  maxConnectionsPerAddress: key('PARLEY_MAX_CONNECTIONS_PER_ADDRESS', 'Connections from one IP address.', number(1, 10_000_000), '1000'),
+  commandsPerSecond: key('PARLEY_COMMANDS_PER_SECOND', 'Commands of one connection, sustained.', number(1, 1_000_000), '50'),
+  commandBurst: key('PARLEY_COMMAND_BURST', 'Commands of one connection at once.', number(1, 1_000_000), '200'),
+  maxPendingCommands: key('PARLEY_MAX_PENDING_COMMANDS', 'Unanswered commands of one connection.', number(1, 1_000_000), '1000'),
+
+  writerQueue: key('PARLEY_WRITER_QUEUE', 'Messages waiting for their commit; above it sends get `overloaded`.', number(10, 10_000_000), '20000'),
+  writerBatch: key('PARLEY_WRITER_BATCH', 'Messages in one commit.', number(1, 5000), '500'),
+  writerStripes: optional('PARLEY_WRITER_STRIPES', 'Commits in flight at once. Default: 2, embedded 1.', number(1, 64)),
+  maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
+  maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
+  guestsPerMinute: key('PARLEY_GUESTS_PER_MINUTE', 'Guest tokens for one IP address a minute (embedded demo).', number(1, 1_000_000), '30'),
+
+  logLevel: key('PARLEY_LOG_LEVEL', 'fatal, error, warn, info, debug or silent.', oneOf('fatal', 'error', 'warn', 'info', 'debug', 'silent'), 'info'),
+  logPretty: optional('PARLEY_LOG_PRETTY', 'Readable logs instead of JSON. Default: on a terminal.', flag()),
+  shutdownMs: key('PARLEY_SHUTDOWN_MS', 'How long a stop may take before it is forced.', number(100, 600_000), '10000'),
+} as const;
+
+type Keys = typeof configKeys;
+type ValueOf<K> = K extends { default: string } ? (K extends Key<infer T> ? T : never) : K extends Key<infer T> ? T | undefined : never;
+
+export type Config = { readonly [K in keyof Keys]: ValueOf<Keys[K]> } & {
+  /** No DATABASE_URL: Postgres runs inside this process, and the demo's guests are on. */
+  readonly embedded: boolean;
+};
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws {StartupError} naming every bad and every unknown `PARLEY_*` key with what was expected. */
+export function loadConfig(env: Environment = process.env): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, entry] of Object.entries(configKeys) as [string, Key<unknown>][]) {
+    const given = env[entry.env];
+    const source = given === undefined || given === '' ? entry.default : given;
+    if (source === undefined) continue;
+    const parsed = entry.parse(source);
+    if (parsed.ok) values[name] = parsed.value;
+    else problems.push(`${entry.env}=${entry.secret ? '(hidden)' : source}: expected ${parsed.expected}`);
+  }
+  const known = new Set(Object.values(configKeys).map((entry) => entry.env as string));
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('PARLEY_') && !known.has(name)) problems.push(`${name}: unknown${suggestion(name, known)}`);
+  }
+  if (problems.length > 0) throw new StartupError(`Bad configuration:\n  ${problems.join('\n  ')}`);
+  const config = { ...values, embedded: values['databaseUrl'] === undefined } as Config;
+  return Object.freeze(config);
+}
+
+/** The parts that stand or fall together, checked where a server is to run. `token` and `--help` need less. */
+export function requireKeys(config: Config): void {
+  if (config.embedded) return;
+  if (config.jwtSecret === undefined && config.jwtPublicKey === undefined && config.jwksUrl === undefined) {
+    throw new StartupError(
+      'DATABASE_URL is set, so this is no demo: a key is needed to check tokens. Set PARLEY_JWT_SECRET (at least 32 ' +
+        'bytes, e.g. from `openssl rand -base64 48`), PARLEY_JWT_PUBLIC_KEY or PARLEY_JWKS_URL.',
+    );
+  }
+}
+
+/** The effective values as an operator may see them: secrets are named but not shown. */
+export function describeConfig(config: Config): { env: string; value: string; about: string }[] {
+  return (Object.entries(configKeys) as [keyof Keys, Key<unknown>][]).map(([name, entry]) => {
+    const value: unknown = config[name];
+    const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : Array.isArray(value) ? value.join(',') : String(value);
+    return { env: entry.env, value: shown, about: entry.about };
+  });
+}
+
+function suggestion(name: string, known: Set<string>): string {
+  const near = [...known].map((other) => ({ other, d: distance(name, other) })).sort((a, b) => a.d - b.d)[0];
+  return near !== undefined && near.d <= 3 ? `; did you mean ${near.other}?` : '';
+}
+
+/** Levenshtein distance, for names of a few dozen letters. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
