@@ -243,9 +243,10 @@ begin
 end $$;
 
 -- Moves read marks forward. batch: [{"r": room, "u": user, "s": seq}], each room and user once.
--- Returns one row an input: its place from 1, whether the user is a member, where the mark stands, whether it moved.
+-- Returns one row an input: its place from 1, where the mark stands (null: no member), whether it moved, and how many
+-- members the room has, which decides who is told.
 create function mark_read(batch json)
-returns table (n integer, is_member boolean, mark bigint, moved boolean)
+returns table (n integer, mark bigint, moved boolean, member_count integer)
 language plpgsql as $$
 #variable_conflict use_column
 begin
@@ -254,7 +255,7 @@ begin
     select e.ord::integer as n, e.r as room_id, e.u as user_id, e.s as seq
     from rows from (json_to_recordset(batch) as (r text, u text, s bigint)) with ordinality as e (r, u, s, ord)
   ), standing as materialized (
-    select i.n, m.room_id, m.user_id, m.last_read_seq, least(i.seq, r.last_seq) as target
+    select i.n, m.room_id, m.user_id, m.last_read_seq, least(i.seq, r.last_seq) as target, r.member_count
     from input i
     join members m on m.room_id = i.room_id and m.user_id = i.user_id
     join rooms r on r.id = i.room_id
@@ -263,6 +264,6 @@ begin
     update members m set last_read_seq = s.target from standing s
     where m.room_id = s.room_id and m.user_id = s.user_id and s.target > m.last_read_seq
   )
-  select i.n, s.n is not null, greatest(s.last_read_seq, s.target), coalesce(s.target > s.last_read_seq, false)
+  select i.n, greatest(s.last_read_seq, s.target), coalesce(s.target > s.last_read_seq, false), s.member_count
   from input i left join standing s on s.n = i.n order by i.n;
 end $$;

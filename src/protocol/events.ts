@@ -43,7 +43,7 @@ export const events = {
     }),
   },
   read: {
-    about: 'A member has read up to `seq`.',
+    about: 'A member has read up to `seq`. In rooms of more than 100 members only your own marks are told, to your other devices.',
     data: z.object({ room: roomId, user: userId, seq }),
   },
   signal: {

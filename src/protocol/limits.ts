@@ -20,6 +20,8 @@ export const limits = {
   syncMessages: 1000,
   /** Bytes of messages in one `sync` answer. A single message may exceed it, so that a client always gets on. */
   syncBytes: 1024 * 1024,
+  /** In rooms with more members a read mark is told to the reader's own devices only: everybody telling everybody is n². */
+  readReceiptMembers: 100,
   /** Rooms in `ready`; the rest come with `room:list`. */
   readyRooms: 500,
 } as const;

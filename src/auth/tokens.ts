@@ -1,0 +1,164 @@
+/** Signing and checking of tokens (JWT). */
+import {
+  createRemoteJWKSet,
+  errors,
+  importSPKI,
+  jwtVerify,
+  SignJWT,
+  type CryptoKey,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  type JWTVerifyResult,
+} from 'jose';
+import { createHash } from 'node:crypto';
+import { ParleyError } from '../protocol/errors.ts';
+import { userId, userName } from '../protocol/model.ts';
+import { StartupError } from '../startup-error.ts';
+
+export interface Identity {
+  readonly user: string;
+  readonly name: string | null;
+  readonly tier: string | null;
+  /** Milliseconds since 1970. */
+  readonly expires: number;
+}
+
+export interface TokenKeys {
+  /** HS256; the first signs, all are accepted. Each has at least 32 bytes. */
+  readonly secrets: readonly string[];
+  /** PEM (SPKI); line breaks may be written as \n. */
+  readonly publicKey?: string | undefined;
+  readonly jwksUrl?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly audience?: string | undefined;
+}
+
+type Check = (token: string) => Promise<JWTVerifyResult>;
+
+const asymmetric = ['EdDSA', 'ES256', 'RS256'];
+
+export class TokenVerifier {
+  readonly #checks: readonly Check[];
+  /** Verified tokens by hash, oldest first, so that a reconnect storm costs a hash (2 µs) and no signature (90 to 240 µs). */
+  readonly #cache = new Map<string, Identity>();
+  readonly #cacheSize: number;
+
+  private constructor(checks: readonly Check[], cacheSize: number) {
+    this.#checks = checks;
+    this.#cacheSize = cacheSize;
+  }
+
+  /** @throws {StartupError} if the public key cannot be read. */
+  static async create(keys: TokenKeys, cacheSize = 50_000): Promise<TokenVerifier> {
+    const common = {
+      requiredClaims: ['exp', 'sub'],
+      clockTolerance: 0,
+      ...(keys.issuer === undefined ? {} : { issuer: keys.issuer }),
+      ...(keys.audience === undefined ? {} : { audience: keys.audience }),
+    };
+    const checks: Check[] = keys.secrets.map((secret) => {
+      const bytes = new TextEncoder().encode(secret);
+      return (token) => jwtVerify(token, bytes, { ...common, algorithms: ['HS256'] });
+    });
+    if (keys.publicKey !== undefined) {
+      const { key, algorithm } = await importPublicKey(keys.publicKey.replaceAll('\\n', '\n'));
+      checks.push((token) => jwtVerify(token, key, { ...common, algorithms: [algorithm] }));
+    }
+    if (keys.jwksUrl !== undefined) {
+      const remote: JWTVerifyGetKey = createRemoteJWKSet(new URL(keys.jwksUrl));
+      checks.push((token) => jwtVerify(token, remote, { ...common, algorithms: asymmetric }));
+    }
+    return new TokenVerifier(checks, cacheSize);
+  }
+
+  /**
+   * @throws {ParleyError} `token_expired`, `unauthorized` (with what is wrong, never the token), or `unavailable` when
+   * the key server does not answer.
+   */
+  async verify(token: string): Promise<Identity> {
+    const hash = createHash('sha256').update(token).digest('base64');
+    const known = this.#cache.get(hash);
+    if (known !== undefined) {
+      if (known.expires > Date.now()) return known;
+      this.#cache.delete(hash);
+      throw new ParleyError('token_expired');
+    }
+    const identity = identityOf(await this.#payload(token));
+    if (this.#cache.size >= this.#cacheSize) {
+      const oldest = this.#cache.keys().next();
+      if (!oldest.done) this.#cache.delete(oldest.value);
+    }
+    this.#cache.set(hash, identity);
+    return identity;
+  }
+
+  async #payload(token: string): Promise<JWTPayload> {
+    let best = new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
+    for (const check of this.#checks) {
+      try {
+        return (await check(token)).payload;
+      } catch (error) {
+        const told = explain(error);
+        if (told.code === 'token_expired') throw told;
+        if (told.code === 'unavailable' || !(error instanceof errors.JWSSignatureVerificationFailed)) best = told;
+      }
+    }
+    throw best;
+  }
+}
+
+/** Signs a token of Parley's own: for guests of the demo and `parley token`. */
+export function signToken(
+  secret: string,
+  claims: { user: string; name?: string | undefined; tier?: string | undefined; ttlSeconds: number },
+): Promise<string> {
+  const extra = {
+    ...(claims.name === undefined ? {} : { name: claims.name }),
+    ...(claims.tier === undefined ? {} : { tier: claims.tier }),
+  };
+  return new SignJWT(extra)
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(claims.user)
+    .setIssuedAt()
+    .setExpirationTime(Math.floor(Date.now() / 1000) + claims.ttlSeconds)
+    .sign(new TextEncoder().encode(secret));
+}
+
+function identityOf(payload: JWTPayload): Identity {
+  const user = userId.safeParse(payload.sub);
+  if (!user.success) throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
+  const name = userName.safeParse(payload['name']);
+  const tier = payload['tier'];
+  return {
+    user: user.data,
+    name: name.success ? name.data : null,
+    tier: typeof tier === 'string' ? tier : null,
+    expires: (payload.exp ?? 0) * 1000,
+  };
+}
+
+function explain(error: unknown): ParleyError {
+  if (error instanceof errors.JWTExpired) return new ParleyError('token_expired');
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return new ParleyError('unauthorized', `The token's ${error.claim} is missing or wrong.`);
+  }
+  if (error instanceof errors.JWKSTimeout || (error instanceof TypeError && /fetch/.test(error.message))) {
+    return new ParleyError('unavailable', 'The keys to check tokens with cannot be fetched.', { retryAfter: 5000, cause: error });
+  }
+  if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) {
+    return new ParleyError('unauthorized', 'This is not a token (JWT).');
+  }
+  return new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
+}
+
+/** A PEM does not name its algorithm; the one that can import it is the one it is for. */
+async function importPublicKey(pem: string): Promise<{ key: CryptoKey; algorithm: string }> {
+  for (const algorithm of asymmetric) {
+    try {
+      return { key: await importSPKI(pem, algorithm), algorithm };
+    } catch {
+      // not of this kind; the next one may be
+    }
+  }
+  throw new StartupError(`PARLEY_JWT_PUBLIC_KEY is no PEM public key for ${asymmetric.join(', ')}.`);
+}

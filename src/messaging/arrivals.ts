@@ -1,0 +1,93 @@
+/** What a connection needs when it arrives: which rooms its user is in, and where they stand. Batched over connections. */
+import type postgres from 'postgres';
+import { limits } from '../protocol/limits.ts';
+import type { Role, RoomSummary } from '../protocol/model.ts';
+import { Batcher } from './batcher.ts';
+import { summaryOf, type SummaryRow } from './summary.ts';
+
+export interface Memberships {
+  /** The name of the token, else the one stored before. */
+  readonly name: string | null;
+  readonly rooms: readonly { readonly room: string; readonly role: Role }[];
+}
+
+interface Arrival {
+  readonly user: string;
+  readonly name: string | null;
+}
+
+/** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
+const batch = { maxBatch: 500, maxWaiting: 50_000 };
+
+export class Arrivals {
+  readonly #sql: postgres.Sql;
+  readonly #memberships: Batcher<Arrival, Memberships>;
+  readonly #summaries: Batcher<string, { rooms: RoomSummary[]; more: boolean }>;
+
+  constructor(sql: postgres.Sql) {
+    this.#sql = sql;
+    this.#memberships = new Batcher((arrivals) => this.#loadMemberships(arrivals), batch);
+    this.#summaries = new Batcher((users) => this.#loadSummaries(users), batch);
+  }
+
+  /** Makes the user known, if they are new or have another name now, and tells their rooms. */
+  memberships(user: string, name: string | null): Promise<Memberships> {
+    return this.#memberships.add({ user, name });
+  }
+
+  /** The first page of the user's rooms, read after this call began. */
+  summaries(user: string): Promise<{ rooms: RoomSummary[]; more: boolean }> {
+    return this.#summaries.add(user);
+  }
+
+  async #loadMemberships(arrivals: Arrival[]): Promise<Memberships[]> {
+    const names = new Map<string, string | null>();
+    for (const { user, name } of arrivals) names.set(user, name ?? names.get(user) ?? null);
+    const ids = [...names.keys()].sort();
+    const given = ids.map((id) => names.get(id) ?? null);
+    const rows = await this.#sql<{ id: string; name: string | null; rooms: string[] | null; roles: Role[] | null }[]>`
+      with arriving as (
+        select * from unnest(${ids}::text[], ${given}::text[]) as u (id, name)
+      ), kept as (
+        insert into users (id, name) select id, name from arriving order by id
+        on conflict (id) do update set name = excluded.name
+        where excluded.name is not null and users.name is distinct from excluded.name
+      )
+      select a.id, coalesce(a.name, u.name) as name, m.rooms, m.roles
+      from arriving a
+      left join users u on u.id = a.id
+      left join lateral (
+        select array_agg(room_id) as rooms, array_agg(role) as roles from members where user_id = a.id
+      ) m on true`;
+    const found = new Map(
+      rows.map(({ id, name, rooms, roles }) => [
+        id,
+        { name, rooms: (rooms ?? []).map((room, i) => ({ room, role: (roles ?? [])[i] as Role })) },
+      ]),
+    );
+    return arrivals.map(({ user }) => found.get(user) ?? { name: null, rooms: [] });
+  }
+
+  async #loadSummaries(users: string[]): Promise<{ rooms: RoomSummary[]; more: boolean }[]> {
+    const ids = [...new Set(users)];
+    const rows = await this.#sql<(SummaryRow & { user_id: string })[]>`
+      select u.id as user_id, s.*, p.user_id as peer, pu.name as peer_name
+      from unnest(${ids}::text[]) as u (id)
+      cross join lateral (
+        select r.id, r.kind, r.name, m.role, r.last_seq, r.last_rev, m.last_read_seq
+        from members m join rooms r on r.id = m.room_id
+        where m.user_id = u.id order by m.room_id limit ${limits.readyRooms + 1}
+      ) s
+      left join members p on s.kind = 'direct' and p.room_id = s.id and p.user_id <> u.id
+      left join users pu on pu.id = p.user_id
+      order by s.id`;
+    const pages = new Map<string, { rooms: RoomSummary[]; more: boolean }>(ids.map((id) => [id, { rooms: [], more: false }]));
+    for (const row of rows) {
+      const page = pages.get(row.user_id);
+      if (page === undefined) continue;
+      if (page.rooms.length === limits.readyRooms) page.more = true;
+      else page.rooms.push(summaryOf(row));
+    }
+    return users.map((user) => pages.get(user) ?? { rooms: [], more: false });
+  }
+}

@@ -1,0 +1,87 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ParleyError } from '../protocol/errors.ts';
+
+/** One answer an item, in their order. An Error is the answer to that item alone. */
+export type Run<I, O> = (items: I[]) => Promise<(O | Error)[]>;
+
+interface Waiting<I, O> {
+  readonly item: I;
+  readonly resolve: (output: O) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Gathers items while one call is under way and makes the next call of all that came meanwhile (group commit). Nothing
+ * waits when nothing is under way: a lone item is a batch of one, at once.
+ *
+ * idle → (add) → running → (answered, more waiting) → running → (answered, none waiting) → idle.
+ * When a call fails as a whole, those that wait fail with it: what they need is down, and each would wait in vain.
+ */
+export class Batcher<I, O> {
+  readonly #run: Run<I, O>;
+  readonly #maxBatch: number;
+  readonly #maxWaiting: number;
+  #waiting: Waiting<I, O>[] = [];
+  #running = false;
+  #idle: (() => void)[] = [];
+
+  constructor(run: Run<I, O>, limits: { maxBatch: number; maxWaiting: number }) {
+    this.#run = run;
+    this.#maxBatch = limits.maxBatch;
+    this.#maxWaiting = limits.maxWaiting;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** @throws {ParleyError} `overloaded` when as many wait already as may. */
+  add(item: I): Promise<O> {
+    if (this.#waiting.length >= this.#maxWaiting) {
+      return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      if (!this.#running) void this.#drain();
+    });
+  }
+
+  /** Resolves when everything that was added has been answered. */
+  flush(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  async #drain(): Promise<void> {
+    this.#running = true;
+    // What the sockets bring in this turn of the event loop travels together.
+    await nextTurn();
+    while (this.#waiting.length > 0) {
+      const batch = this.#take();
+      try {
+        const outputs = await this.#run(batch.map((entry) => entry.item));
+        batch.forEach((entry, i) => {
+          const output = outputs[i];
+          if (output instanceof Error) entry.reject(output);
+          else entry.resolve(output as O);
+        });
+      } catch (error) {
+        const reason = error instanceof Error ? error : new Error(String(error));
+        const failed = batch.concat(this.#waiting);
+        this.#waiting = [];
+        for (const entry of failed) entry.reject(reason);
+      }
+    }
+    this.#running = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #take(): Waiting<I, O>[] {
+    if (this.#waiting.length <= this.#maxBatch) {
+      const all = this.#waiting;
+      this.#waiting = [];
+      return all;
+    }
+    return this.#waiting.splice(0, this.#maxBatch);
+  }
+}

@@ -1,0 +1,37 @@
+import type postgres from 'postgres';
+import type { ParsedInput } from '../protocol/commands.ts';
+import type { Role } from '../protocol/model.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+import { requireMember } from './rooms.ts';
+
+type Row = { kind: string; role: Role | null; last_rev: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null };
+
+/**
+ * A page of a room's messages as the JSON text of `history`'s output. Access, head and messages come from one
+ * statement, so from one snapshot.
+ */
+export async function history(sql: postgres.Sql, user: string, input: ParsedInput<'history'>): Promise<string> {
+  const { room, before, after, limit } = input;
+  const forward = after !== undefined;
+  const bound = forward ? sql`t.seq > ${after}` : before === undefined ? sql`true` : sql`t.seq < ${before}`;
+  const rows = await sql<Row[]>`
+    select a.kind, a.role, a.last_rev, x.*
+    from (
+      select r.kind, r.last_rev, m.role from rooms r
+      left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+    ) a
+    left join lateral (
+      select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+      from messages t left join users u on u.id = t.sender_id
+      where a.role is not null and t.room_id = ${room} and ${bound}
+      order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}
+    ) x on true`;
+  const [first] = rows;
+  requireMember(first);
+  const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
+  const page = found.slice(0, limit);
+  if (!forward) page.reverse();
+  const messages = page.map(messageJson).join(',');
+  const [oldest, newest] = [page[0]?.seq ?? null, page.at(-1)?.seq ?? null];
+  return `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${found.length > limit},"rev":${first?.last_rev ?? 0}}`;
+}

@@ -1,0 +1,21 @@
+/** A message as it stands in Postgres: columns of `messages`, the sender's name, the body as JSON text. */
+export interface StoredMessage {
+  readonly room: string;
+  readonly seq: number;
+  readonly rev: number;
+  readonly id: string;
+  readonly from: string;
+  readonly name: string | null;
+  readonly body: string;
+  readonly reply_to: number | null;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** The wire form of `message` in src/protocol/model.ts, by hand: the body is spliced in as it is. A test compares the two. */
+export function messageJson(m: StoredMessage): string {
+  const name = m.name === null ? 'null' : JSON.stringify(m.name);
+  const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;
+  // room ids, user ids and UUIDs hold nothing that JSON would escape
+  return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}}`;
+}

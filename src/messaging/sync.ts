@@ -1,0 +1,82 @@
+/**
+ * What changed in a user's rooms since the cursors they hold. Two statements whatever the number of rooms: heads, which
+ * decide how many rows each room may take of the page, then the rows.
+ */
+import type postgres from 'postgres';
+import type { ParsedInput } from '../protocol/commands.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+
+interface Share {
+  readonly room: string;
+  readonly cursor: number;
+  readonly head: number;
+  /** Rows it may take in this answer. */
+  readonly take: number;
+}
+
+/** @returns the JSON text of `sync`'s output. */
+export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<string> {
+  const shares = share(await heads(sql, user, input.cursors), input.cursors, input.limit);
+  const behind = shares.filter(({ take }) => take > 0);
+  const rows = behind.length === 0 ? [] : await changed(sql, behind, input.bytes);
+  const byRoom = groupByRoom(rows);
+  let more = false;
+  const rooms = shares.map(({ room, cursor, head }) => {
+    if (cursor > head) return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
+    const found = byRoom.get(room) ?? [];
+    const reached = found.at(-1)?.rev ?? cursor;
+    // every change up to the head has a row with a rev of its own or a later one, so a page that ends at the head is whole
+    const left = reached < head;
+    more ||= left;
+    return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
+  });
+  return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
+}
+
+async function heads(sql: postgres.Sql, user: string, cursors: Record<string, number>): Promise<{ id: string; last_rev: number }[]> {
+  const ids = Object.keys(cursors);
+  if (ids.length === 0) return [];
+  return sql<{ id: string; last_rev: number }[]>`
+    select r.id, r.last_rev from rooms r join members m on m.room_id = r.id and m.user_id = ${user}
+    where r.id = any (${ids}::text[]) order by r.id`;
+}
+
+/** Gives the rooms what they need of the page until it is used up; a room's need is at most the revs it is behind. */
+function share(found: { id: string; last_rev: number }[], cursors: Record<string, number>, limit: number): Share[] {
+  let left = limit;
+  return found.map(({ id, last_rev: head }) => {
+    const cursor = cursors[id] ?? 0;
+    const take = Math.max(0, Math.min(left, head - cursor));
+    left -= take;
+    return { room: id, cursor, head, take };
+  });
+}
+
+/** Rows in room and rev order, cut where their bodies pass `bytes`; at least one comes, so that a client always gets on. */
+function changed(sql: postgres.Sql, shares: Share[], bytes: number): Promise<StoredMessage[]> {
+  const rooms = shares.map(({ room }) => room);
+  const cursors = shares.map(({ cursor }) => cursor);
+  const heads = shares.map(({ head }) => head);
+  const takes = shares.map(({ take }) => take);
+  return sql<StoredMessage[]>`
+    select room, seq, rev, id, "from", name, body, reply_to, at from (
+      select x.*, u.name, sum(octet_length(x.body::text)) over (order by x.room, x.rev) - octet_length(x.body::text) as passed
+      from unnest(${rooms}::text[], ${cursors}::bigint[], ${heads}::bigint[], ${takes}::int[]) as c (room, cursor, head, take)
+      cross join lateral (
+        select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, t.body, t.reply_to, t.created_at as at
+        from messages t where t.room_id = c.room and t.rev > c.cursor and t.rev <= c.head order by t.rev limit c.take
+      ) x
+      left join users u on u.id = x.from
+    ) page
+    where passed < ${bytes} order by room, rev`;
+}
+
+function groupByRoom(rows: StoredMessage[]): Map<string, StoredMessage[]> {
+  const groups = new Map<string, StoredMessage[]>();
+  for (const row of rows) {
+    const group = groups.get(row.room);
+    if (group === undefined) groups.set(row.room, [row]);
+    else group.push(row);
+  }
+  return groups;
+}

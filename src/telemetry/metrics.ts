@@ -1,0 +1,72 @@
+/**
+ * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes,
+ * reasons of this file), never a room's or user's id: the number of series stays bounded.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'draining';
+export type ClosedConnection =
+  | 'client'
+  | 'connect_timeout'
+  | 'draining'
+  | 'heartbeat'
+  | 'protocol_error'
+  | 'slow_consumer'
+  | 'token_expired'
+  | 'too_large'
+  | 'unauthorized';
+export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
+
+const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export class Metrics {
+  readonly #registry = new Registry();
+
+  readonly connections = this.#gauge('parley_connections', 'Connections that are open now');
+  readonly opened = this.#counter('parley_connections_opened_total', 'Connections that were opened');
+  readonly closed = this.#counter('parley_connections_closed_total', 'Connections that ended', ['reason']);
+  readonly refused = this.#counter('parley_handshakes_refused_total', 'Handshakes that were refused', ['reason']);
+  readonly commands = this.#counter('parley_commands_total', 'Commands answered; outcome is ok or an error code', [
+    'command',
+    'outcome',
+  ]);
+  readonly ackSeconds = this.#histogram('parley_ack_seconds', 'From a command to its ack', seconds, ['command']);
+  readonly batchSize = this.#histogram(
+    'parley_writer_batch_messages',
+    'Messages in one commit',
+    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
+  );
+  readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages', seconds);
+  readonly writerQueue = this.#gauge('parley_writer_queue', 'Messages that wait for their commit');
+  readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
+  readonly fanoutEvents = this.#counter('parley_fanout_events_total', 'Events handed to fan-out', ['event']);
+  readonly fanoutDeliveries = this.#counter('parley_fanout_deliveries_total', 'Events written to connections');
+  readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
+  readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
+
+  constructor() {
+    // process, heap, GC and event-loop delay, by prom-client's own names
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** The text of `/metrics`, in the Prometheus exposition format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string): Gauge {
+    return new Gauge({ name, help, registers: [this.#registry] });
+  }
+
+  #histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []): Histogram<L> {
+    return new Histogram({ name, help, buckets, labelNames, registers: [this.#registry] });
+  }
+}
