@@ -1,0 +1,142 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { linkSync, lstatSync, mkdirSync, realpathSync, renameSync, unlinkSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { errorCode, StartupError } from '../startup-error.ts';
+
+/**
+ * The folder that holds everything an embedded Parley keeps. One process at a time may have it, for nothing inside
+ * locks itself. The lock is a listening socket: the kernel closes it when the process dies, however it dies.
+ */
+export interface DataFolder {
+  readonly path: string;
+  release(): Promise<void>;
+}
+
+/** Longest socket path the kernel takes: 108 bytes with the final zero on Linux, 104 on macOS. */
+const maxSocketPathBytes = 103;
+
+/** Creates the folder where it is missing and locks it; throws a StartupError when that cannot be. */
+export async function openDataFolder(folder: string): Promise<DataFolder> {
+  const path = resolve(folder);
+  let lock: Lock | undefined;
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    lock = process.platform === 'win32' ? await lockPipe(path) : await lockSocket(path);
+  } catch (error) {
+    throw new StartupError(`The data folder ${path} cannot be written: ${errorCode(error)}`, { cause: error });
+  }
+  if (lock === undefined) throw new StartupError(`The data folder ${path} is in use by another Parley process`);
+  return { path, release: lock.release };
+}
+
+interface Lock {
+  readonly release: () => Promise<void>;
+}
+
+/** Undefined when another process holds it. Pipes vanish with their process, so there are no stale ones. */
+async function lockPipe(path: string): Promise<Lock | undefined> {
+  try {
+    const server = await listen(`\\\\.\\pipe\\parley-${hashOf(path)}`);
+    return { release: () => closed(server) };
+  } catch (error) {
+    if (errorCode(error) === 'EADDRINUSE') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Undefined when another process holds it. The socket listens under a name of its own first and is then linked to the
+ * lock's name: linking fails where the name is taken, and nobody ever sees a socket that is bound but not yet listening,
+ * which would look like a dead one.
+ */
+async function lockSocket(path: string): Promise<Lock | undefined> {
+  const own = socketPath(path, `.${process.pid}${randomBytes(3).toString('hex')}`);
+  const name = socketPath(path, '');
+  const server = await listen(own);
+  const identity = identityOf(own);
+  async function release(): Promise<void> {
+    if (identityOf(name) === identity) unlinkSync(name);
+    await closed(server);
+  }
+  for (let cleared = false; ;) {
+    try {
+      linkSync(own, name);
+      unlinkSync(own);
+      // Whoever cleared a dead lock at this very moment may have taken this one away: what stands there now decides.
+      if (cleared) await new Promise((later) => setTimeout(later, 50));
+      if (identityOf(name) === identity) return { release };
+      await closed(server);
+      return undefined;
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') {
+        await closed(server);
+        throw error;
+      }
+    }
+    const found = identityOf(name);
+    if (found === undefined) continue;
+    if (await answers(name)) {
+      await closed(server);
+      return undefined;
+    }
+    cleared = true;
+    removeDead(name, found, `${own}x`);
+  }
+}
+
+/** Moves the dead socket away and looks at what was moved: if another process was quicker it is a live one, put back. */
+function removeDead(name: string, dead: string, aside: string): void {
+  try {
+    renameSync(name, aside);
+    if (identityOf(aside) !== dead) linkSync(aside, name);
+    unlinkSync(aside);
+  } catch (error) {
+    if (!['ENOENT', 'EEXIST'].includes(errorCode(error))) throw error;
+  }
+}
+
+function socketPath(folder: string, suffix: string): string {
+  const inside = join(folder, `lock${suffix}`);
+  if (Buffer.byteLength(inside) < maxSocketPathBytes) return inside;
+  return join(tmpdir(), `parley-${hashOf(folder)}${suffix}`);
+}
+
+function hashOf(folder: string): string {
+  return createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 16);
+}
+
+/** Inode numbers are used again, so the moment of creation belongs to it. Undefined: nothing is there. */
+function identityOf(path: string): string | undefined {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}:${stat.mtimeNs}`;
+}
+
+function listen(path: string): Promise<Server> {
+  return new Promise((done, fail) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', fail);
+    // The lock alone keeps no process alive.
+    server.listen(path, () => done(server.unref()));
+  });
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((done) => server.close(() => done()));
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((done, fail) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.once('error', (error) => {
+      if (['ECONNREFUSED', 'ENOENT'].includes(errorCode(error))) done(false);
+      else fail(error);
+    });
+  });
+}

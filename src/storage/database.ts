@@ -1,0 +1,144 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type postgres from 'postgres';
+import { errorCode, StartupError } from '../startup-error.ts';
+import { createClient } from './client.ts';
+import { startEmbeddedPostgres } from './embedded/bridge.ts';
+import { startMaintenance } from './embedded/maintenance.ts';
+
+/**
+ * The one form of storage: Postgres behind a `postgres` client. `embedded` is PGlite in a worker thread, `server` is
+ * whatever DATABASE_URL names. Everything above sees only `sql`; what its values look like is told in `client.ts`.
+ */
+export interface Database {
+  readonly sql: postgres.Sql;
+  readonly kind: 'embedded' | 'server';
+  /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
+  close(): Promise<void>;
+}
+
+const closeTimeoutSeconds = 5;
+
+export interface EmbeddedOptions {
+  /** The data folder, already locked by `openDataFolder`; the database lives in its `postgres` subfolder. */
+  readonly dataDir: string;
+  /** The worker died: every query fails from now on and the process should end. */
+  readonly onFatal: (error: Error) => void;
+  /** A round of vacuum or checkpoint failed; it is tried again in the next one. */
+  readonly onMaintenanceError?: (error: unknown) => void;
+}
+
+export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
+  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  const path = join(options.dataDir, 'postgres');
+  const embedded = await startEmbeddedPostgres({ path, onFatal: options.onFatal }).catch((error: unknown) => {
+    throw new StartupError(`The embedded database in ${path} cannot be opened: ${messageOf(error)}`, { cause: error });
+  });
+  const sql = createClient('postgres://postgres@embedded/postgres', {
+    socket: embedded.connect,
+    // There is one session, so more connections would only wait for each other; one pipelines as well.
+    max: 1,
+    max_lifetime: null,
+    idle_timeout: 0,
+  } as object);
+  const maintenance = startMaintenance(sql, options.onMaintenanceError ?? (() => {}));
+  return {
+    sql,
+    kind: 'embedded',
+    async close() {
+      await maintenance.stop();
+      await sql.end({ timeout: closeTimeoutSeconds });
+      await embedded.close();
+    },
+  };
+}
+
+export interface ServerOptions {
+  readonly url: string;
+  readonly poolSize: number;
+  readonly connectTimeoutSeconds?: number;
+  /** The server ends a statement that runs longer; `?statement_timeout=` in the URL goes before it. */
+  readonly statementTimeoutMs?: number;
+}
+
+export const oldestServerVersion = 15;
+
+/** Connects once before it returns; whatever is wrong with the URL or the server is a StartupError in one line. */
+export async function openServer(options: ServerOptions): Promise<Database> {
+  const where = describeServer(options.url);
+  const sql = createClient(options.url, {
+    max: options.poolSize,
+    connect_timeout: options.connectTimeoutSeconds ?? 10,
+    connection: { statement_timeout: options.statementTimeoutMs ?? 15_000 },
+  });
+  try {
+    await checkServer(sql, where);
+  } catch (error) {
+    await sql.end({ timeout: 0 });
+    throw error instanceof StartupError ? error : new StartupError(connectFailure(error, where), { cause: error });
+  }
+  return { sql, kind: 'server', close: () => sql.end({ timeout: closeTimeoutSeconds }) };
+}
+
+interface Server {
+  readonly name: string;
+  readonly user: string;
+  readonly database: string;
+}
+
+/** Throws for a URL that is none; keeps of the others what may be shown. */
+function describeServer(text: string): Server {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new StartupError('DATABASE_URL is not a URL; expected postgres://user:password@host:5432/database');
+  }
+  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
+    throw new StartupError(`DATABASE_URL must begin with postgres://, not ${url.protocol}//`);
+  }
+  return {
+    name: `Postgres at ${url.hostname || url.searchParams.get('host') || 'localhost'}:${url.port || '5432'}`,
+    user: decodeURIComponent(url.username),
+    database: decodeURIComponent(url.pathname.slice(1)),
+  };
+}
+
+async function checkServer(sql: postgres.Sql, where: Server): Promise<void> {
+  const [server] = await sql<{ version: number; encoding: string; standby: boolean }[]>`
+    select current_setting('server_version_num')::int / 10000 as version,
+      current_setting('server_encoding') as encoding,
+      pg_is_in_recovery() as standby`;
+  if (server === undefined) throw new StartupError(`${where.name} does not answer like a Postgres server`);
+  if (server.version < oldestServerVersion) {
+    throw new StartupError(
+      `${where.name} is version ${server.version}; Parley needs Postgres ${oldestServerVersion} or later`,
+    );
+  }
+  if (server.encoding !== 'UTF8') {
+    throw new StartupError(`The database ${where.database} is encoded in ${server.encoding}; Parley needs UTF8`);
+  }
+  if (server.standby)
+    throw new StartupError(`${where.name} is a read-only standby; DATABASE_URL must name the primary`);
+}
+
+function connectFailure(error: unknown, where: Server): string {
+  const code = errorCode(error);
+  switch (code) {
+    case '28P01':
+    case '28000':
+      return `${where.name} refuses the user "${where.user}": ${messageOf(error)}`;
+    case '3D000':
+      return `${where.name} has no database "${where.database}"; create it with createdb`;
+    case 'CONNECT_TIMEOUT':
+      return `${where.name} cannot be reached: no answer in time`;
+    default:
+      return /^E[A-Z]+$/.test(code)
+        ? `${where.name} cannot be reached: ${code}`
+        : `${where.name} cannot be used: ${messageOf(error)} (${code})`;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

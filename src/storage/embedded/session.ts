@@ -1,0 +1,164 @@
+/**
+ * Shares PGlite's single session between clients that each believe to have a server connection.
+ *
+ * A client's bytes are cut into messages and handed on in groups that end with Sync, Flush or a simple query, for only
+ * there does Postgres answer. The session then belongs to that client until its group was answered, no transaction is
+ * open, and nothing waits for a Sync: an unnamed statement parsed before a Flush would otherwise be replaced by the
+ * next client's, and one client's row would be the other's answer.
+ *
+ * What remains shared is what a session keeps outside transactions: SET, session advisory locks, temporary tables.
+ * Not carried: LISTEN across clients, COPY FROM STDIN (PGlite reads no data after the query), cancel requests
+ * (the thread is busy with the very query).
+ */
+import type { MessagePort } from 'node:worker_threads';
+
+export interface Engine {
+  /** Runs whole protocol messages. The data given out is a view that is valid only during the call. */
+  execute(messages: Uint8Array, onData: (data: Uint8Array) => void): Promise<void>;
+  inTransaction(): boolean;
+}
+
+const sync = 0x53;
+const flush = 0x48;
+const simpleQuery = 0x51;
+const terminate = 0x58;
+const startupVersion = 196_608;
+
+interface Group {
+  readonly bytes: Uint8Array;
+  /** False after a Flush: the client goes on before anybody else may. */
+  readonly complete: boolean;
+}
+
+export class Session {
+  readonly #engine: Engine;
+  readonly #clients = new Set<Client>();
+  /** Clients with a group to run, in the order of arrival. */
+  #waiting: Client[] = [];
+  #holder: Client | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  connect(port: MessagePort): void {
+    const client = new Client(port);
+    this.#clients.add(client);
+    port.on('message', (data: Uint8Array) => {
+      client.receive(data);
+      if (client.terminated) port.close();
+      else if (client.groups.length > 0) this.#wake(client);
+    });
+    port.on('close', () => {
+      client.terminated = true;
+      this.#wake(client);
+    });
+  }
+
+  /** Lets everything that has arrived be answered, then closes the ports. */
+  async end(): Promise<void> {
+    await this.#running;
+    for (const client of this.#clients) client.port.close();
+  }
+
+  #wake(client: Client): void {
+    if (!this.#waiting.includes(client)) this.#waiting.push(client);
+    this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    for (let client = this.#next(); client !== undefined; client = this.#next()) {
+      if (client.terminated) await this.#leave(client);
+      else await this.#answer(client);
+    }
+    this.#running = undefined;
+  }
+
+  /** Who holds the session goes on alone; otherwise the one that has waited longest. */
+  #next(): Client | undefined {
+    const holder = this.#holder;
+    const index = holder === undefined ? 0 : this.#waiting.indexOf(holder);
+    return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
+  async #answer(client: Client): Promise<void> {
+    const group = client.groups.shift();
+    if (group === undefined) return;
+    const chunks: Buffer[] = [];
+    await this.#engine.execute(group.bytes, (data) => chunks.push(Buffer.from(data)));
+    const answer = new Uint8Array(Buffer.concat(chunks));
+    client.port.postMessage(answer, [answer.buffer]);
+    this.#holder = group.complete && !this.#engine.inTransaction() ? undefined : client;
+    if (client.groups.length > 0) this.#waiting.push(client);
+  }
+
+  async #leave(client: Client): Promise<void> {
+    this.#clients.delete(client);
+    if (this.#holder === client) {
+      await this.#engine.execute(Buffer.from([sync, 0, 0, 0, 4]), () => {});
+      if (this.#engine.inTransaction()) await this.#engine.execute(query('rollback'), () => {});
+      this.#holder = undefined;
+    }
+    // Prepared statements of the departed have names nobody will use again.
+    if (this.#clients.size === 0) await this.#engine.execute(query('discard all'), () => {});
+  }
+}
+
+class Client {
+  readonly port: MessagePort;
+  readonly groups: Group[] = [];
+  terminated = false;
+  #started = false;
+  #unread: Buffer = Buffer.alloc(0);
+
+  constructor(port: MessagePort) {
+    this.port = port;
+  }
+
+  receive(data: Uint8Array): void {
+    const bytes = this.#unread.length === 0 ? Buffer.from(data.buffer) : Buffer.concat([this.#unread, data]);
+    let groupStart = 0;
+    let groupEnd = 0;
+    let complete = true;
+    for (let at = 0; ;) {
+      const header = this.#started ? 1 : 0;
+      if (bytes.length < at + header + 4) break;
+      const end = at + header + bytes.readUInt32BE(at + header);
+      if (bytes.length < end) break;
+      if (!this.#started) {
+        // Anything else in place of a startup packet is a cancel request.
+        this.terminated = bytes.readUInt32BE(at + 4) !== startupVersion;
+        if (this.terminated) return;
+        this.#started = true;
+        this.#push(bytes.subarray(at, end), true);
+        groupStart = groupEnd = end;
+      } else {
+        const type = bytes[at];
+        if (type === terminate) {
+          this.terminated = true;
+          return;
+        }
+        if (type === sync || type === simpleQuery || type === flush) {
+          groupEnd = end;
+          complete = type !== flush;
+        }
+      }
+      at = end;
+    }
+    if (groupEnd > groupStart) this.#push(bytes.subarray(groupStart, groupEnd), complete);
+    this.#unread = bytes.subarray(groupEnd);
+  }
+
+  #push(bytes: Uint8Array, complete: boolean): void {
+    this.groups.push({ bytes, complete });
+  }
+}
+
+function query(text: string): Uint8Array {
+  const message = Buffer.alloc(text.length + 6);
+  message.write('Q', 0);
+  message.writeUInt32BE(text.length + 5, 1);
+  message.write(text, 5);
+  return message;
+}
