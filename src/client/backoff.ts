@@ -13,7 +13,12 @@ export const resendBackoff: Backoff = { baseMs: 250, capMs: 15_000 };
  * @param attempt 0 for the first try after a success
  * @param atLeast what the server asked for (`retryAfter`, ms): never less, and jittered past it for the same reason
  */
-export function delayBefore(attempt: number, backoff: Backoff, atLeast = 0, random: () => number = Math.random): number {
+export function delayBefore(
+  attempt: number,
+  backoff: Backoff,
+  atLeast = 0,
+  random: () => number = Math.random,
+): number {
   const bound = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(attempt, 30));
   return Math.round(atLeast + random() * bound);
 }

@@ -4,6 +4,8 @@
  */
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
+import { delayBefore, resendBackoff } from './backoff.ts';
+import { asParleyError } from './failure.ts';
 
 export type SyncPage = CommandOutput<'sync'>['rooms'][string];
 
@@ -19,12 +21,17 @@ export class CatchUp {
   readonly #sync: (input: CommandInput<'sync'>) => Promise<CommandOutput<'sync'>>;
   readonly #behind = new Map<string, Syncable>();
   #running = false;
+  #online = false;
+  /** Counts connections, so that an answer which belongs to an earlier one is told apart. */
+  #connection = 0;
+  #cut: (() => void) | undefined;
 
   constructor(sync: (input: CommandInput<'sync'>) => Promise<CommandOutput<'sync'>>) {
     this.#sync = sync;
   }
 
   request(room: Syncable): void {
+    if (!this.#online) return;
     this.#behind.set(room.id, room);
     if (this.#running) return;
     this.#running = true;
@@ -32,24 +39,48 @@ export class CatchUp {
     queueMicrotask(() => void this.#run());
   }
 
-  /** After a lost connection nothing is owed: `ready` tells anew who is behind. */
-  clear(): void {
+  resume(): void {
+    this.#online = true;
+  }
+
+  /** The connection went, and nothing is owed any more: the next `ready` tells anew who is behind. */
+  pause(): void {
+    this.#online = false;
     this.#behind.clear();
+    this.#connection += 1;
+    this.#cut?.();
   }
 
   async #run(): Promise<void> {
-    try {
-      while (this.#behind.size > 0) await this.#step();
-    } catch {
-      // The connection went (the next `ready` asks again) or the server is overloaded (the next event does).
-      this.#behind.clear();
-    } finally {
-      this.#running = false;
+    for (let failures = 0; this.#behind.size > 0;) {
+      const connection = this.#connection;
+      const asked = [...this.#behind.values()].slice(0, limits.syncRooms);
+      try {
+        await this.#step(asked);
+        failures = 0;
+      } catch (thrown) {
+        if (connection !== this.#connection) continue;
+        const error = asParleyError(thrown);
+        if (!error.retryable) continue;
+        for (const room of asked) this.#behind.set(room.id, room);
+        await this.#wait(delayBefore(failures, resendBackoff, error.retryAfter));
+        failures += 1;
+      }
     }
+    this.#running = false;
   }
 
-  async #step(): Promise<void> {
-    const asked = [...this.#behind.values()].slice(0, limits.syncRooms);
+  #wait(delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#cut = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #step(asked: readonly Syncable[]): Promise<void> {
     const cursors = Object.fromEntries(asked.map((room) => [room.id, room.cursor]));
     for (const room of asked) this.#behind.delete(room.id);
     const answer = await this.#sync({ cursors });

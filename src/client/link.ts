@@ -80,7 +80,10 @@ export class Link {
       const frame = encodeCommand(id, name, input);
       // The server ends a connection over this; a queued message that is too long would then end every next one.
       if (frame.length > this.#maxPayload) return reject(new ParleyError('too_large'));
-      const timer = setTimeout(() => settled(() => reject(disconnected('The server did not answer in time.'))), timeoutMs);
+      const timer = setTimeout(
+        () => settled(() => reject(disconnected('The server did not answer in time.'))),
+        timeoutMs,
+      );
       const settled = (then: () => void) => {
         clearTimeout(timer);
         this.#waiting.delete(id);
@@ -160,7 +163,7 @@ export class Link {
     this.#phase = 'ended';
     clearTimeout(this.#watchdog);
     this.#socket.close();
-    for (const waiting of [...this.#waiting.values()]) waiting.fail(disconnected());
+    for (const waiting of this.#waiting.values()) waiting.fail(disconnected());
     this.#handlers.ended(end);
   }
 }

@@ -54,8 +54,8 @@ export class Outbox {
   readonly #storage: OutboxStorage | undefined;
   readonly #entries = new Map<string, Entry>();
   readonly #view = new Cell<readonly Outgoing[]>([]);
-  readonly #busy = new Set<string>();
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  /** Rooms with an entry in flight, or with one that waits before its next attempt: then its timer. */
+  readonly #busy = new Map<string, ReturnType<typeof setTimeout> | undefined>();
   #online = false;
 
   /** @param transmit sends one; fails with `unavailable` where the connection went */
@@ -108,16 +108,22 @@ export class Outbox {
 
   pause(): void {
     this.#online = false;
-    this.#clearTimers();
+    for (const [room, timer] of this.#busy) {
+      if (timer === undefined) continue;
+      clearTimeout(timer);
+      this.#busy.delete(room);
+    }
   }
 
   stop(): void {
     this.pause();
-    for (const { settle } of this.#entries.values()) settle?.reject(new ParleyError('unavailable', 'The client was closed.'));
+    for (const { settle } of this.#entries.values())
+      settle?.reject(new ParleyError('unavailable', 'The client was closed.'));
   }
 
   /** The room holds these messages: an entry of the same id is the same message, acknowledged or not. */
   delivered(messages: readonly Message[]): void {
+    if (this.#entries.size === 0) return;
     for (const { id, seq, rev, at } of messages) {
       const entry = this.#entries.get(id);
       if (entry === undefined) continue;
@@ -128,7 +134,7 @@ export class Outbox {
 
   /** Drops what the room's list already covers, also where the message itself lies in front of the loaded part. */
   covered(room: string, cursor: number): void {
-    for (const { outgoing } of [...this.#entries.values()]) {
+    for (const { outgoing } of this.#entries.values()) {
       if (outgoing.input.room === room && outgoing.result !== undefined && outgoing.result.rev <= cursor) {
         this.#remove(outgoing.input.id);
       }
@@ -136,7 +142,8 @@ export class Outbox {
   }
 
   #refusal(body: unknown): ParleyError | undefined {
-    if (this.#entries.size >= outboxLimit) return new ParleyError('limit_reached', 'Too many messages wait to be sent.');
+    if (this.#entries.size >= outboxLimit)
+      return new ParleyError('limit_reached', 'Too many messages wait to be sent.');
     const json = JSON.stringify(body) as string | undefined;
     if (json === undefined || json === 'null') return new ParleyError('invalid', 'A message needs a body.');
     if (new TextEncoder().encode(json).length > limits.bodyBytes) return new ParleyError('too_large');
@@ -153,11 +160,14 @@ export class Outbox {
       ({ outgoing }) => outgoing.input.room === room && outgoing.state === 'sending',
     );
     if (next === undefined) return;
-    this.#busy.add(room);
+    this.#busy.set(room, undefined);
     void this.#attempt(next).then((delay) => {
-      this.#busy.delete(room);
-      if (delay === 0) this.#pump(room);
-      else this.#later(delay, () => this.#pump(room));
+      const go = (): void => {
+        this.#busy.delete(room);
+        this.#pump(room);
+      };
+      if (delay === 0 || !this.#online) go();
+      else this.#busy.set(room, setTimeout(go, delay));
     });
   }
 
@@ -180,19 +190,6 @@ export class Outbox {
       if (this.#entries.get(input.id) === entry) this.#update(entry, { ...entry.outgoing, state: 'failed', error });
       return 0;
     }
-  }
-
-  #later(delay: number, run: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      run();
-    }, delay);
-    this.#timers.add(timer);
-  }
-
-  #clearTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
   }
 
   #update(entry: Entry, outgoing: Outgoing): void {

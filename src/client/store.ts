@@ -21,7 +21,7 @@ export class Cell<T> implements Store<T> {
     if (Object.is(value, this.#value)) return;
     this.#value = value;
     // A copy, for a listener may subscribe or unsubscribe while it is told.
-    for (const listener of [...this.#listeners]) listener(value);
+    for (const listener of Array.from(this.#listeners)) listener(value);
   }
 
   subscribe(listener: (value: T) => void): () => void {

@@ -57,7 +57,8 @@ export class TokenKeeper {
       if (this.#timer === timer) this.refreshBefore(next);
     } catch (thrown) {
       const worthwhile = asParleyError(thrown).retryable && Date.now() + refreshRetryMs < expires;
-      if (this.#timer === timer && worthwhile) this.#timer = setTimeout(() => void this.#renew(expires), refreshRetryMs);
+      if (this.#timer === timer && worthwhile)
+        this.#timer = setTimeout(() => void this.#renew(expires), refreshRetryMs);
     }
   }
 }

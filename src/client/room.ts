@@ -1,0 +1,278 @@
+/**
+ * One open room: its messages, kept complete and in order while the connection comes and goes.
+ *
+ * loading ── history ──▶ ready ── removed, left ──▶ gone
+ *    └── not there, not ours ──▶ gone         gone ── joined again ──▶ loading
+ *
+ * The connection is subscribed before the history is read. What arrives in between waits in `#live` and is merged by
+ * rev; a gap is closed by `sync` from the cursor, never by guessing.
+ */
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { Message } from '../protocol/model.ts';
+import { delayBefore, resendBackoff } from './backoff.ts';
+import type { CatchUp, Syncable, SyncPage } from './catch-up.ts';
+import { asParleyError } from './failure.ts';
+import { mergeLive, mergeOlder, mergeStored } from './merge.ts';
+import type { Timeline } from './merge.ts';
+import type { Outbox, Outgoing, SendOptions, SendResult } from './outbox.ts';
+import { ReadMark } from './read-mark.ts';
+import type { RequestFunction } from './request.ts';
+import { Cell } from './store.ts';
+import type { Store } from './store.ts';
+import { Typing, typingSignal } from './typing.ts';
+
+export interface RoomState {
+  readonly status: 'loading' | 'ready' | 'gone';
+  /** Why it is gone. */
+  readonly error?: ParleyError;
+  /** A run without a gap, by seq, up to the newest. */
+  readonly messages: readonly Message[];
+  /** Own messages that are not among `messages` yet, in the order they were written. */
+  readonly outgoing: readonly Outgoing[];
+  readonly hasOlder: boolean;
+  readonly loadingOlder: boolean;
+  /** Ids of others who are typing. */
+  readonly typing: readonly string[];
+}
+
+export interface RoomServices {
+  readonly request: RequestFunction;
+  readonly outbox: Outbox;
+  readonly catchUp: CatchUp;
+  /** The read mark moved here, and the room list should know at once. */
+  readonly onRead: (room: string, seq: number) => void;
+}
+
+const historyPage = 50;
+/** Live events kept while a gap is being closed. Past this they are dropped: the sync that is due covers them. */
+const maxWaiting = 500;
+/** Missing more than this, the room starts over from its newest page instead of pulling everything in between. */
+const maxCatchUp = 1000;
+const blank: RoomState = {
+  status: 'loading',
+  messages: [],
+  outgoing: [],
+  hasOlder: false,
+  loadingOlder: false,
+  typing: [],
+};
+
+export class Room implements Syncable {
+  readonly id: string;
+  readonly #services: RoomServices;
+  readonly #state = new Cell<RoomState>(blank);
+  readonly #typing: Typing;
+  readonly #readMark: ReadMark;
+  #timeline: Timeline = { messages: [], cursor: 0 };
+  #live: readonly Message[] = [];
+  /** More live events came than are kept: what they told is asked for again. */
+  #overflowed = false;
+  /** Between two pages of one `sync`, when the list may have holes and is not shown. */
+  #partial = false;
+  /** Changes that came while an older page was read, for what may be in it. */
+  #changesMeanwhile: Message[] | undefined;
+  /** Tells answers to an earlier life of the room (before a reload) apart. */
+  #life = 0;
+  #loadTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Made by `Client.room()`. */
+  constructor(id: string, services: RoomServices) {
+    this.id = id;
+    this.#services = services;
+    this.#readMark = new ReadMark((seq) => services.request('read', { room: id, seq }));
+    this.#typing = new Typing(
+      // Lost when offline, like any signal.
+      (on) => void services.request('signal', { room: id, name: typingSignal, data: { on } }).catch(() => undefined),
+      (typing) => this.#patch({ typing }),
+    );
+    this.outboxChanged();
+  }
+
+  get state(): Store<RoomState> {
+    return this.#state;
+  }
+
+  get cursor(): number {
+    return this.#timeline.cursor;
+  }
+
+  /**
+   * Queues a message. It is shown in `state.outgoing` at once and leaves when there is a connection.
+   *
+   * @param body any JSON but null, at most 16 KiB
+   * @returns when the server has it; rejects with the error that made it `failed`
+   */
+  send(body: unknown, options?: SendOptions): Promise<SendResult> {
+    this.#typing.mineEnded(true);
+    return this.#services.outbox.send(this.id, body, options);
+  }
+
+  retry(id: string): void {
+    this.#services.outbox.retry(id);
+  }
+
+  discard(id: string): void {
+    this.#services.outbox.discard(id);
+  }
+
+  /** The page of history in front of the first message held. Nothing happens while one is on its way, or at the start. */
+  async loadOlder(): Promise<void> {
+    const { status, hasOlder, loadingOlder } = this.#state.value;
+    const first = this.#timeline.messages[0];
+    if (status !== 'ready' || !hasOlder || loadingOlder || first === undefined) return;
+    const life = this.#life;
+    this.#changesMeanwhile = [];
+    this.#patch({ loadingOlder: true });
+    try {
+      const page = await this.#services.request('history', { room: this.id, before: first.seq, limit: historyPage });
+      if (life !== this.#life) return;
+      this.#timeline = mergeOlder(this.#timeline, page.messages, this.#changesMeanwhile ?? []);
+      this.#patch({ hasOlder: page.more, ...(this.#partial ? {} : { messages: this.#timeline.messages }) });
+    } finally {
+      if (life === this.#life) {
+        this.#changesMeanwhile = undefined;
+        this.#patch({ loadingOlder: false });
+      }
+    }
+  }
+
+  /** Everything up to `seq` (the newest, if left out) has been seen. */
+  markRead(seq = this.#timeline.messages.at(-1)?.seq ?? 0): void {
+    if (this.#readMark.move(seq)) this.#services.onRead(this.id, seq);
+  }
+
+  /** Call it on each keystroke. */
+  typing(): void {
+    this.#typing.mine();
+  }
+
+  /** The draft was emptied without being sent. */
+  typingEnded(): void {
+    this.#typing.mineEnded(false);
+  }
+
+  // What follows is called by the client.
+
+  /** There is a connection. `head`: where the server has the room, if it is ours. */
+  connected(head: { seq: number; rev: number; read: number } | undefined): void {
+    if (head === undefined) return this.gone(new ParleyError('not_member'));
+    this.#readMark.stands(head.read);
+    void this.#readMark.flush();
+    const { status } = this.#state.value;
+    const missing = head.seq - (this.#timeline.messages.at(-1)?.seq ?? 0);
+    if (status !== 'ready' || missing > maxCatchUp) this.reload();
+    else if (head.rev !== this.cursor) this.#services.catchUp.request(this);
+  }
+
+  disconnected(): void {
+    this.#typing.stop();
+    // What is being loaded fails, and `connected` loads anew.
+    if (this.#state.value.status === 'loading') this.#life += 1;
+  }
+
+  received(message: Message): void {
+    this.#typing.ended(message.from);
+    if (this.#changesMeanwhile !== undefined && this.#changesMeanwhile.length < maxWaiting) {
+      this.#changesMeanwhile.push(message);
+    }
+    this.#overflowed ||= this.#live.length >= maxWaiting;
+    this.#live = this.#overflowed ? [] : [...this.#live, message];
+    if (this.#state.value.status === 'ready' && !this.#partial) this.#mergeLive();
+  }
+
+  signalled(signal: EventData<'signal'>): void {
+    if (signal.name === typingSignal) this.#typing.signalled(signal.from, signal.data);
+  }
+
+  /** An ack told that the room has reached `rev`. If its event was lost, that would be noticed with the next one only. */
+  acknowledged(rev: number): void {
+    if (this.#state.value.status === 'ready' && rev > this.cursor) this.#services.catchUp.request(this);
+  }
+
+  synced(page: SyncPage): void {
+    if (page.reset === true) return this.reload();
+    this.#timeline = mergeStored(this.#timeline, page);
+    this.#changesMeanwhile?.push(...page.messages);
+    this.#partial = page.more;
+    if (!page.more) this.#mergeLive(true);
+  }
+
+  hidden(): void {
+    this.gone(new ParleyError('not_member'));
+  }
+
+  gone(error: ParleyError): void {
+    this.#life += 1;
+    this.#typing.stop();
+    this.#patch({ status: 'gone', error, loadingOlder: false });
+  }
+
+  readElsewhere(seq: number): void {
+    this.#readMark.stands(seq);
+  }
+
+  outboxChanged(): void {
+    const all = this.#services.outbox.entries.value;
+    const held = this.#state.value.outgoing;
+    const outgoing = all.filter((entry) => entry.input.room === this.id);
+    if (outgoing.length === held.length && outgoing.every((entry, at) => entry === held[at])) return;
+    this.#patch({ outgoing });
+  }
+
+  stop(): void {
+    this.#life += 1;
+    this.#typing.stop();
+    this.#readMark.stop();
+    clearTimeout(this.#loadTimer);
+  }
+
+  /** From the newest page, forgetting what is held. */
+  reload(): void {
+    this.#life += 1;
+    this.#changesMeanwhile = undefined;
+    this.#partial = false;
+    this.#state.set({ ...blank, messages: this.#state.value.messages, outgoing: this.#state.value.outgoing });
+    void this.#load(this.#life);
+  }
+
+  async #load(life: number, failures = 0): Promise<void> {
+    try {
+      const page = await this.#services.request('history', { room: this.id, limit: historyPage });
+      if (life !== this.#life) return;
+      this.#timeline = { messages: page.messages, cursor: page.rev };
+      this.#patch({ status: 'ready', hasOlder: page.more });
+      this.#mergeLive(true);
+    } catch (thrown) {
+      const error = asParleyError(thrown);
+      if (life !== this.#life) return;
+      if (!error.retryable) return this.gone(error);
+      const again = delayBefore(failures, resendBackoff, error.retryAfter);
+      this.#loadTimer = setTimeout(() => life === this.#life && void this.#load(life, failures + 1), again);
+    }
+  }
+
+  #mergeLive(changed = false): void {
+    const { timeline, waiting } = mergeLive(this.#timeline, this.#live);
+    this.#live = waiting;
+    if (timeline !== this.#timeline || changed) {
+      this.#timeline = timeline;
+      // The list first, then the outbox: in no moment is a message in neither.
+      this.#patch({ messages: timeline.messages });
+      this.#services.outbox.delivered(timeline.messages);
+      this.#services.outbox.covered(this.id, timeline.cursor);
+    }
+    if (waiting.length > 0 || this.#overflowed) this.#services.catchUp.request(this);
+    this.#overflowed = false;
+  }
+
+  #patch(change: Partial<RoomState>): void {
+    const next = { ...this.#state.value, ...change };
+    // A message and its entry are the same thing: shown once, whichever of event and ack came first.
+    if (next.outgoing.length > 0 && (change.messages !== undefined || change.outgoing !== undefined)) {
+      const held = new Set(next.messages.map((message) => message.id));
+      next.outgoing = next.outgoing.filter((entry) => !held.has(entry.input.id));
+    }
+    this.#state.set(next);
+  }
+}

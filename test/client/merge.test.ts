@@ -1,0 +1,152 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { mergeLive, mergeOlder, mergeStored, upsert } from '../../src/client/merge.ts';
+import type { Timeline } from '../../src/client/merge.ts';
+import type { Message } from '../../src/protocol/model.ts';
+
+/** `seq` or `seq@rev`, with the body naming the rev, so that the wrong form of a message is seen. */
+function message(text: string): Message {
+  const [seq = 0, rev = seq] = text.split('@').map(Number);
+  const id = `00000000-0000-4000-8000-${String(seq).padStart(12, '0')}`;
+  return { room: 'r', seq, rev, id, from: 'u', name: null, body: `rev ${rev}`, at: seq };
+}
+const list = (text: string): Message[] => text.split(' ').filter(Boolean).map(message);
+const names = (messages: readonly Message[]): string =>
+  messages.map(({ seq, rev }) => (seq === rev ? `${seq}` : `${seq}@${rev}`)).join(' ');
+
+describe('mergeLive', () => {
+  const cases = [
+    { name: 'takes the successor', held: '1 2', cursor: 2, live: '3', after: '1 2 3', rev: 3, waiting: '' },
+    { name: 'takes a run, in any order', held: '1', cursor: 1, live: '4 2 3', after: '1 2 3 4', rev: 4, waiting: '' },
+    {
+      name: 'drops what history already had',
+      held: '1 2 3',
+      cursor: 3,
+      live: '2 3',
+      after: '1 2 3',
+      rev: 3,
+      waiting: '',
+    },
+    {
+      name: 'takes the rest of an overlap',
+      held: '1 2 3',
+      cursor: 3,
+      live: '2 3 4',
+      after: '1 2 3 4',
+      rev: 4,
+      waiting: '',
+    },
+    { name: 'drops a duplicate', held: '1', cursor: 1, live: '2 2', after: '1 2', rev: 2, waiting: '' },
+    {
+      name: 'keeps back what lies behind a gap',
+      held: '1',
+      cursor: 1,
+      live: '3 4',
+      after: '1',
+      rev: 1,
+      waiting: '3 4',
+    },
+    { name: 'takes up to the gap', held: '1', cursor: 1, live: '2 4 4', after: '1 2', rev: 2, waiting: '4' },
+    { name: 'changes nothing without events', held: '1', cursor: 1, live: '', after: '1', rev: 1, waiting: '' },
+    { name: 'starts an empty room', held: '', cursor: 0, live: '1', after: '1', rev: 1, waiting: '' },
+    { name: 'replaces an edited message', held: '1 2', cursor: 2, live: '1@3', after: '1@3 2', rev: 3, waiting: '' },
+    {
+      name: 'counts an edit in front of the list',
+      held: '8 9',
+      cursor: 9,
+      live: '2@10',
+      after: '8 9',
+      rev: 10,
+      waiting: '',
+    },
+  ];
+  for (const { name, held, cursor, live, after, rev, waiting } of cases) {
+    it(name, () => {
+      const merged = mergeLive({ messages: list(held), cursor }, list(live));
+      expect(names(merged.timeline.messages)).toBe(after);
+      expect(merged.timeline.cursor).toBe(rev);
+      expect(names(merged.waiting)).toBe(waiting);
+    });
+  }
+
+  it('keeps the same timeline when nothing applies, so that nobody is told of a change', () => {
+    const timeline = { messages: list('1 2'), cursor: 2 };
+    expect(mergeLive(timeline, list('2 5')).timeline).toBe(timeline);
+  });
+});
+
+describe('mergeStored', () => {
+  const cases = [
+    { name: 'appends what was missed', held: '1', cursor: 1, page: '2 3', rev: 3, after: '1 2 3' },
+    { name: 'replaces what was edited meanwhile', held: '1 2', cursor: 2, page: '3 1@4', rev: 4, after: '1@4 2 3' },
+    { name: 'moves the cursor over an empty page', held: '1', cursor: 1, page: '', rev: 5, after: '1' },
+    { name: 'never moves back', held: '1 2', cursor: 2, page: '2', rev: 1, after: '1 2' },
+    { name: 'keeps the later form of a message', held: '1@9 2', cursor: 9, page: '1@5', rev: 9, after: '1@9 2' },
+    { name: 'fills an empty room', held: '', cursor: 0, page: '1 2', rev: 2, after: '1 2' },
+  ];
+  for (const { name, held, cursor, page, rev, after } of cases) {
+    it(name, () => {
+      const merged = mergeStored({ messages: list(held), cursor }, { messages: list(page), rev });
+      expect(names(merged.messages)).toBe(after);
+      expect(merged.cursor).toBe(Math.max(cursor, rev));
+    });
+  }
+});
+
+describe('mergeOlder', () => {
+  it('puts the page in front and leaves the cursor', () => {
+    const merged = mergeOlder({ messages: list('4 5'), cursor: 5 }, list('2 3'), []);
+    expect(names(merged.messages)).toBe('2 3 4 5');
+    expect(merged.cursor).toBe(5);
+  });
+
+  it('applies an edit that came while the page was read', () => {
+    const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), list('3@6'));
+    expect(names(merged.messages)).toBe('2 3@6 4 5');
+  });
+});
+
+describe('upsert', () => {
+  it('leaves out what is older than the list', () => {
+    expect(names(upsert(list('5 6'), list('3 7')))).toBe('5 6 7');
+  });
+});
+
+it('ends with the room as it is, whatever was missed, doubled or reordered', () => {
+  const scenario = fc.record({
+    /** Each change is a new message (0) or an edit of an earlier one. */
+    changes: fc.array(fc.nat(), { minLength: 1, maxLength: 40 }),
+    cut: fc.nat(),
+    order: fc.array(fc.nat(), { maxLength: 80 }),
+  });
+  fc.assert(
+    fc.property(scenario, ({ changes, cut, order }) => {
+      const { events, stored } = play(changes);
+      const known = cut % (events.length + 1);
+      let timeline: Timeline = { messages: stored(known), cursor: known };
+      const live = order.flatMap((pick) => events[pick % events.length] ?? []);
+      const merged = mergeLive(timeline, live);
+      // The gap is closed by a sync at the head, then what waited is merged again.
+      const missed = stored(events.length).filter(({ rev }) => rev > merged.timeline.cursor);
+      timeline = mergeStored(merged.timeline, { messages: missed, rev: events.length });
+      const final = mergeLive(timeline, merged.waiting);
+      expect(final.waiting).toEqual([]);
+      expect(final.timeline.messages).toEqual(stored(events.length));
+    }),
+  );
+});
+
+function play(changes: readonly number[]): { events: Message[]; stored: (rev: number) => Message[] } {
+  const events: Message[] = [];
+  let seq = 0;
+  changes.forEach((change, at) => {
+    const target = seq === 0 || change % 3 !== 0 ? ++seq : 1 + (change % seq);
+    events.push(message(`${target}@${at + 1}`));
+  });
+  const stored = (rev: number): Message[] => {
+    const present = new Map<number, Message>();
+    for (const event of events.slice(0, rev)) present.set(event.seq, event);
+    return [...present.values()].sort((a, b) => a.seq - b.seq);
+  };
+  return { events, stored };
+}

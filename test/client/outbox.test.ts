@@ -1,0 +1,164 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ParleyError } from '../../src/protocol/errors.ts';
+import { Outbox, outboxLimit } from '../../src/client/outbox.ts';
+import type { SendInput, SendResult } from '../../src/client/outbox.ts';
+
+/** A server that stores a UUID once, and answers as the test says. */
+class Store {
+  readonly stored: SendInput[] = [];
+  readonly attempts: string[] = [];
+  /** What happens to the next attempts; afterwards all is well. `lost`: stored, but the ack never comes. */
+  readonly fate: (ParleyError | 'lost')[] = [];
+
+  transmit = async (input: SendInput): Promise<SendResult> => {
+    this.attempts.push(String(input.body));
+    const fate = this.fate.shift();
+    await Promise.resolve();
+    if (fate instanceof ParleyError) throw fate;
+    if (!this.stored.some(({ id }) => id === input.id)) this.stored.push(input);
+    if (fate === 'lost') throw new ParleyError('unavailable');
+    const seq = 1 + this.stored.findIndex(({ id }) => id === input.id);
+    return { seq, rev: seq, at: 0 };
+  };
+}
+const bodies = (store: Store): unknown[] => store.stored.map(({ body }) => body);
+const states = (outbox: Outbox): string[] =>
+  outbox.entries.value.map(({ input, state }) => `${String(input.body)} ${state}`);
+
+let store: Store;
+let outbox: Outbox;
+beforeEach(() => {
+  vi.useFakeTimers();
+  store = new Store();
+  outbox = new Outbox(store.transmit);
+});
+afterEach(() => {
+  outbox.stop();
+  vi.useRealTimers();
+});
+
+describe('the outbox', () => {
+  it('queues while offline and sends in order when there is a connection', async () => {
+    for (const body of ['a', 'b', 'c']) void outbox.send('r', body);
+    expect(states(outbox)).toEqual(['a sending', 'b sending', 'c sending']);
+    expect(store.attempts).toEqual([]);
+    outbox.resume();
+    await vi.runAllTimersAsync();
+    expect(bodies(store)).toEqual(['a', 'b', 'c']);
+    expect(states(outbox)).toEqual(['a sent', 'b sent', 'c sent']);
+  });
+
+  it('sends again under the same id when the ack was lost, and the message is there once', async () => {
+    store.fate.push('lost');
+    outbox.resume();
+    const sent = outbox.send('r', 'a');
+    await vi.runAllTimersAsync();
+    expect(await sent).toEqual({ seq: 1, rev: 1, at: 0 });
+    expect(store.attempts).toEqual(['a', 'a']);
+    expect(bodies(store)).toEqual(['a']);
+  });
+
+  it('keeps the order of a room when its first message has to wait', async () => {
+    store.fate.push(new ParleyError('rate_limited', undefined, { retryAfter: 2000 }));
+    outbox.resume();
+    void outbox.send('r', 'first');
+    void outbox.send('r', 'second');
+    await vi.advanceTimersByTimeAsync(1900);
+    void outbox.send('r', 'third');
+    await vi.advanceTimersByTimeAsync(50);
+    expect(store.attempts).toEqual(['first']);
+    await vi.runAllTimersAsync();
+    expect(bodies(store)).toEqual(['first', 'second', 'third']);
+  });
+
+  it('lets other rooms go on while one waits', async () => {
+    store.fate.push(new ParleyError('overloaded'));
+    outbox.resume();
+    void outbox.send('slow', 'a');
+    void outbox.send('quick', 'b');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(bodies(store)).toEqual(['b']);
+  });
+
+  it('marks a refusal as failed, goes on with the next, and sends it on retry', async () => {
+    store.fate.push(new ParleyError('not_member'));
+    outbox.resume();
+    const refused = expect(outbox.send('r', 'a')).rejects.toMatchObject({ code: 'not_member' });
+    void outbox.send('r', 'b');
+    await vi.runAllTimersAsync();
+    await refused;
+    expect(states(outbox)).toEqual(['a failed', 'b sent']);
+    outbox.retry(outbox.entries.value[0]?.input.id ?? '');
+    await vi.runAllTimersAsync();
+    expect(bodies(store)).toEqual(['b', 'a']);
+  });
+
+  it('gives up on a server that always says later', async () => {
+    for (let i = 0; i < 8; i += 1) store.fate.push(new ParleyError('overloaded'));
+    outbox.resume();
+    const refused = expect(outbox.send('r', 'a')).rejects.toMatchObject({ code: 'overloaded' });
+    await vi.runAllTimersAsync();
+    await refused;
+    expect(states(outbox)).toEqual(['a failed']);
+  });
+
+  it('does not count a lost connection against a message', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      store.fate.push(new ParleyError('unavailable'));
+      if (round === 0) void outbox.send('r', 'a');
+      outbox.resume();
+      outbox.pause();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    outbox.resume();
+    await vi.runAllTimersAsync();
+    expect(states(outbox)).toEqual(['a sent']);
+  });
+
+  it('forgets an entry when the room holds it, even before its ack', async () => {
+    const sent = outbox.send('r', 'a');
+    const id = outbox.entries.value[0]?.input.id ?? '';
+    outbox.delivered([{ room: 'r', seq: 4, rev: 5, id, from: 'u', name: null, body: 'a', at: 6 }]);
+    expect(await sent).toEqual({ seq: 4, rev: 5, at: 6 });
+    expect(outbox.entries.value).toEqual([]);
+  });
+
+  it('forgets sent entries that the room has passed', async () => {
+    outbox.resume();
+    void outbox.send('r', 'a');
+    void outbox.send('r', 'b');
+    await vi.runAllTimersAsync();
+    outbox.covered('r', 1);
+    expect(states(outbox)).toEqual(['b sent']);
+  });
+
+  it('refuses one past its bound', async () => {
+    for (let i = 0; i < outboxLimit; i += 1) void outbox.send('r', 'x');
+    await expect(outbox.send('r', 'y')).rejects.toMatchObject({ code: 'limit_reached' });
+    expect(outbox.entries.value).toHaveLength(outboxLimit);
+  });
+
+  it('refuses a body that the server would refuse', async () => {
+    await expect(outbox.send('r', 'ä'.repeat(8192))).rejects.toMatchObject({ code: 'too_large' });
+    await expect(outbox.send('r', null)).rejects.toMatchObject({ code: 'invalid' });
+    await expect(outbox.send('r', undefined)).rejects.toMatchObject({ code: 'invalid' });
+    expect(outbox.entries.value).toEqual([]);
+  });
+
+  it('keeps what waits over a restart, under the same ids', async () => {
+    let kept: readonly { input: SendInput; at: number }[] = [];
+    const storage = { load: () => kept, save: (entries: typeof kept) => void (kept = entries) };
+    const before = new Outbox(store.transmit, storage);
+    store.fate.push('lost');
+    before.resume();
+    void before.send('r', 'a');
+    before.pause();
+    void before.send('r', 'b');
+    await vi.runAllTimersAsync();
+    const after = new Outbox(store.transmit, storage);
+    after.resume();
+    await vi.runAllTimersAsync();
+    expect(bodies(store)).toEqual(['a', 'b']);
+    expect(kept).toEqual([]);
+  });
+});
