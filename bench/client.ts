@@ -1,0 +1,134 @@
+/** The native load client: compiled when its sources are newer, driven by lines over its stdin and stdout. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Child, Lab } from './lab.ts';
+
+const here = import.meta.dirname;
+const built = join(here, '.build');
+
+export interface LoadResult {
+  seconds: number;
+  sent: number;
+  acks: number;
+  errors: number;
+  deliveries: number;
+  bytes: number;
+  /** Commands of the open loop that were not sent because too many were unanswered. */
+  late: number;
+  /** Connections that were up and broke. */
+  lost: number;
+  latencyMs: { count: number; p50: number; p95: number; p99: number; max: number };
+  /** CPU seconds inside the measured window. */
+  clientCpu: number;
+  serverCpu: number;
+  machineCpu: number;
+  firstError: string;
+  firstFailure: string;
+}
+
+export interface Load {
+  senders: number;
+  outstanding?: number;
+  /** Messages/s in all, sent when due, whatever comes back. Absent: as fast as acks allow. */
+  rate?: number;
+  receivers?: number;
+  warmup: number;
+  seconds: number;
+}
+
+export interface ClientOptions {
+  port: number;
+  serverPid: number;
+  dialect: 'sio' | 'raw';
+  connections: number;
+  upPrefix?: string;
+  countPrefix?: string;
+  tokens?: string;
+  setups?: string;
+  rooms?: string;
+  command?: string;
+}
+
+export class LoadClient {
+  readonly #child: Child;
+
+  private constructor(child: Child) {
+    this.#child = child;
+  }
+
+  /** Returns once every connection is up. @throws if one of them cannot be brought up. */
+  static async connect(lab: Lab, options: ClientOptions): Promise<LoadClient> {
+    const args = ['--port', options.port, '--server-pid', options.serverPid, '--dialect', options.dialect];
+    args.push('--connections', options.connections);
+    if (options.dialect === 'sio') args.push('--path', '/socket.io/?EIO=4&transport=websocket');
+    for (const [name, value] of [
+      ['--up-prefix', options.upPrefix],
+      ['--count-prefix', options.countPrefix],
+      ['--tokens', options.tokens],
+      ['--setups', options.setups],
+      ['--rooms', options.rooms],
+    ] as const) {
+      if (value !== undefined) args.push(name, value);
+    }
+    const child = lab.start(join(built, 'load'), args.map(String));
+    const up = JSON.parse(await child.line(60_000)) as { up: number; dead: number; firstFailure: string };
+    if (up.up !== options.connections) {
+      throw new Error(`${up.up} of ${options.connections} connections came up; first failure: ${up.firstFailure}`);
+    }
+    const client = new LoadClient(child);
+    if (options.command !== undefined) client.command(options.command);
+    return client;
+  }
+
+  /** What the next loads send; `{ack}`, `{uuid}` and `{room}` are filled in. */
+  command(template: string): void {
+    this.#child.write(`command ${template}`);
+  }
+
+  /** @throws if an ack was an error or a connection broke: a number of a failing run means nothing. */
+  async load(load: Load): Promise<LoadResult> {
+    const words = Object.entries(load).map(([name, value]) => `${name}=${value}`);
+    this.#child.write(`load ${words.join(' ')}`);
+    const result = JSON.parse(await this.#child.line((load.warmup + load.seconds + 15) * 1000)) as LoadResult;
+    if (result.errors > 0) throw new Error(`${result.errors} of ${result.acks} commands failed: ${result.firstError}`);
+    if (result.lost > 0) throw new Error(`${result.lost} connections broke under load: ${result.firstFailure}`);
+    return result;
+  }
+
+  stop(): Promise<void> {
+    return this.#child.stop();
+  }
+}
+
+export function nullServer(lab: Lab, port: number, mode: 'echo' | 'fanout', frameBytes: number): Child {
+  return lab.start(join(built, 'null'), [String(port), mode, String(frameBytes)]);
+}
+
+/** @returns what could not be built, or undefined. */
+export function buildClient(): string | undefined {
+  mkdirSync(built, { recursive: true });
+  const sources = readdirSync(join(here, 'client')).map((name) => join(here, 'client', name));
+  const newest = Math.max(...sources.map((path) => statSync(path).mtimeMs));
+  for (const [target, match] of [
+    ['load', (path: string) => path.endsWith('.c') && !path.endsWith('null.c')],
+    ['null', (path: string) => path.endsWith('null.c')],
+  ] as const) {
+    const path = join(built, target);
+    if (existsSync(path) && statSync(path).mtimeMs >= newest) continue;
+    const flags = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-o', path];
+    const done = spawnSync(process.env['CC'] ?? 'cc', [...flags, ...sources.filter(match)], { encoding: 'utf8' });
+    if (done.error) return 'no C compiler: install one (Debian: apt-get install gcc libc6-dev) or name it in CC';
+    if (done.status !== 0) return `the load client does not compile:\n${done.stderr}`;
+  }
+  return undefined;
+}
+
+/** The peers are compiled like Parley itself, so that no loader stands between them and their speed. */
+export function buildPeers(): void {
+  const tsc = join(here, '../node_modules/.bin/tsc');
+  const done = spawnSync(tsc, ['-p', join(here, 'peers')], { encoding: 'utf8' });
+  if (done.status !== 0) throw new Error(`the peers do not compile:\n${done.stdout}${done.stderr}`);
+}
+
+export const peerPath = (name: 'socketio' | 'uws' | 'insert'): string => join(built, 'js/peers', `${name}.js`);

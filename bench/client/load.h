@@ -1,0 +1,109 @@
+/*
+ * The load client: one thread, one epoll set, up to about 19,000 connections. It is in C so that on a two-core machine
+ * the server is what saturates a core; bench/README.md tells how its own share of the CPU is to be read.
+ *
+ * It speaks three dialects that differ only in how a connection comes up:
+ *   sio   WebSocket, Engine.IO open, Socket.IO CONNECT with a token (Parley and socket.io)
+ *   raw   WebSocket only (bare uWebSockets.js and the null server)
+ * From then on all servers are alike: a frame that begins with "42" is an event, with "43" an ack, "2" is a ping.
+ */
+#ifndef LOAD_H
+#define LOAD_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+enum state { S_FREE, S_TCP, S_HTTP, S_OPEN, S_AUTH, S_SETUP, S_UP, S_DEAD };
+
+struct conn {
+  int fd;
+  uint8_t state;
+  uint8_t wants_write;
+  uint8_t tries;
+  uint16_t setup_left;
+  uint32_t index;
+  /* Command ids run from 1 on each connection. */
+  uint32_t next_id;
+  uint32_t in_flight;
+  uint32_t fifo;      /* next id to be answered, for servers whose acks carry no id */
+  uint64_t *sent_at;  /* ring by id; NULL for connections that never send */
+  uint32_t *sent_id;  /* which id a ring slot holds; 0 when it has been answered */
+  char *in;           /* the beginning of a frame that has not come in whole; NULL most of the time */
+  uint32_t in_len;
+  char *out;
+  uint32_t out_len, out_off, out_cap;
+};
+
+struct options {
+  const char *host;
+  int port;
+  const char *path;
+  int sio;
+  uint32_t connections;
+  uint32_t handshakes;      /* how many may be under way at once */
+  const char *up_prefix;    /* the frame after which a sio connection counts as up */
+  const char *count_prefix; /* the events that are counted as deliveries */
+  char **tokens;
+  char **setups; /* for each connection: frames to send before it is up, each acked, separated by tabs */
+  char **rooms;  /* for each connection: what {room} in the command stands for */
+  int server_pid;
+};
+
+/* One load, as asked for by a line on stdin. Times in ns, of CLOCK_MONOTONIC. */
+struct load {
+  int running;
+  uint32_t senders;
+  uint32_t outstanding; /* per sender, closed loop */
+  double rate;          /* in all, open loop; 0: closed loop */
+  uint32_t receivers;   /* deliveries of each message; bounds what is under way in the network. 0: none expected */
+  uint64_t start, measure_from, measure_to, give_up;
+  uint64_t scheduled;
+  uint32_t turn;
+};
+
+struct counters {
+  uint64_t sent, acks, errors, deliveries, frames, bytes, late, reads, writes;
+};
+
+extern struct options opt;
+extern struct load load;
+extern struct counters total;
+extern struct conn *conns;
+extern uint32_t up_count, dead_count, lost_count, pending_count;
+extern uint64_t retry_at; /* no new handshakes before this */
+extern int epoll_fd;
+extern uint64_t now_ns; /* refreshed once an epoll round and before a command's time is taken */
+
+#define RING 1024u /* commands in flight on one connection, at most */
+
+/* wire.c */
+void conn_open(struct conn *c);
+void conn_event(struct conn *c, uint32_t events);
+void conn_close(struct conn *c, const char *why);
+void flush_out(struct conn *c);
+extern char first_failure[256];
+
+/* frame.c */
+void reserve(struct conn *c, size_t more);
+void frame_begin(struct conn *c, size_t payload);
+void frame_bytes(struct conn *c, const char *bytes, size_t n);
+void frame_end(struct conn *c);
+
+/* command.c */
+void template_set(const char *text);
+void command_send(struct conn *c, uint64_t intended);
+void command_acked(struct conn *c, const char *payload, size_t n);
+void load_begin(double warmup, double seconds);
+void load_pump(void);
+int load_done(void);
+
+/* stats.c */
+uint64_t clock_ns(void);
+void histogram_reset(void);
+void histogram_add(uint64_t ns);
+void stats_window_open(void);
+void stats_window_close(void);
+void stats_print(void);
+extern char first_error[256];
+
+#endif

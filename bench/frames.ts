@@ -1,0 +1,24 @@
+/** The frames that all rows share, so that every server moves the same bytes. */
+
+/** About what a short chat line is. */
+const text = 'x'.repeat(100);
+
+/** What is sent to Parley and socket.io; the ack of both is `43<id>[{"ok":true}]`. */
+export const frames = {
+  signal: `42{ack}["signal",{"room":"{room}","name":"bench","data":"${text}"}]`,
+  echo: `42{ack}["echo",{"room":"{room}","name":"bench","data":"${text}"}]`,
+  send: `42{ack}["message:send",{"room":"{room}","id":"{uuid}","body":{"text":"${text}"}}]`,
+} as const;
+
+export const body = { text };
+
+/** The event each receiver gets for a `signal`. Bare uWebSockets.js and the null server publish it as it stands here. */
+export function deliveredFrame(room: string, from: string): string {
+  return `42["signal",{"room":"${room}","from":"${from}","name":"bench","data":"${text}"}]`;
+}
+
+export const ackFrame = '4312345[{"ok":true}]';
+
+/** A frame for bare uWebSockets.js: the first letter says what it has to do, the rest is as long as the others' frame. */
+export const rawFrame = (kind: 'F' | 'E'): string =>
+  kind + frames.signal.replace('{ack}', '12345').replace('{room}', 'room').slice(1);

@@ -1,0 +1,67 @@
+/**
+ * One insert a message: how a chat server usually stores messages, without the server. Each message is one statement
+ * in its own transaction that takes the room's next number and inserts; one round trip, pool of 10, pipelined by the
+ * client. No sockets, no membership check, no outbox: what is measured is the kindest case for this design.
+ * Reads {"outstanding","warmup","seconds"} lines from stdin and answers each with a line.
+ */
+import { randomUUID } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import postgres from 'postgres';
+import { body } from '../frames.ts';
+
+interface Order {
+  outstanding: number;
+  warmup: number;
+  seconds: number;
+}
+
+const rooms = Array.from({ length: 100 }, (_, i) => `naive-${i}`);
+const sql = postgres(process.argv[2] ?? '', { max: 10, onnotice: () => undefined });
+
+await sql`create schema if not exists naive`;
+await sql`create table if not exists naive.rooms (id text collate "C" primary key, last_seq bigint not null default 0) with (fillfactor = 70)`;
+await sql`create table if not exists naive.messages (
+  room_id text collate "C" not null, seq bigint not null, id uuid not null, sender_id text not null, body jsonb,
+  created_at timestamptz not null default clock_timestamp(), primary key (room_id, seq), unique (room_id, id))`;
+await sql`insert into naive.rooms (id) select unnest(${rooms}::text[]) on conflict do nothing`;
+
+async function insertOne(room: string): Promise<void> {
+  await sql`
+    with numbered as (update naive.rooms set last_seq = last_seq + 1 where id = ${room} returning last_seq)
+    insert into naive.messages (room_id, seq, id, sender_id, body)
+    select ${room}, last_seq, ${randomUUID()}, 'user-0', ${sql.json(body)} from numbered
+    returning seq`;
+}
+
+async function run({ outstanding, warmup, seconds }: Order): Promise<Record<string, unknown>> {
+  const from = performance.now() + warmup * 1000;
+  const to = from + seconds * 1000;
+  const latencies: number[] = [];
+  let cpu = process.cpuUsage();
+  const opening = setTimeout(() => (cpu = process.cpuUsage()), warmup * 1000);
+  const loop = async (first: number): Promise<void> => {
+    for (let at = first; performance.now() < to; at++) {
+      const sent = performance.now();
+      await insertOne(rooms[at % rooms.length] ?? 'naive-0');
+      const now = performance.now();
+      if (now >= from && now < to) latencies.push(now - sent);
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, (_, i) => loop(i)));
+  clearTimeout(opening);
+  const used = process.cpuUsage(cpu);
+  latencies.sort((a, b) => a - b);
+  const at = (part: number): number => latencies[Math.floor(latencies.length * part)] ?? 0;
+  return {
+    seconds,
+    acks: latencies.length,
+    cpu: (used.user + used.system) / 1e6,
+    latencyMs: { p50: at(0.5), p95: at(0.95), p99: at(0.99) },
+  };
+}
+
+console.log('listening');
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(JSON.stringify(await run(JSON.parse(line) as Order)));
+}
+await sql.end({ timeout: 1 });

@@ -1,0 +1,35 @@
+/**
+ * Bare uWebSockets.js: the ceiling. No protocol, no parsing, no objects; a frame's first letter says what to do.
+ *   j room room …  join topics      F  publish the one prepared frame to topic "fan" and ack      E  ack
+ */
+import uws from 'uWebSockets.js';
+import { ackFrame, deliveredFrame } from '../frames.ts';
+
+const port = Number(process.argv[2]);
+const event = Buffer.from(deliveredFrame('fan', 'user-0'));
+const ack = Buffer.from(ackFrame.replace('12345', ''));
+const JOIN = 'j'.charCodeAt(0);
+const FAN_OUT = 'F'.charCodeAt(0);
+
+const app = uws.App();
+app.ws('/*', {
+  compression: uws.DISABLED,
+  maxPayloadLength: 64 * 1024,
+  // With the default of 64 KB publish would drop frames silently, and count as fast for it.
+  maxBackpressure: 16 * 1024 * 1024,
+  idleTimeout: 120,
+  message(ws, data) {
+    const kind = new Uint8Array(data)[0];
+    if (kind === JOIN) {
+      for (const room of Buffer.from(data).toString().split(' ').slice(1)) ws.subscribe(room);
+    } else if (kind === FAN_OUT) {
+      app.publish('fan', event);
+    }
+    ws.send(ack);
+  },
+});
+app.listen('127.0.0.1', port, (socket) => {
+  if (socket === false) process.exit(1);
+  console.log('listening');
+});
+process.stdin.on('end', () => process.exit(0)).resume();

@@ -1,0 +1,106 @@
+/** The table, and what has to stand above it for its numbers to mean anything. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Database } from './postgres.ts';
+import type { Comparison, Measured, RowResult } from './rounds.ts';
+
+export interface Machine {
+  date: string;
+  commit: string;
+  node: string;
+  packages: Record<string, string>;
+  postgres: string;
+  cpu: string;
+  memoryGb: number;
+  loadBefore: number;
+}
+
+export function describeMachine(database: Database | string): Machine {
+  const git = (...args: string[]): string => {
+    try {
+      return execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
+    } catch {
+      return '';
+    }
+  };
+  const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with local changes';
+  const packages = ['uWebSockets.js', 'socket.io', 'ws', 'postgres', '@electric-sql/pglite'];
+  const version = (name: string): string => {
+    const path = join(import.meta.dirname, '../node_modules', name, 'package.json');
+    return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  };
+  return {
+    date: new Date().toISOString(),
+    commit: `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed}`,
+    node: process.version,
+    packages: Object.fromEntries(packages.map((name) => [name, version(name)])),
+    postgres: typeof database === 'string' ? `none (${database})` : `${database.version}, ${database.settings}`,
+    cpu: `${cpus().length} x ${cpus()[0]?.model ?? '?'}`,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    loadBefore: loadavg()[0] ?? 0,
+  };
+}
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+const number = (value: number): string => Math.round(value).toLocaleString('en');
+const ms = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
+
+export function table(machine: Machine, results: readonly RowResult[]): string {
+  const heads = ['', 'value', 'min to max', 'ack p50/p95/p99 ms', 'server', 'client', 'rest', 'Parley is', 'target'];
+  const lines: string[][] = [heads];
+  const measured = results.flatMap((r) => r.measured);
+  const comparisons = results.flatMap((r) => r.comparisons);
+  for (const row of new Set(measured.map((m) => m.row))) {
+    const members = measured.filter((m) => m.row === row);
+    lines.push([], [`${row}, ${members[0]?.unit ?? ''}`]);
+    for (const m of members) lines.push(cells(m, comparisons.filter((c) => c.row === row && isAbout(c, m))));
+  }
+  const widths = heads.map((_, i) => Math.max(...lines.filter((l) => l.length > 1).map((l) => (l[i] ?? '').length)));
+  const drawn = lines.map((line) =>
+    line.length < 2
+      ? line.join('')
+      : line.map((cell, i) => (i === 0 || i > 6 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ').trimEnd(),
+  );
+  const notes = measured.filter((m) => m.note !== undefined).map((m) => `  ${m.subject}, ${m.row}: ${m.note}`);
+  return [
+    '',
+    `Parley ${machine.commit} · ${machine.date} · Node ${machine.node} · ${machine.cpu}, ${machine.memoryGb} GB, load ${machine.loadBefore.toFixed(1)} before`,
+    Object.entries(machine.packages).map(([name, version]) => `${name} ${version}`).join(' · '),
+    `Postgres ${machine.postgres}`,
+    '',
+    ...drawn,
+    '',
+    ...(notes.length > 0 ? ['Notes', ...notes, ''] : []),
+    'Values are medians of alternating rounds; "Parley is" is the median of the ratios of neighbouring rounds.',
+    'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
+    'The client limits a row only where it stands near 100 %; the null server shows how far it goes. See bench/README.md.',
+    '',
+  ].join('\n');
+}
+
+/** A comparison stands in the line of the one Parley is compared with, or in Parley's own where there are two Parleys. */
+const isAbout = (c: Comparison, m: Measured): boolean => c.of === m.subject || c.of.endsWith(`(${m.subject})`);
+
+function cells(m: Measured, about: readonly Comparison[]): string[] {
+  const rates = m.rounds.map((r) => r.rate);
+  const spread = rates.length > 1 ? `${number(Math.min(...rates))} to ${number(Math.max(...rates))}` : '';
+  const latency = m.latencyMs ? [m.latencyMs.p50, m.latencyMs.p95, m.latencyMs.p99].map(ms).join(' / ') : '';
+  const [c] = about;
+  const of = c?.of.includes('(') ? ` ${c.of.slice(0, c.of.indexOf(' ('))}` : ' this';
+  const ratio = c ? `${c.ratio.toFixed(2)} x${of}` : '';
+  const target = c?.target !== undefined ? `>= ${c.target} ${c.met ? 'met' : 'MISSED'}` : '';
+  const own = m.target ? `${m.target.text} ${m.target.met ? 'met' : 'MISSED'}` : '';
+  return [
+    `  ${m.subject}`,
+    number(m.value),
+    spread,
+    latency,
+    m.cpu ? percent(m.cpu.server) : '',
+    m.cpu ? percent(m.cpu.client) : '',
+    m.cpu ? percent(m.cpu.rest) : '',
+    ratio,
+    target || own,
+  ];
+}

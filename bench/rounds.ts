@@ -1,0 +1,124 @@
+/** Short alternating rounds, so that a neighbour's noise hits all subjects alike; what counts are medians. */
+import type { Load, LoadClient, LoadResult } from './client.ts';
+
+export interface Latency {
+  p50: number;
+  p95: number;
+  p99: number;
+}
+
+/** Shares of one core inside the measured time; `rest` is everything else on the machine, Postgres included. */
+export interface Cpu {
+  server: number;
+  client: number;
+  rest: number;
+}
+
+export interface Round {
+  rate: number;
+  latencyMs?: Latency;
+  cpu?: Cpu;
+  bytesPerDelivery?: number;
+}
+
+/** One line of the table. */
+export interface Measured {
+  row: string;
+  subject: string;
+  value: number;
+  unit: string;
+  /** Round n of all subjects of a row ran next to each other. */
+  rounds: Round[];
+  latencyMs?: Latency;
+  cpu?: Cpu;
+  note?: string;
+  /** For values that have a bound of their own and not one relative to somebody else. */
+  target?: { text: string; met: boolean };
+}
+
+/** "Parley is `ratio` times `of`" */
+export interface Comparison {
+  row: string;
+  of: string;
+  ratio: number;
+  target?: number;
+  met?: boolean;
+}
+
+export interface RowResult {
+  measured: Measured[];
+  comparisons: Comparison[];
+}
+
+export interface Contestant {
+  subject: string;
+  round(): Promise<Round>;
+}
+
+export async function alternate(row: string, unit: string, rounds: number, contestants: readonly Contestant[]): Promise<Measured[]> {
+  const all = contestants.map((): Round[] => []);
+  for (let n = 0; n < rounds; n++) {
+    for (const [i, contestant] of contestants.entries()) all[i]?.push(await contestant.round());
+  }
+  return contestants.map(({ subject }, i) => summarize(row, subject, unit, all[i] ?? []));
+}
+
+export function summarize(row: string, subject: string, unit: string, rounds: Round[]): Measured {
+  const measured: Measured = { row, subject, unit, rounds, value: median(rounds.map((r) => r.rate)) };
+  const latencies = rounds.flatMap((r) => r.latencyMs ?? []);
+  if (latencies.length > 0) {
+    measured.latencyMs = {
+      p50: median(latencies.map((l) => l.p50)),
+      p95: median(latencies.map((l) => l.p95)),
+      p99: median(latencies.map((l) => l.p99)),
+    };
+  }
+  const cpus = rounds.flatMap((r) => r.cpu ?? []);
+  if (cpus.length > 0) {
+    measured.cpu = {
+      server: median(cpus.map((c) => c.server)),
+      client: median(cpus.map((c) => c.client)),
+      rest: median(cpus.map((c) => c.rest)),
+    };
+  }
+  const bytes = rounds[0]?.bytesPerDelivery;
+  if (bytes !== undefined) measured.note = `${bytes.toFixed(0)} B a delivery`;
+  return measured;
+}
+
+/** @param count what makes up the rate of the row */
+export function contestant(subject: string, client: LoadClient, load: Load, count: 'acks' | 'deliveries'): Contestant {
+  return { subject, round: async () => toRound(await client.load(load), count) };
+}
+
+export function toRound(result: LoadResult, count: 'acks' | 'deliveries'): Round {
+  const { seconds, clientCpu, serverCpu, machineCpu, latencyMs } = result;
+  return {
+    rate: result[count] / seconds,
+    latencyMs: { p50: latencyMs.p50, p95: latencyMs.p95, p99: latencyMs.p99 },
+    cpu: {
+      server: serverCpu / seconds,
+      client: clientCpu / seconds,
+      rest: Math.max(0, machineCpu - clientCpu - serverCpu) / seconds,
+    },
+    ...(count === 'deliveries' ? { bytesPerDelivery: result.bytes / Math.max(1, result.deliveries) } : {}),
+  };
+}
+
+/** The median of the rounds' own ratios: two neighbouring rounds had the same neighbours. */
+export function compare(ours: Measured, theirs: Measured, target?: number): Comparison {
+  const ratio = median(ours.rounds.map((round, i) => round.rate / (theirs.rounds[i]?.rate ?? theirs.value)));
+  return {
+    row: ours.row,
+    of: theirs.subject,
+    ratio,
+    ...(target === undefined ? {} : { target, met: ratio >= target }),
+  };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
+}

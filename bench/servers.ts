@@ -1,0 +1,103 @@
+/** Starts the servers that are compared, each in a process of its own, and says when they accept connections. */
+import { createHmac } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import { peerPath } from './client.ts';
+import { freePort, type Child, type Lab } from './lab.ts';
+
+const secret = 'a-secret-of-the-benchmark-at-least-32-bytes-long';
+
+export interface Server {
+  readonly port: number;
+  readonly child: Child;
+}
+
+export async function startPeer(lab: Lab, name: 'socketio' | 'uws'): Promise<Server> {
+  const port = await freePort();
+  const child = lab.start(process.execPath, [peerPath(name), String(port)]);
+  await child.line(10_000);
+  return { port, child };
+}
+
+/** Which build of Parley is run, and how. */
+export interface ParleyBuild {
+  readonly main: string;
+  readonly nodeFlags: readonly string[];
+}
+
+/** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */
+export async function startParley(lab: Lab, build: ParleyBuild, databaseUrl: string | undefined): Promise<Server> {
+  const port = await freePort();
+  const child = lab.start(process.execPath, [...build.nodeFlags, build.main, 'serve'], {
+    // Limits per client are lifted: one address holds all connections here. What bounds the server itself stays.
+    env: {
+      PORT: String(port),
+      PARLEY_HOST: '127.0.0.1',
+      PARLEY_JWT_SECRET: secret,
+      PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '50000',
+      PARLEY_COMMANDS_PER_SECOND: '1000000',
+      PARLEY_COMMAND_BURST: '1000000',
+      PARLEY_LOG_LEVEL: 'error',
+      ...(databaseUrl === undefined ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) } : { DATABASE_URL: databaseUrl }),
+    },
+    cwd: lab.folder,
+  });
+  // The first start of the embedded database takes seconds. It speaks when it ends early.
+  const ended = child.line(45_000).then(
+    () => undefined,
+    (error: unknown) => (/ended/.test(String(error)) ? error : undefined),
+  );
+  for (const until = Date.now() + 45_000; Date.now() < until; ) {
+    const failed = await Promise.race([ended, sleep(100)]);
+    if (failed instanceof Error) throw failed;
+    if (await isReady(port)) return { port, child };
+    await sleep(50);
+  }
+  throw new Error('Parley was not ready within 45 s');
+}
+
+async function isReady(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/ready`, { signal: AbortSignal.timeout(1000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** A token as an operator's own backend would make it. */
+export function token(user: string): string {
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const head = part({ alg: 'HS256', typ: 'JWT' });
+  const claims = part({ sub: user, name: `Name of ${user}`, exp: Math.floor(Date.now() / 1000) + 3600 });
+  return `${head}.${claims}.${createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url')}`;
+}
+
+/** One user's connection from Node, for preparing rooms where there is no SQL door (the embedded database). */
+export async function asUser(port: number, user: string, commands: readonly [string, unknown][]): Promise<void> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let next = 0;
+      const timer = setTimeout(() => reject(new Error(`preparing ${user} took over 10 s`)), 10_000);
+      const step = (): void => {
+        const command = commands[next++];
+        if (command !== undefined) return socket.send(`42${next}${JSON.stringify(command)}`);
+        clearTimeout(timer);
+        resolve();
+      };
+      socket.on('error', reject).on('close', () => reject(new Error(`${user} was disconnected`)));
+      socket.on('message', (data: Buffer) => {
+        const packet = data.toString();
+        if (packet.startsWith('0')) socket.send(`40${JSON.stringify({ token: token(user) })}`);
+        else if (packet.startsWith('42["ready"')) step();
+        else if (packet === '2') socket.send('3');
+        else if (packet.startsWith('44') || (packet.startsWith('43') && packet.includes('"ok":false'))) reject(new Error(packet));
+        else if (packet.startsWith('43')) step();
+      });
+    });
+  } finally {
+    socket.removeAllListeners('close');
+    socket.close();
+  }
+}
