@@ -46,7 +46,9 @@ export function oneOf<T extends string>(...choices: T[]): Parser<T> {
 export function url(...protocols: string[]): Parser<string> {
   return (source) => {
     const good = URL.canParse(source) && protocols.includes(new URL(source).protocol);
-    return good ? { ok: true, value: source } : { ok: false, expected: `a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}` };
+    return good
+      ? { ok: true, value: source }
+      : { ok: false, expected: `a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}` };
   };
 }
 

@@ -25,11 +25,19 @@ const secret = <T>(env: string, about: string, parse: Parser<T>): Key<T> => ({ e
 
 export const configKeys = {
   port: key('PORT', 'Port for everything; 0 picks a free one.', number(0, 65535), '3000'),
-  host: optional('PARLEY_HOST', 'Address to listen on. Default: 127.0.0.1 in the embedded demo, else all.', text(1, 255)),
+  host: optional(
+    'PARLEY_HOST',
+    'Address to listen on. Default: 127.0.0.1 in the embedded demo, else all.',
+    text(1, 255),
+  ),
   nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
 
   dataDir: key('PARLEY_DATA_DIR', 'Folder of the embedded database and its secret.', text(1, 4096), './data'),
-  databaseUrl: secret('DATABASE_URL', 'Postgres 15 or later: postgres://user:password@host/db. Unset: embedded.', url('postgres:', 'postgresql:')),
+  databaseUrl: secret(
+    'DATABASE_URL',
+    'Postgres 15 or later: postgres://user:password@host/db. Unset: embedded.',
+    url('postgres:', 'postgresql:'),
+  ),
   databasePoolSize: key('PARLEY_DATABASE_POOL_SIZE', 'Connections to Postgres.', number(2, 1000), '10'),
 
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
@@ -38,33 +46,93 @@ export const configKeys = {
   jwksUrl: optional('PARLEY_JWKS_URL', 'Where the public keys are published (JWKS).', url('https:', 'http:')),
   jwtIssuer: optional('PARLEY_JWT_ISSUER', 'Required `iss` of tokens.', text(1, 1024)),
   jwtAudience: optional('PARLEY_JWT_AUDIENCE', 'Required `aud` of tokens.', text(1, 1024)),
-  origins: optional('PARLEY_ORIGINS', 'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.', list(text(1, 255))),
+  origins: optional(
+    'PARLEY_ORIGINS',
+    'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.',
+    list(text(1, 255)),
+  ),
 
   pingIntervalMs: key('PARLEY_PING_INTERVAL_MS', 'Time between heartbeats.', number(1000, 300_000), '25000'),
-  pingTimeoutMs: key('PARLEY_PING_TIMEOUT_MS', 'A connection silent for interval + timeout is closed.', number(1000, 300_000), '20000'),
-  connectTimeoutMs: key('PARLEY_CONNECT_TIMEOUT_MS', 'Time from the handshake to CONNECT.', number(100, 300_000), '10000'),
-  maxFrameBytes: key('PARLEY_MAX_FRAME_BYTES', 'Largest frame a client may send.', bytes(4096, 16 * 1024 * 1024), '64k'),
-  maxBufferedBytes: key('PARLEY_MAX_BUFFERED_BYTES', 'Unsent bytes after which a slow connection is closed.', bytes(65_536, 1024 ** 3), '4m'),
+  pingTimeoutMs: key(
+    'PARLEY_PING_TIMEOUT_MS',
+    'A connection silent for interval + timeout is closed.',
+    number(1000, 300_000),
+    '20000',
+  ),
+  connectTimeoutMs: key(
+    'PARLEY_CONNECT_TIMEOUT_MS',
+    'Time from the handshake to CONNECT.',
+    number(100, 300_000),
+    '10000',
+  ),
+  maxFrameBytes: key(
+    'PARLEY_MAX_FRAME_BYTES',
+    'Largest frame a client may send.',
+    bytes(4096, 16 * 1024 * 1024),
+    '64k',
+  ),
+  maxBufferedBytes: key(
+    'PARLEY_MAX_BUFFERED_BYTES',
+    'Unsent bytes after which a slow connection is closed.',
+    bytes(65_536, 1024 ** 3),
+    '4m',
+  ),
   maxConnections: key('PARLEY_MAX_CONNECTIONS', 'Connections to this process.', number(1, 10_000_000), '50000'),
-  maxConnectionsPerAddress: key('PARLEY_MAX_CONNECTIONS_PER_ADDRESS', 'Connections from one IP address.', number(1, 10_000_000), '1000'),
-  commandsPerSecond: key('PARLEY_COMMANDS_PER_SECOND', 'Commands of one connection, sustained.', number(1, 1_000_000), '50'),
+  maxConnectionsPerAddress: key(
+    'PARLEY_MAX_CONNECTIONS_PER_ADDRESS',
+    'Connections from one IP address.',
+    number(1, 10_000_000),
+    '1000',
+  ),
+  commandsPerSecond: key(
+    'PARLEY_COMMANDS_PER_SECOND',
+    'Commands of one connection, sustained.',
+    number(1, 1_000_000),
+    '50',
+  ),
   commandBurst: key('PARLEY_COMMAND_BURST', 'Commands of one connection at once.', number(1, 1_000_000), '200'),
-  maxPendingCommands: key('PARLEY_MAX_PENDING_COMMANDS', 'Unanswered commands of one connection.', number(1, 1_000_000), '1000'),
+  maxPendingCommands: key(
+    'PARLEY_MAX_PENDING_COMMANDS',
+    'Unanswered commands of one connection.',
+    number(1, 1_000_000),
+    '1000',
+  ),
 
-  writerQueue: key('PARLEY_WRITER_QUEUE', 'Messages waiting for their commit; above it sends get `overloaded`.', number(10, 10_000_000), '20000'),
+  writerQueue: key(
+    'PARLEY_WRITER_QUEUE',
+    'Messages waiting for their commit; above it sends get `overloaded`.',
+    number(10, 10_000_000),
+    '20000',
+  ),
   writerBatch: key('PARLEY_WRITER_BATCH', 'Messages in one commit.', number(1, 5000), '500'),
   writerStripes: optional('PARLEY_WRITER_STRIPES', 'Commits in flight at once. Default: 2, embedded 1.', number(1, 64)),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
-  guestsPerMinute: key('PARLEY_GUESTS_PER_MINUTE', 'Guest tokens for one IP address a minute (embedded demo).', number(1, 1_000_000), '30'),
+  guestsPerMinute: key(
+    'PARLEY_GUESTS_PER_MINUTE',
+    'Guest tokens for one IP address a minute (embedded demo).',
+    number(1, 1_000_000),
+    '30',
+  ),
 
-  logLevel: key('PARLEY_LOG_LEVEL', 'fatal, error, warn, info, debug or silent.', oneOf('fatal', 'error', 'warn', 'info', 'debug', 'silent'), 'info'),
+  logLevel: key(
+    'PARLEY_LOG_LEVEL',
+    'fatal, error, warn, info, debug or silent.',
+    oneOf('fatal', 'error', 'warn', 'info', 'debug', 'silent'),
+    'info',
+  ),
   logPretty: optional('PARLEY_LOG_PRETTY', 'Readable logs instead of JSON. Default: on a terminal.', flag()),
   shutdownMs: key('PARLEY_SHUTDOWN_MS', 'How long a stop may take before it is forced.', number(100, 600_000), '10000'),
 } as const;
 
 type Keys = typeof configKeys;
-type ValueOf<K> = K extends { default: string } ? (K extends Key<infer T> ? T : never) : K extends Key<infer T> ? T | undefined : never;
+type ValueOf<K> = K extends { default: string }
+  ? K extends Key<infer T>
+    ? T
+    : never
+  : K extends Key<infer T>
+    ? T | undefined
+    : never;
 
 export type Config = { readonly [K in keyof Keys]: ValueOf<Keys[K]> } & {
   /** No DATABASE_URL: Postgres runs inside this process, and the demo's guests are on. */
@@ -109,7 +177,8 @@ export function requireKeys(config: Config): void {
 export function describeConfig(config: Config): { env: string; value: string; about: string }[] {
   return (Object.entries(configKeys) as [keyof Keys, Key<unknown>][]).map(([name, entry]) => {
     const value: unknown = config[name];
-    const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : Array.isArray(value) ? value.join(',') : String(value);
+    const shown =
+      value === undefined ? '(unset)' : entry.secret ? '(set)' : Array.isArray(value) ? value.join(',') : String(value);
     return { env: entry.env, value: shown, about: entry.about };
   });
 }

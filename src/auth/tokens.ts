@@ -126,7 +126,8 @@ export function signToken(
 
 function identityOf(payload: JWTPayload): Identity {
   const user = userId.safeParse(payload.sub);
-  if (!user.success) throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
+  if (!user.success)
+    throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
   const name = userName.safeParse(payload['name']);
   const tier = payload['tier'];
   return {
@@ -143,7 +144,10 @@ function explain(error: unknown): ParleyError {
     return new ParleyError('unauthorized', `The token's ${error.claim} is missing or wrong.`);
   }
   if (error instanceof errors.JWKSTimeout || (error instanceof TypeError && /fetch/.test(error.message))) {
-    return new ParleyError('unavailable', 'The keys to check tokens with cannot be fetched.', { retryAfter: 5000, cause: error });
+    return new ParleyError('unavailable', 'The keys to check tokens with cannot be fetched.', {
+      retryAfter: 5000,
+      cause: error,
+    });
   }
   if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) {
     return new ParleyError('unauthorized', 'This is not a token (JWT).');

@@ -81,7 +81,9 @@ export class Arrivals {
       left join members p on s.kind = 'direct' and p.room_id = s.id and p.user_id <> u.id
       left join users pu on pu.id = p.user_id
       order by s.id`;
-    const pages = new Map<string, { rooms: RoomSummary[]; more: boolean }>(ids.map((id) => [id, { rooms: [], more: false }]));
+    const pages = new Map<string, { rooms: RoomSummary[]; more: boolean }>(
+      ids.map((id) => [id, { rooms: [], more: false }]),
+    );
     for (const row of rows) {
       const page = pages.get(row.user_id);
       if (page === undefined) continue;

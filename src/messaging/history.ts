@@ -4,7 +4,9 @@ import type { Role } from '../protocol/model.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { requireMember } from './rooms.ts';
 
-type Row = { kind: string; role: Role | null; last_rev: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null };
+type Row = { kind: string; role: Role | null; last_rev: number } & {
+  [K in keyof StoredMessage]: StoredMessage[K] | null;
+};
 
 /**
  * A page of a room's messages as the JSON text of `history`'s output. Access, head and messages come from one

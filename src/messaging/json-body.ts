@@ -7,7 +7,8 @@ import { limits } from '../protocol/limits.ts';
  * such a message fails alone and costs its neighbours in the batch nothing.
  */
 export function encodeBody(value: unknown, what = 'body'): string {
-  if (value === undefined || value === null) throw new ParleyError('invalid', `${what}: expected JSON other than null.`);
+  if (value === undefined || value === null)
+    throw new ParleyError('invalid', `${what}: expected JSON other than null.`);
   if (deeperThan(value, limits.bodyDepth)) {
     throw new ParleyError('invalid', `${what}: nested deeper than ${limits.bodyDepth} levels.`);
   }

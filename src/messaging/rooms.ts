@@ -69,11 +69,7 @@ export class Rooms {
     const name = await this.#nameOf(user);
     const left: EventData<'member'> = { room, user, name, role: null, change: 'left', by: user };
     // off the topic first: who has left hears nothing more of the room but this
-    this.#fanout.publish([
-      { to: 'membership', user, room, role: null },
-      memberToUser(user, left),
-      memberToRoom(left),
-    ]);
+    this.#fanout.publish([{ to: 'membership', user, room, role: null }, memberToUser(user, left), memberToRoom(left)]);
     if (row.heir !== null) await this.#roleChanged(room, row.heir, 'owner', user);
   }
 

@@ -33,7 +33,11 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
   return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
 }
 
-async function heads(sql: postgres.Sql, user: string, cursors: Record<string, number>): Promise<{ id: string; last_rev: number }[]> {
+async function heads(
+  sql: postgres.Sql,
+  user: string,
+  cursors: Record<string, number>,
+): Promise<{ id: string; last_rev: number }[]> {
   const ids = Object.keys(cursors);
   if (ids.length === 0) return [];
   return sql<{ id: string; last_rev: number }[]>`

@@ -107,7 +107,8 @@ export class Writer {
           const middle = sends.length >> 1;
           return [...(await this.#commit(sends.slice(0, middle))), ...(await this.#commit(sends.slice(middle)))];
         }
-        if (failure === 'data') return [new ParleyError('invalid', 'body: the database cannot store it.', { cause: error })];
+        if (failure === 'data')
+          return [new ParleyError('invalid', 'body: the database cannot store it.', { cause: error })];
         metrics.internalErrors.inc({ where: 'writer' });
         log.error({ err: error }, 'a message could not be stored');
         return [new ParleyError('internal', undefined, { cause: error })];
@@ -163,7 +164,8 @@ function messageEvent(send: Send, seq: number, rev: number, at: number): RoomEve
 
 function refusal(outcome: Exclude<Outcome['outcome'], 'fresh' | 'duplicate'>, send: Send): ParleyError {
   if (outcome === 'conflict') return new ParleyError('conflict', `Another message of this room has the id ${send.id}.`);
-  if (outcome === 'no_reply_target') return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
+  if (outcome === 'no_reply_target')
+    return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
   const code: ErrorCode = outcome;
   return new ParleyError(code);
 }

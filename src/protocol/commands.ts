@@ -5,7 +5,19 @@
 import { z } from 'zod';
 import type { ErrorCode } from './errors.ts';
 import { limits } from './limits.ts';
-import { displayText, instant, member, message, rev, role, roomId, roomName, roomSummary, seq, userId } from './model.ts';
+import {
+  displayText,
+  instant,
+  member,
+  message,
+  rev,
+  role,
+  roomId,
+  roomName,
+  roomSummary,
+  seq,
+  userId,
+} from './model.ts';
 
 interface CommandSchema {
   readonly about: string;

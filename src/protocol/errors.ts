@@ -36,7 +36,11 @@ export const errorCatalogue = {
     httpStatus: 413,
     closeCode: 1009,
   },
-  limit_reached: { message: 'A limit on how many of these there may be is reached.', retryable: false, httpStatus: 409 },
+  limit_reached: {
+    message: 'A limit on how many of these there may be is reached.',
+    retryable: false,
+    httpStatus: 409,
+  },
   rate_limited: {
     message: 'Too many requests; wait before the next one.',
     retryable: true,
@@ -44,7 +48,12 @@ export const errorCatalogue = {
     closeCode: 4429,
   },
   overloaded: { message: 'The server has more work than it can queue.', retryable: true, httpStatus: 503 },
-  unavailable: { message: 'The database cannot be reached at the moment.', retryable: true, httpStatus: 503 },
+  unavailable: {
+    message: 'The database cannot be reached at the moment.',
+    retryable: true,
+    httpStatus: 503,
+    closeCode: 1013,
+  },
   draining: {
     message: 'The server is going down; connect again.',
     retryable: true,

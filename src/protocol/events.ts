@@ -17,7 +17,7 @@ export const events = {
       user: z.object({ id: userId, name: z.string().nullable() }),
       session: z.string().describe('id of this connection'),
       node: z.string().describe('the server process that holds it'),
-      expires: instant.describe("when the token expires; send `auth:refresh` before; milliseconds since 1970, UTC"),
+      expires: instant.describe('when the token expires; send `auth:refresh` before; milliseconds since 1970, UTC'),
       rooms: z.array(roomSummary),
       more: z.boolean(),
     }),
@@ -43,7 +43,8 @@ export const events = {
     }),
   },
   read: {
-    about: 'A member has read up to `seq`. In rooms of more than 100 members only your own marks are told, to your other devices.',
+    about:
+      'A member has read up to `seq`. In rooms of more than 100 members only your own marks are told, to your other devices.',
     data: z.object({ room: roomId, user: userId, seq }),
   },
   signal: {

@@ -52,10 +52,7 @@ export const roomSummary = z.object({
   seq: z.int().min(0).describe('the number of its last message, 0 if it has none'),
   rev,
   read: z.int().min(0).describe('your read mark; unread messages are `seq - read`'),
-  peer: z
-    .object({ id: userId, name: z.string().nullable() })
-    .optional()
-    .describe('the other user of a direct room'),
+  peer: z.object({ id: userId, name: z.string().nullable() }).optional().describe('the other user of a direct room'),
 });
 
 export const member = z.object({

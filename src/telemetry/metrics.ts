@@ -37,7 +37,6 @@ export class Metrics {
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
   );
   readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages', seconds);
-  readonly writerQueue = this.#gauge('parley_writer_queue', 'Messages that wait for their commit');
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
   readonly fanoutEvents = this.#counter('parley_fanout_events_total', 'Events handed to fan-out', ['event']);
   readonly fanoutDeliveries = this.#counter('parley_fanout_deliveries_total', 'Events written to connections');
@@ -47,6 +46,18 @@ export class Metrics {
   constructor() {
     // process, heap, GC and event-loop delay, by prom-client's own names
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** The writer's depth is read when it is asked for, not counted on the way. */
+  watchWriter(waiting: () => number): void {
+    new Gauge({
+      name: 'parley_writer_queue',
+      help: 'Messages that wait for their commit',
+      registers: [this.#registry],
+      collect() {
+        this.set(waiting());
+      },
+    });
   }
 
   /** The text of `/metrics`, in the Prometheus exposition format. */

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { TokenBuckets } from '../auth/token-bucket.ts';
+import { signToken } from '../auth/tokens.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { userName } from '../protocol/model.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { HttpAnswer, Received } from './http.ts';
+
+const ttlSeconds = 30 * 24 * 3600;
+const sweepMs = 60_000;
+const input = z.object({ name: userName });
+
+/** `POST /api/v1/auth/guest` of the embedded demo: a token for a display name. */
+export class Guests {
+  readonly #secret: string;
+  readonly #metrics: Metrics;
+  readonly #rates: TokenBuckets;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: { secret: string; perMinute: number; metrics: Metrics }) {
+    this.#secret = options.secret;
+    this.#metrics = options.metrics;
+    this.#rates = new TokenBuckets(options.perMinute / 60, options.perMinute);
+    this.#sweeper = setInterval(() => this.#rates.sweep(), sweepMs);
+  }
+
+  async create(request: Received): Promise<HttpAnswer> {
+    try {
+      const wait = this.#rates.take(request.address);
+      if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
+      const parsed = input.safeParse(parseJson(await request.body()));
+      if (!parsed.success) throw new ParleyError('invalid', 'Expected {"name": "1 to 40 characters"}.');
+      const user = { id: `guest-${randomBytes(9).toString('base64url')}`, name: parsed.data.name };
+      const token = await signToken(this.#secret, { user: user.id, name: user.name, ttlSeconds });
+      this.#metrics.guests.inc({ outcome: 'ok' });
+      return { status: 200, json: { token, user } };
+    } catch (error) {
+      this.#metrics.guests.inc({ outcome: error instanceof ParleyError ? error.code : 'internal' });
+      throw error;
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.#sweeper);
+  }
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

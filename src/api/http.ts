@@ -1,0 +1,102 @@
+/** Answering and reading HTTP on uWS, whose rules are strict: never touch a response after an abort, never leave one open. */
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly json?: object;
+  /** Sent as it is; with the Content-Type of `headers`. */
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+}
+
+const reasons: Record<number, string> = {
+  200: 'OK',
+  304: 'Not Modified',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+
+/** Call it with a response that is neither answered nor aborted. */
+export function answer(res: HttpResponse, { status, headers, json, body }: HttpAnswer, withoutBody = false): void {
+  res.cork(() => {
+    res.writeStatus(`${status} ${reasons[status] ?? ''}`);
+    if (json !== undefined)
+      res.writeHeader('Content-Type', 'application/json; charset=utf-8').writeHeader('Cache-Control', 'no-store');
+    res.writeHeader('X-Content-Type-Options', 'nosniff');
+    for (const [name, value] of Object.entries(headers ?? {})) res.writeHeader(name, value);
+    const content = json === undefined ? (body ?? '') : JSON.stringify(json);
+    if (withoutBody) res.endWithoutBody(Buffer.byteLength(content));
+    else res.end(content);
+  });
+}
+
+/** The catalogue's error as an answer. */
+export function errorAnswer(error: ParleyError): HttpAnswer {
+  const { httpStatus } = errorCatalogue[error.code];
+  const headers = error.retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(error.retryAfter / 1000)) };
+  return { status: httpStatus, json: { error: error.toWire() }, headers };
+}
+
+/** What a handler may use after the first await: nothing of uWS's request survives it. */
+export interface Received {
+  readonly address: string;
+  readonly body: () => Promise<Buffer>;
+}
+
+export type Handler = (request: Received) => HttpAnswer | Promise<HttpAnswer>;
+
+/** Runs a handler so that there is exactly one answer, or none after an abort. `failed` hears what was not foreseen. */
+export function handle(
+  res: HttpResponse,
+  req: HttpRequest,
+  handler: Handler,
+  options: { maxBodyBytes: number; failed: (error: unknown) => void },
+): void {
+  let aborted = false;
+  res.onAborted(() => {
+    aborted = true;
+  });
+  const headOnly = req.getMethod() === 'head';
+  const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
+  // the body must be asked for before this turn ends, so it is gathered in any case
+  const body = readBody(res, options.maxBodyBytes);
+  const reply = (http: HttpAnswer): void => {
+    if (!aborted) answer(res, http, headOnly);
+  };
+  const run = async (): Promise<void> => {
+    try {
+      reply(await handler({ address, body: () => body }));
+    } catch (error) {
+      if (!(error instanceof ParleyError)) options.failed(error);
+      reply(errorAnswer(error instanceof ParleyError ? error : new ParleyError('internal')));
+    }
+  };
+  void run();
+}
+
+/** Resolves with the whole body; rejects with `too_large`. A body whose client is gone stays pending, and is collected. */
+function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const whole = new Promise<Buffer>((resolve, reject) => {
+    res.onData((chunk, last) => {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) reject(new ParleyError('too_large', `The body is over ${maxBytes} bytes.`));
+      else chunks.push(Buffer.from(chunk.slice(0)));
+      if (last) resolve(Buffer.concat(chunks));
+    });
+  });
+  whole.catch(() => {}); // a handler that never asks for the body leaves its error unheard
+  return whole;
+}

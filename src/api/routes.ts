@@ -1,0 +1,74 @@
+/** The HTTP side of the port: health, metrics, guests, and the built pages. */
+import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
+import { ParleyError } from '../protocol/errors.ts';
+import type { Health } from '../telemetry/health.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Guests } from './guests.ts';
+import { answer, errorAnswer, handle, type Handler } from './http.ts';
+import type { StaticFiles } from './static-files.ts';
+
+export interface ApiParts {
+  readonly metrics: Metrics;
+  readonly health: Health;
+  readonly log: Log;
+  readonly version: string;
+  readonly node: string;
+  /** Absent outside the embedded demo. */
+  readonly guests: Guests | undefined;
+  readonly files: StaticFiles;
+}
+
+const maxBodyBytes = 64 * 1024;
+
+export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
+  const { metrics, health, guests, files } = parts;
+  const failed = (error: unknown): void => {
+    metrics.internalErrors.inc({ where: 'http' });
+    parts.log.error({ err: error }, 'a request failed');
+  };
+  const route = (handler: Handler) => (res: HttpResponse, req: HttpRequest) =>
+    handle(res, req, handler, { maxBodyBytes, failed });
+  const get = (path: string, handler: Handler): void => {
+    app.get(path, route(handler));
+    app.head(path, route(handler));
+    app.any(path, (res) =>
+      answer(res, {
+        status: 405,
+        json: { error: { code: 'invalid', message: 'Use GET.' } },
+        headers: { Allow: 'GET, HEAD' },
+      }),
+    );
+  };
+
+  get('/health', () => ({ status: 200, json: { status: 'ok', version: parts.version, node: parts.node } }));
+  get('/ready', async () => {
+    const report = await health.report();
+    return { status: report.ready ? 200 : 503, json: report };
+  });
+  get('/metrics', async () => ({
+    status: 200,
+    headers: { 'Content-Type': metrics.contentType },
+    body: await metrics.text(),
+  }));
+
+  app.post(
+    '/api/v1/auth/guest',
+    route((request) => {
+      if (guests === undefined)
+        throw new ParleyError('forbidden', 'Guests are off: this server checks tokens of its operator.');
+      return guests.create(request);
+    }),
+  );
+
+  app.any('/*', (res, req) => {
+    const method = req.getMethod();
+    const file =
+      method === 'get' || method === 'head' ? files.get(req.getUrl(), req.getHeader('if-none-match')) : undefined;
+    answer(
+      res,
+      file ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
+      method === 'head',
+    );
+  });
+}

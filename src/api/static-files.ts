@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { extname, join, relative, sep } from 'node:path';
+import type { HttpAnswer } from './http.ts';
+
+const types: Record<string, string> = {
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.ico': 'image/x-icon',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json; charset=utf-8',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain; charset=utf-8',
+  '.webmanifest': 'application/manifest+json',
+  '.woff2': 'font/woff2',
+};
+
+const security = {
+  'Content-Security-Policy':
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+};
+
+interface File {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly etag: string;
+}
+
+/** The built web pages, read once: a rebuild beneath a running server changes nothing for it. */
+export class StaticFiles {
+  readonly #files = new Map<string, File>();
+
+  constructor(folder: string) {
+    if (!existsSync(folder)) return;
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const file = join(entry.parentPath, entry.name);
+      const path = `/${relative(folder, file).split(sep).join('/')}`;
+      this.#files.set(path === '/index.html' ? '/' : path, load(file, path));
+    }
+  }
+
+  /** @returns undefined if there is no such file. */
+  get(path: string, ifNoneMatch: string): HttpAnswer | undefined {
+    const file = this.#files.get(path);
+    if (file === undefined) return undefined;
+    const headers = { ...file.headers, ETag: file.etag };
+    return ifNoneMatch === file.etag ? { status: 304, headers } : { status: 200, headers, body: file.body };
+  }
+}
+
+function load(file: string, path: string): File {
+  const body = new Uint8Array(readFileSync(file));
+  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
+  // Vite puts a hash of the content in the names of assets
+  const cache = path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache';
+  return {
+    body,
+    etag,
+    headers: {
+      'Content-Type': types[extname(file)] ?? 'application/octet-stream',
+      'Cache-Control': cache,
+      ...security,
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/** Starts the parts in order, each with its slice of the configuration, and stops them in reverse. */
+import uWS, { type us_listen_socket } from 'uWebSockets.js';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Guests } from './api/guests.ts';
+import { registerRoutes } from './api/routes.ts';
+import { StaticFiles } from './api/static-files.ts';
+import { demoSecret } from './auth/demo-secret.ts';
+import { TokenVerifier } from './auth/tokens.ts';
+import { requireKeys, type Config } from './config.ts';
+import { MemoryFanout } from './fanout/memory.ts';
+import { Arrival } from './gateway/arrival.ts';
+import { Commands } from './gateway/commands.ts';
+import { Connections } from './gateway/connections.ts';
+import { newId } from './gateway/engine.ts';
+import { Gateway } from './gateway/gateway.ts';
+import { createHandlers } from './gateway/handlers.ts';
+import { Messaging } from './messaging/messaging.ts';
+import { StartupError } from './startup-error.ts';
+import { openDataFolder } from './storage/data-folder.ts';
+import { openEmbedded, openServer, type Database } from './storage/database.ts';
+import { holdSingleNodeLock } from './storage/locks.ts';
+import { migrate, migrationsPending } from './storage/migrate.ts';
+import { Health } from './telemetry/health.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import { version } from './version.ts';
+
+export interface RunningApp {
+  readonly url: string;
+  readonly log: Log;
+  /** The secret that signs guests' tokens; absent outside the embedded demo. */
+  readonly demoSecret: string | undefined;
+  /** Answers what was accepted, commits it, closes everything. */
+  stop(): Promise<void>;
+}
+
+type Release = () => Promise<void> | void;
+
+/**
+ * @param onFatal a part died in a way that only a new process mends
+ * @throws {StartupError}
+ */
+export async function startApp(config: Config, onFatal: (error: Error) => void): Promise<RunningApp> {
+  requireKeys(config);
+  const releases: Release[] = [];
+  const stop = async (): Promise<void> => {
+    for (const release of releases.splice(0).reverse()) await release();
+  };
+  try {
+    return await start(config, onFatal, releases, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  config: Config,
+  onFatal: (error: Error) => void,
+  releases: Release[],
+  stop: () => Promise<void>,
+): Promise<RunningApp> {
+  const node = config.nodeName ?? newId().slice(0, 8);
+  const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
+  const metrics = new Metrics();
+  const health = new Health();
+
+  const { database, secret } = await openStorage(config, log, onFatal, releases);
+  const { sql } = database;
+  await migrate(sql);
+  health.add({ name: 'database', run: async () => void (await sql`select 1`) });
+  health.add({
+    name: 'migrations',
+    run: async () => {
+      const pending = await migrationsPending(sql);
+      if (pending.length > 0) throw new Error(`pending: ${pending.join(', ')}`);
+    },
+  });
+
+  const verifier = await TokenVerifier.create({
+    secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
+    publicKey: config.jwtPublicKey,
+    jwksUrl: config.jwksUrl,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+  });
+
+  const app = uWS.App();
+  const connections = new Connections(app, metrics, log);
+  const fanout = new MemoryFanout((envelopes) => connections.receive(envelopes));
+  releases.push(() => fanout.close());
+  const messaging = new Messaging({
+    ...config,
+    sql,
+    fanout,
+    metrics,
+    log,
+    writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
+  });
+  metrics.watchWriter(() => messaging.writer.waiting);
+  const commands = new Commands({
+    handlers: createHandlers({ messaging, fanout, verifier }),
+    limits: config,
+    metrics,
+    log,
+  });
+  const arrival = new Arrival({ verifier, arrivals: messaging.arrivals, connections, node });
+  const gateway = new Gateway(
+    { ...config, localOrigins: config.embedded },
+    { app, connections, arrival, commands, metrics, log },
+  );
+
+  const guests =
+    secret === undefined
+      ? undefined
+      : new Guests({ secret: config.jwtSecret ?? secret, perMinute: config.guestsPerMinute, metrics });
+  releases.push(() => guests?.stop());
+  const files = new StaticFiles(webFolder());
+  registerRoutes(app, { metrics, health, log, version, node, guests, files });
+
+  const { url, socket } = await listen(app, config);
+  releases.push(async () => {
+    health.stop();
+    gateway.drain();
+    uWS.us_listen_socket_close(socket);
+    await Promise.all([commands.drain(), messaging.stop()]);
+    gateway.closeAll();
+    app.close();
+  });
+  return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };
+}
+
+async function openStorage(
+  config: Config,
+  log: Log,
+  onFatal: (error: Error) => void,
+  releases: Release[],
+): Promise<{ database: Database; secret: string | undefined }> {
+  if (config.databaseUrl === undefined) {
+    const folder = await openDataFolder(config.dataDir);
+    releases.push(() => folder.release());
+    const onMaintenanceError = (error: unknown): void =>
+      log.warn({ err: error }, 'maintenance of the embedded database failed');
+    const database = await openEmbedded({ dataDir: folder.path, onFatal, onMaintenanceError });
+    releases.push(() => database.close());
+    return { database, secret: await demoSecret(folder.path) };
+  }
+  const database = await openServer({ url: config.databaseUrl, poolSize: config.databasePoolSize });
+  releases.push(() => database.close());
+  const lock = await holdSingleNodeLock({ url: config.databaseUrl, onLost: onFatal });
+  releases.push(() => lock.release());
+  return { database, secret: undefined };
+}
+
+/** Next to the compiled files, or, when run from source, where the build put them. */
+function webFolder(): string {
+  const beside = fileURLToPath(new URL('./web', import.meta.url));
+  return import.meta.url.endsWith('.ts') || !existsSync(beside)
+    ? fileURLToPath(new URL('../dist/web', import.meta.url))
+    : beside;
+}
+
+function listen(app: uWS.TemplatedApp, config: Config): Promise<{ url: string; socket: us_listen_socket }> {
+  // In the demo guests are on and the database has no password: it is for this machine unless asked otherwise.
+  const host = config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
+  return new Promise((resolve, reject) => {
+    const listening = (socket: us_listen_socket | false): void => {
+      if (socket === false) {
+        reject(
+          new StartupError(`Port ${config.port} on ${host} is in use or may not be used; set PORT to another one.`),
+        );
+        return;
+      }
+      const port = uWS.us_socket_local_port(socket as never);
+      resolve({ url: `http://${host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host}:${port}`, socket });
+    };
+    // Exclusive: by default uWS shares the port, and a second server started by mistake would give no error. uWS takes
+    // options with a host too, its types do not say so.
+    const exclusive = app.listen as unknown as (
+      host: string,
+      port: number,
+      options: number,
+      done: typeof listening,
+    ) => void;
+    exclusive.call(app, host, config.port, 1, listening);
+  });
+}

@@ -1,0 +1,50 @@
+/** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
+import { describeConfig, type Config } from './config.ts';
+import { openDataFolder } from './storage/data-folder.ts';
+import { openEmbedded, openServer } from './storage/database.ts';
+import { migrationsPending } from './storage/migrate.ts';
+import { version } from './version.ts';
+
+/** @returns whether everything that was checked is well. */
+export async function doctor(config: Config, checkKeys: () => void, print: (line: string) => void): Promise<boolean> {
+  print(`parley ${version}, node ${process.version}, ${process.platform} ${process.arch}\n`);
+  const entries = describeConfig(config);
+  const width = Math.max(...entries.map(({ env }) => env.length));
+  for (const { env, value, about } of entries) print(`${env.padEnd(width)}  ${value.padEnd(12)}  ${about}`);
+  print('');
+  const checks: [string, () => Promise<string> | string][] = [
+    ['keys', () => (checkKeys(), config.embedded ? 'demo secret' : 'configured')],
+    ['database', () => checkDatabase(config)],
+  ];
+  let well = true;
+  for (const [name, check] of checks) {
+    try {
+      print(`ok    ${name}: ${await check()}`);
+    } catch (error) {
+      well = false;
+      print(`FAIL  ${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return well;
+}
+
+async function checkDatabase(config: Config): Promise<string> {
+  const folder = config.databaseUrl === undefined ? await openDataFolder(config.dataDir) : undefined;
+  try {
+    const database =
+      folder === undefined
+        ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
+        : await openEmbedded({ dataDir: folder.path, onFatal: () => {} });
+    try {
+      const [row] = await database.sql<{ version: string }[]>`select version()`;
+      const pending = await migrationsPending(database.sql);
+      const schema =
+        pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
+      return `${row?.version.split(' ').slice(0, 2).join(' ') ?? ''} (${database.kind}), schema ${schema}`;
+    } finally {
+      await database.close();
+    }
+  } finally {
+    await folder?.release();
+  }
+}

@@ -1,0 +1,72 @@
+/** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
+import type { Identity, TokenVerifier } from '../auth/tokens.ts';
+import type { Arrivals } from '../messaging/arrivals.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { Connection } from './connection.ts';
+import type { Connections, LocalUser } from './connections.ts';
+import { connectFrame, eventFrame } from './packets.ts';
+
+export class Arrival {
+  readonly #verifier: TokenVerifier;
+  readonly #arrivals: Arrivals;
+  readonly #connections: Connections;
+  readonly #node: string;
+
+  constructor(options: { verifier: TokenVerifier; arrivals: Arrivals; connections: Connections; node: string }) {
+    this.#verifier = options.verifier;
+    this.#arrivals = options.arrivals;
+    this.#connections = options.connections;
+    this.#node = options.node;
+  }
+
+  /** Until the connection is `ready` an error leaves it `open`, as it was, and is for CONNECT_ERROR. */
+  async connect(connection: Connection, payload: unknown): Promise<void> {
+    const token = (payload as { token?: unknown } | undefined)?.token ?? connection.handshakeToken;
+    if (typeof token !== 'string' || token === '') {
+      throw new ParleyError('unauthorized', 'A token is needed: connect with auth {"token": "..."}.');
+    }
+    connection.state = 'authenticating';
+    try {
+      const identity = await this.#verifier.verify(token);
+      if (!connection.live) return;
+      await this.#join(connection, identity);
+    } catch (error) {
+      this.#connections.anonymize(connection);
+      throw error;
+    }
+    if (connection.live) await this.#ready(connection);
+  }
+
+  /** Subscribe first, then read: what is committed in between comes as an event or is in the heads of `ready`. */
+  async #join(connection: Connection, identity: Identity): Promise<void> {
+    connection.state = 'joining';
+    connection.changes = [];
+    connection.expires = identity.expires;
+    connection.handshakeToken = undefined;
+    const user = this.#connections.identify(connection, identity.user, identity.name);
+    const memberships = await this.#arrivals.memberships(identity.user, identity.name);
+    if (!connection.live) return;
+    user.name ??= memberships.name;
+    for (const membership of memberships.rooms) this.#connections.applyMembership(connection, membership);
+    for (const change of connection.changes) this.#connections.applyMembership(connection, change);
+    connection.changes = undefined;
+    connection.state = 'ready';
+    connection.send(connectFrame(connection.session));
+  }
+
+  async #ready(connection: Connection): Promise<void> {
+    const user = connection.user as LocalUser;
+    const { rooms, more } = await this.#arrivals.summaries(user.id);
+    for (const room of rooms) this.#connections.noteHead(room.id, room.rev);
+    const ready: EventData<'ready'> = {
+      user: { id: user.id, name: user.name },
+      session: connection.session,
+      node: this.#node,
+      expires: connection.expires,
+      rooms,
+      more,
+    };
+    connection.send(eventFrame('ready', JSON.stringify(ready)));
+  }
+}

@@ -1,0 +1,146 @@
+/** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
+import type { z } from 'zod';
+import { commands, type CommandName } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { clientError } from '../storage/failure.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from './connection.ts';
+import type { LocalUser } from './connections.ts';
+import { Encoded, type Caller, type Handlers } from './handlers.ts';
+import { errorFrame, okFrame } from './packets.ts';
+
+export interface CommandLimits {
+  readonly commandsPerSecond: number;
+  readonly commandBurst: number;
+  readonly maxPendingCommands: number;
+}
+
+type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
+
+interface Entry {
+  readonly name: CommandName;
+  readonly input: z.ZodType;
+  readonly handle: AnyHandler;
+  readonly succeeded: { inc(): void };
+  readonly ackSeconds: { observe(seconds: number): void };
+}
+
+export class Commands {
+  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #limits: CommandLimits;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  #running = 0;
+  #stopping = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: { handlers: Handlers; limits: CommandLimits; metrics: Metrics; log: Log }) {
+    const { handlers, metrics } = options;
+    this.#limits = options.limits;
+    this.#metrics = metrics;
+    this.#log = options.log;
+    this.#entries = new Map(
+      (Object.keys(commands) as CommandName[]).map((name) => [
+        name,
+        {
+          name,
+          input: commands[name].input,
+          // name and input belong together: the schema that parses is the one that the handler's type came from
+          handle: handlers[name] as AnyHandler,
+          succeeded: metrics.commands.labels(name, 'ok'),
+          ackSeconds: metrics.ackSeconds.labels(name),
+        },
+      ]),
+    );
+  }
+
+  /** From now on commands are answered `draining`; resolves when all that run have been answered. */
+  drain(): Promise<void> {
+    this.#stopping = true;
+    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  run(connection: Connection, user: LocalUser, ack: string, [name, input]: readonly [string, ...unknown[]]): void {
+    const from = performance.now();
+    const entry = this.#entries.get(name);
+    try {
+      this.#admit(connection, from);
+      if (entry === undefined)
+        throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
+      const parsed = entry.input.safeParse(input);
+      if (!parsed.success) throw new ParleyError('invalid', issueText(parsed.error));
+      const answer = entry.handle({ connection, user }, parsed.data);
+      if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
+      else this.#succeed(connection, ack, entry, from, answer);
+    } catch (error) {
+      this.#fail(connection, ack, entry, error);
+    }
+  }
+
+  #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
+    connection.pending++;
+    this.#running++;
+    answer
+      .then(
+        (output) => this.#succeed(connection, ack, entry, from, output),
+        (error: unknown) => this.#fail(connection, ack, entry, error),
+      )
+      .catch((error: unknown) => this.#fail(connection, ack, entry, error))
+      .finally(() => {
+        connection.pending--;
+        if (--this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      });
+  }
+
+  #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object): void {
+    if (ack !== '') connection.send(okFrame(ack, output instanceof Encoded ? output.json : JSON.stringify(output)));
+    entry.succeeded.inc();
+    entry.ackSeconds.observe((performance.now() - from) / 1000);
+  }
+
+  #fail(connection: Connection, ack: string, entry: Entry | undefined, thrown: unknown): void {
+    const cause = clientError(thrown);
+    const command = entry?.name ?? 'unknown';
+    let error = cause;
+    if (!(error instanceof ParleyError)) {
+      this.#metrics.internalErrors.inc({ where: 'command' });
+      this.#log.error({ err: cause, command, session: connection.session }, 'a command failed');
+      error = new ParleyError('internal');
+    }
+    const told = error as ParleyError;
+    if (ack !== '') connection.send(errorFrame(ack, told.toWire()));
+    this.#metrics.commands.inc({ command, outcome: told.code });
+  }
+
+  /** @throws {ParleyError} if the connection or the server may not take another command now. */
+  #admit(connection: Connection, now: number): void {
+    if (this.#stopping) throw new ParleyError('draining', undefined, { retryAfter: 1000 });
+    const { commandsPerSecond, commandBurst, maxPendingCommands } = this.#limits;
+    // whole milliseconds, so that the fields stay small integers
+    const at = Math.floor(now);
+    const refill = ((at - connection.refilledAt) / 1000) * commandsPerSecond;
+    if (refill >= 1) {
+      const whole = Math.floor(refill);
+      connection.credit = Math.min(commandBurst, connection.credit + whole);
+      connection.refilledAt = at - Math.floor(((refill - whole) * 1000) / commandsPerSecond);
+    }
+    if (connection.credit < 1) {
+      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil(1000 / commandsPerSecond) });
+    }
+    connection.credit--;
+    if (connection.pending >= maxPendingCommands) {
+      throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
+        retryAfter: 100,
+      });
+    }
+  }
+}
+
+/** The first fault, with where it is. */
+function issueText(error: z.ZodError): string {
+  const [issue] = error.issues;
+  if (issue === undefined) return 'The input does not have the expected form.';
+  const path = issue.path.map(String).join('.');
+  return path === '' ? issue.message : `${path}: ${issue.message}`;
+}

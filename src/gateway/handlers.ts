@@ -1,0 +1,65 @@
+/** What each command does: input is validated, the connection is `ready`. An answer is an object, or JSON text as it is. */
+import type { TokenVerifier } from '../auth/tokens.ts';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { Messaging } from '../messaging/messaging.ts';
+import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { encodeBody } from '../messaging/json-body.ts';
+import type { Connection } from './connection.ts';
+import { roomTopic, type LocalUser } from './connections.ts';
+
+/** JSON text of an object that needs no second encoding. */
+export class Encoded {
+  readonly json: string;
+
+  constructor(json: string) {
+    this.json = json;
+  }
+}
+
+export interface Caller {
+  readonly connection: Connection;
+  readonly user: LocalUser;
+}
+
+export type Handlers = {
+  readonly [C in CommandName]: (
+    caller: Caller,
+    input: ParsedInput<C>,
+  ) => Promise<CommandOutput<C> | Encoded> | CommandOutput<C>;
+};
+
+export function createHandlers(parts: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): Handlers {
+  const { messaging, fanout, verifier } = parts;
+  const { writer, rooms, readMarks } = messaging;
+  return {
+    'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
+      writer.send({ room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane }),
+    history: async ({ user }, input) => new Encoded(await messaging.history(user.id, input)),
+    sync: async ({ user }, input) => new Encoded(await messaging.sync(user.id, input)),
+    read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
+    signal: ({ connection, user }, { room, name, data }) => {
+      if (!connection.isSubscribed(roomTopic(room))) throw new ParleyError('not_member');
+      if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
+      const payload = data === undefined ? '' : `,"data":${encodeBody(data, 'data')}`;
+      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${payload}}`;
+      fanout.publish([{ to: 'room', room, event: 'signal', json, except: connection.session }]);
+      return {};
+    },
+    'room:create': ({ user }, input) => rooms.create(user.id, input),
+    'room:join': ({ user }, { room }) => rooms.join(user.id, room),
+    'room:leave': async ({ user }, { room }) => {
+      await rooms.leave(user.id, room);
+      return {};
+    },
+    'room:invite': ({ user }, input) => rooms.invite(user.id, input),
+    'room:list': ({ user }, input) => rooms.list(user.id, input),
+    'room:members': ({ user }, input) => rooms.members(user.id, input),
+    'auth:refresh': async ({ connection, user }, { token }) => {
+      const identity = await verifier.verify(token);
+      if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
+      connection.expires = identity.expires;
+      return { expires: identity.expires };
+    },
+  };
+}

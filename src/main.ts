@@ -1,0 +1,167 @@
+#!/usr/bin/env node
+/** The command line. Wires the parts and alone ends the process. */
+import { parseArgs } from 'node:util';
+import { startApp, type RunningApp } from './app.ts';
+import { signToken } from './auth/tokens.ts';
+import { loadConfig, requireKeys, type Config } from './config.ts';
+import { doctor } from './doctor.ts';
+import { readDemoSecret } from './auth/demo-secret.ts';
+import { userId, userName } from './protocol/model.ts';
+import { StartupError } from './startup-error.ts';
+import { openDataFolder } from './storage/data-folder.ts';
+import { openEmbedded, openServer } from './storage/database.ts';
+import { migrate } from './storage/migrate.ts';
+import { version } from './version.ts';
+
+const help = `parley ${version}: a self-hosted real-time messaging server
+
+Usage: parley <command>
+
+  serve                        start the server (the default)
+  migrate                      bring the database to this version, then end
+  token --user U               print a token
+        [--name N] [--ttl 1h] [--tier T]
+  doctor                       print the configuration without secrets, and check each service
+  --help, --version
+
+It is configured by environment variables; doctor lists them all. Without DATABASE_URL it runs
+as a demo with a database of its own in ./data (PARLEY_DATA_DIR).`;
+
+const units: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+function ttlSeconds(text: string): number {
+  const match = /^(\d+)([smhd]?)$/.exec(text);
+  const seconds = match === null ? 0 : Number(match[1]) * (units[match[2] || 's'] ?? 0);
+  if (seconds <= 0) throw new StartupError(`--ttl ${text}: expected a time such as 90s, 15m, 12h or 30d.`);
+  return seconds;
+}
+
+async function token(args: string[], config: Config): Promise<void> {
+  const { values } = parse(args, {
+    user: { type: 'string' },
+    name: { type: 'string' },
+    ttl: { type: 'string' },
+    tier: { type: 'string' },
+  });
+  const user = userId.safeParse(values.user);
+  if (!user.success)
+    throw new StartupError(`token needs --user U: ${user.error.issues[0]?.message ?? 'expected a user id'}.`);
+  const name = userName.optional().safeParse(values.name);
+  if (!name.success) throw new StartupError('--name: expected 1 to 40 characters.');
+  const secret = config.jwtSecret ?? (config.embedded ? await readDemoSecret(config.dataDir) : undefined);
+  if (secret === undefined) {
+    throw new StartupError(
+      config.embedded
+        ? `The demo's secret is made when it first starts; there is none in ${config.dataDir} yet.`
+        : 'token signs with PARLEY_JWT_SECRET, which is not set; who holds the private key of PARLEY_JWT_PUBLIC_KEY signs tokens.',
+    );
+  }
+  const ttl = ttlSeconds(values.ttl ?? '1h');
+  console.log(await signToken(secret, { user: user.data, name: name.data, tier: values.tier, ttlSeconds: ttl }));
+}
+
+async function migrateOnly(config: Config): Promise<void> {
+  const folder = config.databaseUrl === undefined ? await openDataFolder(config.dataDir) : undefined;
+  const database =
+    folder === undefined
+      ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
+      : await openEmbedded({ dataDir: folder.path, onFatal: fatal });
+  try {
+    const applied = await migrate(database.sql);
+    console.log(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
+  } finally {
+    await database.close();
+    await folder?.release();
+  }
+}
+
+async function serve(config: Config): Promise<void> {
+  const app = await startApp(config, fatal);
+  console.log(await banner(app, config));
+  stopOnSignal(app, config.shutdownMs);
+}
+
+async function banner(app: RunningApp, config: Config): Promise<string> {
+  const lines = [`Parley ${version} listens on ${app.url}`];
+  if (app.demoSecret === undefined) return lines.join('\n');
+  const sample = await signToken(app.demoSecret, { user: 'alice', name: 'Alice', ttlSeconds: units['d'] ?? 0 });
+  lines.push(
+    `  demo   ${app.url}/  (open it in two windows)`,
+    `  data   ${config.dataDir}`,
+    `  token  ${sample}`,
+    `  try    npx wscat -c "${app.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"  then send  40{"token":"<the token>"}`,
+  );
+  return lines.join('\n');
+}
+
+function stopOnSignal(app: RunningApp, limitMs: number): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) {
+      app.log.warn('second signal: ending at once');
+      process.exit(1);
+    }
+    stopping = true;
+    app.log.info({ signal }, 'stopping: finishing what was accepted');
+    setTimeout(() => {
+      app.log.error({ limitMs }, 'not stopped in time: ending at once');
+      process.exit(1);
+    }, limitMs).unref();
+    app.stop().then(
+      () => process.exit(0),
+      (error: unknown) => fatal(error),
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options, allowPositionals: false });
+  } catch (error) {
+    throw new StartupError(`${(error as Error).message}\nSee parley --help.`);
+  }
+}
+
+/** What the operator can mend is told in its own words; anything else with its stack. */
+function fatal(error: unknown): never {
+  if (error instanceof StartupError) console.error(error.message);
+  else console.error(error);
+  process.exit(1);
+}
+
+async function main([command = 'serve', ...rest]: string[]): Promise<void> {
+  switch (command) {
+    case 'serve':
+      parse(rest, {});
+      return serve(loadConfig());
+    case 'migrate':
+      parse(rest, {});
+      return migrateOnly(loadConfig());
+    case 'token':
+      return token(rest, loadConfig());
+    case 'doctor': {
+      parse(rest, {});
+      const config = loadConfig();
+      process.exitCode = (await doctor(config, () => requireKeys(config), console.log)) ? 0 : 1;
+      return;
+    }
+    case '--help':
+    case '-h':
+    case 'help':
+      console.log(help);
+      return;
+    case '--version':
+    case '-v':
+      console.log(version);
+      return;
+    default:
+      throw new StartupError(`There is no command ${command}.\n\n${help}`);
+  }
+}
+
+// A rejection that nobody holds is a bug of ours, but no reason to cut tens of thousands of connections.
+process.on('unhandledRejection', (error) => console.error('unhandled rejection:', error));
+
+main(process.argv.slice(2)).catch(fatal);

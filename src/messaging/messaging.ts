@@ -1,0 +1,77 @@
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { ParsedInput } from '../protocol/commands.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { Arrivals } from './arrivals.ts';
+import { history } from './history.ts';
+import { sweepOutbox } from './outbox.ts';
+import { ReadMarks } from './read-marks.ts';
+import { Rooms } from './rooms.ts';
+import { sync } from './sync.ts';
+import { Writer } from './writer.ts';
+
+export interface MessagingOptions {
+  readonly sql: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly writerStripes: number;
+  readonly writerBatch: number;
+  readonly writerQueue: number;
+  readonly maxRoomsPerUser: number;
+  readonly maxMembersPerRoom: number;
+}
+
+const outboxSweepMs = 60_000;
+
+/** Everything that is stored, behind one door. */
+export class Messaging {
+  readonly writer: Writer;
+  readonly rooms: Rooms;
+  readonly arrivals: Arrivals;
+  readonly readMarks: ReadMarks;
+  readonly #options: MessagingOptions;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: MessagingOptions) {
+    const { sql, fanout, metrics, log } = options;
+    this.#options = options;
+    this.writer = new Writer({
+      sql,
+      fanout,
+      metrics,
+      log,
+      stripes: options.writerStripes,
+      maxBatch: options.writerBatch,
+      maxWaiting: options.writerQueue,
+    });
+    this.rooms = new Rooms(options);
+    this.arrivals = new Arrivals(sql);
+    this.readMarks = new ReadMarks(sql, fanout);
+    this.#sweeper = setInterval(() => void this.#sweep(), outboxSweepMs);
+    void this.#sweep();
+  }
+
+  history(user: string, input: ParsedInput<'history'>): Promise<string> {
+    return history(this.#options.sql, user, input);
+  }
+
+  sync(user: string, input: ParsedInput<'sync'>): Promise<string> {
+    return sync(this.#options.sql, user, input);
+  }
+
+  /** Resolves when everything that was accepted is committed and answered. */
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeper);
+    await Promise.all([this.writer.flush(), this.readMarks.flush()]);
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      await sweepOutbox(this.#options.sql);
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'the outbox could not be swept; it will be tried again');
+    }
+  }
+}
