@@ -14,6 +14,11 @@ import type { AddressUse } from './address-limit.ts';
  */
 export type ConnectionState = 'open' | 'authenticating' | 'joining' | 'ready' | 'closed';
 
+/** uWS copies the properties of what it is given onto its own socket object, so methods need this one more step. */
+export interface UserData {
+  readonly connection: Connection;
+}
+
 export class Connection {
   /** The public id of this connection; Engine.IO's sid is another one, and secret. */
   readonly session: string;
@@ -35,7 +40,7 @@ export class Connection {
   changes: MembershipChange[] | undefined = undefined;
   /** Why the server closed it. */
   closedFor: ClosedConnection | undefined = undefined;
-  #ws: WebSocket<Connection> | undefined = undefined;
+  #ws: WebSocket<UserData> | undefined = undefined;
 
   constructor(session: string, address: AddressUse, now: number, credit: number, handshakeToken: string | undefined) {
     this.session = session;
@@ -46,7 +51,7 @@ export class Connection {
     this.handshakeToken = handshakeToken;
   }
 
-  attach(ws: WebSocket<Connection>): void {
+  attach(ws: WebSocket<UserData>): void {
     this.#ws = ws;
   }
 

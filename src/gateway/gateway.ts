@@ -14,7 +14,7 @@ import type { ClosedConnection, Metrics, RefusedHandshake } from '../telemetry/m
 import { AddressLimit } from './address-limit.ts';
 import type { Arrival } from './arrival.ts';
 import type { Commands } from './commands.ts';
-import { Connection } from './connection.ts';
+import { Connection, type UserData } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { checkHandshake, newId, openPacket, packet } from './engine.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -76,7 +76,7 @@ export class Gateway {
 
   #serve(app: TemplatedApp): void {
     const { pingIntervalMs, pingTimeoutMs, maxFrameBytes, maxBufferedBytes } = this.#settings;
-    app.ws<Connection>(socketPath, {
+    app.ws<UserData>(socketPath, {
       maxPayloadLength: maxFrameBytes,
       maxBackpressure: maxBufferedBytes,
       // without it publish drops messages in the middle of the stream, silently
@@ -87,9 +87,10 @@ export class Gateway {
       compression: uWS.DISABLED,
       upgrade: (res, req, context) => this.#guard(() => this.#upgrade(res, req, context)),
       open: (ws) => this.#guard(() => this.#open(ws)),
-      message: (ws, message, isBinary) => this.#guard(() => this.#message(ws.getUserData(), message, isBinary)),
+      message: (ws, message, isBinary) =>
+        this.#guard(() => this.#message(ws.getUserData().connection, message, isBinary)),
       subscription: (_ws, topic, now, before) => this.#guard(() => this.#subscription(topic, now, before)),
-      close: (ws, code, message) => this.#guard(() => this.#close(ws.getUserData(), code, message)),
+      close: (ws, code, message) => this.#guard(() => this.#close(ws.getUserData().connection, code, message)),
     });
     app.any(`${socketPath}*`, (res, req) => this.#guard(() => this.#plainRequest(res, req)));
   }
@@ -150,8 +151,8 @@ export class Gateway {
     const connection = new Connection(newId(), address, performance.now(), this.#settings.commandBurst, token);
     // counted from here on: close always follows
     this.#parts.connections.open(connection);
-    res.upgrade(
-      connection,
+    res.upgrade<UserData>(
+      { connection },
       req.getHeader('sec-websocket-key'),
       req.getHeader('sec-websocket-protocol'),
       req.getHeader('sec-websocket-extensions'),
@@ -169,8 +170,8 @@ export class Gateway {
     this.#refuse(res, reason, { status, json: error.toWire(), headers: { 'Retry-After': retryAfter } });
   }
 
-  #open(ws: WebSocket<Connection>): void {
-    const connection = ws.getUserData();
+  #open(ws: WebSocket<UserData>): void {
+    const connection = ws.getUserData().connection;
     connection.attach(ws);
     this.#heartbeat.join(connection);
     this.#parts.metrics.opened.inc();

@@ -129,27 +129,34 @@ export class Rooms {
     return row.outcome;
   }
 
-  /** Subscribes new members on every node, tells the room, and gives each of them the room as they see it. */
+  /**
+   * Tells the room, subscribes the new members on every node, then gives each of them the room as they see it. In this
+   * order they hear of themselves once.
+   */
   async #welcome(room: string, users: string[], role: Role, by: string): Promise<void> {
-    this.#fanout.publish(users.map((user) => ({ to: 'membership', user, room, role })));
+    const names = await Promise.all(users.map((user) => this.#nameOf(user)));
+    const joined = users.map((user, i): EventData<'member'> => ({
+      room,
+      user,
+      name: names[i] ?? null,
+      role,
+      change: 'joined',
+      by,
+    }));
+    this.#fanout.publish([
+      ...joined.map(memberToRoom),
+      ...users.map((user): Envelope => ({ to: 'membership', user, room, role })),
+    ]);
     // read after the subscription: a message in between is in the summary's rev, or comes as an event
-    const envelopes: Envelope[] = [];
-    for (const user of users) {
-      const [name, summary] = await Promise.all([this.#nameOf(user), this.summary(user, room)]);
-      const joined: EventData<'member'> = { room, user, name, role, change: 'joined', by };
-      envelopes.push(memberToUser(user, { ...joined, summary }), memberToRoom(joined));
-    }
-    this.#fanout.publish(envelopes);
+    const summaries = await Promise.all(users.map((user) => this.summary(user, room)));
+    this.#fanout.publish(
+      joined.map((data, i) => memberToUser(data.user, { ...data, summary: summaries[i] as RoomSummary })),
+    );
   }
 
   async #roleChanged(room: string, user: string, role: Role, by: string): Promise<void> {
-    const [name, summary] = await Promise.all([this.#nameOf(user), this.summary(user, room)]);
-    const changed: EventData<'member'> = { room, user, name, role, change: 'role', by };
-    this.#fanout.publish([
-      { to: 'membership', user, room, role },
-      memberToUser(user, { ...changed, summary }),
-      memberToRoom(changed),
-    ]);
+    const changed: EventData<'member'> = { room, user, name: await this.#nameOf(user), role, change: 'role', by };
+    this.#fanout.publish([{ to: 'membership', user, room, role }, memberToRoom(changed)]);
   }
 
   async #nameOf(user: string): Promise<string | null> {

@@ -30,8 +30,8 @@ export const events = {
   },
   member: {
     about:
-      'Somebody joined or left a room of yours, or changed role there. If it is you, it says so on all your devices, ' +
-      'and `summary` describes the room.',
+      'Somebody joined or left a room of yours, or changed role there. If it is you who joined, all your devices are ' +
+      'told and `summary` describes the room; from then on its events come.',
     data: z.object({
       room: roomId,
       user: userId,
