@@ -45,7 +45,7 @@ export async function startApp(config: Config, onFatal: (error: Error) => void):
   requireKeys(config);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
-    for (const release of releases.splice(0).reverse()) await release();
+    for (const release of releases.splice(0).toReversed()) await release();
   };
   try {
     return await start(config, onFatal, releases, stop);
@@ -177,12 +177,12 @@ function listen(app: uWS.TemplatedApp, config: Config): Promise<{ url: string; s
     };
     // Exclusive: by default uWS shares the port, and a second server started by mistake would give no error. uWS takes
     // options with a host too, its types do not say so.
-    const exclusive = app.listen as unknown as (
+    const exclusive = app.listen.bind(app) as unknown as (
       host: string,
       port: number,
       options: number,
       done: typeof listening,
     ) => void;
-    exclusive.call(app, host, config.port, 1, listening);
+    exclusive(host, config.port, 1, listening);
   });
 }

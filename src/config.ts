@@ -176,9 +176,8 @@ export function requireKeys(config: Config): void {
 /** The effective values as an operator may see them: secrets are named but not shown. */
 export function describeConfig(config: Config): { env: string; value: string; about: string }[] {
   return (Object.entries(configKeys) as [keyof Keys, Key<unknown>][]).map(([name, entry]) => {
-    const value: unknown = config[name];
-    const shown =
-      value === undefined ? '(unset)' : entry.secret ? '(set)' : Array.isArray(value) ? value.join(',') : String(value);
+    const value: string | number | boolean | readonly string[] | undefined = config[name];
+    const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : String(value);
     return { env: entry.env, value: shown, about: entry.about };
   });
 }

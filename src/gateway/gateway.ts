@@ -183,7 +183,7 @@ export class Gateway {
     if (connection.closedFor !== undefined) return;
     // text is copied out here: the buffer is gone after this turn
     const text = isBinary ? '' : Buffer.from(message).toString('utf8');
-    switch (text[0]) {
+    switch (text.charAt(0)) {
       case packet.message: {
         const decoded = decodePacket(text.slice(1));
         if (decoded === undefined) connection.close('protocol_error', 'protocol_error');

@@ -25,7 +25,7 @@ export function decodePacket(text: string): Packet | undefined {
     namespace = comma === -1 ? text.slice(1) : text.slice(1, comma);
     at = comma === -1 ? text.length : comma + 1;
   }
-  switch (text[0]) {
+  switch (text.charAt(0)) {
     case '0':
       return decodeConnect(namespace, text.slice(at));
     case '1':

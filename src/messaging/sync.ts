@@ -60,12 +60,12 @@ function share(found: { id: string; last_rev: number }[], cursors: Record<string
 function changed(sql: postgres.Sql, shares: Share[], bytes: number): Promise<StoredMessage[]> {
   const rooms = shares.map(({ room }) => room);
   const cursors = shares.map(({ cursor }) => cursor);
-  const heads = shares.map(({ head }) => head);
+  const until = shares.map(({ head }) => head);
   const takes = shares.map(({ take }) => take);
   return sql<StoredMessage[]>`
     select room, seq, rev, id, "from", name, body, reply_to, at from (
       select x.*, u.name, sum(octet_length(x.body::text)) over (order by x.room, x.rev) - octet_length(x.body::text) as passed
-      from unnest(${rooms}::text[], ${cursors}::bigint[], ${heads}::bigint[], ${takes}::int[]) as c (room, cursor, head, take)
+      from unnest(${rooms}::text[], ${cursors}::bigint[], ${until}::bigint[], ${takes}::int[]) as c (room, cursor, head, take)
       cross join lateral (
         select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, t.body, t.reply_to, t.created_at as at
         from messages t where t.room_id = c.room and t.rev > c.cursor and t.rev <= c.head order by t.rev limit c.take
