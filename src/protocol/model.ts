@@ -32,17 +32,19 @@ export const seq = z.int().min(1).describe("the message's number in its room: 1,
 export const rev = z.int().min(0).describe("the room's change counter");
 export const instant = z.int().describe('milliseconds since 1970, UTC');
 
-export const message = z.object({
-  room: roomId,
-  seq,
-  rev: rev.describe('the rev of its last change'),
-  id: z.uuid().describe('the UUID its sender gave it'),
-  from: userId,
-  name: z.string().nullable().describe("the sender's display name, if the server knows one"),
-  body: z.json().describe('any JSON, at most 16 KiB'),
-  replyTo: seq.optional(),
-  at: instant.describe('when it was committed; milliseconds since 1970, UTC'),
-});
+export const message = z
+  .object({
+    room: roomId,
+    seq,
+    rev: rev.describe('the rev of its last change'),
+    id: z.uuid().describe('the UUID its sender gave it'),
+    from: userId,
+    name: z.string().nullable().describe("the sender's display name, if the server knows one"),
+    body: z.json().describe('any JSON, at most 16 KiB'),
+    replyTo: seq.optional(),
+    at: instant.describe('when it was committed; milliseconds since 1970, UTC'),
+  })
+  .meta({ id: 'Message' });
 
 export const roomSummary = z.object({
   id: roomId,
@@ -55,13 +57,15 @@ export const roomSummary = z.object({
   peer: z.object({ id: userId, name: z.string().nullable() }).optional().describe('the other user of a direct room'),
 });
 
-export const member = z.object({
-  user: userId,
-  name: z.string().nullable(),
-  role,
-  read: z.int().min(0),
-  joinedAt: instant,
-});
+export const member = z
+  .object({
+    user: userId,
+    name: z.string().nullable(),
+    role,
+    read: z.int().min(0),
+    joinedAt: instant,
+  })
+  .meta({ id: 'Member' });
 
 export type RoomKind = z.infer<typeof roomKind>;
 export type Role = z.infer<typeof role>;

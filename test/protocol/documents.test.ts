@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { renderErrors, renderProtocol } from '../../src/protocol/document.ts';
+import { renderConfig } from '../../src/config-document.ts';
+
+// Each page is compared with what the schemas say now; `npm test -- -u` writes it anew.
+it.each([
+  ['protocol.md', renderProtocol],
+  ['errors.md', renderErrors],
+  ['config.md', renderConfig],
+])('docs/%s says what the code says', async (file, render) => {
+  await expect(render()).toMatchFileSnapshot(`../../docs/${file}`);
+});
