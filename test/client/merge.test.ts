@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, nat, property, record } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mergeLive, mergeOlder, mergeStored, upsert } from '../../src/client/merge.ts';
 import type { Timeline } from '../../src/client/merge.ts';
@@ -113,14 +113,14 @@ describe('upsert', () => {
 });
 
 it('ends with the room as it is, whatever was missed, doubled or reordered', () => {
-  const scenario = fc.record({
+  const scenario = record({
     /** Each change is a new message (0) or an edit of an earlier one. */
-    changes: fc.array(fc.nat(), { minLength: 1, maxLength: 40 }),
-    cut: fc.nat(),
-    order: fc.array(fc.nat(), { maxLength: 80 }),
+    changes: array(nat(), { minLength: 1, maxLength: 40 }),
+    cut: nat(),
+    order: array(nat(), { maxLength: 80 }),
   });
-  fc.assert(
-    fc.property(scenario, ({ changes, cut, order }) => {
+  assert(
+    property(scenario, ({ changes, cut, order }) => {
       const { events, stored } = play(changes);
       const known = cut % (events.length + 1);
       let timeline: Timeline = { messages: stored(known), cursor: known };

@@ -1,0 +1,29 @@
+import type { JSX } from 'preact';
+
+/** A colour that a user keeps on every device: it comes from the id, not from the name. */
+function hueOf(id: string): number {
+  let hash = 7;
+  for (let at = 0; at < id.length; at += 1) hash = (Math.imul(hash, 31) + id.charCodeAt(at)) >>> 0;
+  // Twelve well-told-apart hues.
+  return (hash % 12) * 30;
+}
+
+/** The first letters of the first and last word, by grapheme, so that an emoji or an accent stays whole. */
+function initialsOf(name: string): string {
+  const words = name.trim().split(/\s+/);
+  const picked = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
+  const segmenter = new Intl.Segmenter();
+  return picked
+    .map((word) => [...segmenter.segment(word ?? '')][0]?.segment ?? '')
+    .join('')
+    .toUpperCase();
+}
+
+export function Avatar({ id, name, size = 36 }: { id: string; name: string; size?: number }): JSX.Element {
+  const style = { '--hue': `${hueOf(id)}`, '--size': `${size}px` };
+  return (
+    <span class="avatar" style={style} aria-hidden="true">
+      {initialsOf(name)}
+    </span>
+  );
+}

@@ -1,0 +1,55 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { useClient, useNow, useStore } from './use.ts';
+
+/** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
+export function Banner(): JSX.Element {
+  const client = useClient();
+  const state = useStore(client.state);
+  const online = useOnline();
+  const trouble = state.status === 'waiting' || (state.status === 'connecting' && state.attempt > 0);
+  return (
+    <div class="banner-place" role="status">
+      {trouble && (
+        <div class="banner">
+          {online ? (
+            <>
+              <span>Connection lost. Messages you write are sent when it is back.</span>
+              <Countdown until={state.status === 'waiting' ? state.until : undefined} />
+              <button class="button small" type="button" onClick={() => client.wake()}>
+                Try now
+              </button>
+            </>
+          ) : (
+            <span>You are offline. Messages you write are sent when you are back.</span>
+          )}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Countdown({ until }: { until: number | undefined }): JSX.Element {
+  const now = useNow(250);
+  const left = until === undefined ? 0 : Math.ceil((until - now) / 1000);
+  // Not read aloud: it would interrupt each second.
+  return (
+    <span class="countdown" aria-hidden="true">
+      {left > 0 ? `Next try in ${left} s` : 'Connecting…'}
+    </span>
+  );
+}
+
+function useOnline(): boolean {
+  const [online, setOnline] = useState(navigator.onLine);
+  useEffect(() => {
+    const look = (): void => setOnline(navigator.onLine);
+    addEventListener('online', look);
+    addEventListener('offline', look);
+    return () => {
+      removeEventListener('online', look);
+      removeEventListener('offline', look);
+    };
+  }, []);
+  return online;
+}

@@ -1,0 +1,142 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Message, RoomEntry } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { Composer } from './composer.tsx';
+import { Icon } from './icons.tsx';
+import { Members } from './members.tsx';
+import { MessageList } from './message-list.tsx';
+import { learnMembers, learnNames } from './people.ts';
+import { titleOf } from './rooms.ts';
+import { showList, showRoom } from './route.ts';
+import { TypingLine } from './typing-line.tsx';
+import { useMembers } from './use-members.ts';
+import { narrow, phone, useClient, useMatch, useStore } from './use.ts';
+
+/** One room on the right of the list, or alone on a phone. */
+export function Chat({ id }: { id: string }): JSX.Element {
+  const client = useClient();
+  const entry = useStore(client.rooms).find((room) => room.id === id);
+  const room = client.room(id);
+  const state = useStore(room.state);
+  const [replyTo, setReplyTo] = useState<Message>();
+  const isNarrow = useMatch(narrow);
+  const [showMembers, setShowMembers] = useState(!isNarrow && entry?.kind !== 'direct');
+  const { members, reload } = useMembers(id, state.status === 'ready');
+  learnMembers(members);
+  learnNames(state.messages.map(({ from, name }) => ({ id: from, name })));
+  const toggle = useRef<HTMLButtonElement>(null);
+  const closeMembers = (): void => {
+    setShowMembers(false);
+    toggle.current?.focus();
+  };
+
+  return (
+    <>
+      <main class="chat" aria-label="Conversation">
+        <ChatHead
+          id={id}
+          entry={entry}
+          count={members.length}
+          open={showMembers}
+          toggleRef={toggle}
+          onToggle={() => setShowMembers(!showMembers)}
+        />
+        {state.status === 'gone' ? (
+          <Gone id={id} reason={state.error?.message} />
+        ) : (
+          <>
+            <MessageList room={room} entry={entry} onReply={setReplyTo} />
+            <TypingLine users={state.typing} />
+            <Composer
+              key={id}
+              room={room}
+              title={entry === undefined ? id : titleOf(entry)}
+              replyTo={replyTo}
+              readOnly={entry?.role === 'guest'}
+              onReplied={() => setReplyTo(undefined)}
+            />
+          </>
+        )}
+      </main>
+      {showMembers && state.status !== 'gone' && (
+        <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} onChanged={reload} />
+      )}
+    </>
+  );
+}
+
+interface HeadProps {
+  id: string;
+  entry: RoomEntry | undefined;
+  count: number;
+  open: boolean;
+  toggleRef: { current: HTMLButtonElement | null };
+  onToggle: () => void;
+}
+
+function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): JSX.Element {
+  const onPhone = useMatch(phone);
+  const heading = useRef<HTMLHeadingElement>(null);
+  // On a phone the field does not take the focus (its keyboard would cover half of the room), so the heading does.
+  useEffect(() => {
+    if (onPhone) heading.current?.focus();
+  }, [id, onPhone]);
+  const title = entry === undefined ? id : titleOf(entry);
+  const about = entry?.kind === 'direct' ? 'Direct messages' : `${count} ${count === 1 ? 'member' : 'members'}`;
+  return (
+    <header class="chat-head">
+      <button class="icon-button back" type="button" onClick={showList} aria-label="Back to the conversations">
+        <Icon name="back" />
+      </button>
+      {entry?.kind === 'direct' ? (
+        <Avatar id={entry.peer?.id ?? id} name={title} size={38} />
+      ) : (
+        <span class="room-sign">
+          <Icon name={entry?.kind === 'group' ? 'group' : 'channel'} size={18} />
+        </span>
+      )}
+      <div class="chat-title">
+        <h2 ref={heading} tabIndex={-1} dir="auto">
+          {title}
+        </h2>
+        <p class="muted small-text">{count === 0 && entry?.kind !== 'direct' ? ' ' : about}</p>
+      </div>
+      <button
+        ref={toggleRef}
+        class="icon-button"
+        type="button"
+        aria-pressed={open}
+        onClick={onToggle}
+        aria-label="Members"
+        title="Members"
+      >
+        <Icon name="group" />
+      </button>
+    </header>
+  );
+}
+
+function Gone({ id, reason }: { id: string; reason: string | undefined }): JSX.Element {
+  const client = useClient();
+  const [error, setError] = useState(reason);
+  const join = (): void => {
+    client.joinRoom(id).then(
+      (room) => showRoom(room.id),
+      (thrown: Error) => setError(thrown.message),
+    );
+  };
+  return (
+    <div class="hint">
+      <p>{error ?? 'This conversation is not here any more.'}</p>
+      <div class="buttons">
+        <button class="button primary" type="button" onClick={join}>
+          Join
+        </button>
+        <button class="button" type="button" onClick={showList}>
+          Back
+        </button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import type { ComponentChildren, JSX } from 'preact';
+import { Icon } from './icons.tsx';
+
+interface DialogProps {
+  title: string;
+  onClose: () => void;
+  children: ComponentChildren;
+}
+
+/** The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back. */
+export function Dialog({ title, onClose, children }: DialogProps): JSX.Element {
+  const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const opener = document.activeElement;
+    element.current?.showModal();
+    return () => {
+      if (opener instanceof HTMLElement) opener.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      class="dialog"
+      aria-labelledby={titleId}
+      onClose={onClose}
+      // The backdrop is part of the element; its content is one level down.
+      onClick={(event) => event.target === element.current && onClose()}
+    >
+      <div class="dialog-body">
+        <header>
+          <h2 id={titleId}>{title}</h2>
+          <button class="icon-button" type="button" onClick={onClose} aria-label="Close">
+            <Icon name="close" />
+          </button>
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+/** Runs one action at a time, and holds what went wrong for the form to show. */
+export function useAction(): { busy: boolean; error: string | undefined; run: (action: () => Promise<void>) => void } {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const run = (action: () => Promise<void>): void => {
+    if (busy) return;
+    setBusy(true);
+    setError(undefined);
+    action()
+      .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
+      .finally(() => setBusy(false));
+  };
+  return { busy, error, run };
+}
+
+export function Failure({ error }: { error: string | undefined }): JSX.Element | null {
+  return error === undefined ? null : (
+    <p class="error" role="alert">
+      {error}
+    </p>
+  );
+}
+
+export function fieldText(form: HTMLFormElement, name: string): string {
+  const value = new FormData(form).get(name);
+  return typeof value === 'string' ? value.trim() : '';
+}

@@ -1,0 +1,42 @@
+import type { JSX } from 'preact';
+
+const paths = {
+  back: 'M15 5l-7 7 7 7',
+  channel: 'M9.5 4 8 20M16 4l-1.5 16M4.5 9h15.5M4 15h15.5',
+  group:
+    'M9 11a3.2 3.2 0 1 0 0-6.4A3.2 3.2 0 0 0 9 11zM3 19.5c0-3.2 2.7-5 6-5s6 1.8 6 5M16 5a3.2 3.2 0 0 1 0 6M17.5 14.8c2.1.6 3.5 2.2 3.5 4.7',
+  plus: 'M12 5v14M5 12h14',
+  compass: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM15.5 8.5l-2 5-5 2 2-5z',
+  send: 'M5 12h14M13 6l6 6-6 6',
+  down: 'M12 5v14M6 13l6 6 6-6',
+  close: 'M6 6l12 12M18 6L6 18',
+  reply: 'M10 6l-5 5 5 5M5.5 11H13a6 6 0 0 1 6 6v1',
+  sun: 'M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 2.5v2M12 19.5v2M4.2 4.2l1.5 1.5M18.3 18.3l1.5 1.5M2.5 12h2M19.5 12h2M4.2 19.8l1.5-1.5M18.3 5.7l1.5-1.5',
+  moon: 'M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z',
+  leave: 'M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4M10 8l-4 4 4 4M6 12h9',
+  clock: 'M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17zM12 7.5V12l3 2',
+  check: 'M5 12.5l4.5 4.5L19 7.5',
+  alert: 'M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17zM12 7.5v5M12 16.2v.1',
+  invite: 'M10 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3.5 20c0-3.5 2.9-5.5 6.5-5.5 1.4 0 2.8.3 3.9.9M18 14v6M15 17h6',
+} as const;
+
+export type IconName = keyof typeof paths;
+
+/** Decoration only: what has a meaning carries it in text or in a label beside the icon. */
+export function Icon({ name, size = 20 }: { name: IconName; size?: number }): JSX.Element {
+  return (
+    <svg class="icon" width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <path d={paths[name]} />
+    </svg>
+  );
+}
+
+export function Mark({ size = 28 }: { size?: number }): JSX.Element {
+  return (
+    <svg class="mark" width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+      <rect class="mark-ground" width="32" height="32" rx="9" />
+      <path class="mark-front" d="M8 20.5V12a4 4 0 0 1 4-4h5a4 4 0 0 1 4 4v1.5a4 4 0 0 1-4 4h-5.5z" />
+      <path class="mark-back" d="M24 24.5v-6a4 4 0 0 0-1.5-3.1 6 6 0 0 1-5.5 4.6h-3a3.5 3.5 0 0 0 3.3 2.3h4.2z" />
+    </svg>
+  );
+}

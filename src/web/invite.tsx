@@ -1,0 +1,63 @@
+import { useState } from 'preact/hooks';
+import type { JSX, TargetedSubmitEvent } from 'preact';
+import { Avatar } from './avatar.tsx';
+import { Dialog, Failure, fieldText, useAction } from './dialog.tsx';
+import { knownPeople } from './people.ts';
+import { useClient } from './use.ts';
+
+interface InviteProps {
+  room: string;
+  members: ReadonlySet<string>;
+  onInvited: () => void;
+  onClose: () => void;
+}
+
+export function Invite({ room, members, onInvited, onClose }: InviteProps): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [done, setDone] = useState<ReadonlySet<string>>(new Set());
+  const people = knownPeople(client).filter(({ id }) => !members.has(id) || done.has(id));
+
+  const invite = (id: string): void =>
+    run(async () => {
+      await client.invite(room, id);
+      setDone((before) => new Set([...before, id]));
+      onInvited();
+    });
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
+    event.preventDefault();
+    const id = fieldText(event.currentTarget, 'user');
+    if (id !== '') invite(id);
+  };
+
+  return (
+    <Dialog title="Invite people" onClose={onClose}>
+      {people.length > 0 && (
+        <ul class="picker">
+          {people.map(({ id, name }) => (
+            <li key={id}>
+              <Avatar id={id} name={name} size={32} />
+              <span class="picker-name" dir="auto">
+                {name}
+              </span>
+              <button class="button small" type="button" disabled={busy || done.has(id)} onClick={() => invite(id)}>
+                {done.has(id) ? 'Invited' : 'Invite'}
+                <span class="sr-only"> {name}</span>
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <form class="inline-form" onSubmit={submit}>
+        <label class="field">
+          <span>{people.length > 0 ? 'Or by user id' : 'User id'}</span>
+          <input name="user" type="text" autocomplete="off" spellcheck={false} required />
+        </label>
+        <button class="button" type="submit" disabled={busy}>
+          Invite
+        </button>
+      </form>
+      <Failure error={error} />
+    </Dialog>
+  );
+}

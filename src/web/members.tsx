@@ -1,0 +1,113 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Member, RoomEntry } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { Failure, useAction } from './dialog.tsx';
+import { Icon } from './icons.tsx';
+import { Invite } from './invite.tsx';
+import { showList, showRoom } from './route.ts';
+import { useClient } from './use.ts';
+
+interface MembersProps {
+  id: string;
+  entry: RoomEntry | undefined;
+  members: readonly Member[];
+  /** It lies over the room instead of beside it. */
+  overlay: boolean;
+  onClose: () => void;
+  onChanged: () => void;
+}
+
+export function Members({ id, entry, members, overlay, onClose, onChanged }: MembersProps): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [inviting, setInviting] = useState(false);
+  const close = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (overlay) close.current?.focus();
+  }, [overlay]);
+
+  const leave = (): void =>
+    run(async () => {
+      await client.leaveRoom(id);
+      client.release(id);
+      showList();
+    });
+  const mayInvite = entry?.kind !== 'direct' && (entry?.role === 'owner' || entry?.role === 'admin');
+  return (
+    <aside
+      class={overlay ? 'members overlay' : 'members'}
+      aria-label="Members"
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
+      <header>
+        <h2>Members</h2>
+        <button ref={close} class="icon-button" type="button" onClick={onClose} aria-label="Close members">
+          <Icon name="close" />
+        </button>
+      </header>
+      <ul>
+        {members.map((member) => (
+          <li key={member.user}>
+            <Person member={member} me={client.user.value?.id} run={run} />
+          </li>
+        ))}
+      </ul>
+      <Failure error={error} />
+      <footer>
+        {mayInvite && (
+          <button class="button wide" type="button" onClick={() => setInviting(true)}>
+            <Icon name="invite" size={18} /> Invite people
+          </button>
+        )}
+        {entry !== undefined && entry.kind !== 'direct' && (
+          <button class="button plain wide" type="button" disabled={busy} onClick={leave}>
+            Leave this {entry.kind}
+          </button>
+        )}
+      </footer>
+      {inviting && (
+        <Invite
+          room={id}
+          members={new Set(members.map(({ user }) => user))}
+          onInvited={onChanged}
+          onClose={() => setInviting(false)}
+        />
+      )}
+    </aside>
+  );
+}
+
+interface PersonProps {
+  member: Member;
+  me: string | undefined;
+  run: (action: () => Promise<void>) => void;
+}
+
+function Person({ member, me, run }: PersonProps): JSX.Element {
+  const client = useClient();
+  const name = member.name ?? member.user;
+  const mine = member.user === me;
+  const inside = (
+    <>
+      <Avatar id={member.user} name={name} size={32} />
+      <span class="picker-name" dir="auto">
+        {name}
+        {mine && <span class="muted"> (you)</span>}
+      </span>
+      {member.role !== 'member' && <span class="role">{member.role}</span>}
+    </>
+  );
+  if (mine) return <div class="person">{inside}</div>;
+  const write = (): void =>
+    run(async () => {
+      const room = await client.createRoom({ kind: 'direct', user: member.user });
+      showRoom(room.id);
+    });
+  return (
+    <button class="person" type="button" onClick={write} title={`Write to ${name}`}>
+      <span class="sr-only">Write to </span>
+      {inside}
+    </button>
+  );
+}

@@ -1,0 +1,64 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { Banner } from './banner.tsx';
+import { Chat } from './chat.tsx';
+import { Mark } from './icons.tsx';
+import { enterGeneral, generalId } from './rooms.ts';
+import { shownRoom, showRoom } from './route.ts';
+import { Sidebar } from './sidebar.tsx';
+import { phone, useClient, useMatch, useStore } from './use.ts';
+
+export function Shell(): JSX.Element {
+  const client = useClient();
+  const rooms = useStore(client.rooms);
+  const unread = rooms.reduce((sum, room) => sum + room.unread, 0);
+  useEntrance();
+  useEffect(() => {
+    document.title = unread === 0 ? 'Parley' : `(${unread}) Parley`;
+  }, [unread]);
+  const id = shownRoom.value;
+  return (
+    <div class="shell" data-at={id === undefined ? 'list' : 'room'}>
+      <Banner />
+      <Sidebar />
+      {id === undefined ? <NoRoom /> : <Chat key={id} id={id} />}
+    </div>
+  );
+}
+
+/** Once it is connected: into `general` on the first visit, to the most recent room on a wide screen. */
+function useEntrance(): void {
+  const client = useClient();
+  const onPhone = useMatch(phone);
+  const state = useStore(client.state);
+  const done = useRef(false);
+  useEffect(() => {
+    if (state.status !== 'connected' || done.current) return;
+    done.current = true;
+    void enterGeneral(client).then((first) => {
+      if (shownRoom.value !== undefined) return;
+      const recent = client.rooms.value[0]?.id;
+      if (first) showRoom(generalId);
+      else if (!onPhone && recent !== undefined) showRoom(recent);
+    });
+  }, [state.status]);
+}
+
+function NoRoom(): JSX.Element {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 400);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <main class="chat empty-chat">
+      {/* Not at once: mostly a room is about to be shown. */}
+      {late && (
+        <div class="hint">
+          <Mark size={44} />
+          <p>Choose a conversation, or start one.</p>
+        </div>
+      )}
+    </main>
+  );
+}

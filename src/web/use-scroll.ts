@@ -1,0 +1,121 @@
+/**
+ * The scrolling of a conversation. At its end it follows what comes; away from it, it stays where the reader is,
+ * counts what came, and keeps the place when older messages appear above.
+ */
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { RefObject } from 'preact';
+import type { Room, RoomState } from '../client/index.ts';
+
+/** So near the end counts as the end. */
+const nearPx = 60;
+/** Older messages are asked for before the reader gets to the first one. */
+const aheadPx = 600;
+
+interface Scroll {
+  scroller: RefObject<HTMLDivElement | null>;
+  content: RefObject<HTMLDivElement | null>;
+  /** The reader is away from the end. */
+  away: boolean;
+  /** Messages of others that came meanwhile. */
+  missed: number;
+  toLatest: () => void;
+}
+
+export function useScroll(room: Room, state: RoomState, me: string): Scroll {
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const [away, setAway] = useState(false);
+  const following = useRef(true);
+  const placed = useRef(false);
+  const seen = useRef(0);
+  const last = state.messages.at(-1)?.seq ?? 0;
+  if (!away) seen.current = last;
+
+  const toEnd = (): void => {
+    const element = scroller.current;
+    if (element !== null) element.scrollTop = element.scrollHeight;
+  };
+  useKeptPlace(scroller, state, following);
+  useLayoutEffect(() => {
+    if (placed.current || state.status !== 'ready') return;
+    placed.current = true;
+    const mark = scroller.current?.querySelector('[data-unread]');
+    if (mark === null || mark === undefined) return toEnd();
+    mark.scrollIntoView({ block: 'center' });
+    following.current = isNearEnd(scroller.current);
+  }, [state.status]);
+  // A page that does not fill the screen leaves nothing to scroll, and so nothing that would ask for the next.
+  useEffect(() => {
+    if (placed.current && (scroller.current?.scrollTop ?? aheadPx) < aheadPx) loadOlder(room);
+  }, [room, state.messages, state.status]);
+  // One's own message is always shown, wherever one was.
+  const own = state.outgoing.length;
+  useLayoutEffect(() => {
+    if (own > 0) toEnd();
+  }, [own]);
+
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null) return undefined;
+    const look = (): void => {
+      following.current = isNearEnd(element);
+      setAway(!following.current);
+      if (element.scrollTop < aheadPx && placed.current) loadOlder(room);
+    };
+    element.addEventListener('scroll', look, { passive: true });
+    // The keyboard of a phone, a growing field or a late font change heights without a scroll.
+    const watcher = new ResizeObserver(() => (following.current ? toEnd() : look()));
+    watcher.observe(element);
+    if (content.current !== null) watcher.observe(content.current);
+    return () => {
+      element.removeEventListener('scroll', look);
+      watcher.disconnect();
+    };
+  }, [room]);
+  useRead(room, state, !away);
+
+  const missed = state.messages.filter(({ seq, from }) => seq > seen.current && from !== me).length;
+  return { scroller, content, away, missed, toLatest: toEnd };
+}
+
+function isNearEnd(element: HTMLElement | null): boolean {
+  return element === null || element.scrollHeight - element.scrollTop - element.clientHeight < nearPx;
+}
+
+function loadOlder(room: Room): void {
+  // Offline: scrolling again asks again.
+  room.loadOlder().catch(() => undefined);
+}
+
+/** After older messages were put in front, what was under the reader's eyes is still there. */
+function useKeptPlace(
+  scroller: RefObject<HTMLDivElement | null>,
+  state: RoomState,
+  following: { current: boolean },
+): void {
+  const first = state.messages[0]?.seq;
+  const before = useRef<{ first: number | undefined; height: number }>({ first, height: 0 });
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    const { first: was, height } = before.current;
+    if (first !== undefined && was !== undefined && first < was && !following.current) {
+      element.scrollTop += element.scrollHeight - height;
+    }
+    before.current = { first, height: element.scrollHeight };
+  });
+}
+
+/** Read is what was on the screen of somebody who was looking. */
+function useRead(room: Room, state: RoomState, atEnd: boolean): void {
+  const last = state.messages.at(-1)?.seq;
+  useEffect(() => {
+    const mark = (): void => {
+      if (atEnd && state.status === 'ready' && last !== undefined && document.visibilityState === 'visible')
+        room.markRead(last);
+    };
+    mark();
+    document.addEventListener('visibilitychange', mark);
+    return () => document.removeEventListener('visibilitychange', mark);
+  }, [room, last, atEnd, state.status]);
+}

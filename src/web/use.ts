@@ -1,0 +1,49 @@
+import { createContext } from 'preact';
+import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
+import type { Client, Store } from '../client/index.ts';
+
+const ClientContext = createContext<Client | undefined>(undefined);
+export const ClientProvider = ClientContext.Provider;
+
+export function useClient(): Client {
+  const client = useContext(ClientContext);
+  if (client === undefined) throw new Error('This component stands outside of a session.');
+  return client;
+}
+
+/** The present value of one of the SDK's stores; draws again when it changes. */
+export function useStore<T>(store: Store<T>): T {
+  const [, draw] = useReducer((count: number) => count + 1, 0);
+  const value = store.value;
+  useLayoutEffect(() => {
+    // It may have changed between the drawing and this effect.
+    if (store.value !== value) draw(undefined as never);
+    return store.subscribe(() => draw(undefined as never));
+  }, [store]);
+  return value;
+}
+
+/** The time, as often as asked for; for countdowns. */
+export function useNow(everyMs: number): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
+
+export function useMatch(query: string): boolean {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const list = matchMedia(query);
+    const listen = (): void => setMatches(list.matches);
+    list.addEventListener('change', listen);
+    return () => list.removeEventListener('change', listen);
+  }, [query]);
+  return matches;
+}
+
+/** As wide as CSS calls a phone: one pane at a time. */
+export const phone = '(max-width: 760px)';
+export const narrow = '(max-width: 1080px)';
