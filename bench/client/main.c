@@ -22,6 +22,14 @@ static char orders[16384];
 static size_t orders_length;
 static int window; /* of the load under way: 0 before, 1 inside, 2 past what is measured; 3 no load */
 
+/* All connections have to be up by then. */
+#define CONNECT_NS 40000000000ull
+
+static const char *failure_so_far(void) {
+  static char copy[sizeof first_failure];
+  return strcpy(copy, first_failure);
+}
+
 static char **read_lines(const char *path) {
   FILE *f = fopen(path, "r");
   if (!f) {
@@ -158,7 +166,13 @@ int main(int argc, char **argv) {
   for (;;) {
     now_ns = clock_ns();
     connect_more();
-    if (!told && up_count + dead_count + lost_count == opt.connections) {
+    if (!told && now_ns - began > CONNECT_NS) {
+      int waiting[S_DEAD + 1] = {0};
+      for (uint32_t i = 0; i < opt.connections; i++) waiting[conns[i].state]++;
+      snprintf(first_failure, sizeof first_failure, "waiting: %d for TCP, %d 101, %d open, %d CONNECT, %d joins; %.100s",
+               waiting[S_TCP], waiting[S_HTTP], waiting[S_OPEN], waiting[S_AUTH], waiting[S_SETUP], failure_so_far());
+    }
+    if (!told && (up_count + dead_count + lost_count == opt.connections || now_ns - began > CONNECT_NS)) {
       told = 1;
       printf("{\"event\":\"up\",\"up\":%u,\"dead\":%u,\"seconds\":%.3f,\"firstFailure\":\"", up_count, dead_count,
              (double)(now_ns - began) / 1e9);
