@@ -143,7 +143,7 @@ function explain(error: unknown): ParleyError {
   if (error instanceof errors.JWTClaimValidationFailed) {
     return new ParleyError('unauthorized', `The token's ${error.claim} is missing or wrong.`);
   }
-  if (error instanceof errors.JWKSTimeout || (error instanceof TypeError && /fetch/.test(error.message))) {
+  if (keysAreMissing(error)) {
     return new ParleyError('unavailable', 'The keys to check tokens with cannot be fetched.', {
       retryAfter: 5000,
       cause: error,
@@ -153,6 +153,13 @@ function explain(error: unknown): ParleyError {
     return new ParleyError('unauthorized', 'This is not a token (JWT).');
   }
   return new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
+}
+
+/** The key server does not answer, or with something else than keys (jose's generic error), as proxies do in an outage. */
+function keysAreMissing(error: unknown): boolean {
+  if (error instanceof TypeError) return /fetch/.test(error.message);
+  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
+  return error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC';
 }
 
 /** A PEM does not name its algorithm; the one that can import it is the one it is for. */

@@ -1,0 +1,178 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signToken, TokenVerifier } from '../../src/auth/tokens.ts';
+
+const secret = 'the first secret, of at least 32 bytes';
+const other = 'another secret, also of at least 32 bytes';
+const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
+
+interface Claims {
+  sub?: unknown;
+  exp?: number;
+  [claim: string]: unknown;
+}
+
+function sign(key: CryptoKey | Uint8Array, alg: string, claims: Claims, header: object = {}): Promise<string> {
+  return new SignJWT({ exp: inAnHour(), ...claims }).setProtectedHeader({ alg, ...header }).sign(key);
+}
+
+const hs = (claims: Claims, by = secret) => sign(new TextEncoder().encode(by), 'HS256', claims);
+
+describe('a token', () => {
+  it('tells user, name, tier and when it ends', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret] });
+    const exp = inAnHour();
+    expect(await verifier.verify(await hs({ sub: 'auth0|ann+1@x.org', name: 'Ann', tier: 'premium', exp }))).toEqual({
+      user: 'auth0|ann+1@x.org',
+      name: 'Ann',
+      tier: 'premium',
+      expires: exp * 1000,
+    });
+    const bare = await verifier.verify(await signToken(secret, { user: 'ben', ttlSeconds: 60 }));
+    expect(bare).toMatchObject({ user: 'ben', name: null, tier: null });
+    // a name that nobody could be shown is no reason to refuse somebody
+    expect(await verifier.verify(await hs({ sub: 'ben', name: 'x'.repeat(41) }))).toMatchObject({ name: null });
+  });
+
+  it.each([
+    ['of another secret', () => hs({ sub: 'ann' }, other), 'not signed with a key'],
+    ['without sub', () => hs({}), 'sub is missing'],
+    ['with a sub that is no user id', () => hs({ sub: 'ann & co' }), 'no user id'],
+    ['with a sub that is a number', () => hs({ sub: 7 }), 'sub'],
+    ['without exp', () => sign(new TextEncoder().encode(secret), 'HS256', { sub: 'ann', exp: undefined as never }), 'exp'],
+    ['that is none', () => Promise.resolve('garbage'), 'not a token'],
+    ['that is empty in its parts', () => Promise.resolve('..'), 'not a token'],
+    ['of no algorithm', () => Promise.resolve(unsigned({ sub: 'ann', exp: inAnHour() })), 'not signed with a key'],
+    ['of a stronger algorithm with the same secret', () => hs512({ sub: 'ann' }), 'not signed with a key'],
+  ])('%s is unauthorized', async (_, make, reason) => {
+    const verifier = await TokenVerifier.create({ secrets: [secret] });
+    const failed = verifier.verify(await make());
+    await expect(failed).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(failed).rejects.toThrow(reason);
+  });
+
+  it('that has run out is token_expired, also one that was good before', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [other, secret] });
+    const past = await hs({ sub: 'ann', exp: Math.floor(Date.now() / 1000) - 1 });
+    await expect(verifier.verify(past)).rejects.toMatchObject({ code: 'token_expired' });
+  });
+
+  it('is accepted from both secrets while they are rotated', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret, other] });
+    for (const by of [secret, other]) {
+      expect(await verifier.verify(await hs({ sub: 'ann' }, by))).toMatchObject({ user: 'ann' });
+    }
+  });
+
+  it('needs the issuer and the audience that are asked for', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret], issuer: 'https://id.example', audience: 'chat' });
+    const good = { sub: 'ann', iss: 'https://id.example', aud: 'chat' };
+    expect(await verifier.verify(await hs(good))).toMatchObject({ user: 'ann' });
+    for (const bad of [{ ...good, iss: 'https://evil.example' }, { ...good, aud: 'shop' }, { sub: 'ann' }]) {
+      await expect(verifier.verify(await hs(bad))).rejects.toMatchObject({ code: 'unauthorized' });
+    }
+  });
+
+  it('is remembered without keeping more than the cache may hold', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret] }, 2);
+    const tokens = await Promise.all(['a', 'b', 'c', 'a'].map((sub) => hs({ sub })));
+    for (const token of [...tokens, ...tokens]) expect((await verifier.verify(token)).user).toMatch(/^[abc]$/);
+  });
+});
+
+describe.each(['RS256', 'ES256', 'EdDSA'])('%s', (alg) => {
+  it('tokens are checked with a PEM public key, also one whose lines are joined by \\n', async () => {
+    const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+    const pem = await exportSPKI(publicKey);
+    for (const written of [pem, pem.replaceAll('\n', '\\n')]) {
+      const verifier = await TokenVerifier.create({ secrets: [], publicKey: written });
+      expect(await verifier.verify(await sign(privateKey, alg, { sub: 'ann' }))).toMatchObject({ user: 'ann' });
+    }
+    const stranger = await generateKeyPair(alg);
+    const verifier = await TokenVerifier.create({ secrets: [], publicKey: pem });
+    await expect(verifier.verify(await sign(stranger.privateKey, alg, { sub: 'ann' }))).rejects.toMatchObject({
+      code: 'unauthorized',
+    });
+    // the classic confusion: the public key used as an HS256 secret
+    const confused = await sign(new TextEncoder().encode(pem), 'HS256', { sub: 'ann' });
+    await expect(verifier.verify(confused)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+});
+
+it('a public key that is none stops the start', async () => {
+  const key = '-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----';
+  await expect(TokenVerifier.create({ secrets: [], publicKey: key })).rejects.toThrow(/PARLEY_JWT_PUBLIC_KEY is no PEM/);
+});
+
+describe('a JWKS URL', () => {
+  let server: Server;
+  let url: string;
+  let keys: JWK[] = [];
+  let fetched = 0;
+  let status = 200;
+  const pairs = new Map<string, CryptoKey>();
+
+  beforeAll(async () => {
+    for (const alg of ['RS256', 'ES256', 'EdDSA']) {
+      const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+      keys.push({ ...(await exportJWK(publicKey)), kid: alg, alg, use: 'sig' });
+      pairs.set(alg, privateKey);
+    }
+    server = createServer((_, res) => {
+      fetched++;
+      res.statusCode = status;
+      res.setHeader('content-type', 'application/json').end(JSON.stringify({ keys }));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+  });
+  afterAll(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('gives the keys of all algorithms, and is fetched once', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [], jwksUrl: url });
+    fetched = 0;
+    for (const [alg, key] of pairs) {
+      expect(await verifier.verify(await sign(key, alg, { sub: alg }, { kid: alg }))).toMatchObject({ user: alg });
+    }
+    expect(fetched).toBe(1);
+  });
+
+  it('refuses tokens of keys that are not published', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret], jwksUrl: url });
+    const { privateKey } = await generateKeyPair('ES256');
+    for (const kid of ['ES256', 'unknown']) {
+      const token = await sign(privateKey, 'ES256', { sub: 'ann' }, { kid });
+      await expect(verifier.verify(token)).rejects.toMatchObject({ code: 'unauthorized' });
+    }
+    expect(await verifier.verify(await hs({ sub: 'ann' }))).toMatchObject({ user: 'ann' });
+  });
+
+  it('that does not answer, or not with keys, makes tokens unavailable, and those of a secret still good', async () => {
+    const [alg, key] = [...pairs][0] as [string, CryptoKey];
+    const token = await sign(key, alg, { sub: 'ann' }, { kid: alg });
+    const nobody = await TokenVerifier.create({ secrets: [secret], jwksUrl: 'http://127.0.0.1:1/keys' });
+    await expect(nobody.verify(token)).rejects.toMatchObject({ code: 'unavailable', retryAfter: 5000 });
+    expect(await nobody.verify(await hs({ sub: 'ann' }))).toMatchObject({ user: 'ann' });
+    for (const broken of [() => (status = 502), () => ((status = 200), (keys = 'none' as never))]) {
+      broken();
+      const verifier = await TokenVerifier.create({ secrets: [], jwksUrl: url });
+      await expect(verifier.verify(token)).rejects.toMatchObject({ code: 'unavailable' });
+    }
+  });
+});
+
+function unsigned(claims: object): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'none', typ: 'JWT' })}.${part(claims)}.`;
+}
+
+function hs512(claims: Claims): Promise<string> {
+  return sign(new TextEncoder().encode(secret), 'HS512', claims);
+}
