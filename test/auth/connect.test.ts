@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signToken } from '../../src/auth/tokens.ts';
+import { connectRaw } from '../support/raw-client.ts';
+import { startServer, testSecret, tokenOf, type TestServer } from '../support/server.ts';
+import { connectError, connectStock, openStock, text } from '../support/stock-client.ts';
+
+const previous = 'the secret before this one, of enough bytes';
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer({ PARLEY_JWT_PREVIOUS_SECRET: previous });
+});
+afterAll(() => server.stop());
+
+describe('CONNECT', () => {
+  it.each([
+    ['no auth', {}, 'unauthorized'],
+    ['an empty token', { token: '' }, 'unauthorized'],
+    ['a token that is no text', { token: { $ne: null } }, 'unauthorized'],
+    ['garbage', { token: 'garbage' }, 'unauthorized'],
+  ])('with %s is refused with a code', async (_, auth, code) => {
+    const error = await connectError(server.url, auth);
+    expect(error.data).toEqual({ code, message: error.message, retryable: false });
+  });
+
+  it('with an expired token is refused as such', async () => {
+    const error = await connectError(server.url, { token: await tokenOf('ann', { ttlSeconds: -1 }) });
+    expect(error.data).toMatchObject({ code: 'token_expired', retryable: false });
+  });
+
+  it('may be tried again on the same connection with a good token', async () => {
+    const client = openStock(server.url, { token: 'bad' });
+    await new Promise((resolve) => client.socket.once('connect_error', resolve));
+    client.socket.auth = { token: await tokenOf('ann') };
+    client.socket.connect();
+    expect(await client.event('ready')).toMatchObject({ user: { id: 'ann' } });
+    client.close();
+  });
+
+  it('takes the token from the query or the Authorization header too, and its own before those', async () => {
+    const token = await tokenOf('ann');
+    for (const options of [{ query: { token } }, { headers: { Authorization: `Bearer ${token}` } }]) {
+      const client = openStock(server.url, {}, options);
+      expect(await client.event('ready')).toMatchObject({ user: { id: 'ann' } });
+      client.close();
+    }
+    const client = openStock(server.url, { token: await tokenOf('ben') }, { query: { token } });
+    expect(await client.event('ready')).toMatchObject({ user: { id: 'ben' } });
+    client.close();
+  });
+
+  it('accepts the present and the previous secret', async () => {
+    for (const secret of [testSecret, previous]) {
+      const client = await connectStock(server.url, await signToken(secret, { user: 'ann', ttlSeconds: 60 }));
+      client.close();
+    }
+    const neither = await signToken('a third secret, of as many bytes as needed', { user: 'ann', ttlSeconds: 60 });
+    expect((await connectError(server.url, { token: neither })).data).toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('stores the name of the token, and a later one without a name keeps it', async () => {
+    (await connectStock(server.url, await tokenOf('named', { name: 'First Name' }))).close();
+    (await connectStock(server.url, await tokenOf('named', { name: 'Second Name' }))).close();
+    const client = await connectStock(server.url, await tokenOf('named'));
+    expect(await client.event('ready')).toMatchObject({ user: { id: 'named', name: 'Second Name' } });
+    client.close();
+  });
+});
+
+describe('a live connection', () => {
+  it('is closed when its token expires', async () => {
+    const client = await connectRaw(server.url, await tokenOf('short', { ttlSeconds: 2 }));
+    expect(await client.untilClosed()).toEqual({ code: 4402, reason: 'token_expired' });
+  });
+
+  it('lives on after auth:refresh', async () => {
+    const client = await connectStock(server.url, await tokenOf('long', { ttlSeconds: 2 }));
+    const witness = await connectRaw(server.url, await tokenOf('long', { ttlSeconds: 2 }));
+    const { expires } = await client.ok('auth:refresh', { token: await tokenOf('long', { ttlSeconds: 600 }) });
+    expect(expires).toBeGreaterThan(Date.now() + 500_000);
+    await witness.untilClosed();
+    const { room } = await client.ok('room:create', { kind: 'channel', name: 'Still here' });
+    await client.ok('message:send', text(room.id, 'x'));
+    expect(client.socket.connected).toBe(true);
+    client.close();
+  });
+
+  it('is not refreshed by a bad token or that of somebody else', async () => {
+    const client = await connectStock(server.url, await tokenOf('ann'));
+    expect(await client.error('auth:refresh', { token: 'x' })).toMatchObject({ code: 'unauthorized' });
+    expect(await client.error('auth:refresh', { token: await tokenOf('ann', { ttlSeconds: -5 }) })).toMatchObject({
+      code: 'token_expired',
+    });
+    expect(await client.error('auth:refresh', { token: await tokenOf('ben') })).toMatchObject({ code: 'forbidden' });
+    client.close();
+  });
+});

@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+
+let server: TestServer;
+let ann: StockClient;
+let phone: StockClient;
+let ben: StockClient;
+let cid: StockClient;
+
+beforeAll(async () => {
+  server = await startServer();
+  [ann, phone, ben, cid] = (await Promise.all(
+    ['ann', 'ann', 'ben', 'cid'].map(async (user) => connectStock(server.url, await tokenOf(user))),
+  )) as [StockClient, StockClient, StockClient, StockClient];
+  await ann.ok('room:create', { kind: 'channel', name: 'S', id: 's' });
+  await ann.ok('room:invite', { room: 's', user: 'ben', role: 'guest' });
+});
+afterAll(async () => {
+  for (const client of [ann, phone, ben, cid]) client.close();
+  await server.stop();
+});
+
+describe('a signal', () => {
+  it('reaches every other connection of the room, the own devices too, but not the sender', async () => {
+    await ann.ok('signal', { room: 's', name: 'typing', data: { on: true } });
+    const signal = { room: 's', from: 'ann', name: 'typing', data: { on: true } };
+    expect(await ben.event('signal')).toEqual(signal);
+    expect(await phone.event('signal')).toEqual(signal);
+    await ann.ok('message:send', text('s', 'fence'));
+    await ann.event('message');
+    expect(ann.heard('signal')).toEqual([]);
+  });
+
+  it('may come without data', async () => {
+    await ann.ok('signal', { room: 's', name: 'wave "quoted"' });
+    expect(await ben.event('signal', (s) => s.name.startsWith('wave'))).toEqual({
+      room: 's',
+      from: 'ann',
+      name: 'wave "quoted"',
+    });
+  });
+
+  it('is refused to guests and from outside, before and after membership', async () => {
+    expect(await ben.error('signal', { room: 's', name: 'x' })).toMatchObject({ code: 'forbidden' });
+    expect(await cid.error('signal', { room: 's', name: 'x' })).toMatchObject({ code: 'not_member' });
+    expect(await cid.error('signal', { room: 'nowhere', name: 'x' })).toMatchObject({ code: 'not_member' });
+    await cid.ok('room:join', { room: 's' });
+    await cid.ok('signal', { room: 's', name: 'here' });
+    await cid.ok('room:leave', { room: 's' });
+    expect(await cid.error('signal', { room: 's', name: 'gone' })).toMatchObject({ code: 'not_member' });
+  });
+
+  it('is allowed as soon as a guest becomes a member', async () => {
+    await ann.ok('room:invite', { room: 's', user: 'ben', role: 'member' });
+    await ben.event('member', (m) => m.user === 'ben' && m.role === 'member');
+    await ben.ok('signal', { room: 's', name: 'thanks' });
+    expect(await ann.event('signal', (s) => s.name === 'thanks')).toMatchObject({ from: 'ben' });
+  });
+
+  it('is not stored', async () => {
+    const { messages } = await ann.ok('history', { room: 's' });
+    expect(messages.map(({ body }) => body)).toEqual(['fence']);
+  });
+});

@@ -1,0 +1,57 @@
+/** Parley in the test's own process, on a database of its own: for whatever is seen from outside through the port. */
+import { startApp } from '../../src/app.ts';
+import { signToken } from '../../src/auth/tokens.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+import { readMetrics, type MetricValues } from './metrics.ts';
+
+export const testSecret = 'a secret of the tests, long enough for HS256';
+
+export interface TokenOptions {
+  readonly name?: string;
+  readonly tier?: string;
+  readonly ttlSeconds?: number;
+}
+
+export function tokenOf(user: string, { ttlSeconds = 3600, ...claims }: TokenOptions = {}): Promise<string> {
+  return signToken(testSecret, { user, ttlSeconds, ...claims });
+}
+
+export interface TestServer {
+  readonly url: string;
+  readonly database: TestDatabase;
+  metrics(): Promise<MetricValues>;
+  /** Stops the server and drops its database. */
+  stop(): Promise<void>;
+}
+
+/** @param env configuration keys beside the database, the secret, the port and a silent log. */
+export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
+  const database = await createTestDatabase();
+  const config = loadConfig({
+    DATABASE_URL: database.url,
+    PARLEY_JWT_SECRET: testSecret,
+    PARLEY_LOG_LEVEL: 'silent',
+    PARLEY_LOG_PRETTY: 'false',
+    PARLEY_HOST: '127.0.0.1',
+    PORT: '0',
+    ...env,
+  });
+  try {
+    const app = await startApp(config, (error) => {
+      throw error;
+    });
+    return {
+      url: app.url,
+      database,
+      metrics: () => readMetrics(app.url),
+      async stop() {
+        await app.stop();
+        await database.drop();
+      },
+    };
+  } catch (error) {
+    await database.drop();
+    throw error;
+  }
+}
