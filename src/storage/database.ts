@@ -31,7 +31,13 @@ export interface EmbeddedOptions {
 export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const path = join(options.dataDir, 'postgres');
-  const embedded = await startEmbeddedPostgres({ path, onFatal: options.onFatal }).catch((error: unknown) => {
+  // The client never finishes a query whose connection broke, so after a fault waiting for it is in vain.
+  let patienceSeconds = closeTimeoutSeconds;
+  const onFatal = (error: Error): void => {
+    patienceSeconds = 0;
+    options.onFatal(error);
+  };
+  const embedded = await startEmbeddedPostgres({ path, onFatal }).catch((error: unknown) => {
     throw new StartupError(`The embedded database in ${path} cannot be opened: ${messageOf(error)}`, { cause: error });
   });
   const sql = createClient('postgres://postgres@embedded/postgres', {
@@ -47,7 +53,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     kind: 'embedded',
     async close() {
       await maintenance.stop();
-      await sql.end({ timeout: closeTimeoutSeconds });
+      await sql.end({ timeout: patienceSeconds });
       await embedded.close();
     },
   };

@@ -28,13 +28,14 @@ export interface RawOptions {
   readonly query?: string;
   readonly headers?: Record<string, string>;
   readonly silent?: boolean;
+  /** Where it comes from: any of 127.0.0.0/8 is of this machine. */
+  readonly localAddress?: string;
 }
 
 export const socketQuery = 'EIO=4&transport=websocket';
 
 export async function openRaw(url: string, options: RawOptions = {}): Promise<RawClient> {
-  const query = options.query ?? socketQuery;
-  const ws = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?${query}`, { headers: options.headers ?? {} });
+  const ws = start(url, options);
   const frames: string[] = [];
   let closed: Closed | undefined;
   ws.on('message', (data: Buffer, isBinary) => {
@@ -83,8 +84,7 @@ export async function refusedUpgrade(
   url: string,
   options: RawOptions = {},
 ): Promise<{ status: number; body: unknown; headers: IncomingMessage['headers'] }> {
-  const query = options.query ?? socketQuery;
-  const ws = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?${query}`, { headers: options.headers ?? {} });
+  const ws = start(url, options);
   ws.on('error', () => {});
   const answer = await Promise.race([
     once(ws, 'unexpected-response') as Promise<[unknown, IncomingMessage]>,
@@ -99,6 +99,12 @@ export async function refusedUpgrade(
   for await (const chunk of response) text += String(chunk);
   ws.terminate();
   return { status: response.statusCode ?? 0, body: JSON.parse(text), headers: response.headers };
+}
+
+function start(url: string, { query = socketQuery, headers = {}, localAddress }: RawOptions): WebSocket {
+  const target = new URL(`/socket.io/?${query}`, url.replace('http', 'ws'));
+  if (localAddress !== undefined) target.hostname = '127.0.0.1';
+  return new WebSocket(target, { headers, ...(localAddress === undefined ? {} : { localAddress }) });
 }
 
 async function opened(ws: WebSocket): Promise<void> {

@@ -24,17 +24,21 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   let ended: Error | undefined;
   let closing = false;
   const exited = new Promise<void>((resolve) => {
-    let cause: unknown;
+    let fault: Error | undefined;
+    worker.on('message', (message: FromWorker) => {
+      if (message !== 'ready') fault = new Error(message.fatal);
+    });
     worker.once('error', (error) => {
-      cause = error;
+      fault = error instanceof Error ? error : new Error(String(error));
     });
     worker.once('exit', (code) => {
-      ended = new Error(`the embedded database ended${closing ? '' : ` unexpectedly (exit ${code})`}`, { cause });
+      const reason = closing ? 'is closed' : `ended unexpectedly: ${fault?.message ?? `exit code ${code}`}`;
+      ended = new Error(`the embedded database ${reason}`, { cause: fault });
       resolve();
     });
   });
   const ready = new Promise<void>((resolve) => {
-    worker.once('message', (message: FromWorker) => {
+    worker.on('message', (message: FromWorker) => {
       if (message === 'ready') resolve();
     });
   });
@@ -74,7 +78,8 @@ async function create(path: string): Promise<void> {
 }
 
 function startWorker(task: WorkerTask): Worker {
-  const options = { name: 'postgres', workerData: task };
+  // With the default of 4 MB, JSON nested 25,000 deep overflows the thread's stack before Postgres finds it too deep.
+  const options = { name: 'postgres', workerData: task, resourceLimits: { stackSizeMb: 64 } };
   if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./worker.js', import.meta.url), options);
   // Run from source: Node 20 applies --import hooks to the main thread only, so the worker registers tsx itself.
   const hooks = JSON.stringify(import.meta.resolve('tsx/esm/api'));

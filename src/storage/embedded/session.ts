@@ -36,7 +36,8 @@ export class Session {
   /** Clients with a group to run, in the order of arrival. */
   #waiting: Client[] = [];
   #holder: Client | undefined;
-  #running: Promise<void> | undefined;
+  #busy = false;
+  #idle: Promise<void> = Promise.resolve();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -58,21 +59,22 @@ export class Session {
 
   /** Lets everything that has arrived be answered, then closes the ports. */
   async end(): Promise<void> {
-    await this.#running;
+    await this.#idle;
     for (const client of this.#clients) client.port.close();
   }
 
   #wake(client: Client): void {
     if (!this.#waiting.includes(client)) this.#waiting.push(client);
-    this.#running ??= this.#run();
+    if (!this.#busy) this.#idle = this.#run();
   }
 
   async #run(): Promise<void> {
+    this.#busy = true;
     for (let client = this.#next(); client !== undefined; client = this.#next()) {
       if (client.terminated) await this.#leave(client);
       else await this.#answer(client);
     }
-    this.#running = undefined;
+    this.#busy = false;
   }
 
   /** Who holds the session goes on alone; otherwise the one that has waited longest. */

@@ -1,0 +1,141 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const src = fileURLToPath(new URL('../../src/', import.meta.url));
+
+/** From the top down: each may import values only from those that stand after it. */
+const layers = [
+  'gateway',
+  'api',
+  'notifications',
+  'messaging',
+  'presence',
+  'fanout',
+  'auth',
+  'storage',
+  'telemetry',
+  'protocol',
+];
+
+/** The files at the top of src/ wire the parts. Of them, the parts themselves may import only the lowest. */
+const lowest = 'startup-error.ts';
+
+/** What runs in browsers may load; the command schemas would bring zod with them. */
+const protocolForClients = ['protocol/errors.ts', 'protocol/limits.ts'];
+
+interface Import {
+  readonly from: string;
+  /** A path under src/, or the name of a package. */
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(src, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const statements = text.matchAll(
+    /^\s*(?:import|export)\s+(type\s+)?(?:([^'";]*?)\s+from\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm,
+  );
+  return [...statements].map(([, type, names = '', fixed, dynamic]) => {
+    const target = fixed ?? dynamic ?? '';
+    const named =
+      /^\{([\s\S]*)\}$/
+        .exec(names.trim())?.[1]
+        ?.split(',')
+        .filter((name) => name.trim() !== '') ?? [];
+    return {
+      from: file,
+      to: target.startsWith('.') ? normalize(join(dirname(file), target)).replaceAll('\\', '/') : target,
+      typeOnly: type !== undefined || (named.length > 0 && named.every((name) => /^\s*type\s/.test(name))),
+    };
+  });
+}
+
+/** `storage` for `storage/embedded/bridge.ts`. */
+function partOf(path: string): string {
+  return path.split('/')[0]?.replace(/\.tsx?$/, '') ?? '';
+}
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .map((file) => file.replaceAll('\\', '/'))
+  .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts') && !file.includes('node_modules/'));
+const imports = files.flatMap(importsOf);
+const inside = imports.filter(({ to }) => /\.tsx?$/.test(to));
+const show = ({ from, to }: Import): string => `${from} imports ${to}`;
+
+describe('the layers of src', () => {
+  it('are those of the list', () => {
+    const known = [...layers, 'client', 'web'];
+    const unknown = files.filter((file) => file.includes('/') && !known.includes(partOf(file)));
+    expect(unknown).toEqual([]);
+    expect(imports.length).toBeGreaterThan(20);
+  });
+
+  it('import downwards only', () => {
+    const upwards = inside.filter(({ from, to, typeOnly }) => {
+      const [above, below] = [layers.indexOf(partOf(from)), layers.indexOf(partOf(to))];
+      return !typeOnly && above !== -1 && below !== -1 && above > below;
+    });
+    expect(upwards.map(show)).toEqual([]);
+  });
+
+  it('have no circle of files', () => {
+    const next = new Map(files.map((file) => [file, inside.filter((one) => one.from === file && !one.typeOnly)]));
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' > '));
+      if (done.has(file) || path.includes(file)) return;
+      for (const { to } of next.get(file) ?? []) visit(to, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
+    expect(circles).toEqual([]);
+  });
+
+  it('are wired from the top: no part reads the configuration or reaches for the application', () => {
+    const upwards = inside.filter(
+      ({ from, to, typeOnly }) => !typeOnly && from.includes('/') && !to.includes('/') && to !== lowest,
+    );
+    expect(upwards.map(show)).toEqual([]);
+  });
+
+  it('leave process.env to config.ts', () => {
+    const readers = files.filter((file) => readFileSync(join(src, file), 'utf8').includes('process.env'));
+    expect(readers.filter((file) => file !== 'config.ts')).toEqual([]);
+  });
+
+  it('leave prom-client to telemetry', () => {
+    const others = imports.filter(({ from, to }) => to === 'prom-client' && partOf(from) !== 'telemetry');
+    expect(others.map(show)).toEqual([]);
+  });
+});
+
+describe('what runs in browsers', () => {
+  it('has a client that imports nothing but the protocol, and of that no schema', () => {
+    const wrong = imports
+      .filter(({ from }) => partOf(from) === 'client')
+      .filter(({ to, typeOnly }) => {
+        if (partOf(to) === 'client') return false;
+        return typeOnly ? partOf(to) !== 'protocol' : !protocolForClients.includes(to);
+      });
+    expect(wrong.map(show)).toEqual([]);
+  });
+
+  it('loads protocol files that import no package', () => {
+    const wrong = imports.filter(
+      ({ from, to, typeOnly }) => protocolForClients.includes(from) && !typeOnly && !protocolForClients.includes(to),
+    );
+    expect(wrong.map(show)).toEqual([]);
+  });
+
+  it('has pages that import nothing of the server but types of the protocol', () => {
+    const wrong = inside
+      .filter(({ from }) => partOf(from) === 'web')
+      .filter(
+        ({ to, typeOnly }) => !['web', 'client'].includes(partOf(to)) && !(typeOnly && partOf(to) === 'protocol'),
+      );
+    expect(wrong.map(show)).toEqual([]);
+  });
+});

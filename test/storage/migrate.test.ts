@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openServer } from '../../src/storage/database.ts';
+import { migrate, migrationsPending } from '../../src/storage/migrate.ts';
+import { StartupError } from '../../src/startup-error.ts';
+import { createTestDatabase } from '../support/database.ts';
+import type { TestDatabase } from '../support/database.ts';
+
+describe('migrate', () => {
+  let database: TestDatabase;
+  let folder: string;
+  const write = (files: Record<string, string>): void => {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  };
+  beforeEach(async () => {
+    database = await createTestDatabase({ empty: true });
+    folder = mkdtempSync(join(tmpdir(), 'parley-migrations-'));
+    write({
+      '0001_first.sql': `create table a (id int);
+        create function f() returns int language plpgsql as $$ begin return 1; end $$;`,
+      '0002_second.sql': 'insert into a values (1); create index on a (id);',
+    });
+  });
+  afterEach(async () => {
+    await database.drop();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('applies what is missing, in order, once', async () => {
+    expect(await migrationsPending(database.sql, folder)).toEqual(['0001_first', '0002_second']);
+    expect(await migrate(database.sql, folder)).toEqual(['0001_first', '0002_second']);
+    expect(await migrationsPending(database.sql, folder)).toEqual([]);
+    expect(await migrate(database.sql, folder)).toEqual([]);
+    write({ '0003_third.sql': 'insert into a values (3)' });
+    expect(await migrationsPending(database.sql, folder)).toEqual(['0003_third']);
+    expect(await migrate(database.sql, folder)).toEqual(['0003_third']);
+    expect(await database.sql`select id from a order by id`).toEqual([{ id: 1 }, { id: 3 }]);
+  });
+
+  it('is safe with twenty at once', async () => {
+    const clients = await Promise.all(
+      Array.from({ length: 20 }, () => openServer({ url: database.url, poolSize: 1, statementTimeoutMs: 2000 })),
+    );
+    write({ '0003_slow.sql': 'select pg_sleep(0.2); insert into a values (3)' });
+    const applied = await Promise.all(clients.map((client) => migrate(client.sql, folder)));
+    await Promise.all(clients.map((client) => client.close()));
+    expect(applied.flat().sort()).toEqual(['0001_first', '0002_second', '0003_slow']);
+    expect(await database.sql`select id from a order by id`).toEqual([{ id: 1 }, { id: 3 }]);
+  });
+
+  it('takes back a migration that fails, names the line, and goes on from there once it is mended', async () => {
+    write({ '0003_bad.sql': 'insert into a values (3);\n\nselect nonsense;\n' });
+    const error: unknown = await migrate(database.sql, folder).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(StartupError);
+    expect(String(error)).toContain('Migration 0003_bad failed (line 3): column "nonsense" does not exist');
+    expect(await database.sql`select id from a`).toEqual([{ id: 1 }]);
+    expect(await migrationsPending(database.sql, folder)).toEqual(['0003_bad']);
+    write({ '0003_bad.sql': 'insert into a values (3)' });
+    expect(await migrate(database.sql, folder)).toEqual(['0003_bad']);
+  });
+
+  it('refuses an applied migration that was edited, but not other line ends', async () => {
+    await migrate(database.sql, folder);
+    write({ '0002_second.sql': 'insert into a values (1); create index on a (id);'.replaceAll('\n', '\r\n') });
+    expect(await migrate(database.sql, folder)).toEqual([]);
+    write({ '0002_second.sql': 'insert into a values (2)' });
+    await expect(migrate(database.sql, folder)).rejects.toThrow('0002_second was edited after it had been applied');
+    await expect(migrationsPending(database.sql, folder)).rejects.toThrow(StartupError);
+  });
+
+  it('refuses a database that is newer than the files', async () => {
+    await migrate(database.sql, folder);
+    rmSync(join(folder, '0002_second.sql'));
+    await expect(migrate(database.sql, folder)).rejects.toThrow(
+      'The database is newer than this Parley: it has 0002_second, this one ends with 0001_first',
+    );
+  });
+
+  it('refuses a migration slipped in before an applied one', async () => {
+    rmSync(join(folder, '0001_first.sql'));
+    write({ '0002_second.sql': 'create table b ()' });
+    await migrate(database.sql, folder);
+    write({ '0001_late.sql': 'select 1' });
+    await expect(migrate(database.sql, folder)).rejects.toThrow('has the migration 0002_second where this Parley has');
+  });
+
+  it('refuses two files of one number, and names that sort nowhere', async () => {
+    write({ '0002_again.sql': '' });
+    await expect(migrate(database.sql, folder)).rejects.toThrow('Two migrations have the number');
+    rmSync(join(folder, '0002_again.sql'));
+    write({ '3_short.sql': '' });
+    await expect(migrate(database.sql, folder)).rejects.toThrow('3_short.sql is not named like 0001_name.sql');
+  });
+
+  it('has applied the migrations of this version to every test database', async () => {
+    const full = await createTestDatabase();
+    expect(await migrationsPending(full.sql)).toEqual([]);
+    await full.drop();
+  });
+});

@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto';
+import type { TestProject } from 'vitest/node';
+import { openServer } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { startPostgres } from './services.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The administrator's URL of the Postgres server. */
+    postgresUrl: string;
+    /** Every database of this run begins with it; alone it names the template, which has all migrations. */
+    databasePrefix: string;
+  }
+}
+
+let cleanUp: (() => Promise<void>)[] = [];
+
+/** Once a run: the servers, and a template database that each test file clones. */
+export async function setup(project: TestProject): Promise<void> {
+  try {
+    const postgres = await startPostgres();
+    cleanUp.push(() => postgres.stop());
+    const prefix = `parley_test_${randomBytes(4).toString('hex')}`;
+    const admin = await openServer({ url: postgres.url, poolSize: 1, statementTimeoutMs: 60_000 });
+    cleanUp.push(async () => {
+      // A server that was given, by TEST_DATABASE_URL, is left as it was found.
+      const names = await admin.sql<{ datname: string }[]>`
+        select datname from pg_database where starts_with(datname, ${prefix})`;
+      for (const { datname } of names) await admin.sql`drop database ${admin.sql(datname)} with (force)`;
+      await admin.close();
+    });
+    await admin.sql`create database ${admin.sql(prefix)}`;
+    const url = new URL(postgres.url);
+    url.pathname = `/${prefix}`;
+    const template = await openServer({ url: url.href, poolSize: 1 });
+    await migrate(template.sql);
+    await template.close();
+    project.provide('postgresUrl', postgres.url);
+    project.provide('databasePrefix', prefix);
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
+}
+
+/** Vitest does not call it when `setup` failed. */
+export async function teardown(): Promise<void> {
+  const steps = cleanUp.toReversed();
+  cleanUp = [];
+  for (const step of steps) await step();
+}
