@@ -27,7 +27,11 @@ export const parleyUrl = (context: Context): string | undefined =>
   typeof context.database === 'string' ? undefined : context.database.url;
 
 /** A Parley in which these memberships exist. With a real Postgres they are written by SQL, else over the wire. */
-export async function parleyWith(context: Context, memberships: readonly Membership[], embedded = false): Promise<Server> {
+export async function parleyWith(
+  context: Context,
+  memberships: readonly Membership[],
+  embedded = false,
+): Promise<Server> {
   const database = embedded || typeof context.database === 'string' ? undefined : context.database;
   const server = await startParley(context.lab, context.parley, database?.url);
   if (database !== undefined) {
@@ -47,4 +51,5 @@ export async function parleyWith(context: Context, memberships: readonly Members
 export const tokensFile = (context: Context, name: string, users: readonly string[]): Promise<string> =>
   context.lab.file(`${name}-tokens`, users.map(token));
 
-export const range = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+export const range = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));

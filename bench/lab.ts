@@ -145,7 +145,8 @@ class RunningChild implements Child {
     if (this.#over) return;
     this.#process.stdin?.end();
     this.#process.kill(this.#signal);
-    if ((await Promise.race([this.#ended.then(() => 'ended'), sleep(12_000, 'late', { ref: false })])) === 'ended') return;
+    if ((await Promise.race([this.#ended.then(() => 'ended'), sleep(12_000, 'late', { ref: false })])) === 'ended')
+      return;
     this.#process.kill('SIGKILL');
     await this.#ended;
   }

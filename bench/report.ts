@@ -55,19 +55,30 @@ export function table(machine: Machine, results: readonly RowResult[]): string {
   for (const row of new Set(measured.map((m) => m.row))) {
     const members = measured.filter((m) => m.row === row);
     lines.push([], [`${row}, ${members[0]?.unit ?? ''}`]);
-    for (const m of members) lines.push(cells(m, comparisons.filter((c) => c.row === row && isAbout(c, m))));
+    for (const m of members)
+      lines.push(
+        cells(
+          m,
+          comparisons.filter((c) => c.row === row && isAbout(c, m)),
+        ),
+      );
   }
   const widths = heads.map((_, i) => Math.max(...lines.filter((l) => l.length > 1).map((l) => (l[i] ?? '').length)));
   const drawn = lines.map((line) =>
     line.length < 2
       ? line.join('')
-      : line.map((cell, i) => (i === 0 || i > 6 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ').trimEnd(),
+      : line
+          .map((cell, i) => (i === 0 || i > 6 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+          .join('  ')
+          .trimEnd(),
   );
   const notes = measured.filter((m) => m.note !== undefined).map((m) => `  ${m.subject}, ${m.row}: ${m.note}`);
   return [
     '',
     `Parley ${machine.commit} · ${machine.date} · Node ${machine.node} · ${machine.cpu}, ${machine.memoryGb} GB, load ${machine.loadBefore.toFixed(1)} before`,
-    Object.entries(machine.packages).map(([name, version]) => `${name} ${version}`).join(' · '),
+    Object.entries(machine.packages)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(' · '),
     `Postgres ${machine.postgres}`,
     '',
     ...drawn,

@@ -55,7 +55,16 @@ export interface Contestant {
   round(): Promise<Round>;
 }
 
-export async function alternate(row: string, unit: string, rounds: number, contestants: readonly Contestant[]): Promise<Measured[]> {
+export interface LoadedContestant extends Contestant {
+  readonly client: LoadClient;
+}
+
+export async function alternate(
+  row: string,
+  unit: string,
+  rounds: number,
+  contestants: readonly Contestant[],
+): Promise<Measured[]> {
   const all = contestants.map((): Round[] => []);
   for (let n = 0; n < rounds; n++) {
     for (const [i, contestant] of contestants.entries()) all[i]?.push(await contestant.round());
@@ -87,8 +96,13 @@ export function summarize(row: string, subject: string, unit: string, rounds: Ro
 }
 
 /** @param count what makes up the rate of the row */
-export function contestant(subject: string, client: LoadClient, load: Load, count: 'acks' | 'deliveries'): Contestant {
-  return { subject, round: async () => toRound(await client.load(load), count) };
+export function contestant(
+  subject: string,
+  client: LoadClient,
+  load: Load,
+  count: 'acks' | 'deliveries',
+): LoadedContestant {
+  return { subject, client, round: async () => toRound(await client.load(load), count) };
 }
 
 export function toRound(result: LoadResult, count: 'acks' | 'deliveries'): Round {

@@ -53,7 +53,9 @@ if (process.platform !== 'linux') {
 }
 const missing = buildClient();
 if (missing !== undefined) {
-  console.error(`Cannot measure: ${missing}. A client in Node would be slower than the servers, so there is no substitute.`);
+  console.error(
+    `Cannot measure: ${missing}. A client in Node would be slower than the servers, so there is no substitute.`,
+  );
   process.exit(2);
 }
 buildPeers();
@@ -73,10 +75,13 @@ function close(): Promise<void> {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => void close().finally(() => process.exit(130)));
 }
-const alarm = setTimeout(() => {
-  console.error('The run took too long and was stopped.');
-  void close().finally(() => process.exit(1));
-}, longestMs[args.quick ? 'quick' : 'full']);
+const alarm = setTimeout(
+  () => {
+    console.error('The run took too long and was stopped.');
+    void close().finally(() => process.exit(1));
+  },
+  longestMs[args.quick ? 'quick' : 'full'],
+);
 
 try {
   const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);

@@ -39,7 +39,9 @@ export async function startParley(lab: Lab, build: ParleyBuild, databaseUrl: str
       PARLEY_COMMANDS_PER_SECOND: '1000000',
       PARLEY_COMMAND_BURST: '1000000',
       PARLEY_LOG_LEVEL: 'error',
-      ...(databaseUrl === undefined ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) } : { DATABASE_URL: databaseUrl }),
+      ...(databaseUrl === undefined
+        ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) }
+        : { DATABASE_URL: databaseUrl }),
     },
     cwd: lab.folder,
   });
@@ -48,7 +50,7 @@ export async function startParley(lab: Lab, build: ParleyBuild, databaseUrl: str
     () => undefined,
     (error: unknown) => (/ended/.test(String(error)) ? error : undefined),
   );
-  for (const until = Date.now() + 45_000; Date.now() < until; ) {
+  for (const until = Date.now() + 45_000; Date.now() < until;) {
     const failed = await Promise.race([ended, sleep(100)]);
     if (failed instanceof Error) throw failed;
     if (await isReady(port)) return { port, child };
@@ -92,7 +94,8 @@ export async function asUser(port: number, user: string, commands: readonly [str
         if (packet.startsWith('0')) socket.send(`40${JSON.stringify({ token: token(user) })}`);
         else if (packet.startsWith('42["ready"')) step();
         else if (packet === '2') socket.send('3');
-        else if (packet.startsWith('44') || (packet.startsWith('43') && packet.includes('"ok":false'))) reject(new Error(packet));
+        else if (packet.startsWith('44') || (packet.startsWith('43') && packet.includes('"ok":false')))
+          reject(new Error(packet));
         else if (packet.startsWith('43')) step();
       });
     });

@@ -29,7 +29,10 @@ export async function durable(context: Context): Promise<RowResult> {
   const roomOf = (i: number): string => `talk-${i >> 1}`;
   const memberships = users.map((user, i) => ({ room: roomOf(i), user }));
   const tokens = await tokensFile(context, 'durable', users);
-  const rooms = await lab.file('durable-rooms', users.map((_, i) => roomOf(i)));
+  const rooms = await lab.file(
+    'durable-rooms',
+    users.map((_, i) => roomOf(i)),
+  );
   const load = { senders, outstanding, warmup: scale.warmup, seconds: scale.seconds };
 
   const open = async (embedded: boolean): Promise<LoadClient> => {
@@ -54,14 +57,15 @@ export async function durable(context: Context): Promise<RowResult> {
   if (url !== undefined && context.peers) {
     const naive = lab.start(process.execPath, [peerPath('insert'), url]);
     await naive.line(10_000);
-    contestants.unshift(oneInsert(naive, { ...load, outstanding: senders * outstanding }));
+    contestants.unshift(oneInsert('one insert a message', naive, { ...load, outstanding: senders * outstanding }));
+    contestants.push(oneInsert('one insert at a time', naive, { ...load, outstanding: 1 }));
   }
 
   const measured = await alternate(row, unit, scale.rounds, contestants);
   const comparisons: Comparison[] = [];
   const naive = measured.find((m) => m.subject === 'one insert a message');
   if (naive) {
-    for (const ours of measured.filter((m) => m !== naive)) {
+    for (const ours of measured.filter((m) => m.subject.startsWith('Parley'))) {
       const target = ours.subject === 'Parley on Postgres' ? 12 : undefined;
       comparisons.push({ ...compare(ours, naive, target), of: `${naive.subject} (${ours.subject})` });
     }
@@ -88,16 +92,22 @@ interface InsertResult {
   seconds: number;
   acks: number;
   cpu: number;
+  rest: number;
   latencyMs: Latency;
 }
 
-function oneInsert(child: Child, order: { outstanding: number; warmup: number; seconds: number }): Contestant {
+function oneInsert(
+  subject: string,
+  child: Child,
+  order: { outstanding: number; warmup: number; seconds: number },
+): Contestant {
   return {
-    subject: 'one insert a message',
+    subject,
     async round() {
       child.write(JSON.stringify(order));
       const result = JSON.parse(await child.line((order.warmup + order.seconds + 15) * 1000)) as InsertResult;
-      return { rate: result.acks / result.seconds, latencyMs: result.latencyMs };
+      const cpu = { server: result.cpu / result.seconds, client: 0, rest: result.rest / result.seconds };
+      return { rate: result.acks / result.seconds, latencyMs: result.latencyMs, cpu };
     },
   };
 }

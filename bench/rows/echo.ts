@@ -17,9 +17,15 @@ export async function echo(context: Context): Promise<RowResult> {
   const load = { senders: connections, outstanding, warmup: scale.warmup, seconds: scale.seconds };
   const users = range(connections, (i) => `echo-user-${i}`);
   const tokens = await tokensFile(context, 'echo', users);
-  const rooms = await lab.file('echo-rooms', users.map((_, i) => `echo-${i}`));
+  const rooms = await lab.file(
+    'echo-rooms',
+    users.map((_, i) => `echo-${i}`),
+  );
 
-  const parley = await parleyWith(context, users.map((user, i) => ({ room: `echo-${i}`, user })));
+  const parley = await parleyWith(
+    context,
+    users.map((user, i) => ({ room: `echo-${i}`, user })),
+  );
   const ours = await LoadClient.connect(lab, {
     port: parley.port,
     serverPid: parley.child.pid,

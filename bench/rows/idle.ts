@@ -46,7 +46,10 @@ export async function idle(context: Context): Promise<RowResult> {
   };
 
   if (parleyUrl(context) !== undefined) {
-    const preparing = await parleyWith(context, users.flatMap((user, i) => roomsOf(i).map((room) => ({ room, user }))));
+    const preparing = await parleyWith(
+      context,
+      users.flatMap((user, i) => roomsOf(i).map((room) => ({ room, user }))),
+    );
     await preparing.child.stop();
     const parley = await measure('Parley', await startParley(lab, context.parley, parleyUrl(context)), {
       upPrefix: '42["ready"',
@@ -56,14 +59,22 @@ export async function idle(context: Context): Promise<RowResult> {
     measured.push(parley);
   }
   if (context.peers) {
-    const setups = await lab.file('idle-join-sio', users.map((_, i) => `420["join",${JSON.stringify(roomsOf(i))}]`));
+    const setups = await lab.file(
+      'idle-join-sio',
+      users.map((_, i) => `420["join",${JSON.stringify(roomsOf(i))}]`),
+    );
     measured.push(await measure('socket.io on ws', await startPeer(lab, 'socketio'), { tokens, setups }));
-    const raw = await lab.file('idle-join-raw', users.map((_, i) => `j ${roomsOf(i).join(' ')}`));
+    const raw = await lab.file(
+      'idle-join-raw',
+      users.map((_, i) => `j ${roomsOf(i).join(' ')}`),
+    );
     measured.push(await measure('bare uWebSockets.js', await startPeer(lab, 'uws'), { dialect: 'raw', setups: raw }));
   }
   const [ours, ...others] = measured;
   const comparisons =
-    ours?.subject === 'Parley' ? others.map((other) => ({ row, of: other.subject, ratio: ours.value / other.value })) : [];
+    ours?.subject === 'Parley'
+      ? others.map((other) => ({ row, of: other.subject, ratio: ours.value / other.value }))
+      : [];
   return { measured, comparisons };
 }
 
