@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(async () => {
+  await assertDense(database.sql);
+  await database.drop();
+});
+
+const outcomes = async (answers: Promise<unknown>[]) =>
+  (await Promise.allSettled(answers)).map((answer) =>
+    answer.status === 'fulfilled'
+      ? (answer.value as { seq: number }).seq
+      : ((answer.reason as { code?: string }).code ?? String(answer.reason)),
+  );
+
+describe('the writer', () => {
+  it('commits what comes in one turn as one batch, numbered in order of arrival', async () => {
+    const { writer, told, metric } = createWriter(database.sql, { stripes: 1 });
+    const [a, b] = [await makeRoom(database.sql, 'order-a', 'ann'), await makeRoom(database.sql, 'order-b', 'ann')];
+    const answers = await outcomes([a, b, a, a, b].map((room, n) => writer.send(send(room, 'ann', n))));
+    expect(answers).toEqual([1, 1, 2, 3, 2]);
+    expect(await metric('parley_writer_batch_messages_count')).toBe(1);
+    expect(told.map((event) => (event.to === 'room' ? [event.room, event.rev] : []))).toEqual([
+      [a, 1],
+      [b, 1],
+      [a, 2],
+      [a, 3],
+      [b, 2],
+    ]);
+    await writer.flush();
+  });
+
+  it('gives a message sent again its first seq, in the same batch and any time later', async () => {
+    const { writer } = createWriter(database.sql);
+    const room = await makeRoom(database.sql, 'again', 'ann', 'ben');
+    const first = send(room, 'ann', 'original');
+    const twice = await Promise.all([writer.send(first), writer.send(first)]);
+    expect(twice[1]).toEqual(twice[0]);
+    await writer.send(send(room, 'ben'));
+    const { writer: another } = createWriter(database.sql);
+    expect(await another.send({ ...first, body: '"changed"' })).toEqual(twice[0]);
+    const rows = await database.sql`select seq, body from messages where room_id = ${room} order by seq`;
+    expect(rows).toMatchObject([{ seq: 1, body: '"original"' }, { seq: 2 }]);
+  });
+
+  it('answers conflict to the id of somebody else, in the same batch and later', async () => {
+    const { writer } = createWriter(database.sql);
+    const room = await makeRoom(database.sql, 'conflict', 'ann', 'ben');
+    const other = await makeRoom(database.sql, 'conflict-2', 'ben');
+    const mine = send(room, 'ann');
+    const his = { ...mine, sender: 'ben' };
+    expect(await outcomes([writer.send(mine), writer.send(his)])).toEqual([1, 'conflict']);
+    expect(await outcomes([writer.send(his), writer.send(mine)])).toEqual(['conflict', 1]);
+    expect(await outcomes([writer.send({ ...his, room: other })])).toEqual([1]);
+  });
+
+  it('refuses for each reason without harm to the neighbours of the batch', async () => {
+    const { writer, told } = createWriter(database.sql, { stripes: 1 });
+    const room = await makeRoom(database.sql, 'reasons', 'ann');
+    await database.sql`select add_member(${room}, 'ann', 'gus', 'guest', 100, 100)`;
+    await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;
+    const answers = await outcomes([
+      writer.send(send(room, 'ann')),
+      writer.send(send('no-such-room', 'ann')),
+      writer.send(send(room, 'ben')),
+      writer.send(send('reasons-open', 'ann')),
+      writer.send(send(room, 'gus')),
+      writer.send(send(room, 'ann', 'x', { replyTo: 7 })),
+      writer.send(send(room, 'ann')),
+    ]);
+    expect(answers).toEqual([1, 'not_found', 'not_found', 'not_member', 'forbidden', 'not_found', 2]);
+    expect(told).toHaveLength(2);
+  });
+
+  it('notes lanes and ranges in one outbox row a commit, which the next commit deletes', async () => {
+    const { writer } = createWriter(database.sql, { stripes: 1 });
+    const [a, b] = [await makeRoom(database.sql, 'lanes-a', 'ann'), await makeRoom(database.sql, 'lanes-b', 'ann')];
+    const entries = async () => {
+      const rows = await database.sql<{ entries: string }[]>`
+        select entries from outbox where entries @> ${`[{"room":"${a}"}]`}::text::jsonb order by id`;
+      return rows.map((row) => JSON.parse(row.entries) as { room: string }[]);
+    };
+    await Promise.all([
+      writer.send(send(a, 'ann')),
+      writer.send(send(b, 'ann')),
+      writer.send(send(a, 'ann', 'x', { lane: 'critical' })),
+    ]);
+    const [first] = await entries();
+    expect(first?.toSorted((x, y) => (x.room < y.room ? -1 : 1))).toEqual([
+      { room: a, from: 1, to: 2, lanes: { '2': 'critical' } },
+      { room: b, from: 1, to: 1, lanes: null },
+    ]);
+    await writer.send(send(a, 'ann'));
+    expect(await entries()).toEqual([[{ room: a, from: 3, to: 3, lanes: null }]]);
+  });
+
+  it('answers overloaded past its queue, and stores what it took', async () => {
+    const { writer } = createWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
+    const room = await makeRoom(database.sql, 'queue', 'ann');
+    const sends = Array.from({ length: 11 }, (_, n) => writer.send(send(room, 'ann', n)));
+    expect(writer.waiting).toBe(10);
+    const answers = await Promise.allSettled(sends);
+    expect(answers.slice(0, 10).every(({ status }) => status === 'fulfilled')).toBe(true);
+    expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000, retryable: true } });
+    expect(await writer.send(send(room, 'ann'))).toMatchObject({ seq: 11 });
+  });
+});
