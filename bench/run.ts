@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildClient, buildPeers } from './client.ts';
 import type { Context, Scale } from './context.ts';
 import { Lab } from './lab.ts';
-import { dropDatabase, openPostgres, type Database } from './postgres.ts';
+import { openPostgres, type Database } from './postgres.ts';
 import { describeMachine, table } from './report.ts';
 import type { RowResult } from './rounds.ts';
 import { durable } from './rows/durable.ts';
@@ -66,8 +66,8 @@ let closing: Promise<void> | undefined;
 
 function close(): Promise<void> {
   closing ??= (async () => {
-    if (typeof database !== 'string') await dropDatabase(database).catch(() => undefined);
     await lab.close();
+    if (typeof database !== 'string') await database.stop();
   })();
   return closing;
 }
@@ -86,7 +86,7 @@ const alarm = setTimeout(
 try {
   const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);
   say('starting Postgres');
-  database = await openPostgres(lab);
+  database = await openPostgres();
   const machine = describeMachine(database);
   if (typeof database === 'string') say(`${database}; Parley runs on its embedded one, some rows are left out`);
   if (args.profile !== undefined) mkdirSync(args.profile, { recursive: true });

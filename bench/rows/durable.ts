@@ -93,6 +93,7 @@ interface InsertResult {
   acks: number;
   cpu: number;
   rest: number;
+  cpuSeconds: number;
   latencyMs: Latency;
 }
 
@@ -106,7 +107,7 @@ function oneInsert(
     async round() {
       child.write(JSON.stringify(order));
       const result = JSON.parse(await child.line((order.warmup + order.seconds + 15) * 1000)) as InsertResult;
-      const cpu = { server: result.cpu / result.seconds, client: 0, rest: result.rest / result.seconds };
+      const cpu = { server: result.cpu / result.cpuSeconds, client: 0, rest: result.rest / result.cpuSeconds };
       return { rate: result.acks / result.seconds, latencyMs: result.latencyMs, cpu };
     },
   };
