@@ -150,8 +150,10 @@ export class Link {
   #settle(id: number, answer: unknown): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
-    if (isObject(answer) && answer['ok'] === true) waiting.settle(answer);
-    else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
+    if (isObject(answer) && answer['ok'] === true) {
+      const { ok: _, ...output } = answer;
+      waiting.settle(output);
+    } else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
   }
 
   #watch(): void {
