@@ -26,7 +26,7 @@ const rows: Record<string, ((context: Context) => Promise<RowResult>)[]> = {
 
 const scales = {
   full: { quick: false, rounds: 5, warmup: 0.5, seconds: 1.5, idleConnections: 15_000 },
-  quick: { quick: true, rounds: 3, warmup: 0.3, seconds: 0.7, idleConnections: 3000 },
+  quick: { quick: true, rounds: 2, warmup: 0.25, seconds: 0.5, idleConnections: 3000 },
 } as const satisfies Record<string, Scale>;
 
 /** Whatever hangs: a run ends. */
