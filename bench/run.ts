@@ -83,8 +83,9 @@ const alarm = setTimeout(
   longestMs[args.quick ? 'quick' : 'full'],
 );
 
+const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);
+
 try {
-  const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);
   say('starting Postgres');
   database = await openPostgres();
   const machine = describeMachine(database);

@@ -43,14 +43,15 @@ function machineCpu(): number {
   return [user, nice, system, irq, softirq, steal].reduce<number>((sum, ticks) => sum + (ticks ?? 0), 0) / 100;
 }
 
+const look = (): { own: number; machine: number; at: number } => {
+  const { user, system } = process.cpuUsage();
+  return { own: (user + system) / 1e6, machine: machineCpu(), at: performance.now() };
+};
+
 async function run({ outstanding, warmup, seconds }: Order): Promise<Record<string, unknown>> {
   const from = performance.now() + warmup * 1000;
   const to = from + seconds * 1000;
   const latencies: number[] = [];
-  const look = (): { own: number; machine: number; at: number } => {
-    const { user, system } = process.cpuUsage();
-    return { own: (user + system) / 1e6, machine: machineCpu(), at: performance.now() };
-  };
   let opened = look();
   let closed = opened;
   const timers = [

@@ -23,10 +23,11 @@ const senders = 200;
 const outstanding = 4;
 const targetP99Ms = 50;
 
+const roomOf = (i: number): string => `talk-${i >> 1}`;
+
 export async function durable(context: Context): Promise<RowResult> {
   const { lab, scale } = context;
   const users = range(senders, (i) => `sender-${i}`);
-  const roomOf = (i: number): string => `talk-${i >> 1}`;
   const memberships = users.map((user, i) => ({ room: roomOf(i), user }));
   const tokens = await tokensFile(context, 'durable', users);
   const rooms = await lab.file(
