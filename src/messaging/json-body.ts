@@ -7,14 +7,16 @@ import { limits } from '../protocol/limits.ts';
  * such a message fails alone and costs its neighbours in the batch nothing.
  */
 export function encodeBody(value: unknown, what = 'body'): string {
-  if (value === undefined || value === null)
+  // 1e999 parses to Infinity, which is written as null
+  if (value === undefined || value === null || (typeof value === 'number' && !Number.isFinite(value)))
     throw new ParleyError('invalid', `${what}: expected JSON other than null.`);
   if (deeperThan(value, limits.bodyDepth)) {
     throw new ParleyError('invalid', `${what}: nested deeper than ${limits.bodyDepth} levels.`);
   }
   const json = JSON.stringify(value);
   // UTF-8 takes at most 3 bytes a UTF-16 unit: most bodies need no count
-  if (json.length * 3 > limits.bodyBytes && Buffer.byteLength(json) > limits.bodyBytes) {
+  const hidden = /\de[+-]\d/.test(json) ? hiddenDigits(value) : 0;
+  if (json.length * 3 + hidden > limits.bodyBytes && Buffer.byteLength(json) + hidden > limits.bodyBytes) {
     throw new ParleyError('too_large', `${what}: over ${limits.bodyBytes} bytes of JSON.`);
   }
   if (json.includes('\\u') && unstorable.test(json)) {
@@ -33,4 +35,16 @@ function deeperThan(value: unknown, levels: number): boolean {
     if (typeof child === 'object' && child !== null && deeperThan(child, levels - 1)) return true;
   }
   return false;
+}
+
+/**
+ * Postgres writes numbers out: 1e308 comes back as 309 digits. Without counting them a page of history could be made
+ * to take 80 MB, more than a connection may be sent.
+ */
+function hiddenDigits(value: unknown): number {
+  if (typeof value === 'number') return Number(/e[+-](\d+)$/.exec(String(value))?.[1] ?? 0);
+  if (typeof value !== 'object' || value === null) return 0;
+  let digits = 0;
+  for (const child of Array.isArray(value) ? value : Object.values(value)) digits += hiddenDigits(child);
+  return digits;
 }
