@@ -33,8 +33,8 @@ async function visit(name: string, options?: BrowserContextOptions): Promise<Per
 }
 
 /** Two people in a channel that is theirs alone. */
-async function pair(channel: string): Promise<[Person, Person]> {
-  const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
+async function pair(channel: string, second = 'Ben'): Promise<[Person, Person]> {
+  const [ann, ben] = await Promise.all([visit('Ann'), visit(second)]);
   await ann.create('Channel', channel);
   await ben.join(channel);
   return [ann, ben];
@@ -103,11 +103,11 @@ describe('two people', () => {
   });
 
   it('meet in a group by invitation', async () => {
-    const [ann, ben] = await pair('lobby');
+    const [ann, ben] = await pair('lobby', 'Grouped Ben');
     await ann.create('Group', 'committee');
     await ann.page.getByRole('button', { name: 'Invite people' }).click();
-    await ann.page.getByRole('button', { name: 'Invite Ben' }).first().click();
-    await ann.page.getByRole('button', { name: 'Invited Ben' }).waitFor();
+    await ann.page.getByRole('button', { name: 'Invite Grouped Ben' }).click();
+    await ann.page.getByRole('button', { name: 'Invited Grouped Ben' }).waitFor();
     await ann.page.keyboard.press('Escape');
     await ann.say('welcome');
     await ben.open('committee');
