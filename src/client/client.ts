@@ -235,7 +235,6 @@ export class Client {
         this.#signal(data as EventData<'signal'>);
         break;
       case 'ready':
-        break;
     }
     this.#tell(name, data);
   }
