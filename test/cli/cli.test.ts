@@ -29,7 +29,10 @@ describe('parley', () => {
   });
 
   it.each(['--version', '-v'])('%s prints the version', async (arg) => {
-    expect(await parley([arg])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as unknown });
+    expect(await parley([arg])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as unknown,
+    });
   });
 
   it.each([
@@ -86,7 +89,10 @@ describe('parley migrate and doctor', () => {
   it('tell what is to be applied, apply it, and find it in order then', async () => {
     const env = { DATABASE_URL: database.url, PARLEY_JWT_SECRET: testSecret };
     const before = await parley(['doctor'], env);
-    expect(before).toMatchObject({ code: 0, stdout: expect.stringMatching(/ok {4}database: .*migrations to apply/) as unknown });
+    expect(before).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/ok {4}database: .*migrations to apply/) as unknown,
+    });
     expect(await parley(['migrate'], env)).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^Applied: 0001_/) as unknown,
@@ -125,17 +131,37 @@ describe('parley serve does not start', () => {
   };
 
   it.each([
-    ['without a key where it is no demo', () => ({ DATABASE_URL: database.url }), /^DATABASE_URL is set, .*a key is needed/],
+    [
+      'without a key where it is no demo',
+      () => ({ DATABASE_URL: database.url }),
+      /^DATABASE_URL is set, .*a key is needed/,
+    ],
     [
       'with a public key that is none',
       () => ({ DATABASE_URL: database.url, PARLEY_JWT_PUBLIC_KEY: 'x'.repeat(40) }),
       /^PARLEY_JWT_PUBLIC_KEY is no PEM public key/,
     ],
-    ['with a database that does not answer', () => ({ DATABASE_URL: 'postgres://127.0.0.1:1/d', ...secret }), /cannot be reached: ECONNREFUSED/],
+    [
+      'with a database that does not answer',
+      () => ({ DATABASE_URL: 'postgres://127.0.0.1:1/d', ...secret }),
+      /cannot be reached: ECONNREFUSED/,
+    ],
     ['with a database that does not exist', () => ({ DATABASE_URL: missing(), ...secret }), /has no database "no_such/],
-    ['on a port in use', () => ({ DATABASE_URL: database.url, ...secret, PARLEY_HOST: '127.0.0.1', PORT: new URL(database.url).port }), /^Port \d+ on 127\.0\.0\.1 is in use/],
-    ['with a data folder below a file', () => ({ PARLEY_DATA_DIR: join(fileIn(folder), 'data') }), /^The data folder .* cannot be written: ENOTDIR/],
-    ['with a data folder that nobody may write', () => ({ PARLEY_DATA_DIR: '/sys/parley' }), /^The data folder \/sys\/parley cannot be written: E/],
+    [
+      'on a port in use',
+      () => ({ DATABASE_URL: database.url, ...secret, PARLEY_HOST: '127.0.0.1', PORT: new URL(database.url).port }),
+      /^Port \d+ on 127\.0\.0\.1 is in use/,
+    ],
+    [
+      'with a data folder below a file',
+      () => ({ PARLEY_DATA_DIR: join(aFile(), 'data') }),
+      /^The data folder .* cannot be written: ENOTDIR/,
+    ],
+    [
+      'with a data folder that nobody may write',
+      () => ({ PARLEY_DATA_DIR: '/sys/parley' }),
+      /^The data folder \/sys\/parley cannot be written: E/,
+    ],
   ])('%s, and says so in one line', async (_, env, message) => {
     const { code, stdout, stderr } = await parley(['serve'], { PORT: '0', ...(env() as Record<string, string>) });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -143,7 +169,7 @@ describe('parley serve does not start', () => {
   });
 });
 
-function fileIn(folder: string): string {
+function aFile(): string {
   const file = join(folder, 'a-file');
   writeFileSync(file, '');
   return file;

@@ -46,7 +46,9 @@ describe('the embedded demo', () => {
     const again = await spawnServer(env);
     const back = await connectStock(again.url, token);
     expect((await back.event('ready')).rooms).toMatchObject([{ id: room.id, name: 'Kept', seq: 1 }]);
-    expect((await back.ok('history', { room: room.id })).messages).toMatchObject([{ body: 'remember me', name: 'Visitor' }]);
+    expect((await back.ok('history', { room: room.id })).messages).toMatchObject([
+      { body: 'remember me', name: 'Visitor' },
+    ]);
     back.close();
     again.kill('SIGINT');
     expect(await again.exit()).toEqual({ code: 0, signal: null });
@@ -75,9 +77,7 @@ describe('a server on Postgres', () => {
     expect(await guest.json()).toMatchObject({ error: { code: 'forbidden' } });
     const second = await runProgram(['serve'], { ...env, PORT: '0' });
     expect(second).toMatchObject({ code: 1, stdout: '' });
-    expect(second.stderr).toBe(
-      'Another Parley process is using this database; set REDIS_URL to run more than one\n',
-    );
+    expect(second.stderr).toBe('Another Parley process is using this database; set REDIS_URL to run more than one\n');
     server.kill('SIGTERM');
     expect(await server.exit()).toEqual({ code: 0, signal: null });
   }, 60_000);

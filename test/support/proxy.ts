@@ -16,7 +16,10 @@ export async function startProxy(target: string): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let away = false;
   const listener = createServer((near) => {
-    if (away) return near.resetAndDestroy();
+    if (away) {
+      near.resetAndDestroy();
+      return;
+    }
     const far = connect(Number(port || 5432), hostname);
     for (const [socket, other] of [
       [near, far],

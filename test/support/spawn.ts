@@ -117,7 +117,7 @@ export async function runProgram(
 export interface DataDir {
   readonly path: string;
   /** A token of the demo that keeps its data here. */
-  tokenOf(user: string): Promise<string>;
+  readonly tokenOf: (user: string) => Promise<string>;
   remove(): void;
 }
 
