@@ -12,9 +12,11 @@ import { MemoryFanout } from './fanout/memory.ts';
 import { Arrival } from './gateway/arrival.ts';
 import { Commands } from './gateway/commands.ts';
 import { Connections } from './gateway/connections.ts';
-import { newId } from './gateway/engine.ts';
-import { Gateway } from './gateway/gateway.ts';
+import { Engine } from './gateway/engine/engine.ts';
+import { newId } from './gateway/engine/handshake.ts';
 import { createHandlers } from './gateway/handlers.ts';
+import { Parley } from './gateway/parley.ts';
+import { Sockets } from './gateway/sockets.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { StartupError } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
@@ -87,7 +89,7 @@ async function start(
   });
 
   const app = uWS.App();
-  const connections = new Connections(app, metrics, log);
+  const connections = new Connections(() => engine.topics, metrics, log);
   const fanout = new MemoryFanout((envelopes) => connections.receive(envelopes));
   releases.push(() => fanout.close());
   const messaging = new Messaging({
@@ -106,9 +108,13 @@ async function start(
     log,
   });
   const arrival = new Arrival({ verifier, arrivals: messaging.arrivals, connections, node });
-  const gateway = new Gateway(
-    { ...config, localOrigins: config.embedded },
-    { app, connections, arrival, commands, metrics, log },
+  const parley = new Parley({ connections, arrival, commands, metrics, log });
+  const sockets = new Sockets(config, parley, { metrics, log });
+  releases.push(() => sockets.stop());
+  const engine = new Engine(
+    { ...config, path: '/socket.io/', localOrigins: config.embedded },
+    { app, metrics, log },
+    sockets,
   );
 
   const guests =
@@ -122,10 +128,10 @@ async function start(
   const { url, socket } = await listen(app, config);
   releases.push(async () => {
     health.stop();
-    gateway.drain();
+    engine.drain();
     uWS.us_listen_socket_close(socket);
     await Promise.all([commands.drain(), messaging.stop()]);
-    gateway.closeAll();
+    engine.closeAll();
     app.close();
   });
   return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };

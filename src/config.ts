@@ -65,6 +65,12 @@ export const configKeys = {
     number(100, 300_000),
     '10000',
   ),
+  upgradeTimeoutMs: key(
+    'PARLEY_UPGRADE_TIMEOUT_MS',
+    'Time for a WebSocket to take over from long-polling.',
+    number(100, 300_000),
+    '10000',
+  ),
   maxFrameBytes: key(
     'PARLEY_MAX_FRAME_BYTES',
     'Largest frame a client may send.',

@@ -86,7 +86,7 @@ export function handle(
 }
 
 /** Resolves with the whole body; rejects with `too_large`. A body whose client is gone stays pending, and is collected. */
-function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
+export function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const whole = new Promise<Buffer>((resolve, reject) => {

@@ -5,7 +5,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
-import { connectFrame, eventFrame } from './packets.ts';
+import { encodeConnect, encodeEvent } from './packets/encode.ts';
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
@@ -33,6 +33,7 @@ export class Arrival {
       await this.#join(connection, identity);
     } catch (error) {
       this.#connections.anonymize(connection);
+      if (connection.live) connection.state = 'open';
       throw error;
     }
     if (connection.live) await this.#ready(connection);
@@ -52,12 +53,14 @@ export class Arrival {
     for (const change of connection.changes) this.#connections.applyMembership(connection, change);
     connection.changes = undefined;
     connection.state = 'ready';
-    connection.send(connectFrame(connection.session));
+    connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 
   async #ready(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
     const { rooms, more } = await this.#arrivals.summaries(user.id);
+    // it may have left, or be somebody else by now
+    if (connection.user !== user) return;
     for (const room of rooms) this.#connections.noteHead(room.id, room.rev);
     const ready: EventData<'ready'> = {
       user: { id: user.id, name: user.name },
@@ -67,6 +70,6 @@ export class Arrival {
       rooms,
       more,
     };
-    connection.send(eventFrame('ready', JSON.stringify(ready)));
+    connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
   }
 }

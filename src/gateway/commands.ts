@@ -8,7 +8,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { LocalUser } from './connections.ts';
 import { Encoded, type Caller, type Handlers } from './handlers.ts';
-import { errorFrame, okFrame } from './packets.ts';
+import { encodeAck } from './packets/encode.ts';
 
 export interface CommandLimits {
   readonly commandsPerSecond: number;
@@ -94,7 +94,11 @@ export class Commands {
   }
 
   #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object): void {
-    if (ack !== '') connection.send(okFrame(ack, output instanceof Encoded ? output.json : JSON.stringify(output)));
+    if (ack !== '') {
+      const json = output instanceof Encoded ? output.json : JSON.stringify(output);
+      const ok = json === '{}' ? '{"ok":true}' : `{"ok":true,${json.slice(1)}`;
+      connection.sendFrames(encodeAck(connection.form, ack, ok));
+    }
     entry.succeeded.inc();
     entry.ackSeconds.observe((performance.now() - from) / 1000);
   }
@@ -109,7 +113,10 @@ export class Commands {
       error = new ParleyError('internal');
     }
     const told = error as ParleyError;
-    if (ack !== '') connection.send(errorFrame(ack, told.toWire()));
+    if (ack !== '') {
+      const json = JSON.stringify({ ok: false, error: told.toWire() });
+      connection.sendFrames(encodeAck(connection.form, ack, json));
+    }
     this.#metrics.commands.inc({ command, outcome: told.code });
   }
 

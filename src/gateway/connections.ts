@@ -2,7 +2,9 @@ import type { Envelope, MembershipChange, RoomEvent } from '../fanout/fanout.ts'
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
-import { eventFrame } from './packets.ts';
+import type { Topics } from './engine/topics.ts';
+import { encodeEvent } from './packets/encode.ts';
+import type { Form } from './packets/packet.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
@@ -13,22 +15,25 @@ export interface LocalUser {
   guestOf: Set<string> | undefined;
 }
 
-/** The part of uWS's app that delivering needs. */
-export interface Topics {
-  publish(topic: string, frame: string): boolean;
-  numSubscribers(topic: string): number;
+/** A room has a topic for each form of packets, so that an event is written once for each form in use. */
+const prefixes: Record<Form, string> = { json: 'r:', msgpack: 'm:' };
+const forms = Object.keys(prefixes) as Form[];
+
+export function roomTopic(form: Form, room: string): string {
+  return prefixes[form] + room;
 }
 
-export function roomTopic(room: string): string {
-  return `r:${room}`;
+/** @returns the room of a room's topic. */
+export function roomOfTopic(topic: string): string | undefined {
+  return forms.some((form) => topic.startsWith(prefixes[form])) ? topic.slice(2) : undefined;
 }
 
 /**
- * The connections of this node, by session and by user, and the receiving end of fan-out: it turns envelopes into frames.
- * A room is a uWS topic: one frame is written and published once, whatever the number of its connections.
+ * The connections of this node that are somebody's, by session and by user, and the receiving end of fan-out: it turns
+ * envelopes into frames and publishes each once to the room's topic, whatever the number of its connections.
  */
 export class Connections {
-  readonly #topics: Topics;
+  readonly #topics: () => Topics;
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #sessions = new Map<string, Connection>();
@@ -39,39 +44,19 @@ export class Connections {
    */
   readonly #delivered = new Map<string, number | undefined>();
 
-  constructor(topics: Topics, metrics: Metrics, log: Log) {
+  /** @param topics asked for when the first event comes: the engine that has them is made later. */
+  constructor(topics: () => Topics, metrics: Metrics, log: Log) {
     this.#topics = topics;
     this.#metrics = metrics;
     this.#log = log;
-  }
-
-  get count(): number {
-    return this.#sessions.size;
   }
 
   get occupiedRooms(): number {
     return this.#delivered.size;
   }
 
-  all(): IterableIterator<Connection> {
-    return this.#sessions.values();
-  }
-
-  open(connection: Connection): void {
-    this.#sessions.set(connection.session, connection);
-  }
-
-  close(connection: Connection): void {
-    this.#sessions.delete(connection.session);
-    this.#leaveUser(connection);
-  }
-
-  #leaveUser(connection: Connection): void {
-    const { user } = connection;
-    if (user === undefined) return;
-    const at = user.connections.indexOf(connection);
-    if (at !== -1) user.connections.splice(at, 1);
-    if (user.connections.length === 0) this.#users.delete(user.id);
+  get users(): number {
+    return this.#users.size;
   }
 
   /** Makes the connection its user's, so that changes of membership reach it from here on. */
@@ -84,15 +69,20 @@ export class Connections {
     if (name !== null) user.name = name;
     user.connections.push(connection);
     connection.user = user;
+    this.#sessions.set(connection.session, connection);
     return user;
   }
 
-  /** Undoes `identify` when CONNECT failed; the client may try again on the same connection. */
+  /** Undoes `identify`: CONNECT failed, the client left, or the connection ended. */
   anonymize(connection: Connection): void {
-    this.#leaveUser(connection);
-    connection.user = undefined;
+    const { user } = connection;
+    this.#sessions.delete(connection.session);
     connection.changes = undefined;
-    if (connection.live) connection.state = 'open';
+    connection.user = undefined;
+    if (user === undefined) return;
+    const at = user.connections.indexOf(connection);
+    if (at !== -1) user.connections.splice(at, 1);
+    if (user.connections.length === 0) this.#users.delete(user.id);
   }
 
   /** The head that a connection of a room was told; events up to it need not go out if none has gone out yet. */
@@ -100,12 +90,17 @@ export class Connections {
     if (this.#delivered.has(room) && this.#delivered.get(room) === undefined) this.#delivered.set(room, rev);
   }
 
-  occupied(room: string): void {
-    this.#delivered.set(room, undefined);
-  }
-
-  vacated(room: string): void {
-    this.#delivered.delete(room);
+  topicChanged(topic: string, occupied: boolean): void {
+    const room = roomOfTopic(topic);
+    if (room === undefined) return;
+    if (
+      !occupied &&
+      forms.every((form) => roomTopic(form, room) === topic || this.#topics().subscribers(roomTopic(form, room)) === 0)
+    ) {
+      this.#delivered.delete(room);
+    } else if (occupied && !this.#delivered.has(room)) {
+      this.#delivered.set(room, undefined);
+    }
   }
 
   /** Fan-out's receiver. A fault in one envelope is counted and does not keep the others back. */
@@ -124,35 +119,47 @@ export class Connections {
 
   applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role'>): void {
     const { user } = connection;
-    if (change.role === null) connection.unsubscribe(roomTopic(change.room));
-    else connection.subscribe(roomTopic(change.room));
+    const topic = roomTopic(connection.form, change.room);
+    if (change.role === null) connection.unsubscribe(topic);
+    else connection.subscribe(topic);
     if (user === undefined) return;
     if (change.role === 'guest') (user.guestOf ??= new Set()).add(change.room);
     else user.guestOf?.delete(change.room);
   }
 
-  #toRoom({ room, event, rev, json, except }: RoomEvent): void {
+  /** Takes the connection off all its rooms. */
+  leaveRooms(connection: Connection): void {
+    for (const topic of connection.wire?.getTopics() ?? []) {
+      if (roomOfTopic(topic) !== undefined) connection.unsubscribe(topic);
+    }
+  }
+
+  #toRoom({ room, event, rev, json, attachments, except }: RoomEvent): void {
     if (!this.#delivered.has(room)) return;
     if (rev !== undefined) {
       if (rev <= (this.#delivered.get(room) ?? 0)) return;
       this.#delivered.set(room, rev);
     }
-    const topic = roomTopic(room);
-    const frame = eventFrame(event, json);
     const sender = except === undefined ? undefined : this.#sessions.get(except);
-    if (sender === undefined) this.#topics.publish(topic, frame);
-    else sender.publish(topic, frame);
+    let deliveries = sender === undefined ? 0 : -1;
+    for (const form of forms) {
+      const topic = roomTopic(form, room);
+      const subscribers = this.#topics().subscribers(topic);
+      if (subscribers === 0) continue;
+      deliveries += subscribers;
+      for (const frame of encodeEvent(form, event, json, attachments))
+        this.#topics().publish(topic, frame, sender?.wire);
+    }
     this.#metrics.fanoutEvents.inc({ event });
-    this.#metrics.fanoutDeliveries.inc(this.#topics.numSubscribers(topic) - (sender === undefined ? 0 : 1));
+    this.#metrics.fanoutDeliveries.inc(Math.max(0, deliveries));
   }
 
   #toUser(id: string, event: string, json: string): void {
     const user = this.#users.get(id);
     if (user === undefined) return;
-    const frame = eventFrame(event, json);
     for (const connection of user.connections) {
       if (connection.state !== 'ready') continue;
-      connection.send(frame);
+      connection.sendFrames(encodeEvent(connection.form, event, json));
       this.#metrics.fanoutDeliveries.inc();
     }
     this.#metrics.fanoutEvents.inc({ event });

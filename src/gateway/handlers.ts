@@ -4,7 +4,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { encodeBody } from '../messaging/json-body.ts';
+import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
 import type { Connection } from './connection.ts';
 import { roomTopic, type LocalUser } from './connections.ts';
 
@@ -39,11 +39,12 @@ export function createHandlers(parts: { messaging: Messaging; fanout: Fanout; ve
     sync: async ({ user }, input) => new Encoded(await messaging.sync(user.id, input)),
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {
-      if (!connection.isSubscribed(roomTopic(room))) throw new ParleyError('not_member');
+      if (!connection.isSubscribed(roomTopic(connection.form, room))) throw new ParleyError('not_member');
       if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
-      const payload = data === undefined ? '' : `,"data":${encodeBody(data, 'data')}`;
-      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${payload}}`;
-      fanout.publish([{ to: 'room', room, event: 'signal', json, except: connection.session }]);
+      const { json: payload, attachments } = encodeSignal(data);
+      const rest = payload === '' ? '' : `,"data":${payload}`;
+      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${rest}}`;
+      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
       return {};
     },
     'room:create': ({ user }, input) => rooms.create(user.id, input),

@@ -4,7 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'draining';
+export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'draining' | 'overload';
 export type ClosedConnection =
   | 'client'
   | 'connect_timeout'
@@ -14,7 +14,8 @@ export type ClosedConnection =
   | 'slow_consumer'
   | 'token_expired'
   | 'too_large'
-  | 'unauthorized';
+  | 'unauthorized'
+  | 'unavailable';
 export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
