@@ -50,6 +50,7 @@ function checkSize(what: string, json: string, more: number): void {
 function plain(value: unknown, depth: number, what: string, attachments: Uint8Array[] | undefined): unknown {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
   if (typeof value === 'number' && Number.isFinite(value)) return value;
+  if (value === undefined) return value; // of msgpack; JSON.stringify leaves it out
   if (typeof value !== 'object') throw new ParleyError('invalid', `${what}: a ${typeof value} is no JSON.`);
   if (value instanceof Uint8Array) {
     if (attachments === undefined)

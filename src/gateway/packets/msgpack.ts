@@ -1,9 +1,18 @@
 /** Packets of `socket.io-msgpack-parser`: each one binary frame that holds `{type, nsp, data, id}`. */
-import { Packr } from 'msgpackr';
+import { addExtension, Packr } from 'msgpackr';
 import { maxAckDigits, type Packet } from './packet.ts';
 
 /** Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. */
 const packr = new Packr({ useRecords: false, int64AsType: 'number', mapsAsObjects: true });
+
+/**
+ * notepack writes `undefined`, typed arrays and dates all as extension 0, told apart by a length form that an extension
+ * does not see. Bytes are what signals are made of, so bytes they are; dates should be sent as numbers or text.
+ */
+addExtension({
+  type: 0,
+  unpack: (bytes: Uint8Array) => (bytes.length === 1 && bytes[0] === 0 ? undefined : Buffer.from(bytes)),
+});
 
 const types = { connect: 0, disconnect: 1, event: 2, ack: 3, connectError: 4 } as const;
 
