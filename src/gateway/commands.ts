@@ -7,6 +7,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { LocalUser } from './connections.ts';
+import { commandWeights } from './command-weights.ts';
+import type { Overload } from './overload.ts';
 import { Encoded, type Caller, type Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
 
@@ -14,12 +16,15 @@ export interface CommandLimits {
   readonly commandsPerSecond: number;
   readonly commandBurst: number;
   readonly maxPendingCommands: number;
+  /** Refused commands in a row after which the connection is closed. */
+  readonly maxRefusedCommands: number;
 }
 
 type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
 
 interface Entry {
   readonly name: CommandName;
+  readonly weight: number;
   readonly input: z.ZodType;
   readonly handle: AnyHandler;
   readonly succeeded: { inc(): void };
@@ -29,15 +34,17 @@ interface Entry {
 export class Commands {
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #limits: CommandLimits;
+  readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
   #running = 0;
   #stopping = false;
   #idle: (() => void)[] = [];
 
-  constructor(options: { handlers: Handlers; limits: CommandLimits; metrics: Metrics; log: Log }) {
+  constructor(options: { handlers: Handlers; limits: CommandLimits; overload: Overload; metrics: Metrics; log: Log }) {
     const { handlers, metrics } = options;
     this.#limits = options.limits;
+    this.#overload = options.overload;
     this.#metrics = metrics;
     this.#log = options.log;
     this.#entries = new Map(
@@ -45,6 +52,7 @@ export class Commands {
         name,
         {
           name,
+          weight: commandWeights[name],
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
@@ -65,7 +73,7 @@ export class Commands {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from);
+      this.#admit(connection, from, entry?.weight ?? 1);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const parsed = entry.input.safeParse(input);
@@ -121,9 +129,9 @@ export class Commands {
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number): void {
+  #admit(connection: Connection, now: number, weight: number): void {
     if (this.#stopping) throw new ParleyError('draining', undefined, { retryAfter: 1000 });
-    const { commandsPerSecond, commandBurst, maxPendingCommands } = this.#limits;
+    const { commandsPerSecond, commandBurst, maxPendingCommands, maxRefusedCommands } = this.#limits;
     // whole milliseconds, so that the fields stay small integers
     const at = Math.floor(now);
     const refill = ((at - connection.refilledAt) / 1000) * commandsPerSecond;
@@ -132,15 +140,18 @@ export class Commands {
       connection.credit = Math.min(commandBurst, connection.credit + whole);
       connection.refilledAt = at - Math.floor(((refill - whole) * 1000) / commandsPerSecond);
     }
-    if (connection.credit < 1) {
-      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil(1000 / commandsPerSecond) });
+    if (connection.credit < weight) {
+      if (++connection.refused > maxRefusedCommands) connection.close('rate_limited', 'rate_limited');
+      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil((1000 * weight) / commandsPerSecond) });
     }
-    connection.credit--;
+    connection.credit -= weight;
+    connection.refused = 0;
     if (connection.pending >= maxPendingCommands) {
       throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
         retryAfter: 100,
       });
     }
+    if (!this.#overload.admit()) throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
   }
 }
 

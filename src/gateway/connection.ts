@@ -33,6 +33,8 @@ export class Connection extends Session {
   /** Commands it may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */
   credit: number;
   refilledAt: number;
+  /** Commands refused for their rate, in a row. */
+  refused = 0;
   /** Commands that wait for their answer. */
   pending = 0;
   /** Changes of membership that came while `joining`; they are newer than what is being read. */
@@ -41,6 +43,10 @@ export class Connection extends Session {
   namespaces: Set<string> | undefined = undefined;
   /** A packet whose attachments are still to come. */
   assembly: Assembly | undefined = undefined;
+  /** Gets no signals, for it is slow; see SlowConsumers. */
+  quiet = false;
+  /** Rooms it is off, for it is behind. */
+  away: Set<string> | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;
   #asked = 0;
 

@@ -4,7 +4,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Topics } from './engine/topics.ts';
 import { encodeEvent } from './packets/encode.ts';
-import type { Form } from './packets/packet.ts';
+import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
@@ -15,25 +16,13 @@ export interface LocalUser {
   guestOf: Set<string> | undefined;
 }
 
-/** A room has a topic for each form of packets, so that an event is written once for each form in use. */
-const prefixes: Record<Form, string> = { json: 'r:', msgpack: 'm:' };
-const forms = Object.keys(prefixes) as Form[];
-
-export function roomTopic(form: Form, room: string): string {
-  return prefixes[form] + room;
-}
-
-/** @returns the room of a room's topic. */
-export function roomOfTopic(topic: string): string | undefined {
-  return forms.some((form) => topic.startsWith(prefixes[form])) ? topic.slice(2) : undefined;
-}
-
 /**
  * The connections of this node that are somebody's, by session and by user, and the receiving end of fan-out: it turns
  * envelopes into frames and publishes each once to the room's topic, whatever the number of its connections.
  */
 export class Connections {
   readonly #topics: () => Topics;
+  readonly #slow: SlowConsumers;
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #sessions = new Map<string, Connection>();
@@ -45,11 +34,15 @@ export class Connections {
   readonly #delivered = new Map<string, number | undefined>();
 
   /** @param topics asked for when the first event comes: the engine that has them is made later. */
-  constructor(topics: () => Topics, metrics: Metrics, log: Log) {
+  constructor(topics: () => Topics, slow: SlowConsumers, metrics: Metrics, log: Log) {
     this.#topics = topics;
+    this.#slow = slow;
     this.#metrics = metrics;
     this.#log = log;
   }
+
+  /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
+  delivered = 0;
 
   get occupiedRooms(): number {
     return this.#delivered.size;
@@ -77,6 +70,7 @@ export class Connections {
   anonymize(connection: Connection): void {
     const { user } = connection;
     this.#sessions.delete(connection.session);
+    this.#slow.closed(connection);
     connection.changes = undefined;
     connection.user = undefined;
     if (user === undefined) return;
@@ -93,13 +87,10 @@ export class Connections {
   topicChanged(topic: string, occupied: boolean): void {
     const room = roomOfTopic(topic);
     if (room === undefined) return;
-    if (
-      !occupied &&
-      forms.every((form) => roomTopic(form, room) === topic || this.#topics().subscribers(roomTopic(form, room)) === 0)
-    ) {
+    if (occupied) {
+      if (!this.#delivered.has(room)) this.#delivered.set(room, undefined);
+    } else if (roomTopics(room).every((other) => other === topic || this.#topics().subscribers(other) === 0)) {
       this.#delivered.delete(room);
-    } else if (occupied && !this.#delivered.has(room)) {
-      this.#delivered.set(room, undefined);
     }
   }
 
@@ -119,9 +110,12 @@ export class Connections {
 
   applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role'>): void {
     const { user } = connection;
-    const topic = roomTopic(connection.form, change.room);
-    if (change.role === null) connection.unsubscribe(topic);
-    else connection.subscribe(topic);
+    if (change.role === null) {
+      connection.unsubscribe(roomTopic(connection.form, change.room, connection.quiet));
+      this.#slow.left(connection, change.room);
+    } else if (connection.away?.has(change.room) !== true) {
+      connection.subscribe(roomTopic(connection.form, change.room, connection.quiet));
+    }
     if (user === undefined) return;
     if (change.role === 'guest') (user.guestOf ??= new Set()).add(change.room);
     else user.guestOf?.delete(change.room);
@@ -134,24 +128,42 @@ export class Connections {
     }
   }
 
-  #toRoom({ room, event, rev, json, attachments, except }: RoomEvent): void {
+  #toRoom(envelope: RoomEvent): void {
+    const { room, event, rev } = envelope;
+    if (rev !== undefined) this.#slow.moved(room, rev);
     if (!this.#delivered.has(room)) return;
     if (rev !== undefined) {
       if (rev <= (this.#delivered.get(room) ?? 0)) return;
       this.#delivered.set(room, rev);
     }
-    const sender = except === undefined ? undefined : this.#sessions.get(except);
-    let deliveries = sender === undefined ? 0 : -1;
-    for (const form of forms) {
-      const topic = roomTopic(form, room);
-      const subscribers = this.#topics().subscribers(topic);
-      if (subscribers === 0) continue;
-      deliveries += subscribers;
-      for (const frame of encodeEvent(form, event, json, attachments))
-        this.#topics().publish(topic, frame, sender?.wire);
+    let deliveries = this.#publish(envelope, false);
+    // those who are slow hear of everything but signals
+    if (this.#slow.anyQuiet) {
+      if (event === 'signal') this.#countDropped(room);
+      else deliveries += this.#publish(envelope, true);
     }
+    this.delivered += deliveries;
     this.#metrics.fanoutEvents.inc({ event });
-    this.#metrics.fanoutDeliveries.inc(Math.max(0, deliveries));
+    this.#metrics.fanoutDeliveries.inc(deliveries);
+  }
+
+  /** Writes the event once for each form in use. @returns how many connections it went to. */
+  #publish({ room, event, json, attachments, except }: RoomEvent, quiet: boolean): number {
+    const topics = this.#topics();
+    const sender = except === undefined ? undefined : this.#sessions.get(except);
+    let deliveries = 0;
+    for (const form of forms) {
+      const topic = roomTopic(form, room, quiet);
+      const subscribers = topics.subscribers(topic);
+      if (subscribers === 0) continue;
+      deliveries += subscribers - (sender?.isSubscribed(topic) === true ? 1 : 0);
+      for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+    }
+    return deliveries;
+  }
+
+  #countDropped(room: string): void {
+    for (const form of forms) this.#metrics.signalsDropped.inc(this.#topics().subscribers(roomTopic(form, room, true)));
   }
 
   #toUser(id: string, event: string, json: string): void {
@@ -160,6 +172,7 @@ export class Connections {
     for (const connection of user.connections) {
       if (connection.state !== 'ready') continue;
       connection.sendFrames(encodeEvent(connection.form, event, json));
+      this.delivered++;
       this.#metrics.fanoutDeliveries.inc();
     }
     this.#metrics.fanoutEvents.inc({ event });

@@ -4,13 +4,14 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'draining' | 'overload';
+export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'connect_rate' | 'draining' | 'overload';
 export type ClosedConnection =
   | 'client'
   | 'connect_timeout'
   | 'draining'
   | 'heartbeat'
   | 'protocol_error'
+  | 'rate_limited'
   | 'slow_consumer'
   | 'token_expired'
   | 'too_large'
@@ -41,6 +42,9 @@ export class Metrics {
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
   readonly fanoutEvents = this.#counter('parley_fanout_events_total', 'Events handed to fan-out', ['event']);
   readonly fanoutDeliveries = this.#counter('parley_fanout_deliveries_total', 'Events written to connections');
+  readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
+  readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
+  readonly overloaded = this.#counter('parley_overloaded_total', 'Work refused for overload', ['limit']);
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
@@ -57,6 +61,21 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         this.set(waiting());
+      },
+    });
+  }
+
+  /** 1: all work is taken; the limit that is passed is told by its label. */
+  watchOverload(read: () => { share: number; reason: string | undefined }): void {
+    new Gauge({
+      name: 'parley_admitted_share',
+      help: 'Share of the work that is taken; under 1 while a limit is passed',
+      labelNames: ['limit'],
+      registers: [this.#registry],
+      collect() {
+        const { share, reason } = read();
+        this.reset();
+        this.set({ limit: share < 1 ? (reason ?? 'none') : 'none' }, share);
       },
     });
   }

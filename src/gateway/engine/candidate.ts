@@ -35,7 +35,7 @@ export class Candidate<S extends Session> {
     if (this.#wire === undefined) return;
     if (frame === `${packet.ping}probe` && !this.#probed) {
       this.#probed = true;
-      this.#wire.send(`${packet.pong}probe`, false);
+      this.#wire.send(`${packet.pong}probe`, false, false);
       this.#entry.wire.probe(true);
     } else if (frame === packet.upgrade && this.#probed && this.#entry.session.live) {
       clearTimeout(this.#timer);

@@ -14,6 +14,8 @@ import { ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';
 import { AddressLimit, type AddressUse } from './address-limit.ts';
+import { ClientAddress } from './client-address.ts';
+import { TokenBuckets } from '../../auth/token-bucket.ts';
 import { Candidate } from './candidate.ts';
 import { checkRequest, engineErrors, newId, openPacket } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -33,6 +35,9 @@ export interface EngineSettings {
   readonly maxBufferedBytes: number;
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
+  readonly connectsPerSecondPerAddress: number;
+  readonly trustedProxies: readonly string[];
+  readonly compression: 'off' | 'shared';
   readonly origins: readonly string[] | undefined;
   readonly localOrigins: boolean;
 }
@@ -80,6 +85,8 @@ export class Engine<S extends Session> {
   readonly #host: EngineHost<S>;
   readonly #sessions = new Set<S>();
   readonly #addresses: AddressLimit;
+  readonly #clientAddress: ClientAddress;
+  readonly #connectRates: TokenBuckets;
   readonly #heartbeat: Heartbeat;
   readonly #polling: LongPolling<S>;
   readonly #sweeper: NodeJS.Timeout;
@@ -90,6 +97,9 @@ export class Engine<S extends Session> {
     this.#parts = parts;
     this.#host = host;
     this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
+    this.#clientAddress = new ClientAddress(settings.trustedProxies);
+    const perSecond = settings.connectsPerSecondPerAddress;
+    this.#connectRates = new TokenBuckets(perSecond, perSecond * 10);
     this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
     this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
     const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
@@ -145,7 +155,7 @@ export class Engine<S extends Session> {
       // uWS takes 8 to 960 s, in steps of 4; the sweep is exact, this frees what it cannot see
       idleTimeout: Math.min(960, Math.max(8, Math.ceil((pingIntervalMs + pingTimeoutMs) / 1000) + 4)),
       sendPingsAutomatically: false,
-      compression: uWS.DISABLED,
+      compression: this.#settings.compression === 'shared' ? uWS.SHARED_COMPRESSOR : uWS.DISABLED,
       upgrade: (res, req, context) => this.guard(() => this.#upgrade(res, req, context)),
       open: (ws) => this.guard(() => this.#open(ws)),
       message: (ws, message, isBinary) => this.guard(() => this.#message(ws, message, isBinary)),
@@ -175,7 +185,7 @@ export class Engine<S extends Session> {
   }
 
   #openPolling(res: HttpResponse, req: HttpRequest, query: URLSearchParams, headers: Headers): void {
-    const address = this.#admit(res, headers);
+    const address = this.#admit(res, req, headers);
     if (address === undefined) return;
     const session = this.#create(address, query, req.getHeader('authorization'));
     const sid = newId();
@@ -223,7 +233,7 @@ export class Engine<S extends Session> {
       if (entry === undefined) return void this.#badRequest(res, engineErrors.session, {});
       return new Candidate(entry, this.#settings.upgradeTimeoutMs, (session, frame) => this.#packet(session, frame));
     }
-    const address = this.#admit(res, {});
+    const address = this.#admit(res, req, {});
     if (address === undefined) return undefined;
     // counted from here on: close always follows
     return this.#create(address, query, req.getHeader('authorization'));
@@ -235,7 +245,7 @@ export class Engine<S extends Session> {
     return session;
   }
 
-  #admit(res: HttpResponse, headers: Headers): AddressUse | undefined {
+  #admit(res: HttpResponse, req: HttpRequest, headers: Headers): AddressUse | undefined {
     const refused = this.#stopping
       ? new ParleyError('draining', undefined, { retryAfter: 1000 })
       : this.#parts.refuse?.();
@@ -247,7 +257,17 @@ export class Engine<S extends Session> {
       });
       return void this.#turnAway(res, 'connections', full, 503, headers);
     }
-    const address = this.#addresses.take(Buffer.from(res.getRemoteAddressAsText()).toString('latin1'));
+    const from = this.#clientAddress.of(
+      addressText(res.getRemoteAddressAsText()),
+      req.getHeader('x-forwarded-for'),
+      addressText(res.getProxiedRemoteAddressAsText()),
+    );
+    const wait = this.#connectRates.take(from);
+    if (wait > 0) {
+      const often = new ParleyError('rate_limited', 'This address connects too often.', { retryAfter: wait });
+      return void this.#turnAway(res, 'connect_rate', often, 429, headers);
+    }
+    const address = this.#addresses.take(from);
     if (address !== undefined) return address;
     const many = new ParleyError('rate_limited', 'This address holds as many connections as it may.', {
       retryAfter: 5000,
@@ -316,6 +336,7 @@ export class Engine<S extends Session> {
   }
 
   #sweep(now: number, silenceMs: number): void {
+    this.#connectRates.sweep(now);
     const heardBefore = now - silenceMs;
     for (const session of this.#sessions) {
       if (session.heardAt < heardBefore) session.close('heartbeat', 'ping_timeout');
@@ -361,6 +382,10 @@ const preflight = {
   'Access-Control-Allow-Headers': 'Content-Type, Authorization',
   'Access-Control-Max-Age': '86400',
 };
+
+function addressText(bytes: ArrayBuffer): string {
+  return Buffer.from(bytes).toString('latin1');
+}
 
 /** uWS's own closes come as code 1006 with one of its texts. */
 function closedBy(code: number, text: string): ClosedConnection {

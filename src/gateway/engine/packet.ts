@@ -36,3 +36,8 @@ function base64(bytes: Uint8Array): string {
 export function frameBytes(frame: Frame): number {
   return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.byteLength;
 }
+
+/** Whether a frame is offered to permessage-deflate, where that is on: under a kilobyte it costs more than it saves. */
+export function worthCompressing(frame: Frame): boolean {
+  return frame.length > 1024;
+}

@@ -1,6 +1,6 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { answer } from '../../api/http.ts';
-import { encodePayload, frameBytes, packet, type Frame } from './packet.ts';
+import { encodePayload, frameBytes, packet, worthCompressing, type Frame } from './packet.ts';
 import type { Wire } from './session.ts';
 import type { Topics } from './topics.ts';
 
@@ -128,7 +128,7 @@ export class PollingWire implements Wire {
     for (const topic of topics) to.subscribe(topic);
     this.#queue = [];
     this.#finish(packet.noop);
-    for (const frame of queue) to.send(frame, typeof frame !== 'string');
+    for (const frame of queue) to.send(frame, typeof frame !== 'string', worthCompressing(frame));
   }
 
   #finish(last: Frame): void {

@@ -1,17 +1,17 @@
 import { errorCatalogue, type ErrorCode } from '../../protocol/errors.ts';
 import type { ClosedConnection } from '../../telemetry/metrics.ts';
 import type { AddressUse } from './address-limit.ts';
-import type { Frame } from './packet.ts';
+import { worthCompressing, type Frame } from './packet.ts';
 
 /** What a session needs of its transport. A uWS WebSocket is one as it stands; long-polling imitates it. */
 export interface Wire {
-  send(frame: Frame, isBinary: boolean): number;
+  send(frame: Frame, isBinary: boolean, compress: boolean): number;
   cork(send: () => void): unknown;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
   isSubscribed(topic: string): boolean;
   /** To all other subscribers of the topic that have this form of wire. */
-  publish(topic: string, frame: Frame, isBinary: boolean): boolean;
+  publish(topic: string, frame: Frame, isBinary: boolean, compress: boolean): boolean;
   getTopics(): string[];
   getBufferedAmount(): number;
   end(code: number, reason: string): void;
@@ -56,7 +56,7 @@ export class Session {
 
   /** Sends a whole Engine.IO packet. */
   send(frame: Frame): void {
-    this.#wire?.send(frame, typeof frame !== 'string');
+    this.#wire?.send(frame, typeof frame !== 'string', worthCompressing(frame));
   }
 
   /** Sends several packets with one system call. */

@@ -1,9 +1,9 @@
-import type { Frame } from './packet.ts';
+import { worthCompressing, type Frame } from './packet.ts';
 import type { Wire } from './session.ts';
 
 /** The part of uWS's app that topics need. */
 export interface NativeTopics {
-  publish(topic: string, frame: Frame, isBinary: boolean): boolean;
+  publish(topic: string, frame: Frame, isBinary: boolean, compress: boolean): boolean;
   numSubscribers(topic: string): number;
 }
 
@@ -27,13 +27,13 @@ export class Topics {
     const polling = this.#polling.get(topic);
     if (polling !== undefined) for (const wire of polling) if (wire !== except) wire.send(frame, isBinary);
     // a polling wire's own publish reaches every WebSocket, a WebSocket's every other one
-    if (except === undefined) this.#native.publish(topic, frame, isBinary);
-    else except.publish(topic, frame, isBinary);
+    if (except === undefined) this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
+    else except.publish(topic, frame, isBinary, worthCompressing(frame));
   }
 
   /** To WebSockets alone: what a polling wire's `publish` does. */
   publishNative(topic: string, frame: Frame, isBinary: boolean): boolean {
-    return this.#native.publish(topic, frame, isBinary);
+    return this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
   }
 
   subscribers(topic: string): number {

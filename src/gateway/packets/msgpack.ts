@@ -1,5 +1,6 @@
 /** Packets of `socket.io-msgpack-parser`: each one binary frame that holds `{type, nsp, data, id}`. */
 import { addExtension, Packr } from 'msgpackr';
+import { isPlainMsgpack } from './msgpack-check.ts';
 import { maxAckDigits, type Packet } from './packet.ts';
 
 /** Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. */
@@ -18,12 +19,8 @@ const types = { connect: 0, disconnect: 1, event: 2, ack: 3, connectError: 4 } a
 
 /** @returns undefined for what is no valid packet. */
 export function decodeMsgpack(frame: Buffer): Packet | undefined {
-  let value: unknown;
-  try {
-    value = packr.unpack(frame);
-  } catch {
-    return undefined; // broken, or nested so deeply that the stack ends
-  }
+  if (!isPlainMsgpack(frame)) return undefined;
+  const value: unknown = packr.unpack(frame);
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, nsp: namespace, data, id } = value as Record<string, unknown>;
   if (typeof namespace !== 'string' || !namespace.startsWith('/')) return undefined;
