@@ -70,7 +70,7 @@ export class Lab {
 
   /** Youngest first: clients before servers, servers before Postgres. */
   async #stop(children: readonly Child[]): Promise<void> {
-    for (const child of [...children].reverse()) await child.stop();
+    for (const child of children.toReversed()) await child.stop();
   }
 
   async close(): Promise<void> {

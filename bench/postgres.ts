@@ -1,103 +1,57 @@
 /**
- * A Postgres of the bench's own, in its temporary folder, with fsync and synchronous_commit as installed: on. Rooms
+ * A Postgres with fsync and synchronous_commit as installed: on. Rooms
  * and members of the big rows are written straight into the tables; joining 45,000 times over the wire would take
  * longer than all that is measured.
  */
-import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { freePort, type Lab } from './lab.ts';
+import { startPostgres, type Service } from '../test/support/services.ts';
 
 export interface Database {
   readonly url: string;
   readonly version: string;
   readonly settings: string;
+  stop(): Promise<void>;
 }
 
 /** @returns why not, where there is no Postgres to be had. `TEST_DATABASE_URL` names one that runs already. */
-export async function openPostgres(lab: Lab): Promise<Database | string> {
-  const given = process.env['TEST_DATABASE_URL'];
-  const url = given ?? (await startOwn(lab));
-  if (!/^postgres(ql)?:/.test(url)) return url;
-  const admin = postgres(url, { max: 1, onnotice: () => undefined });
+export async function openPostgres(): Promise<Database | string> {
+  let service: Service;
   try {
-    const name = `parley_bench_${process.pid}`;
-    await waitFor(() => admin`select 1`);
+    service = await startPostgres({ fsync: true });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  const name = `parley_bench_${process.pid}`;
+  const admin = postgres(service.url, { max: 1, onnotice: () => undefined });
+  try {
     await admin.unsafe(`create database ${name}`);
     const [row] = await admin<{ version: string; fsync: string; commit: string }[]>`
       select current_setting('server_version') as version, current_setting('fsync') as fsync,
         current_setting('synchronous_commit') as commit`;
-    const own = new URL(url);
+    const own = new URL(service.url);
     own.pathname = `/${name}`;
     return {
       url: own.href,
       version: row?.version ?? '?',
       settings: `fsync ${row?.fsync}, synchronous_commit ${row?.commit}`,
+      stop: () => discard(service, name),
     };
+  } catch (error) {
+    await service.stop();
+    throw error;
   } finally {
     await admin.end({ timeout: 1 });
   }
 }
 
-/** Removes the bench's database from a server that stays. One that was started here goes away as a whole. */
-export async function dropDatabase(database: Database): Promise<void> {
-  const given = process.env['TEST_DATABASE_URL'];
-  if (given === undefined) return;
-  const admin = postgres(given, { max: 1, onnotice: () => undefined });
-  await admin.unsafe(`drop database if exists ${new URL(database.url).pathname.slice(1)} with (force)`);
-  await admin.end({ timeout: 1 });
-}
-
-function binaries(): string | undefined {
-  const debian = '/usr/lib/postgresql';
-  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
-  const folders = [
-    ...versions.map((version) => join(debian, version, 'bin')),
-    ...(process.env['PATH'] ?? '').split(':'),
-  ];
-  return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
-}
-
-async function startOwn(lab: Lab): Promise<string> {
-  const bin = binaries();
-  if (bin === undefined) return 'no Postgres: install it (Debian: apt-get install postgresql) or set TEST_DATABASE_URL';
-  const data = join(lab.folder, 'postgres');
-  mkdirSync(data, { mode: 0o700 });
-  let as: { uid?: number; gid?: number } = {};
-  if (process.getuid?.() === 0) {
-    // Postgres refuses to run as root.
-    const id = (flag: string): number => Number(spawnSync('id', [flag, 'postgres'], { encoding: 'utf8' }).stdout);
-    as = { uid: id('-u'), gid: id('-g') };
-    chmodSync(lab.folder, 0o755);
-    spawnSync('chown', ['postgres', data]);
-  }
-  const made = spawnSync(join(bin, 'initdb'), ['-D', data, '-U', 'bench', '-A', 'trust', '-E', 'UTF8', '--locale=C'], {
-    ...as,
-    cwd: '/',
-    encoding: 'utf8',
-  });
-  if (made.status !== 0) return `initdb failed: ${made.stderr}`;
-  const port = await freePort();
-  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${data}`, `port=${port}`];
-  lab.start(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], {
-    stopSignal: 'SIGINT',
-    cwd: '/',
-    ...as,
-  });
-  return `postgres://bench@127.0.0.1:${port}/postgres`;
-}
-
-async function waitFor(attempt: () => Promise<unknown>): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await attempt();
-      return;
-    } catch (error) {
-      if (tries === 100) throw error;
-      await sleep(100);
-    }
+/** The server may be one that stays: the bench's database does not. */
+async function discard(service: Service, name: string): Promise<void> {
+  const admin = postgres(service.url, { max: 1, onnotice: () => undefined });
+  try {
+    await admin.unsafe(`drop database if exists ${name} with (force)`);
+  } finally {
+    await admin.end({ timeout: 1 });
+    await service.stop();
   }
 }
 

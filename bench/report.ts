@@ -17,25 +17,27 @@ export interface Machine {
   loadBefore: number;
 }
 
+const git = (...args: string[]): string => {
+  try {
+    return execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return '';
+  }
+};
+
+const installed = (name: string): string => {
+  const path = join(import.meta.dirname, '../node_modules', name, 'package.json');
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+};
+
 export function describeMachine(database: Database | string): Machine {
-  const git = (...args: string[]): string => {
-    try {
-      return execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
-    } catch {
-      return '';
-    }
-  };
   const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with local changes';
   const packages = ['uWebSockets.js', 'socket.io', 'ws', 'postgres', '@electric-sql/pglite'];
-  const version = (name: string): string => {
-    const path = join(import.meta.dirname, '../node_modules', name, 'package.json');
-    return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
-  };
   return {
     date: new Date().toISOString(),
     commit: `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed}`,
     node: process.version,
-    packages: Object.fromEntries(packages.map((name) => [name, version(name)])),
+    packages: Object.fromEntries(packages.map((name) => [name, installed(name)])),
     postgres: typeof database === 'string' ? `none (${database})` : `${database.version}, ${database.settings}`,
     cpu: `${cpus().length} x ${cpus()[0]?.model ?? '?'}`,
     memoryGb: Math.round(totalmem() / 2 ** 30),

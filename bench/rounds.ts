@@ -67,7 +67,7 @@ export async function alternate(
 ): Promise<Measured[]> {
   const all = contestants.map((): Round[] => []);
   for (let n = 0; n < rounds; n++) {
-    for (const [i, contestant] of contestants.entries()) all[i]?.push(await contestant.round());
+    for (const [i, each] of contestants.entries()) all[i]?.push(await each.round());
   }
   return contestants.map(({ subject }, i) => summarize(row, subject, unit, all[i] ?? []));
 }

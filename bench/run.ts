@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildClient, buildPeers } from './client.ts';
 import type { Context, Scale } from './context.ts';
 import { Lab } from './lab.ts';
-import { dropDatabase, openPostgres, type Database } from './postgres.ts';
+import { openPostgres, type Database } from './postgres.ts';
 import { describeMachine, table } from './report.ts';
 import type { RowResult } from './rounds.ts';
 import { durable } from './rows/durable.ts';
@@ -26,7 +26,7 @@ const rows: Record<string, ((context: Context) => Promise<RowResult>)[]> = {
 
 const scales = {
   full: { quick: false, rounds: 5, warmup: 0.5, seconds: 1.5, idleConnections: 15_000 },
-  quick: { quick: true, rounds: 3, warmup: 0.3, seconds: 0.7, idleConnections: 3000 },
+  quick: { quick: true, rounds: 2, warmup: 0.25, seconds: 0.5, idleConnections: 3000 },
 } as const satisfies Record<string, Scale>;
 
 /** Whatever hangs: a run ends. */
@@ -66,8 +66,8 @@ let closing: Promise<void> | undefined;
 
 function close(): Promise<void> {
   closing ??= (async () => {
-    if (typeof database !== 'string') await dropDatabase(database).catch(() => undefined);
     await lab.close();
+    if (typeof database !== 'string') await database.stop();
   })();
   return closing;
 }
@@ -83,10 +83,11 @@ const alarm = setTimeout(
   longestMs[args.quick ? 'quick' : 'full'],
 );
 
+const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);
+
 try {
-  const say = (text: string): void => console.error(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}`);
   say('starting Postgres');
-  database = await openPostgres(lab);
+  database = await openPostgres();
   const machine = describeMachine(database);
   if (typeof database === 'string') say(`${database}; Parley runs on its embedded one, some rows are left out`);
   if (args.profile !== undefined) mkdirSync(args.profile, { recursive: true });

@@ -67,9 +67,10 @@ async function isReady(port: number): Promise<boolean> {
   }
 }
 
+const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
 /** A token as an operator's own backend would make it. */
 export function token(user: string): string {
-  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const head = part({ alg: 'HS256', typ: 'JWT' });
   const claims = part({ sub: user, name: `Name of ${user}`, exp: Math.floor(Date.now() / 1000) + 3600 });
   return `${head}.${claims}.${createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url')}`;

@@ -60,7 +60,8 @@ create table outbox (
 
 -- Commits a batch of messages; the only writer of messages, seq and rev.
 --   room_ids  the rooms of the batch, each once
---   batch     [{"r": room, "i": uuid, "u": sender, "b": body, "p": reply_to, "l": lane}] in the order of arrival
+--   batch     [{"r": room, "i": uuid, "u": sender, "b": body, "p": reply_to, "l": lane}] in the order of arrival, each
+--             room and id once
 --   handed    outbox rows of earlier batches whose events have been handed to fan-out; deleted
 -- Returns one row an input, n = its place from 1:
 --   fresh       stored now; seq, rev, sent_at
@@ -68,6 +69,8 @@ create table outbox (
 --   conflict    the id belongs to somebody else's message
 --   not_found, not_member, forbidden, no_reply_target
 -- Rooms are locked in id order, so two nodes cannot deadlock here; statements after the lock see what it waited for.
+-- One pass: rows are joined by keys, numbered by one window and never joined with themselves, which the planner, who
+-- knows nothing of the batch's size, would do by nested loops (500 rows: 97 ms against 35).
 create function append_messages(room_ids text[], batch json, handed bigint[])
 returns table (n integer, outcome text, seq bigint, rev bigint, sent_at timestamptz, outbox_id bigint)
 language plpgsql as $$
@@ -81,42 +84,32 @@ begin
   perform from rooms where id = any (room_ids) order by id for no key update;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   return query
-  with input as materialized (
-    select e.ord::integer as n, e.r as room_id, e.i as id, e.u as sender_id, e.b as body, e.p as reply_to, e.l as lane
-    from rows from (json_to_recordset(batch) as (r text, i uuid, u text, b jsonb, p bigint, l text))
-      with ordinality as e (r, i, u, b, p, l, ord)
-  ), judged as materialized (
-    select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
+  with judged as (
+    select i.ord::integer as n, i.r as room_id, i.i as id, i.u as sender_id, i.b as body, i.p as reply_to, i.l as lane,
+      r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
       case
         when r.id is null then 'not_found'
         when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
-        when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
-        when i.reply_to > r.last_seq then 'no_reply_target'
+        when d.seq is not null then case when d.sender_id = i.u then 'duplicate' else 'conflict' end
+        when i.p > r.last_seq then 'no_reply_target'
         else 'fresh'
       end as outcome
-    from input i
-    left join rooms r on r.id = i.room_id
-    left join members m on m.room_id = i.room_id and m.user_id = i.sender_id
-    left join messages d on d.room_id = i.room_id and d.id = i.id
-  ), copies as (
-    -- the same id twice in one batch: the first is stored, the others are its copies
-    select j.n, j.room_id, j.id, j.sender_id, j.body, j.reply_to, j.lane, j.last_seq, j.last_rev,
-      first_value(j.n) over same as first_n,
-      first_value(j.sender_id) over same as first_sender
-    from judged j where j.outcome = 'fresh'
-    window same as (partition by j.room_id, j.id order by j.n)
+    from rows from (json_to_recordset(batch) as (r text, i uuid, u text, b jsonb, p bigint, l text))
+      with ordinality as i (r, i, u, b, p, l, ord)
+    left join rooms r on r.id = i.r
+    left join members m on m.room_id = i.r and m.user_id = i.u
+    left join messages d on d.room_id = i.r and d.id = i.i
   ), numbered as materialized (
-    select c.*, row_number() over (partition by c.room_id order by c.n) as step
-    from copies c where c.n = c.first_n
+    select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
   ), inserted as (
     insert into messages (room_id, seq, id, rev, sender_id, body, reply_to, created_at)
     select room_id, last_seq + step, id, last_rev + step, sender_id, body, reply_to, committed_at
-    from numbered order by room_id, step
+    from numbered where outcome = 'fresh'
   ), moved as (
     select room_id, count(*) as steps, min(last_rev) as before,
       jsonb_object_agg(last_seq + step, lane) filter (where lane is not null) as lanes
-    from numbered group by room_id
+    from numbered where outcome = 'fresh' group by room_id
   ), bumped as (
     update rooms set last_seq = last_seq + steps, last_rev = last_rev + steps from moved where id = moved.room_id
   ), noted as (
@@ -125,20 +118,13 @@ begin
     from moved having count(*) > 0
     returning id
   )
-  select j.n,
-    case
-      when c.n is null or c.n = c.first_n then j.outcome
-      when c.sender_id = c.first_sender then 'duplicate'
-      else 'conflict'
-    end,
-    coalesce(j.old_seq, s.last_seq + s.step),
-    coalesce(j.old_rev, s.last_rev + s.step),
-    coalesce(j.old_at, committed_at),
+  select s.n, s.outcome,
+    case s.outcome when 'fresh' then s.last_seq + s.step else s.old_seq end,
+    case s.outcome when 'fresh' then s.last_rev + s.step else s.old_rev end,
+    case s.outcome when 'fresh' then committed_at else s.old_at end,
     (select id from noted)
-  from judged j
-  left join copies c on c.n = j.n
-  left join numbered s on s.n = c.first_n
-  order by j.n;
+  from numbered s
+  order by s.n;
 end $$;
 
 -- Makes a room and its first members, or says why not: created, exists (the caller may have it back), conflict, limit_reached.

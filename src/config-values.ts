@@ -72,7 +72,10 @@ export function range(): Parser<string> {
   return (source) => {
     const [address = '', bits, ...rest] = source.split('/');
     const max = isIP(address) === 6 ? 128 : 32;
-    const good = isIP(address) !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
+    const good =
+      isIP(address) !== 0 &&
+      rest.length === 0 &&
+      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
     return good ? { ok: true, value: source } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
   };
 }

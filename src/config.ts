@@ -186,7 +186,12 @@ export const configKeys = {
     'Window over which a stopping server sends its connections away. Default: 20000, embedded 0.',
     number(0, 3_600_000),
   ),
-  shutdownMs: key('PARLEY_SHUTDOWN_MS', 'How long a stop may take after the drain window before it is forced.', number(100, 600_000), '10000'),
+  shutdownMs: key(
+    'PARLEY_SHUTDOWN_MS',
+    'How long a stop may take after the drain window before it is forced.',
+    number(100, 600_000),
+    '10000',
+  ),
 } as const;
 
 type Keys = typeof configKeys;

@@ -43,16 +43,21 @@ function machineCpu(): number {
   return [user, nice, system, irq, softirq, steal].reduce<number>((sum, ticks) => sum + (ticks ?? 0), 0) / 100;
 }
 
+const look = (): { own: number; machine: number; at: number } => {
+  const { user, system } = process.cpuUsage();
+  return { own: (user + system) / 1e6, machine: machineCpu(), at: performance.now() };
+};
+
 async function run({ outstanding, warmup, seconds }: Order): Promise<Record<string, unknown>> {
   const from = performance.now() + warmup * 1000;
   const to = from + seconds * 1000;
   const latencies: number[] = [];
-  let cpu = process.cpuUsage();
-  let machine = machineCpu();
-  const opening = setTimeout(() => {
-    cpu = process.cpuUsage();
-    machine = machineCpu();
-  }, warmup * 1000);
+  let opened = look();
+  let closed = opened;
+  const timers = [
+    setTimeout(() => (opened = look()), warmup * 1000),
+    setTimeout(() => (closed = look()), (warmup + seconds) * 1000),
+  ];
   const loop = async (first: number): Promise<void> => {
     for (let at = first; performance.now() < to; at++) {
       const sent = performance.now();
@@ -62,16 +67,17 @@ async function run({ outstanding, warmup, seconds }: Order): Promise<Record<stri
     }
   };
   await Promise.all(Array.from({ length: outstanding }, (_, i) => loop(i)));
-  clearTimeout(opening);
-  const used = process.cpuUsage(cpu);
-  const own = (used.user + used.system) / 1e6;
+  if (closed === opened || closed.at <= opened.at) closed = look();
+  for (const timer of timers) clearTimeout(timer);
+  const own = closed.own - opened.own;
   latencies.sort((a, b) => a - b);
   const at = (part: number): number => latencies[Math.floor(latencies.length * part)] ?? 0;
   return {
     seconds,
     acks: latencies.length,
+    cpuSeconds: (closed.at - opened.at) / 1000,
     cpu: own,
-    rest: Math.max(0, machineCpu() - machine - own),
+    rest: Math.max(0, closed.machine - opened.machine - own),
     latencyMs: { p50: at(0.5), p95: at(0.95), p99: at(0.99) },
   };
 }

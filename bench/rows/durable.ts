@@ -23,10 +23,11 @@ const senders = 200;
 const outstanding = 4;
 const targetP99Ms = 50;
 
+const roomOf = (i: number): string => `talk-${i >> 1}`;
+
 export async function durable(context: Context): Promise<RowResult> {
   const { lab, scale } = context;
   const users = range(senders, (i) => `sender-${i}`);
-  const roomOf = (i: number): string => `talk-${i >> 1}`;
   const memberships = users.map((user, i) => ({ room: roomOf(i), user }));
   const tokens = await tokensFile(context, 'durable', users);
   const rooms = await lab.file(
@@ -93,6 +94,7 @@ interface InsertResult {
   acks: number;
   cpu: number;
   rest: number;
+  cpuSeconds: number;
   latencyMs: Latency;
 }
 
@@ -106,7 +108,7 @@ function oneInsert(
     async round() {
       child.write(JSON.stringify(order));
       const result = JSON.parse(await child.line((order.warmup + order.seconds + 15) * 1000)) as InsertResult;
-      const cpu = { server: result.cpu / result.seconds, client: 0, rest: result.rest / result.seconds };
+      const cpu = { server: result.cpu / result.cpuSeconds, client: 0, rest: result.rest / result.cpuSeconds };
       return { rate: result.acks / result.seconds, latencyMs: result.latencyMs, cpu };
     },
   };

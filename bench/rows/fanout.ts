@@ -88,8 +88,8 @@ export async function fanout(context: Context): Promise<RowResult> {
 
   // One message at a time nothing can be gathered: the kernel's part is largest, the servers are nearest to each other.
   context.say('fan-out, one message at a time');
-  const single = contestants.map(({ subject, client }) =>
-    contestant(subject, client, { ...load, outstanding: 1 }, 'deliveries'),
+  const single = contestants.map(({ subject, client: itsClient }) =>
+    contestant(subject, itsClient, { ...load, outstanding: 1 }, 'deliveries'),
   );
   const alone = await alternate(singleRow, unit, Math.ceil(scale.rounds / 2), single);
   for (const m of alone) delete m.note;

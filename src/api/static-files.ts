@@ -18,7 +18,7 @@ const types: Record<string, string> = {
 
 const security = {
   'Content-Security-Policy':
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'",
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
   'Referrer-Policy': 'no-referrer',
 };
 

@@ -76,6 +76,7 @@ export class Client {
       outbox: this.#outbox,
       catchUp: this.#catchUp,
       onRead: (of, seq) => this.#list.read(of, seq),
+      onStored: (messages) => this.#list.saw(messages),
     });
     this.#rooms.set(id, room);
     if (this.state.value.status === 'connected') room.reload();
@@ -202,11 +203,13 @@ export class Client {
   }
 
   /**
-   * The newest message of each room, for lists to show. `rev` is dense, so a sync from one before the head returns
+   * The newest message of each room that is not open, for lists to show. `rev` is dense, so a sync from one before the head returns
    * just that: one command for all rooms instead of a history page for each.
    */
   async #previews(): Promise<void> {
-    const wanted = this.rooms.value.filter((room) => room.rev > 0 && room.last?.seq !== room.seq);
+    const wanted = this.rooms.value.filter(
+      (room) => room.rev > 0 && room.last?.seq !== room.seq && !this.#rooms.has(room.id),
+    );
     const cursors = Object.fromEntries(wanted.slice(0, limits.syncRooms).map((room) => [room.id, room.rev - 1]));
     if (wanted.length === 0) return;
     try {
@@ -232,7 +235,6 @@ export class Client {
         this.#signal(data as EventData<'signal'>);
         break;
       case 'ready':
-        break;
     }
     this.#tell(name, data);
   }

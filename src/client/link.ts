@@ -20,7 +20,8 @@ export interface Socket {
   readonly readyState: number;
   send(text: string): void;
   close(): void;
-  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+  // `object`: the events of the browser and of `ws` have no narrower type in common.
+  addEventListener(type: 'message' | 'close' | 'error', listener: (event: object) => void): void;
 }
 export type SocketConstructor = new (url: string) => Socket;
 
@@ -63,11 +64,11 @@ export class Link {
     this.#token = token;
     this.#socket = new Socket(url);
     this.#watchdog = setTimeout(() => this.#end({ refused: false }), liveWithinMs);
-    this.#socket.addEventListener('message', (event: { data: unknown }) => {
-      if (typeof event.data === 'string') this.#receive(event.data);
+    this.#socket.addEventListener('message', (event) => {
+      if ('data' in event && typeof event.data === 'string') this.#receive(event.data);
     });
-    this.#socket.addEventListener('close', (event: { code?: number }) => this.#end({ refused: false, ...why(event) }));
-    // An `error` is always followed by `close`; without a listener `ws` would throw it.
+    this.#socket.addEventListener('close', (event) => this.#end({ refused: false, ...why(event) }));
+    // An error is always followed by a close; without a listener `ws` would throw it.
     this.#socket.addEventListener('error', () => undefined);
   }
 
@@ -149,8 +150,10 @@ export class Link {
   #settle(id: number, answer: unknown): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
-    if (isObject(answer) && answer['ok'] === true) waiting.settle(answer);
-    else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
+    if (isObject(answer) && answer['ok'] === true) {
+      const { ok: _, ...output } = answer;
+      waiting.settle(output);
+    } else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
   }
 
   #watch(): void {
@@ -169,7 +172,8 @@ export class Link {
 }
 
 /** Close codes of the catalogue that tell the next try something. */
-function why(event: { code?: number }): { error?: ParleyError } {
+function why(event: object): { error?: ParleyError } {
+  if (!('code' in event)) return {};
   if (event.code === 4401) return { error: new ParleyError('unauthorized') };
   if (event.code === 4402) return { error: new ParleyError('token_expired') };
   if (event.code === 4429) return { error: new ParleyError('rate_limited', undefined, { retryAfter: 5000 }) };

@@ -42,6 +42,8 @@ export interface RoomServices {
   readonly catchUp: CatchUp;
   /** The read mark moved here, and the room list should know at once. */
   readonly onRead: (room: string, seq: number) => void;
+  /** Stored messages came; the list shows the newest. */
+  readonly onStored: (messages: readonly Message[]) => void;
 }
 
 const historyPage = 50;
@@ -194,6 +196,7 @@ export class Room implements Syncable {
     if (page.reset === true) return this.reload();
     this.#timeline = mergeStored(this.#timeline, page);
     this.#changesMeanwhile?.push(...page.messages);
+    this.#services.onStored(page.messages);
     this.#partial = page.more;
     if (!page.more) this.#mergeLive(true);
   }
@@ -204,6 +207,7 @@ export class Room implements Syncable {
 
   gone(error: ParleyError): void {
     this.#life += 1;
+    this.#live = [];
     this.#typing.stop();
     this.#patch({ status: 'gone', error, loadingOlder: false });
   }
@@ -241,6 +245,7 @@ export class Room implements Syncable {
       const page = await this.#services.request('history', { room: this.id, limit: historyPage });
       if (life !== this.#life) return;
       this.#timeline = { messages: page.messages, cursor: page.rev };
+      this.#services.onStored(page.messages);
       this.#patch({ status: 'ready', hasOlder: page.more });
       this.#mergeLive(true);
     } catch (thrown) {

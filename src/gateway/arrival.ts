@@ -12,12 +12,20 @@ export class Arrival {
   readonly #arrivals: Arrivals;
   readonly #connections: Connections;
   readonly #node: string;
+  readonly #maxPerUser: number;
 
-  constructor(options: { verifier: TokenVerifier; arrivals: Arrivals; connections: Connections; node: string }) {
+  constructor(options: {
+    verifier: TokenVerifier;
+    arrivals: Arrivals;
+    connections: Connections;
+    node: string;
+    maxConnectionsPerUser: number;
+  }) {
     this.#verifier = options.verifier;
     this.#arrivals = options.arrivals;
     this.#connections = options.connections;
     this.#node = options.node;
+    this.#maxPerUser = options.maxConnectionsPerUser;
   }
 
   /** Until the connection is `ready` an error leaves it `open`, as it was, and is for CONNECT_ERROR. */
@@ -45,6 +53,9 @@ export class Arrival {
     connection.changes = [];
     connection.expires = identity.expires;
     connection.handshakeToken = undefined;
+    if (this.#connections.ofUser(identity.user) >= this.#maxPerUser) {
+      throw new ParleyError('limit_reached', 'You have as many connections as you may.');
+    }
     const user = this.#connections.identify(connection, identity.user, identity.name);
     const memberships = await this.#arrivals.memberships(identity.user, identity.name);
     if (!connection.live) return;

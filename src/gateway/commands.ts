@@ -151,7 +151,8 @@ export class Commands {
         retryAfter: 100,
       });
     }
-    if (!this.#overload.admit()) throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
+    if (!this.#overload.admit())
+      throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
   }
 }
 

@@ -52,6 +52,11 @@ export class Connections {
     return this.#users.size;
   }
 
+  /** How many connections the user has here. */
+  ofUser(id: string): number {
+    return this.#users.get(id)?.connections.length ?? 0;
+  }
+
   /** Makes the connection its user's, so that changes of membership reach it from here on. */
   identify(connection: Connection, id: string, name: string | null): LocalUser {
     let user = this.#users.get(id);

@@ -17,10 +17,11 @@ export async function drain(connections: Iterable<Connection>, windowMs: number)
   }
   leaving.forEach((connection, i) => {
     const after = Math.floor((windowMs * (i + 1)) / leaving.length);
-    if (connection.state === 'ready') connection.sendFrames(encodeEvent(connection.form, 'drain', JSON.stringify({ after })));
+    if (connection.state === 'ready')
+      connection.sendFrames(encodeEvent(connection.form, 'drain', JSON.stringify({ after })));
   });
   const from = performance.now();
-  for (let closed = 0; closed < leaving.length; ) {
+  for (let closed = 0; closed < leaving.length;) {
     const due = windowMs === 0 ? leaving.length : ((performance.now() - from) / windowMs) * leaving.length;
     while (closed < leaving.length && closed < due) leaving[closed++]?.close('draining', 'draining');
     if (leaving.slice(closed).every((connection) => !connection.live)) return;

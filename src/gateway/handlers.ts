@@ -31,7 +31,12 @@ export type Handlers = {
   ) => Promise<CommandOutput<C> | Encoded> | CommandOutput<C>;
 };
 
-export function createHandlers(parts: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier; slow: SlowConsumers }): Handlers {
+export function createHandlers(parts: {
+  messaging: Messaging;
+  fanout: Fanout;
+  verifier: TokenVerifier;
+  slow: SlowConsumers;
+}): Handlers {
   const { messaging, fanout, verifier, slow } = parts;
   const { writer, rooms, readMarks } = messaging;
   return {

@@ -9,7 +9,7 @@ import { limits } from '../protocol/limits.ts';
 export function encodeBody(value: unknown): string {
   if (value === undefined || value === null) throw new ParleyError('invalid', 'body: expected JSON other than null.');
   const json = JSON.stringify(plain(value, limits.bodyDepth, 'body', undefined));
-  checkSize('body', json, 0);
+  checkSize('body', json, hiddenDigits(json));
   if (json.includes('\\u') && unstorable.test(json)) {
     throw new ParleyError('invalid', 'body: NUL characters and lone surrogates cannot be stored.');
   }
@@ -35,6 +35,16 @@ export function encodeSignal(value: unknown): { json: string; attachments: reado
 /** JSON.stringify writes NUL and lone surrogates, and nothing else of these ranges, as escapes behind an even run of backslashes. */
 const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
 
+/**
+ * Postgres writes numbers out: 1e308 comes back as 309 digits. Without counting them a page of history could be made
+ * to take 80 MB, more than a connection may be sent. What looks like a number in a text counts too: rare, and harmless.
+ */
+function hiddenDigits(json: string): number {
+  let digits = 0;
+  for (const [, exponent] of json.matchAll(/\de[+-](\d{1,3})/g)) digits += Number(exponent);
+  return digits;
+}
+
 function checkSize(what: string, json: string, more: number): void {
   // UTF-8 takes at most 3 bytes a UTF-16 unit: most bodies need no count
   if (json.length * 3 + more <= limits.bodyBytes) return;
@@ -49,6 +59,7 @@ function checkSize(what: string, json: string, more: number): void {
  */
 function plain(value: unknown, depth: number, what: string, attachments: Uint8Array[] | undefined): unknown {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
+  // what JSON has no number for (1e999) would be written as null
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (value === undefined) return value; // of msgpack; JSON.stringify leaves it out
   if (typeof value !== 'object') throw new ParleyError('invalid', `${what}: a ${typeof value} is no JSON.`);
@@ -63,6 +74,10 @@ function plain(value: unknown, depth: number, what: string, attachments: Uint8Ar
     throw new ParleyError('invalid', `${what}: only objects, arrays, texts, numbers and booleans are JSON.`);
   }
   const children = value as Record<string, unknown>;
+  if (attachments !== undefined && children['_placeholder'] === true) {
+    // one that names no attachment would make stock clients close their connection
+    throw new ParleyError('invalid', `${what}: \`_placeholder\` is kept for binary parts.`);
+  }
   for (const key of Object.keys(children)) {
     const child = children[key];
     const checked = plain(child, depth - 1, what, attachments);

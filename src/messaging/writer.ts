@@ -87,7 +87,7 @@ export class Writer {
     for (let attempt = 0; ; attempt++) {
       try {
         const from = performance.now();
-        const outcomes = await this.#append(sends);
+        const outcomes = await this.#store(sends);
         metrics.commitSeconds.observe((performance.now() - from) / 1000);
         metrics.batchSize.observe(sends.length);
         return this.#settle(sends, outcomes);
@@ -116,6 +116,19 @@ export class Writer {
     }
   }
 
+  /**
+   * A batch may hold a message twice, when a client sends again before it was answered. The copies go in a second call,
+   * which finds the first stored: so `append_messages` need not join its input with itself.
+   */
+  async #store(sends: Send[]): Promise<Outcome[]> {
+    const seen = new Set<string>();
+    const isCopy = sends.map(({ room, id }) => seen.size === seen.add(`${room}\n${id}`).size);
+    if (seen.size === sends.length) return this.#append(sends);
+    const firsts = await this.#append(sends.filter((_, i) => !isCopy[i]));
+    const copies = await this.#store(sends.filter((_, i) => isCopy[i]));
+    return isCopy.map((copy) => (copy ? copies.shift() : firsts.shift()) as Outcome);
+  }
+
   async #append(sends: Send[]): Promise<Outcome[]> {
     const handed = this.#handed;
     this.#handed = [];
@@ -141,8 +154,8 @@ export class Writer {
     // fresh ones are in rev order as they come; a duplicate may stand anywhere
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
     this.#options.fanout.publish(events);
-    const outbox = outcomes[0]?.outbox_id;
-    if (outbox !== null && outbox !== undefined) this.#handed.push(outbox);
+    // one row a call, told with each of its outcomes
+    for (const id of new Set(outcomes.map(({ outbox_id: outbox }) => outbox))) if (id !== null) this.#handed.push(id);
     return answers;
   }
 }

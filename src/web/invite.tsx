@@ -37,7 +37,7 @@ export function Invite({ room, members, onInvited, onClose }: InviteProps): JSX.
           {people.map(({ id, name }) => (
             <li key={id}>
               <Avatar id={id} name={name} size={32} />
-              <span class="picker-name" dir="auto">
+              <span class="picker-name" dir="auto" title={id}>
                 {name}
               </span>
               <button class="button small" type="button" disabled={busy || done.has(id)} onClick={() => invite(id)}>

@@ -67,24 +67,27 @@ function drawItem({ item, room, message, answered, onReply }: ItemProps): JSX.El
   const state = item.outgoing?.state;
   return (
     <div class="item" data-seq={item.seq} data-state={state}>
-      <div class={isEmojiOnly(text) ? 'bubble emoji' : 'bubble'}>
-        {item.replyTo !== undefined && <Quote seq={item.replyTo} message={answered} />}
-        <p class="text" dir="auto">
-          <Linked text={text} />
-        </p>
+      <div class="item-row">
+        <div class={isEmojiOnly(text) ? 'bubble emoji' : 'bubble'}>
+          {item.replyTo !== undefined && <Quote seq={item.replyTo} message={answered} />}
+          <p class="text" dir="auto">
+            <Linked text={text} />
+          </p>
+        </div>
+        {message !== undefined && (
+          <button
+            class="icon-button tiny reply"
+            type="button"
+            onClick={() => onReply(message)}
+            aria-label="Reply"
+            title="Reply"
+          >
+            <Icon name="reply" size={16} />
+          </button>
+        )}
+        {state !== undefined && state !== 'failed' && <OnItsWay sent={state === 'sent'} />}
       </div>
-      {message !== undefined && (
-        <button
-          class="icon-button tiny reply"
-          type="button"
-          onClick={() => onReply(message)}
-          aria-label="Reply"
-          title="Reply"
-        >
-          <Icon name="reply" size={16} />
-        </button>
-      )}
-      {item.outgoing !== undefined && <Delivery outgoing={item.outgoing} room={room} />}
+      {state === 'failed' && <Failed outgoing={item.outgoing} room={room} />}
     </div>
   );
 }
@@ -119,27 +122,28 @@ function Quote({ seq, message }: { seq: number; message: Message | undefined }):
   );
 }
 
-function Delivery({ outgoing, room }: { outgoing: Outgoing; room: Room }): JSX.Element {
-  const { id } = outgoing.input;
-  if (outgoing.state === 'failed') {
-    return (
-      <p class="delivery failed" role="alert">
-        <Icon name="alert" size={14} />
-        <span>Not sent: {outgoing.error?.message}</span>
-        <button class="link" type="button" onClick={() => room.retry(id)}>
-          Try again
-        </button>
-        <button class="link" type="button" onClick={() => room.discard(id)}>
-          Delete
-        </button>
-      </p>
-    );
-  }
-  const sent = outgoing.state === 'sent';
+function OnItsWay({ sent }: { sent: boolean }): JSX.Element {
   return (
-    <p class="delivery">
+    <span class="delivery">
       <Icon name={sent ? 'check' : 'clock'} size={14} />
       <span class="sr-only">{sent ? 'Sent' : 'Sending'}</span>
+    </span>
+  );
+}
+
+function Failed({ outgoing, room }: { outgoing: Outgoing | undefined; room: Room }): JSX.Element | null {
+  if (outgoing === undefined) return null;
+  const { id } = outgoing.input;
+  return (
+    <p class="delivery failed" role="alert">
+      <Icon name="alert" size={14} />
+      <span>Not sent: {outgoing.error?.message}</span>
+      <button class="link" type="button" onClick={() => room.retry(id)}>
+        Try again
+      </button>
+      <button class="link" type="button" onClick={() => room.discard(id)}>
+        Delete
+      </button>
     </p>
   );
 }

@@ -45,7 +45,7 @@ export function isEmojiOnly(text: string): boolean {
   if (
     bare === '' ||
     bare.length > 40 ||
-    /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\p{Emoji_Modifier}|\u200d|\ufe0f|\u20e3)+$/u.test(bare)
+    !/^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\p{Emoji_Modifier}|\u200d|\ufe0f|\u20e3)+$/u.test(bare)
   )
     return false;
   return [...new Intl.Segmenter().segment(bare)].length <= 3;

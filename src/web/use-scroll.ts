@@ -57,8 +57,12 @@ export function useScroll(room: Room, state: RoomState, me: string): Scroll {
   useEffect(() => {
     const element = scroller.current;
     if (element === null) return undefined;
+    let top = element.scrollTop;
     const look = (): void => {
-      following.current = isNearEnd(element);
+      // A scroll event may come after more was added below: only going up is a wish to stay.
+      const wentUp = element.scrollTop < top;
+      top = element.scrollTop;
+      following.current = isNearEnd(element) || (following.current && !wentUp);
       setAway(!following.current);
       if (element.scrollTop < aheadPx && placed.current) loadOlder(room);
     };

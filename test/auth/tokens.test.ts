@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signToken, TokenVerifier } from '../../src/auth/tokens.ts';
 
@@ -16,7 +16,7 @@ interface Claims {
 }
 
 function sign(key: CryptoKey | Uint8Array, alg: string, claims: Claims, header: object = {}): Promise<string> {
-  return new SignJWT({ exp: inAnHour(), ...claims }).setProtectedHeader({ alg, ...header }).sign(key);
+  return new SignJWT({ exp: inAnHour(), ...claims } as JWTPayload).setProtectedHeader({ alg, ...header }).sign(key);
 }
 
 const hs = (claims: Claims, by = secret) => sign(new TextEncoder().encode(by), 'HS256', claims);

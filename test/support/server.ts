@@ -1,21 +1,11 @@
 /** Parley in the test's own process, on a database of its own: for whatever is seen from outside through the port. */
 import { startApp } from '../../src/app.ts';
-import { signToken } from '../../src/auth/tokens.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { readMetrics, type MetricValues } from './metrics.ts';
+import { testSecret } from './test-token.ts';
 
-export const testSecret = 'a secret of the tests, long enough for HS256';
-
-export interface TokenOptions {
-  readonly name?: string;
-  readonly tier?: string;
-  readonly ttlSeconds?: number;
-}
-
-export function tokenOf(user: string, { ttlSeconds = 3600, ...claims }: TokenOptions = {}): Promise<string> {
-  return signToken(testSecret, { user, ttlSeconds, ...claims });
-}
+export { testSecret, tokenOf } from './test-token.ts';
 
 export interface TestServer {
   readonly url: string;

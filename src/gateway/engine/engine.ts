@@ -124,13 +124,13 @@ export class Engine<S extends Session> {
     return this.#sessions.values();
   }
 
-  /** Refuses newcomers; those who are connected stay until `closeAll`. */
-  drain(): void {
+  /** Those who are connected stay until they are closed. */
+  refuseNewcomers(): void {
     this.#stopping = true;
   }
 
   /** Closes every session at the transport, so that stock clients come back, to whoever serves then. */
-  closeAll(): void {
+  close(): void {
     this.#heartbeat.stop();
     clearInterval(this.#sweeper);
     for (const session of this.#sessions) session.close('draining', 'draining');

@@ -25,7 +25,7 @@ export class Topics {
   publish(topic: string, frame: Frame, except?: Wire): void {
     const isBinary = typeof frame !== 'string';
     const polling = this.#polling.get(topic);
-    if (polling !== undefined) for (const wire of polling) if (wire !== except) wire.send(frame, isBinary);
+    if (polling !== undefined) for (const wire of polling) if (wire !== except) wire.send(frame, isBinary, false);
     // a polling wire's own publish reaches every WebSocket, a WebSocket's every other one
     if (except === undefined) this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
     else except.publish(topic, frame, isBinary, worthCompressing(frame));

@@ -1,0 +1,121 @@
+/** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
+import type { TemplatedApp } from 'uWebSockets.js';
+import type { TokenVerifier } from '../auth/tokens.ts';
+import type { Envelope, Fanout } from '../fanout/fanout.ts';
+import type { Messaging } from '../messaging/messaging.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { Arrival } from './arrival.ts';
+import { Commands, type CommandLimits } from './commands.ts';
+import type { Connection } from './connection.ts';
+import { Connections } from './connections.ts';
+import { drain } from './drain.ts';
+import { Engine, type EngineSettings } from './engine/engine.ts';
+import { createHandlers } from './handlers.ts';
+import { Overload } from './overload.ts';
+import { Parley } from './parley.ts';
+import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+import { Sockets, type SocketSettings } from './sockets.ts';
+
+export interface GatewaySettings extends EngineSettings, SocketSettings, CommandLimits, SlowConsumerSettings {
+  readonly maxConnectionsPerUser: number;
+  readonly maxEventLoopDelayMs: number;
+  readonly maxMemoryBytes: number;
+  /** The writer's bound; half of it is overload. */
+  readonly writerQueue: number;
+}
+
+export interface GatewayParts {
+  readonly app: TemplatedApp;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly node: string;
+}
+
+const slowSweepMs = 250;
+
+export class Gateway {
+  readonly #settings: GatewaySettings;
+  readonly #parts: GatewayParts;
+  readonly #slow: SlowConsumers;
+  readonly #connections: Connections;
+  #serving: Serving | undefined = undefined;
+
+  constructor(settings: GatewaySettings, parts: GatewayParts) {
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#slow = new SlowConsumers(settings, parts.metrics);
+    this.#connections = new Connections(() => this.#running().engine.topics, this.#slow, parts.metrics, parts.log);
+  }
+
+  /** Fan-out's receiver. */
+  receive(envelopes: readonly Envelope[]): void {
+    if (this.#serving !== undefined) this.#connections.receive(envelopes);
+  }
+
+  serve(core: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): void {
+    const { metrics, log, node } = this.#parts;
+    const { messaging } = core;
+    const connections = this.#connections;
+    const settings = this.#settings;
+    const limits = { ...settings, maxWriterQueue: settings.writerQueue / 2 };
+    const overload = new Overload(limits, () => messaging.writer.waiting, metrics);
+    const handlers = createHandlers({ ...core, slow: this.#slow });
+    const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
+    const { maxConnectionsPerUser } = settings;
+    const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, node, maxConnectionsPerUser });
+    const sockets = new Sockets(settings, new Parley({ connections, arrival, commands, metrics, log }), {
+      metrics,
+      log,
+    });
+    const refuse = (): ParleyError | undefined =>
+      overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
+    const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
+    const watch = this.#watchSlow(engine);
+    this.#serving = { overload, commands, sockets, engine, watch };
+  }
+
+  /** Takes no newcomers, and sends everybody away over the window; commands are served until the last has gone. */
+  async drain(windowMs: number): Promise<void> {
+    const { engine } = this.#running();
+    engine.refuseNewcomers();
+    await drain(engine.all(), windowMs);
+  }
+
+  /** Answers `draining` from now on; resolves when what was accepted has been answered. */
+  finishCommands(): Promise<void> {
+    return this.#running().commands.drain();
+  }
+
+  close(): void {
+    const { overload, sockets, engine, watch } = this.#running();
+    clearInterval(watch);
+    overload.stop();
+    sockets.stop();
+    engine.close();
+  }
+
+  #watchSlow(engine: Engine<Connection>): NodeJS.Timeout {
+    let seen = 0;
+    return setInterval(() => {
+      // buffers grow only by what is delivered
+      if (this.#connections.delivered === seen && !this.#slow.anyQuiet) return;
+      seen = this.#connections.delivered;
+      engine.guard(() => this.#slow.sweep(engine.all()));
+    }, slowSweepMs);
+  }
+
+  #running(): Serving {
+    if (this.#serving === undefined) throw new Error('the gateway does not serve yet');
+    return this.#serving;
+  }
+}
+
+interface Serving {
+  readonly overload: Overload;
+  readonly commands: Commands;
+  readonly sockets: Sockets;
+  readonly engine: Engine<Connection>;
+  readonly watch: NodeJS.Timeout;
+}

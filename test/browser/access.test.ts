@@ -1,0 +1,114 @@
+import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { audit } from './audit.ts';
+import { launch, Person } from './browser.ts';
+import { Parley } from './parley.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 90_000 });
+
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+let parley: Parley;
+let browser: Browser;
+let people: Person[] = [];
+
+beforeAll(async () => {
+  [parley, browser] = await Promise.all([Parley.start(), launch()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await parley?.stop();
+});
+afterEach(async () => {
+  const present = people;
+  people = [];
+  await Promise.all(present.map(({ page }) => page.context().close()));
+  for (const person of present) person.expectNoTrouble();
+});
+
+async function visitor(options?: BrowserContextOptions): Promise<Person> {
+  const arrived = await Person.arrive(browser, parley.url, options);
+  people.push(arrived);
+  return arrived;
+}
+
+describe('on a phone', () => {
+  it('shows the room or the list, and goes back to where it came from', async () => {
+    const ann = await (await visitor(phone)).enter('Ann');
+    await ann.page.getByRole('navigation').waitFor({ state: 'hidden' });
+    await ann.page.getByRole('button', { name: 'Back to the conversations' }).click();
+    await ann.page.getByRole('navigation').waitFor();
+    await ann.field.waitFor({ state: 'hidden' });
+    await ann.link('general').click();
+    await ann.inRoom('general');
+    await ann.page.goBack();
+    await ann.page.getByRole('navigation').waitFor();
+  });
+
+  it('lays the members over the room and gives the focus back', async () => {
+    const ann = await (await visitor(phone)).enter('Ann');
+    const toggle = ann.page.getByRole('button', { name: 'Members', exact: true });
+    await toggle.click();
+    await ann.page.getByRole('complementary').getByText('Ann').first().waitFor();
+    await ann.page.keyboard.press('Escape');
+    await ann.page.getByRole('complementary').waitFor({ state: 'detached' });
+    expect(await ann.page.evaluate<string>('document.activeElement.title')).toBe('Members');
+  });
+
+  it('does not scroll sideways, whatever is written', async () => {
+    const ann = await (await visitor(phone)).enter('Ann');
+    await ann.say('w'.repeat(400));
+    await ann.say(`https://example.org/${'a'.repeat(300)}`);
+    expect(await audit(ann.page)).toEqual([]);
+  });
+});
+
+it('is used with the keyboard alone', async () => {
+  const ann = await visitor();
+  await ann.page.keyboard.type('Keyboard Ann');
+  await ann.page.keyboard.press('Enter');
+  await ann.inRoom('general');
+  await ann.page.keyboard.type('no mouse');
+  await ann.page.keyboard.press('Enter');
+  await ann.hears('no mouse');
+  await ann.page.getByRole('button', { name: 'New channel or group' }).focus();
+  await ann.page.keyboard.press('Enter');
+  await ann.page.getByRole('dialog').waitFor();
+  await ann.page.keyboard.type('by hand');
+  await ann.page.keyboard.press('Enter');
+  await ann.inRoom('by hand');
+  await ann.page.keyboard.type('still none');
+  await ann.page.keyboard.press('Enter');
+  await ann.hears('still none');
+});
+
+describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
+  it('names every control, and all text can be read', async () => {
+    const ann = await visitor({ colorScheme });
+    expect(await audit(ann.page)).toEqual([]);
+    await ann.enter('Ann');
+    const ben = await (await visitor({ colorScheme })).enter('Ben');
+    await ben.say(`an address in ${colorScheme}: https://example.org`);
+    await ann.say(`read in ${colorScheme}`);
+    await ann.page.getByRole('button', { name: 'Write to Ben' }).first().waitFor();
+    expect(await audit(ann.page)).toEqual([]);
+    for (const dialog of ['New channel or group', 'Browse channels', 'Invite people']) {
+      const opener = ann.page.getByRole('button', { name: dialog });
+      // Only the first visitor owns `general` and may invite.
+      if ((await opener.count()) === 0) continue;
+      await opener.click();
+      await ann.page.getByRole('dialog').waitFor();
+      expect(await audit(ann.page)).toEqual([]);
+      await ann.page.keyboard.press('Escape');
+      await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+  });
+});
+
+it('remembers the theme that was chosen', async () => {
+  const ann = await (await visitor({ colorScheme: 'light' })).enter('Ann');
+  await ann.page.getByRole('button', { name: 'Use the dark theme' }).click();
+  await ann.page.reload();
+  await ann.inRoom('general');
+  expect(await ann.page.evaluate<string>('getComputedStyle(document.documentElement).colorScheme')).toBe('dark');
+  await ann.page.getByRole('button', { name: 'Use the light theme' }).waitFor();
+});

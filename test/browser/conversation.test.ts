@@ -1,0 +1,252 @@
+import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { WebSocket } from 'ws';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { connect } from '../../src/client/index.ts';
+import { until } from '../support/until.ts';
+import { launch, Person } from './browser.ts';
+import { Parley } from './parley.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 90_000 });
+
+let parley: Parley;
+let browser: Browser;
+let people: Person[] = [];
+
+beforeAll(async () => {
+  [parley, browser] = await Promise.all([Parley.start(), launch()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await parley?.stop();
+});
+afterEach(async () => {
+  const present = people;
+  people = [];
+  await Promise.all(present.map(({ page }) => page.context().close()));
+  for (const person of present) person.expectNoTrouble();
+});
+
+async function visit(name: string, options?: BrowserContextOptions): Promise<Person> {
+  const arrived = await Person.arrive(browser, parley.url, options);
+  people.push(arrived);
+  return arrived.enter(name);
+}
+
+/** Two people in a channel that is theirs alone. */
+async function pair(channel: string, second = 'Ben'): Promise<[Person, Person]> {
+  const [ann, ben] = await Promise.all([visit('Ann'), visit(second)]);
+  await ann.create('Channel', channel);
+  await ben.join(channel);
+  return [ann, ben];
+}
+
+describe('two people', () => {
+  it('hear each other, in one order, each message once', async () => {
+    const [ann, ben] = await pair('talk');
+    await ann.say('one');
+    await ben.hears('one');
+    await ben.say('two');
+    await ann.hears('two');
+    await Promise.all([ann.say('three from Ann'), ben.say('three from Ben')]);
+    await Promise.all([ann.hears('three from Ben'), ben.hears('three from Ann')]);
+    expect(await ann.texts()).toEqual(await ben.texts());
+    expect(await ann.texts()).toHaveLength(4);
+  });
+
+  it('see who is typing, until the message is there', async () => {
+    const [ann, ben] = await pair('typing');
+    await ann.field.pressSequentially('hel');
+    await ben.page.getByText('Ann is typing').waitFor();
+    await ann.say('hello');
+    await ben.hears('hello');
+    await ben.page.getByText('Ann is typing').waitFor({ state: 'detached' });
+  });
+
+  it('have unread messages counted, marked and cleared', async () => {
+    const [ann, ben] = await pair('unread');
+    await ann.say('seen');
+    await ben.hears('seen');
+    await ben.open('general');
+    await ann.say('missed 1');
+    await ann.say('missed 2');
+    await ben.link('unread').getByText('2 unread').waitFor();
+    await until('the title tells', async () => (await ben.page.title()) === '(2) Parley');
+    await ben.open('unread');
+    await ben.hears('missed 2');
+    const order = await ben.page.locator('.unread-line, .item .text').allInnerTexts();
+    expect(order).toEqual(['seen', 'New messages', 'missed 1', 'missed 2']);
+    await ben.link('unread').locator('.badge').waitFor({ state: 'detached' });
+    await until('the title tells', async () => (await ben.page.title()) === 'Parley');
+  });
+
+  it('reply to each other', async () => {
+    const [ann, ben] = await pair('replies');
+    await ann.say('Who has the key?');
+    await ben.hears('Who has the key?');
+    await ben.item('Who has the key?').hover();
+    await ben.item('Who has the key?').getByRole('button', { name: 'Reply' }).click();
+    await ben.say('I do');
+    await ann.hears('I do');
+    expect(await ann.item('I do').locator('.quote').innerText()).toBe('Ann Who has the key?');
+  });
+
+  it('write to each other directly', async () => {
+    const [ann, ben] = await pair('meeting');
+    await ann.page.getByRole('button', { name: 'Write to Ben' }).click();
+    await ann.inRoom('Ben');
+    await ann.say('between us');
+    await ben.link('Ann').getByText('1 unread').waitFor();
+    await ben.open('Ann');
+    await ben.say('yes');
+    await ann.hears('yes');
+    expect(await ann.texts()).toEqual(['between us', 'yes']);
+  });
+
+  it('meet in a group by invitation', async () => {
+    const [ann, ben] = await pair('lobby', 'Grouped Ben');
+    await ann.create('Group', 'committee');
+    await ann.page.getByRole('button', { name: 'Invite people' }).click();
+    await ann.page.getByRole('button', { name: 'Invite Grouped Ben' }).click();
+    await ann.page.getByRole('button', { name: 'Invited Grouped Ben' }).waitFor();
+    await ann.page.keyboard.press('Escape');
+    await ann.say('welcome');
+    await ben.open('committee');
+    await ben.hears('welcome');
+    await ben.page.getByRole('button', { name: 'Browse channels' }).click();
+    await ben.page.getByRole('button', { name: 'Open lobby' }).waitFor();
+    expect(await ben.page.getByRole('dialog').getByText('committee').count()).toBe(0);
+  });
+
+  it('leave, and are gone for the other', async () => {
+    const [ann, ben] = await pair('leaving');
+    await ann.page.getByRole('button', { name: 'Write to Ben' }).waitFor();
+    await ben.page.getByRole('button', { name: 'Leave this channel' }).click();
+    await ben.link('leaving').waitFor({ state: 'detached' });
+    await ann.page.getByRole('button', { name: 'Write to Ben' }).waitFor({ state: 'detached' });
+  });
+});
+
+describe('one person', () => {
+  it('finds history and identity again after a reload', async () => {
+    const [ann, ben] = await pair('reload');
+    await ann.say('before');
+    await ben.hears('before');
+    await ann.page.reload();
+    await ann.inRoom('reload');
+    await ann.hears('before');
+    await ann.say('after');
+    await ben.hears('after');
+    expect(await ann.page.locator('.group.mine .text').allInnerTexts()).toEqual(['before', 'after']);
+    expect(await ben.page.locator('.author').allInnerTexts()).toEqual(['Ann']);
+  });
+
+  it('keeps a draft over a reload, and several lines in one message', async () => {
+    const [ann] = await pair('draft');
+    await ann.field.fill('first line');
+    await ann.field.press('Shift+Enter');
+    await ann.field.pressSequentially('second line');
+    await ann.page.reload();
+    await ann.inRoom('draft');
+    await ann.field.press('Enter');
+    await ann.hears('first line');
+    expect(await ann.texts()).toEqual(['first line\nsecond line']);
+  });
+
+  it('gets addresses as links that tell the other side nothing, and markup as text', async () => {
+    const [ann] = await pair('links');
+    await ann.say('see https://example.org/a_(b)?q=1#x. <b>not bold</b> javascript:alert(1)');
+    const link = ann.item('see').getByRole('link');
+    expect(await link.count()).toBe(1);
+    expect(await link.getAttribute('href')).toBe('https://example.org/a_(b)?q=1#x');
+    expect(await link.getAttribute('rel')).toContain('noopener');
+    expect(await ann.item('see').locator('b').count()).toBe(0);
+  });
+
+  it('reads older messages page by page, and stays where it was', async () => {
+    const ann = await visit('Ann');
+    await ann.create('Channel', 'long');
+    const room = await roomOf(ann);
+    await seed(room, 160);
+    await ann.hears('entry 160');
+    await ann.page.reload();
+    await ann.hears('entry 160');
+    expect((await ann.texts()).length).toBeLessThan(160);
+    await until('the first message is there', async () => {
+      await scroll(ann, 0);
+      return (await ann.texts())[0] === 'entry 1';
+    });
+    expect(await ann.texts()).toEqual(Array.from({ length: 160 }, (_, at) => `entry ${at + 1}`));
+    await ann.page.getByText('This is where the conversation began.').waitFor();
+  });
+
+  it('is not moved by what comes while it reads older messages', async () => {
+    const [ann, ben] = await pair('place');
+    await seed(await roomOf(ann), 60);
+    await ann.hears('entry 60');
+    await scroll(ann, 0.5);
+    const jump = ann.page.getByRole('button', { name: /jump to the latest/ });
+    await jump.waitFor();
+    const before = await scrolled(ann).then(({ top }) => top);
+    await ben.say('news');
+    await ann.page.getByRole('button', { name: /1 new/ }).waitFor();
+    expect(await scrolled(ann).then(({ top }) => top)).toBe(before);
+    await jump.click();
+    await jump.waitFor({ state: 'detached' });
+    await until('the end is shown', async () => (await scrolled(ann)).left < 60);
+  });
+
+  it('signs out, and the next one starts as somebody else', async () => {
+    const ann = await visit('Ann');
+    await ann.page.getByRole('button', { name: 'Sign out' }).click();
+    await ann.enter('Another');
+    await ann.page.locator('.me-name', { hasText: 'Another' }).waitFor();
+  });
+
+  it('comes in with a token', async () => {
+    const { token } = await parley.guest('Bearer');
+    const arrived = await Person.arrive(browser, parley.url);
+    people.push(arrived);
+    await arrived.page.getByRole('button', { name: 'I have a token' }).click();
+    await arrived.page.getByLabel('Token').fill(token);
+    await arrived.page.getByLabel('Token').press('Enter');
+    await arrived.inRoom('general');
+  });
+
+  it('is told when its token is not taken', async () => {
+    const arrived = await Person.arrive(browser, parley.url);
+    people.push(arrived);
+    await arrived.page.getByRole('button', { name: 'I have a token' }).click();
+    await arrived.page.getByLabel('Token').fill('nonsense');
+    await arrived.page.getByRole('button', { name: 'Enter', exact: true }).click();
+    await arrived.page.getByText('Signed out:').waitFor();
+  });
+});
+
+/** Text, for the page's own types are not known here. `to`: 0 the top, 1 the end. */
+function scroll({ page }: Person, to: number): Promise<void> {
+  return page.evaluate(`{ const log = document.querySelector('.log'); log.scrollTop = log.scrollHeight * ${to}; }`);
+}
+
+function scrolled({ page }: Person): Promise<{ top: number; left: number }> {
+  return page.evaluate<{ top: number; left: number }>(
+    `{ const log = document.querySelector('.log');
+       ({ top: log.scrollTop, left: log.scrollHeight - log.scrollTop - log.clientHeight }); }`,
+  );
+}
+
+async function roomOf({ page }: Person): Promise<string> {
+  return decodeURIComponent((await until('a room is shown', () => new URL(page.url()).hash.split('#/room/')[1])) ?? '');
+}
+
+/** Another user fills a channel, with the SDK. */
+async function seed(room: string, count: number): Promise<void> {
+  const { token } = await parley.guest('Seeder');
+  const client = connect({ url: parley.url, token, WebSocket });
+  try {
+    await client.joinRoom(room);
+    const sent = Array.from({ length: count }, (_, at) => client.room(room).send({ text: `entry ${at + 1}` }));
+    await Promise.all(sent);
+  } finally {
+    client.close();
+  }
+}

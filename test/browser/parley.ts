@@ -1,0 +1,74 @@
+/** Parley as its users start it: the built program with its embedded database, on a folder and a port of its own. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { freePort, temporaryFolder } from '../support/processes.ts';
+import { until } from '../support/until.ts';
+
+const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+export class Parley {
+  readonly url: string;
+  readonly #port: number;
+  readonly #folder = temporaryFolder('parley-browser-');
+  #child: ChildProcess | undefined;
+  #output = '';
+
+  private constructor(port: number) {
+    this.#port = port;
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  static async start(): Promise<Parley> {
+    if (!existsSync(main)) throw new Error(`${main} is not there: npm run build`);
+    const parley = new Parley(await freePort());
+    await parley.start();
+    return parley;
+  }
+
+  /** Also after `kill`: the same folder on the same port. */
+  async start(): Promise<void> {
+    const { PATH, HOME } = process.env;
+    const env = { PATH, HOME, PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#folder };
+    this.#output = '';
+    this.#child = spawn(process.execPath, [main, 'serve'], { env: { ...env, PARLEY_GUESTS_PER_MINUTE: '6000' } });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    }
+    await until('Parley answers', () => this.#answers(), 60_000);
+  }
+
+  /** Without a chance to say goodbye. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async guest(name: string): Promise<{ token: string; user: { id: string; name: string } }> {
+    const answer = await fetch(`${this.url}/api/v1/auth/guest`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name }),
+    });
+    return (await answer.json()) as { token: string; user: { id: string; name: string } };
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  async #answers(): Promise<boolean> {
+    if (this.#child?.exitCode !== null) throw new Error(`Parley ended:\n${this.#output}`);
+    const answer = await fetch(`${this.url}/health`).catch(() => undefined);
+    return answer?.ok === true;
+  }
+}

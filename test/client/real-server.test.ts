@@ -1,0 +1,106 @@
+import { WebSocket } from 'ws';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connect } from '../../src/client/index.ts';
+import type { Client, Room, Socket, SocketConstructor } from '../../src/client/index.ts';
+import { startServer, tokenOf } from '../support/server.ts';
+import type { TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+let server: TestServer;
+const clients: Client[] = [];
+
+beforeAll(async () => {
+  server = await startServer();
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await server?.stop();
+});
+
+function enter(user: string, Constructor: SocketConstructor = WebSocket): Client {
+  const client = connect({ url: server.url, token: () => tokenOf(user, { name: user }), WebSocket: Constructor });
+  clients.push(client);
+  return client;
+}
+
+/** Sockets that can be torn, as a network does it. */
+function tearable(): { Constructor: SocketConstructor; tear: () => void; count: () => number } {
+  let count = 0;
+  const open = new Set<WebSocket>();
+  class Tearable extends WebSocket implements Socket {
+    constructor(url: string) {
+      super(url);
+      count += 1;
+      open.add(this);
+      this.on('close', () => open.delete(this));
+    }
+  }
+  return { Constructor: Tearable, tear: () => open.forEach((socket) => socket.terminate()), count: () => count };
+}
+
+const bodies = (room: Room): unknown[] => room.state.value.messages.map(({ body }) => body);
+const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
+
+it('ends with the same room on both sides however often the connection tears', async () => {
+  const { Constructor, tear, count } = tearable();
+  const ann = enter('tear-ann', Constructor);
+  const ben = enter('tear-ben');
+  const { id } = await ann.createRoom({ kind: 'channel', name: 'torn' });
+  await ben.joinRoom(id);
+  const [hers, his] = [ann.room(id), ben.room(id)];
+  const sent: Promise<unknown>[] = [];
+  for (let round = 0; round < 40; round += 1) {
+    sent.push(hers.send(`ann ${round}`), his.send(`ben ${round}`));
+    // In the middle of what is on its way.
+    if (round % 8 === 3) tear();
+    if (ann.state.value.status !== 'connected') ann.wake();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await Promise.all(sent);
+  await until('both hold all', () => bodies(hers).length === 80 && bodies(his).length === 80);
+  expect(bodies(hers)).toEqual(bodies(his));
+  expect(seqs(hers)).toEqual(Array.from({ length: 80 }, (_, at) => at + 1));
+  for (const name of ['ann', 'ben']) {
+    const own = bodies(his).filter((body) => String(body).startsWith(name));
+    expect(own).toEqual(Array.from({ length: 40 }, (_, at) => `${name} ${at}`));
+  }
+  expect(hers.state.value.outgoing).toEqual([]);
+  expect(count()).toBeGreaterThan(3);
+});
+
+it('lists rooms with unread counts, newest messages and peers', async () => {
+  const [ann, ben] = [enter('list-ann'), enter('list-ben')];
+  await ben.command('room:list', {});
+  const direct = await ann.createRoom({ kind: 'direct', user: 'list-ben' });
+  await ann.room(direct.id).send({ text: 'one' });
+  await ann.room(direct.id).send({ text: 'two' });
+  const entry = await until('ben is told', () => ben.rooms.value.find(({ unread }) => unread === 2));
+  expect(entry).toMatchObject({
+    id: direct.id,
+    kind: 'direct',
+    peer: { id: 'list-ann' },
+    last: { body: { text: 'two' } },
+  });
+  // A fresh device gets the newest messages without opening a room.
+  const tablet = enter('list-ben');
+  await until('the preview is there', () => tablet.rooms.value[0]?.last?.seq === 2);
+  tablet.room(direct.id).markRead(2);
+  await until('the mark reaches the other device', () => ben.rooms.value[0]?.unread === 0);
+});
+
+it('loses and regains a room with its membership', async () => {
+  const [ann, ben] = [enter('member-ann'), enter('member-ben')];
+  const { id } = await ann.createRoom({ kind: 'group', name: 'closed' });
+  await expect(ben.joinRoom(id)).rejects.toMatchObject({ name: 'ParleyError' });
+  expect((await ann.invite(id, 'member-ben')).role).toBe('member');
+  await until('ben has it', () => ben.rooms.value.some((room) => room.id === id));
+  const room = ben.room(id);
+  await until('it is open', () => room.state.value.status === 'ready');
+  expect((await ben.members(id)).map(({ user }) => user)).toEqual(['member-ann', 'member-ben']);
+  await ben.leaveRoom(id);
+  expect(room.state.value.status).toBe('gone');
+  // A group is not to be seen from outside.
+  await expect(room.send('too late')).rejects.toMatchObject({ code: 'not_found' });
+  expect(room.state.value.outgoing).toMatchObject([{ state: 'failed' }]);
+  expect(ben.rooms.value).toEqual([]);
+});

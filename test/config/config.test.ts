@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { configKeys, describeConfig, loadConfig, requireKeys } from '../../src/config.ts';
+import { StartupError } from '../../src/startup-error.ts';
+
+const secret = 'a secret of the tests, long enough for HS256';
+
+describe('the configuration', () => {
+  it('has defaults for an empty environment, which mean the embedded demo', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({
+      port: 3000,
+      dataDir: './data',
+      embedded: true,
+      pingIntervalMs: 25_000,
+      pingTimeoutMs: 20_000,
+      maxFrameBytes: 65_536,
+      logLevel: 'info',
+    });
+    expect(config.databaseUrl).toBeUndefined();
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(() => requireKeys(config)).not.toThrow();
+  });
+
+  it('takes an empty value for an unset one, and leaves what is not its own alone', () => {
+    expect(loadConfig({ PORT: '', DATABASE_URL: '', PATH: '/bin', PARLEYISH: 'x' })).toMatchObject({ port: 3000 });
+  });
+
+  it.each([
+    [{ PARLEY_MAX_FRAME_BYTES: '128k' }, { maxFrameBytes: 131_072 }],
+    [{ PARLEY_MAX_FRAME_BYTES: '1MB' }, { maxFrameBytes: 1_048_576 }],
+    [{ PARLEY_MAX_FRAME_BYTES: '5000' }, { maxFrameBytes: 5000 }],
+    [{ PARLEY_ORIGINS: 'https://a.example, https://b.example' }, { origins: ['https://a.example', 'https://b.example'] }],
+    [{ PARLEY_LOG_PRETTY: 'no' }, { logPretty: false }],
+    [{ PARLEY_LOG_PRETTY: 'On' }, { logPretty: true }],
+    [{ DATABASE_URL: 'postgresql://u:p@h/d' }, { embedded: false }],
+  ])('reads %j', (env, expected) => {
+    expect(loadConfig(env)).toMatchObject(expected);
+  });
+
+  it('names every bad and every unknown key in one error, with what was expected and without secrets', () => {
+    const bad = {
+      PORT: '70000',
+      DATABASE_URL: 'mysql://user:hunter2@host/db',
+      PARLEY_JWT_SECRET: 'hunter2',
+      PARLEY_JWKS_URL: 'not a url',
+      PARLEY_PING_INTERVAL_MS: '25s',
+      PARLEY_MAX_FRAME_BYTES: '1t',
+      PARLEY_LOG_LEVEL: 'loud',
+      PARLEY_LOG_PRETTY: 'maybe',
+      PARLEY_WRITER_BATCH: '-1',
+      PARLEY_MAX_CONECTIONS: '5',
+      PARLEY_SOMETHING_ELSE: '1',
+    };
+    let thrown: unknown;
+    try {
+      loadConfig(bad);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(StartupError);
+    const { message } = thrown as Error;
+    expect(message.split('\n')).toHaveLength(Object.keys(bad).length + 1);
+    expect(message).not.toContain('hunter2');
+    for (const line of [
+      'PORT=70000: expected a whole number from 0 to 65535',
+      'DATABASE_URL=(hidden): expected a URL that begins with postgres:// or postgresql://',
+      'PARLEY_JWT_SECRET=(hidden): expected text of 32 to 4096 bytes',
+      'PARLEY_JWKS_URL=not a url: expected a URL that begins with https:// or http://',
+      'PARLEY_PING_INTERVAL_MS=25s: expected a whole number from 1000 to 300000',
+      'PARLEY_MAX_FRAME_BYTES=1t: expected bytes from 4096 to 16777216, such as 65536, 64k or 1m',
+      'PARLEY_LOG_LEVEL=loud: expected fatal, error, warn, info, debug, silent',
+      'PARLEY_LOG_PRETTY=maybe: expected true or false',
+      'PARLEY_WRITER_BATCH=-1: expected a whole number from 1 to 5000',
+      'PARLEY_MAX_CONECTIONS: unknown; did you mean PARLEY_MAX_CONNECTIONS?',
+      'PARLEY_SOMETHING_ELSE: unknown',
+    ]) {
+      expect(message.split('\n')).toContain(`  ${line}`);
+    }
+  });
+
+  it.each(Object.values(configKeys).filter((entry) => 'default' in entry))('$env is valid by default', (entry) => {
+    expect(entry.parse((entry as { default: string }).default)).toMatchObject({ ok: true });
+  });
+
+  it.each([{ PARLEY_JWT_SECRET: secret }, { PARLEY_JWKS_URL: 'https://id.example/jwks' }, { PARLEY_JWT_PUBLIC_KEY: secret }])(
+    'of a server needs one key of any kind: %j',
+    (env) => {
+      const server = { DATABASE_URL: 'postgres://h/d' };
+      expect(() => requireKeys(loadConfig(server))).toThrow(/a key is needed to check tokens/);
+      expect(() => requireKeys(loadConfig({ ...server, ...env }))).not.toThrow();
+    },
+  );
+
+  it('is described without its secrets', () => {
+    const described = describeConfig(
+      loadConfig({ DATABASE_URL: 'postgres://u:hunter2@h/d', PARLEY_JWT_SECRET: secret, PARLEY_ORIGINS: 'a,b' }),
+    );
+    const shown = Object.fromEntries(described.map(({ env, value }) => [env, value]));
+    expect(shown).toMatchObject({
+      DATABASE_URL: '(set)',
+      PARLEY_JWT_SECRET: '(set)',
+      PARLEY_JWT_PREVIOUS_SECRET: '(unset)',
+      PARLEY_ORIGINS: 'a,b',
+      PORT: '3000',
+    });
+    expect(described).toHaveLength(Object.keys(configKeys).length);
+    expect(JSON.stringify(described)).not.toContain('hunter2');
+  });
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { AddressLimit } from '../../src/gateway/address-limit.ts';
+import { checkHandshake, engineErrors, newId, openPacket } from '../../src/gateway/engine.ts';
+import { originAllowed } from '../../src/gateway/origins.ts';
+
+const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
+
+describe('the handshake', () => {
+  it.each([
+    [{}, undefined],
+    [{ query: 't=1&transport=websocket&EIO=4&token=x' }, undefined],
+    [{ query: 'EIO=4&transport=polling' }, engineErrors.request],
+    [{ query: 'EIO=4&transport=polling', upgrade: false }, engineErrors.transport],
+    [{ query: 'EIO=4&transport=carrier-pigeon' }, engineErrors.transport],
+    [{ query: '' }, engineErrors.transport],
+    [{ query: 'EIO=3&transport=websocket' }, engineErrors.version],
+    [{ query: 'EIO=4&transport=websocket&sid=x' }, engineErrors.session],
+    [{ method: 'post' }, engineErrors.method],
+    [{ upgrade: false }, engineErrors.request],
+    [{ webSocketVersion: '8' }, engineErrors.request],
+  ])('%j is %j', (changes, error) => {
+    expect(checkHandshake({ ...good, ...changes })).toEqual(error);
+  });
+
+  it('is answered with all five keys', () => {
+    const packet = openPacket({ pingIntervalMs: 1, pingTimeoutMs: 2, maxFrameBytes: 3 });
+    expect(packet[0]).toBe('0');
+    const { sid, ...rest } = JSON.parse(packet.slice(1)) as { sid: string };
+    expect(sid).toMatch(/^[\w-]{20}$/);
+    expect(rest).toEqual({ upgrades: [], pingInterval: 1, pingTimeout: 2, maxPayload: 3 });
+  });
+
+  it('gives ids that differ', () => {
+    expect(new Set(Array.from({ length: 1000 }, newId)).size).toBe(1000);
+  });
+});
+
+describe('an origin', () => {
+  const here = 'chat.example:3000';
+  const closed = { origins: undefined, localOrigins: false };
+  it.each([
+    ['', closed, true],
+    ['http://chat.example:3000', closed, true],
+    ['https://chat.example:3000', closed, true],
+    ['https://chat.example', closed, false],
+    ['https://evil.example', closed, false],
+    ['http://chat.example:3000.evil.example', closed, false],
+    ['null', closed, false],
+    ['nonsense', closed, false],
+    ['http://localhost:5173', closed, false],
+    ['http://localhost:5173', { origins: undefined, localOrigins: true }, true],
+    ['http://127.0.0.1:1', { origins: undefined, localOrigins: true }, true],
+    ['http://[::1]:1', { origins: undefined, localOrigins: true }, true],
+    ['http://localhost.evil.example', { origins: undefined, localOrigins: true }, false],
+    ['https://a.example', { origins: ['https://a.example'], localOrigins: false }, true],
+    ['http://a.example', { origins: ['https://a.example'], localOrigins: false }, false],
+    ['http://chat.example:3000', { origins: ['https://a.example'], localOrigins: true }, false],
+    ['null', { origins: ['*'], localOrigins: false }, true],
+  ])('%j with %j may connect: %s', (origin, settings, allowed) => {
+    expect(originAllowed(origin, here, settings)).toBe(allowed);
+  });
+});
+
+describe('connections of an address', () => {
+  it('are counted, and an address without any is forgotten', () => {
+    const limit = new AddressLimit(2);
+    const [one, two] = [limit.take('a'), limit.take('a')];
+    expect([one, two, limit.take('a'), limit.take('b')].map((use) => use?.connections)).toEqual([2, 2, undefined, 1]);
+    expect(limit.size).toBe(2);
+    if (one !== undefined) limit.release(one);
+    expect(limit.take('a')).toBe(two);
+    for (const use of [one, two]) if (use !== undefined) limit.release(use);
+    expect(limit.size).toBe(1);
+  });
+});

@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  connectErrorFrame,
+  connectFrame,
+  decodePacket,
+  errorFrame,
+  eventFrame,
+  okFrame,
+} from '../../src/gateway/packets.ts';
+
+describe('decodePacket', () => {
+  it.each([
+    ['0', { type: 'connect', namespace: '/', payload: undefined }],
+    ['0{"token":"x"}', { type: 'connect', namespace: '/', payload: { token: 'x' } }],
+    ['0/admin,', { type: 'connect', namespace: '/admin', payload: undefined }],
+    ['0/admin', { type: 'connect', namespace: '/admin', payload: undefined }],
+    ['0/admin?token=1,{}', { type: 'connect', namespace: '/admin?token=1', payload: {} }],
+    ['1', { type: 'disconnect', namespace: '/' }],
+    ['1/admin,', { type: 'disconnect', namespace: '/admin' }],
+    ['2["a"]', { type: 'event', namespace: '/', ack: '', args: ['a'] }],
+    ['20["a",1,null]', { type: 'event', namespace: '/', ack: '0', args: ['a', 1, null] }],
+    ['2/admin,7919["a"]', { type: 'event', namespace: '/admin', ack: '7919', args: ['a'] }],
+    ['2/,1["a"]', { type: 'event', namespace: '/', ack: '1', args: ['a'] }],
+    ['2 ["a"]', { type: 'event', namespace: '/', ack: '', args: ['a'] }],
+    ['31[{"ok":true}]', { type: 'ack', namespace: '/' }],
+  ])('reads %s', (text, packet) => {
+    expect(decodePacket(text)).toEqual(packet);
+  });
+
+  it.each(['', '4', '5', '51-["a"]', '6', 'x', '2', '21', '2[]', '2[1]', '2{}', '2["a"', '2["a"]x', '1x', '0[]', '0null', '0"x"', '2-1["a"]', `2${'1'.repeat(20)}["a"]`])(
+    'knows that %j is no packet',
+    (text) => {
+      expect(decodePacket(text)).toBeUndefined();
+    },
+  );
+
+  it('never throws, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.tuple(fc.constantFrom('', '0', '1', '2', '3', '2/a,', '20'), fc.string()), ([start, rest]) => {
+        decodePacket(start + rest);
+      }),
+    );
+  });
+
+  it('reads back whatever JSON an event carries', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.nat(), (value, ack) => {
+        const packet = decodePacket(`2${ack}${JSON.stringify(['name', value])}`);
+        expect(packet).toEqual({ type: 'event', namespace: '/', ack: String(ack), args: ['name', JSON.parse(JSON.stringify(value))] });
+      }),
+    );
+  });
+});
+
+describe('frames', () => {
+  it('are written as the protocol has them', () => {
+    expect(eventFrame('message', '{"seq":1}')).toBe('42["message",{"seq":1}]');
+    expect(okFrame('7', '{}')).toBe('437[{"ok":true}]');
+    expect(okFrame('7', '{"seq":1}')).toBe('437[{"ok":true,"seq":1}]');
+    expect(errorFrame('7', { code: 'x' })).toBe('437[{"ok":false,"error":{"code":"x"}}]');
+    expect(connectFrame('abc')).toBe('40{"sid":"abc"}');
+    expect(connectErrorFrame('/', 'no', { code: 'x' })).toBe('44{"message":"no","data":{"code":"x"}}');
+    expect(connectErrorFrame('/a', 'no')).toBe('44/a,{"message":"no"}');
+  });
+});

@@ -1,0 +1,120 @@
+/** The built server as a process of its own, as an operator runs it. `npm run build` must have been run. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { signToken } from '../../src/auth/tokens.ts';
+import { readMetrics, type MetricValues } from './metrics.ts';
+import { temporaryFolder } from './processes.ts';
+import { until } from './until.ts';
+
+const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const children = new Set<number>();
+process.once('exit', () => children.forEach((pid) => kill(pid, 'SIGKILL')));
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface Program {
+  readonly pid: number;
+  stdout(): string;
+  stderr(): string;
+  /** Undefined while it runs. */
+  ended(): Exit | undefined;
+  kill(signal: NodeJS.Signals): void;
+  exit(): Promise<Exit>;
+}
+
+export type Env = Readonly<Record<string, string>>;
+
+/** Starts `parley <args>`; nothing of this process's environment but PATH is passed on. */
+export function startProgram(args: readonly string[], env: Env, cwd?: string): Program {
+  if (!existsSync(entry)) throw new Error('dist/main.js is missing: run `npm run build` first');
+  const child = spawn(process.execPath, [entry, ...args], {
+    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const pid = child.pid ?? 0;
+  children.add(pid);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout = (stdout + text).slice(-200_000)));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-200_000)));
+  let ended: Exit | undefined;
+  // close, not exit: the last words have been read by then
+  child.once('close', (code, signal) => {
+    children.delete(pid);
+    ended = { code, signal };
+  });
+  return {
+    pid,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    ended: () => ended,
+    kill: (signal) => kill(pid, signal),
+    exit: () => until(`parley ${args.join(' ')} ends`, () => ended, 30_000),
+  };
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // it has ended already
+  }
+}
+
+export interface SpawnedServer extends Program {
+  readonly url: string;
+  metrics(): Promise<MetricValues>;
+}
+
+/** Starts a server and waits until it listens. Without PORT it takes a free one. */
+export async function spawnServer(env: Env, cwd?: string): Promise<SpawnedServer> {
+  const program = startProgram(['serve'], { PARLEY_LOG_LEVEL: 'warn', PORT: '0', ...env }, cwd);
+  const url = await until(
+    'the server listens',
+    () => {
+      const ended = program.ended();
+      if (ended !== undefined) {
+        throw new Error(`the server ended with ${ended.signal ?? ended.code}: ${program.stderr()}${program.stdout()}`);
+      }
+      return /listens on (http:\/\/\S+)/.exec(program.stdout())?.[1];
+    },
+    60_000,
+  );
+  return { ...program, url, metrics: () => readMetrics(url) };
+}
+
+/** Runs `parley <args>` to its end. */
+export async function runProgram(
+  args: readonly string[],
+  env: Env,
+  cwd?: string,
+): Promise<Exit & { stdout: string; stderr: string }> {
+  const program = startProgram(args, env, cwd);
+  const exit = await program.exit();
+  return { ...exit, stdout: program.stdout(), stderr: program.stderr() };
+}
+
+export interface DataDir {
+  readonly path: string;
+  /** A token of the demo that keeps its data here. */
+  tokenOf(user: string): Promise<string>;
+  remove(): void;
+}
+
+export function makeDataDir(): DataDir {
+  const folder = temporaryFolder('parley-data-');
+  const path = join(folder, 'data');
+  return {
+    path,
+    tokenOf(user) {
+      const secret = readFileSync(join(path, 'jwt-secret'), 'utf8').trim();
+      return signToken(secret, { user, ttlSeconds: 3600 });
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }),
+  };
+}
