@@ -102,6 +102,9 @@ const settings: EngineSettings = {
   maxBufferedBytes: 64 * 1024 * 1024,
   maxConnections: 100_000,
   maxConnectionsPerAddress: 100_000,
+  connectsPerSecondPerAddress: 1_000_000,
+  trustedProxies: [],
+  compression: 'off',
   origins: ['*'],
   localOrigins: true,
 };
