@@ -29,7 +29,7 @@ export class Assembly {
 function fill(value: unknown, buffers: readonly Buffer[], depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth > maxDepth) return undefined;
-  if ('_placeholder' in value && value._placeholder === true) {
+  if (isPlaceholder(value)) {
     const num = 'num' in value ? value.num : undefined;
     return typeof num === 'number' ? buffers[num] : undefined;
   }
@@ -43,15 +43,23 @@ function fill(value: unknown, buffers: readonly Buffer[], depth: number): unknow
   return value;
 }
 
+export function isPlaceholder(value: object): boolean {
+  return '_placeholder' in value && value._placeholder === true;
+}
+
 export interface Extracted {
   /** The value with placeholders. */
   readonly value: unknown;
   readonly attachments: readonly Uint8Array[];
 }
 
-/** Takes the binary out of a value. @returns undefined if it has more attachments, or is deeper, than may be. */
+/**
+ * Takes the binary out of a value. @returns undefined if it has more attachments, or is deeper, than may be, or holds
+ * beside them a placeholder of the sender's own: stock clients close the connection over one that names no attachment.
+ */
 export function extract(value: unknown): Extracted | undefined {
   const attachments: Uint8Array[] = [];
+  let forged = false;
   const walk = (part: unknown, depth: number): unknown => {
     if (typeof part !== 'object' || part === null) return part;
     if (part instanceof Uint8Array) {
@@ -60,11 +68,13 @@ export function extract(value: unknown): Extracted | undefined {
     }
     if (depth > maxDepth) throw new RangeError('too deep');
     if (Array.isArray(part)) return part.map((child) => walk(child, depth + 1));
+    if (isPlaceholder(part)) forged = true;
     return Object.fromEntries(Object.entries(part).map(([key, child]) => [key, walk(child, depth + 1)]));
   };
   try {
     const plain = walk(value, 0);
-    return attachments.length > maxAttachments ? undefined : { value: plain, attachments };
+    const refused = attachments.length > maxAttachments || (forged && attachments.length > 0);
+    return refused ? undefined : { value: plain, attachments };
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;

@@ -20,7 +20,12 @@ const types = { connect: 0, disconnect: 1, event: 2, ack: 3, connectError: 4 } a
 /** @returns undefined for what is no valid packet. */
 export function decodeMsgpack(frame: Buffer): Packet | undefined {
   if (!isPlainMsgpack(frame)) return undefined;
-  const value: unknown = packr.unpack(frame);
+  let value: unknown;
+  try {
+    value = packr.unpack(frame);
+  } catch {
+    return undefined; // nothing is known that comes here
+  }
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, nsp: namespace, data, id } = value as Record<string, unknown>;
   if (typeof namespace !== 'string' || !namespace.startsWith('/')) return undefined;
