@@ -8,9 +8,11 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { LocalUser } from './connections.ts';
 import { commandWeights } from './command-weights.ts';
+import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import { Encoded, type Caller, type Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
+import type { Frames } from './packets/packet.ts';
 
 export interface CommandLimits {
   readonly commandsPerSecond: number;
@@ -37,6 +39,7 @@ export class Commands {
   readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #outgoing = new Outgoing();
   #running = 0;
   #stopping = false;
   #idle: (() => void)[] = [];
@@ -56,17 +59,18 @@ export class Commands {
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
-          succeeded: metrics.commands.labels(name, 'ok'),
-          ackSeconds: metrics.ackSeconds.labels(name),
+          succeeded: metrics.commands.labels({ command: name, outcome: 'ok' }),
+          ackSeconds: metrics.ackSeconds.labels({ command: name }),
         },
       ]),
     );
   }
 
   /** From now on commands are answered `draining`; resolves when all that run have been answered. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.#stopping = true;
-    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#outgoing.flush();
   }
 
   run(connection: Connection, user: LocalUser, ack: string, [name, input]: readonly [string, ...unknown[]]): void {
@@ -91,27 +95,33 @@ export class Commands {
     this.#running++;
     answer
       .then(
-        (output) => this.#succeed(connection, ack, entry, from, output),
-        (error: unknown) => this.#fail(connection, ack, entry, error),
+        (output) => this.#succeed(connection, ack, entry, from, output, true),
+        (error: unknown) => this.#fail(connection, ack, entry, error, true),
       )
-      .catch((error: unknown) => this.#fail(connection, ack, entry, error))
+      .catch((error: unknown) => this.#fail(connection, ack, entry, error, true))
       .finally(() => {
         connection.pending--;
         if (--this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
       });
   }
 
-  #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object): void {
+  #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
     if (ack !== '') {
       const json = output instanceof Encoded ? output.json : JSON.stringify(output);
       const ok = json === '{}' ? '{"ok":true}' : `{"ok":true,${json.slice(1)}`;
-      connection.sendFrames(encodeAck(connection.form, ack, ok));
+      this.#send(connection, encodeAck(connection.form, ack, ok), later);
     }
     entry.succeeded.inc();
     entry.ackSeconds.observe((performance.now() - from) / 1000);
   }
 
-  #fail(connection: Connection, ack: string, entry: Entry | undefined, thrown: unknown): void {
+  /** In the handler's own turn uWS gathers what is sent by itself. */
+  #send(connection: Connection, frames: Frames, later: boolean): void {
+    if (later) this.#outgoing.send(connection, frames);
+    else connection.sendFrames(frames);
+  }
+
+  #fail(connection: Connection, ack: string, entry: Entry | undefined, thrown: unknown, later = false): void {
     const cause = clientError(thrown);
     const command = entry?.name ?? 'unknown';
     let error = cause;
@@ -123,9 +133,9 @@ export class Commands {
     const told = error as ParleyError;
     if (ack !== '') {
       const json = JSON.stringify({ ok: false, error: told.toWire() });
-      connection.sendFrames(encodeAck(connection.form, ack, json));
+      this.#send(connection, encodeAck(connection.form, ack, json), later);
     }
-    this.#metrics.commands.inc({ command, outcome: told.code });
+    this.#metrics.commands.labels({ command, outcome: told.code }).inc();
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */

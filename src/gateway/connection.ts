@@ -1,6 +1,7 @@
 import type { MembershipChange } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { AddressUse } from './engine/address-limit.ts';
+import type { Frame } from './engine/packet.ts';
 import { Session } from './engine/session.ts';
 import type { LocalUser } from './connections.ts';
 import type { Assembly } from './packets/attachments.ts';
@@ -33,6 +34,8 @@ export class Connection extends Session {
   /** Commands it may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */
   credit: number;
   refilledAt: number;
+  /** Acks that go out at the end of this turn. */
+  unsent: Frame[] | undefined = undefined;
   /** Commands refused for their rate, in a row. */
   refused = 0;
   /** Commands that wait for their answer. */

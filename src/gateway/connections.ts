@@ -148,7 +148,7 @@ export class Connections {
       else deliveries += this.#publish(envelope, true);
     }
     this.delivered += deliveries;
-    this.#metrics.fanoutEvents.inc({ event });
+    this.#metrics.fanoutEvents.labels({ event }).inc();
     this.#metrics.fanoutDeliveries.inc(deliveries);
   }
 
@@ -159,9 +159,9 @@ export class Connections {
     let deliveries = 0;
     for (const form of forms) {
       const topic = roomTopic(form, room, quiet);
-      const subscribers = topics.subscribers(topic);
-      if (subscribers === 0) continue;
-      deliveries += subscribers - (sender?.isSubscribed(topic) === true ? 1 : 0);
+      const others = topics.subscribers(topic) - (sender?.isSubscribed(topic) === true ? 1 : 0);
+      if (others === 0) continue;
+      deliveries += others;
       for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
     }
     return deliveries;
@@ -180,7 +180,7 @@ export class Connections {
       this.delivered++;
       this.#metrics.fanoutDeliveries.inc();
     }
-    this.#metrics.fanoutEvents.inc({ event });
+    this.#metrics.fanoutEvents.labels({ event }).inc();
   }
 
   #toMembers(change: MembershipChange): void {

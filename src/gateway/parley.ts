@@ -48,7 +48,7 @@ export class Parley implements SocketApp {
     const { arrival, metrics, log } = this.#parts;
     try {
       await arrival.connect(connection, payload);
-      metrics.commands.inc({ command: 'connect', outcome: 'ok' });
+      metrics.commands.labels({ command: 'connect', outcome: 'ok' }).inc();
     } catch (thrown) {
       const error = clientError(thrown);
       const told = error instanceof ParleyError ? error : new ParleyError('internal');
@@ -56,7 +56,7 @@ export class Parley implements SocketApp {
         metrics.internalErrors.inc({ where: 'socket' });
         log.error({ err: error, session: connection.session }, 'a connection could not be set up');
       }
-      metrics.commands.inc({ command: 'connect', outcome: told.code });
+      metrics.commands.labels({ command: 'connect', outcome: told.code }).inc();
       // past CONNECT's answer there is no other way to say it
       if (connection.state === 'ready') connection.close('unavailable', 'unavailable');
       else connection.sendFrames(encodeConnectError(connection.form, '/', told.message, told.toWire()));

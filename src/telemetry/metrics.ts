@@ -2,9 +2,11 @@
  * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes,
  * reasons of this file), never a room's or user's id: the number of series stays bounded.
  */
+import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type RefusedHandshake = 'bad_request' | 'origin' | 'connections' | 'address' | 'connect_rate' | 'draining' | 'overload';
+export type RefusedHandshake =
+  'bad_request' | 'origin' | 'connections' | 'address' | 'connect_rate' | 'draining' | 'overload';
 export type ClosedConnection =
   | 'client'
   | 'connect_timeout'
@@ -28,11 +30,14 @@ export class Metrics {
   readonly opened = this.#counter('parley_connections_opened_total', 'Connections that were opened');
   readonly closed = this.#counter('parley_connections_closed_total', 'Connections that ended', ['reason']);
   readonly refused = this.#counter('parley_handshakes_refused_total', 'Handshakes that were refused', ['reason']);
-  readonly commands = this.#counter('parley_commands_total', 'Commands answered; outcome is ok or an error code', [
-    'command',
-    'outcome',
-  ]);
-  readonly ackSeconds = this.#histogram('parley_ack_seconds', 'From a command to its ack', seconds, ['command']);
+  /** Labels: command, outcome. */
+  readonly commands = new HotCounter(
+    'parley_commands_total',
+    'Commands answered; outcome is ok or an error code',
+    this.#registry,
+  );
+  /** Label: command. */
+  readonly ackSeconds = new HotHistogram('parley_ack_seconds', 'From a command to its ack', seconds, this.#registry);
   readonly batchSize = this.#histogram(
     'parley_writer_batch_messages',
     'Messages in one commit',
@@ -40,8 +45,13 @@ export class Metrics {
   );
   readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages', seconds);
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
-  readonly fanoutEvents = this.#counter('parley_fanout_events_total', 'Events handed to fan-out', ['event']);
-  readonly fanoutDeliveries = this.#counter('parley_fanout_deliveries_total', 'Events written to connections');
+  /** Label: event. */
+  readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events handed to fan-out', this.#registry);
+  readonly fanoutDeliveries = new HotCounter(
+    'parley_fanout_deliveries_total',
+    'Events written to connections',
+    this.#registry,
+  ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   readonly overloaded = this.#counter('parley_overloaded_total', 'Work refused for overload', ['limit']);
