@@ -2,7 +2,7 @@
  * The small application that the public protocol suites of Socket.IO need, on Parley's own gateway:
  *
  *   npm run conformance -- --port 3000 [--ping 300] [--timeout 200] [--max-payload 1000000] [--connect-timeout 1000]
- *                          [--bad-token T] [--engine]
+ *                          [--upgrade-timeout 10000] [--origins a,b] [--bad-token T] [--engine]
  *
  * Socket.IO at /socket.io/: on connect it emits `auth` with CONNECT's payload; `message`(…args) → `message-back`(…args);
  * `message-with-ack`(…args, ack) → ack(…args); `echo`(value, ack) → ack(value); `pub`(value) → `message`(value) to
@@ -27,6 +27,8 @@ const { values } = parseArgs({
     timeout: { type: 'string', default: '200' },
     'max-payload': { type: 'string', default: '1000000' },
     'connect-timeout': { type: 'string', default: '1000' },
+    'upgrade-timeout': { type: 'string', default: '10000' },
+    origins: { type: 'string', default: '*' },
     'bad-token': { type: 'string' },
     engine: { type: 'boolean', default: false },
   },
@@ -97,7 +99,7 @@ const settings: EngineSettings = {
   path: values.engine ? '/engine.io/' : '/socket.io/',
   pingIntervalMs: Number(values.ping),
   pingTimeoutMs: Number(values.timeout),
-  upgradeTimeoutMs: 10_000,
+  upgradeTimeoutMs: Number(values['upgrade-timeout']),
   maxFrameBytes: Number(values['max-payload']),
   maxBufferedBytes: 64 * 1024 * 1024,
   maxConnections: 100_000,
@@ -105,7 +107,7 @@ const settings: EngineSettings = {
   connectsPerSecondPerAddress: 1_000_000,
   trustedProxies: [],
   compression: 'off',
-  origins: ['*'],
+  origins: values.origins.split(','),
   localOrigins: true,
 };
 

@@ -167,10 +167,12 @@ export class Engine<S extends Session> {
 
   /** Everything at the path that is no WebSocket handshake. */
   #request(res: HttpResponse, req: HttpRequest): void {
+    const method = req.getMethod();
+    // without a body, or it would be read as the next answer
+    if (method === 'head') return answer(res, { status: 400, json: engineErrors.method }, true);
     const query = new URLSearchParams(req.getQuery());
     const headers = this.#headers(req);
     if (headers === undefined) return this.#refuse(res, 'origin', { status: 403, json: foreignOrigin });
-    const method = req.getMethod();
     if (method === 'options') return answer(res, { status: 204, headers: { ...headers, ...preflight } });
     const upgrade = req.getHeader('upgrade') !== '';
     const error = checkRequest({ method, query, upgrade, webSocketVersion: req.getHeader('sec-websocket-version') });

@@ -83,6 +83,8 @@ export class LongPolling<S extends Session> {
     res.onAborted(() => {
       aborted = true;
       entry.wire.posting = false;
+      // what it would have said is lost; nothing may follow as if it had been said
+      this.#options.guard(() => entry.session.close('client', 'protocol_error'));
     });
     const reply = (http: Parameters<typeof answer>[1]): void => {
       if (!aborted) answer(res, { ...http, headers });
@@ -108,8 +110,10 @@ export class LongPolling<S extends Session> {
     return undefined;
   }
 
-  /** @returns whether every packet was one. */
+  /** @returns whether it was taken: every packet is one. */
   #take(entry: PollingEntry<S>, body: string): boolean {
+    // closed while the body came
+    if (!entry.session.live) return false;
     const frames = decodePayload(body);
     if (frames === undefined) {
       entry.session.close('protocol_error', 'protocol_error');
