@@ -42,7 +42,11 @@ describe('a token', () => {
     ['without sub', () => hs({}), 'sub is missing'],
     ['with a sub that is no user id', () => hs({ sub: 'ann & co' }), 'no user id'],
     ['with a sub that is a number', () => hs({ sub: 7 }), 'sub'],
-    ['without exp', () => sign(new TextEncoder().encode(secret), 'HS256', { sub: 'ann', exp: undefined as never }), 'exp'],
+    [
+      'without exp',
+      () => sign(new TextEncoder().encode(secret), 'HS256', { sub: 'ann', exp: undefined as never }),
+      'exp',
+    ],
     ['that is none', () => Promise.resolve('garbage'), 'not a token'],
     ['that is empty in its parts', () => Promise.resolve('..'), 'not a token'],
     ['of no algorithm', () => Promise.resolve(unsigned({ sub: 'ann', exp: inAnHour() })), 'not signed with a key'],
@@ -104,7 +108,9 @@ describe.each(['RS256', 'ES256', 'EdDSA'])('%s', (alg) => {
 
 it('a public key that is none stops the start', async () => {
   const key = '-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----';
-  await expect(TokenVerifier.create({ secrets: [], publicKey: key })).rejects.toThrow(/PARLEY_JWT_PUBLIC_KEY is no PEM/);
+  await expect(TokenVerifier.create({ secrets: [], publicKey: key })).rejects.toThrow(
+    /PARLEY_JWT_PUBLIC_KEY is no PEM/,
+  );
 });
 
 describe('a JWKS URL', () => {
@@ -168,8 +174,11 @@ describe('a JWKS URL', () => {
   });
 });
 
+function part(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
 function unsigned(claims: object): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'none', typ: 'JWT' })}.${part(claims)}.`;
 }
 

@@ -65,7 +65,11 @@ export async function crash(plan: CrashPlan): Promise<CrashReport> {
     let slowestRestartMs = 0;
     for (let kill = 0; kill < plan.kills; kill++) {
       const enough = acks() + plan.acks * (1 + Math.random());
-      await until('enough is acknowledged', () => acks() >= enough || senders.some(({ faults }) => faults.length), 120_000);
+      await until(
+        'enough is acknowledged',
+        () => acks() >= enough || senders.some(({ faults }) => faults.length),
+        120_000,
+      );
       server.kill('SIGKILL');
       const killed = performance.now();
       await server.exit();
@@ -127,10 +131,12 @@ async function verify(
     const sent = messages.filter((message) => message.room === room);
     for (const { id, seq } of sent) {
       if (seq === 0) faults.push(`${id} in ${room} has no ack in the end`);
-      if (stored.get(id) !== seq) faults.push(`${id} was acknowledged as ${room} ${seq}, and is ${stored.get(id)} there`);
+      if (stored.get(id) !== seq)
+        faults.push(`${id} was acknowledged as ${room} ${seq}, and is ${stored.get(id)} there`);
     }
     // each is stored once (ids are the keys) and nothing else is there
-    if (stored.size !== sent.length) faults.push(`${room} has ${stored.size} messages of ${sent.length} that were sent`);
+    if (stored.size !== sent.length)
+      faults.push(`${room} has ${stored.size} messages of ${sent.length} that were sent`);
   }
   client.close();
   return counts;
@@ -142,7 +148,8 @@ async function storedIn(client: StockClient, room: string, faults: string[]): Pr
   for (let after = 0; ;) {
     const page = await client.ok('history', { room, after, limit: 100 });
     for (const { id, seq, rev } of page.messages) {
-      if (seq !== expected || rev !== expected) faults.push(`${room} has seq ${seq}, rev ${rev} where ${expected} is due`);
+      if (seq !== expected || rev !== expected)
+        faults.push(`${room} has seq ${seq}, rev ${rev} where ${expected} is due`);
       if (stored.has(id)) faults.push(`${room} has ${id} as ${stored.get(id)} and as ${seq}`);
       stored.set(id, seq);
       expected = seq + 1;

@@ -29,7 +29,10 @@ describe('the configuration', () => {
     [{ PARLEY_MAX_FRAME_BYTES: '128k' }, { maxFrameBytes: 131_072 }],
     [{ PARLEY_MAX_FRAME_BYTES: '1MB' }, { maxFrameBytes: 1_048_576 }],
     [{ PARLEY_MAX_FRAME_BYTES: '5000' }, { maxFrameBytes: 5000 }],
-    [{ PARLEY_ORIGINS: 'https://a.example, https://b.example' }, { origins: ['https://a.example', 'https://b.example'] }],
+    [
+      { PARLEY_ORIGINS: 'https://a.example, https://b.example' },
+      { origins: ['https://a.example', 'https://b.example'] },
+    ],
     [{ PARLEY_LOG_PRETTY: 'no' }, { logPretty: false }],
     [{ PARLEY_LOG_PRETTY: 'On' }, { logPretty: true }],
     [{ DATABASE_URL: 'postgresql://u:p@h/d' }, { embedded: false }],
@@ -82,14 +85,15 @@ describe('the configuration', () => {
     expect(entry.parse((entry as { default: string }).default)).toMatchObject({ ok: true });
   });
 
-  it.each([{ PARLEY_JWT_SECRET: secret }, { PARLEY_JWKS_URL: 'https://id.example/jwks' }, { PARLEY_JWT_PUBLIC_KEY: secret }])(
-    'of a server needs one key of any kind: %j',
-    (env) => {
-      const server = { DATABASE_URL: 'postgres://h/d' };
-      expect(() => requireKeys(loadConfig(server))).toThrow(/a key is needed to check tokens/);
-      expect(() => requireKeys(loadConfig({ ...server, ...env }))).not.toThrow();
-    },
-  );
+  it.each([
+    { PARLEY_JWT_SECRET: secret },
+    { PARLEY_JWKS_URL: 'https://id.example/jwks' },
+    { PARLEY_JWT_PUBLIC_KEY: secret },
+  ])('of a server needs one key of any kind: %j', (env) => {
+    const server = { DATABASE_URL: 'postgres://h/d' };
+    expect(() => requireKeys(loadConfig(server))).toThrow(/a key is needed to check tokens/);
+    expect(() => requireKeys(loadConfig({ ...server, ...env }))).not.toThrow();
+  });
 
   it('is described without its secrets', () => {
     const described = describeConfig(

@@ -23,6 +23,11 @@ afterAll(async () => {
   await server.stop();
 });
 
+/** An event of so many bytes in all. */
+function frameOf(bytes: number): string {
+  return `421["x","${'y'.repeat(bytes - 11)}"]`;
+}
+
 function nested(levels: number): unknown {
   let value: unknown = 1;
   for (let i = 0; i < levels; i++) value = i % 2 === 0 ? [value] : { a: value };
@@ -57,11 +62,10 @@ describe('the size of', () => {
 
   it('a frame is bounded', async () => {
     const raw = await connectRaw(server.url, await tokenOf('ben'));
-    const frame = (bytes: number) => `421["x","${'y'.repeat(bytes - 11)}"]`;
-    expect(frame(maxFrameBytes)).toHaveLength(maxFrameBytes);
-    raw.send(frame(maxFrameBytes));
+    expect(frameOf(maxFrameBytes)).toHaveLength(maxFrameBytes);
+    raw.send(frameOf(maxFrameBytes));
     expect(await raw.next('431')).toContain('unknown_command');
-    raw.send(frame(maxFrameBytes + 1));
+    raw.send(frameOf(maxFrameBytes + 1));
     expect((await raw.untilClosed()).code).toBe(1006);
     const metrics = await server.metrics();
     expect(metrics.get('parley_connections_closed_total{reason="too_large"}')).toBe(1);
@@ -69,7 +73,11 @@ describe('the size of', () => {
 
   it.each([
     ['room id', limits.roomIdLength, (n: number) => ['history', { room: 'r'.repeat(n) }]],
-    ['room name', limits.roomNameLength, (n: number) => ['room:create', { kind: 'channel', name: 'n'.repeat(n), id: 'limits' }]],
+    [
+      'room name',
+      limits.roomNameLength,
+      (n: number) => ['room:create', { kind: 'channel', name: 'n'.repeat(n), id: 'limits' }],
+    ],
     ['user id', limits.userIdLength, (n: number) => ['room:members', { room: 'limits', after: 'u'.repeat(n) }]],
     ['signal name', limits.signalNameLength, (n: number) => ['signal', { room: 'limits', name: 's'.repeat(n) }]],
     ['page of history', limits.pageSize, (limit: number) => ['history', { room: 'limits', limit }]],

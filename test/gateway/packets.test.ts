@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   connectErrorFrame,
@@ -28,12 +28,29 @@ describe('decodePacket', () => {
     expect(decodePacket(text)).toEqual(packet);
   });
 
-  it.each(['', '4', '5', '51-["a"]', '6', 'x', '2', '21', '2[]', '2[1]', '2{}', '2["a"', '2["a"]x', '1x', '0[]', '0null', '0"x"', '2-1["a"]', `2${'1'.repeat(20)}["a"]`])(
-    'knows that %j is no packet',
-    (text) => {
-      expect(decodePacket(text)).toBeUndefined();
-    },
-  );
+  it.each([
+    '',
+    '4',
+    '5',
+    '51-["a"]',
+    '6',
+    'x',
+    '2',
+    '21',
+    '2[]',
+    '2[1]',
+    '2{}',
+    '2["a"',
+    '2["a"]x',
+    '1x',
+    '0[]',
+    '0null',
+    '0"x"',
+    '2-1["a"]',
+    `2${'1'.repeat(20)}["a"]`,
+  ])('knows that %j is no packet', (text) => {
+    expect(decodePacket(text)).toBeUndefined();
+  });
 
   it('never throws, whatever the text', () => {
     fc.assert(
@@ -47,7 +64,12 @@ describe('decodePacket', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.nat(), (value, ack) => {
         const packet = decodePacket(`2${ack}${JSON.stringify(['name', value])}`);
-        expect(packet).toEqual({ type: 'event', namespace: '/', ack: String(ack), args: ['name', JSON.parse(JSON.stringify(value))] });
+        expect(packet).toEqual({
+          type: 'event',
+          namespace: '/',
+          ack: String(ack),
+          args: ['name', JSON.parse(JSON.stringify(value))],
+        });
       }),
     );
   });

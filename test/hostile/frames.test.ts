@@ -97,10 +97,10 @@ describe('a frame that WebSocket itself forbids drops the connection', () => {
     ['a reserved bit', () => frameOf(0xf1, Buffer.from('4'))],
     ['a frame of 2^63 bytes', () => Buffer.concat([Buffer.from([0x81, 0xff]), Buffer.alloc(8, 0xff), Buffer.alloc(4)])],
     ['a frame over the limit', () => frameOf(0x81, Buffer.alloc(65_537, 'x'))],
-    ['fragments that add up to more than the limit', () => Buffer.concat([
-        frameOf(0x01, Buffer.alloc(40_000, 'x')),
-        frameOf(0x80, Buffer.alloc(40_000, 'x')),
-      ])],
+    [
+      'fragments that add up to more than the limit',
+      () => Buffer.concat([frameOf(0x01, Buffer.alloc(40_000, 'x')), frameOf(0x80, Buffer.alloc(40_000, 'x'))]),
+    ],
   ])('%s', async (_, bytes) => {
     const client = await connectRaw(server.url, token);
     rawSocket(client).write(bytes());
@@ -108,15 +108,24 @@ describe('a frame that WebSocket itself forbids drops the connection', () => {
   });
 });
 
-describe('a well-formed frame with hostile data is answered', () => {
-  async function answer(client: RawClient, frame: string): Promise<string> {
-    client.send(frame);
-    return client.next('431[');
-  }
+async function answer(client: RawClient, frame: string): Promise<string> {
+  client.send(frame);
+  return client.next('431[');
+}
 
+describe('a well-formed frame with hostile data is answered', () => {
   it('with unknown_command to names that objects have', async () => {
     const client = await connectRaw(server.url, token);
-    for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', 'room:', 'ROOM:LIST', 'x'.repeat(9000)]) {
+    for (const name of [
+      '__proto__',
+      'constructor',
+      'toString',
+      'hasOwnProperty',
+      '',
+      'room:',
+      'ROOM:LIST',
+      'x'.repeat(9000),
+    ]) {
       const told = await answer(client, `421${JSON.stringify([name, {}])}`);
       expect(told).toContain('"code":"unknown_command"');
       expect(told.length).toBeLessThan(250);
@@ -153,7 +162,12 @@ describe('a well-formed frame with hostile data is answered', () => {
   });
 
   it('with a CONNECT error where the token is one of those', async () => {
-    for (const auth of ['{"__proto__":{"token":"x"}}', '{"token":{"__proto__":"x"}}', '{"token":["x"]}', '{"constructor":1}']) {
+    for (const auth of [
+      '{"__proto__":{"token":"x"}}',
+      '{"token":{"__proto__":"x"}}',
+      '{"token":["x"]}',
+      '{"constructor":1}',
+    ]) {
       const client = await openRaw(server.url);
       client.send(`40${auth}`);
       expect(await client.next('44')).toContain('"code":"unauthorized"');
@@ -184,11 +198,21 @@ describe('a well-formed frame with hostile data is answered', () => {
   it('with invalid to NUL and lone surrogates, alone among the sends of its batch', async () => {
     const client = await connectRaw(server.url, token);
     await answer(client, '421["room:create",{"kind":"channel","name":"Text","id":"text"}]');
-    const bad = ['"a\\u0000b"', '{"\\u0000":1}', '"\\ud800"', '"\\udc00 x"', '["\\udbff\\ud800"]', '{"k\\udfff":1}', '"\\\\\\u0000"'];
+    const bad = [
+      '"a\\u0000b"',
+      '{"\\u0000":1}',
+      '"\\ud800"',
+      '"\\udc00 x"',
+      '["\\udbff\\ud800"]',
+      '{"k\\udfff":1}',
+      '"\\\\\\u0000"',
+    ];
     const good = ['"\\ud83d\\ude00"', '"\\\\u0000"', '"\\u0001"', '"\\\\ud800"', '"plain"'];
-    const bodies = [...bad.flatMap((body, n) => [body, good[n % good.length] ?? ''])];
+    const bodies = bad.flatMap((body, n) => [body, good[n % good.length] ?? '']);
     client.send(
-      ...bodies.map((body, n) => `42${100 + n}["message:send",{"room":"text","id":"${crypto.randomUUID()}","body":${body}}]`),
+      ...bodies.map(
+        (body, n) => `42${100 + n}["message:send",{"room":"text","id":"${crypto.randomUUID()}","body":${body}}]`,
+      ),
     );
     for (const [n, body] of bodies.entries()) {
       const told = await client.next(`43${100 + n}[`);

@@ -71,7 +71,13 @@ describe('an upgrade', () => {
     ['no WebSocket version', socketQuery, { 'Sec-WebSocket-Version': undefined }, 3, 'Bad request'],
     ['no key', socketQuery, { 'Sec-WebSocket-Key': undefined }, 3, 'Bad request'],
     ['a key that is too short', socketQuery, { 'Sec-WebSocket-Key': 'c2hvcnQ=' }, 3, 'Bad request'],
-    ['another protocol to upgrade to', socketQuery, { Upgrade: 'h2c', 'Sec-WebSocket-Key': undefined }, 3, 'Bad request'],
+    [
+      'another protocol to upgrade to',
+      socketQuery,
+      { Upgrade: 'h2c', 'Sec-WebSocket-Key': undefined },
+      3,
+      'Bad request',
+    ],
     ['broken escapes', '%E0%A4%A&EIO=4&transport=%', {}, 0, 'Transport unknown'],
   ])('with %s is refused with 400', async (_, query, headers, code, message) => {
     const { status, body } = await upgrade(query, headers);

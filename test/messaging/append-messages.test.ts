@@ -1,5 +1,5 @@
 /** `append_messages` against a model of a dozen lines, with batches that fast-check makes up. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense } from '../support/messaging.ts';
@@ -38,7 +38,7 @@ const input: fc.Arbitrary<Input> = fc.record(
 );
 
 /** The writer keeps the second of two copies for the next call. */
-const batch = fc.uniqueArray(input, { minLength: 1, maxLength: 12, selector: ({ r, i }) => `${r} ${i}` });
+const distinct = fc.uniqueArray(input, { minLength: 1, maxLength: 12, selector: ({ r, i }) => `${r} ${i}` });
 
 interface Outcome {
   n: number;
@@ -52,9 +52,9 @@ interface Model {
 }
 
 /** What each input of one batch must come to. A batch is judged as a whole before any of it is stored. */
-function append(model: Model, batch: readonly Input[]): Outcome[] {
+function append(model: Model, inputs: readonly Input[]): Outcome[] {
   const before = new Map(model.heads);
-  return batch.map(({ r, i, u, b, p }, index) => {
+  return inputs.map(({ r, i, u, b, p }, index) => {
     const n = index + 1;
     const refuse = (outcome: string): Outcome => ({ n, outcome, seq: null });
     if (r === 'missing') return refuse('not_found');
@@ -84,7 +84,7 @@ async function reset(): Promise<void> {
 
 it('numbers, deduplicates and refuses as the model does, whatever the batches', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(batch, { maxLength: 8 }), async (batches) => {
+    fc.asyncProperty(fc.array(distinct, { maxLength: 8 }), async (batches) => {
       await reset();
       const model: Model = { heads: new Map(), stored: new Map() };
       let handed: number[] = [];

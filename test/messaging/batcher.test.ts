@@ -53,7 +53,10 @@ describe('the batcher', () => {
   });
 
   it('gives an error to the one item that it is the answer to', async () => {
-    const batcher = new Batcher<number, number>((items) => Promise.resolve(items.map((n) => (n === 2 ? new Error('two') : n))), limits);
+    const batcher = new Batcher<number, number>(
+      (items) => Promise.resolve(items.map((n) => (n === 2 ? new Error('two') : n))),
+      limits,
+    );
     const answers = await Promise.allSettled([1, 2, 3].map((n) => batcher.add(n)));
     expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeBody } from '../../src/messaging/json-body.ts';
 import { limits } from '../../src/protocol/limits.ts';
@@ -33,14 +33,29 @@ function encoded(value: unknown): string | undefined {
 
 describe('a body', () => {
   it('is accepted exactly if Postgres can store it, and comes back as it was', async () => {
-    const units = fc.constantFrom('\\', '\\u0000', '\u0000', '\ud800', '\udfff', '😀', 'u0000', '\\\\', '"', 'é', '\u0001', 'x');
+    const units = fc.constantFrom(
+      '\\',
+      '\\u0000',
+      '\u0000',
+      '\ud800',
+      '\udfff',
+      '😀',
+      'u0000',
+      '\\\\',
+      '"',
+      'é',
+      '\u0001',
+      'x',
+    );
     const texts = fc.array(units, { maxLength: 6 }).map((parts) => parts.join(''));
     const body = fc.letrec((tie) => ({
       value: fc.oneof(
         { maxDepth: 4 },
         texts,
         fc.integer(),
-        fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e15, max: 1e15 }).filter((n) => n === 0 || Math.abs(n) > 1e-6),
+        fc
+          .double({ noNaN: true, noDefaultInfinity: true, min: -1e15, max: 1e15 })
+          .filter((n) => n === 0 || Math.abs(n) > 1e-6),
         fc.boolean(),
         fc.array(tie('value'), { maxLength: 3 }),
         fc.dictionary(texts, tie('value'), { maxKeys: 3 }),

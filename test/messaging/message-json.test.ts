@@ -1,12 +1,14 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { messageJson } from '../../src/messaging/message-json.ts';
 import { message } from '../../src/protocol/model.ts';
 
 it('the JSON that is written by hand is what the schema of messages describes', () => {
-  const letters = [...'AZaz09_.:-'];
+  const letters = 'AZaz09_.:-'.split('');
   const room = fc.array(fc.constantFrom(...letters), { minLength: 1, maxLength: 64 }).map((all) => all.join(''));
-  const user = fc.array(fc.constantFrom(...letters, '@', '|', '+'), { minLength: 1, maxLength: 64 }).map((all) => all.join(''));
+  const user = fc
+    .array(fc.constantFrom(...letters, '@', '|', '+'), { minLength: 1, maxLength: 64 })
+    .map((all) => all.join(''));
   const stored = fc.record({
     room,
     seq: fc.integer({ min: 1 }),

@@ -10,9 +10,9 @@ let ben: StockClient;
 
 beforeAll(async () => {
   server = await startServer();
-  [ann, phone, ben] = await Promise.all(
+  [ann, phone, ben] = (await Promise.all(
     ['ann', 'ann', 'ben'].map(async (user) => connectStock(server.url, await tokenOf(user))),
-  ) as [StockClient, StockClient, StockClient];
+  )) as [StockClient, StockClient, StockClient];
 });
 afterAll(async () => {
   for (const client of [ann, phone, ben]) client.close();
@@ -45,10 +45,11 @@ describe('read marks', () => {
     await ann.ok('read', { room: 'told', seq: 4 });
     await ann.ok('read', { room: 'told', seq: 4 });
     await ann.ok('read', { room: 'told', seq: 5 });
-    const inRoom = (client: StockClient) => client.heard('read').filter(({ room }) => room === 'told');
     for (const client of [phone, ben]) {
       await client.event('read', ({ room, seq }) => room === 'told' && seq === 5);
-      expect(inRoom(client)).toEqual([4, 5].map((seq) => ({ room: 'told', user: 'ann', seq })));
+      expect(client.heard('read').filter(({ room }) => room === 'told')).toEqual(
+        [4, 5].map((seq) => ({ room: 'told', user: 'ann', seq })),
+      );
     }
   });
 

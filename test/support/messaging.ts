@@ -13,7 +13,7 @@ export interface TestWriter {
   readonly writer: Writer;
   readonly told: Envelope[];
   /** Sum of a metric whose series begin with this text. */
-  metric(series: string): Promise<number>;
+  readonly metric: (series: string) => Promise<number>;
 }
 
 export function createWriter(sql: postgres.Sql, options: Partial<WriterOptions> = {}): TestWriter {

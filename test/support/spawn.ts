@@ -1,6 +1,7 @@
 /** The built server as a process of its own, as an operator runs it. `npm run build` must have been run. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { signToken } from '../../src/auth/tokens.ts';
@@ -9,8 +10,22 @@ import { temporaryFolder } from './processes.ts';
 import { until } from './until.ts';
 
 const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-const children = new Set<number>();
-process.once('exit', () => children.forEach((pid) => kill(pid, 'SIGKILL')));
+
+/**
+ * A process that waits for the end of this one, however it ends, and then kills what is left of its children. It hears
+ * of them on its standard input, which the kernel closes.
+ */
+const guard = (() => {
+  const script = `
+    const pids = new Set();
+    const lines = require('node:readline').createInterface(process.stdin);
+    lines.on('line', (line) => line[0] === '+' ? pids.add(+line) : pids.delete(-line));
+    lines.on('close', () => { for (const pid of pids) try { process.kill(pid, 'SIGKILL') } catch {} });`;
+  const child = spawn(process.execPath, ['-e', script], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  child.unref();
+  (child.stdin as Socket).unref();
+  return child.stdin;
+})();
 
 export interface Exit {
   readonly code: number | null;
@@ -38,14 +53,14 @@ export function startProgram(args: readonly string[], env: Env, cwd?: string): P
     ...(cwd === undefined ? {} : { cwd }),
   });
   const pid = child.pid ?? 0;
-  children.add(pid);
+  guard.write(`+${pid}\n`);
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout = (stdout + text).slice(-200_000)));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-200_000)));
   let ended: Exit | undefined;
   // close, not exit: the last words have been read by then
   child.once('close', (code, signal) => {
-    children.delete(pid);
+    guard.write(`-${pid}\n`);
     ended = { code, signal };
   });
   return {
@@ -102,7 +117,7 @@ export async function runProgram(
 export interface DataDir {
   readonly path: string;
   /** A token of the demo that keeps its data here. */
-  tokenOf(user: string): Promise<string>;
+  readonly tokenOf: (user: string) => Promise<string>;
   remove(): void;
 }
 

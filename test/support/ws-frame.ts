@@ -8,7 +8,10 @@ export function frameOf(firstByte: number, payload: Buffer): Buffer {
       ? Buffer.from([firstByte, 0x80 | size])
       : size < 65_536
         ? Buffer.from([firstByte, 0xfe, size >> 8, size & 255])
-        : Buffer.concat([Buffer.from([firstByte, 0xff, 0, 0, 0, 0]), Buffer.from([size >>> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255])]);
+        : Buffer.concat([
+            Buffer.from([firstByte, 0xff, 0, 0, 0, 0]),
+            Buffer.from([size >>> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255]),
+          ]);
   return Buffer.concat([head, Buffer.alloc(4), payload]);
 }
 

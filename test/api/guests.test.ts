@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import uWS, { type us_listen_socket } from 'uWebSockets.js';
+import { Guests } from '../../src/api/guests.ts';
+import { registerRoutes } from '../../src/api/routes.ts';
+import { StaticFiles } from '../../src/api/static-files.ts';
+import { TokenVerifier } from '../../src/auth/tokens.ts';
+import { Health } from '../../src/telemetry/health.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { silentLog } from '../support/messaging.ts';
+import { testSecret } from '../support/server.ts';
+
+let url: string;
+let app: uWS.TemplatedApp;
+let guests: Guests;
+const perMinute = 8;
+
+beforeAll(async () => {
+  const metrics = new Metrics();
+  app = uWS.App();
+  guests = new Guests({ secret: testSecret, perMinute, metrics });
+  registerRoutes(app, {
+    metrics,
+    health: new Health(),
+    log: silentLog,
+    version: '0.0.0',
+    node: 'test',
+    guests,
+    files: new StaticFiles('/nonexistent'),
+  });
+  const socket = await new Promise<us_listen_socket | false>((resolve) => app.listen('127.0.0.1', 0, resolve));
+  url = `http://127.0.0.1:${uWS.us_socket_local_port(socket as never)}/api/v1/auth/guest`;
+});
+afterAll(() => {
+  guests.stop();
+  app.close();
+});
+
+const ask = (body: string) => fetch(url, { method: 'POST', body });
+
+describe('POST /api/v1/auth/guest', () => {
+  it('gives a token for a display name, refuses what is none, and so many a minute', async () => {
+    const good = await ask('{"name":"  Ann  "}');
+    expect(good.status).toBe(200);
+    const { token, user } = (await good.json()) as { token: string; user: { id: string; name: string } };
+    const verifier = await TokenVerifier.create({ secrets: [testSecret] });
+    expect(await verifier.verify(token)).toMatchObject({ user: user.id, name: 'Ann' });
+
+    for (const body of ['', 'name=Ann', '{}', '{"name":""}', '{"name":7}', `{"name":"${'x'.repeat(41)}"}`]) {
+      const bad = await ask(body);
+      expect([body, bad.status]).toEqual([body, 400]);
+      expect(await bad.json()).toMatchObject({ error: { code: 'invalid' } });
+    }
+    expect((await ask('x'.repeat(64 * 1024 + 1))).status).toBe(413);
+
+    const over = await ask('{"name":"Ann"}');
+    expect(over.status).toBe(429);
+    expect(Number(over.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await over.json()).toMatchObject({ error: { code: 'rate_limited', retryable: true } });
+  });
+});

@@ -1,0 +1,245 @@
+create table members (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  role text not null,
+  last_read_seq bigint not null default 0,
+  joined_at timestamp with time zone not null default clock_timestamp(),
+  constraint members_pkey PRIMARY KEY (room_id, user_id),
+  constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
+  constraint members_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms(id) ON DELETE CASCADE,
+  constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+) with (fillfactor=80);
+CREATE INDEX members_by_user ON public.members USING btree (user_id, room_id);
+
+create table messages (
+  room_id text collate "C" not null,
+  seq bigint not null,
+  id uuid not null,
+  rev bigint not null,
+  sender_id text collate "C" not null,
+  body jsonb,
+  reply_to bigint,
+  edited_at timestamp with time zone,
+  deleted_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  constraint messages_pkey PRIMARY KEY (room_id, seq),
+  constraint messages_room_id_id_key UNIQUE (room_id, id)
+);
+CREATE INDEX messages_by_rev ON public.messages USING btree (room_id, rev);
+
+create table outbox (
+  id bigint not null generated always as identity,
+  entries jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  constraint outbox_pkey PRIMARY KEY (id)
+);
+
+create table rooms (
+  id text collate "C" not null,
+  kind text not null,
+  name text,
+  last_seq bigint not null default 0,
+  last_rev bigint not null default 0,
+  member_count integer not null default 0,
+  created_by text collate "C" not null,
+  created_at timestamp with time zone not null default now(),
+  constraint rooms_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
+  constraint rooms_pkey PRIMARY KEY (id)
+) with (fillfactor=70);
+CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
+
+create table schema_migrations (
+  number integer not null,
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default now(),
+  constraint schema_migrations_pkey PRIMARY KEY (number)
+);
+
+create table users (
+  id text collate "C" not null,
+  name text,
+  created_at timestamp with time zone not null default now(),
+  constraint users_pkey PRIMARY KEY (id)
+);
+
+CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  room_kind text;
+  members_now integer;
+  actor_role text;
+  subject_role text;
+begin
+  select kind, member_count into room_kind, members_now from rooms where id = room for no key update;
+  if not found then
+    return 'not_found';
+  end if;
+  select role into actor_role from members where room_id = room and user_id = actor;
+  select role into subject_role from members where room_id = room and user_id = subject;
+  if actor = subject then
+    if subject_role is not null then
+      return 'already';
+    elsif room_kind <> 'channel' then
+      return 'not_found';
+    end if;
+  elsif actor_role is null then
+    return case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+  elsif room_kind = 'direct' or actor_role not in ('owner', 'admin') then
+    return 'forbidden';
+  elsif subject_role = new_role then
+    return 'already';
+  elsif subject_role = 'owner' or (actor_role <> 'owner' and 'admin' in (new_role, subject_role)) then
+    return 'forbidden';
+  elsif subject_role is not null then
+    update members set role = new_role where room_id = room and user_id = subject;
+    return 'role';
+  end if;
+  if members_now >= max_members or (select count(*) from members where user_id = subject) >= max_rooms then
+    return 'limit_reached';
+  end if;
+  insert into users (id) values (subject) on conflict do nothing;
+  -- what was said before they came is not unread
+  insert into members (room_id, user_id, role, last_read_seq)
+  select room, subject, new_role, last_seq from rooms where id = room;
+  update rooms set member_count = member_count + 1 where id = room;
+  return 'joined';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch json, handed bigint[])
+ RETURNS TABLE(n integer, outcome text, seq bigint, rev bigint, sent_at timestamp with time zone, outbox_id bigint)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  committed_at timestamptz;
+begin
+  if cardinality(handed) > 0 then
+    delete from outbox where id = any (handed);
+  end if;
+  perform from rooms where id = any (room_ids) order by id for no key update;
+  committed_at := date_trunc('milliseconds', clock_timestamp());
+  return query
+  with judged as (
+    select i.ord::integer as n, i.r as room_id, i.i as id, i.u as sender_id, i.b as body, i.p as reply_to, i.l as lane,
+      r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
+      case
+        when r.id is null then 'not_found'
+        when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
+        when m.role = 'guest' then 'forbidden'
+        when d.seq is not null then case when d.sender_id = i.u then 'duplicate' else 'conflict' end
+        when i.p > r.last_seq then 'no_reply_target'
+        else 'fresh'
+      end as outcome
+    from rows from (json_to_recordset(batch) as (r text, i uuid, u text, b jsonb, p bigint, l text))
+      with ordinality as i (r, i, u, b, p, l, ord)
+    left join rooms r on r.id = i.r
+    left join members m on m.room_id = i.r and m.user_id = i.u
+    left join messages d on d.room_id = i.r and d.id = i.i
+  ), numbered as materialized (
+    select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
+  ), inserted as (
+    insert into messages (room_id, seq, id, rev, sender_id, body, reply_to, created_at)
+    select room_id, last_seq + step, id, last_rev + step, sender_id, body, reply_to, committed_at
+    from numbered where outcome = 'fresh'
+  ), moved as (
+    select room_id, count(*) as steps, min(last_rev) as before,
+      jsonb_object_agg(last_seq + step, lane) filter (where lane is not null) as lanes
+    from numbered where outcome = 'fresh' group by room_id
+  ), bumped as (
+    update rooms set last_seq = last_seq + steps, last_rev = last_rev + steps from moved where id = moved.room_id
+  ), noted as (
+    insert into outbox (entries)
+    select jsonb_agg(jsonb_build_object('room', room_id, 'from', before + 1, 'to', before + steps, 'lanes', lanes))
+    from moved having count(*) > 0
+    returning id
+  )
+  select s.n, s.outcome,
+    case s.outcome when 'fresh' then s.last_seq + s.step else s.old_seq end,
+    case s.outcome when 'fresh' then s.last_rev + s.step else s.old_rev end,
+    case s.outcome when 'fresh' then committed_at else s.old_at end,
+    (select id from noted)
+  from numbered s
+  order by s.n;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.create_room(room text, room_kind text, room_name text, creator text, peer text, max_rooms integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into users (id) select u from unnest(array[creator, peer]) as u where u is not null order by u on conflict do nothing;
+  if (select count(*) from members where user_id = creator) >= max_rooms
+    and not exists (select from members where room_id = room and user_id = creator) then
+    return 'limit_reached';
+  end if;
+  insert into rooms (id, kind, name, created_by, member_count)
+  values (room, room_kind, room_name, creator, case when peer is null or peer = creator then 1 else 2 end)
+  on conflict (id) do nothing;
+  if not found then
+    if exists (select from rooms r join members m on m.room_id = r.id and m.user_id = creator
+               where r.id = room and r.kind = room_kind and (r.kind = 'direct' or r.created_by = creator)) then
+      return 'exists';
+    end if;
+    return 'conflict';
+  end if;
+  insert into members (room_id, user_id, role)
+  select room, u, case when room_kind = 'direct' then 'member' else 'owner' end
+  from (select distinct u from unnest(array[creator, peer]) as u where u is not null) as founders;
+  return 'created';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.mark_read(batch json)
+ RETURNS TABLE(n integer, mark bigint, moved boolean, member_count integer)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+begin
+  return query
+  with input as materialized (
+    select e.ord::integer as n, e.r as room_id, e.u as user_id, e.s as seq
+    from rows from (json_to_recordset(batch) as (r text, u text, s bigint)) with ordinality as e (r, u, s, ord)
+  ), standing as materialized (
+    select i.n, m.room_id, m.user_id, m.last_read_seq, least(i.seq, r.last_seq) as target, r.member_count
+    from input i
+    join members m on m.room_id = i.room_id and m.user_id = i.user_id
+    join rooms r on r.id = i.room_id
+    order by m.room_id, m.user_id for no key update of m
+  ), written as (
+    update members m set last_read_seq = s.target from standing s
+    where m.room_id = s.room_id and m.user_id = s.user_id and s.target > m.last_read_seq
+  )
+  select i.n, greatest(s.last_read_seq, s.target), coalesce(s.target > s.last_read_seq, false), s.member_count
+  from input i left join standing s on s.n = i.n order by i.n;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.remove_member(room text, subject text, OUT outcome text, OUT heir text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  room_kind text;
+  was text;
+begin
+  select kind into room_kind from rooms where id = room for no key update;
+  select role into was from members where room_id = room and user_id = subject;
+  if was is null then
+    outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  elsif room_kind = 'direct' then
+    outcome := 'forbidden';
+    return;
+  end if;
+  delete from members where room_id = room and user_id = subject;
+  update rooms set member_count = member_count - 1 where id = room;
+  if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
+    update members set role = 'owner'
+    where room_id = room and user_id = (
+      select user_id from members where room_id = room and role in ('admin', 'member')
+      order by role, joined_at, user_id limit 1)
+    returning user_id into heir;
+  end if;
+  outcome := 'left';
+end $function$;
