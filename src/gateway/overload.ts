@@ -13,6 +13,8 @@ export interface OverloadSettings {
 export type OverloadReason = 'event_loop' | 'memory' | 'writer';
 
 const stepMs = 100;
+/** Weight of the newest step in the delay that counts: one long turn is no overload, a second of them is. */
+const newest = 0.2;
 const least = 0.05;
 
 /**
@@ -27,6 +29,7 @@ export class Overload {
   readonly #timer: NodeJS.Timeout;
   readonly #metrics: Metrics;
   #share = 1;
+  #delayMs = 0;
   #reason: OverloadReason | undefined = undefined;
 
   constructor(settings: OverloadSettings, waiting: () => number, metrics: Metrics) {
@@ -60,10 +63,11 @@ export class Overload {
     // the histogram counts whole sleeps; what is over its own resolution is delay. It is empty while the loop never waits.
     const mean = this.#delay.mean;
     const delayMs = Number.isNaN(mean) ? 0 : Math.max(0, mean / 1e6 - 10);
+    this.#delayMs += newest * (delayMs - this.#delayMs);
     this.#delay.reset();
     const { maxEventLoopDelayMs, maxWriterQueue, maxMemoryBytes } = this.#settings;
     const loads: [OverloadReason, number][] = [
-      ['event_loop', delayMs / maxEventLoopDelayMs],
+      ['event_loop', this.#delayMs / maxEventLoopDelayMs],
       ['writer', this.#waiting() / maxWriterQueue],
       ['memory', process.memoryUsage.rss() / maxMemoryBytes],
     ];
