@@ -1,5 +1,6 @@
 /** Socket.IO clients for tests of the wire: packets in the form that the kind of client writes, over either transport. */
 import { Decoder, Encoder } from 'socket.io-msgpack-parser';
+import { expect } from 'vitest';
 import { pollingLine, webSocketLine, type Frame, type Line } from './lines.ts';
 
 export interface Kind {
@@ -122,3 +123,14 @@ const msgpack: Codec = {
     return packet;
   },
 };
+
+/** The server ends it; a WebSocket is told why. */
+export async function expectEnded({ line }: Peer, { transport }: Kind, reason = 'protocol_error'): Promise<void> {
+  expect(await line.ended()).toBe(transport === 'websocket' ? reason : undefined);
+}
+
+/** It is still served. */
+export async function expectEcho(peer: Peer, value: unknown = 'still here'): Promise<void> {
+  await peer.ask(7919, 'echo', value);
+  expect(await peer.next()).toEqual({ type: type.ack, nsp: '/', id: 7919, data: [value] });
+}

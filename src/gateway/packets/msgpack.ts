@@ -1,7 +1,7 @@
 /** Packets of `socket.io-msgpack-parser`: each one binary frame that holds `{type, nsp, data, id}`. */
 import { addExtension, Packr } from 'msgpackr';
 import { isPlainMsgpack } from './msgpack-check.ts';
-import { maxAckDigits, type Packet } from './packet.ts';
+import { isEventArgs, maxAckDigits, type Packet } from './packet.ts';
 
 /** Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. */
 const packr = new Packr({ useRecords: false, int64AsType: 'number', mapsAsObjects: true });
@@ -40,9 +40,7 @@ export function decodeMsgpack(frame: Buffer): Packet | undefined {
     case types.disconnect:
       return { type: 'disconnect', namespace };
     case types.event:
-      return Array.isArray(data) && typeof data[0] === 'string'
-        ? { type: 'event', namespace, ack, args: data as [string, ...unknown[]] }
-        : undefined;
+      return isEventArgs(data) ? { type: 'event', namespace, ack, args: data } : undefined;
     case types.ack:
       return Array.isArray(data) && ack !== '' ? { type: 'ack', namespace, ack, args: data } : undefined;
     default:

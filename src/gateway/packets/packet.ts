@@ -10,6 +10,13 @@ export type Packet =
 /** The name, then the arguments. Binary ones are Buffers. */
 export type EventArgs = readonly [string, ...unknown[]];
 
+/** Names that stock clients and servers keep for themselves; a stock server closes over them too. */
+const reserved = new Set(['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener']);
+
+export function isEventArgs(args: unknown): args is [string, ...unknown[]] {
+  return Array.isArray(args) && typeof args[0] === 'string' && !reserved.has(args[0]);
+}
+
 /** A packet whose attachments are still to come. */
 export interface Incomplete {
   readonly packet: Packet & { type: 'event' | 'ack' };

@@ -2,7 +2,7 @@
  * Packets as text, by hand: `4` + type + [attachments `-`] + [namespace `,`] + [ack id] + JSON. Frames are written
  * whole, Engine.IO's `4` included, so that a broadcast is one string.
  */
-import { maxAckDigits, maxAttachments, type Incomplete, type Packet } from './packet.ts';
+import { isEventArgs, maxAckDigits, maxAttachments, type Incomplete, type Packet } from './packet.ts';
 
 const [connect, disconnect, event, ack, binaryEvent, binaryAck] = ['0', '1', '2', '3', '5', '6'];
 
@@ -49,9 +49,7 @@ function decodeArgs(type: string, namespace: string, text: string, from: number)
   const args = parse(text.slice(at));
   if (!Array.isArray(args)) return undefined;
   if (!isEvent) return id === '' ? undefined : { type: 'ack', namespace, ack: id, args };
-  return typeof args[0] === 'string'
-    ? { type: 'event', namespace, ack: id, args: args as [string, ...unknown[]] }
-    : undefined;
+  return isEventArgs(args) ? { type: 'event', namespace, ack: id, args } : undefined;
 }
 
 function isDigit(code: number): boolean {
