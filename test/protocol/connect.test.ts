@@ -42,7 +42,12 @@ coverFor('Connect', allKinds, {
     await peer.close();
   },
   'anything before CONNECT': async (kind) => {
-    for (const packet of [event(['message']), event(['echo', 1], { id: 0 }), disconnect(), { type: 3, nsp: '/', id: 0, data: [] }]) {
+    for (const packet of [
+      event(['message']),
+      event(['echo', 1], { id: 0 }),
+      disconnect(),
+      { type: 3, nsp: '/', id: 0, data: [] },
+    ]) {
       const peer = await openPeer(server.url, kind);
       await peer.send(packet);
       await expectEnded(peer, kind);

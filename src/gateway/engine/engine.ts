@@ -10,7 +10,7 @@ import uWS, {
   type WebSocket,
 } from 'uWebSockets.js';
 import { answer, type HttpAnswer } from '../../api/http.ts';
-import { ParleyError } from '../../protocol/errors.ts';
+import { errorCatalogue, ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';
 import { AddressLimit, type AddressUse } from './address-limit.ts';
@@ -232,7 +232,10 @@ export class Engine<S extends Session> {
     const sid = query.get('sid');
     if (sid !== null) {
       const entry = this.#polling.find(sid);
-      if (entry === undefined) return void this.#badRequest(res, engineErrors.session, {});
+      if (entry === undefined) {
+        this.#badRequest(res, engineErrors.session, {});
+        return undefined;
+      }
       return new Candidate(entry, this.#settings.upgradeTimeoutMs, (session, frame) => this.#packet(session, frame));
     }
     const address = this.#admit(res, req, {});
@@ -247,34 +250,40 @@ export class Engine<S extends Session> {
     return session;
   }
 
+  /** @returns the address's share if a newcomer may come in; else it has been answered. */
   #admit(res: HttpResponse, req: HttpRequest, headers: Headers): AddressUse | undefined {
-    const refused = this.#stopping
-      ? new ParleyError('draining', undefined, { retryAfter: 1000 })
-      : this.#parts.refuse?.();
-    if (refused !== undefined)
-      return void this.#turnAway(res, this.#stopping ? 'draining' : 'overload', refused, 503, headers);
-    if (this.#sessions.size >= this.#settings.maxConnections) {
-      const full = new ParleyError('overloaded', 'The server holds as many connections as it may.', {
-        retryAfter: 5000,
-      });
-      return void this.#turnAway(res, 'connections', full, 503, headers);
-    }
     const from = this.#clientAddress.of(
       addressText(res.getRemoteAddressAsText()),
       req.getHeader('x-forwarded-for'),
       addressText(res.getProxiedRemoteAddressAsText()),
     );
-    const wait = this.#connectRates.take(from);
-    if (wait > 0) {
-      const often = new ParleyError('rate_limited', 'This address connects too often.', { retryAfter: wait });
-      return void this.#turnAway(res, 'connect_rate', often, 429, headers);
-    }
-    const address = this.#addresses.take(from);
+    const refusal = this.#refusal(from);
+    const address = refusal === undefined ? this.#addresses.take(from) : undefined;
     if (address !== undefined) return address;
-    const many = new ParleyError('rate_limited', 'This address holds as many connections as it may.', {
-      retryAfter: 5000,
-    });
-    return void this.#turnAway(res, 'address', many, 429, headers);
+    const many = 'This address holds as many connections as it may.';
+    const { reason, error } = refusal ?? {
+      reason: 'address',
+      error: new ParleyError('rate_limited', many, { retryAfter: 5000 }),
+    };
+    const retryAfter = String(Math.ceil((error.retryAfter ?? 1000) / 1000));
+    const status = errorCatalogue[error.code].httpStatus;
+    this.#refuse(res, reason, { status, json: error.toWire(), headers: { ...headers, 'Retry-After': retryAfter } });
+    return undefined;
+  }
+
+  #refusal(from: string): { reason: RefusedHandshake; error: ParleyError } | undefined {
+    if (this.#stopping)
+      return { reason: 'draining', error: new ParleyError('draining', undefined, { retryAfter: 1000 }) };
+    const overloaded = this.#parts.refuse?.();
+    if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
+    if (this.#sessions.size >= this.#settings.maxConnections) {
+      const full = 'The server holds as many connections as it may.';
+      return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
+    }
+    const wait = this.#connectRates.take(from);
+    if (wait === 0) return undefined;
+    const often = 'This address connects too often.';
+    return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
   }
 
   #open(ws: WebSocket<UserData<S>>): void {
@@ -367,11 +376,6 @@ export class Engine<S extends Session> {
   #refuse(res: HttpResponse, reason: RefusedHandshake, http: HttpAnswer): void {
     this.#parts.metrics.refused.inc({ reason });
     answer(res, http);
-  }
-
-  #turnAway(res: HttpResponse, reason: RefusedHandshake, error: ParleyError, status: number, headers: Headers): void {
-    const retryAfter = String(Math.ceil((error.retryAfter ?? 1000) / 1000));
-    this.#refuse(res, reason, { status, json: error.toWire(), headers: { ...headers, 'Retry-After': retryAfter } });
   }
 }
 
