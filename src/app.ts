@@ -1,6 +1,7 @@
 /** Starts the parts in order, each with its slice of the configuration, and stops them in reverse. */
 import uWS, { type us_listen_socket } from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Guests } from './api/guests.ts';
 import { registerRoutes } from './api/routes.ts';
@@ -9,12 +10,8 @@ import { demoSecret } from './auth/demo-secret.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
 import { MemoryFanout } from './fanout/memory.ts';
-import { Arrival } from './gateway/arrival.ts';
-import { Commands } from './gateway/commands.ts';
-import { Connections } from './gateway/connections.ts';
-import { newId } from './gateway/engine.ts';
-import { Gateway } from './gateway/gateway.ts';
-import { createHandlers } from './gateway/handlers.ts';
+import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
+import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { StartupError } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
@@ -87,8 +84,8 @@ async function start(
   });
 
   const app = uWS.App();
-  const connections = new Connections(app, metrics, log);
-  const fanout = new MemoryFanout((envelopes) => connections.receive(envelopes));
+  const gateway = new Gateway(gatewaySettings(config), { app, metrics, log, node });
+  const fanout = new MemoryFanout((envelopes) => gateway.receive(envelopes));
   releases.push(() => fanout.close());
   const messaging = new Messaging({
     ...config,
@@ -99,17 +96,7 @@ async function start(
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
   });
   metrics.watchWriter(() => messaging.writer.waiting);
-  const commands = new Commands({
-    handlers: createHandlers({ messaging, fanout, verifier }),
-    limits: config,
-    metrics,
-    log,
-  });
-  const arrival = new Arrival({ verifier, arrivals: messaging.arrivals, connections, node });
-  const gateway = new Gateway(
-    { ...config, localOrigins: config.embedded },
-    { app, connections, arrival, commands, metrics, log },
-  );
+  gateway.serve({ messaging, fanout, verifier });
 
   const guests =
     secret === undefined
@@ -122,13 +109,25 @@ async function start(
   const { url, socket } = await listen(app, config);
   releases.push(async () => {
     health.stop();
-    gateway.drain();
     uWS.us_listen_socket_close(socket);
-    await Promise.all([commands.drain(), messaging.stop()]);
-    gateway.closeAll();
+    await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
+    await Promise.all([gateway.finishCommands(), messaging.stop()]);
+    gateway.close();
     app.close();
   });
   return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };
+}
+
+function gatewaySettings(config: Config): GatewaySettings {
+  const { constrained, total } = { constrained: process.constrainedMemory(), total: totalmem() };
+  // no limit is told as 0 or as a number beyond all memory
+  const available = constrained > 0 && constrained < total ? constrained : total;
+  return {
+    ...config,
+    path: '/socket.io/',
+    localOrigins: config.embedded,
+    maxMemoryBytes: config.maxMemoryBytes ?? Math.floor(available * 0.8),
+  };
 }
 
 async function openStorage(

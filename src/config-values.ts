@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** How the values of configuration keys are read from text. A parser says what it expected, in words for an operator. */
 export type Parser<T> = (source: string) => { ok: true; value: T } | { ok: false; expected: string };
 
@@ -55,11 +57,25 @@ export function url(...protocols: string[]): Parser<string> {
 export function list<T>(item: Parser<T>): Parser<T[]> {
   return (source) => {
     const value: T[] = [];
+    if (source.trim() === '') return { ok: true, value };
     for (const part of source.split(',')) {
       const parsed = item(part.trim());
       if (!parsed.ok) return { ok: false, expected: `a list by comma, each ${parsed.expected}` };
       value.push(parsed.value);
     }
     return { ok: true, value };
+  };
+}
+
+/** An IP address, or a range of them in CIDR form. */
+export function range(): Parser<string> {
+  return (source) => {
+    const [address = '', bits, ...rest] = source.split('/');
+    const max = isIP(address) === 6 ? 128 : 32;
+    const good =
+      isIP(address) !== 0 &&
+      rest.length === 0 &&
+      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
+    return good ? { ok: true, value: source } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
   };
 }

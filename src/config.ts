@@ -3,7 +3,7 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
-import { bytes, flag, list, number, oneOf, text, url, type Parser } from './config-values.ts';
+import { bytes, flag, list, number, oneOf, range, text, url, type Parser } from './config-values.ts';
 
 interface Key<T> {
   readonly env: string;
@@ -65,6 +65,12 @@ export const configKeys = {
     number(100, 300_000),
     '10000',
   ),
+  upgradeTimeoutMs: key(
+    'PARLEY_UPGRADE_TIMEOUT_MS',
+    'Time for a WebSocket to take over from long-polling.',
+    number(100, 300_000),
+    '10000',
+  ),
   maxFrameBytes: key(
     'PARLEY_MAX_FRAME_BYTES',
     'Largest frame a client may send.',
@@ -77,7 +83,43 @@ export const configKeys = {
     bytes(65_536, 1024 ** 3),
     '4m',
   ),
+  softBufferedBytes: key(
+    'PARLEY_SOFT_BUFFERED_BYTES',
+    'Unsent bytes over which a slow connection gets no signals.',
+    bytes(4096, 1024 ** 3),
+    '256k',
+  ),
+  behindBufferedBytes: key(
+    'PARLEY_BEHIND_BUFFERED_BYTES',
+    'Unsent bytes over which a slow connection gets `behind` instead of events.',
+    bytes(4096, 1024 ** 3),
+    '1m',
+  ),
+  compression: key(
+    'PARLEY_COMPRESSION',
+    'permessage-deflate for frames over 1 KiB: off, or shared (one compressor for all).',
+    oneOf('off', 'shared'),
+    'off',
+  ),
   maxConnections: key('PARLEY_MAX_CONNECTIONS', 'Connections to this process.', number(1, 10_000_000), '50000'),
+  maxConnectionsPerUser: key(
+    'PARLEY_MAX_CONNECTIONS_PER_USER',
+    'Connections of one user to this process.',
+    number(1, 10_000_000),
+    '100',
+  ),
+  connectsPerSecondPerAddress: key(
+    'PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS',
+    'Handshakes from one IP address, sustained; ten times as many at once.',
+    number(1, 1_000_000),
+    '100',
+  ),
+  trustedProxies: key(
+    'PARLEY_TRUSTED_PROXIES',
+    'Proxies whose X-Forwarded-For and PROXY protocol are believed: addresses and ranges, by comma.',
+    list(range()),
+    '',
+  ),
   maxConnectionsPerAddress: key(
     'PARLEY_MAX_CONNECTIONS_PER_ADDRESS',
     'Connections from one IP address.',
@@ -91,6 +133,23 @@ export const configKeys = {
     '50',
   ),
   commandBurst: key('PARLEY_COMMAND_BURST', 'Commands of one connection at once.', number(1, 1_000_000), '200'),
+  maxRefusedCommands: key(
+    'PARLEY_MAX_REFUSED_COMMANDS',
+    'Commands refused with `rate_limited` in a row after which a connection is closed.',
+    number(1, 1_000_000),
+    '1000',
+  ),
+  maxEventLoopDelayMs: key(
+    'PARLEY_MAX_EVENT_LOOP_DELAY_MS',
+    'Delay of the event loop over which work is refused with `overloaded`.',
+    number(5, 60_000),
+    '200',
+  ),
+  maxMemoryBytes: optional(
+    'PARLEY_MAX_MEMORY_BYTES',
+    'Resident memory over which work is refused. Default: 80 % of what the process may have.',
+    bytes(64 * 1024 ** 2, 2 ** 50),
+  ),
   maxPendingCommands: key(
     'PARLEY_MAX_PENDING_COMMANDS',
     'Unanswered commands of one connection.',
@@ -122,7 +181,17 @@ export const configKeys = {
     'info',
   ),
   logPretty: optional('PARLEY_LOG_PRETTY', 'Readable logs instead of JSON. Default: on a terminal.', flag()),
-  shutdownMs: key('PARLEY_SHUTDOWN_MS', 'How long a stop may take before it is forced.', number(100, 600_000), '10000'),
+  drainMs: optional(
+    'PARLEY_DRAIN_MS',
+    'Window over which a stopping server sends its connections away. Default: 20000, embedded 0.',
+    number(0, 3_600_000),
+  ),
+  shutdownMs: key(
+    'PARLEY_SHUTDOWN_MS',
+    'How long a stop may take after the drain window before it is forced.',
+    number(100, 600_000),
+    '10000',
+  ),
 } as const;
 
 type Keys = typeof configKeys;

@@ -78,7 +78,7 @@ async function migrateOnly(config: Config): Promise<void> {
 async function serve(config: Config): Promise<void> {
   const app = await startApp(config, fatal);
   console.log(await banner(app, config));
-  stopOnSignal(app, config.shutdownMs);
+  stopOnSignal(app, config.shutdownMs + (config.drainMs ?? (config.embedded ? 0 : 20_000)));
 }
 
 async function banner(app: RunningApp, config: Config): Promise<string> {

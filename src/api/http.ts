@@ -36,7 +36,9 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
     res.writeHeader('X-Content-Type-Options', 'nosniff');
     for (const [name, value] of Object.entries(headers ?? {})) res.writeHeader(name, value);
     const content = json === undefined ? (body ?? '') : JSON.stringify(json);
-    if (withoutBody) res.endWithoutBody(Buffer.byteLength(content));
+    if (status === 204) res.endWithoutBody();
+    // given a length, endWithoutBody would wait for the body, and the connection's next request be its end
+    else if (withoutBody) res.writeHeader('Content-Length', String(Buffer.byteLength(content))).endWithoutBody();
     else res.end(content);
   });
 }
@@ -86,7 +88,7 @@ export function handle(
 }
 
 /** Resolves with the whole body; rejects with `too_large`. A body whose client is gone stays pending, and is collected. */
-function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
+export function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const whole = new Promise<Buffer>((resolve, reject) => {

@@ -17,8 +17,7 @@ const types: Record<string, string> = {
 };
 
 const security = {
-  'Content-Security-Policy':
-    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+  'Content-Security-Policy': "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
   'Referrer-Policy': 'no-referrer',
 };
 

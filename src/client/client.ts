@@ -234,6 +234,10 @@ export class Client {
       case 'signal':
         this.#signal(data as EventData<'signal'>);
         break;
+      case 'behind':
+        void this.#behind(data as EventData<'behind'>);
+        break;
+      case 'drain': // the connection sees to it
       case 'ready':
     }
     this.#tell(name, data);
@@ -244,6 +248,21 @@ export class Client {
     const room = this.#rooms.get(message.room);
     if (room === undefined) this.#outbox.delivered([message]);
     else room.received(message);
+  }
+
+  /** The server took this slow connection off a room; pulling puts it back, so it is done for rooms that are not open too. */
+  async #behind({ room: id, head }: EventData<'behind'>): Promise<void> {
+    const room = this.#rooms.get(id);
+    if (room !== undefined) {
+      room.behind();
+      return;
+    }
+    try {
+      const { rooms } = await this.#connection.request('sync', { cursors: { [id]: head - 1 } });
+      this.#list.saw(Object.values(rooms).flatMap((page) => page.messages));
+    } catch {
+      // The connection went; `ready` tells where the room stands then.
+    }
   }
 
   #member(change: EventData<'member'>): void {

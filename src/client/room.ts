@@ -192,6 +192,11 @@ export class Room implements Syncable {
     if (this.#state.value.status === 'ready' && rev > this.cursor) this.#services.catchUp.request(this);
   }
 
+  /** The server took this slow connection off the room; a pull puts it back, even if nothing was missed. */
+  behind(): void {
+    if (this.#state.value.status === 'ready') this.#services.catchUp.request(this);
+  }
+
   synced(page: SyncPage): void {
     if (page.reset === true) return this.reload();
     this.#timeline = mergeStored(this.#timeline, page);

@@ -32,6 +32,8 @@ export interface RoomEvent {
   readonly rev?: number;
   /** The event's data as JSON text. Written once where it arises; nobody on the way parses it. */
   readonly json: string;
+  /** Binary parts that the JSON's placeholders `{"_placeholder":true,"num":n}` name; only signals have any. */
+  readonly attachments?: readonly Uint8Array[];
   /** A session that shall not get it (the sender of a signal). */
   readonly except?: string;
 }

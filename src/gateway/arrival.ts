@@ -5,19 +5,27 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
-import { connectFrame, eventFrame } from './packets.ts';
+import { encodeConnect, encodeEvent } from './packets/encode.ts';
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
   readonly #arrivals: Arrivals;
   readonly #connections: Connections;
   readonly #node: string;
+  readonly #maxPerUser: number;
 
-  constructor(options: { verifier: TokenVerifier; arrivals: Arrivals; connections: Connections; node: string }) {
+  constructor(options: {
+    verifier: TokenVerifier;
+    arrivals: Arrivals;
+    connections: Connections;
+    node: string;
+    maxConnectionsPerUser: number;
+  }) {
     this.#verifier = options.verifier;
     this.#arrivals = options.arrivals;
     this.#connections = options.connections;
     this.#node = options.node;
+    this.#maxPerUser = options.maxConnectionsPerUser;
   }
 
   /** Until the connection is `ready` an error leaves it `open`, as it was, and is for CONNECT_ERROR. */
@@ -33,6 +41,7 @@ export class Arrival {
       await this.#join(connection, identity);
     } catch (error) {
       this.#connections.anonymize(connection);
+      if (connection.live) connection.state = 'open';
       throw error;
     }
     if (connection.live) await this.#ready(connection);
@@ -44,6 +53,9 @@ export class Arrival {
     connection.changes = [];
     connection.expires = identity.expires;
     connection.handshakeToken = undefined;
+    if (this.#connections.ofUser(identity.user) >= this.#maxPerUser) {
+      throw new ParleyError('limit_reached', 'You have as many connections as you may.');
+    }
     const user = this.#connections.identify(connection, identity.user, identity.name);
     const memberships = await this.#arrivals.memberships(identity.user, identity.name);
     if (!connection.live) return;
@@ -52,12 +64,14 @@ export class Arrival {
     for (const change of connection.changes) this.#connections.applyMembership(connection, change);
     connection.changes = undefined;
     connection.state = 'ready';
-    connection.send(connectFrame(connection.session));
+    connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 
   async #ready(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
     const { rooms, more } = await this.#arrivals.summaries(user.id);
+    // it may have left, or be somebody else by now
+    if (connection.user !== user) return;
     for (const room of rooms) this.#connections.noteHead(room.id, room.rev);
     const ready: EventData<'ready'> = {
       user: { id: user.id, name: user.name },
@@ -67,6 +81,6 @@ export class Arrival {
       rooms,
       more,
     };
-    connection.send(eventFrame('ready', JSON.stringify(ready)));
+    connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
   }
 }

@@ -7,19 +7,26 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { LocalUser } from './connections.ts';
+import { commandWeights } from './command-weights.ts';
+import { Outgoing } from './outgoing.ts';
+import type { Overload } from './overload.ts';
 import { Encoded, type Caller, type Handlers } from './handlers.ts';
-import { errorFrame, okFrame } from './packets.ts';
+import { encodeAck } from './packets/encode.ts';
+import type { Frames } from './packets/packet.ts';
 
 export interface CommandLimits {
   readonly commandsPerSecond: number;
   readonly commandBurst: number;
   readonly maxPendingCommands: number;
+  /** Refused commands in a row after which the connection is closed. */
+  readonly maxRefusedCommands: number;
 }
 
 type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
 
 interface Entry {
   readonly name: CommandName;
+  readonly weight: number;
   readonly input: z.ZodType;
   readonly handle: AnyHandler;
   readonly succeeded: { inc(): void };
@@ -29,15 +36,18 @@ interface Entry {
 export class Commands {
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #limits: CommandLimits;
+  readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #outgoing = new Outgoing();
   #running = 0;
   #stopping = false;
   #idle: (() => void)[] = [];
 
-  constructor(options: { handlers: Handlers; limits: CommandLimits; metrics: Metrics; log: Log }) {
+  constructor(options: { handlers: Handlers; limits: CommandLimits; overload: Overload; metrics: Metrics; log: Log }) {
     const { handlers, metrics } = options;
     this.#limits = options.limits;
+    this.#overload = options.overload;
     this.#metrics = metrics;
     this.#log = options.log;
     this.#entries = new Map(
@@ -45,27 +55,29 @@ export class Commands {
         name,
         {
           name,
+          weight: commandWeights[name],
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
-          succeeded: metrics.commands.labels(name, 'ok'),
-          ackSeconds: metrics.ackSeconds.labels(name),
+          succeeded: metrics.commands.labels({ command: name, outcome: 'ok' }),
+          ackSeconds: metrics.ackSeconds.labels({ command: name }),
         },
       ]),
     );
   }
 
   /** From now on commands are answered `draining`; resolves when all that run have been answered. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.#stopping = true;
-    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#outgoing.flush();
   }
 
   run(connection: Connection, user: LocalUser, ack: string, [name, input]: readonly [string, ...unknown[]]): void {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from);
+      this.#admit(connection, from, entry?.weight ?? 1);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const parsed = entry.input.safeParse(input);
@@ -83,23 +95,33 @@ export class Commands {
     this.#running++;
     answer
       .then(
-        (output) => this.#succeed(connection, ack, entry, from, output),
-        (error: unknown) => this.#fail(connection, ack, entry, error),
+        (output) => this.#succeed(connection, ack, entry, from, output, true),
+        (error: unknown) => this.#fail(connection, ack, entry, error, true),
       )
-      .catch((error: unknown) => this.#fail(connection, ack, entry, error))
+      .catch((error: unknown) => this.#fail(connection, ack, entry, error, true))
       .finally(() => {
         connection.pending--;
         if (--this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
       });
   }
 
-  #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object): void {
-    if (ack !== '') connection.send(okFrame(ack, output instanceof Encoded ? output.json : JSON.stringify(output)));
+  #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
+    if (ack !== '') {
+      const json = output instanceof Encoded ? output.json : JSON.stringify(output);
+      const ok = json === '{}' ? '{"ok":true}' : `{"ok":true,${json.slice(1)}`;
+      this.#send(connection, encodeAck(connection.form, ack, ok), later);
+    }
     entry.succeeded.inc();
     entry.ackSeconds.observe((performance.now() - from) / 1000);
   }
 
-  #fail(connection: Connection, ack: string, entry: Entry | undefined, thrown: unknown): void {
+  /** In the handler's own turn uWS gathers what is sent by itself. */
+  #send(connection: Connection, frames: Frames, later: boolean): void {
+    if (later) this.#outgoing.send(connection, frames);
+    else connection.sendFrames(frames);
+  }
+
+  #fail(connection: Connection, ack: string, entry: Entry | undefined, thrown: unknown, later = false): void {
     const cause = clientError(thrown);
     const command = entry?.name ?? 'unknown';
     let error = cause;
@@ -109,14 +131,17 @@ export class Commands {
       error = new ParleyError('internal');
     }
     const told = error as ParleyError;
-    if (ack !== '') connection.send(errorFrame(ack, told.toWire()));
-    this.#metrics.commands.inc({ command, outcome: told.code });
+    if (ack !== '') {
+      const json = JSON.stringify({ ok: false, error: told.toWire() });
+      this.#send(connection, encodeAck(connection.form, ack, json), later);
+    }
+    this.#metrics.commands.labels({ command, outcome: told.code }).inc();
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number): void {
+  #admit(connection: Connection, now: number, weight: number): void {
     if (this.#stopping) throw new ParleyError('draining', undefined, { retryAfter: 1000 });
-    const { commandsPerSecond, commandBurst, maxPendingCommands } = this.#limits;
+    const { commandsPerSecond, commandBurst, maxPendingCommands, maxRefusedCommands } = this.#limits;
     // whole milliseconds, so that the fields stay small integers
     const at = Math.floor(now);
     const refill = ((at - connection.refilledAt) / 1000) * commandsPerSecond;
@@ -125,15 +150,19 @@ export class Commands {
       connection.credit = Math.min(commandBurst, connection.credit + whole);
       connection.refilledAt = at - Math.floor(((refill - whole) * 1000) / commandsPerSecond);
     }
-    if (connection.credit < 1) {
-      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil(1000 / commandsPerSecond) });
+    if (connection.credit < weight) {
+      if (++connection.refused > maxRefusedCommands) connection.close('rate_limited', 'rate_limited');
+      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil((1000 * weight) / commandsPerSecond) });
     }
-    connection.credit--;
+    connection.credit -= weight;
+    connection.refused = 0;
     if (connection.pending >= maxPendingCommands) {
       throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
         retryAfter: 100,
       });
     }
+    if (!this.#overload.admit())
+      throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
   }
 }
 

@@ -2,7 +2,10 @@ import type { Envelope, MembershipChange, RoomEvent } from '../fanout/fanout.ts'
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
-import { eventFrame } from './packets.ts';
+import type { Topics } from './engine/topics.ts';
+import { encodeEvent } from './packets/encode.ts';
+import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
@@ -13,22 +16,13 @@ export interface LocalUser {
   guestOf: Set<string> | undefined;
 }
 
-/** The part of uWS's app that delivering needs. */
-export interface Topics {
-  publish(topic: string, frame: string): boolean;
-  numSubscribers(topic: string): number;
-}
-
-export function roomTopic(room: string): string {
-  return `r:${room}`;
-}
-
 /**
- * The connections of this node, by session and by user, and the receiving end of fan-out: it turns envelopes into frames.
- * A room is a uWS topic: one frame is written and published once, whatever the number of its connections.
+ * The connections of this node that are somebody's, by session and by user, and the receiving end of fan-out: it turns
+ * envelopes into frames and publishes each once to the room's topic, whatever the number of its connections.
  */
 export class Connections {
-  readonly #topics: Topics;
+  readonly #topics: () => Topics;
+  readonly #slow: SlowConsumers;
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #sessions = new Map<string, Connection>();
@@ -39,39 +33,28 @@ export class Connections {
    */
   readonly #delivered = new Map<string, number | undefined>();
 
-  constructor(topics: Topics, metrics: Metrics, log: Log) {
+  /** @param topics asked for when the first event comes: the engine that has them is made later. */
+  constructor(topics: () => Topics, slow: SlowConsumers, metrics: Metrics, log: Log) {
     this.#topics = topics;
+    this.#slow = slow;
     this.#metrics = metrics;
     this.#log = log;
   }
 
-  get count(): number {
-    return this.#sessions.size;
-  }
+  /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
+  delivered = 0;
 
   get occupiedRooms(): number {
     return this.#delivered.size;
   }
 
-  all(): IterableIterator<Connection> {
-    return this.#sessions.values();
+  get users(): number {
+    return this.#users.size;
   }
 
-  open(connection: Connection): void {
-    this.#sessions.set(connection.session, connection);
-  }
-
-  close(connection: Connection): void {
-    this.#sessions.delete(connection.session);
-    this.#leaveUser(connection);
-  }
-
-  #leaveUser(connection: Connection): void {
-    const { user } = connection;
-    if (user === undefined) return;
-    const at = user.connections.indexOf(connection);
-    if (at !== -1) user.connections.splice(at, 1);
-    if (user.connections.length === 0) this.#users.delete(user.id);
+  /** How many connections the user has here. */
+  ofUser(id: string): number {
+    return this.#users.get(id)?.connections.length ?? 0;
   }
 
   /** Makes the connection its user's, so that changes of membership reach it from here on. */
@@ -84,15 +67,21 @@ export class Connections {
     if (name !== null) user.name = name;
     user.connections.push(connection);
     connection.user = user;
+    this.#sessions.set(connection.session, connection);
     return user;
   }
 
-  /** Undoes `identify` when CONNECT failed; the client may try again on the same connection. */
+  /** Undoes `identify`: CONNECT failed, the client left, or the connection ended. */
   anonymize(connection: Connection): void {
-    this.#leaveUser(connection);
-    connection.user = undefined;
+    const { user } = connection;
+    this.#sessions.delete(connection.session);
+    this.#slow.closed(connection);
     connection.changes = undefined;
-    if (connection.live) connection.state = 'open';
+    connection.user = undefined;
+    if (user === undefined) return;
+    const at = user.connections.indexOf(connection);
+    if (at !== -1) user.connections.splice(at, 1);
+    if (user.connections.length === 0) this.#users.delete(user.id);
   }
 
   /** The head that a connection of a room was told; events up to it need not go out if none has gone out yet. */
@@ -100,12 +89,14 @@ export class Connections {
     if (this.#delivered.has(room) && this.#delivered.get(room) === undefined) this.#delivered.set(room, rev);
   }
 
-  occupied(room: string): void {
-    this.#delivered.set(room, undefined);
-  }
-
-  vacated(room: string): void {
-    this.#delivered.delete(room);
+  topicChanged(topic: string, occupied: boolean): void {
+    const room = roomOfTopic(topic);
+    if (room === undefined) return;
+    if (occupied) {
+      if (!this.#delivered.has(room)) this.#delivered.set(room, undefined);
+    } else if (roomTopics(room).every((other) => other === topic || this.#topics().subscribers(other) === 0)) {
+      this.#delivered.delete(room);
+    }
   }
 
   /** Fan-out's receiver. A fault in one envelope is counted and does not keep the others back. */
@@ -124,38 +115,72 @@ export class Connections {
 
   applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role'>): void {
     const { user } = connection;
-    if (change.role === null) connection.unsubscribe(roomTopic(change.room));
-    else connection.subscribe(roomTopic(change.room));
+    if (change.role === null) {
+      connection.unsubscribe(roomTopic(connection.form, change.room, connection.quiet));
+      this.#slow.left(connection, change.room);
+    } else if (connection.away?.has(change.room) !== true) {
+      connection.subscribe(roomTopic(connection.form, change.room, connection.quiet));
+    }
     if (user === undefined) return;
     if (change.role === 'guest') (user.guestOf ??= new Set()).add(change.room);
     else user.guestOf?.delete(change.room);
   }
 
-  #toRoom({ room, event, rev, json, except }: RoomEvent): void {
+  /** Takes the connection off all its rooms. */
+  leaveRooms(connection: Connection): void {
+    for (const topic of connection.wire?.getTopics() ?? []) {
+      if (roomOfTopic(topic) !== undefined) connection.unsubscribe(topic);
+    }
+  }
+
+  #toRoom(envelope: RoomEvent): void {
+    const { room, event, rev } = envelope;
+    if (rev !== undefined) this.#slow.moved(room, rev);
     if (!this.#delivered.has(room)) return;
     if (rev !== undefined) {
       if (rev <= (this.#delivered.get(room) ?? 0)) return;
       this.#delivered.set(room, rev);
     }
-    const topic = roomTopic(room);
-    const frame = eventFrame(event, json);
+    let deliveries = this.#publish(envelope, false);
+    // those who are slow hear of everything but signals
+    if (this.#slow.anyQuiet) {
+      if (event === 'signal') this.#countDropped(room);
+      else deliveries += this.#publish(envelope, true);
+    }
+    this.delivered += deliveries;
+    this.#metrics.fanoutEvents.labels({ event }).inc();
+    this.#metrics.fanoutDeliveries.inc(deliveries);
+  }
+
+  /** Writes the event once for each form in use. @returns how many connections it went to. */
+  #publish({ room, event, json, attachments, except }: RoomEvent, quiet: boolean): number {
+    const topics = this.#topics();
     const sender = except === undefined ? undefined : this.#sessions.get(except);
-    if (sender === undefined) this.#topics.publish(topic, frame);
-    else sender.publish(topic, frame);
-    this.#metrics.fanoutEvents.inc({ event });
-    this.#metrics.fanoutDeliveries.inc(this.#topics.numSubscribers(topic) - (sender === undefined ? 0 : 1));
+    let deliveries = 0;
+    for (const form of forms) {
+      const topic = roomTopic(form, room, quiet);
+      const others = topics.subscribers(topic) - (sender?.isSubscribed(topic) === true ? 1 : 0);
+      if (others === 0) continue;
+      deliveries += others;
+      for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+    }
+    return deliveries;
+  }
+
+  #countDropped(room: string): void {
+    for (const form of forms) this.#metrics.signalsDropped.inc(this.#topics().subscribers(roomTopic(form, room, true)));
   }
 
   #toUser(id: string, event: string, json: string): void {
     const user = this.#users.get(id);
     if (user === undefined) return;
-    const frame = eventFrame(event, json);
     for (const connection of user.connections) {
       if (connection.state !== 'ready') continue;
-      connection.send(frame);
+      connection.sendFrames(encodeEvent(connection.form, event, json));
+      this.delivered++;
       this.#metrics.fanoutDeliveries.inc();
     }
-    this.#metrics.fanoutEvents.inc({ event });
+    this.#metrics.fanoutEvents.labels({ event }).inc();
   }
 
   #toMembers(change: MembershipChange): void {

@@ -1,270 +1,121 @@
-/** The sockets: handshake, frames in, connections closed. Every uWS handler is wrapped once, in `guard`: a throw in one ends the process. */
-import uWS, {
-  type HttpRequest,
-  type HttpResponse,
-  type TemplatedApp,
-  type us_socket_context_t,
-  type WebSocket,
-} from 'uWebSockets.js';
-import { answer, type HttpAnswer } from '../api/http.ts';
+/** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
+import type { TemplatedApp } from 'uWebSockets.js';
+import type { TokenVerifier } from '../auth/tokens.ts';
+import type { Envelope, Fanout } from '../fanout/fanout.ts';
+import type { Messaging } from '../messaging/messaging.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { ClosedConnection, Metrics, RefusedHandshake } from '../telemetry/metrics.ts';
-import { AddressLimit } from './address-limit.ts';
-import type { Arrival } from './arrival.ts';
-import type { Commands } from './commands.ts';
-import { Connection, type UserData } from './connection.ts';
-import type { Connections } from './connections.ts';
-import { checkHandshake, newId, openPacket, packet } from './engine.ts';
-import { Heartbeat } from './heartbeat.ts';
-import { originAllowed } from './origins.ts';
-import { connectErrorFrame, decodePacket, type Packet } from './packets.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { Arrival } from './arrival.ts';
+import { Commands, type CommandLimits } from './commands.ts';
+import type { Connection } from './connection.ts';
+import { Connections } from './connections.ts';
+import { drain } from './drain.ts';
+import { Engine, type EngineSettings } from './engine/engine.ts';
+import { createHandlers } from './handlers.ts';
+import { Overload } from './overload.ts';
+import { Parley } from './parley.ts';
+import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+import { Sockets, type SocketSettings } from './sockets.ts';
 
-export interface GatewaySettings {
-  readonly pingIntervalMs: number;
-  readonly pingTimeoutMs: number;
-  readonly connectTimeoutMs: number;
-  readonly maxFrameBytes: number;
-  readonly maxBufferedBytes: number;
-  readonly maxConnections: number;
-  readonly maxConnectionsPerAddress: number;
-  readonly commandBurst: number;
-  readonly origins: readonly string[] | undefined;
-  readonly localOrigins: boolean;
+export interface GatewaySettings extends EngineSettings, SocketSettings, CommandLimits, SlowConsumerSettings {
+  readonly maxConnectionsPerUser: number;
+  readonly maxEventLoopDelayMs: number;
+  readonly maxMemoryBytes: number;
+  /** The writer's bound; half of it is overload. */
+  readonly writerQueue: number;
 }
 
 export interface GatewayParts {
   readonly app: TemplatedApp;
-  readonly connections: Connections;
-  readonly arrival: Arrival;
-  readonly commands: Commands;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly node: string;
 }
 
-const socketPath = '/socket.io/';
+const slowSweepMs = 250;
 
 export class Gateway {
   readonly #settings: GatewaySettings;
   readonly #parts: GatewayParts;
-  readonly #addresses: AddressLimit;
-  readonly #heartbeat: Heartbeat;
-  #stopping = false;
+  readonly #slow: SlowConsumers;
+  readonly #connections: Connections;
+  #serving: Serving | undefined = undefined;
 
   constructor(settings: GatewaySettings, parts: GatewayParts) {
     this.#settings = settings;
     this.#parts = parts;
-    this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
-    this.#heartbeat = new Heartbeat(
-      { ...parts, topics: parts.app, connectTimeoutMs: settings.connectTimeoutMs },
-      settings.pingIntervalMs,
-    );
-    this.#serve(parts.app);
+    this.#slow = new SlowConsumers(settings, parts.metrics);
+    this.#connections = new Connections(() => this.#running().engine.topics, this.#slow, parts.metrics, parts.log);
   }
 
-  /** Refuses newcomers; those who are connected stay until `closeAll`. */
-  drain(): void {
-    this.#stopping = true;
+  /** Fan-out's receiver. */
+  receive(envelopes: readonly Envelope[]): void {
+    if (this.#serving !== undefined) this.#connections.receive(envelopes);
   }
 
-  /** Closes every connection at the transport, so that stock clients come back, to whoever serves then. */
-  closeAll(): void {
-    this.#heartbeat.stop();
-    for (const connection of this.#parts.connections.all()) connection.close('draining', 'draining');
-  }
-
-  #serve(app: TemplatedApp): void {
-    const { pingIntervalMs, pingTimeoutMs, maxFrameBytes, maxBufferedBytes } = this.#settings;
-    app.ws<UserData>(socketPath, {
-      maxPayloadLength: maxFrameBytes,
-      maxBackpressure: maxBufferedBytes,
-      // without it publish drops messages in the middle of the stream, silently
-      closeOnBackpressureLimit: 1,
-      // uWS takes 8 to 960 s; only what is received resets it, so it must exceed the time between two pongs
-      idleTimeout: Math.min(960, Math.max(8, Math.ceil((pingIntervalMs + pingTimeoutMs) / 1000))),
-      sendPingsAutomatically: false,
-      compression: uWS.DISABLED,
-      upgrade: (res, req, context) => this.#guard(() => this.#upgrade(res, req, context)),
-      open: (ws) => this.#guard(() => this.#open(ws)),
-      message: (ws, message, isBinary) =>
-        this.#guard(() => this.#message(ws.getUserData().connection, message, isBinary)),
-      subscription: (_ws, topic, now, before) => this.#guard(() => this.#subscription(topic, now, before)),
-      close: (ws, code, message) => this.#guard(() => this.#close(ws.getUserData().connection, code, message)),
+  serve(core: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): void {
+    const { metrics, log, node } = this.#parts;
+    const { messaging } = core;
+    const connections = this.#connections;
+    const settings = this.#settings;
+    const limits = { ...settings, maxWriterQueue: settings.writerQueue / 2 };
+    const overload = new Overload(limits, () => messaging.writer.waiting, metrics);
+    const handlers = createHandlers({ ...core, slow: this.#slow });
+    const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
+    const { maxConnectionsPerUser } = settings;
+    const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, node, maxConnectionsPerUser });
+    const sockets = new Sockets(settings, new Parley({ connections, arrival, commands, metrics, log }), {
+      metrics,
+      log,
     });
-    app.any(`${socketPath}*`, (res, req) => this.#guard(() => this.#plainRequest(res, req)));
+    const refuse = (): ParleyError | undefined =>
+      overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
+    const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
+    const watch = this.#watchSlow(engine);
+    this.#serving = { overload, commands, sockets, engine, watch };
   }
 
-  #guard(handle: () => void): void {
-    try {
-      handle();
-    } catch (error) {
-      this.#parts.metrics.internalErrors.inc({ where: 'socket' });
-      this.#parts.log.error({ err: error }, 'a socket handler failed');
-    }
+  /** Takes no newcomers, and sends everybody away over the window; commands are served until the last has gone. */
+  async drain(windowMs: number): Promise<void> {
+    const { engine } = this.#running();
+    engine.refuseNewcomers();
+    await drain(engine.all(), windowMs);
   }
 
-  /** A request for the socket path that is no WebSocket handshake. */
-  #plainRequest(res: HttpResponse, req: HttpRequest): void {
-    const error = checkHandshake({
-      method: req.getMethod(),
-      query: req.getQuery(),
-      upgrade: req.getHeader('upgrade') !== '',
-      webSocketVersion: '',
-    });
-    this.#refuse(res, 'bad_request', { status: 400, json: error ?? { code: 3, message: 'Bad request' } });
+  /** Answers `draining` from now on; resolves when what was accepted has been answered. */
+  finishCommands(): Promise<void> {
+    return this.#running().commands.drain();
   }
 
-  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
-    const query = req.getQuery();
-    const error = checkHandshake({
-      method: req.getMethod(),
-      query,
-      upgrade: true,
-      webSocketVersion: req.getHeader('sec-websocket-version'),
-    });
-    if (error !== undefined) return this.#refuse(res, 'bad_request', { status: 400, json: error });
-    const origin = req.getHeader('origin');
-    if (!originAllowed(origin, req.getHeader('host'), this.#settings)) {
-      return this.#refuse(res, 'origin', { status: 403, json: { code: 4, message: 'Origin not allowed' } });
-    }
-    if (this.#stopping)
-      return this.#turnAway(res, 'draining', new ParleyError('draining', undefined, { retryAfter: 1000 }), 503);
-    if (this.#parts.connections.count >= this.#settings.maxConnections) {
-      return this.#turnAway(
-        res,
-        'connections',
-        new ParleyError('overloaded', 'The server holds as many connections as it may.', { retryAfter: 5000 }),
-        503,
-      );
-    }
-    const address = this.#addresses.take(Buffer.from(res.getRemoteAddressAsText()).toString('latin1'));
-    if (address === undefined) {
-      return this.#turnAway(
-        res,
-        'address',
-        new ParleyError('rate_limited', 'This address holds as many connections as it may.', { retryAfter: 5000 }),
-        429,
-      );
-    }
-    const token = handshakeToken(query, req.getHeader('authorization'));
-    const connection = new Connection(newId(), address, performance.now(), this.#settings.commandBurst, token);
-    // counted from here on: close always follows
-    this.#parts.connections.open(connection);
-    res.upgrade<UserData>(
-      { connection },
-      req.getHeader('sec-websocket-key'),
-      req.getHeader('sec-websocket-protocol'),
-      req.getHeader('sec-websocket-extensions'),
-      context,
-    );
+  close(): void {
+    const { overload, sockets, engine, watch } = this.#running();
+    clearInterval(watch);
+    overload.stop();
+    sockets.stop();
+    engine.close();
   }
 
-  #refuse(res: HttpResponse, reason: RefusedHandshake, http: HttpAnswer): void {
-    this.#parts.metrics.refused.inc({ reason });
-    answer(res, http);
+  #watchSlow(engine: Engine<Connection>): NodeJS.Timeout {
+    let seen = 0;
+    return setInterval(() => {
+      // buffers grow only by what is delivered
+      if (this.#connections.delivered === seen && !this.#slow.anyQuiet) return;
+      seen = this.#connections.delivered;
+      engine.guard(() => this.#slow.sweep(engine.all()));
+    }, slowSweepMs);
   }
 
-  #turnAway(res: HttpResponse, reason: RefusedHandshake, error: ParleyError, status: number): void {
-    const retryAfter = String(Math.ceil((error.retryAfter ?? 1000) / 1000));
-    this.#refuse(res, reason, { status, json: error.toWire(), headers: { 'Retry-After': retryAfter } });
-  }
-
-  #open(ws: WebSocket<UserData>): void {
-    const connection = ws.getUserData().connection;
-    connection.attach(ws);
-    this.#heartbeat.join(connection);
-    this.#parts.metrics.opened.inc();
-    this.#parts.metrics.connections.inc();
-    connection.send(openPacket(this.#settings));
-  }
-
-  #message(connection: Connection, message: ArrayBuffer, isBinary: boolean): void {
-    if (connection.closedFor !== undefined) return;
-    // text is copied out here: the buffer is gone after this turn
-    const text = isBinary ? '' : Buffer.from(message).toString('utf8');
-    switch (text.charAt(0)) {
-      case packet.message: {
-        const decoded = decodePacket(text.slice(1));
-        if (decoded === undefined) connection.close('protocol_error', 'protocol_error');
-        else this.#packet(connection, decoded);
-        return;
-      }
-      case packet.pong:
-        if (text.length === 1) return; // uWS has noted that it is alive
-        break;
-      case packet.close:
-        connection.end();
-        return;
-    }
-    connection.close('protocol_error', 'protocol_error');
-  }
-
-  #packet(connection: Connection, decoded: Packet): void {
-    const { user } = connection;
-    if (decoded.type === 'connect') {
-      if (decoded.namespace !== '/') connection.send(connectErrorFrame(decoded.namespace, 'Invalid namespace'));
-      else if (connection.state === 'open') void this.#connect(connection, decoded.payload);
-      else connection.close('protocol_error', 'protocol_error');
-    } else if (connection.state !== 'ready' || user === undefined || decoded.namespace !== '/') {
-      connection.close('protocol_error', 'protocol_error');
-    } else if (decoded.type === 'event') {
-      this.#parts.commands.run(connection, user, decoded.ack, decoded.args);
-    } else if (decoded.type === 'disconnect') {
-      connection.end();
-    }
-    // an ack answers nothing that Parley asks yet
-  }
-
-  async #connect(connection: Connection, payload: unknown): Promise<void> {
-    try {
-      await this.#parts.arrival.connect(connection, payload);
-    } catch (thrown) {
-      let error = clientError(thrown);
-      if (!(error instanceof ParleyError)) {
-        this.#parts.metrics.internalErrors.inc({ where: 'socket' });
-        this.#parts.log.error({ err: error, session: connection.session }, 'a connection could not be set up');
-        error = new ParleyError('internal');
-      }
-      const told = error as ParleyError;
-      this.#parts.metrics.commands.inc({ command: 'connect', outcome: told.code });
-      if (connection.state === 'ready') connection.close('draining', 'unavailable');
-      else connection.send(connectErrorFrame('/', told.message, told.toWire()));
-      return;
-    }
-    this.#parts.metrics.commands.inc({ command: 'connect', outcome: 'ok' });
-  }
-
-  /** uWS tells each change of a topic's subscribers, at a close too: so rooms are known to be occupied without a count of ours. */
-  #subscription(topic: ArrayBuffer, now: number, before: number): void {
-    if (now !== 0 && before !== 0) return;
-    const name = Buffer.from(topic).toString('latin1');
-    if (!name.startsWith('r:')) return;
-    if (now === 0) this.#parts.connections.vacated(name.slice(2));
-    else this.#parts.connections.occupied(name.slice(2));
-  }
-
-  #close(connection: Connection, code: number, message: ArrayBuffer): void {
-    connection.detach();
-    this.#parts.connections.close(connection);
-    this.#addresses.release(connection.address);
-    this.#parts.metrics.connections.dec();
-    this.#parts.metrics.closed.inc({
-      reason: connection.closedFor ?? closedBy(code, Buffer.from(message).toString('latin1')),
-    });
+  #running(): Serving {
+    if (this.#serving === undefined) throw new Error('the gateway does not serve yet');
+    return this.#serving;
   }
 }
 
-function handshakeToken(query: string, authorization: string): string | undefined {
-  if (authorization.startsWith('Bearer ')) return authorization.slice('Bearer '.length);
-  return query.includes('token=') ? (new URLSearchParams(query).get('token') ?? undefined) : undefined;
-}
-
-/** uWS's own closes come as code 1006 with one of its texts. */
-function closedBy(code: number, text: string): ClosedConnection {
-  if (code !== 1006) return 'client';
-  if (text.includes('too big')) return 'too_large';
-  if (text.includes('timed out')) return 'heartbeat';
-  if (text.includes('backpressure')) return 'slow_consumer';
-  return text.includes('invalid') ? 'protocol_error' : 'client';
+interface Serving {
+  readonly overload: Overload;
+  readonly commands: Commands;
+  readonly sockets: Sockets;
+  readonly engine: Engine<Connection>;
+  readonly watch: NodeJS.Timeout;
 }

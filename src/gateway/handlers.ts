@@ -4,9 +4,11 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { encodeBody } from '../messaging/json-body.ts';
+import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
 import type { Connection } from './connection.ts';
-import { roomTopic, type LocalUser } from './connections.ts';
+import type { LocalUser } from './connections.ts';
+import { roomTopic } from './room-topics.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
 
 /** JSON text of an object that needs no second encoding. */
 export class Encoded {
@@ -29,21 +31,34 @@ export type Handlers = {
   ) => Promise<CommandOutput<C> | Encoded> | CommandOutput<C>;
 };
 
-export function createHandlers(parts: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): Handlers {
-  const { messaging, fanout, verifier } = parts;
+export function createHandlers(parts: {
+  messaging: Messaging;
+  fanout: Fanout;
+  verifier: TokenVerifier;
+  slow: SlowConsumers;
+}): Handlers {
+  const { messaging, fanout, verifier, slow } = parts;
   const { writer, rooms, readMarks } = messaging;
   return {
     'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
       writer.send({ room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane }),
-    history: async ({ user }, input) => new Encoded(await messaging.history(user.id, input)),
-    sync: async ({ user }, input) => new Encoded(await messaging.sync(user.id, input)),
+    history: async ({ connection, user }, input) => {
+      // an older page brings nobody up to date
+      if (input.before === undefined) slow.pulling(connection, [input.room]);
+      return new Encoded(await messaging.history(user.id, input));
+    },
+    sync: async ({ connection, user }, input) => {
+      slow.pulling(connection, Object.keys(input.cursors));
+      return new Encoded(await messaging.sync(user.id, input));
+    },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {
-      if (!connection.isSubscribed(roomTopic(room))) throw new ParleyError('not_member');
+      if (!isIn(connection, room)) throw new ParleyError('not_member');
       if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
-      const payload = data === undefined ? '' : `,"data":${encodeBody(data, 'data')}`;
-      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${payload}}`;
-      fanout.publish([{ to: 'room', room, event: 'signal', json, except: connection.session }]);
+      const { json: payload, attachments } = encodeSignal(data);
+      const rest = payload === '' ? '' : `,"data":${payload}`;
+      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${rest}}`;
+      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
       return {};
     },
     'room:create': ({ user }, input) => rooms.create(user.id, input),
@@ -62,4 +77,10 @@ export function createHandlers(parts: { messaging: Messaging; fanout: Fanout; ve
       return { expires: identity.expires };
     },
   };
+}
+
+/** On the room's topic, or off it for being slow. */
+function isIn(connection: Connection, room: string): boolean {
+  const topic = roomTopic(connection.form, room, connection.quiet);
+  return connection.isSubscribed(topic) || connection.away?.has(room) === true;
 }

@@ -66,6 +66,18 @@ export const errorCatalogue = {
     httpStatus: 408,
     closeCode: 4408,
   },
+  ping_timeout: {
+    message: 'The connection was silent for longer than pingInterval + pingTimeout.',
+    retryable: true,
+    httpStatus: 408,
+    closeCode: 4409,
+  },
+  slow_consumer: {
+    message: 'The connection takes events more slowly than they come; connect again and sync.',
+    retryable: true,
+    httpStatus: 503,
+    closeCode: 4413,
+  },
   protocol_error: {
     message: 'The frame is not a valid packet.',
     retryable: false,

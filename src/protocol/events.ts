@@ -1,6 +1,6 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
-import { instant, message, role, roomId, roomSummary, seq, userId } from './model.ts';
+import { instant, message, rev, role, roomId, roomSummary, seq, userId } from './model.ts';
 
 interface EventSchema {
   readonly about: string;
@@ -46,6 +46,18 @@ export const events = {
     about:
       'A member has read up to `seq`. In rooms of more than 100 members only your own marks are told, to your other devices.',
     data: z.object({ room: roomId, user: userId, seq }),
+  },
+  behind: {
+    about:
+      'You take events more slowly than they come, and are off this room; its head is at `head` or beyond. Pull with ' +
+      '`sync` (or `history`): that puts you back on the room first.',
+    data: z.object({ room: roomId, head: rev }),
+  },
+  drain: {
+    about:
+      'The server goes down: it closes this connection in `after` milliseconds. Each connection has its own moment, so ' +
+      'that not all come back at once; go earlier if you like, and connect again.',
+    data: z.object({ after: z.int().min(0) }),
   },
   signal: {
     about: 'A signal of another connection in the room; not stored, may be lost.',

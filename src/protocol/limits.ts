@@ -7,6 +7,8 @@ export const limits = {
   bodyBytes: 16 * 1024,
   /** Nesting of a body. 5,000 levels parse but overflow the stack when they are written again; Postgres has a bound too. */
   bodyDepth: 32,
+  /** Binary parts of one signal; stock parsers take as many. */
+  signalAttachments: 10,
   roomIdLength: 64,
   userIdLength: 64,
   roomNameLength: 80,

@@ -19,7 +19,6 @@ export const displayText = (max: number) =>
     .trim()
     .min(1)
     .max(max)
-    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
     .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters');
 
 export const userName = displayText(limits.userNameLength);

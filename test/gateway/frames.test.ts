@@ -116,12 +116,19 @@ describe('frames typed by hand', () => {
     await client.close();
   });
 
-  it('end the connection by a Socket.IO or an Engine.IO close', async () => {
-    for (const frame of ['41', '1']) {
-      const client = await connectRaw(server.url, token);
-      client.send(frame);
-      expect(await client.untilClosed()).toEqual({ code: 1000, reason: '' });
-    }
+  it('end the connection by an Engine.IO close', async () => {
+    const client = await connectRaw(server.url, token);
+    client.send('1');
+    expect(await client.untilClosed()).toEqual({ code: 1000, reason: '' });
+  });
+
+  it('leave by a Socket.IO DISCONNECT and come back on the same connection', async () => {
+    const client = await connectRaw(server.url, token);
+    client.send('41', `40{"token":"${token}"}`);
+    expect(await client.next('40')).toMatch(/^40{"sid":"/);
+    await client.next('42["ready"');
+    client.send('41', '42["room:list",{}]');
+    expect(await client.untilClosed()).toEqual({ code: 4400, reason: 'protocol_error' });
   });
 
   it.each([

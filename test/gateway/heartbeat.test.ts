@@ -23,8 +23,8 @@ describe('the heartbeat', () => {
   it('comes to every connection each interval, keeps those that answer, and closes the silent ones', async () => {
     const silent = await connectRaw(server.url, token, { silent: true });
     const lively = await connectRaw(server.url, token);
-    await until('three pings have come', () => silent.frames.filter((frame) => frame === '2').length >= 3);
     await silent.untilClosed();
+    expect(silent.frames).toContain('2');
     await until('the reason is counted', async () => (await closedFor('heartbeat')) === 1);
     expect(lively.closed()).toBeUndefined();
     await lively.close();

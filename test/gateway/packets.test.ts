@@ -1,15 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  connectErrorFrame,
-  connectFrame,
-  decodePacket,
-  errorFrame,
-  eventFrame,
-  okFrame,
-} from '../../src/gateway/packets.ts';
+  ackText,
+  argsText,
+  connectErrorText,
+  connectText,
+  decodeText,
+  eventText,
+} from '../../src/gateway/packets/text.ts';
 
-describe('decodePacket', () => {
+describe('decodeText', () => {
   it.each([
     ['0', { type: 'connect', namespace: '/', payload: undefined }],
     ['0{"token":"x"}', { type: 'connect', namespace: '/', payload: { token: 'x' } }],
@@ -23,16 +23,21 @@ describe('decodePacket', () => {
     ['2/admin,7919["a"]', { type: 'event', namespace: '/admin', ack: '7919', args: ['a'] }],
     ['2/,1["a"]', { type: 'event', namespace: '/', ack: '1', args: ['a'] }],
     ['2 ["a"]', { type: 'event', namespace: '/', ack: '', args: ['a'] }],
-    ['31[{"ok":true}]', { type: 'ack', namespace: '/' }],
+    ['31[{"ok":true}]', { type: 'ack', namespace: '/', ack: '1', args: [{ ok: true }] }],
   ])('reads %s', (text, packet) => {
-    expect(decodePacket(text)).toEqual(packet);
+    expect(decodeText(text)).toEqual(packet);
   });
 
   it.each([
     '',
     '4',
     '5',
-    '51-["a"]',
+    '51-["a"',
+    '5-["a"]',
+    '511-["a"]',
+    '5x-["a"]',
+    '3[1]',
+    '31{}',
     '6',
     'x',
     '2',
@@ -49,13 +54,13 @@ describe('decodePacket', () => {
     '2-1["a"]',
     `2${'1'.repeat(20)}["a"]`,
   ])('knows that %j is no packet', (text) => {
-    expect(decodePacket(text)).toBeUndefined();
+    expect(decodeText(text)).toBeUndefined();
   });
 
   it('never throws, whatever the text', () => {
     fc.assert(
       fc.property(fc.tuple(fc.constantFrom('', '0', '1', '2', '3', '2/a,', '20'), fc.string()), ([start, rest]) => {
-        decodePacket(start + rest);
+        decodeText(start + rest);
       }),
     );
   });
@@ -63,7 +68,7 @@ describe('decodePacket', () => {
   it('reads back whatever JSON an event carries', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.nat(), (value, ack) => {
-        const packet = decodePacket(`2${ack}${JSON.stringify(['name', value])}`);
+        const packet = decodeText(`2${ack}${JSON.stringify(['name', value])}`);
         expect(packet).toEqual({
           type: 'event',
           namespace: '/',
@@ -77,12 +82,14 @@ describe('decodePacket', () => {
 
 describe('frames', () => {
   it('are written as the protocol has them', () => {
-    expect(eventFrame('message', '{"seq":1}')).toBe('42["message",{"seq":1}]');
-    expect(okFrame('7', '{}')).toBe('437[{"ok":true}]');
-    expect(okFrame('7', '{"seq":1}')).toBe('437[{"ok":true,"seq":1}]');
-    expect(errorFrame('7', { code: 'x' })).toBe('437[{"ok":false,"error":{"code":"x"}}]');
-    expect(connectFrame('abc')).toBe('40{"sid":"abc"}');
-    expect(connectErrorFrame('/', 'no', { code: 'x' })).toBe('44{"message":"no","data":{"code":"x"}}');
-    expect(connectErrorFrame('/a', 'no')).toBe('44/a,{"message":"no"}');
+    expect(eventText('message', '{"seq":1}')).toBe('42["message",{"seq":1}]');
+    expect(eventText('signal', '{"data":{"_placeholder":true,"num":0}}', 1)).toBe(
+      '451-["signal",{"data":{"_placeholder":true,"num":0}}]',
+    );
+    expect(ackText('7', '{"ok":true}')).toBe('437[{"ok":true}]');
+    expect(argsText('ack', '/a', '7', '[1]', 2)).toBe('462-/a,7[1]');
+    expect(connectText('/', 'abc')).toBe('40{"sid":"abc"}');
+    expect(connectErrorText('/', 'no', { code: 'x' })).toBe('44{"message":"no","data":{"code":"x"}}');
+    expect(connectErrorText('/a', 'no')).toBe('44/a,{"message":"no"}');
   });
 });

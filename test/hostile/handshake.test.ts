@@ -101,10 +101,10 @@ describe('an upgrade', () => {
 describe('a plain request', () => {
   it.each([
     ['GET', 'EIO=4&transport=websocket', 3],
-    ['GET', 'EIO=4&transport=polling', 0],
+    ['GET', 'EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA', 1],
     ['GET', '', 0],
-    ['POST', 'EIO=4&transport=polling', 0],
-    ['POST', 'EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA', 0],
+    ['POST', 'EIO=4&transport=polling', 2],
+    ['POST', 'EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA', 1],
     ['POST', 'EIO=4&transport=websocket', 2],
     ['PUT', 'EIO=4&transport=websocket', 2],
     ['DELETE', 'EIO=4&transport=websocket', 2],

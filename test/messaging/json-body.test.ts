@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeBody } from '../../src/messaging/json-body.ts';
+import { encodeBody, encodeSignal } from '../../src/messaging/json-body.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
@@ -72,12 +72,29 @@ describe('a body', () => {
     );
   }, 60_000);
 
-  it.each([[null], [undefined], [Infinity], [NaN]])('%s is invalid', (value) => {
-    expect(() => encodeBody(value)).toThrow(/expected JSON other than null/);
+  it.each([
+    [null],
+    [undefined],
+    [Infinity],
+    [NaN],
+    [[Infinity]],
+    [1n],
+    [{ at: new Date(0) }],
+    [new Map()],
+    [{ bytes: new Uint8Array(1) }],
+  ])('%s is invalid', (value) => {
+    expect(() => encodeBody(value)).toThrow(expect.objectContaining({ code: 'invalid' }) as Error);
   });
 
-  it('names what it is of in its errors', () => {
-    expect(() => encodeBody('\u0000', 'data')).toThrow(/^data: /);
+  it('is told from a signal, which may carry binary apart', () => {
+    const bytes = new Uint8Array([1, 2]);
+    expect(encodeSignal({ bytes })).toEqual({ json: '{"bytes":{"_placeholder":true,"num":0}}', attachments: [bytes] });
+    expect(encodeSignal(undefined)).toEqual({ json: '', attachments: [] });
+    expect(() => encodeSignal(1n)).toThrow(/^data: /);
+    const many = Array.from({ length: limits.signalAttachments + 1 }, () => bytes);
+    expect(encodeSignal(many.slice(1)).attachments).toHaveLength(limits.signalAttachments);
+    expect(() => encodeSignal(many)).toThrow(/at most 10 binary parts/);
+    expect(() => encodeSignal(new Uint8Array(limits.bodyBytes))).toThrow(/over 16384 bytes/);
   });
 
   it.each([

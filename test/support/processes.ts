@@ -17,6 +17,8 @@ export interface Running {
 export interface RunningServer extends Running {
   readonly pid: number;
   printed(text: string): boolean;
+  /** The last of what it printed. */
+  output(): string;
 }
 
 const execute = promisify(execFile);
@@ -103,6 +105,7 @@ export function runServer(program: string, args: readonly string[], options: obj
     pid,
     ended: () => ended,
     printed: (text) => output.includes(text),
+    output: () => output,
     async stop() {
       if (ended === undefined) child.kill(cleanUp.signal);
       const inTime = await Promise.race([exited.then(() => true), delay(10_000, false, { ref: false })]);

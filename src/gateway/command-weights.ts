@@ -1,0 +1,17 @@
+import type { CommandName } from '../protocol/commands.ts';
+
+/** What a command takes of the connection's rate, about as its cost compares with a send's. */
+export const commandWeights: Record<CommandName, number> = {
+  'message:send': 1,
+  'auth:refresh': 1,
+  history: 2,
+  read: 1,
+  'room:create': 5,
+  'room:invite': 2,
+  'room:join': 2,
+  'room:leave': 2,
+  'room:list': 2,
+  'room:members': 2,
+  signal: 1,
+  sync: 2,
+};

@@ -1,0 +1,30 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Connection } from './connection.ts';
+import { encodeEvent } from './packets/encode.ts';
+
+const stepMs = 50;
+
+/**
+ * Sends every connection away, spread evenly over the window: each is told its own moment and closed at it, at the
+ * transport, since a DISCONNECT packet would stop stock clients from coming back. Whoever serves next gets them at a
+ * steady rate.
+ */
+export async function drain(connections: Iterable<Connection>, windowMs: number): Promise<void> {
+  const leaving = [...connections];
+  for (let i = leaving.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [leaving[i], leaving[j]] = [leaving[j] as Connection, leaving[i] as Connection];
+  }
+  leaving.forEach((connection, i) => {
+    const after = Math.floor((windowMs * (i + 1)) / leaving.length);
+    if (connection.state === 'ready')
+      connection.sendFrames(encodeEvent(connection.form, 'drain', JSON.stringify({ after })));
+  });
+  const from = performance.now();
+  for (let closed = 0; closed < leaving.length;) {
+    const due = windowMs === 0 ? leaving.length : ((performance.now() - from) / windowMs) * leaving.length;
+    while (closed < leaving.length && closed < due) leaving[closed++]?.close('draining', 'draining');
+    if (leaving.slice(closed).every((connection) => !connection.live)) return;
+    if (closed < leaving.length) await delay(stepMs);
+  }
+}

@@ -1,0 +1,73 @@
+import { packet, type Frame } from './packet.ts';
+import type { PollingEntry } from './long-polling.ts';
+import type { Session, Wire } from './session.ts';
+
+/**
+ * A WebSocket that would take over a long-polling session.
+ *
+ * open → (`2probe`) probed → (`5`) upgraded: from here it is the session's wire. Anything else, or the timeout, closes
+ * it, and the session stays with polling. One candidate at a time; a session that has upgraded takes none.
+ */
+export class Candidate<S extends Session> {
+  readonly #entry: PollingEntry<S>;
+  readonly #timeoutMs: number;
+  readonly #packet: (session: S, frame: Frame) => void;
+  #wire: Wire | undefined = undefined;
+  #probed = false;
+  #upgraded = false;
+  #timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(entry: PollingEntry<S>, timeoutMs: number, deliver: (session: S, frame: Frame) => void) {
+    this.#entry = entry;
+    this.#timeoutMs = timeoutMs;
+    this.#packet = deliver;
+  }
+
+  open(wire: Wire): void {
+    this.#wire = wire;
+    if (this.#entry.upgrade !== 'none') return this.#refuse();
+    this.#entry.upgrade = 'probing';
+    this.#timer = setTimeout(() => this.#refuse(), this.#timeoutMs);
+  }
+
+  message(frame: Frame): void {
+    if (this.#upgraded) return this.#packet(this.#entry.session, frame);
+    if (this.#wire === undefined) return;
+    if (frame === `${packet.ping}probe` && !this.#probed) {
+      this.#probed = true;
+      this.#wire.send(`${packet.pong}probe`, false, false);
+      this.#entry.wire.probe(true);
+    } else if (frame === packet.upgrade && this.#probed && this.#entry.session.live) {
+      clearTimeout(this.#timer);
+      this.#upgraded = true;
+      this.#entry.upgrade = 'done';
+      this.#entry.session.attach(this.#wire);
+      this.#entry.wire.handOver(this.#wire);
+    } else {
+      this.#refuse();
+    }
+  }
+
+  /** @returns the session that ends with it, if it had taken one over. */
+  closed(): PollingEntry<S> | undefined {
+    clearTimeout(this.#timer);
+    if (this.#upgraded) return this.#entry;
+    // a refused one did not set the state that it would undo here
+    if (this.#wire !== undefined) this.#giveUp();
+    return undefined;
+  }
+
+  #refuse(): void {
+    const wire = this.#wire;
+    if (this.#timer !== undefined) this.#giveUp();
+    this.#wire = undefined;
+    wire?.end(1000, '');
+  }
+
+  #giveUp(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#entry.upgrade = 'none';
+    this.#entry.wire.probe(false);
+  }
+}

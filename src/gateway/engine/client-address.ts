@@ -1,0 +1,60 @@
+import { BlockList, isIP, isIPv6 } from 'node:net';
+
+/**
+ * The address of the client behind proxies: of the addresses that `X-Forwarded-For` names, and the peer itself, the last
+ * one that is no proxy of ours. What a client writes into the header itself stands before that one.
+ */
+export class ClientAddress {
+  readonly #trusted = new BlockList();
+  readonly #any: boolean;
+
+  /** @param trusted addresses and CIDR ranges. @throws {RangeError} naming one that is neither. */
+  constructor(trusted: readonly string[]) {
+    this.#any = trusted.length > 0;
+    for (const entry of trusted) {
+      const [address = '', bits] = entry.split('/');
+      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+      const max = family === 'ipv6' ? 128 : 32;
+      const length = bits === undefined ? max : Number(bits);
+      if (isIP(address) === 0 || !Number.isInteger(length) || length < 0 || length > max) {
+        throw new RangeError(`${entry} is no address and no range such as 10.0.0.0/8`);
+      }
+      this.#trusted.addSubnet(address, length, family);
+    }
+  }
+
+  /** @param proxied what the PROXY protocol says, '' without. */
+  of(peer: string, forwardedFor: string, proxied: string): string {
+    const own = plain(peer);
+    if (!this.#any || !this.#trusts(own)) return own;
+    const chain = [
+      ...forwardedFor.split(',').map((part) => plain(part.trim())),
+      ...(proxied === '' ? [] : [plain(proxied)]),
+    ];
+    for (const address of chain.toReversed()) {
+      if (isIP(address) === 0) break;
+      if (!this.#trusts(address)) return address;
+    }
+    return own;
+  }
+
+  #trusts(address: string): boolean {
+    return isIP(address) !== 0 && this.#trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  }
+}
+
+/** IPv4 as IPv6 sockets write it, in its own form: uWS writes all eight groups out. */
+function plain(address: string): string {
+  const mapped =
+    /^(?:::ffff:|0000:0000:0000:0000:0000:ffff:)(?:(\d+\.\d+\.\d+\.\d+)|([0-9a-f]{2})([0-9a-f]{2}):([0-9a-f]{2})([0-9a-f]{2}))$/i.exec(
+      address,
+    );
+  if (mapped === null) return address;
+  return (
+    mapped[1] ??
+    mapped
+      .slice(2, 6)
+      .map((hex) => Number.parseInt(hex, 16))
+      .join('.')
+  );
+}

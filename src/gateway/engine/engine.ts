@@ -1,0 +1,403 @@
+/**
+ * Engine.IO v4 over uWS: sessions born on a WebSocket, sessions born on long-polling, and the upgrade from one to the
+ * other. Every handler that uWS calls is wrapped once, in `guard`: a throw in one ends the process.
+ */
+import uWS, {
+  type HttpRequest,
+  type HttpResponse,
+  type TemplatedApp,
+  type us_socket_context_t,
+  type WebSocket,
+} from 'uWebSockets.js';
+import { answer, type HttpAnswer } from '../../api/http.ts';
+import { errorCatalogue, ParleyError } from '../../protocol/errors.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';
+import { AddressLimit, type AddressUse } from './address-limit.ts';
+import { ClientAddress } from './client-address.ts';
+import { TokenBuckets } from '../../auth/token-bucket.ts';
+import { Candidate } from './candidate.ts';
+import { checkRequest, engineErrors, newId, openPacket } from './handshake.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { originAllowed } from './origins.ts';
+import { packet, type Frame } from './packet.ts';
+import { LongPolling } from './long-polling.ts';
+import { PollingWire } from './polling.ts';
+import type { Session, Wire } from './session.ts';
+import { Topics } from './topics.ts';
+
+export interface EngineSettings {
+  readonly path: string;
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
+  readonly upgradeTimeoutMs: number;
+  readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly connectsPerSecondPerAddress: number;
+  readonly trustedProxies: readonly string[];
+  readonly compression: 'off' | 'shared';
+  readonly origins: readonly string[] | undefined;
+  readonly localOrigins: boolean;
+}
+
+/** What a handshake tells about its session; the query and headers are gone after it. */
+export interface Arriving {
+  readonly address: AddressUse;
+  readonly now: number;
+  readonly query: URLSearchParams;
+  readonly authorization: string;
+}
+
+/** Who speaks over the sessions: Socket.IO, or a bare Engine.IO application. */
+export interface EngineHost<S extends Session> {
+  create(arriving: Arriving): S;
+  /** The session can send. */
+  opened(session: S): void;
+  /** A message, without Engine.IO's type. Bytes are the host's own. */
+  message(session: S, data: string | Buffer): void;
+  closed(session: S): void;
+  /** A topic got its first subscriber here, or lost its last. */
+  topicChanged(topic: string, occupied: boolean): void;
+}
+
+export interface EngineParts {
+  readonly app: TemplatedApp;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Why no newcomer may be taken now; undefined: come in. */
+  readonly refuse?: () => ParleyError | undefined;
+}
+
+interface UserData<S extends Session> {
+  readonly party: S | Candidate<S>;
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+const sweepMs = 1000;
+
+export class Engine<S extends Session> {
+  readonly topics: Topics;
+  readonly #settings: EngineSettings;
+  readonly #parts: EngineParts;
+  readonly #host: EngineHost<S>;
+  readonly #sessions = new Set<S>();
+  readonly #addresses: AddressLimit;
+  readonly #clientAddress: ClientAddress;
+  readonly #connectRates: TokenBuckets;
+  readonly #heartbeat: Heartbeat;
+  readonly #polling: LongPolling<S>;
+  readonly #sweeper: NodeJS.Timeout;
+  #stopping = false;
+
+  constructor(settings: EngineSettings, parts: EngineParts, host: EngineHost<S>) {
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#host = host;
+    this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
+    this.#clientAddress = new ClientAddress(settings.trustedProxies);
+    const perSecond = settings.connectsPerSecondPerAddress;
+    this.#connectRates = new TokenBuckets(perSecond, perSecond * 10);
+    this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
+    this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
+    const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
+    this.#polling = new LongPolling<S>({
+      maxFrameBytes: settings.maxFrameBytes,
+      silenceMs: silence,
+      packet: (session, frame) => this.#packet(session, frame),
+      guard: (work) => this.guard(work),
+    });
+    this.#sweeper = setInterval(
+      () => this.guard(() => this.#sweep(performance.now(), silence)),
+      Math.min(sweepMs, silence / 10),
+    );
+    this.#serve(parts.app);
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  all(): IterableIterator<S> {
+    return this.#sessions.values();
+  }
+
+  /** Those who are connected stay until they are closed. */
+  refuseNewcomers(): void {
+    this.#stopping = true;
+  }
+
+  /** Closes every session at the transport, so that stock clients come back, to whoever serves then. */
+  close(): void {
+    this.#heartbeat.stop();
+    clearInterval(this.#sweeper);
+    for (const session of this.#sessions) session.close('draining', 'draining');
+  }
+
+  guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#parts.metrics.internalErrors.inc({ where: 'socket' });
+      this.#parts.log.error({ err: error }, 'a socket handler failed');
+    }
+  }
+
+  #serve(app: TemplatedApp): void {
+    const { path, pingIntervalMs, pingTimeoutMs, maxFrameBytes, maxBufferedBytes } = this.#settings;
+    app.ws<UserData<S>>(path, {
+      maxPayloadLength: maxFrameBytes,
+      maxBackpressure: maxBufferedBytes,
+      // without it publish drops messages in the middle of the stream, silently
+      closeOnBackpressureLimit: 1,
+      // uWS takes 8 to 960 s, in steps of 4; the sweep is exact, this frees what it cannot see
+      idleTimeout: Math.min(960, Math.max(8, Math.ceil((pingIntervalMs + pingTimeoutMs) / 1000) + 4)),
+      sendPingsAutomatically: false,
+      compression: this.#settings.compression === 'shared' ? uWS.SHARED_COMPRESSOR : uWS.DISABLED,
+      upgrade: (res, req, context) => this.guard(() => this.#upgrade(res, req, context)),
+      open: (ws) => this.guard(() => this.#open(ws)),
+      message: (ws, message, isBinary) => this.guard(() => this.#message(ws, message, isBinary)),
+      subscription: (_ws, topic, now, before) => this.guard(() => this.topics.nativeChanged(topic, now, before)),
+      close: (ws, code, message) => this.guard(() => this.#closed(ws, code, message)),
+    });
+    app.any(`${path}*`, (res, req) => this.guard(() => this.#request(res, req)));
+  }
+
+  /** Everything at the path that is no WebSocket handshake. */
+  #request(res: HttpResponse, req: HttpRequest): void {
+    const method = req.getMethod();
+    // without a body, or it would be read as the next answer
+    if (method === 'head') return answer(res, { status: 400, json: engineErrors.method }, true);
+    const query = new URLSearchParams(req.getQuery());
+    const headers = this.#headers(req);
+    if (headers === undefined) return this.#refuse(res, 'origin', { status: 403, json: foreignOrigin });
+    if (method === 'options') return answer(res, { status: 204, headers: { ...headers, ...preflight } });
+    const upgrade = req.getHeader('upgrade') !== '';
+    const error = checkRequest({ method, query, upgrade, webSocketVersion: req.getHeader('sec-websocket-version') });
+    if (error !== undefined) return this.#badRequest(res, error, headers);
+    // a WebSocket handshake that lacks its key comes here
+    if (query.get('transport') === 'websocket') return this.#badRequest(res, engineErrors.request, headers);
+    const sid = query.get('sid');
+    if (sid === null) return this.#openPolling(res, req, query, headers);
+    const exchange = { res, headers: { ...headers, ...pollHeaders } };
+    const refused = method === 'get' ? this.#polling.get(sid, exchange) : this.#polling.post(sid, exchange);
+    if (refused !== undefined) this.#badRequest(res, refused, headers);
+  }
+
+  #openPolling(res: HttpResponse, req: HttpRequest, query: URLSearchParams, headers: Headers): void {
+    const address = this.#admit(res, req, headers);
+    if (address === undefined) return;
+    const session = this.#create(address, query, req.getHeader('authorization'));
+    const sid = newId();
+    const wire = new PollingWire(this.topics, this.#settings, (code, reason) => {
+      this.#polling.delete(sid);
+      this.#end(session, code, reason);
+    });
+    session.attach(wire);
+    this.#polling.add(sid, session, wire);
+    this.#begin(session);
+    answer(res, {
+      status: 200,
+      headers: { ...headers, ...pollHeaders },
+      body: openPacket(sid, ['websocket'], this.#settings),
+    });
+    this.#host.opened(session);
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
+    const query = new URLSearchParams(req.getQuery());
+    const error = checkRequest({
+      method: req.getMethod(),
+      query,
+      upgrade: true,
+      webSocketVersion: req.getHeader('sec-websocket-version'),
+    });
+    if (error !== undefined) return this.#badRequest(res, error, {});
+    if (this.#headers(req) === undefined) return this.#refuse(res, 'origin', { status: 403, json: foreignOrigin });
+    const party = this.#party(res, req, query);
+    if (party === undefined) return;
+    res.upgrade<UserData<S>>(
+      { party },
+      req.getHeader('sec-websocket-key'),
+      req.getHeader('sec-websocket-protocol'),
+      req.getHeader('sec-websocket-extensions'),
+      context,
+    );
+  }
+
+  /** Who is on the other side of a new WebSocket: a session of its own, or one that would leave long-polling. */
+  #party(res: HttpResponse, req: HttpRequest, query: URLSearchParams): S | Candidate<S> | undefined {
+    const sid = query.get('sid');
+    if (sid !== null) {
+      const entry = this.#polling.find(sid);
+      if (entry === undefined) {
+        this.#badRequest(res, engineErrors.session, {});
+        return undefined;
+      }
+      return new Candidate(entry, this.#settings.upgradeTimeoutMs, (session, frame) => this.#packet(session, frame));
+    }
+    const address = this.#admit(res, req, {});
+    if (address === undefined) return undefined;
+    // counted from here on: close always follows
+    return this.#create(address, query, req.getHeader('authorization'));
+  }
+
+  #create(address: AddressUse, query: URLSearchParams, authorization: string): S {
+    const session = this.#host.create({ address, now: Math.floor(performance.now()), query, authorization });
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** @returns the address's share if a newcomer may come in; else it has been answered. */
+  #admit(res: HttpResponse, req: HttpRequest, headers: Headers): AddressUse | undefined {
+    const from = this.#clientAddress.of(
+      addressText(res.getRemoteAddressAsText()),
+      req.getHeader('x-forwarded-for'),
+      addressText(res.getProxiedRemoteAddressAsText()),
+    );
+    const refusal = this.#refusal(from);
+    const address = refusal === undefined ? this.#addresses.take(from) : undefined;
+    if (address !== undefined) return address;
+    const many = 'This address holds as many connections as it may.';
+    const { reason, error } = refusal ?? {
+      reason: 'address',
+      error: new ParleyError('rate_limited', many, { retryAfter: 5000 }),
+    };
+    const retryAfter = String(Math.ceil((error.retryAfter ?? 1000) / 1000));
+    const status = errorCatalogue[error.code].httpStatus;
+    this.#refuse(res, reason, { status, json: error.toWire(), headers: { ...headers, 'Retry-After': retryAfter } });
+    return undefined;
+  }
+
+  #refusal(from: string): { reason: RefusedHandshake; error: ParleyError } | undefined {
+    if (this.#stopping)
+      return { reason: 'draining', error: new ParleyError('draining', undefined, { retryAfter: 1000 }) };
+    const overloaded = this.#parts.refuse?.();
+    if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
+    if (this.#sessions.size >= this.#settings.maxConnections) {
+      const full = 'The server holds as many connections as it may.';
+      return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
+    }
+    const wait = this.#connectRates.take(from);
+    if (wait === 0) return undefined;
+    const often = 'This address connects too often.';
+    return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
+  }
+
+  #open(ws: WebSocket<UserData<S>>): void {
+    const { party } = ws.getUserData();
+    if (party instanceof Candidate) return party.open(ws as Wire);
+    party.attach(ws as Wire);
+    this.#begin(party);
+    party.send(openPacket(newId(), [], this.#settings));
+    this.#host.opened(party);
+  }
+
+  #begin(session: S): void {
+    this.#heartbeat.join(session);
+    this.#parts.metrics.opened.inc();
+    this.#parts.metrics.connections.inc();
+  }
+
+  #message(ws: WebSocket<UserData<S>>, message: ArrayBuffer, isBinary: boolean): void {
+    const { party } = ws.getUserData();
+    // copied out here: uWS takes the buffer back after this turn
+    const frame = isBinary ? Buffer.from(message.slice(0)) : Buffer.from(message).toString('utf8');
+    if (party instanceof Candidate) party.message(frame);
+    else this.#packet(party, frame);
+  }
+
+  #packet(session: S, frame: Frame): void {
+    if (session.closedFor !== undefined) return;
+    session.heardAt = Math.floor(performance.now());
+    if (typeof frame !== 'string') return this.#host.message(session, frame as Buffer);
+    switch (frame.charAt(0)) {
+      case packet.message:
+        return this.#host.message(session, frame.slice(1));
+      case packet.pong:
+        if (frame.length === 1) return;
+        break;
+      case packet.close:
+        return session.end();
+    }
+    session.close('protocol_error', 'protocol_error');
+  }
+
+  #closed(ws: WebSocket<UserData<S>>, code: number, message: ArrayBuffer): void {
+    const { party } = ws.getUserData();
+    const reason = Buffer.from(message).toString('latin1');
+    if (!(party instanceof Candidate)) return this.#end(party, code, reason);
+    const upgraded = party.closed();
+    if (upgraded === undefined) return;
+    this.#polling.delete(upgraded.sid);
+    this.#end(upgraded.session, code, reason);
+  }
+
+  /** The one end of every session, however it came. */
+  #end(session: S, code: number, reason: string): void {
+    if (!this.#sessions.delete(session)) return;
+    session.detach();
+    this.#addresses.release(session.address);
+    this.#parts.metrics.connections.dec();
+    this.#parts.metrics.closed.inc({ reason: session.closedFor ?? closedBy(code, reason) });
+    session.closedFor ??= 'client';
+    this.#host.closed(session);
+  }
+
+  #sweep(now: number, silenceMs: number): void {
+    this.#connectRates.sweep(now);
+    const heardBefore = now - silenceMs;
+    for (const session of this.#sessions) {
+      if (session.heardAt < heardBefore) session.close('heartbeat', 'ping_timeout');
+    }
+  }
+
+  /**
+   * Headers of every answer to this request: the page of another origin may read it, and the connection closes if the
+   * client asked for that (uWS closes but does not say so, and Node's fetch would send its next request into the void).
+   * @returns undefined if the origin may not connect.
+   */
+  #headers(req: HttpRequest): Headers | undefined {
+    const origin = req.getHeader('origin');
+    if (!originAllowed(origin, req.getHeader('host'), this.#settings)) return undefined;
+    const cors =
+      origin === ''
+        ? {}
+        : { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Credentials': 'true', Vary: 'Origin' };
+    return req.getHeader('connection').toLowerCase() === 'close' ? { ...cors, Connection: 'close' } : cors;
+  }
+
+  #badRequest(res: HttpResponse, json: object, headers: Headers): void {
+    this.#refuse(res, 'bad_request', { status: 400, json, headers });
+  }
+
+  #refuse(res: HttpResponse, reason: RefusedHandshake, http: HttpAnswer): void {
+    this.#parts.metrics.refused.inc({ reason });
+    answer(res, http);
+  }
+}
+
+const foreignOrigin = { code: 4, message: 'Origin not allowed' };
+
+const pollHeaders = { 'Cache-Control': 'no-store', 'Content-Type': 'text/plain; charset=UTF-8' };
+
+const preflight = {
+  'Access-Control-Allow-Methods': 'GET, POST',
+  'Access-Control-Allow-Headers': 'Content-Type, Authorization',
+  'Access-Control-Max-Age': '86400',
+};
+
+function addressText(bytes: ArrayBuffer): string {
+  return Buffer.from(bytes).toString('latin1');
+}
+
+/** uWS's own closes come as code 1006 with one of its texts. */
+function closedBy(code: number, text: string): ClosedConnection {
+  if (code !== 1006) return 'client';
+  if (text.includes('too big')) return 'too_large';
+  if (text.includes('timed out')) return 'heartbeat';
+  if (text.includes('backpressure')) return 'slow_consumer';
+  return text.includes('invalid') ? 'protocol_error' : 'client';
+}

@@ -1,0 +1,60 @@
+/** The checks of an Engine.IO v4 request, before anything is made for it. */
+import { randomBytes } from 'node:crypto';
+import { packet } from './packet.ts';
+
+/** What the protocol answers to a bad request: always HTTP 400 with `{code, message}`. */
+export const engineErrors = {
+  transport: { code: 0, message: 'Transport unknown' },
+  session: { code: 1, message: 'Session ID unknown' },
+  method: { code: 2, message: 'Bad handshake method' },
+  request: { code: 3, message: 'Bad request' },
+  version: { code: 5, message: 'Unsupported protocol version' },
+} as const;
+
+export type EngineError = (typeof engineErrors)[keyof typeof engineErrors];
+
+export interface EngineRequest {
+  readonly method: string;
+  readonly query: URLSearchParams;
+  /** It has an Upgrade header. */
+  readonly upgrade: boolean;
+  readonly webSocketVersion: string;
+}
+
+/** Unknown keys of the query are ignored, in any order. Whether the session exists is for the caller to say. */
+export function checkRequest({ method, query, upgrade, webSocketVersion }: EngineRequest): EngineError | undefined {
+  const transport = query.get('transport');
+  if (transport !== 'websocket' && transport !== 'polling') return engineErrors.transport;
+  if (query.get('EIO') !== '4') return engineErrors.version;
+  if (transport === 'websocket') {
+    if (method !== 'get') return engineErrors.method;
+    return upgrade && webSocketVersion === '13' ? undefined : engineErrors.request;
+  }
+  if (upgrade) return engineErrors.request;
+  if (method === 'get') return undefined;
+  return method === 'post' && query.has('sid') ? undefined : engineErrors.method;
+}
+
+/** An unguessable id: 120 bits in 20 characters. */
+export function newId(): string {
+  return randomBytes(15).toString('base64url');
+}
+
+export interface OpenSettings {
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
+  readonly maxFrameBytes: number;
+}
+
+export function openPacket(sid: string, upgrades: readonly string[], settings: OpenSettings): string {
+  return (
+    packet.open +
+    JSON.stringify({
+      sid,
+      upgrades,
+      pingInterval: settings.pingIntervalMs,
+      pingTimeout: settings.pingTimeoutMs,
+      maxPayload: settings.maxFrameBytes,
+    })
+  );
+}

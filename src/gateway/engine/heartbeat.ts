@@ -1,0 +1,47 @@
+import type { Session } from './session.ts';
+import type { Topics } from './topics.ts';
+import { packet } from './packet.ts';
+
+const count = 25;
+/** Newcomers that get their first ping a whole interval later; in a storm the others are spread over all topics. */
+const calm = 100;
+
+/**
+ * Pings without a timer a connection: sessions are spread over 25 topics, and in turn each topic gets a ping, so that
+ * every session has one each pingInterval and the load is even.
+ */
+export class Heartbeat {
+  readonly #topics: Topics;
+  readonly #timer: NodeJS.Timeout;
+  #pinged = 0;
+  #joined = 0;
+
+  constructor(topics: Topics, pingIntervalMs: number) {
+    this.#topics = topics;
+    const stepMs = pingIntervalMs / count;
+    let due = performance.now() + stepMs;
+    // timers of an interval drift; what is due is made up for, so that 25 steps are one interval
+    this.#timer = setInterval(() => {
+      for (const now = performance.now(); due <= now; due += stepMs) this.#ping();
+    }, stepMs);
+  }
+
+  join(session: Session): void {
+    const spread = this.#joined++ < calm ? 0 : this.#joined;
+    session.subscribe(topic(this.#pinged + spread));
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #ping(): void {
+    this.#pinged = (this.#pinged + 1) % count;
+    this.#joined = 0;
+    this.#topics.publish(topic(this.#pinged), packet.ping);
+  }
+}
+
+function topic(n: number): string {
+  return `p:${n % count}`;
+}

@@ -1,0 +1,43 @@
+/** Engine.IO v4 packets. On a WebSocket a packet is a frame; a long-polling body holds several, joined by 0x1e. */
+
+/** A whole packet: text begins with its type, bytes are a binary message. */
+export type Frame = string | Uint8Array;
+
+/** Packet types, as the first character of a text frame. */
+export const packet = { open: '0', close: '1', ping: '2', pong: '3', message: '4', upgrade: '5', noop: '6' } as const;
+
+const separator = '\x1e';
+
+export function encodePayload(frames: readonly Frame[]): string {
+  return frames.map((frame) => (typeof frame === 'string' ? frame : `b${base64(frame)}`)).join(separator);
+}
+
+/** @returns undefined if a packet is none. */
+export function decodePayload(body: string): Frame[] | undefined {
+  const frames: Frame[] = [];
+  for (const part of body.split(separator)) {
+    const type = part.charCodeAt(0);
+    if (part.startsWith('b')) {
+      if (!/^[A-Za-z0-9+/]*={0,2}$/.test(part.slice(1))) return undefined;
+      frames.push(Buffer.from(part.slice(1), 'base64'));
+    } else if (type >= 48 && type <= 54) {
+      frames.push(part);
+    } else {
+      return undefined;
+    }
+  }
+  return frames;
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
+export function frameBytes(frame: Frame): number {
+  return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.byteLength;
+}
+
+/** Whether a frame is offered to permessage-deflate, where that is on: under a kilobyte it costs more than it saves. */
+export function worthCompressing(frame: Frame): boolean {
+  return frame.length > 1024;
+}

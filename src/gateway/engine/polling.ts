@@ -1,0 +1,157 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import { answer } from '../../api/http.ts';
+import { encodePayload, frameBytes, packet, worthCompressing, type Frame } from './packet.ts';
+import type { Wire } from './session.ts';
+import type { Topics } from './topics.ts';
+
+export interface PollSettings {
+  /** Unsent bytes after which a client that does not poll is closed. */
+  readonly maxBufferedBytes: number;
+}
+
+/** A GET that waits for something to send. */
+export interface Poll {
+  readonly res: HttpResponse;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/**
+ * The long-polling wire of one session: what is to be sent waits in `#queue` until a GET takes all of it.
+ *
+ * open → (upgrade done) handed over, or → (end) ended. After either it takes and gives nothing more.
+ */
+export class PollingWire implements Wire {
+  readonly #topics: Topics;
+  readonly #settings: PollSettings;
+  readonly #ended: (code: number, reason: string) => void;
+  readonly #subscribed = new Set<string>();
+  #queue: Frame[] = [];
+  #queuedBytes = 0;
+  #poll: Poll | undefined = undefined;
+  #flushing = false;
+  /** A WebSocket is being probed: each GET is answered at once, so that the client can let go of polling. */
+  #probing = false;
+  #over = false;
+  /** A POST is being read; a second one at once is a violation. */
+  posting = false;
+
+  constructor(topics: Topics, settings: PollSettings, ended: (code: number, reason: string) => void) {
+    this.#topics = topics;
+    this.#settings = settings;
+    this.#ended = ended;
+  }
+
+  get waiting(): boolean {
+    return this.#poll !== undefined;
+  }
+
+  /** Takes a GET; `aborted` is called if its client goes away first, which ends the session. */
+  poll(poll: Poll, aborted: () => void): void {
+    this.#poll = poll;
+    poll.res.onAborted(() => {
+      if (this.#poll !== poll) return;
+      this.#poll = undefined;
+      aborted();
+    });
+    if (this.#queue.length > 0) this.#flush();
+    else if (this.#probing) this.#answer([packet.noop]);
+  }
+
+  send(frame: Frame): number {
+    if (this.#over) return 2;
+    this.#queue.push(frame);
+    this.#queuedBytes += frameBytes(frame);
+    if (this.#queuedBytes > this.#settings.maxBufferedBytes) {
+      this.end(1006, 'backpressure');
+      return 2;
+    }
+    // what this turn of the event loop brings travels in one answer
+    if (this.#poll !== undefined && !this.#flushing) {
+      this.#flushing = true;
+      queueMicrotask(() => {
+        this.#flushing = false;
+        if (this.#poll !== undefined && this.#queue.length > 0) this.#flush();
+      });
+    }
+    return 1;
+  }
+
+  cork(send: () => void): void {
+    send();
+  }
+
+  subscribe(topic: string): boolean {
+    if (this.#over || this.#subscribed.has(topic)) return false;
+    this.#subscribed.add(topic);
+    this.#topics.add(topic, this);
+    return true;
+  }
+
+  unsubscribe(topic: string): boolean {
+    if (!this.#subscribed.delete(topic)) return false;
+    this.#topics.remove(topic, this);
+    return true;
+  }
+
+  isSubscribed(topic: string): boolean {
+    return this.#subscribed.has(topic);
+  }
+
+  publish(topic: string, frame: Frame, isBinary: boolean): boolean {
+    return this.#topics.publishNative(topic, frame, isBinary);
+  }
+
+  getTopics(): string[] {
+    return [...this.#subscribed];
+  }
+
+  getBufferedAmount(): number {
+    return this.#queuedBytes;
+  }
+
+  /** The client closed: a GET that waits is let go with a noop, as the protocol has it. */
+  end(code: number, reason: string): void {
+    if (this.#over) return;
+    this.#finish(code === 1000 ? packet.noop : packet.close);
+    this.#ended(code, reason);
+  }
+
+  probe(probing: boolean): void {
+    this.#probing = probing;
+    if (probing && this.#poll !== undefined) this.#answer([packet.noop]);
+  }
+
+  /** Moves what it holds to the WebSocket: topics first, then what waits, so that nothing is lost or overtaken. */
+  handOver(to: Wire): void {
+    const queue = this.#queue;
+    const topics = this.getTopics();
+    for (const topic of topics) to.subscribe(topic);
+    this.#queue = [];
+    this.#finish(packet.noop);
+    for (const frame of queue) to.send(frame, typeof frame !== 'string', worthCompressing(frame));
+  }
+
+  #finish(last: Frame): void {
+    this.#over = true;
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    for (const topic of this.#subscribed) this.#topics.remove(topic, this);
+    this.#subscribed.clear();
+    if (this.#poll !== undefined) this.#answer([...queue, last]);
+  }
+
+  #flush(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#answer(queue);
+  }
+
+  #answer(frames: readonly Frame[]): void {
+    const poll = this.#poll;
+    if (poll === undefined) return;
+    this.#poll = undefined;
+    answer(poll.res, { status: 200, headers: poll.headers, body: encodePayload(frames) });
+  }
+}

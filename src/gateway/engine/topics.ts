@@ -1,0 +1,70 @@
+import { worthCompressing, type Frame } from './packet.ts';
+import type { Wire } from './session.ts';
+
+/** The part of uWS's app that topics need. */
+export interface NativeTopics {
+  publish(topic: string, frame: Frame, isBinary: boolean, compress: boolean): boolean;
+  numSubscribers(topic: string): number;
+}
+
+/**
+ * Topics over all wires: uWS keeps those of WebSockets, in C++; those of long-polling sessions, few and short-lived, are
+ * kept here. `changed` is told when a topic gets its first subscriber or loses its last one.
+ */
+export class Topics {
+  readonly #native: NativeTopics;
+  readonly #polling = new Map<string, Set<Wire>>();
+  readonly #changed: (topic: string, occupied: boolean) => void;
+
+  constructor(native: NativeTopics, changed: (topic: string, occupied: boolean) => void) {
+    this.#native = native;
+    this.#changed = changed;
+  }
+
+  /** One frame, written once, to every subscriber but `except`. */
+  publish(topic: string, frame: Frame, except?: Wire): void {
+    const isBinary = typeof frame !== 'string';
+    const polling = this.#polling.get(topic);
+    if (polling !== undefined) for (const wire of polling) if (wire !== except) wire.send(frame, isBinary, false);
+    // a polling wire's own publish reaches every WebSocket, a WebSocket's every other one
+    if (except === undefined) this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
+    else except.publish(topic, frame, isBinary, worthCompressing(frame));
+  }
+
+  /** To WebSockets alone: what a polling wire's `publish` does. */
+  publishNative(topic: string, frame: Frame, isBinary: boolean): boolean {
+    return this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
+  }
+
+  subscribers(topic: string): number {
+    return this.#native.numSubscribers(topic) + (this.#polling.get(topic)?.size ?? 0);
+  }
+
+  add(topic: string, wire: Wire): void {
+    let wires = this.#polling.get(topic);
+    if (wires === undefined) {
+      wires = new Set();
+      this.#polling.set(topic, wires);
+    }
+    wires.add(wire);
+    if (wires.size === 1 && this.#native.numSubscribers(topic) === 0) this.#changed(topic, true);
+  }
+
+  remove(topic: string, wire: Wire): void {
+    const wires = this.#polling.get(topic);
+    if (wires === undefined || !wires.delete(wire) || wires.size > 0) return;
+    this.#polling.delete(topic);
+    if (this.#native.numSubscribers(topic) === 0) this.#changed(topic, false);
+  }
+
+  /** From uWS, which tells each change of a topic's WebSockets, at their close too. */
+  nativeChanged(topic: ArrayBuffer, now: number, before: number): void {
+    if (now !== 0 && before !== 0) return;
+    const name = Buffer.from(topic).toString('latin1');
+    if (!this.#polling.has(name)) this.#changed(name, now > 0);
+  }
+
+  get pollingTopics(): number {
+    return this.#polling.size;
+  }
+}

@@ -1,0 +1,29 @@
+import type { Connection } from './connection.ts';
+import type { Frames } from './packets/packet.ts';
+
+/**
+ * Acks of one turn of the event loop, sent together: a commit answers many sends at once, several of them often of one
+ * connection, and each write outside of a handler of uWS costs a system call.
+ */
+export class Outgoing {
+  #waiting: Connection[] = [];
+
+  send(connection: Connection, frames: Frames): void {
+    if (connection.unsent !== undefined) {
+      connection.unsent.push(...frames);
+      return;
+    }
+    connection.unsent = [...frames];
+    if (this.#waiting.push(connection) === 1) setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const connection of waiting) {
+      const frames = connection.unsent ?? [];
+      connection.unsent = undefined;
+      connection.sendFrames(frames);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface OverloadSettings {
+  /** Delay of the event loop over which work is refused. */
+  readonly maxEventLoopDelayMs: number;
+  /** Messages that wait for their commit over which work is refused; the queue itself may hold twice as many. */
+  readonly maxWriterQueue: number;
+  /** Resident memory over which work is refused. */
+  readonly maxMemoryBytes: number;
+}
+
+export type OverloadReason = 'event_loop' | 'memory' | 'writer';
+
+const stepMs = 100;
+/** Weight of the newest step in the delay that counts: one long turn is no overload, a second of them is. */
+const newest = 0.2;
+const least = 0.05;
+
+/**
+ * How much of the work that comes may be taken. While a limit is passed the share falls by a fifth each step, while all
+ * are well below it grows again slowly, and in between it stays: throughput settles at what the machine can do, instead
+ * of swinging between all and nothing.
+ */
+export class Overload {
+  readonly #settings: OverloadSettings;
+  readonly #waiting: () => number;
+  readonly #delay: IntervalHistogram;
+  readonly #timer: NodeJS.Timeout;
+  readonly #metrics: Metrics;
+  #share = 1;
+  #delayMs = 0;
+  #reason: OverloadReason | undefined = undefined;
+
+  constructor(settings: OverloadSettings, waiting: () => number, metrics: Metrics) {
+    this.#settings = settings;
+    this.#waiting = waiting;
+    this.#metrics = metrics;
+    this.#delay = monitorEventLoopDelay({ resolution: 10 });
+    this.#delay.enable();
+    this.#timer = setInterval(() => this.#step(), stepMs);
+    metrics.watchOverload(() => ({ share: this.#share, reason: this.#reason }));
+  }
+
+  /** Why work is refused at the moment; undefined: all of it is taken. */
+  get reason(): OverloadReason | undefined {
+    return this.#share < 1 ? this.#reason : undefined;
+  }
+
+  /** Whether this piece of work is taken. */
+  admit(): boolean {
+    if (this.#share >= 1 || Math.random() < this.#share) return true;
+    this.#metrics.overloaded.inc({ limit: this.#reason ?? 'event_loop' });
+    return false;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#delay.disable();
+  }
+
+  #step(): void {
+    // the histogram counts whole sleeps; what is over its own resolution is delay. It is empty while the loop never waits.
+    const mean = this.#delay.mean;
+    const delayMs = Number.isNaN(mean) ? 0 : Math.max(0, mean / 1e6 - 10);
+    this.#delayMs += newest * (delayMs - this.#delayMs);
+    this.#delay.reset();
+    const { maxEventLoopDelayMs, maxWriterQueue, maxMemoryBytes } = this.#settings;
+    const loads: [OverloadReason, number][] = [
+      ['event_loop', this.#delayMs / maxEventLoopDelayMs],
+      ['writer', this.#waiting() / maxWriterQueue],
+      ['memory', process.memoryUsage.rss() / maxMemoryBytes],
+    ];
+    const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));
+    if (load > 1) {
+      this.#reason = reason;
+      this.#share = Math.max(least, this.#share * 0.8);
+    } else if (load < 0.7) {
+      this.#share = Math.min(1, this.#share + 0.05);
+    }
+  }
+}

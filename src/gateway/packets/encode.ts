@@ -1,0 +1,43 @@
+/** Packets in the form that a client asked for. Text stays the quick way: nothing is parsed that is text already. */
+import { extract, restore } from './attachments.ts';
+import { packArgs, packConnect, packConnectError, packDisconnect } from './msgpack.ts';
+import type { Form, Frames } from './packet.ts';
+import { ackText, argsText, connectErrorText, connectText, disconnectText, eventText } from './text.ts';
+
+/** An event of `/` whose data is JSON text, with the attachments that its placeholders name. */
+export function encodeEvent(form: Form, name: string, json: string, attachments: readonly Uint8Array[] = []): Frames {
+  if (form === 'json') return [eventText(name, json, attachments.length), ...attachments];
+  return [packArgs('event', '/', '', [name, restore(json, attachments)])];
+}
+
+/** An ack of `/` with one argument as JSON text. */
+export function encodeAck(form: Form, id: string, json: string): Frames {
+  return form === 'json' ? [ackText(id, json)] : [packArgs('ack', '/', id, [JSON.parse(json)])];
+}
+
+/** Any event or ack of any namespace, with binary anywhere in it. @throws {RangeError} if it has too much of that. */
+export function encodeArgs(
+  form: Form,
+  type: 'event' | 'ack',
+  namespace: string,
+  id: string,
+  args: readonly unknown[],
+): Frames {
+  if (form === 'msgpack') return [packArgs(type, namespace, id, args)];
+  const extracted = extract(args);
+  if (extracted === undefined) throw new RangeError('more attachments than a packet may have');
+  const json = JSON.stringify(extracted.value);
+  return [argsText(type, namespace, id, json, extracted.attachments.length), ...extracted.attachments];
+}
+
+export function encodeConnect(form: Form, namespace: string, sid: string): Frames {
+  return [form === 'json' ? connectText(namespace, sid) : packConnect(namespace, sid)];
+}
+
+export function encodeConnectError(form: Form, namespace: string, message: string, data?: object): Frames {
+  return [form === 'json' ? connectErrorText(namespace, message, data) : packConnectError(namespace, message, data)];
+}
+
+export function encodeDisconnect(form: Form, namespace: string): Frames {
+  return [form === 'json' ? disconnectText(namespace) : packDisconnect(namespace)];
+}

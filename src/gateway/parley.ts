@@ -1,0 +1,65 @@
+/** Parley as Socket.IO's clients see it: one namespace, a token at its door, commands behind it. */
+import { ParleyError } from '../protocol/errors.ts';
+import { clientError } from '../storage/failure.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Arrival } from './arrival.ts';
+import type { Commands } from './commands.ts';
+import type { Connection } from './connection.ts';
+import type { Connections } from './connections.ts';
+import { encodeConnectError } from './packets/encode.ts';
+import type { EventArgs } from './packets/packet.ts';
+import type { SocketApp } from './sockets.ts';
+
+export interface ParleyParts {
+  readonly connections: Connections;
+  readonly arrival: Arrival;
+  readonly commands: Commands;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+export class Parley implements SocketApp {
+  readonly namespaces: ReadonlySet<string> = new Set(['/']);
+  readonly #parts: ParleyParts;
+
+  constructor(parts: ParleyParts) {
+    this.#parts = parts;
+  }
+
+  connect(connection: Connection, _namespace: string, payload: object | undefined): void {
+    void this.#connect(connection, payload);
+  }
+
+  event(connection: Connection, _namespace: string, args: EventArgs, ack: string): void {
+    if (connection.user !== undefined) this.#parts.commands.run(connection, connection.user, ack, args);
+  }
+
+  disconnected(connection: Connection): void {
+    this.#parts.connections.leaveRooms(connection);
+    this.#parts.connections.anonymize(connection);
+  }
+
+  topicChanged(topic: string, occupied: boolean): void {
+    this.#parts.connections.topicChanged(topic, occupied);
+  }
+
+  async #connect(connection: Connection, payload: object | undefined): Promise<void> {
+    const { arrival, metrics, log } = this.#parts;
+    try {
+      await arrival.connect(connection, payload);
+      metrics.commands.labels({ command: 'connect', outcome: 'ok' }).inc();
+    } catch (thrown) {
+      const error = clientError(thrown);
+      const told = error instanceof ParleyError ? error : new ParleyError('internal');
+      if (error !== told) {
+        metrics.internalErrors.inc({ where: 'socket' });
+        log.error({ err: error, session: connection.session }, 'a connection could not be set up');
+      }
+      metrics.commands.labels({ command: 'connect', outcome: told.code }).inc();
+      // past CONNECT's answer there is no other way to say it
+      if (connection.state === 'ready') connection.close('unavailable', 'unavailable');
+      else connection.sendFrames(encodeConnectError(connection.form, '/', told.message, told.toWire()));
+    }
+  }
+}

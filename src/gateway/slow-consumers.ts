@@ -1,0 +1,142 @@
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from './connection.ts';
+import { encodeEvent } from './packets/encode.ts';
+import { roomOfTopic, roomTopic } from './room-topics.ts';
+
+export interface SlowConsumerSettings {
+  /** Unsent bytes over which a connection gets no signals. */
+  readonly softBufferedBytes: number;
+  /** Over which it gets `behind` instead of events. At the hard limit, a setting of the wire, it is closed. */
+  readonly behindBufferedBytes: number;
+}
+
+/**
+ * Keeps what is buffered for slow connections small. Each step is undone when the connection has taken what waited:
+ *
+ * well → (over the soft limit) quiet: no signals → (over the next) behind: off its rooms; for the first event in each it
+ * gets `behind {room, head}`, and is put back on a room when it pulls that room with `sync` or `history`.
+ *
+ * Buffers are looked at in a sweep, and only after something was delivered: uWS tells nothing of a buffer that grows, and
+ * an idle server has none.
+ */
+export class SlowConsumers {
+  readonly #settings: SlowConsumerSettings;
+  readonly #metrics: Metrics;
+  readonly #quiet = new Set<Connection>();
+  /** Connections off a room that have not been told yet that it moved. */
+  readonly #untold = new Map<string, Set<Connection>>();
+
+  constructor(settings: SlowConsumerSettings, metrics: Metrics) {
+    this.#settings = settings;
+    this.#metrics = metrics;
+  }
+
+  /** Whether any connection is on the topics without signals. */
+  get anyQuiet(): boolean {
+    return this.#quiet.size > 0;
+  }
+
+  sweep(connections: Iterable<Connection>): void {
+    const { softBufferedBytes, behindBufferedBytes } = this.#settings;
+    for (const connection of connections) {
+      if (connection.state !== 'ready') continue;
+      const buffered = connection.bufferedBytes;
+      if (buffered > behindBufferedBytes) this.#fallBehind(connection);
+      else if (buffered > softBufferedBytes) this.#hush(connection);
+      else if (buffered < softBufferedBytes / 4 && connection.quiet) this.#recover(connection);
+    }
+  }
+
+  /** An event went out in the room: those who are off it hear where to pull from, once. */
+  moved(room: string, head: number): void {
+    const untold = this.#untold.get(room);
+    if (untold === undefined) return;
+    this.#untold.delete(room);
+    const json = JSON.stringify({ room, head });
+    for (const connection of untold) connection.sendFrames(encodeEvent(connection.form, 'behind', json));
+    this.#metrics.slowConsumers.inc({ step: 'told' }, untold.size);
+  }
+
+  /**
+   * The connection is about to read the rooms. One that has room in its buffer is subscribed again first, so nothing
+   * falls between; another one stays off and will be told of what comes after this read.
+   */
+  pulling(connection: Connection, rooms: Iterable<string>): void {
+    const { away } = connection;
+    if (away === undefined) return;
+    const fit = connection.bufferedBytes <= this.#settings.softBufferedBytes;
+    for (const room of rooms) {
+      if (!away.has(room)) continue;
+      if (fit) {
+        this.#forget(connection, room);
+        connection.subscribe(roomTopic(connection.form, room, connection.quiet));
+      } else {
+        this.#toTell(connection, room);
+      }
+    }
+    if (away.size === 0) connection.away = undefined;
+  }
+
+  /** It is no member of the room any more. */
+  left(connection: Connection, room: string): void {
+    this.#forget(connection, room);
+  }
+
+  closed(connection: Connection): void {
+    this.#quiet.delete(connection);
+    for (const room of connection.away ?? []) this.#untold.get(room)?.delete(connection);
+    connection.away = undefined;
+    connection.quiet = false;
+  }
+
+  #hush(connection: Connection): void {
+    if (connection.quiet) return;
+    connection.quiet = true;
+    this.#quiet.add(connection);
+    this.#metrics.slowConsumers.inc({ step: 'quiet' });
+    this.#resubscribe(connection, true);
+  }
+
+  #recover(connection: Connection): void {
+    connection.quiet = false;
+    this.#quiet.delete(connection);
+    this.#metrics.slowConsumers.inc({ step: 'recovered' });
+    this.#resubscribe(connection, false);
+  }
+
+  /** Onto the topics with or without signals; in one turn, so no event is missed or doubled. */
+  #resubscribe(connection: Connection, quiet: boolean): void {
+    for (const topic of connection.wire?.getTopics() ?? []) {
+      const room = roomOfTopic(topic);
+      if (room === undefined) continue;
+      connection.subscribe(roomTopic(connection.form, room, quiet));
+      connection.unsubscribe(roomTopic(connection.form, room, !quiet));
+    }
+  }
+
+  #fallBehind(connection: Connection): void {
+    this.#hush(connection);
+    const rooms = (connection.wire?.getTopics() ?? []).map(roomOfTopic).filter((room) => room !== undefined);
+    if (rooms.length === 0) return;
+    const away = (connection.away ??= new Set());
+    for (const room of rooms) {
+      connection.unsubscribe(roomTopic(connection.form, room, true));
+      away.add(room);
+      this.#toTell(connection, room);
+    }
+    this.#metrics.slowConsumers.inc({ step: 'behind' });
+  }
+
+  #toTell(connection: Connection, room: string): void {
+    const untold = this.#untold.get(room);
+    if (untold === undefined) this.#untold.set(room, new Set([connection]));
+    else untold.add(connection);
+  }
+
+  #forget(connection: Connection, room: string): void {
+    connection.away?.delete(room);
+    const untold = this.#untold.get(room);
+    untold?.delete(connection);
+    if (untold?.size === 0) this.#untold.delete(room);
+  }
+}

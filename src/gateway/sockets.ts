@@ -1,0 +1,145 @@
+/** Socket.IO v5 over Engine.IO: packets in, each to its namespace, violations closed. */
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import { Connection } from './connection.ts';
+import { newId } from './engine/handshake.ts';
+import type { Arriving, EngineHost } from './engine/engine.ts';
+import { Assembly } from './packets/attachments.ts';
+import { encodeConnectError } from './packets/encode.ts';
+import { decodeMsgpack } from './packets/msgpack.ts';
+import type { EventArgs, Packet } from './packets/packet.ts';
+import { decodeText } from './packets/text.ts';
+
+/** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
+export interface SocketApp {
+  readonly namespaces: ReadonlySet<string>;
+  connect(connection: Connection, namespace: string, payload: object | undefined): void;
+  event(connection: Connection, namespace: string, args: EventArgs, ack: string): void;
+  /** The client left the namespace, or its connection ended. */
+  disconnected(connection: Connection, namespace: string): void;
+  topicChanged(topic: string, occupied: boolean): void;
+}
+
+export interface SocketSettings {
+  readonly connectTimeoutMs: number;
+  readonly commandBurst: number;
+}
+
+export class Sockets implements EngineHost<Connection> {
+  readonly #settings: SocketSettings;
+  readonly #app: SocketApp;
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #connections = new Set<Connection>();
+
+  constructor(settings: SocketSettings, app: SocketApp, parts: { metrics: Metrics; log: Log }) {
+    this.#settings = settings;
+    this.#app = app;
+    this.#sweeper = setInterval(
+      () => {
+        try {
+          this.#sweep(Date.now(), performance.now());
+        } catch (error) {
+          parts.metrics.internalErrors.inc({ where: 'sweep' });
+          parts.log.error({ err: error }, 'the sweep of connections failed');
+        }
+      },
+      Math.min(1000, settings.connectTimeoutMs / 5),
+    );
+  }
+
+  stop(): void {
+    clearInterval(this.#sweeper);
+  }
+
+  create({ address, now, query, authorization }: Arriving): Connection {
+    const form = query.get('parser') === 'msgpack' ? 'msgpack' : 'json';
+    const token = authorization.startsWith('Bearer ')
+      ? authorization.slice('Bearer '.length)
+      : (query.get('token') ?? undefined);
+    return new Connection(newId(), address, now, form, this.#settings.commandBurst, token);
+  }
+
+  opened(connection: Connection): void {
+    this.#connections.add(connection);
+  }
+
+  closed(connection: Connection): void {
+    this.#connections.delete(connection);
+    const wasIn = [...(connection.namespaces ?? [])];
+    if (connection.state !== 'open') wasIn.push('/');
+    connection.state = 'closed';
+    for (const namespace of wasIn) this.#app.disconnected(connection, namespace);
+  }
+
+  topicChanged(topic: string, occupied: boolean): void {
+    this.#app.topicChanged(topic, occupied);
+  }
+
+  message(connection: Connection, data: string | Buffer): void {
+    const packet = this.#decode(connection, data);
+    if (packet === 'incomplete') return;
+    if (packet === 'invalid' || !this.#handle(connection, packet)) connection.close('protocol_error', 'protocol_error');
+  }
+
+  #decode(connection: Connection, data: string | Buffer): Packet | 'invalid' | 'incomplete' {
+    const { assembly } = connection;
+    if (typeof data !== 'string') {
+      if (connection.form === 'msgpack') return decodeMsgpack(data) ?? 'invalid';
+      if (assembly === undefined) return 'invalid';
+      const whole = assembly.add(data);
+      if (whole !== undefined) connection.assembly = undefined;
+      return whole ?? 'incomplete';
+    }
+    // text while attachments are awaited is a violation; a client of msgpack writes none at all
+    if (assembly !== undefined || connection.form === 'msgpack') return 'invalid';
+    const decoded = decodeText(data);
+    if (decoded === undefined) return 'invalid';
+    if (!('attachments' in decoded)) return decoded;
+    connection.assembly = new Assembly(decoded, performance.now());
+    return 'incomplete';
+  }
+
+  /** @returns false for a violation. */
+  #handle(connection: Connection, packet: Packet): boolean {
+    const { namespace } = packet;
+    const joined = namespace === '/' ? connection.state === 'ready' : (connection.namespaces?.has(namespace) ?? false);
+    if (packet.type === 'connect') {
+      if (!this.#app.namespaces.has(namespace)) {
+        connection.sendFrames(encodeConnectError(connection.form, namespace, 'Invalid namespace'));
+        return true;
+      }
+      if (joined || (namespace === '/' && connection.state !== 'open')) return false;
+      this.#app.connect(connection, namespace, packet.payload);
+      return true;
+    }
+    if (!joined) return false;
+    if (packet.type === 'event') this.#app.event(connection, namespace, packet.args, packet.ack);
+    else if (packet.type === 'ack') connection.answered(packet.ack, packet.args);
+    else this.#leave(connection, namespace);
+    return true;
+  }
+
+  /** DISCONNECT of a namespace: the connection stays, for another CONNECT, as long as it would wait for the first. */
+  #leave(connection: Connection, namespace: string): void {
+    if (namespace === '/') connection.state = 'open';
+    else connection.namespaces?.delete(namespace);
+    connection.openedAt = Math.floor(performance.now());
+    this.#app.disconnected(connection, namespace);
+  }
+
+  /** All connections once a second, instead of timers of their own: 15,000 take about half a millisecond. */
+  #sweep(clock: number, now: number): void {
+    const late = now - this.#settings.connectTimeoutMs;
+    for (const connection of this.#connections) {
+      if (connection.state === 'ready') {
+        if (connection.expires <= clock) connection.close('token_expired', 'token_expired');
+      } else if (connection.openedAt < late && (connection.namespaces?.size ?? 0) === 0) {
+        connection.close('connect_timeout', 'connect_timeout');
+      }
+      // announced attachments that never come would leave it mute
+      if (connection.assembly !== undefined && connection.assembly.since < late) {
+        connection.close('protocol_error', 'protocol_error');
+      }
+    }
+  }
+}
