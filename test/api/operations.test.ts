@@ -90,6 +90,7 @@ describe('/metrics', () => {
     const types = new Map([...exposed.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type]) => [name, type]));
     expect([...types].filter(([name]) => name.startsWith('parley_')).toSorted(byName)).toEqual([
       ['parley_ack_seconds', 'histogram'],
+      ['parley_admitted_share', 'gauge'],
       ['parley_commands_total', 'counter'],
       ['parley_connections', 'gauge'],
       ['parley_connections_closed_total', 'counter'],
@@ -99,6 +100,9 @@ describe('/metrics', () => {
       ['parley_guests_total', 'counter'],
       ['parley_handshakes_refused_total', 'counter'],
       ['parley_internal_errors_total', 'counter'],
+      ['parley_overloaded_total', 'counter'],
+      ['parley_signals_dropped_total', 'counter'],
+      ['parley_slow_consumers_total', 'counter'],
       ['parley_writer_batch_messages', 'histogram'],
       ['parley_writer_commit_seconds', 'histogram'],
       ['parley_writer_queue', 'gauge'],
