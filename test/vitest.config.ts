@@ -8,6 +8,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Worker threads would share one process: uWebSockets.js and signals belong to the process.
     pool: 'forks',
+    // the default leaves one core of two idle; most tests wait for servers
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { commands, type CommandName } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -27,6 +28,7 @@ type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
 interface Entry {
   readonly name: CommandName;
   readonly weight: number;
+  readonly reads: boolean;
   readonly input: z.ZodType;
   readonly handle: AnyHandler;
   readonly succeeded: { inc(): void };
@@ -56,6 +58,7 @@ export class Commands {
         {
           name,
           weight: commandWeights[name],
+          reads: name === 'history' || name === 'sync',
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
@@ -82,6 +85,9 @@ export class Commands {
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const parsed = entry.input.safeParse(input);
       if (!parsed.success) throw new ParleyError('invalid', issueText(parsed.error));
+      if (entry.reads && connection.reading >= limits.pendingReads) {
+        throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
+      }
       const answer = entry.handle({ connection, user }, parsed.data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);
@@ -92,6 +98,7 @@ export class Commands {
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
     connection.pending++;
+    if (entry.reads) connection.reading++;
     this.#running++;
     answer
       .then(
@@ -101,6 +108,7 @@ export class Commands {
       .catch((error: unknown) => this.#fail(connection, ack, entry, error, true))
       .finally(() => {
         connection.pending--;
+        if (entry.reads) connection.reading--;
         if (--this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
       });
   }

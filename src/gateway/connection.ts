@@ -40,6 +40,8 @@ export class Connection extends Session {
   refused = 0;
   /** Commands that wait for their answer. */
   pending = 0;
+  /** Those of them that read pages of messages. */
+  reading = 0;
   /** Changes of membership that came while `joining`; they are newer than what is being read. */
   changes: MembershipChange[] | undefined = undefined;
   /** Namespaces besides `/` that it is connected to. */

@@ -86,7 +86,10 @@ export class Connections {
 
   /** The head that a connection of a room was told; events up to it need not go out if none has gone out yet. */
   noteHead(room: string, rev: number): void {
-    if (this.#delivered.has(room) && this.#delivered.get(room) === undefined) this.#delivered.set(room, rev);
+    if (!this.#delivered.has(room) || this.#delivered.get(room) !== undefined) return;
+    const others = roomTopics(room).reduce((sum, topic) => sum + this.#topics().subscribers(topic), -1);
+    // with others there, an event up to this head may still have to go out to them
+    if (others === 0) this.#delivered.set(room, rev);
   }
 
   topicChanged(topic: string, occupied: boolean): void {

@@ -87,7 +87,7 @@ export class Writer {
     for (let attempt = 0; ; attempt++) {
       try {
         const from = performance.now();
-        const outcomes = await this.#store(sends);
+        const outcomes = await within(attemptMs, this.#store(sends));
         metrics.commitSeconds.observe((performance.now() - from) / 1000);
         metrics.batchSize.observe(sends.length);
         return this.#settle(sends, outcomes);
@@ -190,6 +190,22 @@ function batchJson(sends: Send[]): string {
     return `{"r":"${s.room}","i":"${s.id}","u":"${s.sender}","b":${s.body}${reply}${lane}}`;
   });
   return `[${rows.join(',')}]`;
+}
+
+/** A second line behind the driver's and the server's own limits: a stripe must never wait for ever. */
+const attemptMs = 20_000;
+
+/** Rejects as a lost connection would: whether the work took effect is unknown, and trying again is safe. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error(`no answer in ${ms} ms`), { code: 'ETIMEDOUT' })), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** FNV-1a. */

@@ -16,6 +16,8 @@ export const limits = {
   signalNameLength: 32,
   /** Entries in one page of `history`, `room:list` and `room:members`. */
   pageSize: 100,
+  /** `sync` and `history` of one connection that may wait for their answer: each may be a megabyte. */
+  pendingReads: 8,
   /** Rooms in one `sync`. */
   syncRooms: 500,
   /** Messages in one `sync` answer, over all its rooms. */
