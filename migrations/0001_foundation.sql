@@ -60,8 +60,7 @@ create table outbox (
 
 -- Commits a batch of messages; the only writer of messages, seq and rev.
 --   room_ids  the rooms of the batch, each once
---   batch     [{"r": room, "i": uuid, "u": sender, "b": body, "p": reply_to, "l": lane}] in the order of arrival, each
---             room and id once
+--   batch     [[room, uuid, sender, body, reply_to, lane], …] in the order of arrival, each room and id once
 --   handed    outbox rows of earlier batches whose events have been handed to fan-out; deleted
 -- Returns one row an input, n = its place from 1:
 --   fresh       stored now; seq, rev, sent_at
@@ -70,8 +69,9 @@ create table outbox (
 --   not_found, not_member, forbidden, no_reply_target
 -- Rooms are locked in id order, so two nodes cannot deadlock here; statements after the lock see what it waited for.
 -- One pass: rows are joined by keys, numbered by one window and never joined with themselves, which the planner, who
--- knows nothing of the batch's size, would do by nested loops (500 rows: 97 ms against 35).
-create function append_messages(room_ids text[], batch json, handed bigint[])
+-- knows nothing of the batch's size, would do by nested loops (500 rows: 97 ms against 35). Arrays in jsonb are taken
+-- apart in 9 µs a message; json_to_recordset takes 21.
+create function append_messages(room_ids text[], batch jsonb, handed bigint[])
 returns table (n integer, outcome text, seq bigint, rev bigint, sent_at timestamptz, outbox_id bigint)
 language plpgsql as $$
 #variable_conflict use_column
@@ -84,22 +84,24 @@ begin
   perform from rooms where id = any (room_ids) order by id for no key update;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   return query
-  with judged as (
-    select i.ord::integer as n, i.r as room_id, i.i as id, i.u as sender_id, i.b as body, i.p as reply_to, i.l as lane,
-      r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
+  with input as materialized (
+    select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id, e.v -> 3 as body,
+      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane
+    from jsonb_array_elements(batch) with ordinality as e (v, n)
+  ), judged as (
+    select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
       case
         when r.id is null then 'not_found'
         when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
-        when d.seq is not null then case when d.sender_id = i.u then 'duplicate' else 'conflict' end
-        when i.p > r.last_seq then 'no_reply_target'
+        when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
+        when i.reply_to > r.last_seq then 'no_reply_target'
         else 'fresh'
       end as outcome
-    from rows from (json_to_recordset(batch) as (r text, i uuid, u text, b jsonb, p bigint, l text))
-      with ordinality as i (r, i, u, b, p, l, ord)
-    left join rooms r on r.id = i.r
-    left join members m on m.room_id = i.r and m.user_id = i.u
-    left join messages d on d.room_id = i.r and d.id = i.i
+    from input i
+    left join rooms r on r.id = i.room_id
+    left join members m on m.room_id = i.room_id and m.user_id = i.sender_id
+    left join messages d on d.room_id = i.room_id and d.id = i.id
   ), numbered as materialized (
     select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
   ), inserted as (

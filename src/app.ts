@@ -63,7 +63,7 @@ async function start(
   const metrics = new Metrics();
   const health = new Health();
 
-  const { database, secret } = await openStorage(config, log, onFatal, releases);
+  const { database, secret, handOver } = await openStorage(config, log, onFatal, releases);
   const { sql } = database;
   await migrate(sql);
   health.add({ name: 'database', run: async () => void (await sql`select 1`) });
@@ -110,8 +110,12 @@ async function start(
   releases.push(async () => {
     health.stop();
     uWS.us_listen_socket_close(socket);
+    await gateway.finishWrites();
+    await messaging.stop();
+    // whoever starts now may write; our clients find it as they leave, and sync what we did not hear of
+    await handOver();
     await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
-    await Promise.all([gateway.finishCommands(), messaging.stop()]);
+    await gateway.finishCommands();
     gateway.close();
     app.close();
   });
@@ -135,7 +139,7 @@ async function openStorage(
   log: Log,
   onFatal: (error: Error) => void,
   releases: Release[],
-): Promise<{ database: Database; secret: string | undefined }> {
+): Promise<{ database: Database; secret: string | undefined; handOver: () => Promise<void> }> {
   if (config.databaseUrl === undefined) {
     const folder = await openDataFolder(config.dataDir);
     releases.push(() => folder.release());
@@ -143,13 +147,13 @@ async function openStorage(
       log.warn({ err: error }, 'maintenance of the embedded database failed');
     const database = await openEmbedded({ dataDir: folder.path, onFatal, onMaintenanceError });
     releases.push(() => database.close());
-    return { database, secret: await demoSecret(folder.path) };
+    return { database, secret: await demoSecret(folder.path), handOver: () => Promise.resolve() };
   }
   const database = await openServer({ url: config.databaseUrl, poolSize: config.databasePoolSize });
   releases.push(() => database.close());
   const lock = await holdSingleNodeLock({ url: config.databaseUrl, onLost: onFatal });
   releases.push(() => lock.release());
-  return { database, secret: undefined };
+  return { database, secret: undefined, handOver: () => lock.release() };
 }
 
 /** Next to the compiled files, or, when run from source, where the build put them. */

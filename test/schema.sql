@@ -108,7 +108,7 @@ begin
   return 'joined';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch json, handed bigint[])
+CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch jsonb, handed bigint[])
  RETURNS TABLE(n integer, outcome text, seq bigint, rev bigint, sent_at timestamp with time zone, outbox_id bigint)
  LANGUAGE plpgsql
 AS $function$
@@ -122,22 +122,24 @@ begin
   perform from rooms where id = any (room_ids) order by id for no key update;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   return query
-  with judged as (
-    select i.ord::integer as n, i.r as room_id, i.i as id, i.u as sender_id, i.b as body, i.p as reply_to, i.l as lane,
-      r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
+  with input as materialized (
+    select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id, e.v -> 3 as body,
+      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane
+    from jsonb_array_elements(batch) with ordinality as e (v, n)
+  ), judged as (
+    select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
       case
         when r.id is null then 'not_found'
         when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
-        when d.seq is not null then case when d.sender_id = i.u then 'duplicate' else 'conflict' end
-        when i.p > r.last_seq then 'no_reply_target'
+        when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
+        when i.reply_to > r.last_seq then 'no_reply_target'
         else 'fresh'
       end as outcome
-    from rows from (json_to_recordset(batch) as (r text, i uuid, u text, b jsonb, p bigint, l text))
-      with ordinality as i (r, i, u, b, p, l, ord)
-    left join rooms r on r.id = i.r
-    left join members m on m.room_id = i.r and m.user_id = i.u
-    left join messages d on d.room_id = i.r and d.id = i.i
+    from input i
+    left join rooms r on r.id = i.room_id
+    left join members m on m.room_id = i.room_id and m.user_id = i.sender_id
+    left join messages d on d.room_id = i.room_id and d.id = i.id
   ), numbered as materialized (
     select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
   ), inserted as (

@@ -235,7 +235,7 @@ export class Client {
         this.#signal(data as EventData<'signal'>);
         break;
       case 'behind':
-        void this.#behind(data as EventData<'behind'>);
+        this.#behind(data as EventData<'behind'>);
         break;
       case 'drain': // the connection sees to it
       case 'ready':
@@ -251,18 +251,21 @@ export class Client {
   }
 
   /** The server took this slow connection off a room; pulling puts it back, so it is done for rooms that are not open too. */
-  async #behind({ room: id, head }: EventData<'behind'>): Promise<void> {
+  #behind({ room: id, head }: EventData<'behind'>): void {
     const room = this.#rooms.get(id);
-    if (room !== undefined) {
-      room.behind();
-      return;
-    }
-    try {
-      const { rooms } = await this.#connection.request('sync', { cursors: { [id]: head - 1 } });
-      this.#list.saw(Object.values(rooms).flatMap((page) => page.messages));
-    } catch {
-      // The connection went; `ready` tells where the room stands then.
-    }
+    if (room !== undefined) return room.behind();
+    let cursor = head - 1;
+    this.#catchUp.request({
+      id,
+      get cursor() {
+        return cursor;
+      },
+      synced: (page) => {
+        cursor = page.rev;
+        this.#list.saw(page.messages);
+      },
+      hidden: () => undefined,
+    });
   }
 
   #member(change: EventData<'member'>): void {

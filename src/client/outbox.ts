@@ -183,7 +183,9 @@ export class Outbox {
       const error = asParleyError(thrown);
       // A reconnect meanwhile pumps again by itself, and the loss of a connection is no refusal.
       if (!this.#online) return 0;
-      if (error.retryable && ++entry.refusals < maxRefusals) {
+      // A server that goes down answers so until this connection moves on to the next one.
+      if (error.code !== 'draining') entry.refusals += 1;
+      if (error.retryable && entry.refusals < maxRefusals) {
         return Math.max(1, delayBefore(entry.refusals, resendBackoff, error.retryAfter));
       }
       entry.settle?.reject(error);

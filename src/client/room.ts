@@ -195,6 +195,8 @@ export class Room implements Syncable {
   /** The server took this slow connection off the room; a pull puts it back, even if nothing was missed. */
   behind(): void {
     if (this.#state.value.status === 'ready') this.#services.catchUp.request(this);
+    // the page that is being loaded may have been asked for before, so it is pulled again after it
+    else this.#overflowed = true;
   }
 
   synced(page: SyncPage): void {

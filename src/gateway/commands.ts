@@ -29,11 +29,22 @@ interface Entry {
   readonly name: CommandName;
   readonly weight: number;
   readonly reads: boolean;
+  /** It stores something, which only the process that holds the database may. */
+  readonly stores: boolean;
   readonly input: z.ZodType;
   readonly handle: AnyHandler;
   readonly succeeded: { inc(): void };
   readonly ackSeconds: { observe(seconds: number): void };
 }
+
+const storing: ReadonlySet<CommandName> = new Set([
+  'message:send',
+  'read',
+  'room:create',
+  'room:invite',
+  'room:join',
+  'room:leave',
+]);
 
 export class Commands {
   readonly #entries: ReadonlyMap<string, Entry>;
@@ -42,9 +53,9 @@ export class Commands {
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #outgoing = new Outgoing();
-  #running = 0;
-  #stopping = false;
-  #idle: (() => void)[] = [];
+  readonly #running = { writes: 0, all: 0 };
+  #refusing: 'none' | 'writes' | 'all' = 'none';
+  #idle: { what: 'writes' | 'all'; resolve: () => void }[] = [];
 
   constructor(options: { handlers: Handlers; limits: CommandLimits; overload: Overload; metrics: Metrics; log: Log }) {
     const { handlers, metrics } = options;
@@ -59,6 +70,7 @@ export class Commands {
           name,
           weight: commandWeights[name],
           reads: name === 'history' || name === 'sync',
+          stores: storing.has(name),
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
@@ -69,10 +81,10 @@ export class Commands {
     );
   }
 
-  /** From now on commands are answered `draining`; resolves when all that run have been answered. */
-  async drain(): Promise<void> {
-    this.#stopping = true;
-    if (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  /** From now on these commands are answered `draining`; resolves when those that run have been answered. */
+  async drain(what: 'writes' | 'all'): Promise<void> {
+    this.#refusing = what;
+    if (this.#running[what] > 0) await new Promise<void>((resolve) => this.#idle.push({ what, resolve }));
     this.#outgoing.flush();
   }
 
@@ -80,7 +92,7 @@ export class Commands {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from, entry?.weight ?? 1);
+      this.#admit(connection, from, entry);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const parsed = entry.input.safeParse(input);
@@ -99,7 +111,8 @@ export class Commands {
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
     connection.pending++;
     if (entry.reads) connection.reading++;
-    this.#running++;
+    this.#running.all++;
+    if (entry.stores) this.#running.writes++;
     answer
       .then(
         (output) => this.#succeed(connection, ack, entry, from, output, true),
@@ -109,8 +122,18 @@ export class Commands {
       .finally(() => {
         connection.pending--;
         if (entry.reads) connection.reading--;
-        if (--this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+        this.#running.all--;
+        if (entry.stores) this.#running.writes--;
+        if (this.#idle.length > 0) this.#tellIdle();
       });
+  }
+
+  #tellIdle(): void {
+    this.#idle = this.#idle.filter(({ what, resolve }) => {
+      if (this.#running[what] > 0) return true;
+      resolve();
+      return false;
+    });
   }
 
   #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
@@ -147,8 +170,11 @@ export class Commands {
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number, weight: number): void {
-    if (this.#stopping) throw new ParleyError('draining', undefined, { retryAfter: 1000 });
+  #admit(connection: Connection, now: number, entry: Entry | undefined): void {
+    if (this.#refusing !== 'none' && (this.#refusing === 'all' || entry?.stores === true)) {
+      throw new ParleyError('draining', undefined, { retryAfter: 1000 });
+    }
+    const weight = entry?.weight ?? 1;
     const { commandsPerSecond, commandBurst, maxPendingCommands, maxRefusedCommands } = this.#limits;
     // whole milliseconds, so that the fields stay small integers
     const at = Math.floor(now);

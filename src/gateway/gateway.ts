@@ -76,16 +76,24 @@ export class Gateway {
     this.#serving = { overload, commands, sockets, engine, watch };
   }
 
-  /** Takes no newcomers, and sends everybody away over the window; commands are served until the last has gone. */
-  async drain(windowMs: number): Promise<void> {
-    const { engine } = this.#running();
+  /**
+   * Takes no newcomers and nothing more to store, so that another process may; resolves when what was accepted has been
+   * answered.
+   */
+  finishWrites(): Promise<void> {
+    const { engine, commands } = this.#running();
     engine.refuseNewcomers();
-    await drain(engine.all(), windowMs);
+    return commands.drain('writes');
+  }
+
+  /** Sends everybody away over the window; they may read until they go. */
+  async drain(windowMs: number): Promise<void> {
+    await drain(this.#running().engine.all(), windowMs);
   }
 
   /** Answers `draining` from now on; resolves when what was accepted has been answered. */
   finishCommands(): Promise<void> {
-    return this.#running().commands.drain();
+    return this.#running().commands.drain('all');
   }
 
   close(): void {

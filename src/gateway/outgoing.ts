@@ -23,7 +23,8 @@ export class Outgoing {
     for (const connection of waiting) {
       const frames = connection.unsent ?? [];
       connection.unsent = undefined;
-      connection.sendFrames(frames);
+      // corked, also with one frame: what uWS still holds of this turn's events for it goes in the same system call
+      connection.sendAll(frames);
     }
   }
 }

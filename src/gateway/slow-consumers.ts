@@ -36,6 +36,11 @@ export class SlowConsumers {
     return this.#quiet.size > 0;
   }
 
+  /** Rooms that have someone to tell. */
+  get untoldRooms(): number {
+    return this.#untold.size;
+  }
+
   sweep(connections: Iterable<Connection>): void {
     const { softBufferedBytes, behindBufferedBytes } = this.#settings;
     for (const connection of connections) {
@@ -84,7 +89,7 @@ export class SlowConsumers {
 
   closed(connection: Connection): void {
     this.#quiet.delete(connection);
-    for (const room of connection.away ?? []) this.#untold.get(room)?.delete(connection);
+    for (const room of connection.away ?? []) this.#forget(connection, room);
     connection.away = undefined;
     connection.quiet = false;
   }

@@ -135,7 +135,7 @@ export class Writer {
     const rooms = [...new Set(sends.map((send) => send.room))];
     try {
       return await this.#options.sql<Outcome[]>`
-        select * from append_messages(${rooms}::text[], ${batchJson(sends)}::text::json, ${handed}::bigint[])`;
+        select * from append_messages(${rooms}::text[], ${batchJson(sends)}::text::jsonb, ${handed}::bigint[])`;
     } catch (error) {
       this.#handed.push(...handed);
       throw error;
@@ -184,10 +184,11 @@ function refusal(outcome: Exclude<Outcome['outcome'], 'fresh' | 'duplicate'>, se
 }
 
 function batchJson(sends: Send[]): string {
-  const rows = sends.map((s) => {
-    const reply = s.replyTo === undefined ? '' : `,"p":${s.replyTo}`;
-    const lane = s.lane === undefined ? '' : `,"l":"${s.lane}"`;
-    return `{"r":"${s.room}","i":"${s.id}","u":"${s.sender}","b":${s.body}${reply}${lane}}`;
+  // room and user ids, UUIDs and lanes hold nothing that JSON would escape
+  const rows = sends.map(({ room, id, sender, body, replyTo, lane }) => {
+    const rest =
+      replyTo === undefined && lane === undefined ? '' : `,${replyTo ?? null},${JSON.stringify(lane ?? null)}`;
+    return `["${room}","${id}","${sender}",${body}${rest}]`;
   });
   return `[${rows.join(',')}]`;
 }

@@ -93,7 +93,7 @@ it('numbers, deduplicates and refuses as the model does, whatever the batches', 
         const inRooms = [...new Set(batch.map(({ r }) => r))];
         const rows = await database.sql<(Outcome & { outbox_id: number | null })[]>`
           select n, outcome, seq, outbox_id
-          from append_messages(${inRooms}::text[], ${JSON.stringify(batch)}::text::json, ${handed}::bigint[])`;
+          from append_messages(${inRooms}::text[], ${JSON.stringify(batch.map(({ r, i, u, b, p, l }) => [r, i, u, b, p, l]))}::text::jsonb, ${handed}::bigint[])`;
         const told = rows.map(({ n, outcome, seq }) => ({
           n,
           outcome,
