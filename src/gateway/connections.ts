@@ -1,9 +1,11 @@
 import type { Envelope, MembershipChange, RoomEvent } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Topics } from './engine/topics.ts';
 import { encodeEvent } from './packets/encode.ts';
+import type { Form } from './packets/packet.ts';
 import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
@@ -16,6 +18,8 @@ export interface LocalUser {
   guestOf: Set<string> | undefined;
 }
 
+const jsonAlone: readonly Form[] = ['json'];
+
 /**
  * The connections of this node that are somebody's, by session and by user, and the receiving end of fan-out: it turns
  * envelopes into frames and publishes each once to the room's topic, whatever the number of its connections.
@@ -27,6 +31,9 @@ export class Connections {
   readonly #log: Log;
   readonly #sessions = new Map<string, Connection>();
   readonly #users = new Map<string, LocalUser>();
+  /** Events are counted by name; the names are those of the protocol. */
+  readonly #tallies = new Map<string, Tally>();
+  #ofMsgpack = 0;
   /**
    * For rooms with connections here, the rev up to which events went out; undefined until the first is known. An event
    * that is not beyond it was delivered before (a commit that was tried again) and is dropped.
@@ -67,6 +74,7 @@ export class Connections {
     if (name !== null) user.name = name;
     user.connections.push(connection);
     connection.user = user;
+    if (connection.form === 'msgpack') this.#ofMsgpack++;
     this.#sessions.set(connection.session, connection);
     return user;
   }
@@ -79,6 +87,7 @@ export class Connections {
     connection.changes = undefined;
     connection.user = undefined;
     if (user === undefined) return;
+    if (connection.form === 'msgpack') this.#ofMsgpack--;
     const at = user.connections.indexOf(connection);
     if (at !== -1) user.connections.splice(at, 1);
     if (user.connections.length === 0) this.#users.delete(user.id);
@@ -150,9 +159,7 @@ export class Connections {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
-    this.delivered += deliveries;
-    this.#metrics.fanoutEvents.labels({ event }).inc();
-    this.#metrics.fanoutDeliveries.inc(deliveries);
+    this.#count(event, deliveries);
   }
 
   /** Writes the event once for each form in use. @returns how many connections it went to. */
@@ -160,9 +167,9 @@ export class Connections {
     const topics = this.#topics();
     const sender = except === undefined ? undefined : this.#sessions.get(except);
     let deliveries = 0;
-    for (const form of forms) {
+    for (const form of this.#forms()) {
       const topic = roomTopic(form, room, quiet);
-      const others = topics.subscribers(topic) - (sender?.isSubscribed(topic) === true ? 1 : 0);
+      const others = topics.subscribers(topic) - (sender !== undefined && isOn(sender, room, form, quiet) ? 1 : 0);
       if (others === 0) continue;
       deliveries += others;
       for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
@@ -177,13 +184,29 @@ export class Connections {
   #toUser(id: string, event: string, json: string): void {
     const user = this.#users.get(id);
     if (user === undefined) return;
+    let deliveries = 0;
     for (const connection of user.connections) {
       if (connection.state !== 'ready') continue;
       connection.sendFrames(encodeEvent(connection.form, event, json));
-      this.delivered++;
-      this.#metrics.fanoutDeliveries.inc();
+      deliveries++;
     }
-    this.#metrics.fanoutEvents.labels({ event }).inc();
+    this.#count(event, deliveries);
+  }
+
+  #count(event: string, deliveries: number): void {
+    let tally = this.#tallies.get(event);
+    if (tally === undefined) {
+      tally = this.#metrics.fanoutEvents.labels({ event });
+      this.#tallies.set(event, tally);
+    }
+    tally.inc();
+    this.#metrics.fanoutDeliveries.inc(deliveries);
+    this.delivered += deliveries;
+  }
+
+  /** Forms that some connection here uses: nearly always JSON alone. */
+  #forms(): readonly Form[] {
+    return this.#ofMsgpack === 0 ? jsonAlone : forms;
   }
 
   #toMembers(change: MembershipChange): void {
@@ -192,4 +215,9 @@ export class Connections {
       else connection.changes?.push(change);
     }
   }
+}
+
+/** Whether a member's connection is on this one of the room's topics; known here, so uWS need not be asked. */
+function isOn(connection: Connection, room: string, form: Form, quiet: boolean): boolean {
+  return connection.form === form && connection.quiet === quiet && connection.away?.has(room) !== true;
 }
