@@ -23,6 +23,11 @@ export class Candidate<S extends Session> {
     this.#packet = deliver;
   }
 
+  /** The session whose wire it is. */
+  get taken(): S | undefined {
+    return this.#upgraded ? this.#entry.session : undefined;
+  }
+
   open(wire: Wire): void {
     this.#wire = wire;
     if (this.#entry.upgrade !== 'none') return this.#refuse();

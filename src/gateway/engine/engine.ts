@@ -160,6 +160,7 @@ export class Engine<S extends Session> {
       open: (ws) => this.guard(() => this.#open(ws)),
       message: (ws, message, isBinary) => this.guard(() => this.#message(ws, message, isBinary)),
       subscription: (_ws, topic, now, before) => this.guard(() => this.topics.nativeChanged(topic, now, before)),
+      dropped: (ws) => this.guard(() => dropped(ws.getUserData().party)),
       close: (ws, code, message) => this.guard(() => this.#closed(ws, code, message)),
     });
     app.any(`${path}*`, (res, req) => this.guard(() => this.#request(res, req)));
@@ -388,6 +389,12 @@ const preflight = {
   'Access-Control-Allow-Headers': 'Content-Type, Authorization',
   'Access-Control-Max-Age': '86400',
 };
+
+/** Over its limit: uWS closes it, with no word of why. */
+function dropped<S extends Session>(party: S | Candidate<S>): void {
+  const session = party instanceof Candidate ? party.taken : party;
+  if (session !== undefined) session.closedFor ??= 'slow_consumer';
+}
 
 function addressText(bytes: ArrayBuffer): string {
   return Buffer.from(bytes).toString('latin1');

@@ -1,0 +1,163 @@
+/**
+ * A member of one room that follows the protocol and nothing more: it keeps the room's messages in order, pulls with
+ * `sync` when it finds a gap or is told that it is behind, and can stop reading, as a phone in a tunnel does.
+ */
+import { WebSocket } from 'ws';
+import { socketQuery } from '../support/raw-client.ts';
+
+export interface Heard {
+  readonly seq: number;
+  readonly id: string;
+  readonly body: unknown;
+}
+
+interface Page {
+  readonly messages: readonly (Heard & { rev: number })[];
+  readonly rev: number;
+  readonly more: boolean;
+}
+
+export interface ReaderOptions {
+  readonly url: string;
+  readonly token: () => Promise<string> | string;
+  readonly room: string;
+  /** Each message as its event comes, not those that are pulled. */
+  readonly onLive?: (message: Heard) => void;
+  /** Comes back after a close, with its cursor. */
+  readonly reconnect?: boolean;
+}
+
+type Ack = Record<string, unknown> & { ok: boolean };
+
+export class Reader {
+  readonly messages: Heard[] = [];
+  cursor = 0;
+  /** Events that came out of order: each is something that was lost on the way. */
+  gaps = 0;
+  behinds = 0;
+  signals = 0;
+  opened = 0;
+  ready = false;
+  closes: { code: number; reason: string }[] = [];
+  readonly #options: ReaderOptions;
+  readonly #acks = new Map<number, (ack: Ack) => void>();
+  #ws: WebSocket | undefined;
+  #next = 1;
+  #pulling = false;
+  #missed = false;
+  #ended = false;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.#open();
+  }
+
+  stopReading(): void {
+    this.#ws?.pause();
+  }
+
+  readOn(): void {
+    this.#ws?.resume();
+  }
+
+  /** Without any goodbye. */
+  cut(): void {
+    this.#ws?.terminate();
+  }
+
+  close(): void {
+    this.#ended = true;
+    this.#ws?.terminate();
+  }
+
+  command(name: string, input: unknown): Promise<Ack> {
+    const id = this.#next++;
+    return new Promise((resolve) => {
+      this.#acks.set(id, resolve);
+      this.#ws?.send(`42${id}${JSON.stringify([name, input])}`);
+    });
+  }
+
+  #open(): void {
+    const ws = new WebSocket(`${this.#options.url.replace('http', 'ws')}/socket.io/?${socketQuery}`);
+    this.#ws = ws;
+    this.opened += 1;
+    ws.on('message', (data: Buffer, isBinary) => {
+      if (!isBinary) void this.#frame(data.toString('utf8'));
+    });
+    ws.on('error', () => {}); // a close follows
+    ws.on('close', (code, reason) => {
+      this.closes.push({ code, reason: reason.toString() });
+      this.ready = false;
+      this.#pulling = false;
+      for (const settle of this.#acks.values()) settle({ ok: false });
+      this.#acks.clear();
+      if (this.#options.reconnect === true && !this.#ended) setTimeout(() => this.#ended || this.#open(), 50);
+    });
+  }
+
+  async #frame(frame: string): Promise<void> {
+    if (frame === '2') this.#ws?.send('3');
+    else if (frame.startsWith('0')) this.#ws?.send(`40${JSON.stringify({ token: await this.#options.token() })}`);
+    else if (frame.startsWith('43')) this.#ack(frame);
+    else if (frame.startsWith('42')) this.#event(JSON.parse(frame.slice(2)) as [string, never]);
+  }
+
+  #ack(frame: string): void {
+    const start = frame.indexOf('[');
+    const id = Number(frame.slice(2, start));
+    this.#acks.get(id)?.((JSON.parse(frame.slice(start)) as [Ack])[0]);
+    this.#acks.delete(id);
+  }
+
+  #event([name, data]: [string, never]): void {
+    if (name === 'message') this.#message(data);
+    else if (name === 'behind') {
+      this.behinds += 1;
+      void this.#pull();
+    } else if (name === 'signal') this.signals += 1;
+    else if (name === 'ready') {
+      this.ready = true;
+      const { rooms } = data as { rooms: { id: string; rev: number }[] };
+      const head = rooms.find(({ id }) => id === this.#options.room)?.rev ?? 0;
+      if (head > this.cursor) void this.#pull();
+    }
+  }
+
+  #message(message: Heard & { room: string; rev: number }): void {
+    if (message.room !== this.#options.room || message.rev <= this.cursor) return;
+    if (this.#pulling) {
+      this.#missed = true;
+    } else if (message.rev === this.cursor + 1) {
+      this.cursor = message.rev;
+      this.messages.push({ seq: message.seq, id: message.id, body: message.body });
+    } else {
+      this.gaps += 1;
+      void this.#pull();
+    }
+    this.#options.onLive?.(message);
+  }
+
+  async #pull(): Promise<void> {
+    this.#missed = true;
+    if (this.#pulling) return;
+    this.#pulling = true;
+    const life = this.opened;
+    for (let more = true; more || this.#missed;) {
+      this.#missed = false;
+      const { room } = this.#options;
+      const ack = await this.command('sync', { cursors: { [room]: this.cursor } });
+      if (life !== this.opened || !this.ready) return;
+      if (!ack.ok) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        this.#missed = true;
+        continue;
+      }
+      const page = (ack['rooms'] as Record<string, Page>)[room];
+      for (const { seq, id, body } of page?.messages ?? []) this.messages.push({ seq, id, body });
+      this.cursor = page?.rev ?? this.cursor;
+      more = page?.more ?? false;
+    }
+    this.#pulling = false;
+  }
+}
