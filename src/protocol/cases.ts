@@ -22,7 +22,8 @@ export const protocolCases = {
     'an origin that is not allowed': '403 `{"code":4,"message":"Origin not allowed"}`, by HTTP and WebSocket',
   },
   Handshake: {
-    'long-polling': '`0` with `sid`, `upgrades: ["websocket"]`, `pingInterval`, `pingTimeout`, `maxPayload`; not cached',
+    'long-polling':
+      '`0` with `sid`, `upgrades: ["websocket"]`, `pingInterval`, `pingTimeout`, `maxPayload`; not cached',
     WebSocket: 'the same as first frame, with `upgrades: []`',
     'many handshakes': 'each gets a `sid` of its own, of 20 characters',
   },

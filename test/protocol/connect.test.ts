@@ -6,15 +6,17 @@ import { allKinds, connectPeer, event, expectEcho, expectEnded, openPeer, type a
 let server: Conformance;
 /** Long enough for a busy machine to say what it has to. */
 let hasty: Conformance;
+let hastier: Conformance;
 
 beforeAll(async () => {
-  [server, hasty] = await Promise.all([
+  [server, hasty, hastier] = await Promise.all([
     startConformance({ 'bad-token': 'bad' }),
     startConformance({ 'connect-timeout': 2000 }),
+    startConformance({ 'connect-timeout': 200 }),
   ]);
 });
 afterAll(async () => {
-  await Promise.all([server?.stop(), hasty?.stop()]);
+  await Promise.all([server?.stop(), hasty?.stop(), hastier?.stop()]);
 });
 
 const connect = (nsp = '/', data?: unknown) => ({ type: types.connect, nsp, ...(data === undefined ? {} : { data }) });
@@ -42,7 +44,12 @@ coverFor('Connect', allKinds, {
     await peer.close();
   },
   'anything before CONNECT': async (kind) => {
-    for (const packet of [event(['message']), event(['echo', 1], { id: 0 }), disconnect(), { type: 3, nsp: '/', id: 0, data: [] }]) {
+    for (const packet of [
+      event(['message']),
+      event(['echo', 1], { id: 0 }),
+      disconnect(),
+      { type: 3, nsp: '/', id: 0, data: [] },
+    ]) {
       const peer = await openPeer(server.url, kind);
       await peer.send(packet);
       await expectEnded(peer, kind);
@@ -52,7 +59,7 @@ coverFor('Connect', allKinds, {
     await expectEnded(elsewhere, kind);
   },
   'no CONNECT within the connect timeout': async (kind) => {
-    await expectEnded(await openPeer(hasty.url, kind), kind, 'connect_timeout');
+    await expectEnded(await openPeer(hastier.url, kind), kind, 'connect_timeout');
   },
   'CONNECT twice': async (kind) => {
     for (const nsp of ['/', '/custom']) {

@@ -16,7 +16,9 @@ describe('the catalogue of errors', () => {
     if (kind.httpStatus >= 500) expect(kind.retryable).toBe(true);
     if ([400, 401, 403, 404, 409, 413].includes(kind.httpStatus)) expect(kind.retryable).toBe(false);
     if (kind.closeCode !== undefined) {
-      expect([1001, 1009, 1013].includes(kind.closeCode) || (kind.closeCode >= 4000 && kind.closeCode < 5000)).toBe(true);
+      expect([1001, 1009, 1013].includes(kind.closeCode) || (kind.closeCode >= 4000 && kind.closeCode < 5000)).toBe(
+        true,
+      );
     }
   });
 

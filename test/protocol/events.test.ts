@@ -46,7 +46,9 @@ coverFor('Events and acks', allKinds, {
   },
   'keys like `__proto__`': async (kind) => {
     const peer = await connectPeer(server.url, kind);
-    const value: unknown = JSON.parse('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":2}');
+    const value: unknown = JSON.parse(
+      '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":2}',
+    );
     await peer.ask(1, 'echo', value);
     const { data } = await peer.next();
     if (kind.form === 'json') expect(JSON.stringify(data)).toBe(JSON.stringify([value]));

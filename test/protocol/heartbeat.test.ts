@@ -49,7 +49,7 @@ cover('Heartbeat', {
     const { sid } = await openPolling(impatient.url);
     const query = `${pollingQuery}&sid=${sid}`;
     const bodies: string[] = [];
-    for (let status = 200; status === 200; ) {
+    for (let status = 200; status === 200;) {
       const answer = await begin(impatient.url, { query }).answer;
       status = answer.status;
       bodies.push(answer.body);

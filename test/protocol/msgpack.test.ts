@@ -2,7 +2,16 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { startConformance, type Conformance } from './conformance.ts';
 import { coverFor } from './cover.ts';
 import type { Frame } from './lines.ts';
-import { connectPeer, event, expectEcho, expectEnded, msgpackKinds, openPeer, type as types, type Kind } from './peer.ts';
+import {
+  connectPeer,
+  event,
+  expectEcho,
+  expectEnded,
+  msgpackKinds,
+  openPeer,
+  type as types,
+  type Kind,
+} from './peer.ts';
 
 let server: Conformance;
 
@@ -26,7 +35,21 @@ const message = (value: string): Buffer =>
 coverFor('Msgpack packets', msgpackKinds, {
   'text, or bytes that are no msgpack': async (kind) => {
     for (const frame of ['40', '42["message",1]', '4']) await expectViolation(kind, frame);
-    const bad = ['', 'c1', '81', '92 01', 'd9 ff 61', '01', 'a1 61', '80', '90', 'c0', 'dd ff ff ff ff', 'df ff ff ff ff', 'c6 ff ff ff ff 00'];
+    const bad = [
+      '',
+      'c1',
+      '81',
+      '92 01',
+      'd9 ff 61',
+      '01',
+      'a1 61',
+      '80',
+      '90',
+      'c0',
+      'dd ff ff ff ff',
+      'df ff ff ff ff',
+      'c6 ff ff ff ff 00',
+    ];
     for (const bytes of bad) {
       // a message of long-polling is never empty
       if (bytes === '' && kind.transport === 'polling') continue;
@@ -71,9 +94,28 @@ coverFor('Msgpack packets', msgpackKinds, {
   },
   'integers of 64 bits, and undefined': async (kind) => {
     const peer = await connectPeer(server.url, kind);
-    const numbers = [0, 127, 128, 65_536, 2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER, -1, -32, -33, -(2 ** 31), -(2 ** 40), 0.1, -0.5];
+    const numbers = [
+      0,
+      127,
+      128,
+      65_536,
+      2 ** 31,
+      2 ** 32,
+      Number.MAX_SAFE_INTEGER,
+      -1,
+      -32,
+      -33,
+      -(2 ** 31),
+      -(2 ** 40),
+      0.1,
+      -0.5,
+    ];
     await peer.emit('message', numbers, undefined, { a: undefined });
-    expect(await peer.next()).toEqual({ type: types.event, nsp: '/', data: ['message-back', numbers, undefined, { a: undefined }] });
+    expect(await peer.next()).toEqual({
+      type: types.event,
+      nsp: '/',
+      data: ['message-back', numbers, undefined, { a: undefined }],
+    });
     await expectEcho(peer);
     await peer.close();
   },
