@@ -27,7 +27,10 @@ export class ClientAddress {
   of(peer: string, forwardedFor: string, proxied: string): string {
     const own = plain(peer);
     if (!this.#any || !this.#trusts(own)) return own;
-    const chain = [...forwardedFor.split(',').map((part) => plain(part.trim())), ...(proxied === '' ? [] : [plain(proxied)])];
+    const chain = [
+      ...forwardedFor.split(',').map((part) => plain(part.trim())),
+      ...(proxied === '' ? [] : [plain(proxied)]),
+    ];
     for (const address of chain.toReversed()) {
       if (isIP(address) === 0) break;
       if (!this.#trusts(address)) return address;
@@ -42,7 +45,16 @@ export class ClientAddress {
 
 /** IPv4 as IPv6 sockets write it, in its own form: uWS writes all eight groups out. */
 function plain(address: string): string {
-  const mapped = /^(?:::ffff:|0000:0000:0000:0000:0000:ffff:)(?:(\d+\.\d+\.\d+\.\d+)|([0-9a-f]{2})([0-9a-f]{2}):([0-9a-f]{2})([0-9a-f]{2}))$/i.exec(address);
+  const mapped =
+    /^(?:::ffff:|0000:0000:0000:0000:0000:ffff:)(?:(\d+\.\d+\.\d+\.\d+)|([0-9a-f]{2})([0-9a-f]{2}):([0-9a-f]{2})([0-9a-f]{2}))$/i.exec(
+      address,
+    );
   if (mapped === null) return address;
-  return mapped[1] ?? mapped.slice(2, 6).map((hex) => Number.parseInt(hex, 16)).join('.');
+  return (
+    mapped[1] ??
+    mapped
+      .slice(2, 6)
+      .map((hex) => Number.parseInt(hex, 16))
+      .join('.')
+  );
 }

@@ -232,7 +232,10 @@ export class Engine<S extends Session> {
     const sid = query.get('sid');
     if (sid !== null) {
       const entry = this.#polling.find(sid);
-      if (entry === undefined) return void this.#badRequest(res, engineErrors.session, {});
+      if (entry === undefined) {
+        this.#badRequest(res, engineErrors.session, {});
+        return undefined;
+      }
       return new Candidate(entry, this.#settings.upgradeTimeoutMs, (session, frame) => this.#packet(session, frame));
     }
     const address = this.#admit(res, req, {});
@@ -251,13 +254,16 @@ export class Engine<S extends Session> {
     const refused = this.#stopping
       ? new ParleyError('draining', undefined, { retryAfter: 1000 })
       : this.#parts.refuse?.();
-    if (refused !== undefined)
-      return void this.#turnAway(res, this.#stopping ? 'draining' : 'overload', refused, 503, headers);
+    if (refused !== undefined) {
+      this.#turnAway(res, this.#stopping ? 'draining' : 'overload', refused, 503, headers);
+      return undefined;
+    }
     if (this.#sessions.size >= this.#settings.maxConnections) {
       const full = new ParleyError('overloaded', 'The server holds as many connections as it may.', {
         retryAfter: 5000,
       });
-      return void this.#turnAway(res, 'connections', full, 503, headers);
+      this.#turnAway(res, 'connections', full, 503, headers);
+      return undefined;
     }
     const from = this.#clientAddress.of(
       addressText(res.getRemoteAddressAsText()),
@@ -267,14 +273,16 @@ export class Engine<S extends Session> {
     const wait = this.#connectRates.take(from);
     if (wait > 0) {
       const often = new ParleyError('rate_limited', 'This address connects too often.', { retryAfter: wait });
-      return void this.#turnAway(res, 'connect_rate', often, 429, headers);
+      this.#turnAway(res, 'connect_rate', often, 429, headers);
+      return undefined;
     }
     const address = this.#addresses.take(from);
     if (address !== undefined) return address;
     const many = new ParleyError('rate_limited', 'This address holds as many connections as it may.', {
       retryAfter: 5000,
     });
-    return void this.#turnAway(res, 'address', many, 429, headers);
+    this.#turnAway(res, 'address', many, 429, headers);
+    return undefined;
   }
 
   #open(ws: WebSocket<UserData<S>>): void {

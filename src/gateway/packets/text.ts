@@ -65,7 +65,7 @@ function parse(json: string): unknown {
 }
 
 /** `/` is not written; another namespace is followed by a comma. */
-function at(namespace: string): string {
+function prefix(namespace: string): string {
   return namespace === '/' ? '' : `${namespace},`;
 }
 
@@ -83,7 +83,7 @@ export function argsText(
 ): string {
   const plain = type === 'event' ? '42' : '43';
   const binary = type === 'event' ? '45' : '46';
-  return `${attachments === 0 ? plain : `${binary}${attachments}-`}${at(namespace)}${id}${json}`;
+  return `${attachments === 0 ? plain : `${binary}${attachments}-`}${prefix(namespace)}${id}${json}`;
 }
 
 /** @param json the text of a JSON object. */
@@ -92,11 +92,11 @@ export function ackText(id: string, json: string): string {
 }
 
 export function connectText(namespace: string, sid: string): string {
-  return `40${at(namespace)}{"sid":"${sid}"}`;
+  return `40${prefix(namespace)}{"sid":"${sid}"}`;
 }
 
 export function connectErrorText(namespace: string, message: string, data?: object): string {
-  return `44${at(namespace)}${JSON.stringify(data === undefined ? { message } : { message, data })}`;
+  return `44${prefix(namespace)}${JSON.stringify(data === undefined ? { message } : { message, data })}`;
 }
 
 export function disconnectText(namespace: string): string {
