@@ -1,5 +1,6 @@
 /** Renders the reference pages in docs/ from the schemas, so that they cannot drift. A test compares; `vitest -u` renews. */
 import { z } from 'zod';
+import { protocolCases } from './cases.ts';
 import { commands } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
@@ -63,6 +64,13 @@ export function renderProtocol(): string {
       Object.entries(limits).map(([name, value]) => [`\`${name}\``, value.toLocaleString('en')]),
     ),
   );
+  parts.push(
+    '## Cases',
+    'What the socket path answers on the wire, after the public texts of Engine.IO v4 and Socket.IO v5. Each line is a test in `test/protocol/`; those about Socket.IO packets run over long-polling and WebSocket, in text and in msgpack.',
+  );
+  for (const [area, cases] of Object.entries(protocolCases)) {
+    parts.push(`### ${area}`, table(['case', 'answer'], Object.entries(cases)));
+  }
   return `${parts.join('\n\n')}\n`;
 }
 
@@ -88,7 +96,7 @@ export function renderErrors(): string {
 
 function intro(): string {
   return [
-    'Any Socket.IO v3 or v4 client with the WebSocket transport speaks this, and so does a plain WebSocket:',
+    'Any Socket.IO client of version 3 or 4 speaks this with no options at all: it begins with long-polling and upgrades. So does one with `transports: ["websocket"]`, one with `socket.io-msgpack-parser` that says so in the handshake (`query: {parser: "msgpack"}`), and a plain WebSocket:',
     '1. Open `ws://host/socket.io/?EIO=4&transport=websocket`. The server sends `0{"sid":…,"pingInterval":…,"pingTimeout":…,"maxPayload":…}`.',
     '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token may also come as `?token=` or in an `Authorization: Bearer` header of the handshake.',
     '3. The event `ready` follows. Answer each `2` of the server with `3`.',

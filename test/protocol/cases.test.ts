@@ -7,5 +7,6 @@ it('has every area of the table of cases covered by one test file', () => {
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => readFileSync(`${import.meta.dirname}/${name}`, 'utf8'));
   const covered = texts.flatMap((text) => [...text.matchAll(/^cover(?:For)?\('([^']+)'/gm)].map(([, area]) => area));
-  expect(covered.toSorted()).toEqual(Object.keys(protocolCases).sort());
+  expect(new Set(covered)).toEqual(new Set(Object.keys(protocolCases)));
+  expect(covered).toHaveLength(Object.keys(protocolCases).length);
 });

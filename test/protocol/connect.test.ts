@@ -6,15 +6,17 @@ import { allKinds, connectPeer, event, expectEcho, expectEnded, openPeer, type a
 let server: Conformance;
 /** Long enough for a busy machine to say what it has to. */
 let hasty: Conformance;
+let hastier: Conformance;
 
 beforeAll(async () => {
-  [server, hasty] = await Promise.all([
+  [server, hasty, hastier] = await Promise.all([
     startConformance({ 'bad-token': 'bad' }),
     startConformance({ 'connect-timeout': 2000 }),
+    startConformance({ 'connect-timeout': 200 }),
   ]);
 });
 afterAll(async () => {
-  await Promise.all([server?.stop(), hasty?.stop()]);
+  await Promise.all([server?.stop(), hasty?.stop(), hastier?.stop()]);
 });
 
 const connect = (nsp = '/', data?: unknown) => ({ type: types.connect, nsp, ...(data === undefined ? {} : { data }) });
@@ -57,7 +59,7 @@ coverFor('Connect', allKinds, {
     await expectEnded(elsewhere, kind);
   },
   'no CONNECT within the connect timeout': async (kind) => {
-    await expectEnded(await openPeer(hasty.url, kind), kind, 'connect_timeout');
+    await expectEnded(await openPeer(hastier.url, kind), kind, 'connect_timeout');
   },
   'CONNECT twice': async (kind) => {
     for (const nsp of ['/', '/custom']) {

@@ -29,6 +29,6 @@ function casesOf<A extends CaseArea>(area: A): [CaseOf<A>, string][] {
 /** The types say so already, but the test runner does not read them. */
 function complete(area: CaseArea, tests: object): void {
   it('has a test for each case of the table, and no other', () => {
-    expect(Object.keys(tests).sort()).toEqual(Object.keys(protocolCases[area]).sort());
+    expect(new Set(Object.keys(tests))).toEqual(new Set(Object.keys(protocolCases[area])));
   });
 }

@@ -26,15 +26,15 @@ export interface Pending {
 /** A body in several pieces is sent chunked. */
 export function begin(url: string, options: RequestOptions = {}): Pending {
   const { method = 'GET', query = pollingQuery, headers = {}, body } = options;
-  const request = start(new URL(`${path}?${query}`, url), { method, headers, agent: false });
+  const sent = start(new URL(`${path}?${query}`, url), { method, headers, agent: false });
   const answer = new Promise<Answer>((resolve, reject) => {
-    request.once('error', reject);
+    sent.once('error', reject);
     // an unexpected 101; nobody here asks for one
-    request.once('upgrade', (_, socket) => {
+    sent.once('upgrade', (_, socket) => {
       socket.destroy();
       reject(new Error('the server upgraded'));
     });
-    request.once('response', (response) => {
+    sent.once('response', (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.once('error', reject);
@@ -48,9 +48,9 @@ export function begin(url: string, options: RequestOptions = {}): Pending {
     });
   });
   answer.catch(() => {}); // whoever waits for it hears of it too
-  if (typeof body === 'object') for (const part of body) request.write(part);
-  request.end(typeof body === 'string' ? body : undefined);
-  return { request, answer };
+  if (typeof body === 'object') for (const part of body) sent.write(part);
+  sent.end(typeof body === 'string' ? body : undefined);
+  return { request: sent, answer };
 }
 
 export function request(url: string, options?: RequestOptions): Promise<Answer> {

@@ -7,9 +7,10 @@
 const maxDepth = 64;
 
 /** Bytes that follow each head from 0xc0 on: a negative number is the size of a length that comes first. */
+// prettier-ignore
 const follow = [
-  ...[0, NaN, 0, 0, -1, -2, -4, -1, -2, -4, 4, 8, 1, 2, 4, 8],
-  ...[1, 2, 4, 8, 1, 2, 4, 8, 16, -1, -2, -4, -2, -4, -2, -4],
+  0, NaN, 0, 0, -1, -2, -4, -1, -2, -4, 4, 8, 1, 2, 4, 8,
+  1, 2, 4, 8, 1, 2, 4, 8, 16, -1, -2, -4, -2, -4, -2, -4,
 ];
 
 type Kind = 'value' | 'text' | 'extension' | 'array' | 'map';
