@@ -1,4 +1,4 @@
-import { BlockList, isIP, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /**
  * The address of the client behind proxies: of the addresses that `X-Forwarded-For` names, and the peer itself, the last
@@ -43,18 +43,13 @@ export class ClientAddress {
   }
 }
 
-/** IPv4 as IPv6 sockets write it, in its own form: uWS writes all eight groups out. */
-function plain(address: string): string {
-  const mapped =
-    /^(?:::ffff:|0000:0000:0000:0000:0000:ffff:)(?:(\d+\.\d+\.\d+\.\d+)|([0-9a-f]{2})([0-9a-f]{2}):([0-9a-f]{2})([0-9a-f]{2}))$/i.exec(
-      address,
-    );
-  if (mapped === null) return address;
-  return (
-    mapped[1] ??
-    mapped
-      .slice(2, 6)
-      .map((hex) => Number.parseInt(hex, 16))
-      .join('.')
-  );
+/** One form for each address, without brackets and port: uWS writes all eight groups out, and IPv4 as IPv6 sockets see it. */
+function plain(text: string): string {
+  const address = /^\[(.+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
+  // a zone means something on one machine only
+  if (address.includes('%')) return '';
+  if (!isIPv6(address)) return address;
+  const { address: written } = new SocketAddress({ address, family: 'ipv6' });
+  const mapped = written.replace('::ffff:', '');
+  return isIPv4(mapped) ? mapped : written;
 }

@@ -10,12 +10,11 @@ import uWS, {
   type WebSocket,
 } from 'uWebSockets.js';
 import { answer, type HttpAnswer } from '../../api/http.ts';
-import { errorCatalogue, ParleyError } from '../../protocol/errors.ts';
+import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';
-import { AddressLimit, type AddressUse } from './address-limit.ts';
-import { ClientAddress } from './client-address.ts';
-import { TokenBuckets } from '../../auth/token-bucket.ts';
+import type { AddressUse } from './address-limit.ts';
+import { Admission, type AdmissionSettings } from './admission.ts';
 import { Candidate } from './candidate.ts';
 import { checkRequest, engineErrors, newId, openPacket } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -26,17 +25,13 @@ import { PollingWire } from './polling.ts';
 import type { Session, Wire } from './session.ts';
 import { Topics } from './topics.ts';
 
-export interface EngineSettings {
+export interface EngineSettings extends AdmissionSettings {
   readonly path: string;
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
   readonly upgradeTimeoutMs: number;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
-  readonly maxConnections: number;
-  readonly maxConnectionsPerAddress: number;
-  readonly connectsPerSecondPerAddress: number;
-  readonly trustedProxies: readonly string[];
   readonly compression: 'off' | 'shared';
   readonly origins: readonly string[] | undefined;
   readonly localOrigins: boolean;
@@ -84,22 +79,16 @@ export class Engine<S extends Session> {
   readonly #parts: EngineParts;
   readonly #host: EngineHost<S>;
   readonly #sessions = new Set<S>();
-  readonly #addresses: AddressLimit;
-  readonly #clientAddress: ClientAddress;
-  readonly #connectRates: TokenBuckets;
+  readonly #admission: Admission;
   readonly #heartbeat: Heartbeat;
   readonly #polling: LongPolling<S>;
   readonly #sweeper: NodeJS.Timeout;
-  #stopping = false;
 
   constructor(settings: EngineSettings, parts: EngineParts, host: EngineHost<S>) {
     this.#settings = settings;
     this.#parts = parts;
     this.#host = host;
-    this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
-    this.#clientAddress = new ClientAddress(settings.trustedProxies);
-    const perSecond = settings.connectsPerSecondPerAddress;
-    this.#connectRates = new TokenBuckets(perSecond, perSecond * 10);
+    this.#admission = new Admission(settings, parts.refuse ?? (() => undefined));
     this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
     this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
     const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
@@ -126,7 +115,7 @@ export class Engine<S extends Session> {
 
   /** Those who are connected stay until they are closed. */
   refuseNewcomers(): void {
-    this.#stopping = true;
+    this.#admission.stop();
   }
 
   /** Closes every session at the transport, so that stock clients come back, to whoever serves then. */
@@ -253,38 +242,13 @@ export class Engine<S extends Session> {
 
   /** @returns the address's share if a newcomer may come in; else it has been answered. */
   #admit(res: HttpResponse, req: HttpRequest, headers: Headers): AddressUse | undefined {
-    const from = this.#clientAddress.of(
-      addressText(res.getRemoteAddressAsText()),
-      req.getHeader('x-forwarded-for'),
-      addressText(res.getProxiedRemoteAddressAsText()),
-    );
-    const refusal = this.#refusal(from);
-    const address = refusal === undefined ? this.#addresses.take(from) : undefined;
-    if (address !== undefined) return address;
-    const many = 'This address holds as many connections as it may.';
-    const { reason, error } = refusal ?? {
-      reason: 'address',
-      error: new ParleyError('rate_limited', many, { retryAfter: 5000 }),
-    };
+    const admitted = this.#admission.admit(res, req, this.#sessions.size);
+    if (!('reason' in admitted)) return admitted;
+    const { reason, error } = admitted;
     const retryAfter = String(Math.ceil((error.retryAfter ?? 1000) / 1000));
     const status = errorCatalogue[error.code].httpStatus;
     this.#refuse(res, reason, { status, json: error.toWire(), headers: { ...headers, 'Retry-After': retryAfter } });
     return undefined;
-  }
-
-  #refusal(from: string): { reason: RefusedHandshake; error: ParleyError } | undefined {
-    if (this.#stopping)
-      return { reason: 'draining', error: new ParleyError('draining', undefined, { retryAfter: 1000 }) };
-    const overloaded = this.#parts.refuse?.();
-    if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
-    if (this.#sessions.size >= this.#settings.maxConnections) {
-      const full = 'The server holds as many connections as it may.';
-      return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
-    }
-    const wait = this.#connectRates.take(from);
-    if (wait === 0) return undefined;
-    const often = 'This address connects too often.';
-    return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
   }
 
   #open(ws: WebSocket<UserData<S>>): void {
@@ -340,7 +304,7 @@ export class Engine<S extends Session> {
   #end(session: S, code: number, reason: string): void {
     if (!this.#sessions.delete(session)) return;
     session.detach();
-    this.#addresses.release(session.address);
+    this.#admission.release(session.address);
     this.#parts.metrics.connections.dec();
     this.#parts.metrics.closed.inc({ reason: session.closedFor ?? closedBy(code, reason) });
     session.closedFor ??= 'client';
@@ -348,7 +312,7 @@ export class Engine<S extends Session> {
   }
 
   #sweep(now: number, silenceMs: number): void {
-    this.#connectRates.sweep(now);
+    this.#admission.sweep(now);
     const heardBefore = now - silenceMs;
     for (const session of this.#sessions) {
       if (session.heardAt < heardBefore) session.close('heartbeat', 'ping_timeout');
@@ -394,10 +358,6 @@ const preflight = {
 function dropped<S extends Session>(party: S | Candidate<S>): void {
   const session = party instanceof Candidate ? party.taken : party;
   if (session !== undefined) session.closedFor ??= 'slow_consumer';
-}
-
-function addressText(bytes: ArrayBuffer): string {
-  return Buffer.from(bytes).toString('latin1');
 }
 
 /** uWS's own closes come as code 1006 with one of its texts. */

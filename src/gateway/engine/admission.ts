@@ -1,0 +1,88 @@
+/** Whether a newcomer may come in: before anything is made or read for it. */
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { TokenBuckets } from '../../auth/token-bucket.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import type { RefusedHandshake } from '../../telemetry/metrics.ts';
+import { AddressLimit, type AddressUse } from './address-limit.ts';
+import { ClientAddress } from './client-address.ts';
+
+export interface AdmissionSettings {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly connectsPerSecondPerAddress: number;
+  readonly trustedProxies: readonly string[];
+}
+
+export interface Refusal {
+  readonly reason: RefusedHandshake;
+  readonly error: ParleyError;
+}
+
+/** An address may make so many handshakes at once, as a multiple of what it may each second. */
+const burst = 10;
+
+export class Admission {
+  readonly #settings: AdmissionSettings;
+  readonly #overloaded: () => ParleyError | undefined;
+  readonly #clientAddress: ClientAddress;
+  readonly #addresses: AddressLimit;
+  readonly #rates: TokenBuckets;
+  #stopping = false;
+
+  constructor(settings: AdmissionSettings, overloaded: () => ParleyError | undefined) {
+    this.#settings = settings;
+    this.#overloaded = overloaded;
+    this.#clientAddress = new ClientAddress(settings.trustedProxies);
+    this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
+    const perSecond = settings.connectsPerSecondPerAddress;
+    this.#rates = new TokenBuckets(perSecond, perSecond * burst);
+  }
+
+  /** Nobody comes in from now on. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** @param present connections there are. @returns the address's share, to be given back by `release`, or why not. */
+  admit(res: HttpResponse, req: HttpRequest, present: number): AddressUse | Refusal {
+    if (this.#stopping) {
+      return { reason: 'draining', error: new ParleyError('draining', undefined, { retryAfter: 1000 }) };
+    }
+    const overloaded = this.#overloaded();
+    if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
+    if (present >= this.#settings.maxConnections) {
+      const full = 'The server holds as many connections as it may.';
+      return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
+    }
+    const from = this.#clientAddress.of(
+      text(res.getRemoteAddressAsText()),
+      req.getHeader('x-forwarded-for'),
+      text(res.getProxiedRemoteAddressAsText()),
+    );
+    const wait = this.#rates.take(from);
+    if (wait > 0) {
+      const often = 'This address connects too often.';
+      return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
+    }
+    const many = 'This address holds as many connections as it may.';
+    return (
+      this.#addresses.take(from) ?? {
+        reason: 'address',
+        error: new ParleyError('rate_limited', many, { retryAfter: 5000 }),
+      }
+    );
+  }
+
+  release(use: AddressUse): void {
+    this.#addresses.release(use);
+  }
+
+  /** Forgets addresses that have been quiet. */
+  sweep(now: number): void {
+    this.#rates.sweep(now);
+  }
+}
+
+function text(bytes: ArrayBuffer): string {
+  return Buffer.from(bytes).toString('latin1');
+}
