@@ -27,8 +27,14 @@ export interface ParleyBuild {
 }
 
 /** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */
-export async function startParley(lab: Lab, build: ParleyBuild, databaseUrl: string | undefined): Promise<Server> {
-  const port = await freePort();
+export async function startParley(
+  lab: Lab,
+  build: ParleyBuild,
+  databaseUrl: string | undefined,
+  more: Readonly<Record<string, string>> = {},
+  at?: number,
+): Promise<Server> {
+  const port = at ?? (await freePort());
   const child = lab.start(process.execPath, [...build.nodeFlags, build.main, 'serve'], {
     // Limits per client are lifted: one address holds all connections here. What bounds the server itself stays.
     env: {
@@ -42,6 +48,7 @@ export async function startParley(lab: Lab, build: ParleyBuild, databaseUrl: str
       ...(databaseUrl === undefined
         ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) }
         : { DATABASE_URL: databaseUrl }),
+      ...more,
     },
     cwd: lab.folder,
   });

@@ -23,7 +23,7 @@ export async function drain(connections: Iterable<Connection>, windowMs: number)
   const from = performance.now();
   for (let closed = 0; closed < leaving.length;) {
     const due = windowMs === 0 ? leaving.length : ((performance.now() - from) / windowMs) * leaving.length;
-    while (closed < leaving.length && closed < due) leaving[closed++]?.close('draining', 'draining');
+    while (closed < leaving.length && closed + 1 <= due) leaving[closed++]?.close('draining', 'draining');
     if (leaving.slice(closed).every((connection) => !connection.live)) return;
     if (closed < leaving.length) await delay(stepMs);
   }

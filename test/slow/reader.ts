@@ -23,8 +23,8 @@ export interface ReaderOptions {
   readonly room: string;
   /** Each message as its event comes, not those that are pulled. */
   readonly onLive?: (message: Heard) => void;
-  /** Comes back after a close, with its cursor. */
-  readonly reconnect?: boolean;
+  /** Comes back after a close, with its cursor, so many milliseconds later. */
+  readonly reconnectMs?: () => number;
 }
 
 type Ack = Record<string, unknown> & { ok: boolean };
@@ -34,10 +34,13 @@ export class Reader {
   cursor = 0;
   /** Events that came out of order: each is something that was lost on the way. */
   gaps = 0;
+  /** Moments that it was told to leave at. */
+  readonly drains: number[] = [];
   behinds = 0;
   signals = 0;
   opened = 0;
   ready = false;
+  onReady = (): void => {};
   closes: { code: number; reason: string }[] = [];
   readonly #options: ReaderOptions;
   readonly #acks = new Map<number, (ack: Ack) => void>();
@@ -72,10 +75,23 @@ export class Reader {
 
   command(name: string, input: unknown): Promise<Ack> {
     const id = this.#next++;
+    if (!this.ready) return Promise.resolve({ ok: false });
     return new Promise((resolve) => {
       this.#acks.set(id, resolve);
       this.#ws?.send(`42${id}${JSON.stringify([name, input])}`);
     });
+  }
+
+  /** Sends one message, again and again with the same id, until it is acknowledged. @returns the codes it was refused with. */
+  async send(body: unknown): Promise<string[]> {
+    const input = { room: this.#options.room, id: crypto.randomUUID(), body };
+    const refusals: string[] = [];
+    for (;;) {
+      const ack = await this.command('message:send', input);
+      if (ack.ok) return refusals;
+      refusals.push((ack['error'] as { code: string } | undefined)?.code ?? 'closed');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   #open(): void {
@@ -90,9 +106,11 @@ export class Reader {
       this.closes.push({ code, reason: reason.toString() });
       this.ready = false;
       this.#pulling = false;
+      this.#missed = false;
       for (const settle of this.#acks.values()) settle({ ok: false });
       this.#acks.clear();
-      if (this.#options.reconnect === true && !this.#ended) setTimeout(() => this.#ended || this.#open(), 50);
+      const wait = this.#options.reconnectMs?.();
+      if (wait !== undefined) setTimeout(() => this.#ended || this.#open(), wait).unref();
     });
   }
 
@@ -116,17 +134,19 @@ export class Reader {
       this.behinds += 1;
       void this.#pull();
     } else if (name === 'signal') this.signals += 1;
+    else if (name === 'drain') this.drains.push((data as { after: number }).after);
     else if (name === 'ready') {
       this.ready = true;
+      this.onReady();
       const { rooms } = data as { rooms: { id: string; rev: number }[] };
       const head = rooms.find(({ id }) => id === this.#options.room)?.rev ?? 0;
-      if (head > this.cursor) void this.#pull();
+      if (head > this.cursor || this.#missed) void this.#pull();
     }
   }
 
   #message(message: Heard & { room: string; rev: number }): void {
     if (message.room !== this.#options.room || message.rev <= this.cursor) return;
-    if (this.#pulling) {
+    if (this.#pulling || !this.ready) {
       this.#missed = true;
     } else if (message.rev === this.cursor + 1) {
       this.cursor = message.rev;
@@ -150,6 +170,7 @@ export class Reader {
       if (life !== this.opened || !this.ready) return;
       if (!ack.ok) {
         await new Promise((resolve) => setTimeout(resolve, 100));
+        if (life !== this.opened || !this.ready) return;
         this.#missed = true;
         continue;
       }

@@ -18,7 +18,7 @@ let sender: StockClient;
 let readers: Reader[] = [];
 const clients: Client[] = [];
 
-async function join(user: string, room: string, options: { reconnect?: boolean } = {}): Promise<Reader> {
+async function join(user: string, room: string, options: { reconnectMs?: () => number } = {}): Promise<Reader> {
   const stock = await connectStock(server.url, await tokenOf(user));
   await stock.ok('room:join', { room });
   stock.close();
@@ -57,6 +57,9 @@ async function expectWhole(room: string, reader: Reader): Promise<void> {
 
 const steps = async (step: string): Promise<number> =>
   (await server.metrics()).get(`parley_slow_consumers_total{step="${step}"}`) ?? 0;
+
+const closedAsSlow = async (): Promise<number> =>
+  (await server.metrics()).get('parley_connections_closed_total{reason="slow_consumer"}') ?? 0;
 
 afterAll(async () => {
   sender.close();
@@ -195,11 +198,9 @@ describe('over the hard limit', () => {
     sender = await connectStock(server.url, await tokenOf('sender'));
     for (const id of ['hard', 'poll']) await sender.ok('room:create', { kind: 'channel', name: id, id });
   });
-  const closedAsSlow = async (): Promise<number> =>
-    (await server.metrics()).get('parley_connections_closed_total{reason="slow_consumer"}') ?? 0;
 
   it('a client is closed, is counted as a slow consumer, and comes back with its cursor to the exact content', async () => {
-    const [slow, well] = [await join('hard-slow', 'hard', { reconnect: true }), await join('hard-well', 'hard')];
+    const [slow, well] = [await join('hard-slow', 'hard', { reconnectMs: () => 50 }), await join('hard-well', 'hard')];
     slow.stopReading();
     await sendUntil('it is closed', 'hard', async () => (await closedAsSlow()) === 1);
     slow.readOn();
