@@ -3,8 +3,11 @@ import { addExtension, Packr } from 'msgpackr';
 import { isPlainMsgpack } from './msgpack-check.ts';
 import { isEventArgs, maxAckDigits, type Packet } from './packet.ts';
 
-/** Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. */
-const packr = new Packr({ useRecords: false, int64AsType: 'number', mapsAsObjects: true });
+/**
+ * Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. A client's
+ * JSON may have a key `toJSON`, which is no function to call.
+ */
+const packr = new Packr({ useRecords: false, int64AsType: 'number', mapsAsObjects: true, useToJSON: false });
 
 /**
  * notepack writes `undefined`, typed arrays and dates all as extension 0, told apart by a length form that an extension
