@@ -22,8 +22,6 @@ export interface GatewaySettings extends EngineSettings, SocketSettings, Command
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
-  /** The writer's bound; half of it is overload. */
-  readonly writerQueue: number;
 }
 
 export interface GatewayParts {
@@ -59,8 +57,7 @@ export class Gateway {
     const { messaging } = core;
     const connections = this.#connections;
     const settings = this.#settings;
-    const limits = { ...settings, maxWriterQueue: settings.writerQueue / 2 };
-    const overload = new Overload(limits, () => messaging.writer.waiting, metrics);
+    const overload = new Overload(settings, () => messaging.writer.fill, metrics);
     const handlers = createHandlers({ ...core, slow: this.#slow });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;

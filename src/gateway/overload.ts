@@ -4,8 +4,6 @@ import type { Metrics } from '../telemetry/metrics.ts';
 export interface OverloadSettings {
   /** Delay of the event loop over which work is refused. */
   readonly maxEventLoopDelayMs: number;
-  /** Messages that wait for their commit over which work is refused; the queue itself may hold twice as many. */
-  readonly maxWriterQueue: number;
   /** Resident memory over which work is refused. */
   readonly maxMemoryBytes: number;
 }
@@ -16,6 +14,8 @@ const stepMs = 100;
 /** Weight of the newest step in the delay that counts: one long turn is no overload, a second of them is. */
 const newest = 0.2;
 const least = 0.05;
+/** Half of what may wait for its commit: the other half is for what comes before the share has fallen. */
+const maxWriterFill = 0.5;
 
 /**
  * How much of the work that comes may be taken. While a limit is passed the share falls by a fifth each step, while all
@@ -24,7 +24,7 @@ const least = 0.05;
  */
 export class Overload {
   readonly #settings: OverloadSettings;
-  readonly #waiting: () => number;
+  readonly #writerFill: () => number;
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
   readonly #metrics: Metrics;
@@ -32,9 +32,9 @@ export class Overload {
   #delayMs = 0;
   #reason: OverloadReason | undefined = undefined;
 
-  constructor(settings: OverloadSettings, waiting: () => number, metrics: Metrics) {
+  constructor(settings: OverloadSettings, writerFill: () => number, metrics: Metrics) {
     this.#settings = settings;
-    this.#waiting = waiting;
+    this.#writerFill = writerFill;
     this.#metrics = metrics;
     this.#delay = monitorEventLoopDelay({ resolution: 10 });
     this.#delay.enable();
@@ -65,10 +65,10 @@ export class Overload {
     const delayMs = Number.isNaN(mean) ? 0 : Math.max(0, mean / 1e6 - 10);
     this.#delayMs += newest * (delayMs - this.#delayMs);
     this.#delay.reset();
-    const { maxEventLoopDelayMs, maxWriterQueue, maxMemoryBytes } = this.#settings;
+    const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
     const loads: [OverloadReason, number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['writer', this.#waiting() / maxWriterQueue],
+      ['writer', this.#writerFill() / maxWriterFill],
       ['memory', process.memoryUsage.rss() / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));

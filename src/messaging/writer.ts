@@ -58,12 +58,14 @@ export interface WriterOptions {
 export class Writer {
   readonly #options: WriterOptions;
   readonly #stripes: Batcher<Send, Sent>[];
+  readonly #maxWaiting: number;
   /** Outbox rows whose events went to fan-out; the next commit deletes them, so this costs no round trip. */
   #handed: number[] = [];
 
   constructor(options: WriterOptions) {
     this.#options = options;
-    const limits = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
+    this.#maxWaiting = Math.ceil(options.maxWaiting / options.stripes);
+    const limits = { maxBatch: options.maxBatch, maxWaiting: this.#maxWaiting };
     this.#stripes = Array.from({ length: options.stripes }, () => new Batcher((sends) => this.#commit(sends), limits));
   }
 
@@ -74,6 +76,11 @@ export class Writer {
 
   get waiting(): number {
     return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
+  }
+
+  /** How full the fullest stripe is, from 0 to 1: a single busy room fills only its own. */
+  get fill(): number {
+    return Math.max(...this.#stripes.map((stripe) => stripe.waiting / this.#maxWaiting));
   }
 
   async flush(): Promise<void> {

@@ -1,4 +1,5 @@
 /** A server that is replaced: its clients go over the window, find the next process on the same port, and miss nothing. */
+import { connect as connectTcp } from 'node:net';
 import { WebSocket } from 'ws';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { connect } from '../../src/client/index.ts';
@@ -36,11 +37,13 @@ afterEach(async () => {
 });
 afterAll(() => database.drop());
 
-async function refuses(url: string): Promise<boolean> {
-  return fetch(url).then(
-    () => false,
-    () => true,
-  );
+/** By a connection of its own: fetch would use one that it still holds. */
+function refuses(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(Number(new URL(url).port), '127.0.0.1');
+    socket.once('connect', () => resolve(false)).once('error', () => resolve(true));
+    socket.once('connect', () => socket.destroy());
+  });
 }
 
 it('sends its clients away one by one over the window; they come back to the next process, and nothing is lost or doubled', async () => {

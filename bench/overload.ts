@@ -1,0 +1,96 @@
+/**
+ * node --import tsx bench/overload.ts [--seconds 8]      (build first; Linux)
+ * Stored messages of 200 senders in 100 rooms, with real Postgres and embedded: first the best rate (8 under way each),
+ * then three times that rate on a schedule, whatever comes back, then a light load. Latency of what was accepted is the
+ * server's own, from the command to its ack.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { readMetrics, type MetricValues } from '../test/support/metrics.ts';
+import { buildClient, LoadClient, type Load } from './client.ts';
+import { parleyWith, range, tokensFile, type Context } from './context.ts';
+import { frames } from './frames.ts';
+import { Lab } from './lab.ts';
+import { openPostgres } from './postgres.ts';
+
+const { values: args } = parseArgs({ options: { seconds: { type: 'string', default: '8' } } });
+const seconds = Number(args.seconds);
+const senders = 200;
+const missing = buildClient();
+if (missing !== undefined) throw new Error(missing);
+
+const lab = await Lab.open();
+const database = await openPostgres();
+try {
+  const context: Context = {
+    lab,
+    database,
+    scale: { quick: false, rounds: 1, warmup: 1, seconds, idleConnections: 0 },
+    say: console.log,
+    peers: false,
+    parley: { main: join(import.meta.dirname, '../dist/main.js'), nodeFlags: [] },
+  };
+  for (const embedded of typeof database === 'string' ? [true] : [false, true]) {
+    console.log(embedded ? 'embedded' : 'Postgres');
+    await lab.within(() => measure(context, embedded));
+  }
+} finally {
+  await lab.close();
+  if (typeof database !== 'string') await database.stop();
+}
+
+async function measure(context: Context, embedded: boolean): Promise<void> {
+  const users = range(senders, (i) => `sender-${i}`);
+  const rooms = users.map((_, i) => `talk-${i >> 1}`);
+  const memberships = users.map((user, i) => ({ room: rooms[i] as string, user }));
+  const server = await parleyWith(context, memberships, embedded);
+  const url = `http://127.0.0.1:${server.port}`;
+  const client = await LoadClient.connect(lab, {
+    port: server.port,
+    serverPid: server.child.pid,
+    dialect: 'sio',
+    connections: senders,
+    upPrefix: '42["ready"',
+    tokens: await tokensFile(context, `overload-${embedded}`, users),
+    rooms: await lab.file(`overload-rooms-${embedded}`, rooms),
+    command: frames.send,
+  });
+  const part = async (name: string, load: Load): Promise<number> => {
+    const before = await readMetrics(url);
+    const result = await client.load(load, true);
+    const after = await readMetrics(url);
+    const rate = (result.acks - result.errors) / result.seconds;
+    console.log(
+      `  ${name.padEnd(20)} accepted ${rate.toFixed(0)}/s, refused ${(result.errors / result.seconds).toFixed(0)}/s, ` +
+        `not sent in time ${result.late}; accepted p50 <= ${quantile(before, after, 0.5)} s, p99 <= ${quantile(before, after, 0.99)} s; ` +
+        `all acks at the client p50 ${result.latencyMs.p50} p99 ${result.latencyMs.p99} ms; ${shareOf(after)}`,
+    );
+    return rate;
+  };
+  const best = await part('best', { senders, outstanding: 8, warmup: 1, seconds });
+  const over = await part('3 x best', { senders, rate: best * 3, warmup: 2, seconds });
+  const from = performance.now();
+  while ((await readMetrics(url)).get('parley_admitted_share{limit="none"}') !== 1) await sleep(50);
+  console.log(`  all is taken again after ${((performance.now() - from) / 1000).toFixed(1)} s`);
+  const light = await part('a tenth, afterwards', { senders, rate: best / 10, warmup: 0, seconds: 3 });
+  console.log(
+    `  throughput at 3 x: ${((100 * over) / best).toFixed(0)} % of the best; afterwards ${((1000 * light) / best).toFixed(0)} % of a tenth`,
+  );
+}
+
+function shareOf(metrics: MetricValues): string {
+  return [...metrics]
+    .filter(([name]) => name.startsWith('parley_admitted_share'))
+    .map(([name, value]) => `${name.slice(7)} ${value.toFixed(2)}`)
+    .join();
+}
+
+function quantile(before: MetricValues, after: MetricValues, share: number): string {
+  const buckets = [...after].flatMap(([name, value]) => {
+    const le = /^parley_ack_seconds_bucket\{.*le="([^"]+)"/.exec(name)?.[1];
+    return le === undefined || !name.includes('message:send') ? [] : [{ le, n: value - (before.get(name) ?? 0) }];
+  });
+  const all = buckets.at(-1)?.n ?? 0;
+  return buckets.find(({ n }) => n >= all * share)?.le ?? '?';
+}

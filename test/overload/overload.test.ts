@@ -1,0 +1,117 @@
+/** Over a limit a share of the work is refused, newcomers wait, the metric says why; what is accepted is stored once. */
+import { afterEach, expect, it } from 'vitest';
+import { refusedUpgrade } from '../support/raw-client.ts';
+import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+interface Answer {
+  ok: boolean;
+  seq?: number;
+  error?: { code: string; retryable: boolean; retryAfter?: number };
+}
+
+let server: TestServer;
+let client: StockClient;
+afterEach(async () => {
+  client.close();
+  await server.stop();
+});
+
+async function start(env: Record<string, string>): Promise<void> {
+  server = await startServer({
+    PARLEY_COMMANDS_PER_SECOND: '1000000',
+    PARLEY_COMMAND_BURST: '1000000',
+    PARLEY_MAX_PENDING_COMMANDS: '100000',
+    ...env,
+  });
+  client = await connectStock(server.url, await tokenOf('ann'));
+}
+
+const share = async (limit: string): Promise<number | undefined> =>
+  (await server.metrics()).get(`parley_admitted_share{limit="${limit}"}`);
+
+/** Handshakes are refused with 503, and the metric names the limit. */
+async function untilRefusing(limit: string): Promise<void> {
+  const refused = await until('a newcomer is refused', () => refusedUpgrade(server.url).catch(() => undefined));
+  expect(refused).toMatchObject({ status: 503, body: { code: 'overloaded', retryable: true, retryAfter: 2000 } });
+  expect(refused.headers['retry-after']).toBe('2');
+  expect(await share(limit)).toBeLessThan(1);
+  const metrics = await server.metrics();
+  expect(metrics.get('parley_handshakes_refused_total{reason="overload"}')).toBeGreaterThan(0);
+}
+
+it('with too many messages before the writer a share is refused, and all that are accepted are stored once', async () => {
+  await start({ PARLEY_WRITER_QUEUE: '400', PARLEY_WRITER_BATCH: '5' });
+  await client.ok('room:create', { kind: 'channel', name: 'Busy', id: 'busy' });
+  const answers: { id: string; answer: Answer }[] = [];
+  let under = 0;
+  const send = (): void => {
+    const message = text('busy', under);
+    under += 1;
+    client.socket.emit('message:send', message, (answer: Answer) => {
+      under -= 1;
+      answers.push({ id: message.id, answer });
+    });
+  };
+  let over = false;
+  const flood = (async () => {
+    while (!over) {
+      while (under < 1000) send();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  })();
+  await untilRefusing('writer').finally(() => (over = true));
+  await flood;
+  await until('all are answered', () => under === 0);
+  await until('all is taken again', async () => (await share('none')) === 1);
+  await client.ok('message:send', text('busy', 'after'));
+  (await connectStock(server.url, await tokenOf('ben'))).close();
+
+  const refused = answers.filter(({ answer }) => !answer.ok);
+  expect(refused.length).toBeGreaterThan(0);
+  for (const { answer } of refused) {
+    expect(answer.error).toMatchObject({ code: 'overloaded', retryable: true });
+    expect(answer.error?.retryAfter).toBeGreaterThan(0);
+  }
+  const stored = await server.database.sql<{ seq: number; id: string }[]>`
+    select seq::int as seq, id from messages where room_id = 'busy' order by seq`;
+  expect(stored.map(({ seq }) => seq)).toEqual(stored.map((_, i) => i + 1));
+  const accepted = answers.flatMap(({ id, answer }) => (answer.ok ? [{ seq: answer.seq, id }] : []));
+  expect(accepted.toSorted((a, b) => (a.seq ?? 0) - (b.seq ?? 0))).toEqual(stored.slice(0, -1));
+}, 60_000);
+
+it('with an event loop that is late work is refused, and taken again when it is not', async () => {
+  await start({ PARLEY_MAX_EVENT_LOOP_DELAY_MS: '60' });
+  // the server is in this process: whatever is done here, its loop is late by it
+  const busy = setInterval(() => {
+    for (const end = performance.now() + 200; performance.now() < end;);
+  }, 1);
+  try {
+    await untilRefusing('event_loop');
+    const codes = new Set<string>();
+    await until('a command is refused', async () => {
+      const answer = (await client.socket.emitWithAck('room:list', {})) as Answer;
+      codes.add(answer.error?.code ?? 'ok');
+      return codes.has('overloaded');
+    });
+    expect([...codes].filter((code) => code !== 'ok')).toEqual(['overloaded']);
+  } finally {
+    clearInterval(busy);
+  }
+  await until('all is taken again', async () => (await share('none')) === 1);
+  await client.ok('room:list', {});
+}, 60_000);
+
+it('with too much memory in use most work is refused, but never all of it', async () => {
+  const mega = 1024 ** 2;
+  await start({ PARLEY_MAX_MEMORY_BYTES: String(process.memoryUsage.rss() + 100 * mega) });
+  const held = Buffer.alloc(300 * mega, 1);
+  await untilRefusing('memory');
+  await until('the share is at its least', async () => (await share('memory')) === 0.05);
+  await until('a command is taken', async () => {
+    const answer = (await client.socket.emitWithAck('room:list', {})) as Answer;
+    return answer.ok;
+  });
+  expect(held.at(-1)).toBe(1);
+}, 60_000);
