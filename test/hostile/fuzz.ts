@@ -240,7 +240,8 @@ if (process.argv[1]?.endsWith('hostile/fuzz.ts') === true) {
       print: (line) => console.log(line),
     });
     console.log(`seed ${values.seed}\n${report(result)}`);
-    process.exitCode = result.faults.length === 0 && result.running ? 0 : 1;
+    const clean = result.faults.length === 0 && result.internalErrors === 0 && result.printed === '';
+    process.exitCode = clean && result.running ? 0 : 1;
   } finally {
     await postgres.stop();
   }
