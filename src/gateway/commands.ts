@@ -95,12 +95,11 @@ export class Commands {
       this.#admit(connection, from, entry);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
-      const parsed = entry.input.safeParse(input);
-      if (!parsed.success) throw new ParleyError('invalid', issueText(parsed.error));
+      const data = parseInput(entry.input, input);
       if (entry.reads && connection.reading >= limits.pendingReads) {
         throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
       }
-      const answer = entry.handle({ connection, user }, parsed.data);
+      const answer = entry.handle({ connection, user }, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);
     } catch (error) {
@@ -198,6 +197,19 @@ export class Commands {
     if (!this.#overload.admit())
       throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
   }
+}
+
+/** @throws {ParleyError} `invalid` */
+function parseInput(schema: z.ZodType, input: unknown): unknown {
+  let parsed;
+  try {
+    parsed = schema.safeParse(input);
+  } catch (error) {
+    // zod compares a `length` before it knows that it has a text: one that is no primitive throws in it
+    throw new ParleyError('invalid', undefined, { cause: error });
+  }
+  if (!parsed.success) throw new ParleyError('invalid', issueText(parsed.error));
+  return parsed.data;
 }
 
 /** The first fault, with where it is. */
