@@ -194,7 +194,8 @@ export class Commands {
         retryAfter: 100,
       });
     }
-    if (!this.#overload.admit())
+    // text was asked about before it was parsed
+    if (connection.form !== 'json' && !this.#overload.admit())
       throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
   }
 }

@@ -57,12 +57,12 @@ export class Gateway {
     const { messaging } = core;
     const connections = this.#connections;
     const settings = this.#settings;
-    const overload = new Overload(settings, () => messaging.writer.fill, metrics);
+    const overload = new Overload(settings, messaging.writer, metrics);
     const handlers = createHandlers({ ...core, slow: this.#slow });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, node, maxConnectionsPerUser });
-    const sockets = new Sockets(settings, new Parley({ connections, arrival, commands, metrics, log }), {
+    const sockets = new Sockets(settings, new Parley({ connections, arrival, commands, overload, metrics, log }), {
       metrics,
       log,
     });

@@ -16,25 +16,38 @@ const newest = 0.2;
 const least = 0.05;
 /** Half of what may wait for its commit: the other half is for what comes before the share has fallen. */
 const maxWriterFill = 0.5;
+/** A send that waits longer for its turn to be committed waits in a line that grows. */
+const maxWriterWaitMs = 500;
+
+/** How deep the writer is in work. */
+export interface WriterLoad {
+  readonly fill: number;
+  readonly waitedMs: number;
+}
 
 /**
  * How much of the work that comes may be taken. While a limit is passed the share falls by a fifth each step, while all
  * are well below it grows again slowly, and in between it stays: throughput settles at what the machine can do, instead
  * of swinging between all and nothing.
+ *
+ * A turn of the event loop in which the sockets bring more than it can do in time would keep the share from falling: its
+ * timer waits for the end of the turn. So a turn takes work only as long as the limit allows, and refuses the rest.
  */
 export class Overload {
   readonly #settings: OverloadSettings;
-  readonly #writerFill: () => number;
+  readonly #writer: WriterLoad;
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
   readonly #metrics: Metrics;
   #share = 1;
   #delayMs = 0;
+  /** When this turn of the event loop took its first piece of work. */
+  #turnFrom: number | undefined = undefined;
   #reason: OverloadReason | undefined = undefined;
 
-  constructor(settings: OverloadSettings, writerFill: () => number, metrics: Metrics) {
+  constructor(settings: OverloadSettings, writer: WriterLoad, metrics: Metrics) {
     this.#settings = settings;
-    this.#writerFill = writerFill;
+    this.#writer = writer;
     this.#metrics = metrics;
     this.#delay = monitorEventLoopDelay({ resolution: 10 });
     this.#delay.enable();
@@ -49,8 +62,22 @@ export class Overload {
 
   /** Whether this piece of work is taken. */
   admit(): boolean {
+    if (this.#turnIsLong()) {
+      this.#metrics.overloaded.inc({ limit: 'event_loop' });
+      return false;
+    }
     if (this.#share >= 1 || Math.random() < this.#share) return true;
     this.#metrics.overloaded.inc({ limit: this.#reason ?? 'event_loop' });
+    return false;
+  }
+
+  #turnIsLong(): boolean {
+    const now = performance.now();
+    if (this.#turnFrom !== undefined) return now - this.#turnFrom > this.#settings.maxEventLoopDelayMs;
+    this.#turnFrom = now;
+    setImmediate(() => {
+      this.#turnFrom = undefined;
+    });
     return false;
   }
 
@@ -68,7 +95,7 @@ export class Overload {
     const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
     const loads: [OverloadReason, number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['writer', this.#writerFill() / maxWriterFill],
+      ['writer', Math.max(this.#writer.fill / maxWriterFill, this.#writer.waitedMs / maxWriterWaitMs)],
       ['memory', process.memoryUsage.rss() / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));

@@ -9,15 +9,23 @@ import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { encodeConnectError } from './packets/encode.ts';
 import type { EventArgs } from './packets/packet.ts';
+import { ackText } from './packets/text.ts';
+import type { Overload } from './overload.ts';
 import type { SocketApp } from './sockets.ts';
 
 export interface ParleyParts {
   readonly connections: Connections;
   readonly arrival: Arrival;
   readonly commands: Commands;
+  readonly overload: Overload;
   readonly metrics: Metrics;
   readonly log: Log;
 }
+
+/** Written once, with moments to come back at that differ. */
+const refusals = Array.from({ length: 16 }, (_, i) =>
+  JSON.stringify({ ok: false, error: new ParleyError('overloaded', undefined, { retryAfter: 500 + i * 64 }).toWire() }),
+);
 
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
@@ -33,6 +41,14 @@ export class Parley implements SocketApp {
 
   event(connection: Connection, _namespace: string, args: EventArgs, ack: string): void {
     if (connection.user !== undefined) this.#parts.commands.run(connection, connection.user, ack, args);
+  }
+
+  /** Under overload most of what comes is refused: that must cost nearly nothing, so it is done before JSON and schemas. */
+  admit(connection: Connection, text: string): boolean {
+    if (!text.startsWith('2') || connection.state !== 'ready' || this.#parts.overload.admit()) return true;
+    const ack = /^2(\d{1,19})\[/.exec(text)?.[1];
+    if (ack !== undefined) connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
+    return false;
   }
 
   disconnected(connection: Connection): void {

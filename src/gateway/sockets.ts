@@ -15,6 +15,8 @@ export interface SocketApp {
   readonly namespaces: ReadonlySet<string>;
   connect(connection: Connection, namespace: string, payload: object | undefined): void;
   event(connection: Connection, namespace: string, args: EventArgs, ack: string): void;
+  /** Asked before an event's text is parsed. A refused one has been answered. */
+  admit?(connection: Connection, text: string): boolean;
   /** The client left the namespace, or its connection ended. */
   disconnected(connection: Connection, namespace: string): void;
   topicChanged(topic: string, occupied: boolean): void;
@@ -76,6 +78,7 @@ export class Sockets implements EngineHost<Connection> {
   }
 
   message(connection: Connection, data: string | Buffer): void {
+    if (typeof data === 'string' && this.#app.admit?.(connection, data) === false) return;
     const packet = this.#decode(connection, data);
     if (packet === 'incomplete') return;
     if (packet === 'invalid' || !this.#handle(connection, packet)) connection.close('protocol_error', 'protocol_error');
