@@ -18,8 +18,10 @@ export function decodePayload(body: string): Frame[] | undefined {
   for (const part of body.split(separator)) {
     const type = part.charCodeAt(0);
     if (part.startsWith('b')) {
-      if (!/^[A-Za-z0-9+/]*={0,2}$/.test(part.slice(1))) return undefined;
-      frames.push(Buffer.from(part.slice(1), 'base64'));
+      // the Java client breaks it into lines
+      const text = part.slice(1).replaceAll(/[\r\n]/g, '');
+      if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
+      frames.push(Buffer.from(text, 'base64'));
     } else if (type >= 48 && type <= 54) {
       frames.push(part);
     } else {
