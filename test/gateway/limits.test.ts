@@ -69,7 +69,11 @@ describe('the size of', () => {
 
   it.each([
     ['room id', limits.roomIdLength, (n: number) => ['history', { room: 'r'.repeat(n) }]],
-    ['room name', limits.roomNameLength, (n: number) => ['room:create', { kind: 'channel', name: 'n'.repeat(n), id: 'limits' }]],
+    [
+      'room name',
+      limits.roomNameLength,
+      (n: number) => ['room:create', { kind: 'channel', name: 'n'.repeat(n), id: 'limits' }],
+    ],
     ['user id', limits.userIdLength, (n: number) => ['room:members', { room: 'limits', after: 'u'.repeat(n) }]],
     ['signal name', limits.signalNameLength, (n: number) => ['signal', { room: 'limits', name: 's'.repeat(n) }]],
     ['page of history', limits.pageSize, (limit: number) => ['history', { room: 'limits', limit }]],

@@ -1,33 +1,43 @@
 import { describe, expect, it } from 'vitest';
-import { AddressLimit } from '../../src/gateway/address-limit.ts';
-import { checkHandshake, engineErrors, newId, openPacket } from '../../src/gateway/engine.ts';
-import { originAllowed } from '../../src/gateway/origins.ts';
+import { AddressLimit } from '../../../src/gateway/engine/address-limit.ts';
+import { checkRequest, engineErrors, newId, openPacket } from '../../../src/gateway/engine/handshake.ts';
+import { originAllowed } from '../../../src/gateway/engine/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
+const polling = { query: 'EIO=4&transport=polling', upgrade: false };
 
 describe('the handshake', () => {
   it.each([
     [{}, undefined],
     [{ query: 't=1&transport=websocket&EIO=4&token=x' }, undefined],
     [{ query: 'EIO=4&transport=polling' }, engineErrors.request],
-    [{ query: 'EIO=4&transport=polling', upgrade: false }, engineErrors.transport],
+    [polling, undefined],
+    [{ ...polling, query: `${polling.query}&sid=x` }, undefined],
+    [{ ...polling, query: `${polling.query}&sid=x`, method: 'post' }, undefined],
+    [{ ...polling, method: 'post' }, engineErrors.method],
+    [{ ...polling, query: `${polling.query}&sid=x`, method: 'put' }, engineErrors.method],
     [{ query: 'EIO=4&transport=carrier-pigeon' }, engineErrors.transport],
     [{ query: '' }, engineErrors.transport],
     [{ query: 'EIO=3&transport=websocket' }, engineErrors.version],
-    [{ query: 'EIO=4&transport=websocket&sid=x' }, engineErrors.session],
+    [{ query: 'EIO=4&transport=websocket&sid=x' }, undefined],
     [{ method: 'post' }, engineErrors.method],
     [{ upgrade: false }, engineErrors.request],
     [{ webSocketVersion: '8' }, engineErrors.request],
   ])('%j is %j', (changes, error) => {
-    expect(checkHandshake({ ...good, ...changes })).toEqual(error);
+    const request = { ...good, ...changes };
+    expect(checkRequest({ ...request, query: new URLSearchParams(request.query) })).toEqual(error);
   });
 
   it('is answered with all five keys', () => {
-    const packet = openPacket({ pingIntervalMs: 1, pingTimeoutMs: 2, maxFrameBytes: 3 });
+    const packet = openPacket('an id', ['websocket'], { pingIntervalMs: 1, pingTimeoutMs: 2, maxFrameBytes: 3 });
     expect(packet[0]).toBe('0');
-    const { sid, ...rest } = JSON.parse(packet.slice(1)) as { sid: string };
-    expect(sid).toMatch(/^[\w-]{20}$/);
-    expect(rest).toEqual({ upgrades: [], pingInterval: 1, pingTimeout: 2, maxPayload: 3 });
+    expect(JSON.parse(packet.slice(1))).toEqual({
+      sid: 'an id',
+      upgrades: ['websocket'],
+      pingInterval: 1,
+      pingTimeout: 2,
+      maxPayload: 3,
+    });
   });
 
   it('gives ids that differ', () => {
