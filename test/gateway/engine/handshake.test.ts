@@ -1,19 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { AddressLimit } from '../../src/gateway/engine/address-limit.ts';
-import { checkRequest, engineErrors, newId, openPacket } from '../../src/gateway/engine/handshake.ts';
-import { originAllowed } from '../../src/gateway/engine/origins.ts';
+import { AddressLimit } from '../../../src/gateway/engine/address-limit.ts';
+import { checkRequest, engineErrors, newId, openPacket } from '../../../src/gateway/engine/handshake.ts';
+import { originAllowed } from '../../../src/gateway/engine/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
+const polling = { query: 'EIO=4&transport=polling', upgrade: false };
 
 describe('the handshake', () => {
   it.each([
     [{}, undefined],
     [{ query: 't=1&transport=websocket&EIO=4&token=x' }, undefined],
     [{ query: 'EIO=4&transport=polling' }, engineErrors.request],
-    [{ query: 'EIO=4&transport=polling', upgrade: false }, undefined],
-    [{ query: 'EIO=4&transport=polling', upgrade: false, method: 'post' }, engineErrors.method],
-    [{ query: 'EIO=4&transport=polling&sid=x', upgrade: false, method: 'post' }, undefined],
-    [{ query: 'EIO=4&transport=polling&sid=x', upgrade: false, method: 'put' }, engineErrors.method],
+    [polling, undefined],
+    [{ ...polling, query: `${polling.query}&sid=x` }, undefined],
+    [{ ...polling, query: `${polling.query}&sid=x`, method: 'post' }, undefined],
+    [{ ...polling, method: 'post' }, engineErrors.method],
+    [{ ...polling, query: `${polling.query}&sid=x`, method: 'put' }, engineErrors.method],
     [{ query: 'EIO=4&transport=carrier-pigeon' }, engineErrors.transport],
     [{ query: '' }, engineErrors.transport],
     [{ query: 'EIO=3&transport=websocket' }, engineErrors.version],
@@ -22,15 +24,15 @@ describe('the handshake', () => {
     [{ upgrade: false }, engineErrors.request],
     [{ webSocketVersion: '8' }, engineErrors.request],
   ])('%j is %j', (changes, error) => {
-    const { query, ...rest } = { ...good, ...changes };
-    expect(checkRequest({ ...rest, query: new URLSearchParams(query) })).toEqual(error);
+    const request = { ...good, ...changes };
+    expect(checkRequest({ ...request, query: new URLSearchParams(request.query) })).toEqual(error);
   });
 
   it('is answered with all five keys', () => {
-    const packet = openPacket('abc', ['websocket'], { pingIntervalMs: 1, pingTimeoutMs: 2, maxFrameBytes: 3 });
+    const packet = openPacket('an id', ['websocket'], { pingIntervalMs: 1, pingTimeoutMs: 2, maxFrameBytes: 3 });
     expect(packet[0]).toBe('0');
     expect(JSON.parse(packet.slice(1))).toEqual({
-      sid: 'abc',
+      sid: 'an id',
       upgrades: ['websocket'],
       pingInterval: 1,
       pingTimeout: 2,
@@ -39,9 +41,7 @@ describe('the handshake', () => {
   });
 
   it('gives ids that differ', () => {
-    const ids = Array.from({ length: 1000 }, newId);
-    expect(new Set(ids).size).toBe(1000);
-    for (const id of ids) expect(id).toMatch(/^[\w-]{20}$/);
+    expect(new Set(Array.from({ length: 1000 }, newId)).size).toBe(1000);
   });
 });
 
