@@ -73,7 +73,11 @@ create table outbox (
 -- apart in 9 µs a message; json_to_recordset takes 21.
 create function append_messages(room_ids text[], batch jsonb, handed bigint[])
 returns table (n integer, outcome text, seq bigint, rev bigint, sent_at timestamptz, outbox_id bigint)
-language plpgsql as $$
+language plpgsql
+-- Every table here is reached by a key. A plan made while tables are small would scan them, and a function keeps its plan
+-- while they grow, until the next analyze.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
 #variable_conflict use_column
 declare
   committed_at timestamptz;
@@ -235,7 +239,9 @@ end $$;
 -- members the room has, which decides who is told.
 create function mark_read(batch json)
 returns table (n integer, mark bigint, moved boolean, member_count integer)
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off -- as above
+as $$
 #variable_conflict use_column
 begin
   return query

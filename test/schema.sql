@@ -111,6 +111,10 @@ end $function$;
 CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch jsonb, handed bigint[])
  RETURNS TABLE(n integer, outcome text, seq bigint, rev bigint, sent_at timestamp with time zone, outbox_id bigint)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
@@ -196,6 +200,10 @@ end $function$;
 CREATE OR REPLACE FUNCTION public.mark_read(batch json)
  RETURNS TABLE(n integer, mark bigint, moved boolean, member_count integer)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
