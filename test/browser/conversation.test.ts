@@ -186,7 +186,13 @@ describe('one person', () => {
     await scroll(ann, 0.5);
     const jump = ann.page.getByRole('button', { name: /jump to the latest/ });
     await jump.waitFor();
-    const before = await scrolled(ann).then(({ top }) => top);
+    let before = -1;
+    await until('it stands still', async () => {
+      const { top } = await scrolled(ann);
+      const still = top === before;
+      before = top;
+      return still;
+    });
     await ben.say('news');
     await ann.page.getByRole('button', { name: /1 new/ }).waitFor();
     expect(await scrolled(ann).then(({ top }) => top)).toBe(before);
