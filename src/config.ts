@@ -143,7 +143,7 @@ export const configKeys = {
     'PARLEY_MAX_EVENT_LOOP_DELAY_MS',
     'Delay of the event loop over which work is refused with `overloaded`.',
     number(5, 60_000),
-    '200',
+    '500',
   ),
   maxMemoryBytes: optional(
     'PARLEY_MAX_MEMORY_BYTES',

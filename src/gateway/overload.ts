@@ -16,13 +16,10 @@ const newest = 0.2;
 const least = 0.05;
 /** Half of what may wait for its commit: the other half is for what comes before the share has fallen. */
 const maxWriterFill = 0.5;
-/** A send that waits longer for its turn to be committed waits in a line that grows. */
-const maxWriterWaitMs = 500;
 
 /** How deep the writer is in work. */
 export interface WriterLoad {
   readonly fill: number;
-  readonly waitedMs: number;
 }
 
 /**
@@ -95,7 +92,7 @@ export class Overload {
     const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
     const loads: [OverloadReason, number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['writer', Math.max(this.#writer.fill / maxWriterFill, this.#writer.waitedMs / maxWriterWaitMs)],
+      ['writer', this.#writer.fill / maxWriterFill],
       ['memory', process.memoryUsage.rss() / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));

@@ -6,7 +6,6 @@ export type Run<I, O> = (items: I[]) => Promise<(O | Error)[]>;
 
 interface Waiting<I, O> {
   readonly item: I;
-  readonly since: number;
   readonly resolve: (output: O) => void;
   readonly reject: (error: Error) => void;
 }
@@ -36,19 +35,13 @@ export class Batcher<I, O> {
     return this.#waiting.length;
   }
 
-  /** How long the first in line has waited. */
-  get waitedMs(): number {
-    const [first] = this.#waiting;
-    return first === undefined ? 0 : performance.now() - first.since;
-  }
-
   /** @throws {ParleyError} `overloaded` when as many wait already as may. */
   add(item: I): Promise<O> {
     if (this.#waiting.length >= this.#maxWaiting) {
       return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, since: performance.now(), resolve, reject });
+      this.#waiting.push({ item, resolve, reject });
       if (!this.#running) void this.#drain();
     });
   }

@@ -78,11 +78,6 @@ export class Writer {
     return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
   }
 
-  /** How long the first in the slowest line has waited. */
-  get waitedMs(): number {
-    return Math.max(...this.#stripes.map((stripe) => stripe.waitedMs));
-  }
-
   /** How full the fullest stripe is, from 0 to 1: a single busy room fills only its own. */
   get fill(): number {
     return Math.max(...this.#stripes.map((stripe) => stripe.waiting / this.#maxWaiting));
