@@ -16,8 +16,9 @@ import { Messaging } from './messaging/messaging.ts';
 import { StartupError } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database } from './storage/database.ts';
-import { holdSingleNodeLock } from './storage/locks.ts';
+import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
+import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Health } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
@@ -75,6 +76,8 @@ async function start(
     },
   });
 
+  const redis = await openCluster(config, log, health, releases);
+
   const verifier = await TokenVerifier.create({
     secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
     publicKey: config.jwtPublicKey,
@@ -110,16 +113,34 @@ async function start(
   releases.push(async () => {
     health.stop();
     uWS.us_listen_socket_close(socket);
-    await gateway.finishWrites();
-    await messaging.stop();
-    // whoever starts now may write; our clients find it as they leave, and sync what we did not hear of
-    await handOver();
+    gateway.refuseNewcomers();
+    if (redis === undefined) {
+      // Alone: whoever starts now may write; our clients find it as they leave, and sync what we did not hear of.
+      await gateway.finishWrites();
+      await messaging.stop();
+      await handOver();
+    }
     await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
     await gateway.finishCommands();
+    await messaging.stop();
     gateway.close();
     app.close();
   });
   return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };
+}
+
+/** Redis, when there are to be several nodes. Without it they still serve: what crosses nodes comes by Postgres. */
+async function openCluster(
+  config: Config,
+  log: Log,
+  health: Health,
+  releases: Release[],
+): Promise<RedisLink | undefined> {
+  if (config.redisUrl === undefined) return undefined;
+  const redis = await openRedis({ url: config.redisUrl, log });
+  releases.push(() => redis.close());
+  health.add({ name: 'redis', vital: false, run: async () => void (await redis.commands.ping()) });
+  return redis;
 }
 
 function gatewaySettings(config: Config): GatewaySettings {
@@ -151,7 +172,11 @@ async function openStorage(
   }
   const database = await openServer({ url: config.databaseUrl, poolSize: config.databasePoolSize });
   releases.push(() => database.close());
-  const lock = await holdSingleNodeLock({ url: config.databaseUrl, onLost: onFatal });
+  const lock = await holdNodeLock({
+    url: config.databaseUrl,
+    shared: config.redisUrl !== undefined,
+    onLost: onFatal,
+  });
   releases.push(() => lock.release());
   return { database, secret: undefined, handOver: () => lock.release() };
 }

@@ -40,6 +40,13 @@ export const configKeys = {
   ),
   databasePoolSize: key('PARLEY_DATABASE_POOL_SIZE', 'Connections to Postgres.', number(2, 1000), '10'),
 
+  redisUrl: secret(
+    'REDIS_URL',
+    'Redis 7 or later: redis://user:password@host:6379/0, for more than one process. Unset: this one is alone.',
+    url('redis:', 'rediss:'),
+  ),
+  redisPrefix: key('PARLEY_REDIS_PREFIX', 'Begins every key and channel of ours in Redis.', text(1, 64), 'parley:'),
+
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
   jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),
   jwtPublicKey: optional('PARLEY_JWT_PUBLIC_KEY', 'PEM public key for RS256, ES256 or EdDSA.', text(32, 16384)),
@@ -233,7 +240,10 @@ export function loadConfig(env: Environment = process.env): Config {
 
 /** The parts that stand or fall together, checked where a server is to run. `token` and `--help` need less. */
 export function requireKeys(config: Config): void {
-  if (config.embedded) return;
+  if (config.embedded) {
+    if (config.redisUrl === undefined) return;
+    throw new StartupError('REDIS_URL is for several processes on one Postgres: set DATABASE_URL too.');
+  }
   if (config.jwtSecret === undefined && config.jwtPublicKey === undefined && config.jwksUrl === undefined) {
     throw new StartupError(
       'DATABASE_URL is set, so this is no demo: a key is needed to check tokens. Set PARLEY_JWT_SECRET (at least 32 ' +

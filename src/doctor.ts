@@ -3,6 +3,8 @@ import { describeConfig, type Config } from './config.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrationsPending } from './storage/migrate.ts';
+import { openRedis } from './storage/redis.ts';
+import { createLog } from './telemetry/log.ts';
 import { version } from './version.ts';
 
 /** @returns whether everything that was checked is well. */
@@ -16,6 +18,7 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     ['keys', () => (checkKeys(), config.embedded ? 'demo secret' : 'configured')],
     ['database', () => checkDatabase(config)],
   ];
+  if (config.redisUrl !== undefined) checks.push(['redis', () => checkRedis(config.redisUrl ?? '')]);
   let well = true;
   for (const [name, check] of checks) {
     try {
@@ -26,6 +29,17 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     }
   }
   return well;
+}
+
+async function checkRedis(url: string): Promise<string> {
+  const redis = await openRedis({ url, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
+  try {
+    if (!redis.up) throw new Error('it does not answer (REDIS_URL)');
+    const info = await redis.commands.info('server');
+    return `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? 'of unknown version'}`;
+  } finally {
+    await redis.close();
+  }
 }
 
 async function checkDatabase(config: Config): Promise<string> {

@@ -73,14 +73,13 @@ export class Gateway {
     this.#serving = { overload, commands, sockets, engine, watch };
   }
 
-  /**
-   * Takes no newcomers and nothing more to store, so that another process may; resolves when what was accepted has been
-   * answered.
-   */
+  refuseNewcomers(): void {
+    this.#running().engine.refuseNewcomers();
+  }
+
+  /** Takes nothing more to store, so that another process may; resolves when what was accepted has been answered. */
   finishWrites(): Promise<void> {
-    const { engine, commands } = this.#running();
-    engine.refuseNewcomers();
-    return commands.drain('writes');
+    return this.#running().commands.drain('writes');
   }
 
   /** Sends everybody away over the window; they may read until they go. */

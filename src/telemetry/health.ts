@@ -1,13 +1,15 @@
-/** Readiness: each part registers a check; `/ready` is true while all of them pass. */
+/** Readiness: each part registers a check; `/ready` is true while all that are vital pass. */
 export interface Check {
   readonly name: string;
   /** Resolves if the part works; rejects with the reason, which is shown to the operator. */
   readonly run: () => Promise<void>;
+  /** False: the node serves without this part, only less well, so it is told and stays ready. */
+  readonly vital?: false;
 }
 
 export interface Report {
   ready: boolean;
-  checks: Record<string, { ok: boolean; ms: number; reason?: string }>;
+  checks: Record<string, { ok: boolean; ms: number; reason?: string; vital?: false }>;
 }
 
 export class Health {
@@ -27,14 +29,15 @@ export class Health {
     const checks: Report['checks'] = {};
     if (this.#stopping) checks['running'] = { ok: false, ms: 0, reason: 'stopping' };
     await Promise.all(
-      this.#checks.map(async ({ name, run }) => {
+      this.#checks.map(async ({ name, run, vital }) => {
         const from = performance.now();
         const reason = await within(timeoutMs, run());
         const ms = Math.round(performance.now() - from);
-        checks[name] = reason === undefined ? { ok: true, ms } : { ok: false, ms, reason };
+        const more = vital === undefined ? {} : { vital };
+        checks[name] = reason === undefined ? { ok: true, ms, ...more } : { ok: false, ms, reason, ...more };
       }),
     );
-    return { ready: Object.values(checks).every((check) => check.ok), checks };
+    return { ready: Object.values(checks).every((check) => check.ok || check.vital === false), checks };
   }
 }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openServer } from '../../src/storage/database.ts';
-import { holdSingleNodeLock } from '../../src/storage/locks.ts';
+import { holdNodeLock } from '../../src/storage/locks.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 
@@ -19,7 +19,9 @@ describe('the lock for one node', () => {
         where l.locktype = 'advisory' and l.granted and d.datname = ${new URL(database.url).pathname.slice(1)}`;
       return ended.length;
     });
-  const hold = (onLost = vi.fn(), waitMs = 300) => holdSingleNodeLock({ url: database.url, onLost, waitMs });
+  const hold = (onLost = vi.fn(), waitMs = 300) => holdNodeLock({ url: database.url, shared: false, onLost, waitMs });
+
+  const share = () => holdNodeLock({ url: database.url, shared: true, onLost: vi.fn(), waitMs: 300 });
 
   it('refuses a second process, and says what to do', async () => {
     const first = await hold();
@@ -28,6 +30,16 @@ describe('the lock for one node', () => {
     );
     await first.release();
     await (await hold()).release();
+  });
+
+  it('is shared by nodes that share Redis, and kept from one that does not', async () => {
+    const [first, second] = [await share(), await share()];
+    await expect(hold()).rejects.toThrow('set REDIS_URL');
+    await first.release();
+    await second.release();
+    const alone = await hold();
+    await expect(share()).rejects.toThrow('without REDIS_URL');
+    await alone.release();
   });
 
   it('waits for a predecessor that is just going', async () => {

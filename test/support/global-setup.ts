@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { startPostgres } from './services.ts';
+import { startPostgres, startRedis } from './services.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** The administrator's URL of the Postgres server. */
     postgresUrl: string;
+    /** Shared by all test files: each takes a key prefix of its own. Those that kill it start another. */
+    redisUrl: string;
     /** Every database of this run begins with it; alone it names the template, which has all migrations. */
     databasePrefix: string;
   }
@@ -18,6 +20,9 @@ let cleanUp: (() => Promise<void>)[] = [];
 /** Once a run: the servers, and a template database that each test file clones. */
 export async function setup(project: TestProject): Promise<void> {
   try {
+    const redis = await startRedis();
+    cleanUp.push(() => redis.stop());
+    project.provide('redisUrl', redis.url);
     const postgres = await startPostgres();
     cleanUp.push(() => postgres.stop());
     const prefix = `parley_test_${randomBytes(4).toString('hex')}`;

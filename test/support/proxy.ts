@@ -6,15 +6,19 @@ export interface Proxy {
   readonly url: string;
   /** Resets every connection and refuses new ones, as a server that went down. */
   cut(): void;
+  /** Lets nothing through any more, and tells nobody: a network that drops packets. */
+  swallow(): void;
+  /** Ends `cut` and `swallow`; connections whose bytes were swallowed are reset. */
   restore(): void;
   close(): Promise<void>;
 }
 
-/** Stands between a server and its database, so that the database can be away without being stopped for others. */
+/** Stands between a server and its database or Redis, so that it can be away without being stopped for others. */
 export async function startProxy(target: string): Promise<Proxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let away = false;
+  let swallowing = false;
   const listener = createServer((near) => {
     if (away) {
       near.resetAndDestroy();
@@ -26,7 +30,8 @@ export async function startProxy(target: string): Promise<Proxy> {
       [far, near],
     ] as const) {
       sockets.add(socket);
-      socket.setNoDelay().pipe(other);
+      socket.setNoDelay();
+      if (!swallowing) socket.pipe(other);
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         sockets.delete(socket);
@@ -45,8 +50,13 @@ export async function startProxy(target: string): Promise<Proxy> {
   return {
     url: url.href,
     cut,
+    swallow: () => {
+      swallowing = true;
+      for (const socket of sockets) socket.unpipe();
+    },
     restore: () => {
-      away = false;
+      if (swallowing) for (const socket of sockets) socket.resetAndDestroy();
+      away = swallowing = false;
     },
     async close() {
       cut();
