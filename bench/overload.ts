@@ -1,17 +1,18 @@
 /**
  * node --import tsx bench/overload.ts [--seconds 8]      (build first; Linux)
  * Stored messages of 200 senders in 100 rooms, with real Postgres and embedded: first the best rate (8 under way each),
- * then three times that rate on a schedule, whatever comes back, then a light load. Latency of what was accepted is the
+ * the same while a second client's surplus goes to a server that only answers, then three times the best rate on a
+ * schedule, whatever comes back, then a light load. Latency of what was accepted is the
  * server's own, from the command to its ack.
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readMetrics, type MetricValues } from '../test/support/metrics.ts';
-import { buildClient, LoadClient, type Load } from './client.ts';
+import { buildClient, LoadClient, nullServer, type Load, type LoadResult } from './client.ts';
 import { parleyWith, range, tokensFile, type Context } from './context.ts';
-import { frames } from './frames.ts';
-import { Lab } from './lab.ts';
+import { frames, rawFrame } from './frames.ts';
+import { freePort, Lab } from './lab.ts';
 import { openPostgres } from './postgres.ts';
 
 const { values: args } = parseArgs({ options: { seconds: { type: 'string', default: '8' } } });
@@ -64,19 +65,55 @@ async function measure(context: Context, embedded: boolean): Promise<void> {
     console.log(
       `  ${name.padEnd(20)} accepted ${rate.toFixed(0)}/s, refused ${(result.errors / result.seconds).toFixed(0)}/s, ` +
         `not sent in time ${result.late}; accepted p50 <= ${quantile(before, after, 0.5)} s, p99 <= ${quantile(before, after, 0.99)} s; ` +
-        `all acks at the client p50 ${result.latencyMs.p50} p99 ${result.latencyMs.p99} ms; ${shareOf(after)}`,
+        `all acks at the client p50 ${result.latencyMs.p50} p99 ${result.latencyMs.p99} ms; ${shareOf(after)}; ` +
+        `cores: server ${cores(result.serverCpu, result)}, client ${cores(result.clientCpu, result)}, all ${cores(result.machineCpu, result)}`,
     );
     return rate;
   };
   const best = await part('best', { senders, outstanding: 8, warmup: 1, seconds });
+  const surplus = await startSurplus();
+  const taken = surplus.client.load({ senders, rate: best * 2, warmup: 1, seconds: seconds + 1 }, false);
+  const beside = await part('best beside surplus', { senders, outstanding: 8, warmup: 1, seconds });
+  await taken;
+  await surplus.stop();
   const over = await part('3 x best', { senders, rate: best * 3, warmup: 2, seconds });
   const from = performance.now();
   while ((await readMetrics(url)).get('parley_admitted_share{limit="none"}') !== 1) await sleep(50);
   console.log(`  all is taken again after ${((performance.now() - from) / 1000).toFixed(1)} s`);
   const light = await part('a tenth, afterwards', { senders, rate: best / 10, warmup: 0, seconds: 3 });
   console.log(
-    `  throughput at 3 x: ${((100 * over) / best).toFixed(0)} % of the best; afterwards ${((1000 * light) / best).toFixed(0)} % of a tenth`,
+    `  throughput at 3 x: ${((100 * over) / best).toFixed(0)} % of the best, ${((100 * over) / beside).toFixed(0)} % of the best ` +
+      `beside the surplus; afterwards ${((1000 * light) / best).toFixed(0)} % of a tenth`,
   );
+}
+
+/**
+ * The load client and the server share this machine, so sending three times as much takes from the server what it would
+ * have had. What a server at its best could do then is told by a second client that sends the surplus, two thirds of all,
+ * to a server in C that does nothing but answer.
+ */
+async function startSurplus(): Promise<{ client: LoadClient; stop(): Promise<void> }> {
+  const port = await freePort();
+  const server = nullServer(lab, port, 'echo', 100);
+  await server.line(5000);
+  const client = await LoadClient.connect(lab, {
+    port,
+    serverPid: server.pid,
+    dialect: 'raw',
+    connections: senders,
+    command: rawFrame('E'),
+  });
+  return {
+    client,
+    async stop() {
+      await client.stop();
+      await server.stop();
+    },
+  };
+}
+
+function cores(cpuSeconds: number, { seconds: time }: LoadResult): string {
+  return (cpuSeconds / time).toFixed(2);
 }
 
 function shareOf(metrics: MetricValues): string {

@@ -62,10 +62,9 @@ export class Gateway {
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, node, maxConnectionsPerUser });
-    const sockets = new Sockets(settings, new Parley({ connections, arrival, commands, overload, metrics, log }), {
-      metrics,
-      log,
-    });
+    const { writer } = messaging;
+    const parley = new Parley({ connections, arrival, commands, overload, writer, metrics, log });
+    const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
+import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface OverloadSettings {
@@ -14,18 +15,18 @@ const stepMs = 100;
 /** Weight of the newest step in the delay that counts: one long turn is no overload, a second of them is. */
 const newest = 0.2;
 const least = 0.05;
-/** Half of what may wait for its commit: the other half is for what comes before the share has fallen. */
-const maxWriterFill = 0.5;
 
 /** How deep the writer is in work. */
 export interface WriterLoad {
-  readonly fill: number;
+  /** Whether as many messages wait as may, in any of its stripes. */
+  readonly full: boolean;
 }
 
 /**
- * How much of the work that comes may be taken. While a limit is passed the share falls by a fifth each step, while all
- * are well below it grows again slowly, and in between it stays: throughput settles at what the machine can do, instead
- * of swinging between all and nothing.
+ * How much of the work that comes may be taken. While the event loop is late or memory is short the share falls by a
+ * fifth each step, while both are well below their limits it grows again slowly, and in between it stays: throughput
+ * settles at what the machine can do, instead of swinging between all and nothing. The writer needs no share: its queue
+ * is short, and takes again as many as it commits.
  *
  * A turn of the event loop in which the sockets bring more than it can do in time would keep the share from falling: its
  * timer waits for the end of the turn. So a turn takes work only as long as the limit allows, and refuses the rest.
@@ -35,37 +36,57 @@ export class Overload {
   readonly #writer: WriterLoad;
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
-  readonly #metrics: Metrics;
+  readonly #refused: Readonly<Record<OverloadReason, Tally>>;
   #share = 1;
   #delayMs = 0;
   /** When this turn of the event loop took its first piece of work. */
   #turnFrom: number | undefined = undefined;
-  #reason: OverloadReason | undefined = undefined;
+  #reason: 'event_loop' | 'memory' = 'event_loop';
+  /** Sends that the full writer refused, and all that were asked about, in this step. */
+  #writerRefused = 0;
+  #asked = 0;
+  #writerShare = 1;
 
   constructor(settings: OverloadSettings, writer: WriterLoad, metrics: Metrics) {
     this.#settings = settings;
     this.#writer = writer;
-    this.#metrics = metrics;
+    this.#refused = {
+      event_loop: metrics.overloaded.labels({ limit: 'event_loop' }),
+      memory: metrics.overloaded.labels({ limit: 'memory' }),
+      writer: metrics.overloaded.labels({ limit: 'writer' }),
+    };
     this.#delay = monitorEventLoopDelay({ resolution: 10 });
     this.#delay.enable();
     this.#timer = setInterval(() => this.#step(), stepMs);
-    metrics.watchOverload(() => ({ share: this.#share, reason: this.#reason }));
+    metrics.watchOverload(() => ({ share: Math.min(this.#share, this.#writerShare), reason: this.reason }));
   }
 
   /** Why work is refused at the moment; undefined: all of it is taken. */
   get reason(): OverloadReason | undefined {
-    return this.#share < 1 ? this.#reason : undefined;
+    if (this.#share < 1) return this.#reason;
+    return this.#writerShare < 1 ? 'writer' : undefined;
   }
 
   /** Whether this piece of work is taken. */
   admit(): boolean {
+    this.#asked++;
     if (this.#turnIsLong()) {
-      this.#metrics.overloaded.inc({ limit: 'event_loop' });
+      this.#refused.event_loop.inc();
       return false;
     }
     if (this.#share >= 1 || Math.random() < this.#share) return true;
-    this.#metrics.overloaded.inc({ limit: this.#reason ?? 'event_loop' });
+    this.#refused[this.#reason].inc();
     return false;
+  }
+
+  /** Sends may have to be refused: it is worth looking at which room they are for. */
+  get writerFull(): boolean {
+    return this.#writer.full;
+  }
+
+  writerRefused(): void {
+    this.#writerRefused++;
+    this.#refused.writer.inc();
   }
 
   #turnIsLong(): boolean {
@@ -90,9 +111,8 @@ export class Overload {
     this.#delayMs += newest * (delayMs - this.#delayMs);
     this.#delay.reset();
     const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
-    const loads: [OverloadReason, number][] = [
+    const loads: ['event_loop' | 'memory', number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['writer', this.#writer.fill / maxWriterFill],
       ['memory', process.memoryUsage.rss() / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));
@@ -102,5 +122,10 @@ export class Overload {
     } else if (load < 0.7) {
       this.#share = Math.min(1, this.#share + 0.05);
     }
+    const writerShare = this.#writerRefused === 0 ? 1 : 1 - this.#writerRefused / Math.max(this.#asked, 1);
+    // what a step of a tenth of a second saw is a sample: a newcomer shall not slip in between two of them
+    this.#writerShare += (writerShare - this.#writerShare) * (writerShare < this.#writerShare ? 1 : newest);
+    if (this.#writerShare > 0.99) this.#writerShare = 1;
+    this.#writerRefused = this.#asked = 0;
   }
 }

@@ -11,6 +11,7 @@ import { encodeConnectError } from './packets/encode.ts';
 import type { EventArgs } from './packets/packet.ts';
 import { ackText } from './packets/text.ts';
 import type { Overload } from './overload.ts';
+import { ackOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
 
 export interface ParleyParts {
@@ -18,6 +19,8 @@ export interface ParleyParts {
   readonly arrival: Arrival;
   readonly commands: Commands;
   readonly overload: Overload;
+  /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
+  readonly writer: { isFull(room: string): boolean };
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -43,11 +46,20 @@ export class Parley implements SocketApp {
     if (connection.user !== undefined) this.#parts.commands.run(connection, connection.user, ack, args);
   }
 
-  /** Under overload most of what comes is refused: that must cost nearly nothing, so it is done before JSON and schemas. */
-  admit(connection: Connection, text: string): boolean {
-    if (!text.startsWith('2') || connection.state !== 'ready' || this.#parts.overload.admit()) return true;
-    const ack = /^2(\d{1,19})\[/.exec(text)?.[1];
-    if (ack !== undefined) connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
+  admit(connection: Connection, frame: Uint8Array): boolean {
+    if (connection.state !== 'ready') return true;
+    const { overload, writer } = this.#parts;
+    if (overload.admit()) {
+      if (!overload.writerFull) return true;
+      const ack = ackOf(frame);
+      const room = ack === undefined ? undefined : roomOfSend(frame, ack);
+      if (room === undefined || !writer.isFull(room)) return true;
+      overload.writerRefused();
+    }
+    const ack = ackOf(frame);
+    // no event: the heartbeat's answer, an ack, the end
+    if (ack === undefined) return true;
+    if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
     return false;
   }
 

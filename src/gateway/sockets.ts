@@ -15,8 +15,8 @@ export interface SocketApp {
   readonly namespaces: ReadonlySet<string>;
   connect(connection: Connection, namespace: string, payload: object | undefined): void;
   event(connection: Connection, namespace: string, args: EventArgs, ack: string): void;
-  /** Asked before an event's text is parsed. A refused one has been answered. */
-  admit?(connection: Connection, text: string): boolean;
+  /** Asked before a text frame is as much as decoded. A refused one has been answered. */
+  admit?(connection: Connection, frame: Uint8Array): boolean;
   /** The client left the namespace, or its connection ended. */
   disconnected(connection: Connection, namespace: string): void;
   topicChanged(topic: string, occupied: boolean): void;
@@ -77,8 +77,11 @@ export class Sockets implements EngineHost<Connection> {
     this.#app.topicChanged(topic, occupied);
   }
 
+  admit(connection: Connection, frame: Uint8Array): boolean {
+    return this.#app.admit?.(connection, frame) ?? true;
+  }
+
   message(connection: Connection, data: string | Buffer): void {
-    if (typeof data === 'string' && this.#app.admit?.(connection, data) === false) return;
     const packet = this.#decode(connection, data);
     if (packet === 'incomplete') return;
     if (packet === 'invalid' || !this.#handle(connection, packet)) connection.close('protocol_error', 'protocol_error');

@@ -23,6 +23,7 @@ export class Batcher<I, O> {
   readonly #maxWaiting: number;
   #waiting: Waiting<I, O>[] = [];
   #running = false;
+  #full = false;
   #idle: (() => void)[] = [];
 
   constructor(run: Run<I, O>, limits: { maxBatch: number; maxWaiting: number }) {
@@ -35,9 +36,15 @@ export class Batcher<I, O> {
     return this.#waiting.length;
   }
 
+  /** From when as many wait as may until a tenth of them is gone. */
+  get full(): boolean {
+    return this.#full;
+  }
+
   /** @throws {ParleyError} `overloaded` when as many wait already as may. */
   add(item: I): Promise<O> {
     if (this.#waiting.length >= this.#maxWaiting) {
+      this.#full = true;
       return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
     }
     return new Promise((resolve, reject) => {
@@ -69,6 +76,7 @@ export class Batcher<I, O> {
         const reason = error instanceof Error ? error : new Error(String(error));
         const failed = batch.concat(this.#waiting);
         this.#waiting = [];
+        this.#full = false;
         for (const entry of failed) entry.reject(reason);
       }
     }
@@ -77,6 +85,7 @@ export class Batcher<I, O> {
   }
 
   #take(): Waiting<I, O>[] {
+    if (this.#waiting.length < this.#maxWaiting * 0.9) this.#full = false;
     if (this.#waiting.length <= this.#maxBatch) {
       const all = this.#waiting;
       this.#waiting = [];

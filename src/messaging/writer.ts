@@ -58,29 +58,36 @@ export interface WriterOptions {
 export class Writer {
   readonly #options: WriterOptions;
   readonly #stripes: Batcher<Send, Sent>[];
-  readonly #maxWaiting: number;
   /** Outbox rows whose events went to fan-out; the next commit deletes them, so this costs no round trip. */
   #handed: number[] = [];
 
   constructor(options: WriterOptions) {
     this.#options = options;
-    this.#maxWaiting = Math.ceil(options.maxWaiting / options.stripes);
-    const limits = { maxBatch: options.maxBatch, maxWaiting: this.#maxWaiting };
+
+    const limits = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
     this.#stripes = Array.from({ length: options.stripes }, () => new Batcher((sends) => this.#commit(sends), limits));
   }
 
   /** Resolves after the commit. @throws {ParleyError} as `message:send` lists them. */
   send(send: Send): Promise<Sent> {
-    return (this.#stripes[stripeOf(send.room, this.#stripes.length)] as Batcher<Send, Sent>).add(send);
+    return this.#stripe(send.room).add(send);
   }
 
   get waiting(): number {
     return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
   }
 
-  /** How full the fullest stripe is, from 0 to 1: a single busy room fills only its own. */
-  get fill(): number {
-    return Math.max(...this.#stripes.map((stripe) => stripe.waiting / this.#maxWaiting));
+  /** Whether as many wait as may, in any stripe: a single busy room fills only its own. */
+  get full(): boolean {
+    return this.#stripes.some((stripe) => stripe.full);
+  }
+
+  isFull(room: string): boolean {
+    return this.#stripe(room).full;
+  }
+
+  #stripe(room: string): Batcher<Send, Sent> {
+    return this.#stripes[stripeOf(room, this.#stripes.length)] as Batcher<Send, Sent>;
   }
 
   async flush(): Promise<void> {

@@ -54,7 +54,8 @@ export class Metrics {
   ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
-  readonly overloaded = this.#counter('parley_overloaded_total', 'Work refused for overload', ['limit']);
+  /** Label: limit. Counted when there is least time for it. */
+  readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 

@@ -50,6 +50,8 @@ export interface EngineHost<S extends Session> {
   create(arriving: Arriving): S;
   /** The session can send. */
   opened(session: S): void;
+  /** Asked before a text frame is as much as decoded; the bytes are the engine's. A refused one has been answered. */
+  admit?(session: S, frame: Uint8Array): boolean;
   /** A message, without Engine.IO's type. Bytes are the host's own. */
   message(session: S, data: string | Buffer): void;
   closed(session: S): void;
@@ -95,7 +97,10 @@ export class Engine<S extends Session> {
     this.#polling = new LongPolling<S>({
       maxFrameBytes: settings.maxFrameBytes,
       silenceMs: silence,
-      packet: (session, frame) => this.#packet(session, frame),
+      packet: (session, frame) => {
+        if (typeof frame === 'string' && this.#host.admit?.(session, Buffer.from(frame)) === false) return;
+        this.#packet(session, frame);
+      },
       guard: (work) => this.guard(work),
     });
     this.#sweeper = setInterval(
@@ -268,6 +273,10 @@ export class Engine<S extends Session> {
 
   #message(ws: WebSocket<UserData<S>>, message: ArrayBuffer, isBinary: boolean): void {
     const { party } = ws.getUserData();
+    if (!isBinary && !(party instanceof Candidate) && this.#host.admit?.(party, new Uint8Array(message)) === false) {
+      party.heardAt = Math.floor(performance.now());
+      return;
+    }
     // copied out here: uWS takes the buffer back after this turn
     const frame = isBinary ? Buffer.from(message.slice(0)) : Buffer.from(message).toString('utf8');
     if (party instanceof Candidate) party.message(frame);
