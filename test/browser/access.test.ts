@@ -1,39 +1,15 @@
-import type { Browser, BrowserContextOptions } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { audit } from './audit.ts';
-import { launch, Person } from './browser.ts';
-import { Parley } from './parley.ts';
+import { useStage } from './stage.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 90_000 });
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-let parley: Parley;
-let browser: Browser;
-let people: Person[] = [];
-
-beforeAll(async () => {
-  [parley, browser] = await Promise.all([Parley.start(), launch()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await parley?.stop();
-});
-afterEach(async () => {
-  const present = people;
-  people = [];
-  await Promise.all(present.map(({ page }) => page.context().close()));
-  for (const person of present) person.expectNoTrouble();
-});
-
-async function visitor(options?: BrowserContextOptions): Promise<Person> {
-  const arrived = await Person.arrive(browser, parley.url, options);
-  people.push(arrived);
-  return arrived;
-}
+const stage = useStage();
 
 describe('on a phone', () => {
   it('shows the room or the list, and goes back to where it came from', async () => {
-    const ann = await (await visitor(phone)).enter('Ann');
+    const ann = await (await stage.arrive(phone)).enter('Ann');
     await ann.page.getByRole('navigation').waitFor({ state: 'hidden' });
     await ann.page.getByRole('button', { name: 'Back to the conversations' }).click();
     await ann.page.getByRole('navigation').waitFor();
@@ -45,7 +21,7 @@ describe('on a phone', () => {
   });
 
   it('lays the members over the room and gives the focus back', async () => {
-    const ann = await (await visitor(phone)).enter('Ann');
+    const ann = await (await stage.arrive(phone)).enter('Ann');
     const toggle = ann.page.getByRole('button', { name: 'Members', exact: true });
     await toggle.click();
     await ann.page.getByRole('complementary').getByText('Ann').first().waitFor();
@@ -55,7 +31,7 @@ describe('on a phone', () => {
   });
 
   it('does not scroll sideways, whatever is written', async () => {
-    const ann = await (await visitor(phone)).enter('Ann');
+    const ann = await (await stage.arrive(phone)).enter('Ann');
     await ann.say('w'.repeat(400));
     await ann.say(`https://example.org/${'a'.repeat(300)}`);
     expect(await audit(ann.page)).toEqual([]);
@@ -63,7 +39,7 @@ describe('on a phone', () => {
 });
 
 it('is used with the keyboard alone', async () => {
-  const ann = await visitor();
+  const ann = await stage.arrive();
   await ann.page.keyboard.type('Keyboard Ann');
   await ann.page.keyboard.press('Enter');
   await ann.inRoom('general');
@@ -83,10 +59,10 @@ it('is used with the keyboard alone', async () => {
 
 describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
   it('names every control, and all text can be read', async () => {
-    const ann = await visitor({ colorScheme });
+    const ann = await stage.arrive({ colorScheme });
     expect(await audit(ann.page)).toEqual([]);
     await ann.enter('Ann');
-    const ben = await (await visitor({ colorScheme })).enter('Ben');
+    const ben = await (await stage.arrive({ colorScheme })).enter('Ben');
     await ben.say(`an address in ${colorScheme}: https://example.org`);
     await ann.say(`read in ${colorScheme}`);
     await ann.page.getByRole('button', { name: 'Write to Ben' }).first().waitFor();
@@ -105,7 +81,7 @@ describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
 });
 
 it('remembers the theme that was chosen', async () => {
-  const ann = await (await visitor({ colorScheme: 'light' })).enter('Ann');
+  const ann = await (await stage.arrive({ colorScheme: 'light' })).enter('Ann');
   await ann.page.getByRole('button', { name: 'Use the dark theme' }).click();
   await ann.page.reload();
   await ann.inRoom('general');

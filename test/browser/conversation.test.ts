@@ -1,35 +1,17 @@
-import type { Browser, BrowserContextOptions } from 'playwright-core';
+import type { BrowserContextOptions } from 'playwright-core';
 import { WebSocket } from 'ws';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import { until } from '../support/until.ts';
-import { launch, Person } from './browser.ts';
-import { Parley } from './parley.ts';
+import type { Person } from './browser.ts';
+import { useStage } from './stage.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 90_000 });
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
-let parley: Parley;
-let browser: Browser;
-let people: Person[] = [];
-
-beforeAll(async () => {
-  [parley, browser] = await Promise.all([Parley.start(), launch()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await parley?.stop();
-});
-afterEach(async () => {
-  const present = people;
-  people = [];
-  await Promise.all(present.map(({ page }) => page.context().close()));
-  for (const person of present) person.expectNoTrouble();
-});
+const stage = useStage();
 
 async function visit(name: string, options?: BrowserContextOptions): Promise<Person> {
-  const arrived = await Person.arrive(browser, parley.url, options);
-  people.push(arrived);
-  return arrived.enter(name);
+  return (await stage.arrive(options)).enter(name);
 }
 
 /** Two people in a channel that is theirs alone. */
@@ -209,9 +191,8 @@ describe('one person', () => {
   });
 
   it('comes in with a token', async () => {
-    const { token } = await parley.guest('Bearer');
-    const arrived = await Person.arrive(browser, parley.url);
-    people.push(arrived);
+    const { token } = await stage.parley.guest('Bearer');
+    const arrived = await stage.arrive();
     await arrived.page.getByRole('button', { name: 'I have a token' }).click();
     await arrived.page.getByLabel('Token').fill(token);
     await arrived.page.getByLabel('Token').press('Enter');
@@ -219,8 +200,7 @@ describe('one person', () => {
   });
 
   it('is told when its token is not taken', async () => {
-    const arrived = await Person.arrive(browser, parley.url);
-    people.push(arrived);
+    const arrived = await stage.arrive();
     await arrived.page.getByRole('button', { name: 'I have a token' }).click();
     await arrived.page.getByLabel('Token').fill('nonsense');
     await arrived.page.getByRole('button', { name: 'Enter', exact: true }).click();
@@ -246,8 +226,8 @@ async function roomOf({ page }: Person): Promise<string> {
 
 /** Another user fills a channel, with the SDK. */
 async function seed(room: string, count: number): Promise<void> {
-  const { token } = await parley.guest('Seeder');
-  const client = connect({ url: parley.url, token, WebSocket });
+  const { token } = await stage.parley.guest('Seeder');
+  const client = connect({ url: stage.parley.url, token, WebSocket });
   try {
     await client.joinRoom(room);
     const sent = Array.from({ length: count }, (_, at) => client.room(room).send({ text: `entry ${at + 1}` }));

@@ -1,39 +1,19 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { launch, Person } from './browser.ts';
-import { Parley } from './parley.ts';
+import { expect, it, vi } from 'vitest';
+import type { Person } from './browser.ts';
+import { useStage } from './stage.ts';
 
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 /** What Chromium prints when it cannot connect, and what these tests are about. */
 const interruptions = /WebSocket connection|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION/;
 
-let parley: Parley;
-let browser: Browser;
-let people: Person[] = [];
-
-beforeAll(async () => {
-  [parley, browser] = await Promise.all([Parley.start(), launch()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await parley?.stop();
-});
-afterEach(async () => {
-  const present = people;
-  people = [];
-  await Promise.all(present.map(({ page }) => page.context().close()));
-  for (const person of present) person.expectNoTrouble(interruptions);
-});
+const stage = useStage(interruptions);
 
 async function pair(channel: string): Promise<[Person, Person]> {
-  const [ann, ben] = (await Promise.all(
-    ['Ann', 'Ben'].map(async (name) => {
-      const arrived = await Person.arrive(browser, parley.url);
-      people.push(arrived);
-      return arrived.enter(name);
-    }),
-  )) as [Person, Person];
+  const [ann, ben] = (await Promise.all(['Ann', 'Ben'].map(async (name) => (await stage.arrive()).enter(name)))) as [
+    Person,
+    Person,
+  ];
   await ann.create('Channel', channel);
   await ben.join(channel);
   return [ann, ben];
@@ -60,12 +40,12 @@ it('delivers what was written offline once, in order, and catches up on what was
 
 it('keeps what waits over a reload of the page', async () => {
   const [ann, ben] = await pair('kept');
-  await parley.kill();
+  await stage.parley.kill();
   await ann.banner.waitFor();
   await ann.write('written before the reload');
   await ann.page.locator('.item[data-state=sending]').waitFor();
   // The server is away, so the page has to be up again before it can be loaded.
-  await parley.start();
+  await stage.parley.start();
   await ann.page.reload();
   await ann.hears('written before the reload');
   await ben.hears('written before the reload');
@@ -76,11 +56,11 @@ it('lives through a server that is killed and comes back', async () => {
   const [ann, ben] = await pair('killed');
   await ann.say('before');
   await ben.hears('before');
-  await parley.kill();
+  await stage.parley.kill();
   await Promise.all([ann.banner.waitFor(), ben.banner.waitFor()]);
   await ann.write('while it was down 1');
   await ann.write('while it was down 2');
-  await parley.start();
+  await stage.parley.start();
   await ann.page
     .getByRole('button', { name: 'Try now' })
     .click({ timeout: 2000 })

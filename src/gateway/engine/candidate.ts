@@ -32,6 +32,7 @@ export class Candidate<S extends Session> {
     this.#wire = wire;
     if (this.#entry.upgrade !== 'none') return this.#refuse();
     this.#entry.upgrade = 'probing';
+    this.#entry.ended = () => this.#refuse();
     this.#timer = setTimeout(() => this.#refuse(), this.#timeoutMs);
   }
 
@@ -45,6 +46,7 @@ export class Candidate<S extends Session> {
     } else if (frame === packet.upgrade && this.#probed && this.#entry.session.live) {
       clearTimeout(this.#timer);
       this.#upgraded = true;
+      this.#entry.ended = undefined;
       this.#entry.upgrade = 'done';
       this.#entry.session.attach(this.#wire);
       this.#entry.wire.handOver(this.#wire);
@@ -72,6 +74,7 @@ export class Candidate<S extends Session> {
   #giveUp(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#entry.ended = undefined;
     this.#entry.upgrade = 'none';
     this.#entry.wire.probe(false);
   }

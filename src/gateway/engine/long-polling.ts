@@ -12,6 +12,8 @@ export interface PollingEntry<S extends Session> {
   readonly session: S;
   readonly wire: PollingWire;
   upgrade: 'none' | 'probing' | 'done';
+  /** Tells the WebSocket that would take it over that there is nothing left to take. */
+  ended: (() => void) | undefined;
 }
 
 /** A request that is to be answered, now or later, with these headers. */
@@ -42,11 +44,13 @@ export class LongPolling<S extends Session> {
   }
 
   add(sid: string, session: S, wire: PollingWire): void {
-    this.#entries.set(sid, { sid, session, wire, upgrade: 'none' });
+    this.#entries.set(sid, { sid, session, wire, upgrade: 'none', ended: undefined });
   }
 
   delete(sid: string): void {
+    const entry = this.#entries.get(sid);
     this.#entries.delete(sid);
+    entry?.ended?.();
   }
 
   find(sid: string): PollingEntry<S> | undefined {

@@ -1,0 +1,47 @@
+import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { afterAll, afterEach, beforeAll } from 'vitest';
+import { launch, Person } from './browser.ts';
+import { Parley } from './parley.ts';
+
+export interface Stage {
+  readonly parley: Parley;
+  /** Somebody at a window of their own, before the sign-in form. They leave after each test, and may have had no trouble. */
+  arrive(options?: BrowserContextOptions): Promise<Person>;
+}
+
+/**
+ * A server and a browser for all tests of the file.
+ * @param expected trouble that the tests make
+ */
+export function useStage(expected?: RegExp): Stage {
+  let parley: Parley | undefined;
+  let browser: Browser | undefined;
+  let people: Person[] = [];
+  beforeAll(async () => {
+    [parley, browser] = await Promise.all([Parley.start(), launch()]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await parley?.stop();
+  });
+  afterEach(async () => {
+    const present = people;
+    people = [];
+    await Promise.all(present.map(({ page }) => page.context().close()));
+    for (const person of present) person.expectNoTrouble(expected);
+  });
+  const started = (): { parley: Parley; browser: Browser } => {
+    if (parley === undefined || browser === undefined) throw new Error('the stage is there within tests only');
+    return { parley, browser };
+  };
+  return {
+    get parley() {
+      return started().parley;
+    },
+    async arrive(options) {
+      const person = await Person.arrive(started().browser, started().parley.url, options);
+      people.push(person);
+      return person;
+    },
+  };
+}
