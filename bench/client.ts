@@ -14,11 +14,15 @@ export interface LoadResult {
   errors: number;
   deliveries: number;
   bytes: number;
+  /** Deliveries that had not come three seconds after the end. */
+  undelivered: number;
   /** Commands of the open loop that were not sent because too many were unanswered. */
   late: number;
   /** Connections that were up and broke. */
   lost: number;
-  latencyMs: { count: number; p50: number; p95: number; p99: number; max: number };
+  latencyMs: Spread;
+  /** From a command's `{now}`, put into the event as `"t"`, to each delivery; whichever client of this machine sent it. */
+  deliveryMs: Spread;
   /** CPU seconds inside the measured window. */
   clientCpu: number;
   serverCpu: number;
@@ -27,7 +31,16 @@ export interface LoadResult {
   firstFailure: string;
 }
 
+export interface Spread {
+  count: number;
+  p50: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
+
 export interface Load {
+  /** 0: only listens. */
   senders: number;
   outstanding?: number;
   /** Messages/s in all, sent when due, whatever comes back. Absent: as fast as acks allow. */
@@ -81,7 +94,7 @@ export class LoadClient {
     return client;
   }
 
-  /** What the next loads send; `{ack}`, `{uuid}` and `{room}` are filled in. */
+  /** What the next loads send; `{ack}`, `{uuid}`, `{room}` and `{now}` are filled in. */
   command(template: string): void {
     this.#child.write(`command ${template}`);
   }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum part_kind { P_TEXT, P_ACK, P_UUID, P_ROOM };
+enum part_kind { P_TEXT, P_ACK, P_UUID, P_ROOM, P_NOW };
 struct part {
   enum part_kind kind;
   char *text;
@@ -41,11 +41,11 @@ void template_set(const char *text) {
   static const struct {
     const char *name;
     enum part_kind kind;
-  } holes[] = {{"{ack}", P_ACK}, {"{uuid}", P_UUID}, {"{room}", P_ROOM}};
+  } holes[] = {{"{ack}", P_ACK}, {"{uuid}", P_UUID}, {"{room}", P_ROOM}, {"{now}", P_NOW}};
   const char *from = text, *p = text;
   while (*p) {
     int hit = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
       size_t n = strlen(holes[i].name);
       if (strncmp(p, holes[i].name, n) != 0) continue;
       if (p > from) add_part(P_TEXT, from, (size_t)(p - from));
@@ -82,7 +82,8 @@ void command_send(struct conn *c, uint64_t intended) {
     c->next_id = c->fifo = 1;
   }
   uint32_t id = c->next_id++;
-  char ack[12], uuid[36];
+  char ack[12], uuid[36], now[24];
+  size_t now_length = (size_t)snprintf(now, sizeof now, "%llu", (unsigned long long)(intended / 1000));
   size_t ack_length = 0, length = 0;
   const char *room = opt.rooms ? opt.rooms[c->index] : "";
   size_t room_length = strlen(room);
@@ -95,6 +96,7 @@ void command_send(struct conn *c, uint64_t intended) {
     case P_ACK: length += ack_length; break;
     case P_UUID: length += 36; break;
     case P_ROOM: length += room_length; break;
+    case P_NOW: length += now_length; break;
     }
   }
   frame_begin(c, length);
@@ -107,6 +109,7 @@ void command_send(struct conn *c, uint64_t intended) {
       frame_bytes(c, uuid, 36);
       break;
     case P_ROOM: frame_bytes(c, room, room_length); break;
+    case P_NOW: frame_bytes(c, now, now_length); break;
     }
   }
   frame_end(c);
@@ -114,6 +117,17 @@ void command_send(struct conn *c, uint64_t intended) {
   c->sent_id[id & (RING - 1)] = id;
   c->in_flight++;
   total.sent++;
+}
+
+/* An event whose body tells in "t" when it was due, in µs of the clock that all processes of the machine share. */
+void event_arrived(const char *p, size_t n) {
+  total.deliveries++;
+  if (now_ns < load.measure_from || now_ns >= load.measure_to) return;
+  const char *t = memmem(p, n, "\"t\":", 4);
+  if (!t) return;
+  uint64_t us = 0;
+  for (const char *d = t + 4; d < p + n && *d >= '0' && *d <= '9'; d++) us = us * 10 + (uint64_t)(*d - '0');
+  if (us * 1000 <= now_ns) histogram_add(&delivered, now_ns - us * 1000);
 }
 
 static int network_has_room(void) {
@@ -140,7 +154,7 @@ void command_acked(struct conn *c, const char *p, size_t n) {
     total.errors++;
     if (first_error[0] == 0) snprintf(first_error, sizeof first_error, "%.*s", (int)(n > 200 ? 200 : n), p);
   } else if (now_ns >= load.measure_from && now_ns < load.measure_to) {
-    histogram_add(now_ns - c->sent_at[id & (RING - 1)]);
+    histogram_add(&acked, now_ns - c->sent_at[id & (RING - 1)]);
   }
   top_up(c);
 }
@@ -157,7 +171,8 @@ void load_begin(double warmup, double seconds) {
   sent_before = total.sent;
   delivered_before = total.deliveries;
   first_error[0] = 0;
-  histogram_reset();
+  histogram_reset(&acked);
+  histogram_reset(&delivered);
   for (uint32_t i = 0; i < opt.connections; i++) conns[i].in_flight = 0;
 }
 
@@ -189,12 +204,17 @@ void load_pump(void) {
   }
 }
 
+/* Deliveries that are due and have not come. */
+uint64_t load_undelivered(void) {
+  uint64_t due = (total.sent - sent_before) * load.receivers, got = total.deliveries - delivered_before;
+  return due > got ? due - got : 0;
+}
+
 /* All answered, or no longer waited for. */
 int load_done(void) {
   if (load.running) return 0;
   if (now_ns >= load.give_up) return 1;
   for (uint32_t i = 0; i < load.senders; i++)
     if (conns[i].state == S_UP && conns[i].in_flight > 0) return 0;
-  if (load.receivers == 0) return 1;
-  return total.deliveries - delivered_before >= (total.sent - sent_before) * load.receivers;
+  return load_undelivered() == 0;
 }

@@ -91,16 +91,21 @@ void frame_end(struct conn *c);
 
 /* command.c */
 void template_set(const char *text);
+void event_arrived(const char *payload, size_t n);
 void command_send(struct conn *c, uint64_t intended);
 void command_acked(struct conn *c, const char *payload, size_t n);
 void load_begin(double warmup, double seconds);
 void load_pump(void);
 int load_done(void);
+uint64_t load_undelivered(void);
 
 /* stats.c */
 uint64_t clock_ns(void);
-void histogram_reset(void);
-void histogram_add(uint64_t ns);
+/* From a command to its ack, and from a command's {now} to each delivery of it, whichever client sent it. */
+struct histogram;
+extern struct histogram acked, delivered;
+void histogram_reset(struct histogram *h);
+void histogram_add(struct histogram *h, uint64_t ns);
 void stats_window_open(void);
 void stats_window_close(void);
 void stats_print(void);

@@ -108,7 +108,7 @@ static void start_load(char *line) {
     else if (!strcmp(word, "warmup")) warmup = atof(value);
     else if (!strcmp(word, "seconds")) seconds = atof(value);
   }
-  if (load.senders == 0 || load.senders > opt.connections || load.outstanding > RING / 2 || seconds > 600) {
+  if (load.senders > opt.connections || load.outstanding > RING / 2 || seconds > 600) {
     fprintf(stderr, "load out of bounds\n");
     exit(2);
   }

@@ -10,8 +10,10 @@
 /* 128 steps an octave: 0.8 % off at most. Values in units of 1 µs. */
 #define STEPS 128
 #define OCTAVES 26
-static uint64_t histogram[STEPS * OCTAVES];
-static uint64_t histogram_count, histogram_max;
+struct histogram {
+  uint64_t slots[STEPS * OCTAVES];
+  uint64_t count, max;
+} acked, delivered;
 char first_error[256];
 
 struct moment {
@@ -27,10 +29,7 @@ uint64_t clock_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-void histogram_reset(void) {
-  memset(histogram, 0, sizeof histogram);
-  histogram_count = histogram_max = 0;
-}
+void histogram_reset(struct histogram *h) { memset(h, 0, sizeof *h); }
 
 static int slot_of(uint64_t us) {
   if (us < STEPS) return (int)us;
@@ -45,19 +44,25 @@ static double value_of(int slot) {
   return (double)((uint64_t)(slot % (STEPS / 2) + STEPS / 2) << octave);
 }
 
-void histogram_add(uint64_t ns) {
-  histogram[slot_of(ns / 1000)]++;
-  histogram_count++;
-  if (ns > histogram_max) histogram_max = ns;
+void histogram_add(struct histogram *h, uint64_t ns) {
+  h->slots[slot_of(ns / 1000)]++;
+  h->count++;
+  if (ns > h->max) h->max = ns;
 }
 
-static double percentile_ms(double part) {
-  uint64_t rank = (uint64_t)((double)histogram_count * part), seen = 0;
+static double percentile_ms(const struct histogram *h, double part) {
+  uint64_t rank = (uint64_t)((double)h->count * part), seen = 0;
   for (int i = 0; i < STEPS * OCTAVES; i++) {
-    seen += histogram[i];
+    seen += h->slots[i];
     if (seen > rank) return value_of(i) / 1000;
   }
-  return (double)histogram_max / 1e6;
+  return (double)h->max / 1e6;
+}
+
+static void print_histogram(const char *name, const struct histogram *h) {
+  printf("\"%s\":{\"count\":%llu,\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"max\":%.3f},", name,
+         (unsigned long long)h->count, percentile_ms(h, 0.5), percentile_ms(h, 0.95), percentile_ms(h, 0.99),
+         (double)h->max / 1e6);
 }
 
 static double server_cpu(void) {
@@ -118,9 +123,9 @@ void stats_print(void) {
          (unsigned long long)(b.frames - a.frames), (unsigned long long)(b.bytes - a.bytes),
          (unsigned long long)(b.reads - a.reads), (unsigned long long)(b.writes - a.writes),
          (unsigned long long)(b.late - a.late), lost_count);
-  printf("\"latencyMs\":{\"count\":%llu,\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"max\":%.3f},",
-         (unsigned long long)histogram_count, percentile_ms(0.5), percentile_ms(0.95), percentile_ms(0.99),
-         (double)histogram_max / 1e6);
+  printf("\"undelivered\":%llu,", (unsigned long long)load_undelivered());
+  print_histogram("latencyMs", &acked);
+  print_histogram("deliveryMs", &delivered);
   printf("\"clientCpu\":%.4f,\"serverCpu\":%.4f,\"machineCpu\":%.4f", closed.client_cpu - opened.client_cpu,
          closed.server_cpu - opened.server_cpu, closed.machine_busy - opened.machine_busy);
   print_text("firstError", first_error);

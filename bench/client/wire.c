@@ -131,7 +131,7 @@ static void on_text(struct conn *c, const char *p, size_t n) {
   total.frames++;
   if (n >= 2 && p[0] == '4' && c->state == S_UP) {
     if (p[1] == '2') {
-      if (n >= count_length && memcmp(p, opt.count_prefix, count_length) == 0) total.deliveries++;
+      if (n >= count_length && memcmp(p, opt.count_prefix, count_length) == 0) event_arrived(p, n);
     } else if (p[1] == '3') {
       command_acked(c, p, n);
     } else {
