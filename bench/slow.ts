@@ -67,8 +67,8 @@ try {
   const part = async (name: string, lasts: number): Promise<void> => {
     peak = 0;
     const load = { senders: 1, outstanding: 4, receivers: wellUsers.length, warmup: 0, seconds: lasts };
-    const { sent, undelivered: missing, deliveryMs } = await well.load(load);
-    undelivered += missing;
+    const { sent, undelivered: lacking, deliveryMs } = await well.load(load);
+    undelivered += lacking;
     console.log(
       `${name}: ${Math.round(sent / lasts)} messages/s to ${clients}, delivery to the ${wellUsers.length} well ones ` +
         `p50 ${deliveryMs.p50.toFixed(1)} ms, p99 ${deliveryMs.p99.toFixed(1)} ms, ` +
