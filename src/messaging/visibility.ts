@@ -27,12 +27,8 @@ export class Visibility {
   async #ask(questions: (readonly ViewerAndUser[])[]): Promise<boolean[][]> {
     const pairs = questions.flat();
     const rows = await this.#sql<{ n: number }[]>`
-      select p.n::int as n
-      from unnest(${pairs.map(({ viewer }) => viewer)}::text[], ${pairs.map(({ user }) => user)}::text[])
-        with ordinality as p (viewer, user_id, n)
-      where p.viewer = p.user_id or exists (
-        select from members a join members b on b.room_id = a.room_id
-        where a.user_id = p.viewer and b.user_id = p.user_id)`;
+      select n from sharing_a_room(
+        ${pairs.map(({ viewer }) => viewer)}::text[], ${pairs.map(({ user }) => user)}::text[]) as n`;
     const visible = new Set(rows.map(({ n }) => n - 1));
     let at = 0;
     return questions.map((question) => question.map(() => visible.has(at++)));

@@ -212,8 +212,9 @@ export class RedisPresence implements Presence {
     try {
       const answer = await this.#scripts.parleyPresenceRead(this.#options.prefix, ...users);
       return standings(answer as (number | string)[], users.length);
-    } catch {
-      // it is away: said once by the link's own log
+    } catch (error) {
+      // that it is away the link itself has said
+      if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'presence could not be read from Redis');
       return users.map((user) => ({ online: this.#users.has(user) }));
     }
   }

@@ -164,7 +164,7 @@ export const commands = {
       `The same, and from now on \`presence\` events for those in the answer; nothing falls between. At most ` +
       `${limits.presenceWatched} users a connection. A watch is of this connection: begin it again after a reconnect. ` +
       'Who is left out is not watched: ask again once you share a room. When the last shared room is gone the watch ends ' +
-      'with `hidden`, within 30 seconds.',
+      'with `hidden`: mostly at once, within 30 seconds at the latest.',
     input: z.object({ users: someUsers }),
     output: z.object({ presence: z.record(userId, presence) }),
     errors: ['limit_reached'],
@@ -189,7 +189,7 @@ export const commands = {
       'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
       '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
       'moment; `iat` has whole seconds, so one of this very second is taken back too.',
-    input: z.union([z.object({ session: z.string().min(1).max(64) }), z.object({ all: z.literal(true) })]),
+    input: z.union([z.object({ session: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of a session') }), z.object({ all: z.literal(true) })]),
     output: z.object({}),
     errors: ['not_found', 'unauthorized'],
   },

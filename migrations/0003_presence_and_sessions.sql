@@ -1,3 +1,5 @@
+-- Who may see whom, and tokens that are taken back.
+
 -- Tokens that are taken back before they expire. A row says one of three things about its user:
 --   token           this token: its hash
 --   session         the token of this connection; the node that holds it fills in `token`, and `expires_at`
@@ -43,4 +45,21 @@ begin
   insert into revocations (user_id, issued_before, spared, spared_session, reason)
   values (subject, floor(extract(epoch from clock_timestamp()) * 1000), spared_token, kept_session, why);
   return true;
+end $$;
+
+-- Of pairs of a viewer and a user, the places (from 1) of those who are the same or share a room.
+-- Left to the planner it joined all members with all members: 1.1 s for 100 pairs in a room of 1,000. By key: 4 ms.
+create function sharing_a_room(viewers text[], users text[]) returns setof integer
+language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+begin
+  return query
+  select p.n::integer
+  from unnest(viewers, users) with ordinality as p (viewer, user_id, n)
+  left join lateral (
+    select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
+    where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
+  ) s on true
+  where p.viewer = p.user_id or s.shared;
 end $$;
