@@ -68,7 +68,7 @@ export const events = {
   'session:revoked': {
     about:
       'The token of this connection was taken back; it is closed right after this (4403). The token is `unauthorized` from ' +
-      'now on: connect with a new one.',
+      'now on: connect with a new one. Stock clients on long-polling may see the close alone.',
     data: z.object({
       session: z.string().describe('id of this connection'),
       reason: z.enum(['user', 'operator']).describe('who did it: another session of the user, or the operator'),

@@ -23,6 +23,9 @@ export async function startCluster(redisUrl = inject('redisUrl')): Promise<Clust
     PARLEY_JWT_SECRET: testSecret,
     PARLEY_LOG_LEVEL: 'error',
     PARLEY_DRAIN_MS: '200',
+    // tests ask until something is so
+    PARLEY_COMMANDS_PER_SECOND: '100000',
+    PARLEY_COMMAND_BURST: '100000',
   };
   const nodes: SpawnedServer[] = [];
   return {

@@ -76,7 +76,7 @@ it('takes its users off when it closes, and leaves nothing but when they were la
   await until('all are gone', () => b.heard.length === 2400);
   const keys = await b.redis.commands.keys(`${prefix}*`);
   expect(keys.filter((key) => !key.includes('presence:seen:'))).toEqual([`${prefix}presence:nodes`]);
-  expect(await b.redis.commands.zrange(`${prefix}presence:nodes`, 0, -1)).toEqual([b.presence.incarnation]);
+  expect(await b.redis.commands.zrange(`${prefix}presence:nodes`, '0', '-1')).toEqual([b.presence.incarnation]);
   expect(await b.redis.commands.pttl(`${prefix}presence:seen:u7`)).toBeGreaterThan(29 * 24 * 3_600_000);
 });
 
