@@ -59,7 +59,6 @@ export class RevocationWatch {
 
   async #poll(from: string): Promise<void> {
     const { cursor, rows } = await this.#options.revocations.since(from);
-    const keyOf = ({ id, xid }: { id: number; xid: string }): string => `${id}:${xid}`;
     for (const row of rows) if (!this.#known.has(keyOf(row))) await this.#options.apply(row);
     this.#known = new Set(rows.map(keyOf));
     this.#cursor = cursor;
@@ -75,4 +74,8 @@ export class RevocationWatch {
       this.#failing = true;
     }
   }
+}
+
+function keyOf({ id, xid }: { readonly id: number; readonly xid: string }): string {
+  return `${id}:${xid}`;
 }

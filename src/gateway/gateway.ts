@@ -79,11 +79,22 @@ export class Gateway {
     const handlers = createHandlers({ ...core, slow: this.#slow, attendance });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
-    const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, attendance, node, maxConnectionsPerUser });
-    const sockets = new Sockets(settings, new Parley({ connections, arrival, attendance, commands, overload, metrics, log }), {
-      metrics,
-      log,
+    const arrival = new Arrival({
+      ...core,
+      arrivals: messaging.arrivals,
+      connections,
+      attendance,
+      node,
+      maxConnectionsPerUser,
     });
+    const sockets = new Sockets(
+      settings,
+      new Parley({ connections, arrival, attendance, commands, overload, metrics, log }),
+      {
+        metrics,
+        log,
+      },
+    );
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);

@@ -189,7 +189,10 @@ export const commands = {
       'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
       '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
       'moment; `iat` has whole seconds, so one of this very second is taken back too.',
-    input: z.union([z.object({ session: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of a session') }), z.object({ all: z.literal(true) })]),
+    input: z.union([
+      z.object({ session: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of a session') }),
+      z.object({ all: z.literal(true) }),
+    ]),
     output: z.object({}),
     errors: ['not_found', 'unauthorized'],
   },

@@ -32,6 +32,7 @@ describe.each([
   let database: TestDatabase;
   let env: Record<string, string>;
   let server: SpawnedServer;
+  const sessions = (...args: string[]) => runProgram(['sessions', ...args], env);
   beforeAll(async () => {
     database = await createTestDatabase();
     const redis = { REDIS_URL: inject('redisUrl'), PARLEY_REDIS_PREFIX: `test-${randomBytes(6).toString('hex')}:` };
@@ -48,8 +49,7 @@ describe.each([
     const [one, two] = [await tokenOf('ann', { name: 'One' }), await tokenOf('ann', { name: 'Two' })];
     const [first, second] = [await connectStock(server.url, one), await connectStock(server.url, two)];
     const bystander = await connectStock(server.url, await tokenOf('ben'));
-    const revoke = (...args: string[]) => runProgram(['sessions', 'revoke', '--user', 'ann', ...args], env);
-    expect(await revoke('--session', sessionOf(first))).toMatchObject({
+    expect(await sessions('revoke', '--user', 'ann', '--session', sessionOf(first))).toMatchObject({
       code: 0,
       stdout: `Revoked session ${sessionOf(first)} of ann.\n`,
       stderr: '',
@@ -57,12 +57,16 @@ describe.each([
     await until('it is closed', () => !first.socket.connected);
     expect(first.heard('session:revoked')).toEqual([{ session: sessionOf(first), reason: 'operator' }]);
     expect((await connectError(server.url, { token: one })).data).toMatchObject({ code: 'unauthorized' });
-    expect(await revoke('--session', sessionOf(bystander))).toMatchObject({
+    expect(await sessions('revoke', '--user', 'ann', '--session', sessionOf(bystander))).toMatchObject({
       code: 1,
       stderr: `ann has no live session ${sessionOf(bystander)}.\n`,
     });
     expect(second.socket.connected).toBe(true);
-    expect(await revoke('--all')).toMatchObject({ code: 0, stdout: 'Revoked all tokens of ann.\n', stderr: '' });
+    expect(await sessions('revoke', '--user', 'ann', '--all')).toMatchObject({
+      code: 0,
+      stdout: 'Revoked all tokens of ann.\n',
+      stderr: '',
+    });
     await until('it is closed', () => !second.socket.connected);
     expect((await connectError(server.url, { token: two })).data).toMatchObject({ code: 'unauthorized' });
     expect(bystander.socket.connected).toBe(true);
@@ -71,13 +75,15 @@ describe.each([
 
   it.runIf(shared)('lists sessions', async () => {
     const client = await connectStock(server.url, await tokenOf('cid'), { headers: { 'User-Agent': 'Agent/7' } });
-    const list = (user: string) => runProgram(['sessions', 'list', '--user', user], env);
-    const { code, stdout } = await list('cid');
+    const { code, stdout } = await sessions('list', '--user', 'cid');
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n')).toEqual([
       expect.stringMatching(new RegExp(`^${sessionOf(client)}  \\S+Z  first  \\S+  -  Agent/7$`)),
     ]);
-    expect(await list('nobody')).toMatchObject({ code: 0, stdout: 'nobody has no live sessions.\n' });
+    expect(await sessions('list', '--user', 'nobody')).toMatchObject({
+      code: 0,
+      stdout: 'nobody has no live sessions.\n',
+    });
     client.close();
   });
 });

@@ -23,6 +23,8 @@ const forms: Record<string, (listener: PresenceListener) => Promise<Presence>> =
   },
 };
 
+const online = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
+
 describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
   async function start(): Promise<{ presence: Presence; heard: Change[]; of: (user: string) => boolean[] }> {
     const heard: Change[] = [];
@@ -31,7 +33,6 @@ describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
     const of = (user: string) => heard.filter((change) => change.user === user).map(({ online }) => online);
     return { presence, heard, of };
   }
-  const online = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
 
   it('tells the first arrival and the last departure of a user, whatever their devices', async () => {
     const { presence, heard, of } = await start();

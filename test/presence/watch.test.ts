@@ -37,6 +37,8 @@ const states = (client: StockClient, user: string) =>
     .filter((event) => event.user === user)
     .map(({ online, hidden }) => (hidden ? 'hidden' : online));
 
+const names = (from: number, count: number) => Array.from({ length: count }, (_, i) => `many-${from + i}`);
+
 describe('presence', () => {
   it('is told of oneself and of those with whom one shares a room, and of nobody else', async () => {
     const [ann] = [await enter('see-ann'), await enter('see-ben'), await enter('see-stranger')];
@@ -151,7 +153,6 @@ describe('presence', () => {
       with new as (
         insert into users (id) select 'many-' || n from generate_series(0, ${limits.presenceWatched}) n returning id)
       insert into members (room_id, user_id, role) select 'many', id, 'member' from new`;
-    const names = (from: number, count: number) => Array.from({ length: count }, (_, i) => `many-${from + i}`);
     for (let at = 0; at < limits.presenceWatched; at += limits.presenceUsers) {
       const users = names(at, limits.presenceUsers);
       expect(Object.keys((await ann.ok('presence:watch', { users })).presence)).toEqual(users);
