@@ -23,7 +23,7 @@ const forms: Record<string, (listener: PresenceListener) => Promise<Presence>> =
   },
 };
 
-const online = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
+const isOnline = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
 
 describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
   async function start(): Promise<{ presence: Presence; heard: Change[]; of: (user: string) => boolean[] }> {
@@ -58,7 +58,7 @@ describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
     presence.arrived('ann');
     presence.arrived('ben');
     presence.left('ben');
-    await until('it has settled', async () => of('ann').length > 0 && (await online(presence, 'ben')) === false);
+    await until('it has settled', async () => of('ann').length > 0 && (await isOnline(presence, 'ben')) === false);
     const standings = await presence.read(['nobody', 'ann', '__proto__', 'ann']);
     expect(standings).toEqual([{ online: false }, { online: true }, { online: false }, { online: true }]);
     expect(await presence.read([])).toEqual([]);
@@ -71,7 +71,7 @@ describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
       presence.left('ann');
     }
     presence.arrived('ann');
-    await until('she is online', async () => (await online(presence, 'ann')) === true && of('ann').at(-1) === true);
+    await until('she is online', async () => (await isOnline(presence, 'ann')) === true && of('ann').at(-1) === true);
   });
 
   it('takes a departure that had no arrival for nothing', async () => {
