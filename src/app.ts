@@ -18,6 +18,7 @@ import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
+import { openPresence } from './presence/open.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Health } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
@@ -99,7 +100,18 @@ async function start(
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
   });
   metrics.watchWriter(() => messaging.writer.waiting);
-  gateway.serve({ messaging, fanout, verifier });
+  const presence = await openPresence({
+    ...config,
+    sql,
+    redis,
+    node,
+    metrics,
+    log,
+    host: gateway.presenceHost,
+    visible: (pairs) => messaging.visibility.of(pairs),
+  });
+  releases.push(() => presence.close());
+  gateway.serve({ messaging, fanout, verifier, presence });
 
   const guests =
     secret === undefined

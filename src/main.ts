@@ -7,6 +7,7 @@ import { loadConfig, requireKeys, type Config } from './config.ts';
 import { doctor } from './doctor.ts';
 import { readDemoSecret } from './auth/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
+import { sessionsCommand, sessionsHelp } from './sessions-command.ts';
 import { StartupError } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
@@ -21,6 +22,7 @@ Usage: parley <command>
   migrate                      bring the database to this version, then end
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T]
+${sessionsHelp}
   doctor                       print the configuration without secrets, and check each service
   --help, --version
 
@@ -141,6 +143,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return migrateOnly(loadConfig());
     case 'token':
       return token(rest, loadConfig());
+    case 'sessions':
+      return sessionsCommand(rest, loadConfig, console.log);
     case 'doctor': {
       parse(rest, {});
       const config = loadConfig();

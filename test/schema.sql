@@ -34,6 +34,25 @@ create table outbox (
   constraint outbox_pkey PRIMARY KEY (id)
 );
 
+create table revocations (
+  id bigint not null generated always as identity,
+  xid xid8 not null default pg_current_xact_id(),
+  user_id text collate "C" not null,
+  token text collate "C",
+  session text collate "C",
+  issued_before bigint,
+  spared text collate "C",
+  spared_session text collate "C",
+  reason text not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone,
+  constraint revocations_pkey PRIMARY KEY (id),
+  constraint revocations_reason_check CHECK ((reason = ANY (ARRAY['user'::text, 'operator'::text])))
+);
+CREATE INDEX revocations_by_expiry ON public.revocations USING btree (expires_at);
+CREATE INDEX revocations_by_user ON public.revocations USING btree (user_id);
+CREATE INDEX revocations_by_xid ON public.revocations USING btree (xid);
+
 create table rooms (
   id text collate "C" not null,
   kind text not null,
@@ -253,3 +272,48 @@ begin
   end if;
   outcome := 'left';
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('parley:revoke:' || subject, 0));
+  if spared_token is not null and token_revoked(subject, spared_token, its_issued) then
+    return false;
+  end if;
+  delete from revocations where user_id = subject and issued_before is not null;
+  insert into revocations (user_id, issued_before, spared, spared_session, reason)
+  values (subject, floor(extract(epoch from clock_timestamp()) * 1000), spared_token, kept_session, why);
+  return true;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])
+ RETURNS SETOF integer
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+begin
+  return query
+  select p.n::integer
+  from unnest(viewers, users) with ordinality as p (viewer, user_id, n)
+  left join lateral (
+    select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
+    where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
+  ) s on true
+  where p.viewer = p.user_id or s.shared;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.token_revoked(subject text, its_hash text, issued bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select exists (
+    select from revocations r where r.user_id = subject
+      and (r.token = its_hash or r.issued_before > issued and r.spared is distinct from its_hash))
+$function$;

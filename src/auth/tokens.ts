@@ -21,6 +21,10 @@ export interface Identity {
   readonly tier: string | null;
   /** Milliseconds since 1970. */
   readonly expires: number;
+  /** The same; 0 if the token does not say. */
+  readonly issuedAt: number;
+  /** What revocations know the token by: a hash of its `jti`, or of all of it. */
+  readonly key: string;
 }
 
 export interface TokenKeys {
@@ -76,14 +80,14 @@ export class TokenVerifier {
    * the key server does not answer.
    */
   async verify(token: string): Promise<Identity> {
-    const hash = createHash('sha256').update(token).digest('base64');
+    const hash = hashOf(token);
     const known = this.#cache.get(hash);
     if (known !== undefined) {
       if (known.expires > Date.now()) return known;
       this.#cache.delete(hash);
       throw new ParleyError('token_expired');
     }
-    const identity = identityOf(await this.#payload(token));
+    const identity = identityOf(await this.#payload(token), hash);
     if (this.#cache.size >= this.#cacheSize) {
       const oldest = this.#cache.keys().next();
       if (!oldest.done) this.#cache.delete(oldest.value);
@@ -124,7 +128,7 @@ export function signToken(
     .sign(new TextEncoder().encode(secret));
 }
 
-function identityOf(payload: JWTPayload): Identity {
+function identityOf(payload: JWTPayload, hash: string): Identity {
   const user = userId.safeParse(payload.sub);
   if (!user.success)
     throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
@@ -135,7 +139,13 @@ function identityOf(payload: JWTPayload): Identity {
     name: name.success ? name.data : null,
     tier: typeof tier === 'string' ? tier : null,
     expires: (payload.exp ?? 0) * 1000,
+    issuedAt: Math.floor((payload.iat ?? 0) * 1000),
+    key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
   };
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
 }
 
 function explain(error: unknown): ParleyError {

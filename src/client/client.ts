@@ -9,6 +9,7 @@ import type { ConnectionState } from './connection.ts';
 import type { SocketConstructor } from './link.ts';
 import { Outbox } from './outbox.ts';
 import type { OutboxStorage, SendInput, SendResult } from './outbox.ts';
+import { Presence } from './presence.ts';
 import { RoomList } from './room-list.ts';
 import type { RoomEntry } from './room-list.ts';
 import { Room } from './room.ts';
@@ -25,6 +26,8 @@ export interface ConnectOptions {
   WebSocket?: SocketConstructor;
   /** Keeps what waits to be sent over a reload of the page. One storage for each tab: tabs do not share an outbox. */
   outbox?: OutboxStorage;
+  /** What this device is called in the user's list of sessions, 1 to 64 characters. */
+  device?: string;
 }
 
 export type User = EventData<'ready'>['user'];
@@ -32,6 +35,8 @@ export type User = EventData<'ready'>['user'];
 const maxMemberPages = 10;
 
 export class Client {
+  /** Who is there. */
+  readonly presence: Presence;
   readonly #connection: Connection;
   readonly #outbox: Outbox;
   readonly #catchUp: CatchUp;
@@ -47,9 +52,10 @@ export class Client {
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
     this.#catchUp = new CatchUp((input) => this.#connection.request('sync', input));
     this.#connection = new Connection(
-      { url: options.url, token: options.token, WebSocket },
+      { url: options.url, token: options.token, WebSocket, device: options.device },
       { ready: (ready) => this.#ready(ready), event: (name, data) => this.#event(name as EventName, data) },
     );
+    this.presence = new Presence((name, input) => this.#connection.request(name, input));
     this.#connection.state.subscribe((state) => this.#stateChanged(state));
   }
 
@@ -237,6 +243,10 @@ export class Client {
       case 'behind':
         this.#behind(data as EventData<'behind'>);
         break;
+      case 'presence':
+        this.presence.event(data as EventData<'presence'>);
+        break;
+      case 'session:revoked': // the close that follows is what counts
       case 'drain': // the connection sees to it
       case 'ready':
     }
@@ -269,6 +279,7 @@ export class Client {
   }
 
   #member(change: EventData<'member'>): void {
+    if (change.change === 'joined') this.presence.memberJoined();
     if (change.user !== this.#user.value?.id) return;
     this.#list.membership(change);
     if (change.role === null) this.#rooms.get(change.room)?.gone(new ParleyError('not_member'));
@@ -305,7 +316,8 @@ export class Client {
   }
 
   #stateChanged(state: ConnectionState): void {
-    if (state.status === 'connected') return;
+    if (state.status === 'connected') return this.presence.connected();
+    this.presence.disconnected();
     this.#outbox.pause();
     this.#catchUp.pause();
     for (const room of this.#rooms.values()) {

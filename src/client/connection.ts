@@ -30,6 +30,7 @@ export interface ConnectionOptions {
   readonly url: string;
   readonly token: TokenSource;
   readonly WebSocket: SocketConstructor;
+  readonly device: string | undefined;
 }
 
 export interface ConnectionHandlers {
@@ -51,6 +52,8 @@ export class Connection {
   #attempt = 0;
   #liveSince = 0;
   #refusals = 0;
+  /** The token that was taken back: it is not tried again, only another one is. */
+  #revoked: string | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #page = globalThis as PageEvents;
@@ -133,12 +136,18 @@ export class Connection {
       return;
     }
     if (this.#state.value.status !== 'connecting') return;
+    if (token === this.#revoked) return this.close(new ParleyError('session_revoked'));
     try {
-      this.#link = new Link(this.#options.WebSocket, socketUrl(this.#options.url), token, {
-        ready: (ready) => this.#live(ready),
-        event: (name, data) => this.#event(name, data),
-        ended: (end) => this.#lost(end),
-      });
+      this.#link = new Link(
+        this.#options.WebSocket,
+        socketUrl(this.#options.url),
+        { token, device: this.#options.device },
+        {
+          ready: (ready) => this.#live(ready),
+          event: (name, data) => this.#event(name, data),
+          ended: (end) => this.#lost(end),
+        },
+      );
     } catch (thrown) {
       // A malformed address, or ws: from an https: page: the next try would be refused in the same way.
       this.close(new ParleyError('invalid', asParleyError(thrown).message, { cause: thrown }));
@@ -172,6 +181,10 @@ export class Connection {
     if (this.#state.value.status === 'closed') return;
     if (this.#liveSince > 0 && Date.now() - this.#liveSince >= stableMs) this.#attempt = 0;
     this.#liveSince = 0;
+    if (end.error?.code === 'session_revoked') {
+      this.#revoked = this.#token.last;
+      if (!this.#token.renewable) return this.close(end.error);
+    }
     if (end.refused && end.error !== undefined && !end.error.retryable && !this.#mayHelpToRenew(end.error)) {
       this.close(end.error);
     } else this.#wait(end.error);

@@ -13,7 +13,7 @@ import type { WireError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { disconnected, fromWire } from './failure.ts';
 import { decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
-import type { Packet } from './wire.ts';
+import type { Greeting, Packet } from './wire.ts';
 
 /** The part of the browser's WebSocket that is used; `ws` has it too. */
 export interface Socket {
@@ -51,7 +51,7 @@ const open = 1;
 export class Link {
   readonly #socket: Socket;
   readonly #handlers: LinkHandlers;
-  readonly #token: string;
+  readonly #greeting: Greeting;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
   #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
@@ -59,9 +59,9 @@ export class Link {
   #maxPayload = Infinity;
   #watchdog: ReturnType<typeof setTimeout>;
 
-  constructor(Socket: SocketConstructor, url: string, token: string, handlers: LinkHandlers) {
+  constructor(Socket: SocketConstructor, url: string, greeting: Greeting, handlers: LinkHandlers) {
     this.#handlers = handlers;
-    this.#token = token;
+    this.#greeting = greeting;
     this.#socket = new Socket(url);
     this.#watchdog = setTimeout(() => this.#end({ refused: false }), liveWithinMs);
     this.#socket.addEventListener('message', (event) => {
@@ -117,7 +117,7 @@ export class Link {
         this.#silenceMs = packet.pingInterval + packet.pingTimeout;
         this.#maxPayload = packet.maxPayload;
         this.#phase = 'greeting';
-        this.#socket.send(encodeConnect(this.#token));
+        this.#socket.send(encodeConnect(this.#greeting));
         return;
       case 'ping':
         this.#socket.send(pong);
@@ -175,6 +175,7 @@ export class Link {
 function why(event: object): { error?: ParleyError } {
   if (!('code' in event)) return {};
   if (event.code === 4401) return { error: new ParleyError('unauthorized') };
+  if (event.code === 4403) return { error: new ParleyError('session_revoked') };
   if (event.code === 4402) return { error: new ParleyError('token_expired') };
   if (event.code === 4429) return { error: new ParleyError('rate_limited', undefined, { retryAfter: 5000 }) };
   return {};

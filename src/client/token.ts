@@ -24,6 +24,11 @@ export class TokenKeeper {
     return typeof this.#source === 'function';
   }
 
+  /** The one given last. */
+  get last(): string {
+    return this.#last;
+  }
+
   async take(): Promise<string> {
     this.#last = typeof this.#source === 'string' ? this.#source : await this.#source();
     return this.#last;

@@ -101,8 +101,14 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 export const pong = '3';
 export const disconnect = '41';
 
-export function encodeConnect(token: string): string {
-  return `40${JSON.stringify({ token })}`;
+/** What CONNECT says. */
+export interface Greeting {
+  readonly token: string;
+  readonly device: string | undefined;
+}
+
+export function encodeConnect({ token, device }: Greeting): string {
+  return `40${JSON.stringify({ token, device })}`;
 }
 
 export function encodeCommand(id: number, name: string, input: unknown): string {

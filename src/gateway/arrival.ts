@@ -2,15 +2,22 @@
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Arrivals } from '../messaging/arrivals.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import { displayText } from '../protocol/model.ts';
 import type { EventData } from '../protocol/events.ts';
+import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
 import { encodeConnect, encodeEvent } from './packets/encode.ts';
+
+/** A name that is none is as good as no name. */
+const deviceName = displayText(limits.deviceNameLength);
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
   readonly #arrivals: Arrivals;
   readonly #connections: Connections;
+  readonly #attendance: Attendance;
   readonly #node: string;
   readonly #maxPerUser: number;
 
@@ -18,12 +25,14 @@ export class Arrival {
     verifier: TokenVerifier;
     arrivals: Arrivals;
     connections: Connections;
+    attendance: Attendance;
     node: string;
     maxConnectionsPerUser: number;
   }) {
     this.#verifier = options.verifier;
     this.#arrivals = options.arrivals;
     this.#connections = options.connections;
+    this.#attendance = options.attendance;
     this.#node = options.node;
     this.#maxPerUser = options.maxConnectionsPerUser;
   }
@@ -34,6 +43,8 @@ export class Arrival {
     if (typeof token !== 'string' || token === '') {
       throw new ParleyError('unauthorized', 'A token is needed: connect with auth {"token": "..."}.');
     }
+    const device = deviceName.safeParse((payload as { device?: unknown } | undefined)?.device);
+    connection.device = device.success ? device.data : null;
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);
@@ -52,18 +63,20 @@ export class Arrival {
     connection.state = 'joining';
     connection.changes = [];
     connection.expires = identity.expires;
+    connection.identity = identity;
     connection.handshakeToken = undefined;
     if (this.#connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have as many connections as you may.');
     }
     const user = this.#connections.identify(connection, identity.user, identity.name);
-    const memberships = await this.#arrivals.memberships(identity.user, identity.name);
+    const memberships = await this.#arrivals.memberships(identity);
     if (!connection.live) return;
     user.name ??= memberships.name;
     for (const membership of memberships.rooms) this.#connections.applyMembership(connection, membership);
     for (const change of connection.changes) this.#connections.applyMembership(connection, change);
     connection.changes = undefined;
     connection.state = 'ready';
+    this.#attendance.ready(connection);
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 

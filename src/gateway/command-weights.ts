@@ -6,12 +6,18 @@ export const commandWeights: Record<CommandName, number> = {
   'auth:refresh': 1,
   history: 2,
   read: 1,
+  'presence:get': 2,
+  'presence:unwatch': 1,
+  'presence:watch': 2,
   'room:create': 5,
   'room:invite': 2,
   'room:join': 2,
   'room:leave': 2,
   'room:list': 2,
   'room:members': 2,
+  // asks every node
+  'session:list': 10,
+  'session:revoke': 10,
   signal: 1,
   sync: 2,
 };

@@ -44,6 +44,7 @@ const storing: ReadonlySet<CommandName> = new Set([
   'room:invite',
   'room:join',
   'room:leave',
+  'session:revoke',
 ]);
 
 export class Commands {

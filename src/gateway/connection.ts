@@ -1,3 +1,4 @@
+import type { Identity } from '../auth/tokens.ts';
 import type { MembershipChange } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { AddressUse } from './engine/address-limit.ts';
@@ -31,6 +32,14 @@ export class Connection extends Session {
   user: LocalUser | undefined = undefined;
   /** When the token expires; milliseconds since 1970. */
   expires = 0;
+  /** The token it is here with; it may be taken back. */
+  identity: Identity | undefined = undefined;
+  /** When it became `ready`, milliseconds since 1970; 0 while it is not counted among its user's. */
+  since = 0;
+  /** What the client calls its device. */
+  device: string | null = null;
+  /** Its User-Agent, shortened. */
+  readonly agent: string | null;
   /** Commands it may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */
   credit: number;
   refilledAt: number;
@@ -62,6 +71,7 @@ export class Connection extends Session {
     form: Form,
     credit: number,
     handshakeToken: string | undefined,
+    agent: string | null,
   ) {
     super(address, now);
     this.session = session;
@@ -69,6 +79,7 @@ export class Connection extends Session {
     this.refilledAt = now;
     this.credit = credit;
     this.handshakeToken = handshakeToken;
+    this.agent = agent;
   }
 
   sendFrames(frames: Frames): void {

@@ -64,6 +64,11 @@ export class Connections {
     return this.#users.get(id)?.connections.length ?? 0;
   }
 
+  /** The user's connections here, whatever their state; safe to close them on the way. */
+  of(id: string): Connection[] {
+    return [...(this.#users.get(id)?.connections ?? [])];
+  }
+
   /** Makes the connection its user's, so that changes of membership reach it from here on. */
   identify(connection: Connection, id: string, name: string | null): LocalUser {
     let user = this.#users.get(id);
@@ -86,6 +91,7 @@ export class Connections {
     this.#slow.closed(connection);
     connection.changes = undefined;
     connection.user = undefined;
+    connection.identity = undefined;
     if (user === undefined) return;
     if (connection.form === 'msgpack') this.#ofMsgpack--;
     const at = user.connections.indexOf(connection);

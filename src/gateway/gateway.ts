@@ -6,7 +6,9 @@ import type { Messaging } from '../messaging/messaging.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import { Arrival } from './arrival.ts';
+import { Attendance } from './attendance.ts';
 import { Commands, type CommandLimits } from './commands.ts';
 import type { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
@@ -38,6 +40,7 @@ export class Gateway {
   readonly #parts: GatewayParts;
   readonly #slow: SlowConsumers;
   readonly #connections: Connections;
+  readonly #attendance: Attendance;
   #serving: Serving | undefined = undefined;
 
   constructor(settings: GatewaySettings, parts: GatewayParts) {
@@ -45,25 +48,47 @@ export class Gateway {
     this.#parts = parts;
     this.#slow = new SlowConsumers(settings, parts.metrics);
     this.#connections = new Connections(() => this.#running().engine.topics, this.#slow, parts.metrics, parts.log);
+    this.#attendance = new Attendance(this.#connections, parts);
+  }
+
+  /** What presence and revocations reach connections by. */
+  get presenceHost(): PresenceHost<Connection> {
+    return this.#attendance;
   }
 
   /** Fan-out's receiver. */
   receive(envelopes: readonly Envelope[]): void {
-    if (this.#serving !== undefined) this.#connections.receive(envelopes);
+    if (this.#serving === undefined) return;
+    this.#connections.receive(envelopes);
+    this.#attendance.received(envelopes);
   }
 
-  serve(core: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): void {
+  serve(core: {
+    messaging: Messaging;
+    fanout: Fanout;
+    verifier: TokenVerifier;
+    presence: PresencePart<Connection>;
+  }): void {
     const { metrics, log, node } = this.#parts;
     const { messaging } = core;
     const connections = this.#connections;
+    const attendance = this.#attendance;
+    attendance.serve(core.presence);
     const settings = this.#settings;
     const overload = new Overload(settings, messaging.writer, metrics);
-    const handlers = createHandlers({ ...core, slow: this.#slow });
+    const handlers = createHandlers({ ...core, slow: this.#slow, attendance });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
-    const arrival = new Arrival({ ...core, arrivals: messaging.arrivals, connections, node, maxConnectionsPerUser });
+    const arrival = new Arrival({
+      ...core,
+      arrivals: messaging.arrivals,
+      connections,
+      attendance,
+      node,
+      maxConnectionsPerUser,
+    });
     const { writer } = messaging;
-    const parley = new Parley({ connections, arrival, commands, overload, writer, metrics, log });
+    const parley = new Parley({ connections, arrival, attendance, commands, overload, writer, metrics, log });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });

@@ -5,6 +5,7 @@ import type { Messaging } from '../messaging/messaging.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
+import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { LocalUser } from './connections.ts';
 import { roomTopic } from './room-topics.ts';
@@ -36,8 +37,9 @@ export function createHandlers(parts: {
   fanout: Fanout;
   verifier: TokenVerifier;
   slow: SlowConsumers;
+  attendance: Attendance;
 }): Handlers {
-  const { messaging, fanout, verifier, slow } = parts;
+  const { messaging, fanout, verifier, slow, attendance } = parts;
   const { writer, rooms, readMarks } = messaging;
   return {
     'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
@@ -70,10 +72,16 @@ export function createHandlers(parts: {
     'room:invite': ({ user }, input) => rooms.invite(user.id, input),
     'room:list': ({ user }, input) => rooms.list(user.id, input),
     'room:members': ({ user }, input) => rooms.members(user.id, input),
+    'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
+    'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
+    'presence:unwatch': ({ connection }, { users }) => attendance.unwatch(connection, users),
+    'session:list': ({ user }) => attendance.sessions(user.id),
+    'session:revoke': ({ connection, user }, input) =>
+      'session' in input ? attendance.revokeSession(user.id, input.session) : attendance.revokeOthers(connection),
     'auth:refresh': async ({ connection, user }, { token }) => {
       const identity = await verifier.verify(token);
       if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
-      connection.expires = identity.expires;
+      await attendance.renew(connection, identity);
       return { expires: identity.expires };
     },
   };

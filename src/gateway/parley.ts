@@ -4,6 +4,7 @@ import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Arrival } from './arrival.ts';
+import type { Attendance } from './attendance.ts';
 import type { Commands } from './commands.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
@@ -17,6 +18,7 @@ import type { SocketApp } from './sockets.ts';
 export interface ParleyParts {
   readonly connections: Connections;
   readonly arrival: Arrival;
+  readonly attendance: Attendance;
   readonly commands: Commands;
   readonly overload: Overload;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
@@ -64,6 +66,7 @@ export class Parley implements SocketApp {
   }
 
   disconnected(connection: Connection): void {
+    this.#parts.attendance.gone(connection);
     this.#parts.connections.leaveRooms(connection);
     this.#parts.connections.anonymize(connection);
   }

@@ -53,12 +53,12 @@ export class Sockets implements EngineHost<Connection> {
     clearInterval(this.#sweeper);
   }
 
-  create({ address, now, query, authorization }: Arriving): Connection {
+  create({ address, now, query, authorization, userAgent }: Arriving): Connection {
     const form = query.get('parser') === 'msgpack' ? 'msgpack' : 'json';
     const token = authorization.startsWith('Bearer ')
       ? authorization.slice('Bearer '.length)
       : (query.get('token') ?? undefined);
-    return new Connection(newId(), address, now, form, this.#settings.commandBurst, token);
+    return new Connection(newId(), address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
   }
 
   opened(connection: Connection): void {
@@ -148,4 +148,12 @@ export class Sockets implements EngineHost<Connection> {
       }
     }
   }
+}
+
+const agentLength = 120;
+
+/** As much of it as tells one device from another, without what a terminal would take for commands. */
+function shortAgent(userAgent: string): string | null {
+  const text = userAgent.slice(0, agentLength).replaceAll(/[^\x20-\x7e]/g, '');
+  return text === '' ? null : text;
 }

@@ -1,5 +1,8 @@
 /** What a connection needs when it arrives: which rooms its user is in, and where they stand. Batched over connections. */
 import type postgres from 'postgres';
+import { revokedAmong } from '../auth/revocations.ts';
+import type { Identity } from '../auth/tokens.ts';
+import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from './batcher.ts';
@@ -11,17 +14,12 @@ export interface Memberships {
   readonly rooms: readonly { readonly room: string; readonly role: Role }[];
 }
 
-interface Arrival {
-  readonly user: string;
-  readonly name: string | null;
-}
-
 /** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
 const batch = { maxBatch: 500, maxWaiting: 50_000 };
 
 export class Arrivals {
   readonly #sql: postgres.Sql;
-  readonly #memberships: Batcher<Arrival, Memberships>;
+  readonly #memberships: Batcher<Identity, Memberships>;
   readonly #summaries: Batcher<string, { rooms: RoomSummary[]; more: boolean }>;
 
   constructor(sql: postgres.Sql) {
@@ -30,9 +28,12 @@ export class Arrivals {
     this.#summaries = new Batcher((users) => this.#loadSummaries(users), batch);
   }
 
-  /** Makes the user known, if they are new or have another name now, and tells their rooms. */
-  memberships(user: string, name: string | null): Promise<Memberships> {
-    return this.#memberships.add({ user, name });
+  /**
+   * Makes the user known, if they are new or have another name now, and tells their rooms.
+   * @throws {ParleyError} `unauthorized` if the token has been revoked, as the database has it now.
+   */
+  memberships(identity: Identity): Promise<Memberships> {
+    return this.#memberships.add(identity);
   }
 
   /** The first page of the user's rooms, read after this call began. */
@@ -40,9 +41,12 @@ export class Arrivals {
     return this.#summaries.add(user);
   }
 
-  async #loadMemberships(arrivals: Arrival[]): Promise<Memberships[]> {
+  async #loadMemberships(arrivals: Identity[]): Promise<(Memberships | Error)[]> {
+    const revoked = await revokedAmong(this.#sql, arrivals);
     const names = new Map<string, string | null>();
-    for (const { user, name } of arrivals) names.set(user, name ?? names.get(user) ?? null);
+    arrivals.forEach(({ user, name }, i) => {
+      if (!revoked.has(i)) names.set(user, name ?? names.get(user) ?? null);
+    });
     const ids = [...names.keys()].sort();
     const given = ids.map((id) => names.get(id) ?? null);
     const rows = await this.#sql<{ id: string; name: string | null; rooms: string[] | null; roles: Role[] | null }[]>`
@@ -65,7 +69,11 @@ export class Arrivals {
         { name, rooms: (rooms ?? []).map((room, i) => ({ room, role: (roles ?? [])[i] as Role })) },
       ]),
     );
-    return arrivals.map(({ user }) => found.get(user) ?? { name: null, rooms: [] });
+    return arrivals.map(({ user }, i) =>
+      revoked.has(i)
+        ? new ParleyError('unauthorized', 'This token has been revoked.')
+        : (found.get(user) ?? { name: null, rooms: [] }),
+    );
   }
 
   async #loadSummaries(users: string[]): Promise<{ rooms: RoomSummary[]; more: boolean }[]> {

@@ -9,6 +9,7 @@ import { sweepOutbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
 import { sync } from './sync.ts';
+import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
 
 export interface MessagingOptions {
@@ -31,6 +32,7 @@ export class Messaging {
   readonly rooms: Rooms;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
+  readonly visibility: Visibility;
   readonly #options: MessagingOptions;
   readonly #sweeper: NodeJS.Timeout;
 
@@ -49,6 +51,7 @@ export class Messaging {
     this.rooms = new Rooms(options);
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
+    this.visibility = new Visibility(sql);
     this.#sweeper = setInterval(() => void this.#sweep(), outboxSweepMs);
     void this.#sweep();
   }

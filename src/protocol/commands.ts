@@ -10,12 +10,14 @@ import {
   instant,
   member,
   message,
+  presence,
   rev,
   role,
   roomId,
   roomName,
   roomSummary,
   seq,
+  session,
   userId,
 } from './model.ts';
 
@@ -28,6 +30,7 @@ interface CommandSchema {
 }
 
 const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
+const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 const newRoomId = roomId
   .refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server')
   // as a key of `cursors` it would not be one
@@ -147,6 +150,51 @@ export const commands = {
     input: z.object({ room: roomId, after: userId.optional(), limit: pageLimit }),
     output: z.object({ members: z.array(member), after: userId.nullable(), more: z.boolean() }),
     errors: ['not_found', 'not_member'],
+  },
+  'presence:get': {
+    about:
+      'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +
+      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not.',
+    input: z.object({ users: someUsers }),
+    output: z.object({ presence: z.record(userId, presence) }),
+    errors: [],
+  },
+  'presence:watch': {
+    about:
+      `The same, and from now on \`presence\` events for those in the answer; nothing falls between. At most ` +
+      `${limits.presenceWatched} users a connection. A watch is of this connection: begin it again after a reconnect. ` +
+      'Who is left out is not watched: ask again once you share a room. When the last shared room is gone the watch ends ' +
+      'with `hidden`: mostly at once, within 30 seconds at the latest.',
+    input: z.object({ users: someUsers }),
+    output: z.object({ presence: z.record(userId, presence) }),
+    errors: ['limit_reached'],
+  },
+  'presence:unwatch': {
+    about: 'Ends the watch of these users; without `users` all of them.',
+    input: z.object({ users: someUsers.optional() }),
+    output: z.object({}),
+    errors: [],
+  },
+  'session:list': {
+    about:
+      'Your live connections on all nodes, the oldest first. Not `complete`: a node did not answer within a second, or ' +
+      'there are more than are listed.',
+    input: z.object({}),
+    output: z.object({ sessions: z.array(session), complete: z.boolean() }),
+    errors: [],
+  },
+  'session:revoke': {
+    about:
+      'Takes back the token of one of your connections, or with `all` every token of yours that was issued until now but ' +
+      'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
+      '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
+      'moment; `iat` has whole seconds, so one of this very second is taken back too.',
+    input: z.union([
+      z.object({ session: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of a session') }),
+      z.object({ all: z.literal(true) }),
+    ]),
+    output: z.object({}),
+    errors: ['not_found', 'unauthorized'],
   },
   'auth:refresh': {
     about: 'Replaces the token of this connection before it expires. It must be of the same user.',

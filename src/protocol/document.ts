@@ -5,7 +5,7 @@ import { commands } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
 import { limits } from './limits.ts';
-import { member, message, roomSummary } from './model.ts';
+import { member, message, roomSummary, session } from './model.ts';
 
 interface JsonSchema {
   $ref?: string;
@@ -18,6 +18,7 @@ interface JsonSchema {
   properties?: Record<string, JsonSchema>;
   required?: string[];
   additionalProperties?: JsonSchema | boolean;
+  propertyNames?: JsonSchema;
   format?: string;
   pattern?: string;
   description?: string;
@@ -52,6 +53,7 @@ export function renderProtocol(): string {
     shape('Message', message, 'output'),
     shape('Room', roomSummary, 'output'),
     shape('Member', member, 'output'),
+    shape('Session', session, 'output'),
   );
   parts.push('## Events', 'An event is `42["name",{…}]`.');
   for (const [name, { about, data }] of Object.entries(events)) {
@@ -98,9 +100,9 @@ function intro(): string {
   return [
     'Any Socket.IO client of version 3 or 4 speaks this with no options at all: it begins with long-polling and upgrades. So does one with `transports: ["websocket"]`, one with `socket.io-msgpack-parser` that says so in the handshake (`query: {parser: "msgpack"}`), and a plain WebSocket:',
     '1. Open `ws://host/socket.io/?EIO=4&transport=websocket`. The server sends `0{"sid":…,"pingInterval":…,"pingTimeout":…,"maxPayload":…}`.',
-    '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token may also come as `?token=` or in an `Authorization: Bearer` header of the handshake.',
+    '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token may also come as `?token=` or in an `Authorization: Bearer` header of the handshake. `device` beside the token, 1 to 64 characters, names the device in the list of sessions.',
     '3. The event `ready` follows. Answer each `2` of the server with `3`.',
-    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name` and `tier`.',
+    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name`, `tier`, `iat` and `jti`. One may be taken back before it expires (`session:revoke`).',
   ].join('\n\n');
 }
 
@@ -134,7 +136,7 @@ function notation(schema: JsonSchema, depth: number): string {
 function objectNotation(schema: JsonSchema, depth: number): string {
   if (schema.properties === undefined) {
     return typeof schema.additionalProperties === 'object'
-      ? `{ [RoomId]: ${notation(schema.additionalProperties, depth)} }`
+      ? `{ [${notation(schema.propertyNames ?? {}, depth)}]: ${notation(schema.additionalProperties, depth)} }`
       : '{}';
   }
   const entries = Object.entries(schema.properties);

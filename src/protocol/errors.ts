@@ -26,6 +26,12 @@ export const errorCatalogue = {
     httpStatus: 401,
     closeCode: 4402,
   },
+  session_revoked: {
+    message: 'The token of this session has been revoked; get a new one and connect again.',
+    retryable: false,
+    httpStatus: 401,
+    closeCode: 4403,
+  },
   forbidden: { message: 'Your role does not allow this.', retryable: false, httpStatus: 403 },
   not_found: { message: 'There is no such thing, or you may not see it.', retryable: false, httpStatus: 404 },
   not_member: { message: 'You are not a member of this room.', retryable: false, httpStatus: 403 },

@@ -1,6 +1,6 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
-import { instant, message, rev, role, roomId, roomSummary, seq, userId } from './model.ts';
+import { instant, message, presence, rev, role, roomId, roomSummary, seq, userId } from './model.ts';
 
 interface EventSchema {
   readonly about: string;
@@ -58,6 +58,21 @@ export const events = {
       'The server goes down: it closes this connection in `after` milliseconds. Each connection has its own moment, so ' +
       'that not all come back at once; go earlier if you like, and connect again.',
     data: z.object({ after: z.int().min(0) }),
+  },
+  presence: {
+    about:
+      'A user whom you watch came online or went offline. Absences under 5 seconds are not told. `hidden`: you share no ' +
+      'room any more, the watch has ended and `online` says nothing. Unlike signals these come to slow connections too.',
+    data: presence.extend({ user: userId, hidden: z.literal(true).optional() }),
+  },
+  'session:revoked': {
+    about:
+      'The token of this connection was taken back; it is closed right after this (4403). The token is `unauthorized` from ' +
+      'now on: connect with a new one. Stock clients on long-polling may see the close alone.',
+    data: z.object({
+      session: z.string().describe('id of this connection'),
+      reason: z.enum(['user', 'operator']).describe('who did it: another session of the user, or the operator'),
+    }),
   },
   signal: {
     about: 'A signal of another connection in the room; not stored, may be lost.',

@@ -28,4 +28,12 @@ export const limits = {
   readReceiptMembers: 100,
   /** Rooms in `ready`; the rest come with `room:list`. */
   readyRooms: 500,
+  /** Users in one `presence:get`, `presence:watch` or `presence:unwatch`. */
+  presenceUsers: 100,
+  /** Users that one connection may watch. */
+  presenceWatched: 1000,
+  /** What a client calls its device, in CONNECT's `device`. */
+  deviceNameLength: 64,
+  /** Sessions that `session:list` gives, and as many of each node. */
+  sessionsListed: 200,
 } as const;

@@ -66,8 +66,28 @@ export const member = z
   })
   .meta({ id: 'Member' });
 
+/** Whether a user is there, as it is told. */
+export const presence = z.object({
+  online: z.boolean(),
+  lastSeen: instant.optional().describe('when the last connection ended, if it is known; milliseconds since 1970, UTC'),
+});
+
+export const session = z
+  .object({
+    session: z.string().describe('id of the connection'),
+    user: userId,
+    device: z.string().nullable().describe('what the client said in CONNECT: `{"token": …, "device": "Ann\'s phone"}`'),
+    agent: z.string().nullable().describe('its User-Agent, shortened'),
+    address: z.string().describe('where it comes from'),
+    node: z.string(),
+    since: instant,
+  })
+  .meta({ id: 'Session' });
+
 export type RoomKind = z.infer<typeof roomKind>;
 export type Role = z.infer<typeof role>;
 export type Message = z.infer<typeof message>;
 export type RoomSummary = z.infer<typeof roomSummary>;
+export type PresenceState = z.infer<typeof presence>;
+export type Session = z.infer<typeof session>;
 export type Member = z.infer<typeof member>;

@@ -14,6 +14,7 @@ export type ClosedConnection =
   | 'heartbeat'
   | 'protocol_error'
   | 'rate_limited'
+  | 'revoked'
   | 'slow_consumer'
   | 'token_expired'
   | 'too_large'
@@ -57,6 +58,12 @@ export class Metrics {
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
+  readonly presenceChanges = this.#counter('parley_presence_changes_total', 'Changes told to watchers here', ['to']);
+  readonly presenceEvents = this.#counter('parley_presence_events_total', 'Presence events written to connections');
+  readonly watchesEnded = this.#counter('parley_presence_watches_ended_total', 'Watches ended for want of a room');
+  readonly revocations = this.#counter('parley_revoked_connections_total', 'Connections closed for a revoked token', [
+    'reason',
+  ]);
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {
@@ -74,6 +81,21 @@ export class Metrics {
         this.set(waiting());
       },
     });
+  }
+
+  watchPresence(read: { users: () => number; watched: () => number }): void {
+    const gauge = (name: string, help: string, value: () => number): void => {
+      new Gauge({
+        name,
+        help,
+        registers: [this.#registry],
+        collect() {
+          this.set(value());
+        },
+      });
+    };
+    gauge('parley_users', 'Users with connections here', read.users);
+    gauge('parley_presence_watched', 'Watched users, summed over the connections that watch', read.watched);
   }
 
   /** 1: all work is taken; the limit that is passed is told by its label. */

@@ -25,7 +25,9 @@ describe('a token', () => {
   it('tells user, name, tier and when it ends', async () => {
     const verifier = await TokenVerifier.create({ secrets: [secret] });
     const exp = inAnHour();
-    expect(await verifier.verify(await hs({ sub: 'auth0|ann+1@x.org', name: 'Ann', tier: 'premium', exp }))).toEqual({
+    expect(
+      await verifier.verify(await hs({ sub: 'auth0|ann+1@x.org', name: 'Ann', tier: 'premium', exp })),
+    ).toMatchObject({
       user: 'auth0|ann+1@x.org',
       name: 'Ann',
       tier: 'premium',

@@ -32,6 +32,7 @@ describe('decode', () => {
 });
 
 it('writes CONNECT and commands', () => {
-  expect(encodeConnect('t"')).toBe('40{"token":"t\\""}');
+  expect(encodeConnect({ token: 't"', device: undefined })).toBe('40{"token":"t\\""}');
+  expect(encodeConnect({ token: 't', device: 'd' })).toBe('40{"token":"t","device":"d"}');
   expect(encodeCommand(3, 'history', { room: 'a', before: undefined })).toBe('423["history",{"room":"a"}]');
 });

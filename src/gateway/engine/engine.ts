@@ -43,6 +43,7 @@ export interface Arriving {
   readonly now: number;
   readonly query: URLSearchParams;
   readonly authorization: string;
+  readonly userAgent: string;
 }
 
 /** Who speaks over the sessions: Socket.IO, or a bare Engine.IO application. */
@@ -184,7 +185,7 @@ export class Engine<S extends Session> {
   #openPolling(res: HttpResponse, req: HttpRequest, query: URLSearchParams, headers: Headers): void {
     const address = this.#admit(res, req, headers);
     if (address === undefined) return;
-    const session = this.#create(address, query, req.getHeader('authorization'));
+    const session = this.#create(address, query, req);
     const sid = newId();
     const wire = new PollingWire(this.topics, this.#settings, (code, reason) => {
       this.#polling.delete(sid);
@@ -236,11 +237,12 @@ export class Engine<S extends Session> {
     const address = this.#admit(res, req, {});
     if (address === undefined) return undefined;
     // counted from here on: close always follows
-    return this.#create(address, query, req.getHeader('authorization'));
+    return this.#create(address, query, req);
   }
 
-  #create(address: AddressUse, query: URLSearchParams, authorization: string): S {
-    const session = this.#host.create({ address, now: Math.floor(performance.now()), query, authorization });
+  #create(address: AddressUse, query: URLSearchParams, req: HttpRequest): S {
+    const [authorization, userAgent] = [req.getHeader('authorization'), req.getHeader('user-agent')];
+    const session = this.#host.create({ address, now: Math.floor(performance.now()), query, authorization, userAgent });
     this.#sessions.add(session);
     return session;
   }

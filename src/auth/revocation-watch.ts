@@ -1,0 +1,81 @@
+import type { Log } from '../telemetry/log.ts';
+import type { Revocation, Revocations } from './revocations.ts';
+
+const pollMs = 1000;
+const pruneMs = 600_000;
+
+export interface RevocationWatchOptions {
+  readonly revocations: Revocations;
+  /** Each revocation once, and once more when its token has become known. Doing nothing twice is its own care. */
+  readonly apply: (revocation: Revocation) => Promise<void>;
+  readonly log: Log;
+}
+
+/**
+ * Brings what is revoked anywhere to the connections of this node: within a second, and at once after `hurry`. While the
+ * database is away nothing is heard, and nobody can connect; what was missed is read when it is back.
+ */
+export class RevocationWatch {
+  readonly #options: RevocationWatchOptions;
+  readonly #timers: NodeJS.Timeout[];
+  #cursor: string | undefined = undefined;
+  /** What the last poll brought: of the next one's, all that is not new. */
+  #known: ReadonlySet<string> = new Set();
+  #polling: Promise<void> | undefined = undefined;
+  #again = false;
+  #failing = false;
+  #stopped = false;
+
+  constructor(options: RevocationWatchOptions) {
+    this.#options = options;
+    const prune = (): void => void this.#guard(() => this.#options.revocations.prune());
+    this.#timers = [setInterval(() => this.hurry(), pollMs), setInterval(prune, pruneMs)];
+  }
+
+  /** Before the first connection: what is revoked later is heard. */
+  async start(): Promise<void> {
+    this.#cursor = await this.#options.revocations.cursor();
+  }
+
+  hurry(): void {
+    if (this.#stopped || this.#cursor === undefined) return;
+    if (this.#polling !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#polling = this.#guard(() => this.#poll(this.#cursor ?? '0')).finally(() => {
+      this.#polling = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.hurry();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timers.forEach(clearInterval);
+    await this.#polling;
+  }
+
+  async #poll(from: string): Promise<void> {
+    const { cursor, rows } = await this.#options.revocations.since(from);
+    for (const row of rows) if (!this.#known.has(keyOf(row))) await this.#options.apply(row);
+    this.#known = new Set(rows.map(keyOf));
+    this.#cursor = cursor;
+  }
+
+  /** A failure is logged once, until it is over; the next round tries again from where this one began. */
+  async #guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.#options.log.warn({ err: error }, 'revocations cannot be read; they will be');
+      this.#failing = true;
+    }
+  }
+}
+
+function keyOf({ id, xid }: { readonly id: number; readonly xid: string }): string {
+  return `${id}:${xid}`;
+}

@@ -1,0 +1,158 @@
+/**
+ * Tokens that are taken back before they expire. The table is the only truth: CONNECT asks it each time, and every node
+ * reads what is new in it each second, or at once when another node says so. See migrations/0003 for what a row means.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type postgres from 'postgres';
+import type { Identity } from './tokens.ts';
+
+export type RevocationReason = 'user' | 'operator';
+
+export interface Revocation {
+  readonly id: number;
+  readonly user: string;
+  readonly token: string | null;
+  readonly session: string | null;
+  readonly issuedBefore: number | null;
+  readonly spared: string | null;
+  readonly sparedSession: string | null;
+  readonly reason: RevocationReason;
+}
+
+/** How long the node that holds a session may take to say so: it looks each second. */
+const claimMs = 3000;
+const unclaimedMs = 60_000;
+const page = 1000;
+
+/** @returns the places of those that are revoked. */
+export async function revokedAmong(sql: postgres.Sql, tokens: readonly Identity[]): Promise<ReadonlySet<number>> {
+  const rows = await sql<{ n: number }[]>`
+    select t.n::int as n
+    from unnest(
+      ${tokens.map(({ user }) => user)}::text[], ${tokens.map(({ key }) => key)}::text[],
+      ${tokens.map(({ issuedAt }) => issuedAt)}::int8[]
+    ) with ordinality as t (user_id, token, issued, n)
+    where token_revoked(t.user_id, t.token, t.issued)`;
+  return new Set(rows.map(({ n }) => n - 1));
+}
+
+export class Revocations {
+  readonly #sql: postgres.Sql;
+  readonly #nudge: () => void;
+
+  /** @param nudge tells all nodes to look at once; if it fails they look within a second. */
+  constructor(sql: postgres.Sql, nudge: () => void) {
+    this.#sql = sql;
+    this.#nudge = nudge;
+  }
+
+  async isRevoked(token: Identity): Promise<boolean> {
+    return (await revokedAmong(this.#sql, [token])).size > 0;
+  }
+
+  /**
+   * Every token of the user that was issued until now, but `spare`'s; its session is the only one that is not closed.
+   * @returns false if the spared token is revoked itself; then nothing was done.
+   */
+  async revokeAll(
+    user: string,
+    reason: RevocationReason,
+    spare?: { readonly token: Identity; readonly session: string },
+  ): Promise<boolean> {
+    const [row] = await this.#sql<[{ done: boolean }]>`
+      select revoke_all(${user}, ${spare?.token.key ?? null}, ${spare?.token.issuedAt ?? null},
+        ${spare?.session ?? null}, ${reason}) as done`;
+    this.#nudge();
+    return row.done;
+  }
+
+  /** The token of a live connection of the user. @returns false if no node has such a one. */
+  async revokeSession(user: string, session: string, reason: RevocationReason): Promise<boolean> {
+    const [{ id }] = await this.#sql<[{ id: number }]>`
+      insert into revocations (user_id, session, reason, expires_at)
+      values (${user}, ${session}, ${reason}, clock_timestamp() + ${unclaimedMs} * interval '1 ms')
+      returning id`;
+    this.#nudge();
+    for (const deadline = performance.now() + claimMs; performance.now() < deadline;) {
+      const [row] = await this.#sql`select from revocations where id = ${id} and token is not null`;
+      if (row !== undefined) return true;
+      await delay(20);
+    }
+    const unclaimed = await this.#sql`delete from revocations where id = ${id} and token is null returning id`;
+    return unclaimed.length === 0;
+  }
+
+  /** The session of a revocation is here, with this token. */
+  async claim(id: number, token: Identity): Promise<void> {
+    // a new transaction's id, so that the other nodes read it once more, now with the token
+    await this.#sql`
+      update revocations set token = ${token.key}, expires_at = ${token.expires}, xid = pg_current_xact_id()
+      where id = ${id} and token is null`;
+    this.#nudge();
+  }
+
+  /** Where to read from: whatever commits from now on comes. */
+  async cursor(): Promise<string> {
+    const [{ xmin }] = await this.#sql<
+      [{ xmin: string }]
+    >`select pg_snapshot_xmin(pg_current_snapshot())::text as xmin`;
+    return xmin;
+  }
+
+  /**
+   * What was committed since the cursor, and where to read on from. A transaction that was open at the cursor may have had
+   * a lower id than others that were done; therefore some rows come again.
+   */
+  async since(cursor: string): Promise<{ cursor: string; rows: (Revocation & { xid: string })[] }> {
+    // older than a day: out of another database's backup, whose transactions counted further
+    let next: string | undefined;
+    const rows: (Revocation & { xid: string })[] = [];
+    for (let after = { xid: cursor, id: 0 }; ;) {
+      const found = await this.#sql<(RevocationRow & { xmin: string })[]>`
+        select s.xmin, r.* from (select pg_snapshot_xmin(pg_current_snapshot())::text as xmin) s
+        left join lateral (
+          select id, xid::text as xid, user_id, token, session, issued_before, spared, spared_session, reason
+          from revocations
+          where (revocations.xid, id) > (${after.xid}::text::xid8, ${after.id}::int8)
+            and created_at > clock_timestamp() - interval '1 day'
+          order by revocations.xid, id limit ${page}
+        ) r on true`;
+      // the first page's: what commits while the others are read comes again
+      next ??= found[0]?.xmin ?? cursor;
+      for (const row of found) if (row.id !== null) rows.push(revocationOf(row));
+      const last = rows.at(-1);
+      if (found.length < page || last === undefined) return { cursor: next, rows };
+      after = { xid: last.xid, id: last.id };
+    }
+  }
+
+  async prune(): Promise<void> {
+    await this.#sql`delete from revocations where expires_at < clock_timestamp()`;
+  }
+}
+
+interface RevocationRow {
+  id: number | null;
+  xid: string;
+  user_id: string;
+  token: string | null;
+  session: string | null;
+  issued_before: number | null;
+  spared: string | null;
+  spared_session: string | null;
+  reason: RevocationReason;
+}
+
+function revocationOf(row: RevocationRow): Revocation & { xid: string } {
+  return {
+    id: row.id ?? 0,
+    xid: row.xid,
+    user: row.user_id,
+    token: row.token,
+    session: row.session,
+    issuedBefore: row.issued_before,
+    spared: row.spared,
+    sparedSession: row.spared_session,
+    reason: row.reason,
+  };
+}

@@ -1,0 +1,176 @@
+/** Connections as sessions of their users: counted, watched, listed, and ended when their token is taken back. */
+import type { Revocation } from '../auth/revocations.ts';
+import type { Identity } from '../auth/tokens.ts';
+import type { Envelope } from '../fanout/fanout.ts';
+import type { PresenceHost, PresencePart } from '../presence/open.ts';
+import type { Told } from '../presence/watching.ts';
+import type { CommandOutput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { Session } from '../protocol/model.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from './connection.ts';
+import type { Connections } from './connections.ts';
+import { encodeEvent } from './packets/encode.ts';
+import type { Form, Frames } from './packets/packet.ts';
+
+export class Attendance implements PresenceHost<Connection> {
+  readonly #connections: Connections;
+  readonly #metrics: Metrics;
+  readonly #node: string;
+  #part: PresencePart<Connection> | undefined = undefined;
+
+  constructor(connections: Connections, parts: { metrics: Metrics; node: string }) {
+    this.#connections = connections;
+    this.#metrics = parts.metrics;
+    this.#node = parts.node;
+  }
+
+  serve(part: PresencePart<Connection>): void {
+    this.#part = part;
+  }
+
+  ready(connection: Connection): void {
+    const { user } = connection;
+    if (user === undefined) return;
+    connection.since = Date.now();
+    this.#running().presence.arrived(user.id);
+  }
+
+  /** It left the namespace or ended; its user is still known. */
+  gone(connection: Connection): void {
+    const { user } = connection;
+    if (user === undefined || connection.since === 0) return;
+    connection.since = 0;
+    const { watching, presence } = this.#running();
+    watching.unwatch(connection);
+    presence.left(user.id);
+  }
+
+  /** Fan-out's, after the connections had it. */
+  received(envelopes: readonly Envelope[]): void {
+    for (const envelope of envelopes) {
+      if (envelope.to === 'membership' && envelope.role === null) this.#running().watching.departed(envelope.user);
+    }
+  }
+
+  async presenceOf(viewer: string, users: readonly string[]): Promise<CommandOutput<'presence:get'>> {
+    // fromEntries: a user may be called __proto__
+    return { presence: Object.fromEntries(await this.#running().watching.get(viewer, users)) };
+  }
+
+  async watch(connection: Connection, users: readonly string[]): Promise<CommandOutput<'presence:watch'>> {
+    return { presence: Object.fromEntries(await this.#running().watching.watch(connection, users)) };
+  }
+
+  unwatch(connection: Connection, users: readonly string[] | undefined): CommandOutput<'presence:unwatch'> {
+    this.#running().watching.unwatch(connection, users);
+    return {};
+  }
+
+  async sessions(user: string): Promise<CommandOutput<'session:list'>> {
+    const { sessions, complete } = await this.#running().nodes.sessionsOf(user);
+    return { sessions, complete };
+  }
+
+  async revokeSession(user: string, session: string): Promise<CommandOutput<'session:revoke'>> {
+    if (await this.#running().revocations.revokeSession(user, session, 'user')) return {};
+    throw new ParleyError('not_found', 'You have no such session.');
+  }
+
+  /** All of the user's but this one. */
+  async revokeOthers(connection: Connection): Promise<CommandOutput<'session:revoke'>> {
+    const { identity: token, session } = connection;
+    if (token !== undefined && (await this.#running().revocations.revokeAll(token.user, 'user', { token, session }))) {
+      return {};
+    }
+    throw new ParleyError('unauthorized', 'The token of this connection has been revoked.');
+  }
+
+  /** Another token for the connection, unless it has been revoked. */
+  async renew(connection: Connection, token: Identity): Promise<void> {
+    const before = connection.identity;
+    // first, so that a revocation that comes while the database is asked finds it
+    connection.identity = token;
+    try {
+      if (await this.#running().revocations.isRevoked(token)) {
+        throw new ParleyError('unauthorized', 'This token has been revoked.');
+      }
+    } catch (error) {
+      if (connection.identity === token) connection.identity = before;
+      throw error;
+    }
+    if (connection.identity === token) connection.expires = token.expires;
+  }
+
+  viewerOf(connection: Connection): string | undefined {
+    return connection.since === 0 ? undefined : connection.user?.id;
+  }
+
+  /** Written once for each form. Slow connections get it too: 1,000 users can cause 200 small events a second at most. */
+  tell(watchers: ReadonlySet<Connection>, user: string, told: Told): void {
+    const data: EventData<'presence'> = { user, ...told };
+    const json = JSON.stringify(data);
+    const frames: Partial<Record<Form, Frames>> = {};
+    for (const connection of watchers) {
+      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, 'presence', json)));
+    }
+    this.#metrics.presenceChanges.inc({ to: told.online ? 'online' : 'offline' });
+    this.#metrics.presenceEvents.inc(watchers.size);
+  }
+
+  ended(connection: Connection, user: string): void {
+    const data: EventData<'presence'> = { user, online: false, hidden: true };
+    connection.sendFrames(encodeEvent(connection.form, 'presence', JSON.stringify(data)));
+    this.#metrics.watchesEnded.inc();
+  }
+
+  sessionsOf(user: string): Session[] {
+    return this.#connections
+      .of(user)
+      .filter(({ since }) => since > 0)
+      .map(({ session, device, agent, address, since }) => ({
+        session,
+        user,
+        device,
+        agent,
+        address: address.address,
+        node: this.#node,
+        since,
+      }));
+  }
+
+  async revoked(revocation: Revocation): Promise<void> {
+    const { id, user, reason, session } = revocation;
+    for (const connection of this.#connections.of(user)) {
+      const { identity } = connection;
+      if (identity === undefined || !concerns(revocation, connection.session, identity)) continue;
+      // others that share the token are found when it comes again with the token
+      if (session !== null && revocation.token === null) await this.#running().revocations.claim(id, identity);
+      this.#revoke(connection, reason);
+    }
+  }
+
+  #revoke(connection: Connection, reason: Revocation['reason']): void {
+    if (!connection.live || connection.closedFor !== undefined) return;
+    const data: EventData<'session:revoked'> = { session: connection.session, reason };
+    if (connection.state === 'ready') {
+      connection.sendFrames(encodeEvent(connection.form, 'session:revoked', JSON.stringify(data)));
+    }
+    connection.close('revoked', 'session_revoked');
+    this.#metrics.revocations.inc({ reason });
+  }
+
+  #running(): PresencePart<Connection> {
+    if (this.#part === undefined) throw new Error('presence is not open yet');
+    return this.#part;
+  }
+}
+
+function concerns(revocation: Revocation, session: string, token: Identity): boolean {
+  if (revocation.issuedBefore !== null) {
+    if (revocation.spared === token.key) return revocation.sparedSession !== session;
+    return token.issuedAt < revocation.issuedBefore;
+  }
+  return revocation.token === null ? revocation.session === session : revocation.token === token.key;
+}

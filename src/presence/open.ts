@@ -1,0 +1,83 @@
+/** Presence and sessions as one part: makes its parts in the form that the node needs. */
+import type postgres from 'postgres';
+import { RevocationWatch } from '../auth/revocation-watch.ts';
+import { Revocations, type Revocation } from '../auth/revocations.ts';
+import { limits } from '../protocol/limits.ts';
+import type { RedisLink } from '../storage/redis.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { MemoryPresence } from './memory.ts';
+import { LoneNode, type NodeHost, type Nodes } from './nodes.ts';
+import type { Presence } from './presence.ts';
+import { RedisNodes } from './redis-nodes.ts';
+import { RedisPresence } from './redis.ts';
+import { Watching, type WatchingOptions } from './watching.ts';
+
+/** Who has the connections. */
+export interface PresenceHost<W extends object> extends Pick<WatchingOptions<W>, 'viewerOf' | 'tell' | 'ended'> {
+  sessionsOf: NodeHost['sessionsOf'];
+  /** Closes the connections that it is about. */
+  revoked(revocation: Revocation): Promise<void>;
+}
+
+export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<W>, 'visible'> {
+  readonly sql: postgres.Sql;
+  /** Absent: this node is alone. */
+  readonly redis: RedisLink | undefined;
+  readonly redisPrefix: string;
+  readonly node: string;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly host: PresenceHost<W>;
+}
+
+export interface PresencePart<W extends object> {
+  readonly presence: Presence;
+  readonly watching: Watching<W>;
+  readonly nodes: Nodes;
+  readonly revocations: Revocations;
+  close(): Promise<void>;
+}
+
+export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
+  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, visible } = options;
+  const watching = new Watching<W>({
+    visible,
+    maxWatched: limits.presenceWatched,
+    viewerOf: (watcher) => host.viewerOf(watcher),
+    tell: (watchers, user, told) => host.tell(watchers, user, told),
+    ended: (watcher, user) => host.ended(watcher, user),
+    fault: (error) => log.warn({ err: error }, 'presence could not be looked up; it will be tried again'),
+  });
+  const revocations = new Revocations(sql, () => nodes.revocationsChanged());
+  const watch = new RevocationWatch({ revocations, apply: (revocation) => host.revoked(revocation), log });
+  const nodeHost: NodeHost = {
+    sessionsOf: (user) => host.sessionsOf(user),
+    revocationsChanged: () => watch.hurry(),
+  };
+  let presence: Presence;
+  let nodes: Nodes;
+  if (redis === undefined) {
+    presence = new MemoryPresence(watching);
+    nodes = new LoneNode(nodeHost);
+  } else {
+    const shared = new RedisPresence({ redis, prefix, node, listener: watching, log });
+    presence = shared;
+    nodes = new RedisNodes({ redis, prefix, log, host: nodeHost, incarnation: () => shared.incarnation });
+  }
+  watching.start(presence);
+  metrics.watchPresence({ users: () => presence.localUsers, watched: () => watching.pairs });
+  await watch.start();
+  return {
+    presence,
+    watching,
+    nodes,
+    revocations,
+    async close() {
+      watching.stop();
+      await watch.stop();
+      await nodes.close();
+      await presence.close();
+    },
+  };
+}

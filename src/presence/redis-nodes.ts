@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import { limits } from '../protocol/limits.ts';
+import type { Session } from '../protocol/model.ts';
+import type { RedisLink } from '../storage/redis.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { NodeHost, Nodes, SessionList } from './nodes.ts';
+import { liveNodes } from './redis-scripts.ts';
+
+export interface RedisNodesOptions {
+  readonly redis: RedisLink;
+  readonly prefix: string;
+  readonly log: Log;
+  /** Who answers here; absent for whoever only asks (the command line). */
+  readonly host?: NodeHost;
+  /** Under what name this node lives in presence, which knows who has to answer. */
+  readonly incarnation?: () => string;
+}
+
+type Message =
+  | { readonly ask: 'sessions'; readonly id: string; readonly user: string; readonly to: string }
+  | { readonly tell: 'revocations' }
+  | { readonly answer: string; readonly from: string; readonly sessions: Session[]; readonly complete: boolean };
+
+interface Question {
+  readonly awaited: Set<string>;
+  readonly sessions: Session[];
+  complete: boolean;
+  done: () => void;
+}
+
+const answerMs = 1000;
+/** Questions that wait for their answers. */
+const maxQuestions = 1000;
+
+/** Questions go to all on the channel `control`, answers to the asker's own, `control:<random>`. */
+export class RedisNodes implements Nodes {
+  readonly #options: RedisNodesOptions;
+  readonly #channel: string;
+  readonly #own: string;
+  readonly #questions = new Map<string, Question>();
+  readonly #stopListening: () => void;
+  #subscribed: Promise<boolean> = Promise.resolve(false);
+
+  constructor(options: RedisNodesOptions) {
+    this.#options = options;
+    this.#channel = `${options.prefix}control`;
+    this.#own = `${this.#channel}:${randomBytes(9).toString('base64url')}`;
+    options.redis.subscriber.on('message', this.#heard);
+    this.#stopListening = options.redis.onChange((up) => {
+      if (up) this.#subscribe();
+    });
+    if (options.redis.up) this.#subscribe();
+  }
+
+  async sessionsOf(user: string): Promise<SessionList> {
+    const alone = { sessions: this.#options.host?.sessionsOf(user) ?? [], complete: false, silent: [] };
+    const { redis, prefix } = this.#options;
+    if (!redis.up || this.#questions.size >= maxQuestions || !(await this.#subscribed)) return alone;
+    const id = randomBytes(9).toString('base64url');
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const awaited = new Set(await liveNodes(redis.commands, prefix));
+      const question: Question = { awaited, sessions: [], complete: true, done: () => {} };
+      const answered = new Promise<void>((resolve) => {
+        question.done = resolve;
+        timer = setTimeout(resolve, answerMs);
+      });
+      this.#questions.set(id, question);
+      if (awaited.size > 0) {
+        await this.#send(this.#channel, { ask: 'sessions', id, user, to: this.#own });
+        await answered;
+      }
+      const sessions = question.sessions.sort((a, b) => a.since - b.since).slice(0, limits.sessionsListed);
+      return {
+        sessions,
+        complete: question.complete && awaited.size === 0 && sessions.length === question.sessions.length,
+        silent: [...awaited].map((incarnation) => incarnation.slice(0, incarnation.lastIndexOf('/'))),
+      };
+    } catch {
+      return alone;
+    } finally {
+      clearTimeout(timer);
+      this.#questions.delete(id);
+    }
+  }
+
+  revocationsChanged(): void {
+    // here it does not take the way through Redis, which may be away
+    this.#options.host?.revocationsChanged();
+    // lost when it is away: the others look each second
+    void this.#send(this.#channel, { tell: 'revocations' }).catch(() => {});
+  }
+
+  close(): Promise<void> {
+    this.#stopListening();
+    this.#options.redis.subscriber.off('message', this.#heard);
+    for (const { done } of this.#questions.values()) done();
+    return Promise.resolve();
+  }
+
+  #subscribe(): void {
+    const channels = this.#options.host === undefined ? [this.#own] : [this.#channel, this.#own];
+    this.#subscribed = this.#options.redis.subscriber.subscribe(...channels).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #send(channel: string, message: Message): Promise<void> {
+    if (!this.#options.redis.up) return;
+    await this.#options.redis.commands.publish(channel, JSON.stringify(message));
+  }
+
+  readonly #heard = (channel: string, text: string): void => {
+    if (channel !== this.#channel && channel !== this.#own) return;
+    try {
+      this.#take(JSON.parse(text) as Message);
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'a message of another node could not be taken');
+    }
+  };
+
+  #take(message: Message): void {
+    const { host, incarnation } = this.#options;
+    if ('answer' in message) {
+      this.#answered(message);
+    } else if ('tell' in message) {
+      host?.revocationsChanged();
+    } else if (host !== undefined && message.to.startsWith(`${this.#channel}:`)) {
+      const all = host.sessionsOf(message.user);
+      const sessions = all.slice(0, limits.sessionsListed);
+      const complete = sessions.length === all.length;
+      const answer = { answer: message.id, from: incarnation?.() ?? '', sessions, complete };
+      // who asked is told that this node did not answer
+      void this.#send(message.to, answer).catch(() => {});
+    }
+  }
+
+  #answered({ answer, from, sessions, complete }: Extract<Message, { answer: string }>): void {
+    const question = this.#questions.get(answer);
+    if (question === undefined) return;
+    question.sessions.push(...sessions);
+    question.complete &&= complete;
+    question.awaited.delete(from);
+    if (question.awaited.size === 0) question.done();
+  }
+}

@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import type { RedisLink } from '../storage/redis.ts';
+import type { Log } from '../telemetry/log.ts';
+import { LocalUsers } from './local-users.ts';
+import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import { deadMs, definePresenceScripts, type PresenceScripts } from './redis-scripts.ts';
+
+export interface RedisPresenceOptions {
+  readonly redis: RedisLink;
+  readonly prefix: string;
+  /** Name of this node. */
+  readonly node: string;
+  readonly listener: PresenceListener;
+  readonly log: Log;
+}
+
+const beatMs = 3000;
+/** Users in one call of a script: about a millisecond of Redis's time. */
+const batch = 500;
+/** A tenth of the keys' life is 6 minutes: within it each user's key is renewed. */
+const renewalBeats = 120;
+
+/**
+ * Presence over nodes that share a Redis. What is not yet written there is a set of users; what is written of each is
+ * whether they are here at that moment, so nothing can be overtaken and a second attempt does no harm.
+ *
+ * away → (Redis is there) joining: subscribe, begin an incarnation or find the old one alive, write what is due → joined
+ * → (Redis is lost) away; → (a heartbeat finds that it was declared dead, or that Redis lost its data) joining, with a
+ * new incarnation and all users due.
+ */
+export class RedisPresence implements Presence {
+  readonly #options: RedisPresenceOptions;
+  readonly #scripts: PresenceScripts;
+  readonly #channel: string;
+  readonly #users = new LocalUsers();
+  /** Users whose coming or going is not written yet. At most: the users here, and those who left while away. */
+  readonly #due = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #stopListening: () => void;
+  #incarnation: string;
+  #joined = false;
+  #working: Promise<void> | undefined = undefined;
+  #mayBuryAt = 0;
+  #renewal: string[] = [];
+  #closed = false;
+
+  constructor(options: RedisPresenceOptions) {
+    this.#options = options;
+    this.#scripts = definePresenceScripts(options.redis.commands);
+    this.#channel = `${options.prefix}presence`;
+    this.#incarnation = this.#newIncarnation();
+    options.redis.subscriber.on('message', this.#heard);
+    this.#stopListening = options.redis.onChange((up) => {
+      if (up) this.#work();
+      else this.#lost();
+    });
+    this.#timer = setInterval(() => this.#work(true), beatMs);
+    this.#work();
+  }
+
+  arrived(user: string): void {
+    if (this.#users.add(user)) this.#moved(user);
+  }
+
+  left(user: string): void {
+    if (this.#users.remove(user)) this.#moved(user);
+  }
+
+  /** Under which name this node lives in Redis. */
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  get localUsers(): number {
+    return this.#users.size;
+  }
+
+  async read(users: readonly string[]): Promise<Standing[]> {
+    const answer: Standing[] = [];
+    for (let at = 0; at < users.length; at += batch) answer.push(...(await this.#read(users.slice(at, at + batch))));
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    for (const user of this.#users.all()) this.#due.add(user);
+    this.#users.clear();
+    await this.#working;
+    try {
+      if (this.#joined && (await this.#write())) {
+        await this.#scripts.parleyPresenceLeave(this.#options.prefix, this.#incarnation);
+      }
+    } catch (error) {
+      // the others find it dead
+      this.#options.log.warn({ err: error }, 'Redis was not told that this node is leaving');
+    }
+    this.#stopListening();
+    this.#options.redis.subscriber.off('message', this.#heard);
+  }
+
+  #newIncarnation(): string {
+    return `${this.#options.node}/${randomBytes(9).toString('base64url')}`;
+  }
+
+  #moved(user: string): void {
+    this.#due.add(user);
+    if (this.#options.redis.up) this.#work();
+    else this.#tellAlone([user]);
+  }
+
+  /** Redis cannot be asked whether another node has them; it is corrected when it can. */
+  #tellAlone(users: Iterable<string>): void {
+    const now = Date.now();
+    const changes = [...users].map((user): Change => {
+      return this.#users.has(user) ? { user, online: true } : { user, online: false, lastSeen: now, agoMs: 0 };
+    });
+    if (changes.length > 0) this.#options.listener.changed(changes);
+  }
+
+  #lost(): void {
+    this.#joined = false;
+    this.#tellAlone(this.#due);
+  }
+
+  /** One at a time; what becomes due meanwhile is taken along. */
+  #work(beat = false): void {
+    if (this.#closed || this.#working !== undefined || !this.#options.redis.up) return;
+    this.#working = this.#run(beat).then(
+      () => {
+        this.#working = undefined;
+        if (this.#due.size > 0) this.#work();
+      },
+      (error: unknown) => {
+        // what was due still is: Redis went away and `up` starts over, or it refuses and the next beat tries again
+        this.#working = undefined;
+        if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'presence could not be written to Redis');
+      },
+    );
+  }
+
+  async #run(beat: boolean): Promise<void> {
+    if (!this.#joined) await this.#join();
+    else if (beat) await this.#beat();
+    if (!(await this.#write())) await this.#rejoin();
+  }
+
+  async #join(): Promise<void> {
+    await this.#options.redis.subscriber.subscribe(this.#channel);
+    // those who were away as well come back at about the same time: nobody is buried before they had time to
+    this.#mayBuryAt = performance.now() + deadMs;
+    const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
+    if (dead === null) await this.#rejoin();
+    else if (!(await this.#write())) await this.#rejoin();
+    this.#joined = true;
+    this.#options.listener.reset();
+  }
+
+  /** Everything here is written under a new name: the old one is dead, or was never known. */
+  async #rejoin(): Promise<void> {
+    this.#incarnation = this.#newIncarnation();
+    this.#mayBuryAt = performance.now() + deadMs;
+    await this.#scripts.parleyPresenceJoin(this.#options.prefix, this.#incarnation);
+    for (const user of this.#users.all()) this.#due.add(user);
+    await this.#write();
+  }
+
+  async #beat(): Promise<void> {
+    const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
+    if (dead === null) return this.#rejoin();
+    this.#renew();
+    if (performance.now() < this.#mayBuryAt) return;
+    for (const incarnation of dead as string[]) await this.#bury(incarnation);
+  }
+
+  /** Every node may do it at once: each batch is taken by one of them. */
+  async #bury(incarnation: string): Promise<void> {
+    this.#options.log.warn({ dead: incarnation }, 'a node is silent: its users go offline');
+    for (let taken = batch; taken === batch;) {
+      taken = Number(await this.#scripts.parleyPresenceBury(this.#options.prefix, incarnation, batch));
+    }
+  }
+
+  /** A part of the users at each beat, so that no key runs out while its user is here, and what was lost is put right. */
+  #renew(): void {
+    if (this.#renewal.length === 0) this.#renewal = [...this.#users.all()];
+    const share = Math.ceil(this.#users.size / renewalBeats);
+    for (const user of this.#renewal.splice(0, share)) if (this.#users.has(user)) this.#due.add(user);
+  }
+
+  /** @returns false if this incarnation is dead. */
+  async #write(): Promise<boolean> {
+    while (this.#due.size > 0) {
+      const users = [...this.#due].slice(0, batch);
+      for (const user of users) this.#due.delete(user);
+      const args = users.flatMap((user) => [user, this.#users.has(user) ? '1' : '0']);
+      try {
+        const alive = await this.#scripts.parleyPresenceSet(this.#options.prefix, this.#incarnation, ...args);
+        if (alive === 1) continue;
+      } catch (error) {
+        for (const user of users) this.#due.add(user);
+        this.#tellAlone(users);
+        throw error;
+      }
+      for (const user of users) this.#due.add(user);
+      return false;
+    }
+    return true;
+  }
+
+  async #read(users: readonly string[]): Promise<Standing[]> {
+    try {
+      const answer = await this.#scripts.parleyPresenceRead(this.#options.prefix, ...users);
+      return standings(answer as (number | string)[], users.length);
+    } catch (error) {
+      // that it is away the link itself has said
+      if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'presence could not be read from Redis');
+      return users.map((user) => ({ online: this.#users.has(user) }));
+    }
+  }
+
+  readonly #heard = (channel: string, text: string): void => {
+    if (channel !== this.#channel) return;
+    try {
+      this.#options.listener.changed(changesOf(text));
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'a change of presence could not be taken');
+    }
+  };
+}
+
+function changesOf(text: string): Change[] {
+  return (JSON.parse(text) as [string, 0 | 1, number?, number?][]).map(([user, online, lastSeen, agoMs]) =>
+    online === 1 || lastSeen === undefined || agoMs === undefined
+      ? { user, online: online === 1 }
+      : { user, online: false, lastSeen, agoMs },
+  );
+}
+
+function standings(answer: readonly (number | string)[], count: number): Standing[] {
+  const now = Number(answer[2 * count]);
+  return Array.from({ length: count }, (_, i) => {
+    if (answer[2 * i] === 1) return { online: true };
+    const seen = answer[2 * i + 1];
+    if (seen === '' || seen === undefined) return { online: false };
+    return { online: false, lastSeen: Number(seen), agoMs: now - Number(seen) };
+  });
+}

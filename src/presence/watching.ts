@@ -1,0 +1,318 @@
+import { ParleyError } from '../protocol/errors.ts';
+import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+
+export interface Told {
+  online: boolean;
+  lastSeen?: number;
+}
+
+export interface Pair {
+  readonly viewer: string;
+  readonly user: string;
+}
+
+export interface WatchingOptions<W extends object> {
+  readonly maxWatched: number;
+  /** Who looks through this watcher. */
+  viewerOf(watcher: W): string | undefined;
+  /** Of the pairs, which may see: one for each, in order. */
+  visible(pairs: readonly Pair[]): Promise<boolean[]>;
+  /** A change that watchers are to be told. */
+  tell(watchers: ReadonlySet<W>, user: string, told: Told): void;
+  /** The viewer may not see the user any more; the watch has ended. */
+  ended(watcher: W, user: string): void;
+  fault(error: unknown): void;
+}
+
+/** Absences shorter than this are not told. */
+export const graceMs = 5000;
+const sweepMs = 250;
+/** Users looked up again at once before they are told offline. */
+const maxDue = 1000;
+/** A round over all pairs begins this long after the one before began. */
+const roundMs = 30_000;
+/** Pairs in one query (20 ms of Postgres's time), of which there is one a sweep at most: 2,000 pairs a second. */
+const pairsAQuery = 500;
+
+interface WatchedBy<W> {
+  readonly watcher: W;
+  readonly user: string;
+}
+
+interface Entry<W> {
+  readonly watchers: Set<W>;
+  /** What all its watchers were told; undefined until it is read. */
+  told: Told | undefined;
+  /** Grows with each change that is heard, so that a reader knows whether what it read may be old. */
+  changes: number;
+  /** They are gone, which is told at that moment of the process's life unless they come back. */
+  leaving: { at: number; lastSeen: number | undefined } | undefined;
+}
+
+/**
+ * Who watches whom on this node, and what watchers know. All watchers of a user are told the same at the same moments.
+ *
+ * of a user: (first watcher) unread → read → online ⇄ offline. online → (gone) leaving → (back within 5 s) online, silently;
+ * or offline, told, once a second look has confirmed it. No watcher left: forgotten.
+ *
+ * A watch is there before the answer is read, so no change falls between. What a watcher may see is asked before it begins,
+ * again as soon as the viewer or the user leaves any room, and in rounds: a watch ends at most 30 s after the last shared
+ * room is gone (with more than 60,000 watched pairs on the node: in proportion).
+ */
+export class Watching<W extends object> implements PresenceListener {
+  readonly #options: WatchingOptions<W>;
+  readonly #entries = new Map<string, Entry<W>>();
+  readonly #watched = new Map<W, Set<string>>();
+  readonly #leaving = new Set<string>();
+  /** Users who left a room: their pairs are to be looked at. */
+  readonly #suspects = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+  #presence: Presence | undefined = undefined;
+  #urgent: WatchedBy<W>[] = [];
+  #round: WatchedBy<W>[] = [];
+  #roundBegan = performance.now();
+  #confirming = false;
+  #checking = false;
+  #departures = 0;
+  #pairs = 0;
+
+  constructor(options: WatchingOptions<W>) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#sweep(performance.now()), sweepMs);
+  }
+
+  /** Presence tells this one its changes, so it is made after it. */
+  start(presence: Presence): void {
+    this.#presence = presence;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Watched users, summed over watchers. */
+  get pairs(): number {
+    return this.#pairs;
+  }
+
+  /** What the viewer may see of the users, as it is now. */
+  async get(viewer: string, users: readonly string[]): Promise<Map<string, Told>> {
+    const seen = await this.#seenBy(viewer, users);
+    const standings = await this.#read(seen);
+    return new Map(
+      seen.map((user, i) => [user, this.#entries.get(user)?.told ?? toldOf(standings[i] ?? { online: false })]),
+    );
+  }
+
+  /** The same, and from now on the changes. @throws {ParleyError} `limit_reached`, and nothing has begun. */
+  async watch(watcher: W, users: readonly string[]): Promise<Map<string, Told>> {
+    this.#requireSpace(watcher, users);
+    const viewer = this.#options.viewerOf(watcher);
+    const departures = this.#departures;
+    const seen = viewer === undefined ? [] : await this.#seenBy(viewer, users);
+    // it may have ended or be somebody else's by now, or there were other watches meanwhile
+    if (viewer === undefined || this.#options.viewerOf(watcher) !== viewer) throw new ParleyError('unavailable');
+    this.#requireSpace(watcher, seen);
+    for (const user of seen) this.#add(watcher, user);
+    if (departures !== this.#departures) this.#suspects.add(viewer);
+    await this.#load(seen);
+    return new Map(seen.map((user) => [user, this.#entries.get(user)?.told ?? { online: false }]));
+  }
+
+  /** @param users all of them, if undefined. */
+  unwatch(watcher: W, users?: readonly string[]): void {
+    for (const user of users ?? [...(this.#watched.get(watcher) ?? [])]) this.#remove(watcher, user);
+  }
+
+  /** The user left a room; they may see others no more, and be seen no more. */
+  departed(user: string): void {
+    this.#departures++;
+    if (this.#pairs > 0) this.#suspects.add(user);
+  }
+
+  changed(changes: readonly Change[]): void {
+    for (const { user, ...standing } of changes) {
+      const entry = this.#entries.get(user);
+      if (entry === undefined) continue;
+      entry.changes++;
+      if (entry.told !== undefined) this.#apply(user, entry, standing);
+    }
+  }
+
+  /** Others may be about to write down who is with them: who seems gone has all of the 5 s from now to be back. */
+  reset(): void {
+    const users = [...this.#entries].filter(([, { told }]) => told !== undefined).map(([user]) => user);
+    void this.#load(users, true).catch((error: unknown) => this.#options.fault(error));
+  }
+
+  async #seenBy(viewer: string, users: readonly string[]): Promise<string[]> {
+    const distinct = [...new Set(users)];
+    const visible = await this.#options.visible(distinct.map((user) => ({ viewer, user })));
+    return distinct.filter((_, i) => visible[i]);
+  }
+
+  #requireSpace(watcher: W, users: readonly string[]): void {
+    const present = this.#watched.get(watcher);
+    const more = new Set(users.filter((user) => present?.has(user) !== true)).size;
+    if ((present?.size ?? 0) + more <= this.#options.maxWatched) return;
+    throw new ParleyError('limit_reached', `A connection may watch ${this.#options.maxWatched} users.`);
+  }
+
+  #read(users: readonly string[]): Promise<Standing[]> {
+    if (this.#presence === undefined || users.length === 0) return Promise.resolve([]);
+    return this.#presence.read(users);
+  }
+
+  /** Reads until no change came while it was read; three times at most, the next change puts right what is left. */
+  async #load(users: readonly string[], afresh = false): Promise<void> {
+    let wanted = users.filter((user) => afresh || this.#entries.get(user)?.told === undefined);
+    for (let round = 0; wanted.length > 0 && round < 3; round++) {
+      const before = wanted.map((user) => this.#entries.get(user)?.changes);
+      const standings = await this.#read(wanted);
+      wanted = wanted.filter((user, i) => {
+        const entry = this.#entries.get(user);
+        const standing = standings[i];
+        if (entry === undefined || standing === undefined) return false;
+        this.#apply(user, entry, afresh ? { ...standing, agoMs: 0 } : standing);
+        return entry.changes !== before[i];
+      });
+    }
+  }
+
+  #apply(user: string, entry: Entry<W>, standing: Standing): void {
+    const { online, lastSeen, agoMs } = standing;
+    const waitMs = agoMs === undefined ? 0 : Math.max(0, graceMs - agoMs);
+    if (online) {
+      this.#stays(user, entry);
+      if (entry.told?.online !== true) this.#tell(user, entry, { online: true });
+    } else if (entry.told === undefined && waitMs === 0) {
+      entry.told = toldOf(standing);
+    } else if (entry.told?.online === false) {
+      if (lastSeen !== undefined) entry.told.lastSeen = lastSeen;
+    } else {
+      entry.told ??= { online: true };
+      if (entry.leaving !== undefined) return;
+      entry.leaving = { at: performance.now() + waitMs, lastSeen };
+      this.#leaving.add(user);
+    }
+  }
+
+  #stays(user: string, entry: Entry<W>): void {
+    entry.leaving = undefined;
+    this.#leaving.delete(user);
+  }
+
+  /** The first answer is told by whoever asked. */
+  #tell(user: string, entry: Entry<W>, told: Told): void {
+    const first = entry.told === undefined;
+    entry.told = told;
+    if (!first) this.#options.tell(entry.watchers, user, told);
+  }
+
+  #add(watcher: W, user: string): void {
+    let entry = this.#entries.get(user);
+    if (entry === undefined) {
+      entry = { watchers: new Set(), told: undefined, changes: 0, leaving: undefined };
+      this.#entries.set(user, entry);
+    }
+    let watched = this.#watched.get(watcher);
+    if (watched === undefined) this.#watched.set(watcher, (watched = new Set()));
+    if (watched.has(user)) return;
+    watched.add(user);
+    entry.watchers.add(watcher);
+    this.#pairs++;
+  }
+
+  #remove(watcher: W, user: string): void {
+    const watched = this.#watched.get(watcher);
+    if (watched?.delete(user) !== true) return;
+    if (watched.size === 0) this.#watched.delete(watcher);
+    this.#pairs--;
+    const entry = this.#entries.get(user);
+    entry?.watchers.delete(watcher);
+    if (entry?.watchers.size !== 0) return;
+    this.#entries.delete(user);
+    this.#leaving.delete(user);
+  }
+
+  #sweep(now: number): void {
+    if (!this.#confirming && this.#leaving.size > 0) {
+      const due = [...this.#leaving].filter((user) => (this.#entries.get(user)?.leaving?.at ?? 0) <= now);
+      if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
+    }
+    if (!this.#checking && this.#pairs > 0) {
+      const pairs = this.#nextPairs(now);
+      if (pairs.length > 0) void this.#check(pairs);
+    }
+  }
+
+  /** A message that says that they are back may have been lost, so it is looked up before it is told. */
+  async #confirm(users: readonly string[]): Promise<void> {
+    this.#confirming = true;
+    try {
+      const before = users.map((user) => this.#entries.get(user)?.leaving);
+      const standings = await this.#read(users);
+      users.forEach((user, i) => {
+        const entry = this.#entries.get(user);
+        const leaving = before[i];
+        if (entry === undefined || leaving === undefined || entry.leaving !== leaving) return;
+        this.#stays(user, entry);
+        const { online, lastSeen = leaving.lastSeen } = standings[i] ?? { online: false };
+        if (!online) this.#tell(user, entry, toldOf(lastSeen === undefined ? { online } : { online, lastSeen }));
+      });
+    } catch (error) {
+      this.#options.fault(error);
+    } finally {
+      this.#confirming = false;
+    }
+  }
+
+  /** Those of users who left a room first; else the next of the round. */
+  #nextPairs(now: number): WatchedBy<W>[] {
+    this.#gatherSuspects();
+    if (this.#urgent.length > 0) return this.#urgent.splice(-pairsAQuery);
+    if (this.#round.length === 0 && now - this.#roundBegan >= roundMs) {
+      this.#roundBegan = now;
+      for (const [watcher, users] of this.#watched) for (const user of users) this.#round.push({ watcher, user });
+    }
+    return this.#round.splice(-pairsAQuery);
+  }
+
+  /** What they watch, and who watches them. At most all pairs of the node. */
+  #gatherSuspects(): void {
+    if (this.#suspects.size === 0 || this.#urgent.length > 0) return;
+    for (const user of this.#suspects) {
+      for (const watcher of this.#entries.get(user)?.watchers ?? []) this.#urgent.push({ watcher, user });
+    }
+    for (const [watcher, users] of this.#watched) {
+      if (!this.#suspects.has(this.#options.viewerOf(watcher) ?? '')) continue;
+      for (const user of users) this.#urgent.push({ watcher, user });
+    }
+    this.#suspects.clear();
+  }
+
+  async #check(pairs: readonly WatchedBy<W>[]): Promise<void> {
+    this.#checking = true;
+    try {
+      const asked = pairs.map(({ watcher, user }) => ({ viewer: this.#options.viewerOf(watcher) ?? '', user }));
+      const visible = await this.#options.visible(asked);
+      pairs.forEach(({ watcher, user }, i) => {
+        if (visible[i] === true || this.#watched.get(watcher)?.has(user) !== true) return;
+        this.#remove(watcher, user);
+        this.#options.ended(watcher, user);
+      });
+    } catch (error) {
+      // the database is away, so nobody can leave a room either; the next sweep asks again
+      this.#urgent.push(...pairs);
+      this.#options.fault(error);
+    } finally {
+      this.#checking = false;
+    }
+  }
+}
+
+/** For an answer: who has just left counts as there, as those who watch have it. */
+function toldOf({ online, lastSeen, agoMs }: Standing): Told {
+  if (online || (agoMs !== undefined && agoMs < graceMs)) return { online: true };
+  return lastSeen === undefined ? { online: false } : { online: false, lastSeen };
+}

@@ -1,0 +1,161 @@
+/** Presence over several nodes that share a Redis. */
+import { randomBytes } from 'node:crypto';
+import { afterEach, expect, inject, it } from 'vitest';
+import type { Change } from '../../src/presence/presence.ts';
+import { RedisPresence } from '../../src/presence/redis.ts';
+import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
+import { silentLog } from '../support/messaging.ts';
+import { startProxy } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
+
+const cleanUp: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const step of cleanUp.splice(0).toReversed()) await step();
+});
+
+interface Node {
+  readonly presence: RedisPresence;
+  readonly redis: RedisLink;
+  readonly heard: Change[];
+  readonly resets: { count: number };
+  of(user: string): boolean[];
+}
+
+async function startNode(prefix: string, node: string, url = inject('redisUrl')): Promise<Node> {
+  const redis = await openRedis({ url, log: silentLog });
+  cleanUp.push(() => redis.close());
+  const heard: Change[] = [];
+  const resets = { count: 0 };
+  const listener = {
+    changed: (changes: readonly Change[]) => void heard.push(...changes),
+    reset: () => void resets.count++,
+  };
+  const presence = new RedisPresence({ redis, prefix, node, listener, log: silentLog });
+  cleanUp.push(() => presence.close());
+  await until('it has joined', () => resets.count > 0);
+  return {
+    presence,
+    redis,
+    heard,
+    resets,
+    of: (user) => heard.filter((change) => change.user === user).map(({ online }) => online),
+  };
+}
+
+const newPrefix = () => `test-${randomBytes(6).toString('hex')}:`;
+
+it('is one state over the nodes: devices of a user on several of them are one presence', async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  a.presence.arrived('ann');
+  await until('both hear it', () => a.of('ann').length === 1 && b.of('ann').length === 1);
+  b.presence.arrived('ann');
+  b.presence.arrived('ben');
+  await until('the fence comes', () => a.of('ben').length === 1);
+  a.presence.left('ann');
+  a.presence.arrived('cid');
+  await until('the fence comes', () => b.of('cid').length === 1);
+  expect(b.of('ann')).toEqual([true]);
+  expect(await a.presence.read(['ann', 'ben', 'cid', 'dan'])).toMatchObject([
+    { online: true },
+    { online: true },
+    { online: true },
+    { online: false },
+  ]);
+  b.presence.left('ann');
+  await until('both hear it', () => a.of('ann').length === 2 && b.of('ann').length === 2);
+  expect((await a.presence.read(['ann']))[0]).toMatchObject({ online: false, lastSeen: expect.any(Number) as number });
+});
+
+it('takes its users off when it closes, and leaves nothing but when they were last there', async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  for (let i = 0; i < 1200; i++) a.presence.arrived(`u${i}`);
+  await until('all are there', () => b.heard.length === 1200);
+  await a.presence.close();
+  await until('all are gone', () => b.heard.length === 2400);
+  const keys = await b.redis.commands.keys(`${prefix}*`);
+  expect(keys.filter((key) => !key.includes('presence:seen:'))).toEqual([`${prefix}presence:nodes`]);
+  expect(await b.redis.commands.zrange(`${prefix}presence:nodes`, '0', '-1')).toEqual([b.presence.incarnation]);
+  expect(await b.redis.commands.pttl(`${prefix}presence:seen:u7`)).toBeGreaterThan(29 * 24 * 3_600_000);
+});
+
+it('has a life for every key', async () => {
+  const prefix = newPrefix();
+  const a = await startNode(prefix, 'a');
+  a.presence.arrived('ann');
+  await until('it is told', () => a.of('ann').length === 1);
+  const keys = await a.redis.commands.keys(`${prefix}*`);
+  expect(keys).toHaveLength(3);
+  for (const key of keys) expect(await a.redis.commands.pttl(key)).toBeGreaterThan(0);
+});
+
+it('writes everything again when Redis has lost it', async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  for (let i = 0; i < 700; i++) a.presence.arrived(`u${i}`);
+  await until('all are there', () => b.heard.length === 700);
+  const before = a.presence.incarnation;
+  const keys = await b.redis.commands.keys(`${prefix}*`);
+  await b.redis.commands.del(...keys);
+  await until('the next heartbeat finds out', async () =>
+    (await b.presence.read(['u0', 'u699'])).every((s) => s.online),
+  );
+  expect(a.presence.incarnation).not.toBe(before);
+});
+
+it('goes on by what the node knows while Redis is away, and tells it when it is back', async () => {
+  const prefix = newPrefix();
+  const proxy = await startProxy(inject('redisUrl'));
+  cleanUp.push(() => proxy.close());
+  const a = await startNode(prefix, 'a', proxy.url);
+  const b = await startNode(prefix, 'b');
+  a.presence.arrived('stays');
+  a.presence.arrived('leaves');
+  await until('both are there', () => b.of('stays').length === 1 && b.of('leaves').length === 1);
+  proxy.cut();
+  await until('it is away', () => !a.redis.up);
+  a.presence.left('leaves');
+  a.presence.arrived('comes');
+  expect(a.of('leaves').at(-1)).toBe(false);
+  expect(a.of('comes').at(-1)).toBe(true);
+  expect(await a.presence.read(['stays', 'comes', 'leaves'])).toEqual([
+    { online: true },
+    { online: true },
+    { online: false },
+  ]);
+  const resets = a.resets.count;
+  proxy.restore();
+  await until('the other one knows', () => b.of('leaves').at(-1) === false && b.of('comes').at(-1) === true);
+  await until('it says that something may have been missed', () => a.resets.count > resets);
+  expect(b.of('stays')).toEqual([true]);
+});
+
+it('takes for dead a node whose heart stands still, once, and in batches', async () => {
+  const prefix = newPrefix();
+  const proxy = await startProxy(inject('redisUrl'));
+  cleanUp.push(() => proxy.close());
+  const b = await startNode(prefix, 'b');
+  const a = await startNode(prefix, 'a', proxy.url);
+  const dead = a.presence.incarnation;
+  for (let i = 0; i < 1300; i++) a.presence.arrived(`u${i}`);
+  b.presence.arrived('u7');
+  await until('all are there', () => b.heard.length === 1300);
+  proxy.swallow();
+  await until('those who are nowhere else are gone', () => b.heard.filter(({ online }) => !online).length === 1299);
+  expect(b.of('u7')).toEqual([true]);
+  proxy.restore();
+  await until('it is there again, under another name', async () => {
+    return a.presence.incarnation !== dead && (await b.presence.read(['u0', 'u1299'])).every(({ online }) => online);
+  });
+});
+
+it('does not fall over what others say on its channel', async () => {
+  const prefix = newPrefix();
+  const a = await startNode(prefix, 'a');
+  for (const text of ['', '{', '5', 'null', '[5]', '[null]']) {
+    await a.redis.commands.publish(`${prefix}presence`, text);
+  }
+  a.presence.arrived('ann');
+  await until('it goes on', () => a.of('ann').length === 1);
+});
