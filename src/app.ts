@@ -100,6 +100,10 @@ async function start(
   });
   metrics.watchWriter(() => messaging.writer.waiting);
   gateway.serve({ messaging, fanout, verifier });
+  if (redis !== undefined && config.socketioDoor) {
+    releases.push(() => gateway.closeDoor());
+    await gateway.openDoor(redis);
+  }
 
   const guests =
     secret === undefined

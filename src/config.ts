@@ -47,6 +47,31 @@ export const configKeys = {
   ),
   redisPrefix: key('PARLEY_REDIS_PREFIX', 'Begins every key and channel of ours in Redis.', text(1, 64), 'parley:'),
 
+  socketioDoor: key(
+    'PARLEY_SOCKETIO_DOOR',
+    'With REDIS_URL: let `@socket.io/redis-emitter` and Socket.IO servers on that Redis reach the clients. Whoever may publish there may speak to all of them.',
+    flag(),
+    'on',
+  ),
+  socketioKey: key(
+    'PARLEY_SOCKETIO_KEY',
+    "Begins the channels of that door: the `key` of the services' emitters and adapters.",
+    text(1, 64),
+    'socket.io',
+  ),
+  socketioMaxMessageBytes: key(
+    'PARLEY_SOCKETIO_MAX_MESSAGE_BYTES',
+    'Largest message taken from there.',
+    bytes(1024, 16 * 1024 * 1024),
+    '256k',
+  ),
+  socketioRoomsPerConnection: key(
+    'PARLEY_SOCKETIO_ROOMS_PER_CONNECTION',
+    'Rooms of their own that services may put one connection into.',
+    number(0, 100_000),
+    '100',
+  ),
+
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
   jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),
   jwtPublicKey: optional('PARLEY_JWT_PUBLIC_KEY', 'PEM public key for RS256, ES256 or EdDSA.', text(32, 16384)),
