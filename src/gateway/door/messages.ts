@@ -118,15 +118,16 @@ function unpack(bytes: Buffer, decode: Decode): unknown {
 function readPacket(packet: unknown): EventPacket {
   if (!isObject(packet)) throw new Refused('malformed', 'without a packet');
   const { type, nsp, data } = packet;
-  if (type !== requestPacketType || (nsp !== undefined && nsp !== '/')) {
+  if (!eventTypes.has(type) || (nsp !== undefined && nsp !== '/')) {
     throw new Refused('malformed', 'a packet that is no event of the namespace /');
   }
   if (!Array.isArray(data) || typeof data[0] !== 'string') throw new Refused('malformed', 'an event without a name');
   if (reservedEvents.has(data[0])) throw new Refused('reserved_name', `"${data[0]}" is an event of Parley's own`);
-  return { type, nsp: '/', data: plain(data) as [string, ...unknown[]] };
+  return { type: 2, nsp: '/', data: plain(data) as [string, ...unknown[]] };
 }
 
-const requestPacketType = 2;
+/** EVENT, and BINARY_EVENT, which older emitters write. */
+const eventTypes: ReadonlySet<unknown> = new Set([2, 5]);
 
 function readNames(list: unknown): string[] {
   if (list === undefined || list === null) return [];
