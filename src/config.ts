@@ -3,7 +3,7 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
-import { bytes, flag, list, number, oneOf, range, text, url, type Parser } from './config-values.ts';
+import { bytes, flag, list, number, oneOf, range, text, tier, url, type Parser } from './config-values.ts';
 
 interface Key<T> {
   readonly env: string;
@@ -170,6 +170,19 @@ export const configKeys = {
     'Commands refused with `rate_limited` in a row after which a connection is closed.',
     number(1, 1_000_000),
     '1000',
+  ),
+  tiers: key(
+    'PARLEY_TIERS',
+    "Messages a minute of one user, over all devices and nodes, by the token's `tier`: such as standard=600,premium=6000. " +
+      'Tokens without a tier or with another one count as standard. Empty: unlimited.',
+    list(tier()),
+    '',
+  ),
+  connectsPerMinutePerUser: key(
+    'PARLEY_CONNECTS_PER_MINUTE_PER_USER',
+    'CONNECTs of one user a minute, over all nodes.',
+    number(1, 1_000_000),
+    '600',
   ),
   maxEventLoopDelayMs: key(
     'PARLEY_MAX_EVENT_LOOP_DELAY_MS',

@@ -1,4 +1,5 @@
 /** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Arrivals } from '../messaging/arrivals.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -9,6 +10,7 @@ import { encodeConnect, encodeEvent } from './packets/encode.ts';
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
+  readonly #rates: UserRates;
   readonly #arrivals: Arrivals;
   readonly #connections: Connections;
   readonly #node: string;
@@ -16,12 +18,14 @@ export class Arrival {
 
   constructor(options: {
     verifier: TokenVerifier;
+    rates: UserRates;
     arrivals: Arrivals;
     connections: Connections;
     node: string;
     maxConnectionsPerUser: number;
   }) {
     this.#verifier = options.verifier;
+    this.#rates = options.rates;
     this.#arrivals = options.arrivals;
     this.#connections = options.connections;
     this.#node = options.node;
@@ -37,6 +41,7 @@ export class Arrival {
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);
+      await this.#rates.connect(identity.user);
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {
@@ -52,6 +57,7 @@ export class Arrival {
     connection.state = 'joining';
     connection.changes = [];
     connection.expires = identity.expires;
+    connection.tier = identity.tier;
     connection.handshakeToken = undefined;
     if (this.#connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have as many connections as you may.');

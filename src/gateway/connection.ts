@@ -29,6 +29,8 @@ export class Connection extends Session {
   handshakeToken: string | undefined;
   state: ConnectionState = 'open';
   user: LocalUser | undefined = undefined;
+  /** Of its token. */
+  tier: string | null = null;
   /** When the token expires; milliseconds since 1970. */
   expires = 0;
   /** Commands it may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */

@@ -1,5 +1,6 @@
 /** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
 import type { TemplatedApp } from 'uWebSockets.js';
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
@@ -56,7 +57,7 @@ export class Gateway {
     if (this.#serving !== undefined) this.#connections.receive(envelopes);
   }
 
-  serve(core: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier }): void {
+  serve(core: { messaging: Messaging; fanout: Fanout; verifier: TokenVerifier; rates: UserRates }): void {
     const { metrics, log, node } = this.#parts;
     const { messaging } = core;
     const connections = this.#connections;

@@ -1,4 +1,5 @@
 /** What each command does: input is validated, the connection is `ready`. An answer is an object, or JSON text as it is. */
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
@@ -35,13 +36,17 @@ export function createHandlers(parts: {
   messaging: Messaging;
   fanout: Fanout;
   verifier: TokenVerifier;
+  rates: UserRates;
   slow: SlowConsumers;
 }): Handlers {
-  const { messaging, fanout, verifier, slow } = parts;
+  const { messaging, fanout, verifier, rates, slow } = parts;
   const { writer, rooms, readMarks } = messaging;
   return {
-    'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
-      writer.send({ room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane }),
+    'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
+      const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
+      const paced = rates.send(user.id, connection.tier);
+      return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+    },
     history: async ({ connection, user }, input) => {
       // an older page brings nobody up to date
       if (input.before === undefined) slow.pulling(connection, [input.room]);
@@ -74,6 +79,7 @@ export function createHandlers(parts: {
       const identity = await verifier.verify(token);
       if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
       connection.expires = identity.expires;
+      connection.tier = identity.tier;
       return { expires: identity.expires };
     },
   };

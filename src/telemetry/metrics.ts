@@ -69,6 +69,11 @@ export class Metrics {
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   readonly overloaded = this.#counter('parley_overloaded_total', 'Work refused for overload', ['limit']);
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
+  readonly ratesAlone = this.#counter(
+    'parley_rates_alone_total',
+    "Rates counted by this node's own form, for Redis was away",
+  );
+  readonly ratesForgotten = this.#counter('parley_rates_forgotten_total', 'Users forgotten by a form that was full');
   readonly doorMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
   readonly doorRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
   readonly doorUnsent = this.#counter(
