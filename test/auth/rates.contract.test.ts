@@ -43,7 +43,8 @@ for (const [name, open] of Object.entries(forms)) {
       const rates = open();
       const key = newKey();
       expect(await rates.take(key, 3, rate)).toMatchObject({ allowed: true, remaining: 2 });
-      for (let i = 0; i < 10; i++) expect(await rates.take(key, 3, rate)).toMatchObject({ allowed: false, remaining: 2 });
+      for (let i = 0; i < 10; i++)
+        expect(await rates.take(key, 3, rate)).toMatchObject({ allowed: false, remaining: 2 });
       expect(await rates.take(key, 2, rate)).toMatchObject({ allowed: true, remaining: 0 });
       expect(await rates.take(key, 6, rate)).toMatchObject({ allowed: false, resetMs: 60_000 });
     });
@@ -134,21 +135,26 @@ describe('an allowance', () => {
   const nodes = (count: number): Allowance[] =>
     Array.from({ length: count }, () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' }));
 
-  it.each([1, 7, 100])('of one node admits exactly the limit of %i, one after the other or all at once', async (limit) => {
-    const [node] = nodes(1) as [Allowance];
-    const [slow, fast] = [newKey(), newKey()];
-    let admitted = 0;
-    for (let i = 0; i < limit + 5; i++) if (await spend(node, slow, limit)) admitted++;
-    expect(admitted).toBe(limit);
-    const all = await Promise.all(Array.from({ length: limit + 50 }, () => spend(node, fast, limit)));
-    expect(all.filter(Boolean).length).toBe(limit);
-    await node.stop();
-  });
+  it.each([1, 7, 100])(
+    'of one node admits exactly the limit of %i, one after the other or all at once',
+    async (limit) => {
+      const [node] = nodes(1) as [Allowance];
+      const [slow, fast] = [newKey(), newKey()];
+      let admitted = 0;
+      for (let i = 0; i < limit + 5; i++) if (await spend(node, slow, limit)) admitted++;
+      expect(admitted).toBe(limit);
+      const all = await Promise.all(Array.from({ length: limit + 50 }, () => spend(node, fast, limit)));
+      expect(all.filter(Boolean).length).toBe(limit);
+      await node.stop();
+    },
+  );
 
   it.each([5, 100])('of three nodes admits at most a tenth of %i more for each', async (limit) => {
     const three = nodes(3);
     const key = newKey();
-    const all = await Promise.all(three.flatMap((node) => Array.from({ length: limit }, () => spend(node, key, limit))));
+    const all = await Promise.all(
+      three.flatMap((node) => Array.from({ length: limit }, () => spend(node, key, limit))),
+    );
     const admitted = all.filter(Boolean).length;
     expect(admitted).toBeGreaterThanOrEqual(limit);
     expect(admitted).toBeLessThanOrEqual(limit + 3 * Math.ceil(limit / 10));
@@ -161,7 +167,10 @@ describe('an allowance', () => {
     const key = newKey();
     expect(await spend(two[0], key, 100)).toBe(true);
     await two[0].stop();
-    const { remaining } = await new RedisRates(link, 'rates-test:').record(`a:${key}`, 0, { limit: 100, windowMs: minute });
+    const { remaining } = await new RedisRates(link, 'rates-test:').record(`a:${key}`, 0, {
+      limit: 100,
+      windowMs: minute,
+    });
     expect(remaining).toBe(99);
     await two[1].stop();
   });

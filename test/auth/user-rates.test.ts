@@ -58,7 +58,10 @@ describe('messages a minute of a user', () => {
     const error = await plain.error('message:send', text('r', 'x'));
     expect(error).toMatchObject({ code: 'rate_limited', retryable: true });
     expect(error.retryAfter).toBeGreaterThan(40_000);
-    for (const [user, tier, most] of [['rich', 'premium', 30], ['odd', 'unheard-of', 10]] as const) {
+    for (const [user, tier, most] of [
+      ['rich', 'premium', 30],
+      ['odd', 'unheard-of', 10],
+    ] as const) {
       const one = await client(server, user, tier);
       await one.ok('room:join', { room: 'r' });
       expect(await sendAll([one], 'r', most + 1)).toBe(most);

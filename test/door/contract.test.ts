@@ -36,7 +36,12 @@ it('subscribes, decodes and looks for rooms where it is expected to', async () =
     off: () => {},
   };
   const given: unknown[] = [];
-  const nsp = { name: '/', server: { encoder: { encode: (packet: unknown) => [packet] } }, sockets: new Map(), _ids: 1 };
+  const nsp = {
+    name: '/',
+    server: { encoder: { encode: (packet: unknown) => [packet] } },
+    sockets: new Map(),
+    _ids: 1,
+  };
   class Probe extends (RedisAdapter as unknown as new (...args: unknown[]) => object) {}
   const adapter = new Probe(nsp, client, client, { key: 'k' }) as Record<string, unknown> & {
     onmessage(pattern: string, channel: string, message: unknown): void;

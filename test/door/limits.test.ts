@@ -61,7 +61,10 @@ describe('the door refuses, and counts,', () => {
     for (const name of Object.keys(events)) expect(reservedEvents).toContain(name);
     const before = ann.came.length;
     for (const data of reservedEvents) {
-      await publish('#/#hall#', notepack.encode(['e', { type: 2, data: [data, { forged: true }], nsp: '/' }, { rooms: ['hall'] }]));
+      await publish(
+        '#/#hall#',
+        notepack.encode(['e', { type: 2, data: [data, { forged: true }], nsp: '/' }, { rooms: ['hall'] }]),
+      );
     }
     await fence();
     expect(ann.came.slice(before).filter(([name]) => reservedEvents.has(String(name)))).toEqual([]);
@@ -128,18 +131,36 @@ describe('whatever is published on its channels', () => {
   const random = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes));
   const deep = fc.constantFrom(
     Buffer.concat([Buffer.alloc(3000, 0x91), Buffer.from([0xc0])]),
-    Buffer.from('{"type":7,"requestId":"x","opts":{"rooms":[]},"packet":{"type":2,"data":["a",' + '['.repeat(1500) + ']'.repeat(1500) + ']}}'),
+    Buffer.from(
+      '{"type":7,"requestId":"x","opts":{"rooms":[]},"packet":{"type":2,"data":["a",' +
+        '['.repeat(1500) +
+        ']'.repeat(1500) +
+        ']}}',
+    ),
     Buffer.from([0xdd, 0xff, 0xff, 0xff, 0xff]),
     Buffer.from([0xdf, 0xff, 0xff, 0xff, 0xff]),
     Buffer.from([0xc9, 0xff, 0xff, 0xff, 0xff, 0x00]),
-    Buffer.from('{"__proto__":{"polluted":1},"type":2,"opts":{"rooms":["hall"],"__proto__":{"polluted":1}},"rooms":["#p"]}'),
+    Buffer.from(
+      '{"__proto__":{"polluted":1},"type":2,"opts":{"rooms":["hall"],"__proto__":{"polluted":1}},"rooms":["#p"]}',
+    ),
     Buffer.from('{"type":2,"constructor":{"prototype":{"polluted":1}},"opts":{"rooms":[]},"rooms":["__proto__","#q"]}'),
   );
-  const channels = fc.constantFrom('#/#', '#/#hall#', '#/#user:ann#', '-request#/#', '-response#/#', '#/##', '#/#__proto__#');
+  const channels = fc.constantFrom(
+    '#/#',
+    '#/#hall#',
+    '#/#user:ann#',
+    '-request#/#',
+    '-response#/#',
+    '#/##',
+    '#/#__proto__#',
+  );
 
   it('ends no process, harms no client, and is counted: 4,000 generated messages', async () => {
     const before = (await refused('malformed')) + (await refused('reserved_name'));
-    const cases = fc.sample(fc.tuple(channels, fc.oneof(packed, text, truncated, random, deep)), { numRuns: 4000, seed: 7 });
+    const cases = fc.sample(fc.tuple(channels, fc.oneof(packed, text, truncated, random, deep)), {
+      numRuns: 4000,
+      seed: 7,
+    });
     for (let i = 0; i < cases.length; i += 100) {
       await Promise.all(cases.slice(i, i + 100).map(([channel, message]) => publish(channel, message)));
       // a request may have told everybody to go: that is no harm

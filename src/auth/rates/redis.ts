@@ -42,7 +42,13 @@ return { 0, remaining, window }
 `;
 
 interface Commands {
-  parleyRate(key: string, cost: number, limit: number, windowMs: number, always: 0 | 1): Promise<[number, number, number]>;
+  parleyRate(
+    key: string,
+    cost: number,
+    limit: number,
+    windowMs: number,
+    always: 0 | 1,
+  ): Promise<[number, number, number]>;
 }
 
 /** The form for several nodes. Rejects while Redis is away. */
