@@ -120,6 +120,9 @@ describe('rates in redis', () => {
   });
 });
 
+const nodes = (count: number): Allowance[] =>
+  Array.from({ length: count }, () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' }));
+
 describe('an allowance', () => {
   const minute = 60_000;
   const spend = async (allowance: Allowance, key: string, limit: number): Promise<boolean> => {
@@ -132,8 +135,6 @@ describe('an allowance', () => {
       return false;
     }
   };
-  const nodes = (count: number): Allowance[] =>
-    Array.from({ length: count }, () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' }));
 
   it.each([1, 7, 100])(
     'of one node admits exactly the limit of %i, one after the other or all at once',

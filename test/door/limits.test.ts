@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { events } from '../../src/protocol/events.ts';
 import { reservedEvents } from '../../src/gateway/door/names.ts';
@@ -14,6 +14,10 @@ const notepack = createRequire(createRequire(import.meta.url).resolve('@socket.i
 };
 
 const maxBytes = 4096;
+
+const bigMessage = (letters: number): Buffer =>
+  notepack.encode(['e', { type: 2, data: ['big', 'x'.repeat(letters)], nsp: '/' }, { rooms: ['hall'] }]);
+
 let backends: Backends;
 let ann: Listener;
 
@@ -46,12 +50,10 @@ afterAll(async () => {
 
 describe('the door refuses, and counts,', () => {
   it('a message one byte over the limit', async () => {
-    const message = (letters: number): Buffer =>
-      notepack.encode(['e', { type: 2, data: ['big', 'x'.repeat(letters)], nsp: '/' }, { rooms: ['hall'] }]);
-    const letters = maxBytes - message(1000).length + 1000;
-    expect(message(letters).length).toBe(maxBytes);
-    await publish('#/#hall#', message(letters));
-    await publish('#/#hall#', message(letters + 1));
+    const letters = maxBytes - bigMessage(1000).length + 1000;
+    expect(bigMessage(letters).length).toBe(maxBytes);
+    await publish('#/#hall#', bigMessage(letters));
+    await publish('#/#hall#', bigMessage(letters + 1));
     await fence();
     expect(ann.count('big')).toBe(1);
     expect(await refused('too_large')).toBe(1);

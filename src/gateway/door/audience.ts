@@ -32,8 +32,9 @@ export class Audience {
       case 'room':
         return connections.occupies(name);
       case 'free':
-        return connections.freeRooms.has(name);
+        break;
     }
+    return connections.freeRooms.has(name);
   }
 
   /** Everybody in any of the rooms (without rooms: everybody), each once, but those in any of `except`. */

@@ -23,9 +23,10 @@ export function kindOf(name: string): NameKind {
 export const maxFreeNameLength = 256;
 
 /** Parley's own events, also those that come with later parts, and what Socket.IO keeps for itself. */
-export const reservedEvents: ReadonlySet<string> = new Set([
-  ...Object.keys(events),
-  ...['message', 'message:updated', 'message:deleted', 'reaction', 'member', 'room', 'read', 'signal', 'presence'],
-  ...['notification', 'behind', 'drain', 'session:revoked', 'ready'],
-  ...['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'],
-]);
+export const reservedEvents: ReadonlySet<string> = new Set(
+  Object.keys(events).concat(
+    ['message', 'message:updated', 'message:deleted', 'reaction', 'member', 'room', 'read', 'signal', 'presence'],
+    ['notification', 'behind', 'drain', 'session:revoked', 'ready'],
+    ['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'],
+  ),
+);
