@@ -7,6 +7,7 @@ import { Guests } from './api/guests.ts';
 import { registerRoutes } from './api/routes.ts';
 import { StaticFiles } from './api/static-files.ts';
 import { demoSecret } from './auth/demo-secret.ts';
+import { openUserRates } from './auth/rates/user-rates.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
 import { MemoryFanout } from './fanout/memory.ts';
@@ -111,7 +112,13 @@ async function start(
     visible: (pairs) => messaging.visibility.of(pairs),
   });
   releases.push(() => presence.close());
-  gateway.serve({ messaging, fanout, verifier, presence });
+  const rates = openUserRates(config, redis, metrics);
+  releases.push(() => rates.stop());
+  gateway.serve({ messaging, fanout, verifier, presence, rates });
+  if (redis !== undefined && config.socketioDoor) {
+    releases.push(() => gateway.closeDoor());
+    await gateway.openDoor(redis);
+  }
 
   const guests =
     secret === undefined

@@ -79,3 +79,11 @@ export function range(): Parser<string> {
     return good ? { ok: true, value: source } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
   };
 }
+
+/** A tier of users and how much it may, such as `premium=6000`. */
+export function tier(): Parser<string> {
+  return (source) =>
+    /^[A-Za-z0-9_.-]{1,32}=[1-9]\d{0,6}$/.test(source)
+      ? { ok: true, value: source }
+      : { ok: false, expected: 'a tier and its messages a minute, such as standard=600' };
+}

@@ -3,7 +3,7 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
-import { bytes, flag, list, number, oneOf, range, text, url, type Parser } from './config-values.ts';
+import { bytes, flag, list, number, oneOf, range, text, tier, url, type Parser } from './config-values.ts';
 
 interface Key<T> {
   readonly env: string;
@@ -46,6 +46,31 @@ export const configKeys = {
     url('redis:', 'rediss:'),
   ),
   redisPrefix: key('PARLEY_REDIS_PREFIX', 'Begins every key and channel of ours in Redis.', text(1, 64), 'parley:'),
+
+  socketioDoor: key(
+    'PARLEY_SOCKETIO_DOOR',
+    'With REDIS_URL: let `@socket.io/redis-emitter` and Socket.IO servers on that Redis reach the clients. Whoever may publish there may speak to all of them.',
+    flag(),
+    'on',
+  ),
+  socketioKey: key(
+    'PARLEY_SOCKETIO_KEY',
+    "Begins the channels of that door: the `key` of the services' emitters and adapters.",
+    text(1, 64),
+    'socket.io',
+  ),
+  socketioMaxMessageBytes: key(
+    'PARLEY_SOCKETIO_MAX_MESSAGE_BYTES',
+    'Largest message taken from there.',
+    bytes(1024, 16 * 1024 * 1024),
+    '256k',
+  ),
+  socketioRoomsPerConnection: key(
+    'PARLEY_SOCKETIO_ROOMS_PER_CONNECTION',
+    'Rooms of their own that services may put one connection into.',
+    number(0, 100_000),
+    '100',
+  ),
 
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
   jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),
@@ -145,6 +170,19 @@ export const configKeys = {
     'Commands refused with `rate_limited` in a row after which a connection is closed.',
     number(1, 1_000_000),
     '1000',
+  ),
+  tiers: key(
+    'PARLEY_TIERS',
+    "Messages a minute of one user, over all devices and nodes, by the token's `tier`: such as standard=600,premium=6000. " +
+      'Tokens without a tier or with another one count as standard. Empty: unlimited.',
+    list(tier()),
+    '',
+  ),
+  connectsPerMinutePerUser: key(
+    'PARLEY_CONNECTS_PER_MINUTE_PER_USER',
+    'CONNECTs of one user a minute, over all nodes.',
+    number(1, 1_000_000),
+    '600',
   ),
   maxEventLoopDelayMs: key(
     'PARLEY_MAX_EVENT_LOOP_DELAY_MS',

@@ -1,4 +1,5 @@
 /** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Arrivals } from '../messaging/arrivals.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -15,6 +16,7 @@ const deviceName = displayText(limits.deviceNameLength);
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
+  readonly #rates: UserRates;
   readonly #arrivals: Arrivals;
   readonly #connections: Connections;
   readonly #attendance: Attendance;
@@ -23,6 +25,7 @@ export class Arrival {
 
   constructor(options: {
     verifier: TokenVerifier;
+    rates: UserRates;
     arrivals: Arrivals;
     connections: Connections;
     attendance: Attendance;
@@ -30,6 +33,7 @@ export class Arrival {
     maxConnectionsPerUser: number;
   }) {
     this.#verifier = options.verifier;
+    this.#rates = options.rates;
     this.#arrivals = options.arrivals;
     this.#connections = options.connections;
     this.#attendance = options.attendance;
@@ -48,6 +52,7 @@ export class Arrival {
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);
+      await this.#rates.connect(identity.user);
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {

@@ -18,7 +18,7 @@ export type ConnectionState = 'open' | 'authenticating' | 'joining' | 'ready' | 
 
 interface Question {
   readonly resolve: (args: readonly unknown[]) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly timer?: NodeJS.Timeout;
 }
 
 /** One Engine.IO session with what Socket.IO and Parley know of it. */
@@ -61,6 +61,8 @@ export class Connection extends Session {
   quiet = false;
   /** Rooms it is off, for it is behind. */
   away: Set<string> | undefined = undefined;
+  /** Rooms of backend services that it is in; see FreeRooms. */
+  freeRooms: Set<string> | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;
   #asked = 0;
 
@@ -93,7 +95,9 @@ export class Connection extends Session {
    * @throws {ParleyError} `unavailable` if none came in time or the connection ended.
    */
   ask(name: string, args: readonly unknown[], timeoutMs: number): Promise<readonly unknown[]> {
-    const id = String(this.#asked++);
+    // even: the odd ones are for questions to many
+    const id = String(this.#asked);
+    this.#asked += 2;
     const questions = (this.#questions ??= new Map());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -103,6 +107,15 @@ export class Connection extends Session {
       questions.set(id, { resolve, timer });
       this.sendFrames(encodeArgs(this.form, 'event', '/', id, [name, ...args]));
     });
+  }
+
+  /** Waits for the ack of an event that is sent to many under one odd id; whoever calls ends it with `forget`. */
+  expect(id: string, resolve: (args: readonly unknown[]) => void): void {
+    (this.#questions ??= new Map()).set(id, { resolve });
+  }
+
+  forget(id: string): void {
+    this.#questions?.delete(id);
   }
 
   /** An ack came. One that nobody waits for is ignored: it is late, or made up. */

@@ -1,8 +1,10 @@
 /** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
 import type { TemplatedApp } from 'uWebSockets.js';
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
+import type { RedisLink } from '../storage/redis.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -12,6 +14,7 @@ import { Attendance } from './attendance.ts';
 import { Commands, type CommandLimits } from './commands.ts';
 import type { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
+import { openDoor, type Door, type DoorSettings } from './door/door.ts';
 import { drain } from './drain.ts';
 import { Engine, type EngineSettings } from './engine/engine.ts';
 import { createHandlers } from './handlers.ts';
@@ -20,7 +23,8 @@ import { Parley } from './parley.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
 
-export interface GatewaySettings extends EngineSettings, SocketSettings, CommandLimits, SlowConsumerSettings {
+export interface GatewaySettings
+  extends EngineSettings, SocketSettings, CommandLimits, SlowConsumerSettings, DoorSettings {
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
@@ -42,6 +46,7 @@ export class Gateway {
   readonly #connections: Connections;
   readonly #attendance: Attendance;
   #serving: Serving | undefined = undefined;
+  #door: Door | undefined = undefined;
 
   constructor(settings: GatewaySettings, parts: GatewayParts) {
     this.#settings = settings;
@@ -68,6 +73,7 @@ export class Gateway {
     fanout: Fanout;
     verifier: TokenVerifier;
     presence: PresencePart<Connection>;
+    rates: UserRates;
   }): void {
     const { metrics, log, node } = this.#parts;
     const { messaging } = core;
@@ -97,6 +103,18 @@ export class Gateway {
     this.#serving = { overload, commands, sockets, engine, watch };
   }
 
+  /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
+  openDoor(redis: RedisLink): Promise<void> {
+    const { sockets } = this.#running();
+    this.#door = openDoor(this.#settings, redis, { ...this.#parts, connections: this.#connections, sockets });
+    return redis.up ? this.#door.subscribed() : Promise.resolve();
+  }
+
+  closeDoor(): void {
+    this.#door?.close();
+    this.#door = undefined;
+  }
+
   refuseNewcomers(): void {
     this.#running().engine.refuseNewcomers();
   }
@@ -118,6 +136,7 @@ export class Gateway {
 
   close(): void {
     const { overload, sockets, engine, watch } = this.#running();
+    this.closeDoor();
     clearInterval(watch);
     overload.stop();
     sockets.stop();

@@ -1,4 +1,5 @@
 /** What each command does: input is validated, the connection is `ready`. An answer is an object, or JSON text as it is. */
+import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
@@ -36,14 +37,18 @@ export function createHandlers(parts: {
   messaging: Messaging;
   fanout: Fanout;
   verifier: TokenVerifier;
+  rates: UserRates;
   slow: SlowConsumers;
   attendance: Attendance;
 }): Handlers {
-  const { messaging, fanout, verifier, slow, attendance } = parts;
+  const { messaging, fanout, verifier, rates, slow, attendance } = parts;
   const { writer, rooms, readMarks } = messaging;
   return {
-    'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
-      writer.send({ room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane }),
+    'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
+      const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
+      const paced = rates.send(user.id, connection.identity?.tier ?? null);
+      return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+    },
     history: async ({ connection, user }, input) => {
       // an older page brings nobody up to date
       if (input.before === undefined) slow.pulling(connection, [input.room]);

@@ -5,7 +5,7 @@ import { Connection } from './connection.ts';
 import { newId } from './engine/handshake.ts';
 import type { Arriving, EngineHost } from './engine/engine.ts';
 import { Assembly } from './packets/attachments.ts';
-import { encodeConnectError } from './packets/encode.ts';
+import { encodeConnectError, encodeDisconnect } from './packets/encode.ts';
 import { decodeMsgpack } from './packets/msgpack.ts';
 import type { EventArgs, Packet } from './packets/packet.ts';
 import { decodeText } from './packets/text.ts';
@@ -58,7 +58,8 @@ export class Sockets implements EngineHost<Connection> {
     const token = authorization.startsWith('Bearer ')
       ? authorization.slice('Bearer '.length)
       : (query.get('token') ?? undefined);
-    return new Connection(newId(), address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
+    // `~` is in no room id: a room cannot be named after somebody's connection, and get what backends send to that
+    return new Connection(`~${newId()}`, address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
   }
 
   opened(connection: Connection): void {
@@ -79,6 +80,13 @@ export class Sockets implements EngineHost<Connection> {
 
   admit(connection: Connection, frame: Uint8Array): boolean {
     return this.#app.admit?.(connection, frame) ?? true;
+  }
+
+  /** DISCONNECT by the server: stock clients do not come back by themselves. */
+  disconnect(connection: Connection): void {
+    if (connection.state !== 'ready') return;
+    connection.sendFrames(encodeDisconnect(connection.form, '/'));
+    this.#leave(connection, '/');
   }
 
   message(connection: Connection, data: string | Buffer): void {

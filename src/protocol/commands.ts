@@ -33,6 +33,7 @@ const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 const newRoomId = roomId
   .refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server')
+  .refine((id) => !id.startsWith('user:'), 'backends address users by such names')
   // as a key of `cursors` it would not be one
   .refine((id) => id !== '__proto__', 'this id is not to be had');
 

@@ -2,9 +2,12 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
 
+/** Every room's id; a name that it does not match is no room of Parley's. */
+export const roomIdPattern = /^[A-Za-z0-9_.:-]{1,64}$/;
+
 export const roomId = z
   .string()
-  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'a room id is 1 to 64 of A-Z a-z 0-9 _ . : -')
+  .regex(roomIdPattern, 'a room id is 1 to 64 of A-Z a-z 0-9 _ . : -')
   .describe('room id: 1 to 64 of `A-Z a-z 0-9 _ . : -`');
 
 export const userId = z

@@ -27,7 +27,7 @@ export interface RedisLinkOptions {
   readonly waitMs?: number;
 }
 
-const checkMs = 1000;
+export const redisCheckMs = 1000;
 const answerMs = 2000;
 
 /** @throws {StartupError} if it answers that it will not have us: a wrong password, a server that is no Redis. */
@@ -66,7 +66,7 @@ export async function openRedis(options: RedisLinkOptions): Promise<RedisLink> {
     });
     client.connect().catch(() => {});
   }
-  const checks = both.map((client) => setInterval(() => void check(client), checkMs));
+  const checks = both.map((client) => setInterval(() => void cutIfSilent(client), redisCheckMs));
 
   const link: RedisLink = {
     commands,
@@ -99,7 +99,7 @@ export async function openRedis(options: RedisLinkOptions): Promise<RedisLink> {
 }
 
 /** A connection that is silent is cut, and so made again. */
-async function check(client: Redis): Promise<void> {
+export async function cutIfSilent(client: Redis): Promise<void> {
   if (client.status !== 'ready') return;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -8,6 +8,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 export type RefusedHandshake =
   'bad_request' | 'origin' | 'connections' | 'address' | 'connect_rate' | 'draining' | 'overload';
 export type ClosedConnection =
+  | 'backend'
   | 'client'
   | 'connect_timeout'
   | 'draining'
@@ -20,7 +21,19 @@ export type ClosedConnection =
   | 'too_large'
   | 'unauthorized'
   | 'unavailable';
-export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
+/** What backend services ask for; the names are those of Socket.IO's own requests. */
+export type DoorRequest =
+  'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';
+export type DoorRefusal =
+  | 'attachments'
+  | 'limit'
+  | 'malformed'
+  | 'reserved_name'
+  | 'room_membership'
+  | 'rooms_per_connection'
+  | 'server_side_emit'
+  | 'too_large';
+export type InternalError = 'command' | 'delivery' | 'door' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -64,6 +77,17 @@ export class Metrics {
   readonly revocations = this.#counter('parley_revoked_connections_total', 'Connections closed for a revoked token', [
     'reason',
   ]);
+  readonly ratesAlone = this.#counter(
+    'parley_rates_alone_total',
+    "Rates counted by this node's own form, for Redis was away",
+  );
+  readonly ratesForgotten = this.#counter('parley_rates_forgotten_total', 'Users forgotten by a form that was full');
+  readonly doorMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
+  readonly doorRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
+  readonly doorUnsent = this.#counter(
+    'parley_door_unsent_total',
+    'Answers to backend services that Redis did not take',
+  );
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {

@@ -35,7 +35,7 @@ describe('frames typed by hand', () => {
     });
     client.send(`40{"token":"${token}"}`);
     const connected = await client.next();
-    expect(connected).toMatch(/^40\{"sid":"[\w-]{20}"\}$/);
+    expect(connected).toMatch(/^40\{"sid":"~[\w-]{20}"\}$/);
     expect(connected).not.toContain((JSON.parse(open.slice(1)) as { sid: string }).sid);
     expect(await client.next()).toMatch(/^42\["ready",\{"user":\{"id":"ann","name":null\},"session":"/);
 

@@ -15,9 +15,15 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** @param env configuration keys beside the database, the secret, the port and a silent log. */
-export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
-  const database = await createTestDatabase();
+/**
+ * @param env configuration keys beside the database, the secret, the port and a silent log.
+ * @param shared the database of another server, which also drops it; give both a Redis.
+ */
+export async function startServer(env: Record<string, string> = {}, shared?: TestDatabase): Promise<TestServer> {
+  const database = shared ?? (await createTestDatabase());
+  const drop = async (): Promise<void> => {
+    if (shared === undefined) await database.drop();
+  };
   const config = loadConfig({
     DATABASE_URL: database.url,
     PARLEY_JWT_SECRET: testSecret,
@@ -37,11 +43,11 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
       metrics: () => readMetrics(app.url),
       async stop() {
         await app.stop();
-        await database.drop();
+        await drop();
       },
     };
   } catch (error) {
-    await database.drop();
+    await drop();
     throw error;
   }
 }

@@ -90,10 +90,10 @@ export class Session {
     this.#wire.end('closeCode' in kind ? kind.closeCode : 1000, error);
   }
 
-  /** Ends it as the client asked. */
-  end(): void {
+  /** Ends it as the client asked, or a backend service. */
+  end(reason: ClosedConnection = 'client'): void {
     if (this.#wire === undefined || this.closedFor !== undefined) return;
-    this.closedFor = 'client';
-    this.#wire.end(1000, '');
+    this.closedFor = reason;
+    this.#wire.end(1000, reason === 'client' ? '' : reason);
   }
 }

@@ -26,8 +26,14 @@ function kindOf(head: number): Kind {
   return 'value';
 }
 
+/** Of extensions, what notepack 2 writes: `undefined`, bytes and dates. */
+const legacy: ReadonlySet<number> = new Set([0]);
+
+/** And notepack 3, and others by the standard: timestamps, of type -1. */
+export const withTimestamps: ReadonlySet<number> = new Set([0, 0xff]);
+
 /** @returns whether it is exactly one value of the kinds that JSON has, and binary, and undefined; keys are texts. */
-export function isPlainMsgpack(bytes: Buffer): boolean {
+export function isPlainMsgpack(bytes: Buffer, extensions = legacy): boolean {
   const left: number[] = [];
   const maps: boolean[] = [];
   for (let at = 0; ;) {
@@ -57,7 +63,7 @@ export function isPlainMsgpack(bytes: Buffer): boolean {
       left.push(kind === 'map' ? size * 2 : size);
       maps.push(kind === 'map');
     } else {
-      if (kind === 'extension' && bytes[at++] !== 0) return false;
+      if (kind === 'extension' && !extensions.has(bytes[at++] ?? NaN)) return false;
       at += size;
       if (at > bytes.length) return false;
     }

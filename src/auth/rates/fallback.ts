@@ -1,0 +1,43 @@
+import type { Rate, Rates, Taken } from './rates.ts';
+
+/** As long as a command may wait for its rate; Redis answers in well under a millisecond, or is away. */
+const waitMs = 250;
+
+/** The shared form while it answers, else the node's own: a rate that cannot be checked is no reason to refuse anybody. */
+export class FallbackRates implements Rates {
+  readonly #shared: Rates;
+  readonly #own: Rates;
+  readonly #options: { readonly up: () => boolean; readonly failed: () => void };
+
+  constructor(shared: Rates, own: Rates, options: { readonly up: () => boolean; readonly failed: () => void }) {
+    this.#shared = shared;
+    this.#own = own;
+    this.#options = options;
+  }
+
+  take(key: string, cost: number, rate: Rate): Promise<Taken> {
+    return this.#either((rates) => rates.take(key, cost, rate));
+  }
+
+  record(key: string, cost: number, rate: Rate): Promise<Taken> {
+    return this.#either((rates) => rates.record(key, cost, rate));
+  }
+
+  async #either(count: (rates: Rates) => Promise<Taken>): Promise<Taken> {
+    const answer = this.#options.up() ? await inTime(count(this.#shared)) : undefined;
+    if (answer !== undefined) return answer;
+    this.#options.failed();
+    return count(this.#own);
+  }
+}
+
+async function inTime(answer: Promise<Taken>): Promise<Taken | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), waitMs);
+  });
+  const failed = answer.catch(() => undefined);
+  const first = await Promise.race([failed, late]);
+  clearTimeout(timer);
+  return first;
+}

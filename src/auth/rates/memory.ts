@@ -1,0 +1,77 @@
+import { windowParts, type Rate, type Rates, type Taken } from './rates.ts';
+
+/** Counts by part of time, oldest first. */
+interface Window {
+  readonly parts: { part: number; count: number }[];
+  /** After which nothing of it counts any more. */
+  until: number;
+}
+
+/** The form for one node. */
+export class MemoryRates implements Rates {
+  readonly #maxKeys: number;
+  readonly #forgot: () => void;
+  /** Those that took last stand last. */
+  readonly #windows = new Map<string, Window>();
+
+  /** @param maxKeys past it, who took longest ago is forgotten, and so may take anew; `forgot` is told. */
+  constructor(options: { readonly maxKeys?: number; readonly forgot?: () => void } = {}) {
+    this.#maxKeys = options.maxKeys ?? 100_000;
+    this.#forgot = options.forgot ?? (() => {});
+  }
+
+  take(key: string, cost: number, rate: Rate): Promise<Taken> {
+    return Promise.resolve(this.#count(key, cost, rate, false));
+  }
+
+  record(key: string, cost: number, rate: Rate): Promise<Taken> {
+    return Promise.resolve(this.#count(key, cost, rate, true));
+  }
+
+  get size(): number {
+    return this.#windows.size;
+  }
+
+  #count(key: string, cost: number, { limit, windowMs }: Rate, always: boolean): Taken {
+    const now = performance.now();
+    const length = Math.floor(windowMs / windowParts);
+    const current = Math.floor(now / length);
+    const window = this.#windows.get(key) ?? { parts: [], until: 0 };
+    while ((window.parts[0]?.part ?? current) < current - windowParts) window.parts.shift();
+    let sum = window.parts.reduce((total, { count }) => total + count, 0);
+    const counts = cost > 0 && (always || sum + cost <= limit);
+    if (counts) {
+      const last = window.parts.at(-1);
+      if (last?.part === current) last.count += cost;
+      else window.parts.push({ part: current, count: cost });
+      window.until = (current + windowParts + 1) * length;
+      sum += cost;
+      this.#keep(key, window, now);
+    }
+    const wanted = always ? 1 : cost;
+    if (always ? sum + wanted <= limit : counts || cost === 0) {
+      return { allowed: true, remaining: Math.max(0, limit - sum), resetMs: 0 };
+    }
+    let freed = 0;
+    for (const { part, count } of window.parts) {
+      freed += count;
+      if (sum - freed + wanted > limit) continue;
+      const resetMs = Math.ceil((part + windowParts + 1) * length - now);
+      return { allowed: false, remaining: Math.max(0, limit - sum), resetMs };
+    }
+    return { allowed: false, remaining: Math.max(0, limit - sum), resetMs: windowMs };
+  }
+
+  #keep(key: string, window: Window, now: number): void {
+    this.#windows.delete(key);
+    this.#windows.set(key, window);
+    // a few of the oldest at each step, so that nothing has to go through all of them
+    for (const [old, { until }] of this.#windows) {
+      if (until > now) {
+        if (this.#windows.size <= this.#maxKeys) break;
+        this.#forgot();
+      }
+      this.#windows.delete(old);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * The seam for rates that hold for a key (a user) wherever it appears: at most `limit` in any window of `windowMs`.
+ *
+ * Sliding: the window is cut into 20 parts, and what was taken in a part is free again one window after that part ended.
+ * So no window of any position holds more than `limit`, and what was taken counts for up to a twentieth longer than it
+ * must. A log of every hit would be exact and hold 6,000 entries a user at 6,000 a minute; two counters of whole
+ * windows let twice the limit through in one window; this is at most 21 numbers a key.
+ *
+ * Order: none between keys. Atomicity: a `take` is counted whole or not at all, and what is refused is not counted.
+ * Guarantee: while Redis is away each node counts by itself, so nodes together may take as many times the limit as
+ * there are nodes; what was counted is not moved from one form to the other. Clock: the form's own, never a client's.
+ * Blocking and retries: nothing here waits for room or tries again; `resetMs` says when asking again has a chance.
+ */
+export interface Rates {
+  /** Counts `cost` if that keeps within the rate. */
+  take(key: string, cost: number, rate: Rate): Promise<Taken>;
+  /** Counts what has happened, within the rate or not; `allowed` tells whether one more would be. Cost 0 only looks. */
+  record(key: string, cost: number, rate: Rate): Promise<Taken>;
+}
+
+export interface Rate {
+  readonly limit: number;
+  /** At least 20 ms. */
+  readonly windowMs: number;
+}
+
+export interface Taken {
+  readonly allowed: boolean;
+  /** How many more may be taken now; never under 0. */
+  readonly remaining: number;
+  /** Milliseconds until what was asked for may be taken (after `record`: until one may); 0 if it may now. */
+  readonly resetMs: number;
+}
+
+export const windowParts = 20;

@@ -1,0 +1,62 @@
+import type { RedisLink } from '../../storage/redis.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { Allowance } from './allowance.ts';
+import { FallbackRates } from './fallback.ts';
+import { MemoryRates } from './memory.ts';
+import { RedisRates } from './redis.ts';
+import type { Rate, Rates } from './rates.ts';
+
+export interface UserRateSettings {
+  readonly redisPrefix: string;
+  /** Entries such as `standard=600`: messages a minute. */
+  readonly tiers: readonly string[];
+  readonly connectsPerMinutePerUser: number;
+}
+
+/** For tokens that name none, or one that is not configured. */
+const defaultTier = 'standard';
+const minute = 60_000;
+
+/** What one user may do a minute, over all their devices and all nodes. */
+export class UserRates {
+  readonly #sends: Allowance;
+  readonly #connects: Allowance;
+  readonly #tiers: ReadonlyMap<string, Rate>;
+  readonly #connectRate: Rate;
+
+  constructor(settings: Omit<UserRateSettings, 'redisPrefix'>, rates: Rates) {
+    this.#sends = new Allowance({ rates, name: 'send' });
+    this.#connects = new Allowance({ rates, name: 'connect' });
+    this.#tiers = new Map(
+      settings.tiers.map((entry) => {
+        const [name = '', limit] = entry.split('=');
+        return [name, { limit: Number(limit), windowMs: minute }];
+      }),
+    );
+    this.#connectRate = { limit: settings.connectsPerMinutePerUser, windowMs: minute };
+  }
+
+  /** Counts a message. @returns undefined: go on at once. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  send(user: string, tier: string | null): Promise<void> | undefined {
+    if (this.#tiers.size === 0) return undefined;
+    const rate = this.#tiers.get(tier ?? defaultTier) ?? this.#tiers.get(defaultTier);
+    return rate === undefined ? undefined : this.#sends.spend(user, rate);
+  }
+
+  /** Counts a CONNECT. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  connect(user: string): Promise<void> | undefined {
+    return this.#connects.spend(user, this.#connectRate);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#sends.stop(), this.#connects.stop()]);
+  }
+}
+
+export function openUserRates(settings: UserRateSettings, redis: RedisLink | undefined, metrics: Metrics): UserRates {
+  const own = new MemoryRates({ forgot: () => metrics.ratesForgotten.inc() });
+  if (redis === undefined) return new UserRates(settings, own);
+  const shared = new RedisRates(redis, settings.redisPrefix);
+  const rates = new FallbackRates(shared, own, { up: () => redis.up, failed: () => metrics.ratesAlone.inc() });
+  return new UserRates(settings, rates);
+}

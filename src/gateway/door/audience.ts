@@ -1,0 +1,86 @@
+import type { Connection } from '../connection.ts';
+import type { Connections } from '../connections.ts';
+import { kindOf, userPrefix } from './names.ts';
+
+export interface Filter {
+  readonly rooms: ReadonlySet<string>;
+  readonly except?: ReadonlySet<string>;
+}
+
+/** One room whose topic reaches exactly those who are meant. */
+export interface TopicAudience {
+  readonly room: string;
+  readonly except: Connection | undefined;
+}
+
+/** Who is meant: connections of this node, by the names that backend services use. */
+export class Audience {
+  readonly #connections: Connections;
+
+  constructor(connections: Connections) {
+    this.#connections = connections;
+  }
+
+  /** Whether the name means anybody here. Cheap: it is asked of each message, before that is decoded. */
+  has(name: string): boolean {
+    const connections = this.#connections;
+    switch (kindOf(name)) {
+      case 'session':
+        return connections.session(name) !== undefined;
+      case 'user':
+        return connections.hasUser(name.slice(userPrefix.length));
+      case 'room':
+        return connections.occupies(name);
+      case 'free':
+        break;
+    }
+    return connections.freeRooms.has(name);
+  }
+
+  /** Everybody in any of the rooms (without rooms: everybody), each once, but those in any of `except`. */
+  find({ rooms, except }: Filter): Set<Connection> {
+    const found = new Set<Connection>();
+    for (const connection of this.#union(rooms)) found.add(connection);
+    for (const name of except ?? []) for (const connection of this.#named(name)) found.delete(connection);
+    return found;
+  }
+
+  /** The common case, in which uWS knows the audience: one room, with at most one connection left out. */
+  topic({ rooms, except }: Filter): TopicAudience | undefined {
+    const [room] = rooms;
+    if (room === undefined || rooms.size > 1 || kindOf(room) !== 'room') return undefined;
+    let left: Connection | undefined;
+    for (const name of except ?? []) {
+      for (const connection of this.#named(name)) {
+        if (left !== undefined && left !== connection) return undefined;
+        left = connection;
+      }
+    }
+    return { room, except: left };
+  }
+
+  *#union(rooms: ReadonlySet<string>): Generator<Connection> {
+    if (rooms.size === 0) yield* this.#connections.ready();
+    else for (const name of rooms) yield* this.#named(name);
+  }
+
+  *#named(name: string): Generator<Connection> {
+    const connections = this.#connections;
+    switch (kindOf(name)) {
+      case 'session': {
+        const connection = connections.session(name);
+        if (connection !== undefined) yield connection;
+        break;
+      }
+      case 'user':
+        yield* connections.ready(name.slice(userPrefix.length));
+        break;
+      case 'room':
+        yield* connections.inRoom(name);
+        break;
+      case 'free':
+        yield* connections.freeRooms.in(name);
+        break;
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import { openSubscriber } from '../../storage/redis-subscriber.ts';
+import type { RedisLink } from '../../storage/redis.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+
+type Listener = (...args: unknown[]) => void;
+
+/** The two clients of Redis as the adapter uses them: nothing waits, nothing rejects, and it may be away. */
+export interface RedisClients {
+  readonly pub: { publish(channel: string, message: Buffer | string): void; on(): void; off(): void };
+  readonly sub: {
+    psubscribe(pattern: string): void;
+    subscribe(channels: readonly string[]): void;
+    punsubscribe(): void;
+    unsubscribe(): void;
+    on(event: string, listener: Listener): void;
+    off(): void;
+  };
+  subscribed(waitMs: number): Promise<void>;
+  close(): void;
+}
+
+export function openClients(link: RedisLink, key: string, parts: { metrics: Metrics; log: Log }): RedisClients {
+  const { metrics, log } = parts;
+  const subscriber = openSubscriber(link, log);
+  return {
+    pub: {
+      publish(channel, message) {
+        // whoever asked waits no longer than its own timeout
+        link.commands.publish(channel, message).catch(() => metrics.doorUnsent.inc());
+      },
+      on() {},
+      off() {},
+    },
+    sub: {
+      psubscribe: (pattern) => subscriber.subscribePattern(pattern),
+      // it asks nothing of others, so it needs no answers, which all servers would send here too
+      subscribe: (channels) =>
+        subscriber.subscribe(channels.filter((channel) => channel.startsWith(`${key}-request#`))),
+      punsubscribe() {},
+      unsubscribe() {},
+      on(event, listener) {
+        if (event === 'messageBuffer') subscriber.onMessage(listener);
+        if (event === 'pmessageBuffer') subscriber.onPatternMessage(listener);
+      },
+      off() {},
+    },
+    subscribed: (waitMs) => subscriber.subscribed(waitMs),
+    close: () => subscriber.close(),
+  };
+}

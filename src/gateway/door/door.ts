@@ -1,0 +1,69 @@
+/**
+ * The door for backend services: `@socket.io/redis-emitter` in any of them, and real Socket.IO servers on the same Redis,
+ * reach our connections by Socket.IO's own channels. Room events of Parley's own never take this way.
+ *
+ * Trust: whoever may publish on this Redis may speak to every client. What it says is checked for form, never for who.
+ */
+import type { RedisLink } from '../../storage/redis.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Connections } from '../connections.ts';
+import type { Sockets } from '../sockets.ts';
+import { DoorAdapter } from './adapter.ts';
+import { Audience } from './audience.ts';
+import { openClients } from './clients.ts';
+import { Host } from './host.ts';
+import { Questions } from './questions.ts';
+import { Refusals } from './refusals.ts';
+
+export interface DoorSettings {
+  readonly socketioKey: string;
+  readonly socketioMaxMessageBytes: number;
+  readonly socketioRoomsPerConnection: number;
+}
+
+export interface Door {
+  /** Resolves once what backend services publish reaches this node; or when Redis, with which it begins, is too slow. */
+  subscribed(): Promise<void>;
+  close(): void;
+}
+
+export interface DoorParts {
+  readonly connections: Connections;
+  readonly sockets: Sockets;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** 10,000 connections are about 3 MB of JSON. */
+const maxListed = 10_000;
+
+const subscribeMs = 5000;
+
+export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorParts): Door {
+  const { connections, metrics, log } = parts;
+  const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes } = settings;
+  const refusals = new Refusals(metrics, log);
+  const questions = new Questions((error) => refusals.count(error));
+  const maxRoomsPerConnection = settings.socketioRoomsPerConnection;
+  const clients = openClients(redis, key, parts);
+  new DoorAdapter(
+    { key, maxMessageBytes, maxListed },
+    {
+      host: new Host({ ...parts, questions, refusals, maxRoomsPerConnection }),
+      clients,
+      audience: new Audience(connections),
+      questions,
+      refusals,
+      metrics,
+      roomNames: () => [...connections.occupied(), ...connections.freeRooms.names()],
+    },
+  );
+  return {
+    subscribed: () => clients.subscribed(subscribeMs),
+    close() {
+      questions.stop();
+      clients.close();
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import { isPlaceholder } from '../packets/attachments.ts';
+import { maxAttachments } from '../packets/packet.ts';
+import { Refused } from './refusals.ts';
+
+const maxDepth = 64;
+
+/**
+ * A value from outside as every form of packets can carry it: well-formed text (notepack damages what follows a lone
+ * surrogate), dates as ISO text, bytes as Uint8Array, own keys only.
+ *
+ * @throws {Refused} `malformed` past 64 levels; `attachments` with more binary parts than stock clients take, or beside
+ * them a placeholder of the sender's own, over which they would close the connection.
+ */
+export function plain(value: unknown): unknown {
+  let binary = 0;
+  let forged = false;
+  const walk = (part: unknown, depth: number): unknown => {
+    if (typeof part === 'string') return part.isWellFormed() ? part : part.toWellFormed();
+    if (typeof part === 'bigint') return Number(part);
+    if (typeof part !== 'object' || part === null) return part;
+    if (part instanceof Date) return Number.isNaN(part.getTime()) ? null : part.toISOString();
+    if (part instanceof ArrayBuffer || part instanceof Uint8Array) {
+      binary++;
+      return part instanceof ArrayBuffer ? new Uint8Array(part) : part;
+    }
+    if (depth === maxDepth) throw new Refused('malformed', `nested deeper than ${maxDepth} levels`);
+    if (Array.isArray(part)) return part.map((child) => walk(child, depth + 1));
+    if (isPlaceholder(part)) forged = true;
+    return Object.fromEntries(
+      Object.entries(part).map(([key, child]) => [
+        key.isWellFormed() ? key : key.toWellFormed(),
+        walk(child, depth + 1),
+      ]),
+    );
+  };
+  const walked = walk(value, 0);
+  if (binary > maxAttachments) throw new Refused('attachments', `more than ${maxAttachments} binary parts`);
+  if (forged && binary > 0) throw new Refused('attachments', 'a placeholder of its own beside binary parts');
+  return walked;
+}

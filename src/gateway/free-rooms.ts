@@ -1,0 +1,52 @@
+import type { Connection } from './connection.ts';
+
+/**
+ * Rooms that no member joins: backend services put connections into them and take them out. They live as long as their
+ * connections, on this node's memory alone; their names can be no room ids.
+ */
+export class FreeRooms {
+  readonly #rooms = new Map<string, Set<Connection>>();
+
+  /** @returns false if the connection is in as many as it may be. */
+  join(connection: Connection, name: string, max: number): boolean {
+    const joined = (connection.freeRooms ??= new Set());
+    if (joined.has(name)) return true;
+    if (joined.size >= max) return false;
+    joined.add(name);
+    const room = this.#rooms.get(name);
+    if (room === undefined) this.#rooms.set(name, new Set([connection]));
+    else room.add(connection);
+    return true;
+  }
+
+  leave(connection: Connection, name: string): void {
+    if (connection.freeRooms?.delete(name) !== true) return;
+    const room = this.#rooms.get(name);
+    room?.delete(connection);
+    if (room?.size === 0) this.#rooms.delete(name);
+  }
+
+  /** It is nobody's any more. */
+  closed(connection: Connection): void {
+    for (const name of connection.freeRooms ?? []) this.leave(connection, name);
+    connection.freeRooms = undefined;
+  }
+
+  in(name: string): ReadonlySet<Connection> {
+    return this.#rooms.get(name) ?? nobody;
+  }
+
+  has(name: string): boolean {
+    return this.#rooms.has(name);
+  }
+
+  names(): IterableIterator<string> {
+    return this.#rooms.keys();
+  }
+
+  get size(): number {
+    return this.#rooms.size;
+  }
+}
+
+const nobody: ReadonlySet<Connection> = new Set();

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { io, type Socket } from 'socket.io-client';
+import { until } from '../support/until.ts';
+import { listen, startBackends, startRealServer, type Backends, type Listener, type RealServer } from './backends.ts';
+
+let backends: Backends;
+let real: RealServer;
+let own: Socket;
+let ann: Listener;
+let ben: Listener;
+let cid: Listener;
+
+interface Remote {
+  id: string;
+  rooms: Set<string>;
+  data: unknown;
+  handshake: Record<string, unknown>;
+}
+
+beforeAll(async () => {
+  backends = await startBackends({ PARLEY_SOCKETIO_ROOMS_PER_CONNECTION: '3' });
+  real = await startRealServer(backends.key);
+  own = io(real.url, { transports: ['websocket'], forceNew: true });
+  await until('the real server has its client', () => own.connected);
+  const [one, two] = backends.nodes;
+  ann = await listen(one.url, 'ann');
+  await ann.stock.ok('room:create', { kind: 'channel', id: 'hall', name: 'Hall' });
+  for (const user of ['ben', 'cid']) await ann.stock.ok('room:invite', { room: 'hall', user });
+  ben = await listen(two.url, 'ben', 'msgpack');
+  cid = await listen(one.url, 'cid', 'polling');
+});
+afterAll(async () => {
+  for (const { socket } of [ann, ben, cid]) socket.disconnect();
+  own.disconnect();
+  await real.stop();
+  await backends.stop();
+});
+
+describe('a real Socket.IO server on the same Redis', () => {
+  it('emits to its own clients and to ours at once', async () => {
+    const heard = new Promise((resolve) => own.once('everywhere', resolve));
+    real.io.emit('everywhere', { a: 1 });
+    expect(await heard).toEqual({ a: 1 });
+    for (const listener of [ann, ben, cid]) expect(await listener.heard('everywhere')).toEqual([{ a: 1 }]);
+    real.io.to('hall').except('user:ann').emit('hall', Buffer.from('x'));
+    for (const listener of [ben, cid]) await listener.heard('hall');
+    real.io.to('user:ann').emit('end');
+    await ann.heard('end');
+    expect(ann.count('hall')).toBe(0);
+  });
+
+  it('fetches our connections with their ids, rooms and users, and without secrets', async () => {
+    const sockets = (await real.io.in('hall').fetchSockets()) as unknown as Remote[];
+    const byId = new Map(sockets.map((socket) => [socket.id, socket]));
+    expect(new Set(byId.keys())).toEqual(new Set([ann.session, ben.session, cid.session]));
+    const remote = byId.get(ben.session);
+    expect([...(remote?.rooms ?? [])].sort()).toEqual(['hall', 'user:ben', ben.session].sort());
+    expect(remote?.data).toEqual({ user: { id: 'ben', name: null } });
+    expect(remote?.handshake).toMatchObject({ address: '127.0.0.1', headers: {}, query: {}, auth: {} });
+    expect(Math.abs(Number(remote?.handshake['issued']) - Date.now())).toBeLessThan(600_000);
+    expect(JSON.stringify(sockets.map(({ handshake, data }) => [handshake, data]))).not.toContain('eyJ');
+    expect((await real.io.fetchSockets()).length).toBe(4);
+    expect((await real.io.in('user:ann').except('hall').fetchSockets()).length).toBe(0);
+  });
+
+  it('asks our clients and gets their acks', async () => {
+    ann.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack({ from: 'ann' }));
+    ben.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack(Buffer.from('ben')));
+    cid.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack('cid\ud800'));
+    const answers = (await real.io.timeout(10_000).to('hall').emitWithAck('question', 1)) as unknown[];
+    expect(answers.length).toBe(3);
+    expect(answers).toContainEqual({ from: 'ann' });
+    expect(answers).toContainEqual(Buffer.from('ben'));
+    expect(answers).toContainEqual('cid\ufffd');
+  });
+
+  it('gets the answers there were when a client does not ack in time', async () => {
+    ann.socket.on('quiet', (ack: (value: unknown) => void) => ack('ann'));
+    const failed: unknown = await real.io
+      .timeout(300)
+      .to('hall')
+      .emitWithAck('quiet')
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    expect((failed as { responses: unknown[] }).responses).toEqual(['ann']);
+  });
+
+  it('puts our connections into free rooms, at most so many, and takes them out', async () => {
+    real.io.in('user:ann').socketsJoin(['#1', '#2', '#3', '#4']);
+    const refused = 'parley_door_refused_total{reason="rooms_per_connection"}';
+    await until('the fourth is refused', async () => (await backends.counted(refused)) === 1);
+    expect((await real.io.in('#3').fetchSockets()).map(({ id }) => id)).toEqual([ann.session]);
+    expect(await real.io.in('#4').fetchSockets()).toEqual([]);
+    const [remote] = await real.io.in('#3').fetchSockets();
+    remote?.leave('#3');
+    await until('it has left', async () => (await real.io.in('#3').fetchSockets()).length === 0);
+    remote?.emit('just-you', 1);
+    expect(await ann.heard('just-you')).toEqual([1]);
+  });
+
+  it('has nobody to hear its serverSideEmit here', async () => {
+    const refused = 'parley_door_refused_total{reason="server_side_emit"}';
+    real.io.serverSideEmit('hello', 1);
+    await until('it is counted', async () => (await backends.counted(refused)) === 2);
+  });
+
+  it('disconnects one of ours', async () => {
+    const other = await listen(backends.nodes[1].url, 'dan');
+    const reason = new Promise((resolve) => other.socket.once('disconnect', resolve));
+    const [remote] = await real.io.in('user:dan').fetchSockets();
+    remote?.disconnect(true);
+    expect(await reason).toBe('io server disconnect');
+    await until('it is gone', async () => (await real.io.in('user:dan').fetchSockets()).length === 0);
+  });
+
+  it('lists rooms of ours with its own', async () => {
+    const { adapter } = real.io.of('/') as unknown as { adapter: { allRooms(): Promise<Set<string>> } };
+    expect(await adapter.allRooms()).toContain('hall');
+  });
+});
