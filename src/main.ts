@@ -84,7 +84,7 @@ async function serve(args: string[], config: Config): Promise<void> {
   if (values.worker !== undefined) return serveAsWorker(config, joinParent(values.worker));
   const workers = workerCount(values.workers, config);
   if (workers !== undefined) return serveByWorkers(config, workers);
-  let stop: ((why: string) => boolean) | undefined;
+  let stop: ((why: string) => boolean) | undefined = undefined;
   onStopSignals((signal) => {
     // the first process of a container has no default for signals, so also the start needs one
     if (stop === undefined) process.exit(signal === 'SIGTERM' ? 143 : 130);
@@ -122,7 +122,7 @@ async function serveByWorkers(config: Config, workers: number): Promise<void> {
  */
 async function serveAsWorker(config: Config, parent: ParentLink): Promise<void> {
   process.on('SIGINT', () => {}).on('SIGHUP', () => {});
-  let stop: ((why: string) => boolean) | undefined;
+  let stop: ((why: string) => boolean) | undefined = undefined;
   void parent.orphaned.then(() => {
     if (stop === undefined) process.exit(1);
     stop('the parent is gone');

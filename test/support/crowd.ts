@@ -15,6 +15,8 @@ export interface CrowdOptions {
 export interface CrowdReport {
   readonly acked: number;
   readonly reconnects: number;
+  /** Attempts to connect that failed; each client tries again by itself. */
+  readonly failedConnects: number;
   /** What must not be, in words. */
   readonly faults: readonly string[];
 }
@@ -34,13 +36,17 @@ export class Crowd {
   readonly #faults: string[] = [];
   #acks = 0;
   #connects = 0;
+  #failedConnects = 0;
   #leaving = false;
   #senders: Promise<void>[] = [];
 
   private constructor(clients: StockClient[], rooms: readonly string[]) {
     this.#clients = clients;
     this.#rooms = rooms;
-    for (const { socket } of clients) socket.on('connect', () => this.#connects++);
+    for (const { socket } of clients) {
+      socket.on('connect', () => this.#connects++);
+      socket.on('connect_error', () => this.#failedConnects++);
+    }
   }
 
   get acks(): number {
@@ -73,7 +79,8 @@ export class Crowd {
     await Promise.all(this.#senders);
     await this.#compare(sql);
     for (const client of this.#clients) client.close();
-    return { acked: this.#sent.length, reconnects: this.#connects, faults: this.#faults.slice(0, 20) };
+    const [reconnects, failedConnects] = [this.#connects, this.#failedConnects];
+    return { acked: this.#sent.length, reconnects, failedConnects, faults: this.#faults.slice(0, 20) };
   }
 
   async #run(client: StockClient, room: string): Promise<void> {
