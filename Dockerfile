@@ -15,7 +15,11 @@ COPY src ./src
 RUN npm run build && rm dist/.tsbuildinfo
 
 FROM source AS modules
-RUN npm ci --omit=dev --ignore-scripts
+# uWebSockets.js carries a binary for each platform and each Node: 250 MB, of which one is used.
+RUN npm ci --omit=dev --ignore-scripts && \
+  keep=$(node -p '`uws_${process.platform}_${process.arch}_${process.versions.modules}.node`') && \
+  test -f "node_modules/uWebSockets.js/$keep" && \
+  find node_modules/uWebSockets.js -name 'uws_*.node' ! -name "$keep" -delete
 
 FROM node:24-trixie-slim
 WORKDIR /app
