@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { configKeys, loadConfig, requireKeys } from '../../src/config.ts';
-import { listOf, mapOf, parseYaml, type Yaml, type YamlMap } from './yaml.ts';
+import { listOf, mapOf, parseYaml, textOf, type Yaml, type YamlMap } from './yaml.ts';
 
 const file = (name: string): string => readFileSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), 'utf8');
 const keys = new Set<string>(Object.values(configKeys).map(({ env }) => env));
@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 const service = (name: string): YamlMap => mapOf(services[name]);
 const nodes = ['parley-1', 'parley-2', 'parley-3'];
-const seconds = (value: Yaml | undefined): number => Number(/^(\d+)s$/.exec(String(value))?.[1]);
+const seconds = (value: Yaml | undefined): number => Number(/^(\d+)s$/.exec(textOf(value))?.[1]);
 
 /** The way compose puts `.env` in; a required key that is missing or empty ends it. */
 function interpolate(text: string, env: Record<string, string>): string {
@@ -44,7 +44,7 @@ describe('docker-compose.yml', () => {
     for (const name of nodes) {
       const environment = Object.entries(mapOf(service(name)['environment'])).map(([key, value]) => [
         key,
-        String(value),
+        textOf(value),
       ]);
       const env = (secrets: Record<string, string>): Record<string, string> =>
         Object.fromEntries(environment.map(([key = '', value = '']) => [key, interpolate(value, secrets)])) as Record<
@@ -85,11 +85,11 @@ describe('docker-compose.yml', () => {
     // the nodes have theirs in the image
     for (const name of ['nginx', 'postgres', 'redis']) expect(service(name)['healthcheck']).toBeDefined();
     expect(file('Dockerfile')).toMatch(/^HEALTHCHECK /m);
-    expect(listOf(service('redis')['command']).join(' ')).toContain('--maxmemory-policy noeviction');
+    expect(listOf(service('redis')['command']).map(textOf).join(' ')).toContain('--maxmemory-policy noeviction');
   });
 
   it('mounts nginx the files that exist and include each other, with the nodes that are there', () => {
-    const mounted = listOf(service('nginx')['volumes']).map((volume) => String(volume).split(':'));
+    const mounted = listOf(service('nginx')['volumes']).map((volume) => textOf(volume).split(':'));
     for (const [from = '', to] of mounted) {
       expect(file(from)).not.toBe('');
       expect(to).toBe(from.replace('./nginx', '/etc/nginx'));

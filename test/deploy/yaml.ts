@@ -21,12 +21,18 @@ export async function parseYaml(text: string): Promise<YamlMap> {
 }
 
 export function mapOf(value: Yaml | undefined): YamlMap {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error(`no map: ${String(value)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error(`no map: ${JSON.stringify(value)}`);
   return value as YamlMap;
 }
 
+export function textOf(value: Yaml | undefined): string {
+  if (typeof value !== 'string') throw new Error(`no text: ${JSON.stringify(value)}`);
+  return value;
+}
+
 export function listOf(value: Yaml | undefined): readonly Yaml[] {
-  if (!Array.isArray(value)) throw new Error(`no list: ${String(value)}`);
+  if (!Array.isArray(value)) throw new Error(`no list: ${JSON.stringify(value)}`);
   return value as readonly Yaml[];
 }
 
@@ -70,7 +76,7 @@ function readMap(node: Node, anchors: Map<string, Yaml>): YamlMap {
   const own: Record<string, Yaml> = {};
   for (const item of node.children) {
     const [key, value] = item?.children ?? [];
-    const name = String(read(key?.children[0], anchors));
+    const name = textOf(read(key?.children[0], anchors));
     const content = read(value?.children[0], anchors);
     if (name === '<<') Object.assign(merged, mapOf(content));
     else if (name in own) throw new Error(`the key ${name} comes twice`);

@@ -57,29 +57,36 @@ afterEach(async () => {
 });
 afterAll(() => database.drop());
 
-async function client(user: string, options: StockOptions = {}, url = nginx.url): Promise<StockClient> {
+async function connect(user: string, options: StockOptions = {}, url = nginx.url): Promise<StockClient> {
   const connected = await connectStock(url, await tokenOf(user), { reconnection: true, ...options });
   clients.push(connected);
   return connected;
 }
 
+const agentOf = (localAddress: string): Agent => new Agent({ localAddress });
+const from = (address: string, claimed: string): StockOptions => ({
+  agent: agentOf(address),
+  headers: { 'X-Forwarded-For': claimed },
+  reconnection: false,
+});
 const nodeOf = (of: StockClient): string => of.heard('ready').at(-1)?.node ?? '';
 const transportOf = ({ socket }: StockClient): string => socket.io.engine.transport.name;
 
 it('spreads WebSockets over the nodes, keeps polling sessions on one, and lets them upgrade', async () => {
   const sockets: StockClient[] = [];
-  for (let n = 0; n < 20; n++) sockets.push(await client(`ws-${n}`));
+  for (let n = 0; n < 20; n++) sockets.push(await connect(`ws-${n}`));
   const perNode = ['n1', 'n2'].map((node) => sockets.filter((one) => nodeOf(one) === node).length);
   // fewest connections first, and nothing else is connected
   expect(perNode).toEqual([10, 10]);
 
   const polling: StockClient[] = [];
-  const agent = (n: number) => new Agent({ localAddress: `127.0.0.${n}` });
   for (let n = 0; n < 12; n++)
-    polling.push(await client(`poll-${n}`, { transports: ['polling'], agent: agent(2 + n) }));
+    polling.push(await connect(`poll-${n}`, { transports: ['polling'], agent: agentOf(`127.0.0.${2 + n}`) }));
   const upgrading: StockClient[] = [];
   for (let n = 0; n < 12; n++)
-    upgrading.push(await client(`both-${n}`, { transports: ['polling', 'websocket'], agent: agent(2 + n) }));
+    upgrading.push(
+      await connect(`both-${n}`, { transports: ['polling', 'websocket'], agent: agentOf(`127.0.0.${2 + n}`) }),
+    );
   await until('all have upgraded', () => upgrading.every((one) => transportOf(one) === 'websocket'));
   expect(upgrading.map(nodeOf)).toEqual(polling.map(nodeOf));
   expect(new Set(polling.map(nodeOf))).toEqual(new Set(['n1', 'n2']));
@@ -99,20 +106,15 @@ it('tells the nodes the address of the client, not what the client says it is', 
   await Promise.all(nodes.map(end));
   nodes = [await startNode(0, { PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '2' }), await startNode(1)];
   await end(nodes[1]);
-  const from = (address: string, claimed: string): StockOptions => ({
-    agent: new Agent({ localAddress: address }),
-    headers: { 'X-Forwarded-For': claimed },
-    reconnection: false,
-  });
-  await client('a', from('127.0.0.2', '10.1.1.1'));
-  await client('b', from('127.0.0.2', '10.1.1.2'));
+  await connect('a', from('127.0.0.2', '10.1.1.1'));
+  await connect('b', from('127.0.0.2', '10.1.1.2'));
   const third = openStock(nginx.url, { token: await tokenOf('c') }, from('127.0.0.2', '10.1.1.3'));
   clients.push(third);
   await new Promise((resolve) => third.socket.once('connect_error', resolve));
   const metrics = await nodes[0].metrics();
   expect(metrics.get('parley_handshakes_refused_total{reason="address"}')).toBe(1);
   // another address, though it says it is the first
-  await client('d', from('127.0.0.3', '127.0.0.2'));
+  await connect('d', from('127.0.0.3', '127.0.0.2'));
 }, 60_000);
 
 it('serves REST and TLS, keeps what is for operators inside, and no token in its log', async () => {
@@ -124,7 +126,7 @@ it('serves REST and TLS, keeps what is for operators inside, and no token in its
   clients.push(plain);
   await plain.event('ready');
   const agent = new TlsAgent({ rejectUnauthorized: false });
-  const secure = await client('tess', { agent }, nginx.tlsUrl);
+  const secure = await connect('tess', { agent }, nginx.tlsUrl);
   const { room } = await secure.ok('room:create', { kind: 'group', name: 'Over TLS' });
   expect((await secure.ok('message:send', text(room.id, 'x'))).seq).toBe(1);
   secure.close();
@@ -147,7 +149,7 @@ it('hides a restart of both nodes, one after the other, from clients that send',
       'the new one has connections',
       async () => {
         clients.splice(0, 1)[0]?.close();
-        await client('probe');
+        await connect('probe');
         return total(await nodes[n].metrics(), 'parley_connections') > 0;
       },
       30_000,
@@ -161,7 +163,7 @@ it('hides a restart of both nodes, one after the other, from clients that send',
 
 it('brings the clients of a node that was killed to the other one', async () => {
   const all: StockClient[] = [];
-  for (let n = 0; n < 20; n++) all.push(await client(`ws-${n}`));
+  for (let n = 0; n < 20; n++) all.push(await connect(`ws-${n}`));
   const lost = all.filter((one) => nodeOf(one) === 'n1');
   expect(lost).toHaveLength(10);
   let refused = 0;

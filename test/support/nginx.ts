@@ -19,10 +19,10 @@ export interface Nginx {
 
 /** Throws where there is none and none can be installed: a proxy that is not tested is not known to work. */
 export async function findNginx(): Promise<string> {
-  const find = (): string | undefined => findBinaries('nginx')[0];
   const reasons: string[] = [];
-  let folder = find();
-  if (folder === undefined && (await installPackage('nginx', (reason) => reasons.push(reason)))) folder = find();
+  let [folder] = findBinaries('nginx');
+  if (folder === undefined && (await installPackage('nginx', (reason) => reasons.push(reason))))
+    [folder] = findBinaries('nginx');
   if (folder === undefined)
     throw new Error(`The tests need nginx. Install it (Debian: apt-get install nginx).\n${reasons.join('\n')}`);
   return join(folder, 'nginx');
