@@ -14,7 +14,7 @@ import { MemoryFanout } from './fanout/memory.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
-import { StartupError } from './startup-error.ts';
+import { portInUse } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
@@ -22,6 +22,7 @@ import { migrate, migrationsPending } from './storage/migrate.ts';
 import { openPresence } from './presence/open.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Health } from './telemetry/health.ts';
+import type { Readings } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { version } from './version.ts';
@@ -31,8 +32,17 @@ export interface RunningApp {
   readonly log: Log;
   /** The secret that signs guests' tokens; absent outside the embedded demo. */
   readonly demoSecret: string | undefined;
+  /** The metrics of this process. */
+  readings(): Promise<Readings>;
   /** Answers what was accepted, commits it, closes everything. */
   stop(): Promise<void>;
+}
+
+/** What a process knows of the workers that share its port. */
+export interface Group {
+  readonly workers: number;
+  /** The text of `/metrics` for all of them. */
+  readonly metrics: () => Promise<string>;
 }
 
 type Release = () => Promise<void> | void;
@@ -41,14 +51,14 @@ type Release = () => Promise<void> | void;
  * @param onFatal a part died in a way that only a new process mends
  * @throws {StartupError}
  */
-export async function startApp(config: Config, onFatal: (error: Error) => void): Promise<RunningApp> {
+export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
   };
   try {
-    return await start(config, onFatal, releases, stop);
+    return await start(config, onFatal, releases, stop, group);
   } catch (error) {
     await stop();
     throw error;
@@ -60,6 +70,7 @@ async function start(
   onFatal: (error: Error) => void,
   releases: Release[],
   stop: () => Promise<void>,
+  group: Group | undefined,
 ): Promise<RunningApp> {
   const node = config.nodeName ?? newId().slice(0, 8);
   const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
@@ -89,7 +100,7 @@ async function start(
   });
 
   const app = uWS.App();
-  const gateway = new Gateway(gatewaySettings(config), { app, metrics, log, node });
+  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), { app, metrics, log, node });
   const fanout = new MemoryFanout((envelopes) => gateway.receive(envelopes));
   releases.push(() => fanout.close());
   const messaging = new Messaging({
@@ -126,9 +137,10 @@ async function start(
       : new Guests({ secret: config.jwtSecret ?? secret, perMinute: config.guestsPerMinute, metrics });
   releases.push(() => guests?.stop());
   const files = new StaticFiles(webFolder());
-  registerRoutes(app, { metrics, health, log, version, node, guests, files });
+  const metricsText = group?.metrics ?? (() => metrics.text());
+  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files });
 
-  const { url, socket } = await listen(app, config);
+  const { url, socket } = await listen(app, config, group === undefined);
   releases.push(async () => {
     health.stop();
     uWS.us_listen_socket_close(socket);
@@ -145,7 +157,13 @@ async function start(
     gateway.close();
     app.close();
   });
-  return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };
+  return {
+    url,
+    log,
+    demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret),
+    readings: () => metrics.readings(),
+    stop,
+  };
 }
 
 /** Redis, when there are to be several nodes. Without it they still serve: what crosses nodes comes by Postgres. */
@@ -162,7 +180,7 @@ async function openCluster(
   return redis;
 }
 
-function gatewaySettings(config: Config): GatewaySettings {
+function gatewaySettings(config: Config, workers: number): GatewaySettings {
   const { constrained, total } = { constrained: process.constrainedMemory(), total: totalmem() };
   // no limit is told as 0 or as a number beyond all memory
   const available = constrained > 0 && constrained < total ? constrained : total;
@@ -170,7 +188,9 @@ function gatewaySettings(config: Config): GatewaySettings {
     ...config,
     path: '/socket.io/',
     localOrigins: config.embedded,
-    maxMemoryBytes: config.maxMemoryBytes ?? Math.floor(available * 0.8),
+    // a long-polling session is many requests, which the kernel would spread over the workers
+    longPolling: workers === 1,
+    maxMemoryBytes: config.maxMemoryBytes ?? Math.floor((available * 0.8) / workers),
   };
 }
 
@@ -208,28 +228,37 @@ function webFolder(): string {
     : beside;
 }
 
-function listen(app: uWS.TemplatedApp, config: Config): Promise<{ url: string; socket: us_listen_socket }> {
-  // In the demo guests are on and the database has no password: it is for this machine unless asked otherwise.
-  const host = config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
+/** In the demo guests are on and the database has no password: it is for this machine unless asked otherwise. */
+export function hostOf(config: Config): string {
+  return config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
+}
+
+/** The port alone, or shared with other workers. */
+const listenOptions = { shared: 0, alone: 1 } as const;
+
+function listen(
+  app: uWS.TemplatedApp,
+  config: Config,
+  alone: boolean,
+): Promise<{ url: string; socket: us_listen_socket }> {
+  const host = hostOf(config);
   return new Promise((resolve, reject) => {
     const listening = (socket: us_listen_socket | false): void => {
       if (socket === false) {
-        reject(
-          new StartupError(`Port ${config.port} on ${host} is in use or may not be used; set PORT to another one.`),
-        );
+        reject(portInUse(host, config.port));
         return;
       }
       const port = uWS.us_socket_local_port(socket as never);
       resolve({ url: `http://${host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host}:${port}`, socket });
     };
-    // Exclusive: by default uWS shares the port, and a second server started by mistake would give no error. uWS takes
-    // options with a host too, its types do not say so.
-    const exclusive = app.listen.bind(app) as unknown as (
+    // By default uWS shares the port, and a second server started by mistake would give no error. uWS takes options with
+    // a host too, its types do not say so.
+    const listenWith = app.listen.bind(app) as unknown as (
       host: string,
       port: number,
       options: number,
       done: typeof listening,
     ) => void;
-    exclusive(host, config.port, 1, listening);
+    listenWith(host, config.port, alone ? listenOptions.alone : listenOptions.shared, listening);
   });
 }

@@ -11,6 +11,15 @@ export function number(min: number, max: number): Parser<number> {
   };
 }
 
+/** How many of something that goes by the machine's cores. */
+export function countOrAuto(min: number, max: number): Parser<number | 'auto'> {
+  return (source) => {
+    if (source === 'auto') return { ok: true, value: source };
+    const parsed = number(min, max)(source);
+    return parsed.ok ? parsed : { ok: false, expected: `auto or ${parsed.expected}` };
+  };
+}
+
 const units: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 
 export function bytes(min: number, max: number): Parser<number> {

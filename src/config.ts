@@ -3,7 +3,7 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
-import { bytes, flag, list, number, oneOf, range, text, tier, url, type Parser } from './config-values.ts';
+import { bytes, countOrAuto, flag, list, number, oneOf, range, text, tier, url, type Parser } from './config-values.ts';
 
 interface Key<T> {
   readonly env: string;
@@ -31,6 +31,12 @@ export const configKeys = {
     text(1, 255),
   ),
   nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
+
+  workers: optional(
+    'PARLEY_WORKERS',
+    'Gateway processes that share the port: a number, or auto for one a core. Needs REDIS_URL. Unset: one, without a parent.',
+    countOrAuto(1, 256),
+  ),
 
   dataDir: key('PARLEY_DATA_DIR', 'Folder of the embedded database and its secret.', text(1, 4096), './data'),
   databaseUrl: secret(
@@ -288,6 +294,11 @@ export function requireKeys(config: Config): void {
         'bytes, e.g. from `openssl rand -base64 48`), PARLEY_JWT_PUBLIC_KEY or PARLEY_JWKS_URL.',
     );
   }
+}
+
+/** The environment for a process that we start, with these keys put in the place of its own. */
+export function environmentWith(changed: Environment): NodeJS.ProcessEnv {
+  return { ...process.env, ...changed };
 }
 
 /** The effective values as an operator may see them: secrets are named but not shown. */

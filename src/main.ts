@@ -9,16 +9,20 @@ import { readDemoSecret } from './auth/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { sessionsCommand, sessionsHelp } from './sessions-command.ts';
 import { StartupError } from './startup-error.ts';
+import { stopLimitMs, supervise, workerCount } from './supervise.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
+import { newId } from './gateway/engine/handshake.ts';
 import { version } from './version.ts';
+import { joinParent, type ParentLink } from './workers/worker.ts';
 
 const help = `parley ${version}: a self-hosted real-time messaging server
 
 Usage: parley <command>
 
   serve                        start the server (the default)
+        [--workers N|auto]     as N processes on one port, with a parent that restarts them
   migrate                      bring the database to this version, then end
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T]
@@ -77,10 +81,66 @@ async function migrateOnly(config: Config): Promise<void> {
   }
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve(args: string[], config: Config): Promise<void> {
+  const { values } = parse(args, { workers: { type: 'string' }, worker: { type: 'string' } });
+  if (values.worker !== undefined) return serveAsWorker(config, joinParent(values.worker));
+  const workers = workerCount(values.workers, config);
+  if (workers !== undefined) return serveByWorkers(config, workers);
+  let stop: ((why: string) => boolean) | undefined = undefined;
+  onStopSignals((signal) => {
+    // the first process of a container has no default for signals, so also the start needs one
+    if (stop === undefined) process.exit(signal === 'SIGTERM' ? 143 : 130);
+    if (stop(signal)) return;
+    console.error('second signal: ending at once');
+    process.exit(1);
+  });
   const app = await startApp(config, fatal);
   console.log(await banner(app, config));
-  stopOnSignal(app, config.shutdownMs + (config.drainMs ?? (config.embedded ? 0 : 20_000)));
+  stop = stopper(app, stopLimitMs(config));
+}
+
+/** The parent: see workers/supervisor.ts. */
+async function serveByWorkers(config: Config, workers: number): Promise<void> {
+  const { supervisor, log } = await supervise(config, workers, import.meta.filename, newId().slice(0, 8));
+  let stopping = false;
+  onStopSignals((signal) => {
+    if (stopping) {
+      log.warn('second signal: ending all workers at once');
+      supervisor.kill();
+      process.exit(1);
+    }
+    stopping = true;
+    log.info({ signal }, 'stopping: the workers finish what was accepted');
+    supervisor.stop().then((well) => process.exit(well ? 0 : 1), fatal);
+  });
+  process.on('SIGHUP', () => void supervisor.roll().catch(fatal));
+  const url = await supervisor.start();
+  console.log(`Parley ${version} listens on ${url} with ${workers} workers`);
+}
+
+/**
+ * Signals come to a worker from its parent, and besides from a terminal or a service manager that signals the whole
+ * group: a second one must not force it, and those for the parent alone are not its concern.
+ */
+async function serveAsWorker(config: Config, parent: ParentLink): Promise<void> {
+  process.on('SIGINT', () => {}).on('SIGHUP', () => {});
+  let stop: ((why: string) => boolean) | undefined = undefined;
+  void parent.orphaned.then(() => {
+    if (stop === undefined) process.exit(1);
+    stop('the parent is gone');
+  });
+  try {
+    const app = await startApp(config, fatal, { workers: parent.workers, metrics: () => parent.metrics() });
+    stop = stopper(app, stopLimitMs(config), async () => parent.farewell(await app.readings()));
+    parent.answerWith(() => app.readings());
+    process.on('SIGTERM', stop);
+    parent.ready(app.url);
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error;
+    // the parent tells it once, for all of them
+    await parent.failed(error.message);
+    process.exit(1);
+  }
 }
 
 async function banner(app: RunningApp, config: Config): Promise<string> {
@@ -96,24 +156,26 @@ async function banner(app: RunningApp, config: Config): Promise<string> {
   return lines.join('\n');
 }
 
-function stopOnSignal(app: RunningApp, limitMs: number): void {
+/** A function that begins the stop, once; it returns whether this call was the first. The process ends with it. */
+function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): (why: string) => boolean {
   let stopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (stopping) {
-      app.log.warn('second signal: ending at once');
-      process.exit(1);
-    }
+  return (why) => {
+    if (stopping) return false;
     stopping = true;
-    app.log.info({ signal }, 'stopping: finishing what was accepted');
+    app.log.info({ why }, 'stopping: finishing what was accepted');
     setTimeout(() => {
       app.log.error({ limitMs }, 'not stopped in time: ending at once');
       process.exit(1);
     }, limitMs).unref();
-    app.stop().then(
-      () => process.exit(0),
-      (error: unknown) => fatal(error),
-    );
+    app
+      .stop()
+      .then(last)
+      .then(() => process.exit(0), fatal);
+    return true;
   };
+}
+
+function onStopSignals(stop: (signal: NodeJS.Signals) => void): void {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
 }
@@ -136,8 +198,7 @@ function fatal(error: unknown): never {
 async function main([command = 'serve', ...rest]: string[]): Promise<void> {
   switch (command) {
     case 'serve':
-      parse(rest, {});
-      return serve(loadConfig());
+      return serve(rest, loadConfig());
     case 'migrate':
       parse(rest, {});
       return migrateOnly(loadConfig());

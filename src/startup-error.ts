@@ -11,3 +11,8 @@ export function errorCode(error: unknown): string {
   if (error instanceof Error) return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
   return String(error);
 }
+
+/** The same words whoever finds it out: a server that is alone, or the parent of several. */
+export function portInUse(host: string, port: number): StartupError {
+  return new StartupError(`Port ${port} on ${host} is in use or may not be used; set PORT to another one.`);
+}

@@ -10,6 +10,8 @@ import type { StaticFiles } from './static-files.ts';
 
 export interface ApiParts {
   readonly metrics: Metrics;
+  /** The text of `/metrics`, for all workers where there are several. */
+  readonly metricsText: () => Promise<string>;
   readonly health: Health;
   readonly log: Log;
   readonly version: string;
@@ -22,7 +24,7 @@ export interface ApiParts {
 const maxBodyBytes = 64 * 1024;
 
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, health, guests, files } = parts;
+  const { metrics, metricsText, health, guests, files } = parts;
   const failed = (error: unknown): void => {
     metrics.internalErrors.inc({ where: 'http' });
     parts.log.error({ err: error }, 'a request failed');
@@ -49,7 +51,7 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
   get('/metrics', async () => ({
     status: 200,
     headers: { 'Content-Type': metrics.contentType },
-    body: await metrics.text(),
+    body: await metricsText(),
   }));
 
   app.post(

@@ -2,6 +2,7 @@
  * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes,
  * reasons of this file), never a room's or user's id: the number of series stays bounded.
  */
+import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -128,6 +129,8 @@ export class Metrics {
       name: 'parley_admitted_share',
       help: 'Share of the work that is taken; under 1 while a limit is passed',
       labelNames: ['limit'],
+      // of several workers: the one that is worst off
+      aggregator: 'min',
       registers: [this.#registry],
       collect() {
         const { share, reason } = read();
@@ -140,6 +143,11 @@ export class Metrics {
   /** The text of `/metrics`, in the Prometheus exposition format. */
   text(): Promise<string> {
     return this.#registry.metrics();
+  }
+
+  /** The same for another process, which adds up several. */
+  readings(): Promise<Readings> {
+    return this.#registry.getMetricsAsJSON();
   }
 
   get contentType(): string {

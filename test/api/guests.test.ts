@@ -20,6 +20,7 @@ beforeAll(async () => {
   guests = new Guests({ secret: testSecret, perMinute, metrics });
   registerRoutes(app, {
     metrics,
+    metricsText: () => metrics.text(),
     health: new Health(),
     log: silentLog,
     version: '0.0.0',

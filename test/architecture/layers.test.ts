@@ -15,6 +15,7 @@ const layers = [
   'fanout',
   'auth',
   'storage',
+  'workers',
   'telemetry',
   'protocol',
 ];

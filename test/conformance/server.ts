@@ -109,6 +109,7 @@ const settings: EngineSettings = {
   compression: 'off',
   origins: values.origins.split(','),
   localOrigins: true,
+  longPolling: true,
 };
 
 const app = uWS.App();

@@ -6,6 +6,9 @@ import { run } from './processes.ts';
 /** Folders under which packages put one folder for each version. */
 const versionedFolders = ['/usr/lib/postgresql', '/usr/local', '/opt/homebrew/opt', '/usr/local/opt', '/usr'];
 
+/** Servers are put here, and users have it in their PATH on some systems only. */
+const systemFolders = ['/usr/sbin', '/usr/local/sbin'];
+
 /** The folders that hold all of the named programs. */
 export function findBinaries(...names: string[]): string[] {
   const suffix = process.platform === 'win32' ? '.exe' : '';
@@ -13,7 +16,9 @@ export function findBinaries(...names: string[]): string[] {
   const versioned = versionedFolders
     .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder).map((version) => join(folder, version, 'bin')));
-  return [...inPath, ...versioned].filter((folder) => names.every((name) => existsSync(join(folder, name + suffix))));
+  return [...inPath, ...systemFolders, ...versioned].filter((folder) =>
+    names.every((name) => existsSync(join(folder, name + suffix))),
+  );
 }
 
 /** 15 for `postgres (PostgreSQL) 15.14`; 0 for a program that does not run. */

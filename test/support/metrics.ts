@@ -2,7 +2,10 @@
 export type MetricValues = ReadonlyMap<string, number>;
 
 export async function readMetrics(url: string): Promise<MetricValues> {
-  const text = await (await fetch(`${url}/metrics`)).text();
+  return parseMetrics(await (await fetch(`${url}/metrics`)).text());
+}
+
+export function parseMetrics(text: string): MetricValues {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(
     lines.map((line) => {

@@ -1,4 +1,5 @@
 /** The stock Socket.IO client, as a user of Parley would write it, with the types of our protocol. */
+import type { Agent } from 'node:http';
 import { io, type Socket } from 'socket.io-client';
 import type { CommandInput, CommandName, CommandOutput } from '../../src/protocol/commands.ts';
 import type { WireError } from '../../src/protocol/errors.ts';
@@ -29,6 +30,10 @@ export interface StockOptions {
   readonly query?: Record<string, string>;
   readonly headers?: Record<string, string>;
   readonly reconnection?: boolean;
+  /** WebSocket alone, unless told otherwise. */
+  readonly transports?: readonly ('polling' | 'websocket')[];
+  /** Of Node's http: from which address, with which trust. */
+  readonly agent?: Agent;
 }
 
 type Ack = { ok: true } | { ok: false; error: WireError };
@@ -36,7 +41,8 @@ type Ack = { ok: true } | { ok: false; error: WireError };
 /** Connects without waiting. */
 export function openStock(url: string, auth: Record<string, unknown>, options: StockOptions = {}): StockClient {
   const socket = io(url, {
-    transports: ['websocket'],
+    transports: [...(options.transports ?? ['websocket'])],
+    ...(options.agent === undefined ? {} : { agent: options.agent as unknown as string }),
     auth,
     query: options.query ?? {},
     extraHeaders: options.headers ?? {},

@@ -35,6 +35,8 @@ export interface EngineSettings extends AdmissionSettings {
   readonly compression: 'off' | 'shared';
   readonly origins: readonly string[] | undefined;
   readonly localOrigins: boolean;
+  /** False: sessions begin as WebSockets only. */
+  readonly longPolling: boolean;
 }
 
 /** What a handshake tells about its session; the query and headers are gone after it. */
@@ -86,6 +88,7 @@ export class Engine<S extends Session> {
   readonly #heartbeat: Heartbeat;
   readonly #polling: LongPolling<S>;
   readonly #sweeper: NodeJS.Timeout;
+  #toldOfPolling = false;
 
   constructor(settings: EngineSettings, parts: EngineParts, host: EngineHost<S>) {
     this.#settings = settings;
@@ -176,10 +179,21 @@ export class Engine<S extends Session> {
     // a WebSocket handshake that lacks its key comes here
     if (query.get('transport') === 'websocket') return this.#badRequest(res, engineErrors.request, headers);
     const sid = query.get('sid');
+    if (sid === null && !this.#settings.longPolling) return this.#refusePolling(res, headers);
     if (sid === null) return this.#openPolling(res, req, query, headers);
     const exchange = { res, headers: { ...headers, ...pollHeaders } };
     const refused = method === 'get' ? this.#polling.get(sid, exchange) : this.#polling.post(sid, exchange);
     if (refused !== undefined) this.#badRequest(res, refused, headers);
+  }
+
+  #refusePolling(res: HttpResponse, headers: Headers): void {
+    if (!this.#toldOfPolling) {
+      this.#toldOfPolling = true;
+      this.#parts.log.warn(
+        "a client began with long-polling, which workers refuse: set its transports to ['websocket']",
+      );
+    }
+    this.#badRequest(res, engineErrors.transport, headers);
   }
 
   #openPolling(res: HttpResponse, req: HttpRequest, query: URLSearchParams, headers: Headers): void {

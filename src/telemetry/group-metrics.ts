@@ -1,0 +1,65 @@
+/**
+ * The metrics of several workers as one `/metrics`. Sums by default; a metric that would lie as a sum names its own way
+ * (`aggregator`): the least admitted share, and prom-client's own for the event loop (least of min, greatest of max,
+ * mean of the rest) and the start time (left out).
+ *
+ * Counts of workers that ended stay in the sum: a counter that falls looks like a restart to Prometheus, which would take
+ * what is left of it for new. Each rolling restart would show as a burst that never was.
+ */
+import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
+import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+
+/** All metrics of one process, as prom-client gives them for other processes. */
+export type Readings = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+export type WorkerState = 'starting' | 'ready' | 'leaving';
+
+export interface WorkerReadings {
+  /** Undefined: it did not answer in time. */
+  readonly answer: Readings | undefined;
+  /** Its answer before that. */
+  readonly last: Readings | undefined;
+}
+
+export class GroupMetrics {
+  readonly #registry = new Registry();
+  readonly restarts = new Counter({
+    name: 'parley_worker_restarts_total',
+    help: 'Workers started in the place of one that ended by itself',
+    registers: [this.#registry],
+  });
+  readonly #workers = new Gauge({
+    name: 'parley_workers',
+    help: 'Worker processes by state',
+    labelNames: ['state'],
+    registers: [this.#registry],
+  });
+  readonly #silent = new Gauge({
+    name: 'parley_workers_silent',
+    help: 'Workers that did not answer this scrape: their gauges are missing from it, their counts are the last known',
+    registers: [this.#registry],
+  });
+  #ended: Promise<Readings> = Promise.resolve([]);
+
+  /** A worker ended: its counts are kept. */
+  keep(readings: Readings): void {
+    this.#ended = this.#ended.then((before) => sum([before, counts(readings)]).getMetricsAsJSON());
+  }
+
+  /** The text of `/metrics`. */
+  async text(workers: readonly WorkerReadings[], states: Readonly<Record<WorkerState, number>>): Promise<string> {
+    for (const [state, count] of Object.entries(states)) this.#workers.set({ state }, count);
+    this.#silent.set(workers.filter(({ answer }) => answer === undefined).length);
+    const readings = workers.map(({ answer, last }) => answer ?? counts(last ?? []));
+    return sum([...readings, await this.#ended, await this.#registry.getMetricsAsJSON()]).metrics();
+  }
+}
+
+/** Gauges tell of a process that is there; counts stay true after it. */
+function counts(readings: Readings): Readings {
+  return readings.filter(({ type }) => ['counter', 'histogram'].includes(String(type)));
+}
+
+function sum(readings: readonly Readings[]): Registry {
+  return AggregatorRegistry.aggregate([...readings]);
+}

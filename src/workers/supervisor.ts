@@ -1,0 +1,205 @@
+/**
+ * The parent of several workers on one port. It serves nobody and has no connection to the database: it forks, hears who
+ * is ready, starts again who dies, replaces them one by one, and adds up their metrics.
+ *
+ * starting ── all are ready ──▶ running ⇄ rolling; ── `stop()` ──▶ stopping ──▶ over
+ * starting ── a worker says why it cannot start ──▶ over, with its words: what is wrong for one is wrong for all.
+ */
+import { StartupError } from '../startup-error.ts';
+import type { GroupMetrics, WorkerState } from '../telemetry/group-metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import { restartBackoff, restartDelay } from './backoff.ts';
+import type { Child, Exit } from './child.ts';
+
+export interface SupervisorOptions {
+  readonly workers: number;
+  /** Forks the worker of this place, 1…n. */
+  readonly fork: (place: number, scrape: () => Promise<string>) => Child;
+  /** What a worker may take for its stop before it is killed. */
+  readonly stopMs: number;
+  readonly metrics: GroupMetrics;
+  readonly log: Log;
+}
+
+/** One of the n: it is there while its workers come and go. */
+interface Place {
+  readonly number: number;
+  child: Child | undefined;
+  failures: number;
+  restart: NodeJS.Timeout | undefined;
+}
+
+const collectMs = 1000;
+/** Migrations run before a worker is ready; past this the old one is kept. */
+const replacementMs = 600_000;
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #places: Place[];
+  /** All that live, those that were replaced and still drain among them. */
+  readonly #children = new Set<Child>();
+  #phase: 'starting' | 'running' | 'stopping' = 'starting';
+  #rolling = false;
+  #rollAgain = false;
+  #gathering: Promise<string> | undefined = undefined;
+  #failStart: (error: StartupError) => void = () => {};
+  #firstReady: (url: string) => void = () => {};
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#places = Array.from({ length: options.workers }, (_, i) => ({
+      number: i + 1,
+      child: undefined,
+      failures: 0,
+      restart: undefined,
+    }));
+  }
+
+  /** Resolves with the URL when every place has a worker that listens. @throws {StartupError} of a worker. */
+  async start(): Promise<string> {
+    const started = new Promise<string>((resolve, reject) => {
+      this.#failStart = reject;
+      this.#firstReady = (url) => {
+        if (this.#places.every(({ child }) => child?.state === 'ready')) resolve(url);
+      };
+    });
+    for (const place of this.#places) this.#launch(place);
+    try {
+      const url = await started;
+      if (this.#phase === 'starting') this.#phase = 'running';
+      return url;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Replaces the workers one after the other. Asked again meanwhile, it does so once more afterwards. */
+  async roll(): Promise<void> {
+    const { log } = this.#options;
+    if (this.#phase !== 'running') return log.warn('no rolling restart while starting or stopping');
+    if (this.#rolling) {
+      this.#rollAgain = true;
+      return;
+    }
+    this.#rolling = true;
+    do {
+      this.#rollAgain = false;
+      log.info('rolling restart');
+      if (await this.#rollOnce()) log.info('rolling restart: done');
+    } while (this.#rollAgain && this.#mayRoll());
+    this.#rolling = false;
+  }
+
+  /** Lets every worker finish. @returns whether all of them did. */
+  async stop(): Promise<boolean> {
+    this.#phase = 'stopping';
+    for (const place of this.#places) clearTimeout(place.restart);
+    const ends = [...this.#children].map(async (child) => {
+      // one that serves nobody yet has nothing to finish: the signal ends it
+      const serves = child.readyAt !== undefined;
+      const { code } = await child.stop(this.#options.stopMs);
+      return code === 0 || !serves;
+    });
+    return (await Promise.all(ends)).every(Boolean);
+  }
+
+  /** Ends all of them at once. */
+  kill(): void {
+    this.#phase = 'stopping';
+    for (const child of this.#children) child.kill();
+  }
+
+  #launch(place: Place): void {
+    const child = this.#fork(place);
+    place.child = child;
+    child.ready.then(
+      (url) => this.#firstReady(url),
+      () => {}, // its end is told below
+    );
+  }
+
+  #fork(place: Place): Child {
+    const child = this.#options.fork(place.number, () => this.#text());
+    this.#children.add(child);
+    child.ready.then(
+      () => this.#options.log.info({ worker: place.number, pid: child.pid }, 'a worker is ready'),
+      () => {}, // its end is told
+    );
+    void child.ended.then((exit) => this.#ended(place, child, exit));
+    return child;
+  }
+
+  #ended(place: Place, child: Child, exit: Exit): void {
+    const { log, metrics } = this.#options;
+    this.#children.delete(child);
+    if (child.readings !== undefined) metrics.keep(child.readings);
+    const told = { worker: place.number, pid: child.pid, ...exit };
+    // replaced, never in a place, or told to go
+    if (place.child !== child || this.#phase === 'stopping') return log.info(told, 'a worker ended');
+    place.child = undefined;
+    if (this.#phase === 'starting' && child.failure !== undefined) {
+      return this.#failStart(new StartupError(child.failure));
+    }
+    const { readyAt } = child;
+    if (readyAt !== undefined && performance.now() - readyAt >= restartBackoff.healthyMs) place.failures = 0;
+    const restartInMs = restartDelay(place.failures++);
+    log.error({ ...told, reason: child.failure, restartInMs }, 'a worker ended by itself and is started again');
+    place.restart = setTimeout(() => {
+      metrics.restarts.inc();
+      this.#launch(place);
+    }, restartInMs);
+  }
+
+  /** @returns whether every worker was replaced. */
+  async #rollOnce(): Promise<boolean> {
+    const { log, stopMs } = this.#options;
+    for (const place of this.#places) {
+      if (!this.#mayRoll()) return false;
+      const next = this.#fork(place);
+      const late = setTimeout(() => next.kill(), replacementMs);
+      try {
+        await next.ready;
+      } catch (error) {
+        // the place is as it was, also if its worker has died meanwhile
+        log.error({ worker: place.number, reason: (error as Error).message }, 'rolling restart: given up');
+        return false;
+      } finally {
+        clearTimeout(late);
+      }
+      clearTimeout(place.restart);
+      const before = place.child;
+      place.child = next;
+      place.failures = 0;
+      await before?.stop(stopMs);
+      log.info({ worker: place.number, pid: next.pid }, 'rolling restart: a worker was replaced');
+    }
+    return true;
+  }
+
+  #mayRoll(): boolean {
+    return this.#phase === 'running';
+  }
+
+  /** `/metrics` of all; scrapes at the same time share one round. */
+  #text(): Promise<string> {
+    this.#gathering ??= this.#gather().finally(() => {
+      this.#gathering = undefined;
+    });
+    return this.#gathering;
+  }
+
+  async #gather(): Promise<string> {
+    const states: Record<WorkerState, number> = { starting: 0, ready: 0, leaving: 0 };
+    for (const { state } of this.#children) if (state !== 'ended') states[state]++;
+    const serving = [...this.#children].filter(({ readyAt }) => readyAt !== undefined);
+    const readings = await Promise.all(
+      serving.map(async (child) => ({ child, answer: await child.collect(collectMs), last: child.readings })),
+    );
+    // what ended meanwhile is among the counts that were kept
+    return this.#options.metrics.text(
+      readings.filter(({ child }) => child.state !== 'ended'),
+      states,
+    );
+  }
+}

@@ -1,0 +1,77 @@
+/** The side of a worker: what it tells its parent, and what it hears. */
+import { ParleyError } from '../protocol/errors.ts';
+import { StartupError } from '../startup-error.ts';
+import type { Readings } from '../telemetry/group-metrics.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
+
+export interface ParentLink {
+  /** How many workers share the port, the machine's memory and the database. */
+  readonly workers: number;
+  ready(url: string): void;
+  /** Resolves when the parent has been told. */
+  failed(message: string): Promise<void>;
+  /** The last counts of this worker; resolves when the parent has been told. */
+  farewell(readings: Readings): Promise<void>;
+  /** The text of `/metrics` for all workers. @throws {ParleyError} `unavailable` */
+  metrics(): Promise<string>;
+  /** Answers the parent from now on. */
+  answerWith(readings: () => Promise<Readings>): void;
+  /** The parent is gone. */
+  readonly orphaned: Promise<void>;
+}
+
+const answerMs = 3000;
+/** Scrapes that wait for the parent; above it they are refused. */
+const maxScrapes = 100;
+
+/** Resolves when it has been handed over; to a parent that is gone nothing can be told. */
+function send(message: FromWorker): Promise<void> {
+  return new Promise((resolve) => {
+    if (!process.connected || process.send === undefined) return resolve();
+    process.send(message, undefined, undefined, () => resolve());
+  });
+}
+
+/** @param place `--worker 2/4`: the second of four. @throws {StartupError} when no parent started this process. */
+export function joinParent(place: string): ParentLink {
+  const workers = Number(/^[1-9]\d*\/([1-9]\d*)$/.exec(place)?.[1] ?? 0);
+  if (workers === 0 || process.send === undefined)
+    throw new StartupError('--worker is how `serve --workers N` starts its workers; it is of no use by hand.');
+  const scrapes = new Map<number, (text: string) => void>();
+  let read: (() => Promise<Readings>) | undefined;
+  let nextId = 0;
+
+  process.on('message', (message: ToWorker) => {
+    if (message.type === 'text') scrapes.get(message.id)?.(message.text);
+    else if (read !== undefined) void read().then((readings) => send({ type: 'readings', id: message.id, readings }));
+  });
+
+  return {
+    workers,
+    ready: (url) => void send({ type: 'ready', url }),
+    failed: (message) => send({ type: 'failed', message }),
+    farewell: (readings) => send({ type: 'farewell', readings }),
+    answerWith(readings) {
+      read = readings;
+    },
+    orphaned: new Promise((resolve) => {
+      process.once('disconnect', resolve);
+    }),
+    metrics() {
+      if (scrapes.size >= maxScrapes) throw new ParleyError('overloaded');
+      return new Promise<string>((resolve, reject) => {
+        const id = nextId++;
+        const timer = setTimeout(() => {
+          scrapes.delete(id);
+          reject(new ParleyError('unavailable', 'The parent of the workers does not answer.'));
+        }, answerMs);
+        scrapes.set(id, (text) => {
+          clearTimeout(timer);
+          scrapes.delete(id);
+          resolve(text);
+        });
+        void send({ type: 'scrape', id });
+      });
+    },
+  };
+}
