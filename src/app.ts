@@ -9,7 +9,9 @@ import { StaticFiles } from './api/static-files.ts';
 import { demoSecret } from './auth/demo-secret.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
+import type { Fanout, Receiver } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
+import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
@@ -77,6 +79,7 @@ async function start(
   });
 
   const redis = await openCluster(config, log, health, releases);
+  if (redis !== undefined) metrics.watchRedis(() => redis.up);
 
   const verifier = await TokenVerifier.create({
     secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
@@ -88,7 +91,7 @@ async function start(
 
   const app = uWS.App();
   const gateway = new Gateway(gatewaySettings(config), { app, metrics, log, node });
-  const fanout = new MemoryFanout((envelopes) => gateway.receive(envelopes));
+  const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
   releases.push(() => fanout.close());
   const messaging = new Messaging({
     ...config,
@@ -99,7 +102,7 @@ async function start(
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
   });
   metrics.watchWriter(() => messaging.writer.waiting);
-  gateway.serve({ messaging, fanout, verifier });
+  await gateway.serve({ messaging, fanout, verifier });
 
   const guests =
     secret === undefined
@@ -123,7 +126,7 @@ async function start(
     await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
     await gateway.finishCommands();
     await messaging.stop();
-    gateway.close();
+    await gateway.close();
     app.close();
   });
   return { url, log, demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret), stop };
@@ -141,6 +144,18 @@ async function openCluster(
   releases.push(() => redis.close());
   health.add({ name: 'redis', vital: false, run: async () => void (await redis.commands.ping()) });
   return redis;
+}
+
+async function openFanout(
+  config: Config,
+  link: RedisLink | undefined,
+  parts: { receive: Receiver; metrics: Metrics; log: Log },
+): Promise<Fanout> {
+  if (link === undefined) return new MemoryFanout(parts.receive);
+  const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
+  const fanout = new RedisFanout({ ...parts, link, prefix, partitions });
+  await fanout.open();
+  return fanout;
 }
 
 function gatewaySettings(config: Config): GatewaySettings {

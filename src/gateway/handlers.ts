@@ -6,9 +6,7 @@ import type { CommandName, CommandOutput, ParsedInput } from '../protocol/comman
 import { ParleyError } from '../protocol/errors.ts';
 import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
 import type { Connection } from './connection.ts';
-import type { LocalUser } from './connections.ts';
-import { roomTopic } from './room-topics.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import type { Connections, LocalUser } from './connections.ts';
 
 /** JSON text of an object that needs no second encoding. */
 export class Encoded {
@@ -35,9 +33,10 @@ export function createHandlers(parts: {
   messaging: Messaging;
   fanout: Fanout;
   verifier: TokenVerifier;
-  slow: SlowConsumers;
+  connections: Connections;
 }): Handlers {
-  const { messaging, fanout, verifier, slow } = parts;
+  const { messaging, fanout, verifier, connections } = parts;
+  const { slow } = connections;
   const { writer, rooms, readMarks } = messaging;
   return {
     'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
@@ -53,7 +52,7 @@ export function createHandlers(parts: {
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {
-      if (!isIn(connection, room)) throw new ParleyError('not_member');
+      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
       if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;
@@ -61,14 +60,26 @@ export function createHandlers(parts: {
       fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
       return {};
     },
-    'room:create': ({ user }, input) => rooms.create(user.id, input),
-    'room:join': ({ user }, { room }) => rooms.join(user.id, room),
+    'room:create': async ({ connection, user }, input) => {
+      const created = await rooms.create(user.id, input);
+      await connections.standing(connection);
+      return created;
+    },
+    'room:join': async ({ connection, user }, { room }) => {
+      const joined = await rooms.join(user.id, room);
+      await connections.standing(connection);
+      return joined;
+    },
     'room:leave': async ({ user }, { room }) => {
       await rooms.leave(user.id, room);
       return {};
     },
     'room:invite': ({ user }, input) => rooms.invite(user.id, input),
-    'room:list': ({ user }, input) => rooms.list(user.id, input),
+    'room:list': async ({ connection, user }, input) => {
+      const page = await rooms.list(user.id, input);
+      connections.toldHeads(connection, page.rooms);
+      return page;
+    },
     'room:members': ({ user }, input) => rooms.members(user.id, input),
     'auth:refresh': async ({ connection, user }, { token }) => {
       const identity = await verifier.verify(token);
@@ -77,10 +88,4 @@ export function createHandlers(parts: {
       return { expires: identity.expires };
     },
   };
-}
-
-/** On the room's topic, or off it for being slow. */
-function isIn(connection: Connection, room: string): boolean {
-  const topic = roomTopic(connection.form, room, connection.quiet);
-  return connection.isSubscribed(topic) || connection.away?.has(room) === true;
 }

@@ -11,13 +11,19 @@ export interface TestServer {
   readonly url: string;
   readonly database: TestDatabase;
   metrics(): Promise<MetricValues>;
-  /** Stops the server and drops its database. */
+  /** Stops the server and drops its database, unless it is shared. */
   stop(): Promise<void>;
 }
 
-/** @param env configuration keys beside the database, the secret, the port and a silent log. */
-export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
-  const database = await createTestDatabase();
+/**
+ * @param env configuration keys beside the database, the secret, the port and a silent log.
+ * @param shared a database of several servers, which outlives them.
+ */
+export async function startServer(env: Record<string, string> = {}, shared?: TestDatabase): Promise<TestServer> {
+  const database = shared ?? (await createTestDatabase());
+  const drop = async (): Promise<void> => {
+    if (shared === undefined) await database.drop();
+  };
   const config = loadConfig({
     DATABASE_URL: database.url,
     PARLEY_JWT_SECRET: testSecret,
@@ -37,11 +43,11 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
       metrics: () => readMetrics(app.url),
       async stop() {
         await app.stop();
-        await database.drop();
+        await drop();
       },
     };
   } catch (error) {
-    await database.drop();
+    await drop();
     throw error;
   }
 }
