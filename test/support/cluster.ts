@@ -72,7 +72,12 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
 }
 
 /** The bodies that the client heard in the room, once there are as many; order as they came. */
-export async function bodiesHeard(client: StockClient, room: string, count: number, limitMs?: number): Promise<unknown[]> {
+export async function bodiesHeard(
+  client: StockClient,
+  room: string,
+  count: number,
+  limitMs?: number,
+): Promise<unknown[]> {
   const heard = (): unknown[] =>
     client
       .heard('message')
