@@ -9,7 +9,6 @@ import type { UserEvent } from '../fanout/fanout.ts';
 import type { Membership, MembershipPage } from '../messaging/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
-import type { Connections } from './connections.ts';
 
 export interface MembershipSource {
   cursor(): Promise<string>;
@@ -21,6 +20,18 @@ export interface MembershipSource {
   memberToUser(user: string, data: EventData<'member'>): UserEvent;
 }
 
+/** The part of `Connections` that it works on. */
+export interface LocalMembers {
+  membershipTouched: ((user: string) => void) | undefined;
+  userIds(): string[];
+  joined(): Iterable<{ readonly user: string; readonly room: string }>;
+  reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
+  toUser(event: UserEvent): void;
+  unwelcomed(user: string, room: string): void;
+  takeUnwelcomed(ms: number): { user: string; room: string }[];
+  nameOf(user: string): string | null;
+}
+
 /** Rows are kept for an hour. */
 const maxGapMs = 45 * 60_000;
 /** The event that welcomes a member follows the change after one query. */
@@ -29,7 +40,7 @@ const maxPasses = 5;
 
 export class MembershipSync {
   readonly #source: MembershipSource;
-  readonly #connections: Connections;
+  readonly #connections: LocalMembers;
   readonly #maxGapMs: number;
   #cursor: string | undefined = undefined;
   #readAt = 0;
@@ -38,7 +49,7 @@ export class MembershipSync {
   #running: Promise<void> | undefined = undefined;
   #next: Promise<void> | undefined = undefined;
 
-  constructor(source: MembershipSource, connections: Connections, options: { maxGapMs?: number } = {}) {
+  constructor(source: MembershipSource, connections: LocalMembers, options: { maxGapMs?: number } = {}) {
     this.#source = source;
     this.#connections = connections;
     this.#maxGapMs = options.maxGapMs ?? maxGapMs;
