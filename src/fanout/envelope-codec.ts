@@ -68,21 +68,14 @@ export function decodeEnvelopes(message: Buffer): Envelope[] | 'version' | 'malf
 }
 
 function toRow(envelope: Envelope): unknown[] {
-  switch (envelope.to) {
-    case 'room': {
-      const { room, event, json, rev, attachments, except } = envelope;
-      const few = [kinds.room, room, event, json, rev ?? 0];
-      return attachments === undefined && except === undefined ? few : [...few, except ?? '', attachments ?? []];
-    }
-    case 'user': {
-      const { user, event, json, head } = envelope;
-      return head === undefined
-        ? [kinds.user, user, event, json]
-        : [kinds.user, user, event, json, head.room, head.rev];
-    }
-    case 'membership':
-      return [kinds.membership, envelope.user, envelope.room, envelope.role];
+  if (envelope.to === 'membership') return [kinds.membership, envelope.user, envelope.room, envelope.role];
+  if (envelope.to === 'user') {
+    const { user, event, json, head } = envelope;
+    return head === undefined ? [kinds.user, user, event, json] : [kinds.user, user, event, json, head.room, head.rev];
   }
+  const { room, event, json, rev, attachments, except } = envelope;
+  const few = [kinds.room, room, event, json, rev ?? 0];
+  return attachments === undefined && except === undefined ? few : [...few, except ?? '', attachments ?? []];
 }
 
 function fromRow(row: readonly unknown[]): Envelope | undefined {

@@ -213,7 +213,7 @@ export class RedisFanout implements Fanout {
     }
     try {
       await link.subscriber.subscribe(this.#userChannel);
-      await Promise.all(this.#partitions.map(({ standing }) => standing));
+      await Promise.all(this.#partitions.flatMap(({ standing }) => standing ?? []));
     } catch (error) {
       // lost again, and told when it is back; or it refuses us, which would not be told
       if (link.up && !this.#closed) this.#warn('Redis refuses a subscription', { err: error });

@@ -125,8 +125,8 @@ export class Connections {
   /** Resolves when events of all of the connection's rooms reach this node. */
   async standing(connection: Connection): Promise<void> {
     if (this.#standing.size === 0) return;
-    const rooms = (connection.wire?.getTopics() ?? []).map(roomOfTopic);
-    await Promise.all(rooms.map((room) => (room === undefined ? undefined : this.#standing.get(room))));
+    const topics = connection.wire?.getTopics() ?? [];
+    await Promise.all(topics.flatMap((topic) => this.#standing.get(roomOfTopic(topic) ?? '') ?? []));
   }
 
   topicChanged(topic: string, occupied: boolean): void {

@@ -99,7 +99,7 @@ export class SlowConsumers {
 
   closed(connection: Connection): void {
     this.#quiet.delete(connection);
-    for (const room of [...(connection.away ?? [])]) this.#forget(connection, room);
+    for (const room of connection.away ?? []) this.#forget(connection, room);
     connection.away = undefined;
     connection.quiet = false;
   }

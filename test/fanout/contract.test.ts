@@ -4,7 +4,7 @@ import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { Envelope, Fanout, Receiver, RoomEvent } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { RedisFanout } from '../../src/fanout/redis.ts';
-import { openRedis } from '../../src/storage/redis.ts';
+import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLog } from '../support/messaging.ts';
 
@@ -21,20 +21,27 @@ interface Form {
 }
 
 function redisForm(partitions: number): Form {
-  let disconnect = (): void => {};
+  let link: RedisLink | undefined;
   return {
     name: `Redis, ${partitions} partition(s)`,
     async open(receive) {
-      const link = await openRedis({ url: inject('redisUrl'), log: silentLog });
-      cleanUp.push(() => link.close());
-      disconnect = () => void link.close();
+      const opened = await openRedis({ url: inject('redisUrl'), log: silentLog });
+      link = opened;
+      cleanUp.push(() => opened.close());
       const prefix = `test-${randomBytes(6).toString('hex')}:`;
-      const fanout = new RedisFanout({ link, prefix, partitions, receive, metrics: new Metrics(), log: silentLog });
+      const fanout = new RedisFanout({
+        link: opened,
+        prefix,
+        partitions,
+        receive,
+        metrics: new Metrics(),
+        log: silentLog,
+      });
       await fanout.open();
       cleanUp.push(() => fanout.close());
       return fanout;
     },
-    takeAway: () => disconnect(),
+    takeAway: () => void link?.close(),
   };
 }
 

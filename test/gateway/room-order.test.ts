@@ -5,6 +5,7 @@ import { RoomOrder, type RoomOrderLimits } from '../../src/gateway/room-order.ts
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
 import type { Missed, MissedEvent } from '../../src/messaging/missed.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
 import { until } from '../support/until.ts';
 
@@ -132,8 +133,8 @@ describe('the order of a room', () => {
 
   it('does not send twice what comes live while it is read', async () => {
     const made = rig();
-    let open = (): void => {};
-    made.gate = new Promise((resolve) => (open = resolve));
+    const gate = closedGate();
+    made.gate = gate.opened;
     made.stored = { head: 3, revs: [1, 2, 3] };
     made.order.noteHead('a', 0);
     made.order.receive(event(3));
@@ -141,7 +142,7 @@ describe('the order of a room', () => {
     for (const rev of [1, 2, 4, 6]) made.order.receive(event(rev));
     expect(made.out).toEqual([1, 2, 3, 4]);
     made.stored = { head: 6, revs: [1, 2, 3, 4, 5, 6] };
-    open();
+    gate.open();
     await until('the second gap is filled too', () => made.out.length === 6);
     expect(made.out).toEqual([1, 2, 3, 4, 5, 6]);
   });
@@ -204,8 +205,8 @@ describe('limits of what is held', () => {
 
   it('no more reads at once than may be, and of one room never two', async () => {
     const made = rig({ reads: 3 });
-    let open = (): void => {};
-    made.gate = new Promise((resolve) => (open = resolve));
+    const gate = closedGate();
+    made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };
     const rooms = Array.from({ length: 10 }, (_, n) => `room-${n}`);
     for (const room of rooms) {
@@ -217,7 +218,7 @@ describe('limits of what is held', () => {
     await delay(20);
     expect(made.reads).toHaveLength(3);
     expect(await made.count('parley_fanout_fills')).toBe(10);
-    open();
+    gate.open();
     await until('all are out', () => made.out.length === 20);
     expect(made.reads).toHaveLength(10);
   });
@@ -281,14 +282,14 @@ describe('while suspended', () => {
 
   it('a read that was under way waits for the release', async () => {
     const made = rig();
-    let open = (): void => {};
-    made.gate = new Promise((resolve) => (open = resolve));
+    const gate = closedGate();
+    made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };
     made.order.noteHead('a', 0);
     made.order.receive(event(2));
     await until('it reads', () => made.reads.length === 1);
     made.order.suspend();
-    open();
+    gate.open();
     await delay(20);
     expect(made.out).toEqual([]);
     made.order.release();

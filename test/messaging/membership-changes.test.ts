@@ -10,20 +10,21 @@ import { eventsBetween, headsOf, missedEvents } from '../../src/messaging/missed
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { closedGate } from '../support/gate.ts';
 import { createWriter, makeRoom, send } from '../support/messaging.ts';
 import { makeDataDir } from '../support/spawn.ts';
 
 const forms = [
   {
     name: 'Postgres',
-    async open(): Promise<{ sql: postgres.Sql; close: () => Promise<void> }> {
+    open: async (): Promise<{ sql: postgres.Sql; close: () => Promise<void> }> => {
       const database = await createTestDatabase();
       return { sql: database.sql, close: () => database.drop() };
     },
   },
   {
     name: 'PGlite',
-    async open(): Promise<{ sql: postgres.Sql; close: () => Promise<void> }> {
+    open: async (): Promise<{ sql: postgres.Sql; close: () => Promise<void> }> => {
       const dataDir = makeDataDir();
       const database = await openEmbedded({
         dataDir: dataDir.path,
@@ -48,7 +49,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   let close: () => Promise<void>;
   beforeAll(async () => {
     ({ sql, close } = await open());
-  });
+  }, 120_000);
   afterAll(() => close());
   afterEach(async () => {
     await sql`delete from rooms`;
@@ -103,21 +104,19 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   it.runIf(name === 'Postgres')('that commit late, after others that began later, are not missed', async () => {
     await makeRoom(sql, 'r', 'ann', 'ben');
     let cursor = await membershipCursor(sql);
-    let commit = (): void => {};
-    let began = (): void => {};
-    const waiting = new Promise<void>((resolve) => (began = resolve));
+    const [commit, began] = [closedGate(), closedGate()];
     const late = sql.begin(async (tx) => {
       await tx`select remove_member('r', 'ben')`;
-      began();
-      await new Promise<void>((resolve) => (commit = resolve));
+      began.open();
+      await commit.opened;
     });
-    await waiting;
+    await began.opened;
     await makeRoom(sql, 'other', 'dan');
     let changed: string[];
     [cursor, changed] = await since(cursor);
     expect(changed).toContain('dan other owner');
     expect(changed).not.toContain('ben r null');
-    commit();
+    commit.open();
     await late;
     [cursor, changed] = await since(cursor);
     expect(changed).toContain('ben r null');
