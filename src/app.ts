@@ -10,7 +10,9 @@ import { demoSecret } from './auth/demo-secret.ts';
 import { openUserRates } from './auth/rates/user-rates.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
+import type { Fanout, Receiver } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
+import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
@@ -90,6 +92,7 @@ async function start(
   });
 
   const redis = await openCluster(config, log, health, releases);
+  if (redis !== undefined) metrics.watchRedis(() => redis.up);
 
   const verifier = await TokenVerifier.create({
     secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
@@ -101,7 +104,7 @@ async function start(
 
   const app = uWS.App();
   const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), { app, metrics, log, node });
-  const fanout = new MemoryFanout((envelopes) => gateway.receive(envelopes));
+  const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
   releases.push(() => fanout.close());
   const messaging = new Messaging({
     ...config,
@@ -125,7 +128,7 @@ async function start(
   releases.push(() => presence.close());
   const rates = openUserRates(config, redis, metrics);
   releases.push(() => rates.stop());
-  gateway.serve({ messaging, fanout, verifier, presence, rates });
+  await gateway.serve({ messaging, fanout, verifier, presence, rates });
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeDoor());
     await gateway.openDoor(redis);
@@ -154,7 +157,7 @@ async function start(
     await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
     await gateway.finishCommands();
     await messaging.stop();
-    gateway.close();
+    await gateway.close();
     app.close();
   });
   return {
@@ -178,6 +181,18 @@ async function openCluster(
   releases.push(() => redis.close());
   health.add({ name: 'redis', vital: false, run: async () => void (await redis.commands.ping()) });
   return redis;
+}
+
+async function openFanout(
+  config: Config,
+  link: RedisLink | undefined,
+  parts: { receive: Receiver; metrics: Metrics; log: Log },
+): Promise<Fanout> {
+  if (link === undefined) return new MemoryFanout(parts.receive);
+  const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
+  const fanout = new RedisFanout({ ...parts, link, prefix, partitions });
+  await fanout.open();
+  return fanout;
 }
 
 function gatewaySettings(config: Config, workers: number): GatewaySettings {

@@ -52,6 +52,18 @@ export const configKeys = {
     url('redis:', 'rediss:'),
   ),
   redisPrefix: key('PARLEY_REDIS_PREFIX', 'Begins every key and channel of ours in Redis.', text(1, 64), 'parley:'),
+  fanoutPartitions: key(
+    'PARLEY_FANOUT_PARTITIONS',
+    'Channels of Redis that rooms are spread over; the same on all nodes. Over 1, a node hears only those it needs.',
+    number(1, 1024),
+    '1',
+  ),
+  headsPollMs: key(
+    'PARLEY_HEADS_POLL_MS',
+    'Time between looks at Postgres for what was lost between nodes; every second while Redis is away.',
+    number(100, 600_000),
+    '5000',
+  ),
 
   socketioDoor: key(
     'PARLEY_SOCKETIO_DOOR',

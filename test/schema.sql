@@ -11,6 +11,14 @@ create table members (
 ) with (fillfactor=80);
 CREATE INDEX members_by_user ON public.members USING btree (user_id, room_id);
 
+create table membership_changes (
+  xid xid8 not null default pg_current_xact_id(),
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp()
+);
+CREATE INDEX membership_changes_by_xid ON public.membership_changes USING btree (xid);
+
 create table messages (
   room_id text collate "C" not null,
   seq bigint not null,
@@ -244,6 +252,19 @@ begin
   from input i left join standing s on s.n = i.n order by i.n;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.note_membership()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' then
+    insert into membership_changes (room_id, user_id) values (old.room_id, old.user_id);
+  else
+    insert into membership_changes (room_id, user_id) values (new.room_id, new.user_id);
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.remove_member(room text, subject text, OUT outcome text, OUT heir text)
  RETURNS record
  LANGUAGE plpgsql
@@ -317,3 +338,4 @@ AS $function$
     select from revocations r where r.user_id = subject
       and (r.token = its_hash or r.issued_before > issued and r.spared is distinct from its_hash))
 $function$;
+CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();

@@ -1,22 +1,36 @@
 /**
  * The seam between "it is committed" and "everybody connected has it".
  *
- * Order: envelopes published by one node for one room reach every node in the order of publishing. Envelopes of two
- * nodes for one room may overtake each other; `rev` tells.
+ * Order: envelopes published by one node for one room reach every node in the order of publishing; so do a membership
+ * change and the events published before or after it, whatever room or user they are for. Envelopes of two nodes for one
+ * room may overtake each other; `rev` tells.
  * Guarantee: at most once. What is lost between nodes is repaired from Postgres by `rev`, never by this seam; an
- * envelope without a rev (signals, read marks) may be lost for good.
- * Atomicity: the envelopes of one `publish` travel together and are received in one call.
+ * envelope without a rev (signals, read marks) may be lost for good. Membership is repaired from Postgres too.
+ * Atomicity: the envelopes of one `publish` are received here in one call. Elsewhere those of one room are, unless an
+ * envelope to a user stands between them or they take more than a megabyte.
  * Blocking and retries: `publish` never waits, never throws and never retries; failures are counted and logged by the
- * form that has them. The publishing node receives its own envelopes through the same receiver, before `publish` returns.
- * Occupation: `occupied` resolves once envelopes of the room reach this node; a join is acknowledged only after it.
+ * form that has them. The publishing node receives its own envelopes through the same receiver, before `publish`
+ * returns, and not again from outside.
+ * Occupation: the gateway says once when a room gets its first connection here, and once when the last one has gone.
+ * `occupied` resolves when envelopes of the room reach this node, or cannot for now; it never rejects. A join is
+ * acknowledged only after it.
  */
 import type { Role } from '../protocol/model.ts';
 
 export interface Fanout {
+  /** Undefined: this node is alone. */
+  readonly others: Others | undefined;
   publish(envelopes: readonly Envelope[]): void;
   occupied(room: string): Promise<void>;
   vacated(room: string): void;
   close(): Promise<void>;
+}
+
+export interface Others {
+  /** Whether envelopes of other nodes reach this one. What they publish while it is false is lost to it. */
+  readonly heard: boolean;
+  /** Called at each change; when it becomes true, before any envelope of another node is received. */
+  onChange(listener: (heard: boolean) => void): void;
 }
 
 export type Receiver = (envelopes: readonly Envelope[]) => void;
@@ -44,6 +58,8 @@ export interface UserEvent {
   readonly user: string;
   readonly event: string;
   readonly json: string;
+  /** A room's head that the event tells: whoever gets it counts on the events after it. */
+  readonly head?: { readonly room: string; readonly rev: number };
 }
 
 /** Every node puts the user's connections on the room's topic, or takes them off it, before any later envelope. */

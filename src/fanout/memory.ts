@@ -2,6 +2,7 @@ import type { Envelope, Fanout, Receiver } from './fanout.ts';
 
 /** The form for one node: whatever is published is received at once, in the same turn of the event loop. */
 export class MemoryFanout implements Fanout {
+  readonly others = undefined;
   readonly #receive: Receiver;
 
   constructor(receive: Receiver) {

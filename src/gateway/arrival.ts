@@ -87,10 +87,10 @@ export class Arrival {
 
   async #ready(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
+    await this.#connections.standing(connection);
     const { rooms, more } = await this.#arrivals.summaries(user.id);
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
-    for (const room of rooms) this.#connections.noteHead(room.id, room.rev);
     const ready: EventData<'ready'> = {
       user: { id: user.id, name: user.name },
       session: connection.session,
@@ -100,5 +100,6 @@ export class Arrival {
       more,
     };
     connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
+    this.#connections.toldHeads(connection, rooms);
   }
 }

@@ -15,19 +15,20 @@ import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
 
 export class Attendance implements PresenceHost<Connection> {
-  readonly #connections: Connections;
   readonly #metrics: Metrics;
   readonly #node: string;
   #part: PresencePart<Connection> | undefined = undefined;
+  /** Absent until the node serves: nobody is here then. */
+  #connections: Connections | undefined = undefined;
 
-  constructor(connections: Connections, parts: { metrics: Metrics; node: string }) {
-    this.#connections = connections;
+  constructor(parts: { metrics: Metrics; node: string }) {
     this.#metrics = parts.metrics;
     this.#node = parts.node;
   }
 
-  serve(part: PresencePart<Connection>): void {
+  serve(part: PresencePart<Connection>, connections: Connections): void {
     this.#part = part;
+    this.#connections = connections;
   }
 
   ready(connection: Connection): void {
@@ -126,8 +127,7 @@ export class Attendance implements PresenceHost<Connection> {
   }
 
   sessionsOf(user: string): Session[] {
-    return this.#connections
-      .of(user)
+    return this.#of(user)
       .filter(({ since }) => since > 0)
       .map(({ session, device, agent, address, since }) => ({
         session,
@@ -142,13 +142,17 @@ export class Attendance implements PresenceHost<Connection> {
 
   async revoked(revocation: Revocation): Promise<void> {
     const { id, user, reason, session } = revocation;
-    for (const connection of this.#connections.of(user)) {
+    for (const connection of this.#of(user)) {
       const { identity } = connection;
       if (identity === undefined || !concerns(revocation, connection.session, identity)) continue;
       // others that share the token are found when it comes again with the token
       if (session !== null && revocation.token === null) await this.#running().revocations.claim(id, identity);
       this.#revoke(connection, reason);
     }
+  }
+
+  #of(user: string): Connection[] {
+    return this.#connections?.of(user) ?? [];
   }
 
   #revoke(connection: Connection, reason: Revocation['reason']): void {

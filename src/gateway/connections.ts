@@ -1,4 +1,5 @@
-import type { Envelope, MembershipChange, RoomEvent } from '../fanout/fanout.ts';
+import type { Envelope, Fanout, MembershipChange, RoomEvent, UserEvent } from '../fanout/fanout.ts';
+import type { Membership } from '../messaging/membership-changes.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -8,7 +9,8 @@ import { FreeRooms } from './free-rooms.ts';
 import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
 import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import { RoomOrder, type RoomOrderParts } from './room-order.ts';
+import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
@@ -21,43 +23,57 @@ export interface LocalUser {
 
 const jsonAlone: readonly Form[] = ['json'];
 
+export interface ConnectionsParts {
+  /** Asked for when the first event comes: the engine that has them is made later. */
+  readonly topics: () => Topics;
+  readonly settings: SlowConsumerSettings;
+  readonly fanout: Fanout;
+  readonly missed: RoomOrderParts['read'];
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+const unwelcomedMax = 10_000;
+
 /**
  * The connections of this node that are somebody's, by session and by user, and the receiving end of fan-out: it turns
  * envelopes into frames and publishes each once to the room's topic, whatever the number of its connections.
  */
 export class Connections {
+  readonly order: RoomOrder;
+  readonly slow: SlowConsumers;
   readonly #topics: () => Topics;
-  readonly #slow: SlowConsumers;
+  readonly #fanout: Fanout;
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #sessions = new Map<string, Connection>();
   readonly #users = new Map<string, LocalUser>();
   /** Events are counted by name; the names are those of the protocol. */
   readonly #tallies = new Map<string, Tally>();
+  /** Rooms whose events may not reach this node yet. */
+  readonly #standing = new Map<string, Promise<void>>();
+  /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
+  readonly #unwelcomed = new Map<string, number>();
   #ofMsgpack = 0;
-  /**
-   * For rooms with connections here, the rev up to which events went out; undefined until the first is known. An event
-   * that is not beyond it was delivered before (a commit that was tried again) and is dropped.
-   */
-  readonly #delivered = new Map<string, number | undefined>();
 
-  /** @param topics asked for when the first event comes: the engine that has them is made later. */
-  constructor(topics: () => Topics, slow: SlowConsumers, metrics: Metrics, log: Log) {
-    this.#topics = topics;
-    this.#slow = slow;
+  constructor(parts: ConnectionsParts) {
+    const { metrics, log } = parts;
+    this.#topics = parts.topics;
+    this.#fanout = parts.fanout;
     this.#metrics = metrics;
     this.#log = log;
+    this.slow = new SlowConsumers(parts.settings, metrics, (room) => this.#occupancyChanged(room));
+    this.order = new RoomOrder({ deliver: (event) => this.#deliver(event), read: parts.missed, metrics, log });
   }
 
   /** Rooms that backend services make of connections. */
   readonly freeRooms = new FreeRooms();
 
+  /** Told whose memberships are newer here than in what is being read of Postgres. */
+  membershipTouched: ((user: string) => void) | undefined = undefined;
+
   /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
   delivered = 0;
-
-  get occupiedRooms(): number {
-    return this.#delivered.size;
-  }
 
   get users(): number {
     return this.#users.size;
@@ -75,11 +91,11 @@ export class Connections {
 
   /** Whether a connection here is subscribed to the room. */
   occupies(room: string): boolean {
-    return this.#delivered.has(room);
+    return this.order.has(room);
   }
 
-  occupied(): IterableIterator<string> {
-    return this.#delivered.keys();
+  occupied(): string[] {
+    return this.order.rooms();
   }
 
   hasUser(id: string): boolean {
@@ -99,7 +115,7 @@ export class Connections {
 
   /** Members' connections. uWS does not tell a topic's subscribers, so every connection is asked: 0.1 to 0.2 µs each. */
   *inRoom(room: string): Generator<Connection> {
-    if (!this.#delivered.has(room) && !this.#slow.anyQuiet) return;
+    if (!this.order.has(room)) return;
     for (const connection of this.ready()) {
       const topic = roomTopic(connection.form, room, connection.quiet);
       if (connection.isSubscribed(topic) || connection.away?.has(room) === true) yield connection;
@@ -109,7 +125,7 @@ export class Connections {
   /** An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow. */
   emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
     const topics = this.#topics();
-    if (this.#slow.anyQuiet) this.#countDropped(room);
+    if (this.slow.anyQuiet) this.#countDropped(room);
     let deliveries = 0;
     for (const form of this.#forms()) {
       const topic = roomTopic(form, room);
@@ -143,6 +159,7 @@ export class Connections {
     connection.user = user;
     if (connection.form === 'msgpack') this.#ofMsgpack++;
     this.#sessions.set(connection.session, connection);
+    this.membershipTouched?.(id);
     return user;
   }
 
@@ -150,7 +167,7 @@ export class Connections {
   anonymize(connection: Connection): void {
     const { user } = connection;
     this.#sessions.delete(connection.session);
-    this.#slow.closed(connection);
+    this.slow.closed(connection);
     this.freeRooms.closed(connection);
     connection.changes = undefined;
     connection.user = undefined;
@@ -162,30 +179,61 @@ export class Connections {
     if (user.connections.length === 0) this.#users.delete(user.id);
   }
 
-  /** The head that a connection of a room was told; events up to it need not go out if none has gone out yet. */
-  noteHead(room: string, rev: number): void {
-    if (!this.#delivered.has(room) || this.#delivered.get(room) !== undefined) return;
-    const others = roomTopics(room).reduce((sum, topic) => sum + this.#topics().subscribers(topic), -1);
-    // with others there, an event up to this head may still have to go out to them
-    if (others === 0) this.#delivered.set(room, rev);
+  userIds(): string[] {
+    return [...this.#users.keys()];
+  }
+
+  /** The connection was told the rooms' heads; those of which it has missed events already it is told to pull. */
+  toldHeads(connection: Connection, heads: Iterable<{ readonly id: string; readonly rev: number }>): void {
+    for (const { id, rev } of heads) {
+      const head = this.order.noteHead(id, rev);
+      if (head !== undefined) this.#sendBehind(connection, id, head);
+    }
+  }
+
+  /** Resolves when events of all of the connection's rooms reach this node. */
+  async standing(connection: Connection): Promise<void> {
+    if (this.#standing.size === 0) return;
+    const topics = connection.wire?.getTopics() ?? [];
+    await Promise.all(topics.flatMap((topic) => this.#standing.get(roomOfTopic(topic) ?? '') ?? []));
   }
 
   topicChanged(topic: string, occupied: boolean): void {
     const room = roomOfTopic(topic);
-    if (room === undefined) return;
-    if (occupied) {
-      if (!this.#delivered.has(room)) this.#delivered.set(room, undefined);
-    } else if (roomTopics(room).every((other) => other === topic || this.#topics().subscribers(other) === 0)) {
-      this.#delivered.delete(room);
+    if (room !== undefined) this.#occupancyChanged(room, { topic, occupied });
+  }
+
+  /** @param told a topic whose change is being told: uWS may not count it yet. */
+  #occupancyChanged(room: string, told?: { topic: string; occupied: boolean }): void {
+    const occupied =
+      told?.occupied === true ||
+      this.slow.concerns(room) ||
+      roomTopics(room).some((topic) => topic !== told?.topic && this.#topics().subscribers(topic) > 0);
+    if (occupied === this.order.has(room)) return;
+    if (!occupied) {
+      this.order.remove(room);
+      this.#standing.delete(room);
+      this.#fanout.vacated(room);
+      return;
     }
+    this.order.add(room);
+    const standing = this.#fanout.occupied(room);
+    if (this.#fanout.others === undefined) return;
+    this.#standing.set(room, standing);
+    void standing.then(() => {
+      if (this.#standing.get(room) !== standing) return;
+      this.#standing.delete(room);
+      // somebody may have been told a head before
+      this.order.recheck(room);
+    });
   }
 
   /** Fan-out's receiver. A fault in one envelope is counted and does not keep the others back. */
   receive(envelopes: readonly Envelope[]): void {
     for (const envelope of envelopes) {
       try {
-        if (envelope.to === 'room') this.#toRoom(envelope);
-        else if (envelope.to === 'user') this.#toUser(envelope.user, envelope.event, envelope.json);
+        if (envelope.to === 'room') this.order.receive(envelope);
+        else if (envelope.to === 'user') this.toUser(envelope);
         else this.#toMembers(envelope);
       } catch (error) {
         this.#metrics.internalErrors.inc({ where: 'delivery' });
@@ -198,7 +246,7 @@ export class Connections {
     const { user } = connection;
     if (change.role === null) {
       connection.unsubscribe(roomTopic(connection.form, change.room, connection.quiet));
-      this.#slow.left(connection, change.room);
+      this.slow.left(connection, change.room);
     } else if (connection.away?.has(change.room) !== true) {
       connection.subscribe(roomTopic(connection.form, change.room, connection.quiet));
     }
@@ -214,17 +262,12 @@ export class Connections {
     }
   }
 
-  #toRoom(envelope: RoomEvent): void {
+  #deliver(envelope: RoomEvent): void {
     const { room, event, rev } = envelope;
-    if (rev !== undefined) this.#slow.moved(room, rev);
-    if (!this.#delivered.has(room)) return;
-    if (rev !== undefined) {
-      if (rev <= (this.#delivered.get(room) ?? 0)) return;
-      this.#delivered.set(room, rev);
-    }
+    if (rev !== undefined) this.slow.moved(room, rev);
     let deliveries = this.#publish(envelope, false);
     // those who are slow hear of everything but signals
-    if (this.#slow.anyQuiet) {
+    if (this.slow.anyQuiet) {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
@@ -250,7 +293,7 @@ export class Connections {
     for (const form of forms) this.#metrics.signalsDropped.inc(this.#topics().subscribers(roomTopic(form, room, true)));
   }
 
-  #toUser(id: string, event: string, json: string): void {
+  toUser({ user: id, event, json, head }: UserEvent): void {
     const user = this.#users.get(id);
     if (user === undefined) return;
     let deliveries = 0;
@@ -260,6 +303,17 @@ export class Connections {
       deliveries++;
     }
     this.#count(event, deliveries);
+    if (head === undefined) return;
+    this.#unwelcomed.delete(`${id}\n${head.room}`);
+    const behind = this.order.noteHead(head.room, head.rev);
+    if (behind === undefined) return;
+    for (const connection of user.connections) {
+      if (connection.state === 'ready') this.#sendBehind(connection, head.room, behind);
+    }
+  }
+
+  #sendBehind(connection: Connection, room: string, head: number): void {
+    connection.sendFrames(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
   }
 
   #count(event: string, deliveries: number): void {
@@ -283,11 +337,78 @@ export class Connections {
   }
 
   #toMembers(change: MembershipChange): void {
-    for (const connection of this.#users.get(change.user)?.connections ?? []) {
-      if (connection.state === 'ready') this.applyMembership(connection, change);
-      else connection.changes?.push(change);
+    this.membershipTouched?.(change.user);
+    if (this.#apply(change) && change.role !== null && this.#fanout.others !== undefined) {
+      this.unwelcomed(change.user, change.room);
     }
   }
+
+  /** The user was joined to the room and is still to be told. Past the limit they find out when they list their rooms. */
+  unwelcomed(user: string, room: string): void {
+    if (this.#unwelcomed.size < unwelcomedMax) this.#unwelcomed.set(`${user}\n${room}`, performance.now());
+  }
+
+  /** @returns whether that put a connection on the room or took one off it. */
+  #apply(change: Membership): boolean {
+    let changed = false;
+    for (const connection of this.#users.get(change.user)?.connections ?? []) {
+      if (connection.state === 'ready') {
+        if (this.isIn(connection, change.room) !== (change.role !== null)) changed = true;
+        this.applyMembership(connection, change);
+      } else {
+        connection.changes?.push({ to: 'membership', ...change });
+      }
+    }
+    return changed;
+  }
+
+  /**
+   * A membership as Postgres has it.
+   * @returns what that changed for the user's connections here; undefined: nothing.
+   */
+  reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
+    const user = this.#users.get(membership.user);
+    if (user === undefined) return undefined;
+    const wasGuest = user.guestOf?.has(membership.room) ?? false;
+    if (this.#apply(membership)) return membership.role === null ? 'left' : 'joined';
+    return membership.role !== null && (membership.role === 'guest') !== wasGuest ? 'role' : undefined;
+  }
+
+  /** Users and the rooms that their connections are in, of those that are ready. */
+  *joined(): Generator<{ readonly user: string; readonly room: string }> {
+    for (const user of this.#users.values()) {
+      const rooms = new Set(user.connections.flatMap((one) => (one.state === 'ready' ? roomsOf(one) : [])));
+      for (const room of rooms) yield { user: user.id, room };
+    }
+  }
+
+  /** Who was joined more than `ms` ago and has not been told; each is returned once. */
+  takeUnwelcomed(ms: number): { user: string; room: string }[] {
+    const before = performance.now() - ms;
+    const taken: { user: string; room: string }[] = [];
+    for (const [key, since] of this.#unwelcomed) {
+      if (since > before) break; // in order of time
+      this.#unwelcomed.delete(key);
+      const [user = '', room = ''] = key.split('\n');
+      if (this.#users.has(user)) taken.push({ user, room });
+    }
+    return taken;
+  }
+
+  nameOf(user: string): string | null {
+    return this.#users.get(user)?.name ?? null;
+  }
+
+  /** On the room's topic, or off it for being slow. */
+  isIn(connection: Connection, room: string): boolean {
+    const topic = roomTopic(connection.form, room, connection.quiet);
+    return connection.isSubscribed(topic) || connection.away?.has(room) === true;
+  }
+}
+
+function roomsOf(connection: Connection): string[] {
+  const onTopic = (connection.wire?.getTopics() ?? []).map(roomOfTopic).filter((room) => room !== undefined);
+  return [...onTopic, ...(connection.away ?? [])];
 }
 
 /** Whether a member's connection is on this one of the room's topics; known here, so uWS need not be asked. */

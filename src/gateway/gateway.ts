@@ -18,9 +18,11 @@ import { openDoor, type Door, type DoorSettings } from './door/door.ts';
 import { drain } from './drain.ts';
 import { Engine, type EngineSettings } from './engine/engine.ts';
 import { createHandlers } from './handlers.ts';
+import { MembershipSync } from './membership-sync.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
-import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+import { Repair } from './repair.ts';
+import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
 
 export interface GatewaySettings
@@ -28,6 +30,8 @@ export interface GatewaySettings
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
+  /** Between looks at Postgres for what was lost between nodes. */
+  readonly headsPollMs: number;
 }
 
 export interface GatewayParts {
@@ -42,8 +46,6 @@ const slowSweepMs = 250;
 export class Gateway {
   readonly #settings: GatewaySettings;
   readonly #parts: GatewayParts;
-  readonly #slow: SlowConsumers;
-  readonly #connections: Connections;
   readonly #attendance: Attendance;
   #serving: Serving | undefined = undefined;
   #door: Door | undefined = undefined;
@@ -51,9 +53,7 @@ export class Gateway {
   constructor(settings: GatewaySettings, parts: GatewayParts) {
     this.#settings = settings;
     this.#parts = parts;
-    this.#slow = new SlowConsumers(settings, parts.metrics);
-    this.#connections = new Connections(() => this.#running().engine.topics, this.#slow, parts.metrics, parts.log);
-    this.#attendance = new Attendance(this.#connections, parts);
+    this.#attendance = new Attendance(parts);
   }
 
   /** What presence and revocations reach connections by. */
@@ -64,25 +64,37 @@ export class Gateway {
   /** Fan-out's receiver. */
   receive(envelopes: readonly Envelope[]): void {
     if (this.#serving === undefined) return;
-    this.#connections.receive(envelopes);
+    this.#serving.connections.receive(envelopes);
     this.#attendance.received(envelopes);
   }
 
-  serve(core: {
+  /** Resolves when connections may come. */
+  async serve(core: {
     messaging: Messaging;
     fanout: Fanout;
     verifier: TokenVerifier;
     presence: PresencePart<Connection>;
     rates: UserRates;
-  }): void {
+  }): Promise<void> {
     const { metrics, log, node } = this.#parts;
-    const { messaging } = core;
-    const connections = this.#connections;
+    const { messaging, fanout } = core;
     const attendance = this.#attendance;
-    attendance.serve(core.presence);
     const settings = this.#settings;
+    let repair: Repair | undefined = undefined;
+    const connections = new Connections({
+      topics: () => this.#running().engine.topics,
+      settings,
+      fanout,
+      missed: async (room, rev) => {
+        await repair?.beforeRead();
+        return messaging.missed.events(room, rev);
+      },
+      metrics,
+      log,
+    });
     const overload = new Overload(settings, messaging.writer, metrics);
-    const handlers = createHandlers({ ...core, slow: this.#slow, attendance });
+    attendance.serve(core.presence, connections);
+    const handlers = createHandlers({ ...core, connections, attendance });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
@@ -99,14 +111,26 @@ export class Gateway {
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
-    const watch = this.#watchSlow(engine);
-    this.#serving = { overload, commands, sockets, engine, watch };
+    const watch = watchSlow(connections, engine);
+    if (fanout.others !== undefined) {
+      repair = new Repair({
+        others: fanout.others,
+        order: connections.order,
+        memberships: new MembershipSync(messaging.missed, connections),
+        heads: (rooms) => messaging.missed.heads(rooms),
+        pollMs: settings.headsPollMs,
+        metrics,
+        log,
+      });
+    }
+    this.#serving = { connections, repair, overload, commands, sockets, engine, watch };
+    await repair?.start();
   }
 
   /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
   openDoor(redis: RedisLink): Promise<void> {
-    const { sockets } = this.#running();
-    this.#door = openDoor(this.#settings, redis, { ...this.#parts, connections: this.#connections, sockets });
+    const { connections, sockets } = this.#running();
+    this.#door = openDoor(this.#settings, redis, { ...this.#parts, connections, sockets });
     return redis.up ? this.#door.subscribed() : Promise.resolve();
   }
 
@@ -134,23 +158,15 @@ export class Gateway {
     return this.#running().commands.drain('all');
   }
 
-  close(): void {
-    const { overload, sockets, engine, watch } = this.#running();
+  async close(): Promise<void> {
+    const { connections, repair, overload, sockets, engine, watch } = this.#running();
     this.closeDoor();
     clearInterval(watch);
+    connections.order.stop();
+    await repair?.stop();
     overload.stop();
     sockets.stop();
     engine.close();
-  }
-
-  #watchSlow(engine: Engine<Connection>): NodeJS.Timeout {
-    let seen = 0;
-    return setInterval(() => {
-      // buffers grow only by what is delivered
-      if (this.#connections.delivered === seen && !this.#slow.anyQuiet) return;
-      seen = this.#connections.delivered;
-      engine.guard(() => this.#slow.sweep(engine.all()));
-    }, slowSweepMs);
   }
 
   #running(): Serving {
@@ -159,7 +175,19 @@ export class Gateway {
   }
 }
 
+function watchSlow(connections: Connections, engine: Engine<Connection>): NodeJS.Timeout {
+  let seen = 0;
+  return setInterval(() => {
+    // buffers grow only by what is delivered
+    if (connections.delivered === seen && !connections.slow.anyQuiet) return;
+    seen = connections.delivered;
+    engine.guard(() => connections.slow.sweep(engine.all()));
+  }, slowSweepMs);
+}
+
 interface Serving {
+  readonly connections: Connections;
+  readonly repair: Repair | undefined;
   readonly overload: Overload;
   readonly commands: Commands;
   readonly sockets: Sockets;

@@ -8,9 +8,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
-import type { LocalUser } from './connections.ts';
-import { roomTopic } from './room-topics.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import type { Connections, LocalUser } from './connections.ts';
 
 /** JSON text of an object that needs no second encoding. */
 export class Encoded {
@@ -38,10 +36,11 @@ export function createHandlers(parts: {
   fanout: Fanout;
   verifier: TokenVerifier;
   rates: UserRates;
-  slow: SlowConsumers;
+  connections: Connections;
   attendance: Attendance;
 }): Handlers {
-  const { messaging, fanout, verifier, rates, slow, attendance } = parts;
+  const { messaging, fanout, verifier, rates, connections, attendance } = parts;
+  const { slow } = connections;
   const { writer, rooms, readMarks } = messaging;
   return {
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
@@ -60,7 +59,7 @@ export function createHandlers(parts: {
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {
-      if (!isIn(connection, room)) throw new ParleyError('not_member');
+      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
       if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;
@@ -68,14 +67,26 @@ export function createHandlers(parts: {
       fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
       return {};
     },
-    'room:create': ({ user }, input) => rooms.create(user.id, input),
-    'room:join': ({ user }, { room }) => rooms.join(user.id, room),
+    'room:create': async ({ connection, user }, input) => {
+      const created = await rooms.create(user.id, input);
+      await connections.standing(connection);
+      return created;
+    },
+    'room:join': async ({ connection, user }, { room }) => {
+      const joined = await rooms.join(user.id, room);
+      await connections.standing(connection);
+      return joined;
+    },
     'room:leave': async ({ user }, { room }) => {
       await rooms.leave(user.id, room);
       return {};
     },
     'room:invite': ({ user }, input) => rooms.invite(user.id, input),
-    'room:list': ({ user }, input) => rooms.list(user.id, input),
+    'room:list': async ({ connection, user }, input) => {
+      const page = await rooms.list(user.id, input);
+      connections.toldHeads(connection, page.rooms);
+      return page;
+    },
     'room:members': ({ user }, input) => rooms.members(user.id, input),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
@@ -90,10 +101,4 @@ export function createHandlers(parts: {
       return { expires: identity.expires };
     },
   };
-}
-
-/** On the room's topic, or off it for being slow. */
-function isIn(connection: Connection, room: string): boolean {
-  const topic = roomTopic(connection.form, room, connection.quiet);
-  return connection.isSubscribed(topic) || connection.away?.has(room) === true;
 }

@@ -25,10 +25,20 @@ export class SlowConsumers {
   readonly #quiet = new Set<Connection>();
   /** Connections off a room that have not been told yet that it moved. */
   readonly #untold = new Map<string, Set<Connection>>();
+  /** How many connections are off a room. */
+  readonly #off = new Map<string, number>();
+  readonly #settled: (room: string) => void;
 
-  constructor(settings: SlowConsumerSettings, metrics: Metrics) {
+  /** @param settled no connection is off the room any more. */
+  constructor(settings: SlowConsumerSettings, metrics: Metrics, settled: (room: string) => void) {
     this.#settings = settings;
     this.#metrics = metrics;
+    this.#settled = settled;
+  }
+
+  /** Whether connections are off the room: its events are still their affair, though no topic has them. */
+  concerns(room: string): boolean {
+    return this.#off.has(room);
   }
 
   /** Whether any connection is on the topics without signals. */
@@ -73,8 +83,8 @@ export class SlowConsumers {
     for (const room of rooms) {
       if (!away.has(room)) continue;
       if (fit) {
-        this.#forget(connection, room);
         connection.subscribe(roomTopic(connection.form, room, connection.quiet));
+        this.#forget(connection, room);
       } else {
         this.#toTell(connection, room);
       }
@@ -125,9 +135,10 @@ export class SlowConsumers {
     if (rooms.length === 0) return;
     const away = (connection.away ??= new Set());
     for (const room of rooms) {
-      connection.unsubscribe(roomTopic(connection.form, room, true));
       away.add(room);
+      this.#off.set(room, (this.#off.get(room) ?? 0) + 1);
       this.#toTell(connection, room);
+      connection.unsubscribe(roomTopic(connection.form, room, true));
     }
     this.#metrics.slowConsumers.inc({ step: 'behind' });
   }
@@ -139,9 +150,16 @@ export class SlowConsumers {
   }
 
   #forget(connection: Connection, room: string): void {
-    connection.away?.delete(room);
+    if (connection.away?.delete(room) !== true) return;
     const untold = this.#untold.get(room);
     untold?.delete(connection);
     if (untold?.size === 0) this.#untold.delete(room);
+    const left = (this.#off.get(room) ?? 1) - 1;
+    if (left > 0) {
+      this.#off.set(room, left);
+      return;
+    }
+    this.#off.delete(room);
+    this.#settled(room);
   }
 }

@@ -5,7 +5,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
 import { history } from './history.ts';
-import { sweepOutbox } from './outbox.ts';
+import { MissedReader } from './missed-reader.ts';
+import { Outbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
 import { sync } from './sync.ts';
@@ -24,8 +25,6 @@ export interface MessagingOptions {
   readonly maxMembersPerRoom: number;
 }
 
-const outboxSweepMs = 60_000;
-
 /** Everything that is stored, behind one door. */
 export class Messaging {
   readonly writer: Writer;
@@ -33,8 +32,9 @@ export class Messaging {
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
+  readonly missed: MissedReader;
   readonly #options: MessagingOptions;
-  readonly #sweeper: NodeJS.Timeout;
+  readonly #outbox: Outbox;
 
   constructor(options: MessagingOptions) {
     const { sql, fanout, metrics, log } = options;
@@ -52,8 +52,8 @@ export class Messaging {
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
     this.visibility = new Visibility(sql);
-    this.#sweeper = setInterval(() => void this.#sweep(), outboxSweepMs);
-    void this.#sweep();
+    this.missed = new MissedReader(sql, this.rooms);
+    this.#outbox = new Outbox({ sql, fanout, metrics, log });
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<string> {
@@ -66,15 +66,6 @@ export class Messaging {
 
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
-    clearInterval(this.#sweeper);
-    await Promise.all([this.writer.flush(), this.readMarks.flush()]);
-  }
-
-  async #sweep(): Promise<void> {
-    try {
-      await sweepOutbox(this.#options.sql);
-    } catch (error) {
-      this.#options.log.warn({ err: error }, 'the outbox could not be swept; it will be tried again');
-    }
+    await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
   }
 }

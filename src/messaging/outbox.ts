@@ -1,11 +1,106 @@
-import type postgres from 'postgres';
-
 /**
- * Deletes outbox rows whose node died before it could hand their events on. With one node there is nobody left to tell:
- * the clients were this node's, and come back with their cursors.
- * @returns how many there were
+ * The outbox: one row a commit of messages, which its writer deletes when it has handed their events to fan-out. A row
+ * that stays is of a process that died between the two.
+ *
+ * With other nodes every one of them looks each second for rows older than a second, takes some (`skip locked`: nobody
+ * waits for another), publishes their messages and deletes them. Publishing what was published before does no harm:
+ * nodes drop revs that they had. Alone there is nobody left to tell: the clients were the dead process's own, and come
+ * back with their cursors.
  */
-export async function sweepOutbox(sql: postgres.Sql): Promise<number> {
-  const rows = await sql`delete from outbox where created_at < now() - interval '1 minute'`;
-  return rows.count;
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { pruneMembershipChanges } from './membership-changes.ts';
+import { eventsBetween } from './missed.ts';
+
+export interface OutboxOptions {
+  readonly sql: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+interface Entry {
+  readonly room: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+const relayMs = 1000;
+const sweepMs = 60_000;
+/** Rows in one transaction; each may hold a commit of hundreds of messages. */
+const rowsAtOnce = 10;
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    const many = options.fanout.others !== undefined;
+    if (many) this.#repeat(relayMs, () => this.#relay());
+    this.#repeat(sweepMs, () => this.#sweep(many));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    await Promise.all(this.#running);
+  }
+
+  /** At once, and again that long after each end; nodes that began together drift apart. */
+  #repeat(everyMs: number, work: () => Promise<void>): void {
+    const at = this.#timers.length;
+    const round = (): void => {
+      const run = this.#guarded(work).finally(() => {
+        this.#running.delete(run);
+        if (!this.#stopped) this.#timers[at] = setTimeout(round, everyMs * (0.7 + Math.random() * 0.3));
+      });
+      this.#running.add(run);
+    };
+    this.#timers.push(setTimeout(round, 0));
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'the outbox could not be looked after; it will be tried again');
+    }
+  }
+
+  async #relay(): Promise<void> {
+    while (!this.#stopped && (await relayOutbox(this.#options)) === rowsAtOnce);
+  }
+
+  async #sweep(many: boolean): Promise<void> {
+    const { sql } = this.#options;
+    if (!many) await sql`delete from outbox where created_at < now() - interval '1 minute'`;
+    await pruneMembershipChanges(sql);
+  }
+}
+
+/** Hands on what is older than a second, at most `rowsAtOnce` rows. @returns how many there were. */
+export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log'>): Promise<number> {
+  return sql.begin(async (tx) => {
+    const rows = await tx<{ id: number; entries: string; created_at: number }[]>`
+      select id, entries, created_at from outbox where created_at < now() - interval '1 second'
+      order by id limit ${rowsAtOnce} for update skip locked`;
+    if (rows.length === 0) return 0;
+    for (const { entries } of rows) {
+      for (const { room, from, to } of JSON.parse(entries) as Entry[]) {
+        const events = await eventsBetween(tx, room, from, to);
+        const now = Date.now();
+        for (const { at } of events) metrics.repairSeconds.observe(Math.max(0, now - at) / 1000);
+        metrics.repaired.inc({ reason: 'relay' }, events.length);
+        fanout.publish(events);
+      }
+    }
+    metrics.relayed.inc(rows.length);
+    await tx`delete from outbox where id = any (${rows.map(({ id }) => id)}::bigint[])`;
+    return rows.length;
+  });
 }

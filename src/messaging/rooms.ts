@@ -1,7 +1,7 @@
 /** Rooms and their members: making, joining, leaving, inviting, listing. Writes go through SQL functions (migrations/). */
 import type postgres from 'postgres';
 import { createHash, randomBytes } from 'node:crypto';
-import type { Envelope, Fanout } from '../fanout/fanout.ts';
+import type { Envelope, Fanout, UserEvent } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
@@ -192,6 +192,9 @@ function memberToRoom(data: EventData<'member'>): Envelope {
   return { to: 'room', room: data.room, event: 'member', json: JSON.stringify(data) };
 }
 
-function memberToUser(user: string, data: EventData<'member'>): Envelope {
-  return { to: 'user', user, event: 'member', json: JSON.stringify(data) };
+/** With the room's summary it tells a head, from which on the user counts on the room's events. */
+export function memberToUser(user: string, data: EventData<'member'>): UserEvent {
+  const { room, summary } = data;
+  const told = { to: 'user' as const, user, event: 'member', json: JSON.stringify(data) };
+  return summary === undefined ? told : { ...told, head: { room, rev: summary.rev } };
 }

@@ -9,6 +9,7 @@
 import type postgres from 'postgres';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import { partOf } from '../fanout/partition.ts';
 import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
 import { failureOf, transientReason } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -53,6 +54,8 @@ export interface WriterOptions {
   readonly maxWaiting: number;
   /** How long a commit is tried again before its sends fail with `unavailable`. */
   readonly retryMs?: number;
+  /** How long nothing was committed when outbox rows are deleted by themselves. */
+  readonly tidyMs?: number;
 }
 
 export class Writer {
@@ -60,6 +63,9 @@ export class Writer {
   readonly #stripes: Batcher<Send, Sent>[];
   /** Outbox rows whose events went to fan-out; the next commit deletes them, so this costs no round trip. */
   #handed: number[] = [];
+  /** The last call of append_messages. */
+  #committedAt = 0;
+  #tidying: NodeJS.Timeout | undefined = undefined;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -87,11 +93,43 @@ export class Writer {
   }
 
   #stripe(room: string): Batcher<Send, Sent> {
-    return this.#stripes[stripeOf(room, this.#stripes.length)] as Batcher<Send, Sent>;
+    return this.#stripes[partOf(room, this.#stripes.length)] as Batcher<Send, Sent>;
   }
 
   async flush(): Promise<void> {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
+  }
+
+  /** Resolves when all is committed and answered, and no outbox row is left for others to relay. */
+  async stop(): Promise<void> {
+    await this.flush();
+    clearTimeout(this.#tidying);
+    this.#tidying = undefined;
+    await this.#deleteHanded();
+  }
+
+  /** A writer with nothing to commit deletes its rows by itself, or other nodes would take it for dead. */
+  #tidySoon(): void {
+    if (this.#handed.length === 0) return;
+    const { tidyMs = 300 } = this.#options;
+    this.#tidying ??= setTimeout(() => {
+      this.#tidying = undefined;
+      if (performance.now() - this.#committedAt < tidyMs) this.#tidySoon();
+      else void this.#deleteHanded();
+    }, tidyMs);
+  }
+
+  async #deleteHanded(): Promise<void> {
+    const handed = this.#handed;
+    if (handed.length === 0) return;
+    this.#handed = [];
+    try {
+      await this.#options.sql`delete from outbox where id = any (${handed}::bigint[])`;
+    } catch (error) {
+      // whoever finds them tells what was told before, which does no harm; the next commit tries once more
+      this.#handed.push(...handed);
+      this.#options.log.debug({ err: error }, 'outbox rows could not be deleted');
+    }
   }
 
   /** Commits, tries again what may succeed later, and splits what may not until the culprit stands alone. */
@@ -144,6 +182,7 @@ export class Writer {
   }
 
   async #append(sends: Send[]): Promise<Outcome[]> {
+    this.#committedAt = performance.now();
     const handed = this.#handed;
     this.#handed = [];
     const rooms = [...new Set(sends.map((send) => send.room))];
@@ -170,6 +209,7 @@ export class Writer {
     this.#options.fanout.publish(events);
     // one row a call, told with each of its outcomes
     for (const id of new Set(outcomes.map(({ outbox_id: outbox }) => outbox))) if (id !== null) this.#handed.push(id);
+    this.#tidySoon();
     return answers;
   }
 }
@@ -221,12 +261,4 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** FNV-1a. */
-function stripeOf(room: string, stripes: number): number {
-  if (stripes === 1) return 0;
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < room.length; i++) hash = Math.imul(hash ^ room.charCodeAt(i), 0x01000193);
-  return (hash >>> 0) % stripes;
 }

@@ -35,6 +35,8 @@ export type DoorRefusal =
   | 'server_side_emit'
   | 'too_large';
 export type InternalError = 'command' | 'delivery' | 'door' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
+/** What showed that events were missing: a jump in rev, a room's head in Postgres, Redis away, or a dead node's outbox. */
+export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -71,6 +73,32 @@ export class Metrics {
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
+  readonly publishFailures = this.#counter(
+    'parley_fanout_publish_failures_total',
+    'Batches of events that did not go to other nodes',
+    ['reason'],
+  );
+  readonly foreignMessages = this.#counter(
+    'parley_fanout_foreign_messages_total',
+    'Messages of Redis that were not understood',
+    ['reason'],
+  );
+  readonly repaired = this.#counter('parley_fanout_repaired_total', 'Events read from Postgres and delivered', [
+    'reason',
+  ]);
+  readonly repairSeconds = this.#histogram(
+    'parley_fanout_repair_seconds',
+    'From the commit of such an event to its delivery',
+    [...seconds, 30, 60, 300, 3600],
+  );
+  readonly repairFailures = this.#counter('parley_fanout_repair_failures_total', 'Reads of repair that failed', [
+    'what',
+  ]);
+  readonly heldDropped = this.#counter(
+    'parley_fanout_held_dropped_total',
+    'Held events let go at a limit; those with a rev are read from Postgres',
+  );
+  readonly relayed = this.#counter('parley_outbox_relayed_total', 'Outbox rows handed on for another process');
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
   readonly presenceChanges = this.#counter('parley_presence_changes_total', 'Changes told to watchers here', ['to']);
   readonly presenceEvents = this.#counter('parley_presence_events_total', 'Presence events written to connections');
@@ -98,14 +126,16 @@ export class Metrics {
 
   /** The writer's depth is read when it is asked for, not counted on the way. */
   watchWriter(waiting: () => number): void {
-    new Gauge({
-      name: 'parley_writer_queue',
-      help: 'Messages that wait for their commit',
-      registers: [this.#registry],
-      collect() {
-        this.set(waiting());
-      },
-    });
+    this.#watch('parley_writer_queue', 'Messages that wait for their commit', waiting);
+  }
+
+  watchRedis(up: () => boolean): void {
+    this.#watch('parley_redis_up', '1 while Redis answers', () => (up() ? 1 : 0));
+  }
+
+  watchRepair(read: { fills: () => number; held: () => number }): void {
+    this.#watch('parley_fanout_fills', 'Rooms whose missing events are being read or wait for it', read.fills);
+    this.#watch('parley_fanout_held_events', 'Events held until those before them have come', read.held);
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {
@@ -152,6 +182,17 @@ export class Metrics {
 
   get contentType(): string {
     return this.#registry.contentType;
+  }
+
+  #watch(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {

@@ -79,7 +79,7 @@ describe('the writer', () => {
   });
 
   it('notes lanes and ranges in one outbox row a commit, which the next commit deletes', async () => {
-    const { writer } = createWriter(database.sql, { stripes: 1 });
+    const { writer } = createWriter(database.sql, { stripes: 1, tidyMs: 60_000 });
     const [a, b] = [await makeRoom(database.sql, 'lanes-a', 'ann'), await makeRoom(database.sql, 'lanes-b', 'ann')];
     const entries = async () => {
       const rows = await database.sql<{ entries: string }[]>`

@@ -10,12 +10,14 @@ export interface Proxy {
   swallow(): void;
   /** Ends `cut` and `swallow`; connections whose bytes were swallowed are reset. */
   restore(): void;
+  /** New connections go there: the server was started again, at another address. */
+  retarget(url: string): void;
   close(): Promise<void>;
 }
 
 /** Stands between a server and its database or Redis, so that it can be away without being stopped for others. */
 export async function startProxy(target: string): Promise<Proxy> {
-  const { hostname, port } = new URL(target);
+  let { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let away = false;
   let swallowing = false;
@@ -57,6 +59,9 @@ export async function startProxy(target: string): Promise<Proxy> {
     restore: () => {
       if (swallowing) for (const socket of sockets) socket.resetAndDestroy();
       away = swallowing = false;
+    },
+    retarget: (to) => {
+      ({ hostname, port } = new URL(to));
     },
     async close() {
       cut();

@@ -11,13 +11,13 @@ export interface TestServer {
   readonly url: string;
   readonly database: TestDatabase;
   metrics(): Promise<MetricValues>;
-  /** Stops the server and drops its database. */
+  /** Stops the server and drops its database, unless it is shared. */
   stop(): Promise<void>;
 }
 
 /**
  * @param env configuration keys beside the database, the secret, the port and a silent log.
- * @param shared the database of another server, which also drops it; give both a Redis.
+ * @param shared a database of several servers, which outlives them.
  */
 export async function startServer(env: Record<string, string> = {}, shared?: TestDatabase): Promise<TestServer> {
   const database = shared ?? (await createTestDatabase());

@@ -1,0 +1,120 @@
+/**
+ * Envelopes as bytes, for Redis: a byte of version, 8 of the publishing node, then msgpack of one array an envelope.
+ * Bodies are JSON texts in it and stay texts.
+ *
+ * A change that older nodes would misread takes another version; they count such messages and get what is stored from
+ * Postgres, so nodes of two versions may run side by side while an upgrade rolls through.
+ */
+import { Packr } from 'msgpackr';
+import type { Role } from '../protocol/model.ts';
+import type { Envelope, MembershipChange, RoomEvent, UserEvent } from './fanout.ts';
+
+export const codecVersion = 1;
+export const nodeIdBytes = 8;
+const headerBytes = 1 + nodeIdBytes;
+
+/** Over it a batch is split: Redis copies a message into the buffer of every subscriber. */
+export const maxMessageBytes = 1024 * 1024;
+
+const packr = new Packr({ useRecords: false, int64AsType: 'number' });
+
+const kinds = { room: 0, user: 1, membership: 2 } as const;
+const roles: readonly unknown[] = ['owner', 'admin', 'member', 'guest', null] satisfies (Role | null)[];
+
+/** @returns messages of at most `maxBytes`, a single larger envelope alone in its own. */
+export function encodeEnvelopes(
+  node: Uint8Array,
+  envelopes: readonly Envelope[],
+  maxBytes = maxMessageBytes,
+): Buffer[] {
+  // pack gives a view of a buffer that the next pack writes over: it is copied behind the header
+  const packed = packr.pack(envelopes.map(toRow));
+  if (headerBytes + packed.length > maxBytes && envelopes.length > 1) {
+    const middle = envelopes.length >> 1;
+    return [envelopes.slice(0, middle), envelopes.slice(middle)].flatMap((half) =>
+      encodeEnvelopes(node, half, maxBytes),
+    );
+  }
+  const message = Buffer.allocUnsafe(headerBytes + packed.length);
+  message[0] = codecVersion;
+  message.set(node, 1);
+  message.set(packed, headerBytes);
+  return [message];
+}
+
+export function isFrom(message: Uint8Array, node: Uint8Array): boolean {
+  for (let i = 0; i < nodeIdBytes; i++) if (message[i + 1] !== node[i]) return false;
+  return true;
+}
+
+/** What is no message of ours comes back as the reason. */
+export function decodeEnvelopes(message: Buffer): Envelope[] | 'version' | 'malformed' {
+  if (message.length <= headerBytes) return 'malformed';
+  if (message[0] !== codecVersion) return 'version';
+  let rows: unknown;
+  try {
+    rows = packr.unpack(message.subarray(headerBytes));
+  } catch {
+    return 'malformed';
+  }
+  if (!Array.isArray(rows)) return 'malformed';
+  const envelopes: Envelope[] = [];
+  for (const row of rows as unknown[]) {
+    const envelope = Array.isArray(row) ? fromRow(row) : undefined;
+    if (envelope === undefined) return 'malformed';
+    envelopes.push(envelope);
+  }
+  return envelopes;
+}
+
+function toRow(envelope: Envelope): unknown[] {
+  if (envelope.to === 'membership') return [kinds.membership, envelope.user, envelope.room, envelope.role];
+  if (envelope.to === 'user') {
+    const { user, event, json, head } = envelope;
+    return head === undefined ? [kinds.user, user, event, json] : [kinds.user, user, event, json, head.room, head.rev];
+  }
+  const { room, event, json, rev, attachments, except } = envelope;
+  const few = [kinds.room, room, event, json, rev ?? 0];
+  return attachments === undefined && except === undefined ? few : [...few, except ?? '', attachments ?? []];
+}
+
+function fromRow(row: readonly unknown[]): Envelope | undefined {
+  switch (row[0]) {
+    case kinds.room:
+      return roomEvent(row);
+    case kinds.user:
+      return userEvent(row);
+    case kinds.membership:
+      return membershipChange(row);
+    default:
+      return undefined;
+  }
+}
+
+function roomEvent([, room, event, json, rev, except, attachments]: readonly unknown[]): RoomEvent | undefined {
+  if (!isText(room) || !isText(event) || !isText(json) || !isRev(rev)) return undefined;
+  const envelope = { to: 'room' as const, room, event, json, ...(rev === 0 ? {} : { rev }) };
+  if (except === undefined) return envelope;
+  if (!isText(except) || !Array.isArray(attachments)) return undefined;
+  if (!attachments.every((part) => part instanceof Uint8Array)) return undefined;
+  return { ...envelope, ...(except === '' ? {} : { except }), ...(attachments.length === 0 ? {} : { attachments }) };
+}
+
+function userEvent([, user, event, json, room, rev]: readonly unknown[]): UserEvent | undefined {
+  if (!isText(user) || !isText(event) || !isText(json)) return undefined;
+  if (room === undefined) return { to: 'user', user, event, json };
+  return isText(room) && isRev(rev) ? { to: 'user', user, event, json, head: { room, rev } } : undefined;
+}
+
+function membershipChange([, user, room, role]: readonly unknown[]): MembershipChange | undefined {
+  if (!isText(user) || !isText(room) || !roles.includes(role)) return undefined;
+  return { to: 'membership', user, room, role: role as Role | null };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isRev(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,150 @@
+/**
+ * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (Pub/Sub may lose
+ * them). Who is affected is also sent the `member` event that they would have had.
+ *
+ * A step reads what changed since the last one, in present state. What is newer here than that read, because a change
+ * came or a connection arrived while it was under way, is left alone, and read again.
+ */
+import type { UserEvent } from '../fanout/fanout.ts';
+import type { Membership, MembershipPage } from '../messaging/membership-changes.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { RoomSummary } from '../protocol/model.ts';
+
+export interface MembershipSource {
+  cursor(): Promise<string>;
+  changes(cursor: string): Promise<MembershipPage>;
+  membershipsOf(users: readonly string[]): Promise<Membership[]>;
+  /** @returns undefined if the user is no member. */
+  summary(user: string, room: string): Promise<RoomSummary | undefined>;
+  /** The event for the user's own connections. */
+  memberToUser(user: string, data: EventData<'member'>): UserEvent;
+}
+
+/** The part of `Connections` that it works on. */
+export interface LocalMembers {
+  membershipTouched: ((user: string) => void) | undefined;
+  userIds(): string[];
+  joined(): Iterable<{ readonly user: string; readonly room: string }>;
+  reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
+  toUser(event: UserEvent): void;
+  unwelcomed(user: string, room: string): void;
+  takeUnwelcomed(ms: number): { user: string; room: string }[];
+  nameOf(user: string): string | null;
+}
+
+/** Rows are kept for an hour. */
+const maxGapMs = 45 * 60_000;
+/** The event that welcomes a member follows the change after one query. */
+const welcomeMs = 1000;
+const maxPasses = 5;
+
+export class MembershipSync {
+  readonly #source: MembershipSource;
+  readonly #connections: LocalMembers;
+  readonly #maxGapMs: number;
+  #cursor: string | undefined = undefined;
+  #readAt = 0;
+  /** Users whose memberships changed here while a step reads. */
+  #touched = new Set<string>();
+  #running: Promise<void> | undefined = undefined;
+  #next: Promise<void> | undefined = undefined;
+
+  constructor(source: MembershipSource, connections: LocalMembers, options: { maxGapMs?: number } = {}) {
+    this.#source = source;
+    this.#connections = connections;
+    this.#maxGapMs = options.maxGapMs ?? maxGapMs;
+  }
+
+  /** From here on changes are followed; before any connection comes. */
+  async start(): Promise<void> {
+    this.#connections.membershipTouched = (user) => {
+      if (this.#running !== undefined) this.#touched.add(user);
+    };
+    this.#cursor = await this.#source.cursor();
+    this.#readAt = performance.now();
+  }
+
+  stop(): void {
+    this.#connections.membershipTouched = undefined;
+  }
+
+  /** Resolves after a step that began after this call. */
+  step(): Promise<void> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    this.#touched.clear();
+    this.#running = this.#step().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #step(): Promise<void> {
+    const cursor = this.#cursor ?? (await this.#source.cursor());
+    const startedAt = performance.now();
+    const page = await this.#source.changes(cursor);
+    const whole = page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    let again = this.#apply(whole ? await this.#wholly(this.#connections.userIds()) : (page.changed ?? []));
+    for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
+      this.#touched.clear();
+      again = this.#apply(await this.#wholly([...again]));
+    }
+    // whoever changes faster than that is read with the next step's rows, which are those of this one
+    if (again.size === 0) {
+      this.#cursor = page.cursor;
+      this.#readAt = startedAt;
+    }
+    for (const { user, room } of this.#connections.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
+  }
+
+  /** @returns users that were left alone. */
+  #apply(memberships: readonly Membership[]): Set<string> {
+    const again = new Set<string>();
+    for (const membership of memberships) {
+      const { user, room } = membership;
+      if (this.#touched.has(user)) {
+        again.add(user);
+        continue;
+      }
+      const change = this.#connections.reconcile(membership);
+      if (change === 'joined') void this.#welcome(user, room);
+      else if (change !== undefined)
+        this.#connections.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
+    }
+    return again;
+  }
+
+  /** Everything of the users: null roles too, for rooms that they are no longer in. */
+  async #wholly(users: readonly string[]): Promise<Membership[]> {
+    const found = await this.#source.membershipsOf(users);
+    const keys = new Set(found.map(({ user, room }) => `${user}\n${room}`));
+    const asked = new Set(users);
+    for (const { user, room } of this.#connections.joined()) {
+      if (asked.has(user) && !keys.has(`${user}\n${room}`)) found.push({ user, room, role: null });
+    }
+    return found;
+  }
+
+  async #welcome(user: string, room: string): Promise<void> {
+    try {
+      const summary = await this.#source.summary(user, room);
+      if (summary === undefined) return; // they left again
+      const member = this.#member({ user, room, role: summary.role }, 'joined');
+      this.#connections.toUser(this.#source.memberToUser(user, { ...member, summary }));
+    } catch {
+      // the database is away: with the next step
+      this.#connections.unwelcomed(user, room);
+    }
+  }
+
+  /** Who did it is not kept: it is told as the member's own doing. */
+  #member({ user, room, role }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
+    return { room, user, name: this.#connections.nameOf(user), role, change, by: user };
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Finds what this node was not told by the others, and has it repaired: first memberships, then the heads of all occupied
+ * rooms, in one query each. Only with Redis; a node alone misses nothing.
+ *
+ * hearing: a look every few seconds, for Pub/Sub may lose things silently.
+ * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
+ * resuming (the others are heard again): nothing goes out until memberships have been read, for a user may have been
+ * removed meanwhile; then the heads. Tried again until it succeeds.
+ */
+import type { Others } from '../fanout/fanout.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { MembershipSync } from './membership-sync.ts';
+import type { RoomOrder } from './room-order.ts';
+
+export interface RepairParts {
+  readonly others: Others;
+  readonly order: RoomOrder;
+  readonly memberships: MembershipSync;
+  /** The rev of each of the rooms in Postgres. */
+  readonly heads: (rooms: readonly string[]) => Promise<readonly { room: string; head: number }[]>;
+  readonly pollMs: number;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+const deafPollMs = 1000;
+const resumeRetryMs = 250;
+/** An event on its way through Redis is some milliseconds behind its row in Postgres. */
+const hearingGraceMs = 100;
+const deafGraceMs = 20;
+
+export class Repair {
+  readonly #parts: RepairParts;
+  /** Counts the times that others were heard again: a step that began before is no use for it. */
+  #resumes = 0;
+  #resuming = false;
+  /** Others were not heard at some time since the last look at the heads. */
+  #wasDeaf = true;
+  #running: Promise<void> | undefined = undefined;
+  #again = false;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #failing = false;
+  #stopped = false;
+
+  constructor(parts: RepairParts) {
+    this.#parts = parts;
+  }
+
+  /** Before any connection comes. */
+  async start(): Promise<void> {
+    const { others, memberships } = this.#parts;
+    await memberships.start();
+    this.#wasDeaf = !others.heard;
+    others.onChange((heard) => {
+      if (heard) this.#resume();
+      else this.#lost();
+    });
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#parts.memberships.stop();
+    await this.#running;
+  }
+
+  /** What is read of Postgres may go out only after the memberships of that moment are known. */
+  async beforeRead(): Promise<void> {
+    if (!this.#parts.others.heard) await this.#parts.memberships.step();
+  }
+
+  #lost(): void {
+    this.#wasDeaf = true;
+    this.#look();
+  }
+
+  #resume(): void {
+    this.#resumes++;
+    this.#resuming = true;
+    this.#wasDeaf = true;
+    this.#parts.order.suspend();
+    this.#look();
+  }
+
+  /** Now, or after the look that is under way. */
+  #look(): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#round().finally(() => {
+      this.#running = undefined;
+      if (this.#again) {
+        this.#again = false;
+        this.#look();
+      } else {
+        this.#schedule();
+      }
+    });
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    const everyMs = this.#resuming ? resumeRetryMs : this.#parts.others.heard ? this.#parts.pollMs : deafPollMs;
+    // nodes that began together need not ask together
+    this.#timer = setTimeout(() => this.#look(), everyMs * (0.8 + Math.random() * 0.2));
+  }
+
+  async #round(): Promise<void> {
+    const { others, order, memberships, heads, metrics, log } = this.#parts;
+    const resumes = this.#resumes;
+    try {
+      await memberships.step();
+      if (this.#resuming && resumes === this.#resumes) {
+        this.#resuming = false;
+        order.release();
+      }
+      const wasDeaf = this.#wasDeaf;
+      this.#wasDeaf = !others.heard;
+      const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;
+      for (const { room, head } of await heads(order.rooms())) {
+        order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
+      }
+      this.#failing = false;
+    } catch (error) {
+      this.#wasDeaf = true;
+      metrics.repairFailures.inc({ what: 'look' });
+      if (!this.#failing) log.warn({ err: error }, 'what other nodes did could not be read; it is tried again');
+      this.#failing = true;
+    }
+  }
+}

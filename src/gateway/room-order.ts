@@ -1,0 +1,337 @@
+/**
+ * The order of events, for each room with connections here: the next rev goes out, an older one is dropped (it went out
+ * before: a commit that was tried again, an event that repair was quicker with), and one that jumps is held.
+ *
+ * Of a room:
+ * unknown (nobody was told a head, nothing came) → (a head told, or a first event) in order
+ * in order → (a rev jumps, or Postgres has a later head) waiting, a moment, for two nodes that write to a room overtake
+ * each other → (they came) in order, or (the moment is over) reading the missing ones from Postgres → in order.
+ * A read that fails is tried again, later each time, for as long as the room has connections.
+ *
+ * What is held is bounded, for a room and for all; over it what a room holds is let go, for it is in Postgres too.
+ */
+import type { RoomEvent } from '../fanout/fanout.ts';
+import type { Missed } from '../messaging/missed.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics, Repair } from '../telemetry/metrics.ts';
+import { WorkQueue } from './work-queue.ts';
+
+export interface RoomOrderParts {
+  /** Writes an event to the room's connections. */
+  readonly deliver: (event: RoomEvent) => void;
+  /** Events after a rev, from Postgres; undefined for a room that is no more. */
+  readonly read: (room: string, rev: number) => Promise<Missed | undefined>;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+export interface RoomOrderLimits {
+  /** How long overtakers are waited for. */
+  readonly graceMs: number;
+  readonly heldEventsPerRoom: number;
+  readonly heldBytesPerRoom: number;
+  /** Over all rooms. */
+  readonly heldBytes: number;
+  /** Reads from Postgres at once, over all rooms; of one room there is never more than one. */
+  readonly reads: number;
+  /** Events without a rev that are kept while everything is suspended. */
+  readonly suspendedEvents: number;
+}
+
+const defaults: RoomOrderLimits = {
+  graceMs: 20,
+  heldEventsPerRoom: 1000,
+  heldBytesPerRoom: 1024 * 1024,
+  heldBytes: 32 * 1024 * 1024,
+  reads: 4,
+  suspendedEvents: 1000,
+};
+
+interface RoomState {
+  /** The rev up to which events went out. */
+  delivered: number;
+  /** Up to here nothing was sent: whoever was told a head below it has missed something. */
+  start: number;
+  gap: Gap | undefined;
+}
+
+interface Gap {
+  readonly reason: Repair;
+  /** The furthest rev that is known to exist. */
+  wanted: number;
+  /** In rev order, all of them beyond the next rev. */
+  held: RoomEvent[];
+  heldBytes: number;
+  reading: boolean;
+  failures: number;
+  /** Waits for overtakers, or for another try. */
+  timer: NodeJS.Timeout | undefined;
+}
+
+const unknown = -1;
+const maxBackoffMs = 5000;
+
+export class RoomOrder {
+  readonly #parts: RoomOrderParts;
+  readonly #limits: RoomOrderLimits;
+  readonly #rooms = new Map<string, RoomState>();
+  readonly #reads: WorkQueue;
+  #heldBytes = 0;
+  #heldEvents = 0;
+  /** Events without a rev that came while suspended. */
+  #suspended: RoomEvent[] | undefined = undefined;
+
+  constructor(parts: RoomOrderParts, limits: Partial<RoomOrderLimits> = {}) {
+    this.#parts = parts;
+    this.#limits = { ...defaults, ...limits };
+    this.#reads = new WorkQueue(this.#limits.reads, (room) => this.#fill(room));
+    parts.metrics.watchRepair({ fills: () => this.#reads.size, held: () => this.#heldEvents });
+  }
+
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  has(room: string): boolean {
+    return this.#rooms.has(room);
+  }
+
+  rooms(): string[] {
+    return [...this.#rooms.keys()];
+  }
+
+  /** The room has connections here. */
+  add(room: string): void {
+    this.#rooms.set(room, { delivered: unknown, start: unknown, gap: undefined });
+  }
+
+  remove(room: string): void {
+    const state = this.#rooms.get(room);
+    if (state === undefined) return;
+    this.#closeGap(state);
+    this.#rooms.delete(room);
+    this.#reads.remove(room);
+  }
+
+  stop(): void {
+    for (const room of this.#rooms.keys()) this.remove(room);
+  }
+
+  /** The path of every event: one look-up, and nothing made, as long as they come in order. */
+  receive(event: RoomEvent): void {
+    const state = this.#rooms.get(event.room);
+    if (state === undefined) return;
+    const { rev } = event;
+    if (this.#suspended !== undefined) return this.#suspend(event, this.#suspended);
+    if (rev === undefined) return this.#parts.deliver(event);
+    if (rev === state.delivered + 1) {
+      state.delivered = rev;
+      this.#parts.deliver(event);
+      if (state.gap !== undefined) this.#drain(state, state.gap);
+      return;
+    }
+    if (state.delivered === unknown) {
+      state.start = rev - 1;
+      state.delivered = rev;
+      this.#parts.deliver(event);
+    } else if (rev > state.delivered) {
+      this.#hold(state, event, rev);
+    }
+  }
+
+  /**
+   * A connection of the room was told this head, after it had been subscribed: it counts on every event beyond it.
+   * @returns the head that it has to pull to, if some of them went by before it came.
+   */
+  noteHead(room: string, head: number): number | undefined {
+    const state = this.#rooms.get(room);
+    if (state === undefined) return undefined;
+    if (state.delivered === unknown) {
+      state.delivered = state.start = head;
+    } else if (head < state.start) {
+      // heads are told in another order than they were read in: several connections join at once
+      if (state.delivered > state.start) return state.delivered;
+      const missing = state.start;
+      state.delivered = state.start = head;
+      this.#expect(room, state, missing, 'gap', this.#limits.graceMs);
+    }
+    return undefined;
+  }
+
+  /** Postgres has this head: what is missing up to it is read, unless it comes within the grace. */
+  compare(room: string, head: number, reason: Repair, graceMs: number): void {
+    const state = this.#rooms.get(room);
+    if (state === undefined) return;
+    if (state.delivered === unknown) state.delivered = state.start = head;
+    else if (head > state.delivered) this.#expect(room, state, head, reason, graceMs);
+  }
+
+  /** The room may have missed events up to now, for its subscription stands only since now. */
+  recheck(room: string): void {
+    const state = this.#rooms.get(room);
+    if (state === undefined || state.delivered === unknown) return;
+    this.#expect(room, state, state.delivered + 1, 'heads', 0);
+  }
+
+  /** From now on nothing goes out. Events with a rev are dropped, and found by their rooms' heads afterwards. */
+  suspend(): void {
+    this.#suspended ??= [];
+    this.#reads.pause();
+  }
+
+  release(): void {
+    const events = this.#suspended ?? [];
+    this.#suspended = undefined;
+    for (const event of events) this.#guarded(event);
+    this.#reads.resume();
+  }
+
+  #suspend(event: RoomEvent, suspended: RoomEvent[]): void {
+    if (event.rev !== undefined) return;
+    if (suspended.length < this.#limits.suspendedEvents) suspended.push(event);
+    else this.#parts.metrics.heldDropped.inc();
+  }
+
+  #hold(state: RoomState, event: RoomEvent, rev: number): void {
+    const gap = this.#expect(event.room, state, rev, 'gap', this.#limits.graceMs);
+    const { held } = gap;
+    let at = held.length;
+    while (at > 0 && (held[at - 1]?.rev ?? 0) > rev) at--;
+    if (held[at - 1]?.rev === rev) return;
+    const bytes = event.json.length;
+    const { heldEventsPerRoom, heldBytesPerRoom, heldBytes } = this.#limits;
+    if (
+      held.length >= heldEventsPerRoom ||
+      gap.heldBytes + bytes > heldBytesPerRoom ||
+      this.#heldBytes + bytes > heldBytes
+    ) {
+      this.#parts.metrics.heldDropped.inc(held.length + 1);
+      this.#letGo(gap);
+      return;
+    }
+    held.splice(at, 0, event);
+    gap.heldBytes += bytes;
+    this.#heldBytes += bytes;
+    this.#heldEvents++;
+  }
+
+  /** There is a rev beyond what was delivered: if it does not come by itself in time, it is read. */
+  #expect(room: string, state: RoomState, rev: number, reason: Repair, graceMs: number): Gap {
+    let { gap } = state;
+    if (gap === undefined) {
+      const opened: Gap = {
+        reason,
+        wanted: rev,
+        held: [],
+        heldBytes: 0,
+        reading: false,
+        failures: 0,
+        timer: setTimeout(() => this.#due(room, opened), graceMs),
+      };
+      state.gap = gap = opened;
+    } else if (rev > gap.wanted) {
+      gap.wanted = rev;
+    }
+    return gap;
+  }
+
+  #due(room: string, gap: Gap): void {
+    gap.timer = undefined;
+    this.#reads.add(room);
+  }
+
+  /** Sends what follows what went out; ends the gap when nothing is missing any more. */
+  #drain(state: RoomState, gap: Gap): void {
+    const { held } = gap;
+    let sent = 0;
+    for (const event of held) {
+      const rev = event.rev ?? 0;
+      if (rev > state.delivered + 1) break;
+      sent++;
+      if (rev <= state.delivered) continue;
+      state.delivered = rev;
+      this.#guarded(event);
+    }
+    if (sent > 0) this.#drop(gap, held.splice(0, sent));
+    if (state.delivered >= gap.wanted && !gap.reading) this.#closeGap(state);
+  }
+
+  /** One read, of a page. */
+  async #fill(room: string): Promise<void> {
+    const state = this.#rooms.get(room);
+    const gap = state?.gap;
+    if (state === undefined || gap === undefined) return;
+    gap.reading = true;
+    const wanted = gap.wanted;
+    try {
+      const missed = await this.#parts.read(room, state.delivered);
+      gap.reading = false;
+      if (state.gap !== gap) return; // the room was left meanwhile
+      if (this.#suspended !== undefined) return this.#reads.add(room);
+      gap.failures = 0;
+      this.#fillIn(room, state, gap, missed ?? { head: wanted, events: [], complete: true }, wanted);
+    } catch (error) {
+      gap.reading = false;
+      if (state.gap !== gap) return;
+      const waitMs = Math.min(maxBackoffMs, 100 * 2 ** Math.min(10, gap.failures++)) * (0.5 + Math.random() / 2);
+      gap.timer = setTimeout(() => this.#due(room, gap), waitMs);
+      this.#parts.metrics.repairFailures.inc({ what: 'events' });
+      if (gap.failures === 1)
+        this.#parts.log.warn({ err: error }, 'missing events could not be read; it is tried again');
+    }
+  }
+
+  #fillIn(room: string, state: RoomState, gap: Gap, missed: Missed, wanted: number): void {
+    const now = Date.now();
+    for (const event of missed.events) {
+      // events of an own commit may have come while this was read
+      if (event.rev <= state.delivered) continue;
+      state.delivered = event.rev;
+      this.#guarded(event);
+      this.#parts.metrics.repaired.inc({ reason: gap.reason });
+      this.#parts.metrics.repairSeconds.observe(Math.max(0, now - event.at) / 1000);
+    }
+    if (missed.complete) {
+      if (missed.head > state.delivered) state.delivered = missed.head;
+      // what was known before the read is in it, so a rev beyond its head does not exist
+      if (missed.head < wanted) {
+        const beyond = gap.held.findIndex(({ rev }) => (rev ?? 0) > wanted);
+        this.#drop(gap, gap.held.splice(0, beyond === -1 ? gap.held.length : beyond));
+        if (gap.wanted === wanted) gap.wanted = state.delivered;
+      }
+    }
+    this.#drain(state, gap);
+    if (state.gap !== gap) return;
+    if (!missed.complete) this.#reads.add(room);
+    else gap.timer = setTimeout(() => this.#due(room, gap), this.#limits.graceMs);
+  }
+
+  /** A fault in one event is counted where events are written, and does not keep the others back. */
+  #guarded(event: RoomEvent): void {
+    try {
+      this.#parts.deliver(event);
+    } catch (error) {
+      this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
+      this.#parts.log.error({ err: error }, 'an event could not be delivered');
+    }
+  }
+
+  #closeGap(state: RoomState): void {
+    const { gap } = state;
+    if (gap === undefined) return;
+    clearTimeout(gap.timer);
+    this.#letGo(gap);
+    state.gap = undefined;
+  }
+
+  #letGo(gap: Gap): void {
+    this.#drop(gap, gap.held.splice(0));
+  }
+
+  #drop(gap: Gap, events: readonly RoomEvent[]): void {
+    const bytes = events.reduce((sum, { json }) => sum + json.length, 0);
+    gap.heldBytes -= bytes;
+    this.#heldBytes -= bytes;
+    this.#heldEvents -= events.length;
+  }
+}

@@ -1,0 +1,59 @@
+import type postgres from 'postgres';
+import type { UserEvent } from '../fanout/fanout.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { RoomSummary } from '../protocol/model.ts';
+import {
+  membershipChanges,
+  membershipCursor,
+  membershipsOf,
+  type Membership,
+  type MembershipPage,
+} from './membership-changes.ts';
+import { headsOf, missedEvents, type Missed } from './missed.ts';
+import { memberToUser, type Rooms } from './rooms.ts';
+
+/** What a node reads of Postgres when it was not told by the others. */
+export class MissedReader {
+  readonly #sql: postgres.Sql;
+  readonly #rooms: Rooms;
+
+  constructor(sql: postgres.Sql, rooms: Rooms) {
+    this.#sql = sql;
+    this.#rooms = rooms;
+  }
+
+  events(room: string, rev: number): Promise<Missed | undefined> {
+    return missedEvents(this.#sql, room, rev);
+  }
+
+  heads(rooms: readonly string[]): Promise<{ room: string; head: number }[]> {
+    return headsOf(this.#sql, rooms);
+  }
+
+  cursor(): Promise<string> {
+    return membershipCursor(this.#sql);
+  }
+
+  changes(cursor: string): Promise<MembershipPage> {
+    return membershipChanges(this.#sql, cursor);
+  }
+
+  membershipsOf(users: readonly string[]): Promise<Membership[]> {
+    return membershipsOf(this.#sql, users);
+  }
+
+  /** @returns undefined if the user is no member. */
+  async summary(user: string, room: string): Promise<RoomSummary | undefined> {
+    try {
+      return await this.#rooms.summary(user, room);
+    } catch (error) {
+      if (error instanceof ParleyError && error.code === 'not_found') return undefined;
+      throw error;
+    }
+  }
+
+  memberToUser(user: string, data: EventData<'member'>): UserEvent {
+    return memberToUser(user, data);
+  }
+}

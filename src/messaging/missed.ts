@@ -1,0 +1,70 @@
+/** What a node missed of its rooms: heads to compare with what it delivered, and the events after that. */
+import type postgres from 'postgres';
+import type { RoomEvent } from '../fanout/fanout.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+
+export interface MissedEvent extends RoomEvent {
+  readonly rev: number;
+  /** When it was committed; milliseconds since 1970. */
+  readonly at: number;
+}
+
+export interface Missed {
+  /** The room's rev, of the same snapshot as the events. */
+  readonly head: number;
+  /** In rev order. Revs may have holes: rows are in their present state, and a later change takes a later rev. */
+  readonly events: readonly MissedEvent[];
+  /** False: there are more up to the head. */
+  readonly complete: boolean;
+}
+
+/** Each may be 16 KiB, and a page is written to all connections of the room at once. */
+const pageSize = 100;
+const headsChunk = 10_000;
+
+/** Events after `rev`, a page of them. @returns undefined if there is no such room. */
+export async function missedEvents(sql: postgres.Sql, room: string, rev: number): Promise<Missed | undefined> {
+  const rows = await sql<({ head: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null })[]>`
+    select r.last_rev as head, x.*
+    from rooms r
+    left join lateral (
+      select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+      from messages t left join users u on u.id = t.sender_id
+      where t.room_id = ${room} and t.rev > ${rev} order by t.rev limit ${pageSize}
+    ) x on true
+    where r.id = ${room} order by x.rev`;
+  const [first] = rows;
+  if (first === undefined) return undefined;
+  const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
+  return { head: first.head, events: found.map(messageEvent), complete: found.length < pageSize };
+}
+
+/** Events of a range of revs that some commit made, as far as they have not changed since. */
+export async function eventsBetween(
+  sql: postgres.ISql,
+  room: string,
+  from: number,
+  to: number,
+): Promise<MissedEvent[]> {
+  const rows = await sql<StoredMessage[]>`
+    select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+    from messages t left join users u on u.id = t.sender_id
+    where t.room_id = ${room} and t.rev between ${from} and ${to} order by t.rev`;
+  return rows.map(messageEvent);
+}
+
+/** The rev of each of the rooms that exists. */
+export async function headsOf(sql: postgres.Sql, rooms: readonly string[]): Promise<{ room: string; head: number }[]> {
+  const heads: { room: string; head: number }[] = [];
+  for (let from = 0; from < rooms.length; from += headsChunk) {
+    const ids = rooms.slice(from, from + headsChunk);
+    const rows = await sql<{ room: string; head: number }[]>`
+      select id as room, last_rev as head from rooms where id = any (${ids}::text[])`;
+    heads.push(...rows);
+  }
+  return heads;
+}
+
+function messageEvent(row: StoredMessage): MissedEvent {
+  return { to: 'room', room: row.room, event: 'message', rev: row.rev, json: messageJson(row), at: row.at };
+}

@@ -1,0 +1,59 @@
+/** A process that dies after its commit and before it told anybody: the others tell. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { total } from '../support/metrics.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+let cluster: Cluster;
+let ann: StockClient;
+let ben: StockClient;
+
+beforeAll(async () => {
+  cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
+  [ann, ben] = [await cluster.connect(0, 'ann'), await cluster.connect(1, 'ben')];
+  for (const id of ['one', 'two']) {
+    await ann.ok('room:create', { kind: 'channel', name: id, id });
+    await ben.ok('room:join', { room: id });
+  }
+});
+afterAll(() => cluster.stop());
+
+const outboxRows = async (): Promise<number> => (await cluster.database.sql`select 1 from outbox`).length;
+const relayed = async (): Promise<number> => {
+  const counts = await Promise.all(
+    cluster.nodes.map(async (node) => total(await node.metrics(), 'parley_outbox_relayed_total')),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+};
+
+it('what a dead node left in its outbox reaches the clients of all nodes, in order and once', async () => {
+  const batch = Array.from({ length: 30 }, (_, n) => [n % 3 === 0 ? 'two' : 'one', randomUUID(), 'ann', n]);
+  // the state of the database after such a death: stored, noted, told to nobody
+  for (const part of [batch.slice(0, 10), batch.slice(10)]) {
+    await cluster.database.sql`
+      select append_messages(array['one', 'two'], ${JSON.stringify(part)}::text::jsonb, '{}')`;
+  }
+  for (const client of [ann, ben]) {
+    for (const [room, mine] of [
+      ['one', (n: number) => n % 3 !== 0],
+      ['two', (n: number) => n % 3 === 0],
+    ] as const) {
+      const bodies = batch.map(([, , , n]) => n as number).filter(mine);
+      expect(await bodiesHeard(client, room, bodies.length)).toEqual(bodies);
+    }
+  }
+  await until('the rows are gone', async () => (await outboxRows()) === 0);
+  expect(await relayed()).toBe(2);
+  await ann.ok('message:send', text('one', 'live'));
+  expect((await bodiesHeard(ben, 'one', 21)).at(-1)).toBe('live');
+});
+
+it('rows of living nodes are deleted by themselves when they are quiet, and relayed by nobody', async () => {
+  const before = await relayed();
+  await ann.ok('message:send', text('one', 'x'));
+  await ben.ok('message:send', text('two', 'y'));
+  await until('the rows are gone', async () => (await outboxRows()) === 0);
+  expect(await relayed()).toBe(before);
+});

@@ -1,0 +1,278 @@
+/** Two nodes and more over Redis. */
+import { randomBytes } from 'node:crypto';
+import { Packr } from 'msgpackr';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { codecVersion, decodeEnvelopes, encodeEnvelopes, nodeIdBytes } from '../../src/fanout/envelope-codec.ts';
+import type { Envelope, RoomEvent } from '../../src/fanout/fanout.ts';
+import { partOf } from '../../src/fanout/partition.ts';
+import { RedisFanout } from '../../src/fanout/redis.ts';
+import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { Random } from '../hostile/fuzz/random.ts';
+import { silentLog } from '../support/messaging.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startRedis } from '../support/services.ts';
+import { until } from '../support/until.ts';
+
+const cleanUp: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const step of cleanUp.splice(0).toReversed()) await step();
+});
+
+let prefix = '';
+beforeEach(() => {
+  prefix = `test-${randomBytes(6).toString('hex')}:`;
+});
+
+interface Node {
+  readonly fanout: RedisFanout;
+  readonly link: RedisLink;
+  readonly calls: Envelope[][];
+  /** Revs of the room as they came. */
+  revs(room: string): (number | undefined)[];
+  count(series: string): Promise<number>;
+}
+
+async function node(options: { url?: string; partitions?: number; maxUnansweredBytes?: number } = {}): Promise<Node> {
+  const { url = inject('redisUrl'), partitions = 1, maxUnansweredBytes } = options;
+  const link = await openRedis({ url, log: silentLog });
+  cleanUp.push(() => link.close());
+  const calls: Envelope[][] = [];
+  const metrics = new Metrics();
+  const fanout = new RedisFanout({
+    link,
+    prefix,
+    partitions,
+    receive: (envelopes) => void calls.push([...envelopes]),
+    metrics,
+    log: silentLog,
+    ...(maxUnansweredBytes === undefined ? {} : { maxUnansweredBytes }),
+  });
+  cleanUp.push(() => fanout.close());
+  await fanout.open();
+  return {
+    fanout,
+    link,
+    calls,
+    revs: (room) => calls.flat().flatMap((one) => (one.to === 'room' && one.room === room ? [one.rev] : [])),
+    async count(series) {
+      const line = (await metrics.text()).split('\n').find((text) => text.startsWith(series));
+      return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ')));
+    },
+  };
+}
+
+async function proxied(target = inject('redisUrl')): Promise<Proxy> {
+  const proxy = await startProxy(target);
+  cleanUp.push(() => proxy.close());
+  return proxy;
+}
+
+function event(room: string, rev: number, json = `{"rev":${rev}}`): RoomEvent {
+  return { to: 'room', room, event: 'message', rev, json };
+}
+
+const firstRevs = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+describe('of two nodes over Redis', () => {
+  it('the other one gets a batch in one call, in order, and each node its own only once', async () => {
+    const [a, b] = [await node(), await node()];
+    const batch = [event('x', 1), event('y', 1), event('x', 2)];
+    a.fanout.publish(batch);
+    await until('it is received', () => b.calls.length > 0);
+    expect(b.calls).toEqual([batch]);
+    b.fanout.publish([event('x', 3)]);
+    await until('it is received', () => a.calls.length > 1);
+    expect(a.calls).toEqual([batch, [event('x', 3)]]);
+    expect(b.calls).toEqual([batch, [event('x', 3)]]);
+  });
+
+  it('envelopes of all kinds come as they were, and members change between the events that they stood between', async () => {
+    const [a, b] = [await node({ partitions: 4 }), await node({ partitions: 4 })];
+    await b.fanout.occupied('x');
+    const sent: Envelope[] = [
+      { to: 'membership', user: 'ann', room: 'x', role: null },
+      { to: 'user', user: 'ann', event: 'member', json: '{"a":"ä\\u0000😀"}' },
+      { to: 'room', room: 'x', event: 'signal', json: '{}', attachments: [Buffer.from([0, 128, 255])], except: 's' },
+      { to: 'room', room: 'x', event: 'member', json: '{}' },
+      { to: 'membership', user: 'ann', room: 'x', role: 'guest' },
+      { to: 'user', user: 'ann', event: 'member', json: '{}', head: { room: 'x', rev: 0 } },
+      event('x', Number.MAX_SAFE_INTEGER),
+    ];
+    a.fanout.publish(sent);
+    await until('all are received', () => b.calls.flat().length === sent.length);
+    expect(b.calls.flat()).toEqual(sent);
+  });
+
+  it('a batch over a megabyte travels in several messages, in order', async () => {
+    const [a, b] = [await node(), await node()];
+    const batch = firstRevs(200).map((rev) => event('x', rev, `"${'ä'.repeat(8000)}"`));
+    a.fanout.publish(batch);
+    await until('all are received', () => b.calls.flat().length === batch.length);
+    expect(b.calls.length).toBeGreaterThan(2);
+    expect(b.calls.flat()).toEqual(batch);
+  });
+
+  it('both write to a room at once: each one keeps its order, though they overtake each other', async () => {
+    const [a, b] = [await node(), await node()];
+    for (let rev = 1; rev <= 500; rev++) (rev % 2 === 0 ? a : b).fanout.publish([event('x', rev)]);
+    for (const one of [a, b]) {
+      const revs = await until('all are received', () => (one.revs('x').length === 500 ? one.revs('x') : undefined));
+      for (const parity of [0, 1]) {
+        const own = revs.filter((rev) => (rev ?? 0) % 2 === parity);
+        expect(own).toEqual(own.toSorted((x, y) => (x ?? 0) - (y ?? 0)));
+      }
+      expect(new Set(revs).size).toBe(500);
+    }
+  });
+});
+
+describe('with many partitions', () => {
+  it('a node hears the rooms that it occupies, from the moment that was awaited, and not those that it has left', async () => {
+    const partitions = 64;
+    const [a, b] = [await node({ partitions }), await node({ partitions })];
+    const rooms = firstRevs(40).map((n) => `room-${n}`);
+    const [mine, others] = [rooms.slice(0, 20), rooms.slice(20)];
+    const wanted = new Set(mine.map((room) => partOf(room, partitions)));
+    await Promise.all(mine.map((room) => b.fanout.occupied(room)));
+    a.fanout.publish([...mine, ...others].map((room) => event(room, 1)));
+    await until('all are heard', () => mine.every((room) => b.revs(room).length === 1));
+    const heard = others.filter((room) => b.revs(room).length > 0);
+    expect(heard.every((room) => wanted.has(partOf(room, partitions)))).toBe(true);
+    expect(heard.length).toBeLessThan(others.length);
+
+    for (const room of mine) b.fanout.vacated(room);
+    const again = b.fanout.occupied('last'); // answered after the unsubscriptions
+    await again;
+    a.fanout.publish([...mine.map((room) => event(room, 2)), event('last', 1)]);
+    await until('the last one is heard', () => b.revs('last').length === 1);
+    const still = mine.filter((room) => b.revs(room).length > 1);
+    expect(still.every((room) => partOf(room, partitions) === partOf('last', partitions))).toBe(true);
+  });
+
+  it('leaving and coming back at once loses nothing', async () => {
+    const [a, b] = [await node({ partitions: 8 }), await node({ partitions: 8 })];
+    for (let rev = 1; rev <= 100; rev++) {
+      const standing = b.fanout.occupied('x');
+      b.fanout.vacated('x');
+      await Promise.all([standing, b.fanout.occupied('x')]);
+      a.fanout.publish([event('x', rev)]);
+      await until('it is heard', () => b.revs('x').length === rev);
+      b.fanout.vacated('x');
+    }
+  });
+
+  it('occupied rooms are heard again when Redis is back, also those that were occupied while it was away', async () => {
+    const proxy = await proxied();
+    const [a, b] = [await node({ partitions: 8 }), await node({ partitions: 8, url: proxy.url })];
+    await b.fanout.occupied('before');
+    await b.fanout.occupied('left');
+    proxy.cut();
+    await until('it is away', () => !b.link.up);
+    await b.fanout.occupied('meanwhile');
+    b.fanout.vacated('left');
+    proxy.restore();
+    await until('it hears', () => b.fanout.others.heard);
+    a.fanout.publish([event('before', 1), event('meanwhile', 1), event('left', 1)]);
+    await until('both are heard', () => b.revs('before').length + b.revs('meanwhile').length === 2);
+    const shared = ['before', 'meanwhile'].some((room) => partOf(room, 8) === partOf('left', 8));
+    expect(b.revs('left')).toEqual(shared ? [1] : []);
+  });
+});
+
+describe('when Redis is away', () => {
+  it.each(['cut', 'swallow'] as const)(
+    'by %s, the node knows, goes on alone, counts, and hears again later',
+    async (how) => {
+      const proxy = await proxied();
+      const [a, b] = [await node({ url: proxy.url }), await node()];
+      const changes: boolean[] = [];
+      a.fanout.others.onChange((heard) => changes.push(heard));
+      expect(a.fanout.others.heard).toBe(true);
+      proxy[how]();
+      await until('it is deaf', () => !a.fanout.others.heard);
+      a.fanout.publish([event('x', 1)]);
+      expect(a.revs('x')).toEqual([1]);
+      expect(await a.count('parley_fanout_publish_failures_total{reason="away"}')).toBe(1);
+      proxy.restore();
+      await until('it hears', () => a.fanout.others.heard);
+      b.fanout.publish([event('x', 2)]);
+      await until('it is heard', () => a.revs('x').length === 2);
+      a.fanout.publish([event('x', 3)]);
+      await until('it is heard', () => b.revs('x').includes(3));
+      expect(b.revs('x')).toEqual([2, 3]);
+      expect(changes).toEqual([false, true]);
+    },
+  );
+
+  it('because it was killed, nodes meet again in the one that is started in its place', async () => {
+    const first = await startRedis();
+    const proxy = await proxied(first.url);
+    const [a, b] = [await node({ url: proxy.url, partitions: 4 }), await node({ url: proxy.url, partitions: 4 })];
+    await b.fanout.occupied('x');
+    a.fanout.publish([event('x', 1)]);
+    await until('it is heard', () => b.revs('x').length === 1);
+    await first.stop();
+    await until('both are deaf', () => !a.fanout.others.heard && !b.fanout.others.heard);
+    const second = await startRedis();
+    cleanUp.push(() => second.stop());
+    proxy.retarget(second.url);
+    await until('both hear', () => a.fanout.others.heard && b.fanout.others.heard);
+    a.fanout.publish([event('x', 2)]);
+    await until('it is heard', () => b.revs('x').length === 2);
+  });
+
+  it('or slow, no more than a limit waits on the way to it', async () => {
+    const proxy = await proxied();
+    const a = await node({ url: proxy.url, maxUnansweredBytes: 10_000 });
+    proxy.swallow();
+    for (let rev = 1; rev <= 20; rev++) a.fanout.publish([event('x', rev, `"${'x'.repeat(1000)}"`)]);
+    expect(await a.count('parley_fanout_publish_failures_total{reason="full"}')).toBeGreaterThanOrEqual(10);
+    expect(a.revs('x')).toHaveLength(20);
+  });
+});
+
+describe('a message that is none', () => {
+  const packr = new Packr({ useRecords: false, int64AsType: 'number' });
+  const sender = randomBytes(nodeIdBytes);
+  const message = (rows: unknown, version = codecVersion): Buffer =>
+    Buffer.concat([Buffer.from([version]), sender, packr.pack(rows)]);
+
+  it.each([
+    ['empty', Buffer.alloc(0), 'malformed'],
+    ['a text', Buffer.from('hello, is this a chat server?'), 'version'],
+    ['a header alone', Buffer.concat([Buffer.from([codecVersion]), sender]), 'malformed'],
+    ['cut short', message([[0, 'x', 'message', '{}', 1]]).subarray(0, 14), 'malformed'],
+    ['no array', message({ to: 'room' }), 'malformed'],
+    ['rows that are none', message([1, null]), 'malformed'],
+    ['a kind that is none', message([[9, 'x']]), 'malformed'],
+    ['a rev that is none', message([[0, 'x', 'message', '{}', -1]]), 'malformed'],
+    ['a room that is none', message([[0, { toString: 1 }, 'message', '{}', 1]]), 'malformed'],
+    ['attachments that are none', message([[0, 'x', 'signal', '{}', 0, '', ['text']]]), 'malformed'],
+    ['a role that is none', message([[2, 'ann', 'x', 'king']]), 'malformed'],
+    ['a head that is none', message([[1, 'ann', 'member', '{}', 'x', 'y']]), 'malformed'],
+    ['of a later version', message([[0, 'x', 'message', '{}', 1]], codecVersion + 1), 'version'],
+  ])('(%s) is counted and harms nobody', async (_name, bytes, reason) => {
+    const [a, b] = [await node(), await node()];
+    await b.link.commands.publish(`${prefix}room:0`, bytes);
+    await b.link.commands.publish(`${prefix}user`, bytes);
+    b.fanout.publish([event('x', 1)]);
+    await until('the next one is heard', () => a.revs('x').length === 1);
+    expect(a.calls).toEqual([[event('x', 1)]]);
+    expect(await a.count(`parley_fanout_foreign_messages_total{reason="${reason}"}`)).toBe(2);
+  });
+
+  it('at random never throws', () => {
+    const good = encodeEnvelopes(sender, [
+      event('x', 1),
+      { to: 'user', user: 'ann', event: 'e', json: '{}' },
+      { to: 'membership', user: 'ann', room: 'x', role: 'admin' },
+    ])[0] as Buffer;
+    const random = new Random(1);
+    for (let i = 0; i < 5000; i++) {
+      const bytes = Buffer.from(good);
+      for (let flips = 1 + (i % 3); flips > 0; flips--) bytes[random.int(bytes.length)] = random.int(256);
+      decodeEnvelopes(bytes);
+    }
+  });
+});

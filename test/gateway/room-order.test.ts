@@ -1,0 +1,299 @@
+/** The order of a room's events, as a table of what comes and what goes out. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { RoomOrder, type RoomOrderLimits } from '../../src/gateway/room-order.ts';
+import type { RoomEvent } from '../../src/fanout/fanout.ts';
+import type { Missed, MissedEvent } from '../../src/messaging/missed.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { closedGate } from '../support/gate.ts';
+import { silentLog } from '../support/messaging.ts';
+import { until } from '../support/until.ts';
+
+function event(rev: number, room = 'a', json = '{}'): RoomEvent {
+  return { to: 'room', room, event: 'message', rev, json };
+}
+
+const signal: RoomEvent = { to: 'room', room: 'a', event: 'signal', json: '{}' };
+
+interface Rig {
+  readonly order: RoomOrder;
+  /** What went out: revs, and names of events that have none. */
+  readonly out: (number | string)[];
+  /** Reads of Postgres: the room and the rev after which. */
+  readonly reads: [string, number][];
+  /** What Postgres has. */
+  stored: { head: number; revs: number[]; page?: number } | Error | undefined;
+  /** While set, reads wait for it. */
+  gate: Promise<void> | undefined;
+  count(series: string): Promise<number>;
+}
+
+function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
+  const out: (number | string)[] = [];
+  const reads: [string, number][] = [];
+  const metrics = new Metrics();
+  const made: Rig = {
+    out,
+    reads,
+    stored: undefined,
+    gate: undefined,
+    order: new RoomOrder(
+      {
+        deliver: (one) => void out.push(one.rev ?? one.event),
+        async read(room, rev): Promise<Missed | undefined> {
+          reads.push([room, rev]);
+          const { stored } = made;
+          await made.gate;
+          if (stored instanceof Error) throw stored;
+          if (stored === undefined) return undefined;
+          const { head, revs, page = 100 } = stored;
+          const rest = revs.filter((one) => one > rev);
+          const events = rest.slice(0, page).map((one): MissedEvent => ({ ...event(one, room), rev: one, at: 0 }));
+          return { head, events, complete: rest.length <= page };
+        },
+        metrics,
+        log: silentLog,
+      },
+      { graceMs: 5, ...limits },
+    ),
+    async count(series) {
+      const line = (await metrics.text()).split('\n').find((text) => text.startsWith(series));
+      return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ')));
+    },
+  };
+  made.order.add('a');
+  return made;
+}
+
+describe('the order of a room', () => {
+  it('sends what is next, drops what is older, and passes what has no rev', () => {
+    const { order, out } = rig();
+    order.noteHead('a', 4);
+    for (const one of [event(4), event(5), event(5), signal, event(6), event(3)]) order.receive(one);
+    expect(out).toEqual([5, 'signal', 6]);
+  });
+
+  it('begins with whatever comes first where no head was told', () => {
+    const { order, out } = rig();
+    for (const one of [event(7), event(8), event(6)]) order.receive(one);
+    expect(out).toEqual([7, 8]);
+  });
+
+  it('ignores rooms that have no connection here', () => {
+    const { order, out } = rig();
+    order.receive(event(1, 'b'));
+    order.remove('a');
+    order.receive(event(1));
+    expect(out).toEqual([]);
+  });
+
+  it('puts those right that overtook each other, without a read', async () => {
+    const { order, out, reads } = rig({ graceMs: 30 });
+    order.noteHead('a', 0);
+    for (const rev of [3, 2, 5, 5, 4, 1]) order.receive(event(rev));
+    expect(out).toEqual([1, 2, 3, 4, 5]);
+    order.receive(event(6));
+    await delay(50);
+    expect([out, reads]).toEqual([[1, 2, 3, 4, 5, 6], []]);
+  });
+
+  it('reads what does not come, once, and sends what it held behind it', async () => {
+    const made = rig();
+    made.stored = { head: 5, revs: [2, 3, 4, 5] };
+    made.order.noteHead('a', 1);
+    for (const rev of [4, 5]) made.order.receive(event(rev));
+    await until('all are out', () => made.out.length === 4);
+    expect(made.out).toEqual([2, 3, 4, 5]);
+    expect(made.reads).toEqual([['a', 1]]);
+    expect(await made.count('parley_fanout_repaired_total{reason="gap"}')).toBe(4);
+    made.order.receive(event(6));
+    expect(made.out.at(-1)).toBe(6);
+  });
+
+  it('takes revs with holes as they are when the read reached the head of its snapshot', async () => {
+    const made = rig();
+    made.stored = { head: 9, revs: [3, 8] };
+    made.order.noteHead('a', 1);
+    made.order.receive(event(9));
+    await until('the read is done', () => made.out.length === 2);
+    made.order.receive(event(10));
+    expect(made.out).toEqual([3, 8, 10]);
+  });
+
+  it('reads page after page, and takes what comes live meanwhile in its turn', async () => {
+    const made = rig();
+    const revs = Array.from({ length: 25 }, (_, n) => n + 1);
+    made.stored = { head: 25, revs, page: 10 };
+    made.order.noteHead('a', 0);
+    made.order.receive(event(25));
+    await until('all are out', () => made.out.length === 25);
+    expect(made.out).toEqual(revs);
+    expect(made.reads.map(([, after]) => after)).toEqual([0, 10, 20]);
+  });
+
+  it('does not send twice what comes live while it is read', async () => {
+    const made = rig();
+    const gate = closedGate();
+    made.gate = gate.opened;
+    made.stored = { head: 3, revs: [1, 2, 3] };
+    made.order.noteHead('a', 0);
+    made.order.receive(event(3));
+    await until('it reads', () => made.reads.length === 1);
+    for (const rev of [1, 2, 4, 6]) made.order.receive(event(rev));
+    expect(made.out).toEqual([1, 2, 3, 4]);
+    made.stored = { head: 6, revs: [1, 2, 3, 4, 5, 6] };
+    gate.open();
+    await until('the second gap is filled too', () => made.out.length === 6);
+    expect(made.out).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('tries a failed read again for as long as the room is occupied', async () => {
+    const made = rig();
+    made.stored = new Error('the database is away');
+    made.order.noteHead('a', 0);
+    made.order.receive(event(2));
+    await until('it was tried twice', () => made.reads.length >= 2);
+    expect(await made.count('parley_fanout_repair_failures_total{what="events"}')).toBeGreaterThan(0);
+    made.stored = { head: 2, revs: [1, 2] };
+    await until('all are out', () => made.out.length === 2);
+    expect(made.out).toEqual([1, 2]);
+    made.stored = new Error('again');
+    made.order.receive(event(5));
+    made.order.remove('a');
+    expect(await made.count('parley_fanout_held_events')).toBe(0);
+  });
+
+  it('forgets an event that was never stored', async () => {
+    const made = rig();
+    made.stored = { head: 3, revs: [1, 2, 3] };
+    made.order.noteHead('a', 3);
+    made.order.receive(event(1_000_000));
+    await until(
+      'it was looked for',
+      async () => made.reads.length > 0 && (await made.count('parley_fanout_fills')) === 0,
+    );
+    await until('nothing is held', async () => (await made.count('parley_fanout_held_events')) === 0);
+    made.order.receive(event(4));
+    expect(made.out).toEqual([4]);
+    expect(made.reads).toHaveLength(1);
+  });
+});
+
+describe('limits of what is held', () => {
+  it.each([
+    ['events of a room', { heldEventsPerRoom: 10 }, '{}', 10],
+    ['bytes of a room', { heldBytesPerRoom: 1000 }, 'x'.repeat(100), 10],
+    ['bytes of all rooms', { heldBytes: 1000 }, 'x'.repeat(100), 10],
+  ])('%s: at the limit they are kept, past it they are let go and read', async (_name, limits, json, kept) => {
+    const made = rig({ graceMs: 60_000, ...limits });
+    made.order.noteHead('a', 0);
+    for (let rev = 2; rev < 2 + kept; rev++) made.order.receive(event(rev, 'a', json));
+    expect(await made.count('parley_fanout_held_events')).toBe(kept);
+    made.order.receive(event(2 + kept, 'a', json));
+    expect(await made.count('parley_fanout_held_events')).toBe(0);
+    expect(await made.count('parley_fanout_held_dropped_total')).toBe(kept + 1);
+    made.order.stop();
+
+    const again = rig(limits);
+    const revs = Array.from({ length: kept + 2 }, (_, n) => n + 1);
+    again.stored = { head: kept + 2, revs };
+    again.order.noteHead('a', 0);
+    for (const rev of revs.slice(1)) again.order.receive(event(rev, 'a', json));
+    await until('all are out', () => again.out.length === revs.length);
+    expect(again.out).toEqual(revs);
+  });
+
+  it('no more reads at once than may be, and of one room never two', async () => {
+    const made = rig({ reads: 3 });
+    const gate = closedGate();
+    made.gate = gate.opened;
+    made.stored = { head: 2, revs: [1, 2] };
+    const rooms = Array.from({ length: 10 }, (_, n) => `room-${n}`);
+    for (const room of rooms) {
+      made.order.add(room);
+      made.order.noteHead(room, 0);
+      made.order.receive(event(2, room));
+    }
+    await until('three read', () => made.reads.length === 3);
+    await delay(20);
+    expect(made.reads).toHaveLength(3);
+    expect(await made.count('parley_fanout_fills')).toBe(10);
+    gate.open();
+    await until('all are out', () => made.out.length === 20);
+    expect(made.reads).toHaveLength(10);
+  });
+});
+
+describe('heads that were told', () => {
+  it('a lower one that is processed later lowers the start, and what lies between is read', async () => {
+    const made = rig();
+    made.stored = { head: 5, revs: [3, 4, 5] };
+    expect(made.order.noteHead('a', 5)).toBeUndefined();
+    made.order.receive(event(4));
+    expect(made.order.noteHead('a', 2)).toBeUndefined();
+    await until('what is missing went out', () => made.out.length === 3);
+    expect(made.out).toEqual([3, 4, 5]);
+  });
+
+  it('a lower one after events went out is answered with where to pull to', () => {
+    const { order, out } = rig();
+    order.noteHead('a', 5);
+    order.receive(event(6));
+    expect(order.noteHead('a', 5)).toBeUndefined();
+    expect(order.noteHead('a', 7)).toBeUndefined();
+    expect(order.noteHead('a', 4)).toBe(6);
+    expect(out).toEqual([6]);
+  });
+
+  it('of Postgres show what was lost, unless it comes in time', async () => {
+    const made = rig();
+    made.stored = { head: 3, revs: [1, 2, 3] };
+    made.order.noteHead('a', 1);
+    made.order.compare('a', 2, 'heads', 30);
+    made.order.receive(event(2));
+    await delay(50);
+    expect([made.out, made.reads]).toEqual([[2], []]);
+    made.order.compare('a', 3, 'heads', 0);
+    await until('it went out', () => made.out.length === 2);
+    expect(await made.count('parley_fanout_repaired_total{reason="heads"}')).toBe(1);
+    made.order.compare('a', 1, 'heads', 0);
+    made.order.compare('nowhere', 1, 'heads', 0);
+    await delay(20);
+    expect(made.reads).toHaveLength(1);
+  });
+});
+
+describe('while suspended', () => {
+  it('nothing goes out; afterwards what has no rev does, and the rest is found by its head', async () => {
+    const made = rig({ suspendedEvents: 2 });
+    made.stored = { head: 2, revs: [1, 2] };
+    made.order.noteHead('a', 0);
+    made.order.suspend();
+    made.order.receive(event(1));
+    for (let i = 0; i < 3; i++) made.order.receive(signal);
+    made.order.compare('a', 2, 'away', 0);
+    await delay(20);
+    expect([made.out, made.reads]).toEqual([[], []]);
+    made.order.release();
+    await until('all are out', () => made.out.length === 4);
+    expect(made.out).toEqual(['signal', 'signal', 1, 2]);
+    expect(await made.count('parley_fanout_held_dropped_total')).toBe(1);
+  });
+
+  it('a read that was under way waits for the release', async () => {
+    const made = rig();
+    const gate = closedGate();
+    made.gate = gate.opened;
+    made.stored = { head: 2, revs: [1, 2] };
+    made.order.noteHead('a', 0);
+    made.order.receive(event(2));
+    await until('it reads', () => made.reads.length === 1);
+    made.order.suspend();
+    gate.open();
+    await delay(20);
+    expect(made.out).toEqual([]);
+    made.order.release();
+    await until('all are out', () => made.out.length === 2);
+    expect(made.out).toEqual([1, 2]);
+  });
+});

@@ -1,0 +1,88 @@
+/** Several nodes of Parley in the test's process, on one database and one Redis, each behind a proxy of its own. */
+import { randomBytes } from 'node:crypto';
+import { inject } from 'vitest';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+import { startProxy, type Proxy } from './proxy.ts';
+import { startServer, tokenOf, type TestServer } from './server.ts';
+import { connectStock, type StockClient, type StockOptions } from './stock-client.ts';
+import { until } from './until.ts';
+
+export interface TestNode extends TestServer {
+  /** Between this node and Redis. */
+  readonly redis: Proxy;
+  /** Whether it knows that Redis is there. */
+  hears(): Promise<boolean>;
+}
+
+export interface Cluster {
+  readonly nodes: readonly TestNode[];
+  readonly database: TestDatabase;
+  /** A client that has had `ready`; it is closed with the cluster. */
+  connect(node: number, user: string, options?: StockOptions): Promise<StockClient>;
+  stop(): Promise<void>;
+}
+
+export interface ClusterOptions {
+  readonly env?: Record<string, string>;
+  /** Another Redis than the one that all test files share. */
+  readonly redisUrl?: string;
+}
+
+export async function startCluster(size: number, { env = {}, redisUrl }: ClusterOptions = {}): Promise<Cluster> {
+  const database = await createTestDatabase();
+  const prefix = `test-${randomBytes(6).toString('hex')}:`;
+  const nodes: TestNode[] = [];
+  const clients: StockClient[] = [];
+  const stop = async (): Promise<void> => {
+    for (const client of clients) client.close();
+    for (const node of nodes) {
+      node.redis.restore();
+      await node.stop();
+      await node.redis.close();
+    }
+    await database.drop();
+  };
+  try {
+    for (let i = 0; i < size; i++) {
+      const redis = await startProxy(redisUrl ?? inject('redisUrl'));
+      const own = { REDIS_URL: redis.url, PARLEY_REDIS_PREFIX: prefix, PARLEY_NODE: `node-${i}`, PARLEY_DRAIN_MS: '0' };
+      try {
+        const server = await startServer({ ...own, ...env }, database);
+        const hears = async (): Promise<boolean> => (await server.metrics()).get('parley_redis_up') === 1;
+        nodes.push({ ...server, redis, hears });
+      } catch (error) {
+        await redis.close();
+        throw error;
+      }
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    nodes,
+    database,
+    async connect(node, user, options) {
+      const client = await connectStock((nodes[node] as TestNode).url, await tokenOf(user), options);
+      clients.push(client);
+      return client;
+    },
+    stop,
+  };
+}
+
+/** The bodies that the client heard in the room, once there are as many; order as they came. */
+export async function bodiesHeard(
+  client: StockClient,
+  room: string,
+  count: number,
+  limitMs?: number,
+): Promise<unknown[]> {
+  const heard = (): unknown[] =>
+    client
+      .heard('message')
+      .filter((message) => message.room === room)
+      .map(({ body }) => body);
+  await until(`${count} messages are heard in ${room}`, () => heard().length >= count, limitMs);
+  return heard();
+}
