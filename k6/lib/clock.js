@@ -1,0 +1,35 @@
+// @ts-check
+import exec from 'k6/execution';
+
+/** @type {number | undefined} */
+let offset;
+
+/**
+ * Milliseconds since 1970 with a fraction. `Date.now()` of k6 has whole milliseconds only, which is coarser than many of
+ * the latencies that are measured; the test's own running time has nanoseconds and is set against it once.
+ * @returns {number}
+ */
+export function now() {
+  offset ??= untilTick() - exec.instance.currentTestRunDuration;
+  return offset + exec.instance.currentTestRunDuration;
+}
+
+/** The next whole millisecond at its beginning: less than one of waiting. */
+function untilTick() {
+  const from = Date.now();
+  for (;;) {
+    const time = Date.now();
+    if (time !== from) return time;
+  }
+}
+
+/**
+ * @param {number} ms
+ * @returns {Promise<void>}
+ */
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+
+/**
+ * @param {number} at instant, as `now()` gives it
+ */
+export const sleepUntil = (at) => sleep(at - now());
