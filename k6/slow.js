@@ -27,11 +27,24 @@ const one = Number(__ENV['SLOW_ONE_IN'] ?? 5);
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'slow',
-  asks: slowUrl === '' ? 'Does slow work hold up the others?' : 'Do slow readers hold up others, and do they end with everything?',
-  full: { users: 50, seconds: 180, ramp: 5, rate: 0.6, roomSize: 50, bodyBytes: 8000, slowOneIn: 5, syncBytes: 262_144 },
+  asks:
+    slowUrl === ''
+      ? 'Does slow work hold up the others?'
+      : 'Do slow readers hold up others, and do they end with everything?',
+  full: {
+    users: 50,
+    seconds: 180,
+    ramp: 5,
+    rate: 0.6,
+    roomSize: 50,
+    bodyBytes: 8000,
+    slowOneIn: 5,
+    syncBytes: 262_144,
+  },
   short: { users: 25, seconds: 25, ramp: 2, rate: 1.5, roomSize: 25, auditSeconds: 60 },
   thresholds: slowUrl === '' ? {} : { parley_behind: ['count>0'] },
-  urlOf: (index) => (slowUrl !== '' && index % one === one - 1 ? slowUrl : __ENV['PARLEY_URL'] ?? 'http://localhost:3000'),
+  urlOf: (index) =>
+    slowUrl !== '' && index % one === one - 1 ? slowUrl : (__ENV['PARLEY_URL'] ?? 'http://localhost:3000'),
   behave: (user) => {
     const slow = user.index % one === one - 1;
     if (!slow) return talk(user);

@@ -53,10 +53,7 @@ export const { options, setup, users, watch, handleSummary } = script({
     })),
   // one of each virtual user is in the room through which the run is called off
   roomCount: ({ users: most, roomSize }) => 1 + Math.ceil(most / roomSize),
-  roomsOf: (index, { roomSize, perVu }) => [
-    1 + Math.floor(index / roomSize),
-    ...(index % perVu === 0 ? [0] : []),
-  ],
+  roomsOf: (index, { roomSize, perVu }) => [1 + Math.floor(index / roomSize), ...(index % perVu === 0 ? [0] : [])],
   behave: (user) => {
     const broken = stopWhenBroken(user);
     return user.every(1000 / user.settings.rate, () => {

@@ -206,7 +206,7 @@ export class Audit {
     const ledger = this.#ledgers.get(room);
     if (ledger === undefined) return;
     this.#ledgers.delete(room);
-    for (let after = ledger.after, more = true; more; ) {
+    for (let after = ledger.after, more = true; more;) {
       if (now() > until) {
         count(looked.unaudited, ledger.size);
         return;

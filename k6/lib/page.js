@@ -63,7 +63,12 @@ function tiles(report) {
     tile('acknowledged', number(counted.get('parley_acked')), '', 'messages'),
     tile('deliveries', number(counted.get('parley_delivered')), '', 'to receivers'),
     tile('ack p95', ms(spread.get('parley_ack')?.['p(95)']), '', `p50 ${ms(spread.get('parley_ack')?.med)}`),
-    tile('delivery p95', ms(spread.get('parley_delivery')?.['p(95)']), '', `p50 ${ms(spread.get('parley_delivery')?.med)}`),
+    tile(
+      'delivery p95',
+      ms(spread.get('parley_delivery')?.['p(95)']),
+      '',
+      `p50 ${ms(spread.get('parley_delivery')?.med)}`,
+    ),
     tile('failed', `${number(report.failed * 100)} %`, report.failed === 0 ? '' : 'warn', 'of commands and connects'),
   ];
   return `<section aria-label="Key figures"><div class="tiles">${faults.join('')}</div><div class="tiles">${rest.join('')}</div></section>`;
@@ -95,7 +100,9 @@ function overTime({ slices }) {
     lines('Deliveries', 'per second', labels, [
       { name: 'delivered', values: slices.map(({ deliveredPerSecond }) => deliveredPerSecond) },
     ]),
-    lines('Server processor', '% of one core', labels, [{ name: 'cpu', values: slices.map(({ cpuPercent }) => cpuPercent) }]),
+    lines('Server processor', '% of one core', labels, [
+      { name: 'cpu', values: slices.map(({ cpuPercent }) => cpuPercent) },
+    ]),
     lines('Server memory', 'MB', labels, [{ name: 'RSS', values: slices.map(({ memoryMb }) => memoryMb) }]),
     lines('k6 itself late by', 'ms, p95', labels, [{ name: 'lag', values: slices.map(({ lag }) => lag?.['p(95)']) }]),
   ];
@@ -133,17 +140,31 @@ function stages({ slices }) {
       `${number(s.cpuPercent)} %`,
       ms(s.lag?.['p(95)']),
     ]);
-  const heads = ['users', 'acked/s', 'delivered/s', 'ack p50', 'ack p95', 'delivery p95', 'failed', 'server cpu', 'k6 late p95'];
+  const heads = [
+    'users',
+    'acked/s',
+    'delivered/s',
+    'ack p50',
+    'ack p95',
+    'delivery p95',
+    'failed',
+    'server cpu',
+    'k6 late p95',
+  ];
   return `<section><h2>Stages</h2><div class="wide"><table><thead><tr>${heads.map((h) => `<th class="n">${h}</th>`).join('')}</tr></thead><tbody>${rows.map((cells) => `<tr>${cells.map((c) => `<td class="n">${escape(c)}</td>`).join('')}</tr>`).join('')}</tbody></table></div></section>`;
 }
 
 /** @param {import('./report.js').Report} report */
-function counters({ counters: all }) {
+function counters({ counters: all, codes }) {
   const rows = all.map(
     ({ name, count, about }) =>
       `<tr><td><code>${escape(name)}</code></td><td>${escape(about)}</td><td class="n">${number(count)}</td></tr>`,
   );
-  return `<section><h2>Counters</h2><table><thead><tr><th>metric</th><th>meaning</th><th class="n">count</th></tr></thead><tbody>${rows.join('')}</tbody></table></section>`;
+  const failures = codes.map(
+    ({ code, count }) =>
+      `<tr><td><code>${escape(code)}</code></td><td>commands or connects that failed with this</td><td class="n">${number(count)}</td></tr>`,
+  );
+  return `<section><h2>Counters</h2><table><thead><tr><th>metric</th><th>meaning</th><th class="n">count</th></tr></thead><tbody>${rows.join('')}${failures.join('')}</tbody></table></section>`;
 }
 
 /** @param {import('./report.js').Report} report */

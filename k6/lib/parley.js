@@ -343,7 +343,7 @@ export class Parley {
  */
 export function guest(url, name) {
   const answer = http.post(`${url}/api/v1/auth/guest`, JSON.stringify({ name }));
-  if (answer.status !== 200) throw new Error(`no guest token: ${answer.status} ${answer.body}`);
+  if (answer.status !== 200) throw new Error(`no guest token: ${answer.status} ${JSON.stringify(answer.body)}`);
   return /** @type {any} */ (answer.json());
 }
 

@@ -68,7 +68,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
   /** @type {Verdict[]} */
   const verdicts = [];
   for (const [metric, { thresholds = {} }] of /** @type {[string, any][]} */ (Object.entries(data.metrics))) {
-    if (metric.includes('{slice:')) continue;
+    if (metric.includes('{')) continue; // asked for only to be kept
     for (const [rule, { ok }] of /** @type {[string, any][]} */ (Object.entries(thresholds))) {
       const key = /^(count|rate|avg|min|max|med|p\([\d.]+\))/.exec(rule)?.[1] ?? 'count';
       verdicts.push({ metric, rule, ok, value: value(metric, key), about: aboutOf(metric) });
@@ -100,6 +100,9 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
   const spreads = ['ack', 'delivery', 'command', 'connect', 'resync', 'k6_lag', 'server_loop_delay']
     .map((name) => ({ name: `parley_${name}`, about: aboutOf(`parley_${name}`), values: spread(`parley_${name}`) }))
     .filter(({ values }) => values !== undefined);
+  const codes = Object.keys(data.metrics)
+    .map((name) => ({ code: /^parley_errors\{code:(.*)\}$/.exec(name)?.[1] ?? '', count: value(name, 'count') ?? 0 }))
+    .filter(({ code, count }) => code !== '' && count > 0);
   return {
     name: /** @type {string} */ (script.name),
     asks: /** @type {string} */ (script.asks),
@@ -111,6 +114,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
     verdicts,
     slices: parts,
     counters,
+    codes,
     spreads,
     failed: value('parley_failed', 'rate') ?? 0,
     memoryMb: spread('parley_server_memory_mb'),
@@ -127,7 +131,9 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
  */
 export function kneeOf(slices, limits) {
   const measured = slices.filter(({ ack }) => ack !== undefined);
-  const broken = measured.findIndex(({ ack, failed }) => (ack?.['p(95)'] ?? 0) > limits.ack95 || failed > limits.failed);
+  const broken = measured.findIndex(
+    ({ ack, failed }) => (ack?.['p(95)'] ?? 0) > limits.ack95 || failed > limits.failed,
+  );
   return {
     limits,
     last: broken === -1 ? measured[measured.length - 1] : measured[broken - 1],
@@ -156,15 +162,18 @@ export function figure(metric, value) {
   return number(value);
 }
 
+/** @param {Slice} stage */
+const stageText = (stage) =>
+  `${number(stage.users)} users, ${number(stage.ackedPerSecond)} messages/s in, ${number(stage.deliveredPerSecond)}/s out ` +
+  `(ack p95 ${ms(stage.ack?.['p(95)'])}, ${number(stage.failed * 100)} % failed, k6 late by p95 ${ms(stage.lag?.['p(95)'])})`;
+
 /** @param {Report} report @returns {string | undefined} */
 export function kneeText({ knee }) {
   if (knee === undefined) return undefined;
   const { limits, last, first } = knee;
-  const of = (/** @type {Slice} */ s) =>
-    `${number(s.users)} users, ${number(s.ackedPerSecond)} messages/s in, ${number(s.deliveredPerSecond)}/s out ` +
-    `(ack p95 ${ms(s.ack?.['p(95)'])}, ${number(s.failed * 100)} % failed, k6 late by p95 ${ms(s.lag?.['p(95)'])})`;
   const rule = `ack p95 up to ${limits.ack95} ms and at most ${limits.failed * 100} % failed`;
-  if (last === undefined) return `knee (${rule}): the first stage failed already: ${first === undefined ? '–' : of(first)}`;
-  if (first === undefined) return `knee (${rule}): none up to ${of(last)}; raise USERS to find it`;
-  return `knee (${rule}): ${of(last)}; the first that did not keep it: ${of(first)}`;
+  if (last === undefined)
+    return `knee (${rule}): the first stage failed already: ${first === undefined ? '–' : stageText(first)}`;
+  if (first === undefined) return `knee (${rule}): none up to ${stageText(last)}; raise USERS to find it`;
+  return `knee (${rule}): ${stageText(last)}; the first that did not keep it: ${stageText(first)}`;
 }

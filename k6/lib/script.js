@@ -24,8 +24,8 @@ import { readMetrics, watchServer } from './watch.js';
  * @property {string} name
  * @property {string} asks the question, as a sentence
  * @property {T} full
- * @property {Partial<T>} short
- * @property {(user: User) => Promise<unknown>} behave until `user.over`
+ * @property {Partial<T> & Partial<import('./settings.js').Settings>} short
+ * @property {(user: User & {settings: import('./settings.js').Settings & T}) => Promise<unknown>} behave until `user.over`
  * @property {Record<string, string[]>} [thresholds]
  * @property {Record<string, string[]>} [fullThresholds] only in the full form
  * @property {(index: number, settings: any) => number} [arrival] seconds after the start; default: evenly over the ramp
@@ -48,17 +48,23 @@ const sliced = [
   'parley_failed',
 ];
 
+/** What a command or a connect may fail with: docs/errors.md, and what happens on the way. */
+export const errorCodes = (
+  'closed timeout unknown reset connect_error invalid unauthorized token_expired forbidden not_found not_member conflict ' +
+  'too_large limit_reached rate_limited overloaded unavailable draining internal unknown_command'
+).split(' ');
+
 /**
  * @template {Record<string, number>} T
- * @param {Script<T>} script
+ * @param {Script<T>} asked
  */
-export function script(script) {
-  const settings = settingsOf(script.full, script.short);
+export function script(asked) {
+  const settings = settingsOf(asked.full, asked.short);
   const { users, perVu } = settings;
-  const arrival = script.arrival ?? ((/** @type {number} */ i) => (settings.ramp * i) / users);
-  const roomCount = script.roomCount?.(settings) ?? Math.max(1, Math.ceil(users / settings.roomSize));
-  const roomsOf = script.roomsOf ?? ((/** @type {number} */ i) => [Math.floor(i / settings.roomSize)]);
-  const slices = script.slicesOf?.(settings) ?? evenSlices(settings.seconds);
+  const arrival = asked.arrival ?? ((/** @type {number} */ i) => (settings.ramp * i) / users);
+  const roomCount = asked.roomCount?.(settings) ?? Math.max(1, Math.ceil(users / settings.roomSize));
+  const roomsOf = asked.roomsOf ?? ((/** @type {number} */ i) => [Math.floor(i / settings.roomSize)]);
+  const slices = asked.slicesOf?.(settings) ?? evenSlices(settings.seconds);
   const metricsUrl = __ENV['METRICS_URL'] ?? `${target}/metrics`;
 
   /** @type {Record<string, string[]>} */
@@ -72,14 +78,16 @@ export function script(script) {
     parley_checked: ['count>0'],
     parley_audited: ['count>0'],
     parley_finished: [`count>=${users}`],
-    ...script.thresholds,
-    ...(isShort ? {} : script.fullThresholds),
+    ...asked.thresholds,
+    ...(isShort ? {} : asked.fullThresholds),
   };
   // k6 keeps a metric by tag only if a threshold asks for it; these ask nothing
   for (const metric of sliced) {
     const always = /acked|delivered/.test(metric) ? 'count>=0' : metric === 'parley_failed' ? 'rate>=0' : 'max>=0';
     slices.forEach((_, i) => (thresholds[`${metric}{slice:s${i}}`] = [always]));
   }
+
+  for (const code of errorCodes) thresholds[`parley_errors{code:${code}}`] = ['count>=0'];
 
   const longest = `${Math.ceil(settings.seconds + settings.auditSeconds + 90)}s`;
   const once = { executor: /** @type {const} */ ('per-vu-iterations'), iterations: 1, maxDuration: longest };
@@ -98,8 +106,10 @@ export function script(script) {
     for (const until = Date.now() + 30_000; !isReady(target); await sleep(500)) {
       if (Date.now() > until) throw new Error(`${target} is not ready: set PARLEY_URL, or use npm run k6`);
     }
-    if (script.needsMetrics === true && readMetrics(metricsUrl) === undefined) {
-      throw new Error(`${metricsUrl} does not answer, and this script reads the server's memory there: set METRICS_URL`);
+    if (asked.needsMetrics === true && readMetrics(metricsUrl) === undefined) {
+      throw new Error(
+        `${metricsUrl} does not answer, and this script reads the server's memory there: set METRICS_URL`,
+      );
     }
     const run = crypto.randomUUID().slice(0, 8);
     const owner = new Parley({ url: target, token: tokenFor(`k6-${run}-owner`) }, deaf);
@@ -107,9 +117,7 @@ export function script(script) {
     // in hundreds: a connection may have so many commands unanswered
     for (let from = 0; from < roomCount; from += 100) {
       const rooms = Array.from({ length: Math.min(100, roomCount - from) }, (_, i) => roomName(run, from + i));
-      await Promise.all(
-        rooms.map((id) => owner.persist('room:create', { kind: 'channel', id, name: id })),
-      );
+      await Promise.all(rooms.map((id) => owner.persist('room:create', { kind: 'channel', id, name: id })));
     }
     owner.close();
     const start = Date.now() + 500;
@@ -132,7 +140,7 @@ export function script(script) {
           index,
           name,
           token: tokenFor(name),
-          url: script.urlOf?.(index) ?? target,
+          url: asked.urlOf?.(index) ?? target,
           run,
           settings: /** @type {any} */ (settings),
           rooms: roomsOf(index, settings).map((n) => roomName(run.run, n)),
@@ -144,7 +152,7 @@ export function script(script) {
         if (called || now() >= run.end) return { user, arrived: false, done: true };
         const arrived = await user.arrive();
         if (!arrived) return { user, arrived, done: false };
-        await script.behave(user);
+        await asked.behave(/** @type {any} */ (user));
         await user.answered();
         await user.witness.settle(user.client);
         return { user, arrived, done: true };
@@ -178,7 +186,7 @@ export function script(script) {
     users: users_,
     watch,
     /** @param {any} data */
-    handleSummary: (data) => summarize(data, { script, settings, slices, arrival, short: isShort }),
+    handleSummary: (data) => summarize(data, { script: asked, settings, slices, arrival, short: isShort }),
   };
 }
 

@@ -43,7 +43,7 @@ export const variable = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter}`)
 /**
  * @template {Record<string, number>} T
  * @param {T} full the script's numbers
- * @param {Partial<T>} short those that differ in the short form
+ * @param {Partial<T> & Partial<Settings>} short those that differ in the short form
  * @returns {Settings & T}
  */
 export function settingsOf(full, short) {

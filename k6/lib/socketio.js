@@ -61,8 +61,7 @@ export class SocketIO {
   #nextAck = 1;
   #silenceMs = 45_000;
   #heardAt = 0;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #sweeper;
+  #sweeper = 0;
   /** @type {{resolve: () => void, reject: (error: SocketError) => void} | undefined} */
   #connecting;
   #connectDeadline = 0;
@@ -80,7 +79,9 @@ export class SocketIO {
    */
   constructor(url, options = {}) {
     const { path = '/socket.io/', query = {}, ...rest } = options;
-    const more = Object.entries(query).map(([key, value]) => `&${encodeURIComponent(key)}=${encodeURIComponent(value)}`);
+    const more = Object.entries(query).map(
+      ([key, value]) => `&${encodeURIComponent(key)}=${encodeURIComponent(value)}`,
+    );
     this.#url = `${url.replace(/^http/, 'ws').replace(/\/$/, '')}${path}?EIO=4&transport=websocket${more.join('')}`;
     this.#options = { auth: {}, namespace: '/', headers: {}, connectTimeoutMs: 15_000, ackTimeoutMs: 15_000, ...rest };
   }
@@ -112,14 +113,15 @@ export class SocketIO {
       this.#ws = ws;
       this.#connectDeadline = now() + this.#options.connectTimeoutMs;
       let failure = '';
-      ws.onmessage = (event) => this.#frame(/** @type {any} */ (event));
-      ws.onerror = (event) => {
-        failure = /** @type {any} */ (event).error ?? '';
-      };
-      ws.onclose = (event) => {
-        const { code, reason } = /** @type {any} */ (event);
-        this.#end(code ?? 1006, reason === undefined || reason === '' ? failure : reason);
-      };
+      // the names of the types' const enum, which exists only there
+      const on = /** @type {(event: string, listener: (event: any) => void) => void} */ (
+        (event, listener) => ws.addEventListener(/** @type {any} */ (event), listener)
+      );
+      on('message', (event) => this.#frame(event));
+      on('error', ({ error = '' }) => {
+        failure = error;
+      });
+      on('close', ({ code = 1006, reason = '' }) => this.#end(code, reason === '' ? failure : reason));
       this.#sweeper = setInterval(() => this.#sweep(), 1000);
     });
   }
@@ -278,7 +280,7 @@ export class SocketIO {
     if (this.#ws === undefined) return;
     this.#ws = undefined;
     this.#connected = false;
-    clearInterval(/** @type {any} */ (this.#sweeper));
+    clearInterval(this.#sweeper);
     const error = new SocketError('closed', `closed with ${code} ${reason}`);
     const lost = [...this.#acks.values()];
     this.#acks.clear();

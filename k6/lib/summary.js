@@ -31,11 +31,21 @@ function text(report) {
   lines.push('');
   for (const { name, values } of report.spreads) {
     if (values === undefined) continue;
-    const points = [`p50 ${ms(values.med)}`, `p95 ${ms(values['p(95)'])}`, `p99 ${ms(values['p(99)'])}`, `max ${ms(values.max)}`];
+    const points = [
+      `p50 ${ms(values.med)}`,
+      `p95 ${ms(values['p(95)'])}`,
+      `p99 ${ms(values['p(99)'])}`,
+      `max ${ms(values.max)}`,
+    ];
     lines.push(`  ${name.padEnd(26)} ${points.join(', ')} (${number(values.count)})`);
   }
-  const told = report.counters.filter(({ name, count }) => count > 0 && !/lost|doubled|reordered|unrecovered/.test(name));
+  const told = report.counters.filter(
+    ({ name, count }) => count > 0 && !/lost|doubled|reordered|unrecovered/.test(name),
+  );
   lines.push('', `  ${told.map(({ name, count }) => `${name.slice('parley_'.length)} ${number(count)}`).join(', ')}`);
+  if (report.codes.length > 0) {
+    lines.push(`  failed with: ${report.codes.map(({ code, count }) => `${code} ${number(count)}`).join(', ')}`);
+  }
   if (report.memoryMb !== undefined) {
     const { memoryMb, cpuPercent, slopeMbPerHour } = report;
     lines.push(
@@ -48,9 +58,11 @@ function text(report) {
   return `${lines.join('\n')}\n`;
 }
 
+/** @param {readonly string[]} cells */
+const row = (cells) => `  ${cells.map((cell) => cell.padStart(12)).join('')}`;
+
 /** @param {import('./report.js').Report} report */
 function stages({ slices }) {
-  const row = (/** @type {string[]} */ cells) => `  ${cells.map((cell) => cell.padStart(11)).join('')}`;
   return [
     row(['users', 'acked/s', 'deliv./s', 'ack p50', 'ack p95', 'deliv. p95', 'failed', 'server cpu', 'k6 lag p95']),
     ...slices

@@ -49,7 +49,9 @@ export async function watchServer(url, { start, end }) {
 
 /** Least squares. @param {readonly [number, number][]} points */
 function slope(points) {
-  const [x, y] = [0, 1].map((i) => points.reduce((sum, point) => sum + /** @type {number} */ (point[i]), 0) / points.length);
+  const [x, y] = [0, 1].map(
+    (i) => points.reduce((sum, point) => sum + /** @type {number} */ (point[i]), 0) / points.length,
+  );
   const mean = { x: x ?? 0, y: y ?? 0 };
   let [over, under] = [0, 0];
   for (const [px, py] of points) {
