@@ -71,6 +71,12 @@ function stop(): Promise<void> {
   return stopping;
 }
 
+/** What a script needs of a server that is started for it. */
+const serverOf: Readonly<Record<string, Record<string, string>>> = {
+  // the kernel's buffers take megabytes before the server's own begin to fill
+  slow: { PARLEY_SOFT_BUFFERED_BYTES: '64k', PARLEY_BEHIND_BUFFERED_BYTES: '256k' },
+};
+
 let running: ReturnType<typeof spawn> | undefined;
 let interrupts = 0;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -94,9 +100,9 @@ try {
 async function main(script: string, program: string): Promise<number> {
   const load = loadavg()[0] ?? 0;
   let storage = 'a server that was there';
-  if (env['PARLEY_URL'] === undefined) {
+  if ((env['PARLEY_URL'] ?? '') === '') {
     const databaseUrl = await database();
-    const parley = await startParley(databaseUrl, given);
+    const parley = await startParley(databaseUrl, { ...serverOf[script], ...given });
     releases.push(() => parley.stop());
     env['PARLEY_URL'] = parley.url;
     env['PARLEY_SECRET'] = secret;
@@ -130,7 +136,7 @@ async function main(script: string, program: string): Promise<number> {
 }
 
 async function database(): Promise<string | undefined> {
-  if (env['DATABASE_URL'] !== undefined) return env['DATABASE_URL'];
+  if ((env['DATABASE_URL'] ?? '') !== '') return env['DATABASE_URL'];
   if (!args.includes('--postgres')) return undefined;
   const postgres = await startPostgres();
   releases.push(() => postgres.stop());

@@ -43,13 +43,8 @@ describe('a set of numbers as ranges', () => {
   it('joins what touches, in any order', () => {
     const ranges = new Ranges();
     for (const n of [5, 1, 3, 2, 9, 4, 9]) ranges.add(n);
-    expect([ranges.reach(0), ranges.reach(5), ranges.missing(1, 10), ranges.has(9), ranges.has(6)]).toEqual([
-      5,
-      5,
-      5,
-      true,
-      false,
-    ]);
+    expect([ranges.reach(0), ranges.reach(5), ranges.missing(1, 10)]).toEqual([5, 5, 4]);
+    expect([ranges.has(9), ranges.has(6)]).toEqual([true, false]);
     ranges.addRange(4, 12);
     expect([ranges.reach(0), ranges.missing(1, 12)]).toEqual([12, 0]);
   });
