@@ -1,6 +1,7 @@
 /**
- * npm run k6 -- SCRIPT [--short] [--postgres] [--help] [NAME=value …] [k6 options …]
- * Runs a script of this folder with k6. Starts a Parley for it unless PARLEY_URL names one, and stops it afterwards.
+ * npm run k6 -- SCRIPT … [--short] [--postgres] [--help] [NAME=value …] [k6 options …]
+ * Runs scripts of this folder with k6, one after the other. Starts a Parley for them unless PARLEY_URL names one, and stops
+ * it afterwards.
  *
  *   --short       the form of half a minute (SHORT=1)
  *   --postgres    a real Postgres of this machine instead of the embedded one; DATABASE_URL names one instead
@@ -15,7 +16,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { openServer } from '../src/storage/database.ts';
 import { startPostgres } from '../test/support/services.ts';
 import { findK6 } from './find-k6.ts';
-import { startSlowLink } from './slow-link.ts';
+import { startSlowLink, type SlowLink } from './slow-link.ts';
 import { startParley, secret } from './server.ts';
 
 const here = import.meta.dirname;
@@ -31,7 +32,8 @@ function head(file: string): string {
 }
 
 const args = process.argv.slice(2);
-const name = args.find((arg) => scripts.includes(arg));
+const names = args.filter((arg) => scripts.includes(arg));
+const [name] = names;
 const help = args.some((arg) => arg === '--help' || arg === '-h');
 if (name === undefined || args.includes('--list')) {
   const list = scripts.map((script) => head(join(here, `${script}.js`)).split('\n')[0]);
@@ -45,7 +47,7 @@ if (help) {
   process.exit(0);
 }
 
-const own = new Set([name, '--short', '--postgres']);
+const own = new Set([...names, '--short', '--postgres']);
 const given = Object.fromEntries(
   args.flatMap((arg) => {
     const [, key, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(arg) ?? [];
@@ -89,7 +91,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 try {
-  process.exitCode = await main(name, k6);
+  process.exitCode = await main(k6);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
@@ -97,42 +99,55 @@ try {
   await stop();
 }
 
-async function main(script: string, program: string): Promise<number> {
-  const load = loadavg()[0] ?? 0;
+async function main(program: string): Promise<number> {
   let storage = 'a server that was there';
   if ((env['PARLEY_URL'] ?? '') === '') {
     const databaseUrl = await database();
-    const parley = await startParley(databaseUrl, { ...serverOf[script], ...given });
+    const parley = await startParley(databaseUrl, {
+      ...(names.length === 1 ? serverOf[names[0] ?? ''] : {}),
+      ...given,
+    });
     releases.push(() => parley.stop());
     env['PARLEY_URL'] = parley.url;
     env['PARLEY_SECRET'] = secret;
     storage = databaseUrl === undefined ? 'embedded Postgres' : 'Postgres';
-    console.log(
-      `Parley runs at ${parley.url} on ${storage === 'Postgres' ? 'a real Postgres' : 'its embedded Postgres'}.`,
-    );
-  }
-  if (script === 'slow' && env['SLOW_URL'] === undefined) {
-    const short = env['SHORT'] === '1';
-    const link = await startSlowLink(env['PARLEY_URL'] ?? '', {
-      stallMs: Number(env['STALL_MS'] ?? (short ? 12_000 : 25_000)),
-      cycleMs: Number(env['CYCLE_MS'] ?? (short ? 15_000 : 40_000)),
-    });
-    releases.push(() => link.close());
-    env['SLOW_URL'] = link.url;
+    console.log(`Parley runs at ${parley.url}, its storage: ${storage}.`);
   }
   const results = resolve(root, env['RESULTS'] ?? join(here, 'results'));
   mkdirSync(results, { recursive: true });
   env['RESULTS'] = results;
-  env['NOTE'] ??= `${storage}, ${cpus().length} cores, load before the run ${load.toFixed(1)}`;
-  const form = env['SHORT'] === '1' ? '-short' : '';
-  env['RESULT_NAME'] ??= `${script}${form}-${new Date().toISOString().replaceAll(/[:.]/g, '').slice(0, 17)}`;
-  console.log(
-    `${basename(program)} runs k6/${script}.js${form === '' ? '' : ' (short)'} against ${env['PARLEY_URL']}.`,
-  );
-  const code = await run(program, ['run', '--no-usage-report', ...forK6, join(here, `${script}.js`)]);
-  const page = join(results, `${env['RESULT_NAME']}.html`);
-  console.log(existsSync(page) ? `Result: ${page}` : 'k6 wrote no result.');
-  return code;
+  let worst = 0;
+  for (const script of names) {
+    if (interrupts > 0) break;
+    worst = Math.max(worst, await runScript(program, script, results, storage));
+  }
+  return worst;
+}
+
+async function runScript(program: string, script: string, results: string, storage: string): Promise<number> {
+  const short = env['SHORT'] === '1';
+  const more: Record<string, string> = {};
+  let link: SlowLink | undefined;
+  if (script === 'slow' && (env['SLOW_URL'] ?? '') === '') {
+    link = await startSlowLink(env['PARLEY_URL'] ?? '', {
+      stallMs: Number(env['STALL_MS'] ?? (short ? 12_000 : 25_000)),
+      cycleMs: Number(env['CYCLE_MS'] ?? (short ? 15_000 : 40_000)),
+    });
+    more['SLOW_URL'] = link.url;
+  }
+  const name_ = `${script}${short ? '-short' : ''}-${new Date().toISOString().replaceAll(/[:.]/g, '').slice(0, 17)}`;
+  more['RESULT_NAME'] = env['RESULT_NAME'] ?? name_;
+  more['NOTE'] =
+    env['NOTE'] ?? `${storage}, ${cpus().length} cores, load before the run ${(loadavg()[0] ?? 0).toFixed(1)}`;
+  console.log(`${basename(program)} runs k6/${script}.js${short ? ' (short)' : ''} against ${env['PARLEY_URL']}.`);
+  try {
+    const code = await run(program, ['run', '--no-usage-report', ...forK6, join(here, `${script}.js`)], more);
+    const page = join(results, `${more['RESULT_NAME']}.html`);
+    console.log(existsSync(page) ? `Result: ${page}` : 'k6 wrote no result.');
+    return code;
+  } finally {
+    await link?.close();
+  }
 }
 
 async function database(): Promise<string | undefined> {
@@ -154,9 +169,13 @@ async function database(): Promise<string | undefined> {
   return url.href;
 }
 
-function run(program: string, argv: readonly string[]): Promise<number> {
+function run(program: string, argv: readonly string[], more: Record<string, string>): Promise<number> {
   return new Promise((done, fail) => {
-    const child = spawn(program, argv, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(program, argv, {
+      cwd: root,
+      env: { ...env, ...more },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     running = child;
     // k6 bounds itself (maxDuration of its scenarios); this is for a k6 that hangs
     const longestMs = (Number(env['LONGEST_HOURS'] ?? 26) || 26) * 3_600_000;

@@ -17,9 +17,6 @@ import { count, counts, faults, looked, times } from './metrics.js';
 import { Ranges } from './ranges.js';
 import { Stream } from './stream.js';
 
-/** How long the last events may be on their way after the last was sent. */
-const settleMs = 15_000;
-
 /**
  * @typedef {import('./parley.js').Parley} Parley
  * @typedef {import('./parley.js').Message} Message
@@ -31,13 +28,13 @@ const settleMs = 15_000;
 export class Witness {
   /** @type {Map<string, Watched>} */
   #rooms = new Map();
-  /** @type {{run: string, lateMs: number, sample: number}} */
+  /** @type {{run: string, lateMs: number, sample: number, settleMs: number}} */
   #options;
   #heard = 0;
   /** What this user found, for its last word. */
   found = { lost: 0, doubled: 0, reordered: 0, unrecovered: 0 };
 
-  /** @param {{run: string, lateMs: number, sample: number}} options `sample`: one delivery in so many is measured */
+  /** @param {{run: string, lateMs: number, sample: number, settleMs: number}} options `sample`: one delivery in so many is measured */
   constructor(options) {
     this.#options = options;
   }
@@ -129,6 +126,7 @@ export class Witness {
       if (watched.from === -1) continue; // an event that was on its way when the user left
       const { rev, messages } = await client.persist('history', { room, limit: 1 });
       const head = messages[messages.length - 1]?.seq ?? 0;
+      const { settleMs } = this.#options;
       const until = now() + settleMs;
       while (now() < until && !(client.inSync && watched.stream.reached >= rev)) await sleep(50);
       const short = this.#close(watched.stream, watched.behind ? undefined : rev);

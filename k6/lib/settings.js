@@ -13,6 +13,7 @@
  * @property {number} lateMs from when on a delivery is late
  * @property {number} sample one delivery in so many is measured; all are checked
  * @property {number} pending unanswered sends of a user over which it skips
+ * @property {number} settleSeconds the last events may be on their way so long after the end
  * @property {number} auditSeconds the last check may take so long
  */
 
@@ -28,6 +29,7 @@ const common = {
   lateMs: 1000,
   sample: 1,
   pending: 20,
+  settleSeconds: 15,
   auditSeconds: 120,
 };
 

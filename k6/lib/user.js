@@ -40,7 +40,12 @@ export class User {
     this.rooms = rooms;
     this.audit = audit;
     this.stopped = stopped;
-    this.witness = new Witness({ run: run.run, lateMs: settings.lateMs, sample: Math.max(1, settings.sample) });
+    this.witness = new Witness({
+      run: run.run,
+      lateMs: settings.lateMs,
+      sample: Math.max(1, settings.sample),
+      settleMs: settings.settleSeconds * 1000,
+    });
     const bytes = settings['syncBytes'];
     this.client = new Parley({ url, token, ...(bytes === undefined ? {} : { syncBytes: bytes }) }, this.witness);
     this.#padding = 'x'.repeat(settings.bodyBytes);
