@@ -70,7 +70,7 @@ export class Witness {
   }
 
   /**
-   * @param {Message} message
+   * @param {import('./parley.js').Heard} message
    * @param {number} at
    */
   live(message, at) {
@@ -79,10 +79,10 @@ export class Witness {
     watched.seen.add(message.seq);
     this.#heard += 1;
     count(looked.checked);
-    const { body } = message;
-    if (body?.run !== this.#options.run) return;
+    const [run, , , sent] = message.stamp.split(' ');
+    if (run !== this.#options.run) return;
     count(counts.delivered);
-    const took = at - body.at;
+    const took = at - Number(sent);
     if (this.#heard % this.#options.sample === 0) times.delivery.add(took);
     if (took > this.#options.lateMs) count(counts.late);
   }

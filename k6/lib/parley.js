@@ -11,6 +11,7 @@ import { SocketError, SocketIO } from './socketio.js';
 
 /**
  * @typedef {{room: string, seq: number, rev: number, id: string, from: string, body: any, at: number}} Message
+ * @typedef {{room: string, seq: number, rev: number, stamp: string}} Heard an event; `stamp`: `k6` of its body, if it has one
  * @typedef {{id: string, kind: string, seq: number, rev: number, read: number}} RoomSummary
  * @typedef {{user: {id: string}, session: string, node: string, rooms: RoomSummary[], more: boolean}} Ready
  */
@@ -21,7 +22,7 @@ import { SocketError, SocketIO } from './socketio.js';
  * @property {(rooms: RoomSummary[]) => void} ready
  * @property {(room: RoomSummary) => void} joined
  * @property {(room: string) => void} left
- * @property {(message: Message, at: number) => void} live `at`: when it came off the wire
+ * @property {(message: Heard, at: number) => void} live `at`: when it came off the wire
  * @property {(room: string) => void} behind
  * @property {(room: string, messages: Message[], rev: number, more: boolean) => void} pulled
  * @property {(room: string) => void} inSync
@@ -39,6 +40,9 @@ export class CommandError extends Error {
     this.retryAfter = retryAfter;
   }
 }
+
+const messageHead = /^42\["message",\{"room":"([^"\\]+)","seq":(\d+),"rev":(\d+),/;
+const stampIn = /"body":\{"k6":"([^"\\]*)"/;
 
 /** Besides answers of the server: a lost connection and a late answer may be tried again, the id makes it safe. */
 const backoffMs = { first: 100, most: 5000 };
@@ -249,10 +253,19 @@ export class Parley {
       if (this.#dirty.size > 0) void this.#pullAll();
       else this.#arrived();
     });
-    socket.on('message', (/** @type {Message} */ message) => {
+    const live = (/** @type {Heard} */ message) => {
       this.#listener.live(message, socket.receivedAt);
       this.#step(message.room, message.rev);
-    });
+    };
+    socket.peek = (frame) => {
+      const known = messageHead.exec(frame);
+      if (known === null) return false;
+      const [, room = '', seq, rev] = known;
+      live({ room, seq: Number(seq), rev: Number(rev), stamp: stampIn.exec(frame)?.[1] ?? '' });
+      return true;
+    };
+    // another server may write the fields in another order
+    socket.on('message', ({ room, seq, rev, body }) => live({ room, seq, rev, stamp: body?.k6 ?? '' }));
     socket.on('behind', (/** @type {{room: string}} */ { room }) => {
       count(counts.behind);
       this.#listener.behind(room);

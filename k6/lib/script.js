@@ -167,7 +167,7 @@ export function script(asked) {
       }),
     );
     for (const { user } of here) user.client.close();
-    clearInterval(slicer);
+    slicer.stop();
     clearInterval(flusher);
     count(looked.finished, here.filter(({ done }) => done).length);
     flushCounts();
@@ -177,7 +177,7 @@ export function script(asked) {
   async function watch(run) {
     const slicer = followSlices(run.start, slices);
     await watchServer(metricsUrl, run);
-    clearInterval(slicer);
+    slicer.stop();
   }
 
   return {
@@ -231,13 +231,14 @@ function clock(seconds) {
  */
 function followSlices(start, slices) {
   const ends = slices.map((_, i) => slices.slice(0, i + 1).reduce((sum, { seconds }) => sum + seconds * 1000, start));
+  let timer = 0;
   const step = () => {
     const i = ends.findIndex((end) => now() < end);
-    const slice = i === -1 ? 'after' : `s${i}`;
-    if (exec.vu.metrics.tags['slice'] === slice) return;
     flushCounts();
-    exec.vu.metrics.tags['slice'] = slice;
+    exec.vu.metrics.tags['slice'] = i === -1 ? 'after' : `s${i}`;
+    const next = ends[i];
+    if (next !== undefined) timer = setTimeout(step, next - now() + 1);
   };
   step();
-  return setInterval(step, 50);
+  return { stop: () => clearTimeout(timer) };
 }

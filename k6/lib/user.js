@@ -87,7 +87,7 @@ export class User {
     count(counts.sent);
     const from = now();
     try {
-      const body = { run: this.run.run, vu: this.index, n, at: from, text: this.#padding };
+      const body = { k6: `${this.run.run} ${this.index} ${n} ${from}`, text: this.#padding };
       const { seq, tries } = await this.client.persist('message:send', { room, id, body });
       count(counts.acked);
       this.audit.acknowledged(room, { id, from: this.name, n, seq, again: tries > 1 });
