@@ -7,7 +7,7 @@
  * quarters, since the first quarter fills caches.
  *
  * Options: USERS=300  SECONDS=14400  RAMP=120  RATE=0.1  COME_AND_GO=1200 s  METRICS_URL
- * Short form: 200 users, 20 s, coming and going every 10 s; the slope is shown but not judged.
+ * Short form: 200 users, 20 s, coming and going every 10 s; too short for a slope (that takes ten minutes).
  * Thresholds: memory grows by less than 1 MB/h; errors under 0.1 %; nothing lost, doubled, reordered, unrecovered.
  *
  *   npm run k6 -- soak --postgres

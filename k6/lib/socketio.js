@@ -178,8 +178,9 @@ export class SocketIO {
     this.#heardAt = timestamp;
     if (typeof data !== 'string') this.#attachment(data);
     else if (data === '2') this.#ws.send('3');
-    else if (data[0] === '4') this.peek?.(data) === true || this.#parse(data);
-    else if (data[0] === '0') {
+    else if (data[0] === '4') {
+      if (this.peek?.(data) !== true) this.#parse(data);
+    } else if (data[0] === '0') {
       const { pingInterval, pingTimeout } = JSON.parse(data.slice(1));
       this.#silenceMs = pingInterval + pingTimeout;
       this.#ws.send(`40${this.#prefix()}${JSON.stringify(this.#options.auth)}`);

@@ -49,7 +49,7 @@ function text(report) {
   if (report.memoryMb !== undefined) {
     const { memoryMb, cpuPercent, slopeMbPerHour } = report;
     lines.push(
-      `  server: memory up to ${number(memoryMb.max)} MB, growing ${number(slopeMbPerHour)} MB/h, ` +
+      `  server: memory up to ${number(memoryMb.max)} MB${slopeMbPerHour === undefined ? '' : `, growing ${number(slopeMbPerHour)} MB/h`}, ` +
         `processor ${number(cpuPercent?.avg)} % of a core on average, ${number(cpuPercent?.max)} % at most`,
     );
   }

@@ -20,6 +20,8 @@ export function readMetrics(url) {
   return values;
 }
 
+const leastForSlopeMs = 600_000;
+
 /**
  * @param {string} url
  * @param {{start: number, end: number}} run
@@ -44,7 +46,8 @@ export async function watchServer(url, { start, end }) {
     const connections = values.get('parley_connections');
     if (connections !== undefined) server.connections.add(connections);
   }
-  if (memory.length >= 3) server.slope.add(slope(memory));
+  // over minutes it is the noise of garbage collection
+  if (end - start >= leastForSlopeMs && memory.length >= 3) server.slope.add(slope(memory));
 }
 
 /** Least squares. @param {readonly [number, number][]} points */

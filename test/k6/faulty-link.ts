@@ -17,6 +17,8 @@ export interface FaultyLink {
 }
 
 const oneIn = 40;
+/** What `forget` keeps from everybody. */
+const victim = (seq: number): boolean => seq % oneIn === 7;
 
 export async function startFaultyLink(target: string, fault: Fault): Promise<FaultyLink> {
   let seen = 0;
@@ -79,7 +81,6 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
 
   /** Never delivers live and leaves messages out of what is asked for afterwards: lost for good. */
   function forgetful(frame: string, isMessage: boolean): string {
-    const victim = (seq: number): boolean => seq % oneIn === 7;
     if (isMessage && victim(Number(/"seq":(\d+)/.exec(frame)?.[1]))) {
       faults += 1;
       return '6'; // a packet that means nothing

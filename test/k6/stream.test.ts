@@ -63,8 +63,9 @@ describe('a set of numbers as ranges', () => {
   });
 });
 
+const sent = (n: number, seq: number, again = false) => ({ id: `id${n}`, from: 'ann', n, seq, again });
+
 describe('what was acknowledged, held against the history', () => {
-  const sent = (n: number, seq: number, again = false) => ({ id: `id${n}`, from: 'ann', n, seq, again });
   const judged = (acked: ReturnType<typeof sent>[], history: [string, number][]) => {
     const ledger = new Ledger();
     acked.forEach((one) => ledger.add(one));
