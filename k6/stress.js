@@ -4,7 +4,7 @@
  *
  * Stage by stage more users, each saying something once a second in a room of ten, up to USERS or until it breaks. A
  * virtual user that finds a stage broken (its acks' p95 over BREAK_MS, or BREAK_PERCENT of its sends not answered in time)
- * tells all others through a signal, and all go over to the last check. The summary names the knee: the last stage of which
+ * tells all others through a room of its own, and all go over to the last check. The summary names the knee: the last stage of which
  * it and all before it had an ack p95 up to KNEE_MS and at most 1 % errors.
  *
  * Look at the k6 lag beside it: where that is tens of milliseconds, k6 is at its end and not the server. Both on one

@@ -31,6 +31,8 @@ export class Witness {
   /** @type {{run: string, lateMs: number, sample: number, settleMs: number}} */
   #options;
   #heard = 0;
+  /** Somebody has called the run off. */
+  onStop = () => {};
   /** What this user found, for its last word. */
   found = { lost: 0, doubled: 0, reordered: 0, unrecovered: 0 };
 
@@ -80,6 +82,7 @@ export class Witness {
     this.#heard += 1;
     count(looked.checked);
     const [run, , , sent] = message.stamp.split(' ');
+    if (run === 'stop') this.onStop();
     if (run !== this.#options.run) return;
     count(counts.delivered);
     const took = at - Number(sent);

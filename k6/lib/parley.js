@@ -67,13 +67,13 @@ export class Parley {
   /** @type {(() => void)[]} */
   #untilReady = [];
   #attempts = 0;
-  /** @type {{url: string, token: string, query?: Record<string, string>, syncBytes?: number}} */
+  /** @type {{url: string, token: string, query?: Record<string, string>, syncBytes?: number, quiet?: boolean}} */
   #options;
   /** @type {Listener} */
   #listener;
 
   /**
-   * @param {{url: string, token: string, query?: Record<string, string>, syncBytes?: number}} options
+   * @param {{url: string, token: string, query?: Record<string, string>, syncBytes?: number, quiet?: boolean}} options
    * @param {Listener} listener
    */
   constructor(options, listener) {
@@ -108,7 +108,7 @@ export class Parley {
    * One command, once.
    * @param {string} name
    * @param {Record<string, unknown>} input
-   * @returns {Promise<any>} the fields of its ok; rejects with a CommandError
+   * @returns {Promise<any>} the fields of its ok, and `ms` that it took; rejects with a CommandError
    */
   async command(name, input) {
     const socket = this.#socket;
@@ -119,8 +119,10 @@ export class Parley {
     try {
       const answer = await socket.emitWithAck(name, input);
       if (!answer.ok) throw new CommandError(answer.error);
+      answer.ms = socket.receivedAt - from;
+      if (this.#options.quiet === true) return answer;
       failed.add(false);
-      (name === 'message:send' ? times.ack : times.command).add(socket.receivedAt - from);
+      (name === 'message:send' ? times.ack : times.command).add(answer.ms);
       return answer;
     } catch (error) {
       const failure =
@@ -132,7 +134,7 @@ export class Parley {
               retryable: true,
             });
       // closing was this script's own wish
-      if (failure.code !== 'closed' || !(this.#asked || this.#ended)) {
+      if (this.#options.quiet !== true && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
         failed.add(true);
         errors.add(1, { code: failure.code, command: name });
       }

@@ -167,13 +167,18 @@ const stageText = (stage) =>
   `${number(stage.users)} users, ${number(stage.ackedPerSecond)} messages/s in, ${number(stage.deliveredPerSecond)}/s out ` +
   `(ack p95 ${ms(stage.ack?.['p(95)'])}, ${number(stage.failed * 100)} % failed, k6 late by p95 ${ms(stage.lag?.['p(95)'])})`;
 
+/** Over this the load generator is what is measured. */
+const lagMs = 100;
+
 /** @param {Report} report @returns {string | undefined} */
 export function kneeText({ knee }) {
   if (knee === undefined) return undefined;
   const { limits, last, first } = knee;
+  const late = Math.max(last?.lag?.['p(95)'] ?? 0, first?.lag?.['p(95)'] ?? 0) > lagMs;
+  const whose = late ? '. k6 itself was late there: this is the knee of the load generator, not of the server' : '';
   const rule = `ack p95 up to ${limits.ack95} ms and at most ${limits.failed * 100} % failed`;
   if (last === undefined)
-    return `knee (${rule}): the first stage failed already: ${first === undefined ? '–' : stageText(first)}`;
-  if (first === undefined) return `knee (${rule}): none up to ${stageText(last)}; raise USERS to find it`;
-  return `knee (${rule}): ${stageText(last)}; the first that did not keep it: ${stageText(first)}`;
+    return `knee (${rule}): the first stage failed already: ${first === undefined ? '–' : stageText(first)}${whose}`;
+  if (first === undefined) return `knee (${rule}): none up to ${stageText(last)}; raise USERS to find it${whose}`;
+  return `knee (${rule}): ${stageText(last)}; the first that did not keep it: ${stageText(first)}${whose}`;
 }

@@ -112,7 +112,7 @@ export function script(asked) {
       );
     }
     const run = crypto.randomUUID().slice(0, 8);
-    const owner = new Parley({ url: target, token: tokenFor(`k6-${run}-owner`) }, deaf);
+    const owner = new Parley({ url: target, token: tokenFor(`k6-${run}-owner`), quiet: true }, deaf);
     await owner.connect();
     // in hundreds: a connection may have so many commands unanswered
     for (let from = 0; from < roomCount; from += 100) {
@@ -146,8 +146,8 @@ export function script(asked) {
           rooms: roomsOf(index, settings).map((n) => roomName(run.run, n)),
           audit,
           stopped: () => called,
+          callOff: () => (called = true),
         });
-        user.client.onSignal = ({ name: said }) => (called ||= said === 'k6:stop');
         // called off while it waited for its turn
         if (called || now() >= run.end) return { user, arrived: false, done: true };
         const arrived = await user.arrive();

@@ -19,19 +19,23 @@ export const stageOf = ({ start }, settings, at) => Math.floor((at - start) / 10
 
 /**
  * Judges each stage of one user when the next begins, by the acks of its own sends. Virtual users share no memory, but
- * they share a server: the word goes round as a signal in the room that the first user of each is in.
+ * they share a server: the word goes round as a message in a room that the first user of each is in, and who joins that
+ * room later sees that something was said there.
  * @param {import('./user.js').User} user
  * @returns {(stage: number) => void} to be told the stage before each send
  */
 export function stopWhenBroken(user) {
   const control = user.rooms[1];
-  const { breakMs = 2000, breakPercent = 5, perVu } = /** @type {Record<string, number>} */ (user.settings);
+  const { breakMs = 2000, breakPercent = 5 } = /** @type {Record<string, number>} */ (user.settings);
+  if (control !== undefined && (user.heads.get(control) ?? 0) > 0) user.callOff();
   let current = 0;
   return (stage) => {
-    if (control === undefined || stage === current || user.index % (perVu ?? 1) !== 0) return;
+    if (control === undefined || stage === current) return;
     current = stage;
     const { p95, late } = user.takeAcks(breakMs);
     if (p95 <= breakMs && late * 100 <= breakPercent) return;
-    void user.client.persist('signal', { room: control, name: 'k6:stop' }).catch(() => undefined);
+    user.callOff();
+    const word = { room: control, id: crypto.randomUUID(), body: { k6: 'stop' } };
+    void user.client.persist('message:send', word).catch(() => undefined);
   };
 }

@@ -31,8 +31,9 @@ export class User {
    * @param {string[]} given.rooms
    * @param {import('./oracle.js').Audit} given.audit
    * @param {() => boolean} given.stopped somebody has called the whole run off
+   * @param {() => void} given.callOff for the users of this virtual user
    */
-  constructor({ index, name, token, url, run, settings, rooms, audit, stopped }) {
+  constructor({ index, name, token, url, run, settings, rooms, audit, stopped, callOff }) {
     this.index = index;
     this.name = name;
     this.run = run;
@@ -40,12 +41,16 @@ export class User {
     this.rooms = rooms;
     this.audit = audit;
     this.stopped = stopped;
+    this.callOff = callOff;
+    /** @type {Map<string, number>} the last number of each room when this user joined it */
+    this.heads = new Map();
     this.witness = new Witness({
       run: run.run,
       lateMs: settings.lateMs,
       sample: Math.max(1, settings.sample),
       settleMs: settings.settleSeconds * 1000,
     });
+    this.witness.onStop = callOff;
     const bytes = settings['syncBytes'];
     this.client = new Parley({ url, token, ...(bytes === undefined ? {} : { syncBytes: bytes }) }, this.witness);
     this.#padding = 'x'.repeat(settings.bodyBytes);
@@ -64,7 +69,7 @@ export class User {
 
   async #arrive() {
     await this.client.connect();
-    for (const room of this.rooms) await this.client.join(room);
+    for (const room of this.rooms) this.heads.set(room, (await this.client.join(room)).seq);
     return true;
   }
 
@@ -88,15 +93,16 @@ export class User {
     const from = now();
     try {
       const body = { k6: `${this.run.run} ${this.index} ${n} ${from}`, text: this.#padding };
-      const { seq, tries } = await this.client.persist('message:send', { room, id, body });
+      const { seq, tries, ms } = await this.client.persist('message:send', { room, id, body });
       count(counts.acked);
+      this.#took.push(tries === 1 ? ms : now() - from);
       this.audit.acknowledged(room, { id, from: this.name, n, seq, again: tries > 1 });
     } catch {
       count(counts.unsent); // the error itself is counted where it came
+      this.#took.push(Infinity);
     } finally {
       this.#unanswered -= 1;
-      // bounded: enough for a percentile, whatever the run's length
-      if (this.#took.length < 10_000) this.#took.push(now() - from);
+      if (this.#took.length > 10_000) this.#took.length = 0; // nobody asks
     }
   }
 
