@@ -27,7 +27,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   asks: 'Does it carry thousands of silent connections, and hear them all when they speak?',
   full: { ...full, seconds },
   short: { ...short, seconds },
-  thresholds: { parley_failed: ['rate<0.01'], parley_dropped: ['count==0'] },
+  fullThresholds: { parley_failed: ['rate<0.01'], parley_dropped: ['count==0'] },
   behave: async (user) => {
     const { settings, run } = user;
     await sleepUntil(run.start + (settings.ramp + settings.idle + settings.talk * Math.random()) * 1000);

@@ -20,7 +20,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   asks: 'Does one sender reach every listener, in order?',
   full: { users: 1001, seconds: 120, ramp: 15, rate: 10, sample: 10, perVu: 50, pending: 100 },
   short: { users: 201, seconds: 20, ramp: 3, sample: 1 },
-  thresholds: { parley_dropped: ['count==0'] },
+  fullThresholds: { parley_dropped: ['count==0'] },
   roomCount: () => 1,
   roomsOf: () => [0],
   behave: (user) =>

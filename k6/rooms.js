@@ -20,7 +20,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   asks: 'Do many small rooms do as well as few?',
   full: { users: 200, roomsEach: 10, roomSize: 5, seconds: 180, ramp: 15, rate: 1 },
   short: { users: 100, seconds: 20, ramp: 5 },
-  thresholds: { parley_failed: ['rate<0.01'] },
+  fullThresholds: { parley_failed: ['rate<0.01'] },
   roomCount: roomsOfAll,
   // the j-th room of a user is the j-th hand of cards dealt round: neighbours in one are strangers in the next
   roomsOf: (index, settings) => {

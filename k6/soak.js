@@ -22,8 +22,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   full: { users: 300, seconds: 4 * 3600, ramp: 120, rate: 0.1, comeAndGo: 1200, auditSeconds: 300 },
   short: { users: 200, seconds: 20, ramp: 4, rate: 1, comeAndGo: 10, auditSeconds: 45 },
   needsMetrics: true,
-  thresholds: { parley_failed: ['rate<0.001'] },
-  fullThresholds: { parley_server_memory_slope_mb_h: ['max<1'] },
+  fullThresholds: { parley_failed: ['rate<0.001'], parley_server_memory_slope_mb_h: ['max<1'] },
   behave: (user) =>
     Promise.all([
       talk(user),

@@ -25,7 +25,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   asks: 'Does it hold when everybody comes at once?',
   full: { ...full, seconds },
   short: { ...short, seconds },
-  thresholds: { parley_failed: ['rate<0.01'] },
+  fullThresholds: { parley_failed: ['rate<0.01'] },
   arrival: (index, s) => (index < s.base ? 0 : s.before + (s.ramp * (index - s.base)) / (s.users - s.base)),
   behave: talk,
 });
