@@ -61,10 +61,19 @@ export class User {
     return this.stopped() || now() >= this.run.end;
   }
 
-  /** Connects and joins its rooms. @returns {Promise<boolean>} false: it did not get in before the end */
+  /**
+   * Connects and joins its rooms.
+   * @returns {Promise<boolean>} false: it did not get in, not even in the time that the last events have
+   */
   async arrive() {
-    const late = sleepUntil(this.run.end).then(() => false);
-    return Promise.race([this.#arrive(), late]);
+    let timer = 0;
+    const late = new Promise((resolve) => {
+      const ms = this.run.end - now() + this.settings.settleSeconds * 1000;
+      timer = setTimeout(() => resolve(false), Math.max(0, ms));
+    });
+    const arrived = await Promise.race([this.#arrive(), late]);
+    clearTimeout(timer); // k6 would wait for it
+    return arrived === true;
   }
 
   async #arrive() {
