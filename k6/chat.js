@@ -26,14 +26,15 @@ export const { options, setup, users, watch, handleSummary } = script({
   thresholds: { parley_signals: ['count>0'] },
   fullThresholds: { parley_failed: ['rate<0.01'] },
   roomCount: ({ users: all, roomSize, visitRooms }) => Math.ceil(all / roomSize) + visitRooms,
-  behave: (user) => {
+  behave: async (user) => {
     const each = 1000 / user.settings.rate;
-    return Promise.all([
+    await Promise.all([
       user.every(each, () => void write(user)),
       user.every(each / user.settings.reads, () => void read(user)),
       user.every(each * 2, () => void mark(user)),
       user.every(each / user.settings.visits, () => void visit(user)),
     ]);
+    while (visiting.has(user)) await sleep(20); // the last check is of the rooms it is in
   },
 });
 

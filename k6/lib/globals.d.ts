@@ -4,3 +4,4 @@ declare function clearTimeout(timer: number): void;
 declare function setInterval(callback: () => void, ms: number): number;
 declare function clearInterval(timer: number): void;
 declare const crypto: { randomUUID(): string };
+declare const console: { log(...args: unknown[]): void; error(...args: unknown[]): void };

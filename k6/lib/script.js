@@ -154,8 +154,13 @@ export function script(asked) {
         if (!arrived) return { user, arrived, done: false };
         await asked.behave(/** @type {any} */ (user));
         await user.answered();
-        await user.witness.settle(user.client);
-        return { user, arrived, done: true };
+        try {
+          await user.witness.settle(user.client);
+          return { user, arrived, done: true };
+        } catch (error) {
+          console.error(`the last check of ${name} failed: ${String(error)}`);
+          return { user, arrived, done: false };
+        }
       }),
     );
     const until = now() + settings.auditSeconds * 1000;

@@ -179,12 +179,22 @@ export class SocketIO {
     if (typeof data !== 'string') this.#attachment(data);
     else if (data === '2') this.#ws.send('3');
     else if (data[0] === '4') {
-      if (this.peek?.(data) !== true) this.#parse(data);
+      if (!this.#unheard(data) && this.peek?.(data) !== true) this.#parse(data);
     } else if (data[0] === '0') {
       const { pingInterval, pingTimeout } = JSON.parse(data.slice(1));
       this.#silenceMs = pingInterval + pingTimeout;
       this.#ws.send(`40${this.#prefix()}${JSON.stringify(this.#options.auth)}`);
     } else if (data[0] === '1') this.close();
+  }
+
+  /**
+   * An event that nobody listens to need not be parsed: when a thousand join one room, each hears of each.
+   * @param {string} frame
+   */
+  #unheard(frame) {
+    if (!frame.startsWith('42["')) return false;
+    const name = frame.slice(4, frame.indexOf('"', 4));
+    return !name.includes('\\') && !this.#listeners.has(name);
   }
 
   /** @param {string} frame */
