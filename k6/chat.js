@@ -1,0 +1,82 @@
+// @ts-check
+/**
+ * chat: people, not senders.
+ *
+ * Each user reads ten pages of history for one message it writes, shows that it types before, marks what it has read, and
+ * now and then looks into another room (joins it, reads, leaves).
+ *
+ * Options: USERS=200  SECONDS=300  RAMP=20  RATE=0.2 messages a second of each  READS=10 a message  ROOM_SIZE=20
+ *   VISITS=0.05 a message
+ * Short form: 40 users, 20 s, a message every two seconds.
+ * Thresholds: errors under 1 %, nothing lost, doubled, reordered, unrecovered.
+ *
+ *   npm run k6 -- chat
+ */
+import { sleep } from './lib/clock.js';
+import { script } from './lib/script.js';
+import { roomName } from './lib/user.js';
+
+/** @typedef {import('./lib/user.js').User} User */
+
+export const { options, setup, users, watch, handleSummary } = script({
+  name: 'chat',
+  asks: 'Do people who read, write, type and look around get what they expect?',
+  full: { users: 200, seconds: 300, ramp: 20, rate: 0.2, reads: 10, visits: 0.05, roomSize: 20, visitRooms: 5 },
+  short: { users: 40, seconds: 20, ramp: 3, rate: 0.5, roomSize: 10 },
+  thresholds: { parley_signals: ['count>0'] },
+  fullThresholds: { parley_failed: ['rate<0.01'] },
+  roomCount: ({ users: all, roomSize, visitRooms }) => Math.ceil(all / roomSize) + visitRooms,
+  behave: async (user) => {
+    const each = 1000 / user.settings.rate;
+    await Promise.all([
+      user.every(each, () => void write(user)),
+      user.every(each / user.settings.reads, () => void read(user)),
+      user.every(each * 2, () => void mark(user)),
+      user.every(each / user.settings.visits, () => void visit(user)),
+    ]);
+    while (visiting.has(user)) await sleep(20); // the last check is of the rooms it is in
+  },
+});
+
+/** @param {User} user */
+async function write(user) {
+  const room = user.rooms[0];
+  await user.ask('signal', { room, name: 'typing', data: { on: true } });
+  await sleep(200 + Math.random() * 800);
+  if (!user.over) user.say(room);
+}
+
+/** Mostly the newest page, sometimes an older one. @param {User} user */
+async function read(user) {
+  const page = await user.ask('history', { room: user.rooms[0], limit: 20 });
+  if (page?.more === true && Math.random() < 0.3) {
+    await user.ask('history', { room: user.rooms[0], limit: 20, before: page.before });
+  }
+}
+
+/** @param {User} user */
+async function mark(user) {
+  const page = await user.ask('history', { room: user.rooms[0], limit: 1 });
+  const seq = page?.messages[0]?.seq;
+  if (seq !== undefined) await user.ask('read', { room: user.rooms[0], seq });
+}
+
+/** @type {Set<User>} those that are in a room which is not theirs */
+const visiting = new Set();
+
+/** @param {User} user */
+async function visit(user) {
+  if (visiting.has(user)) return;
+  visiting.add(user);
+  const { users: all, roomSize, visitRooms } = /** @type {any} */ (user.settings);
+  const room = roomName(user.run.run, Math.ceil(all / roomSize) + Math.floor(Math.random() * visitRooms));
+  try {
+    await user.client.join(room);
+    await user.ask('history', { room, limit: 20 });
+    await user.client.leave(room);
+  } catch {
+    // what failed has been counted
+  } finally {
+    visiting.delete(user);
+  }
+}

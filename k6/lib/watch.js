@@ -1,0 +1,65 @@
+// @ts-check
+/** Reads the server's own /metrics while the load runs. */
+import http from 'k6/http';
+import { now, sleepUntil } from './clock.js';
+import { server } from './metrics.js';
+
+/**
+ * @param {string} url
+ * @returns {Map<string, number> | undefined} the values that have no labels
+ */
+export function readMetrics(url) {
+  const answer = http.get(url, { tags: { name: 'metrics' }, timeout: '10s' });
+  if (answer.status !== 200 || typeof answer.body !== 'string') return undefined;
+  /** @type {Map<string, number>} */
+  const values = new Map();
+  for (const line of answer.body.split('\n')) {
+    const [name, value] = line.split(' ');
+    if (name !== undefined && value !== undefined && /^[a-z_0-9]+$/.test(name)) values.set(name, Number(value));
+  }
+  return values;
+}
+
+const leastForSlopeMs = 600_000;
+
+/**
+ * @param {string} url
+ * @param {{start: number, end: number}} run
+ */
+export async function watchServer(url, { start, end }) {
+  const everyMs = Math.min(10_000, Math.max(500, (end - start) / 60));
+  /** @type {[number, number][]} hours and megabytes, of the last three quarters: the first one fills caches */
+  const memory = [];
+  let before = { at: 0, cpu: 0 };
+  for (let due = start; due < end; due += everyMs) {
+    await sleepUntil(due);
+    const values = readMetrics(url);
+    const at = now();
+    const bytes = values?.get('process_resident_memory_bytes');
+    if (values === undefined || bytes === undefined) continue;
+    server.memory.add(bytes / 2 ** 20);
+    if (at > start + (end - start) / 4) memory.push([at / 3_600_000, bytes / 2 ** 20]);
+    const cpu = values.get('process_cpu_seconds_total') ?? 0;
+    if (before.at > 0) server.cpu.add(((cpu - before.cpu) * 100_000) / (at - before.at));
+    before = { at, cpu };
+    server.loop.add((values.get('nodejs_eventloop_lag_p99_seconds') ?? 0) * 1000);
+    const connections = values.get('parley_connections');
+    if (connections !== undefined) server.connections.add(connections);
+  }
+  // over minutes it is the noise of garbage collection
+  if (end - start >= leastForSlopeMs && memory.length >= 3) server.slope.add(slope(memory));
+}
+
+/** Least squares. @param {readonly [number, number][]} points */
+function slope(points) {
+  const [x, y] = [0, 1].map(
+    (i) => points.reduce((sum, point) => sum + /** @type {number} */ (point[i]), 0) / points.length,
+  );
+  const mean = { x: x ?? 0, y: y ?? 0 };
+  let [over, under] = [0, 0];
+  for (const [px, py] of points) {
+    over += (px - mean.x) * (py - mean.y);
+    under += (px - mean.x) ** 2;
+  }
+  return under === 0 ? 0 : over / under;
+}

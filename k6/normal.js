@@ -1,0 +1,29 @@
+// @ts-check
+/**
+ * normal: an ordinary day.
+ *
+ * 100 users in rooms of ten, each saying something once a second, for ten minutes: 100 messages a second in, 1,000 out.
+ *
+ * Options: USERS=100  SECONDS=600  RAMP=30  RATE=1  ROOM_SIZE=10
+ * Short form: 100 users, 20 s.
+ * Thresholds: acks and deliveries p95 under 300 ms, everything succeeds, nothing lost, doubled, reordered, unrecovered.
+ * (The short form judges the faults only: it runs on machines that others use.)
+ *
+ *   npm run k6 -- normal
+ */
+import { talk } from './lib/behaviour.js';
+import { script } from './lib/script.js';
+
+export const { options, setup, users, watch, handleSummary } = script({
+  name: 'normal',
+  asks: 'Is an ordinary day fast, and does everything succeed?',
+  full: { users: 100, seconds: 600, ramp: 30, rate: 1 },
+  short: { seconds: 20, ramp: 5 },
+  fullThresholds: {
+    parley_failed: ['rate==0'],
+    parley_dropped: ['count==0'],
+    parley_ack: ['p(95)<300'],
+    parley_delivery: ['p(95)<300'],
+  },
+  behave: talk,
+});

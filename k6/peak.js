@@ -1,0 +1,24 @@
+// @ts-check
+/**
+ * peak: the busiest five minutes of the week.
+ *
+ * 500 users in rooms of ten, each saying something every two seconds: 250 messages a second in, 2,500 out.
+ *
+ * Options: USERS=500  SECONDS=300  RAMP=60  RATE=0.5  ROOM_SIZE=10
+ * Short form: 500 users, 20 s.
+ * Thresholds: errors under 1 %, acks and deliveries p95 under 500 ms (the short form judges the faults only), nothing lost, doubled,
+ * reordered, unrecovered.
+ *
+ *   npm run k6 -- peak
+ */
+import { talk } from './lib/behaviour.js';
+import { script } from './lib/script.js';
+
+export const { options, setup, users, watch, handleSummary } = script({
+  name: 'peak',
+  asks: 'Does the busiest five minutes of the week stay usable?',
+  full: { users: 500, seconds: 300, ramp: 60, rate: 0.5 },
+  short: { seconds: 20, ramp: 8 },
+  fullThresholds: { parley_failed: ['rate<0.01'], parley_ack: ['p(95)<500'], parley_delivery: ['p(95)<500'] },
+  behave: talk,
+});

@@ -1,0 +1,113 @@
+/**
+ * A server between k6 and Parley that breaks its promises: one message event in so many is dropped, doubled, swapped with
+ * the next, or hidden from `sync`. Everything else passes.
+ */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer, request } from 'node:http';
+import { WebSocket, WebSocketServer } from 'ws';
+
+export type Fault = 'none' | 'drop' | 'double' | 'swap' | 'forget' | 'drop last';
+
+export interface FaultyLink {
+  readonly url: string;
+  /** How often the fault was done. */
+  faults(): number;
+  close(): Promise<void>;
+}
+
+const oneIn = 40;
+/** What `forget` keeps from everybody. */
+const victim = (seq: number): boolean => seq % oneIn === 7;
+
+export async function startFaultyLink(target: string, fault: Fault): Promise<FaultyLink> {
+  let seen = 0;
+  let faults = 0;
+  // `drop last`: nothing follows that would show the gap, so only the head that is asked for at the end can
+  const server = createServer((req, res) => {
+    const far = request(new URL(req.url ?? '/', target), { method: req.method, headers: req.headers }, (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(res);
+    });
+    far.on('error', () => res.writeHead(502).end());
+    req.pipe(far);
+  });
+  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+  sockets.on('connection', (near, req) => {
+    const far = new WebSocket(new URL(req.url ?? '/', target.replace('http', 'ws')));
+    const early: string[] = [];
+    let held: string | undefined;
+    const pass = (frame: string): void => {
+      if (near.readyState === WebSocket.OPEN) near.send(frame);
+    };
+    near.on('message', (data: Buffer) => {
+      if (far.readyState === WebSocket.OPEN) far.send(data.toString());
+      else early.push(data.toString());
+    });
+    far.on('open', () => early.forEach((frame) => far.send(frame)));
+    far.on('message', (data: Buffer) => {
+      const frame = data.toString();
+      const isMessage = frame.startsWith('42["message",');
+      if (fault === 'forget') return pass(forgetful(frame, isMessage));
+      if (!isMessage) return pass(frame);
+      if (fault === 'drop last') {
+        const seq = Number(/"seq":(\d+)/.exec(frame)?.[1]);
+        if (seq <= 5) return pass(frame);
+        faults += 1;
+        return;
+      }
+      if (held !== undefined) {
+        const first = held;
+        held = undefined;
+        pass(frame);
+        pass(first);
+        return;
+      }
+      seen += 1;
+      if (fault === 'none' || seen % oneIn !== 0) return pass(frame);
+      faults += 1;
+      if (fault === 'swap') held = frame;
+      if (fault === 'double') {
+        pass(frame);
+        pass(frame);
+      }
+    });
+    const end = (): void => {
+      near.terminate();
+      far.terminate();
+    };
+    for (const socket of [near, far]) socket.on('error', end).on('close', end);
+  });
+
+  /** Never delivers live and leaves messages out of what is asked for afterwards: lost for good. */
+  function forgetful(frame: string, isMessage: boolean): string {
+    if (isMessage && victim(Number(/"seq":(\d+)/.exec(frame)?.[1]))) {
+      faults += 1;
+      return '6'; // a packet that means nothing
+    }
+    if (!frame.startsWith('43') || !frame.includes('"messages":')) return frame;
+    const at = frame.indexOf('[');
+    const [ack] = JSON.parse(frame.slice(at)) as [{ messages?: Row[]; rooms?: Record<string, { messages: Row[] }> }];
+    if (ack.messages !== undefined) ack.messages = ack.messages.filter(({ seq }) => !victim(seq));
+    for (const room of Object.values(ack.rooms ?? {})) room.messages = room.messages.filter(({ seq }) => !victim(seq));
+    return `${frame.slice(0, at)}${JSON.stringify([ack])}`;
+  }
+
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    faults: () => faults,
+    async close() {
+      for (const socket of sockets.clients) socket.terminate();
+      sockets.close();
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+interface Row {
+  readonly seq: number;
+}
