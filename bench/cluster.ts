@@ -11,6 +11,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { readMetrics, total } from '../test/support/metrics.ts';
 import { buildClient, LoadClient, type LoadResult } from './client.ts';
 import { range } from './context.ts';
 import { cpuSeconds, Lab, rssBytes } from './lab.ts';
@@ -32,6 +33,9 @@ const build = { main: join(import.meta.dirname, '../dist/main.js'), nodeFlags: [
 const text = 'x'.repeat(100);
 const stamped = `42{ack}["message:send",{"room":"{room}","id":"{uuid}","body":{"t":{now},"text":"${text}"}}]`;
 const results: Record<string, unknown> = {};
+const listening = { senders: 0, warmup: 0 };
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+const rate = (n: number): string => Math.round(n).toLocaleString('en');
 
 const missing = buildClient();
 if (missing !== undefined) throw new Error(missing);
@@ -77,10 +81,6 @@ async function clientOf(server: Server, name: string, users: readonly string[], 
     command: stamped,
   });
 }
-
-const listening = { senders: 0, warmup: 0 };
-const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
-const rate = (n: number): string => Math.round(n).toLocaleString('en');
 
 async function connections(on: Database): Promise<object> {
   const users = range(3, (node) => range(perNode, (i) => `u${node}-${i}`));
@@ -208,12 +208,19 @@ async function nodes(on: Database): Promise<object> {
       const rest =
         (all[0]?.machineCpu ?? 0) / seconds - sum(cores) - sum(redisCores) - sum(all.map((r) => r.clientCpu)) / seconds;
       const deliveries = sum(all.map((r) => r.deliveries)) / seconds;
+      const repaired = sum(
+        await Promise.all(
+          servers.map(async ({ port }) =>
+            total(await readMetrics(`http://127.0.0.1:${port}`), 'parley_fanout_repaired_total'),
+          ),
+        ),
+      );
       console.log(
         `  ${count} node${count > 1 ? 's' : ''}: ${rate(sum(all.map((r) => r.sent)) / seconds)} messages/s, ${rate(deliveries)} deliveries/s; ` +
           `cores: nodes ${cores.map((c) => c.toFixed(2)).join(' + ')} = ${sum(cores).toFixed(2)}, Redis ${sum(redisCores).toFixed(2)}, ` +
-          `Postgres and others ${rest.toFixed(2)}; ${spreads(all)}`,
+          `Postgres and others ${rest.toFixed(2)}; ${repaired} events read from Postgres; ${spreads(all)}`,
       );
-      return { count, cores, redisCores, rest, deliveries, all };
+      return { count, cores, redisCores, rest, repaired, deliveries, all };
     });
     table.push(row);
   }

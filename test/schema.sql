@@ -338,4 +338,5 @@ AS $function$
     select from revocations r where r.user_id = subject
       and (r.token = its_hash or r.issued_before > issued and r.spared is distinct from its_hash))
 $function$;
+
 CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();

@@ -126,7 +126,9 @@ void event_arrived(const char *p, size_t n) {
   const char *t = memmem(p, n, "\"t\":", 4);
   if (!t) return;
   uint64_t us = 0;
-  for (const char *d = t + 4; d < p + n && *d >= '0' && *d <= '9'; d++) us = us * 10 + (uint64_t)(*d - '0');
+  const char *digits = t + 4;
+  while (digits < p + n && *digits == ' ') digits++; /* as Postgres writes it: the event was repaired */
+  for (const char *d = digits; d < p + n && *d >= '0' && *d <= '9'; d++) us = us * 10 + (uint64_t)(*d - '0');
   if (us * 1000 <= now_ns) histogram_add(&delivered, now_ns - us * 1000);
 }
 

@@ -191,7 +191,7 @@ export const commands = {
       '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
       'moment; `iat` has whole seconds, so one of this very second is taken back too.',
     input: z.union([
-      z.object({ session: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of a session') }),
+      z.object({ session: z.string().regex(/^[A-Za-z0-9_~-]{1,64}$/, 'the id of a session') }),
       z.object({ all: z.literal(true) }),
     ]),
     output: z.object({}),

@@ -9,6 +9,7 @@ import {
 import { eventsBetween, headsOf, missedEvents } from '../../src/messaging/missed.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { until } from '../support/until.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { closedGate } from '../support/gate.ts';
 import { createWriter, makeRoom, send } from '../support/messaging.ts';
@@ -62,6 +63,15 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     return [page.cursor, [...new Set((page.changed ?? []).map((one) => `${one.user} ${one.room} ${one.role}`))].sort()];
   }
 
+  /** A cursor past all that was told. Transactions of the whole server hold it back, those of other tests too. */
+  function settled(cursor: string): Promise<string> {
+    return until('the cursor is past what was told', async () => {
+      const [next, changed] = await since(cursor);
+      cursor = next;
+      return changed.length === 0 && next;
+    });
+  }
+
   it('are joining, leaving and another role, in present state; not read marks', async () => {
     const start = await membershipCursor(sql);
     await makeRoom(sql, 'r', 'ann', 'ben', 'cleo');
@@ -70,8 +80,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     const [next, changed] = await since(start);
     expect(changed).toEqual(['ann r owner', 'ben r null', 'cleo r guest']);
     await sql`update members set last_read_seq = 1 where room_id = 'r'`;
-    const [after] = await since(next);
-    expect((await since(after))[1]).toEqual([]);
+    const after = await settled(next);
     await sql`update members set role = 'admin' where room_id = 'r' and user_id = 'cleo'`;
     await sql`delete from rooms where id = 'r'`;
     expect((await since(after))[1]).toEqual(['ann r null', 'cleo r null']);
@@ -120,8 +129,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     await late;
     [cursor, changed] = await since(cursor);
     expect(changed).toContain('ben r null');
-    [cursor] = await since(cursor);
-    expect((await since(cursor))[1]).toEqual([]);
+    await settled(cursor);
   });
 });
 
