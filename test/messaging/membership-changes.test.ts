@@ -110,27 +110,29 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     expect(found.sort()).toEqual(['ann r owner', 'ben r member', 'ben s owner']);
   });
 
-  it.runIf(name === 'Postgres')('that commit late, after others that began later, are not missed', async () => {
-    await makeRoom(sql, 'r', 'ann', 'ben');
-    let cursor = await membershipCursor(sql);
-    const [commit, began] = [closedGate(), closedGate()];
-    const late = sql.begin(async (tx) => {
-      await tx`select remove_member('r', 'ben')`;
-      began.open();
-      await commit.opened;
+  // it takes two transactions at once, and the embedded database has one session
+  if (name === 'Postgres')
+    it('that commit late, after others that began later, are not missed', async () => {
+      await makeRoom(sql, 'r', 'ann', 'ben');
+      let cursor = await membershipCursor(sql);
+      const [commit, began] = [closedGate(), closedGate()];
+      const late = sql.begin(async (tx) => {
+        await tx`select remove_member('r', 'ben')`;
+        began.open();
+        await commit.opened;
+      });
+      await began.opened;
+      await makeRoom(sql, 'other', 'dan');
+      let changed: string[];
+      [cursor, changed] = await since(cursor);
+      expect(changed).toContain('dan other owner');
+      expect(changed).not.toContain('ben r null');
+      commit.open();
+      await late;
+      [cursor, changed] = await since(cursor);
+      expect(changed).toContain('ben r null');
+      await settled(cursor);
     });
-    await began.opened;
-    await makeRoom(sql, 'other', 'dan');
-    let changed: string[];
-    [cursor, changed] = await since(cursor);
-    expect(changed).toContain('dan other owner');
-    expect(changed).not.toContain('ben r null');
-    commit.open();
-    await late;
-    [cursor, changed] = await since(cursor);
-    expect(changed).toContain('ben r null');
-    await settled(cursor);
-  });
 });
 
 describe('what a node missed', () => {
