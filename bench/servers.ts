@@ -24,6 +24,8 @@ export async function startPeer(lab: Lab, name: 'socketio' | 'uws'): Promise<Ser
 export interface ParleyBuild {
   readonly main: string;
   readonly nodeFlags: readonly string[];
+  /** Keys of the configuration that it does not know yet. */
+  readonly lacks?: readonly string[];
 }
 
 /** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */
@@ -37,7 +39,7 @@ export async function startParley(
   const port = at ?? (await freePort());
   const child = lab.start(process.execPath, [...build.nodeFlags, build.main, 'serve'], {
     // Limits per client are lifted: one address holds all connections here. What bounds the server itself stays.
-    env: {
+    env: knownTo(build, {
       PORT: String(port),
       PARLEY_HOST: '127.0.0.1',
       PARLEY_JWT_SECRET: secret,
@@ -51,7 +53,7 @@ export async function startParley(
         ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) }
         : { DATABASE_URL: databaseUrl }),
       ...more,
-    },
+    }),
     cwd: lab.folder,
   });
   // The first start of the embedded database takes seconds. It speaks when it ends early.
@@ -66,6 +68,10 @@ export async function startParley(
     await sleep(50);
   }
   throw new Error('Parley was not ready within 45 s');
+}
+
+function knownTo(build: ParleyBuild, env: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => build.lacks?.includes(name) !== true));
 }
 
 async function isReady(port: number): Promise<boolean> {

@@ -1,0 +1,173 @@
+/**
+ * node --import tsx bench/compare.ts --other OTHER/dist/main.js [--rounds 5] [--seconds 1.5] [--connections 15000]
+ * This build (build first) against another one of Parley, each with a Postgres of its own, in alternating rounds of one
+ * run: commands with ack, fan-out, stored messages, and the memory of an idle connection.
+ */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { buildClient, LoadClient, type Load } from './client.ts';
+import { range } from './context.ts';
+import { frames } from './frames.ts';
+import { Lab, rssBytes } from './lab.ts';
+import { openPostgres, seed, type Database, type Membership } from './postgres.ts';
+import { alternate, contestant, median } from './rounds.ts';
+import { startParley, token, type ParleyBuild, type Server } from './servers.ts';
+
+const { values: args } = parseArgs({
+  options: {
+    other: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '1.5' },
+    connections: { type: 'string', default: '15000' },
+  },
+});
+if (args.other === undefined) throw new Error('--other FILE: the main.js of the other build');
+const missing = buildClient();
+if (missing !== undefined) throw new Error(missing);
+
+interface Subject {
+  readonly name: string;
+  readonly build: ParleyBuild;
+  readonly database: Database;
+}
+
+const lab = await Lab.open();
+const subjects: Subject[] = [];
+try {
+  for (const [name, main] of [
+    ['this', join(import.meta.dirname, '../dist/main.js')],
+    ['other', args.other],
+  ] as const) {
+    const database = await openPostgres();
+    if (typeof database === 'string') throw new Error(database);
+    subjects.push({ name, build: { main, nodeFlags: [], lacks: unknownTo(main) }, database });
+  }
+  await rates();
+  await memory();
+} finally {
+  await lab.close();
+  for (const { database } of subjects) await database.stop();
+}
+
+async function rates(): Promise<void> {
+  const [rounds, seconds] = [Number(args.rounds), Number(args.seconds)];
+  const talkers = range(200, (i) => `talker-${i}`);
+  const listeners = range(1001, (i) => `listener-${i}`);
+  const memberships = [
+    ...talkers.flatMap((user, i) => [
+      { room: `own-${i}`, user },
+      { room: `pair-${i >> 1}`, user },
+    ]),
+    ...listeners.map((user) => ({ room: 'fan', user })),
+  ];
+  const servers = new Map<Subject, Server>();
+  for (const subject of subjects) servers.set(subject, await started(subject, memberships));
+  const rows: [string, string[], (i: number) => string, string, Load, 'acks' | 'deliveries'][] = [
+    [
+      'command with ack',
+      talkers,
+      (i) => `own-${i}`,
+      frames.signal,
+      { senders: 200, outstanding: 4, warmup: 0.5, seconds },
+      'acks',
+    ],
+    [
+      'fan-out to 1,000',
+      listeners,
+      () => 'fan',
+      frames.signal,
+      { senders: 1, outstanding: 16, receivers: 1000, warmup: 0.5, seconds },
+      'deliveries',
+    ],
+    [
+      'stored messages',
+      talkers,
+      (i) => `pair-${i >> 1}`,
+      frames.send,
+      { senders: 200, outstanding: 4, warmup: 0.5, seconds },
+      'acks',
+    ],
+  ];
+  for (const [row, users, room, command, load, count] of rows) {
+    await lab.within(async () => {
+      const contestants = [];
+      for (const [subject, server] of servers) {
+        const client = await LoadClient.connect(lab, {
+          port: server.port,
+          serverPid: server.child.pid,
+          dialect: 'sio',
+          connections: users.length,
+          upPrefix: '42["ready"',
+          countPrefix: '42["',
+          tokens: await lab.file(`${subject.name}-${row}-tokens`, users.map(token)),
+          rooms: await lab.file(
+            `${subject.name}-${row}-rooms`,
+            users.map((_, i) => room(i)),
+          ),
+          command,
+        });
+        contestants.push(contestant(subject.name, client, load, count));
+      }
+      const [ours, theirs] = await alternate(row, count, rounds, contestants);
+      const ratios = (ours?.rounds ?? []).map(({ rate }, n) => rate / (theirs?.rounds[n]?.rate ?? NaN));
+      console.log(
+        `${row.padEnd(20)} this ${Math.round(ours?.value ?? 0).toLocaleString('en')}/s, ` +
+          `other ${Math.round(theirs?.value ?? 0).toLocaleString('en')}/s: ${median(ratios).toFixed(2)} x ` +
+          `(rounds ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})`,
+      );
+    });
+  }
+  for (const server of servers.values()) await server.child.stop();
+}
+
+async function memory(): Promise<void> {
+  const count = Number(args.connections);
+  const users = range(count, (i) => `idle-${i}`);
+  const rooms = Math.max(3, Math.round(count / 50));
+  const memberships = users.flatMap((user, i) =>
+    range(3, (k) => ({ room: `idle-${(i + k * Math.floor(rooms / 3)) % rooms}`, user })),
+  );
+  const tokens = await lab.file('idle-tokens', users.map(token));
+  const each: number[] = [];
+  for (const subject of subjects) {
+    const server = await started(subject, memberships);
+    const common = {
+      port: server.port,
+      serverPid: server.child.pid,
+      dialect: 'sio',
+      upPrefix: '42["ready"',
+      tokens,
+    } as const;
+    // what is loaded and compiled once is no cost of a connection
+    await (await LoadClient.connect(lab, { ...common, connections: Math.min(300, count) })).stop();
+    await sleep(3000);
+    const before = await rssBytes(server.child.pid);
+    const client = await LoadClient.connect(lab, { ...common, connections: count });
+    await sleep(8000);
+    each.push(((await rssBytes(server.child.pid)) - before) / count);
+    await client.stop();
+    await server.child.stop();
+  }
+  const [ours = NaN, theirs = NaN] = each;
+  console.log(
+    `${'idle connection'.padEnd(20)} this ${ours.toFixed(0)} B, other ${theirs.toFixed(0)} B: ${(ours / theirs).toFixed(2)} x (${count} connections in 3 rooms)`,
+  );
+}
+
+/** The tables are made by a first start; rooms are found by the one that is measured. */
+async function started({ build, database }: Subject, memberships: readonly Membership[]): Promise<Server> {
+  await (await startParley(lab, build, database.url)).child.stop();
+  await seed(database, memberships);
+  return startParley(lab, build, database.url);
+}
+
+/** Keys of the bench's own settings that a build does not know: it says so. */
+function unknownTo(main: string): string[] {
+  const { stderr } = spawnSync(process.execPath, [main, 'doctor'], {
+    env: { ...process.env, PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1' },
+    encoding: 'utf8',
+  });
+  return [...stderr.matchAll(/(PARLEY_\w+): unknown/g)].map(([, name]) => name ?? '');
+}
