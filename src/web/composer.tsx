@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
@@ -24,7 +24,8 @@ export function Composer({ room, title, replyTo, readOnly, onReplied }: Composer
   const tooLong = new TextEncoder().encode(JSON.stringify({ text })).length > limits.bodyBytes;
 
   useLayoutEffect(() => fit(field.current), [text]);
-  useEffect(() => {
+  // Before the room is painted: who types as soon as they see it has every letter in the field.
+  useLayoutEffect(() => {
     if (!onPhone || replyTo !== undefined) field.current?.focus();
   }, [room, replyTo]);
 

@@ -74,6 +74,12 @@ export class Person {
     await this.field.waitFor();
   }
 
+  /** In the room, with the focus where what is typed goes. */
+  async mayType(title: string): Promise<void> {
+    await this.inRoom(title);
+    await this.page.locator('.composer textarea:focus').waitFor();
+  }
+
   get field(): Locator {
     return this.page.getByRole('textbox', { name: /^Message / });
   }
