@@ -58,6 +58,8 @@ export class Sender {
   #next = 0;
   #finishing = false;
   #done: (() => void) | undefined;
+  /** CONNECT was answered: commands before that would end the connection. */
+  #live = false;
   #beganAt = 0;
   #pace: NodeJS.Timeout | undefined;
 
@@ -84,6 +86,7 @@ export class Sender {
 
   #lost(): void {
     this.#ws = undefined;
+    this.#live = false;
     this.#waiting.clear();
     if (this.#finishing && this.#unacked.size === 0) return;
     this.reconnects++;
@@ -94,6 +97,7 @@ export class Sender {
     if (frame === '2') this.#ws?.send('3');
     else if (frame.startsWith('0{')) this.#ws?.send(`40${JSON.stringify({ token: this.#options.token })}`);
     else if (frame.startsWith('40')) {
+      this.#live = true;
       for (const message of this.#unacked) this.#send(message);
       this.#begin();
       this.#fill();
@@ -133,7 +137,7 @@ export class Sender {
 
   #mayWrite(): boolean {
     const { window, perSecond = Infinity } = this.#options;
-    if (this.#finishing || this.#ws?.readyState !== WebSocket.OPEN) return false;
+    if (this.#finishing || !this.#live) return false;
     if (this.#waiting.size >= window || this.#unacked.size >= window) return false;
     return this.messages.length < ((performance.now() - this.#beganAt) / 1000) * perSecond;
   }
@@ -157,11 +161,11 @@ export class Sender {
   }
 
   #send(message: SentMessage): void {
-    if (this.#ws?.readyState !== WebSocket.OPEN) return;
+    if (!this.#live) return;
     const number = this.#next++;
     this.#waiting.set(number, message);
     const { room, id, body } = message;
-    this.#ws.send(`42${number}${JSON.stringify(['message:send', { room, id, body }])}`);
+    this.#ws?.send(`42${number}${JSON.stringify(['message:send', { room, id, body }])}`);
   }
 
   #settle(): void {
