@@ -25,7 +25,14 @@ export interface SenderOptions {
   readonly window: number;
   /** One of so many sends is a message that was acknowledged before, sent again. */
   readonly resendEvery: number;
+  /** New messages a second, at most; as fast as acks come if left out. */
+  readonly perSecond?: number;
+  /** From the loss of a connection to the next try; 20 ms if left out. */
+  readonly reconnectMs?: () => number;
 }
+
+/** A refusal for now is asked for again after that long. */
+const retryMs = 100;
 
 /**
  * Sends as fast as acks come. When the connection is lost it comes back and sends whatever has no ack again, under the
@@ -36,6 +43,10 @@ export interface SenderOptions {
 export class Sender {
   readonly messages: SentMessage[] = [];
   acks = 0;
+  /** As of `performance.now()`. */
+  ackedAt = 0;
+  /** Highest seq of each room that was acknowledged. */
+  readonly heads = new Map<string, number>();
   resends = 0;
   reconnects = 0;
   /** What must never happen, in words. */
@@ -47,6 +58,10 @@ export class Sender {
   #next = 0;
   #finishing = false;
   #done: (() => void) | undefined;
+  /** CONNECT was answered: commands before that would end the connection. */
+  #live = false;
+  #beganAt = 0;
+  #pace: NodeJS.Timeout | undefined;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -71,17 +86,20 @@ export class Sender {
 
   #lost(): void {
     this.#ws = undefined;
+    this.#live = false;
     this.#waiting.clear();
     if (this.#finishing && this.#unacked.size === 0) return;
     this.reconnects++;
-    setTimeout(() => this.start(), 20);
+    setTimeout(() => this.start(), this.#options.reconnectMs?.() ?? 20);
   }
 
   #frame(frame: string): void {
     if (frame === '2') this.#ws?.send('3');
     else if (frame.startsWith('0{')) this.#ws?.send(`40${JSON.stringify({ token: this.#options.token })}`);
     else if (frame.startsWith('40')) {
+      this.#live = true;
       for (const message of this.#unacked) this.#send(message);
+      this.#begin();
       this.#fill();
     } else if (frame.startsWith('44')) this.#ws?.terminate();
     else if (frame.startsWith('43')) {
@@ -102,13 +120,30 @@ export class Sender {
         this.faults.push(`${message.id} in ${message.room} was ${message.seq}, and is ${seq} when it is sent again`);
       }
       message.seq = seq;
+      this.ackedAt = performance.now();
+      this.heads.set(message.room, Math.max(seq, this.heads.get(message.room) ?? 0));
       this.#unacked.delete(message);
-    } else if (error?.retryable === true) this.#send(message);
-    else this.faults.push(`${message.id} in ${message.room} was refused: ${error?.code}`);
+    } else if (error?.retryable === true) {
+      // meanwhile it may have been sent with all others, on another connection
+      setTimeout(() => message.seq === 0 && this.#send(message), retryMs);
+    } else this.faults.push(`${message.id} in ${message.room} was refused: ${error?.code}`);
+  }
+
+  #begin(): void {
+    if (this.#options.perSecond === undefined || this.#pace !== undefined) return;
+    this.#beganAt = performance.now();
+    this.#pace = setInterval(() => this.#fill(), 20);
+  }
+
+  #mayWrite(): boolean {
+    const { window, perSecond = Infinity } = this.#options;
+    if (this.#finishing || !this.#live) return false;
+    if (this.#waiting.size >= window || this.#unacked.size >= window) return false;
+    return this.messages.length < ((performance.now() - this.#beganAt) / 1000) * perSecond;
   }
 
   #fill(): void {
-    while (!this.#finishing && this.#ws !== undefined && this.#waiting.size < this.#options.window) {
+    while (this.#mayWrite()) {
       const acked = Math.floor(Math.random() * this.messages.length);
       const old = this.messages[acked];
       if (old !== undefined && old.seq !== 0 && this.#next % this.#options.resendEvery === 0) {
@@ -126,15 +161,16 @@ export class Sender {
   }
 
   #send(message: SentMessage): void {
-    if (this.#ws === undefined) return;
+    if (!this.#live) return;
     const number = this.#next++;
     this.#waiting.set(number, message);
     const { room, id, body } = message;
-    this.#ws.send(`42${number}${JSON.stringify(['message:send', { room, id, body }])}`);
+    this.#ws?.send(`42${number}${JSON.stringify(['message:send', { room, id, body }])}`);
   }
 
   #settle(): void {
     if (!this.#finishing || this.#unacked.size > 0 || this.#waiting.size > 0) return;
+    clearInterval(this.#pace);
     this.#ws?.close();
     this.#done?.();
   }

@@ -18,7 +18,8 @@ interface Page {
 }
 
 export interface ReaderOptions {
-  readonly url: string;
+  /** Where the server is: asked for at each connect when it is one of several. */
+  readonly url: string | (() => string);
   readonly token: () => Promise<string> | string;
   readonly room: string;
   /** Each message as its event comes, not those that are pulled. */
@@ -95,7 +96,9 @@ export class Reader {
   }
 
   #open(): void {
-    const ws = new WebSocket(`${this.#options.url.replace('http', 'ws')}/socket.io/?${socketQuery}`);
+    const { url } = this.#options;
+    const base = typeof url === 'string' ? url : url();
+    const ws = new WebSocket(`${base.replace('http', 'ws')}/socket.io/?${socketQuery}`);
     this.#ws = ws;
     this.opened += 1;
     ws.on('message', (data: Buffer, isBinary) => {

@@ -16,6 +16,8 @@ export interface Running {
 
 export interface RunningServer extends Running {
   readonly pid: number;
+  /** Ends it with this signal, and leaves what it wrote to its folder. */
+  kill(signal: NodeJS.Signals): Promise<void>;
   printed(text: string): boolean;
   /** The last of what it printed. */
   output(): string;
@@ -106,6 +108,11 @@ export function runServer(program: string, args: readonly string[], options: obj
     ended: () => ended,
     printed: (text) => output.includes(text),
     output: () => output,
+    async kill(signal) {
+      child.kill(signal);
+      await exited;
+      await guard?.dismiss();
+    },
     async stop() {
       if (ended === undefined) child.kill(cleanUp.signal);
       const inTime = await Promise.race([exited.then(() => true), delay(10_000, false, { ref: false })]);

@@ -1,5 +1,6 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { Transform } from 'node:stream';
 
 export interface Proxy {
   /** The target's URL with this proxy's address. */
@@ -8,12 +9,16 @@ export interface Proxy {
   cut(): void;
   /** Lets nothing through any more, and tells nobody: a network that drops packets. */
   swallow(): void;
-  /** Ends `cut` and `swallow`; connections whose bytes were swallowed are reset. */
+  /** Holds back what passes, each read of either side by so many milliseconds; the order stays. */
+  slow(ms: () => number): void;
+  /** Ends `cut`, `swallow` and `slow`; connections whose bytes were swallowed are reset. */
   restore(): void;
   /** New connections go there: the server was started again, at another address. */
   retarget(url: string): void;
   close(): Promise<void>;
 }
+
+const atOnce = (): number => 0;
 
 /** Stands between a server and its database or Redis, so that it can be away without being stopped for others. */
 export async function startProxy(target: string): Promise<Proxy> {
@@ -21,6 +26,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let away = false;
   let swallowing = false;
+  let heldMs: () => number = atOnce;
   const listener = createServer((near) => {
     if (away) {
       near.resetAndDestroy();
@@ -33,7 +39,15 @@ export async function startProxy(target: string): Promise<Proxy> {
     ] as const) {
       sockets.add(socket);
       socket.setNoDelay();
-      if (!swallowing) socket.pipe(other);
+      const lane = new Transform({
+        transform(chunk, _, done) {
+          const ms = heldMs();
+          if (ms === 0) done(null, chunk);
+          else setTimeout(done, ms, null, chunk);
+        },
+      });
+      lane.pipe(other);
+      if (!swallowing) socket.pipe(lane);
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         sockets.delete(socket);
@@ -56,7 +70,11 @@ export async function startProxy(target: string): Promise<Proxy> {
       swallowing = true;
       for (const socket of sockets) socket.unpipe();
     },
+    slow: (ms) => {
+      heldMs = ms;
+    },
     restore: () => {
+      heldMs = atOnce;
       if (swallowing) for (const socket of sockets) socket.resetAndDestroy();
       away = swallowing = false;
     },

@@ -7,9 +7,19 @@
  */
 import { chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import postgres from 'postgres';
 import { findBinaries, installPackage, majorVersion } from './binaries.ts';
-import { runContainer, unprivileged, run, runServer, freePort, temporaryFolder, untilReady } from './processes.ts';
+import {
+  freePort,
+  run,
+  runContainer,
+  runServer,
+  temporaryFolder,
+  unprivileged,
+  untilReady,
+  type RunningServer,
+} from './processes.ts';
 
 export interface Service {
   readonly url: string;
@@ -18,8 +28,18 @@ export interface Service {
   stop(): Promise<void>;
 }
 
+/** A server that a test may end in any way: what it had on disk and its address stay. */
+export interface OwnService extends Service {
+  /** Of the server's first process; another one after each `start`. */
+  pid(): number;
+  /** Ends it with this signal. Resolves when it has ended. */
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Starts it again, at the same address and with what it had on disk. Resolves when it answers. */
+  start(): Promise<void>;
+}
+
 /** Undefined: this way does not exist on this machine, for the reason given to `because`. */
-type Way = (because: (reason: string) => void) => Promise<Service | undefined>;
+type Way<S extends Service = Service> = (because: (reason: string) => void) => Promise<S | undefined>;
 
 export interface PostgresOptions {
   /** Off by default, for speed. Killing a process of ours loses nothing then; killing Postgres or the machine would. */
@@ -30,8 +50,8 @@ const postgresVersions = { oldest: 15, image: 'postgres:17-alpine', package: 'po
 const password = 'parley-test';
 
 export function startPostgres(options: PostgresOptions = {}): Promise<Service> {
-  const own = (bin: string) => startOwnPostgres(bin, options);
-  return firstWay('Postgres 15 or later', 'TEST_DATABASE_URL', [
+  const own = (bin: string) => launchPostgres(bin, options);
+  return firstWay<Service>('Postgres 15 or later', 'TEST_DATABASE_URL', [
     fromEnvironment('TEST_DATABASE_URL'),
     fromBinaries(findPostgres, own),
     async (because) => {
@@ -50,9 +70,9 @@ export function startPostgres(options: PostgresOptions = {}): Promise<Service> {
 }
 
 export function startRedis(): Promise<Service> {
-  return firstWay('Redis 7 or later', 'TEST_REDIS_URL', [
+  return firstWay<Service>('Redis 7 or later', 'TEST_REDIS_URL', [
     fromEnvironment('TEST_REDIS_URL'),
-    fromBinaries(findRedis, startOwnRedis),
+    fromBinaries(findRedis, launchRedis),
     async (because) => {
       const container = await runContainer(['redis:7-alpine', 'redis-server', ...redisSettings], 6379, because);
       if (container === undefined) return undefined;
@@ -62,11 +82,32 @@ export function startRedis(): Promise<Service> {
         stop: () => container.stop(),
       };
     },
-    fromPackage('redis-server', findRedis, startOwnRedis),
+    fromPackage('redis-server', findRedis, launchRedis),
   ]);
 }
 
-async function firstWay(name: string, variable: string, ways: readonly Way[]): Promise<Service> {
+/** Postgres as a process of the caller's own, never one that was given or a container. */
+export function startOwnPostgres(options: PostgresOptions = {}): Promise<OwnService> {
+  const own = (bin: string) => launchPostgres(bin, options);
+  return firstWay('a Postgres of their own, 15 or later,', undefined, [
+    fromBinaries(findPostgres, own),
+    fromPackage(postgresVersions.package, findPostgres, own),
+  ]);
+}
+
+/** Redis as a process of the caller's own. It keeps nothing on disk: it is empty after each start. */
+export function startOwnRedis(): Promise<OwnService> {
+  return firstWay('a Redis of their own, 7 or later,', undefined, [
+    fromBinaries(findRedis, launchRedis),
+    fromPackage('redis-server', findRedis, launchRedis),
+  ]);
+}
+
+async function firstWay<S extends Service>(
+  name: string,
+  variable: string | undefined,
+  ways: readonly Way<S>[],
+): Promise<S> {
   const reasons: string[] = [];
   for (const way of ways) {
     const service = await way((reason) => reasons.push(reason));
@@ -74,7 +115,7 @@ async function firstWay(name: string, variable: string, ways: readonly Way[]): P
   }
   throw new Error(
     `The tests need ${name}. Install it (Debian: apt-get install postgresql redis-server; macOS: brew install ` +
-      `postgresql redis), or start Docker, or set ${variable}.\n` +
+      `postgresql redis)${variable === undefined ? '' : `, or start Docker, or set ${variable}`}.\n` +
       reasons.map((reason) => `  - ${reason}`).join('\n'),
   );
 }
@@ -90,7 +131,7 @@ function fromEnvironment(variable: string): Way {
   };
 }
 
-function fromBinaries(find: () => string | undefined, start: (path: string) => Promise<Service>): Way {
+function fromBinaries<S extends Service>(find: () => string | undefined, start: (path: string) => Promise<S>): Way<S> {
   return async (because) => {
     const found = find();
     if (found !== undefined) return start(found);
@@ -99,7 +140,11 @@ function fromBinaries(find: () => string | undefined, start: (path: string) => P
   };
 }
 
-function fromPackage(name: string, find: () => string | undefined, start: (path: string) => Promise<Service>): Way {
+function fromPackage<S extends Service>(
+  name: string,
+  find: () => string | undefined,
+  start: (path: string) => Promise<S>,
+): Way<S> {
   return async (because) => {
     if (!(await installPackage(name, because))) return undefined;
     return fromBinaries(find, start)(because);
@@ -120,7 +165,7 @@ function postgresSettings(options: PostgresOptions): string[] {
   return settings.flatMap((setting) => ['-c', setting]);
 }
 
-async function startOwnPostgres(bin: string, options: PostgresOptions): Promise<Service> {
+async function launchPostgres(bin: string, options: PostgresOptions): Promise<OwnService> {
   // Postgres refuses to run as root.
   const user = unprivileged('postgres');
   const folder = temporaryFolder('parley-postgres-');
@@ -147,16 +192,45 @@ async function startOwnPostgres(bin: string, options: PostgresOptions): Promise<
     { ...user, cwd: folder },
   );
   const port = await freePort();
-  const server = runServer(
-    join(bin, 'postgres'),
-    ['-D', data, '-p', String(port), '-k', folder, '-c', 'listen_addresses=127.0.0.1', ...postgresSettings(options)],
-    { ...user, cwd: folder },
-    // SIGINT: disconnect everybody and stop.
-    { signal: 'SIGINT', folder },
-  );
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
-  await untilReady(() => pingPostgres(url), server);
-  return { url, origin: bin, stop: () => server.stop() };
+  const launch = (): RunningServer =>
+    runServer(
+      join(bin, 'postgres'),
+      ['-D', data, '-p', String(port), '-k', folder, '-c', 'listen_addresses=127.0.0.1', ...postgresSettings(options)],
+      { ...user, cwd: folder },
+      // SIGINT: disconnect everybody and stop.
+      { signal: 'SIGINT', folder },
+    );
+  return ownService(url, bin, launch, () => pingPostgres(url));
+}
+
+/** One that was killed may leave children for a moment, who hold what the next needs: so it is tried again for 20 s. */
+async function ownService(
+  url: string,
+  origin: string,
+  launch: () => RunningServer,
+  ready: (server: RunningServer) => boolean | Promise<boolean>,
+): Promise<OwnService> {
+  let server = launch();
+  await untilReady(() => ready(server), server);
+  return {
+    url,
+    origin,
+    pid: () => server.pid,
+    kill: (signal) => server.kill(signal),
+    async start() {
+      for (const deadline = Date.now() + 20_000; ;) {
+        server = launch();
+        while (server.ended() === undefined) {
+          if (await ready(server)) return;
+          await delay(20);
+        }
+        if (Date.now() > deadline) throw new Error(server.ended());
+        await delay(100);
+      }
+    },
+    stop: () => server.stop(),
+  };
 }
 
 function findRedis(): string | undefined {
@@ -166,17 +240,19 @@ function findRedis(): string | undefined {
 
 const redisSettings = ['--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'];
 
-async function startOwnRedis(path: string): Promise<Service> {
+async function launchRedis(path: string): Promise<OwnService> {
   const folder = temporaryFolder('parley-redis-');
   const port = await freePort();
-  const server = runServer(
-    path,
-    ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, ...redisSettings],
-    { cwd: folder },
-    { signal: 'SIGTERM', folder },
+  const launch = (): RunningServer =>
+    runServer(
+      path,
+      ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, ...redisSettings],
+      { cwd: folder },
+      { signal: 'SIGTERM', folder },
+    );
+  return ownService(`redis://127.0.0.1:${port}`, path, launch, (server) =>
+    server.printed('Ready to accept connections'),
   );
-  await untilReady(() => server.printed('Ready to accept connections'), server);
-  return { url: `redis://127.0.0.1:${port}`, origin: path, stop: () => server.stop() };
 }
 
 async function pingPostgres(url: string): Promise<boolean> {

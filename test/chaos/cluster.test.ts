@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest';
+import { runCluster } from './cluster.ts';
+import { reportLines } from './report.ts';
+
+const seed = 20;
+
+it(`three nodes lose, double and reorder nothing under each kind of fault and two mixtures (seed ${seed})`, async () => {
+  const told: string[] = [];
+  const say = (line: string): void => void told.push(line);
+  const report = await runCluster({ seed, mixed: 2, minutes: 8, stopMs: 6000, rate: 150, say });
+  expect(report.recorder.findings, [...told, ...reportLines(report)].join('\n')).toEqual([]);
+  expect(Object.keys(report.faults).length).toBe(14);
+  expect(report.recorder.acked).toBeGreaterThan(1000);
+  expect(report.leaves).toBeGreaterThan(10);
+}, 720_000);

@@ -1,0 +1,287 @@
+/**
+ * Who uses the cluster while it breaks: users with the SDK, some on two devices, who read and write; two readers who
+ * know no more than the protocol; one who joins and leaves; one who comes and goes; and one who watches who is there.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
+import { connect, ParleyError, type Client, type SocketConstructor } from '../../src/client/index.ts';
+import { Reader } from '../slow/reader.ts';
+import { tokenOf } from '../support/test-token.ts';
+import { until } from '../support/until.ts';
+import { bodyOf, type Recorder } from './recorder.ts';
+
+export interface CrowdOptions {
+  readonly users: number;
+  readonly rooms: number;
+  /** Messages a second of all writers together. */
+  readonly rate: number;
+  /** An address to connect to, another one each time. */
+  readonly address: () => string;
+}
+
+/** One device of one user. */
+export interface Device {
+  readonly name: string;
+  readonly user: string;
+  readonly rooms: readonly string[];
+  readonly client: Client;
+  /** When the last ack came, as of `performance.now()`. */
+  ackedAt: number;
+  /** The longest time without an ack since `write(true)`. */
+  stallMs: number;
+  waiting: number;
+  writes: number;
+}
+
+/** What one device writes before it waits for acks; the SDK's own bound is 500. */
+const maxWaiting = 40;
+const setupLimitMs = 60_000;
+export const meetingRoom = 'room-0';
+const doorRoom = 'room-door';
+
+export class Crowd {
+  readonly devices: Device[] = [];
+  readonly readers: { readonly reader: Reader; readonly room: string; readonly name: string }[] = [];
+  readonly rooms: readonly string[];
+  readonly #options: CrowdOptions;
+  readonly #recorder: Recorder;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #writing = false;
+  #ended = false;
+  /** The one who joins and leaves: since when it is out for certain. */
+  #leftAt: number | undefined;
+  #uncertain = false;
+  /** How often it was out. */
+  leaves = 0;
+  #leaver: Promise<void> | undefined;
+  #leaverClient: Client | undefined;
+  #watcher: Client | undefined;
+  #guest: Client | undefined;
+
+  constructor(options: CrowdOptions, recorder: Recorder) {
+    this.#options = options;
+    this.#recorder = recorder;
+    this.rooms = Array.from({ length: options.rooms }, (_, n) => `room-${n}`);
+  }
+
+  async enter(): Promise<void> {
+    const { users } = this.#options;
+    const first = await this.#device('u0', [...this.rooms, doorRoom], 'a');
+    for (const id of [...this.rooms, doorRoom]) await first.client.createRoom({ kind: 'channel', name: id, id });
+    await Promise.all(
+      Array.from({ length: users - 1 }, async (_, n) => {
+        const u = n + 1;
+        // the first users are in all rooms, the others in two of three
+        const rooms = this.rooms.filter((room, r) => u < 3 || room === meetingRoom || (u + r) % 3 !== 0);
+        const device = await this.#device(`u${u}`, rooms, 'a');
+        for (const room of rooms) await device.client.joinRoom(room);
+        if (u < 4) await this.#device(`u${u}`, rooms, 'b');
+      }),
+    );
+    for (const device of this.devices) for (const room of device.rooms) device.client.room(room);
+    await this.#enterReaders();
+    this.#watcher = await this.#enterWatcher();
+    this.#leaverClient = this.#connect('leaver', 'leaver');
+    this.#leaver = this.#joinAndLeave(this.#leaverClient);
+    const every = (1000 * this.devices.length) / this.#options.rate;
+    for (const device of this.devices) this.#timers.push(setInterval(() => this.#write(device), every));
+  }
+
+  write(on: boolean): void {
+    this.#writing = on;
+    if (on) for (const device of this.devices) Object.assign(device, { ackedAt: performance.now(), stallMs: 0 });
+  }
+
+  /** Whether the guest is there is to be seen by the watcher within some seconds. */
+  guestComesOrGoes(): void {
+    if (this.#guest === undefined) this.#guest = this.#connect('guest', 'guest');
+    else {
+      this.#guest.close();
+      this.#guest = undefined;
+    }
+  }
+
+  /** Users whose presence the watcher has wrong. */
+  wrongPresence(): string[] {
+    const expected = new Map(this.devices.map(({ user }) => [user, true]));
+    expected.set('guest', this.#guest !== undefined);
+    return [...expected]
+      .filter(([user, online]) => this.#watcher?.presence.get(user)?.online !== online)
+      .map(([user]) => `${user} ${JSON.stringify(this.#watcher?.presence.get(user) ?? null)}`);
+  }
+
+  /** Everything that was under way has ended: what is known of the leaver holds again. */
+  settled(): void {
+    this.#uncertain = false;
+  }
+
+  /** As an app does when a room is left and opened again: the next view begins with the newest page. */
+  reopenRooms(): void {
+    for (const { client, rooms } of this.devices) {
+      for (const room of rooms) {
+        client.release(room);
+        client.room(room);
+      }
+    }
+  }
+
+  async leave(): Promise<void> {
+    this.#ended = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const { client } of this.devices) client.close();
+    for (const { reader } of this.readers) reader.close();
+    this.#watcher?.close();
+    this.#guest?.close();
+    this.#leaverClient?.close();
+    await this.#leaver;
+  }
+
+  async #device(user: string, rooms: readonly string[], letter: string): Promise<Device> {
+    const name = `${user}-${letter}`;
+    const client = this.#connect(user, name);
+    const device: Device = { name, user, rooms, client, ackedAt: 0, stallMs: 0, waiting: 0, writes: 0 };
+    await until(`${name} is connected`, () => client.state.value.status === 'connected', setupLimitMs);
+    this.devices.push(device);
+    return device;
+  }
+
+  #connect(user: string, name: string): Client {
+    /** The last rev of each room on the present socket: a connection gets them in order, each once. */
+    let revs = new Map<string, number>();
+    const Socket = this.#sockets(() => (revs = new Map()));
+    const client = connect({ url: 'http://any.node', token: () => tokenOf(user), WebSocket: Socket, device: name });
+    client.on('message', (message) => {
+      const { room, rev } = message;
+      const before = revs.get(room) ?? 0;
+      if (rev === before) this.#recorder.find('doubled', `${name} heard ${room} rev ${rev} twice on one connection`);
+      if (rev < before) this.#recorder.find('reordered', `${name} heard ${room} rev ${rev} after ${before}`);
+      revs.set(room, rev);
+      this.#recorder.delivered(name, message);
+    });
+    client.state.subscribe((state) => {
+      if (state.status === 'closed' && state.error !== undefined) {
+        this.#recorder.find('stalled', `${name} was refused for good: ${state.error.code} ${state.error.message}`);
+      }
+    });
+    return client;
+  }
+
+  #sockets(opened: () => void): SocketConstructor {
+    const { address } = this.#options;
+    const recorder = this.#recorder;
+    return class extends WebSocket {
+      constructor(url: string) {
+        const target = new URL(url);
+        const { hostname, port } = new URL(address());
+        target.hostname = hostname;
+        target.port = port;
+        super(target);
+        opened();
+      }
+
+      override send(text: unknown): void {
+        if (typeof text === 'string' && text.includes('["message:send"')) recorder.frames += 1;
+        super.send(text as string);
+      }
+    };
+  }
+
+  async #enterReaders(): Promise<void> {
+    for (const n of [0, 1]) {
+      const room = this.rooms[n] ?? meetingRoom;
+      const name = `reader-${n}`;
+      const joining = this.#connect(name, name);
+      await joining.joinRoom(room);
+      joining.close();
+      let attempt = 0;
+      const reader = new Reader({
+        url: this.#options.address,
+        token: () => tokenOf(name),
+        room,
+        reconnectMs: () => delayBefore(attempt++, reconnectBackoff),
+      });
+      reader.onReady = () => (attempt = 0);
+      this.readers.push({ reader, room, name });
+    }
+  }
+
+  async #enterWatcher(): Promise<Client> {
+    const guest = this.#connect('guest', 'guest');
+    await guest.joinRoom(meetingRoom);
+    this.#guest = guest;
+    const watcher = this.#connect('watcher', 'watcher');
+    await watcher.joinRoom(meetingRoom);
+    watcher.presence.watch([...new Set(this.devices.map(({ user }) => user)), 'guest'], () => undefined);
+    return watcher;
+  }
+
+  #write(device: Device): void {
+    if (!this.#writing || device.waiting >= maxWaiting) return;
+    const n = device.writes++;
+    // the room of the leaver has one writer, who is always in it
+    const room = device.user === 'u0' && n % 2 === 0 ? doorRoom : device.rooms[n % device.rooms.length];
+    const key = `${device.name} ${n}`;
+    const sent = this.#recorder.wrote(key, room ?? meetingRoom);
+    device.waiting += 1;
+    const body = { k: key, t: performance.now() };
+    device.client
+      .room(sent.room)
+      .send(body)
+      .then(
+        ({ seq }) => {
+          const now = performance.now();
+          device.stallMs = Math.max(device.stallMs, now - device.ackedAt);
+          device.ackedAt = now;
+          this.#recorder.ack(sent, seq);
+        },
+        (error: unknown) => {
+          if (this.#ended) return;
+          this.#recorder.refused(sent, error instanceof ParleyError ? error.code : String(error));
+          const written = device.client.room(sent.room);
+          const failed = written.state.value.outgoing.filter(({ state }) => state === 'failed');
+          for (const { input } of failed) written.discard(input.id);
+        },
+      )
+      .finally(() => (device.waiting -= 1));
+  }
+
+  /** Hears nothing that was written after its leave was acknowledged, until it asks to be in again. */
+  async #joinAndLeave(client: Client): Promise<void> {
+    client.on('message', (message) => {
+      const { k, t } = bodyOf(message);
+      if (message.room !== doorRoom || this.#leftAt === undefined || this.#uncertain || t <= this.#leftAt) return;
+      this.#recorder.find(
+        'leaked',
+        `the leaver heard ${k}, written ${Math.round(t - this.#leftAt)} ms after its leave`,
+      );
+    });
+    while (!this.#ended) {
+      this.#leftAt = undefined;
+      await this.#certainly(() => client.joinRoom(doorRoom));
+      await delay(300 + Math.random() * 700);
+      if (this.#ended) return;
+      await this.#certainly(() => client.leaveRoom(doorRoom));
+      this.#leftAt = performance.now();
+      this.leaves += 1;
+      await delay(300 + Math.random() * 700);
+    }
+  }
+
+  /**
+   * Until the server has answered. A command whose answer was lost may still take effect, on a node that was stopped
+   * for instance, after a later one: then nothing is certain until the cluster is quiet.
+   */
+  async #certainly(command: () => Promise<unknown>): Promise<void> {
+    while (!this.#ended) {
+      try {
+        await command();
+        return;
+      } catch (error) {
+        if (error instanceof ParleyError && (error.code === 'not_member' || error.code === 'not_found')) return;
+        this.#uncertain = true;
+        await delay(200);
+      }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Knows every message that was sent, every ack and every delivery, until the checker has compared them with Postgres.
+ * A message is told by the key in its body: `{k: 'u3-1 17', t: 1234.5}`, `t` being when it was written (`performance.now`).
+ */
+import type { Message } from '../../src/protocol/model.ts';
+
+export type FindingKind = 'lost' | 'doubled' | 'reordered' | 'leaked' | 'stalled' | 'view' | 'presence' | 'process';
+
+export interface Sent {
+  readonly key: string;
+  readonly room: string;
+  state: 'waiting' | 'acked' | 'given up';
+  seq: number;
+}
+
+export interface Body {
+  readonly k: string;
+  readonly t: number;
+}
+
+export const bodyOf = (message: { readonly body: unknown }): Body => message.body as Body;
+
+/** As much as anybody reads. */
+const maxFindings = 200;
+
+export class Recorder {
+  /** Sent since the last check. */
+  readonly sent = new Map<string, Sent>();
+  /** What is heard at a seq of a room, by whoever heard it first since the last check. */
+  readonly heard = new Map<string, Map<number, string>>();
+  /** The highest seq of each room that was acknowledged. */
+  readonly heads = new Map<string, number>();
+  readonly findings: { readonly kind: FindingKind; readonly text: string }[] = [];
+  readonly refusals = new Map<string, number>();
+  found = 0;
+  acked = 0;
+  givenUp = 0;
+  deliveries = 0;
+  /** Frames with a message that left, each time it did. */
+  frames = 0;
+  messages = 0;
+
+  find(kind: FindingKind, text: string): void {
+    this.found += 1;
+    if (this.findings.length < maxFindings) this.findings.push({ kind, text });
+  }
+
+  wrote(key: string, room: string): Sent {
+    const sent: Sent = { key, room, state: 'waiting', seq: 0 };
+    this.sent.set(key, sent);
+    this.messages += 1;
+    return sent;
+  }
+
+  ack(sent: Sent, seq: number): void {
+    sent.state = 'acked';
+    sent.seq = seq;
+    this.acked += 1;
+    this.heads.set(sent.room, Math.max(seq, this.heads.get(sent.room) ?? 0));
+  }
+
+  refused(sent: Sent, code: string): void {
+    sent.state = 'given up';
+    this.givenUp += 1;
+    this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
+  }
+
+  /** Every listener has to hear the same at the same place. */
+  delivered(who: string, { room, seq, ...rest }: Pick<Message, 'room' | 'seq' | 'body'>): void {
+    this.deliveries += 1;
+    const { k } = bodyOf(rest);
+    let known = this.heard.get(room);
+    if (known === undefined) this.heard.set(room, (known = new Map()));
+    const before = known.get(seq);
+    if (before === undefined) known.set(seq, k);
+    else if (before !== k) this.find('reordered', `${who} heard ${k} as ${room} ${seq}, where others heard ${before}`);
+  }
+
+  waiting(): Sent[] {
+    return [...this.sent.values()].filter(({ state }) => state === 'waiting');
+  }
+
+  /** All of it has been compared with Postgres. */
+  forget(): void {
+    this.sent.clear();
+    this.heard.clear();
+  }
+}

@@ -1,0 +1,197 @@
+/** Three nodes as processes of their own on one Postgres and one Redis of the run, each behind its own proxies to both. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type postgres from 'postgres';
+import { openServer } from '../../src/storage/database.ts';
+import { readMetrics, total, type MetricValues } from '../support/metrics.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startOwnPostgres, startOwnRedis, type OwnService } from '../support/services.ts';
+import { spawnServer, type Env, type SpawnedServer } from '../support/spawn.ts';
+import { testSecret } from '../support/test-token.ts';
+import { until } from '../support/until.ts';
+
+/** What a service manager allows a start that fails, because what it needs is away: again and again for that long. */
+const startLimitMs = 60_000;
+
+export class ChaosNode {
+  readonly redis: Proxy;
+  readonly postgres: Proxy;
+  /** What should not be there: ends that nobody asked for, errors in the logs. */
+  readonly faults = new Set<string>();
+  /** Sums of counters over the lives of the node, as far as they were read before its end. */
+  readonly counted = new Map<string, number>();
+  readonly #env: Env;
+  #server: SpawnedServer | undefined;
+  #life = new Map<string, number>();
+  #url = 'http://127.0.0.1:9';
+
+  constructor(redis: Proxy, toPostgres: Proxy, env: Env) {
+    this.redis = redis;
+    this.postgres = toPostgres;
+    this.#env = { ...env, REDIS_URL: redis.url, DATABASE_URL: toPostgres.url };
+  }
+
+  /** Stays that of the last life while there is none: what clients know is the address. */
+  get url(): string {
+    return this.#url;
+  }
+
+  get pid(): number {
+    return this.#server?.pid ?? 0;
+  }
+
+  async start(): Promise<void> {
+    for (const deadline = Date.now() + startLimitMs; ;) {
+      try {
+        this.#server = await spawnServer(this.#env);
+        this.#url = this.#server.url;
+        return;
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+        await delay(300);
+      }
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#server?.kill(signal);
+  }
+
+  async kill(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    this.#fold();
+    server?.kill('SIGKILL');
+    await server?.exit();
+    if (server !== undefined) this.#listen(server);
+  }
+
+  /** SIGTERM; fails where it does not drain and end by itself with 0. */
+  async drain(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    this.#fold();
+    server.kill('SIGTERM');
+    const { code, signal } = await server.exit();
+    if (code !== 0) this.faults.add(`a drained node ended with ${signal ?? code}: ${server.stdout().slice(-500)}`);
+    this.#listen(server);
+  }
+
+  /** Reads logs and counters of the running process. */
+  async look(): Promise<MetricValues | undefined> {
+    const server = this.#server;
+    if (server === undefined) return undefined;
+    this.#listen(server);
+    const ended = server.ended();
+    if (ended !== undefined) {
+      this.faults.add(`a node ended by itself with ${ended.signal ?? ended.code}: ${server.stderr().slice(-500)}`);
+      return undefined;
+    }
+    const metrics = await readMetrics(server.url);
+    for (const name of counters) this.#life.set(name, total(metrics, name));
+    if ((this.#life.get(internal) ?? 0) > 0) {
+      const where = [...metrics].filter(([series, value]) => series.startsWith(internal) && value > 0);
+      this.faults.add(`internal errors: ${JSON.stringify(where)}`);
+    }
+    return metrics;
+  }
+
+  count(name: Counter): number {
+    return (this.counted.get(name) ?? 0) + (this.#life.get(name) ?? 0);
+  }
+
+  async stop(): Promise<void> {
+    this.redis.restore();
+    this.postgres.restore();
+    this.signal('SIGCONT');
+    await this.drain();
+    await this.redis.close();
+    await this.postgres.close();
+  }
+
+  #fold(): void {
+    for (const [name, value] of this.#life) this.counted.set(name, (this.counted.get(name) ?? 0) + value);
+    this.#life = new Map();
+  }
+
+  #listen(server: SpawnedServer): void {
+    if (server.stderr() !== '') this.faults.add(`on stderr: ${server.stderr().slice(0, 2000)}`);
+    for (const line of server.stdout().split('\n')) {
+      if (/^\{"level":(50|60|"error"|"fatal")/.test(line)) this.faults.add(`logged: ${line.slice(0, 1500)}`);
+    }
+  }
+}
+
+const internal = 'parley_internal_errors_total';
+const counters = [
+  internal,
+  'parley_fanout_repaired_total',
+  'parley_outbox_relayed_total',
+  'parley_writer_retries_total',
+  'parley_fanout_publish_failures_total',
+  'parley_slow_consumers_total',
+] as const;
+export type Counter = (typeof counters)[number];
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/ready`)).status === 200;
+  } catch {
+    return false;
+  }
+}
+
+export interface Stage {
+  readonly nodes: readonly ChaosNode[];
+  readonly postgres: OwnService;
+  readonly redis: OwnService;
+  /** Straight to Postgres, by no proxy; it connects again after a restart. */
+  readonly sql: postgres.Sql;
+  /** Until every node answers and is ready. */
+  ready(limitMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function openStage(size: number, env: Env = {}): Promise<Stage> {
+  const ends: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const end of ends.splice(0).toReversed()) await end();
+  };
+  try {
+    const postgres = await startOwnPostgres({ fsync: true });
+    ends.push(() => postgres.stop());
+    const redis = await startOwnRedis();
+    ends.push(() => redis.stop());
+    const nodes: ChaosNode[] = [];
+    for (let i = 0; i < size; i++) {
+      const node = new ChaosNode(await startProxy(redis.url), await startProxy(postgres.url), {
+        PARLEY_JWT_SECRET: testSecret,
+        PARLEY_NODE: `node-${i}`,
+        PARLEY_DRAIN_MS: '500',
+        PARLEY_PING_INTERVAL_MS: '2000',
+        PARLEY_PING_TIMEOUT_MS: '2000',
+        PARLEY_COMMANDS_PER_SECOND: '1000000',
+        PARLEY_COMMAND_BURST: '1000000',
+        PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '100000',
+        PARLEY_CONNECTS_PER_MINUTE_PER_USER: '100000',
+        ...env,
+      });
+      nodes.push(node);
+      ends.push(() => node.stop());
+    }
+    // the first one alone: it migrates
+    await nodes[0]?.start();
+    await Promise.all(nodes.slice(1).map((node) => node.start()));
+    const database = await openServer({ url: postgres.url, poolSize: 2 });
+    ends.push(() => database.close());
+    const { sql } = database;
+    const ready = async (limitMs: number): Promise<void> => {
+      for (const node of nodes) await until(`${node.url} is ready`, () => isReady(node.url), limitMs);
+    };
+    await ready(startLimitMs);
+    return { nodes, postgres, redis, sql, ready, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
