@@ -98,7 +98,7 @@ async function start(
     log,
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
   });
-  metrics.watchWriter(() => messaging.writer.waiting);
+  metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting);
   gateway.serve({ messaging, fanout, verifier });
 
   const guests =

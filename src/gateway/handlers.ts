@@ -38,10 +38,27 @@ export function createHandlers(parts: {
   slow: SlowConsumers;
 }): Handlers {
   const { messaging, fanout, verifier, slow } = parts;
-  const { writer, rooms, readMarks } = messaging;
+  const { writer, changes, rooms, readMarks } = messaging;
   return {
     'message:send': ({ user }, { room, id, body, replyTo, lane }) =>
       writer.send({ room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane }),
+    'message:edit': async ({ user }, { room, seq, body }) => {
+      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: encodeBody(body) });
+      return { seq, rev, at };
+    },
+    'message:delete': async ({ user }, { room, seq }) => {
+      const { rev } = await changes.make({ kind: 'delete', room, seq, user: user.id });
+      return { seq, rev };
+    },
+    'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
+    'reaction:add': async ({ user }, { room, seq, emoji }) => {
+      const { rev, count } = await changes.make({ kind: 'add', room, seq, user: user.id, emoji });
+      return { rev, count };
+    },
+    'reaction:remove': async ({ user }, { room, seq, emoji }) => {
+      const { rev, count } = await changes.make({ kind: 'remove', room, seq, user: user.id, emoji });
+      return { rev, count };
+    },
     history: async ({ connection, user }, input) => {
       // an older page brings nobody up to date
       if (input.before === undefined) slow.pulling(connection, [input.room]);

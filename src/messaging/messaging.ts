@@ -4,11 +4,13 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
+import { Changes } from './changes.ts';
 import { history } from './history.ts';
 import { sweepOutbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
 import { sync } from './sync.ts';
+import { versions } from './versions.ts';
 import { Writer } from './writer.ts';
 
 export interface MessagingOptions {
@@ -19,6 +21,7 @@ export interface MessagingOptions {
   readonly writerStripes: number;
   readonly writerBatch: number;
   readonly writerQueue: number;
+  readonly editWindowMs: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
 }
@@ -28,6 +31,7 @@ const outboxSweepMs = 60_000;
 /** Everything that is stored, behind one door. */
 export class Messaging {
   readonly writer: Writer;
+  readonly changes: Changes;
   readonly rooms: Rooms;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
@@ -46,6 +50,7 @@ export class Messaging {
       maxBatch: options.writerBatch,
       maxWaiting: options.writerQueue,
     });
+    this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
     this.rooms = new Rooms(options);
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
@@ -61,10 +66,14 @@ export class Messaging {
     return sync(this.#options.sql, user, input);
   }
 
+  versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
+    return versions(this.#options.sql, user, input);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
-    await Promise.all([this.writer.flush(), this.readMarks.flush()]);
+    await Promise.all([this.writer.flush(), this.changes.flush(), this.readMarks.flush()]);
   }
 
   async #sweep(): Promise<void> {

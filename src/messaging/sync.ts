@@ -4,6 +4,7 @@
  */
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
+import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 
 interface Share {
@@ -18,7 +19,7 @@ interface Share {
 export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<string> {
   const shares = share(await heads(sql, user, input.cursors), input.cursors, input.limit);
   const behind = shares.filter(({ take }) => take > 0);
-  const rows = behind.length === 0 ? [] : await changed(sql, behind, input.bytes);
+  const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
   const byRoom = groupByRoom(rows);
   let more = false;
   const rooms = shares.map(({ room, cursor, head }) => {
@@ -57,18 +58,21 @@ function share(found: { id: string; last_rev: number }[], cursors: Record<string
 }
 
 /** Rows in room and rev order, cut where their bodies pass `bytes`; at least one comes, so that a client always gets on. */
-function changed(sql: postgres.Sql, shares: Share[], bytes: number): Promise<StoredMessage[]> {
+function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number): Promise<StoredMessage[]> {
   const rooms = shares.map(({ room }) => room);
   const cursors = shares.map(({ cursor }) => cursor);
   const until = shares.map(({ head }) => head);
   const takes = shares.map(({ take }) => take);
   return sql<StoredMessage[]>`
-    select room, seq, rev, id, "from", name, body, reply_to, at from (
-      select x.*, u.name, sum(octet_length(x.body::text)) over (order by x.room, x.rev) - octet_length(x.body::text) as passed
+    select * from (
+      select x.*, u.name, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${until}::bigint[], ${takes}::int[]) as c (room, cursor, head, take)
       cross join lateral (
-        select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, t.body, t.reply_to, t.created_at as at
-        from messages t where t.room_id = c.room and t.rev > c.cursor and t.rev <= c.head order by t.rev limit c.take
+        select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.reactions), 0) as bytes
+        from (
+          select ${messageColumns(sql, user)}
+          from messages t where t.room_id = c.room and t.rev > c.cursor and t.rev <= c.head order by t.rev limit c.take
+        ) y
       ) x
       left join users u on u.id = x.from
     ) page
