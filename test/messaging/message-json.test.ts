@@ -19,13 +19,34 @@ it('the JSON that is written by hand is what the schema of messages describes', 
     body: fc.jsonValue().map((value) => JSON.stringify(value)),
     reply_to: fc.option(fc.integer({ min: 1 })),
     at: fc.nat(),
+    edited_at: fc.option(fc.nat()),
+    deleted_at: fc.option(fc.nat()),
+    reactions: fc.option(
+      fc
+        .uniqueArray(fc.record({ emoji: fc.constantFrom('👍', '🇨🇭', '1️⃣'), count: fc.integer({ min: 1 }), mine: fc.boolean() }), {
+          minLength: 1,
+        })
+        .map((value) => JSON.stringify(value)),
+    ),
   });
   fc.assert(
     fc.property(stored, (row) => {
-      const written: unknown = JSON.parse(messageJson(row));
-      const { reply_to: replyTo, body, ...same } = row;
-      expect(written).toEqual({ ...same, body: JSON.parse(body) as unknown, ...(replyTo === null ? {} : { replyTo }) });
-      expect(message.strict().parse(written)).toEqual(written);
+      const { reply_to: replyTo, body, edited_at: editedAt, deleted_at: deletedAt, reactions, ...same } = row;
+      const sent = { ...same, body: JSON.parse(body) as unknown, ...(replyTo === null ? {} : { replyTo }) };
+      const changed = {
+        ...sent,
+        ...(editedAt === null ? {} : { editedAt }),
+        ...(deletedAt === null ? {} : { deletedAt }),
+        ...(reactions === null ? {} : { reactions: JSON.parse(reactions) as unknown }),
+      };
+      for (const [written, expected] of [
+        [messageJson({ ...row, changed: true }), changed],
+        [messageJson(row), sent],
+        [messageJson({ ...row, body: null }), { ...sent, body: null }],
+      ] as const) {
+        expect(JSON.parse(written)).toEqual(expected);
+        expect(message.strict().parse(JSON.parse(written))).toEqual(expected);
+      }
     }),
   );
 });
