@@ -118,7 +118,8 @@ export function mergeLive(timeline: Timeline, events: readonly Change[]): LiveMe
  */
 export function mergeStored(timeline: Timeline, page: { messages: readonly Message[]; rev: number }): Timeline {
   return {
-    messages: page.messages.length === 0 ? timeline.messages : upsert(timeline.messages, page.messages.map(messageChange)),
+    messages:
+      page.messages.length === 0 ? timeline.messages : upsert(timeline.messages, page.messages.map(messageChange)),
     cursor: Math.max(timeline.cursor, page.rev),
   };
 }

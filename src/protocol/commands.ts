@@ -31,7 +31,10 @@ interface CommandSchema {
 const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
 const reacting = {
   input: z.object({ room: roomId, seq, emoji }),
-  output: z.object({ rev: rev.describe('the rev of the message now'), count: z.int().min(0).describe('users with it now') }),
+  output: z.object({
+    rev: rev.describe('the rev of the message now'),
+    count: z.int().min(0).describe('users with it now'),
+  }),
 } as const;
 const newRoomId = roomId
   .refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server')

@@ -189,10 +189,7 @@ describe('changed', () => {
 
 it('a change of a message in front of the list moves the cursor and nothing else', () => {
   const timeline = { messages: list('8 9'), cursor: 9 };
-  const event = reactionChange(
-    { room: 'r', seq: 2, rev: 10, user: 'me', emoji: '👍', change: 'add', count: 1 },
-    'me',
-  );
+  const event = reactionChange({ room: 'r', seq: 2, rev: 10, user: 'me', emoji: '👍', change: 'add', count: 1 }, 'me');
   const merged = mergeLive(timeline, [event]);
   expect(merged.timeline).toEqual({ messages: timeline.messages, cursor: 10 });
 });

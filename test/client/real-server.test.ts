@@ -1,9 +1,10 @@
 import { WebSocket } from 'ws';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connect } from '../../src/client/index.ts';
-import type { Client, Room, Socket, SocketConstructor } from '../../src/client/index.ts';
+import type { Client, Room, SocketConstructor } from '../../src/client/index.ts';
 import { startServer, tokenOf } from '../support/server.ts';
 import type { TestServer } from '../support/server.ts';
+import { tearable } from '../support/tearable.ts';
 import { until } from '../support/until.ts';
 
 let server: TestServer;
@@ -21,21 +22,6 @@ function enter(user: string, Constructor: SocketConstructor = WebSocket): Client
   const client = connect({ url: server.url, token: () => tokenOf(user, { name: user }), WebSocket: Constructor });
   clients.push(client);
   return client;
-}
-
-/** Sockets that can be torn, as a network does it. */
-function tearable(): { Constructor: SocketConstructor; tear: () => void; count: () => number } {
-  let count = 0;
-  const open = new Set<WebSocket>();
-  class Tearable extends WebSocket implements Socket {
-    constructor(url: string) {
-      super(url);
-      count += 1;
-      open.add(this);
-      this.on('close', () => open.delete(this));
-    }
-  }
-  return { Constructor: Tearable, tear: () => open.forEach((socket) => socket.terminate()), count: () => count };
 }
 
 const bodies = (room: Room): unknown[] => room.state.value.messages.map(({ body }) => body);

@@ -145,7 +145,8 @@ describe('message:edit', () => {
 describe('message:versions', () => {
   it('gives owners and admins what was said before, newest first, in pages', async () => {
     const room = await roomWithMessage(0);
-    for (let n = 1; n <= 4; n++) await clients[n === 3 ? 'admin' : 'author'].ok('message:edit', { room, seq: 1, body: n });
+    for (let n = 1; n <= 4; n++)
+      await clients[n === 3 ? 'admin' : 'author'].ok('message:edit', { room, seq: 1, body: n });
     const first = await clients.admin.ok('message:versions', { room, seq: 1, limit: 3 });
     expect(first.versions.map(({ version, body, by }) => [version, body, by])).toEqual([
       [4, 3, 'author'],
@@ -307,7 +308,22 @@ describe('reactions', () => {
     // the same emoji, written without the selector that makes it one
     expect(await clients.author.ok('reaction:add', { room, seq: 1, emoji: '❤' })).toMatchObject({ count: 2 });
     expect((await stored(room))?.reactions?.map(({ emoji }) => emoji)).toEqual(good);
-    for (const emoji of ['a', '', ' ', '1', '👍👍', '👍a', '🇨', '🇽🇽', '\u200d', '👍\u0301', '\ud83d', '👍'.repeat(9999), 7, null]) {
+    for (const emoji of [
+      'a',
+      '',
+      ' ',
+      '1',
+      '👍👍',
+      '👍a',
+      '🇨',
+      '🇽🇽',
+      '\u200d',
+      '👍\u0301',
+      '\ud83d',
+      '👍'.repeat(9999),
+      7,
+      null,
+    ]) {
       expect(await clients.member.error('reaction:add', { room, seq: 1, emoji })).toMatchObject({ code: 'invalid' });
     }
   });
@@ -323,7 +339,8 @@ describe('changes and sends at the same time', () => {
       work.push(clients.author.ok('message:send', text(room, `sent ${n}`)));
       work.push(clients.author.ok('message:edit', { room, seq, body: `edited ${n}` }));
       work.push(clients.member.ok('reaction:add', { room, seq, emoji: String.fromCodePoint(0x1f600 + (n % 20)) }));
-      if (n % 10 === 9) work.push(clients.owner.ok('message:delete', { room, seq: 11 + n / 10 }).catch(() => ({ rev: 0 })));
+      if (n % 10 === 9)
+        work.push(clients.owner.ok('message:delete', { room, seq: 11 + n / 10 }).catch(() => ({ rev: 0 })));
     }
     const answers = await Promise.all(work);
     const head = (await clients.owner.ok('history', { room, limit: 1 })).rev;

@@ -23,9 +23,12 @@ it('the JSON that is written by hand is what the schema of messages describes', 
     deleted_at: fc.option(fc.nat()),
     reactions: fc.option(
       fc
-        .uniqueArray(fc.record({ emoji: fc.constantFrom('👍', '🇨🇭', '1️⃣'), count: fc.integer({ min: 1 }), mine: fc.boolean() }), {
-          minLength: 1,
-        })
+        .uniqueArray(
+          fc.record({ emoji: fc.constantFrom('👍', '🇨🇭', '1️⃣'), count: fc.integer({ min: 1 }), mine: fc.boolean() }),
+          {
+            minLength: 1,
+          },
+        )
         .map((value) => JSON.stringify(value)),
     ),
   });
