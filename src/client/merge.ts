@@ -48,19 +48,11 @@ export const reactionChange = (event: EventData<'reaction'>, me: string | undefi
 /** A message after a change. What is older than the message as it is held changes nothing. */
 export function changed(held: Message, change: Change): Message {
   if (change.rev <= held.rev) return held;
-  switch (change.kind) {
-    case 'message':
-      return withOwnMarks(change.message, held);
-    case 'deleted': {
-      const { reactions: _, ...rest } = held;
-      return { ...rest, rev: change.rev, body: null, deletedAt: change.at };
-    }
-    case 'reaction': {
-      const { reactions = [], ...rest } = held;
-      const next = reacted(reactions, change);
-      return { ...rest, rev: change.rev, ...(next.length > 0 && { reactions: next }) };
-    }
-  }
+  if (change.kind === 'message') return withOwnMarks(change.message, held);
+  const { reactions, ...rest } = held;
+  if (change.kind === 'deleted') return { ...rest, rev: change.rev, body: null, deletedAt: change.at };
+  const next = reacted(reactions ?? [], change);
+  return { ...rest, rev: change.rev, ...(next.length > 0 && { reactions: next }) };
 }
 
 function reacted(

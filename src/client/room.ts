@@ -158,8 +158,10 @@ export class Room implements Syncable {
     this.#patch({ loadingOlder: true });
     try {
       const page = await this.#services.request('history', { room: this.id, before: first.seq, limit: historyPage });
-      if (life !== this.#life) return;
-      this.#timeline = mergeOlder(this.#timeline, page.messages, this.#changesMeanwhile ?? []);
+      const changes = this.#changesMeanwhile ?? [];
+      // So many changes that some were not kept: the page may be out of date, and is asked for again when it is wanted.
+      if (life !== this.#life || changes.length >= maxWaiting) return;
+      this.#timeline = mergeOlder(this.#timeline, page.messages, changes);
       this.#patch({ hasOlder: page.more, ...(this.#partial ? {} : { messages: this.#timeline.messages }) });
     } finally {
       if (life === this.#life) {

@@ -120,7 +120,7 @@ export class Changes {
   #settle(changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] {
     const { fanout, writer } = this.#options;
     const events: RoomEvent[] = [];
-    const answers = new Array<Changed | Error>(changes.length);
+    const answers: (Changed | Error)[] = [];
     const outbox = new Set<number>();
     // in rev order within each room, as they come
     for (const row of rows) {
@@ -162,10 +162,8 @@ function eventOf(change: Change, row: Outcome): RoomEvent {
   if (change.kind === 'edit') {
     const { id, sender_id: from, name, reply_to, sent_at, edited_at, reactions } = row;
     const { body } = change;
-    const json = messageJson({
-      ...{ room, seq, rev, id, from, name, body, reply_to, at: sent_at },
-      ...{ edited_at, reactions, changed: true },
-    });
+    const stored = { room, seq, rev, id, from, name, body, reply_to, at: sent_at, edited_at, reactions, changed: true };
+    const json = messageJson(stored);
     return { to: 'room', room, event: 'message:updated', rev, json };
   }
   if (change.kind === 'delete') {

@@ -28,10 +28,14 @@ export function messageJson(m: StoredMessage): string {
   return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}${changes}}`;
 }
 
-function changesJson({ edited_at: edited, deleted_at: deleted, reactions }: StoredMessage): string {
+function changesJson({
+  edited_at: edited = null,
+  deleted_at: deleted = null,
+  reactions = null,
+}: StoredMessage): string {
   return (
-    (edited == null ? '' : `,"editedAt":${edited}`) +
-    (deleted == null ? '' : `,"deletedAt":${deleted}`) +
-    (reactions == null ? '' : `,"reactions":${reactions}`)
+    (edited === null ? '' : `,"editedAt":${edited}`) +
+    (deleted === null ? '' : `,"deletedAt":${deleted}`) +
+    (reactions === null ? '' : `,"reactions":${reactions}`)
   );
 }

@@ -40,10 +40,10 @@ export class Metrics {
   readonly ackSeconds = new HotHistogram('parley_ack_seconds', 'From a command to its ack', seconds, this.#registry);
   readonly batchSize = this.#histogram(
     'parley_writer_batch_messages',
-    'Messages in one commit',
+    'Messages, or changes of messages, in one commit',
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
   );
-  readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages', seconds);
+  readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages or changes', seconds);
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
   /** Label: event. */
   readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events handed to fan-out', this.#registry);
@@ -68,7 +68,7 @@ export class Metrics {
   watchWriter(waiting: () => number): void {
     new Gauge({
       name: 'parley_writer_queue',
-      help: 'Messages that wait for their commit',
+      help: 'Messages and changes that wait for their commit',
       registers: [this.#registry],
       collect() {
         this.set(waiting());

@@ -77,7 +77,7 @@ function MessageItem(props: ItemProps): JSX.Element {
   const element = useRef<HTMLDivElement>(null);
   const press = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => {
-    if (!open) return;
+    if (!open) return undefined;
     const away = (event: PointerEvent): void => {
       if (event.target instanceof Node && element.current?.contains(event.target) !== true) setOpen(false);
     };
@@ -124,10 +124,10 @@ function MessageItem(props: ItemProps): JSX.Element {
 interface ItemState {
   readonly editing: boolean;
   readonly error: string | undefined;
-  setOpen(open: boolean): void;
-  edit(): void;
-  edited(): void;
-  attempt(work: Promise<void>): void;
+  readonly setOpen: (open: boolean) => void;
+  readonly edit: () => void;
+  readonly edited: () => void;
+  readonly attempt: (work: Promise<void>) => void;
 }
 
 function drawItem(
@@ -172,7 +172,7 @@ function drawItem(
               onDone={() => setOpen(false)}
             />
             <button class="icon-button tiny more" type="button" onClick={() => setOpen(true)} aria-label="Actions">
-              <Icon name="more" size={16} />
+              <Icon name="more" size={20} />
             </button>
           </>
         )}

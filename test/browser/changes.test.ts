@@ -1,4 +1,3 @@
-import type { BrowserContextOptions } from 'playwright-core';
 import { describe, expect, it, vi } from 'vitest';
 import { until } from '../support/until.ts';
 import { audit } from './audit.ts';
@@ -9,13 +8,15 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const stage = useStage();
 
+async function visit(name: string): Promise<Person> {
+  return (await stage.arrive()).enter(name);
+}
+
 /** Two people in a channel that is theirs alone. */
-async function pair(channel: string, options?: BrowserContextOptions): Promise<[Person, Person]> {
-  const visit = async (name: string, how?: BrowserContextOptions): Promise<Person> =>
-    (await stage.arrive(how)).enter(name);
-  const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben', options)]);
+async function pair(channel: string): Promise<[Person, Person]> {
+  const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
   await ann.create('Channel', channel);
-  if (options === undefined) await ben.join(channel);
+  await ben.join(channel);
   return [ann, ben];
 }
 

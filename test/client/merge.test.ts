@@ -20,9 +20,14 @@ function message(text: string): Message {
   return { room: 'r', seq, rev, id, from: 'u', name: null, body: `rev ${rev}`, at: seq };
 }
 const list = (text: string): Message[] => text.split(' ').filter(Boolean).map(message);
-const changes = (text: string): Change[] => list(text).map(messageChange);
+const changesOf = (text: string): Change[] => list(text).map(messageChange);
 const names = (messages: readonly { seq: number; rev: number }[]): string =>
   messages.map(({ seq, rev }) => (seq === rev ? `${seq}` : `${seq}@${rev}`)).join(' ');
+
+const react = (emoji: string, change: 'add' | 'remove', count: number, user = 'ben', rev = 10): Change =>
+  reactionChange({ room: 'r', seq: 4, rev, user, emoji, change, count }, 'me');
+const marks = ({ reactions = [] }: Message): string =>
+  reactions.map(({ emoji, count, mine }) => `${emoji}${count}${mine === true ? '*' : ''}`).join(' ');
 
 describe('mergeLive', () => {
   const cases = [
@@ -72,7 +77,7 @@ describe('mergeLive', () => {
   ];
   for (const { name, held, cursor, live, after, rev, waiting } of cases) {
     it(name, () => {
-      const merged = mergeLive({ messages: list(held), cursor }, changes(live));
+      const merged = mergeLive({ messages: list(held), cursor }, changesOf(live));
       expect(names(merged.timeline.messages)).toBe(after);
       expect(merged.timeline.cursor).toBe(rev);
       expect(names(merged.waiting)).toBe(waiting);
@@ -81,7 +86,7 @@ describe('mergeLive', () => {
 
   it('keeps the same timeline when nothing applies, so that nobody is told of a change', () => {
     const timeline = { messages: list('1 2'), cursor: 2 };
-    expect(mergeLive(timeline, changes('2 5')).timeline).toBe(timeline);
+    expect(mergeLive(timeline, changesOf('2 5')).timeline).toBe(timeline);
   });
 });
 
@@ -111,14 +116,14 @@ describe('mergeOlder', () => {
   });
 
   it('applies an edit that came while the page was read', () => {
-    const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), changes('3@6'));
+    const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), changesOf('3@6'));
     expect(names(merged.messages)).toBe('2 3@6 4 5');
   });
 });
 
 describe('upsert', () => {
   it('leaves out what is older than the list', () => {
-    expect(names(upsert(list('5 6'), changes('3 7')))).toBe('5 6 7');
+    expect(names(upsert(list('5 6'), changesOf('3 7')))).toBe('5 6 7');
   });
 });
 
@@ -131,10 +136,6 @@ describe('changed', () => {
       { emoji: '🎉', count: 1, mine: false },
     ],
   };
-  const react = (emoji: string, change: 'add' | 'remove', count: number, user = 'ben', rev = 10): Change =>
-    reactionChange({ room: 'r', seq: 4, rev, user, emoji, change, count }, 'me');
-  const marks = ({ reactions = [] }: Message): string =>
-    reactions.map(({ emoji, count, mine }) => `${emoji}${count}${mine === true ? '*' : ''}`).join(' ');
   const cases: { name: string; held: Message; change: Change; after: string }[] = [
     { name: 'a first reaction', held: plain, change: react('👍', 'add', 1), after: '👍1' },
     { name: 'our first reaction', held: plain, change: react('👍', 'add', 1, 'me'), after: '👍1*' },

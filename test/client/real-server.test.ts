@@ -25,6 +25,7 @@ function enter(user: string, Constructor: SocketConstructor = WebSocket): Client
 }
 
 const bodies = (room: Room): unknown[] => room.state.value.messages.map(({ body }) => body);
+const marks = (room: Room): unknown[] | undefined => room.state.value.messages[0]?.reactions;
 const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
 
 it('ends with the same room on both sides however often the connection tears', async () => {
@@ -105,7 +106,6 @@ it('edits, deletes and reacts, and knows its own marks on every device', async (
   await expect(his.edit(1, 'not mine')).rejects.toMatchObject({ code: 'forbidden' });
   await expect(his.react(2, '👍')).rejects.toMatchObject({ code: 'not_found' });
   await expect(his.react(1, 'no emoji')).rejects.toMatchObject({ code: 'invalid' });
-  const marks = (room: Room): unknown[] | undefined => room.state.value.messages[0]?.reactions;
   await until('all have all', () => [hers, his, his2].every((room) => room.cursor === 7));
   expect(bodies(his)).toEqual(['uno', null]);
   expect(his.state.value.messages).toEqual(his2.state.value.messages);

@@ -185,7 +185,11 @@ describe('message:delete', () => {
     expect(await clients.author.ok('message:delete', { room, seq: 1 })).toEqual({ seq: 1, rev: 4 });
     const told = await clients.member.event('message:deleted', (data) => data.room === room);
     expect(told).toEqual({
-      ...{ room, seq: 1, rev: 4, id: before?.id, by: 'author' },
+      room,
+      seq: 1,
+      rev: 4,
+      id: before?.id,
+      by: 'author',
       at: expect.any(Number) as number,
     });
     const after = await stored(room);

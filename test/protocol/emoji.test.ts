@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { isEmoji, maxEmojiLength, qualified } from '../../src/protocol/emoji.ts';
 
+const chain = (length: number): string => Array.from({ length }, () => '👩').join('\u200d');
+
 it.each([
   ['a plain one', '👍'],
   ['a skin tone', '👍🏽'],
@@ -31,7 +33,7 @@ it.each([
   ['one and a joiner', '👍\u200d'],
   ['half a character', '\ud83d'],
   ['a selector', '\ufe0f'],
-  ['a chain past the limit', Array.from({ length: 12 }, () => '👩').join('\u200d')],
+  ['a chain past the limit', chain(12)],
   ['a megabyte', '👍'.repeat(500_000)],
 ])('%s is none', (_, text) => {
   expect(isEmoji(qualified(text))).toBe(false);
@@ -44,7 +46,6 @@ it('is one emoji with the selector and without', () => {
 });
 
 it('is no longer than the limit', () => {
-  const chain = (length: number): string => Array.from({ length }, () => '👩').join('\u200d');
   expect(chain(11)).toHaveLength(maxEmojiLength);
   expect(isEmoji(chain(11))).toBe(true);
   expect(isEmoji(chain(12))).toBe(false);

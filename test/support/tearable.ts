@@ -3,9 +3,9 @@ import type { Socket, SocketConstructor } from '../../src/client/index.ts';
 
 export interface Tearable {
   readonly Constructor: SocketConstructor;
-  tear(): void;
+  readonly tear: () => void;
   /** Sockets made so far. */
-  count(): number;
+  readonly count: () => number;
 }
 
 /** Sockets that can be torn, as a network does it. */
