@@ -16,7 +16,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from './batcher.ts';
 import { commit } from './commit.ts';
-import { messageJson } from './message-json.ts';
+import { changesJson, messageJson } from './message-json.ts';
 import type { Writer } from './writer.ts';
 
 interface Target {
@@ -53,7 +53,7 @@ interface Outcome {
   name: string | null;
   reply_to: number | null;
   sent_at: number;
-  edited_at: number | null;
+  edited_at: number;
   reactions: string | null;
 }
 
@@ -162,8 +162,8 @@ function eventOf(change: Change, row: Outcome): RoomEvent {
   if (change.kind === 'edit') {
     const { id, sender_id: from, name, reply_to, sent_at, edited_at, reactions } = row;
     const { body } = change;
-    const stored = { room, seq, rev, id, from, name, body, reply_to, at: sent_at, edited_at, reactions, changed: true };
-    const json = messageJson(stored);
+    const changes = changesJson({ editedAt: edited_at, reactions });
+    const json = messageJson({ room, seq, rev, id, from, name, body, reply_to, at: sent_at, changes });
     return { to: 'room', room, event: 'message:updated', rev, json };
   }
   if (change.kind === 'delete') {

@@ -9,33 +9,21 @@ export interface StoredMessage {
   /** null: deleted. */
   readonly body: string | null;
   readonly reply_to: number | null;
-  /** Milliseconds since 1970, as the next two. */
+  /** Milliseconds since 1970. */
   readonly at: number;
-  readonly edited_at?: number | null;
-  readonly deleted_at?: number | null;
-  /** JSON text of the model's `reactions`; null: none. */
-  readonly reactions?: string | null;
-  /** It is not as it was sent. Absent in one that has just been. */
-  readonly changed?: boolean;
+  /** From `changesJson`, or written so by `messageColumns`; null or absent: it is as it was sent. */
+  readonly changes?: string | null;
 }
 
 /** The wire form of `message` in src/protocol/model.ts, by hand: the body is spliced in as it is. A test compares the two. */
 export function messageJson(m: StoredMessage): string {
   const name = m.name === null ? 'null' : JSON.stringify(m.name);
   const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;
-  const changes = m.changed === true ? changesJson(m) : '';
   // room ids, user ids and UUIDs hold nothing that JSON would escape
-  return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}${changes}}`;
+  return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}${m.changes ?? ''}}`;
 }
 
-function changesJson({
-  edited_at: edited = null,
-  deleted_at: deleted = null,
-  reactions = null,
-}: StoredMessage): string {
-  return (
-    (edited === null ? '' : `,"editedAt":${edited}`) +
-    (deleted === null ? '' : `,"deletedAt":${deleted}`) +
-    (reactions === null ? '' : `,"reactions":${reactions}`)
-  );
+/** @param reactions JSON text of a list */
+export function changesJson({ editedAt, reactions }: { editedAt: number; reactions: string | null }): string {
+  return `,"editedAt":${editedAt}${reactions === null ? '' : `,"reactions":${reactions}`}`;
 }

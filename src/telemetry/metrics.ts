@@ -43,7 +43,11 @@ export class Metrics {
     'Messages, or changes of messages, in one commit',
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
   );
-  readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages or changes', seconds);
+  readonly commitSeconds = this.#histogram(
+    'parley_writer_commit_seconds',
+    'Time of one commit of messages or changes',
+    seconds,
+  );
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
   /** Label: event. */
   readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events handed to fan-out', this.#registry);

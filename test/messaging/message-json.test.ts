@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { messageJson } from '../../src/messaging/message-json.ts';
+import { changesJson, messageJson } from '../../src/messaging/message-json.ts';
 import { message } from '../../src/protocol/model.ts';
 
 it('the JSON that is written by hand is what the schema of messages describes', () => {
@@ -19,8 +19,7 @@ it('the JSON that is written by hand is what the schema of messages describes', 
     body: fc.jsonValue().map((value) => JSON.stringify(value)),
     reply_to: fc.option(fc.integer({ min: 1 })),
     at: fc.nat(),
-    edited_at: fc.option(fc.nat()),
-    deleted_at: fc.option(fc.nat()),
+    editedAt: fc.nat(),
     reactions: fc.option(
       fc
         .uniqueArray(
@@ -34,18 +33,18 @@ it('the JSON that is written by hand is what the schema of messages describes', 
   });
   fc.assert(
     fc.property(stored, (row) => {
-      const { reply_to: replyTo, body, edited_at: editedAt, deleted_at: deletedAt, reactions, ...same } = row;
+      const { reply_to: replyTo, body, editedAt, reactions, ...same } = row;
       const sent = { ...same, body: JSON.parse(body) as unknown, ...(replyTo === null ? {} : { replyTo }) };
       const changed = {
         ...sent,
-        ...(editedAt === null ? {} : { editedAt }),
-        ...(deletedAt === null ? {} : { deletedAt }),
+        editedAt,
         ...(reactions === null ? {} : { reactions: JSON.parse(reactions) as unknown }),
       };
       for (const [written, expected] of [
-        [messageJson({ ...row, changed: true }), changed],
+        [messageJson({ ...row, changes: changesJson({ editedAt, reactions }) }), changed],
         [messageJson(row), sent],
-        [messageJson({ ...row, body: null }), { ...sent, body: null }],
+        [messageJson({ ...row, changes: null }), sent],
+        [messageJson({ ...row, body: null, changes: ',"deletedAt":5' }), { ...sent, body: null, deletedAt: 5 }],
       ] as const) {
         expect(JSON.parse(written)).toEqual(expected);
         expect(message.strict().parse(JSON.parse(written))).toEqual(expected);
