@@ -228,6 +228,12 @@ export const configKeys = {
   ),
   writerBatch: key('PARLEY_WRITER_BATCH', 'Messages in one commit.', number(1, 5000), '500'),
   writerStripes: optional('PARLEY_WRITER_STRIPES', 'Commits in flight at once. Default: 2, embedded 1.', number(1, 64)),
+  editWindowMs: key(
+    'PARLEY_EDIT_WINDOW_MS',
+    'How long after sending its author may edit a message; 0: for ever. Owners and admins always may.',
+    number(0, 10 * 365 * 86_400_000),
+    '0',
+  ),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(

@@ -2,7 +2,7 @@ import type { CommandInput, CommandName, CommandOutput } from '../protocol/comma
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData, EventName } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Member, Role, RoomSummary } from '../protocol/model.ts';
+import type { Member, Message, Role, RoomSummary } from '../protocol/model.ts';
 import { CatchUp } from './catch-up.ts';
 import { commandTimeoutMs, Connection } from './connection.ts';
 import type { ConnectionState } from './connection.ts';
@@ -12,7 +12,9 @@ import type { OutboxStorage, SendInput, SendResult } from './outbox.ts';
 import { Presence } from './presence.ts';
 import { RoomList } from './room-list.ts';
 import type { RoomEntry } from './room-list.ts';
-import { Room } from './room.ts';
+import { deletedChange, messageChange, reactionChange } from './merge.ts';
+import type { Change } from './merge.ts';
+import { eventWithinMs, Room } from './room.ts';
 import { Cell } from './store.ts';
 import type { Store } from './store.ts';
 import type { TokenSource } from './token.ts';
@@ -33,6 +35,8 @@ export interface ConnectOptions {
 export type User = EventData<'ready'>['user'];
 /** What is left of a long history of members: a page at a time would be the caller's to ask. */
 const maxMemberPages = 10;
+/** Rooms asked one by one for their newest message; a list of more shows those without. */
+const maxSinglePreviews = 50;
 
 export class Client {
   /** Who is there. */
@@ -79,6 +83,7 @@ export class Client {
     if (held !== undefined) return held;
     const room = new Room(id, {
       request: (name, input) => this.#connection.request(name, input),
+      command: (name, input) => this.command(name, input),
       outbox: this.#outbox,
       catchUp: this.#catchUp,
       onRead: (of, seq) => this.#list.read(of, seq),
@@ -173,7 +178,7 @@ export class Client {
     const room = this.#rooms.get(input.room);
     // The event is on its way, or was lost on it; a room that is not open has nothing to wait for.
     if (room === undefined) queueMicrotask(() => this.#outbox.covered(input.room, result.rev));
-    else setTimeout(() => room.acknowledged(result.rev), 1000);
+    else setTimeout(() => room.acknowledged(result.rev), eventWithinMs);
     return result;
   }
 
@@ -209,18 +214,27 @@ export class Client {
   }
 
   /**
-   * The newest message of each room that is not open, for lists to show. `rev` is dense, so a sync from one before the head returns
-   * just that: one command for all rooms instead of a history page for each.
+   * The newest message of each room that is not open, for lists to show. `rev` is dense, so a sync from one before the
+   * head returns the last change, which nearly always is the newest message: one command for all rooms. Where an older
+   * message was edited or reacted to last, the newest is asked for by itself.
    */
   async #previews(): Promise<void> {
-    const wanted = this.rooms.value.filter(
-      (room) => room.rev > 0 && room.last?.seq !== room.seq && !this.#rooms.has(room.id),
-    );
-    const cursors = Object.fromEntries(wanted.slice(0, limits.syncRooms).map((room) => [room.id, room.rev - 1]));
+    const wanted = this.#list
+      .unseen()
+      .filter(({ id }) => !this.#rooms.has(id))
+      .slice(0, limits.syncRooms);
     if (wanted.length === 0) return;
     try {
-      const { rooms } = await this.#connection.request('sync', { cursors });
+      const { rooms } = await this.#connection.request('sync', {
+        cursors: Object.fromEntries(wanted.map(({ id, rev }) => [id, rev])),
+        limit: limits.syncMessages,
+      });
       this.#list.saw(Object.values(rooms).flatMap((page) => page.messages));
+      const left = wanted.filter(({ id, rev }) => rooms[id]?.more !== false || !this.#list.refreshed(id, rev));
+      for (const { id } of left.slice(0, maxSinglePreviews)) {
+        const { messages } = await this.#connection.request('history', { room: id, limit: 1 });
+        this.#list.renewed(id, messages[0]);
+      }
     } catch {
       // A list without previews is still a list.
     }
@@ -231,6 +245,19 @@ export class Client {
       case 'message':
         this.#message(data as EventData<'message'>);
         break;
+      case 'message:updated':
+        this.#changed((data as Message).room, messageChange(data as Message));
+        break;
+      case 'message:deleted': {
+        const deleted = data as EventData<'message:deleted'>;
+        this.#changed(deleted.room, deletedChange(deleted));
+        break;
+      }
+      case 'reaction': {
+        const reaction = data as EventData<'reaction'>;
+        this.#changed(reaction.room, reactionChange(reaction, this.#user.value?.id));
+        break;
+      }
       case 'member':
         this.#member(data as EventData<'member'>);
         break;
@@ -257,7 +284,12 @@ export class Client {
     this.#list.saw([message]);
     const room = this.#rooms.get(message.room);
     if (room === undefined) this.#outbox.delivered([message]);
-    else room.received(message);
+    else room.received(messageChange(message), message.from);
+  }
+
+  #changed(room: string, change: Change): void {
+    this.#list.changed(room, change);
+    this.#rooms.get(room)?.received(change);
   }
 
   /** The server took this slow connection off a room; pulling puts it back, so it is done for rooms that are not open too. */

@@ -14,4 +14,4 @@ export type { ErrorCode } from '../protocol/errors.ts';
 export { limits } from '../protocol/limits.ts';
 export type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 export type { EventData, EventName } from '../protocol/events.ts';
-export type { Member, Message, PresenceState, Role, RoomKind, RoomSummary } from '../protocol/model.ts';
+export type { Member, Message, PresenceState, Reaction, Role, RoomKind, RoomSummary } from '../protocol/model.ts';

@@ -5,7 +5,75 @@
  * complete up to a cursor, an event that is not the cursor's successor says that something is missing, and of two
  * forms of one message the later rev is the true one.
  */
-import type { Message } from '../protocol/model.ts';
+import type { EventData } from '../protocol/events.ts';
+import type { Message, Reaction } from '../protocol/model.ts';
+
+/** What one event, or one stored row, says of a message; `rev` is that of the message from then on. */
+export type Change =
+  | { readonly kind: 'message'; readonly seq: number; readonly rev: number; readonly message: Message }
+  | { readonly kind: 'deleted'; readonly seq: number; readonly rev: number; readonly at: number }
+  | {
+      readonly kind: 'reaction';
+      readonly seq: number;
+      readonly rev: number;
+      readonly emoji: string;
+      readonly count: number;
+      /** Ours: whether it is there now. Undefined: somebody else's. */
+      readonly mine: boolean | undefined;
+    };
+
+export const messageChange = (message: Message): Change => ({
+  kind: 'message',
+  seq: message.seq,
+  rev: message.rev,
+  message,
+});
+
+export const deletedChange = ({ seq, rev, at }: EventData<'message:deleted'>): Change => ({
+  kind: 'deleted',
+  seq,
+  rev,
+  at,
+});
+
+export const reactionChange = (event: EventData<'reaction'>, me: string | undefined): Change => ({
+  kind: 'reaction',
+  seq: event.seq,
+  rev: event.rev,
+  emoji: event.emoji,
+  count: event.count,
+  mine: event.user === me ? event.change === 'add' : undefined,
+});
+
+/** A message after a change. What is older than the message as it is held changes nothing. */
+export function changed(held: Message, change: Change): Message {
+  if (change.rev <= held.rev) return held;
+  if (change.kind === 'message') return withOwnMarks(change.message, held);
+  const { reactions, ...rest } = held;
+  if (change.kind === 'deleted') return { ...rest, rev: change.rev, body: null, deletedAt: change.at };
+  const next = reacted(reactions ?? [], change);
+  return { ...rest, rev: change.rev, ...(next.length > 0 && { reactions: next }) };
+}
+
+function reacted(
+  reactions: readonly Reaction[],
+  { emoji, count, mine }: Extract<Change, { kind: 'reaction' }>,
+): Reaction[] {
+  const before = reactions.find((one) => one.emoji === emoji);
+  const now = { emoji, count, mine: mine ?? before?.mine ?? false };
+  if (before === undefined) return count > 0 ? [...reactions, now] : [...reactions];
+  return reactions.flatMap((one) => (one !== before ? one : count > 0 ? now : []));
+}
+
+/** An event goes to all alike and says nothing of our marks; what changes them has events of its own. */
+function withOwnMarks(message: Message, held: Message | undefined): Message {
+  if (message.reactions?.some(({ mine }) => mine === undefined) !== true) return message;
+  const ours = new Set(held?.reactions?.filter(({ mine }) => mine).map(({ emoji }) => emoji));
+  return {
+    ...message,
+    reactions: message.reactions.map((one) => ({ ...one, mine: one.mine ?? ours.has(one.emoji) })),
+  };
+}
 
 export interface Timeline {
   /** A run of the room without a gap, by seq; it may begin in the middle and ends at the newest. */
@@ -17,15 +85,15 @@ export interface Timeline {
 export interface LiveMerge {
   readonly timeline: Timeline;
   /** Events that lie behind a gap. Not empty: `sync` from `timeline.cursor`, then merge them again. */
-  readonly waiting: readonly Message[];
+  readonly waiting: readonly Change[];
 }
 
 /** Live events, in any order and any number of times each. */
-export function mergeLive(timeline: Timeline, events: readonly Message[]): LiveMerge {
+export function mergeLive(timeline: Timeline, events: readonly Change[]): LiveMerge {
   const ahead = events.filter((event) => event.rev > timeline.cursor).sort((a, b) => a.rev - b.rev);
   let cursor = timeline.cursor;
-  const next: Message[] = [];
-  const waiting: Message[] = [];
+  const next: Change[] = [];
+  const waiting: Change[] = [];
   for (const event of ahead) {
     if (event.rev === cursor + 1) {
       cursor = event.rev;
@@ -42,7 +110,8 @@ export function mergeLive(timeline: Timeline, events: readonly Message[]): LiveM
  */
 export function mergeStored(timeline: Timeline, page: { messages: readonly Message[]; rev: number }): Timeline {
   return {
-    messages: page.messages.length === 0 ? timeline.messages : upsert(timeline.messages, page.messages),
+    messages:
+      page.messages.length === 0 ? timeline.messages : upsert(timeline.messages, page.messages.map(messageChange)),
     cursor: Math.max(timeline.cursor, page.rev),
   };
 }
@@ -52,21 +121,24 @@ export function mergeStored(timeline: Timeline, page: { messages: readonly Messa
  *
  * @param changes events that came while the page was read and concern what is in it
  */
-export function mergeOlder(timeline: Timeline, page: readonly Message[], changes: readonly Message[]): Timeline {
+export function mergeOlder(timeline: Timeline, page: readonly Message[], changes: readonly Change[]): Timeline {
   if (page.length === 0) return timeline;
-  return { ...timeline, messages: upsert(upsert([...page], timeline.messages), changes) };
+  return { ...timeline, messages: upsert(upsert([...page], timeline.messages.map(messageChange)), changes) };
 }
 
-/** Puts each change at its seq; what is older than the list is left out, since there would be a gap behind it. */
-export function upsert(messages: readonly Message[], changes: readonly Message[]): readonly Message[] {
+/**
+ * Puts each change at its seq; what is older than the list is left out, since there would be a gap behind it. So is a
+ * change of a message that is not held: it is in front of the list, or behind a gap that a page of `sync` closes.
+ */
+export function upsert(messages: readonly Message[], changes: readonly Change[]): readonly Message[] {
   const first = messages[0]?.seq ?? 0;
   const result = [...messages];
   for (const change of changes) {
     if (change.seq < first) continue;
     const at = indexFor(result, change.seq);
     const held = result[at];
-    if (held?.seq !== change.seq) result.splice(at, 0, change);
-    else if (change.rev > held.rev) result[at] = change;
+    if (held?.seq === change.seq) result[at] = changed(held, change);
+    else if (change.kind === 'message') result.splice(at, 0, withOwnMarks(change.message, undefined));
   }
   return result;
 }

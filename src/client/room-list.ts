@@ -1,6 +1,8 @@
 /** The rooms that are ours, with what a list of them shows: fed by `ready`, by events and by our own commands. */
 import type { EventData } from '../protocol/events.ts';
 import type { Message, RoomSummary } from '../protocol/model.ts';
+import { changed } from './merge.ts';
+import type { Change } from './merge.ts';
 import { Cell } from './store.ts';
 import type { Store } from './store.ts';
 
@@ -12,6 +14,8 @@ export interface RoomEntry extends RoomSummary {
 
 export class RoomList {
   readonly #byId = new Map<string, RoomEntry>();
+  /** Revs up to which `last` is true, of rooms that moved while we were away. */
+  readonly #stale = new Map<string, number>();
   readonly #view = new Cell<readonly RoomEntry[]>([]);
 
   /** By last activity, newest first; rooms without any by name. */
@@ -26,8 +30,36 @@ export class RoomList {
   replace(rooms: readonly RoomSummary[]): void {
     const previous = new Map(this.#byId);
     this.#byId.clear();
-    for (const room of rooms) this.#byId.set(room.id, entry(room, previous.get(room.id)?.last));
+    for (const room of rooms) {
+      const held = previous.get(room.id);
+      this.#byId.set(room.id, entry(room, held?.last));
+      if (held !== undefined && held.rev < room.rev && !this.#stale.has(room.id)) this.#stale.set(room.id, held.rev);
+    }
     this.#show();
+  }
+
+  /** What to ask for so that `last` is the newest message, as it is now: rooms with the rev to sync from. */
+  unseen(): { id: string; rev: number }[] {
+    return this.#view.value.flatMap(({ id, seq, rev, last }) => {
+      const since = this.#stale.get(id);
+      if (rev === 0 || (last?.seq === seq && since === undefined)) return [];
+      // mostly the newest message is the last change; where many were missed it is not looked for among them
+      return [{ id, rev: since !== undefined && rev - since <= maxMissed ? since : rev - 1 }];
+    });
+  }
+
+  /** What `unseen` asked for has come. @returns whether `last` is the newest message, as it is now */
+  refreshed(id: string, from: number): boolean {
+    const held = this.#byId.get(id);
+    const known = held?.last?.seq === held?.seq && from <= (this.#stale.get(id) ?? Infinity);
+    if (known) this.#stale.delete(id);
+    return known;
+  }
+
+  /** The newest message as history has it. */
+  renewed(id: string, last: Message | undefined): void {
+    this.#stale.delete(id);
+    if (last !== undefined) this.saw([last]);
   }
 
   put(room: RoomSummary): void {
@@ -37,12 +69,13 @@ export class RoomList {
   }
 
   remove(id: string): void {
+    this.#stale.delete(id);
     if (this.#byId.delete(id)) this.#show();
   }
 
   /** Messages in any order, live or stored. Only what is newer than the entry changes it. */
   saw(messages: readonly Message[]): void {
-    let changed = false;
+    let moved = false;
     for (const message of messages) {
       const held = this.#byId.get(message.room);
       if (held === undefined) continue;
@@ -51,9 +84,18 @@ export class RoomList {
       if (!newer && message.rev <= held.rev) continue;
       const heads = { seq: Math.max(held.seq, message.seq), rev: Math.max(held.rev, message.rev) };
       this.#byId.set(message.room, entry({ ...held, ...heads }, newer ? message : held.last));
-      changed = true;
+      moved = true;
     }
-    if (changed) this.#show();
+    if (moved) this.#show();
+  }
+
+  /** An edit, a deletion or a reaction. */
+  changed(id: string, change: Change): void {
+    const held = this.#byId.get(id);
+    if (held === undefined || change.rev <= held.rev) return;
+    const last = held.last?.seq === change.seq ? changed(held.last, change) : held.last;
+    this.#byId.set(id, entry({ ...held, rev: change.rev }, last));
+    this.#show();
   }
 
   read(id: string, seq: number): void {
@@ -75,6 +117,9 @@ export class RoomList {
     this.#view.set([...this.#byId.values()].sort(byActivity));
   }
 }
+
+/** Revs of a room that are asked for to bring its preview up to date. */
+const maxMissed = 50;
 
 function entry(room: RoomSummary, last: Message | undefined): RoomEntry {
   const full = { ...room, unread: Math.max(0, room.seq - room.read) };

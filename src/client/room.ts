@@ -13,8 +13,8 @@ import type { Message } from '../protocol/model.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
 import type { CatchUp, Syncable, SyncPage } from './catch-up.ts';
 import { asParleyError } from './failure.ts';
-import { mergeLive, mergeOlder, mergeStored } from './merge.ts';
-import type { Timeline } from './merge.ts';
+import { mergeLive, mergeOlder, mergeStored, messageChange } from './merge.ts';
+import type { Change, Timeline } from './merge.ts';
 import type { Outbox, Outgoing, SendOptions, SendResult } from './outbox.ts';
 import { ReadMark } from './read-mark.ts';
 import type { RequestFunction } from './request.ts';
@@ -38,6 +38,8 @@ export interface RoomState {
 
 export interface RoomServices {
   readonly request: RequestFunction;
+  /** As `request`, but waits for the connection. */
+  readonly command: RequestFunction;
   readonly outbox: Outbox;
   readonly catchUp: CatchUp;
   /** The read mark moved here, and the room list should know at once. */
@@ -51,6 +53,8 @@ const historyPage = 50;
 const maxWaiting = 500;
 /** Missing more than this, the room starts over from its newest page instead of pulling everything in between. */
 const maxCatchUp = 1000;
+/** How long after its ack the event of a command may come. */
+export const eventWithinMs = 1000;
 const blank: RoomState = {
   status: 'loading',
   messages: [],
@@ -67,13 +71,13 @@ export class Room implements Syncable {
   readonly #typing: Typing;
   readonly #readMark: ReadMark;
   #timeline: Timeline = { messages: [], cursor: 0 };
-  #live: readonly Message[] = [];
+  #live: readonly Change[] = [];
   /** More live events came than are kept: what they told is asked for again. */
   #overflowed = false;
   /** Between two pages of one `sync`, when the list may have holes and is not shown. */
   #partial = false;
   /** Changes that came while an older page was read, for what may be in it. */
-  #changesMeanwhile: Message[] | undefined;
+  #changesMeanwhile: Change[] | undefined;
   /** Tells answers to an earlier life of the room (before a reload) apart. */
   #life = 0;
   #loadTimer: ReturnType<typeof setTimeout> | undefined;
@@ -110,6 +114,32 @@ export class Room implements Syncable {
     return this.#services.outbox.send(this.id, body, options);
   }
 
+  /**
+   * Replaces the body of a message. As the next three it waits for the connection and rejects with an error of the
+   * catalogue; the list changes when the event comes. Trying again after a lost connection does no harm.
+   */
+  async edit(seq: number, body: unknown): Promise<void> {
+    this.#expect(await this.#services.command('message:edit', { room: this.id, seq, body }));
+  }
+
+  async delete(seq: number): Promise<void> {
+    this.#expect(await this.#services.command('message:delete', { room: this.id, seq }));
+  }
+
+  /** @param emoji a single one */
+  async react(seq: number, emoji: string): Promise<void> {
+    this.#expect(await this.#services.command('reaction:add', { room: this.id, seq, emoji }));
+  }
+
+  async unreact(seq: number, emoji: string): Promise<void> {
+    this.#expect(await this.#services.command('reaction:remove', { room: this.id, seq, emoji }));
+  }
+
+  /** The event of what was answered is on its way; if it was lost, that is noticed here. */
+  #expect({ rev }: { rev: number }): void {
+    setTimeout(() => this.acknowledged(rev), eventWithinMs);
+  }
+
   retry(id: string): void {
     this.#services.outbox.retry(id);
   }
@@ -128,8 +158,10 @@ export class Room implements Syncable {
     this.#patch({ loadingOlder: true });
     try {
       const page = await this.#services.request('history', { room: this.id, before: first.seq, limit: historyPage });
-      if (life !== this.#life) return;
-      this.#timeline = mergeOlder(this.#timeline, page.messages, this.#changesMeanwhile ?? []);
+      const changes = this.#changesMeanwhile ?? [];
+      // So many changes that some were not kept: the page may be out of date, and is asked for again when it is wanted.
+      if (life !== this.#life || changes.length >= maxWaiting) return;
+      this.#timeline = mergeOlder(this.#timeline, page.messages, changes);
       this.#patch({ hasOlder: page.more, ...(this.#partial ? {} : { messages: this.#timeline.messages }) });
     } finally {
       if (life === this.#life) {
@@ -173,13 +205,13 @@ export class Room implements Syncable {
     if (this.#state.value.status === 'loading') this.#life += 1;
   }
 
-  received(message: Message): void {
-    this.#typing.ended(message.from);
+  received(change: Change, from?: string): void {
+    if (from !== undefined) this.#typing.ended(from);
     if (this.#changesMeanwhile !== undefined && this.#changesMeanwhile.length < maxWaiting) {
-      this.#changesMeanwhile.push(message);
+      this.#changesMeanwhile.push(change);
     }
     this.#overflowed ||= this.#live.length >= maxWaiting;
-    this.#live = this.#overflowed ? [] : [...this.#live, message];
+    this.#live = this.#overflowed ? [] : [...this.#live, change];
     if (this.#state.value.status === 'ready' && !this.#partial) this.#mergeLive();
   }
 
@@ -202,7 +234,7 @@ export class Room implements Syncable {
   synced(page: SyncPage): void {
     if (page.reset === true) return this.reload();
     this.#timeline = mergeStored(this.#timeline, page);
-    this.#changesMeanwhile?.push(...page.messages);
+    this.#changesMeanwhile?.push(...page.messages.map(messageChange));
     this.#services.onStored(page.messages);
     this.#partial = page.more;
     if (!page.more) this.#mergeLive(true);

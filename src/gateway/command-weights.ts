@@ -3,6 +3,11 @@ import type { CommandName } from '../protocol/commands.ts';
 /** What a command takes of the connection's rate, about as its cost compares with a send's. */
 export const commandWeights: Record<CommandName, number> = {
   'message:send': 1,
+  'message:edit': 2,
+  'message:delete': 2,
+  'message:versions': 2,
+  'reaction:add': 1,
+  'reaction:remove': 1,
   'auth:refresh': 1,
   history: 2,
   read: 1,

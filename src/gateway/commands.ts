@@ -37,8 +37,15 @@ interface Entry {
   readonly ackSeconds: { observe(seconds: number): void };
 }
 
+/** Their answers may be large, so only so many of a connection are made at once. */
+const reading: ReadonlySet<CommandName> = new Set(['history', 'sync', 'message:versions']);
+
 const storing: ReadonlySet<CommandName> = new Set([
   'message:send',
+  'message:edit',
+  'message:delete',
+  'reaction:add',
+  'reaction:remove',
   'read',
   'room:create',
   'room:invite',
@@ -70,7 +77,7 @@ export class Commands {
         {
           name,
           weight: commandWeights[name],
-          reads: name === 'history' || name === 'sync',
+          reads: reading.has(name),
           stores: storing.has(name),
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from

@@ -41,12 +41,31 @@ export function createHandlers(parts: {
 }): Handlers {
   const { messaging, fanout, verifier, rates, connections, attendance } = parts;
   const { slow } = connections;
-  const { writer, rooms, readMarks } = messaging;
+  const { writer, changes, rooms, readMarks } = messaging;
   return {
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
       const paced = rates.send(user.id, connection.identity?.tier ?? null);
       return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+    },
+    'message:edit': async ({ connection, user }, { room, seq, body }) => {
+      await rates.send(user.id, connection.identity?.tier ?? null);
+      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: encodeBody(body) });
+      return { seq, rev, at };
+    },
+    'message:delete': async ({ user }, { room, seq }) => {
+      const { rev } = await changes.make({ kind: 'delete', room, seq, user: user.id });
+      return { seq, rev };
+    },
+    'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
+    'reaction:add': async ({ connection, user }, { room, seq, emoji }) => {
+      await rates.send(user.id, connection.identity?.tier ?? null);
+      const { rev, count } = await changes.make({ kind: 'add', room, seq, user: user.id, emoji });
+      return { rev, count };
+    },
+    'reaction:remove': async ({ user }, { room, seq, emoji }) => {
+      const { rev, count } = await changes.make({ kind: 'remove', room, seq, user: user.id, emoji });
+      return { rev, count };
     },
     history: async ({ connection, user }, input) => {
       // an older page brings nobody up to date

@@ -1,6 +1,7 @@
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';
+import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { requireMember } from './rooms.ts';
 
@@ -23,7 +24,7 @@ export async function history(sql: postgres.Sql, user: string, input: ParsedInpu
       left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
     ) a
     left join lateral (
-      select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+      select ${messageColumns(sql, user)}, u.name
       from messages t left join users u on u.id = t.sender_id
       where a.role is not null and t.room_id = ${room} and ${bound}
       order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}

@@ -6,10 +6,13 @@ export interface StoredMessage {
   readonly id: string;
   readonly from: string;
   readonly name: string | null;
-  readonly body: string;
+  /** null: deleted. */
+  readonly body: string | null;
   readonly reply_to: number | null;
   /** Milliseconds since 1970. */
   readonly at: number;
+  /** From `changesJson`, or written so by `messageColumns`; null or absent: it is as it was sent. */
+  readonly changes?: string | null;
 }
 
 /** The wire form of `message` in src/protocol/model.ts, by hand: the body is spliced in as it is. A test compares the two. */
@@ -17,5 +20,10 @@ export function messageJson(m: StoredMessage): string {
   const name = m.name === null ? 'null' : JSON.stringify(m.name);
   const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;
   // room ids, user ids and UUIDs hold nothing that JSON would escape
-  return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}}`;
+  return `{"room":"${m.room}","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.from}","name":${name},"body":${m.body}${reply},"at":${m.at}${m.changes ?? ''}}`;
+}
+
+/** @param reactions JSON text of a list */
+export function changesJson({ editedAt, reactions }: { editedAt: number; reactions: string | null }): string {
+  return `,"editedAt":${editedAt}${reactions === null ? '' : `,"reactions":${reactions}`}`;
 }

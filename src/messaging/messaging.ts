@@ -4,12 +4,14 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
+import { Changes } from './changes.ts';
 import { history } from './history.ts';
 import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
 import { sync } from './sync.ts';
+import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
 
@@ -21,6 +23,7 @@ export interface MessagingOptions {
   readonly writerStripes: number;
   readonly writerBatch: number;
   readonly writerQueue: number;
+  readonly editWindowMs: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
 }
@@ -28,6 +31,7 @@ export interface MessagingOptions {
 /** Everything that is stored, behind one door. */
 export class Messaging {
   readonly writer: Writer;
+  readonly changes: Changes;
   readonly rooms: Rooms;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
@@ -48,6 +52,7 @@ export class Messaging {
       maxBatch: options.writerBatch,
       maxWaiting: options.writerQueue,
     });
+    this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
     this.rooms = new Rooms(options);
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
@@ -64,8 +69,13 @@ export class Messaging {
     return sync(this.#options.sql, user, input);
   }
 
+  versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
+    return versions(this.#options.sql, user, input);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
+    await this.changes.flush();
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
   }
 }

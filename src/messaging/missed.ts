@@ -1,6 +1,8 @@
 /** What a node missed of its rooms: heads to compare with what it delivered, and the events after that. */
 import type postgres from 'postgres';
 import type { RoomEvent } from '../fanout/fanout.ts';
+import type { EventData } from '../protocol/events.ts';
+import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 
 export interface MissedEvent extends RoomEvent {
@@ -28,7 +30,7 @@ export async function missedEvents(sql: postgres.Sql, room: string, rev: number)
     select r.last_rev as head, x.*
     from rooms r
     left join lateral (
-      select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+      select ${messageColumns(sql, undefined)}, u.name
       from messages t left join users u on u.id = t.sender_id
       where t.room_id = ${room} and t.rev > ${rev} order by t.rev limit ${pageSize}
     ) x on true
@@ -36,7 +38,7 @@ export async function missedEvents(sql: postgres.Sql, room: string, rev: number)
   const [first] = rows;
   if (first === undefined) return undefined;
   const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
-  return { head: first.head, events: found.map(messageEvent), complete: found.length < pageSize };
+  return { head: first.head, events: eventsOf(found), complete: found.length < pageSize };
 }
 
 /** Events of a range of revs that some commit made, as far as they have not changed since. */
@@ -47,10 +49,10 @@ export async function eventsBetween(
   to: number,
 ): Promise<MissedEvent[]> {
   const rows = await sql<StoredMessage[]>`
-    select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, u.name, t.body, t.reply_to, t.created_at as at
+    select ${messageColumns(sql, undefined)}, u.name
     from messages t left join users u on u.id = t.sender_id
     where t.room_id = ${room} and t.rev between ${from} and ${to} order by t.rev`;
-  return rows.map(messageEvent);
+  return eventsOf(rows);
 }
 
 /** The rev of each of the rooms that exists. */
@@ -65,6 +67,23 @@ export async function headsOf(sql: postgres.Sql, rooms: readonly string[]): Prom
   return heads;
 }
 
-function messageEvent(row: StoredMessage): MissedEvent {
-  return { to: 'room', room: row.room, event: 'message', rev: row.rev, json: messageJson(row), at: row.at };
+/**
+ * A message as it was sent is its own event. Of one that changed since, the row does not tell what was done last: the room
+ * is told `behind`, and pulls; once for several in a row.
+ */
+function eventsOf(rows: readonly StoredMessage[]): MissedEvent[] {
+  const events: MissedEvent[] = [];
+  for (const row of rows) {
+    const { room, rev, at } = row;
+    const isChanged = typeof row.changes === 'string';
+    if (isChanged && events.at(-1)?.event === 'behind') events.pop();
+    const event = isChanged ? 'behind' : 'message';
+    const json = isChanged ? behindJson({ room, head: rev }) : messageJson(row);
+    events.push({ to: 'room', room, event, rev, json, at });
+  }
+  return events;
+}
+
+export function behindJson(data: EventData<'behind'>): string {
+  return JSON.stringify(data);
 }

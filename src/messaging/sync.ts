@@ -1,9 +1,12 @@
 /**
  * What changed in a user's rooms since the cursors they hold. Two statements whatever the number of rooms: heads, which
- * decide how many rows each room may take of the page, then the rows.
+ * decide how many rows each room may take of the page, then the rows with the heads of their own snapshot. A row may
+ * change between the two, and so pass the first head: a page that ended there would claim to hold it and would not, and
+ * the event of that change says nothing of the message itself.
  */
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
+import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 
 interface Share {
@@ -14,11 +17,14 @@ interface Share {
   readonly take: number;
 }
 
+/** `head`: of the room, in the snapshot of the row. */
+type ChangedRow = StoredMessage & { readonly head: number };
+
 /** @returns the JSON text of `sync`'s output. */
 export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<string> {
   const shares = share(await heads(sql, user, input.cursors), input.cursors, input.limit);
   const behind = shares.filter(({ take }) => take > 0);
-  const rows = behind.length === 0 ? [] : await changed(sql, behind, input.bytes);
+  const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
   const byRoom = groupByRoom(rows);
   let more = false;
   const rooms = shares.map(({ room, cursor, head }) => {
@@ -26,7 +32,7 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
     const found = byRoom.get(room) ?? [];
     const reached = found.at(-1)?.rev ?? cursor;
     // every change up to the head has a row with a rev of its own or a later one, so a page that ends at the head is whole
-    const left = reached < head;
+    const left = reached < (found[0]?.head ?? head);
     more ||= left;
     return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
   });
@@ -57,26 +63,29 @@ function share(found: { id: string; last_rev: number }[], cursors: Record<string
 }
 
 /** Rows in room and rev order, cut where their bodies pass `bytes`; at least one comes, so that a client always gets on. */
-function changed(sql: postgres.Sql, shares: Share[], bytes: number): Promise<StoredMessage[]> {
+function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number): Promise<ChangedRow[]> {
   const rooms = shares.map(({ room }) => room);
   const cursors = shares.map(({ cursor }) => cursor);
-  const until = shares.map(({ head }) => head);
   const takes = shares.map(({ take }) => take);
-  return sql<StoredMessage[]>`
-    select room, seq, rev, id, "from", name, body, reply_to, at from (
-      select x.*, u.name, sum(octet_length(x.body::text)) over (order by x.room, x.rev) - octet_length(x.body::text) as passed
-      from unnest(${rooms}::text[], ${cursors}::bigint[], ${until}::bigint[], ${takes}::int[]) as c (room, cursor, head, take)
+  return sql<ChangedRow[]>`
+    select room, seq, rev, id, "from", name, body, reply_to, at, changes, head from (
+      select x.*, r.last_rev as head, u.name, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
+      from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
+      join rooms r on r.id = c.room
       cross join lateral (
-        select t.room_id as room, t.seq, t.rev, t.id, t.sender_id as from, t.body, t.reply_to, t.created_at as at
-        from messages t where t.room_id = c.room and t.rev > c.cursor and t.rev <= c.head order by t.rev limit c.take
+        select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0) as bytes
+        from (
+          select ${messageColumns(sql, user)}
+          from messages t where t.room_id = c.room and t.rev > c.cursor order by t.rev limit c.take
+        ) y
       ) x
       left join users u on u.id = x.from
     ) page
     where passed < ${bytes} order by room, rev`;
 }
 
-function groupByRoom(rows: StoredMessage[]): Map<string, StoredMessage[]> {
-  const groups = new Map<string, StoredMessage[]>();
+function groupByRoom(rows: ChangedRow[]): Map<string, ChangedRow[]> {
+  const groups = new Map<string, ChangedRow[]>();
   for (const row of rows) {
     const group = groups.get(row.room);
     if (group === undefined) groups.set(row.room, [row]);

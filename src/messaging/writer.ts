@@ -5,17 +5,21 @@
  * Every outcome is safe to try again: the id of a message makes a second attempt a `duplicate` with the first seq. A
  * duplicate's event is handed to fan-out again, since the attempt that stored it may have died before it could; nodes
  * drop revs that they have delivered already.
+ *
+ * What changes messages (changes.ts) takes turns with a stripe's commits, so what one node publishes of a room is in the
+ * order of its commits.
  */
 import type postgres from 'postgres';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
 import { partOf } from '../fanout/partition.ts';
 import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
-import { failureOf, transientReason } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from './batcher.ts';
+import { commit } from './commit.ts';
+import { Handed } from './handed.ts';
 import { messageJson } from './message-json.ts';
+import { Turns } from './turns.ts';
 
 export interface Send {
   readonly room: string;
@@ -41,6 +45,8 @@ interface Outcome {
   rev: number;
   sent_at: number;
   outbox_id: number | null;
+  /** Of a duplicate that was edited, deleted or reacted to since. */
+  changed?: boolean;
 }
 
 export interface WriterOptions {
@@ -61,17 +67,20 @@ export interface WriterOptions {
 export class Writer {
   readonly #options: WriterOptions;
   readonly #stripes: Batcher<Send, Sent>[];
-  /** Outbox rows whose events went to fan-out; the next commit deletes them, so this costs no round trip. */
-  #handed: number[] = [];
-  /** The last call of append_messages. */
-  #committedAt = 0;
-  #tidying: NodeJS.Timeout | undefined = undefined;
+  /** One a stripe: what else changes a room takes its turn between two commits. */
+  readonly turns: readonly Turns[];
+  readonly handed: Handed;
 
   constructor(options: WriterOptions) {
     this.#options = options;
-
+    this.handed = new Handed(options);
     const limits = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
-    this.#stripes = Array.from({ length: options.stripes }, () => new Batcher((sends) => this.#commit(sends), limits));
+    this.turns = Array.from({ length: options.stripes }, () => new Turns());
+    this.#stripes = this.turns.map((turns) => {
+      const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
+      const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), limits);
+    });
   }
 
   /** Resolves after the commit. @throws {ParleyError} as `message:send` lists them. */
@@ -92,8 +101,13 @@ export class Writer {
     return this.#stripe(room).full;
   }
 
+  /** Which of the stripes is the room's. */
+  stripeOf(room: string): number {
+    return partOf(room, this.#stripes.length);
+  }
+
   #stripe(room: string): Batcher<Send, Sent> {
-    return this.#stripes[partOf(room, this.#stripes.length)] as Batcher<Send, Sent>;
+    return this.#stripes[this.stripeOf(room)] as Batcher<Send, Sent>;
   }
 
   async flush(): Promise<void> {
@@ -103,69 +117,7 @@ export class Writer {
   /** Resolves when all is committed and answered, and no outbox row is left for others to relay. */
   async stop(): Promise<void> {
     await this.flush();
-    clearTimeout(this.#tidying);
-    this.#tidying = undefined;
-    await this.#deleteHanded();
-  }
-
-  /** A writer with nothing to commit deletes its rows by itself, or other nodes would take it for dead. */
-  #tidySoon(): void {
-    if (this.#handed.length === 0) return;
-    const { tidyMs = 300 } = this.#options;
-    this.#tidying ??= setTimeout(() => {
-      this.#tidying = undefined;
-      if (performance.now() - this.#committedAt < tidyMs) this.#tidySoon();
-      else void this.#deleteHanded();
-    }, tidyMs);
-  }
-
-  async #deleteHanded(): Promise<void> {
-    const handed = this.#handed;
-    if (handed.length === 0) return;
-    this.#handed = [];
-    try {
-      await this.#options.sql`delete from outbox where id = any (${handed}::bigint[])`;
-    } catch (error) {
-      // whoever finds them tells what was told before, which does no harm; the next commit tries once more
-      this.#handed.push(...handed);
-      this.#options.log.debug({ err: error }, 'outbox rows could not be deleted');
-    }
-  }
-
-  /** Commits, tries again what may succeed later, and splits what may not until the culprit stands alone. */
-  async #commit(sends: Send[]): Promise<(Sent | Error)[]> {
-    const { metrics, log, retryMs = 5000 } = this.#options;
-    const giveUp = performance.now() + retryMs;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const from = performance.now();
-        const outcomes = await within(attemptMs, this.#store(sends));
-        metrics.commitSeconds.observe((performance.now() - from) / 1000);
-        metrics.batchSize.observe(sends.length);
-        return this.#settle(sends, outcomes);
-      } catch (error) {
-        const failure = failureOf(error);
-        if (failure === 'transient') {
-          const reason = transientReason(error);
-          metrics.writerRetries.inc({ reason });
-          if (performance.now() > giveUp) {
-            log.warn({ err: error, messages: sends.length }, 'commit given up; senders are told to try again');
-            throw new ParleyError('unavailable', undefined, { retryAfter: 1000, cause: error });
-          }
-          await delay(Math.min(500, 5 * 2 ** attempt) * (0.5 + Math.random()));
-          continue;
-        }
-        if (sends.length > 1) {
-          const middle = sends.length >> 1;
-          return [...(await this.#commit(sends.slice(0, middle))), ...(await this.#commit(sends.slice(middle)))];
-        }
-        if (failure === 'data')
-          return [new ParleyError('invalid', 'body: the database cannot store it.', { cause: error })];
-        metrics.internalErrors.inc({ where: 'writer' });
-        log.error({ err: error }, 'a message could not be stored');
-        return [new ParleyError('internal', undefined, { cause: error })];
-      }
-    }
+    await this.handed.stop();
   }
 
   /**
@@ -175,41 +127,53 @@ export class Writer {
   async #store(sends: Send[]): Promise<Outcome[]> {
     const seen = new Set<string>();
     const isCopy = sends.map(({ room, id }) => seen.size === seen.add(`${room}\n${id}`).size);
-    if (seen.size === sends.length) return this.#append(sends);
-    const firsts = await this.#append(sends.filter((_, i) => !isCopy[i]));
+    if (seen.size === sends.length) return this.#markChanged(sends, await this.#append(sends));
+    const distinct = sends.filter((_, i) => !isCopy[i]);
+    const firsts = await this.#markChanged(distinct, await this.#append(distinct));
     const copies = await this.#store(sends.filter((_, i) => isCopy[i]));
     return isCopy.map((copy) => (copy ? copies.shift() : firsts.shift()) as Outcome);
   }
 
-  async #append(sends: Send[]): Promise<Outcome[]> {
-    this.#committedAt = performance.now();
-    const handed = this.#handed;
-    this.#handed = [];
+  /** A message that came again and has changed since is not what its sender says: that must not be told as its present state. */
+  async #markChanged(sends: Send[], outcomes: Outcome[]): Promise<Outcome[]> {
+    const duplicates = outcomes.flatMap(({ outcome }, i) => (outcome === 'duplicate' ? [sends[i] as Send] : []));
+    if (duplicates.length === 0) return outcomes;
+    const rooms = duplicates.map(({ room }) => room);
+    const ids = duplicates.map(({ id }) => id);
+    const changed = await this.#options.sql<{ room_id: string; id: string }[]>`
+      select m.room_id, m.id from unnest(${rooms}::text[], ${ids}::uuid[]) as d (room, id)
+      join messages m on m.room_id = d.room and m.id = d.id where m.changed`;
+    if (changed.length === 0) return outcomes;
+    const keys = new Set(changed.map(({ room_id: room, id }) => `${room}\n${id}`));
+    return outcomes.map((outcome, i) => {
+      const { room, id } = sends[i] as Send;
+      return outcome.outcome === 'duplicate' && keys.has(`${room}\n${id}`) ? { ...outcome, changed: true } : outcome;
+    });
+  }
+
+  #append(sends: Send[]): Promise<Outcome[]> {
     const rooms = [...new Set(sends.map((send) => send.room))];
-    try {
-      return await this.#options.sql<Outcome[]>`
-        select * from append_messages(${rooms}::text[], ${batchJson(sends)}::text::jsonb, ${handed}::bigint[])`;
-    } catch (error) {
-      this.#handed.push(...handed);
-      throw error;
-    }
+    return this.handed.deleting(
+      (handed) => this.#options.sql<Outcome[]>`
+        select * from append_messages(${rooms}::text[], ${batchJson(sends)}::text::jsonb, ${handed}::bigint[])`,
+    );
   }
 
   /** Hands the events to fan-out, in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
     const events: RoomEvent[] = [];
-    const answers = outcomes.map(({ outcome, seq, rev, sent_at: at }, i): Sent | Error => {
+    const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed }, i): Sent | Error => {
       const send = sends[i] as Send;
       if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send);
-      events.push(messageEvent(send, seq, rev, at));
+      // of a message that changed since, later revs have been told: whoever missed this one syncs
+      if (changed !== true) events.push(messageEvent(send, seq, rev, at));
       return { seq, rev, at };
     });
     // fresh ones are in rev order as they come; a duplicate may stand anywhere
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
     this.#options.fanout.publish(events);
     // one row a call, told with each of its outcomes
-    for (const id of new Set(outcomes.map(({ outbox_id: outbox }) => outbox))) if (id !== null) this.#handed.push(id);
-    this.#tidySoon();
+    this.handed.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
     return answers;
   }
 }
@@ -245,20 +209,4 @@ function batchJson(sends: Send[]): string {
     return `["${room}","${id}","${sender}",${body}${rest}]`;
   });
   return `[${rows.join(',')}]`;
-}
-
-/** A second line behind the driver's and the server's own limits: a stripe must never wait for ever. */
-const attemptMs = 20_000;
-
-/** Rejects as a lost connection would: whether the work took effect is unknown, and trying again is safe. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error(`no answer in ${ms} ms`), { code: 'ETIMEDOUT' })), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

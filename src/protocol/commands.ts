@@ -7,6 +7,7 @@ import type { ErrorCode } from './errors.ts';
 import { limits } from './limits.ts';
 import {
   displayText,
+  emoji,
   instant,
   member,
   message,
@@ -31,6 +32,13 @@ interface CommandSchema {
 
 const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
+const reacting = {
+  input: z.object({ room: roomId, seq, emoji }),
+  output: z.object({
+    rev: rev.describe('the rev of the message now'),
+    count: z.int().min(0).describe('users with it now'),
+  }),
+} as const;
 const newRoomId = roomId
   .refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server')
   .refine((id) => !id.startsWith('user:'), 'backends address users by such names')
@@ -51,6 +59,59 @@ export const commands = {
     }),
     output: z.object({ seq, rev, at: instant }),
     errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],
+  },
+  'message:edit': {
+    about:
+      'Replaces the body of a message. Its author may, for as long as the server allows; owners and admins may at any ' +
+      'time. The same body again changes nothing. The room gets `message:updated`.',
+    input: z.object({
+      room: roomId,
+      seq,
+      body: z.unknown().describe('as in `message:send`'),
+    }),
+    output: z.object({ seq, rev, at: instant.describe('when it was edited; milliseconds since 1970, UTC') }),
+    errors: ['not_found', 'not_member', 'forbidden', 'too_large'],
+  },
+  'message:delete': {
+    about:
+      'Deletes a message, for its author, owners and admins. What remains is its place: seq, id, sender, times and who ' +
+      'changed it when; its body, the earlier ones and its reactions are gone for everybody. Deleting it again changes ' +
+      'nothing. The room gets `message:deleted`.',
+    input: z.object({ room: roomId, seq }),
+    output: z.object({ seq, rev }),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'message:versions': {
+    about:
+      'What a message said before, newest first, for owners and admins: version 1 is what was sent. Pass `before` on ' +
+      `for the next page. Of more than ${limits.messageVersions} the first and the newest are kept. A deletion is a ` +
+      'version too, and leaves the bodies of all of them null.',
+    input: z.object({ room: roomId, seq, before: z.int().min(1).optional(), limit: pageLimit }),
+    output: z.object({
+      versions: z.array(
+        z.object({
+          version: z.int().min(1),
+          body: z.json(),
+          by: userId.describe('who replaced it'),
+          at: instant.describe('when it was replaced; milliseconds since 1970, UTC'),
+        }),
+      ),
+      before: z.int().nullable(),
+      more: z.boolean(),
+    }),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'reaction:add': {
+    about:
+      'Reacts to a message with an emoji, for all who may write. Doing it again changes nothing. ' +
+      `At most ${limits.reactionKinds} kinds a message. The room gets \`reaction\`.`,
+    ...reacting,
+    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+  },
+  'reaction:remove': {
+    about: 'Takes your reaction back. If there is none, nothing changes. The room gets `reaction`.',
+    ...reacting,
+    errors: ['not_found', 'not_member', 'forbidden'],
   },
   history: {
     about:

@@ -28,6 +28,35 @@ export const events = {
       'missed: `sync` from the cursor. Your own messages come too.',
     data: message,
   },
+  'message:updated': {
+    about:
+      'A message was edited: all of it, as it stands at this `rev`. It takes its place in rev order as `message` does. ' +
+      'Its `reactions` do not say which are yours; an edit changes none.',
+    data: message,
+  },
+  'message:deleted': {
+    about: 'A message was deleted: its body and reactions are gone. In rev order with `message`.',
+    data: z.object({
+      room: roomId,
+      seq,
+      rev,
+      id: z.uuid(),
+      by: userId.describe('who deleted it'),
+      at: instant.describe('the `deletedAt` of the message; milliseconds since 1970, UTC'),
+    }),
+  },
+  reaction: {
+    about: 'Somebody reacted to a message, or took it back. In rev order with `message`.',
+    data: z.object({
+      room: roomId,
+      seq,
+      rev: rev.describe('the rev of the message now'),
+      user: userId,
+      emoji: z.string(),
+      change: z.enum(['add', 'remove']),
+      count: z.int().min(0).describe('users with this emoji now'),
+    }),
+  },
   member: {
     about:
       'Somebody joined or left a room of yours, or changed role there. If it is you who joined, all your devices are ' +
@@ -49,8 +78,8 @@ export const events = {
   },
   behind: {
     about:
-      'You take events more slowly than they come, and are off this room; its head is at `head` or beyond. Pull with ' +
-      '`sync` (or `history`): that puts you back on the room first.',
+      'You take events more slowly than they come, and are off this room, or an event of it was lost; its head is at ' +
+      '`head` or beyond. Pull with `sync` (or `history`): that puts you back on the room first.',
     data: z.object({ room: roomId, head: rev }),
   },
   drain: {

@@ -26,6 +26,10 @@ export const limits = {
   syncBytes: 1024 * 1024,
   /** In rooms with more members a read mark is told to the reader's own devices only: everybody telling everybody is n². */
   readReceiptMembers: 100,
+  /** Kinds of emoji with which one message may be reacted to. */
+  reactionKinds: 50,
+  /** Earlier versions kept of a message: the first and the newest. */
+  messageVersions: 100,
   /** Rooms in `ready`; the rest come with `room:list`. */
   readyRooms: 500,
   /** Users in one `presence:get`, `presence:watch` or `presence:unwatch`. */

@@ -1,5 +1,6 @@
 /** The shapes that commands and events share. */
 import { z } from 'zod';
+import { isEmoji, maxEmojiLength, qualified } from './emoji.ts';
 import { limits } from './limits.ts';
 
 /** Every room's id; a name that it does not match is no room of Parley's. */
@@ -34,6 +35,19 @@ export const seq = z.int().min(1).describe("the message's number in its room: 1,
 export const rev = z.int().min(0).describe("the room's change counter");
 export const instant = z.int().describe('milliseconds since 1970, UTC');
 
+export const emoji = z
+  .string()
+  .max(maxEmojiLength)
+  .overwrite(qualified)
+  .refine(isEmoji, 'expected one emoji')
+  .describe('one emoji, as Unicode has them');
+
+export const reaction = z.object({
+  emoji: z.string(),
+  count: z.int().min(1).describe('users who reacted with it'),
+  mine: z.boolean().optional().describe('whether you are one of them; in answers, not in events'),
+});
+
 export const message = z
   .object({
     room: roomId,
@@ -42,9 +56,12 @@ export const message = z
     id: z.uuid().describe('the UUID its sender gave it'),
     from: userId,
     name: z.string().nullable().describe("the sender's display name, if the server knows one"),
-    body: z.json().describe('any JSON, at most 16 KiB'),
+    body: z.json().describe('any JSON, at most 16 KiB; null: deleted'),
     replyTo: seq.optional(),
     at: instant.describe('when it was committed; milliseconds since 1970, UTC'),
+    editedAt: instant.optional().describe('when its body was last replaced'),
+    deletedAt: instant.optional().describe('when it was deleted'),
+    reactions: z.array(reaction).optional().describe('in the order of their first use; absent if there are none'),
   })
   .meta({ id: 'Message' });
 
@@ -89,6 +106,7 @@ export const session = z
 
 export type RoomKind = z.infer<typeof roomKind>;
 export type Role = z.infer<typeof role>;
+export type Reaction = z.infer<typeof reaction>;
 export type Message = z.infer<typeof message>;
 export type RoomSummary = z.infer<typeof roomSummary>;
 export type PresenceState = z.infer<typeof presence>;

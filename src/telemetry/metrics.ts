@@ -57,10 +57,14 @@ export class Metrics {
   readonly ackSeconds = new HotHistogram('parley_ack_seconds', 'From a command to its ack', seconds, this.#registry);
   readonly batchSize = this.#histogram(
     'parley_writer_batch_messages',
-    'Messages in one commit',
+    'Messages, or changes of messages, in one commit',
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
   );
-  readonly commitSeconds = this.#histogram('parley_writer_commit_seconds', 'Time of one commit of messages', seconds);
+  readonly commitSeconds = this.#histogram(
+    'parley_writer_commit_seconds',
+    'Time of one commit of messages or changes',
+    seconds,
+  );
   readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
   /** Label: event. */
   readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events handed to fan-out', this.#registry);
@@ -126,7 +130,7 @@ export class Metrics {
 
   /** The writer's depth is read when it is asked for, not counted on the way. */
   watchWriter(waiting: () => number): void {
-    this.#watch('parley_writer_queue', 'Messages that wait for their commit', waiting);
+    this.#watch('parley_writer_queue', 'Messages and changes that wait for their commit', waiting);
   }
 
   watchRedis(up: () => boolean): void {

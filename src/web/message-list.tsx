@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, Room, RoomEntry } from '../client/index.ts';
+import type { Message, Role, Room, RoomEntry } from '../client/index.ts';
 import { dayName } from './dates.ts';
 import { rowsOf } from './grouping.ts';
 import type { Row } from './grouping.ts';
@@ -44,6 +44,7 @@ export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Ele
               key={row.key}
               row={row}
               mine={row.kind === 'group' && row.from === me.id}
+              role={entry?.role ?? null}
               room={room}
               bySeq={bySeq}
               onReply={onReply}
@@ -79,12 +80,13 @@ function Beginning({
 interface RowViewProps {
   row: Row;
   mine: boolean;
+  role: Role | null;
   room: Room;
   bySeq: ReadonlyMap<number, Message>;
   onReply: (message: Message) => void;
 }
 
-function RowView({ row, mine, room, bySeq, onReply }: RowViewProps): JSX.Element {
+function RowView({ row, mine, role, room, bySeq, onReply }: RowViewProps): JSX.Element {
   if (row.kind === 'day') {
     return (
       <h3 class="day">
@@ -99,5 +101,5 @@ function RowView({ row, mine, room, bySeq, onReply }: RowViewProps): JSX.Element
       </p>
     );
   }
-  return <MessageGroup group={row} mine={mine} room={room} bySeq={bySeq} onReply={onReply} />;
+  return <MessageGroup group={row} mine={mine} role={role} room={room} bySeq={bySeq} onReply={onReply} />;
 }

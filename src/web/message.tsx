@@ -1,22 +1,27 @@
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, Outgoing, Room } from '../client/index.ts';
+import type { Message, Outgoing, Role, Room } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { clockTime, fullTime } from './dates.ts';
 import type { Item, Row } from './grouping.ts';
+import { EditForm } from './edit-form.tsx';
 import { Icon } from './icons.tsx';
+import { MessageActions } from './message-actions.tsx';
 import { nameOf } from './people.ts';
-import { isEmojiOnly, pieces, summaryOf, textOf } from './text.ts';
+import { Reactions } from './reactions.tsx';
+import { deletedText, isEmojiOnly, pieces, summaryOf, textOf } from './text.ts';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;
   mine: boolean;
+  /** Ours, in this room. */
+  role: Role | null;
   room: Room;
   bySeq: ReadonlyMap<number, Message>;
   onReply: (message: Message) => void;
 }
 
-export function MessageGroup({ group, mine, room, bySeq, onReply }: GroupProps): JSX.Element {
+export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupProps): JSX.Element {
   const name = nameOf(group.from, group.name);
   const at = group.items[0]?.at ?? 0;
   return (
@@ -37,6 +42,8 @@ export function MessageGroup({ group, mine, room, bySeq, onReply }: GroupProps):
           <MessageItem
             key={item.id}
             item={item}
+            mine={mine}
+            role={role}
             room={room}
             onReply={onReply}
             answered={item.replyTo === undefined ? undefined : bySeq.get(item.replyTo)}
@@ -50,45 +57,137 @@ export function MessageGroup({ group, mine, room, bySeq, onReply }: GroupProps):
 
 interface ItemProps {
   item: Item;
+  mine: boolean;
+  role: Role | null;
   room: Room;
   message: Message | undefined;
   answered: Message | undefined;
   onReply: (message: Message) => void;
 }
 
+/** A finger that rests this long asks what can be done. */
+const longPressMs = 450;
+
 function MessageItem(props: ItemProps): JSX.Element {
-  const { item, message, answered } = props;
+  const { item, role, message, answered } = props;
+  const [editing, setEditing] = useState(false);
+  const [error, setError] = useState<string>();
+  // By a long press; a mouse shows the actions by hovering.
+  const [open, setOpen] = useState(false);
+  const element = useRef<HTMLDivElement>(null);
+  const press = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => {
+    if (!open) return undefined;
+    const away = (event: PointerEvent): void => {
+      if (event.target instanceof Node && element.current?.contains(event.target) !== true) setOpen(false);
+    };
+    document.addEventListener('pointerdown', away);
+    return () => document.removeEventListener('pointerdown', away);
+  }, [open]);
+  useEffect(() => () => clearTimeout(press.current), []);
+  const released = (): void => clearTimeout(press.current);
+  const state: ItemState = {
+    editing,
+    error,
+    setOpen,
+    edit: () => (setEditing(true), setOpen(false)),
+    edited: () => (setEditing(false), element.current?.querySelector<HTMLElement>('.actions button')?.focus()),
+    attempt: (work) => {
+      setError(undefined);
+      work.catch((thrown: Error) => setError(thrown.message));
+    },
+  };
   // A room of hundreds is drawn again with each message and each typist; only what changed may cost.
-  return useMemo(() => drawItem(props), [item.body, item.outgoing, message, answered]);
+  const content = useMemo(
+    () => drawItem(props, state),
+    [item.body, item.outgoing, message, answered, role, editing, error],
+  );
+  return (
+    <div
+      ref={element}
+      class={open ? 'item open' : 'item'}
+      data-seq={item.seq}
+      data-state={item.outgoing?.state}
+      onPointerDown={(event) => {
+        if (event.pointerType !== 'touch' || message === undefined) return;
+        press.current = setTimeout(() => setOpen(true), longPressMs);
+      }}
+      onPointerUp={released}
+      onPointerMove={released}
+      onPointerCancel={released}
+    >
+      {content}
+    </div>
+  );
 }
 
-function drawItem({ item, room, message, answered, onReply }: ItemProps): JSX.Element {
+interface ItemState {
+  readonly editing: boolean;
+  readonly error: string | undefined;
+  readonly setOpen: (open: boolean) => void;
+  readonly edit: () => void;
+  readonly edited: () => void;
+  readonly attempt: (work: Promise<void>) => void;
+}
+
+function drawItem(
+  { item, mine, role, room, message, answered, onReply }: ItemProps,
+  { editing, error, setOpen, edit, edited, attempt }: ItemState,
+): JSX.Element {
   const text = textOf(item.body);
   const state = item.outgoing?.state;
+  const deleted = message?.deletedAt !== undefined;
+  const may = {
+    write: role !== 'guest' && role !== null,
+    edit: mine,
+    delete: mine || role === 'owner' || role === 'admin',
+  };
   return (
-    <div class="item" data-seq={item.seq} data-state={state}>
+    <>
       <div class="item-row">
-        <div class={isEmojiOnly(text) ? 'bubble emoji' : 'bubble'}>
-          {item.replyTo !== undefined && <Quote seq={item.replyTo} message={answered} />}
-          <p class="text" dir="auto">
-            <Linked text={text} />
-          </p>
-        </div>
-        {message !== undefined && (
-          <button
-            class="icon-button tiny reply"
-            type="button"
-            onClick={() => onReply(message)}
-            aria-label="Reply"
-            title="Reply"
-          >
-            <Icon name="reply" size={16} />
-          </button>
+        {editing && message !== undefined && !deleted ? (
+          <EditForm room={room} message={message} onDone={edited} />
+        ) : (
+          <div class={deleted ? 'bubble deleted' : isEmojiOnly(text) ? 'bubble emoji' : 'bubble'}>
+            {item.replyTo !== undefined && !deleted && <Quote seq={item.replyTo} message={answered} />}
+            <p class="text" dir="auto">
+              {deleted ? deletedText : <Linked text={text} />}
+            </p>
+            {message?.editedAt !== undefined && !deleted && (
+              <span class="edited" title={fullTime(message.editedAt)}>
+                edited
+              </span>
+            )}
+          </div>
+        )}
+        {message !== undefined && !deleted && !editing && may.write && (
+          <>
+            <MessageActions
+              message={message}
+              room={room}
+              may={may}
+              onReply={onReply}
+              onEdit={edit}
+              attempt={attempt}
+              onDone={() => setOpen(false)}
+            />
+            <button class="icon-button tiny more" type="button" onClick={() => setOpen(true)} aria-label="Actions">
+              <Icon name="more" size={20} />
+            </button>
+          </>
         )}
         {state !== undefined && state !== 'failed' && <OnItsWay sent={state === 'sent'} />}
       </div>
+      {message?.reactions !== undefined && (
+        <Reactions room={room} message={message} disabled={!may.write} attempt={attempt} />
+      )}
+      {error !== undefined && (
+        <p class="error" role="alert">
+          {error}
+        </p>
+      )}
       {state === 'failed' && <Failed outgoing={item.outgoing} room={room} />}
-    </div>
+    </>
   );
 }
 

@@ -51,7 +51,18 @@ export function isEmojiOnly(text: string): boolean {
   return [...new Intl.Segmenter().segment(bare)].length <= 3;
 }
 
+export const deletedText = 'Message deleted';
+
+/** A body with another text in it; undefined where there is none to edit. */
+export function withText(body: unknown, text: string): unknown {
+  if (typeof body === 'string') return text;
+  if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string')
+    return { ...body, text };
+  return undefined;
+}
+
 /** One line of it, for lists and quotations. */
-export function summaryOf(message: Pick<Message, 'body'>): string {
+export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string {
+  if (message.deletedAt !== undefined) return deletedText;
   return textOf(message.body).replace(/\s+/gu, ' ').trim().slice(0, 140);
 }

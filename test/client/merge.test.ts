@@ -1,7 +1,16 @@
 import { array, assert, nat, property, record } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { mergeLive, mergeOlder, mergeStored, upsert } from '../../src/client/merge.ts';
-import type { Timeline } from '../../src/client/merge.ts';
+import {
+  changed,
+  deletedChange,
+  mergeLive,
+  mergeOlder,
+  mergeStored,
+  messageChange,
+  reactionChange,
+  upsert,
+} from '../../src/client/merge.ts';
+import type { Change, Timeline } from '../../src/client/merge.ts';
 import type { Message } from '../../src/protocol/model.ts';
 
 /** `seq` or `seq@rev`, with the body naming the rev, so that the wrong form of a message is seen. */
@@ -11,8 +20,14 @@ function message(text: string): Message {
   return { room: 'r', seq, rev, id, from: 'u', name: null, body: `rev ${rev}`, at: seq };
 }
 const list = (text: string): Message[] => text.split(' ').filter(Boolean).map(message);
-const names = (messages: readonly Message[]): string =>
+const changesOf = (text: string): Change[] => list(text).map(messageChange);
+const names = (messages: readonly { seq: number; rev: number }[]): string =>
   messages.map(({ seq, rev }) => (seq === rev ? `${seq}` : `${seq}@${rev}`)).join(' ');
+
+const react = (emoji: string, change: 'add' | 'remove', count: number, user = 'ben', rev = 10): Change =>
+  reactionChange({ room: 'r', seq: 4, rev, user, emoji, change, count }, 'me');
+const marks = ({ reactions = [] }: Message): string =>
+  reactions.map(({ emoji, count, mine }) => `${emoji}${count}${mine === true ? '*' : ''}`).join(' ');
 
 describe('mergeLive', () => {
   const cases = [
@@ -62,7 +77,7 @@ describe('mergeLive', () => {
   ];
   for (const { name, held, cursor, live, after, rev, waiting } of cases) {
     it(name, () => {
-      const merged = mergeLive({ messages: list(held), cursor }, list(live));
+      const merged = mergeLive({ messages: list(held), cursor }, changesOf(live));
       expect(names(merged.timeline.messages)).toBe(after);
       expect(merged.timeline.cursor).toBe(rev);
       expect(names(merged.waiting)).toBe(waiting);
@@ -71,7 +86,7 @@ describe('mergeLive', () => {
 
   it('keeps the same timeline when nothing applies, so that nobody is told of a change', () => {
     const timeline = { messages: list('1 2'), cursor: 2 };
-    expect(mergeLive(timeline, list('2 5')).timeline).toBe(timeline);
+    expect(mergeLive(timeline, changesOf('2 5')).timeline).toBe(timeline);
   });
 });
 
@@ -101,15 +116,83 @@ describe('mergeOlder', () => {
   });
 
   it('applies an edit that came while the page was read', () => {
-    const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), list('3@6'));
+    const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), changesOf('3@6'));
     expect(names(merged.messages)).toBe('2 3@6 4 5');
   });
 });
 
 describe('upsert', () => {
   it('leaves out what is older than the list', () => {
-    expect(names(upsert(list('5 6'), list('3 7')))).toBe('5 6 7');
+    expect(names(upsert(list('5 6'), changesOf('3 7')))).toBe('5 6 7');
   });
+});
+
+describe('changed', () => {
+  const plain = message('4@9');
+  const liked: Message = {
+    ...plain,
+    reactions: [
+      { emoji: '👍', count: 2, mine: true },
+      { emoji: '🎉', count: 1, mine: false },
+    ],
+  };
+  const cases: { name: string; held: Message; change: Change; after: string }[] = [
+    { name: 'a first reaction', held: plain, change: react('👍', 'add', 1), after: '👍1' },
+    { name: 'our first reaction', held: plain, change: react('👍', 'add', 1, 'me'), after: '👍1*' },
+    { name: 'a kind more, at the end', held: liked, change: react('🚀', 'add', 1), after: '👍2* 🎉1 🚀1' },
+    { name: "somebody else's, beside ours", held: liked, change: react('👍', 'add', 3), after: '👍3* 🎉1' },
+    { name: 'ours, beside others', held: liked, change: react('🎉', 'add', 2, 'me'), after: '👍2* 🎉2*' },
+    { name: 'ours taken back', held: liked, change: react('👍', 'remove', 1, 'me'), after: '👍1 🎉1' },
+    { name: "somebody else's taken back", held: liked, change: react('👍', 'remove', 1), after: '👍1* 🎉1' },
+    { name: 'the last of its kind taken back', held: liked, change: react('🎉', 'remove', 0), after: '👍2*' },
+    { name: 'one taken back that is not there', held: liked, change: react('🚀', 'remove', 0), after: '👍2* 🎉1' },
+    { name: 'what is older than the message', held: liked, change: react('🚀', 'add', 1, 'me', 9), after: '👍2* 🎉1' },
+  ];
+  for (const { name, held, change, after } of cases) {
+    it(`takes ${name}`, () => {
+      const now = changed(held, change);
+      expect(marks(now)).toBe(after);
+      expect(now.rev).toBe(Math.max(held.rev, change.rev));
+      expect(now.body).toBe(held.body);
+    });
+  }
+
+  it('has no empty list of reactions', () => {
+    const once = changed(plain, react('👍', 'add', 1));
+    expect(changed(once, react('👍', 'remove', 0, 'ben', 11))).toEqual({ ...plain, rev: 11 });
+  });
+
+  it('keeps our marks when an edit comes, which tells nobody’s', () => {
+    const edited: Message = {
+      ...message('4@10'),
+      editedAt: 7,
+      reactions: [
+        { emoji: '👍', count: 2 },
+        { emoji: '🎉', count: 1 },
+      ],
+    };
+    const now = changed(liked, messageChange(edited));
+    expect(now).toEqual({ ...edited, reactions: liked.reactions });
+  });
+
+  it('believes what is stored about our marks', () => {
+    const stored: Message = { ...message('4@12'), reactions: [{ emoji: '👍', count: 1, mine: false }] };
+    expect(changed(liked, messageChange(stored))).toBe(stored);
+  });
+
+  it('takes a deletion, and nothing older after it', () => {
+    const id = plain.id;
+    const gone = changed(liked, deletedChange({ room: 'r', seq: 4, rev: 11, id, by: 'ann', at: 5 }));
+    expect(gone).toEqual({ ...plain, rev: 11, body: null, deletedAt: 5 });
+    expect(changed(gone, react('👍', 'add', 3))).toBe(gone);
+  });
+});
+
+it('a change of a message in front of the list moves the cursor and nothing else', () => {
+  const timeline = { messages: list('8 9'), cursor: 9 };
+  const event = reactionChange({ room: 'r', seq: 2, rev: 10, user: 'me', emoji: '👍', change: 'add', count: 1 }, 'me');
+  const merged = mergeLive(timeline, [event]);
+  expect(merged.timeline).toEqual({ messages: timeline.messages, cursor: 10 });
 });
 
 it('ends with the room as it is, whatever was missed, doubled or reordered', () => {
@@ -125,7 +208,7 @@ it('ends with the room as it is, whatever was missed, doubled or reordered', () 
       const known = cut % (events.length + 1);
       let timeline: Timeline = { messages: stored(known), cursor: known };
       const live = order.flatMap((pick) => events[pick % events.length] ?? []);
-      const merged = mergeLive(timeline, live);
+      const merged = mergeLive(timeline, live.map(messageChange));
       // The gap is closed by a sync at the head, then what waited is merged again.
       const missed = stored(events.length).filter(({ rev }) => rev > merged.timeline.cursor);
       timeline = mergeStored(merged.timeline, { messages: missed, rev: events.length });

@@ -1,9 +1,10 @@
 import { WebSocket } from 'ws';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connect } from '../../src/client/index.ts';
-import type { Client, Room, Socket, SocketConstructor } from '../../src/client/index.ts';
+import type { Client, Room, SocketConstructor } from '../../src/client/index.ts';
 import { startServer, tokenOf } from '../support/server.ts';
 import type { TestServer } from '../support/server.ts';
+import { tearable } from '../support/tearable.ts';
 import { until } from '../support/until.ts';
 
 let server: TestServer;
@@ -23,22 +24,8 @@ function enter(user: string, Constructor: SocketConstructor = WebSocket): Client
   return client;
 }
 
-/** Sockets that can be torn, as a network does it. */
-function tearable(): { Constructor: SocketConstructor; tear: () => void; count: () => number } {
-  let count = 0;
-  const open = new Set<WebSocket>();
-  class Tearable extends WebSocket implements Socket {
-    constructor(url: string) {
-      super(url);
-      count += 1;
-      open.add(this);
-      this.on('close', () => open.delete(this));
-    }
-  }
-  return { Constructor: Tearable, tear: () => open.forEach((socket) => socket.terminate()), count: () => count };
-}
-
 const bodies = (room: Room): unknown[] => room.state.value.messages.map(({ body }) => body);
+const marks = (room: Room): unknown[] | undefined => room.state.value.messages[0]?.reactions;
 const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
 
 it('ends with the same room on both sides however often the connection tears', async () => {
@@ -103,4 +90,65 @@ it('loses and regains a room with its membership', async () => {
   await expect(room.send('too late')).rejects.toMatchObject({ code: 'not_found' });
   expect(room.state.value.outgoing).toMatchObject([{ state: 'failed' }]);
   expect(ben.rooms.value).toEqual([]);
+});
+
+it('edits, deletes and reacts, and knows its own marks on every device', async () => {
+  const [ann, ben, tablet] = [enter('change-ann'), enter('change-ben'), enter('change-ben')];
+  const { id } = await ann.createRoom({ kind: 'channel', name: 'changes' });
+  await ben.joinRoom(id);
+  const [hers, his, his2] = [ann.room(id), ben.room(id), tablet.room(id)];
+  await hers.send('one');
+  await hers.send('two');
+  await Promise.all([hers.react(1, '👍'), his.react(1, '👍')]);
+  await his.react(1, '❤');
+  await hers.edit(1, 'uno');
+  await hers.delete(2);
+  await expect(his.edit(1, 'not mine')).rejects.toMatchObject({ code: 'forbidden' });
+  await expect(his.react(2, '👍')).rejects.toMatchObject({ code: 'not_found' });
+  await expect(his.react(1, 'no emoji')).rejects.toMatchObject({ code: 'invalid' });
+  await until('all have all', () => [hers, his, his2].every((room) => room.cursor === 7));
+  expect(bodies(his)).toEqual(['uno', null]);
+  expect(his.state.value.messages).toEqual(his2.state.value.messages);
+  expect(marks(his)).toEqual([
+    { emoji: '👍', count: 2, mine: true },
+    { emoji: '❤️', count: 1, mine: true },
+  ]);
+  expect(marks(hers)).toEqual([
+    { emoji: '👍', count: 2, mine: true },
+    { emoji: '❤️', count: 1, mine: false },
+  ]);
+  await his.unreact(1, '👍');
+  await until('the mark is gone everywhere', () => [hers, his, his2].every((room) => room.cursor === 8));
+  expect(marks(his2)).toEqual([
+    { emoji: '👍', count: 1, mine: false },
+    { emoji: '❤️', count: 1, mine: true },
+  ]);
+});
+
+it('lists the newest message as it is now, whatever changed last and whenever it was away', async () => {
+  const { Constructor, tear } = tearable();
+  const [ann, ben] = [enter('preview-ann'), enter('preview-ben', Constructor)];
+  await ben.command('room:list', {});
+  const { id } = await ann.createRoom({ kind: 'direct', user: 'preview-ben' });
+  const room = ann.room(id);
+  await room.send('first');
+  await room.send('newest');
+  await room.react(1, '👍');
+  const last = (client: Client): unknown => {
+    const entry = client.rooms.value.find((one) => one.id === id);
+    return entry?.last === undefined ? undefined : [entry.last.seq, entry.last.body, entry.rev];
+  };
+  await until('ben has it', () => String(last(ben)) === '2,newest,3');
+  const fresh = enter('preview-ben');
+  await until('a fresh device has it', () => String(last(fresh)) === '2,newest,3');
+  fresh.close();
+  await room.edit(2, 'edited');
+  await until('ben hears of the edit', () => String(last(ben)) === '2,edited,4');
+  tear();
+  await until('ben is away', () => ben.state.value.status === 'waiting');
+  await room.delete(2);
+  await room.react(1, '🎉');
+  ben.wake();
+  await until('ben sees that it was deleted', () => String(last(ben)) === '2,,6');
+  expect(ben.rooms.value[0]?.last).toMatchObject({ body: null, deletedAt: expect.any(Number) as number });
 });

@@ -1,0 +1,193 @@
+/**
+ * What changes messages that are stored: edits, deletions, reactions. They gather as sends do and are committed by
+ * `change_messages`, a group at a time, in turn with the sends of their stripe: one node publishes a room's events in the
+ * order of their revs. A group is small, because the sends of the stripe wait for it.
+ *
+ * Every one is safe to try again: what is so already is `unchanged`. If an attempt failed in a way that leaves open
+ * whether it took effect, and the next finds it done, its event may have been told by nobody, and which it was cannot be
+ * seen in the row any more: the room is told `behind`, and pulls.
+ */
+import type postgres from 'postgres';
+import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { Batcher } from './batcher.ts';
+import { commit } from './commit.ts';
+import { changesJson, messageJson } from './message-json.ts';
+import { behindJson } from './missed.ts';
+import type { Writer } from './writer.ts';
+
+interface Target {
+  readonly room: string;
+  readonly seq: number;
+  readonly user: string;
+}
+export type Change = Target &
+  (
+    | { /** `body`: JSON text from `encodeBody`. */ readonly kind: 'edit'; readonly body: string }
+    | { readonly kind: 'delete' }
+    | { readonly kind: 'add' | 'remove'; readonly emoji: string }
+  );
+
+export interface Changed {
+  /** Of the message, with this change or, if it was so before, without it. */
+  readonly rev: number;
+  readonly at: number;
+  /** Users with the emoji now; 0 for edits and deletions. */
+  readonly count: number;
+}
+
+type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached';
+interface Outcome {
+  /** Its place in the batch. */
+  n: number;
+  outcome: 'changed' | 'unchanged' | Refusal;
+  rev: number;
+  at: number;
+  total: number | null;
+  outbox_id: number | null;
+  id: string;
+  sender_id: string;
+  name: string | null;
+  reply_to: number | null;
+  sent_at: number;
+  edited_at: number;
+  reactions: string | null;
+}
+
+export interface ChangesOptions {
+  readonly sql: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly writer: Pick<Writer, 'turns' | 'handed' | 'stripeOf'>;
+  /** How long an author may edit; 0: for ever. */
+  readonly editWindowMs: number;
+  /** Over all stripes. */
+  readonly maxWaiting: number;
+  readonly maxBatch?: number;
+  readonly retryMs?: number;
+}
+
+/** About 0.1 ms each: what a send may have to wait for. */
+const groupSize = 100;
+
+export class Changes {
+  readonly #options: ChangesOptions;
+  readonly #stripes: Batcher<Change, Changed>[];
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+    const { turns } = options.writer;
+    const maxWaiting = Math.ceil(options.maxWaiting / turns.length);
+    const store = (changes: Change[]): Promise<Outcome[]> => this.#store(changes);
+    const settle = (changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] =>
+      this.#settle(changes, rows, again);
+    this.#stripes = turns.map(
+      (stripe) =>
+        new Batcher((changes) => stripe.take(() => commit(changes, { ...options, store, settle })), {
+          maxBatch: options.maxBatch ?? groupSize,
+          maxWaiting,
+        }),
+    );
+  }
+
+  /** Resolves after the commit. @throws {ParleyError} as the commands list them. */
+  make(change: Change): Promise<Changed> {
+    return (this.#stripes[this.#options.writer.stripeOf(change.room)] as Batcher<Change, Changed>).add(change);
+  }
+
+  get waiting(): number {
+    return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
+  }
+
+  #store(changes: Change[]): Promise<Outcome[]> {
+    const { sql, writer, editWindowMs } = this.#options;
+    const { rooms, json } = batchOf(changes);
+    return writer.handed.deleting(
+      (handed) => sql<Outcome[]>`
+        select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+          ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`,
+    );
+  }
+
+  #settle(changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] {
+    const { fanout, writer } = this.#options;
+    const events: RoomEvent[] = [];
+    const answers: (Changed | Error)[] = [];
+    const outbox = new Set<number>();
+    // in rev order within each room, as they come
+    for (const row of rows) {
+      const change = changes[row.n] as Change;
+      const { outcome, rev, at, total } = row;
+      if (outcome !== 'changed' && outcome !== 'unchanged') {
+        answers[row.n] = refusal(outcome, change);
+        continue;
+      }
+      answers[row.n] = { rev, at, count: total ?? 0 };
+      if (row.outbox_id !== null) outbox.add(row.outbox_id);
+      if (outcome === 'changed') events.push(eventOf(change, row));
+      else if (again) events.push(behind(change.room, rev));
+    }
+    fanout.publish(events);
+    writer.handed.add(outbox);
+    return answers;
+  }
+}
+
+/** Grouped by room, in their order there. Room and user ids and emoji hold nothing that JSON would escape. */
+function batchOf(changes: readonly Change[]): { rooms: string[]; json: string } {
+  const byRoom = new Map<string, string[]>();
+  changes.forEach((change, n) => {
+    const { room, kind, seq, user } = change;
+    const value = kind === 'edit' ? change.body : kind === 'delete' ? 'null' : JSON.stringify(change.emoji);
+    const row = `[${n},"${kind}",${seq},"${user}",${value}]`;
+    const rows = byRoom.get(room);
+    if (rows === undefined) byRoom.set(room, [row]);
+    else rows.push(row);
+  });
+  const parts = [...byRoom].map(([room, rows]) => `["${room}",[${rows.join(',')}]]`);
+  return { rooms: [...byRoom.keys()], json: `[${parts.join(',')}]` };
+}
+
+function eventOf(change: Change, row: Outcome): RoomEvent {
+  const { room, seq, user } = change;
+  const { rev, at } = row;
+  if (change.kind === 'edit') {
+    const { id, sender_id: from, name, reply_to, sent_at, edited_at, reactions } = row;
+    const { body } = change;
+    const changes = changesJson({ editedAt: edited_at, reactions });
+    const json = messageJson({ room, seq, rev, id, from, name, body, reply_to, at: sent_at, changes });
+    return { to: 'room', room, event: 'message:updated', rev, json };
+  }
+  if (change.kind === 'delete') {
+    const data: EventData<'message:deleted'> = { room, seq, rev, id: row.id, by: user, at };
+    return { to: 'room', room, event: 'message:deleted', rev, json: JSON.stringify(data) };
+  }
+  const { kind, emoji } = change;
+  const data: EventData<'reaction'> = { room, seq, rev, user, emoji, change: kind, count: row.total ?? 0 };
+  return { to: 'room', room, event: 'reaction', rev, json: JSON.stringify(data) };
+}
+
+/** Without a rev: it stands for none, and is never dropped. */
+function behind(room: string, head: number): RoomEvent {
+  return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
+}
+
+function refusal(outcome: Refusal, change: Change): ParleyError {
+  if (outcome === 'too_late') return new ParleyError('forbidden', 'The time in which it may be edited is over.');
+  if (outcome === 'limit_reached') {
+    return new ParleyError('limit_reached', `A message takes at most ${limits.reactionKinds} kinds of reactions.`);
+  }
+  if (outcome === 'not_found') {
+    return new ParleyError('not_found', `There is no message ${change.seq}, or it was deleted, or you may not see it.`);
+  }
+  return new ParleyError(outcome);
+}

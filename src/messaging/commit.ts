@@ -1,0 +1,78 @@
+/** The way of a batch into Postgres: tried again where that may help, and split where one of it is at fault. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { ParleyError } from '../protocol/errors.ts';
+import { failureOf, transientReason } from '../storage/failure.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface CommitParts<I, R, O> {
+  /** One attempt, safe to try again. */
+  readonly store: (items: I[]) => Promise<R[]>;
+  /** Tells the world and answers each item. `again`: an earlier attempt may have taken effect. */
+  readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** How long a commit is tried again before its items fail with `unavailable`. */
+  readonly retryMs?: number;
+}
+
+/** Commits, tries again what may succeed later, and splits what may not until the culprit stands alone. */
+export async function commit<I, R, O>(
+  items: I[],
+  parts: CommitParts<I, R, O>,
+  doubtful = false,
+): Promise<(O | Error)[]> {
+  const { metrics, log, retryMs = 5000 } = parts;
+  const giveUp = performance.now() + retryMs;
+  let again = doubtful;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const from = performance.now();
+      const rows = await within(attemptMs, parts.store(items));
+      metrics.commitSeconds.observe((performance.now() - from) / 1000);
+      metrics.batchSize.observe(items.length);
+      return parts.settle(items, rows, again);
+    } catch (error) {
+      const failure = failureOf(error);
+      if (failure === 'transient') {
+        again = true;
+        const reason = transientReason(error);
+        metrics.writerRetries.inc({ reason });
+        if (performance.now() > giveUp) {
+          log.warn({ err: error, messages: items.length }, 'commit given up; senders are told to try again');
+          throw new ParleyError('unavailable', undefined, { retryAfter: 1000, cause: error });
+        }
+        await delay(Math.min(500, 5 * 2 ** attempt) * (0.5 + Math.random()));
+        continue;
+      }
+      if (items.length > 1) {
+        const middle = items.length >> 1;
+        return [
+          ...(await commit(items.slice(0, middle), parts, again)),
+          ...(await commit(items.slice(middle), parts, again)),
+        ];
+      }
+      if (failure === 'data')
+        return [new ParleyError('invalid', 'body: the database cannot store it.', { cause: error })];
+      metrics.internalErrors.inc({ where: 'writer' });
+      log.error({ err: error }, 'a message or a change of one could not be stored');
+      return [new ParleyError('internal', undefined, { cause: error })];
+    }
+  }
+}
+
+/** A second line behind the driver's and the server's own limits: a stripe must never wait for ever. */
+const attemptMs = 20_000;
+
+/** Rejects as a lost connection would: whether the work took effect is unknown, and trying again is safe. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error(`no answer in ${ms} ms`), { code: 'ETIMEDOUT' })), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

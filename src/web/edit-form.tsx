@@ -1,0 +1,69 @@
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { JSX, TargetedKeyboardEvent } from 'preact';
+import { limits } from '../client/index.ts';
+import type { Message, Room } from '../client/index.ts';
+import { Failure, useAction } from './dialog.tsx';
+import { textOf, withText } from './text.ts';
+
+interface EditFormProps {
+  room: Room;
+  message: Message;
+  onDone: () => void;
+}
+
+/** In the place of the message: Enter saves, Escape leaves it as it was. */
+export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element {
+  const [text, setText] = useState(() => textOf(message.body));
+  const { busy, error, run } = useAction();
+  const field = useRef<HTMLTextAreaElement>(null);
+  const body = withText(message.body, text.trim());
+  const tooLong = new TextEncoder().encode(JSON.stringify(body)).length > limits.bodyBytes;
+  const empty = text.trim() === '';
+
+  useLayoutEffect(() => {
+    const { current } = field;
+    current?.focus();
+    current?.setSelectionRange(current.value.length, current.value.length);
+  }, []);
+  useLayoutEffect(() => {
+    const { current } = field;
+    if (current === null) return;
+    current.style.height = 'auto';
+    current.style.height = `${current.scrollHeight}px`;
+  }, [text]);
+
+  const save = (): void => {
+    if (empty || tooLong) return;
+    if (text.trim() === textOf(message.body)) return onDone();
+    run(() => room.edit(message.seq, body).then(onDone));
+  };
+  const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
+    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      save();
+    } else if (event.key === 'Escape') onDone();
+  };
+  return (
+    <form class="edit-form" aria-label="Edit the message" onSubmit={(event) => (event.preventDefault(), save())}>
+      <textarea
+        ref={field}
+        rows={1}
+        dir="auto"
+        value={text}
+        aria-label="New text"
+        aria-invalid={tooLong}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={keyDown}
+      />
+      <Failure error={tooLong ? 'This is longer than a message may be.' : error} />
+      <div class="edit-buttons">
+        <button class="button small plain" type="button" onClick={onDone}>
+          Cancel
+        </button>
+        <button class="button small primary" type="submit" disabled={busy || empty || tooLong}>
+          Save
+        </button>
+      </div>
+    </form>
+  );
+}

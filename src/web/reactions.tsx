@@ -1,0 +1,95 @@
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { JSX, RefObject } from 'preact';
+import type { Message, Room } from '../client/index.ts';
+import { emojiName, pickable } from './emoji.ts';
+import { moveFocus } from './roving.ts';
+
+interface ReactionsProps {
+  room: Room;
+  message: Message;
+  disabled: boolean;
+  attempt: (work: Promise<void>) => void;
+}
+
+/** What others think of it; each one is a switch for one's own. */
+export function Reactions({ room, message, disabled, attempt }: ReactionsProps): JSX.Element {
+  const toggle = (emoji: string, mine: boolean): void =>
+    attempt(mine ? room.unreact(message.seq, emoji) : room.react(message.seq, emoji));
+  return (
+    <div class="reactions" role="group" aria-label="Reactions">
+      {message.reactions?.map(({ emoji, count, mine = false }) => (
+        <button
+          key={emoji}
+          class="chip"
+          type="button"
+          aria-pressed={mine}
+          aria-label={`${emojiName(emoji)}: ${count}`}
+          title={mine ? `Take back ${emojiName(emoji)}` : `React with ${emojiName(emoji)}`}
+          disabled={disabled}
+          onClick={() => toggle(emoji, mine)}
+        >
+          <span aria-hidden="true">{emoji}</span>
+          <span aria-hidden="true">{count}</span>
+        </button>
+      ))}
+    </div>
+  );
+}
+
+const columns = 6;
+
+interface PickerProps {
+  /** What opened it: a click there is not a click elsewhere. */
+  opener: RefObject<HTMLButtonElement | null>;
+  onPick: (emoji: string) => void;
+  onClose: () => void;
+}
+
+export function Picker({ opener, onPick, onClose }: PickerProps): JSX.Element {
+  const panel = useRef<HTMLDivElement>(null);
+  const [below, setBelow] = useState(false);
+  useLayoutEffect(() => {
+    const log = panel.current?.closest('.log')?.getBoundingClientRect();
+    const at = panel.current?.parentElement?.getBoundingClientRect();
+    // above, unless the log begins too soon
+    if (log !== undefined && at !== undefined) setBelow(at.top - log.top < (panel.current?.offsetHeight ?? 0) + 8);
+    panel.current?.querySelector('button')?.focus({ preventScroll: true });
+  }, []);
+  useEffect(() => {
+    const away = (event: PointerEvent): void => {
+      const { target } = event;
+      if (!(target instanceof Node) || panel.current?.contains(target) || opener.current?.contains(target)) return;
+      onClose();
+    };
+    document.addEventListener('pointerdown', away);
+    return () => document.removeEventListener('pointerdown', away);
+  }, [onClose]);
+  return (
+    <div
+      ref={panel}
+      class={below ? 'emoji-picker below' : 'emoji-picker'}
+      role="dialog"
+      aria-label="Pick a reaction"
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        if (event.key === 'Escape') {
+          opener.current?.focus();
+          onClose();
+        } else moveFocus(event, columns);
+      }}
+    >
+      {pickable.map(([emoji, name], at) => (
+        <button
+          key={emoji}
+          type="button"
+          tabIndex={at === 0 ? 0 : -1}
+          aria-label={name}
+          title={name}
+          onClick={() => onPick(emoji)}
+        >
+          {emoji}
+        </button>
+      ))}
+    </div>
+  );
+}

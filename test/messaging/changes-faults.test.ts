@@ -1,0 +1,116 @@
+/** Changes of messages when the database falters: each takes effect once, and nobody is left with less than the truth. */
+import type postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Changes, type Change } from '../../src/messaging/changes.ts';
+import { Writer } from '../../src/messaging/writer.ts';
+import type { Envelope } from '../../src/fanout/fanout.ts';
+import { MemoryFanout } from '../../src/fanout/memory.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { makeRoom, send, silentLog } from '../support/messaging.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+interface Parts {
+  readonly writer: Writer;
+  readonly changes: Changes;
+  readonly told: Envelope[];
+}
+
+function parts(options: { sql?: postgres.Sql; maxWaiting?: number; maxBatch?: number; retryMs?: number } = {}): Parts {
+  const told: Envelope[] = [];
+  const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes));
+  const shared = { sql: database.sql, fanout, metrics: new Metrics(), log: silentLog };
+  const writer = new Writer({ ...shared, stripes: 1, maxBatch: 500, maxWaiting: 20_000 });
+  const changes = new Changes({ ...shared, maxWaiting: 20_000, ...options, writer, editWindowMs: 0 });
+  return { writer, changes, told };
+}
+
+/** Postgres carries out what it is asked, and the connection is gone before it can say so, this often. */
+function answersLost(times: number): postgres.Sql {
+  let left = times;
+  return new Proxy(database.sql, {
+    apply(target, self, args: unknown[]) {
+      const query = Reflect.apply(target as never, self, args) as Promise<unknown>;
+      if (left === 0) return query;
+      left -= 1;
+      return query.then(() => {
+        throw Object.assign(new Error('the connection was lost'), { code: 'ECONNRESET' });
+      });
+    },
+  });
+}
+
+const target = (room: string, seq = 1) => ({ room, seq, user: 'ann' });
+const told = ({ told: all }: Parts): unknown[] =>
+  all.map((event) => (event.to === 'room' ? [event.event, event.rev] : []));
+
+describe('when the answer to a commit is lost', () => {
+  it.each([
+    ['an edit', { kind: 'edit', body: '"new"' }],
+    ['a deletion', { kind: 'delete' }],
+    ['a reaction', { kind: 'add', emoji: '👍' }],
+  ] as const)('%s takes effect once, and the room is told to pull', async (name, change) => {
+    const room = await makeRoom(database.sql, `lost-${name.replace(' ', '-')}`, 'ann');
+    const all = parts({ sql: answersLost(2) });
+    await all.writer.send(send(room, 'ann'));
+    expect(await all.changes.make({ ...target(room), ...change } as Change)).toMatchObject({ rev: 2 });
+    expect(told(all)).toEqual([
+      ['message', 1],
+      ['behind', undefined],
+    ]);
+    expect(JSON.parse((all.told[1] as { json: string }).json)).toEqual({ room, head: 2 });
+    const [row] = await database.sql`select last_rev from rooms where id = ${room}`;
+    expect(row).toEqual({ last_rev: 2 });
+  });
+
+  it('for longer than is tried, it is unavailable, and its author may try again', async () => {
+    const room = await makeRoom(database.sql, 'lost-for-long', 'ann');
+    const all = parts({ sql: answersLost(1), retryMs: 0 });
+    await all.writer.send(send(room, 'ann'));
+    const change: Change = { ...target(room), kind: 'edit', body: '"new"' };
+    await expect(all.changes.make(change)).rejects.toMatchObject({ code: 'unavailable', retryAfter: 1000 });
+    expect(await all.changes.make(change)).toMatchObject({ rev: 2 });
+  });
+});
+
+it('answers overloaded past its queue, and carries out what it took', async () => {
+  const room = await makeRoom(database.sql, 'changes-queue', 'ann');
+  const { writer, changes } = parts({ maxWaiting: 10, maxBatch: 4 });
+  await writer.send(send(room, 'ann'));
+  const made = Array.from({ length: 11 }, (_, n) =>
+    changes.make({ ...target(room), kind: 'add', emoji: String.fromCodePoint(0x1f600 + n) }),
+  );
+  const answers = await Promise.allSettled(made);
+  expect(answers.slice(0, 10).map((answer) => answer.status === 'fulfilled' && answer.value.rev)).toEqual([
+    2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+  ]);
+  expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000 } });
+});
+
+it('sends and changes of a room take turns, and what is published is in the order of revs', async () => {
+  const rooms = await Promise.all(['turn-a', 'turn-b'].map((room) => makeRoom(database.sql, room, 'ann')));
+  const all = parts({ maxBatch: 7 });
+  for (const room of rooms) await all.writer.send(send(room, 'ann'));
+  await Promise.all(
+    Array.from({ length: 300 }, async (_, n) => {
+      const room = rooms[n % 2] as string;
+      // some come while others are under way
+      if (n % 5 === 0) await all.writer.send(send(room, 'ann'));
+      if (n % 3 === 0) await all.writer.send(send(room, 'ann', n));
+      else if (n % 3 === 1) await all.changes.make({ ...target(room), kind: 'edit', body: String(n) });
+      else await all.changes.make({ ...target(room), kind: n % 4 === 0 ? 'add' : 'remove', emoji: '👍' });
+    }),
+  );
+  for (const room of rooms) {
+    const revs = all.told.flatMap((event) => (event.to === 'room' && event.room === room ? [event.rev] : []));
+    expect(revs).toEqual(Array.from({ length: revs.length }, (_, n) => n + 1));
+    const [row] = await database.sql`select last_rev from rooms where id = ${room}`;
+    expect(row).toEqual({ last_rev: revs.length });
+  }
+});

@@ -1,0 +1,237 @@
+/**
+ * A random history of one room: sends, edits, deletions and reactions by several users, many at once, while one user
+ * looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then, by `sync` alone from time
+ * to time, and by `history` in the end. All four must be the same room.
+ */
+import { expect } from 'vitest';
+import { connect } from '../../src/client/index.ts';
+import type { EventData } from '../../src/protocol/events.ts';
+import type { Message } from '../../src/protocol/model.ts';
+import { Random } from '../hostile/fuzz/random.ts';
+import { connectStock, type StockClient } from '../support/stock-client.ts';
+import { tearable } from '../support/tearable.ts';
+import { until } from '../support/until.ts';
+
+export interface HistoryPlan {
+  readonly seed: number;
+  readonly sends: number;
+  readonly edits: number;
+  readonly deletions: number;
+  readonly reactions: number;
+  /** Commands under way at once. */
+  readonly atOnce: number;
+}
+
+export const historyEnv = {
+  PARLEY_COMMANDS_PER_SECOND: '1000000',
+  PARLEY_COMMAND_BURST: '1000000',
+  PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '100000',
+};
+
+type Kind = 'send' | 'edit' | 'delete' | 'react';
+const emoji = ['👍', '❤️', '😂', '🎉', '🇨🇭', '👩‍❤️‍💋‍👨'];
+const users = ['h-owner', 'h-admin', 'h-one', 'h-two', 'h-watcher'];
+const watcher = 'h-watcher';
+const ordered: ReadonlySet<string> = new Set(['message', 'message:updated', 'message:deleted', 'reaction']);
+let rooms = 0;
+
+export async function playHistory(
+  url: string,
+  tokenOf: (user: string) => Promise<string>,
+  plan: HistoryPlan,
+): Promise<{ revs: number; tears: number; syncs: number; ms: number }> {
+  const from = performance.now();
+  const room = `history-${++rooms}`;
+  const random = new Random(plan.seed);
+  const people = await Promise.all(users.map(async (user) => connectStock(url, await tokenOf(user))));
+  const watching = people[users.indexOf(watcher)] as StockClient;
+  await (people[0] as StockClient).ok('room:create', { kind: 'group', name: room, id: room });
+  for (const [i, user] of users.entries()) {
+    if (i > 0) await (people[0] as StockClient).ok('room:invite', { room, user, role: i === 1 ? 'admin' : 'member' });
+  }
+  const net = tearable();
+  const torn = connect({ url, token: () => tokenOf(watcher), WebSocket: net.Constructor });
+  const flaky = torn.room(room);
+  await until('the torn client is there', () => flaky.state.value.status === 'ready');
+
+  const puller = new Puller(watching, room, random);
+  const left = shuffledKinds(plan, random);
+  const sent: { seq: number; by: number }[] = [];
+  let done = 0;
+  const worker = async (): Promise<void> => {
+    for (let kind = left.pop(); kind !== undefined; kind = left.pop()) {
+      await act(kind, people, room, sent, random);
+      done++;
+      if (random.chance(0.015)) net.tear();
+      if (torn.state.value.status === 'waiting' && random.chance(0.3)) torn.wake();
+      if (random.chance(0.03)) await puller.pull();
+    }
+  };
+  await Promise.all(Array.from({ length: plan.atOnce }, worker));
+  expect(done).toBe(plan.sends + plan.edits + plan.deletions + plan.reactions);
+
+  const { messages, rev: head } = await wholeHistory(watching, room);
+  const told = await until('the connected one has heard all', () => {
+    const found = eventsOf(watching, room);
+    return found.at(-1)?.rev === head ? found : undefined;
+  });
+  expect(told.map(({ rev }) => rev)).toEqual(Array.from({ length: head }, (_, n) => n + 1));
+  expect(fold(told)).toEqual(messages);
+  await puller.pull(true);
+  expect(puller.messages()).toEqual(messages);
+  torn.wake();
+  await until('the torn one has caught up', () => flaky.cursor === head && flaky.state.value.status === 'ready');
+  while (flaky.state.value.hasOlder) await flaky.loadOlder();
+  expect(flaky.state.value.messages).toEqual(messages);
+  const tears = net.count() - 1;
+  torn.close();
+  for (const person of people) person.close();
+  return { revs: head, tears, syncs: puller.pulls, ms: Math.round(performance.now() - from) };
+}
+
+function shuffledKinds(plan: HistoryPlan, random: Random): Kind[] {
+  const kinds: Kind[] = [
+    ...Array.from({ length: plan.sends }, (): Kind => 'send'),
+    ...Array.from({ length: plan.edits }, (): Kind => 'edit'),
+    ...Array.from({ length: plan.deletions }, (): Kind => 'delete'),
+    ...Array.from({ length: plan.reactions }, (): Kind => 'react'),
+  ];
+  for (let i = kinds.length - 1; i > 0; i--) {
+    const j = random.int(i + 1);
+    [kinds[i], kinds[j]] = [kinds[j] as Kind, kinds[i] as Kind];
+  }
+  return kinds;
+}
+
+/** Mostly what one may do; what is refused must be refused for one of these reasons. */
+async function act(
+  kind: Kind,
+  people: readonly StockClient[],
+  room: string,
+  sent: { seq: number; by: number }[],
+  random: Random,
+): Promise<void> {
+  const by = random.int(people.length);
+  const who = people[by] as StockClient;
+  const target =
+    sent.length === 0
+      ? undefined
+      : random.chance(0.5)
+        ? sent.at(-1 - random.int(Math.min(sent.length, 5)))
+        : random.pick(sent);
+  if (kind === 'send' || target === undefined) {
+    const { seq } = await who.ok('message:send', { room, id: crypto.randomUUID(), body: { n: random.int(1e9) } });
+    sent.push({ seq, by });
+    return;
+  }
+  const { seq } = target;
+  const author = random.chance(0.8) ? (people[target.by] as StockClient) : who;
+  try {
+    if (kind === 'edit') await author.ok('message:edit', { room, seq, body: { edited: random.int(3) } });
+    else if (kind === 'delete') await author.ok('message:delete', { room, seq });
+    else {
+      const name = random.chance(0.65) ? 'reaction:add' : 'reaction:remove';
+      await who.ok(name, { room, seq, emoji: random.pick(emoji) });
+    }
+  } catch (error) {
+    expect(String(error)).toMatch(/: (forbidden|not_found):/);
+  }
+}
+
+/** Comes now and then with its cursor, takes pages of odd sizes, and hears nothing in between. */
+class Puller {
+  readonly #client: StockClient;
+  readonly #room: string;
+  readonly #random: Random;
+  readonly #held = new Map<number, Message>();
+  #rev = 0;
+  #pulling = false;
+  pulls = 0;
+
+  constructor(client: StockClient, room: string, random: Random) {
+    this.#client = client;
+    this.#room = room;
+    this.#random = random;
+  }
+
+  async pull(toTheEnd = false): Promise<void> {
+    if (this.#pulling) return;
+    this.#pulling = true;
+    // it may go away half-way, and goes on from its cursor the next time
+    for (let more = true; more && (toTheEnd || this.#random.chance(0.8));) {
+      const limit = 1 + this.#random.int(40);
+      const bytes = this.#random.chance(0.3) ? 1024 : 1024 * 1024;
+      const { rooms: found } = await this.#client.ok('sync', { cursors: { [this.#room]: this.#rev }, limit, bytes });
+      const page = found[this.#room];
+      if (page === undefined || page.reset === true) throw new Error('sync does not know the room');
+      expect(page.messages.map(({ rev }) => rev)).toEqual(
+        page.messages.map(({ rev }) => rev).toSorted((a, b) => a - b),
+      );
+      for (const message of page.messages) this.#held.set(message.seq, message);
+      ({ more } = page);
+      this.#rev = page.rev;
+      this.pulls++;
+    }
+    this.#pulling = false;
+  }
+
+  messages(): Message[] {
+    return [...this.#held.values()].sort((a, b) => a.seq - b.seq);
+  }
+}
+
+type Told =
+  | { name: 'message' | 'message:updated'; rev: number; data: Message }
+  | { name: 'message:deleted'; rev: number; data: EventData<'message:deleted'> }
+  | { name: 'reaction'; rev: number; data: EventData<'reaction'> };
+
+function eventsOf(client: StockClient, room: string): Told[] {
+  return client.events
+    .filter(({ name, data }) => ordered.has(name) && (data as { room: string }).room === room)
+    .map(({ name, data }) => ({ name, rev: (data as { rev: number }).rev, data }) as Told);
+}
+
+/** What the events of a room say that it holds, as a reader of docs/protocol.md would write it. */
+function fold(told: readonly Told[]): Message[] {
+  const held = new Map<number, Message>();
+  for (const event of told) {
+    const { seq, rev } = event.data;
+    const before = held.get(seq);
+    if (event.name === 'message') held.set(seq, event.data);
+    else if (before === undefined) throw new Error(`a change of ${seq} before the message`);
+    else if (event.name === 'message:updated') {
+      const mine = before.reactions;
+      expect(event.data.reactions?.map(({ emoji: e, count }) => `${e} ${count}`)).toEqual(
+        mine?.map(({ emoji: e, count }) => `${e} ${count}`),
+      );
+      held.set(seq, { ...event.data, ...(mine === undefined ? {} : { reactions: mine }) });
+    } else if (event.name === 'message:deleted') {
+      const { reactions: _, ...rest } = before;
+      held.set(seq, { ...rest, rev, body: null, deletedAt: event.data.at });
+    } else {
+      held.set(seq, reacted(before, event.data as EventData<'reaction'>));
+    }
+  }
+  return [...held.values()].sort((a, b) => a.seq - b.seq);
+}
+
+function reacted(message: Message, { rev, user, emoji: which, change, count }: EventData<'reaction'>): Message {
+  const { reactions = [], ...rest } = message;
+  const known = reactions.find((one) => one.emoji === which);
+  expect(count).toBe((known?.count ?? 0) + (change === 'add' ? 1 : -1));
+  const mine = user === watcher ? change === 'add' : (known?.mine ?? false);
+  const now = { emoji: which, count, mine };
+  const next = known === undefined ? [...reactions, now] : reactions.map((one) => (one === known ? now : one));
+  const some = next.filter((one) => one.count > 0);
+  return { ...rest, rev, ...(some.length === 0 ? {} : { reactions: some }) };
+}
+
+async function wholeHistory(client: StockClient, room: string): Promise<{ messages: Message[]; rev: number }> {
+  const messages: Message[] = [];
+  for (let before: number | undefined; ;) {
+    const page = await client.ok('history', before === undefined ? { room, limit: 100 } : { room, before, limit: 100 });
+    messages.unshift(...page.messages);
+    if (!page.more || page.before === null) return { messages, rev: page.rev };
+    before = page.before;
+  }
+}
