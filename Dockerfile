@@ -6,6 +6,7 @@
 FROM node:24-trixie-slim AS source
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY vendor ./vendor
 
 FROM source AS build
 # No package gets to run a script of its own here, and none of ours needs one.

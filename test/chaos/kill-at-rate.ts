@@ -17,6 +17,8 @@ export interface KillPlan {
   readonly rate: number;
   /** Kills of each kind of process. */
   readonly kills: number;
+  /** Kinds of processes, by commas. */
+  readonly of: string;
   readonly say: (line: string) => void;
 }
 
@@ -42,7 +44,8 @@ const graceMs = 1000;
 /** After a load like this there may be much to read. */
 const settleMs = 120_000;
 
-type Process = 'node' | 'redis' | 'postgres';
+const processes = ['node', 'redis', 'postgres'] as const;
+type Process = (typeof processes)[number];
 const killing: Readonly<Record<Process, (stage: Stage, n: number) => Promise<void>>> = {
   node: async (stage, n) => {
     const node = stage.nodes[n % nodes];
@@ -60,14 +63,14 @@ const killing: Readonly<Record<Process, (stage: Stage, n: number) => Promise<voi
 };
 
 /** @returns whether nothing was lost, doubled or out of order. */
-export async function killAtRate({ rate, kills, say }: KillPlan): Promise<boolean> {
+export async function killAtRate({ rate, kills, of, say }: KillPlan): Promise<boolean> {
   const stage = await openStage(nodes);
   const pairs: Pair[] = [];
   try {
     for (let n = 0; n < pairCount; n++) pairs.push(await enter(stage, n, rate / pairCount));
     for (const { sender } of pairs) sender.start();
     await delay(5000);
-    for (const process of ['node', 'redis', 'postgres'] as const) {
+    for (const process of processes.filter((kind) => of.split(',').includes(kind))) {
       const all: Kill[] = [];
       let acked = 0;
       for (let n = 0; n < kills; n++) {

@@ -4,6 +4,7 @@
  *   --rate 200         messages a second
  *   --stop-ms 20000    how long a stopped node is stopped
  *   --kill-at-rate 5000   something else: kill -9 of nodes, Redis and Postgres, --kills 5 of each, at that many messages a second
+ *   --of node,redis       of these alone
  */
 import { parseArgs } from 'node:util';
 import { runCluster } from './cluster.ts';
@@ -18,15 +19,15 @@ const { values } = parseArgs({
     'stop-ms': { type: 'string', default: '20000' },
     'kill-at-rate': { type: 'string' },
     kills: { type: 'string', default: '5' },
+    of: { type: 'string', default: 'node,redis,postgres' },
   },
 });
 
 const say = (line: string): void => console.log(line);
 
 if (values['kill-at-rate'] !== undefined) {
-  process.exitCode = (await killAtRate({ rate: Number(values['kill-at-rate']), kills: Number(values.kills), say }))
-    ? 0
-    : 1;
+  const plan = { rate: Number(values['kill-at-rate']), kills: Number(values.kills), of: values.of, say };
+  process.exitCode = (await killAtRate(plan)) ? 0 : 1;
 } else {
   say(`seed ${values.seed}`);
   const report = await runCluster({

@@ -77,6 +77,15 @@ export class ChaosNode {
     this.#listen(server);
   }
 
+  /** @throws {Error} if it ended by itself, with the last it said. */
+  requireAlive(): void {
+    const server = this.#server;
+    const ended = server?.ended();
+    if (ended === undefined) return;
+    const said = `${server?.stdout().slice(-3000)}\n${server?.stderr().slice(-3000)}`;
+    throw new Error(`a node ended by itself with ${ended.signal ?? ended.code}:\n${said}`);
+  }
+
   /** Reads logs and counters of the running process. */
   async look(): Promise<MetricValues | undefined> {
     const server = this.#server;
@@ -133,11 +142,13 @@ const counters = [
 ] as const;
 export type Counter = (typeof counters)[number];
 
-async function isReady(url: string): Promise<boolean> {
+/** @returns why not; undefined: it is. */
+async function notReady(url: string): Promise<string | undefined> {
   try {
-    return (await fetch(`${url}/ready`)).status === 200;
-  } catch {
-    return false;
+    const response = await fetch(`${url}/ready`);
+    return response.status === 200 ? undefined : await response.text();
+  } catch (error) {
+    return error instanceof Error ? `${error.message}: ${String(error.cause)}` : String(error);
   }
 }
 
@@ -186,7 +197,14 @@ export async function openStage(size: number, env: Env = {}): Promise<Stage> {
     ends.push(() => database.close());
     const { sql } = database;
     const ready = async (limitMs: number): Promise<void> => {
-      for (const node of nodes) await until(`${node.url} is ready`, () => isReady(node.url), limitMs);
+      for (const node of nodes) {
+        let reason: string | undefined;
+        const look = async (): Promise<boolean> => {
+          node.requireAlive();
+          return (reason = await notReady(node.url)) === undefined;
+        };
+        await until(() => `${node.url} is ready: ${reason}`, look, limitMs);
+      }
     };
     await ready(startLimitMs);
     return { nodes, postgres, redis, sql, ready, stop };

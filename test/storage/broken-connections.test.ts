@@ -1,0 +1,97 @@
+/** What vendor/postgres-*.patch mends: connections that end at the wrong moment. */
+import { EventEmitter, once } from 'node:events';
+import { setImmediate as nextPhase } from 'node:timers/promises';
+import type postgres from 'postgres';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/storage/client.ts';
+import { asAdministrator, createTestDatabase } from '../support/database.ts';
+import type { TestDatabase } from '../support/database.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
+
+let database: TestDatabase;
+let proxy: Proxy;
+let sql: postgres.Sql;
+beforeAll(async () => {
+  database = await createTestDatabase({ empty: true });
+  proxy = await startProxy(database.url);
+});
+afterAll(async () => {
+  await proxy.close();
+  await database.drop();
+});
+beforeEach(() => {
+  // one place in the pool: if it were dead nothing would answer
+  sql = createClient(proxy.url, { max: 1, connect_timeout: 3 });
+});
+afterEach(() => sql.end({ timeout: 1 }));
+
+const pid = async (on: postgres.ISql): Promise<number> => {
+  const [row] = await on<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  return row?.pid ?? 0;
+};
+
+async function endBackend(backend: number): Promise<void> {
+  await asAdministrator((admin) => admin`select pg_terminate_backend(${backend})`);
+  const isGone = (): Promise<boolean> =>
+    asAdministrator(async (admin) => (await admin`select from pg_stat_activity where pid = ${backend}`).length === 0);
+  await until('the backend is gone', isGone);
+}
+
+describe('a transaction whose connection ends', () => {
+  it('fails, its rollback too, and the process and the pool go on', async () => {
+    const transaction = sql.begin(async (tx) => {
+      await endBackend(await pid(tx));
+      await tx`select 1`;
+    });
+    await expect(transaction).rejects.toThrow(/terminat|closed|CONNECTION/i);
+    expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+  });
+
+  it('does not go on in the connection that took its place', async () => {
+    let ownPid = 0;
+    let late: Promise<unknown> = Promise.resolve();
+    const gate = new EventEmitter();
+    const transaction = sql.begin(async (tx) => {
+      ownPid = await pid(tx);
+      await once(gate, 'open');
+      late = pid(tx);
+      await late;
+    });
+    const failed = expect(transaction).rejects.toThrow();
+    await until('the transaction has begun', () => ownPid > 0);
+    await endBackend(ownPid);
+    await failed;
+    expect(await pid(sql)).not.toBe(ownPid);
+    gate.emit('open');
+    await nextPhase();
+    await expect(late).rejects.toThrow();
+  });
+});
+
+it('whatever is asked while connections end is answered, and the pool answers afterwards', async () => {
+  await sql.end();
+  sql = createClient(proxy.url, { max: 4, connect_timeout: 3 });
+  let answered = 0;
+  for (let round = 0; round < 30; round++) {
+    const asked = Array.from({ length: 12 }, (_, n) => {
+      const ask = (): Promise<unknown> => (n % 3 === 0 ? sql.begin((tx) => tx`select ${n}`) : sql`select ${n}`);
+      // who is refused asks again at once: in the phase in which the other connections end
+      return ask()
+        .catch(ask)
+        .catch(() => undefined)
+        .then(() => answered++);
+    });
+    if (round % 2 === 0) await nextPhase();
+    proxy.cut();
+    proxy.restore();
+    await Promise.all(asked);
+  }
+  expect(answered).toBe(360);
+  const allAnswer = (): Promise<boolean> =>
+    Promise.all(Array.from({ length: 8 }, () => sql`select pg_sleep(0.01)`)).then(
+      () => true,
+      () => false, // the last cut may still meet one that connects
+    );
+  await until('every place of the pool answers', allAnswer);
+});
