@@ -64,6 +64,18 @@ export const configKeys = {
     number(100, 600_000),
     '5000',
   ),
+  tailMessages: key(
+    'PARLEY_TAIL_MESSAGES',
+    'Messages of a room kept in memory, from which clients that come back are served without a query each. 0: none.',
+    number(0, 10_000),
+    '256',
+  ),
+  tailBytes: key(
+    'PARLEY_TAIL_BYTES',
+    'What they may take over all rooms.',
+    number(0, 2 ** 40),
+    String(64 * 1024 * 1024),
+  ),
 
   socketioDoor: key(
     'PARLEY_SOCKETIO_DOOR',

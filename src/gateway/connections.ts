@@ -29,6 +29,8 @@ export interface ConnectionsParts {
   readonly settings: SlowConsumerSettings;
   readonly fanout: Fanout;
   readonly missed: RoomOrderParts['read'];
+  /** Told of events with a rev that go out, and of rooms that nobody is in any more. */
+  readonly tails: { delivered(event: RoomEvent): void; forget(room: string): void };
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -42,6 +44,7 @@ const unwelcomedMax = 10_000;
 export class Connections {
   readonly order: RoomOrder;
   readonly slow: SlowConsumers;
+  readonly #tails: ConnectionsParts['tails'];
   readonly #topics: () => Topics;
   readonly #fanout: Fanout;
   readonly #metrics: Metrics;
@@ -58,6 +61,7 @@ export class Connections {
 
   constructor(parts: ConnectionsParts) {
     const { metrics, log } = parts;
+    this.#tails = parts.tails;
     this.#topics = parts.topics;
     this.#fanout = parts.fanout;
     this.#metrics = metrics;
@@ -212,6 +216,7 @@ export class Connections {
     if (occupied === this.order.has(room)) return;
     if (!occupied) {
       this.order.remove(room);
+      this.#tails.forget(room);
       this.#standing.delete(room);
       this.#fanout.vacated(room);
       return;
@@ -264,7 +269,10 @@ export class Connections {
 
   #deliver(envelope: RoomEvent): void {
     const { room, event, rev } = envelope;
-    if (rev !== undefined) this.slow.moved(room, rev);
+    if (rev !== undefined) {
+      this.slow.moved(room, rev);
+      this.#tails.delivered(envelope);
+    }
     let deliveries = this.#publish(envelope, false);
     // those who are slow hear of everything but signals
     if (this.slow.anyQuiet) {

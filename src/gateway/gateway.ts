@@ -4,6 +4,7 @@ import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
+import { Tails } from '../messaging/tails.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -32,6 +33,9 @@ export interface GatewaySettings
   readonly maxMemoryBytes: number;
   /** Between looks at Postgres for what was lost between nodes. */
   readonly headsPollMs: number;
+  /** Messages of a room that are kept in memory for those who come back. */
+  readonly tailMessages: number;
+  readonly tailBytes: number;
 }
 
 export interface GatewayParts {
@@ -81,7 +85,17 @@ export class Gateway {
     const attendance = this.#attendance;
     const settings = this.#settings;
     let repair: Repair | undefined = undefined;
-    const connections = new Connections({
+    const { tailMessages, tailBytes } = settings;
+    const tails = new Tails({
+      messages: tailMessages,
+      maxBytes: tailBytes,
+      // without the others, memberships may have ended that are not known here
+      head: (room) => (fanout.others?.heard === false ? undefined : connections.order.head(room)),
+      read: (asked) => messaging.recent(asked, tailMessages),
+      metrics,
+    });
+    const connections: Connections = new Connections({
+      tails,
       topics: () => this.#running().engine.topics,
       settings,
       fanout,
@@ -94,7 +108,7 @@ export class Gateway {
     });
     const overload = new Overload(settings, messaging.writer, metrics);
     attendance.serve(core.presence, connections);
-    const handlers = createHandlers({ ...core, connections, attendance });
+    const handlers = createHandlers({ ...core, connections, attendance, tails });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({

@@ -3,6 +3,7 @@ import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
+import type { Tails } from '../messaging/tails.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
@@ -38,8 +39,9 @@ export function createHandlers(parts: {
   rates: UserRates;
   connections: Connections;
   attendance: Attendance;
+  tails: Tails;
 }): Handlers {
-  const { messaging, fanout, verifier, rates, connections, attendance } = parts;
+  const { messaging, fanout, verifier, rates, connections, attendance, tails } = parts;
   const { slow } = connections;
   const { writer, changes, rooms, readMarks } = messaging;
   return {
@@ -74,7 +76,8 @@ export function createHandlers(parts: {
     },
     sync: async ({ connection, user }, input) => {
       slow.pulling(connection, Object.keys(input.cursors));
-      return new Encoded(await messaging.sync(user.id, input));
+      const sees = (room: string): boolean => connections.isIn(connection, room);
+      return new Encoded(await messaging.sync(user.id, input, tails, sees));
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {

@@ -96,6 +96,12 @@ export class RoomOrder {
     return this.#rooms.has(room);
   }
 
+  /** The rev up to which the room's events went out; undefined where that is not known, or nothing goes out now. */
+  head(room: string): number | undefined {
+    const delivered = this.#suspended === undefined ? this.#rooms.get(room)?.delivered : undefined;
+    return delivered === unknown ? undefined : delivered;
+  }
+
   rooms(): string[] {
     return [...this.#rooms.keys()];
   }

@@ -10,7 +10,9 @@ import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
-import { sync } from './sync.ts';
+import { recentRows } from './recent-rows.ts';
+import { sync, type SyncedRooms } from './sync.ts';
+import { fromTails, type Recent, type RecentRows, type Tails } from './tails.ts';
 import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
@@ -65,8 +67,24 @@ export class Messaging {
     return history(this.#options.sql, user, input);
   }
 
-  sync(user: string, input: ParsedInput<'sync'>): Promise<string> {
-    return sync(this.#options.sql, user, input);
+  /**
+   * The JSON text of `sync`'s output.
+   * @param tails for the rooms that `sees` names: who asks is on them, and whatever comes from now on comes live.
+   */
+  async sync(user: string, input: ParsedInput<'sync'>, tails: Tails, sees: (room: string) => boolean): Promise<string> {
+    const near = await fromTails(user, input, tails, sees);
+    const { metrics, sql } = this.#options;
+    metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
+    const left = Object.keys(near.rest.cursors).length;
+    if (left === 0) return answer(near);
+    metrics.syncedRooms.inc({ source: 'postgres' }, left);
+    const far = await sync(sql, user, near.rest);
+    return answer({ rooms: [...near.rooms, ...far.rooms], more: near.more || far.more });
+  }
+
+  /** Where tails begin. */
+  recent(asked: readonly Recent[], limit: number): Promise<Map<string, RecentRows>> {
+    return recentRows(this.#options.sql, asked, limit);
   }
 
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
@@ -78,4 +96,8 @@ export class Messaging {
     await this.changes.flush();
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
   }
+}
+
+function answer({ rooms, more }: SyncedRooms): string {
+  return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
 }

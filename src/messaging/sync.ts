@@ -20,8 +20,14 @@ interface Share {
 /** `head`: of the room, in the snapshot of the row. */
 type ChangedRow = StoredMessage & { readonly head: number };
 
-/** @returns the JSON text of `sync`'s output. */
-export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<string> {
+/** JSON texts of `"room":{…}`, and whether there is more in any. */
+export interface SyncedRooms {
+  readonly rooms: readonly string[];
+  readonly more: boolean;
+}
+
+/** @param input `limit` may be 0: then only `more` and `reset` are told. */
+export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
   const shares = share(await heads(sql, user, input.cursors), input.cursors, input.limit);
   const behind = shares.filter(({ take }) => take > 0);
   const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
@@ -36,7 +42,7 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
     more ||= left;
     return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
   });
-  return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
+  return { rooms, more };
 }
 
 async function heads(

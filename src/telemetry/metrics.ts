@@ -95,6 +95,16 @@ export class Metrics {
     'From the commit of such an event to its delivery',
     [...seconds, 30, 60, 300, 3600],
   );
+  /** Labels: source (tail or postgres). */
+  readonly syncedRooms = this.#counter(
+    'parley_sync_rooms_total',
+    'Rooms that clients synced, by where they were read',
+    ['source'],
+  );
+  readonly tailReads = this.#counter(
+    'parley_tail_reads_total',
+    'Reads of Postgres by which a tail of a room was filled',
+  );
   readonly repairFailures = this.#counter('parley_fanout_repair_failures_total', 'Reads of repair that failed', [
     'what',
   ]);
@@ -140,6 +150,11 @@ export class Metrics {
   watchRepair(read: { fills: () => number; held: () => number }): void {
     this.#watch('parley_fanout_fills', 'Rooms whose missing events are being read or wait for it', read.fills);
     this.#watch('parley_fanout_held_events', 'Events held until those before them have come', read.held);
+  }
+
+  watchTails(read: { rooms: () => number; bytes: () => number }): void {
+    this.#watch('parley_tail_rooms', 'Rooms whose last messages are kept in memory', read.rooms);
+    this.#watch('parley_tail_bytes', 'What those take, about', read.bytes);
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {

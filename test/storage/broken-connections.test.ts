@@ -1,6 +1,6 @@
 /** What vendor/postgres-*.patch mends: connections that end at the wrong moment. */
 import { EventEmitter, once } from 'node:events';
-import { setImmediate as nextPhase } from 'node:timers/promises';
+import { setImmediate as nextPhase, setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createClient } from '../../src/storage/client.ts';
@@ -94,4 +94,18 @@ it('whatever is asked while connections end is answered, and the pool answers af
       () => false, // the last cut may still meet one that connects
     );
   await until('every place of the pool answers', allAnswer);
+});
+
+it('a connection that ends while it begins refuses who wanted it, and nobody else', async () => {
+  for (let held = 0; held < 40; held += 2) {
+    proxy.slow(() => 4);
+    const asked = sql`select 1`.then(
+      () => 'answered',
+      () => 'refused',
+    );
+    await delay(held);
+    proxy.cut();
+    proxy.restore();
+    expect(['answered', 'refused']).toContain(await asked);
+  }
 });

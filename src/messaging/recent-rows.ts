@@ -1,0 +1,90 @@
+import type postgres from 'postgres';
+import { messageColumns } from './message-columns.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+import type { Personal, TailRow } from './tail.ts';
+import type { Recent, RecentRows } from './tails.ts';
+
+/** With more of them a message is read for each viewer alone. */
+const maxReactors = 100;
+type Reactors = readonly (readonly [emoji: string, user: string])[];
+type Row = { asked: string; head: number; rows: number } & {
+  [K in keyof StoredMessage | 'reactors']: (StoredMessage & { reactors: string | null })[K] | null;
+};
+
+/** Of each room; so that the rooms of one call take at most some megabytes. */
+const maxBytes = 256 * 1024;
+
+/** The last rows of rooms, at most `limit` of each, for whoever views them. A room that is no more is left out. */
+export async function recentRows(
+  sql: postgres.Sql,
+  asked: readonly Recent[],
+  limit: number,
+): Promise<Map<string, RecentRows>> {
+  const rooms = asked.map(({ room }) => room);
+  const afters = asked.map(({ after }) => after);
+  const found = await sql<Row[]>`
+    select a.room as asked, r.last_rev as head, x.*
+    from unnest(${rooms}::text[], ${afters}::bigint[]) as a (room, after)
+    join rooms r on r.id = a.room
+    left join lateral (
+      select z.* from (
+        select y.*, count(*) over () as rows, sum(y.bytes) over (order by y.rev desc) - y.bytes as passed from (
+          select ${messageColumns(sql, undefined)}, u.name, octet_length(t.body::text) as bytes,
+            case when t.changed then (
+              select json_agg(json_build_array(c.emoji, c.user_id))::text from (
+                select m.emoji, m.user_id from reactions m
+                where m.room_id = t.room_id and m.seq = t.seq limit ${maxReactors + 1}
+              ) c
+            ) end as reactors
+          from messages t left join users u on u.id = t.sender_id
+          where t.room_id = a.room and t.rev > a.after order by t.rev desc limit ${limit + 1}
+        ) y
+      ) z where z.passed < ${maxBytes}
+    ) x on true
+    order by a.room, x.rev desc`;
+  const byRoom = new Map<string, Row[]>();
+  for (const row of found) {
+    const rows = byRoom.get(row.asked);
+    if (rows === undefined) byRoom.set(row.asked, [row]);
+    else rows.push(row);
+  }
+  return new Map(
+    asked.flatMap(({ room, after }) => {
+      const rows = byRoom.get(room);
+      return rows === undefined ? [] : [[room, recentOf(rows, after, limit)]];
+    }),
+  );
+}
+
+/** @param found newest first; one with nulls where there is none */
+function recentOf(found: readonly Row[], after: number, limit: number): RecentRows {
+  const rows: TailRow[] = [];
+  const head = found[0]?.head ?? after;
+  for (const row of found) {
+    if (row.seq === null) break;
+    const { rev } = row as unknown as StoredMessage;
+    const reactors = row.reactors === null ? [] : (JSON.parse(row.reactors) as Reactors);
+    if (reactors.length > maxReactors) return { rows: rows.toReversed(), after: rev, head };
+    if (rows.length === limit) break;
+    const json = messageJson(row as unknown as StoredMessage);
+    rows.push({ rev, text: reactors.length === 0 ? json : personal(json, reactors) });
+  }
+  const isWhole = rows.length === (found[0]?.rows ?? 0);
+  return { rows: rows.toReversed(), after: isWhole ? after : (rows.at(-1)?.rev ?? after + 1) - 1, head };
+}
+
+/** The reactions stand last but for the closing braces, so what a body holds cannot be taken for them. */
+function personal(json: string, reactors: Reactors): Personal {
+  const from = json.lastIndexOf(',"reactions":[');
+  const parts: string[] = [];
+  const sets: ReadonlySet<string>[] = [];
+  let done = 0;
+  for (const match of json.slice(from).matchAll(/\{"emoji":("[^"]*"),"count":\d+/g)) {
+    const end = from + match.index + match[0].length;
+    const emoji: unknown = JSON.parse(match[1] ?? '""');
+    parts.push(json.slice(done, end));
+    sets.push(new Set(reactors.filter(([mark]) => mark === emoji).map(([, user]) => user)));
+    done = end;
+  }
+  return { parts: [...parts, json.slice(done)], reactors: sets };
+}
