@@ -29,7 +29,7 @@ export async function recentRows(
     left join lateral (
       select z.* from (
         select y.*, count(*) over () as rows, sum(y.bytes) over (order by y.rev desc) - y.bytes as passed from (
-          select ${messageColumns(sql, undefined)}, u.name, octet_length(t.body::text) as bytes,
+          select ${messageColumns(sql, undefined)}, u.name, coalesce(octet_length(t.body::text), 0) as bytes,
             case when t.changed then (
               select json_agg(json_build_array(c.emoji, c.user_id))::text from (
                 select m.emoji, m.user_id from reactions m
@@ -69,7 +69,7 @@ function recentOf(found: readonly Row[], after: number, limit: number): RecentRo
     const json = messageJson(row as unknown as StoredMessage);
     rows.push({ rev, text: reactors.length === 0 ? json : personal(json, reactors) });
   }
-  const isWhole = rows.length === (found[0]?.rows ?? 0);
+  const isWhole = rows.length === (found[0]?.rows ?? 0); // not cut by bytes or by the limit
   return { rows: rows.toReversed(), after: isWhole ? after : (rows.at(-1)?.rev ?? after + 1) - 1, head };
 }
 

@@ -80,7 +80,7 @@ export class Tail {
     return true;
   }
 
-  /** What a client with this cursor lacks. @param bytes over which no further row is taken; the first one always is. */
+  /** What a client with this cursor lacks. @param bytes from which on no further row is taken; the first one always is. */
   page(cursor: number, viewer: string, limit: number, bytes: number): TailPage {
     const from = this.#firstAfter(cursor);
     const texts: string[] = [];
@@ -88,7 +88,7 @@ export class Tail {
     let at = from;
     for (; at < this.#rows.length && texts.length < limit; at++) {
       const { text } = this.#rows[at] as TailRow;
-      if (texts.length > 0 && taken + sizeOf(text) > bytes) break;
+      if (texts.length > 0 && taken >= bytes) break;
       taken += sizeOf(text);
       texts.push(textFor(text, viewer));
     }
