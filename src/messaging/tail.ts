@@ -93,7 +93,7 @@ export class Tail {
       texts.push(textFor(text, viewer));
     }
     const more = at < this.#rows.length;
-    const reached = more ? (this.#rows[at - 1]?.rev ?? cursor) : this.#end;
+    const reached = !more ? this.#end : at === from ? cursor : (this.#rows[at - 1] as TailRow).rev;
     return { texts, bytes: taken, reached, more };
   }
 

@@ -172,7 +172,8 @@ export async function fromTails(
   let { limit, bytes } = input;
   let more = false;
   for (const [room, cursor] of asked) {
-    const page = limit > 0 && sees(room) ? tails.page(room, cursor, user, limit, bytes) : undefined;
+    // when the answer is full, what is left of it is told
+    const page = sees(room) ? tails.page(room, cursor, user, bytes > 0 ? limit : 0, bytes) : undefined;
     if (page === undefined) {
       cursors[room] = cursor;
       continue;
@@ -182,5 +183,5 @@ export async function fromTails(
     bytes = Math.max(0, bytes - page.bytes);
     more ||= page.more;
   }
-  return { rooms, more, rest: { cursors, limit, bytes } };
+  return { rooms, more, rest: { cursors, limit: bytes > 0 ? limit : 0, bytes } };
 }

@@ -22,6 +22,8 @@ describe('a tail', () => {
     expect(tail.page(0, 'ann', 3, 1000)).toMatchObject({ reached: 3, more: true });
     expect(tail.page(0, 'ann', 100, 5)).toMatchObject({ texts: ['xxxx', 'xxxx'], reached: 2, more: true });
     expect(tail.page(0, 'ann', 100, 0)).toMatchObject({ texts: ['xxxx'], reached: 1, more: true });
+    expect(tail.page(2, 'ann', 0, 1000)).toEqual({ texts: [], bytes: 0, reached: 2, more: true });
+    expect(tail.page(4, 'ann', 0, 1000)).toEqual({ texts: [], bytes: 0, reached: 4, more: false });
     expect(tail.page(3, 'ann', 1, 0)).toMatchObject({ reached: 4, more: false });
   });
 
