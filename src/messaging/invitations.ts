@@ -57,7 +57,7 @@ export class Invitations {
 
   async list(user: string, input: ParsedInput<'invitation:list'>): Promise<CommandOutput<'invitation:list'>> {
     const { room, after = '', limit } = input;
-    if (room !== undefined) await requireRight(this.#sql, user, room, 'invite');
+    if (room !== undefined) await requireRight(this.#sql, user, room, 'invitations');
     const found =
       room === undefined
         ? await this.#page(
@@ -90,7 +90,7 @@ export class Invitations {
 
   async cancel(actor: string, { room, user }: ParsedInput<'invitation:cancel'>): Promise<void> {
     const [row] = await this.#sql<[{ outcome: 'cancelled' | Refusal }]>`
-      select cancel_invitation(${room}, ${actor}, ${user}, ${rightsOf('invite')}::text::jsonb) as outcome`;
+      select cancel_invitation(${room}, ${actor}, ${user}, ${rightsOf('invitations')}::text::jsonb) as outcome`;
     refuse(row.outcome, { no_subject: 'There is no such invitation.' });
     this.#fanout.publish([invitationTo(user, { change: 'cancelled', room, user, by: actor })]);
   }

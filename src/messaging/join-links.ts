@@ -45,7 +45,7 @@ export class JoinLinks {
 
   async list(user: string, input: ParsedInput<'link:list'>): Promise<CommandOutput<'link:list'>> {
     const { room, after = '', limit } = input;
-    await requireRight(this.#sql, user, room, 'link');
+    await requireRight(this.#sql, user, room, 'links');
     const rows = await this.#sql<LinkRow[]>`
       select l.id, l.role, l.made_by, l.at, l.expires_at, l.max_uses, l.uses from join_links l
       where l.room_id = ${room} and l.id > ${after}
@@ -60,7 +60,7 @@ export class JoinLinks {
 
   async revoke(actor: string, { room, id }: ParsedInput<'link:revoke'>): Promise<void> {
     const [row] = await this.#sql<[{ outcome: 'revoked' | Refusal }]>`
-      select revoke_link(${room}, ${actor}, ${id}, ${rightsOf('link')}::text::jsonb) as outcome`;
+      select revoke_link(${room}, ${actor}, ${id}, ${rightsOf('links')}::text::jsonb) as outcome`;
     refuse(row.outcome, { no_subject: 'There is no such link.' });
   }
 
