@@ -18,10 +18,6 @@ export function roomHandlers(messaging: Messaging, connections: Connections): Ro
     await connections.standing(connection);
     return entered;
   };
-  const done = async (work: Promise<void>): Promise<Record<string, never>> => {
-    await work;
-    return {};
-  };
   return {
     'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
     'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
@@ -57,4 +53,9 @@ export function roomHandlers(messaging: Messaging, connections: Connections): Ro
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
     'link:join': ({ connection, user }, { token }) => standing(connection, links.join(user.id, token)),
   };
+}
+
+async function done(work: Promise<void>): Promise<Record<string, never>> {
+  await work;
+  return {};
 }
