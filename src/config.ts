@@ -242,7 +242,7 @@ export const configKeys = {
   writerStripes: optional('PARLEY_WRITER_STRIPES', 'Commits in flight at once. Default: 2, embedded 1.', number(1, 64)),
   editWindowMs: key(
     'PARLEY_EDIT_WINDOW_MS',
-    'How long after sending its author may edit a message; 0: for ever. Owners and admins always may.',
+    'How long after sending its author may edit a message, where the room does not say; 0: for ever. Owners and admins always may.',
     number(0, 10 * 365 * 86_400_000),
     '0',
   ),

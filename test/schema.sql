@@ -1,21 +1,78 @@
+create table bans (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  banned_by text collate "C" not null,
+  reason text,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint bans_pkey PRIMARY KEY (room_id, user_id)
+);
+
+create table deleted_rooms (
+  id text collate "C" not null,
+  deleted_by text collate "C" not null,
+  deleted_at timestamp with time zone not null default clock_timestamp(),
+  purged_at timestamp with time zone,
+  constraint deleted_rooms_pkey PRIMARY KEY (id)
+);
+CREATE INDEX deleted_rooms_unpurged ON public.deleted_rooms USING btree (deleted_at) WHERE (purged_at IS NULL);
+
+create table invitations (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  role text not null,
+  invited_by text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone not null,
+  constraint invitations_pkey PRIMARY KEY (room_id, user_id),
+  constraint invitations_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'member'::text, 'guest'::text])))
+);
+CREATE INDEX invitations_by_expiry ON public.invitations USING btree (expires_at);
+CREATE INDEX invitations_by_user ON public.invitations USING btree (user_id, room_id);
+
+create table join_links (
+  room_id text collate "C" not null,
+  id text collate "C" not null,
+  token_hash bytea not null,
+  role text not null,
+  made_by text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone,
+  max_uses integer,
+  uses integer not null default 0,
+  constraint join_links_pkey PRIMARY KEY (room_id, id),
+  constraint join_links_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'member'::text, 'guest'::text]))),
+  constraint join_links_token_hash_key UNIQUE (token_hash)
+);
+
+create table kept_mutes (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  muted_until timestamp with time zone not null,
+  constraint kept_mutes_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX kept_mutes_by_end ON public.kept_mutes USING btree (muted_until);
+
 create table members (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
   role text not null,
   last_read_seq bigint not null default 0,
   joined_at timestamp with time zone not null default clock_timestamp(),
+  muted_until timestamp with time zone,
+  last_sent_at timestamp with time zone,
   constraint members_pkey PRIMARY KEY (room_id, user_id),
   constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
-  constraint members_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms(id) ON DELETE CASCADE,
   constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 ) with (fillfactor=80);
+CREATE INDEX members_by_role ON public.members USING btree (room_id, role, user_id) WHERE (role <> 'member'::text);
 CREATE INDEX members_by_user ON public.members USING btree (user_id, room_id);
 
 create table membership_changes (
   xid xid8 not null default pg_current_xact_id(),
   room_id text collate "C" not null,
   user_id text collate "C" not null,
-  at timestamp with time zone not null default clock_timestamp()
+  at timestamp with time zone not null default clock_timestamp(),
+  updated boolean not null default false
 );
 CREATE INDEX membership_changes_by_xid ON public.membership_changes USING btree (xid);
 
@@ -99,9 +156,17 @@ create table rooms (
   member_count integer not null default 0,
   created_by text collate "C" not null,
   created_at timestamp with time zone not null default now(),
+  topic text,
+  archived_at timestamp with time zone,
+  retention_days integer,
+  slow_mode_s integer not null default 0,
+  senders text not null default 'all'::text,
+  edit_window_s integer,
   constraint rooms_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
-  constraint rooms_pkey PRIMARY KEY (id)
+  constraint rooms_pkey PRIMARY KEY (id),
+  constraint rooms_senders_check CHECK ((senders = ANY (ARRAY['all'::text, 'admins'::text])))
 ) with (fillfactor=70);
+CREATE INDEX rooms_by_words ON public.rooms USING gin (room_words(name, topic)) WHERE ((kind = 'channel'::text) AND (archived_at IS NULL));
 CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
 
 create table schema_migrations (
@@ -119,49 +184,74 @@ create table users (
   constraint users_pkey PRIMARY KEY (id)
 );
 
-CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer)
+CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
 declare
-  room_kind text;
-  members_now integer;
-  actor_role text;
-  subject_role text;
+  e record;
+  was text;
 begin
-  select kind, member_count into room_kind, members_now from rooms where id = room for no key update;
-  if not found then
-    return 'not_found';
-  end if;
-  select role into actor_role from members where room_id = room and user_id = actor;
-  select role into subject_role from members where room_id = room and user_id = subject;
-  if actor = subject then
-    if subject_role is not null then
-      return 'already';
-    elsif room_kind <> 'channel' then
-      return 'not_found';
-    end if;
-  elsif actor_role is null then
-    return case when room_kind = 'channel' then 'not_member' else 'not_found' end;
-  elsif room_kind = 'direct' or actor_role not in ('owner', 'admin') then
+  select * into e from enter_room(room, actor, rights);
+  select m.role into was from members m where m.room_id = room and m.user_id = subject;
+  if e.refusal is not null then
+    return e.refusal;
+  elsif was is not null then
+    return case when was = new_role then 'already' else 'another_role' end;
+  elsif not may_give(rights, e.actor_role, new_role) then
     return 'forbidden';
-  elsif subject_role = new_role then
-    return 'already';
-  elsif subject_role = 'owner' or (actor_role <> 'owner' and 'admin' in (new_role, subject_role)) then
-    return 'forbidden';
-  elsif subject_role is not null then
-    update members set role = new_role where room_id = room and user_id = subject;
-    return 'role';
   end if;
-  if members_now >= max_members or (select count(*) from members where user_id = subject) >= max_rooms then
+  return admit(room, subject, new_role, max_members, max_rooms);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.admit(room text, subject text, new_role text, max_members integer, max_rooms integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  mute timestamptz;
+begin
+  if exists (select from bans b where b.room_id = room and b.user_id = subject) then
+    return 'banned';
+  elsif (select r.member_count from rooms r where r.id = room) >= max_members
+    or (select count(*) from members m where m.user_id = subject) >= max_rooms then
     return 'limit_reached';
   end if;
   insert into users (id) values (subject) on conflict do nothing;
   -- what was said before they came is not unread
-  insert into members (room_id, user_id, role, last_read_seq)
-  select room, subject, new_role, last_seq from rooms where id = room;
-  update rooms set member_count = member_count + 1 where id = room;
+  delete from kept_mutes k where k.room_id = room and k.user_id = subject returning k.muted_until into mute;
+  insert into members (room_id, user_id, role, last_read_seq, muted_until)
+  select room, subject, new_role, r.last_seq, case when new_role in ('member', 'guest') then mute end
+  from rooms r where r.id = room;
+  update rooms r set member_count = r.member_count + 1 where r.id = room;
+  delete from invitations i where i.room_id = room and i.user_id = subject;
   return 'joined';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.answer_invitation(room text, subject text, accept boolean, max_members integer, max_rooms integer, OUT outcome text, OUT given_role text, OUT inviter text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  archived timestamptz;
+begin
+  select r.archived_at into archived from rooms r where r.id = room for no key update;
+  if not found then
+    outcome := 'not_found';
+    return;
+  end if;
+  select i.role, i.invited_by into given_role, inviter from invitations i
+  where i.room_id = room and i.user_id = subject and i.expires_at > now();
+  if not found then
+    outcome := 'not_found';
+  elsif not accept then
+    delete from invitations i where i.room_id = room and i.user_id = subject;
+    outcome := 'declined';
+  elsif archived is not null then
+    outcome := 'archived';
+  else
+    outcome := admit(room, subject, given_role, max_members, max_rooms);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch jsonb, handed bigint[])
@@ -175,12 +265,18 @@ AS $function$
 #variable_conflict use_column
 declare
   committed_at timestamptz;
+  any_slow boolean;
+  slowed integer[] := '{}';
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
-  perform from rooms where id = any (room_ids) order by id for no key update;
+  select bool_or(l.slow_mode_s > 0) into any_slow
+  from (select slow_mode_s from rooms where id = any (room_ids) order by id for no key update) l;
   committed_at := date_trunc('milliseconds', clock_timestamp());
+  if any_slow then
+    slowed := slow_down(batch, committed_at);
+  end if;
   return query
   with input as materialized (
     select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id, e.v -> 3 as body,
@@ -188,12 +284,17 @@ begin
     from jsonb_array_elements(batch) with ordinality as e (v, n)
   ), judged as (
     select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
+      m.muted_until, m.last_sent_at, r.slow_mode_s,
       case
         when r.id is null then 'not_found'
         when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
         when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
+        when r.archived_at is not null then 'archived'
+        when m.muted_until > committed_at then 'muted'
+        when r.senders = 'admins' and m.role = 'member' then 'admins_only'
         when i.reply_to > r.last_seq then 'no_reply_target'
+        when i.n = any (slowed) then 'slow'
         else 'fresh'
       end as outcome
     from input i
@@ -221,10 +322,80 @@ begin
   select s.n, s.outcome,
     case s.outcome when 'fresh' then s.last_seq + s.step else s.old_seq end,
     case s.outcome when 'fresh' then s.last_rev + s.step else s.old_rev end,
-    case s.outcome when 'fresh' then committed_at else s.old_at end,
+    case s.outcome
+      when 'fresh' then committed_at
+      when 'muted' then nullif(s.muted_until, 'infinity')
+      when 'slow' then s.last_sent_at + s.slow_mode_s * interval '1 second'
+      else s.old_at
+    end,
     (select id from noted)
   from numbered s
   order by s.n;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.archive_room(room text, actor text, archive boolean, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  update rooms r set archived_at = case when archive then date_trunc('milliseconds', clock_timestamp()) end
+  where r.id = room and (r.archived_at is null) = archive;
+  return case when found then 'updated' else 'unchanged' end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.ban_user(room text, actor text, subject text, why text, max_bans integer, rights jsonb, OUT outcome text, OUT removed boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+  was text;
+begin
+  removed := false;
+  select * into e from enter_room(room, actor, rights);
+  select m.role into was from members m where m.room_id = room and m.user_id = subject;
+  if e.refusal is not null then
+    outcome := e.refusal;
+    return;
+  elsif was is not null and not is_below(rights, e.actor_role, was) then
+    outcome := 'forbidden';
+    return;
+  elsif exists (select from bans b where b.room_id = room and b.user_id = subject) then
+    outcome := 'already';
+    return;
+  elsif (select count(*) from bans b where b.room_id = room) >= max_bans then
+    outcome := 'limit_reached';
+    return;
+  end if;
+  insert into bans (room_id, user_id, banned_by, reason) values (room, subject, actor, why);
+  delete from invitations i where i.room_id = room and i.user_id = subject;
+  if was is not null then
+    perform put_out(room, subject);
+    removed := true;
+  end if;
+  outcome := 'banned';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.cancel_invitation(room text, actor text, subject text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  delete from invitations i where i.room_id = room and i.user_id = subject
+    and (i.invited_by = actor or is_below(rights, e.actor_role, 'member'));
+  return case when found then 'cancelled' else 'no_subject' end;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.change_messages(room_ids text[], batch jsonb, handed bigint[], window_ms bigint, max_kinds integer, max_versions integer)
@@ -240,7 +411,10 @@ declare
   part record;
   change record;
   room_kind text;
+  archived timestamptz;
+  room_window_ms bigint;
   actor_role text;
+  muted timestamptz;
   base bigint;
   head bigint;
   m messages;
@@ -255,7 +429,8 @@ begin
   committed_at := date_trunc('milliseconds', clock_timestamp());
   noted := nextval(pg_get_serial_sequence('outbox', 'id'));
   for part in select p.v ->> 0 as room_id, p.v -> 1 as changes from jsonb_array_elements(batch) as p (v) loop
-    select r.kind, r.last_rev into room_kind, base from rooms r where r.id = part.room_id;
+    select r.kind, r.last_rev, r.archived_at, coalesce(r.edit_window_s * 1000::bigint, window_ms)
+    into room_kind, base, archived, room_window_ms from rooms r where r.id = part.room_id;
     head := base;
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
@@ -265,20 +440,25 @@ begin
       n := change.n;
       outbox_id := null; total := null; id := null; sender_id := null; name := null; reply_to := null; sent_at := null; edited_at := null;
       reactions := null; rev := null; at := null;
-      select x.role into actor_role from members x where x.room_id = part.room_id and x.user_id = change.actor;
+      select x.role, x.muted_until into actor_role, muted from members x where x.room_id = part.room_id and x.user_id = change.actor;
       if base is null then
         outcome := 'not_found';
       elsif actor_role is null then
         outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
       elsif actor_role = 'guest' then
         outcome := 'forbidden';
+      elsif archived is not null then
+        outcome := 'archived';
+      elsif muted > committed_at and change.kind in ('edit', 'add') then
+        outcome := 'muted';
+        at := nullif(muted, 'infinity');
       else
         select * into m from messages t where t.room_id = part.room_id and t.seq = change.seq;
         if not found then
           outcome := 'not_found';
         elsif change.kind = 'edit' then
           outcome := edit_message(
-            m, change.actor, actor_role, change.body, head + 1, committed_at, window_ms, max_versions);
+            m, change.actor, actor_role, change.body, head + 1, committed_at, room_window_ms, max_versions);
         elsif change.kind = 'delete' then
           outcome := delete_message(m, change.actor, actor_role, head + 1, committed_at, max_versions);
         else
@@ -338,6 +518,11 @@ begin
     end if;
     return 'conflict';
   end if;
+  -- looked at after the insert, which waits for a deletion that is under way
+  if exists (select from deleted_rooms d where d.id = room) then
+    delete from rooms r where r.id = room;
+    return 'conflict';
+  end if;
   insert into members (room_id, user_id, role)
   select room, u, case when room_kind = 'direct' then 'member' else 'owner' end
   from (select distinct u from unnest(array[creator, peer]) as u where u is not null) as founders;
@@ -365,6 +550,22 @@ begin
   return 'changed';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.delete_room(room text, actor text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  delete from rooms r where r.id = room;
+  insert into deleted_rooms (id, deleted_by) values (room, actor);
+  return 'deleted';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.edit_message(m messages, actor text, actor_role text, new_body jsonb, next_rev bigint, changed_at timestamp with time zone, window_ms bigint, max_versions integer)
  RETURNS text
  LANGUAGE plpgsql
@@ -386,6 +587,82 @@ begin
   return 'changed';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.enter_room(room text, actor text, rights jsonb, OUT refusal text, OUT room_kind text, OUT actor_role text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  archived timestamptz;
+begin
+  select r.kind, r.archived_at into room_kind, archived from rooms r where r.id = room for no key update;
+  if not found then
+    refusal := 'not_found';
+    return;
+  end if;
+  select m.role into actor_role from members m where m.room_id = room and m.user_id = actor;
+  if not coalesce(rights -> 'may' -> room_kind ? coalesce(actor_role, 'nobody'), false) then
+    refusal := case
+      when actor_role is not null then 'forbidden'
+      when room_kind = 'channel' then 'not_member'
+      else 'not_found'
+    end;
+  elsif archived is not null and not (rights -> 'archived')::boolean then
+    refusal := 'archived';
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.invite_user(room text, actor text, subject text, new_role text, valid interval, room_max integer, user_max integer, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  elsif not may_give(rights, e.actor_role, new_role) then
+    return 'forbidden';
+  elsif exists (select from members m where m.room_id = room and m.user_id = subject) then
+    return 'already';
+  elsif exists (select from bans b where b.room_id = room and b.user_id = subject) then
+    return 'banned';
+  end if;
+  delete from invitations i where i.room_id = room and (i.user_id = subject or i.expires_at <= now());
+  if (select count(*) from invitations i where i.room_id = room) >= room_max
+    or (select count(*) from invitations i where i.user_id = subject and i.expires_at > now()) >= user_max then
+    return 'limit_reached';
+  end if;
+  insert into users (id) values (subject) on conflict do nothing;
+  insert into invitations (room_id, user_id, role, invited_by, expires_at)
+  values (room, subject, new_role, actor, clock_timestamp() + valid);
+  return 'invited';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.is_below(rights jsonb, actor_role text, subject_role text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select coalesce(rights -> 'below' -> actor_role ? subject_role, false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.join_room(room text, subject text, max_members integer, max_rooms integer, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, subject, rights);
+  if e.actor_role is not null then
+    return case when e.room_kind = 'channel' then 'already' else 'not_found' end;
+  elsif e.refusal is not null then
+    return e.refusal;
+  end if;
+  return admit(room, subject, 'member', max_members, max_rooms);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.keep_version(m messages, kept jsonb, actor text, changed_at timestamp with time zone, max_versions integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -401,6 +678,43 @@ begin
     delete from message_versions v
     where v.room_id = m.room_id and v.seq = m.seq and v.version = added - max_versions + 1;
   end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.lift_ban(room text, actor text, subject text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  delete from bans b where b.room_id = room and b.user_id = subject;
+  return case when found then 'lifted' else 'already' end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.make_link(room text, actor text, link text, hash bytea, new_role text, ends timestamp with time zone, most_uses integer, max_links integer, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  elsif not may_give(rights, e.actor_role, new_role) then
+    return 'forbidden';
+  end if;
+  delete from join_links l where l.room_id = room and (l.expires_at <= now() or l.uses >= l.max_uses);
+  if (select count(*) from join_links l where l.room_id = room) >= max_links then
+    return 'limit_reached';
+  end if;
+  insert into join_links (room_id, id, token_hash, role, made_by, expires_at, max_uses)
+  values (room, link, hash, new_role, actor, ends, most_uses);
+  return 'made';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.mark_read(batch json)
@@ -431,6 +745,38 @@ begin
   from input i left join standing s on s.n = i.n order by i.n;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.may_give(rights jsonb, actor_role text, new_role text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select coalesce(rights -> 'gives' -> actor_role ? new_role, false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.mute_member(room text, actor text, subject text, until timestamp with time zone, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+  m members;
+begin
+  select * into e from enter_room(room, actor, rights);
+  select * into m from members x where x.room_id = room and x.user_id = subject;
+  if e.refusal is not null then
+    return e.refusal;
+  elsif m.role is null then
+    delete from kept_mutes k where until is null and k.room_id = room and k.user_id = subject;
+    return case when found then 'already' else 'no_subject' end;
+  elsif not is_below(rights, e.actor_role, m.role) then
+    return 'forbidden';
+  elsif m.muted_until is not distinct from until then
+    return 'already';
+  end if;
+  update members x set muted_until = until where x.room_id = room and x.user_id = subject;
+  return case when until is null then 'unmuted' else 'muted' end;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.note_membership()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -439,9 +785,23 @@ begin
   if tg_op = 'DELETE' then
     insert into membership_changes (room_id, user_id) values (old.room_id, old.user_id);
   else
-    insert into membership_changes (room_id, user_id) values (new.room_id, new.user_id);
+    insert into membership_changes (room_id, user_id, updated) values (new.room_id, new.user_id, tg_op = 'UPDATE');
   end if;
   return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.put_out(room text, subject text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  mute timestamptz;
+begin
+  delete from members m where m.room_id = room and m.user_id = subject returning m.muted_until into mute;
+  update rooms r set member_count = r.member_count - 1 where r.id = room;
+  if mute > now() then
+    insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, mute);
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.react(m messages, actor text, mark text, adding boolean, next_rev bigint, changed_at timestamp with time zone, max_kinds integer, OUT outcome text, OUT total integer)
@@ -483,6 +843,27 @@ begin
   outcome := 'changed';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.remove_from_room(room text, actor text, subject text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+  was text;
+begin
+  select * into e from enter_room(room, actor, rights);
+  select m.role into was from members m where m.room_id = room and m.user_id = subject;
+  if e.refusal is not null then
+    return e.refusal;
+  elsif was is null then
+    return 'no_subject';
+  elsif not is_below(rights, e.actor_role, was) then
+    return 'forbidden';
+  end if;
+  perform put_out(room, subject);
+  return 'removed';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.remove_member(room text, subject text, OUT outcome text, OUT heir text)
  RETURNS record
  LANGUAGE plpgsql
@@ -493,17 +874,19 @@ declare
 begin
   select kind into room_kind from rooms where id = room for no key update;
   select role into was from members where room_id = room and user_id = subject;
-  if was is null then
+  if room_kind is null then
+    outcome := 'not_found';
+    return;
+  elsif was is null then
     outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
     return;
   elsif room_kind = 'direct' then
     outcome := 'forbidden';
     return;
   end if;
-  delete from members where room_id = room and user_id = subject;
-  update rooms set member_count = member_count - 1 where id = room;
+  perform put_out(room, subject);
   if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
-    update members set role = 'owner'
+    update members set role = 'owner', muted_until = null
     where room_id = room and user_id = (
       select user_id from members where room_id = room and role in ('admin', 'member')
       order by role, joined_at, user_id limit 1)
@@ -527,6 +910,54 @@ begin
   return true;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.revoke_link(room text, actor text, link text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  delete from join_links l where l.room_id = room and l.id = link;
+  return case when found then 'revoked' else 'no_subject' end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.room_words(name text, topic text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select to_tsvector('simple', translate(coalesce(name, '') || ' ' || coalesce(topic, ''),
+    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.set_role(room text, actor text, subject text, new_role text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+  was text;
+begin
+  select * into e from enter_room(room, actor, rights);
+  select m.role into was from members m where m.room_id = room and m.user_id = subject;
+  if e.refusal is not null then
+    return e.refusal;
+  elsif was is null then
+    return 'no_subject';
+  elsif was = new_role then
+    return 'already';
+  elsif not is_below(rights, e.actor_role, was) or not may_give(rights, e.actor_role, new_role) then
+    return 'forbidden';
+  end if;
+  update members m set role = new_role, muted_until = case when new_role in ('member', 'guest') then m.muted_until end
+  where m.room_id = room and m.user_id = subject;
+  return 'role';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])
  RETURNS SETOF integer
  LANGUAGE plpgsql
@@ -547,6 +978,45 @@ begin
   where p.viewer = p.user_id or s.shared;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp with time zone)
+ RETURNS integer[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+  slowed integer[];
+begin
+  -- in the order of mark_read, which locks rows of members too
+  perform from members m where (m.room_id, m.user_id) in (
+    select e.v ->> 0, e.v ->> 2 from jsonb_array_elements(batch) as e (v)
+    join rooms r on r.id = e.v ->> 0 where r.slow_mode_s > 0)
+  order by m.room_id, m.user_id for no key update;
+  with input as materialized (
+    select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id,
+      (e.v ->> 4)::bigint as reply_to
+    from jsonb_array_elements(batch) with ordinality as e (v, n)
+  ), concerned as materialized (
+    -- those that append_messages would store
+    select i.n, i.room_id, i.sender_id, m.last_sent_at + r.slow_mode_s * interval '1 second' as free_at,
+      row_number() over (partition by i.room_id, i.sender_id order by i.n) as nth
+    from input i
+    join rooms r on r.id = i.room_id
+    join members m on m.room_id = i.room_id and m.user_id = i.sender_id
+    where r.slow_mode_s > 0 and m.role = 'member' and r.archived_at is null and r.senders = 'all'
+      and (m.muted_until is null or m.muted_until <= committed_at) and (i.reply_to is null or i.reply_to <= r.last_seq)
+      and not exists (select from messages d where d.room_id = i.room_id and d.id = i.id)
+  ), noted as (
+    update members m set last_sent_at = committed_at from concerned c
+    where c.nth = 1 and (c.free_at is null or c.free_at <= committed_at)
+      and m.room_id = c.room_id and m.user_id = c.sender_id
+  )
+  select array_agg(c.n) into slowed from concerned c where c.nth > 1 or c.free_at > committed_at;
+  return coalesce(slowed, '{}');
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.token_revoked(subject text, its_hash text, issued bigint)
  RETURNS boolean
  LANGUAGE sql
@@ -557,4 +1027,87 @@ AS $function$
       and (r.token = its_hash or r.issued_before > issued and r.spared is distinct from its_hash))
 $function$;
 
-CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();
+CREATE OR REPLACE FUNCTION public.transfer_room(room text, actor text, subject text, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  elsif actor = subject then
+    return 'already';
+  elsif not exists (select from members m where m.room_id = room and m.user_id = subject) then
+    return 'no_subject';
+  end if;
+  -- in the order of mark_read, which locks rows of members too
+  perform from members m where m.room_id = room and m.user_id in (actor, subject)
+  order by m.room_id, m.user_id for no key update;
+  update members m set role = case when m.user_id = actor then 'admin' else 'owner' end, muted_until = null
+  where m.room_id = room and m.user_id in (actor, subject);
+  return 'transferred';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.update_room(room text, actor text, changes jsonb, rights jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+begin
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    return e.refusal;
+  end if;
+  update rooms r set (name, topic, retention_days, slow_mode_s, senders, edit_window_s) =
+    (w.name, w.topic, w.retention_days, w.slow_mode_s, w.senders, w.edit_window_s)
+  from (
+    select
+      case when changes ? 'name' then changes ->> 'name' else x.name end as name,
+      case when changes ? 'topic' then changes ->> 'topic' else x.topic end as topic,
+      case when changes ? 'retentionDays' then (changes ->> 'retentionDays')::integer else x.retention_days end as retention_days,
+      case when changes ? 'slowMode' then (changes ->> 'slowMode')::integer else x.slow_mode_s end as slow_mode_s,
+      case when changes ? 'senders' then changes ->> 'senders' else x.senders end as senders,
+      case when changes ? 'editWindow' then (changes ->> 'editWindow')::integer else x.edit_window_s end as edit_window_s
+    from rooms x where x.id = room
+  ) w
+  where r.id = room
+    and (r.name, r.topic, r.retention_days, r.slow_mode_s, r.senders, r.edit_window_s)
+      is distinct from (w.name, w.topic, w.retention_days, w.slow_mode_s, w.senders, w.edit_window_s);
+  return case when found then 'updated' else 'unchanged' end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.use_link(hash bytea, subject text, max_members integer, max_rooms integer, rights jsonb, OUT outcome text, OUT link_room text, OUT given_role text, OUT maker text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  e record;
+  l join_links;
+begin
+  select x.room_id, x.made_by into link_room, maker from join_links x where x.token_hash = hash;
+  if not found then
+    outcome := 'not_found';
+    return;
+  end if;
+  select * into e from enter_room(link_room, maker, rights);
+  -- again, for the room was not locked
+  select * into l from join_links x where x.token_hash = hash;
+  given_role := l.role;
+  if l.id is null or l.expires_at <= now() or l.uses >= l.max_uses or not may_give(rights, e.actor_role, l.role) then
+    outcome := 'not_found';
+  elsif exists (select from members m where m.room_id = link_room and m.user_id = subject) then
+    outcome := 'already';
+  elsif e.refusal is not null then
+    outcome := case e.refusal when 'archived' then 'archived' else 'not_found' end;
+  else
+    outcome := admit(link_room, subject, l.role, max_members, max_rooms);
+    if outcome = 'joined' then
+      update join_links x set uses = x.uses + 1 where x.room_id = link_room and x.id = l.id;
+    end if;
+  end if;
+end $function$;
+
+CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role, muted_until ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();

@@ -273,6 +273,10 @@ export class Client {
       case 'presence':
         this.presence.event(data as EventData<'presence'>);
         break;
+      case 'room':
+        if ((data as EventData<'room'>).change === 'deleted') this.#left((data as EventData<'room'>).room);
+        break;
+      case 'invitation':
       case 'session:revoked': // the close that follows is what counts
       case 'drain': // the connection sees to it
       case 'ready':

@@ -7,7 +7,7 @@
  */
 import { Packr } from 'msgpackr';
 import type { Role } from '../protocol/model.ts';
-import type { Envelope, MembershipChange, RoomEvent, UserEvent } from './fanout.ts';
+import type { Envelope, MembershipChange, RoomClosed, RoomEvent, UserEvent } from './fanout.ts';
 
 export const codecVersion = 1;
 export const nodeIdBytes = 8;
@@ -18,7 +18,7 @@ export const maxMessageBytes = 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, int64AsType: 'number' });
 
-const kinds = { room: 0, user: 1, membership: 2 } as const;
+const kinds = { room: 0, user: 1, membership: 2, closed: 3 } as const;
 const roles: readonly unknown[] = ['owner', 'admin', 'member', 'guest', null] satisfies (Role | null)[];
 
 /** @returns messages of at most `maxBytes`, a single larger envelope alone in its own. */
@@ -68,7 +68,12 @@ export function decodeEnvelopes(message: Buffer): Envelope[] | 'version' | 'malf
 }
 
 function toRow(envelope: Envelope): unknown[] {
-  if (envelope.to === 'membership') return [kinds.membership, envelope.user, envelope.room, envelope.role];
+  if (envelope.to === 'membership') {
+    const { user, room, role, mutedUntil } = envelope;
+    const few = [kinds.membership, user, room, role];
+    return mutedUntil === undefined ? few : [...few, mutedUntil];
+  }
+  if (envelope.to === 'closed') return [kinds.closed, envelope.room, envelope.event, envelope.json];
   if (envelope.to === 'user') {
     const { user, event, json, head } = envelope;
     return head === undefined ? [kinds.user, user, event, json] : [kinds.user, user, event, json, head.room, head.rev];
@@ -86,6 +91,8 @@ function fromRow(row: readonly unknown[]): Envelope | undefined {
       return userEvent(row);
     case kinds.membership:
       return membershipChange(row);
+    case kinds.closed:
+      return roomClosed(row);
     default:
       return undefined;
   }
@@ -106,9 +113,15 @@ function userEvent([, user, event, json, room, rev]: readonly unknown[]): UserEv
   return isText(room) && isRev(rev) ? { to: 'user', user, event, json, head: { room, rev } } : undefined;
 }
 
-function membershipChange([, user, room, role]: readonly unknown[]): MembershipChange | undefined {
+function membershipChange([, user, room, role, mutedUntil]: readonly unknown[]): MembershipChange | undefined {
   if (!isText(user) || !isText(room) || !roles.includes(role)) return undefined;
-  return { to: 'membership', user, room, role: role as Role | null };
+  const change = { to: 'membership' as const, user, room, role: role as Role | null };
+  if (mutedUntil === undefined) return change;
+  return isRev(mutedUntil) ? { ...change, mutedUntil } : undefined;
+}
+
+function roomClosed([, room, event, json]: readonly unknown[]): RoomClosed | undefined {
+  return isText(room) && isText(event) && isText(json) ? { to: 'closed', room, event, json } : undefined;
 }
 
 function isText(value: unknown): value is string {

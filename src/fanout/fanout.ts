@@ -35,7 +35,7 @@ export interface Others {
 
 export type Receiver = (envelopes: readonly Envelope[]) => void;
 
-export type Envelope = RoomEvent | UserEvent | MembershipChange;
+export type Envelope = RoomEvent | UserEvent | MembershipChange | RoomClosed;
 
 /** To every connection subscribed to the room. */
 export interface RoomEvent {
@@ -69,4 +69,14 @@ export interface MembershipChange {
   readonly room: string;
   /** null: no member any more. */
   readonly role: Role | null;
+  /** Until then they may only read; milliseconds since 1970. */
+  readonly mutedUntil?: number;
+}
+
+/** Every node gives all connections of the room this last event, and takes them off its topics. */
+export interface RoomClosed {
+  readonly to: 'closed';
+  readonly room: string;
+  readonly event: string;
+  readonly json: string;
 }

@@ -1,4 +1,4 @@
-import type { Envelope, Fanout, MembershipChange, RoomEvent, UserEvent } from '../fanout/fanout.ts';
+import type { Envelope, Fanout, MembershipChange, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
 import type { Membership } from '../messaging/membership-changes.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
@@ -11,14 +11,15 @@ import type { Form, Frames } from './packets/packet.ts';
 import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
 import { RoomOrder, type RoomOrderParts } from './room-order.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+import { ToldStandings } from './told-standings.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
   readonly id: string;
   name: string | null;
   readonly connections: Connection[];
-  /** Rooms in which they may only read; absent for nearly everybody. */
-  guestOf: Set<string> | undefined;
+  /** Rooms in which they may only read, and until when, in milliseconds since 1970; absent for nearly everybody. */
+  readsOnly: Map<string, number> | undefined;
 }
 
 const jsonAlone: readonly Form[] = ['json'];
@@ -57,6 +58,7 @@ export class Connections {
   readonly #standing = new Map<string, Promise<void>>();
   /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
   readonly #unwelcomed = new Map<string, number>();
+  readonly #told = new ToldStandings();
   #ofMsgpack = 0;
 
   constructor(parts: ConnectionsParts) {
@@ -155,7 +157,7 @@ export class Connections {
   identify(connection: Connection, id: string, name: string | null): LocalUser {
     let user = this.#users.get(id);
     if (user === undefined) {
-      user = { id, name, connections: [], guestOf: undefined };
+      user = { id, name, connections: [], readsOnly: undefined };
       this.#users.set(id, user);
     }
     if (name !== null) user.name = name;
@@ -239,6 +241,7 @@ export class Connections {
       try {
         if (envelope.to === 'room') this.order.receive(envelope);
         else if (envelope.to === 'user') this.toUser(envelope);
+        else if (envelope.to === 'closed') this.#closeRoom(envelope);
         else this.#toMembers(envelope);
       } catch (error) {
         this.#metrics.internalErrors.inc({ where: 'delivery' });
@@ -247,7 +250,7 @@ export class Connections {
     }
   }
 
-  applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role'>): void {
+  applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role' | 'mutedUntil'>): void {
     const { user } = connection;
     if (change.role === null) {
       connection.unsubscribe(roomTopic(connection.form, change.room, connection.quiet));
@@ -256,8 +259,9 @@ export class Connections {
       connection.subscribe(roomTopic(connection.form, change.room, connection.quiet));
     }
     if (user === undefined) return;
-    if (change.role === 'guest') (user.guestOf ??= new Set()).add(change.room);
-    else user.guestOf?.delete(change.room);
+    const until = readsOnlyUntil(change);
+    if (until !== undefined) (user.readsOnly ??= new Map()).set(change.room, until);
+    else user.readsOnly?.delete(change.room);
   }
 
   /** Takes the connection off all its rooms. */
@@ -344,8 +348,27 @@ export class Connections {
     return this.#ofMsgpack === 0 ? jsonAlone : forms;
   }
 
+  /** The last that its members here hear of it; each directly, for nothing holds that back. */
+  #closeRoom({ room, event, json }: RoomClosed): void {
+    const frames: Partial<Record<Form, Frames>> = {};
+    let deliveries = 0;
+    for (const user of this.#users.values()) {
+      for (const connection of user.connections) {
+        if (connection.state !== 'ready') {
+          connection.changes?.push({ to: 'membership', user: user.id, room, role: null });
+        } else if (this.isIn(connection, room)) {
+          connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
+          this.applyMembership(connection, { room, role: null });
+          deliveries++;
+        }
+      }
+    }
+    this.#count(event, deliveries);
+  }
+
   #toMembers(change: MembershipChange): void {
     this.membershipTouched?.(change.user);
+    if (this.#fanout.others !== undefined && this.#users.has(change.user)) this.#told.note(change);
     if (this.#apply(change) && change.role !== null && this.#fanout.others !== undefined) {
       this.unwelcomed(change.user, change.room);
     }
@@ -377,9 +400,12 @@ export class Connections {
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
     const user = this.#users.get(membership.user);
     if (user === undefined) return undefined;
-    const wasGuest = user.guestOf?.has(membership.room) ?? false;
+    const told = this.#told.note(membership);
+    const before = user.readsOnly?.get(membership.room);
     if (this.#apply(membership)) return membership.role === null ? 'left' : 'joined';
-    return membership.role !== null && (membership.role === 'guest') !== wasGuest ? 'role' : undefined;
+    if (membership.role === null || told) return undefined;
+    const isOther = membership.updated === true || readsOnlyUntil(membership) !== before;
+    return isOther ? 'role' : undefined;
   }
 
   /** Users and the rooms that their connections are in, of those that are ready. */
@@ -412,6 +438,11 @@ export class Connections {
     const topic = roomTopic(connection.form, room, connection.quiet);
     return connection.isSubscribed(topic) || connection.away?.has(room) === true;
   }
+}
+
+/** In milliseconds since 1970; undefined: they may write. */
+function readsOnlyUntil({ role, mutedUntil }: Pick<MembershipChange, 'role' | 'mutedUntil'>): number | undefined {
+  return role === 'guest' ? Infinity : mutedUntil;
 }
 
 function roomsOf(connection: Connection): string[] {

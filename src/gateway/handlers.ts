@@ -10,6 +10,7 @@ import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
+import { roomHandlers } from './handlers/rooms.ts';
 
 /** JSON text of an object that needs no second encoding. */
 export class Encoded {
@@ -43,7 +44,7 @@ export function createHandlers(parts: {
 }): Handlers {
   const { messaging, fanout, verifier, rates, connections, attendance, tails } = parts;
   const { slow } = connections;
-  const { writer, changes, rooms, readMarks } = messaging;
+  const { writer, changes, readMarks } = messaging;
   return {
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
@@ -82,34 +83,16 @@ export function createHandlers(parts: {
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     signal: ({ connection, user }, { room, name, data }) => {
       if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
-      if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
+      if (user.readsOnly !== undefined && (user.readsOnly.get(room) ?? 0) > Date.now()) {
+        throw new ParleyError('forbidden');
+      }
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;
       const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${rest}}`;
       fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
       return {};
     },
-    'room:create': async ({ connection, user }, input) => {
-      const created = await rooms.create(user.id, input);
-      await connections.standing(connection);
-      return created;
-    },
-    'room:join': async ({ connection, user }, { room }) => {
-      const joined = await rooms.join(user.id, room);
-      await connections.standing(connection);
-      return joined;
-    },
-    'room:leave': async ({ user }, { room }) => {
-      await rooms.leave(user.id, room);
-      return {};
-    },
-    'room:invite': ({ user }, input) => rooms.invite(user.id, input),
-    'room:list': async ({ connection, user }, input) => {
-      const page = await rooms.list(user.id, input);
-      connections.toldHeads(connection, page.rooms);
-      return page;
-    },
-    'room:members': ({ user }, input) => rooms.members(user.id, input),
+    ...roomHandlers(messaging, connections),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
     'presence:unwatch': ({ connection }, { users }) => attendance.unwatch(connection, users),

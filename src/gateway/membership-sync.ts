@@ -6,7 +6,7 @@
  * came or a connection arrived while it was under way, is left alone, and read again.
  */
 import type { UserEvent } from '../fanout/fanout.ts';
-import type { Membership, MembershipPage } from '../messaging/membership-changes.ts';
+import { toldMuteEnd, type Membership, type MembershipPage } from '../messaging/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 
@@ -93,7 +93,7 @@ export class MembershipSync {
     let again = this.#apply(whole ? await this.#wholly(this.#connections.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched.clear();
-      again = this.#apply(await this.#wholly([...again]));
+      again = this.#apply(await this.#wholly([...again.keys()], again));
     }
     // whoever changes faster than that is read with the next step's rows, which are those of this one
     if (again.size === 0) {
@@ -103,13 +103,15 @@ export class MembershipSync {
     for (const { user, room } of this.#connections.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
   }
 
-  /** @returns users that were left alone. */
-  #apply(memberships: readonly Membership[]): Set<string> {
-    const again = new Set<string>();
+  /** @returns users that were left alone, with the rooms in which their role or a mute changed. */
+  #apply(memberships: readonly Membership[]): Map<string, Set<string>> {
+    const again = new Map<string, Set<string>>();
     for (const membership of memberships) {
       const { user, room } = membership;
       if (this.#touched.has(user)) {
-        again.add(user);
+        const updated = again.get(user) ?? new Set();
+        if (membership.updated === true) updated.add(room);
+        again.set(user, updated);
         continue;
       }
       const change = this.#connections.reconcile(membership);
@@ -120,9 +122,15 @@ export class MembershipSync {
     return again;
   }
 
-  /** Everything of the users: null roles too, for rooms that they are no longer in. */
-  async #wholly(users: readonly string[]): Promise<Membership[]> {
-    const found = await this.#source.membershipsOf(users);
+  /**
+   * Everything of the users: null roles too, for rooms that they are no longer in. It does not show which roles are new.
+   * @param updated rooms of users where they are
+   */
+  async #wholly(users: readonly string[], updated?: ReadonlyMap<string, ReadonlySet<string>>): Promise<Membership[]> {
+    const rows = await this.#source.membershipsOf(users);
+    const found = rows.map((row): Membership =>
+      updated?.get(row.user)?.has(row.room) === true ? { ...row, updated: true } : row,
+    );
     const keys = new Set(found.map(({ user, room }) => `${user}\n${room}`));
     const asked = new Set(users);
     for (const { user, room } of this.#connections.joined()) {
@@ -144,7 +152,8 @@ export class MembershipSync {
   }
 
   /** Who did it is not kept: it is told as the member's own doing. */
-  #member({ user, room, role }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
-    return { room, user, name: this.#connections.nameOf(user), role, change, by: user };
+  #member({ user, room, role, mutedUntil }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
+    const until = mutedUntil === undefined ? {} : { until: toldMuteEnd(mutedUntil) };
+    return { room, user, name: this.#connections.nameOf(user), role, change, by: user, ...until };
   }
 }

@@ -6,12 +6,13 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from './batcher.ts';
-import { summaryOf, type SummaryRow } from './summary.ts';
+import { muteEnd } from './membership-changes.ts';
+import { summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
 
 export interface Memberships {
   /** The name of the token, else the one stored before. */
   readonly name: string | null;
-  readonly rooms: readonly { readonly room: string; readonly role: Role }[];
+  readonly rooms: readonly { readonly room: string; readonly role: Role; readonly mutedUntil?: number }[];
 }
 
 /** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
@@ -49,7 +50,7 @@ export class Arrivals {
     });
     const ids = [...names.keys()].sort();
     const given = ids.map((id) => names.get(id) ?? null);
-    const rows = await this.#sql<{ id: string; name: string | null; rooms: string[] | null; roles: Role[] | null }[]>`
+    const rows = await this.#sql<MembershipsRow[]>`
       with arriving as (
         select * from unnest(${ids}::text[], ${given}::text[]) as u (id, name)
       ), kept as (
@@ -57,18 +58,18 @@ export class Arrivals {
         on conflict (id) do update set name = excluded.name
         where excluded.name is not null and users.name is distinct from excluded.name
       )
-      select a.id, coalesce(a.name, u.name) as name, m.rooms, m.roles
+      select a.id, coalesce(a.name, u.name) as name, m.*
       from arriving a
       left join users u on u.id = a.id
       left join lateral (
-        select array_agg(room_id) as rooms, array_agg(role) as roles from members where user_id = a.id
+        select array_agg(room_id) as rooms, array_agg(role) as roles,
+          array_agg(room_id) filter (where muted_until > now()) as muted,
+          array_agg(
+            case when muted_until = 'infinity' then '' else (extract(epoch from muted_until) * 1000)::bigint::text end
+          ) filter (where muted_until > now()) as until
+        from members where user_id = a.id
       ) m on true`;
-    const found = new Map(
-      rows.map(({ id, name, rooms, roles }) => [
-        id,
-        { name, rooms: (rooms ?? []).map((room, i) => ({ room, role: (roles ?? [])[i] as Role })) },
-      ]),
-    );
+    const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
     return arrivals.map(({ user }, i) =>
       revoked.has(i)
         ? new ParleyError('unauthorized', 'This token has been revoked.')
@@ -82,7 +83,7 @@ export class Arrivals {
       select u.id as user_id, s.*, p.user_id as peer, pu.name as peer_name
       from unnest(${ids}::text[]) as u (id)
       cross join lateral (
-        select r.id, r.kind, r.name, m.role, r.last_seq, r.last_rev, m.last_read_seq
+        select ${summaryColumns(this.#sql)}
         from members m join rooms r on r.id = m.room_id
         where m.user_id = u.id order by m.room_id limit ${limits.readyRooms + 1}
       ) s
@@ -100,4 +101,26 @@ export class Arrivals {
     }
     return users.map((user) => pages.get(user) ?? { rooms: [], more: false });
   }
+}
+
+interface MembershipsRow {
+  id: string;
+  name: string | null;
+  rooms: string[] | null;
+  roles: Role[] | null;
+  /** Rooms of those in which the user is muted; nearly always null. */
+  muted: string[] | null;
+  /** Until when, in milliseconds since 1970; empty: for ever. */
+  until: string[] | null;
+}
+
+function membershipsIn({ rooms, roles, muted, until }: MembershipsRow): Memberships['rooms'] {
+  const found = (rooms ?? []).map((room, i) => ({ room, role: (roles ?? [])[i] as Role }));
+  if (muted === null) return found;
+  const ends = new Map(muted.map((room, i) => [room, until?.[i] ?? '']));
+  return found.map((membership) => {
+    const end = ends.get(membership.room);
+    const mutedUntil = muteEnd({ muted: end !== undefined, muted_until: end === '' ? null : Number(end) });
+    return mutedUntil === undefined ? membership : { ...membership, mutedUntil };
+  });
 }

@@ -18,6 +18,7 @@ import { Batcher } from './batcher.ts';
 import { commit } from './commit.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from './missed.ts';
+import { mutedError } from './muted.ts';
 import type { Writer } from './writer.ts';
 
 interface Target {
@@ -40,12 +41,13 @@ export interface Changed {
   readonly count: number;
 }
 
-type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached';
+type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached' | 'archived' | 'muted';
 interface Outcome {
   /** Its place in the batch. */
   n: number;
   outcome: 'changed' | 'unchanged' | Refusal;
   rev: number;
+  /** Of `muted`: until when; null: nobody knows. */
   at: number;
   total: number | null;
   outbox_id: number | null;
@@ -128,7 +130,7 @@ export class Changes {
       const change = changes[row.n] as Change;
       const { outcome, rev, at, total } = row;
       if (outcome !== 'changed' && outcome !== 'unchanged') {
-        answers[row.n] = refusal(outcome, change);
+        answers[row.n] = refusal(outcome, change, at);
         continue;
       }
       answers[row.n] = { rev, at, count: total ?? 0 };
@@ -181,7 +183,9 @@ function behind(room: string, head: number): RoomEvent {
   return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
 }
 
-function refusal(outcome: Refusal, change: Change): ParleyError {
+function refusal(outcome: Refusal, change: Change, until: number | null): ParleyError {
+  if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
+  if (outcome === 'muted') return mutedError(until);
   if (outcome === 'too_late') return new ParleyError('forbidden', 'The time in which it may be edited is over.');
   if (outcome === 'limit_reached') {
     return new ParleyError('limit_reached', `A message takes at most ${limits.reactionKinds} kinds of reactions.`);

@@ -1,12 +1,30 @@
 /** Changes of membership as Postgres has them, for nodes that may not have been told. See migrations/0002. */
 import type postgres from 'postgres';
 import type { Role } from '../protocol/model.ts';
+import { muteColumns, type MuteRow } from './summary.ts';
 
 export interface Membership {
   readonly room: string;
   readonly user: string;
   /** As it is now; null: no member. */
   readonly role: Role | null;
+  /** Absent: not muted. */
+  readonly mutedUntil?: number;
+  /** The role or a mute changed, of who is and was a member. */
+  readonly updated?: boolean;
+}
+
+/** A mute that only `room:unmute` ends. */
+const forEver = Number.MAX_SAFE_INTEGER;
+
+/** @returns until when, in milliseconds since 1970; undefined: not muted. */
+export function muteEnd({ muted, muted_until: until }: MuteRow): number | undefined {
+  return muted ? (until ?? forEver) : undefined;
+}
+
+/** Until when, as clients are told: null for a mute without an end. */
+export function toldMuteEnd(until: number): number | null {
+  return until === forEver ? null : until;
 }
 
 export interface MembershipPage {
@@ -31,16 +49,31 @@ export async function membershipChanges(
   cursor: string,
   maxRows = pageSize,
 ): Promise<MembershipPage> {
-  const rows = await sql<{ cursor: string; room: string | null; user: string | null; role: Role | null }[]>`
-    select s.cursor, c.room_id as room, c.user_id as user, m.role
+  const rows = await sql<(MembershipRow & { cursor: string; room: string | null; user: string | null })[]>`
+    select s.cursor, c.room_id as room, c.user_id as user, c.updated, m.role, ${muteColumns(sql)}
     from (select pg_snapshot_xmin(pg_current_snapshot())::text as cursor) s
     left join (
-      select room_id, user_id from membership_changes where xid >= ${cursor}::text::xid8 limit ${maxRows + 1}
+      select room_id, user_id, updated from membership_changes where xid >= ${cursor}::text::xid8 limit ${maxRows + 1}
     ) c on true
-    left join members m on m.room_id = c.room_id and m.user_id = c.user_id`;
+    left join members m on m.room_id = c.room_id and m.user_id = c.user_id
+      and exists (select from rooms r where r.id = m.room_id)`;
   const next = rows[0]?.cursor ?? cursor;
   if (rows.length > maxRows) return { cursor: next, changed: undefined };
-  return { cursor: next, changed: rows.filter((row): row is typeof row & Membership => row.room !== null) };
+  const changed = rows.flatMap(({ room, user, ...row }) =>
+    room === null || user === null ? [] : [membershipOf(room, user, row)],
+  );
+  return { cursor: next, changed };
+}
+
+interface MembershipRow extends MuteRow {
+  role: Role | null;
+  updated?: boolean;
+}
+
+function membershipOf(room: string, user: string, row: MembershipRow): Membership {
+  const mutedUntil = muteEnd(row);
+  const { role, updated = false } = row;
+  return { room, user, role, updated, ...(mutedUntil === undefined ? {} : { mutedUntil }) };
 }
 
 /** All rooms of the users. */
@@ -48,9 +81,10 @@ export async function membershipsOf(sql: postgres.Sql, users: readonly string[])
   const found: Membership[] = [];
   for (let from = 0; from < users.length; from += usersChunk) {
     const ids = users.slice(from, from + usersChunk);
-    const rows = await sql<Membership[]>`
-      select room_id as room, user_id as user, role from members where user_id = any (${ids}::text[])`;
-    found.push(...rows);
+    const rows = await sql<(MembershipRow & { room: string; user: string })[]>`
+      select m.room_id as room, m.user_id as user, m.role, ${muteColumns(sql)}
+      from members m join rooms r on r.id = m.room_id where m.user_id = any (${ids}::text[])`;
+    found.push(...rows.map(({ room, user, ...row }) => membershipOf(room, user, row)));
   }
   return found;
 }

@@ -6,9 +6,13 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
 import { Changes } from './changes.ts';
 import { history } from './history.ts';
+import { Invitations } from './invitations.ts';
+import { JoinLinks } from './join-links.ts';
 import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
+import { RoomAdmin } from './room-admin.ts';
+import { RoomPurge } from './room-purge.ts';
 import { Rooms } from './rooms.ts';
 import { recentRows } from './recent-rows.ts';
 import { sync, type SyncedRooms } from './sync.ts';
@@ -35,12 +39,16 @@ export class Messaging {
   readonly writer: Writer;
   readonly changes: Changes;
   readonly rooms: Rooms;
+  readonly roomAdmin: RoomAdmin;
+  readonly invitations: Invitations;
+  readonly links: JoinLinks;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
   readonly missed: MissedReader;
   readonly #options: MessagingOptions;
   readonly #outbox: Outbox;
+  readonly #purge: RoomPurge;
 
   constructor(options: MessagingOptions) {
     const { sql, fanout, metrics, log } = options;
@@ -56,6 +64,10 @@ export class Messaging {
     });
     this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
     this.rooms = new Rooms(options);
+    this.#purge = new RoomPurge({ sql, log });
+    this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
+    this.invitations = new Invitations({ ...options, rooms: this.rooms });
+    this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
     this.visibility = new Visibility(sql);
@@ -94,7 +106,7 @@ export class Messaging {
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
     await this.changes.flush();
-    await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
+    await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }
 }
 

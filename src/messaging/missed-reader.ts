@@ -11,7 +11,8 @@ import {
   type MembershipPage,
 } from './membership-changes.ts';
 import { headsOf, missedEvents, type Missed } from './missed.ts';
-import { memberToUser, type Rooms } from './rooms.ts';
+import { memberToUser } from './room-events.ts';
+import type { Rooms } from './rooms.ts';
 
 /** What a node reads of Postgres when it was not told by the others. */
 export class MissedReader {

@@ -1,21 +1,29 @@
-/** Rooms and their members: making, joining, leaving, inviting, listing. Writes go through SQL functions (migrations/). */
+/** Rooms and their members: making, joining, leaving, adding, listing. Writes go through SQL functions (migrations/). */
 import type postgres from 'postgres';
 import { createHash, randomBytes } from 'node:crypto';
-import type { Envelope, Fanout, UserEvent } from '../fanout/fanout.ts';
+import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
-import { summaryOf, type SummaryRow } from './summary.ts';
+import { readCursor, wordsOf, writeCursor } from './channel-search.ts';
+import { muteEnd } from './membership-changes.ts';
+import { rightsOf } from './roles.ts';
+import { departure, memberToRoom, memberToUser } from './room-events.ts';
+import { refuse, type Refusal } from './room-refusals.ts';
+import { muteColumns, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
 
-type Outcome = 'joined' | 'role' | 'already' | 'left' | 'not_found' | 'not_member' | 'forbidden' | 'limit_reached';
-
-interface MemberRow {
+interface MemberRow extends MuteRow {
   user_id: string;
   name: string | null;
   role: Role;
   last_read_seq: number;
   joined_at: number;
+}
+
+export interface RoomLimits {
+  readonly maxRoomsPerUser: number;
+  readonly maxMembersPerRoom: number;
 }
 
 export class Rooms {
@@ -24,7 +32,7 @@ export class Rooms {
   readonly #maxRooms: number;
   readonly #maxMembers: number;
 
-  constructor(options: { sql: postgres.Sql; fanout: Fanout; maxRoomsPerUser: number; maxMembersPerRoom: number }) {
+  constructor(options: RoomLimits & { sql: postgres.Sql; fanout: Fanout }) {
     this.#sql = options.sql;
     this.#fanout = options.fanout;
     this.#maxRooms = options.maxRoomsPerUser;
@@ -39,72 +47,123 @@ export class Rooms {
     const name = direct ? null : input.name;
     const [row] = await this.#sql<[{ outcome: 'created' | 'exists' | 'conflict' | 'limit_reached' }]>`
       select create_room(${id}, ${input.kind}, ${name}, ${user}, ${peer}, ${this.#maxRooms}) as outcome`;
-    if (row.outcome === 'conflict') throw new ParleyError('conflict', `There is a room with the id ${id} already.`);
+    if (row.outcome === 'conflict') throw new ParleyError('conflict', `The id ${id} is or was another room's.`);
     if (row.outcome === 'limit_reached') throw new ParleyError('limit_reached', 'You are in as many rooms as you may.');
     const created = row.outcome === 'created';
-    const role: Role = direct ? 'member' : 'owner';
-    if (created) await this.#welcome(id, peer === null ? [user] : [user, peer], role, user);
+    if (created) await this.welcome(id, peer === null ? [user] : [user, peer], user);
     return { room: await this.summary(user, id), created };
   }
 
   async join(user: string, room: string): Promise<CommandOutput<'room:join'>> {
-    const outcome = await this.#add(room, user, user, 'member');
-    if (outcome === 'joined') await this.#welcome(room, [user], 'member', user);
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | Refusal }]>`
+      select join_room(${room}, ${user}, ${this.#maxMembers}, ${this.#maxRooms}, ${rightsOf('join')}::text::jsonb) as outcome`;
+    // nobody is in a room that is not open to them, so there is no such room
+    refuse(row.outcome === 'not_member' ? 'not_found' : row.outcome, { banned: youAreBanned });
+    if (row.outcome === 'joined') await this.welcome(room, [user], user);
     return { room: await this.summary(user, room) };
   }
 
-  async invite(user: string, input: ParsedInput<'room:invite'>): Promise<CommandOutput<'room:invite'>> {
-    const { room, user: invited, role } = input;
-    if (invited === user) throw new ParleyError('invalid', 'user: you are in the room already.');
-    const outcome = await this.#add(room, user, invited, role);
-    if (outcome === 'joined') await this.#welcome(room, [invited], role, user);
-    if (outcome === 'role') await this.#roleChanged(room, invited, role, user);
-    return { member: await this.member(room, invited) };
+  /** Adds a user, or gives a member another role. */
+  async add(actor: string, input: ParsedInput<'room:invite'>): Promise<CommandOutput<'room:invite'>> {
+    const { room, user, role } = input;
+    if (user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | 'another_role' | Refusal }]>`
+      select add_member(${room}, ${actor}, ${user}, ${role}, ${this.#maxMembers}, ${this.#maxRooms},
+        ${rightsOf('add')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'another_role') return this.setRole(actor, input);
+    if (row.outcome === 'joined') await this.welcome(room, [user], actor);
+    return { member: await this.member(room, user) };
+  }
+
+  async setRole(actor: string, input: ParsedInput<'room:role'>): Promise<CommandOutput<'room:role'>> {
+    const { room, user, role } = input;
+    const [row] = await this.#sql<[{ outcome: 'role' | 'already' | Refusal }]>`
+      select set_role(${room}, ${actor}, ${user}, ${role}, ${rightsOf('role')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'role') await this.tell(room, user, 'role', actor);
+    return { member: await this.member(room, user) };
   }
 
   async leave(user: string, room: string): Promise<void> {
-    const [row] = await this.#sql<[{ outcome: Outcome; heir: string | null }]>`
+    const [row] = await this.#sql<[{ outcome: 'left' | Refusal; heir: string | null }]>`
       select outcome, heir from remove_member(${room}, ${user})`;
     refuse(row.outcome);
-    const name = await this.#nameOf(user);
-    const left: EventData<'member'> = { room, user, name, role: null, change: 'left', by: user };
-    // off the topic first: who has left hears nothing more of the room but this
-    this.#fanout.publish([{ to: 'membership', user, room, role: null }, memberToUser(user, left), memberToRoom(left)]);
-    if (row.heir !== null) await this.#roleChanged(room, row.heir, 'owner', user);
+    await this.departed(room, user, 'left', user);
+    if (row.heir !== null) await this.tell(room, row.heir, 'role', user);
   }
 
   async list(user: string, input: ParsedInput<'room:list'>): Promise<CommandOutput<'room:list'>> {
     const { scope, after = '', limit } = input;
     const mine = scope === 'mine';
     const rows = await this.#sql<SummaryRow[]>`
-      select r.id, r.kind, r.name, m.role, r.last_seq, r.last_rev, m.last_read_seq, p.user_id as peer, pu.name as peer_name
+      select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
       from rooms r
       ${mine ? this.#sql`` : this.#sql`left`} join members m on m.room_id = r.id and m.user_id = ${user}
       left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
       left join users pu on pu.id = p.user_id
-      where ${mine ? this.#sql`m.room_id > ${after}` : this.#sql`r.kind = 'channel' and r.id > ${after}`}
+      where ${
+        mine
+          ? this.#sql`m.room_id > ${after}`
+          : this.#sql`r.kind = 'channel' and r.archived_at is null and r.id > ${after}`
+      }
       order by r.id limit ${limit + 1}`;
     const page = rows.slice(0, limit);
     return { rooms: page.map(summaryOf), after: page.at(-1)?.id ?? null, more: rows.length > limit };
   }
 
+  /** Channels by the words of their names and topics; in the order of names, which a cursor can follow. */
+  async search(user: string, input: ParsedInput<'room:search'>): Promise<CommandOutput<'room:search'>> {
+    const { query, after, limit } = input;
+    const words = wordsOf(query);
+    if (words === '') return { rooms: [], after: null, more: false };
+    const beyond = after === undefined ? undefined : readCursor(after);
+    const rows = await this.#sql<(SummaryRow & { member_count: number; key: string })[]>`
+      select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key, null as peer, null as peer_name
+      from rooms r
+      left join members m on m.room_id = r.id and m.user_id = ${user}
+      where r.kind = 'channel' and r.archived_at is null
+        and room_words(r.name, r.topic) @@ to_tsquery('simple', ${words})
+        ${
+          beyond === undefined
+            ? this.#sql``
+            : this.#sql`and (lower(r.name) collate "C", r.id) > (${beyond.key}, ${beyond.id})`
+        }
+      order by lower(r.name) collate "C", r.id limit ${limit + 1}`;
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      rooms: page.map(summaryOf),
+      after: last === undefined ? null : writeCursor(last),
+      more: rows.length > limit,
+    };
+  }
+
   async members(user: string, input: ParsedInput<'room:members'>): Promise<CommandOutput<'room:members'>> {
-    const { room, after = '', limit } = input;
+    const { room, role, after = '', limit } = input;
     const [access] = await this.#sql<{ kind: string; role: Role | null }[]>`
       select r.kind, m.role from rooms r left join members m on m.room_id = r.id and m.user_id = ${user}
       where r.id = ${room}`;
     requireMember(access);
+    // said so that the index of those who are no plain members serves
+    const only =
+      role === undefined
+        ? this.#sql``
+        : role === 'member'
+          ? this.#sql`and m.role = 'member'`
+          : this.#sql`and m.role <> 'member' and m.role = ${role}`;
     const rows = await this.#sql<MemberRow[]>`
-      select m.user_id, u.name, m.role, m.last_read_seq, m.joined_at
+      select m.user_id, u.name, m.role, m.last_read_seq, m.joined_at, ${muteColumns(this.#sql)}
       from members m join users u on u.id = m.user_id
-      where m.room_id = ${room} and m.user_id > ${after} order by m.user_id limit ${limit + 1}`;
+      where m.room_id = ${room} ${only} and m.user_id > ${after} order by m.user_id limit ${limit + 1}`;
     const page = rows.slice(0, limit);
     return { members: page.map(memberOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
   }
 
+  /** A room of the user's, as they see it. */
   async summary(user: string, room: string): Promise<RoomSummary> {
     const [row] = await this.#sql<SummaryRow[]>`
-      select r.id, r.kind, r.name, m.role, r.last_seq, r.last_rev, m.last_read_seq, p.user_id as peer, pu.name as peer_name
+      select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
       from rooms r
       join members m on m.room_id = r.id and m.user_id = ${user}
       left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
@@ -114,56 +173,89 @@ export class Rooms {
     return summaryOf(row);
   }
 
+  /** A room of the user's, or any channel. */
+  async get(user: string, room: string): Promise<CommandOutput<'room:get'>> {
+    const [row] = await this.#sql<SummaryRow[]>`
+      select ${summaryColumns(this.#sql)}, r.member_count, p.user_id as peer, pu.name as peer_name
+      from rooms r
+      left join members m on m.room_id = r.id and m.user_id = ${user}
+      left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
+      left join users pu on pu.id = p.user_id
+      where r.id = ${room} and (m.role is not null or r.kind = 'channel')`;
+    if (row === undefined) throw new ParleyError('not_found');
+    return { room: summaryOf(row) };
+  }
+
   async member(room: string, user: string): Promise<Member> {
     const [row] = await this.#sql<MemberRow[]>`
-      select m.user_id, u.name, m.role, m.last_read_seq, m.joined_at
+      select m.user_id, u.name, m.role, m.last_read_seq, m.joined_at, ${muteColumns(this.#sql)}
       from members m join users u on u.id = m.user_id where m.room_id = ${room} and m.user_id = ${user}`;
     if (row === undefined) throw new ParleyError('not_found');
     return memberOf(row);
-  }
-
-  async #add(room: string, actor: string, subject: string, role: Role): Promise<Outcome> {
-    const [row] = await this.#sql<[{ outcome: Outcome }]>`
-      select add_member(${room}, ${actor}, ${subject}, ${role}, ${this.#maxMembers}, ${this.#maxRooms}) as outcome`;
-    refuse(row.outcome);
-    return row.outcome;
   }
 
   /**
    * Tells the room, subscribes the new members on every node, then gives each of them the room as they see it. In this
    * order they hear of themselves once.
    */
-  async #welcome(room: string, users: string[], role: Role, by: string): Promise<void> {
-    const names = await Promise.all(users.map((user) => this.#nameOf(user)));
-    const joined = users.map((user, i): EventData<'member'> => ({
-      room,
-      user,
-      name: names[i] ?? null,
-      role,
-      change: 'joined',
-      by,
-    }));
+  async welcome(room: string, users: string[], by: string): Promise<void> {
+    const standing = await Promise.all(users.map((user) => this.#standing(room, user)));
+    const joined = standing.flatMap((one) =>
+      one === undefined ? [] : [{ one, data: memberEvent(room, one, 'joined', by) }],
+    );
     this.#fanout.publish([
-      ...joined.map(memberToRoom),
-      ...users.map((user): Envelope => ({ to: 'membership', user, room, role })),
+      ...joined.map(({ data }) => memberToRoom(data)),
+      ...joined.map(({ one }) => membership(room, one)),
     ]);
     // read after the subscription: a message in between is in the summary's rev, or comes as an event
-    const summaries = await Promise.all(users.map((user) => this.summary(user, room)));
-    this.#fanout.publish(
-      joined.map((data, i) => memberToUser(data.user, { ...data, summary: summaries[i] as RoomSummary })),
+    const told = await Promise.all(
+      joined.map(async ({ data }) => ({ ...data, summary: await this.summary(data.user, room) })),
     );
+    this.#fanout.publish(told.map((data) => memberToUser(data.user, data)));
   }
 
-  async #roleChanged(room: string, user: string, role: Role, by: string): Promise<void> {
-    const changed: EventData<'member'> = { room, user, name: await this.#nameOf(user), role, change: 'role', by };
-    this.#fanout.publish([{ to: 'membership', user, room, role }, memberToRoom(changed)]);
+  /** The room, and every node, hear how a member stands now. */
+  async tell(room: string, user: string, change: 'role' | 'muted' | 'unmuted', by: string): Promise<void> {
+    const standing = await this.#standing(room, user);
+    // gone meanwhile: whoever did that tells it
+    if (standing === undefined) return;
+    this.#fanout.publish([membership(room, standing), memberToRoom(memberEvent(room, standing, change, by))]);
   }
 
-  async #nameOf(user: string): Promise<string | null> {
+  async departed(room: string, user: string, change: 'left' | 'removed' | 'banned', by: string): Promise<void> {
     const [row] = await this.#sql<{ name: string | null }[]>`select name from users where id = ${user}`;
-    return row?.name ?? null;
+    this.#fanout.publish(departure({ room, user, name: row?.name ?? null, role: null, change, by }));
+  }
+
+  async #standing(room: string, user: string): Promise<Standing | undefined> {
+    const [row] = await this.#sql<(MuteRow & { name: string | null; role: Role })[]>`
+      select u.name, m.role, ${muteColumns(this.#sql)}
+      from members m join users u on u.id = m.user_id where m.room_id = ${room} and m.user_id = ${user}`;
+    return row === undefined ? undefined : { user, ...row };
   }
 }
+
+interface Standing extends MuteRow {
+  readonly user: string;
+  readonly name: string | null;
+  readonly role: Role;
+}
+
+function membership(room: string, { user, role, ...mute }: Standing): Envelope {
+  const mutedUntil = muteEnd(mute);
+  return { to: 'membership', user, room, role, ...(mutedUntil === undefined ? {} : { mutedUntil }) };
+}
+
+function memberEvent(
+  room: string,
+  { user, name, role, muted, muted_until }: Standing,
+  change: 'joined' | 'role' | 'muted' | 'unmuted',
+  by: string,
+): EventData<'member'> {
+  return { room, user, name, role, change, by, ...(muted ? { until: muted_until } : {}) };
+}
+
+export const youAreBanned = 'You are banned from this room.';
 
 /** The same for both users, whoever asks; a NUL-free separator that no user id holds keeps pairs apart. */
 function directRoomId(a: string, b: string): string {
@@ -177,24 +269,7 @@ export function requireMember(access: { kind: string; role: Role | null } | unde
   if (access.role === null) throw new ParleyError(access.kind === 'channel' ? 'not_member' : 'not_found');
 }
 
-function refuse(outcome: Outcome): void {
-  if (outcome === 'limit_reached') {
-    throw new ParleyError('limit_reached', 'The room has as many members, or the user as many rooms, as it may.');
-  }
-  if (outcome === 'not_found' || outcome === 'not_member' || outcome === 'forbidden') throw new ParleyError(outcome);
-}
-
 function memberOf(row: MemberRow): Member {
-  return { user: row.user_id, name: row.name, role: row.role, read: row.last_read_seq, joinedAt: row.joined_at };
-}
-
-function memberToRoom(data: EventData<'member'>): Envelope {
-  return { to: 'room', room: data.room, event: 'member', json: JSON.stringify(data) };
-}
-
-/** With the room's summary it tells a head, from which on the user counts on the room's events. */
-export function memberToUser(user: string, data: EventData<'member'>): UserEvent {
-  const { room, summary } = data;
-  const told = { to: 'user' as const, user, event: 'member', json: JSON.stringify(data) };
-  return summary === undefined ? told : { ...told, head: { room, rev: summary.rev } };
+  const { user_id: user, name, role, last_read_seq: read, joined_at: joinedAt } = row;
+  return { user, name, role, read, joinedAt, ...(row.muted ? { muted: { until: row.muted_until } } : {}) };
 }

@@ -1,28 +1,73 @@
-import type { Role, RoomKind, RoomSummary } from '../protocol/model.ts';
+import type postgres from 'postgres';
+import type { Role, RoomKind, RoomState, RoomSummary } from '../protocol/model.ts';
 
-/** A room with one user's part in it, as the queries select it. */
-export interface SummaryRow {
+/** What `StateRow` takes of a row `r` of `rooms`. */
+export function stateColumns(sql: postgres.ISql): postgres.Fragment {
+  return sql`r.id, r.kind, r.name, r.topic, r.archived_at, r.retention_days, r.slow_mode_s, r.senders, r.edit_window_s`;
+}
+
+/** What `SummaryRow` takes of `r` and a row `m` of `members`, but for the peer. */
+export function summaryColumns(sql: postgres.ISql): postgres.Fragment {
+  return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)}`;
+}
+
+/** A mute that has ended is none. */
+export function muteColumns(sql: postgres.ISql): postgres.Fragment {
+  return sql`
+    coalesce(m.muted_until > now(), false) as muted,
+    case when m.muted_until > now() then nullif(m.muted_until, 'infinity') end as muted_until`;
+}
+
+/** A room as everybody sees it. */
+export interface StateRow {
   id: string;
   kind: RoomKind;
   name: string | null;
+  topic: string | null;
+  archived_at: number | null;
+  retention_days: number | null;
+  slow_mode_s: number;
+  senders: 'all' | 'admins';
+  edit_window_s: number | null;
+}
+
+export interface MuteRow {
+  muted: boolean;
+  muted_until: number | null;
+}
+
+/** A room with one user's part in it, as the queries select it. */
+export interface SummaryRow extends StateRow, MuteRow {
   role: Role | null;
   last_seq: number;
   last_rev: number;
   last_read_seq: number | null;
   peer: string | null;
   peer_name: string | null;
+  member_count?: number;
+}
+
+export function stateOf(row: StateRow): RoomState {
+  const state: RoomState = { id: row.id, kind: row.kind, name: row.name };
+  if (row.topic !== null) state.topic = row.topic;
+  if (row.archived_at !== null) state.archived = row.archived_at;
+  if (row.slow_mode_s > 0) state.slowMode = row.slow_mode_s;
+  if (row.senders === 'admins') state.senders = row.senders;
+  if (row.edit_window_s !== null) state.editWindow = row.edit_window_s;
+  if (row.retention_days !== null) state.retentionDays = row.retention_days;
+  return state;
 }
 
 export function summaryOf(row: SummaryRow): RoomSummary {
   const summary: RoomSummary = {
-    id: row.id,
-    kind: row.kind,
-    name: row.name,
+    ...stateOf(row),
     role: row.role,
     seq: row.last_seq,
     rev: row.last_rev,
     read: row.last_read_seq ?? 0,
   };
   if (row.peer !== null) summary.peer = { id: row.peer, name: row.peer_name };
+  if (row.muted) summary.muted = { until: row.muted_until };
+  if (row.member_count !== undefined) summary.members = row.member_count;
   return summary;
 }

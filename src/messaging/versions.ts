@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { ParleyError } from '../protocol/errors.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';
+import { rolesFor } from './roles.ts';
 import { requireMember } from './rooms.ts';
 
 interface Row {
@@ -13,6 +14,8 @@ interface Row {
   edited_by: string;
   at: number;
 }
+
+const readers = rolesFor('versions');
 
 /** What a message said before, as the JSON text of the output of `message:versions`; from one snapshot. */
 export async function versions(
@@ -28,13 +31,13 @@ export async function versions(
     ) a
     left join lateral (
       select * from message_versions x
-      where a.role in ('owner', 'admin') and x.room_id = ${room} and x.seq = ${seq}
+      where a.role = any (${readers}::text[]) and x.room_id = ${room} and x.seq = ${seq}
         ${before === undefined ? sql`` : sql`and x.version < ${before}`}
       order by x.version desc limit ${limit + 1}
     ) v on true`;
   const [first] = rows;
   requireMember(first);
-  if (first?.role !== 'owner' && first?.role !== 'admin') throw new ParleyError('forbidden');
+  if (first === undefined || !readers.some((role) => role === first.role)) throw new ParleyError('forbidden');
   if (!first.known) throw new ParleyError('not_found');
   const found = rows.filter(({ version }) => version !== null);
   const page = found.slice(0, limit);

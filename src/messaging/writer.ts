@@ -19,6 +19,7 @@ import { Batcher } from './batcher.ts';
 import { commit } from './commit.ts';
 import { Handed } from './handed.ts';
 import { messageJson } from './message-json.ts';
+import { mutedError } from './muted.ts';
 import { Turns } from './turns.ts';
 
 export interface Send {
@@ -38,11 +39,23 @@ export interface Sent {
   readonly at: number;
 }
 
+type Refused =
+  | 'conflict'
+  | 'not_found'
+  | 'not_member'
+  | 'forbidden'
+  | 'no_reply_target'
+  | 'archived'
+  | 'muted'
+  | 'admins_only'
+  | 'slow';
+
 interface Outcome {
   n: number;
-  outcome: 'fresh' | 'duplicate' | 'conflict' | 'not_found' | 'not_member' | 'forbidden' | 'no_reply_target';
+  outcome: 'fresh' | 'duplicate' | Refused;
   seq: number;
   rev: number;
+  /** Of `muted` and `slow`: until when; null: nobody knows. */
   sent_at: number;
   outbox_id: number | null;
   /** Of a duplicate that was edited, deleted or reacted to since. */
@@ -164,7 +177,7 @@ export class Writer {
     const events: RoomEvent[] = [];
     const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed }, i): Sent | Error => {
       const send = sends[i] as Send;
-      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send);
+      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at);
       // of a message that changed since, later revs have been told: whoever missed this one syncs
       if (changed !== true) events.push(messageEvent(send, seq, rev, at));
       return { seq, rev, at };
@@ -193,10 +206,17 @@ function messageEvent(send: Send, seq: number, rev: number, at: number): RoomEve
   return { to: 'room', room: send.room, event: 'message', rev, json };
 }
 
-function refusal(outcome: Exclude<Outcome['outcome'], 'fresh' | 'duplicate'>, send: Send): ParleyError {
+function refusal(outcome: Refused, send: Send, until: number | null): ParleyError {
   if (outcome === 'conflict') return new ParleyError('conflict', `Another message of this room has the id ${send.id}.`);
   if (outcome === 'no_reply_target')
     return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
+  if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
+  if (outcome === 'muted') return mutedError(until);
+  if (outcome === 'admins_only') return new ParleyError('forbidden', 'Only owners and admins may send here.');
+  if (outcome === 'slow') {
+    const retryAfter = Math.max(1, (until ?? 0) - Date.now());
+    return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
+  }
   const code: ErrorCode = outcome;
   return new ParleyError(code);
 }

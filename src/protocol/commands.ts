@@ -3,7 +3,7 @@
  * A command is a Socket.IO event with one object and an ack; the ack is `{ok:true, ...output}` or `{ok:false, error}`.
  */
 import { z } from 'zod';
-import type { ErrorCode } from './errors.ts';
+import { pageLimit, type CommandSchema } from './command-schema.ts';
 import { limits } from './limits.ts';
 import {
   displayText,
@@ -21,16 +21,8 @@ import {
   session,
   userId,
 } from './model.ts';
+import { roomCommands } from './room-commands.ts';
 
-interface CommandSchema {
-  readonly about: string;
-  readonly input: z.ZodType;
-  readonly output: z.ZodType;
-  /** What it may fail with, besides what every command may: invalid, rate_limited, overloaded, unavailable, internal. */
-  readonly errors: readonly ErrorCode[];
-}
-
-const pageLimit = z.int().min(1).max(limits.pageSize).default(50);
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 const reacting = {
   input: z.object({ room: roomId, seq, emoji }),
@@ -179,7 +171,7 @@ export const commands = {
     errors: ['conflict', 'limit_reached'],
   },
   'room:join': {
-    about: 'Joins a channel. Joining again changes nothing.',
+    about: 'Joins a channel, unless you are banned from it or it is archived. Joining again changes nothing.',
     input: z.object({ room: roomId }),
     output: z.object({ room: roomSummary }),
     errors: ['not_found', 'forbidden', 'limit_reached'],
@@ -192,13 +184,17 @@ export const commands = {
     errors: ['not_found', 'not_member', 'forbidden'],
   },
   'room:invite': {
-    about: 'Adds a user to a group or channel. For owners and admins; only an owner makes admins.',
+    about:
+      'Adds a user to a group or channel without asking them, or gives a member another role, as `room:role` does. ' +
+      'For owners and admins; only an owner makes admins. `invitation:create` asks instead.',
     input: z.object({ room: roomId, user: userId, role: role.exclude(['owner']).default('member') }),
     output: z.object({ member }),
     errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
   },
   'room:list': {
-    about: 'Your rooms, or the open channels, in id order. Pass `after` on for the next page.',
+    about:
+      'Your rooms, or the open channels that are not archived, in id order. Pass `after` on for the next page. ' +
+      '`room:search` finds channels by name.',
     input: z.object({
       scope: z.enum(['mine', 'open']).default('mine'),
       after: roomId.optional(),
@@ -208,11 +204,12 @@ export const commands = {
     errors: [],
   },
   'room:members': {
-    about: 'The members of a room, in user id order.',
-    input: z.object({ room: roomId, after: userId.optional(), limit: pageLimit }),
+    about: 'The members of a room, in user id order; with `role` those of that role alone.',
+    input: z.object({ room: roomId, role: role.optional(), after: userId.optional(), limit: pageLimit }),
     output: z.object({ members: z.array(member), after: userId.nullable(), more: z.boolean() }),
     errors: ['not_found', 'not_member'],
   },
+  ...roomCommands,
   'presence:get': {
     about:
       'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +

@@ -5,7 +5,7 @@ import { commands } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
 import { limits } from './limits.ts';
-import { member, message, roomSummary, session } from './model.ts';
+import { ban, invitation, joinLink, member, message, roomState, roomSummary, session } from './model.ts';
 
 interface JsonSchema {
   $ref?: string;
@@ -52,7 +52,11 @@ export function renderProtocol(): string {
     '## Shapes',
     shape('Message', message, 'output'),
     shape('Room', roomSummary, 'output'),
+    shape('RoomState', roomState, 'output'),
     shape('Member', member, 'output'),
+    shape('Invitation', invitation, 'output'),
+    shape('JoinLink', joinLink, 'output'),
+    shape('Ban', ban, 'output'),
     shape('Session', session, 'output'),
   );
   parts.push('## Events', 'An event is `42["name",{…}]`.');

@@ -1,6 +1,19 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
-import { instant, message, presence, rev, role, roomId, roomSummary, seq, userId } from './model.ts';
+import {
+  instant,
+  invitation,
+  message,
+  mutedUntil,
+  presence,
+  rev,
+  role,
+  roomId,
+  roomState,
+  roomSummary,
+  seq,
+  userId,
+} from './model.ts';
 
 interface EventSchema {
   readonly about: string;
@@ -59,16 +72,43 @@ export const events = {
   },
   member: {
     about:
-      'Somebody joined or left a room of yours, or changed role there. If it is you who joined, all your devices are ' +
-      'told and `summary` describes the room; from then on its events come.',
+      'Somebody joined or left a room of yours, was removed or banned, got another role, or was muted there. If it is ' +
+      'you who joined, all your devices are told and `summary` describes the room; from then on its events come. With a ' +
+      'null role they are no member any more, whatever `change` says. Who was told late, because Redis was away, hears `left` ' +
+      'or `role`.',
     data: z.object({
       room: roomId,
       user: userId,
       name: z.string().nullable(),
       role: role.nullable().describe('null: no member any more'),
-      change: z.enum(['joined', 'left', 'role']),
+      change: z.enum(['joined', 'left', 'removed', 'banned', 'role', 'muted', 'unmuted']),
       by: userId.describe('who did it'),
+      until: mutedUntil.optional().describe('they are muted, until then; null: until it is lifted'),
       summary: roomSummary.optional(),
+    }),
+  },
+  room: {
+    about:
+      'A room of yours has other settings (`updated`), was archived or unarchived, or deleted. `state` is all that is the ' +
+      'same for everybody who sees it: what is absent stands at its default. After `deleted`, which comes without, nothing ' +
+      'of the room comes any more.',
+    data: z.object({
+      room: roomId,
+      change: z.enum(['updated', 'archived', 'unarchived', 'deleted']),
+      by: userId.describe('who did it'),
+      state: roomState.optional(),
+    }),
+  },
+  invitation: {
+    about:
+      'You are invited to a room (`created`), or the invitation was taken back (`cancelled`) or answered on one of your ' +
+      'devices; `accepted` and `declined` are also told to who invited.',
+    data: z.object({
+      change: z.enum(['created', 'cancelled', 'accepted', 'declined']),
+      room: roomId,
+      user: userId.describe('who is invited'),
+      by: userId.describe('who did this'),
+      invitation: invitation.optional().describe('with `created`'),
     }),
   },
   read: {

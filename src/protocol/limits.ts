@@ -13,8 +13,34 @@ export const limits = {
   userIdLength: 64,
   roomNameLength: 80,
   userNameLength: 40,
+  /** What a room is about. */
+  roomTopicLength: 250,
+  /** Seconds between two messages of a member: six hours. */
+  slowModeSeconds: 21_600,
+  /** Ten years. */
+  retentionDays: 3650,
+  /** How long a room's authors may edit: ten years. */
+  editWindowSeconds: 315_360_000,
+  /** The longest mute that ends by itself: a year. */
+  muteSeconds: 31_536_000,
+  /** Users banned from one room. */
+  roomBans: 10_000,
+  banReasonLength: 200,
+  /** Invitations to one room that wait for their answer. */
+  roomInvitations: 1000,
+  /** Those of one user, over all rooms: nobody's list is flooded. */
+  userInvitations: 200,
+  invitationDays: 30,
+  /** Join links of one room that may still bring somebody in. */
+  roomLinks: 50,
+  linkUses: 100_000,
+  /** The longest life of a join link that ends by itself: a year. */
+  linkSeconds: 31_536_000,
+  /** Letters of a search for channels, and words of it that are looked for. */
+  searchLength: 80,
+  searchWords: 8,
   signalNameLength: 32,
-  /** Entries in one page of `history`, `room:list` and `room:members`. */
+  /** Entries in one page of `history`, `room:list`, `room:members` and the like. */
   pageSize: 100,
   /** `sync` and `history` of one connection that may wait for their answer: each may be a megabyte. */
   pendingReads: 8,

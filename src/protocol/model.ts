@@ -34,6 +34,8 @@ export const role = z.enum(['owner', 'admin', 'member', 'guest']);
 export const seq = z.int().min(1).describe("the message's number in its room: 1, 2, 3 …");
 export const rev = z.int().min(0).describe("the room's change counter");
 export const instant = z.int().describe('milliseconds since 1970, UTC');
+export const mutedUntil = instant.nullable().describe('milliseconds since 1970, UTC; null: until it is lifted');
+export const linkId = z.string().regex(/^[0-9a-f]{16}$/, 'the id of a join link');
 
 export const emoji = z
   .string()
@@ -65,16 +67,68 @@ export const message = z
   })
   .meta({ id: 'Message' });
 
-export const roomSummary = z.object({
+export const roomTopic = displayText(limits.roomTopicLength);
+export const senders = z.enum(['all', 'admins']);
+export const retentionDays = z.int().min(1).max(limits.retentionDays);
+export const slowMode = z.int().min(0).max(limits.slowModeSeconds);
+export const editWindow = z.int().min(0).max(limits.editWindowSeconds);
+
+/** What is the same for everybody who sees the room. */
+const roomParts = {
   id: roomId,
   kind: roomKind,
   name: z.string().nullable(),
+  topic: z.string().optional(),
+  archived: instant.optional().describe('since when nothing may be written; milliseconds since 1970, UTC'),
+  slowMode: slowMode.optional().describe('seconds between two messages of a member'),
+  senders: z.literal('admins').optional().describe('only owners and admins may send'),
+  editWindow: editWindow.optional().describe("seconds; in the place of the server's; 0: no limit"),
+  retentionDays: retentionDays.optional().describe('messages are kept so long'),
+} as const;
+
+export const roomState = z.object(roomParts).meta({ id: 'RoomState' });
+
+export const roomSummary = z.object({
+  ...roomParts,
   role: role.nullable().describe('your role; null if you are not a member'),
   seq: z.int().min(0).describe('the number of its last message, 0 if it has none'),
   rev,
   read: z.int().min(0).describe('your read mark; unread messages are `seq - read`'),
   peer: z.object({ id: userId, name: z.string().nullable() }).optional().describe('the other user of a direct room'),
+  muted: z.object({ until: mutedUntil }).optional().describe('you are muted there'),
+  members: z.int().min(0).optional().describe('how many there are; in `room:get` and `room:search`'),
 });
+
+export const invitation = z
+  .object({
+    room: roomId,
+    kind: roomKind,
+    name: z.string().nullable().describe("the room's"),
+    user: userId.describe('who is invited'),
+    role,
+    by: userId,
+    byName: z.string().nullable(),
+    at: instant,
+    expires: instant,
+  })
+  .meta({ id: 'Invitation' });
+
+export const joinLink = z
+  .object({
+    id: linkId,
+    room: roomId,
+    role,
+    by: userId,
+    at: instant,
+    expires: instant.nullable(),
+    maxUses: z.int().nullable(),
+    uses: z.int().min(0).describe('how many came in by it'),
+  })
+  .meta({ id: 'JoinLink' });
+
+export const ban = z
+  .object({ user: userId, name: z.string().nullable(), by: userId, reason: z.string().nullable(), at: instant })
+  .meta({ id: 'Ban' });
 
 export const member = z
   .object({
@@ -83,6 +137,7 @@ export const member = z
     role,
     read: z.int().min(0),
     joinedAt: instant,
+    muted: z.object({ until: mutedUntil }).optional(),
   })
   .meta({ id: 'Member' });
 
@@ -108,7 +163,11 @@ export type RoomKind = z.infer<typeof roomKind>;
 export type Role = z.infer<typeof role>;
 export type Reaction = z.infer<typeof reaction>;
 export type Message = z.infer<typeof message>;
+export type RoomState = z.infer<typeof roomState>;
 export type RoomSummary = z.infer<typeof roomSummary>;
+export type Invitation = z.infer<typeof invitation>;
+export type JoinLink = z.infer<typeof joinLink>;
+export type Ban = z.infer<typeof ban>;
 export type PresenceState = z.infer<typeof presence>;
 export type Session = z.infer<typeof session>;
 export type Member = z.infer<typeof member>;

@@ -70,6 +70,7 @@ describe.each(forms)('fan-out in its form for $name', (form) => {
       { to: 'membership', user: 'ann', room: 'a', role: null },
       { to: 'user', user: 'ann', event: 'member', json: '{}', head: { room: 'a', rev: 2 } },
       event('a', 2),
+      { to: 'closed', room: 'a', event: 'room', json: '{}' },
     ];
     fanout.publish(batch);
     expect(calls).toEqual([batch]);

@@ -96,8 +96,11 @@ describe('of two nodes over Redis', () => {
       { to: 'room', room: 'x', event: 'signal', json: '{}', attachments: [Buffer.from([0, 128, 255])], except: 's' },
       { to: 'room', room: 'x', event: 'member', json: '{}' },
       { to: 'membership', user: 'ann', room: 'x', role: 'guest' },
+      { to: 'membership', user: 'ann', room: 'x', role: 'member', mutedUntil: 1_795_000_000_000 },
+      { to: 'membership', user: 'ann', room: 'x', role: 'member', mutedUntil: Number.MAX_SAFE_INTEGER },
       { to: 'user', user: 'ann', event: 'member', json: '{}', head: { room: 'x', rev: 0 } },
       event('x', Number.MAX_SAFE_INTEGER),
+      { to: 'closed', room: 'x', event: 'room', json: '{"ä":1}' },
     ];
     a.fanout.publish(sent);
     await until('all are received', () => b.calls.flat().length === sent.length);
@@ -250,6 +253,8 @@ describe('a message that is none', () => {
     ['a room that is none', message([[0, { toString: 1 }, 'message', '{}', 1]]), 'malformed'],
     ['attachments that are none', message([[0, 'x', 'signal', '{}', 0, '', ['text']]]), 'malformed'],
     ['a role that is none', message([[2, 'ann', 'x', 'king']]), 'malformed'],
+    ['the end of a mute that is none', message([[2, 'ann', 'x', 'member', 'late']]), 'malformed'],
+    ['the end of a room that is none', message([[3, 'x', 'room', 7]]), 'malformed'],
     ['a head that is none', message([[1, 'ann', 'member', '{}', 'x', 'y']]), 'malformed'],
     ['of a later version', message([[0, 'x', 'message', '{}', 1]], codecVersion + 1), 'version'],
   ])('(%s) is counted and harms nobody', async (_name, bytes, reason) => {
@@ -266,7 +271,8 @@ describe('a message that is none', () => {
     const good = encodeEnvelopes(sender, [
       event('x', 1),
       { to: 'user', user: 'ann', event: 'e', json: '{}' },
-      { to: 'membership', user: 'ann', room: 'x', role: 'admin' },
+      { to: 'membership', user: 'ann', room: 'x', role: 'admin', mutedUntil: 5 },
+      { to: 'closed', room: 'x', event: 'room', json: '{}' },
     ])[0] as Buffer;
     const random = new Random(1);
     for (let i = 0; i < 5000; i++) {

@@ -18,9 +18,10 @@ class Members implements LocalMembers {
   *joined(): Generator<{ user: string; room: string }> {
     for (const [user, rooms] of this.rooms) for (const room of rooms) yield { user, room };
   }
-  reconcile({ user, room, role }: Membership): 'joined' | 'left' | 'role' | undefined {
+  reconcile({ user, room, role, updated }: Membership): 'joined' | 'left' | 'role' | undefined {
     const rooms = this.rooms.get(user);
-    if (rooms === undefined || rooms.has(room) === (role !== null)) return undefined;
+    if (rooms === undefined) return undefined;
+    if (rooms.has(room) === (role !== null)) return updated === true && role !== null ? 'role' : undefined;
     if (role === null) rooms.delete(room);
     else rooms.add(room);
     return role === null ? 'left' : 'joined';
@@ -123,6 +124,17 @@ describe('a step', () => {
     expect([...(members.rooms.get('ben') ?? [])]).toEqual([]);
     expect(stored.whole).toEqual([['ann']]);
     expect(members.told).toEqual(['ben left r']);
+  });
+
+  it('tells of a role that changed, also of who is read again', async () => {
+    const updated = { ...change('ann', 'r', 'member'), updated: true, mutedUntil: 5 };
+    stored.answers = [{ cursor: '7', changed: [updated, { ...change('ben', 'r', 'member'), updated: true }] }];
+    stored.during = () => {
+      members.live('ann', 's', true);
+      stored.members.get('ann')?.add('s');
+    };
+    await sync.step();
+    expect(members.told).toEqual(['ben role r', 'ann role r']);
   });
 
   it('reads users whole when too much changed', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
+import { addMember, assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
 
 let database: TestDatabase;
 
@@ -63,7 +63,7 @@ describe('the writer', () => {
   it('refuses for each reason without harm to the neighbours of the batch', async () => {
     const { writer, told } = createWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, 'reasons', 'ann');
-    await database.sql`select add_member(${room}, 'ann', 'gus', 'guest', 100, 100)`;
+    await addMember(database.sql, room, 'ann', 'gus', 'guest');
     await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;
     const answers = await outcomes([
       writer.send(send(room, 'ann')),

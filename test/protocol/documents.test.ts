@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { renderErrors, renderProtocol } from '../../src/protocol/document.ts';
+import { renderRooms } from '../../src/messaging/roles-document.ts';
 import { renderConfig } from '../../src/config-document.ts';
 
 // Each page is compared with what the schemas say now; `npm test -- -u` writes it anew.
@@ -7,6 +8,7 @@ it.each([
   ['protocol.md', renderProtocol],
   ['errors.md', renderErrors],
   ['config.md', renderConfig],
+  ['rooms.md', renderRooms],
 ])('docs/%s says what the code says', async (file, render) => {
   await expect(render()).toMatchFileSnapshot(`../../docs/${file}`);
 });

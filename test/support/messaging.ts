@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
+import { rightsOf } from '../../src/messaging/roles.ts';
 import { Writer, type Send, type WriterOptions } from '../../src/messaging/writer.ts';
+import type { Role } from '../../src/protocol/model.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 
@@ -47,8 +49,19 @@ export function send(room: string, sender: string, body: unknown = 'x', more: Pa
 /** A room whose members are these users, the first one its owner. */
 export async function makeRoom(sql: postgres.Sql, room: string, owner: string, ...others: string[]): Promise<string> {
   await sql`select create_room(${room}, 'group', ${room}, ${owner}, null, 1000000)`;
-  for (const user of others) await sql`select add_member(${room}, ${owner}, ${user}, 'member', 1000000, 1000000)`;
+  for (const user of others) await addMember(sql, room, owner, user);
   return room;
+}
+
+export async function addMember(
+  sql: postgres.Sql,
+  room: string,
+  actor: string,
+  user: string,
+  role: Role = 'member',
+): Promise<void> {
+  await sql`
+    select add_member(${room}, ${actor}, ${user}, ${role}, 1000000, 1000000, ${rightsOf('add')}::text::jsonb)`;
 }
 
 /** Fails unless seq and rev of every room run from 1 to its head without a gap, and its counters say so. */

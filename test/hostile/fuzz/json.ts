@@ -71,6 +71,14 @@ const names = [
   'room:invite',
   'room:list',
   'room:members',
+  'room:search',
+  'room:update',
+  'room:mute',
+  'room:ban',
+  'invitation:create',
+  'invitation:list',
+  'link:create',
+  'link:join',
   'auth:refresh',
 ];
 const strange = ['__proto__', 'constructor', '', 'ready', 'message', 'error', 'ROOM:LIST', 'valueOf', 'x'.repeat(5000)];
@@ -119,6 +127,16 @@ function input(r: Random, name: string): string {
       return `{"kind":${r.pick(['"channel"', '"group"', '"direct"', value(r)])},"name":${value(r)},"user":${value(r)}}`;
     case 'room:invite':
       return `{${room},"user":${value(r)},"role":${value(r)}}`;
+    case 'room:search':
+      return `{"query":${value(r)},"after":${value(r)}}`;
+    case 'room:update':
+      return `{${room},"topic":${value(r)},"slowMode":${r.pick(scalars)}}`;
+    case 'room:mute':
+    case 'room:ban':
+    case 'invitation:create':
+      return `{${room},"user":${value(r)},"seconds":${r.pick(scalars)},"role":${value(r)}}`;
+    case 'link:join':
+      return `{"token":${value(r)}}`;
     case 'auth:refresh':
       return `{"token":${r.pick(['"a.b.c"', '"eyJhbGciOiJub25lIn0.e30."', value(r)])}}`;
     default:

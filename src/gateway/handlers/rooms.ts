@@ -1,0 +1,61 @@
+/** The commands of rooms and their members. */
+import type { Messaging } from '../../messaging/messaging.ts';
+import type { RoomCommandName } from '../../protocol/room-commands.ts';
+import type { Connection } from '../connection.ts';
+import type { Connections } from '../connections.ts';
+import type { Handlers } from '../handlers.ts';
+
+type RoomHandlers = Pick<
+  Handlers,
+  RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
+>;
+
+export function roomHandlers(messaging: Messaging, connections: Connections): RoomHandlers {
+  const { rooms, roomAdmin: admin, invitations, links } = messaging;
+  /** Who came into a room is answered when its events reach this node. */
+  const standing = async <T>(connection: Connection, entering: Promise<T>): Promise<T> => {
+    const entered = await entering;
+    await connections.standing(connection);
+    return entered;
+  };
+  return {
+    'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
+    'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
+    'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
+    'room:invite': ({ user }, input) => rooms.add(user.id, input),
+    'room:list': async ({ connection, user }, input) => {
+      const page = await rooms.list(user.id, input);
+      connections.toldHeads(connection, page.rooms);
+      return page;
+    },
+    'room:members': ({ user }, input) => rooms.members(user.id, input),
+    'room:get': ({ user }, { room }) => rooms.get(user.id, room),
+    'room:search': ({ user }, input) => rooms.search(user.id, input),
+    'room:update': ({ user }, input) => admin.update(user.id, input),
+    'room:archive': ({ user }, { room }) => admin.archive(user.id, room, true),
+    'room:unarchive': ({ user }, { room }) => admin.archive(user.id, room, false),
+    'room:delete': ({ user }, { room }) => done(admin.delete(user.id, room)),
+    'room:role': ({ user }, input) => rooms.setRole(user.id, input),
+    'room:transfer': ({ user }, input) => admin.transfer(user.id, input),
+    'room:remove': ({ user }, input) => done(admin.remove(user.id, input)),
+    'room:mute': ({ user }, input) => admin.mute(user.id, input),
+    'room:unmute': ({ user }, input) => done(admin.unmute(user.id, input)),
+    'room:ban': ({ user }, input) => done(admin.ban(user.id, input)),
+    'room:unban': ({ user }, input) => done(admin.unban(user.id, input)),
+    'room:bans': ({ user }, input) => admin.bans(user.id, input),
+    'invitation:create': ({ user }, input) => invitations.create(user.id, input),
+    'invitation:list': ({ user }, input) => invitations.list(user.id, input),
+    'invitation:accept': ({ connection, user }, { room }) => standing(connection, invitations.accept(user.id, room)),
+    'invitation:decline': ({ user }, { room }) => done(invitations.decline(user.id, room)),
+    'invitation:cancel': ({ user }, input) => done(invitations.cancel(user.id, input)),
+    'link:create': ({ user }, input) => links.create(user.id, input),
+    'link:list': ({ user }, input) => links.list(user.id, input),
+    'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
+    'link:join': ({ connection, user }, { token }) => standing(connection, links.join(user.id, token)),
+  };
+}
+
+async function done(work: Promise<void>): Promise<Record<string, never>> {
+  await work;
+  return {};
+}

@@ -1,0 +1,37 @@
+/** What is asked of `room_words` (migrations/0005), and where a page of the answer ends. */
+import { z } from 'zod';
+import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import { roomId } from '../protocol/model.ts';
+
+/** A text for `to_tsquery`: each word as the beginning of one. Empty: nothing can be found. */
+export function wordsOf(query: string): string {
+  // parted at spaces and ASCII punctuation, as room_words does; so no quote or backslash is left in a word
+  const words = query.split(/[\s!-/:-@[-`{-~]+/).filter((word) => word !== '');
+  return words
+    .slice(0, limits.searchWords)
+    .map((word) => `'${word}':*`)
+    .join(' & ');
+}
+
+const position = z.tuple([z.string().max(400), roomId]);
+
+export function writeCursor({ key, id }: { key: string; id: string }): string {
+  return Buffer.from(JSON.stringify([key, id])).toString('base64url');
+}
+
+/** @throws {ParleyError} `invalid` */
+export function readCursor(cursor: string): { key: string; id: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    value = undefined;
+  }
+  const parsed = position.safeParse(value);
+  // Postgres takes no NUL
+  if (!parsed.success || parsed.data[0].includes('\0'))
+    throw new ParleyError('invalid', 'after: not a cursor of ours.');
+  const [key, id] = parsed.data;
+  return { key, id };
+}

@@ -1,0 +1,129 @@
+/** Invitations that are accepted or declined. */
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Invitation, RoomKind } from '../protocol/model.ts';
+import { rightsOf } from './roles.ts';
+import { requireRight } from './room-admin.ts';
+import { invitationTo } from './room-events.ts';
+import { refuse, type Refusal } from './room-refusals.ts';
+import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
+
+interface InvitationRow {
+  room_id: string;
+  kind: RoomKind;
+  room_name: string | null;
+  user_id: string;
+  role: Invitation['role'];
+  invited_by: string;
+  by_name: string | null;
+  at: number;
+  expires_at: number;
+}
+
+export class Invitations {
+  readonly #sql: postgres.Sql;
+  readonly #fanout: Fanout;
+  readonly #rooms: Rooms;
+  readonly #limits: RoomLimits;
+
+  constructor(parts: RoomLimits & { sql: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
+    this.#sql = parts.sql;
+    this.#fanout = parts.fanout;
+    this.#rooms = parts.rooms;
+    this.#limits = parts;
+  }
+
+  async create(actor: string, input: ParsedInput<'invitation:create'>): Promise<CommandOutput<'invitation:create'>> {
+    const { room, user, role } = input;
+    const [row] = await this.#sql<[{ outcome: 'invited' | 'already' | Refusal }]>`
+      select invite_user(${room}, ${actor}, ${user}, ${role}, ${`${limits.invitationDays} days`}::text::interval,
+        ${limits.roomInvitations}, ${limits.userInvitations}, ${rightsOf('invite')}::text::jsonb) as outcome`;
+    refuse(row.outcome, { limit_reached: 'As many invitations as may wait for the room or the user.' });
+    if (row.outcome === 'already') throw new ParleyError('conflict', 'The user is in the room already.');
+    const [found] = await this.#page(
+      this.#sql`i.room_id = ${room} and i.user_id = ${user}`,
+      this.#sql`order by i.user_id`,
+      1,
+    );
+    // answered or taken back in this moment
+    if (found === undefined) throw new ParleyError('not_found');
+    this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
+    return { invitation: found };
+  }
+
+  async list(user: string, input: ParsedInput<'invitation:list'>): Promise<CommandOutput<'invitation:list'>> {
+    const { room, after = '', limit } = input;
+    if (room !== undefined) await requireRight(this.#sql, user, room, 'invitations');
+    const found =
+      room === undefined
+        ? await this.#page(
+            this.#sql`i.user_id = ${user} and i.room_id > ${after}`,
+            this.#sql`order by i.room_id`,
+            limit + 1,
+          )
+        : await this.#page(
+            this.#sql`i.room_id = ${room} and i.user_id > ${after}`,
+            this.#sql`order by i.user_id`,
+            limit + 1,
+          );
+    const page = found.slice(0, limit);
+    const last = page.at(-1);
+    const next = room === undefined ? last?.room : last?.user;
+    return { invitations: page, after: next ?? null, more: found.length > limit };
+  }
+
+  async accept(user: string, room: string): Promise<CommandOutput<'invitation:accept'>> {
+    const inviter = await this.#answer(user, room, true);
+    await this.#rooms.welcome(room, [user], user);
+    this.#tellAnswer(inviter, { change: 'accepted', room, user, by: user });
+    return { room: await this.#rooms.summary(user, room) };
+  }
+
+  async decline(user: string, room: string): Promise<void> {
+    const inviter = await this.#answer(user, room, false);
+    this.#tellAnswer(inviter, { change: 'declined', room, user, by: user });
+  }
+
+  async cancel(actor: string, { room, user }: ParsedInput<'invitation:cancel'>): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'cancelled' | Refusal }]>`
+      select cancel_invitation(${room}, ${actor}, ${user}, ${rightsOf('invitations')}::text::jsonb) as outcome`;
+    refuse(row.outcome, { no_subject: 'There is no such invitation.' });
+    this.#fanout.publish([invitationTo(user, { change: 'cancelled', room, user, by: actor })]);
+  }
+
+  /** @returns who invited. */
+  async #answer(user: string, room: string, accept: boolean): Promise<string> {
+    const { maxMembersPerRoom, maxRoomsPerUser } = this.#limits;
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'declined' | Refusal; inviter: string }]>`
+      select outcome, inviter
+      from answer_invitation(${room}, ${user}, ${accept}, ${maxMembersPerRoom}, ${maxRoomsPerUser})`;
+    refuse(row.outcome, { banned: youAreBanned, not_found: 'You have no invitation to this room.' });
+    return row.inviter;
+  }
+
+  #tellAnswer(inviter: string, data: EventData<'invitation'>): void {
+    this.#fanout.publish([invitationTo(data.user, data), invitationTo(inviter, data)]);
+  }
+
+  async #page(where: postgres.Fragment, order: postgres.Fragment, limit: number): Promise<Invitation[]> {
+    const rows = await this.#sql<InvitationRow[]>`
+      select i.room_id, r.kind, r.name as room_name, i.user_id, i.role, i.invited_by, u.name as by_name, i.at, i.expires_at
+      from invitations i join rooms r on r.id = i.room_id left join users u on u.id = i.invited_by
+      where i.expires_at > now() and ${where} ${order} limit ${limit}`;
+    return rows.map((row) => ({
+      room: row.room_id,
+      kind: row.kind,
+      name: row.room_name,
+      user: row.user_id,
+      role: row.role,
+      by: row.invited_by,
+      byName: row.by_name,
+      at: row.at,
+      expires: row.expires_at,
+    }));
+  }
+}

@@ -1,0 +1,80 @@
+/** Join links. The token is 24 random bytes; what is stored is its SHA-256, so who reads the table cannot come in by it. */
+import type postgres from 'postgres';
+import { createHash, randomBytes } from 'node:crypto';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { limits } from '../protocol/limits.ts';
+import type { JoinLink } from '../protocol/model.ts';
+import { rightsOf } from './roles.ts';
+import { requireRight } from './room-admin.ts';
+import { refuse, type Refusal } from './room-refusals.ts';
+import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
+
+interface LinkRow {
+  id: string;
+  role: JoinLink['role'];
+  made_by: string;
+  at: number;
+  expires_at: number | null;
+  max_uses: number | null;
+  uses: number;
+}
+
+export class JoinLinks {
+  readonly #sql: postgres.Sql;
+  readonly #rooms: Rooms;
+  readonly #limits: RoomLimits;
+
+  constructor(parts: RoomLimits & { sql: postgres.Sql; rooms: Rooms }) {
+    this.#sql = parts.sql;
+    this.#rooms = parts.rooms;
+    this.#limits = parts;
+  }
+
+  async create(actor: string, input: ParsedInput<'link:create'>): Promise<CommandOutput<'link:create'>> {
+    const { room, role, seconds, maxUses = null } = input;
+    const id = randomBytes(8).toString('hex');
+    const token = randomBytes(24).toString('base64url');
+    const at = Date.now();
+    const expires = seconds === undefined ? null : at + seconds * 1000;
+    const [row] = await this.#sql<[{ outcome: 'made' | Refusal }]>`
+      select make_link(${room}, ${actor}, ${id}, ${hashOf(token)}, ${role}, ${expires}::timestamptz, ${maxUses}::integer,
+        ${limits.roomLinks}, ${rightsOf('link')}::text::jsonb) as outcome`;
+    refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomLinks} links.` });
+    return { link: { id, room, role, by: actor, at, expires, maxUses, uses: 0 }, token };
+  }
+
+  async list(user: string, input: ParsedInput<'link:list'>): Promise<CommandOutput<'link:list'>> {
+    const { room, after = '', limit } = input;
+    await requireRight(this.#sql, user, room, 'links');
+    const rows = await this.#sql<LinkRow[]>`
+      select l.id, l.role, l.made_by, l.at, l.expires_at, l.max_uses, l.uses from join_links l
+      where l.room_id = ${room} and l.id > ${after}
+        and (l.expires_at is null or l.expires_at > now()) and (l.max_uses is null or l.uses < l.max_uses)
+      order by l.id limit ${limit + 1}`;
+    const links = rows.slice(0, limit).map((row): JoinLink => {
+      const { id, role, made_by: by, at, expires_at: expires, max_uses: maxUses, uses } = row;
+      return { id, room, role, by, at, expires, maxUses, uses };
+    });
+    return { links, after: links.at(-1)?.id ?? null, more: rows.length > limit };
+  }
+
+  async revoke(actor: string, { room, id }: ParsedInput<'link:revoke'>): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'revoked' | Refusal }]>`
+      select revoke_link(${room}, ${actor}, ${id}, ${rightsOf('links')}::text::jsonb) as outcome`;
+    refuse(row.outcome, { no_subject: 'There is no such link.' });
+  }
+
+  async join(user: string, token: string): Promise<CommandOutput<'link:join'>> {
+    const { maxMembersPerRoom, maxRoomsPerUser } = this.#limits;
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | Refusal; link_room: string; maker: string }]>`
+      select outcome, link_room, maker
+      from use_link(${hashOf(token)}, ${user}, ${maxMembersPerRoom}, ${maxRoomsPerUser}, ${rightsOf('link')}::text::jsonb)`;
+    refuse(row.outcome, { banned: youAreBanned, not_found: 'This link does not work, or not any more.' });
+    if (row.outcome === 'joined') await this.#rooms.welcome(row.link_room, [user], row.maker);
+    return { room: await this.#rooms.summary(user, row.link_room) };
+  }
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

@@ -1,0 +1,62 @@
+/** Renders docs/rooms.md from the table, so that it cannot drift. A test compares; `vitest -u` renews. */
+import { limits } from '../protocol/limits.ts';
+import { actions, below, gives } from './roles.ts';
+
+export function renderRooms(): string {
+  return `${[
+    '<!-- Generated from src/messaging/roles.ts. Renew with: npm test -- -u -->',
+    '# Rooms: kinds, roles, rights',
+    kinds,
+    '## What each role may do',
+    'In a direct room both users are plain members. "archived": it may also be done while the room is archived.',
+    table(
+      ['action', '', 'direct', 'group', 'channel', 'archived'],
+      Object.entries(actions).map(([name, { about, by, archived }]) => [
+        `\`${name}\``,
+        about,
+        ...[by.direct, by.group, by.channel].map((roles) => (roles.length === 0 ? '–' : roles.join(', '))),
+        archived ? 'yes' : 'no',
+      ]),
+    ),
+    '`nobody`: a user who is not in the room, and not banned from it.',
+    '## Over whom, and to what',
+    'Removing, banning, muting and changing a role take a member below oneself; a role is given up to the one in the last column (by an invitation, a link, `room:invite` or `room:role`).',
+    table(
+      ['role', 'acts upon', 'gives'],
+      Object.entries(below).map(([role, lower]) => [role, list(lower), list(gives[role as keyof typeof gives])]),
+    ),
+    rules,
+  ].join('\n\n')}\n`;
+}
+
+const kinds = [
+  '| kind | who gets in | who sees it |',
+  '| --- | --- | --- |',
+  '| `direct` | its two users, for good | they |',
+  '| `group` | who is invited, added, or has a join link | its members; to others it does not exist |',
+  '| `channel` | everybody who is not banned | everybody finds it; members read it |',
+].join('\n');
+
+const rules = [
+  '## Rules',
+  [
+    '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows.',
+    '- **Archived**: nothing is sent, edited, deleted or reacted to, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
+    '- **Muted**: a member sends, edits, reacts and signals nothing until the mute ends; deleting own messages stays allowed. Who becomes admin or owner is muted no more.',
+    '- **Slow mode**: members send one message in so many seconds; the next is `rate_limited` with `retryAfter`. Owners and admins are free of it.',
+    '- **Who may send** (`senders: "admins"`): owners and admins send; members still react.',
+    "- **Edit window** of a room takes the place of the server's; 0: authors may edit for ever. Owners and admins always may.",
+    '- **Banned** users are removed, cannot join or accept, and cannot be invited or added until the ban is lifted. Their messages stay.',
+    '- **Links** work only while who made them may make links. The token is shown once; the server keeps its hash.',
+    `- **Invitations** end after ${limits.invitationDays} days. \`room:invite\` adds without asking; \`invitation:create\` asks.`,
+    '- **Deleted** rooms are gone at once for everybody; what was stored is removed in the background, a batch at a time. The id is never given again, so that no cursor of the old room fits a new one.',
+  ].join('\n'),
+].join('\n\n');
+
+function list(roles: readonly string[]): string {
+  return roles.length === 0 ? '–' : roles.join(', ');
+}
+
+function table(head: string[], rows: string[][]): string {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}

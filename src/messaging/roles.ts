@@ -1,0 +1,109 @@
+/**
+ * Who may do what: the one table of kinds and roles. Commands decide by it (`may`), the SQL functions that check and write
+ * in one statement are given their part of it (`rightsOf`), and `docs/rooms.md` prints it. `append_messages` and
+ * `change_messages`, which every message passes, have theirs written out; a test runs every role through every action and
+ * compares.
+ */
+import type { Role, RoomKind } from '../protocol/model.ts';
+
+/** `nobody`: a user who is not in the room. */
+export type Standing = Role | 'nobody';
+
+interface Action {
+  readonly about: string;
+  /** Roles that may, by kind of room. */
+  readonly by: Readonly<Record<RoomKind, readonly Standing[]>>;
+  /** Whether it may be done while the room is archived. */
+  readonly archived: boolean;
+}
+
+const all = ['owner', 'admin', 'member', 'guest'] as const;
+const writers = ['owner', 'admin', 'member'] as const;
+const admins = ['owner', 'admin'] as const;
+const owner = ['owner'] as const;
+const none = [] as const;
+/** Both users of a direct room are plain members. */
+const both = ['member'] as const;
+
+const managed = (roles: readonly Standing[], archived: boolean): Pick<Action, 'by' | 'archived'> => ({
+  by: { direct: none, group: roles, channel: roles },
+  archived,
+});
+
+export const actions = {
+  read: {
+    about: 'read messages, members and settings, hear events',
+    by: { direct: both, group: all, channel: all },
+    archived: true,
+  },
+  mark: { about: 'move the own read mark', by: { direct: both, group: all, channel: all }, archived: true },
+  signal: { about: 'signals, such as typing', by: { direct: both, group: writers, channel: writers }, archived: true },
+  send: { about: 'send messages', by: { direct: both, group: writers, channel: writers }, archived: false },
+  react: { about: 'react to messages', by: { direct: both, group: writers, channel: writers }, archived: false },
+  own: {
+    about: 'edit and delete own messages',
+    by: { direct: both, group: writers, channel: writers },
+    archived: false,
+  },
+  moderate: { about: "edit and delete others' messages", ...managed(admins, false) },
+  versions: { about: 'see what a message said before', ...managed(admins, true) },
+  join: { about: 'join by themselves', by: { direct: none, group: none, channel: ['nobody'] }, archived: false },
+  leave: { about: 'leave', ...managed(all, true) },
+  invite: { about: 'invite, to be accepted', by: { direct: none, group: admins, channel: writers }, archived: false },
+  invitations: {
+    about: 'list invitations and take them back; members those they made',
+    by: { direct: none, group: admins, channel: writers },
+    archived: true,
+  },
+  add: { about: 'add members directly', ...managed(admins, false) },
+  link: { about: 'make join links', ...managed(admins, false) },
+  links: { about: 'list join links and revoke them', ...managed(admins, true) },
+  role: { about: 'change roles', ...managed(admins, true) },
+  remove: { about: 'remove members', ...managed(admins, true) },
+  mute: { about: 'mute members', ...managed(admins, true) },
+  ban: { about: 'ban users, list and lift bans', ...managed(admins, true) },
+  update: { about: 'change name, topic, slow mode, who may send, edit window', ...managed(admins, false) },
+  retention: { about: 'change how long messages are kept', ...managed(owner, false) },
+  archive: { about: 'archive and unarchive', ...managed(admins, true) },
+  transfer: { about: 'make another member the owner', ...managed(owner, true) },
+  delete: { about: 'delete the room', ...managed(owner, true) },
+} as const satisfies Record<string, Action>;
+
+export type ActionName = keyof typeof actions;
+
+/**
+ * Whom one may act upon: the roles below one's own. The same roles are those that one may give, but that a member who may
+ * invite gives theirs: an invitation lifts nobody over the inviter.
+ */
+export const below: Readonly<Record<Role, readonly Role[]>> = {
+  owner: ['admin', 'member', 'guest'],
+  admin: ['member', 'guest'],
+  member: [],
+  guest: [],
+};
+export const gives: Readonly<Record<Role, readonly Role[]>> = { ...below, member: ['member', 'guest'] };
+
+/** Whether the role may do this in a room of the kind. */
+export function may(action: ActionName, kind: RoomKind, role: Standing): boolean {
+  const roles: readonly Standing[] = actions[action].by[kind];
+  return roles.includes(role);
+}
+
+/** The roles that may do this in any kind of room. */
+export function rolesFor(action: ActionName): Role[] {
+  const { by } = actions[action];
+  const roles: readonly Standing[] = [...by.direct, ...by.group, ...by.channel];
+  return all.filter((role) => roles.includes(role));
+}
+
+/** What a SQL function needs to decide an action, as JSON text: `enter_room` in migrations/0005 says how. */
+export function rightsOf(action: ActionName): string {
+  return texts[action];
+}
+
+const texts = Object.fromEntries(
+  Object.entries(actions).map(([name, { by, archived }]) => [
+    name,
+    JSON.stringify({ may: by, archived, below, gives }),
+  ]),
+) as Record<ActionName, string>;

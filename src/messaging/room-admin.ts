@@ -1,0 +1,158 @@
+/** What those who run a room do with it and its members. Who may stands in roles.ts. */
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Ban, Role, RoomKind } from '../protocol/model.ts';
+import { rightsOf, may, type ActionName } from './roles.ts';
+import { roomToRoom } from './room-events.ts';
+import type { RoomPurge } from './room-purge.ts';
+import { refuse, type Refusal } from './room-refusals.ts';
+import { requireMember, type Rooms } from './rooms.ts';
+import { stateColumns, stateOf, type StateRow } from './summary.ts';
+
+export interface RoomAdminParts {
+  readonly sql: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly rooms: Rooms;
+  readonly purge: RoomPurge;
+}
+
+interface BanRow {
+  user_id: string;
+  name: string | null;
+  banned_by: string;
+  reason: string | null;
+  at: number;
+}
+
+export class RoomAdmin {
+  readonly #sql: postgres.Sql;
+  readonly #fanout: Fanout;
+  readonly #rooms: Rooms;
+  readonly #purge: RoomPurge;
+
+  constructor({ sql, fanout, rooms, purge }: RoomAdminParts) {
+    this.#sql = sql;
+    this.#fanout = fanout;
+    this.#rooms = rooms;
+    this.#purge = purge;
+  }
+
+  async update(actor: string, { room, ...changes }: ParsedInput<'room:update'>): Promise<CommandOutput<'room:update'>> {
+    const action = changes.retentionDays === undefined ? 'update' : 'retention';
+    const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
+      select update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'updated') await this.#tellState(room, 'updated', actor);
+    return { room: await this.#rooms.summary(actor, room) };
+  }
+
+  async archive(actor: string, room: string, archive: boolean): Promise<CommandOutput<'room:archive'>> {
+    const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
+      select archive_room(${room}, ${actor}, ${archive}, ${rightsOf('archive')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'updated') await this.#tellState(room, archive ? 'archived' : 'unarchived', actor);
+    return { room: await this.#rooms.summary(actor, room) };
+  }
+
+  async delete(actor: string, room: string): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'deleted' | Refusal }]>`
+      select delete_room(${room}, ${actor}, ${rightsOf('delete')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    const json = JSON.stringify({ room, change: 'deleted', by: actor });
+    this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
+    this.#purge.wake();
+  }
+
+  async transfer(actor: string, { room, user }: ParsedInput<'room:transfer'>): Promise<CommandOutput<'room:transfer'>> {
+    const [row] = await this.#sql<[{ outcome: 'transferred' | 'already' | Refusal }]>`
+      select transfer_room(${room}, ${actor}, ${user}, ${rightsOf('transfer')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'transferred') {
+      await this.#rooms.tell(room, user, 'role', actor);
+      await this.#rooms.tell(room, actor, 'role', actor);
+    }
+    return { member: await this.#rooms.member(room, user) };
+  }
+
+  async remove(actor: string, { room, user }: ParsedInput<'room:remove'>): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'removed' | Refusal }]>`
+      select remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    await this.#rooms.departed(room, user, 'removed', actor);
+  }
+
+  /** @param seconds undefined: until it is lifted. */
+  async mute(actor: string, { room, user, seconds }: ParsedInput<'room:mute'>): Promise<CommandOutput<'room:mute'>> {
+    const until = seconds === undefined ? null : Date.now() + seconds * 1000;
+    const end = until === null ? 'infinity' : new Date(until).toISOString();
+    const [row] = await this.#sql<[{ outcome: 'muted' | 'already' | Refusal }]>`
+      select mute_member(${room}, ${actor}, ${user}, ${end}::text::timestamptz, ${rightsOf('mute')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'muted') await this.#rooms.tell(room, user, 'muted', actor);
+    return { until };
+  }
+
+  async unmute(actor: string, { room, user }: ParsedInput<'room:unmute'>): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'unmuted' | 'already' | Refusal }]>`
+      select mute_member(${room}, ${actor}, ${user}, null::timestamptz, ${rightsOf('mute')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+    if (row.outcome === 'unmuted') await this.#rooms.tell(room, user, 'unmuted', actor);
+  }
+
+  async ban(actor: string, { room, user, reason }: ParsedInput<'room:ban'>): Promise<void> {
+    if (user === actor) throw new ParleyError('invalid', 'user: you cannot ban yourself.');
+    const [row] = await this.#sql<[{ outcome: 'banned' | 'already' | Refusal; removed: boolean }]>`
+      select outcome, removed
+      from ban_user(${room}, ${actor}, ${user}, ${reason ?? null}, ${limits.roomBans}, ${rightsOf('ban')}::text::jsonb)`;
+    // here `banned` is what was asked for
+    if (row.outcome !== 'banned') {
+      refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
+    }
+    if (row.removed) await this.#rooms.departed(room, user, 'banned', actor);
+  }
+
+  async unban(actor: string, { room, user }: ParsedInput<'room:unban'>): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'lifted' | 'already' | Refusal }]>`
+      select lift_ban(${room}, ${actor}, ${user}, ${rightsOf('ban')}::text::jsonb) as outcome`;
+    refuse(row.outcome);
+  }
+
+  async bans(
+    actor: string,
+    { room, after = '', limit }: ParsedInput<'room:bans'>,
+  ): Promise<CommandOutput<'room:bans'>> {
+    await requireRight(this.#sql, actor, room, 'ban');
+    const rows = await this.#sql<BanRow[]>`
+      select b.user_id, u.name, b.banned_by, b.reason, b.at
+      from bans b left join users u on u.id = b.user_id
+      where b.room_id = ${room} and b.user_id > ${after} order by b.user_id limit ${limit + 1}`;
+    const page = rows.slice(0, limit);
+    return { bans: page.map(banOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
+  }
+
+  /** All that everybody may see, as it is now. */
+  async #tellState(room: string, change: 'updated' | 'archived' | 'unarchived', by: string): Promise<void> {
+    const [row] = await this.#sql<StateRow[]>`select ${stateColumns(this.#sql)} from rooms r where r.id = ${room}`;
+    // deleted meanwhile
+    if (row === undefined) return;
+    this.#fanout.publish([roomToRoom({ room, change, by, state: stateOf(row) })]);
+  }
+}
+
+/** @throws {ParleyError} unless the user may do this in the room; for what only reads. */
+export async function requireRight(sql: postgres.Sql, user: string, room: string, action: ActionName): Promise<Role> {
+  const [access] = await sql<{ kind: RoomKind; role: Role | null }[]>`
+    select r.kind, m.role from rooms r left join members m on m.room_id = r.id and m.user_id = ${user}
+    where r.id = ${room}`;
+  requireMember(access);
+  const role = access?.role ?? null;
+  if (access === undefined || role === null || !may(action, access.kind, role)) throw new ParleyError('forbidden');
+  return role;
+}
+
+function banOf({ user_id: user, name, banned_by: by, reason, at }: BanRow): Ban {
+  return { user, name, by, reason, at };
+}

@@ -1,0 +1,106 @@
+/**
+ * Removes what is left of deleted rooms, and what has ended: invitations, links, kept mutes. A batch of rows of one table a
+ * transaction and a pause after it, so that nobody's commit waits for more than a batch. Every table with a column `room_id`
+ * is gone through, members first: other nodes hear of a deletion by the changes of membership, when they were not told.
+ *
+ * Any node does it (`skip locked`), the one that deleted a room at once; what a dead one left, others find within a minute.
+ */
+import type postgres from 'postgres';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../telemetry/log.ts';
+
+export interface RoomPurgeOptions {
+  readonly sql: postgres.Sql;
+  readonly log: Log;
+  /** Rows in one transaction. */
+  readonly batch?: number;
+  readonly pauseMs?: number;
+  readonly everyMs?: number;
+}
+
+/** Its rows tell other nodes of the deletion, and go after an hour. */
+const kept = 'membership_changes';
+
+export class RoomPurge {
+  readonly #options: RoomPurgeOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined = undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: RoomPurgeOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(() => this.wake(), 0);
+  }
+
+  /** There is something to remove. */
+  wake(): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#again = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      const { everyMs = 60_000 } = this.#options;
+      if (!this.#stopped) this.#timer = setTimeout(() => this.wake(), everyMs * (0.7 + Math.random() * 0.3));
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { sql, log, batch = 500, pauseMs = 10 } = this.#options;
+    try {
+      const tables = await tablesOfRooms(sql);
+      while (this.#again && !this.#stopped) {
+        this.#again = false;
+        while (!this.#stopped && (await purgeBatch(sql, tables, batch))) await delay(pauseMs);
+        while (!this.#stopped && (await removeEnded(sql, batch)) >= batch) await delay(pauseMs);
+      }
+    } catch (error) {
+      log.warn({ err: error }, 'what is left of deleted rooms could not be removed; it will be tried again');
+    }
+  }
+}
+
+/** Members first. */
+async function tablesOfRooms(sql: postgres.Sql): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select t.table_name::text as name from information_schema.tables t
+    join information_schema.columns c on c.table_schema = t.table_schema and c.table_name = t.table_name
+    where t.table_schema = current_schema() and t.table_type = 'BASE TABLE' and c.column_name = 'room_id'
+      and t.table_name <> ${kept}
+    order by t.table_name <> 'members', t.table_name`;
+  return rows.map(({ name }) => name);
+}
+
+/** @returns whether there may be more. */
+async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: number): Promise<boolean> {
+  return sql.begin(async (tx) => {
+    const [room] = await tx<{ id: string }[]>`
+      select id from deleted_rooms where purged_at is null order by deleted_at limit 1 for update skip locked`;
+    if (room === undefined) return false;
+    for (const table of tables) {
+      const { count } = await tx`
+        delete from ${tx(table)}
+        where ctid = any (array(select ctid from ${tx(table)} where room_id = ${room.id} limit ${batch}))`;
+      if (count > 0) return true;
+    }
+    await tx`update deleted_rooms set purged_at = now() where id = ${room.id}`;
+    return true;
+  });
+}
+
+/** @returns the most rows that went from one table. */
+async function removeEnded(sql: postgres.Sql, batch: number): Promise<number> {
+  const invitations = await sql`
+    delete from invitations
+    where ctid = any (array(select ctid from invitations where expires_at < now() limit ${batch}))`;
+  const mutes = await sql`
+    delete from kept_mutes
+    where ctid = any (array(select ctid from kept_mutes where muted_until < now() limit ${batch}))`;
+  return Math.max(invitations.count, mutes.count);
+}

@@ -1,0 +1,151 @@
+/** What is done to rooms and members on one node, seen on the other: at once by Redis, and by Postgres while it is away. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+let cluster: Cluster;
+afterEach(() => cluster.stop());
+
+interface Party {
+  readonly ann: StockClient;
+  /** On both nodes. */
+  readonly ben: readonly [StockClient, StockClient];
+  readonly cid: StockClient;
+}
+
+/** Ann's channel `hall` with Ben and Cid. Looks at Postgres are too rare to help while Redis is well. */
+async function hall(): Promise<Party> {
+  cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
+  const ann = await cluster.connect(0, 'ann');
+  const ben = [await cluster.connect(0, 'ben'), await cluster.connect(1, 'ben')] as const;
+  const cid = await cluster.connect(1, 'cid');
+  await ann.ok('room:create', { kind: 'channel', name: 'Hall', id: 'hall' });
+  for (const client of [ben[0], cid]) await client.ok('room:join', { room: 'hall' });
+  await ben[1].event('member', (m) => m.user === 'ben' && m.change === 'joined');
+  return { ann, ben, cid };
+}
+
+const deaf = (node: number, is: boolean): Promise<unknown> =>
+  until(`node ${node} ${is ? 'is deaf' : 'hears'}`, async () => (await cluster.nodes[node]?.hears()) === !is);
+
+async function cutOff(node: number): Promise<void> {
+  cluster.nodes[node]?.redis.cut();
+  await deaf(node, true);
+}
+
+describe('with Redis', () => {
+  it.each([
+    ['room:remove', 'removed'],
+    ['room:ban', 'banned'],
+  ] as const)('%s cuts every connection off before anything else comes', async (command, change) => {
+    const { ann, ben, cid } = await hall();
+    await ann.ok(command, { room: 'hall', user: 'ben' });
+    await ann.ok('message:send', text('hall', 'not for ben'));
+    expect(await bodiesHeard(cid, 'hall', 1)).toEqual(['not for ben']);
+    for (const client of ben) {
+      expect(await client.event('member', (m) => m.role === null)).toMatchObject({ user: 'ben', change, by: 'ann' });
+      expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
+      expect(client.heard('message')).toEqual([]);
+      expect(client.heard('member').filter((m) => m.role === null)).toHaveLength(1);
+    }
+    expect((await ben[1].error('room:join', { room: 'hall' }).catch(() => ({ code: 'ok' }))).code).toBe(
+      command === 'room:ban' ? 'forbidden' : 'ok',
+    );
+  });
+
+  it('a mute and its end hold for signals on the other node at once', async () => {
+    const { ann, ben } = await hall();
+    await ann.ok('room:mute', { room: 'hall', user: 'ben' });
+    await ben[1].event('member', (m) => m.change === 'muted');
+    for (const client of ben) {
+      expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'forbidden' });
+    }
+    await ann.ok('room:role', { room: 'hall', user: 'ben', role: 'guest' });
+    await ann.ok('room:role', { room: 'hall', user: 'ben', role: 'member' });
+    await ben[1].event('member', (m) => m.change === 'role' && m.role === 'member');
+    expect(await ben[1].error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'forbidden' });
+    await ann.ok('room:unmute', { room: 'hall', user: 'ben' });
+    await ben[1].event('member', (m) => m.change === 'unmuted');
+    await ben[1].ok('signal', { room: 'hall', name: 'x' });
+  });
+
+  it('settings, an invitation and its answer are told across', async () => {
+    const { ann, cid } = await hall();
+    await ann.ok('room:update', { room: 'hall', topic: 'Doors', senders: 'admins' });
+    const state = { id: 'hall', kind: 'channel', name: 'Hall', topic: 'Doors', senders: 'admins' };
+    expect(await cid.event('room')).toEqual({ room: 'hall', change: 'updated', by: 'ann', state });
+    await ann.ok('room:create', { kind: 'group', name: 'Few', id: 'few' });
+    await ann.ok('invitation:create', { room: 'few', user: 'cid' });
+    await cid.event('invitation', (data) => data.change === 'created');
+    await cid.ok('invitation:accept', { room: 'few' });
+    await ann.event('invitation', (data) => data.change === 'accepted');
+    await ann.ok('message:send', text('few', 'welcome'));
+    expect(await bodiesHeard(cid, 'few', 1)).toEqual(['welcome']);
+  });
+
+  it('a deleted room is left by every connection of every node at once', async () => {
+    const { ann, ben, cid } = await hall();
+    await cid.ok('message:send', text('hall', 'last words'));
+    await ann.ok('room:delete', { room: 'hall' });
+    for (const client of [ann, ...ben, cid]) {
+      expect(await client.event('room')).toEqual({ room: 'hall', change: 'deleted', by: 'ann' });
+      expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
+    }
+    await until('its rows are gone', async () => {
+      const rows = await cluster.database.sql`select from deleted_rooms where purged_at is not null`;
+      return rows.length === 1;
+    });
+    for (const client of [ann, ...ben, cid]) {
+      expect(client.heard('room')).toHaveLength(1);
+      expect(client.heard('member').filter((m) => m.role === null)).toEqual([]);
+    }
+  });
+});
+
+describe('of a node that Redis does not reach', () => {
+  it('connections hear of removal, roles and mutes, each once', async () => {
+    const { ann, ben, cid } = await hall();
+    await cutOff(1);
+    await ann.ok('room:invite', { room: 'hall', user: 'cid', role: 'admin' });
+    expect(await cid.event('member', (m) => m.change === 'role')).toMatchObject({ user: 'cid', role: 'admin' });
+    // from admin to member: nothing that the node enforces, and told all the same
+    await ann.ok('room:role', { room: 'hall', user: 'cid', role: 'member' });
+    await cid.event('member', (m) => m.user === 'cid' && m.role === 'member' && m.change === 'role');
+    const { until: end } = await ann.ok('room:mute', { room: 'hall', user: 'cid', seconds: 3600 });
+    expect(await cid.event('member', (m) => m.until !== undefined)).toMatchObject({ user: 'cid', until: end });
+    expect(await cid.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'forbidden' });
+    await ann.ok('room:unmute', { room: 'hall', user: 'cid' });
+    await until('cid may signal', async () => {
+      const ack = (await cid.socket.emitWithAck('signal', { room: 'hall', name: 'x' })) as { ok: boolean };
+      return ack.ok;
+    });
+    await ann.ok('room:ban', { room: 'hall', user: 'ben' });
+    expect(await ben[1].event('member', (m) => m.role === null)).toMatchObject({ user: 'ben', change: 'left' });
+    cluster.nodes[1]?.redis.restore();
+    await deaf(1, false);
+    await ann.ok('message:send', text('hall', 'not for ben'));
+    expect(await bodiesHeard(cid, 'hall', 1)).toEqual(['not for ben']);
+    expect(ben[1].heard('message')).toEqual([]);
+    const told = cid.heard('member').filter((m) => m.user === 'cid' && m.change === 'role');
+    expect(told.map(({ role, until: muted }) => [role, muted !== undefined])).toEqual([
+      ['admin', false],
+      ['member', false],
+      ['member', true],
+      ['member', false],
+    ]);
+  });
+
+  it('connections leave a deleted room all the same', async () => {
+    const { ann, ben, cid } = await hall();
+    await cutOff(1);
+    await ann.ok('room:delete', { room: 'hall' });
+    await ben[0].event('room', (data) => data.change === 'deleted');
+    for (const client of [ben[1], cid]) {
+      await client.event('member', (m) => m.role === null);
+      expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
+    }
+    cluster.nodes[1]?.redis.restore();
+    await deaf(1, false);
+  });
+});
