@@ -273,6 +273,13 @@ export class Client {
       case 'presence':
         this.presence.event(data as EventData<'presence'>);
         break;
+      case 'pin': {
+        const { room, rev } = data as EventData<'pin'>;
+        this.#behind({ room, head: rev });
+        break;
+      }
+      case 'mention':
+      case 'thread':
       case 'session:revoked': // the close that follows is what counts
       case 'drain': // the connection sees to it
       case 'ready':

@@ -4,18 +4,23 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
+import type { AttachmentRulesOptions } from './bodies/attachments.ts';
+import { Bodies } from './bodies/bodies.ts';
 import { Changes } from './changes.ts';
 import { history } from './history.ts';
+import { mentions } from './mentions.ts';
 import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
+import { pinned, Pins } from './pins.ts';
 import { ReadMarks } from './read-marks.ts';
 import { Rooms } from './rooms.ts';
 import { sync } from './sync.ts';
+import { Threads } from './threads.ts';
 import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
 
-export interface MessagingOptions {
+export interface MessagingOptions extends AttachmentRulesOptions {
   readonly sql: postgres.Sql;
   readonly fanout: Fanout;
   readonly metrics: Metrics;
@@ -32,6 +37,9 @@ export interface MessagingOptions {
 export class Messaging {
   readonly writer: Writer;
   readonly changes: Changes;
+  readonly pins: Pins;
+  readonly threads: Threads;
+  readonly bodies: Bodies;
   readonly rooms: Rooms;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
@@ -53,6 +61,9 @@ export class Messaging {
       maxWaiting: options.writerQueue,
     });
     this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.pins = new Pins({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.threads = new Threads(options);
+    this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks(sql, fanout);
@@ -73,9 +84,17 @@ export class Messaging {
     return versions(this.#options.sql, user, input);
   }
 
+  mentions(user: string, input: ParsedInput<'mentions'>): Promise<string> {
+    return mentions(this.#options.sql, user, input);
+  }
+
+  pinned(user: string, room: string): Promise<string> {
+    return pinned(this.#options.sql, user, room);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
-    await this.changes.flush();
+    await Promise.all([this.changes.flush(), this.pins.flush()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
   }
 }
