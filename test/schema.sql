@@ -643,7 +643,9 @@ begin
     perform trim_follows(newcomers, max_follows);
   end if;
 
-  if stored_at is not null and asked @? '$[*] ? (@[3].size() > 0 || @[4] == true)' then
+  if stored_at is not null and exists (
+    select from jsonb_array_elements(asked) as a (v) where a.v -> 3 <> '[]' or a.v -> 4 = 'true'
+  ) then
     select jsonb_object_agg(x.room_id, x.by_seq) into mentions_noted from (
       select y.room_id, jsonb_object_agg(y.seq, y.users) as by_seq from (
         select m.room_id, m.seq, jsonb_agg(m.user_id order by m.user_id) as users
@@ -666,7 +668,7 @@ begin
   end if;
 
   return query
-  select (a.v ->> 0)::integer, thread_state(t), mentions_noted -> (a.v ->> 1) ->> seqs[(a.v ->> 0)::integer]::text
+  select (a.v ->> 0)::integer, case when t.root is not null then thread_state(t) end, mentions_noted -> (a.v ->> 1) ->> seqs[(a.v ->> 0)::integer]::text
   from jsonb_array_elements(asked) as a (v)
   left join messages m on m.room_id = a.v ->> 1 and m.seq = abs(seqs[(a.v ->> 0)::integer])
   left join threads t on t.room_id = m.room_id and t.root = m.thread;
