@@ -122,20 +122,23 @@ export class Changes {
   #store(changes: Change[]): Promise<Outcome[]> {
     const { sql, writer, editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
-    return writer.handed.deleting((handed) => {
-      const changed = sql`
-        change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
-          ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`;
-      const asked = askedJson(changes);
-      if (asked === undefined) return sql<Outcome[]>`select * from ${changed}`;
-      return sql<Outcome[]>`
-        with c as materialized (select * from ${changed})
-        select c.*, x.pinned, x.thread, x.mentioned from c
-        left join note_changes(
-          (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${asked}::text::jsonb
-        ) x on x.n = c.n
-        order by c.n`;
-    });
+    const asked = askedJson(changes);
+    return writer.handed.deleting((handed) =>
+      asked === undefined
+        ? sql<Outcome[]>`
+            select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+              ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`
+        : sql<Outcome[]>`
+            with c as materialized (
+              select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+                ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})
+            )
+            select c.*, x.pinned, x.thread, x.mentioned from c
+            left join note_changes(
+              (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${asked}::text::jsonb
+            ) x on x.n = c.n
+            order by c.n`,
+    );
   }
 
   #settle(changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] {

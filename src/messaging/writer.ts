@@ -85,12 +85,12 @@ export class Writer {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.handed = new Handed(options);
-    const limits = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
+    const waiting = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
     this.turns = Array.from({ length: options.stripes }, () => new Turns());
     this.#stripes = this.turns.map((turns) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), limits);
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), waiting);
     });
   }
 
@@ -165,19 +165,21 @@ export class Writer {
   #append(sends: Send[]): Promise<Outcome[]> {
     const { sql } = this.#options;
     const rooms = [...new Set(sends.map((send) => send.room))];
-    return this.handed.deleting((handed) => {
-      const appended = sql`append_messages(${rooms}::text[], ${batchJson(sends)}::text::jsonb, ${handed}::bigint[])`;
-      const asked = askedJson(sends);
-      if (asked === undefined) return sql<Outcome[]>`select * from ${appended}`;
-      return sql<Outcome[]>`
-        with a as materialized (select * from ${appended})
-        select a.*, x.thread, x.mentioned from a
-        left join note_sends(
-          (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
-          ${asked}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
-        ) x on x.n = a.n
-        order by a.n`;
-    });
+    const [batch, asked] = [batchJson(sends), askedJson(sends)];
+    return this.handed.deleting((handed) =>
+      asked === undefined
+        ? sql<Outcome[]>`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])`
+        : sql<Outcome[]>`
+            with a as materialized (
+              select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])
+            )
+            select a.*, x.thread, x.mentioned from a
+            left join note_sends(
+              (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
+              ${asked}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
+            ) x on x.n = a.n
+            order by a.n`,
+    );
   }
 
   /** Hands the events to fan-out, in rev order, then gives each send its answer. */

@@ -33,6 +33,14 @@ describe('the configuration', () => {
       { PARLEY_ORIGINS: 'https://a.example, https://b.example' },
       { origins: ['https://a.example', 'https://b.example'] },
     ],
+    [
+      { PARLEY_ATTACHMENT_HOSTS: 'files.example, *.cdn.example:8443,[::1]:80,localhost' },
+      { attachmentHosts: ['files.example', '*.cdn.example:8443', '[::1]:80', 'localhost'] },
+    ],
+    [
+      { PARLEY_ATTACHMENT_HOSTS: '*', PARLEY_ATTACHMENT_TYPES: 'audio/*' },
+      { attachmentHosts: ['*'], attachmentTypes: ['audio/*'] },
+    ],
     [{ PARLEY_LOG_PRETTY: 'no' }, { logPretty: false }],
     [{ PARLEY_LOG_PRETTY: 'On' }, { logPretty: true }],
     [{ DATABASE_URL: 'postgresql://u:p@h/d' }, { embedded: false }],

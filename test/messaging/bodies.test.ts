@@ -18,6 +18,11 @@ const named = (text: string, names: string[] = []) => mentionsIn(text, names, li
 /** What is meant first by each mention. */
 const firsts = (text: string) => named(text)?.names.map(([first]) => first) ?? [];
 
+const encryptedOf = (bytes: number) => {
+  const empty = JSON.stringify({ alg: 'A', kid: 'k', data: '' }).length;
+  return { encrypted: { alg: 'A', kid: 'k', data: 'x'.repeat(bytes - empty) } };
+};
+
 describe('mentions in a text', () => {
   it.each([
     ['@ann', ['ann']],
@@ -193,11 +198,9 @@ describe('encrypted bodies', () => {
   });
 
   it('are as large as the limit says', () => {
-    const of = (bytes: number) => {
-      const empty = JSON.stringify({ alg: 'A', kid: 'k', data: '' }).length;
-      return { encrypted: { alg: 'A', kid: 'k', data: 'x'.repeat(bytes - empty) } };
-    };
-    expect(bodies.read({ ...of(limits.encryptedBytes), mentions: ['ann'] }).mentions).toBeDefined();
-    expect(() => bodies.read(of(limits.encryptedBytes + 1))).toThrow(expect.objectContaining({ code: 'too_large' }));
+    expect(bodies.read({ ...encryptedOf(limits.encryptedBytes), mentions: ['ann'] }).mentions).toBeDefined();
+    expect(() => bodies.read(encryptedOf(limits.encryptedBytes + 1))).toThrow(
+      expect.objectContaining({ code: 'too_large' }),
+    );
   });
 });

@@ -5,11 +5,11 @@ import { openTalkStage, type TalkStage } from '../support/talk.ts';
 
 let stage: TalkStage;
 let people: TalkStage['people'];
-let say: TalkStage['say'];
+const say: TalkStage['say'] = (...args) => stage.say(...args);
 
 beforeAll(async () => {
   stage = await openTalkStage();
-  ({ people, say } = stage);
+  ({ people } = stage);
 });
 afterAll(() => stage.stop());
 

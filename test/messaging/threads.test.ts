@@ -6,11 +6,11 @@ import { until } from '../support/until.ts';
 
 let stage: TalkStage;
 let people: TalkStage['people'];
-let say: TalkStage['say'];
+const say: TalkStage['say'] = (...args) => stage.say(...args);
 
 beforeAll(async () => {
   stage = await openTalkStage();
-  ({ people, say } = stage);
+  ({ people } = stage);
 });
 afterAll(() => stage.stop());
 
@@ -22,6 +22,12 @@ async function stored(room: string, seq: number): Promise<Message | undefined> {
 async function repliesOf(room: string, root: number): Promise<number[]> {
   return (await people.ben.ok('thread:history', { room, root })).messages.map(({ seq }) => seq);
 }
+
+/** What somebody follows in a room: root, mark, unread. */
+const list = async (who: 'ann' | 'ben' | 'guest' | 'admin', room: string) => {
+  const { threads } = await people[who].ok('thread:list', { limit: 100 });
+  return threads.filter((one) => one.room === room).map(({ thread, read, unread }) => [thread.root, read, unread]);
+};
 
 describe('replies', () => {
   it('belong to the thread of the root, however deep, and say where it stands', async () => {
@@ -165,11 +171,6 @@ describe('thread:history', () => {
 });
 
 describe('following', () => {
-  const list = async (who: 'ann' | 'ben' | 'guest' | 'admin', room: string) => {
-    const { threads } = await people[who].ok('thread:list', { limit: 100 });
-    return threads.filter((one) => one.room === room).map(({ thread, read, unread }) => [thread.root, read, unread]);
-  };
-
   it('begins with an answer, for its author and that of the root; what is unread is counted', async () => {
     const room = await stage.room();
     const root = await say('ann', room, 'q');
