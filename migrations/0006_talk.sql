@@ -73,11 +73,6 @@ create function thread_state(t threads) returns text language sql stable as $$
     ',"repliers":', array_to_json(t.repliers), ',"rev":', t.rev, '}')
 $$;
 
--- Each once, in their order, at most five.
-create function first_repliers(users text[]) returns text[] language sql immutable as $$
-  select array(select u from unnest(users) with ordinality x (u, n) group by u order by min(n) limit 5)
-$$;
-
 -- Of more than so many the threads that these users have followed longest are let go. The rows are of other rooms too:
 -- what somebody else holds is left for the next time, for to wait for it with a room locked could be a deadlock.
 create function trim_follows(users text[], most integer) returns void
@@ -167,11 +162,14 @@ begin
     where m.reply_to is not null
   ), counted as (
     insert into threads as t (room_id, root, replies, last_reply_at, repliers, rev)
-    select r.room_id, r.root, count(*), max(r.created_at), first_repliers(array_agg(r.sender_id order by r.seq desc)), max(r.rev)
-    from reply r group by r.room_id, r.root
+    select r.room_id, r.root, sum(r.replies), max(r.at), (array_agg(r.sender_id order by r.last desc))[1:5], max(r.rev)
+    from (
+      select room_id, root, sender_id, count(*) as replies, max(created_at) as at, max(seq) as last, max(rev) as rev
+      from reply group by room_id, root, sender_id
+    ) r group by r.room_id, r.root
     on conflict (room_id, root) do update set
-      replies = t.replies + excluded.replies, last_reply_at = excluded.last_reply_at,
-      repliers = first_repliers(excluded.repliers || t.repliers), rev = excluded.rev
+      replies = t.replies + excluded.replies, last_reply_at = excluded.last_reply_at, rev = excluded.rev,
+      repliers = (excluded.repliers || array(select u from unnest(t.repliers) u where u <> all (excluded.repliers)))[1:5]
   ), started as (
     update messages m set thread = m.seq
     from (select distinct r.room_id, r.root from reply r) as x
@@ -347,10 +345,13 @@ begin
     select from messages r where r.room_id = m.room_id and r.thread = m.seq);
   delete from threads t where t.room_id = any (room_ids);
   insert into threads (room_id, root, replies, last_reply_at, repliers, rev)
-  select m.room_id, m.thread, count(*) filter (where m.deleted_at is null), max(m.created_at),
-    first_repliers(array_agg(m.sender_id order by m.seq desc)), max(m.rev)
-  from messages m where m.room_id = any (room_ids) and m.reply_to is not null
-  group by m.room_id, m.thread;
+  select r.room_id, r.root, sum(r.replies), max(r.at), (array_agg(r.sender_id order by r.last desc))[1:5], max(r.rev)
+  from (
+    select m.room_id, m.thread as root, m.sender_id, count(*) filter (where m.deleted_at is null) as replies,
+      max(m.created_at) as at, max(m.seq) as last, max(m.rev) as rev
+    from messages m where m.room_id = any (room_ids) and m.reply_to is not null
+    group by m.room_id, m.thread, m.sender_id
+  ) r group by r.room_id, r.root;
   insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
   select m.room_id, m.thread, m.sender_id, max(r.last_seq), max(m.created_at)
   from messages m join rooms r on r.id = m.room_id
