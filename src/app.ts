@@ -114,7 +114,7 @@ async function start(
     log,
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
   });
-  metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting);
+  metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   const presence = await openPresence({
     ...config,
     sql,

@@ -89,6 +89,23 @@ export function range(): Parser<string> {
   };
 }
 
+/** A host that files may be at: a name, `*.` and a name for all below it, either with a port, or `*` for any. */
+export function hostPattern(): Parser<string> {
+  return (source) =>
+    source === '*' ||
+    /^(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+(:[1-9]\d{0,4})?$|^\[[0-9a-f:.]+\](:[1-9]\d{0,4})?$/.test(source)
+      ? { ok: true, value: source }
+      : { ok: false, expected: 'a host such as files.example.com, *.example.com or localhost:8080, or *' };
+}
+
+/** A media type, or all of a kind. */
+export function mediaType(): Parser<string> {
+  return (source) =>
+    /^[a-z]+\/(\*|[a-z0-9][a-z0-9.+_-]*)$/.test(source)
+      ? { ok: true, value: source }
+      : { ok: false, expected: 'a media type such as image/png or audio/*' };
+}
+
 /** A tier of users and how much it may, such as `premium=6000`. */
 export function tier(): Parser<string> {
   return (source) =>

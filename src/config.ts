@@ -3,7 +3,21 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
-import { bytes, countOrAuto, flag, list, number, oneOf, range, text, tier, url, type Parser } from './config-values.ts';
+import {
+  bytes,
+  countOrAuto,
+  flag,
+  hostPattern,
+  list,
+  mediaType,
+  number,
+  oneOf,
+  range,
+  text,
+  tier,
+  url,
+  type Parser,
+} from './config-values.ts';
 
 interface Key<T> {
   readonly env: string;
@@ -245,6 +259,24 @@ export const configKeys = {
     'How long after sending its author may edit a message, where the room does not say; 0: for ever. Owners and admins always may.',
     number(0, 10 * 365 * 86_400_000),
     '0',
+  ),
+  attachmentHosts: optional(
+    'PARLEY_ATTACHMENT_HOSTS',
+    'Where the files that messages name may be, by comma: hosts, `*.example.com` for all below one, `*` for any. ' +
+      'Whoever reads a message shows themselves to that host. Unset: none; in the embedded demo this machine, by http too.',
+    list(hostPattern()),
+  ),
+  attachmentTypes: key(
+    'PARLEY_ATTACHMENT_TYPES',
+    'Media types of such files, by comma; `image/*` for a kind. SVG and HTML can carry scripts.',
+    list(mediaType()),
+    'image/avif,image/gif,image/jpeg,image/png,image/webp,audio/*,video/*,application/pdf,application/zip,text/csv,text/plain',
+  ),
+  attachmentMaxBytes: key(
+    'PARLEY_ATTACHMENT_MAX_BYTES',
+    'Largest size that a message may claim of such a file.',
+    bytes(1, 2 ** 50),
+    '100m',
   ),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),

@@ -76,6 +76,16 @@ create table membership_changes (
 );
 CREATE INDEX membership_changes_by_xid ON public.membership_changes USING btree (xid);
 
+create table mentions (
+  room_id text collate "C" not null,
+  seq bigint not null,
+  user_id text collate "C" not null,
+  at timestamp with time zone not null,
+  constraint mentions_pkey PRIMARY KEY (room_id, seq, user_id)
+);
+CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_id, seq);
+CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
+
 create table message_versions (
   room_id text collate "C" not null,
   seq bigint not null,
@@ -98,10 +108,15 @@ create table messages (
   deleted_at timestamp with time zone,
   created_at timestamp with time zone not null,
   changed boolean not null default false,
+  thread bigint,
+  pinned_at timestamp with time zone,
+  pinned_by text collate "C",
   constraint messages_pkey PRIMARY KEY (room_id, seq),
   constraint messages_room_id_id_key UNIQUE (room_id, id)
 );
 CREATE INDEX messages_by_rev ON public.messages USING btree (room_id, rev);
+CREATE INDEX messages_by_thread ON public.messages USING btree (room_id, thread, seq) WHERE (thread IS NOT NULL);
+CREATE INDEX messages_pinned ON public.messages USING btree (room_id, pinned_at) WHERE (pinned_at IS NOT NULL);
 
 create table outbox (
   id bigint not null generated always as identity,
@@ -176,6 +191,26 @@ create table schema_migrations (
   applied_at timestamp with time zone not null default now(),
   constraint schema_migrations_pkey PRIMARY KEY (number)
 );
+
+create table thread_follows (
+  room_id text collate "C" not null,
+  root bigint not null,
+  user_id text collate "C" not null,
+  read_seq bigint not null,
+  followed_at timestamp with time zone not null,
+  constraint thread_follows_pkey PRIMARY KEY (room_id, root, user_id)
+) with (fillfactor=80);
+CREATE INDEX thread_follows_by_user ON public.thread_follows USING btree (user_id, followed_at);
+
+create table threads (
+  room_id text collate "C" not null,
+  root bigint not null,
+  replies integer not null,
+  last_reply_at timestamp with time zone not null,
+  repliers text[] collate "C" not null,
+  rev bigint not null,
+  constraint threads_pkey PRIMARY KEY (room_id, root)
+) with (fillfactor=70);
 
 create table users (
   id text collate "C" not null,

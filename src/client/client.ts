@@ -277,6 +277,13 @@ export class Client {
         if ((data as EventData<'room'>).change === 'deleted') this.#left((data as EventData<'room'>).room);
         break;
       case 'invitation':
+      case 'pin': {
+        const { room, rev } = data as EventData<'pin'>;
+        this.#behind({ room, head: rev });
+        break;
+      }
+      case 'mention':
+      case 'thread':
       case 'session:revoked': // the close that follows is what counts
       case 'drain': // the connection sees to it
       case 'ready':

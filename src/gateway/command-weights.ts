@@ -8,6 +8,15 @@ export const commandWeights: Record<CommandName, number> = {
   'message:versions': 2,
   'reaction:add': 1,
   'reaction:remove': 1,
+  'message:pin': 2,
+  'message:unpin': 2,
+  mentions: 4,
+  'thread:history': 2,
+  'thread:follow': 1,
+  'thread:unfollow': 1,
+  'thread:read': 1,
+  // looks at all that are followed
+  'thread:list': 5,
   'auth:refresh': 1,
   history: 2,
   read: 1,
@@ -44,6 +53,7 @@ export const commandWeights: Record<CommandName, number> = {
   'link:list': 2,
   'link:revoke': 2,
   'link:join': 5,
+  'room:pins': 2,
   // asks every node
   'session:list': 10,
   'session:revoke': 10,

@@ -11,7 +11,8 @@ import type { LocalUser } from './connections.ts';
 import { commandWeights } from './command-weights.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
-import { Encoded, type Caller, type Handlers } from './handlers.ts';
+import { Encoded } from './encoded.ts';
+import type { Caller, Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { Frames } from './packets/packet.ts';
 
@@ -38,7 +39,15 @@ interface Entry {
 }
 
 /** Their answers may be large, so only so many of a connection are made at once. */
-const reading: ReadonlySet<CommandName> = new Set(['history', 'sync', 'message:versions']);
+const reading: ReadonlySet<CommandName> = new Set([
+  'history',
+  'sync',
+  'message:versions',
+  'thread:history',
+  'thread:list',
+  'mentions',
+  'room:pins',
+]);
 
 const storing: ReadonlySet<CommandName> = new Set([
   'message:send',
@@ -46,6 +55,11 @@ const storing: ReadonlySet<CommandName> = new Set([
   'message:delete',
   'reaction:add',
   'reaction:remove',
+  'message:pin',
+  'message:unpin',
+  'thread:follow',
+  'thread:unfollow',
+  'thread:read',
   'read',
   'room:create',
   'room:invite',

@@ -6,20 +6,13 @@ import type { Messaging } from '../messaging/messaging.ts';
 import type { Tails } from '../messaging/tails.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
+import { encodeSignal } from '../messaging/json-body.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
+import { Encoded } from './encoded.ts';
 import { roomHandlers } from './handlers/rooms.ts';
-
-/** JSON text of an object that needs no second encoding. */
-export class Encoded {
-  readonly json: string;
-
-  constructor(json: string) {
-    this.json = json;
-  }
-}
+import { createTalkHandlers } from './handlers/talk.ts';
 
 export interface Caller {
   readonly connection: Connection;
@@ -44,16 +37,19 @@ export function createHandlers(parts: {
 }): Handlers {
   const { messaging, fanout, verifier, rates, connections, attendance, tails } = parts;
   const { slow } = connections;
-  const { writer, changes, readMarks } = messaging;
+  const { writer, changes, readMarks, bodies } = messaging;
   return {
+    ...createTalkHandlers(messaging),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
-      const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
+      const { json, mentions } = bodies.read(body);
+      const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
       const paced = rates.send(user.id, connection.identity?.tier ?? null);
       return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
     },
     'message:edit': async ({ connection, user }, { room, seq, body }) => {
       await rates.send(user.id, connection.identity?.tier ?? null);
-      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: encodeBody(body) });
+      const { json, mentions } = bodies.read(body);
+      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
       return { seq, rev, at };
     },
     'message:delete': async ({ user }, { room, seq }) => {

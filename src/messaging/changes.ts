@@ -8,14 +8,16 @@
  * seen in the row any more: the room is told `behind`, and pulls.
  */
 import type postgres from 'postgres';
-import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from './batcher.ts';
+import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
+import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from './missed.ts';
 import { mutedError } from './muted.ts';
@@ -28,7 +30,12 @@ interface Target {
 }
 export type Change = Target &
   (
-    | { /** `body`: JSON text from `encodeBody`. */ readonly kind: 'edit'; readonly body: string }
+    | {
+        readonly kind: 'edit';
+        /** JSON text from `encodeBody`. */
+        readonly body: string;
+        readonly mentions?: Mentions | undefined;
+      }
     | { readonly kind: 'delete' }
     | { readonly kind: 'add' | 'remove'; readonly emoji: string }
   );
@@ -58,6 +65,10 @@ interface Outcome {
   sent_at: number;
   edited_at: number;
   reactions: string | null;
+  /** From `pin_state`, `thread_state`, and JSON text of those whom an edit mentions anew; only where it was asked. */
+  pinned?: string | null;
+  thread?: string | null;
+  mentioned?: string | null;
 }
 
 export interface ChangesOptions {
@@ -113,16 +124,29 @@ export class Changes {
   #store(changes: Change[]): Promise<Outcome[]> {
     const { sql, writer, editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
-    return writer.handed.deleting(
-      (handed) => sql<Outcome[]>`
-        select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
-          ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`,
+    const asked = askedJson(changes);
+    return writer.handed.deleting((handed) =>
+      asked === undefined
+        ? sql<Outcome[]>`
+            select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+              ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`
+        : sql<Outcome[]>`
+            with c as materialized (
+              select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+                ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})
+            )
+            select c.*, x.pinned, x.thread, x.mentioned from c
+            left join note_changes(
+              (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${asked}::text::jsonb
+            ) x on x.n = c.n
+            order by c.n`,
     );
   }
 
   #settle(changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] {
     const { fanout, writer } = this.#options;
-    const events: RoomEvent[] = [];
+    const events: Envelope[] = [];
+    const mentions: Envelope[] = [];
     const answers: (Changed | Error)[] = [];
     const outbox = new Set<number>();
     // in rev order within each room, as they come
@@ -137,11 +161,26 @@ export class Changes {
       if (row.outbox_id !== null) outbox.add(row.outbox_id);
       if (outcome === 'changed') events.push(eventOf(change, row));
       else if (again) events.push(behind(change.room, rev));
+      if (typeof row.mentioned === 'string') {
+        const { room, seq, user: from } = change;
+        mentions.push(...mentionEvents({ room, seq, from, at }, row.mentioned));
+      }
     }
-    fanout.publish(events);
+    fanout.publish(mentions.length === 0 ? events : [...events, ...mentions]);
     writer.handed.add(outbox);
     return answers;
   }
+}
+
+/** What `note_changes` is asked; undefined: the batch holds reactions alone. */
+function askedJson(changes: readonly Change[]): string | undefined {
+  const rows = changes.flatMap((change, n) => {
+    const { kind, room, seq, user } = change;
+    if (kind !== 'edit' && kind !== 'delete') return [];
+    const { names = [], everybody = false } = (kind === 'edit' ? change.mentions : undefined) ?? {};
+    return JSON.stringify([n, kind, room, seq, user, names, everybody]);
+  });
+  return rows.length === 0 ? undefined : `[${rows.join(',')}]`;
 }
 
 /** Grouped by room, in their order there. Room and user ids and emoji hold nothing that JSON would escape. */
@@ -163,23 +202,24 @@ function eventOf(change: Change, row: Outcome): RoomEvent {
   const { room, seq, user } = change;
   const { rev, at } = row;
   if (change.kind === 'edit') {
-    const { id, sender_id: from, name, reply_to, sent_at, edited_at, reactions } = row;
+    const { id, sender_id: from, name, reply_to, sent_at, edited_at, reactions, pinned = null, thread = null } = row;
     const { body } = change;
-    const changes = changesJson({ editedAt: edited_at, reactions });
-    const json = messageJson({ room, seq, rev, id, from, name, body, reply_to, at: sent_at, changes });
+    const changes = changesJson({ editedAt: edited_at, reactions, pinned });
+    const json = messageJson({ room, seq, rev, id, from, name, body, reply_to, at: sent_at, changes, thread });
     return { to: 'room', room, event: 'message:updated', rev, json };
   }
   if (change.kind === 'delete') {
     const data: EventData<'message:deleted'> = { room, seq, rev, id: row.id, by: user, at };
-    return { to: 'room', room, event: 'message:deleted', rev, json: JSON.stringify(data) };
+    const json = `${JSON.stringify(data).slice(0, -1)}${row.thread ?? ''}}`;
+    return { to: 'room', room, event: 'message:deleted', rev, json };
   }
   const { kind, emoji } = change;
   const data: EventData<'reaction'> = { room, seq, rev, user, emoji, change: kind, count: row.total ?? 0 };
   return { to: 'room', room, event: 'reaction', rev, json: JSON.stringify(data) };
 }
 
-/** Without a rev: it stands for none, and is never dropped. */
-function behind(room: string, head: number): RoomEvent {
+/** Tells the room to pull. Without a rev: it stands for none, and is never dropped. */
+export function behind(room: string, head: number): RoomEvent {
   return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
 }
 

@@ -2,7 +2,8 @@ import type postgres from 'postgres';
 
 /**
  * What `StoredMessage` takes of a row `t` of `messages`, but for the sender's name. What was done to it since comes as one
- * column, null for a message as it was sent: a page of those costs what it did without. Reactions are looked up by key.
+ * column, null for a message as it was sent, and its thread as another: a page of plain ones costs what it did without.
+ * Reactions and threads are looked up by key.
  * @param viewer whose own marks are told; undefined: nobody's
  */
 export function messageColumns(sql: postgres.ISql, viewer: string | undefined): postgres.Fragment {
@@ -22,6 +23,10 @@ export function messageColumns(sql: postgres.ISql, viewer: string | undefined): 
         select string_agg(
           '{"emoji":' || to_json(c.emoji)::text || ',"count":' || c.count || ${mine} || '}', ',' order by c.first_rev
         ) from reaction_counts c ${own} where c.room_id = t.room_id and c.seq = t.seq
-      ) || ']'
-    ) end as changes`;
+      ) || ']',
+      pin_state(t)
+    ) end as changes,
+    case when t.thread is not null then (
+      select thread_state(h) from threads h where h.room_id = t.room_id and h.root = t.thread
+    ) end as thread`;
 }

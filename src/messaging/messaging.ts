@@ -4,12 +4,16 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
+import type { AttachmentRulesOptions } from './bodies/attachments.ts';
+import { Bodies } from './bodies/bodies.ts';
 import { Changes } from './changes.ts';
 import { history } from './history.ts';
 import { Invitations } from './invitations.ts';
 import { JoinLinks } from './join-links.ts';
+import { mentions } from './mentions.ts';
 import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
+import { pinned, Pins } from './pins.ts';
 import { ReadMarks } from './read-marks.ts';
 import { RoomAdmin } from './room-admin.ts';
 import { RoomPurge } from './room-purge.ts';
@@ -17,11 +21,12 @@ import { Rooms } from './rooms.ts';
 import { recentRows } from './recent-rows.ts';
 import { sync, type SyncedRooms } from './sync.ts';
 import { fromTails, type Recent, type RecentRows, type Tails } from './tails.ts';
+import { Threads } from './threads.ts';
 import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
 
-export interface MessagingOptions {
+export interface MessagingOptions extends AttachmentRulesOptions {
   readonly sql: postgres.Sql;
   readonly fanout: Fanout;
   readonly metrics: Metrics;
@@ -38,6 +43,9 @@ export interface MessagingOptions {
 export class Messaging {
   readonly writer: Writer;
   readonly changes: Changes;
+  readonly pins: Pins;
+  readonly threads: Threads;
+  readonly bodies: Bodies;
   readonly rooms: Rooms;
   readonly roomAdmin: RoomAdmin;
   readonly invitations: Invitations;
@@ -63,6 +71,9 @@ export class Messaging {
       maxWaiting: options.writerQueue,
     });
     this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.pins = new Pins({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.threads = new Threads(options);
+    this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
     this.#purge = new RoomPurge({ sql, log });
     this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
@@ -103,9 +114,17 @@ export class Messaging {
     return versions(this.#options.sql, user, input);
   }
 
+  mentions(user: string, input: ParsedInput<'mentions'>): Promise<string> {
+    return mentions(this.#options.sql, user, input);
+  }
+
+  pinned(user: string, room: string): Promise<string> {
+    return pinned(this.#options.sql, user, room);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
-    await this.changes.flush();
+    await Promise.all([this.changes.flush(), this.pins.flush()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }
 }

@@ -74,12 +74,13 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
   const cursors = shares.map(({ cursor }) => cursor);
   const takes = shares.map(({ take }) => take);
   return sql<ChangedRow[]>`
-    select room, seq, rev, id, "from", name, body, reply_to, at, changes, head from (
+    select room, seq, rev, id, "from", name, body, reply_to, at, changes, thread, head from (
       select x.*, r.last_rev as head, u.name, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
       join rooms r on r.id = c.room
       cross join lateral (
-        select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0) as bytes
+        select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0)
+          + coalesce(octet_length(y.thread), 0) as bytes
         from (
           select ${messageColumns(sql, user)}
           from messages t where t.room_id = c.room and t.rev > c.cursor order by t.rev limit c.take

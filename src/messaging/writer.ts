@@ -6,18 +6,24 @@
  * duplicate's event is handed to fan-out again, since the attempt that stored it may have died before it could; nodes
  * drop revs that they have delivered already.
  *
+ * What a batch means for threads and mentions is noted in the same statement, by `note_sends`; batches without any pay
+ * nothing for it.
+ *
  * What changes messages (changes.ts) takes turns with a stripe's commits, so what one node publishes of a room is in the
  * order of its commits.
  */
 import type postgres from 'postgres';
-import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
 import { partOf } from '../fanout/partition.ts';
 import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { limits } from '../protocol/limits.ts';
 import { Batcher } from './batcher.ts';
+import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
 import { Handed } from './handed.ts';
+import { mentionEvents } from './mentions.ts';
 import { messageJson } from './message-json.ts';
 import { mutedError } from './muted.ts';
 import { Turns } from './turns.ts';
@@ -31,6 +37,7 @@ export interface Send {
   readonly body: string;
   readonly replyTo: number | undefined;
   readonly lane: string | undefined;
+  readonly mentions: Mentions | undefined;
 }
 
 export interface Sent {
@@ -60,6 +67,10 @@ interface Outcome {
   outbox_id: number | null;
   /** Of a duplicate that was edited, deleted or reacted to since. */
   changed?: boolean;
+  /** Of a reply: from `thread_state`. */
+  thread?: string | null;
+  /** Of a message stored now: JSON text of those whom it mentions. */
+  mentioned?: string | null;
 }
 
 export interface WriterOptions {
@@ -87,12 +98,12 @@ export class Writer {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.handed = new Handed(options);
-    const limits = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
+    const waiting = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
     this.turns = Array.from({ length: options.stripes }, () => new Turns());
     this.#stripes = this.turns.map((turns) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), limits);
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), waiting);
     });
   }
 
@@ -165,33 +176,49 @@ export class Writer {
   }
 
   #append(sends: Send[]): Promise<Outcome[]> {
+    const { sql } = this.#options;
     const rooms = [...new Set(sends.map((send) => send.room))];
-    return this.handed.deleting(
-      (handed) => this.#options.sql<Outcome[]>`
-        select * from append_messages(${rooms}::text[], ${batchJson(sends)}::text::jsonb, ${handed}::bigint[])`,
+    const [batch, asked] = [batchJson(sends), askedJson(sends)];
+    return this.handed.deleting((handed) =>
+      asked === undefined
+        ? sql<Outcome[]>`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])`
+        : sql<Outcome[]>`
+            with a as materialized (
+              select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])
+            )
+            select a.*, x.thread, x.mentioned from a
+            left join note_sends(
+              (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
+              ${asked}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
+            ) x on x.n = a.n
+            order by a.n`,
     );
   }
 
   /** Hands the events to fan-out, in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
     const events: RoomEvent[] = [];
-    const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed }, i): Sent | Error => {
+    const mentions: Envelope[] = [];
+    const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed, thread, mentioned }, i): Sent | Error => {
       const send = sends[i] as Send;
       if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at);
       // of a message that changed since, later revs have been told: whoever missed this one syncs
-      if (changed !== true) events.push(messageEvent(send, seq, rev, at));
+      if (changed !== true) events.push(messageEvent(send, seq, rev, at, thread));
+      if (typeof mentioned === 'string') {
+        mentions.push(...mentionEvents({ room: send.room, seq, from: send.sender, at }, mentioned));
+      }
       return { seq, rev, at };
     });
     // fresh ones are in rev order as they come; a duplicate may stand anywhere
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
-    this.#options.fanout.publish(events);
+    this.#options.fanout.publish(mentions.length === 0 ? events : [...events, ...mentions]);
     // one row a call, told with each of its outcomes
     this.handed.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
     return answers;
   }
 }
 
-function messageEvent(send: Send, seq: number, rev: number, at: number): RoomEvent {
+function messageEvent(send: Send, seq: number, rev: number, at: number, thread: string | null | undefined): RoomEvent {
   const json = messageJson({
     room: send.room,
     seq,
@@ -202,6 +229,7 @@ function messageEvent(send: Send, seq: number, rev: number, at: number): RoomEve
     body: send.body,
     reply_to: send.replyTo ?? null,
     at,
+    thread: thread ?? null,
   });
   return { to: 'room', room: send.room, event: 'message', rev, json };
 }
@@ -229,4 +257,14 @@ function batchJson(sends: Send[]): string {
     return `["${room}","${id}","${sender}",${body}${rest}]`;
   });
   return `[${rows.join(',')}]`;
+}
+
+/** What `note_sends` is asked; undefined: the batch holds no replies and mentions nobody, and is stored as ever. */
+function askedJson(sends: Send[]): string | undefined {
+  const rows = sends.flatMap(({ room, sender, replyTo, mentions }, i) => {
+    if (replyTo === undefined && mentions === undefined) return [];
+    const { names = [], everybody = false } = mentions ?? {};
+    return JSON.stringify([i + 1, room, sender, names, everybody]);
+  });
+  return rows.length === 0 ? undefined : `[${rows.join(',')}]`;
 }

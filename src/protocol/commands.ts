@@ -19,6 +19,7 @@ import {
   roomSummary,
   seq,
   session,
+  thread,
   userId,
 } from './model.ts';
 import { roomCommands } from './room-commands.ts';
@@ -31,6 +32,12 @@ const reacting = {
     count: z.int().min(0).describe('users with it now'),
   }),
 } as const;
+const inThread = z.object({ room: roomId, root: seq.describe('the root, or any message of the thread') });
+const pinning = {
+  input: z.object({ room: roomId, seq }),
+  output: z.object({ rev: rev.describe('the rev of the message now') }),
+} as const;
+const cursor = z.string().min(1).max(200).describe('as an answer before gave it');
 const newRoomId = roomId
   .refine((id) => !id.startsWith('direct:'), 'ids of direct rooms are given by the server')
   .refine((id) => !id.startsWith('user:'), 'backends address users by such names')
@@ -41,7 +48,11 @@ export const commands = {
   'message:send': {
     about:
       'Stores a message and tells the room. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
-      'again returns the first `seq` and stores nothing, on any node, at any later time.',
+      'again returns the first `seq` and stores nothing, on any node, at any later time. A reply to a reply is in the ' +
+      "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
+      'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
+      'list of `{url, type, size, name?, width?, height?}`), and `encrypted` (`{alg, kid, data, …}`, without a `text` ' +
+      'beside it). Who is mentioned gets `mention`, and the lane is `high` unless you name one.',
     input: z.object({
       room: roomId,
       id: z.uuid().toLowerCase(),
@@ -104,6 +115,100 @@ export const commands = {
     about: 'Takes your reaction back. If there is none, nothing changes. The room gets `reaction`.',
     ...reacting,
     errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'message:pin': {
+    about:
+      'Pins a message: for owners and admins, in direct rooms for both. Doing it again changes nothing. At most ' +
+      `${limits.pins} in a room. The room gets \`pin\`.`,
+    ...pinning,
+    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+  },
+  'message:unpin': {
+    about: 'Takes a pin away, for the same. If there is none, nothing changes. The room gets `pin`.',
+    ...pinning,
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'room:pins': {
+    about: 'The pinned messages of a room, the last pinned first.',
+    input: z.object({ room: roomId }),
+    output: z.object({ messages: z.array(message), rev }),
+    errors: ['not_found', 'not_member'],
+  },
+  mentions: {
+    about:
+      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. Pass ' +
+      '`before` on for the next page.',
+    input: z.object({ before: cursor.optional(), limit: pageLimit }),
+    output: z.object({
+      mentions: z.array(
+        z.object({
+          at: instant.describe('when it mentioned you; an edit may have'),
+          everybody: z.boolean().describe('as one of all in the room'),
+          message,
+        }),
+      ),
+      before: cursor.nullable(),
+      more: z.boolean(),
+    }),
+    errors: [],
+  },
+  'thread:history': {
+    about:
+      'A page of the replies in a thread, in seq order, as `history` gives one of a room. `root`: the message at its ' +
+      'head; null if it has expired.',
+    input: inThread
+      .extend({ before: seq.optional(), after: z.int().min(0).optional(), limit: pageLimit })
+      .refine((page) => page.before === undefined || page.after === undefined, 'give before or after, not both'),
+    output: z.object({
+      root: message.nullable(),
+      messages: z.array(message),
+      before: seq.nullable(),
+      after: seq.nullable(),
+      more: z.boolean().describe('there is more in the direction that was asked for'),
+      rev,
+    }),
+    errors: ['not_found', 'not_member'],
+  },
+  'thread:follow': {
+    about:
+      'Follows a thread, so that `thread:list` has it. Who answers follows it by that, and so does the author of a ' +
+      `message that is answered for the first time. Of more than ${limits.followedThreads} the longest followed are let go.`,
+    input: inThread,
+    output: z.object({ root: seq, read: z.int().min(0) }),
+    errors: ['not_found', 'not_member'],
+  },
+  'thread:unfollow': {
+    about: 'Follows a thread no more, until you answer in it again.',
+    input: inThread,
+    output: z.object({ root: seq }),
+    errors: ['not_found', 'not_member'],
+  },
+  'thread:read': {
+    about:
+      'Moves your mark in a thread that you follow forward to `seq`; it never moves back. Your mark in the room (`read`) ' +
+      'is another.',
+    input: inThread.extend({ seq }),
+    output: z.object({ root: seq, read: z.int().min(0).describe('where the mark stands now') }),
+    errors: ['not_found', 'not_member'],
+  },
+  'thread:list': {
+    about:
+      'The threads that you follow and that have replies, that of the last reply first. Pass `before` on for the next page.',
+    input: z.object({ before: cursor.optional(), limit: pageLimit }),
+    output: z.object({
+      threads: z.array(
+        z.object({
+          room: roomId,
+          root: message.nullable(),
+          thread,
+          read: z.int().min(0).describe('where your mark stands'),
+          unread: z.int().min(0).max(limits.threadUnread).describe(`replies after it; ${limits.threadUnread}: or more`),
+        }),
+      ),
+      before: cursor.nullable(),
+      more: z.boolean(),
+    }),
+    errors: [],
   },
   history: {
     about:

@@ -5,7 +5,7 @@ import { commands } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
 import { limits } from './limits.ts';
-import { ban, invitation, joinLink, member, message, roomState, roomSummary, session } from './model.ts';
+import { ban, invitation, joinLink, member, message, roomState, roomSummary, session, thread } from './model.ts';
 
 interface JsonSchema {
   $ref?: string;
@@ -51,6 +51,7 @@ export function renderProtocol(): string {
   parts.push(
     '## Shapes',
     shape('Message', message, 'output'),
+    shape('Thread', thread, 'output'),
     shape('Room', roomSummary, 'output'),
     shape('RoomState', roomState, 'output'),
     shape('Member', member, 'output'),

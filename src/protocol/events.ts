@@ -12,6 +12,7 @@ import {
   roomState,
   roomSummary,
   seq,
+  thread,
   userId,
 } from './model.ts';
 
@@ -38,7 +39,8 @@ export const events = {
   message: {
     about:
       'A message of one of your rooms, in rev order. If its `rev` is not the successor of your cursor, something was ' +
-      'missed: `sync` from the cursor. Your own messages come too.',
+      'missed: `sync` from the cursor. Your own messages come too. The `thread` of a reply says where its thread stands ' +
+      'now: it is true for the root that you hold, too, unless that has one of a higher `rev`.',
     data: message,
   },
   'message:updated': {
@@ -56,6 +58,39 @@ export const events = {
       id: z.uuid(),
       by: userId.describe('who deleted it'),
       at: instant.describe('the `deletedAt` of the message; milliseconds since 1970, UTC'),
+      thread: thread.optional().describe('of a reply: its thread without it'),
+    }),
+  },
+  pin: {
+    about: 'A message was pinned, or its pin was taken away. In rev order with `message`.',
+    data: z.object({
+      room: roomId,
+      seq,
+      rev: rev.describe('the rev of the message now'),
+      user: userId.describe('who did it'),
+      change: z.enum(['add', 'remove']),
+      at: instant.describe('the `pinnedAt` of the message'),
+    }),
+  },
+  mention: {
+    about:
+      'A message, or an edit of it, mentions you; `everybody`: all of the room, yourself too if you wrote it. It comes ' +
+      'after the message itself and may be lost: `mentions` lists them.',
+    data: z.object({
+      room: roomId,
+      seq,
+      from: userId.describe('who sent or edited it'),
+      at: instant,
+      everybody: z.boolean(),
+    }),
+  },
+  thread: {
+    about: 'To your other devices: you follow a thread, or no more, or have read in it.',
+    data: z.object({
+      room: roomId,
+      root: seq,
+      following: z.boolean(),
+      read: z.int().min(0).describe('where your mark in it stands; 0 if you do not follow it'),
     }),
   },
   reaction: {

@@ -54,6 +54,20 @@ export const limits = {
   readReceiptMembers: 100,
   /** Kinds of emoji with which one message may be reacted to. */
   reactionKinds: 50,
+  /** Users that one message mentions. Of more in its text the first count; more in `mentions` are refused. */
+  mentions: 50,
+  /** Pinned messages of one room. */
+  pins: 50,
+  /** Threads that one user follows; of more the longest followed are let go. */
+  followedThreads: 1000,
+  /** Up to here the unread replies of a thread are counted. */
+  threadUnread: 100,
+  /** Files of one message. */
+  attachments: 10,
+  attachmentUrlLength: 2048,
+  attachmentNameLength: 255,
+  /** An encrypted body's `encrypted`, as JSON. It leaves room for what stands beside it in the clear. */
+  encryptedBytes: 15 * 1024,
   /** Earlier versions kept of a message: the first and the newest. */
   messageVersions: 100,
   /** Rooms in `ready`; the rest come with `room:list`. */

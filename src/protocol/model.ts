@@ -50,6 +50,16 @@ export const reaction = z.object({
   mine: z.boolean().optional().describe('whether you are one of them; in answers, not in events'),
 });
 
+export const thread = z
+  .object({
+    root: seq.describe('the message at its head'),
+    replies: z.int().min(0).describe('those that are not deleted'),
+    lastReplyAt: instant.describe('when the last one came, deleted or not'),
+    repliers: z.array(userId).describe('who answered last, the newest first, at most five'),
+    rev: rev.describe('the rev of the reply that changed this last: of two, the one with the higher rev is true'),
+  })
+  .meta({ id: 'Thread' });
+
 export const message = z
   .object({
     room: roomId,
@@ -64,6 +74,9 @@ export const message = z
     editedAt: instant.optional().describe('when its body was last replaced'),
     deletedAt: instant.optional().describe('when it was deleted'),
     reactions: z.array(reaction).optional().describe('in the order of their first use; absent if there are none'),
+    pinnedAt: instant.optional().describe('when it was pinned; absent if it is not'),
+    pinnedBy: userId.optional().describe('who pinned it'),
+    thread: thread.optional().describe('of a reply, and of a message that was answered: where its thread stands'),
   })
   .meta({ id: 'Message' });
 
@@ -162,6 +175,7 @@ export const session = z
 export type RoomKind = z.infer<typeof roomKind>;
 export type Role = z.infer<typeof role>;
 export type Reaction = z.infer<typeof reaction>;
+export type Thread = z.infer<typeof thread>;
 export type Message = z.infer<typeof message>;
 export type RoomState = z.infer<typeof roomState>;
 export type RoomSummary = z.infer<typeof roomSummary>;

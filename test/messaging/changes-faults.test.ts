@@ -2,6 +2,7 @@
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Changes, type Change } from '../../src/messaging/changes.ts';
+import { Pins } from '../../src/messaging/pins.ts';
 import { Writer } from '../../src/messaging/writer.ts';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
@@ -19,16 +20,32 @@ afterAll(() => database.drop());
 interface Parts {
   readonly writer: Writer;
   readonly changes: Changes;
+  readonly pins: Pins;
   readonly told: Envelope[];
 }
 
-function parts(options: { sql?: postgres.Sql; maxWaiting?: number; maxBatch?: number; retryMs?: number } = {}): Parts {
+function parts(
+  options: {
+    sql?: postgres.Sql;
+    writerSql?: postgres.Sql;
+    maxWaiting?: number;
+    maxBatch?: number;
+    retryMs?: number;
+  } = {},
+): Parts {
   const told: Envelope[] = [];
   const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes));
   const shared = { sql: database.sql, fanout, metrics: new Metrics(), log: silentLog };
-  const writer = new Writer({ ...shared, stripes: 1, maxBatch: 500, maxWaiting: 20_000 });
+  const writer = new Writer({
+    ...shared,
+    sql: options.writerSql ?? database.sql,
+    stripes: 1,
+    maxBatch: 500,
+    maxWaiting: 20_000,
+  });
   const changes = new Changes({ ...shared, maxWaiting: 20_000, ...options, writer, editWindowMs: 0 });
-  return { writer, changes, told };
+  const pins = new Pins({ ...shared, maxWaiting: 20_000, ...options, writer });
+  return { writer, changes, pins, told };
 }
 
 /** Postgres carries out what it is asked, and the connection is gone before it can say so, this often. */
@@ -69,6 +86,32 @@ describe('when the answer to a commit is lost', () => {
     expect(row).toEqual({ last_rev: 2 });
   });
 
+  it('a pin takes effect once, and the room is told to pull', async () => {
+    const room = await makeRoom(database.sql, 'lost-pin', 'ann');
+    const all = parts({ sql: answersLost(2) });
+    await all.writer.send(send(room, 'ann'));
+    expect(await all.pins.make({ ...target(room), change: 'add' })).toEqual({ rev: 2 });
+    expect(told(all)).toEqual([
+      ['message', 1],
+      ['behind', undefined],
+    ]);
+  });
+
+  it('a reply counts once, mentions once, and says where its thread stands', async () => {
+    const room = await makeRoom(database.sql, 'lost-reply', 'ann', 'ben');
+    await parts().writer.send(send(room, 'ann'));
+    const all = parts({ writerSql: answersLost(2) });
+    const mentions = { names: [['ann']], everybody: false };
+    expect(await all.writer.send(send(room, 'ben', 'x', { replyTo: 1, mentions }))).toMatchObject({ rev: 2 });
+    // whom it mentions was told to nobody: that is in the table
+    expect(told(all)).toEqual([['message', 2]]);
+    expect(JSON.parse((all.told[0] as { json: string }).json)).toMatchObject({
+      thread: { root: 1, replies: 1, rev: 2 },
+    });
+    const rows = await database.sql`select seq, user_id from mentions where room_id = ${room}`;
+    expect(rows).toEqual([{ seq: 2, user_id: 'ann' }]);
+  });
+
   it('for longer than is tried, it is unavailable, and its author may try again', async () => {
     const room = await makeRoom(database.sql, 'lost-for-long', 'ann');
     const all = parts({ sql: answersLost(1), retryMs: 0 });
@@ -93,6 +136,17 @@ it('answers overloaded past its queue, and carries out what it took', async () =
   expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000 } });
 });
 
+it('answers overloaded past its queue of pins, and carries out what it took', async () => {
+  const room = await makeRoom(database.sql, 'pins-queue', 'ann');
+  const { writer, pins } = parts({ maxWaiting: 10 });
+  for (let n = 0; n < 11; n++) await writer.send(send(room, 'ann'));
+  const answers = await Promise.allSettled(
+    Array.from({ length: 11 }, (_, n) => pins.make({ ...target(room, n + 1), change: 'add' })),
+  );
+  expect(answers.slice(0, 10).every(({ status }) => status === 'fulfilled')).toBe(true);
+  expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000 } });
+});
+
 it('sends and changes of a room take turns, and what is published is in the order of revs', async () => {
   const rooms = await Promise.all(['turn-a', 'turn-b'].map((room) => makeRoom(database.sql, room, 'ann')));
   const all = parts({ maxBatch: 7 });
@@ -102,7 +156,8 @@ it('sends and changes of a room take turns, and what is published is in the orde
       const room = rooms[n % 2] as string;
       // some come while others are under way
       if (n % 5 === 0) await all.writer.send(send(room, 'ann'));
-      if (n % 3 === 0) await all.writer.send(send(room, 'ann', n));
+      if (n % 3 === 0) await all.writer.send(send(room, 'ann', n, n % 2 === 0 ? { replyTo: 1 } : {}));
+      else if (n % 7 === 0) await all.pins.make({ ...target(room), change: n % 4 === 0 ? 'add' : 'remove' });
       else if (n % 3 === 1) await all.changes.make({ ...target(room), kind: 'edit', body: String(n) });
       else await all.changes.make({ ...target(room), kind: n % 4 === 0 ? 'add' : 'remove', emoji: '👍' });
     }),

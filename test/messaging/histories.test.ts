@@ -6,7 +6,16 @@ import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { historyEnv, playHistory, type HistoryPlan } from './histories.ts';
 
 const seed = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const large: HistoryPlan = { seed, sends: 500, edits: 200, deletions: 100, reactions: 300, atOnce: 12 };
+const large: HistoryPlan = {
+  seed,
+  sends: 350,
+  replies: 150,
+  edits: 200,
+  deletions: 100,
+  reactions: 300,
+  pins: 60,
+  atOnce: 12,
+};
 
 async function play(url: string, of: (user: string) => Promise<string>, plan: HistoryPlan): Promise<void> {
   try {
@@ -36,6 +45,8 @@ describe('on Postgres', () => {
       edits: fc.nat(30),
       deletions: fc.nat(20),
       reactions: fc.nat(40),
+      replies: fc.nat(30),
+      pins: fc.nat(15),
       atOnce: fc.integer({ min: 1, max: 20 }),
     });
     await fc.assert(

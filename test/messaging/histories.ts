@@ -1,12 +1,14 @@
 /**
- * A random history of one room: sends, edits, deletions and reactions by several users, many at once, while one user
- * looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then, by `sync` alone from time
- * to time, and by `history` in the end. All four must be the same room.
+ * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once, while
+ * one user looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then, by `sync` alone
+ * from time to time, and by `history` in the end. All four must be the same room. In the end its threads, pins and
+ * mentions are what the messages say.
  */
 import { expect } from 'vitest';
 import { connect } from '../../src/client/index.ts';
+import type { CommandOutput } from '../../src/protocol/commands.ts';
 import type { EventData } from '../../src/protocol/events.ts';
-import type { Message } from '../../src/protocol/model.ts';
+import type { Message, Thread } from '../../src/protocol/model.ts';
 import { Random } from '../hostile/fuzz/random.ts';
 import { connectStock, type StockClient } from '../support/stock-client.ts';
 import { tearable } from '../support/tearable.ts';
@@ -18,6 +20,8 @@ export interface HistoryPlan {
   readonly edits: number;
   readonly deletions: number;
   readonly reactions: number;
+  readonly replies: number;
+  readonly pins: number;
   /** Commands under way at once. */
   readonly atOnce: number;
 }
@@ -28,11 +32,11 @@ export const historyEnv = {
   PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '100000',
 };
 
-type Kind = 'send' | 'edit' | 'delete' | 'react';
+type Kind = 'send' | 'edit' | 'delete' | 'react' | 'reply' | 'pin';
 const emoji = ['👍', '❤️', '😂', '🎉', '🇨🇭', '👩‍❤️‍💋‍👨'];
 const users = ['h-owner', 'h-admin', 'h-one', 'h-two', 'h-watcher'];
 const watcher = 'h-watcher';
-const ordered: ReadonlySet<string> = new Set(['message', 'message:updated', 'message:deleted', 'reaction']);
+const ordered: ReadonlySet<string> = new Set(['message', 'message:updated', 'message:deleted', 'reaction', 'pin']);
 let rooms = 0;
 
 export async function playHistory(
@@ -68,7 +72,7 @@ export async function playHistory(
     }
   };
   await Promise.all(Array.from({ length: plan.atOnce }, worker));
-  expect(done).toBe(plan.sends + plan.edits + plan.deletions + plan.reactions);
+  expect(done).toBe(plan.sends + plan.edits + plan.deletions + plan.reactions + plan.replies + plan.pins);
 
   const { messages, rev: head } = await wholeHistory(watching, room);
   const told = await until('the connected one has heard all', () => {
@@ -79,10 +83,11 @@ export async function playHistory(
   expect(fold(told)).toEqual(messages);
   await puller.pull(true);
   expect(puller.messages()).toEqual(messages);
+  await expectTalk(watching, room, messages);
   torn.wake();
   await until('the torn one has caught up', () => flaky.cursor === head && flaky.state.value.status === 'ready');
   while (flaky.state.value.hasOlder) await flaky.loadOlder();
-  expect(flaky.state.value.messages).toEqual(messages);
+  expect(flaky.state.value.messages.map(asOfSdk)).toEqual(messages.map(asOfSdk));
   const tears = net.count() - 1;
   torn.close();
   for (const person of people) person.close();
@@ -95,6 +100,8 @@ function shuffledKinds(plan: HistoryPlan, random: Random): Kind[] {
     ...Array.from({ length: plan.edits }, (): Kind => 'edit'),
     ...Array.from({ length: plan.deletions }, (): Kind => 'delete'),
     ...Array.from({ length: plan.reactions }, (): Kind => 'react'),
+    ...Array.from({ length: plan.replies }, (): Kind => 'reply'),
+    ...Array.from({ length: plan.pins }, (): Kind => 'pin'),
   ];
   for (let i = kinds.length - 1; i > 0; i--) {
     const j = random.int(i + 1);
@@ -119,22 +126,27 @@ async function act(
       : random.chance(0.5)
         ? sent.at(-1 - random.int(Math.min(sent.length, 5)))
         : random.pick(sent);
-  if (kind === 'send' || target === undefined) {
-    const { seq } = await who.ok('message:send', { room, id: crypto.randomUUID(), body: { n: random.int(1e9) } });
+  const text = random.chance(0.2) ? `@${random.pick(users)} and @${random.pick(users)}.` : String(random.int(3));
+  if (kind === 'send' || kind === 'reply' || target === undefined) {
+    const replyTo = kind === 'reply' && target !== undefined ? { replyTo: target.seq } : {};
+    const { seq } = await who.ok('message:send', { room, id: crypto.randomUUID(), body: { text }, ...replyTo });
     sent.push({ seq, by });
     return;
   }
   const { seq } = target;
   const author = random.chance(0.8) ? (people[target.by] as StockClient) : who;
   try {
-    if (kind === 'edit') await author.ok('message:edit', { room, seq, body: { edited: random.int(3) } });
+    if (kind === 'edit') await author.ok('message:edit', { room, seq, body: { text, edited: true } });
     else if (kind === 'delete') await author.ok('message:delete', { room, seq });
-    else {
+    else if (kind === 'pin') {
+      const name = random.chance(0.6) ? 'message:pin' : 'message:unpin';
+      await (people[random.int(2)] as StockClient).ok(name, { room, seq });
+    } else {
       const name = random.chance(0.65) ? 'reaction:add' : 'reaction:remove';
       await who.ok(name, { room, seq, emoji: random.pick(emoji) });
     }
   } catch (error) {
-    expect(String(error)).toMatch(/: (forbidden|not_found):/);
+    expect(String(error)).toMatch(/: (forbidden|not_found|limit_reached):/);
   }
 }
 
@@ -176,14 +188,77 @@ class Puller {
   }
 
   messages(): Message[] {
-    return [...this.#held.values()].sort((a, b) => a.seq - b.seq);
+    return withThreads([...this.#held.values()].sort((a, b) => a.seq - b.seq));
   }
+}
+
+/** Of a thread's states the one with the highest rev is true, for its root and for all replies. */
+function withThreads(messages: readonly Message[]): Message[] {
+  const states = new Map<number, Thread>();
+  for (const { thread } of messages) {
+    if (thread !== undefined && (states.get(thread.root)?.rev ?? 0) < thread.rev) states.set(thread.root, thread);
+  }
+  return messages.map((message) => {
+    const thread = states.get(message.thread?.root ?? message.seq);
+    return thread === undefined ? message : { ...message, thread };
+  });
+}
+
+/** What the SDK does not carry to the screen yet: threads, and that a deletion takes the pin. */
+function asOfSdk(message: Message): Partial<Message> {
+  const { thread: _, ...rest } = message;
+  if (message.body !== null) return rest;
+  const { pinnedAt: __, pinnedBy: ___, ...deleted } = rest;
+  return deleted;
+}
+
+/** The lists that are kept beside the messages say the same as they do. */
+async function expectTalk(client: StockClient, room: string, messages: readonly Message[]): Promise<void> {
+  const roots = new Map<number, number>();
+  for (const { seq, replyTo } of messages) if (replyTo !== undefined) roots.set(seq, roots.get(replyTo) ?? replyTo);
+  for (const root of new Set(roots.values())) {
+    const replies = messages.filter(({ seq }) => roots.get(seq) === root);
+    const { thread } = messages[root - 1] as Message;
+    expect(thread).toMatchObject({
+      root,
+      replies: replies.filter(({ body }) => body !== null).length,
+      lastReplyAt: replies.at(-1)?.at,
+      repliers: [...new Set(replies.toReversed().map(({ from }) => from))].slice(0, 5),
+    });
+    const told: Message[] = [];
+    for (let after = 0, more = true; more; after = told.at(-1)?.seq ?? after) {
+      const page = await client.ok('thread:history', { room, root, after, limit: 100 });
+      expect(page.root).toEqual(messages[root - 1]);
+      told.push(...page.messages);
+      ({ more } = page);
+    }
+    expect(told).toEqual(replies);
+  }
+  expect(messages.filter(({ seq, thread }) => thread !== undefined && !roots.has(seq)).map(({ seq }) => seq)).toEqual(
+    [...new Set(roots.values())].sort((a, b) => a - b),
+  );
+  const pinned = (await client.ok('room:pins', { room })).messages.sort((a, b) => a.seq - b.seq);
+  expect(pinned).toEqual(messages.filter(({ pinnedAt }) => pinnedAt !== undefined));
+  const mentioning: number[] = [];
+  for (let before: string | null = null, more = true; more;) {
+    const page: CommandOutput<'mentions'> = await client.ok('mentions', {
+      limit: 100,
+      ...(before === null ? {} : { before }),
+    });
+    mentioning.push(...page.mentions.flatMap(({ message }) => (message.room === room ? [message.seq] : [])));
+    ({ before, more } = page);
+  }
+  const expected = messages.filter(
+    ({ from, body }) => from !== watcher && (body as { text: string } | null)?.text.includes(`@${watcher}`) === true,
+  );
+  expect(mentioning.sort((a, b) => a - b)).toEqual(expected.map(({ seq }) => seq));
 }
 
 type Told =
   | { name: 'message' | 'message:updated'; rev: number; data: Message }
   | { name: 'message:deleted'; rev: number; data: EventData<'message:deleted'> }
-  | { name: 'reaction'; rev: number; data: EventData<'reaction'> };
+  | { name: 'reaction'; rev: number; data: EventData<'reaction'> }
+  | { name: 'pin'; rev: number; data: EventData<'pin'> };
 
 function eventsOf(client: StockClient, room: string): Told[] {
   return client.events
@@ -201,18 +276,30 @@ function fold(told: readonly Told[]): Message[] {
     else if (before === undefined) throw new Error(`a change of ${seq} before the message`);
     else if (event.name === 'message:updated') {
       const mine = before.reactions;
+      expect(event.data.pinnedAt).toBe(before.pinnedAt);
       expect(event.data.reactions?.map(({ emoji: e, count }) => `${e} ${count}`)).toEqual(
         mine?.map(({ emoji: e, count }) => `${e} ${count}`),
       );
       held.set(seq, { ...event.data, ...(mine === undefined ? {} : { reactions: mine }) });
     } else if (event.name === 'message:deleted') {
-      const { reactions: _, ...rest } = before;
-      held.set(seq, { ...rest, rev, body: null, deletedAt: event.data.at });
+      const { reactions: _, pinnedAt: __, pinnedBy: ___, thread: was, ...rest } = before;
+      const thread = event.data.thread ?? was;
+      held.set(seq, {
+        ...rest,
+        rev,
+        body: null,
+        deletedAt: event.data.at,
+        ...(thread === undefined ? {} : { thread }),
+      });
+    } else if (event.name === 'pin') {
+      const { pinnedAt: _, pinnedBy: __, ...rest } = before;
+      const { change, at, user } = event.data;
+      held.set(seq, { ...rest, rev, ...(change === 'add' ? { pinnedAt: at, pinnedBy: user } : {}) });
     } else {
       held.set(seq, reacted(before, event.data as EventData<'reaction'>));
     }
   }
-  return [...held.values()].sort((a, b) => a.seq - b.seq);
+  return withThreads([...held.values()].sort((a, b) => a.seq - b.seq));
 }
 
 function reacted(message: Message, { rev, user, emoji: which, change, count }: EventData<'reaction'>): Message {

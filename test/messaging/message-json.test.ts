@@ -41,7 +41,7 @@ it('the JSON that is written by hand is what the schema of messages describes', 
         ...(reactions === null ? {} : { reactions: JSON.parse(reactions) as unknown }),
       };
       for (const [written, expected] of [
-        [messageJson({ ...row, changes: changesJson({ editedAt, reactions }) }), changed],
+        [messageJson({ ...row, changes: changesJson({ editedAt, reactions, pinned: null }) }), changed],
         [messageJson(row), sent],
         [messageJson({ ...row, changes: null }), sent],
         [messageJson({ ...row, body: null, changes: ',"deletedAt":5' }), { ...sent, body: null, deletedAt: 5 }],

@@ -42,6 +42,7 @@ export function send(room: string, sender: string, body: unknown = 'x', more: Pa
     body: JSON.stringify(body),
     replyTo: undefined,
     lane: undefined,
+    mentions: undefined,
     ...more,
   };
 }

@@ -26,7 +26,7 @@ export const maxFreeNameLength = 256;
 export const reservedEvents: ReadonlySet<string> = new Set(
   Object.keys(events).concat(
     ['message', 'message:updated', 'message:deleted', 'reaction', 'member', 'room', 'read', 'signal', 'presence'],
-    ['notification', 'behind', 'drain', 'session:revoked', 'ready'],
+    ['pin', 'mention', 'thread', 'notification', 'behind', 'drain', 'session:revoked', 'ready'],
     ['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'],
   ),
 );

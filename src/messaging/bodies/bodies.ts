@@ -1,0 +1,60 @@
+/** Bodies as they come: checked, written as JSON once, and read for whom they mention. */
+import type { z } from 'zod';
+import { attachments, encrypted, mentions as mentionList } from '../../protocol/body.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import { limits } from '../../protocol/limits.ts';
+import { encodeBody } from '../json-body.ts';
+import { AttachmentRules, type AttachmentRulesOptions } from './attachments.ts';
+import { mentionsIn, type Mentions } from './mentions.ts';
+
+export interface ReadBody {
+  /** From `encodeBody`. */
+  readonly json: string;
+  /** Undefined: nobody. Who of them is a member is for the database to say. */
+  readonly mentions: Mentions | undefined;
+}
+
+export class Bodies {
+  readonly #attachments: AttachmentRules;
+
+  constructor(options: AttachmentRulesOptions) {
+    this.#attachments = new AttachmentRules(options);
+  }
+
+  /** @throws {ParleyError} `invalid`, `too_large` */
+  read(value: unknown): ReadBody {
+    const json = encodeBody(value);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return { json, mentions: undefined };
+    const body = value as Record<string, unknown>;
+    if (body['encrypted'] !== undefined) checkEncrypted(body);
+    if (body['attachments'] !== undefined) {
+      this.#attachments.check(part('attachments', attachments, body['attachments']));
+    }
+    const { text } = body;
+    const named = body['mentions'] === undefined ? [] : part('mentions', mentionList, body['mentions']);
+    if (named.length === 0 && !(typeof text === 'string' && text.includes('@'))) return { json, mentions: undefined };
+    const mentions = mentionsIn(typeof text === 'string' ? text : '', named, limits.mentions);
+    return { json, mentions };
+  }
+}
+
+/** @throws {ParleyError} unless the envelope is one, and nothing of it is said in the clear. */
+function checkEncrypted(body: Record<string, unknown>): void {
+  part('encrypted', encrypted, body['encrypted']);
+  if (body['text'] !== undefined) {
+    throw new ParleyError('invalid', 'body: what is encrypted has no `text` beside it.');
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(body['encrypted']));
+  if (bytes > limits.encryptedBytes) {
+    throw new ParleyError('too_large', `body.encrypted: over ${limits.encryptedBytes} bytes.`);
+  }
+}
+
+/** @throws {ParleyError} `invalid`, with the first fault and where it is. */
+function part<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const path = ['body', name, ...(issue?.path ?? [])].map(String).join('.');
+  throw new ParleyError('invalid', `${path}: ${issue?.message ?? 'not the expected form'}`);
+}

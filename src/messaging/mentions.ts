@@ -1,0 +1,71 @@
+/** Mentions that are stored: telling those who are mentioned, and the list that each may read later. */
+import type postgres from 'postgres';
+import type { Envelope } from '../fanout/fanout.ts';
+import type { ParsedInput } from '../protocol/commands.ts';
+import type { EventData } from '../protocol/events.ts';
+import { messageColumns } from './message-columns.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+import { decodeCursor, encodeCursor } from './page-cursor.ts';
+
+/** In place of a user: everybody in the room. */
+const everybody = '*';
+
+/** @param mentioned JSON text of the users, from `note_sends` or `note_changes` */
+export function mentionEvents(of: Omit<EventData<'mention'>, 'everybody'>, mentioned: string): Envelope[] {
+  const users = JSON.parse(mentioned) as string[];
+  return users.map((user): Envelope => {
+    const data: EventData<'mention'> = { ...of, everybody: user === everybody };
+    const json = JSON.stringify(data);
+    // everybody is one publish, whatever the size of the room
+    return data.everybody
+      ? { to: 'room', room: of.room, event: 'mention', json }
+      : { to: 'user', user, event: 'mention', json };
+  });
+}
+
+type Row = StoredMessage & { readonly mentioned_at: number; readonly everybody: boolean };
+
+/**
+ * A page of the messages that mention a user, as the JSON text of the output of `mentions`. What calls everybody is
+ * stored once, so it is looked up in each of the user's rooms, from when they joined it.
+ */
+export async function mentions(sql: postgres.Sql, user: string, input: ParsedInput<'mentions'>): Promise<string> {
+  const { limit } = input;
+  const before = input.before === undefined ? undefined : decodeCursor(input.before);
+  const bound =
+    before === undefined
+      ? sql`true`
+      : sql`(n.at, n.room_id, n.seq) < (${before.at}::timestamptz, ${before.room}::text collate "C", ${before.seq}::bigint)`;
+  const page = sql`order by n.at desc, n.room_id desc, n.seq desc limit ${limit + 1}`;
+  const rows = await sql<Row[]>`
+    select x.at as mentioned_at, x.everybody, ${messageColumns(sql, user)}, u.name
+    from (
+      select n.* from (
+        (
+          select n.room_id, n.seq, n.at, false as everybody
+          from mentions n join members m on m.room_id = n.room_id and m.user_id = n.user_id
+          where n.user_id = ${user} and ${bound} ${page}
+        ) union all (
+          select e.room_id, e.seq, e.at, true
+          from members m cross join lateral (
+            select n.room_id, n.seq, n.at
+            from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
+            where n.room_id = m.room_id and n.user_id = ${everybody} and n.at >= m.joined_at and t.sender_id <> m.user_id
+              and not exists (select from mentions o where o.room_id = n.room_id and o.seq = n.seq and o.user_id = m.user_id)
+              and ${bound} ${page}
+          ) e
+          where m.user_id = ${user}
+        )
+      ) n ${page}
+    ) x
+    join messages t on t.room_id = x.room_id and t.seq = x.seq
+    left join users u on u.id = t.sender_id
+    order by x.at desc, x.room_id desc, x.seq desc`;
+  const found = rows.slice(0, limit);
+  const list = found.map(
+    (row) => `{"at":${row.mentioned_at},"everybody":${row.everybody},"message":${messageJson(row)}}`,
+  );
+  const last = found.at(-1);
+  const next = last === undefined ? null : encodeCursor({ at: last.mentioned_at, room: last.room, seq: last.seq });
+  return `{"mentions":[${list.join(',')}],"before":${JSON.stringify(next)},"more":${rows.length > limit}}`;
+}

@@ -1,0 +1,116 @@
+/**
+ * Pins. They are rare, so each is a call of its own; it takes its turn in the room's stripe as other changes of messages
+ * do, is safe to try again as they are, and tells `behind` where they do (changes.ts).
+ */
+import type postgres from 'postgres';
+import type { RoomEvent } from '../fanout/fanout.ts';
+import type { CommandOutput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { EventData } from '../protocol/events.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Role } from '../protocol/model.ts';
+import { Batcher } from './batcher.ts';
+import { behind, type ChangesOptions } from './changes.ts';
+import { commit } from './commit.ts';
+import { messageColumns } from './message-columns.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
+import { requireMember } from './rooms.ts';
+
+export interface Pin {
+  readonly room: string;
+  readonly seq: number;
+  readonly user: string;
+  readonly change: 'add' | 'remove';
+}
+
+type Pinned = CommandOutput<'message:pin'>;
+
+interface Outcome {
+  outcome: 'changed' | 'unchanged' | 'not_found' | 'not_member' | 'forbidden' | 'limit_reached';
+  rev: number;
+  at: number;
+  outbox_id: number | null;
+}
+
+export type PinsOptions = Omit<ChangesOptions, 'editWindowMs' | 'maxBatch'>;
+
+export class Pins {
+  readonly #options: PinsOptions;
+  readonly #stripes: Batcher<Pin, Pinned>[];
+
+  constructor(options: PinsOptions) {
+    this.#options = options;
+    const { turns } = options.writer;
+    const waiting = { maxBatch: 1, maxWaiting: Math.ceil(options.maxWaiting / turns.length) };
+    const store = (pins: Pin[]): Promise<Outcome[]> => this.#store(pins[0] as Pin);
+    const settle = (pins: Pin[], rows: Outcome[], again: boolean): (Pinned | Error)[] => [
+      this.#settle(pins[0] as Pin, rows[0] as Outcome, again),
+    ];
+    this.#stripes = turns.map(
+      (stripe) => new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), waiting),
+    );
+  }
+
+  /** Resolves after the commit. @throws {ParleyError} as the commands list them. */
+  make(pin: Pin): Promise<Pinned> {
+    return (this.#stripes[this.#options.writer.stripeOf(pin.room)] as Batcher<Pin, Pinned>).add(pin);
+  }
+
+  get waiting(): number {
+    return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
+  }
+
+  #store({ room, seq, user, change }: Pin): Promise<Outcome[]> {
+    const { sql, writer } = this.#options;
+    return writer.handed.deleting(
+      (handed) => sql<Outcome[]>`
+        select outcome, rev, at, outbox_id
+        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${handed}::bigint[])`,
+    );
+  }
+
+  #settle({ room, seq, user, change }: Pin, row: Outcome, again: boolean): Pinned | Error {
+    const { fanout, writer } = this.#options;
+    const { outcome, rev, at } = row;
+    if (outcome === 'limit_reached') {
+      return new ParleyError('limit_reached', `A room has at most ${limits.pins} pinned messages.`);
+    }
+    if (outcome !== 'changed' && outcome !== 'unchanged') return new ParleyError(outcome);
+    if (outcome === 'changed') {
+      const data: EventData<'pin'> = { room, seq, rev, user, change, at };
+      const event: RoomEvent = { to: 'room', room, event: 'pin', rev, json: JSON.stringify(data) };
+      fanout.publish([event]);
+      if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);
+    } else if (again) fanout.publish([behind(room, rev)]);
+    return { rev };
+  }
+}
+
+type Row = { kind: string; role: Role | null; last_rev: number } & {
+  [K in keyof StoredMessage]: StoredMessage[K] | null;
+};
+
+/** A room's pinned messages as the JSON text of the output of `room:pins`; from one snapshot. */
+export async function pinned(sql: postgres.Sql, user: string, room: string): Promise<string> {
+  const rows = await sql<Row[]>`
+    select a.kind, a.role, a.last_rev, x.*
+    from (
+      select r.kind, r.last_rev, m.role from rooms r
+      left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+    ) a
+    left join lateral (
+      select ${messageColumns(sql, user)}, u.name, t.pinned_at
+      from messages t left join users u on u.id = t.sender_id
+      where a.role is not null and t.room_id = ${room} and t.pinned_at is not null
+      limit ${limits.pins}
+    ) x on true
+    order by x.pinned_at desc, x.seq desc`;
+  const [first] = rows;
+  requireMember(first);
+  const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
+  return `{"messages":[${found.map(messageJson).join(',')}],"rev":${first?.last_rev ?? 0}}`;
+}
