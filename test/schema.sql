@@ -865,7 +865,7 @@ begin
       -- one that the same batch deletes afterwards mentions nobody
       if m.deleted_at is null then
         select jsonb_agg(x.user_id order by x.user_id)::text into mentioned from note_mentions(
-          jsonb_build_array(jsonb_build_array(m.room_id, m.seq, change.actor, change.names, change.everybody)), m.edited_at) as x;
+          jsonb_build_array(jsonb_build_array(m.room_id, m.seq, m.sender_id, change.actor, change.names, change.everybody)), m.edited_at) as x;
       end if;
       pinned := pin_state(m);
     end if;
@@ -901,18 +901,18 @@ AS $function$
 begin
   return query
   with target as materialized (
-    select t.n, t.v ->> 0 as room_id, (t.v ->> 1)::bigint as seq, t.v ->> 2 as actor, t.v -> 3 as names,
-      (t.v ->> 4)::boolean as everybody
+    select t.n, t.v ->> 0 as room_id, (t.v ->> 1)::bigint as seq, t.v ->> 2 as sender, t.v ->> 3 as actor,
+      t.v -> 4 as names, (t.v ->> 5)::boolean as everybody
     from jsonb_array_elements(targets) with ordinality as t (v, n)
   ), person as (
-    select distinct on (t.n, g.n) t.room_id, t.seq, t.actor, m.user_id
+    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, m.user_id
     from target t
     cross join lateral jsonb_array_elements(t.names) with ordinality as g (forms, n)
     cross join lateral jsonb_array_elements_text(g.forms) with ordinality as f (id, n)
     join members m on m.room_id = t.room_id and m.user_id = f.id
     order by t.n, g.n, f.n
   ), wanted as materialized (
-    select distinct p.room_id, p.seq, p.user_id from person p where p.user_id <> p.actor
+    select distinct p.room_id, p.seq, p.user_id from person p where p.user_id <> p.sender
     union all
     select t.room_id, t.seq, '*' from target t
     join rooms r on r.id = t.room_id
@@ -991,7 +991,7 @@ begin
       select y.room_id, jsonb_object_agg(y.seq, y.users) as by_seq from (
         select m.room_id, m.seq, jsonb_agg(m.user_id order by m.user_id) as users
         from note_mentions((
-          select jsonb_agg(jsonb_build_array(a.v -> 1, seqs[(a.v ->> 0)::integer], a.v -> 2, a.v -> 3, a.v -> 4))
+          select jsonb_agg(jsonb_build_array(a.v -> 1, seqs[(a.v ->> 0)::integer], a.v -> 2, a.v -> 2, a.v -> 3, a.v -> 4))
           from jsonb_array_elements(asked) as a (v) where seqs[(a.v ->> 0)::integer] > 0
         ), stored_at) as m
         group by m.room_id, m.seq

@@ -67,7 +67,7 @@ export class Arrivals {
           array_agg(
             case when muted_until = 'infinity' then '' else (extract(epoch from muted_until) * 1000)::bigint::text end
           ) filter (where muted_until > now()) as until
-        from members where user_id = a.id
+        from members m where user_id = a.id and exists (select from rooms r where r.id = m.room_id)
       ) m on true`;
     const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
     return arrivals.map(({ user }, i) =>

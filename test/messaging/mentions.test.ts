@@ -140,7 +140,8 @@ describe('a mention', () => {
     expect(await listed('guest', room)).toEqual([seq]);
     expect(await told('guest', room)).toEqual([seq]);
     expect(await told('ben', room)).toEqual([seq]);
-    await people.owner.ok('message:edit', { room, seq, body: { text: '@guest, @room' } });
+    await people.owner.ok('message:edit', { room, seq, body: { text: '@guest, @room, and its sender @ann' } });
+    expect(await listed('ann', room)).toEqual([]);
     expect(await listed('ben', room)).toEqual([-seq]);
     expect(await listed('guest', room)).toEqual([seq]);
     await people.ann.ok('message:edit', { room, seq, body: 'nobody' });

@@ -420,6 +420,17 @@ describe('a deleted room', () => {
     }
   });
 
+  it('is nothing to who connects while its rows are there', async () => {
+    const { sql } = server.database;
+    const room = await roomOfTwo();
+    // as if the purge had not come to it
+    await sql`delete from rooms where id = ${room}`;
+    const late = await connectStock(server.url, await tokenOf('ben'));
+    expect(late.heard('ready')[0]?.rooms.map(({ id }) => id)).not.toContain(room);
+    expect(await late.error('signal', { room, name: 'x' })).toMatchObject({ code: 'not_member' });
+    late.close();
+  });
+
   it('is refused to whoever makes it at the same moment', async () => {
     const { sql } = server.database;
     const room = await roomOfTwo();
