@@ -1,9 +1,16 @@
+create table chores (
+  name text collate "C" not null,
+  due_at timestamp with time zone not null,
+  constraint chores_pkey PRIMARY KEY (name)
+);
+
 create table members (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
   role text not null,
   last_read_seq bigint not null default 0,
   joined_at timestamp with time zone not null default clock_timestamp(),
+  last_delivered_seq bigint not null default 0,
   constraint members_pkey PRIMARY KEY (room_id, user_id),
   constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
   constraint members_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms(id) ON DELETE CASCADE,
@@ -18,6 +25,15 @@ create table membership_changes (
   at timestamp with time zone not null default clock_timestamp()
 );
 CREATE INDEX membership_changes_by_xid ON public.membership_changes USING btree (xid);
+
+create table message_search (
+  room_id text collate "C" not null,
+  seq bigint not null,
+  at timestamp with time zone not null,
+  words tsvector not null,
+  constraint message_search_pkey PRIMARY KEY (room_id, seq)
+);
+CREATE INDEX message_search_words ON public.message_search USING gin (words) WITH (fastupdate=off);
 
 create table message_versions (
   room_id text collate "C" not null,
@@ -99,10 +115,14 @@ create table rooms (
   member_count integer not null default 0,
   created_by text collate "C" not null,
   created_at timestamp with time zone not null default now(),
+  retention_days integer,
+  first_seq bigint not null default 1,
+  purged_rev bigint not null default 0,
   constraint rooms_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
   constraint rooms_pkey PRIMARY KEY (id)
 ) with (fillfactor=70);
 CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
+CREATE INDEX rooms_that_expire ON public.rooms USING btree (id) WHERE ((retention_days IS NOT NULL) OR (first_seq > 1));
 
 create table schema_migrations (
   number integer not null,
@@ -110,6 +130,13 @@ create table schema_migrations (
   checksum text not null,
   applied_at timestamp with time zone not null default now(),
   constraint schema_migrations_pkey PRIMARY KEY (number)
+);
+
+create table search_rooms (
+  room_id text collate "C" not null,
+  rev bigint not null default 0,
+  language text not null,
+  constraint search_rooms_pkey PRIMARY KEY (room_id)
 );
 
 create table users (
@@ -344,6 +371,42 @@ begin
   return 'created';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  first bigint;
+  purged bigint;
+  gone bigint[];
+begin
+  select r.first_seq, r.purged_rev into first, purged from rooms r where r.id = room;
+  with victims as materialized (
+    select seq from messages where room_id = room and seq < first and rev <= purged order by seq limit most
+  ), dead as (
+    delete from messages m using victims v
+    where m.room_id = room and m.seq = v.seq and m.rev <= purged
+    returning m.seq
+  )
+  select coalesce(array_agg(seq), '{}') into gone from dead;
+  removed := cardinality(gone);
+  if removed > 0 then
+    delete from message_versions v where v.room_id = room and v.seq = any (gone);
+    delete from reactions r where r.room_id = room and r.seq = any (gone);
+    delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
+    delete from message_search s where s.room_id = room and s.seq = any (gone);
+    if to_regclass('mentions') is not null then
+      delete from mentions t where t.room_id = room and t.seq = any (gone);
+    end if;
+    if to_regclass('threads') is not null then
+      delete from threads t where t.room_id = room and t.root = any (gone);
+      delete from thread_follows t where t.room_id = room and t.root = any (gone);
+    end if;
+  end if;
+  remain := exists (select from messages where room_id = room and seq < first);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.delete_message(m messages, actor text, actor_role text, next_rev bigint, changed_at timestamp with time zone, max_versions integer)
  RETURNS text
  LANGUAGE plpgsql
@@ -386,6 +449,87 @@ begin
   return 'changed';
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.expire_messages(room text, first bigint, redo boolean, OUT rev bigint, OUT outbox_id bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update rooms set first_seq = greatest(first_seq, first), last_rev = last_rev + 1, purged_rev = last_rev + 1
+  where id = room and first <= last_seq + 1 and (first_seq < first or redo)
+  returning last_rev into rev;
+  if rev is not null then
+    insert into outbox (entries)
+    values (jsonb_build_array(jsonb_build_object('room', room, 'from', rev, 'to', rev, 'lanes', null)))
+    returning id into outbox_id;
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.first_since(room text, moment timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  low bigint;
+  high bigint;
+  middle bigint;
+  sent timestamptz;
+begin
+  select first_seq, last_seq + 1 into low, high from rooms where id = room;
+  while low < high loop
+    middle := (low + high) / 2;
+    select created_at into sent from messages where room_id = room and seq = middle;
+    if sent >= moment then
+      high := middle;
+    else
+      low := middle + 1;
+    end if;
+  end loop;
+  return low;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.index_messages(room_ids text[], lang text, most integer)
+ RETURNS TABLE(room text, indexed integer, more boolean)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  head bigint;
+  reached bigint;
+begin
+  insert into search_rooms (room_id, language)
+  select id, lang from rooms where id = any (room_ids) order by id on conflict do nothing;
+  for room, reached in
+    select s.room_id, s.rev from search_rooms s where s.room_id = any (room_ids) order by s.room_id for no key update
+  loop
+    select last_rev into head from rooms where id = room;
+    with changed as materialized (
+      select t.seq, t.rev, t.sender_id, t.created_at, search_text(t.body) as content
+      from messages t where t.room_id = room and t.rev > reached order by t.rev limit most
+    ), dropped as (
+      delete from message_search x using changed c
+      where c.content is null and x.room_id = room and x.seq = c.seq
+    ), kept as (
+      insert into message_search (room_id, seq, at, words)
+      select room, c.seq, c.created_at, search_words(lang, c.content) || array_to_tsvector(
+        array[E'\x01r' || room, E'\x01u' || c.sender_id, E'\x01d' || search_day(c.created_at)])
+      from changed c where c.content is not null
+      on conflict (room_id, seq) do update set words = excluded.words
+    )
+    select count(*), coalesce(max(c.rev), reached) into indexed, reached from changed c;
+    more := indexed = most;
+    -- short of a full page all up to the head was seen; a rev beyond the head read before it comes again, which does no harm
+    update search_rooms s set rev = case when more then reached else greatest(head, reached) end, language = lang
+    where s.room_id = room;
+    return next;
+  end loop;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.keep_version(m messages, kept jsonb, actor text, changed_at timestamp with time zone, max_versions integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -401,6 +545,34 @@ begin
     delete from message_versions v
     where v.room_id = m.room_id and v.seq = m.seq and v.version = added - max_versions + 1;
   end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.mark_delivered(batch json, max_members integer)
+ RETURNS TABLE(n integer, mark bigint, moved boolean)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  return query
+  with input as materialized (
+    select e.ord::integer as n, e.r as room_id, e.u as user_id, e.s as seq
+    from rows from (json_to_recordset(batch) as (r text, u text, s bigint)) with ordinality as e (r, u, s, ord)
+  ), standing as materialized (
+    select i.n, m.room_id, m.user_id, greatest(m.last_delivered_seq, m.last_read_seq) as was, least(i.seq, r.last_seq) as target
+    from input i
+    join members m on m.room_id = i.room_id and m.user_id = i.user_id
+    join rooms r on r.id = i.room_id and r.member_count <= max_members
+    order by m.room_id, m.user_id for no key update of m
+  ), written as (
+    update members m set last_delivered_seq = s.target from standing s
+    where m.room_id = s.room_id and m.user_id = s.user_id and s.target > s.was
+  )
+  select i.n, greatest(s.was, s.target), coalesce(s.target > s.was, false)
+  from input i left join standing s on s.n = i.n order by i.n;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.mark_read(batch json)
@@ -527,6 +699,115 @@ begin
   return true;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.search_any(kind text, names text[])
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select string_agg('''' || E'\x01' || kind || n || '''', '|')::tsquery from unnest(names) as n
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_day(moment timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select floor(extract(epoch from moment) / 86400)::integer
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery, room text, sender text, since timestamp with time zone, until timestamp with time zone, last_at timestamp with time zone, last_room text, last_seq bigint, most integer, max_scope integer)
+ RETURNS TABLE(room_id text, seq bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  scope text[];
+  scoped tsquery;
+  dated tsquery;
+  latest timestamptz := least(until, last_at, clock_timestamp() + interval '1 minute');
+  days integer;
+  oldest timestamptz;
+  found_rooms text[];
+  found_seqs bigint[];
+begin
+  scope := array(
+    select m.room_id from members m where m.user_id = viewer and (room is null or m.room_id = room) limit max_scope + 1);
+  if cardinality(scope) = 0 then
+    return;
+  end if;
+  scoped := look_for;
+  if cardinality(scope) <= max_scope then
+    scoped := scoped && search_any('r', scope);
+  end if;
+  if sender is not null then
+    scoped := scoped && search_any('u', array[sender]);
+  end if;
+  foreach days in array array[1, 8, 64, 0] loop
+    if days = 0 then
+      dated := scoped;
+      oldest := coalesce(since, '-infinity');
+    else
+      dated := scoped && search_any('d', array(
+        select (search_day(latest) - d)::text from generate_series(0, days - 1) as d));
+      oldest := to_timestamp((search_day(latest) - days + 1) * 86400.0);
+      if since >= oldest then
+        days := 0;
+        oldest := since;
+      end if;
+    end if;
+    select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+      coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+    into found_rooms, found_seqs
+    from (
+      select s.room_id, s.seq, s.at from message_search s
+      where s.words @@ dated and s.at >= oldest and (until is null or s.at < until)
+        and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
+        and exists (select from members m where m.user_id = viewer and m.room_id = s.room_id)
+        and exists (select from rooms r where r.id = s.room_id and s.seq >= r.first_seq)
+      order by s.at desc, s.room_id desc, s.seq desc limit most
+    ) f;
+    exit when days = 0 or cardinality(found_seqs) = most;
+  end loop;
+  return query select * from unnest(found_rooms, found_seqs);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_query(lang text, query text, prefix text)
+ RETURNS tsquery
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when prefix = '' then q when numnode(q) = 0 then p when numnode(p) = 0 then q else q && p end
+  from (
+    select websearch_to_tsquery(lang::regconfig, query) as q,
+      case when prefix <> '' then to_tsquery(lang::regconfig, '''' || prefix || ''':*') end as p
+  ) as parts
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_text(body jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(body)
+    when 'string' then body #>> '{}'
+    when 'object' then case when not body ? 'encrypted' and jsonb_typeof(body -> 'text') = 'string' then body ->> 'text' end
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_words(lang text, content text)
+ RETURNS tsvector
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select case when content ~ '[[:alnum:]][!-/:-@[-`{-~][[:alnum:]]'
+    then to_tsvector(lang::regconfig, content) || to_tsvector(lang::regconfig, translate(content,
+      '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
+    else to_tsvector(lang::regconfig, content) end
+$function$;
+
 CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])
  RETURNS SETOF integer
  LANGUAGE plpgsql
@@ -556,5 +837,47 @@ AS $function$
     select from revocations r where r.user_id = subject
       and (r.token = its_hash or r.issued_before > issued and r.spared is distinct from its_hash))
 $function$;
+
+CREATE OR REPLACE FUNCTION public.unread_marks(viewer text, after text, max_rooms integer)
+ RETURNS TABLE(id text, last_seq bigint, mark bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select r.id, r.last_seq, greatest(m.last_read_seq, r.first_seq - 1)
+  from members m join rooms r on r.id = m.room_id
+  where m.user_id = viewer and m.room_id > after
+  order by m.room_id limit max_rooms
+$function$;
+
+CREATE OR REPLACE FUNCTION public.unread_rooms(viewer text, after text, max_rooms integer, max_unread integer)
+ RETURNS TABLE(room text, read bigint, seq bigint, unread bigint, mentions bigint, at timestamp with time zone)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  if to_regclass('mentions') is null then
+    return query
+    select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), 0::bigint, t.created_at
+    from unread_marks(viewer, after, max_rooms) y
+    left join messages t on t.room_id = y.id and t.seq = y.last_seq
+    order by y.id;
+    return;
+  end if;
+  return query
+  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), c.mentions, t.created_at
+  from unread_marks(viewer, after, max_rooms) y
+  left join messages t on t.room_id = y.id and t.seq = y.last_seq
+  cross join lateral (
+    select count(*) as mentions from (
+      select from mentions x
+      where x.room_id = y.id and x.seq > y.mark and x.user_id in (viewer, '*') limit max_unread) known
+  ) c
+  order by y.id;
+end $function$;
 
 CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();

@@ -9,6 +9,7 @@ export const commandWeights: Record<CommandName, number> = {
   'reaction:add': 1,
   'reaction:remove': 1,
   'auth:refresh': 1,
+  delivered: 1,
   history: 2,
   read: 1,
   'presence:get': 2,
@@ -20,9 +21,12 @@ export const commandWeights: Record<CommandName, number> = {
   'room:leave': 2,
   'room:list': 2,
   'room:members': 2,
+  'room:receipts': 2,
+  search: 10,
   // asks every node
   'session:list': 10,
   'session:revoke': 10,
   signal: 1,
   sync: 2,
+  unread: 5,
 };

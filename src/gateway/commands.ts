@@ -11,7 +11,8 @@ import type { LocalUser } from './connections.ts';
 import { commandWeights } from './command-weights.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
-import { Encoded, type Caller, type Handlers } from './handlers.ts';
+import { Encoded } from './encoded.ts';
+import type { Caller, Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { Frames } from './packets/packet.ts';
 
@@ -38,7 +39,7 @@ interface Entry {
 }
 
 /** Their answers may be large, so only so many of a connection are made at once. */
-const reading: ReadonlySet<CommandName> = new Set(['history', 'sync', 'message:versions']);
+const reading: ReadonlySet<CommandName> = new Set(['history', 'sync', 'message:versions', 'search', 'unread']);
 
 const storing: ReadonlySet<CommandName> = new Set([
   'message:send',
@@ -47,6 +48,7 @@ const storing: ReadonlySet<CommandName> = new Set([
   'reaction:add',
   'reaction:remove',
   'read',
+  'delivered',
   'room:create',
   'room:invite',
   'room:join',

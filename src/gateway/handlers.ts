@@ -5,19 +5,14 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { encodeBody, encodeSignal } from '../messaging/json-body.ts';
+import { encodeBody } from '../messaging/json-body.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
-
-/** JSON text of an object that needs no second encoding. */
-export class Encoded {
-  readonly json: string;
-
-  constructor(json: string) {
-    this.json = json;
-  }
-}
+import { Encoded } from './encoded.ts';
+import { createKeepHandlers } from './handlers/keep.ts';
+import type { SignalLimits } from './signals.ts';
 
 export interface Caller {
   readonly connection: Connection;
@@ -38,15 +33,23 @@ export function createHandlers(parts: {
   rates: UserRates;
   connections: Connections;
   attendance: Attendance;
+  metrics: Metrics;
+  signalLimits: SignalLimits;
 }): Handlers {
-  const { messaging, fanout, verifier, rates, connections, attendance } = parts;
+  const { messaging, verifier, rates, connections, attendance } = parts;
   const { slow } = connections;
   const { writer, changes, rooms, readMarks } = messaging;
   return {
+    ...createKeepHandlers(parts),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const send = { room, id, sender: user.id, senderName: user.name, body: encodeBody(body), replyTo, lane };
       const paced = rates.send(user.id, connection.identity?.tier ?? null);
-      return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      // whoever answers has read what there was
+      return sent.then((stored) => {
+        readMarks.sent(user.id, room, stored.seq);
+        return stored;
+      });
     },
     'message:edit': async ({ connection, user }, { room, seq, body }) => {
       await rates.send(user.id, connection.identity?.tier ?? null);
@@ -77,15 +80,6 @@ export function createHandlers(parts: {
       return new Encoded(await messaging.sync(user.id, input));
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
-    signal: ({ connection, user }, { room, name, data }) => {
-      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
-      if (user.guestOf?.has(room)) throw new ParleyError('forbidden');
-      const { json: payload, attachments } = encodeSignal(data);
-      const rest = payload === '' ? '' : `,"data":${payload}`;
-      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${rest}}`;
-      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
-      return {};
-    },
     'room:create': async ({ connection, user }, input) => {
       const created = await rooms.create(user.id, input);
       await connections.standing(connection);

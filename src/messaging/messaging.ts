@@ -1,6 +1,7 @@
 import type postgres from 'postgres';
 import type { Fanout } from '../fanout/fanout.ts';
-import type { ParsedInput } from '../protocol/commands.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
@@ -9,7 +10,11 @@ import { history } from './history.ts';
 import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
 import { ReadMarks } from './read-marks.ts';
+import { receipts, unread } from './receipts.ts';
+import { Retention } from './retention.ts';
 import { Rooms } from './rooms.ts';
+import { SearchIndex } from './search-index.ts';
+import { Search } from './search.ts';
 import { sync } from './sync.ts';
 import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
@@ -24,6 +29,11 @@ export interface MessagingOptions {
   readonly writerBatch: number;
   readonly writerQueue: number;
   readonly editWindowMs: number;
+  readonly retentionDays: number | undefined;
+  readonly retentionEveryMs: number;
+  readonly search: boolean;
+  readonly searchLanguage: string;
+  readonly searchesAtOnce: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
 }
@@ -39,9 +49,18 @@ export class Messaging {
   readonly missed: MissedReader;
   readonly #options: MessagingOptions;
   readonly #outbox: Outbox;
+  readonly #retention: Retention;
+  readonly #search: Search | undefined;
+  readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, fanout, metrics, log } = options;
+    const { sql, metrics, log } = options;
+    const { searchLanguage: language, searchesAtOnce: atOnce } = options;
+    if (options.search) {
+      this.#search = new Search(sql, { language, atOnce });
+      this.#searchIndex = new SearchIndex({ sql, metrics, log, language, busy: () => this.writer.waiting > 0 });
+    }
+    const fanout = this.#searchIndex === undefined ? options.fanout : noting(options.fanout, this.#searchIndex);
     this.#options = options;
     this.writer = new Writer({
       sql,
@@ -52,13 +71,14 @@ export class Messaging {
       maxBatch: options.writerBatch,
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.changes = new Changes({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
     this.rooms = new Rooms(options);
     this.arrivals = new Arrivals(sql);
-    this.readMarks = new ReadMarks(sql, fanout);
+    this.readMarks = new ReadMarks({ sql, fanout, log });
     this.visibility = new Visibility(sql);
     this.missed = new MissedReader(sql, this.rooms);
     this.#outbox = new Outbox({ sql, fanout, metrics, log });
+    this.#retention = new Retention({ ...options, fanout, writer: this.writer });
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<string> {
@@ -73,9 +93,41 @@ export class Messaging {
     return versions(this.#options.sql, user, input);
   }
 
+  receipts(user: string, input: ParsedInput<'room:receipts'>): Promise<CommandOutput<'room:receipts'>> {
+    return receipts(this.#options.sql, user, input);
+  }
+
+  unread(user: string, input: ParsedInput<'unread'>): Promise<CommandOutput<'unread'>> {
+    return unread(this.#options.sql, user, input);
+  }
+
+  /** @throws {ParleyError} `forbidden` where it is switched off. */
+  search(user: string, input: ParsedInput<'search'>): Promise<string> {
+    if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
+    return this.#search.page(user, input);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
-    await this.changes.flush();
+    await Promise.all([this.changes.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop()]);
   }
+}
+
+/** What is told of a room with a rev has changed something that may be searched. */
+function noting(fanout: Fanout, index: SearchIndex): Fanout {
+  return {
+    get others() {
+      return fanout.others;
+    },
+    publish(envelopes) {
+      fanout.publish(envelopes);
+      for (const envelope of envelopes) {
+        if (envelope.to === 'room' && envelope.rev !== undefined) index.note(envelope.room);
+      }
+    },
+    occupied: (room) => fanout.occupied(room),
+    vacated: (room) => fanout.vacated(room),
+    close: () => fanout.close(),
+  };
 }
