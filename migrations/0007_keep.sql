@@ -191,13 +191,23 @@ create function search_text(body jsonb) returns text language sql immutable para
   end
 $$;
 
--- What a text is found by. The parser takes node.js for a host and a/b for a path, one word each: such texts are read a
--- second time without their punctuation.
+-- Letters beyond ASCII have small forms in a database of the locale C too, such as the embedded one.
+do $$
+begin
+  create collation search_letters (provider = builtin, locale = 'C.UTF-8'); -- Postgres 17 and later
+exception when others then
+  begin
+    create collation search_letters (provider = libc, locale = 'C.utf8');
+  exception when others then
+    create collation search_letters from "C";
+  end;
+end $$;
+
+-- What a text is found by: words between punctuation. The parser alone takes node.js for a host, a/b for a path, <b> for a
+-- tag; search.ts writes queries in the same way.
 create function search_words(lang text, content text) returns tsvector language sql stable parallel safe as $$
-  select case when content ~ '[[:alnum:]][!-/:-@[-`{-~][[:alnum:]]'
-    then to_tsvector(lang::regconfig, content) || to_tsvector(lang::regconfig, translate(content,
-      '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
-    else to_tsvector(lang::regconfig, content) end
+  select to_tsvector(lang::regconfig, lower(translate(content,
+    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ') collate search_letters))
 $$;
 
 create function search_day(moment timestamptz) returns integer language sql immutable parallel safe as $$

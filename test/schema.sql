@@ -802,10 +802,8 @@ CREATE OR REPLACE FUNCTION public.search_words(lang text, content text)
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select case when content ~ '[[:alnum:]][!-/:-@[-`{-~][[:alnum:]]'
-    then to_tsvector(lang::regconfig, content) || to_tsvector(lang::regconfig, translate(content,
-      '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
-    else to_tsvector(lang::regconfig, content) end
+  select to_tsvector(lang::regconfig, lower(translate(content,
+    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ') collate search_letters))
 $function$;
 
 CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])

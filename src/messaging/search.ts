@@ -17,8 +17,11 @@ export interface SearchSettings {
 /** Rooms whose names the index is asked for; of users with more it finds too much, which is sorted out afterwards. */
 const maxScope = 300;
 
-/** Kept out of the text before its matches are marked with them. */
-const [open, close] = ['\u0002', '\u0003'];
+/**
+ * Kept out of the text before its matches are marked with them; the third stands for <, since ts_headline leaves out what
+ * it takes for a tag.
+ */
+const [open, close, less] = ['\u0002', '\u0003', '\u0004'];
 
 export class Search {
   readonly #sql: postgres.Sql;
@@ -64,13 +67,13 @@ export class Search {
         where r.id = ${room}`;
       requireMember(access);
     }
-    const { words, prefix } = splitQuery(input.query);
+    const { words, prefix } = splitQuery(plainQuery(input.query));
     // what the index has may be a moment old: a row is told only if it matches as it stands now
     const rows = await sql<(Hit & { match: boolean })[]>`
       with q as materialized (select search_query(${language}, ${words}, ${prefix}) as query)
       select ${messageColumns(sql, user)}, u.name,
         coalesce(search_words(${language}, b.content) @@ q.query, false) as match,
-        ts_headline(${language}::text::regconfig, translate(b.content, ${open + close}, ''), q.query,
+        ts_headline(${language}::text::regconfig, translate(b.content, ${`<${open}${close}${less}`}, ${less}), q.query,
           ${`StartSel=${open},StopSel=${close},MaxWords=30,MinWords=12,ShortWord=0`}) as snippet
       from q
       cross join lateral search_messages(
@@ -80,7 +83,7 @@ export class Search {
       join messages t on t.room_id = s.room_id and t.seq = s.seq
       cross join lateral (select search_text(t.body) as content) b
       left join users u on u.id = t.sender_id
-      where numnode(q.query) > 0
+      where numnode(q.query) > 0 and querytree(q.query) <> 'T'
       order by s.n`;
     const page = rows.slice(0, limit);
     const end = rows.length > limit ? page.at(-1) : undefined;
@@ -119,12 +122,20 @@ function parseCursor(text: string): { at: number; room: string; seq: number } {
   throw new ParleyError('invalid', 'cursor: not one of `search`.');
 }
 
+/** Without the punctuation that parts words in the index too, but for what a query is made of: quotes, and - before a word. */
+export function plainQuery(query: string): string {
+  return query
+    .toLowerCase()
+    .replaceAll(/(?<=[\p{L}\p{N}])-/gu, ' ')
+    .replaceAll(/[!#$%&'()*+,./:;<=>?@[\\\]^_`{|}~]/g, ' ');
+}
+
 /**
  * The last word apart, which is still being typed: it is found by its beginning. Not if it is in quotes, excluded, one
  * side of an `or`, or a single letter, with which too much begins.
  */
 export function splitQuery(query: string): { words: string; prefix: string } {
-  const match = /^(.*?)(?<![\p{L}\p{N}\p{M}_"-])([\p{L}\p{N}\p{M}]{2,})$/su.exec(query);
+  const match = /^(.*?)(?<![\p{L}\p{N}\p{M}"-])([\p{L}\p{N}\p{M}]{2,})$/su.exec(query);
   const [, words = '', prefix = ''] = match ?? [];
   const quotes = words.split('"').length - 1;
   if (match === null || quotes % 2 === 1 || /(^|\s)or\s*$/i.test(words) || /^or$/i.test(prefix)) {
@@ -136,7 +147,7 @@ export function splitQuery(query: string): { words: string; prefix: string } {
 /** What ts_headline marked, as pieces. */
 export function pieces(snippet: string): { text: string; hit: boolean }[] {
   const found: { text: string; hit: boolean }[] = [];
-  for (const [i, part] of snippet.split(open).entries()) {
+  for (const [i, part] of snippet.replaceAll(less, '<').split(open).entries()) {
     const [first = '', ...rest] = i === 0 ? ['', part] : part.split(close);
     if (first !== '') found.push({ text: first, hit: true });
     const plain = rest.join('');
