@@ -109,7 +109,7 @@ export class Retention {
     await turns?.take(async () => {
       const [row] = await sql<{ rev: number | null; outbox_id: number | null }[]>`
         select rev, outbox_id from expire_messages(${room}, ${first}::bigint, ${redo})`;
-      if (row?.rev == null) return;
+      if (row === undefined || row.rev === null) return;
       const data: EventData<'room:purged'> = { room, rev: row.rev, first };
       fanout.publish([{ to: 'room', room, event: 'room:purged', rev: row.rev, json: JSON.stringify(data) }]);
       if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);

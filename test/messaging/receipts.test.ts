@@ -111,10 +111,10 @@ describe('sending', () => {
   });
 });
 
-describe('unread', () => {
-  const of = async (client: StockClient, room: string) =>
-    (await client.ok('unread', {})).rooms.find((one) => one.room === room);
+const of = async (client: StockClient, room: string) =>
+  (await client.ok('unread', {})).rooms.find((one) => one.room === room);
 
+describe('unread', () => {
   it('counts, in all rooms at once, what is beyond the read mark', async () => {
     await roomOf('counted', 3);
     await roomOf('empty', 0);

@@ -47,7 +47,13 @@ describe('a round', () => {
     await database.sql`insert into chores values ('retention', now() + interval '1 day') on conflict do nothing`;
     const { sql } = database;
     const retention = new Retention({
-      ...{ sql, fanout, metrics, log: silentLog, writer: test.writer, retentionDays, retentionEveryMs: day },
+      sql,
+      fanout,
+      metrics,
+      log: silentLog,
+      writer: test.writer,
+      retentionDays,
+      retentionEveryMs: day,
     });
     await retention.run();
     await retention.stop();

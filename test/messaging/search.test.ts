@@ -240,7 +240,13 @@ describe('the index', () => {
     const metrics = new Metrics();
     await sql`insert into chores values ('search', now() + interval '1 day')`;
     const index = new SearchIndex({
-      ...{ sql, metrics, log: silentLog, busy: () => false, gatherMs: 1, language: 'simple', maxRooms: 2 },
+      sql,
+      metrics,
+      log: silentLog,
+      busy: () => false,
+      gatherMs: 1,
+      language: 'simple',
+      maxRooms: 2,
     });
     for (const room of ['l1', 'l2', 'l3']) await writer.send(send(room, 'ann', { text: 'x' }));
     for (const room of ['l1', 'l2', 'l3']) index.note(room);
