@@ -87,7 +87,7 @@ describe(`${messages} messages`, () => {
       stdio: [openSync(file, 'r'), 'ignore', 'pipe'],
     });
     let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (part: string) => (stderr += part));
+    child.stderr?.setEncoding('utf8').on('data', (part: string) => (stderr += part));
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
     return { stderr, code };
   }

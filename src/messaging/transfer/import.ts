@@ -235,6 +235,10 @@ class Import {
       `[${batch.flatMap(({ item, json }) => (item.type === type ? json : [])).join(',')}]`;
     const applied = await this.#sql.begin(async (tx) => {
       const { id } = room.line;
+      // all by keys: while the tables grow from nothing the planner has no numbers, and would read them whole each time
+      await tx`set local enable_seqscan = off`;
+      await tx`set local enable_hashjoin = off`;
+      await tx`set local enable_mergejoin = off`;
       await tx`select from rooms where id = ${id} for no key update`;
       await tx`
         insert into users (id, name) select distinct on (u.id) u.id, u.name from (
@@ -285,23 +289,20 @@ class Import {
       const found = batch.find(({ item }) => item.type === 'message' && item.seq === seq);
       throw new BatchError(found?.number ?? this.#number, why);
     };
-    const [other] = await tx<{ seq: number; id: string; at: number }[]>`
-      select b.seq, t.id, t.seq as at from jsonb_to_recordset(${json}::text::jsonb) as b (seq bigint, id uuid)
-      join messages t on t.room_id = ${room} and (t.seq = b.seq and t.id <> b.id or t.id = b.id and t.seq <> b.seq)
-      order by b.seq limit 1`;
-    if (other !== undefined) {
-      refuse(
-        other.seq,
-        other.at === other.seq
-          ? `room ${room} has another message ${other.seq} here, ${other.id}: this file and the room have parted.`
-          : `room ${room} has the id of message ${other.seq} at message ${other.at} already.`,
-      );
+    const sent = batch.flatMap(({ item }) => (item.type === 'message' ? item : []));
+    // by a range of one key: a join by keys is planned while the tables are empty, and reads the whole room for each row
+    const held = await tx<{ seq: number; id: string }[]>`
+      select seq, id from messages
+      where room_id = ${room} and seq between ${sent[0]?.seq ?? 0} and ${sent.at(-1)?.seq ?? 0} order by seq`;
+    const ids = new Map(held.map(({ seq, id }) => [seq, id]));
+    for (const { seq, id } of sent) {
+      const here = ids.get(seq) ?? id;
+      if (here !== id)
+        refuse(seq, `room ${room} has another message ${seq} here, ${here}: this file and the room have parted.`);
     }
     const twice = new Set<string>();
-    for (const { item } of batch) {
-      if (item.type !== 'message') continue;
-      if (twice.has(item.id)) refuse(item.seq, `the id of message ${item.seq} is another one's too.`);
-      twice.add(item.id);
+    for (const { seq, id } of sent) {
+      if (twice.size === twice.add(id).size) refuse(seq, `the id of message ${seq} is another one's too.`);
     }
     const rows = await tx<{ seq: number }[]>`
       insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed)
@@ -314,7 +315,12 @@ class Import {
       on conflict (room_id, seq) do update set rev = excluded.rev, sender_id = excluded.sender_id, body = excluded.body,
         edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed
       where t.rev < excluded.rev
-      returning seq`;
+      returning seq`.catch((error: unknown) => {
+      const { code, detail = '' } = error as { code?: string; detail?: string };
+      const seq = code === '23505' ? sent.find(({ id }) => detail.includes(id))?.seq : undefined;
+      if (seq === undefined) throw error;
+      return refuse(seq, `the id of message ${seq} is another one's too.`);
+    });
     if (rows.length === 0) return 0;
     const seqs = rows.map(({ seq }) => seq);
     for (const table of ['message_versions', 'reactions', 'reaction_counts']) {
