@@ -21,11 +21,13 @@ const log = createLog({ level: 'silent', pretty: false, node: 'bench' });
 const words = Array.from({ length: 20_000 }, (_, n) => `w${n.toString(36)}x`);
 /** Common ones are common: the n-th word about as often as 1/n. */
 const word = (): string => words[Math.floor(words.length ** Math.random()) - 1] ?? 'w0x';
+const middle = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0;
 const sentence = (): string => Array.from({ length: 12 }, word).join(' ');
 
 const service = await openPostgres();
 if (typeof service === 'string') throw new Error(service);
-const { sql, close } = await openServer({ url: service.url, poolSize: 6, statementTimeoutMs: 600_000 });
+const database = await openServer({ url: service.url, poolSize: 6, statementTimeoutMs: 600_000 });
+const { sql } = database;
 try {
   await migrate(sql);
   await sql`insert into users (id) select 'u' || n from generate_series(1, 100) n`;
@@ -62,12 +64,11 @@ try {
       );
     }
   }
-  const middle = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0;
   const base = middle(rates.get('no index') ?? []);
   for (const [name, of] of rates) console.log(`${name}: ${(middle(of) / base).toFixed(2)} of none`);
   await searches();
 } finally {
-  await close();
+  await database.close();
   await service.stop();
 }
 

@@ -33,6 +33,53 @@ it.each([
   expect(stderr).not.toMatch(/^ {4}at /m);
 });
 
+async function fill(sql: TestDatabase['sql'], room: string, count: number): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`set local statement_timeout = 0`;
+    await tx`insert into users (id, name) select 'u' || n, 'User ' || n from generate_series(1, 50) n on conflict do nothing`;
+    await tx`
+        insert into rooms (id, kind, created_by, last_seq, last_rev, member_count) values (${room}, 'group', 'u1', ${count}, ${count}, 50)`;
+    await tx`insert into members (room_id, user_id, role) select ${room}, 'u' || n, 'member' from generate_series(1, 50) n`;
+    await tx`
+        insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
+        select ${room}, n, gen_random_uuid(), n, 'u' || (n % 50 + 1), jsonb_build_object('text', repeat('word ' || n || ' ', 40)),
+          date_trunc('milliseconds', now() - interval '1 year' + n * interval '1 second')
+        from generate_series(1, ${count}::integer) n`;
+  });
+}
+
+const peakOf = (stderr: string): number => Number(/Peak memory: (\d+) MB/.exec(stderr)?.[1]);
+
+/** Into a file, as a shell does it. */
+async function exportTo(file: string, database: TestDatabase, ...args: string[]): Promise<number> {
+  const child = spawn(process.execPath, [entry, 'export', ...args], {
+    env: { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (stderr += part));
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  await pipeline(child.stdout, createWriteStream(file));
+  expect([await ended, stderr]).toEqual([0, expect.stringMatching(/^Exported 1 rooms, \d+ messages\./) as unknown]);
+  return peakOf(stderr);
+}
+
+async function importFrom(file: string, database: TestDatabase): Promise<{ stderr: string; code: number | null }> {
+  const child = spawn(process.execPath, [entry, 'import'], {
+    env: { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url },
+    stdio: [openSync(file, 'r'), 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (part: string) => (stderr += part));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { stderr, code };
+}
+
+const rest = (file: string): string => {
+  const all = readFileSync(file, 'latin1');
+  return all.slice(all.indexOf('\n'));
+};
+
 describe(`${messages} messages`, () => {
   let source: TestDatabase;
   let target: TestDatabase;
@@ -49,48 +96,6 @@ describe(`${messages} messages`, () => {
     await target.drop();
     rmSync(folder, { recursive: true, force: true });
   });
-
-  async function fill(sql: TestDatabase['sql'], room: string, count: number): Promise<void> {
-    await sql.begin(async (tx) => {
-      await tx`set local statement_timeout = 0`;
-      await tx`insert into users (id, name) select 'u' || n, 'User ' || n from generate_series(1, 50) n on conflict do nothing`;
-      await tx`
-        insert into rooms (id, kind, created_by, last_seq, last_rev, member_count) values (${room}, 'group', 'u1', ${count}, ${count}, 50)`;
-      await tx`insert into members (room_id, user_id, role) select ${room}, 'u' || n, 'member' from generate_series(1, 50) n`;
-      await tx`
-        insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
-        select ${room}, n, gen_random_uuid(), n, 'u' || (n % 50 + 1), jsonb_build_object('text', repeat('word ' || n || ' ', 40)),
-          date_trunc('milliseconds', now() - interval '1 year' + n * interval '1 second')
-        from generate_series(1, ${count}::integer) n`;
-    });
-  }
-
-  const peakOf = (stderr: string): number => Number(/Peak memory: (\d+) MB/.exec(stderr)?.[1]);
-
-  /** Into a file, as a shell does it. */
-  async function exportTo(file: string, database: TestDatabase, ...args: string[]): Promise<number> {
-    const child = spawn(process.execPath, [entry, 'export', ...args], {
-      env: { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (part: string) => (stderr += part));
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    await pipeline(child.stdout, createWriteStream(file));
-    expect([await ended, stderr]).toEqual([0, expect.stringMatching(/^Exported 1 rooms, \d+ messages\./) as unknown]);
-    return peakOf(stderr);
-  }
-
-  async function importFrom(file: string, database: TestDatabase): Promise<{ stderr: string; code: number | null }> {
-    const child = spawn(process.execPath, [entry, 'import'], {
-      env: { PATH: process.env['PATH'] ?? '', DATABASE_URL: database.url },
-      stdio: [openSync(file, 'r'), 'ignore', 'pipe'],
-    });
-    let stderr = '';
-    child.stderr?.setEncoding('utf8').on('data', (part: string) => (stderr += part));
-    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { stderr, code };
-  }
 
   it('go out and come back in memory that does not grow with them', { timeout: 900_000 }, async () => {
     const [large, small, back] = ['large', 'small', 'back'].map((name) => join(folder, name)) as [
@@ -113,10 +118,6 @@ describe(`${messages} messages`, () => {
     expect(second.stderr).toContain(`Imported 1 rooms; ${messages} messages were new.`);
     expect(peakOf(second.stderr) - peakOf(first.stderr)).toBeLessThan(100);
     await exportTo(back, target, '--room', 'large');
-    const rest = (file: string): string => {
-      const all = readFileSync(file, 'latin1');
-      return all.slice(all.indexOf('\n'));
-    };
     expect(rest(back) === rest(large)).toBe(true);
     console.log(
       `${messages} messages, ${megabytes} MB: export ${Math.round(exportMs)} ms, peak ${much} MB (1,000 messages: ${little} MB); ` +

@@ -159,28 +159,43 @@ describe('an export', () => {
   });
 });
 
+const room = (more: object = {}): string =>
+  JSON.stringify({
+    type: 'room',
+    id: 'r',
+    kind: 'group',
+    name: null,
+    createdBy: 'ann',
+    createdAt: 1,
+    first: 1,
+    seq: 2,
+    rev: 2,
+    retentionDays: null,
+    ...more,
+  });
+
+const message = (seq: number, more: object = {}): string =>
+  JSON.stringify({
+    type: 'message',
+    seq,
+    rev: seq,
+    id: randomUUID(),
+    from: 'ann',
+    body: { text: 'x' },
+    at: seq,
+    ...more,
+  });
+
+const close = (more: object = {}): string =>
+  JSON.stringify({ type: 'room:end', id: 'r', messages: 2, versions: 0, reactions: 0, members: 1, ...more });
+
+async function* endless(): AsyncGenerator<string> {
+  for (;;) yield await Promise.resolve('x'.repeat(100_000));
+}
+
 describe('an import', () => {
   const head = '{"type":"export","format":1,"at":1,"since":null}';
-  const room = (more: object = {}): string =>
-    JSON.stringify({
-      ...{ type: 'room', id: 'r', kind: 'group', name: null, createdBy: 'ann', createdAt: 1, first: 1, seq: 2, rev: 2 },
-      retentionDays: null,
-      ...more,
-    });
-  const message = (seq: number, more: object = {}): string =>
-    JSON.stringify({
-      type: 'message',
-      seq,
-      rev: seq,
-      id: randomUUID(),
-      from: 'ann',
-      body: { text: 'x' },
-      at: seq,
-      ...more,
-    });
   const member = '{"type":"member","user":"ann","name":"Ann","role":"owner","read":2,"delivered":0,"joinedAt":1}';
-  const close = (more: object = {}): string =>
-    JSON.stringify({ type: 'room:end', id: 'r', messages: 2, versions: 0, reactions: 0, members: 1, ...more });
   const end = '{"type":"end","rooms":1,"messages":2}';
   const id = randomUUID();
 
@@ -289,9 +304,6 @@ describe('an import', () => {
   });
 
   it('takes lines of so many bytes and no longer ones', async () => {
-    async function* endless(): AsyncGenerator<string> {
-      for (;;) yield await Promise.resolve('x'.repeat(100_000));
-    }
     const error: unknown = await importLines(target.sql, endless()).catch((thrown: unknown) => thrown);
     expect(String(error)).toContain(`Line 1: longer than ${maxLineBytes} bytes.`);
     const bad = (async function* () {
