@@ -517,7 +517,7 @@ begin
     ), kept as (
       insert into message_search (room_id, seq, at, words)
       select room, c.seq, c.created_at, search_words(lang, c.content) || array_to_tsvector(
-        array[E'\x01r' || room, E'\x01u' || c.sender_id, E'\x01d' || search_day(c.created_at)])
+        array[E'\x01r' || room, E'\x01u' || c.sender_id, E'\x01d' || search_day(c.created_at), E'\x01m' || search_day(c.created_at) / 32])
       from changed c where c.content is not null
       on conflict (room_id, seq) do update set words = excluded.words
     )
@@ -720,6 +720,8 @@ CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery,
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
@@ -730,6 +732,9 @@ declare
   latest timestamptz := least(until, last_at, clock_timestamp() + interval '1 minute');
   days integer;
   oldest timestamptz;
+  edge double precision;
+  wide boolean;
+  last_look boolean;
   found_rooms text[];
   found_seqs bigint[];
 begin
@@ -739,37 +744,53 @@ begin
     return;
   end if;
   scoped := look_for;
-  if cardinality(scope) <= max_scope then
-    scoped := scoped && search_any('r', scope);
-  end if;
+  wide := cardinality(scope) > max_scope;
   if sender is not null then
     scoped := scoped && search_any('u', array[sender]);
   end if;
-  foreach days in array array[1, 8, 64, 0] loop
-    if days = 0 then
-      dated := scoped;
-      oldest := coalesce(since, '-infinity');
+  foreach days in array array[2, 64, 0] loop
+    oldest := coalesce(since, '-infinity');
+    if days = 2 then
+      dated := scoped && search_any('d', array[search_day(latest)::text, (search_day(latest) - 1)::text]);
+      edge := (search_day(latest) - 1) * 86400.0;
+    elsif days = 64 then
+      dated := scoped && search_any('m', array[(search_day(latest) / 32)::text, (search_day(latest) / 32 - 1)::text]);
+      edge := (search_day(latest) / 32 - 1) * 32 * 86400.0;
     else
-      dated := scoped && search_any('d', array(
-        select (search_day(latest) - d)::text from generate_series(0, days - 1) as d));
-      oldest := to_timestamp((search_day(latest) - days + 1) * 86400.0);
-      if since >= oldest then
-        days := 0;
-        oldest := since;
-      end if;
+      dated := scoped;
     end if;
-    select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
-      coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
-    into found_rooms, found_seqs
-    from (
-      select s.room_id, s.seq, s.at from message_search s
-      where s.words @@ dated and s.at >= oldest and (until is null or s.at < until)
-        and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
-        and exists (select from members m where m.user_id = viewer and m.room_id = s.room_id)
-        and exists (select from rooms r where r.id = s.room_id and s.seq >= r.first_seq)
-      order by s.at desc, s.room_id desc, s.seq desc limit most
-    ) f;
-    exit when days = 0 or cardinality(found_seqs) = most;
+    -- nothing older is wanted
+    last_look := days = 0 or since >= to_timestamp(edge);
+    if wide then
+      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+      into found_rooms, found_seqs
+      from (
+        select s.room_id, s.seq, s.at from message_search s
+        join members m on m.user_id = viewer and m.room_id = s.room_id
+        join rooms r on r.id = s.room_id and s.seq >= r.first_seq
+        where s.words @@ dated and s.at >= oldest and (until is null or s.at < until)
+          and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
+        order by s.at desc, s.room_id desc, s.seq desc limit most
+      ) f;
+    else
+      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+      into found_rooms, found_seqs
+      from (
+        select x.room_id, x.seq, x.at from unnest(scope) as o (id)
+        join rooms r on r.id = o.id
+        cross join lateral (
+          select s.room_id, s.seq, s.at from message_search s
+          where s.words @@ (dated && search_any('r', array[o.id])) and s.seq >= r.first_seq
+            and s.at >= oldest and (until is null or s.at < until)
+            and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
+          order by s.at desc, s.seq desc limit most
+        ) x
+        order by x.at desc, x.room_id desc, x.seq desc limit most
+      ) f;
+    end if;
+    exit when last_look or cardinality(found_seqs) = most;
   end loop;
   return query select * from unnest(found_rooms, found_seqs);
 end $function$;

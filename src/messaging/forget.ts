@@ -126,10 +126,12 @@ class Forget {
               deleted_at = coalesce(t.deleted_at, date_trunc('milliseconds', clock_timestamp()))
             from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`;
       if (!this.#keep) {
-        for (const table of ['message_versions', 'reactions', 'reaction_counts', 'message_search']) {
+        for (const table of ['message_versions', 'reactions', 'reaction_counts']) {
           await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
         }
       }
+      // it names the sender; what stays is taken in anew
+      await tx`delete from message_search where room_id = ${room} and seq = any (${seqs}::bigint[])`;
       await moveRev(tx, room, base, seqs.length);
       this.messages += changed.count;
     });

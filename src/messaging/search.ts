@@ -14,8 +14,8 @@ export interface SearchSettings {
   readonly atOnce: number;
 }
 
-/** Rooms whose names the index is asked for; of users with more it finds too much, which is sorted out afterwards. */
-const maxScope = 300;
+/** Rooms that the index is asked for, one by one; of users with more it finds too much, which is sorted out afterwards. */
+const maxScope = 200;
 
 /**
  * Kept out of the text before its matches are marked with them; the third stands for <, since ts_headline leaves out what
