@@ -278,6 +278,42 @@ export const configKeys = {
     bytes(1, 2 ** 50),
     '100m',
   ),
+  retentionDays: optional(
+    'PARLEY_RETENTION_DAYS',
+    'Days after which messages expire, in rooms that have no such setting of their own. Unset: never.',
+    number(1, 36_500),
+  ),
+  retentionEveryMs: key(
+    'PARLEY_RETENTION_EVERY_MS',
+    'Time between rounds in which expired messages are deleted; one node makes each.',
+    number(100, 86_400_000),
+    '3600000',
+  ),
+  search: key(
+    'PARLEY_SEARCH',
+    'Whether messages can be searched; off: they are not taken into the index.',
+    flag(),
+    'on',
+  ),
+  searchLanguage: key(
+    'PARLEY_SEARCH_LANGUAGE',
+    'Text search configuration of Postgres, such as `english`; `simple` fits all languages and knows no grammar. The same on all nodes; another one takes all messages in anew.',
+    text(1, 63),
+    'simple',
+  ),
+  searchesAtOnce: key(
+    'PARLEY_SEARCHES_AT_ONCE',
+    'Searches of this process at once; four times as many wait.',
+    number(1, 100),
+    '2',
+  ),
+  signalsPerSecond: key(
+    'PARLEY_SIGNALS_PER_SECOND',
+    'Signals of one connection, sustained.',
+    number(1, 1_000_000),
+    '20',
+  ),
+  signalBurst: key('PARLEY_SIGNAL_BURST', 'Signals of one connection at once.', number(1, 1_000_000), '40'),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(

@@ -9,6 +9,8 @@ import { readDemoSecret } from './auth/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { sessionsCommand, sessionsHelp } from './sessions-command.ts';
 import { StartupError } from './startup-error.ts';
+import { exportCommand, importCommand, transferHelp } from './transfer-command.ts';
+import { usersCommand, usersHelp } from './users-command.ts';
 import { stopLimitMs, supervise, workerCount } from './supervise.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
@@ -27,6 +29,8 @@ Usage: parley <command>
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T]
 ${sessionsHelp}
+${transferHelp}
+${usersHelp}
   doctor                       print the configuration without secrets, and check each service
   --help, --version
 
@@ -206,6 +210,12 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return token(rest, loadConfig());
     case 'sessions':
       return sessionsCommand(rest, loadConfig, console.log);
+    case 'export':
+      return exportCommand(rest, loadConfig);
+    case 'import':
+      return importCommand(rest, loadConfig);
+    case 'users':
+      return usersCommand(rest, loadConfig, console.log);
     case 'doctor': {
       parse(rest, {});
       const config = loadConfig();

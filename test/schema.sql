@@ -183,6 +183,7 @@ create table rooms (
 ) with (fillfactor=70);
 CREATE INDEX rooms_by_words ON public.rooms USING gin (room_words(name, topic)) WHERE ((kind = 'channel'::text) AND (archived_at IS NULL));
 CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
+CREATE INDEX rooms_that_expire ON public.rooms USING btree (id) WHERE ((retention_days IS NOT NULL) OR (first_seq > 1));
 
 create table schema_migrations (
   number integer not null,
@@ -562,6 +563,42 @@ begin
   select room, u, case when room_kind = 'direct' then 'member' else 'owner' end
   from (select distinct u from unnest(array[creator, peer]) as u where u is not null) as founders;
   return 'created';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  first bigint;
+  purged bigint;
+  gone bigint[];
+begin
+  select r.first_seq, r.purged_rev into first, purged from rooms r where r.id = room;
+  with victims as materialized (
+    select seq from messages where room_id = room and seq < first and rev <= purged order by seq limit most
+  ), dead as (
+    delete from messages m using victims v
+    where m.room_id = room and m.seq = v.seq and m.rev <= purged
+    returning m.seq
+  )
+  select coalesce(array_agg(seq), '{}') into gone from dead;
+  removed := cardinality(gone);
+  if removed > 0 then
+    delete from message_versions v where v.room_id = room and v.seq = any (gone);
+    delete from reactions r where r.room_id = room and r.seq = any (gone);
+    delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
+    delete from message_search s where s.room_id = room and s.seq = any (gone);
+    if to_regclass('mentions') is not null then
+      delete from mentions t where t.room_id = room and t.seq = any (gone);
+    end if;
+    if to_regclass('threads') is not null then
+      delete from threads t where t.room_id = room and t.root = any (gone);
+      delete from thread_follows t where t.room_id = room and t.root = any (gone);
+    end if;
+  end if;
+  remain := exists (select from messages where room_id = room and seq < first);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.delete_message(m messages, actor text, actor_role text, next_rev bigint, changed_at timestamp with time zone, max_versions integer)

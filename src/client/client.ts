@@ -270,9 +270,16 @@ export class Client {
       case 'behind':
         this.#behind(data as EventData<'behind'>);
         break;
+      case 'room:purged': {
+        // `sync` answers `reset`, and the room is loaded anew without what has expired
+        const { room, rev } = data as EventData<'room:purged'>;
+        this.#behind({ room, head: rev });
+        break;
+      }
       case 'presence':
         this.presence.event(data as EventData<'presence'>);
         break;
+      case 'delivered': // nobody shows it yet
       case 'room':
         if ((data as EventData<'room'>).change === 'deleted') this.#left((data as EventData<'room'>).room);
         break;

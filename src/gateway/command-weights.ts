@@ -18,6 +18,7 @@ export const commandWeights: Record<CommandName, number> = {
   // looks at all that are followed
   'thread:list': 5,
   'auth:refresh': 1,
+  delivered: 1,
   history: 2,
   read: 1,
   'presence:get': 2,
@@ -54,9 +55,12 @@ export const commandWeights: Record<CommandName, number> = {
   'link:revoke': 2,
   'link:join': 5,
   'room:pins': 2,
+  'room:receipts': 2,
+  search: 10,
   // asks every node
   'session:list': 10,
   'session:revoke': 10,
   signal: 1,
   sync: 2,
+  unread: 5,
 };

@@ -47,6 +47,8 @@ const reading: ReadonlySet<CommandName> = new Set([
   'thread:list',
   'mentions',
   'room:pins',
+  'search',
+  'unread',
 ]);
 
 const storing: ReadonlySet<CommandName> = new Set([
@@ -61,6 +63,7 @@ const storing: ReadonlySet<CommandName> = new Set([
   'thread:unfollow',
   'thread:read',
   'read',
+  'delivered',
   'room:create',
   'room:invite',
   'room:join',

@@ -45,6 +45,9 @@ export class Connection extends Session {
   refilledAt: number;
   /** Acks that go out at the end of this turn. */
   unsent: Frame[] | undefined = undefined;
+  /** Signals it may send at once, as of `signalsAt`: likewise; undefined before its first one. */
+  signalCredit: number | undefined = undefined;
+  signalsAt = 0;
   /** Commands refused for their rate, in a row. */
   refused = 0;
   /** Commands that wait for their answer. */

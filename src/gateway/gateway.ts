@@ -23,11 +23,12 @@ import { MembershipSync } from './membership-sync.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
 import { Repair } from './repair.ts';
+import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
 
 export interface GatewaySettings
-  extends EngineSettings, SocketSettings, CommandLimits, SlowConsumerSettings, DoorSettings {
+  extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
@@ -108,7 +109,7 @@ export class Gateway {
     });
     const overload = new Overload(settings, messaging.writer, metrics);
     attendance.serve(core.presence, connections);
-    const handlers = createHandlers({ ...core, connections, attendance, tails });
+    const handlers = createHandlers({ ...core, connections, attendance, tails, metrics, signalLimits: settings });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({

@@ -6,13 +6,15 @@ import type { Messaging } from '../messaging/messaging.ts';
 import type { Tails } from '../messaging/tails.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { encodeSignal } from '../messaging/json-body.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection } from './connection.ts';
 import type { Connections, LocalUser } from './connections.ts';
 import { Encoded } from './encoded.ts';
+import { createKeepHandlers } from './handlers/keep.ts';
 import { roomHandlers } from './handlers/rooms.ts';
 import { createTalkHandlers } from './handlers/talk.ts';
+import type { SignalLimits } from './signals.ts';
 
 export interface Caller {
   readonly connection: Connection;
@@ -34,17 +36,25 @@ export function createHandlers(parts: {
   connections: Connections;
   attendance: Attendance;
   tails: Tails;
+  metrics: Metrics;
+  signalLimits: SignalLimits;
 }): Handlers {
-  const { messaging, fanout, verifier, rates, connections, attendance, tails } = parts;
+  const { messaging, verifier, rates, connections, attendance, tails } = parts;
   const { slow } = connections;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
+    ...createKeepHandlers(parts),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const { json, mentions } = bodies.read(body);
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
       const paced = rates.send(user.id, connection.identity?.tier ?? null);
-      return paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      // whoever answers has read what there was
+      return sent.then((stored) => {
+        readMarks.sent(user.id, room, stored.seq);
+        return stored;
+      });
     },
     'message:edit': async ({ connection, user }, { room, seq, body }) => {
       await rates.send(user.id, connection.identity?.tier ?? null);
@@ -77,17 +87,6 @@ export function createHandlers(parts: {
       return new Encoded(await messaging.sync(user.id, input, tails, sees));
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
-    signal: ({ connection, user }, { room, name, data }) => {
-      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
-      if (user.readsOnly !== undefined && (user.readsOnly.get(room) ?? 0) > Date.now()) {
-        throw new ParleyError('forbidden');
-      }
-      const { json: payload, attachments } = encodeSignal(data);
-      const rest = payload === '' ? '' : `,"data":${payload}`;
-      const json = `{"room":"${room}","from":"${user.id}","name":${JSON.stringify(name)}${rest}}`;
-      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
-      return {};
-    },
     ...roomHandlers(messaging, connections),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),

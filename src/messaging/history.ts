@@ -20,13 +20,13 @@ export async function history(sql: postgres.Sql, user: string, input: ParsedInpu
   const rows = await sql<Row[]>`
     select a.kind, a.role, a.last_rev, x.*
     from (
-      select r.kind, r.last_rev, m.role from rooms r
+      select r.kind, r.last_rev, r.first_seq, m.role from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
     ) a
     left join lateral (
       select ${messageColumns(sql, user)}, u.name
       from messages t left join users u on u.id = t.sender_id
-      where a.role is not null and t.room_id = ${room} and ${bound}
+      where a.role is not null and t.room_id = ${room} and t.seq >= a.first_seq and ${bound}
       order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}
     ) x on true`;
   const [first] = rows;

@@ -1,6 +1,7 @@
 import type postgres from 'postgres';
 import type { Fanout } from '../fanout/fanout.ts';
-import type { ParsedInput } from '../protocol/commands.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
@@ -15,6 +16,8 @@ import { MissedReader } from './missed-reader.ts';
 import { Outbox } from './outbox.ts';
 import { pinned, Pins } from './pins.ts';
 import { ReadMarks } from './read-marks.ts';
+import { receipts, unread } from './receipts.ts';
+import { Retention } from './retention.ts';
 import { RoomAdmin } from './room-admin.ts';
 import { RoomPurge } from './room-purge.ts';
 import { Rooms } from './rooms.ts';
@@ -22,6 +25,8 @@ import { recentRows } from './recent-rows.ts';
 import { sync, type SyncedRooms } from './sync.ts';
 import { fromTails, type Recent, type RecentRows, type Tails } from './tails.ts';
 import { Threads } from './threads.ts';
+import { SearchIndex } from './search-index.ts';
+import { Search } from './search.ts';
 import { versions } from './versions.ts';
 import { Visibility } from './visibility.ts';
 import { Writer } from './writer.ts';
@@ -35,6 +40,11 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly writerBatch: number;
   readonly writerQueue: number;
   readonly editWindowMs: number;
+  readonly retentionDays: number | undefined;
+  readonly retentionEveryMs: number;
+  readonly search: boolean;
+  readonly searchLanguage: string;
+  readonly searchesAtOnce: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
 }
@@ -57,9 +67,18 @@ export class Messaging {
   readonly #options: MessagingOptions;
   readonly #outbox: Outbox;
   readonly #purge: RoomPurge;
+  readonly #retention: Retention;
+  readonly #search: Search | undefined;
+  readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, fanout, metrics, log } = options;
+    const { sql, metrics, log } = options;
+    const { searchLanguage: language, searchesAtOnce: atOnce } = options;
+    if (options.search) {
+      this.#search = new Search(sql, { language, atOnce });
+      this.#searchIndex = new SearchIndex({ sql, metrics, log, language, busy: () => this.writer.waiting > 0 });
+    }
+    const fanout = this.#searchIndex === undefined ? options.fanout : noting(options.fanout, this.#searchIndex);
     this.#options = options;
     this.writer = new Writer({
       sql,
@@ -70,8 +89,8 @@ export class Messaging {
       maxBatch: options.writerBatch,
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
-    this.pins = new Pins({ ...options, writer: this.writer, maxWaiting: options.writerQueue });
+    this.changes = new Changes({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
+    this.pins = new Pins({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
@@ -80,10 +99,11 @@ export class Messaging {
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
-    this.readMarks = new ReadMarks(sql, fanout);
+    this.readMarks = new ReadMarks({ sql, fanout, log });
     this.visibility = new Visibility(sql);
     this.missed = new MissedReader(sql, this.rooms);
     this.#outbox = new Outbox({ sql, fanout, metrics, log });
+    this.#retention = new Retention({ ...options, fanout, writer: this.writer });
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<string> {
@@ -122,13 +142,45 @@ export class Messaging {
     return pinned(this.#options.sql, user, room);
   }
 
+  receipts(user: string, input: ParsedInput<'room:receipts'>): Promise<CommandOutput<'room:receipts'>> {
+    return receipts(this.#options.sql, user, input);
+  }
+
+  unread(user: string, input: ParsedInput<'unread'>): Promise<CommandOutput<'unread'>> {
+    return unread(this.#options.sql, user, input);
+  }
+
+  /** @throws {ParleyError} `forbidden` where it is switched off. */
+  search(user: string, input: ParsedInput<'search'>): Promise<string> {
+    if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
+    return this.#search.page(user, input);
+  }
+
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
-    await Promise.all([this.changes.flush(), this.pins.flush()]);
+    await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }
 }
 
 function answer({ rooms, more }: SyncedRooms): string {
   return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
+}
+
+/** What is told of a room with a rev has changed something that may be searched. */
+function noting(fanout: Fanout, index: SearchIndex): Fanout {
+  return {
+    get others() {
+      return fanout.others;
+    },
+    publish(envelopes) {
+      fanout.publish(envelopes);
+      for (const envelope of envelopes) {
+        if (envelope.to === 'room' && envelope.rev !== undefined) index.note(envelope.room);
+      }
+    },
+    occupied: (room) => fanout.occupied(room),
+    vacated: (room) => fanout.vacated(room),
+    close: () => fanout.close(),
+  };
 }

@@ -26,8 +26,10 @@ const headsChunk = 10_000;
 
 /** Events after `rev`, a page of them. @returns undefined if there is no such room. */
 export async function missedEvents(sql: postgres.Sql, room: string, rev: number): Promise<Missed | undefined> {
-  const rows = await sql<({ head: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null })[]>`
-    select r.last_rev as head, x.*
+  const rows = await sql<
+    ({ head: number; purged: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null })[]
+  >`
+    select r.last_rev as head, r.purged_rev as purged, x.*
     from rooms r
     left join lateral (
       select ${messageColumns(sql, undefined)}, u.name
@@ -38,7 +40,12 @@ export async function missedEvents(sql: postgres.Sql, room: string, rev: number)
   const [first] = rows;
   if (first === undefined) return undefined;
   const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
-  return { head: first.head, events: eventsOf(found), complete: found.length < pageSize };
+  const complete = found.length < pageSize;
+  const events = eventsOf(found);
+  const { head, purged } = first;
+  const reached = complete ? head : (found.at(-1)?.rev ?? rev);
+  if (purged > rev && purged <= reached) addExpiry(events, room, purged);
+  return { head, events, complete };
 }
 
 /** Events of a range of revs that some commit made, as far as they have not changed since. */
@@ -52,7 +59,18 @@ export async function eventsBetween(
     select ${messageColumns(sql, undefined)}, u.name
     from messages t left join users u on u.id = t.sender_id
     where t.room_id = ${room} and t.rev between ${from} and ${to} order by t.rev`;
-  return eventsOf(rows);
+  const events = eventsOf(rows);
+  const expired = await sql<{ purged: number }[]>`
+    select purged_rev as purged from rooms where id = ${room} and purged_rev between ${from} and ${to}`;
+  for (const { purged } of expired) addExpiry(events, room, purged);
+  return events;
+}
+
+/** That messages expired at a rev has no row to tell it: the room is told to pull, and finds `reset`. */
+function addExpiry(events: MissedEvent[], room: string, rev: number): void {
+  const at = events.findIndex((event) => event.rev > rev);
+  const json = behindJson({ room, head: rev });
+  events.splice(at === -1 ? events.length : at, 0, { to: 'room', room, event: 'behind', rev, json, at: Date.now() });
 }
 
 /** The rev of each of the rooms that exists. */

@@ -4,8 +4,8 @@
  *
  * With other nodes every one of them looks each second for rows older than a second, takes some (`skip locked`: nobody
  * waits for another), publishes their messages and deletes them. Publishing what was published before does no harm:
- * nodes drop revs that they had. Alone there is nobody left to tell: the clients were the dead process's own, and come
- * back with their cursors.
+ * nodes drop revs that they had. Alone it looks every five seconds: a dead process's clients were its own, and come back
+ * with their cursors, but an operator's command may have changed something beside it.
  */
 import type postgres from 'postgres';
 import type { Fanout } from '../fanout/fanout.ts';
@@ -28,6 +28,7 @@ interface Entry {
 }
 
 const relayMs = 1000;
+const relayAloneMs = 5000;
 const sweepMs = 60_000;
 /** Rows in one transaction; each may hold a commit of hundreds of messages. */
 const rowsAtOnce = 10;
@@ -40,9 +41,10 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    const many = options.fanout.others !== undefined;
-    if (many) this.#repeat(relayMs, () => this.#relay());
-    this.#repeat(sweepMs, () => this.#sweep(many));
+    // alone: of commands of an operator beside this process, such as `parley users forget`
+    const alone = options.fanout.others === undefined;
+    this.#repeat(alone ? relayAloneMs : relayMs, () => this.#relay());
+    this.#repeat(sweepMs, () => this.#sweep());
   }
 
   async stop(): Promise<void> {
@@ -76,10 +78,8 @@ export class Outbox {
     while (!this.#stopped && (await relayOutbox(this.#options)) === rowsAtOnce);
   }
 
-  async #sweep(many: boolean): Promise<void> {
-    const { sql } = this.#options;
-    if (!many) await sql`delete from outbox where created_at < now() - interval '1 minute'`;
-    await pruneMembershipChanges(sql);
+  async #sweep(): Promise<void> {
+    await pruneMembershipChanges(this.#options.sql);
   }
 }
 

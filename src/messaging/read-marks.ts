@@ -1,14 +1,21 @@
 /**
- * Read marks, coalesced: of many marks of one user in one room that come while a write is under way only the furthest is
- * written, and all of them get its answer.
+ * Read marks and delivered marks, coalesced: of many marks of one user in one room that come while a write is under way
+ * only the furthest is written, and all of them get its answer.
+ *
+ * Some nobody waits for: delivered marks, and the read marks of those who send, who have read what they answer. They are
+ * gathered for a while first. Losing some with a process does no harm: they come again with the next message.
  */
 import type postgres from 'postgres';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
+import type { Log } from '../telemetry/log.ts';
 import { Batcher } from './batcher.ts';
 
+type Kind = 'read' | 'sent' | 'delivered';
+
 interface Mark {
+  readonly kind: Kind;
   readonly user: string;
   readonly room: string;
   readonly seq: number;
@@ -18,27 +25,69 @@ interface MarkRow {
   n: number;
   mark: number | null;
   moved: boolean;
-  member_count: number | null;
+  member_count?: number | null;
+}
+
+export interface ReadMarksOptions {
+  readonly sql: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly log: Log;
+  /** How long marks that nobody waits for are gathered. */
+  readonly gatherMs?: number;
+  /** Of those, kept at once; over it further ones are let go. */
+  readonly maxGathered?: number;
 }
 
 export class ReadMarks {
-  readonly #sql: postgres.Sql;
-  readonly #fanout: Fanout;
+  readonly #options: ReadMarksOptions;
   readonly #batcher: Batcher<Mark, { seq: number }>;
+  #gathered = new Map<string, Mark>();
+  #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(sql: postgres.Sql, fanout: Fanout) {
-    this.#sql = sql;
-    this.#fanout = fanout;
+  constructor(options: ReadMarksOptions) {
+    this.#options = options;
     this.#batcher = new Batcher((marks) => this.#write(marks), { maxBatch: 1000, maxWaiting: 20_000 });
   }
 
   /** @throws {ParleyError} `not_found` for rooms that the user is not in. */
   set(user: string, room: string, seq: number): Promise<{ seq: number }> {
-    return this.#batcher.add({ user, room, seq });
+    return this.#batcher.add({ kind: 'read', user, room, seq });
   }
 
-  flush(): Promise<void> {
-    return this.#batcher.flush();
+  /** The user sent a message: all before it counts as read, and their devices are told. */
+  sent(user: string, room: string, seq: number): void {
+    this.#gather({ kind: 'sent', user, room, seq });
+  }
+
+  delivered(user: string, room: string, seq: number): void {
+    this.#gather({ kind: 'delivered', user, room, seq });
+  }
+
+  async flush(): Promise<void> {
+    await this.#writeGathered();
+    await this.#batcher.flush();
+  }
+
+  #gather(mark: Mark): void {
+    const { maxGathered = 50_000, gatherMs = 1000 } = this.#options;
+    const key = keyOf(mark);
+    const before = this.#gathered.get(key);
+    if (before === undefined && this.#gathered.size >= maxGathered) return;
+    if ((before?.seq ?? 0) < mark.seq) this.#gathered.set(key, mark);
+    this.#timer ??= setTimeout(() => void this.#writeGathered(), gatherMs);
+  }
+
+  async #writeGathered(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const marks = [...this.#gathered.values()];
+    this.#gathered.clear();
+    const results = await Promise.allSettled(marks.map((mark) => this.#batcher.add(mark)));
+    const failed = results.find(
+      (result): result is PromiseRejectedResult =>
+        result.status === 'rejected' && !(result.reason instanceof ParleyError && result.reason.code === 'not_found'),
+    );
+    if (failed !== undefined) this.#options.log.debug({ err: failed.reason as unknown }, 'marks could not be written');
   }
 
   async #write(marks: Mark[]): Promise<({ seq: number } | Error)[]> {
@@ -47,27 +96,65 @@ export class ReadMarks {
       const key = keyOf(mark);
       if ((furthest.get(key)?.seq ?? -1) < mark.seq) furthest.set(key, mark);
     }
-    const distinct = [...furthest.values()];
-    const batch = JSON.stringify(distinct.map(({ room, user, seq }) => ({ r: room, u: user, s: seq })));
-    const rows = await this.#sql<MarkRow[]>`select * from mark_read(${batch}::text::json)`;
     const answers = new Map<string, { seq: number } | Error>();
     const told: Envelope[] = [];
+    const delivered = [...furthest.values()].filter(({ kind }) => kind === 'delivered');
+    // one statement a row: of read and sent the further one
+    const read = furthestOfEach([...furthest.values()].filter(({ kind }) => kind !== 'delivered'));
+    if (read.length > 0) await this.#writeRead(read, answers, told);
+    if (delivered.length > 0) await this.#writeDelivered(delivered, answers, told);
+    this.#options.fanout.publish(told);
+    return marks.map((mark) => answers.get(placeOf(mark)) ?? new ParleyError('internal'));
+  }
+
+  async #writeRead(marks: Mark[], answers: Map<string, { seq: number } | Error>, told: Envelope[]): Promise<void> {
+    const rows = await this.#options.sql<MarkRow[]>`select * from mark_read(${batchOf(marks)}::text::json)`;
     rows.forEach(({ mark: seq, moved, member_count: members }, i) => {
-      const mark = distinct[i] as Mark;
-      answers.set(keyOf(mark), seq === null ? new ParleyError('not_found') : { seq });
+      const mark = marks[i] as Mark;
+      answers.set(placeOf(mark), seq === null ? new ParleyError('not_found') : { seq });
       if (seq === null || !moved) return;
-      const json = JSON.stringify({ room: mark.room, user: mark.user, seq });
-      told.push(
-        (members ?? 0) <= limits.readReceiptMembers
-          ? { to: 'room', room: mark.room, event: 'read', json }
-          : { to: 'user', user: mark.user, event: 'read', json },
-      );
+      const { kind, room, user } = mark;
+      const json = JSON.stringify({ room, user, seq });
+      // that its sender has read up to it, a message says itself
+      const everybody = kind === 'read' && (members ?? 0) <= limits.readReceiptMembers;
+      told.push(everybody ? { to: 'room', room, event: 'read', json } : { to: 'user', user, event: 'read', json });
     });
-    this.#fanout.publish(told);
-    return marks.map((mark) => answers.get(keyOf(mark)) ?? new ParleyError('internal'));
+  }
+
+  async #writeDelivered(marks: Mark[], answers: Map<string, { seq: number } | Error>, told: Envelope[]): Promise<void> {
+    const rows = await this.#options.sql<MarkRow[]>`
+      select * from mark_delivered(${batchOf(marks)}::text::json, ${limits.readReceiptMembers})`;
+    rows.forEach(({ mark: seq, moved }, i) => {
+      const mark = marks[i] as Mark;
+      answers.set(placeOf(mark), { seq: seq ?? 0 });
+      if (seq === null || !moved) return;
+      const { room, user } = mark;
+      told.push({ to: 'room', room, event: 'delivered', json: JSON.stringify({ room, user, seq }) });
+    });
   }
 }
 
-function keyOf({ room, user }: Mark): string {
-  return `${room}\n${user}`;
+function furthestOfEach(marks: readonly Mark[]): Mark[] {
+  const furthest = new Map<string, Mark>();
+  for (const mark of marks) {
+    const before = furthest.get(placeOf(mark));
+    // of two that are alike, the one that tells the room
+    if (before === undefined || mark.seq > before.seq || (mark.seq === before.seq && mark.kind === 'read')) {
+      furthest.set(placeOf(mark), mark);
+    }
+  }
+  return [...furthest.values()];
+}
+
+function batchOf(marks: readonly Mark[]): string {
+  return JSON.stringify(marks.map(({ room, user, seq }) => ({ r: room, u: user, s: seq })));
+}
+
+function keyOf({ kind, room, user }: Mark): string {
+  return `${kind}\n${room}\n${user}`;
+}
+
+/** Whose row it is about, and which mark of it. */
+function placeOf({ kind, room, user }: Mark): string {
+  return `${kind === 'delivered' ? 'delivered' : 'read'}\n${room}\n${user}`;
 }

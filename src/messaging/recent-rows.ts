@@ -7,7 +7,7 @@ import type { Recent, RecentRows } from './tails.ts';
 /** With more of them a message is read for each viewer alone. */
 const maxReactors = 100;
 type Reactors = readonly (readonly [emoji: string, user: string])[];
-type Row = { asked: string; head: number; rows: number } & {
+type Row = { asked: string; head: number; purged: number; rows: number } & {
   [K in keyof StoredMessage | 'reactors']: (StoredMessage & { reactors: string | null })[K] | null;
 };
 
@@ -23,7 +23,7 @@ export async function recentRows(
   const rooms = asked.map(({ room }) => room);
   const afters = asked.map(({ after }) => after);
   const found = await sql<Row[]>`
-    select a.room as asked, r.last_rev as head, x.*
+    select a.room as asked, r.last_rev as head, r.purged_rev as purged, x.*
     from unnest(${rooms}::text[], ${afters}::bigint[]) as a (room, after)
     join rooms r on r.id = a.room
     left join lateral (
@@ -51,7 +51,10 @@ export async function recentRows(
   return new Map(
     asked.flatMap(({ room, after }) => {
       const rows = byRoom.get(room);
-      return rows === undefined ? [] : [[room, recentOf(rows, after, limit)]];
+      if (rows === undefined) return [];
+      const recent = recentOf(rows, after, limit);
+      // whoever is before that may hold messages that have expired, and is told `reset`
+      return [[room, { ...recent, after: Math.max(recent.after, rows[0]?.purged ?? 0) }]];
     }),
   );
 }

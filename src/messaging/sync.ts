@@ -13,12 +13,17 @@ interface Share {
   readonly room: string;
   readonly cursor: number;
   readonly head: number;
+  /** Up to this rev messages have expired: whoever is before it may hold some of them. */
+  readonly purged: number;
   /** Rows it may take in this answer. */
   readonly take: number;
 }
 
-/** `head`: of the room, in the snapshot of the row. */
-type ChangedRow = StoredMessage & { readonly head: number };
+/**
+ * Of the snapshot of the row: the room's head and purged rev, and how many rows there were before the page was cut for
+ * its bytes.
+ */
+type ChangedRow = StoredMessage & { readonly head: number; readonly purged: number; readonly available: number };
 
 /** JSON texts of `"room":{…}`, and whether there is more in any. */
 export interface SyncedRooms {
@@ -33,38 +38,44 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
   const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
   const byRoom = groupByRoom(rows);
   let more = false;
-  const rooms = shares.map(({ room, cursor, head }) => {
-    if (cursor > head) return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
+  const rooms = shares.map(({ room, cursor, head, purged, take }) => {
     const found = byRoom.get(room) ?? [];
-    const reached = found.at(-1)?.rev ?? cursor;
-    // every change up to the head has a row with a rev of its own or a later one, so a page that ends at the head is whole
-    const left = reached < (found[0]?.head ?? head);
+    const [first] = found;
+    if (cursor > head || cursor < Math.max(purged, first?.purged ?? 0))
+      return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
+    const headNow = first?.head ?? head;
+    // less than was asked for, and nothing cut: these are all up to the head, also where its own row has expired
+    const whole = first !== undefined && found.length === first.available && first.available < take;
+    const reached = whole ? headNow : (found.at(-1)?.rev ?? cursor);
+    const left = reached < headNow;
     more ||= left;
     return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
   });
   return { rooms, more };
 }
 
-async function heads(
-  sql: postgres.Sql,
-  user: string,
-  cursors: Record<string, number>,
-): Promise<{ id: string; last_rev: number }[]> {
+interface Head {
+  id: string;
+  last_rev: number;
+  purged_rev: number;
+}
+
+async function heads(sql: postgres.Sql, user: string, cursors: Record<string, number>): Promise<Head[]> {
   const ids = Object.keys(cursors);
   if (ids.length === 0) return [];
-  return sql<{ id: string; last_rev: number }[]>`
-    select r.id, r.last_rev from rooms r join members m on m.room_id = r.id and m.user_id = ${user}
+  return sql<Head[]>`
+    select r.id, r.last_rev, r.purged_rev from rooms r join members m on m.room_id = r.id and m.user_id = ${user}
     where r.id = any (${ids}::text[]) order by r.id`;
 }
 
 /** Gives the rooms what they need of the page until it is used up; a room's need is at most the revs it is behind. */
-function share(found: { id: string; last_rev: number }[], cursors: Record<string, number>, limit: number): Share[] {
+function share(found: Head[], cursors: Record<string, number>, limit: number): Share[] {
   let left = limit;
-  return found.map(({ id, last_rev: head }) => {
+  return found.map(({ id, last_rev: head, purged_rev: purged }) => {
     const cursor = cursors[id] ?? 0;
-    const take = Math.max(0, Math.min(left, head - cursor));
+    const take = cursor < purged ? 0 : Math.max(0, Math.min(left, head - cursor));
     left -= take;
-    return { room: id, cursor, head, take };
+    return { room: id, cursor, head, purged, take };
   });
 }
 
@@ -74,8 +85,8 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
   const cursors = shares.map(({ cursor }) => cursor);
   const takes = shares.map(({ take }) => take);
   return sql<ChangedRow[]>`
-    select room, seq, rev, id, "from", name, body, reply_to, at, changes, thread, head from (
-      select x.*, r.last_rev as head, u.name, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
+    select room, seq, rev, id, "from", name, body, reply_to, at, changes, thread, head, purged, available from (
+      select x.*, r.last_rev as head, r.purged_rev as purged, u.name, count(*) over (partition by x.room) as available, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
       join rooms r on r.id = c.room
       cross join lateral (

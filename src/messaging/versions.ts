@@ -26,7 +26,7 @@ export async function versions(
   const rows = await sql<Row[]>`
     select a.*, v.version, v.body, v.edited_by, v.at
     from (
-      select r.kind, m.role, exists (select from messages t where t.room_id = r.id and t.seq = ${seq}) as known
+      select r.kind, m.role, exists (select from messages t where t.room_id = r.id and t.seq = ${seq} and t.seq >= r.first_seq) as known
       from rooms r left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
     ) a
     left join lateral (

@@ -229,8 +229,8 @@ export const commands = {
   sync: {
     about:
       'What changed in rooms since the cursors, in rev order, each message in its present state. Call it again with ' +
-      'the returned revs while `more` is true. `reset`: the cursor is not of this room; drop what you hold and load ' +
-      'history. A room you may not see is left out of the answer.',
+      'the returned revs while `more` is true. `reset`: the cursor is not of this room, or from before messages of it ' +
+      'expired; drop what you hold and load history. A room you may not see is left out of the answer.',
     input: z.object({
       cursors: z
         .record(roomId, rev)
@@ -253,11 +253,98 @@ export const commands = {
     output: z.object({ seq: z.int().min(0).describe('where the mark stands now') }),
     errors: ['not_found', 'not_member'],
   },
+  delivered: {
+    about:
+      'Says that this device has the messages up to `seq`. The ack comes at once; the mark is written within a second, with ' +
+      'others, never moves back, and is told to the room. In rooms of more than ' +
+      `${limits.readReceiptMembers} members it is neither kept nor told. What is read is delivered: clients that read at once need not say both.`,
+    input: z.object({ room: roomId, seq }),
+    output: z.object({}),
+    errors: ['not_member'],
+  },
+  'room:receipts': {
+    about: 'Up to where the members of a room have its messages and have read them, in user id order.',
+    input: z.object({ room: roomId, after: userId.optional(), limit: pageLimit }),
+    output: z.object({
+      receipts: z.array(
+        z.object({
+          user: userId,
+          read: z.int().min(0),
+          delivered: z.int().min(0).describe('never below `read`; in rooms where it is not kept the same'),
+        }),
+      ),
+      after: userId.nullable(),
+      more: z.boolean(),
+    }),
+    errors: ['not_found', 'not_member'],
+  },
+  unread: {
+    about:
+      `What you have not read, of all your rooms at once, in room id order; pass \`after\` on if they are more than ${limits.unreadRooms}. ` +
+      'Messages of yours, and such as expired, count as read.',
+    input: z.object({ after: roomId.optional() }),
+    output: z.object({
+      rooms: z.array(
+        z.object({
+          room: roomId,
+          unread: z.int().min(0).max(limits.unreadCount).describe(`${limits.unreadCount}: as many or more`),
+          mentions: z.int().min(0).max(limits.unreadCount).describe('those of them that mention you'),
+          read: z.int().min(0).describe('your read mark'),
+          seq: z.int().min(0).describe('the number of the last message, 0 if there was none'),
+          at: instant.nullable().describe('when it was committed; null if there is none, or it has expired'),
+        }),
+      ),
+      after: roomId.nullable(),
+      more: z.boolean(),
+    }),
+    errors: [],
+  },
+  search: {
+    about:
+      'Messages of your rooms that say what you look for, newest first: the `text` of bodies, or bodies that are a text. ' +
+      'Words are found wherever they stand, `"in quotes"` next to each other, `or` between them, `-word` not at all; the last word is found ' +
+      'by its beginning too. Encrypted and deleted messages are not found, new ones and edits within about a second. ' +
+      'Pass `next` on as `cursor` for the next page.',
+    input: z.object({
+      query: z
+        .string()
+        .trim()
+        .min(1)
+        .max(limits.searchQueryLength)
+        .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters'),
+      room: roomId.optional(),
+      from: userId.optional().describe('who sent them'),
+      since: instant.optional().describe('sent at that time or later'),
+      until: instant.optional().describe('sent before that time'),
+      limit: z.int().min(1).max(limits.searchPage).default(20),
+      cursor: z.string().max(256).optional(),
+    }),
+    output: z.object({
+      hits: z.array(
+        z.object({
+          message,
+          snippet: z
+            .array(z.object({ text: z.string(), hit: z.boolean() }))
+            .describe('the part of its text that matches, in pieces; joined they are text, never markup'),
+        }),
+      ),
+      next: z.string().nullable(),
+    }),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
   signal: {
-    about: 'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers.',
+    about:
+      'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers. Of one connection the ' +
+      'server takes so many a second as its operator allows, apart from the rate of its commands.',
     input: z.object({
       room: roomId,
       name: displayText(limits.signalNameLength),
+      expires: z
+        .int()
+        .min(100)
+        .max(limits.signalExpiryMs)
+        .default(limits.signalDefaultExpiryMs)
+        .describe('milliseconds for which it counts'),
       data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
     }),
     output: z.object({}),

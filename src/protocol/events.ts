@@ -1,5 +1,6 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
+import { limits } from './limits.ts';
 import {
   instant,
   invitation,
@@ -151,6 +152,18 @@ export const events = {
       'A member has read up to `seq`. In rooms of more than 100 members only your own marks are told, to your other devices.',
     data: z.object({ room: roomId, user: userId, seq }),
   },
+  delivered: {
+    about:
+      'Devices of a member have the messages up to `seq`. Told in rooms of at most ' +
+      `${limits.readReceiptMembers} members, within a second.`,
+    data: z.object({ room: roomId, user: userId, seq }),
+  },
+  'room:purged': {
+    about:
+      'Messages before `first` have expired: drop them. In rev order with `message`. Whoever missed it finds `reset` in ' +
+      'the answer of `sync`.',
+    data: z.object({ room: roomId, rev, first: seq.describe('the first message that is kept, or the next to come') }),
+  },
   behind: {
     about:
       'You take events more slowly than they come, and are off this room, or an event of it was lost; its head is at ' +
@@ -179,8 +192,17 @@ export const events = {
     }),
   },
   signal: {
-    about: 'A signal of another connection in the room; not stored, may be lost.',
-    data: z.object({ room: roomId, from: userId, name: z.string(), data: z.unknown().optional() }),
+    about:
+      'A signal of another connection in the room; not stored, may be lost. Whoever shows a state that it tells (`typing`) ' +
+      'forgets it after `expires` milliseconds unless another one comes.',
+    data: z.object({
+      room: roomId,
+      from: userId,
+      fromName: z.string().nullable().describe("the sender's display name, if the server knows one"),
+      name: z.string(),
+      expires: z.int().describe('milliseconds'),
+      data: z.unknown().optional(),
+    }),
   },
 } as const satisfies Record<string, EventSchema>;
 

@@ -52,6 +52,18 @@ export const limits = {
   syncBytes: 1024 * 1024,
   /** In rooms with more members a read mark is told to the reader's own devices only: everybody telling everybody is n². */
   readReceiptMembers: 100,
+  /** Rooms in one answer of `unread`. */
+  unreadRooms: 5000,
+  /** `unread` counts no further, in a room. */
+  unreadCount: 1000,
+  /** What somebody looks for, in `search`. */
+  searchQueryLength: 200,
+  /** Hits in one page of `search`. */
+  searchPage: 50,
+  /** How long a signal may say that it counts. */
+  signalExpiryMs: 60_000,
+  /** How long one counts that does not say so, typing above all: its sender repeats it every 3 seconds. */
+  signalDefaultExpiryMs: 6_000,
   /** Kinds of emoji with which one message may be reacted to. */
   reactionKinds: 50,
   /** Users that one message mentions. Of more in its text the first count; more in `mentions` are refused. */

@@ -74,6 +74,7 @@ export class Metrics {
     this.#registry,
   ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
+  readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
@@ -131,6 +132,14 @@ export class Metrics {
     'parley_door_unsent_total',
     'Answers to backend services that Redis did not take',
   );
+  readonly searchIndexed = this.#counter('parley_search_indexed_total', 'Messages taken into the search index');
+  readonly searchFailures = this.#counter(
+    'parley_search_failures_total',
+    'Steps of it that failed and are tried again',
+  );
+  readonly retentionRooms = this.#counter('parley_retention_purges_total', 'Times that messages of a room expired');
+  readonly retentionMessages = this.#counter('parley_retention_messages_total', 'Rows of expired messages deleted');
+  readonly retentionFailures = this.#counter('parley_retention_failures_total', 'Rounds of it that failed');
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {
@@ -141,6 +150,10 @@ export class Metrics {
   /** The writer's depth is read when it is asked for, not counted on the way. */
   watchWriter(waiting: () => number): void {
     this.#watch('parley_writer_queue', 'Messages and changes that wait for their commit', waiting);
+  }
+
+  watchSearch(rooms: () => number): void {
+    this.#watch('parley_search_rooms_waiting', 'Rooms with messages that are not in the search index yet', rooms);
   }
 
   watchRedis(up: () => boolean): void {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { total } from '../support/metrics.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 
 let server: TestServer;
@@ -11,7 +12,9 @@ let cid: StockClient;
 beforeAll(async () => {
   server = await startServer();
   [ann, phone, ben, cid] = (await Promise.all(
-    ['ann', 'ann', 'ben', 'cid'].map(async (user) => connectStock(server.url, await tokenOf(user))),
+    ['ann', 'ann', 'ben', 'cid'].map(async (user) =>
+      connectStock(server.url, await tokenOf(user, user === 'ann' ? { name: 'Ann' } : {})),
+    ),
   )) as [StockClient, StockClient, StockClient, StockClient];
   await ann.ok('room:create', { kind: 'channel', name: 'S', id: 's' });
   await ann.ok('room:invite', { room: 's', user: 'ben', role: 'guest' });
@@ -24,7 +27,7 @@ afterAll(async () => {
 describe('a signal', () => {
   it('reaches every other connection of the room, the own devices too, but not the sender', async () => {
     await ann.ok('signal', { room: 's', name: 'typing', data: { on: true } });
-    const signal = { room: 's', from: 'ann', name: 'typing', data: { on: true } };
+    const signal = { room: 's', from: 'ann', fromName: 'Ann', name: 'typing', expires: 6000, data: { on: true } };
     expect(await ben.event('signal')).toEqual(signal);
     expect(await phone.event('signal')).toEqual(signal);
     await ann.ok('message:send', text('s', 'fence'));
@@ -37,6 +40,8 @@ describe('a signal', () => {
     expect(await ben.event('signal', (s) => s.name.startsWith('wave'))).toEqual({
       room: 's',
       from: 'ann',
+      fromName: 'Ann',
+      expires: 6000,
       name: 'wave "quoted"',
     });
   });
@@ -61,5 +66,35 @@ describe('a signal', () => {
   it('is not stored', async () => {
     const { messages } = await ann.ok('history', { room: 's' });
     expect(messages.map(({ body }) => body)).toEqual(['fence']);
+  });
+});
+
+describe('what a connection may send of signals', () => {
+  it('ends with its rate, whatever its rate of commands, and counts for itself', async () => {
+    const strict = await startServer({ PARLEY_SIGNAL_BURST: '3', PARLEY_SIGNALS_PER_SECOND: '1' });
+    const [one, two] = [
+      await connectStock(strict.url, await tokenOf('one')),
+      await connectStock(strict.url, await tokenOf('one')),
+    ];
+    await one.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
+    for (let n = 1; n <= 3; n++) await one.ok('signal', { room: 'r', name: `n${n}` });
+    const error = await one.error('signal', { room: 'r', name: 'n4' });
+    expect(error).toMatchObject({ code: 'rate_limited', retryable: true });
+    expect(error.retryAfter).toBeGreaterThan(0);
+    expect(error.retryAfter).toBeLessThanOrEqual(1000);
+    expect(total(await strict.metrics(), 'parley_signals_refused_total')).toBe(1);
+    await one.ok('message:send', text('r', 'commands go on'));
+    await two.ok('signal', { room: 'r', name: 'another connection' });
+    one.close();
+    two.close();
+    await strict.stop();
+  });
+
+  it('says how long it counts, within bounds', async () => {
+    await ann.ok('signal', { room: 's', name: 'short', expires: 100 });
+    expect(await phone.event('signal', (s) => s.name === 'short')).toMatchObject({ expires: 100 });
+    for (const expires of [99, 60_001]) {
+      expect(await ann.error('signal', { room: 's', name: 'x', expires })).toMatchObject({ code: 'invalid' });
+    }
   });
 });

@@ -1,0 +1,45 @@
+/** Marks, counts, search, and what is not kept at all: signals. */
+import type { Fanout } from '../../fanout/fanout.ts';
+import { encodeSignal } from '../../messaging/json-body.ts';
+import type { Messaging } from '../../messaging/messaging.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Connections } from '../connections.ts';
+import { Encoded } from '../encoded.ts';
+import type { Handlers } from '../handlers.ts';
+import { admitSignal, type SignalLimits } from '../signals.ts';
+
+type KeepHandlers = Pick<Handlers, 'delivered' | 'room:receipts' | 'unread' | 'search' | 'signal'>;
+
+export function createKeepHandlers(parts: {
+  messaging: Messaging;
+  fanout: Fanout;
+  connections: Connections;
+  metrics: Metrics;
+  signalLimits: SignalLimits;
+}): KeepHandlers {
+  const { messaging, fanout, connections, metrics, signalLimits } = parts;
+  return {
+    delivered: ({ connection, user }, { room, seq }) => {
+      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
+      messaging.readMarks.delivered(user.id, room, seq);
+      return {};
+    },
+    'room:receipts': ({ user }, input) => messaging.receipts(user.id, input),
+    unread: ({ user }, input) => messaging.unread(user.id, input),
+    search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),
+    signal: ({ connection, user }, { room, name, expires, data }) => {
+      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
+      // for ever, or until a mute ends
+      if ((user.readsOnly?.get(room) ?? 0) > Date.now()) throw new ParleyError('forbidden');
+      admitSignal(connection, signalLimits, metrics);
+      const { json: payload, attachments } = encodeSignal(data);
+      const rest = payload === '' ? '' : `,"data":${payload}`;
+      const json =
+        `{"room":"${room}","from":"${user.id}","fromName":${JSON.stringify(user.name)},` +
+        `"name":${JSON.stringify(name)},"expires":${expires}${rest}}`;
+      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: connection.session }]);
+      return {};
+    },
+  };
+}

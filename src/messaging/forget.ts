@@ -1,0 +1,206 @@
+/**
+ * Deletes what is known of a user, on their request. docs/export.md says what goes and what remains.
+ *
+ * It works in small transactions, room by room: those that write wait for one of them at most, each changed message takes
+ * a rev of its room, and the outbox tells the nodes, so every client comes to the same. Cut off anywhere, it is run again
+ * and does the rest. There is no index of messages by sender, which each send would pay for: all messages are looked at.
+ */
+import { randomBytes } from 'node:crypto';
+import type postgres from 'postgres';
+import { Revocations } from '../auth/revocations.ts';
+
+export interface ForgetOptions {
+  /** Leave what they wrote, under the pseudonym; else the bodies go, as if each had been deleted. */
+  readonly keepMessages: boolean;
+  /** Tells nodes to look for revoked tokens at once; without it they do within a second. */
+  readonly nudge?: () => void;
+}
+
+export interface Forgotten {
+  /** What stands in place of their id, on what remains. */
+  readonly pseudonym: string;
+  readonly known: boolean;
+  readonly rooms: number;
+  readonly messages: number;
+  readonly reactions: number;
+}
+
+const roomsPage = 50;
+/** Messages looked at in one statement. */
+const scanned = 10_000;
+/** Messages changed in one transaction: about 20 ms with the room locked. */
+const changedAtOnce = 200;
+
+export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
+  const run = new Forget(sql, user, options.keepMessages);
+  // first: what comes from them after this would be left
+  await new Revocations(sql, options.nudge ?? (() => {})).revokeAll(user, 'operator');
+  const rooms = await run.leaveRooms();
+  for (let after = ''; ;) {
+    const [page, last] = await run.roomsWithTraces(after);
+    for (const room of page) await run.room(room);
+    if (last === undefined) break;
+    after = last;
+  }
+  const known = await run.erase();
+  return { pseudonym: run.pseudonym, known, rooms, messages: run.messages, reactions: run.reactions };
+}
+
+class Forget {
+  readonly #sql: postgres.Sql;
+  readonly #user: string;
+  readonly #keep: boolean;
+  /** At random, so that nobody who knows the id can find it. */
+  readonly pseudonym = `forgotten-${randomBytes(8).toString('hex')}`;
+  messages = 0;
+  reactions = 0;
+
+  constructor(sql: postgres.Sql, user: string, keep: boolean) {
+    this.#sql = sql;
+    this.#user = user;
+    this.#keep = keep;
+  }
+
+  /** @returns how many. Of direct rooms too, which nobody else can take them out of; the other one keeps the room. */
+  async leaveRooms(): Promise<number> {
+    const sql = this.#sql;
+    let left = 0;
+    for (;;) {
+      const rooms = await sql<{ room: string; kind: string }[]>`
+        select m.room_id as room, r.kind from members m left join rooms r on r.id = m.room_id
+        where m.user_id = ${this.#user} order by m.room_id limit ${roomsPage}`;
+      if (rooms.length === 0) return left;
+      for (const { room, kind } of rooms) {
+        if (kind !== 'direct') await sql`select remove_member(${room}, ${this.#user})`;
+        await sql.begin(async (tx) => {
+          await tx`select from rooms where id = ${room} for no key update`;
+          const gone = await tx`delete from members where room_id = ${room} and user_id = ${this.#user}`;
+          await tx`update rooms set member_count = member_count - ${gone.count} where id = ${room}`;
+        });
+        left++;
+      }
+    }
+  }
+
+  /** A page of rooms with something of theirs, and the last room that was looked at; undefined: there are no more. */
+  async roomsWithTraces(after: string): Promise<[string[], string | undefined]> {
+    const user = this.#user;
+    const rows = await this.#sql<{ id: string; found: boolean }[]>`
+      select p.id, exists (select from messages t where t.room_id = p.id and t.sender_id = ${user})
+        or exists (select from reactions x where x.room_id = p.id and x.user_id = ${user})
+        or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user}) as found
+      from (select id from rooms where id > ${after} order by id limit ${roomsPage}) p order by p.id`;
+    const last = rows.length === roomsPage ? rows.at(-1)?.id : undefined;
+    return [rows.flatMap(({ id, found }) => (found ? id : [])), last];
+  }
+
+  async room(room: string): Promise<void> {
+    const sql = this.#sql;
+    const [{ first, last } = { first: 1, last: 0 }] = await sql<{ first: number; last: number }[]>`
+      select (select min(seq) from messages where room_id = ${room}) as first, last_seq as last from rooms where id = ${room}`;
+    for (let from = first ?? last + 1; from <= last; from += scanned) {
+      const rows = await sql<{ seq: number }[]>`
+        select seq from messages where room_id = ${room} and seq >= ${from} and seq < ${from + scanned}
+          and sender_id = ${this.#user} order by seq`;
+      for (let at = 0; at < rows.length; at += changedAtOnce) {
+        await this.#forgetMessages(
+          room,
+          rows.slice(at, at + changedAtOnce).map(({ seq }) => seq),
+        );
+      }
+    }
+    for (let more = true; more;) more = (await this.#takeReactionsBack(room)) === changedAtOnce;
+    await sql`update message_versions set edited_by = ${this.pseudonym} where room_id = ${room} and edited_by = ${this.#user}`;
+  }
+
+  async #forgetMessages(room: string, seqs: number[]): Promise<void> {
+    const { pseudonym } = this;
+    await this.#sql.begin(async (tx) => {
+      const base = await lockRoom(tx, room);
+      const changed = this.#keep
+        ? await tx`
+            update messages t set sender_id = ${pseudonym}, rev = ${base}::bigint + n.n, changed = true
+            from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`
+        : await tx`
+            update messages t set sender_id = ${pseudonym}, rev = ${base}::bigint + n.n, changed = true, body = null,
+              deleted_at = coalesce(t.deleted_at, date_trunc('milliseconds', clock_timestamp()))
+            from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`;
+      if (!this.#keep) {
+        for (const table of ['message_versions', 'reactions', 'reaction_counts', 'mentions']) {
+          await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
+        }
+      }
+      // it names the sender; what stays is taken in anew
+      await tx`delete from message_search where room_id = ${room} and seq = any (${seqs}::bigint[])`;
+      await tx`
+        update threads t set rev = ${base + seqs.length}, repliers = array_replace(t.repliers, ${this.#user}, ${pseudonym}),
+          replies = (
+            select count(*) from messages m where m.room_id = ${room} and m.thread = t.root
+              and m.reply_to is not null and m.deleted_at is null
+          )
+        where t.room_id = ${room} and t.root in (
+          select m.thread from messages m where m.room_id = ${room} and m.seq = any (${seqs}::bigint[]))`;
+      await moveRev(tx, room, base, seqs.length);
+      this.messages += changed.count;
+    });
+  }
+
+  /** @returns how many messages were looked at. */
+  async #takeReactionsBack(room: string): Promise<number> {
+    const user = this.#user;
+    return this.#sql.begin(async (tx) => {
+      const base = await lockRoom(tx, room);
+      const rows = await tx<{ seq: number }[]>`
+        select distinct seq from reactions where room_id = ${room} and user_id = ${user} order by seq limit ${changedAtOnce}`;
+      if (rows.length === 0) return 0;
+      const seqs = rows.map(({ seq }) => seq);
+      const gone = await tx<{ seq: number; emoji: string }[]>`
+        delete from reactions where room_id = ${room} and user_id = ${user} and seq = any (${seqs}::bigint[]) returning seq, emoji`;
+      await tx`
+        update reaction_counts c set count = c.count - 1
+        from unnest(${gone.map(({ seq }) => seq)}::bigint[], ${gone.map(({ emoji }) => emoji)}::text[]) as g (seq, emoji)
+        where c.room_id = ${room} and c.seq = g.seq and c.emoji = g.emoji`;
+      await tx`delete from reaction_counts where room_id = ${room} and seq = any (${seqs}::bigint[]) and count <= 0`;
+      await tx`
+        update messages t set rev = ${base}::bigint + n.n, changed = true
+        from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`;
+      await moveRev(tx, room, base, seqs.length);
+      this.reactions += gone.length;
+      return rows.length;
+    });
+  }
+
+  /** The name, what names them beside messages, and who did what in rooms. @returns whether there was such a user. */
+  async erase(): Promise<boolean> {
+    const sql = this.#sql;
+    const user = this.#user;
+    for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes']) {
+      await sql`delete from ${sql(table)} where user_id = ${user}`;
+    }
+    await sql`delete from join_links where made_by = ${user}`; // they worked by their right alone
+    for (const [table, column] of [
+      ['rooms', 'created_by'],
+      ['deleted_rooms', 'deleted_by'],
+      ['bans', 'banned_by'],
+      ['invitations', 'invited_by'],
+    ] as const) {
+      await sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ${sql(column)} = ${user}`;
+    }
+    await sql`update messages set pinned_by = ${this.pseudonym} where pinned_at is not null and pinned_by = ${user}`;
+    const gone = await sql`delete from users where id = ${user}`;
+    return gone.count > 0;
+  }
+}
+
+/** @returns its rev. */
+async function lockRoom(tx: postgres.TransactionSql, room: string): Promise<number> {
+  const [row] = await tx<{ rev: number }[]>`
+    select last_rev as rev from rooms where id = ${room} for no key update`;
+  return row?.rev ?? 0;
+}
+
+async function moveRev(tx: postgres.TransactionSql, room: string, base: number, steps: number): Promise<void> {
+  const entries = JSON.stringify([{ room, from: base + 1, to: base + steps, lanes: null }]);
+  await tx`update rooms set last_rev = ${base + steps} where id = ${room}`;
+  await tx`insert into outbox (entries) values (${entries}::text::jsonb)`;
+}

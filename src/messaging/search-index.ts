@@ -1,0 +1,171 @@
+/**
+ * Fills the search index after the commits, so that sends do not pay for it. The node that commits to a room knows that
+ * there is something to take in; what a process that died left behind is found by a look at all rooms, which one node
+ * makes now and then.
+ *
+ * While sends wait for their commit it takes a small share of the database's time and falls behind; it catches up
+ * when there is less to do. Measured: see docs/decisions.md.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type postgres from 'postgres';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { takeChore } from './chores.ts';
+
+export interface SearchIndexOptions {
+  readonly sql: postgres.Sql;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly language: string;
+  /** Whether sends wait for their commit. */
+  readonly busy: () => boolean;
+  /** How long changes gather before they are taken in. */
+  readonly gatherMs?: number;
+  /** Between looks at all rooms, over all nodes. */
+  readonly sweepMs?: number;
+  /** Rooms known to have something; of more than that the look finds them. */
+  readonly maxRooms?: number;
+}
+
+const roomsAtOnce = 10;
+/** Of one room in one step. A message takes 0.1 to 0.2 ms, so a step takes 0.2 s at most. */
+const messagesAtOnce = 100;
+/** Rest after a step while sends wait, in steps: a tenth of one connection's time. */
+const restWhileBusy = 9;
+const sweepPage = 1000;
+const retryMs = 1000;
+/** How soon a node sees that the look at all rooms is due. */
+const lookMs = 60_000;
+const rowsAtOnce = 5000;
+
+export class SearchIndex {
+  readonly #options: SearchIndexOptions;
+  readonly #rooms = new Set<string>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #wake = new AbortController();
+  #working: Promise<void> | undefined = undefined;
+  #sweeping: Promise<void> | undefined = undefined;
+  #overflowed = false;
+  #stopped = false;
+
+  constructor(options: SearchIndexOptions) {
+    this.#options = options;
+    options.metrics.watchSearch(() => this.#rooms.size);
+    this.#after(0, () => this.#sweep());
+  }
+
+  /** The room has changed. */
+  note(room: string): void {
+    const { maxRooms = 100_000, gatherMs = 300 } = this.#options;
+    if (this.#stopped || this.#rooms.has(room)) return;
+    if (this.#rooms.size >= maxRooms) {
+      this.#overflowed = true;
+      return;
+    }
+    this.#rooms.add(room);
+    if (this.#working === undefined) this.#start(gatherMs);
+  }
+
+  /** What is not taken in yet is found by the next look. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#wake.abort();
+    await Promise.all([this.#working, this.#sweeping]);
+  }
+
+  #after(ms: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #start(inMs: number): void {
+    this.#working = this.#work(inMs).finally(() => {
+      this.#working = undefined;
+      if (this.#rooms.size > 0 && !this.#stopped) this.#start(inMs);
+    });
+  }
+
+  async #work(inMs: number): Promise<void> {
+    const { log, metrics, busy } = this.#options;
+    await this.#rest(inMs);
+    while (this.#rooms.size > 0 && !this.#stopped) {
+      const rooms = [...this.#rooms].slice(0, roomsAtOnce);
+      const from = performance.now();
+      for (const room of rooms) this.#rooms.delete(room);
+      try {
+        for (const { room, more } of await this.#index(rooms)) if (more) this.#rooms.add(room);
+      } catch (error) {
+        for (const room of rooms) this.#rooms.add(room);
+        metrics.searchFailures.inc();
+        log.warn({ err: error }, 'messages could not be taken into the search index; it is tried again');
+        await this.#rest(retryMs);
+      }
+      if (busy()) await this.#rest((performance.now() - from) * restWhileBusy);
+    }
+    if (this.#overflowed && !this.#stopped) {
+      this.#overflowed = false;
+      await this.#look();
+    }
+  }
+
+  async #index(rooms: readonly string[]): Promise<{ room: string; indexed: number; more: boolean }[]> {
+    const { sql, metrics, language } = this.#options;
+    const rows = await sql<{ room: string; indexed: number; more: boolean }[]>`
+      select * from index_messages(${rooms as string[]}::text[], ${language}, ${messagesAtOnce})`;
+    for (const { indexed } of rows) metrics.searchIndexed.inc(indexed);
+    return rows;
+  }
+
+  /** Over when the time has passed, or it stops. */
+  async #rest(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
+  }
+
+  #sweep(): void {
+    const { log, metrics, sql, sweepMs = 300_000 } = this.#options;
+    const round = async (): Promise<void> => {
+      try {
+        if (await takeChore(sql, 'search', sweepMs)) await this.#look();
+      } catch (error) {
+        metrics.searchFailures.inc();
+        log.warn({ err: error }, 'rooms that are not searchable yet could not be looked for; it is tried again');
+      }
+      if (!this.#stopped) this.#after(Math.min(sweepMs, lookMs), () => this.#sweep());
+    };
+    this.#sweeping = round();
+  }
+
+  /** Notes every room whose index is behind its head, or in another language; lets go of rooms that are no more. */
+  async #look(): Promise<void> {
+    const { sql, language } = this.#options;
+    const gone = await sql<{ room_id: string }[]>`
+      select room_id from search_rooms s where not exists (select from rooms r where r.id = s.room_id)`;
+    for (const { room_id: room } of gone) await this.#forget(room);
+    await sql`update search_rooms set rev = 0, language = ${language} where language <> ${language}`;
+    for (let after = ''; !this.#stopped;) {
+      const rows = await sql<{ id: string; behind: boolean }[]>`
+        select p.id, p.last_rev > coalesce(s.rev, 0) as behind
+        from (select id, last_rev from rooms where id > ${after} order by id limit ${sweepPage}) p
+        left join search_rooms s on s.room_id = p.id order by p.id`;
+      for (const { id, behind } of rows) if (behind) this.note(id);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < sweepPage) return;
+      after = last.id;
+    }
+  }
+
+  async #forget(room: string): Promise<void> {
+    const { sql } = this.#options;
+    for (let count = rowsAtOnce; count === rowsAtOnce && !this.#stopped;) {
+      ({ count } = await sql`
+        delete from message_search s using (
+          select seq from message_search where room_id = ${room} order by seq limit ${rowsAtOnce}
+        ) x where s.room_id = ${room} and s.seq = x.seq`);
+    }
+    if (!this.#stopped) await sql`delete from search_rooms where room_id = ${room}`;
+  }
+}

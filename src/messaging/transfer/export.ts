@@ -1,0 +1,241 @@
+/**
+ * Writes rooms as lines (lines.ts), in pages, so that memory does not grow with them. Each room is read in one snapshot:
+ * the file has it as it was at one moment, whoever writes meanwhile.
+ */
+import type postgres from 'postgres';
+import { StartupError } from '../../startup-error.ts';
+import type { RoomKind } from '../../protocol/model.ts';
+import { format, type LineOf } from './lines.ts';
+
+export interface ExportOptions {
+  /** Undefined: all rooms, in id order. */
+  readonly room: string | undefined;
+  /** Only messages that were committed at that moment or later; milliseconds since 1970. */
+  readonly since: number | undefined;
+}
+
+export interface Exported {
+  readonly rooms: number;
+  readonly messages: number;
+}
+
+/** Resolves when more may be written. */
+export type Write = (text: string) => Promise<void>;
+
+const roomsPage = 100;
+const messagesPage = 500;
+const rowsPage = 2000;
+/** Users whose names were written; over it they are written again, which does no harm. */
+const maxKnown = 10_000;
+
+/** @throws {StartupError} if there is no such room. */
+export async function exportRooms(sql: postgres.Sql, options: ExportOptions, write: Write): Promise<Exported> {
+  const { room, since = null } = options;
+  const head: LineOf<'export'> = { type: 'export', format, at: Date.now(), since };
+  await write(`${JSON.stringify(head)}\n`);
+  const known = new Set<string>();
+  let [rooms, messages] = [0, 0];
+  for await (const ids of room === undefined ? allRooms(sql) : [[room]]) {
+    for (const id of ids) {
+      const count = await sql.begin('isolation level repeatable read read only', (tx) =>
+        new RoomExport(tx, id, since, known, write).run(),
+      );
+      if (count === undefined && room !== undefined) throw new StartupError(`There is no room ${room}.`);
+      // deleted since its id was read
+      if (count === undefined) continue;
+      rooms++;
+      messages += count;
+    }
+  }
+  const end: LineOf<'end'> = { type: 'end', rooms, messages };
+  await write(`${JSON.stringify(end)}\n`);
+  return { rooms, messages };
+}
+
+async function* allRooms(sql: postgres.Sql): AsyncGenerator<string[]> {
+  for (let after = ''; ;) {
+    const rows = await sql<{ id: string }[]>`select id from rooms where id > ${after} order by id limit ${roomsPage}`;
+    yield rows.map(({ id }) => id);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < roomsPage) return;
+    after = last.id;
+  }
+}
+
+class RoomExport {
+  readonly #tx: postgres.TransactionSql;
+  readonly #room: string;
+  readonly #since: number | null;
+  readonly #known: Set<string>;
+  readonly #write: Write;
+  readonly #written = { messages: 0, versions: 0, reactions: 0, members: 0 };
+
+  constructor(tx: postgres.TransactionSql, room: string, since: number | null, known: Set<string>, write: Write) {
+    this.#tx = tx;
+    this.#room = room;
+    this.#since = since;
+    this.#known = known;
+    this.#write = write;
+  }
+
+  /** @returns how many messages it has; undefined if there is no such room. */
+  async run(): Promise<number | undefined> {
+    const [row] = await this.#tx<RoomRow[]>`
+      select id, kind, name, created_by, created_at, last_seq, last_rev, retention_days,
+        case when ${this.#since}::timestamptz is null then first_seq else first_since(id, ${this.#since}::timestamptz) end as first
+      from rooms where id = ${this.#room}`;
+    if (row === undefined) return undefined;
+    const room: LineOf<'room'> = {
+      type: 'room',
+      id: row.id,
+      kind: row.kind,
+      name: row.name,
+      createdBy: row.created_by,
+      createdAt: row.created_at,
+      first: row.first,
+      seq: row.last_seq,
+      rev: row.last_rev,
+      retentionDays: row.retention_days,
+    };
+    await this.#write(`${JSON.stringify(room)}\n`);
+    for (let from = row.first; from <= row.last_seq; from += messagesPage) await this.#messages(from);
+    await this.#members();
+    const end: LineOf<'room:end'> = { type: 'room:end', id: row.id, ...this.#written };
+    await this.#write(`${JSON.stringify(end)}\n`);
+    return this.#written.messages;
+  }
+
+  async #messages(from: number): Promise<void> {
+    const to = from + messagesPage - 1;
+    const rows = await this.#tx<MessageRow[]>`
+      select t.seq, t.rev, t.id, t.sender_id, u.name, t.body, t.reply_to, t.created_at, t.edited_at, t.deleted_at, t.changed,
+        case when t.changed then (
+          select '[' || string_agg(concat('[', to_json(c.emoji)::text, ',', c.count, ',', c.first_rev, ']'), ',' order by c.first_rev) || ']'
+          from reaction_counts c where c.room_id = t.room_id and c.seq = t.seq) end as reactions
+      from messages t left join users u on u.id = t.sender_id
+      where t.room_id = ${this.#room} and t.seq between ${from} and ${to} order by t.seq`;
+    let text = '';
+    for (const row of rows) text += this.#user(row.sender_id, row.name) + messageLine(row);
+    await this.#write(text);
+    this.#written.messages += rows.length;
+    if (!rows.some(({ changed }) => changed)) return;
+    await this.#versions(from, to);
+    await this.#reactions(from, to);
+  }
+
+  async #versions(from: number, to: number): Promise<void> {
+    for (let after = { seq: from, version: 0 }; ;) {
+      const rows = await this.#tx<
+        {
+          seq: number;
+          rev: number;
+          version: number;
+          body: string | null;
+          by: string;
+          name: string | null;
+          at: number;
+        }[]
+      >`
+        select v.seq, t.rev, v.version, v.body, v.edited_by as by, u.name, v.at
+        from message_versions v join messages t on t.room_id = v.room_id and t.seq = v.seq
+        left join users u on u.id = v.edited_by
+        where v.room_id = ${this.#room} and (v.seq, v.version) > (${after.seq}, ${after.version}) and v.seq <= ${to}
+        order by v.seq, v.version limit ${messagesPage}`;
+      let text = '';
+      for (const { seq, rev, version, body, by, name, at } of rows) {
+        text += `${this.#user(by, name)}{"type":"version","seq":${seq},"rev":${rev},"version":${version},"body":${body},"by":"${by}","at":${at}}\n`;
+      }
+      await this.#write(text);
+      this.#written.versions += rows.length;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < messagesPage) return;
+      after = last;
+    }
+  }
+
+  async #reactions(from: number, to: number): Promise<void> {
+    for (let after = { seq: from, user: '', emoji: '' }; ;) {
+      const rows = await this.#tx<
+        { seq: number; rev: number; user: string; name: string | null; emoji: string; at: number }[]
+      >`
+        select r.seq, t.rev, r.user_id as user, u.name, r.emoji, r.created_at as at
+        from reactions r join messages t on t.room_id = r.room_id and t.seq = r.seq
+        left join users u on u.id = r.user_id
+        where r.room_id = ${this.#room} and r.seq <= ${to}
+          and (r.seq, r.user_id, r.emoji) > (${after.seq}, ${after.user}, ${after.emoji})
+        order by r.seq, r.user_id, r.emoji limit ${rowsPage}`;
+      let text = '';
+      for (const { name, ...row } of rows) {
+        const reaction: LineOf<'reaction'> = { type: 'reaction', ...row };
+        text += `${this.#user(row.user, name)}${JSON.stringify(reaction)}\n`;
+      }
+      await this.#write(text);
+      this.#written.reactions += rows.length;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < rowsPage) return;
+      after = last;
+    }
+  }
+
+  async #members(): Promise<void> {
+    for (let after = ''; ;) {
+      const rows = await this.#tx<Omit<LineOf<'member'>, 'type'>[]>`
+        select m.user_id as user, u.name, m.role, m.last_read_seq as read, m.last_delivered_seq as delivered,
+          m.joined_at as "joinedAt"
+        from members m join users u on u.id = m.user_id
+        where m.room_id = ${this.#room} and m.user_id > ${after} order by m.user_id limit ${rowsPage}`;
+      let text = '';
+      for (const row of rows) text += `${JSON.stringify({ type: 'member', ...row } satisfies LineOf<'member'>)}\n`;
+      await this.#write(text);
+      this.#written.members += rows.length;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < rowsPage) return;
+      after = last.user;
+    }
+  }
+
+  /** A line for a user who is told of for the first time, else nothing. */
+  #user(id: string, name: string | null): string {
+    if (name === null || this.#known.has(id)) return '';
+    if (this.#known.size >= maxKnown) this.#known.clear();
+    this.#known.add(id);
+    return `${JSON.stringify({ type: 'user', id, name } satisfies LineOf<'user'>)}\n`;
+  }
+}
+
+interface RoomRow {
+  id: string;
+  kind: RoomKind;
+  name: string | null;
+  created_by: string;
+  created_at: number;
+  first: number;
+  last_seq: number;
+  last_rev: number;
+  retention_days: number | null;
+}
+
+interface MessageRow {
+  seq: number;
+  rev: number;
+  id: string;
+  sender_id: string;
+  name: string | null;
+  body: string | null;
+  reply_to: number | null;
+  created_at: number;
+  edited_at: number | null;
+  deleted_at: number | null;
+  changed: boolean;
+  reactions: string | null;
+}
+
+/** By hand, as `messageJson` is: bodies are not parsed. */
+function messageLine(m: MessageRow): string {
+  const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;
+  const edited = m.edited_at === null ? '' : `,"editedAt":${m.edited_at}`;
+  const deleted = m.deleted_at === null ? '' : `,"deletedAt":${m.deleted_at}`;
+  const changed = m.changed ? ',"changed":true' : '';
+  const reactions = m.reactions === null ? '' : `,"reactions":${m.reactions}`;
+  return `{"type":"message","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.sender_id}","body":${m.body}${reply},"at":${m.created_at}${edited}${deleted}${changed}${reactions}}\n`;
+}

@@ -1,0 +1,40 @@
+/** `parley users forget`: deletes what is known of a user. For operators, beside running servers. */
+import { parseArgs } from 'node:util';
+import type { Config } from './config.ts';
+import { forgetUser } from './messaging/forget.ts';
+import { userId } from './protocol/model.ts';
+import { StartupError } from './startup-error.ts';
+import { withDatabase } from './with-database.ts';
+
+export const usersHelp = `  users forget U               delete what is known of a user: name, memberships, sessions, messages
+        [--keep-messages]      leave the messages, under a pseudonym`;
+
+/** @throws {StartupError} */
+export async function usersCommand(
+  args: string[],
+  configure: () => Config,
+  print: (line: string) => void,
+): Promise<void> {
+  const [action, ...rest] = args;
+  if (action !== 'forget') throw new StartupError('users needs forget.\nSee parley --help.');
+  const { values, positionals } = parse(rest);
+  const [given, ...more] = positionals;
+  const user = userId.safeParse(given);
+  if (!user.success || more.length > 0) {
+    throw new StartupError(`users forget needs one user: ${user.error?.issues[0]?.message ?? 'there are more'}.`);
+  }
+  const keepMessages = values['keep-messages'] === true;
+  const done = await withDatabase(configure(), (sql) => forgetUser(sql, user.data, { keepMessages }));
+  print(
+    `${done.known ? 'Forgot' : 'There was no'} user ${user.data}: ${done.rooms} rooms left, ${done.messages} messages ` +
+      `${keepMessages ? 'now' : 'deleted, what is left of them'} from ${done.pseudonym}, ${done.reactions} reactions taken back.`,
+  );
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options: { 'keep-messages': { type: 'boolean' } }, allowPositionals: true });
+  } catch (error) {
+    throw new StartupError(`${(error as Error).message}\nSee parley --help.`);
+  }
+}

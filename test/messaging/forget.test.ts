@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { forgetUser } from '../../src/messaging/forget.ts';
+import type { Message } from '../../src/protocol/model.ts';
+import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectError, connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+let server: TestServer;
+let ann: StockClient;
+beforeAll(async () => {
+  server = await startServer({ PARLEY_COMMAND_BURST: '100000' });
+  ann = await connectStock(server.url, await tokenOf('ann', { name: 'Ann' }));
+});
+afterAll(async () => {
+  ann.close();
+  await server.stop();
+});
+
+/** A room of both, in which each has written, edited and reacted; ann's view of it by sync. */
+async function conversation(room: string, ben: StockClient): Promise<void> {
+  await ben.ok('room:create', { kind: 'group', name: room, id: room });
+  await ben.ok('room:invite', { room, user: 'ann', role: 'admin' });
+  for (let n = 1; n <= 3; n++) {
+    await ben.ok('message:send', text(room, { text: `ben ${n}` }));
+    await ann.ok('message:send', text(room, { text: `ann ${n}` }));
+  }
+  await ben.ok('message:edit', { room, seq: 1, body: { text: 'edited by ben' } });
+  await ann.ok('message:edit', { room, seq: 2, body: { text: 'edited by ann' } });
+  await ben.ok('message:edit', { room, seq: 2, body: { text: 'ann, edited by ben' } });
+  await ben.ok('reaction:add', { room, seq: 4, emoji: '👍' });
+  await ann.ok('reaction:add', { room, seq: 4, emoji: '👍' });
+  await ben.ok('reaction:add', { room, seq: 6, emoji: '🎉' });
+  await ann.ok('reaction:add', { room, seq: 3, emoji: '❤️' });
+}
+
+/** What names them beside their messages. */
+async function dealings(room: string, ben: StockClient): Promise<void> {
+  await ann.ok('message:pin', { room, seq: 2 });
+  await ben.ok('message:pin', { room, seq: 4 });
+  await ben.ok('link:create', { room });
+  await ben.ok('invitation:create', { room, user: 'carl' });
+  await ben.ok('room:ban', { room, user: 'dora' });
+  await ben.ok('room:create', { kind: 'group', name: 'gone', id: `${room}-gone` });
+  await ben.ok('room:delete', { room: `${room}-gone` });
+}
+
+async function pull(held: Map<number, Message>, room: string, from: number): Promise<number> {
+  const { rooms } = await ann.ok('sync', { cursors: { [room]: from } });
+  for (const message of rooms[room]?.messages ?? []) held.set(message.seq, message);
+  return rooms[room]?.rev ?? 0;
+}
+
+/** Every column of every table that names the user, besides the revoked tokens. */
+async function tracesOf(user: string): Promise<string[]> {
+  const { sql } = server.database;
+  const columns = await sql<{ name: string; field: string }[]>`
+    select table_name as name, column_name as field from information_schema.columns
+    where table_schema = 'public' and table_name not in ('revocations', 'membership_changes', 'schema_migrations')`;
+  const found: string[] = [];
+  for (const { name, field } of columns) {
+    const rows = await sql`select from ${sql(name)} where ${sql(field)}::text like ${`%${user}%`} limit 1`;
+    if (rows.length > 0) found.push(`${name}.${field}`);
+  }
+  return found;
+}
+
+describe('a user who is forgotten', () => {
+  it('leaves no name, no membership, no text and no reaction, and clients come to the same', async () => {
+    const token = await tokenOf('benjamin', { name: 'Benjamin' });
+    const ben = await connectStock(server.url, token);
+    await conversation('talk', ben);
+    await dealings('talk', ben);
+    const { room: direct } = await ben.ok('room:create', { kind: 'direct', user: 'ann' });
+    await ben.ok('message:send', text(direct.id, { text: 'in private' }));
+    const held = new Map<number, Message>();
+    const cursor = await pull(held, 'talk', 0);
+    const heard = ann.events.length;
+
+    const done = await forgetUser(server.database.sql, 'benjamin', { keepMessages: false });
+    expect(done).toMatchObject({ known: true, rooms: 2, messages: 4, reactions: 2 });
+    expect(done.pseudonym).toMatch(/^forgotten-[0-9a-f]{16}$/);
+    await until('the session is closed', () => !ben.socket.connected);
+    expect((await connectError(server.url, { token })).data).toMatchObject({ code: 'unauthorized' });
+    await until('nothing names them', async () => (await tracesOf('benjamin')).length === 0);
+
+    await pull(held, 'talk', cursor);
+    const { messages } = await ann.ok('history', { room: 'talk' });
+    expect([...held.values()].sort((a, b) => a.seq - b.seq)).toEqual(messages);
+    expect(messages.map(({ from, name, body }) => [from, name, body])).toEqual([
+      [done.pseudonym, null, null],
+      ['ann', 'Ann', { text: 'ann, edited by ben' }],
+      [done.pseudonym, null, null],
+      ['ann', 'Ann', { text: 'ann 2' }],
+      [done.pseudonym, null, null],
+      ['ann', 'Ann', { text: 'ann 3' }],
+    ]);
+    expect(messages[3]?.reactions).toEqual([{ emoji: '👍', count: 1, mine: true }]);
+    expect(messages[5]?.reactions).toBeUndefined();
+    expect(messages.every(({ from, deletedAt }) => (from === 'ann') === (deletedAt === undefined))).toBe(true);
+    const { versions } = await ann.ok('message:versions', { room: 'talk', seq: 2 });
+    expect(versions.map(({ by }) => by)).toEqual([done.pseudonym, 'ann']);
+    expect((await ann.ok('message:versions', { room: 'talk', seq: 1 })).versions).toEqual([]);
+    const { rooms } = await ann.ok('room:list', {});
+    expect(rooms.find(({ id }) => id === 'talk')?.role).toBe('owner');
+    expect((await ann.ok('history', { room: direct.id })).messages).toMatchObject([{ body: null }]);
+    // told without asking: from the outbox, since this was done beside the server
+    await until('the room is told', () => ann.events.slice(heard).some(({ name }) => name === 'behind'));
+  }, 60_000);
+
+  it('may leave the messages, under a pseudonym that is another one each time', async () => {
+    const ben = await connectStock(server.url, await tokenOf('bernhard', { name: 'Bernhard' }));
+    await conversation('kept', ben);
+    const done = await forgetUser(server.database.sql, 'bernhard', { keepMessages: true });
+    const { messages } = await ann.ok('history', { room: 'kept' });
+    expect(messages.filter(({ from }) => from === done.pseudonym).map(({ body }) => body)).toEqual([
+      { text: 'edited by ben' },
+      { text: 'ben 2' },
+      { text: 'ben 3' },
+    ]);
+    expect(await tracesOf('bernhard')).toEqual([]);
+    const again = await forgetUser(server.database.sql, 'bernhard', { keepMessages: true });
+    expect(again).toMatchObject({ known: false, rooms: 0, messages: 0, reactions: 0 });
+    expect(again.pseudonym).not.toBe(done.pseudonym);
+    ben.close();
+  });
+
+  it('is forgotten in batches, and every change has a rev of its own', async () => {
+    const { sql } = server.database;
+    await sql`insert into users (id) values ('busybody')`;
+    await sql`insert into rooms (id, kind, created_by, last_seq, last_rev) values ('batches', 'channel', 'busybody', 25000, 25000)`;
+    await sql`
+      insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
+      select 'batches', n, gen_random_uuid(), n, case when n % 20 = 0 then 'busybody' else 'ann' end, '"x"'::jsonb, now()
+      from generate_series(1, 25000) n`;
+    await sql`insert into reactions select 'batches', n, 'busybody', '👍', now() from generate_series(1, 401) n`;
+    await sql`insert into reaction_counts select 'batches', n, '👍', 1, n from generate_series(1, 401) n`;
+    const done = await forgetUser(sql, 'busybody', { keepMessages: false });
+    // reactions to their own messages went with those
+    expect(done).toMatchObject({ messages: 1250, reactions: 381 });
+    const [state] = await sql`
+      select count(*) as messages, count(distinct rev) as revs, max(rev) as top, count(*) filter (where body is null) as gone
+      from messages where room_id = 'batches'`;
+    expect(state).toEqual({ messages: 25_000, revs: 25_000, top: 25_000 + 1250 + 381, gone: 1250 });
+    expect(await sql`select last_rev as rev from rooms where id = 'batches'`).toEqual([{ rev: 26_631 }]);
+  });
+});

@@ -1,0 +1,317 @@
+import { randomUUID } from 'node:crypto';
+import type postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { exportRooms } from '../../src/messaging/transfer/export.ts';
+import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
+import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
+import { splitLines } from '../../src/messaging/transfer/split-lines.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
+
+let source: TestDatabase;
+let target: TestDatabase;
+beforeAll(async () => {
+  source = await createTestDatabase();
+  target = await createTestDatabase();
+});
+afterAll(async () => {
+  await source.drop();
+  await target.drop();
+});
+
+async function exported(sql: postgres.Sql, room?: string, since?: number): Promise<string[]> {
+  let text = '';
+  await exportRooms(sql, { room, since }, (part) => {
+    text += part;
+    return Promise.resolve();
+  });
+  return text.trimEnd().split('\n');
+}
+
+/** Everything but the moment of the export. */
+const bodyOf = (lines: string[]): string[] => lines.slice(1);
+
+async function* chunks(lines: readonly string[], size = 1000): AsyncGenerator<Uint8Array> {
+  const bytes = Buffer.from(`${lines.join('\n')}\n`);
+  for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
+}
+
+const imported = (sql: postgres.Sql, lines: readonly string[]) => importLines(sql, chunks(lines));
+
+async function change(sql: postgres.Sql, room: string, ...changes: unknown[][]): Promise<void> {
+  const batch = JSON.stringify([[room, changes.map((one, n) => [n, ...one])]]);
+  const rows = await sql<{ outcome: string }[]>`
+    select outcome from change_messages(${[room]}::text[], ${batch}::text::jsonb, '{}', 0, 50, 100)`;
+  expect(rows.map(({ outcome }) => outcome)).toEqual(changes.map(() => 'changed'));
+}
+
+/** Sends, edits, deletions and reactions. */
+async function busyRoom(sql: postgres.Sql, room: string, messages: number): Promise<void> {
+  await makeRoom(sql, room, 'ann', 'ben', 'cid');
+  await sql`update users set name = 'Ann "A" ä' where id = 'ann'`;
+  const { writer } = createWriter(sql);
+  for (let n = 1; n <= messages; n++) {
+    const more = n % 5 === 0 ? { replyTo: 1 } : {};
+    const sent = writer.send(
+      send(room, n % 2 === 0 ? 'ann' : 'ben', { text: `message ${n}`, n: [n, null, 1e21] }, more),
+    );
+    // what is answered must be stored
+    if (n === 1) await sent;
+  }
+  await writer.stop();
+  await change(
+    sql,
+    room,
+    ['edit', 3, 'ben', { text: 'edited' }],
+    ['edit', 3, 'ann', 'a text'],
+    ['add', 2, 'cid', '👍'],
+    ['add', 2, 'ben', '👍'],
+    ['add', 2, 'ben', '❤️'],
+    ['add', 4, 'ben', '🎉'],
+    ['delete', 4, 'ann', null],
+    ['remove', 2, 'cid', '👍'],
+  );
+  await sql`select * from mark_read('[{"r":"busy","u":"ben","s":3}]')`;
+}
+
+describe('an export', () => {
+  it('is read back as it was, any number of times', async () => {
+    await busyRoom(source.sql, 'busy', 1201);
+    await makeRoom(source.sql, 'empty', 'ann');
+    const lines = await exported(source.sql);
+    expect(await imported(target.sql, lines)).toEqual({ rooms: 2, messages: 1201 });
+    expect(bodyOf(await exported(target.sql))).toEqual(bodyOf(lines));
+    expect(await imported(target.sql, lines)).toEqual({ rooms: 2, messages: 0 });
+    expect(bodyOf(await exported(target.sql))).toEqual(bodyOf(lines));
+    const [room] = await target.sql`select member_count, purged_rev from rooms where id = 'busy'`;
+    expect(room).toEqual({ member_count: 3, purged_rev: 0 });
+  });
+
+  it('brings a room up to date that was read before, and resets the cursors of those who are in it', async () => {
+    const { writer } = createWriter(source.sql);
+    await writer.send(send('busy', 'cid', 'later'));
+    await writer.stop();
+    await change(
+      source.sql,
+      'busy',
+      ['edit', 7, 'ben', 'late edit'],
+      ['delete', 2, 'ann', null],
+      ['add', 9, 'cid', '👍'],
+    );
+    const lines = await exported(source.sql, 'busy');
+    expect(await imported(target.sql, lines)).toEqual({ rooms: 1, messages: 4 });
+    const again = await exported(target.sql, 'busy');
+    expect(again.filter((line) => !line.includes('"type":"room"')).slice(1)).toEqual(
+      lines.filter((line) => !line.includes('"type":"room"')).slice(1),
+    );
+    const [before] = await source.sql<{ last_rev: number }[]>`select last_rev from rooms where id = 'busy'`;
+    const [after] = await target.sql`select last_rev, purged_rev from rooms where id = 'busy'`;
+    expect(after).toEqual({ last_rev: (before?.last_rev ?? 0) + 1, purged_rev: (before?.last_rev ?? 0) + 1 });
+  });
+
+  it('does not undo what is newer here', async () => {
+    const lines = await exported(source.sql, 'busy');
+    await change(target.sql, 'busy', ['edit', 11, 'ben', 'newer'], ['add', 9, 'ann', '🎉'], ['remove', 9, 'cid', '👍']);
+    const before = await exported(target.sql, 'busy');
+    expect(await imported(target.sql, lines)).toMatchObject({ messages: 0 });
+    expect(bodyOf(await exported(target.sql, 'busy'))).toEqual(bodyOf(before));
+  });
+
+  it('may begin at a moment; then the room begins there', async () => {
+    const { sql } = source;
+    await busyRoom(sql, 'since', 20);
+    await sql`update messages set created_at = created_at - interval '1 day' where room_id = 'since' and seq <= 12`;
+    const lines = await exported(sql, 'since', Date.now() - 3_600_000);
+    expect(lines.filter((line) => line.includes('"type":"message"')).length).toBe(8);
+    const empty = await createTestDatabase();
+    expect(await imported(empty.sql, lines)).toEqual({ rooms: 1, messages: 8 });
+    const [room] = await empty.sql`select first_seq, last_seq, last_rev, purged_rev from rooms where id = 'since'`;
+    // the last change was one of a message before
+    expect(room).toEqual({ first_seq: 13, last_seq: 20, last_rev: 28, purged_rev: 28 });
+    expect(bodyOf(await exported(empty.sql, 'since'))).toEqual(bodyOf(lines));
+    await empty.drop();
+  });
+
+  it('is of one moment, whoever writes meanwhile', async () => {
+    const { sql } = source;
+    await busyRoom(sql, 'moving', 1500);
+    const { writer } = createWriter(sql);
+    const lines: string[] = [];
+    await exportRooms(sql, { room: 'moving', since: undefined }, async (text) => {
+      lines.push(text);
+      if (lines.length < 5) await writer.send(send('moving', 'ann'));
+    });
+    await writer.stop();
+    const parsed = lines
+      .join('')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; seq?: number });
+    // the first write comes before the room is read
+    expect(parsed.find(({ type }) => type === 'room')?.seq).toBe(1501);
+    expect(parsed.filter(({ type }) => type === 'message').length).toBe(1501);
+    const [now] = await sql`select last_seq from rooms where id = 'moving'`;
+    expect(now).toEqual({ last_seq: 1504 });
+  });
+
+  it('of a room that is not there is refused', async () => {
+    await expect(exported(source.sql, 'nowhere')).rejects.toThrow('There is no room nowhere.');
+  });
+});
+
+const room = (more: object = {}): string =>
+  JSON.stringify({
+    type: 'room',
+    id: 'r',
+    kind: 'group',
+    name: null,
+    createdBy: 'ann',
+    createdAt: 1,
+    first: 1,
+    seq: 2,
+    rev: 2,
+    retentionDays: null,
+    ...more,
+  });
+
+const message = (seq: number, more: object = {}): string =>
+  JSON.stringify({
+    type: 'message',
+    seq,
+    rev: seq,
+    id: randomUUID(),
+    from: 'ann',
+    body: { text: 'x' },
+    at: seq,
+    ...more,
+  });
+
+const close = (more: object = {}): string =>
+  JSON.stringify({ type: 'room:end', id: 'r', messages: 2, versions: 0, reactions: 0, members: 1, ...more });
+
+async function* endless(): AsyncGenerator<string> {
+  for (;;) yield await Promise.resolve('x'.repeat(100_000));
+}
+
+describe('an import', () => {
+  const head = '{"type":"export","format":1,"at":1,"since":null}';
+  const member = '{"type":"member","user":"ann","name":"Ann","role":"owner","read":2,"delivered":0,"joinedAt":1}';
+  const end = '{"type":"end","rooms":1,"messages":2}';
+  const id = randomUUID();
+
+  it.each<[string, string[], number, string]>([
+    ['nothing', [], 1, 'no JSON'],
+    ['no JSON', [head, '{'], 2, 'no JSON.'],
+    ['an unknown line', [head, '{"type":"x"}'], 2, 'type:'],
+    ['another format', ['{"type":"export","format":2,"at":1,"since":null}'], 1, 'format 2; this Parley reads 1.'],
+    ['no head', [room()], 1, 'does not begin with an export line'],
+    ['a message outside of a room', [head, message(1)], 2, 'outside of a room'],
+    ['a gap', [head, room(), message(2)], 3, 'message 2 where 1 is next.'],
+    ['one that comes twice', [head, room(), message(1), message(1)], 4, 'message 1 where 2 is next.'],
+    ['a rev beyond the head', [head, room(), message(1, { rev: 3 })], 3, 'rev 3 in a room whose last is 2.'],
+    ['one too many', [head, room(), message(1), message(2), message(3)], 5, 'in a room that ends with 2.'],
+    ['a missing one', [head, room(), message(1), close()], 4, 'room r ends before message 2.'],
+    ['a wrong count', [head, room(), message(1), message(2), close()], 5, 'it counts 1 members; there were 0.'],
+    ['a rev twice', [head, room(), message(1), message(2, { rev: 1 }), member, close()], 6, 'two messages of one rev'],
+    ['an id twice', [head, room(), message(1, { id }), message(2, { id }), member, close()], 4, 'is another one'],
+    [
+      'an id that a message before has',
+      [
+        head,
+        room({ seq: 502, rev: 502 }),
+        message(1, { id }),
+        ...Array.from({ length: 500 }, (_, n) => message(n + 2)),
+        message(502, { id }),
+        member,
+        close({ messages: 502 }),
+      ],
+      504,
+      'is another one',
+    ],
+    ['no body', [head, room(), message(1, { body: null })], 3, 'has no body, but was not deleted'],
+    ['a body that cannot be stored', [head, room(), message(1, { body: 'a\u0000' })], 3, 'NUL characters'],
+    ['an answer to what comes later', [head, room(), message(1, { replyTo: 1 })], 3, 'which comes later'],
+    ['a bad user', [head, room(), message(1, { from: 'a b' })], 3, 'from: a user id is'],
+    [
+      'a reaction before its message',
+      [head, room(), '{"type":"reaction","seq":1,"rev":1,"user":"a","emoji":"👍","at":1}'],
+      3,
+      'not come yet',
+    ],
+    [
+      'reactions that do not add up',
+      [head, room(), message(1, { changed: true, reactions: [['👍', 2, 1]] }), message(2), member, close()],
+      6,
+      'do not add up',
+    ],
+    ['no end', [head, room(), message(1), message(2), member, close()], 6, 'cut off'],
+    [
+      'the end of another file',
+      [head, room(), message(1), message(2), member, close(), '{"type":"end","rooms":2,"messages":2}'],
+      7,
+      'it counts 2 rooms',
+    ],
+    [
+      'more behind the end',
+      [head, room(), message(1), message(2), member, close(), end, end],
+      8,
+      'more behind the end',
+    ],
+  ])('of %s says where it stopped', async (_, lines, line, why) => {
+    const fresh = target.sql;
+    const error: unknown = await imported(fresh, lines).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ImportError);
+    expect((error as ImportError).message).toContain(`Line ${line}: `);
+    expect((error as ImportError).message).toContain(why);
+    await fresh`delete from messages where room_id = 'r'`;
+    await fresh`delete from members where room_id = 'r'`;
+    await fresh`delete from rooms where id = 'r'`;
+  });
+
+  it('says up to where all is stored, and another run does the rest', async () => {
+    const { sql } = target;
+    const messages = Array.from({ length: 1200 }, (_, n) => message(n + 1));
+    const whole = [
+      head,
+      room({ seq: 1200, rev: 1200 }),
+      ...messages,
+      member,
+      close({ messages: 1200 }),
+      '{"type":"end","rooms":1,"messages":1200}',
+    ];
+    const broken = whole.with(1100, 'oops');
+    await expect(imported(sql, broken)).rejects.toThrow(
+      /^Line 1101: no JSON\.\nStored: all up to line 1002 \(room r up to message 1000\)/,
+    );
+    const [half] = await sql`select last_seq, last_rev, member_count from rooms where id = 'r'`;
+    expect(half).toEqual({ last_seq: 1000, last_rev: 1000, member_count: 0 });
+    expect(await imported(sql, whole)).toEqual({ rooms: 1, messages: 200 });
+    await sql`update rooms set member_count = member_count where id = 'r'`;
+    const [row] = await sql`select last_seq, last_rev, member_count from rooms where id = 'r'`;
+    expect(row).toEqual({ last_seq: 1200, last_rev: 1200, member_count: 1 });
+  });
+
+  it('refuses a room that has gone another way, and one that would have a hole', async () => {
+    const { sql } = target;
+    const lines = [head, room(), message(1), message(2), member, close(), end];
+    await expect(imported(sql, lines)).rejects.toThrow(/^Line 3: room r has another message 1 here/);
+    const later = [head, room({ first: 1300, seq: 1301, rev: 1301 }), message(1300), message(1301)];
+    await expect(imported(sql, later)).rejects.toThrow(
+      /^Line 2: room r begins with message 1300; here it ends with 1200/,
+    );
+    await expect(imported(sql, [head, room({ kind: 'channel' })])).rejects.toThrow(/^Line 2: room r is a group here/);
+    await assertDense(sql).catch((error: Error) => expect(error.message).not.toContain('"id":"r"'));
+  });
+
+  it('takes lines of so many bytes and no longer ones', async () => {
+    const error: unknown = await importLines(target.sql, endless()).catch((thrown: unknown) => thrown);
+    expect(String(error)).toContain(`Line 1: longer than ${maxLineBytes} bytes.`);
+    const bad = (async function* () {
+      yield await Promise.resolve(Uint8Array.of(0xff));
+    })();
+    await expect(importLines(target.sql, bad)).rejects.toThrow('Line 1: not UTF-8.');
+    const split: string[] = [];
+    for await (const line of splitLines(chunks(['ä€😀', '', 'b'], 1), 100)) split.push(line);
+    expect(split).toEqual(['ä€😀', '', 'b']);
+  });
+});
