@@ -1,6 +1,6 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
-import type { Client, Store } from '../client/index.ts';
+import type { Client, Readable } from '../client/index.ts';
 
 const ClientContext = createContext<Client | undefined>(undefined);
 export const ClientProvider = ClientContext.Provider;
@@ -12,7 +12,7 @@ export function useClient(): Client {
 }
 
 /** The present value of one of the SDK's stores; draws again when it changes. */
-export function useStore<T>(store: Store<T>): T {
+export function useStore<T>(store: Readable<T>): T {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const value = store.value;
   useLayoutEffect(() => {
