@@ -62,12 +62,14 @@ export class Archive {
     this.set('rooms', rooms);
   }
 
-  /** Removes all that is kept of this user. */
+  /** Removes all that is kept of this user, and keeps nothing from now on. */
   async forget(): Promise<void> {
     await this.#begun;
-    await this.#try(undefined, async (prefix) => {
+    const forgotten = this.#try(undefined, async (prefix) => {
       for (const [key] of await this.#store.list(prefix)) await this.#store.set(key, undefined);
     });
+    this.#prefix = undefined;
+    await forgotten;
   }
 
   async #try<T>(otherwise: T, act: (prefix: string) => Promise<T>): Promise<T> {

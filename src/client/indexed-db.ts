@@ -18,6 +18,7 @@ interface Entries {
 interface Transaction {
   objectStore(name: string): Entries;
   readonly error: unknown;
+  commit(): void;
   oncomplete: (() => void) | null;
   onabort: (() => void) | null;
 }
@@ -69,6 +70,8 @@ export function indexedDbStore(name = 'parley'): Store {
     return new Promise((resolve, reject: (error: ParleyError) => void) => {
       const transaction = database.transaction(table, mode);
       const result = act(transaction.objectStore(table));
+      // At once, not when the answers are in: a page that is being closed does not see them any more.
+      transaction.commit();
       transaction.oncomplete = () => resolve(result());
       transaction.onabort = () => reject(failure(transaction.error));
     });
