@@ -36,7 +36,7 @@ export interface ConnectOptions {
   user?: string;
   /** Share one connection with the other tabs of this user, where browsers can (https, localhost). As a rule: true. */
   tabs?: boolean;
-  /** What a command waits for its answer, in ms; 15,000 as a rule. */
+  /** What a command waits for its answer, and a connection for its greeting, in ms; 15,000 as a rule. */
   timeoutMs?: number;
   /** What this device is called in the user's list of sessions, 1 to 64 characters. */
   device?: string;

@@ -33,7 +33,7 @@ export interface ConnectionOptions {
   readonly token: TokenSource;
   readonly WebSocket: SocketConstructor;
   readonly device: string | undefined;
-  /** What a command waits for its answer, in ms, unless it says otherwise. */
+  /** What a command waits for its answer, unless it says otherwise, and a link for its greeting; in ms. */
   readonly timeoutMs: number;
   /** Called with the token before each link is made; the link waits for it. */
   readonly admit: (token: string) => Promise<void>;
@@ -179,6 +179,7 @@ export class Connection {
         this.#options.WebSocket,
         socketUrl(this.#options.url),
         { token, device: this.#options.device },
+        this.#options.timeoutMs,
         {
           ready: (ready) => this.#live(ready),
           event: (name, data) => this.#event(name, data),

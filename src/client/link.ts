@@ -43,7 +43,6 @@ interface Waiting {
   fail(error: ParleyError): void;
 }
 
-const liveWithinMs = 15_000;
 /** A probe that nothing answers for so long: the link is dead. */
 const probeMs = 4000;
 /** Commands in flight on one connection. The server has its own bound; this one keeps a runaway caller from filling memory. */
@@ -57,13 +56,20 @@ export class Link {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
   #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
-  #silenceMs = liveWithinMs;
+  #silenceMs = 0;
   #maxPayload = Infinity;
   #heardAt = 0;
   #probing = false;
   #watchdog: ReturnType<typeof setTimeout>;
 
-  constructor(Socket: SocketConstructor, url: string, greeting: Greeting, handlers: LinkHandlers) {
+  /** @param liveWithinMs what it may take to become live */
+  constructor(
+    Socket: SocketConstructor,
+    url: string,
+    greeting: Greeting,
+    liveWithinMs: number,
+    handlers: LinkHandlers,
+  ) {
     this.#handlers = handlers;
     this.#greeting = greeting;
     this.#socket = new Socket(url);

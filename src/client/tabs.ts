@@ -60,7 +60,7 @@ interface Waiting {
 /** A leader that was not heard for so long is asked whether it is there; one that does not answer has lost the lead. */
 const quietMs = 5000;
 const patienceMs = 3000;
-const lookMs = 15_000;
+const lookMs = 10_000;
 /** As of a link. */
 const maxInFlight = 1000;
 
