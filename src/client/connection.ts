@@ -197,7 +197,8 @@ export class Connection {
     this.#refusals = 0;
     this.#token.refreshBefore(ready.expires);
     this.#handlers.ready(ready);
-    this.#state.set({ status: 'connected' });
+    // Unless it was not what was hoped for.
+    if (this.#state.value.status === 'connecting') this.#state.set({ status: 'connected' });
   }
 
   #event(name: string, data: unknown): void {

@@ -84,6 +84,8 @@ export class Members {
       const before = stop;
       stop = presence.tryWatch(users, listen);
       before?.();
+      const left = new Set(users);
+      this.presence.set(new Map([...this.presence.value].filter(([user]) => left.has(user))));
     };
     const end = this.list.subscribe(renew);
     renew(this.list.value);

@@ -330,7 +330,8 @@ export class Tabs {
       case 'ready':
         this.#ready = true;
         this.#handlers.ready(note.ready);
-        return this.#state.set({ status: 'connected' });
+        if (this.#state.value.status !== 'closed') this.#state.set({ status: 'connected' });
+        return;
       case 'event':
         if (this.#ready) this.#handlers.event(note.name, note.data);
         return;
