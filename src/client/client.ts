@@ -252,7 +252,8 @@ export class Client {
   #save(): void {
     clearTimeout(this.#saveTimer);
     this.#saveTimer = undefined;
-    this.#archive.set('list', { user: this.#user.value, rooms: this.#list.entries.value.slice(0, savedRooms) });
+    const { value: user } = this.#user;
+    if (user !== undefined) this.#archive.set('list', { user, rooms: this.#list.entries.value.slice(0, savedRooms) });
     for (const room of this.#rooms.values()) room.save();
   }
 

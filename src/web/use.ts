@@ -23,6 +23,18 @@ export function useStore<T>(store: Readable<T>): T {
   return value;
 }
 
+/** Whether a user is there; undefined: nobody is asked for, or it cannot be known. */
+export function usePresence(user: string | undefined): boolean | undefined {
+  const { presence } = useClient();
+  const [online, setOnline] = useState<boolean>();
+  useEffect(() => {
+    setOnline(undefined);
+    if (user === undefined) return undefined;
+    return presence.tryWatch([user], (_, state) => setOnline(state?.online));
+  }, [presence, user]);
+  return online;
+}
+
 /** The time, as often as asked for; for countdowns. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(Date.now());

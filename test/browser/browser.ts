@@ -61,6 +61,13 @@ export class Person {
     return person;
   }
 
+  /** Another tab of the same person, still empty. */
+  async another(): Promise<Person> {
+    const page = await this.page.context().newPage();
+    page.setDefaultTimeout(30_000);
+    return new Person(page, this.page.url());
+  }
+
   /** Through the sign-in form, into `general`. */
   async enter(name: string): Promise<this> {
     await this.page.getByLabel('Your name').fill(name);

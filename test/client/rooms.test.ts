@@ -139,11 +139,12 @@ it('shows a room as the store kept it, catches up from its cursor, and sends wha
   }
   const second = enter('k-ann', { store, WebSocket: Watched as never });
   const room = second.room(id);
+  const shown: string[] = [];
+  room.messages.subscribe(({ length }) => shown.push(`${length} ${second.state.value.status}`));
   void room.send('four');
-  await until('the kept ones are shown', () => room.messages.value.length === 2);
-  expect(second.state.value.status).toBe('connecting');
   await until('it is up to date', () => room.cursor === 5 && room.state.value.outgoing.length === 0);
   expect(room.messages.value.map(({ body }) => body)).toEqual([null, 'two', 'three', 'four']);
+  expect(shown[0]).toBe('2 connecting');
   expect(commands).toContain('sync');
   expect(commands).not.toContain('history');
 });
