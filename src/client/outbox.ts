@@ -303,7 +303,5 @@ function stored({ input, at, error }: Outgoing): Stored {
 }
 
 function outgoing({ input, at, error }: Stored): Outgoing {
-  return error === undefined
-    ? { input, at, state: 'sending' }
-    : { input, at, state: 'failed', error: fromWire(error) };
+  return error === undefined ? { input, at, state: 'sending' } : { input, at, state: 'failed', error: fromWire(error) };
 }

@@ -65,7 +65,8 @@ const lookMs = 10_000;
 const maxInFlight = 1000;
 
 export class Tabs {
-  readonly #id = uuid();
+  /** Another one each time this tab takes part anew. */
+  #id = uuid();
   readonly #options: TabsOptions;
   readonly #handlers: TabsHandlers;
   readonly #connection: Connection;
@@ -79,9 +80,12 @@ export class Tabs {
   /** Gives back the lock, or the place in its queue. */
   #release: (() => void) | undefined;
   #admit: (() => void) | undefined;
+  #leave: (() => void) | undefined;
   // leading
   readonly #followers = new Set<string>();
-  readonly #watches = new Watches((users) => void this.#connection.request('presence:unwatch', { users }).catch(() => undefined));
+  readonly #watches = new Watches(
+    (users) => void this.#connection.request('presence:unwatch', { users }).catch(() => undefined),
+  );
   // following
   #leader: string | undefined;
   #ready = false;
@@ -142,11 +146,13 @@ export class Tabs {
       if (!this.#ready) return reject(disconnected());
       if (this.#waiting.size >= maxInFlight) return reject(new ParleyError('overloaded'));
       const id = this.#nextId++;
-      const settled = <T>(then: (value: T) => void) => (value: T) => {
-        clearTimeout(timer);
-        this.#waiting.delete(id);
-        then(value);
-      };
+      const settled =
+        <T>(then: (value: T) => void) =>
+        (value: T) => {
+          clearTimeout(timer);
+          this.#waiting.delete(id);
+          then(value);
+        };
       const waiting = { resolve: settled(resolve as (output: unknown) => void), reject: settled(reject) };
       // The leader has the same time for it and mostly says so itself.
       const timer = setTimeout(() => waiting.reject(disconnected()), timeoutMs + patienceMs);
@@ -188,8 +194,23 @@ export class Tabs {
     if (this.#leading) return;
     await new Promise<void>((resolve) => {
       this.#admit = resolve;
-      this.#stand();
+      this.#enter();
     });
+  }
+
+  /**
+   * Holds a lock of its own as long as it takes part, by which a leader hears of its end. It has to be held before anything
+   * is said: a leader that got it first would take this tab for gone.
+   */
+  #enter(): void {
+    this.#leave?.();
+    const id = (this.#id = uuid());
+    const left = new Promise<void>((resolve) => (this.#leave = resolve));
+    const entered = (): Promise<void> => {
+      if (this.#id === id && this.#admit !== undefined) this.#stand();
+      return left;
+    };
+    this.#shared?.locks.request(`${this.#name} ${id}`, {}, entered).catch(() => undefined);
   }
 
   #identify(user: string | undefined): Promise<void> {
@@ -221,11 +242,7 @@ export class Tabs {
       if (!place.signal.aborted) this.#deposed();
     };
     // A stolen lock is told by the rejection, and so is a place that was given up.
-    this.#shared?.locks
-      .request(this.#name, steal ? { steal } : { signal: place.signal }, granted)
-      .catch(lost);
-    // Held as long as this tab lives and takes part, so that the leader hears of its end.
-    this.#shared?.locks.request(`${this.#name} ${this.#id}`, { signal: place.signal }, () => held).catch(() => undefined);
+    this.#shared?.locks.request(this.#name, steal ? { steal } : { signal: place.signal }, granted).catch(lost);
     this.#post({ kind: 'who' });
     if (!steal) this.#ask();
   }
@@ -249,6 +266,7 @@ export class Tabs {
     if (this.#state.value.status === 'closed') return;
     this.#post({ kind: 'bye' });
     this.#release?.();
+    this.#leave?.();
     this.#unfollow();
     this.#admit = undefined;
     this.#leading = false;
@@ -259,7 +277,7 @@ export class Tabs {
   }
 
   #follow(leader: string): void {
-    if (this.#leading || this.#admit === undefined) return;
+    if (this.#leading || this.#release === undefined) return;
     this.#unfollow();
     this.#leader = leader;
     this.#post({ kind: 'hello' }, leader);
@@ -272,13 +290,19 @@ export class Tabs {
 
   /** Asks a leader that was not heard for a while, also one that never spoke, whether it is there. */
   #ask(): void {
-    if (this.#admit === undefined || this.#asking || Date.now() - this.#heardAt < quietMs) return;
+    if (
+      this.#admit === undefined ||
+      this.#release === undefined ||
+      this.#asking ||
+      Date.now() - this.#heardAt < quietMs
+    )
+      return;
     this.#asking = true;
     const asked = Date.now();
     this.#post({ kind: 'ping' });
     setTimeout(() => {
       this.#asking = false;
-      if (this.#admit !== undefined && this.#heardAt < asked) this.#stand(true);
+      if (this.#admit !== undefined && this.#release !== undefined && this.#heardAt < asked) this.#stand(true);
     }, patienceMs);
   }
 
@@ -287,7 +311,9 @@ export class Tabs {
   #post(note: Note, to?: string): void {
     const sent = to === undefined ? { ...note, from: this.#id } : { ...note, from: this.#id, to };
     // As text: what cannot be cloned but can be sent to a server would throw.
-    this.#channel?.postMessage(JSON.stringify(sent, (_, value: unknown) => (value instanceof ParleyError ? value.toWire() : value)));
+    this.#channel?.postMessage(
+      JSON.stringify(sent, (_, value: unknown) => (value instanceof ParleyError ? value.toWire() : value)),
+    );
   }
 
   #hear(note: Sent): void {
@@ -354,12 +380,18 @@ export class Tabs {
   #welcome(tab: string): void {
     if (!this.#followers.has(tab)) {
       this.#followers.add(tab);
-      void this.#shared?.locks.request(`${this.#name} ${tab}`, {}, async () => this.#forget(tab)).catch(() => undefined);
+      void this.#shared?.locks
+        .request(`${this.#name} ${tab}`, {}, async () => this.#forget(tab))
+        .catch(() => undefined);
     }
     const { value: state } = this.#connection.state;
     const ready = state.status === 'connected' ? this.#handlers.present() : undefined;
     if (ready !== undefined) this.#post({ kind: 'ready', ready }, tab);
-    else this.#post({ kind: 'state', state: state.status === 'connected' ? { status: 'connecting', attempt: 0 } : state }, tab);
+    else
+      this.#post(
+        { kind: 'state', state: state.status === 'connected' ? { status: 'connecting', attempt: 0 } : state },
+        tab,
+      );
   }
 
   #forget(tab: string): void {

@@ -52,12 +52,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
       <ul>
         {[...here, ...away].map((member) => (
           <li key={member.user}>
-            <Person
-              member={member}
-              online={presence.get(member.user)?.online}
-              me={client.user.value?.id}
-              run={run}
-            />
+            <Person member={member} online={presence.get(member.user)?.online} me={client.user.value?.id} run={run} />
           </li>
         ))}
       </ul>
@@ -75,11 +70,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
         )}
       </footer>
       {inviting && (
-        <Invite
-          room={id}
-          members={new Set(members.map(({ user }) => user))}
-          onClose={() => setInviting(false)}
-        />
+        <Invite room={id} members={new Set(members.map(({ user }) => user))} onClose={() => setInviting(false)} />
       )}
     </aside>
   );

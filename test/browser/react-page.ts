@@ -34,7 +34,12 @@ function App({ id }: { id: string }) {
     present: Array.from(useRoomPresence(id), ([user, { online }]) => `${user} ${online}`).sort(),
     other: usePresence('other')?.online,
   };
-  return h('div', null, h('pre', null, JSON.stringify(shown)), h('button', { onClick: () => void room.room.send('pressed') }, 'Send'));
+  return h(
+    'div',
+    null,
+    h('pre', null, JSON.stringify(shown)),
+    h('button', { onClick: () => void room.room.send('pressed') }, 'Send'),
+  );
 }
 
 function Outside() {
@@ -49,7 +54,12 @@ function Outside() {
 const lab = {
   start(token: string, room: string): void {
     const client = connect({ url: `http://${page.location.host}`, token: () => token });
-    const tree = h('div', null, h(ParleyProvider as never, { client } as never, h(App, { id: room })), h(Outside, null));
+    const tree = h(
+      'div',
+      null,
+      h(ParleyProvider as never, { client } as never, h(App, { id: room })),
+      h(Outside, null),
+    );
     render(tree, page.document.getElementById('app'));
   },
   stop(): void {

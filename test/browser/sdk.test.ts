@@ -20,7 +20,9 @@ afterEach(() => {
 });
 
 /** A channel with somebody else in it, who writes when told. */
-async function channel(id: string): Promise<{ say(body: string): Promise<unknown>; bodies(): unknown[]; leave(): void }> {
+async function channel(
+  id: string,
+): Promise<{ say(body: string): Promise<unknown>; bodies(): unknown[]; leave(): void }> {
   const other = connect({ url: lab.server.url, token: () => tokenOf('other', { name: 'Other' }), WebSocket });
   others.push(other);
   await other.createRoom({ kind: 'channel', id, name: id });
@@ -139,7 +141,9 @@ describe('two tabs', () => {
       expect(await tab.call('outgoing', 'shared')).toEqual([]);
     }
     for (const name of ['first', 'second']) {
-      expect(other.bodies().filter((body) => String(body).startsWith(name))).toEqual([1, 2, 3].map((n) => `${name} ${n}`));
+      expect(other.bodies().filter((body) => String(body).startsWith(name))).toEqual(
+        [1, 2, 3].map((n) => `${name} ${n}`),
+      );
     }
   });
 
@@ -153,7 +157,10 @@ describe('two tabs', () => {
     });
     await first.call('send', 'handed', 'written in the first');
     await second.call('send', 'handed', 'written in the second');
-    expect(await second.call('outgoing', 'handed')).toEqual(['written in the first sending', 'written in the second sending']);
+    expect(await second.call('outgoing', 'handed')).toEqual([
+      'written in the first sending',
+      'written in the second sending',
+    ]);
     await other.say('missed');
     await first.page.close();
     await second.page.context().setOffline(false);

@@ -89,7 +89,11 @@ export class FaultyNetwork {
     }
   }
 
-  #chance(random: Random, kind: Exclude<keyof Faults, 'longestDelayMs'>, counted: keyof FaultyNetwork['figures']): boolean {
+  #chance(
+    random: Random,
+    kind: Exclude<keyof Faults, 'longestDelayMs'>,
+    counted: keyof FaultyNetwork['figures'],
+  ): boolean {
     const happens = this.#faults !== undefined && random.chance(this.#faults[kind]);
     if (happens) this.figures[counted] += 1;
     return happens;

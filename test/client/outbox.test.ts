@@ -220,8 +220,16 @@ describe('two outboxes that share a connection', () => {
       // As between tabs: as text.
       if (!cut) to().learn(JSON.parse(JSON.stringify(one)) as OutboxNews);
     };
-    here = outboxOf(store, memoryStore(), news(() => there));
-    there = outboxOf(store, memoryStore(), news(() => here));
+    here = outboxOf(
+      store,
+      memoryStore(),
+      news(() => there),
+    );
+    there = outboxOf(
+      store,
+      memoryStore(),
+      news(() => here),
+    );
   });
 
   it('send each message once, by the one that leads, and both see what becomes of it', async () => {
