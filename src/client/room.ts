@@ -386,8 +386,10 @@ export class Room implements Syncable {
     const { timeline, waiting } = mergeLive(this.#timeline, this.#live);
     this.#live = waiting;
     if (timeline !== this.#timeline || changed) {
-      this.#timeline = timeline.messages.length > maxHeld ? shortened(timeline) : timeline;
-      if (this.#timeline !== timeline) this.#patch({ hasOlder: true });
+      // Not while an older page is on its way: it belongs in front of what is held now.
+      const long = timeline.messages.length > maxHeld && this.#changesMeanwhile === undefined;
+      this.#timeline = long ? shortened(timeline) : timeline;
+      if (long) this.#patch({ hasOlder: true });
       this.#saveTimer ??= setTimeout(() => this.save(), saveAfterMs);
       // The list first, then the outbox: in no moment is a message in neither.
       this.#patch({ messages: this.#timeline.messages });
