@@ -2,11 +2,12 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Store } from './store.ts';
 
 /** What is used of IndexedDB; Node's types have none. */
-interface Request<T = unknown> {
+interface Target {
+  addEventListener(type: string, listener: () => void): void;
+}
+interface Request<T = unknown> extends Target {
   readonly result: T;
   readonly error: unknown;
-  onsuccess: (() => void) | null;
-  onerror: (() => void) | null;
 }
 interface Entries {
   get(key: string): Request;
@@ -15,22 +16,18 @@ interface Entries {
   put(value: unknown, key: string): Request;
   delete(key: string): Request;
 }
-interface Transaction {
+interface Transaction extends Target {
   objectStore(name: string): Entries;
   readonly error: unknown;
   commit(): void;
-  oncomplete: (() => void) | null;
-  onabort: (() => void) | null;
 }
-interface Database {
+interface Database extends Target {
   createObjectStore(name: string): void;
   transaction(name: string, mode: 'readonly' | 'readwrite'): Transaction;
   close(): void;
-  onclose: (() => void) | null;
-  onversionchange: (() => void) | null;
 }
 interface Browser {
-  readonly indexedDB?: { open(name: string): Request<Database> & { onupgradeneeded: (() => void) | null } };
+  readonly indexedDB?: { open(name: string): Request<Database> };
   readonly IDBKeyRange: { bound(from: string, to: string): object };
 }
 
@@ -48,20 +45,22 @@ export function indexedDbStore(name = 'parley'): Store {
     (opened ??= new Promise<Database>((resolve, reject: (error: ParleyError) => void) => {
       const request = browser.indexedDB?.open(name);
       if (request === undefined) return reject(new ParleyError('invalid', 'There is no IndexedDB here.'));
-      request.onupgradeneeded = () => request.result.createObjectStore(table);
-      request.onerror = () => {
+      request.addEventListener('upgradeneeded', () => request.result.createObjectStore(table));
+      request.addEventListener('error', () => {
         opened = undefined;
         reject(failure(request.error));
-      };
-      request.onsuccess = () => {
+      });
+      request.addEventListener('success', () => {
         const database = request.result;
         // Deleted by the user, or by another tab: the next call makes it anew.
-        database.onclose = database.onversionchange = () => {
+        const closed = (): void => {
           opened = undefined;
           database.close();
         };
+        database.addEventListener('close', closed);
+        database.addEventListener('versionchange', closed);
         resolve(database);
-      };
+      });
     }));
 
   /** One transaction: they take effect in the order they are begun. */
@@ -72,8 +71,8 @@ export function indexedDbStore(name = 'parley'): Store {
       const result = act(transaction.objectStore(table));
       // At once, not when the answers are in: a page that is being closed does not see them any more.
       transaction.commit();
-      transaction.oncomplete = () => resolve(result());
-      transaction.onabort = () => reject(failure(transaction.error));
+      transaction.addEventListener('complete', () => resolve(result()));
+      transaction.addEventListener('abort', () => reject(failure(transaction.error)));
     });
   };
 

@@ -91,10 +91,10 @@ export class Outbox {
 
   /** What was stored goes in front of what was written since. */
   async restore(): Promise<void> {
-    const stored = ((await this.#services.archive.list('outbox/')) as Stored[]).sort((a, b) => a.at - b.at);
+    const kept = ((await this.#services.archive.list('outbox/')) as Stored[]).sort((a, b) => a.at - b.at);
     const since = [...this.#entries];
     this.#entries.clear();
-    for (const one of stored) this.#add(outgoing(one), undefined);
+    for (const one of kept) this.#add(outgoing(one), undefined);
     for (const [id, entry] of since) {
       // It may be among the stored by now; this one has a caller who waits.
       this.#entries.delete(id);

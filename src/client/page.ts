@@ -15,7 +15,7 @@ interface Locks {
 interface Channel {
   postMessage(message: string): void;
   close(): void;
-  onmessage: ((event: { data: unknown }) => void) | null;
+  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void;
 }
 
 interface Page extends Target {

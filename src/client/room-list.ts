@@ -33,7 +33,7 @@ export class RoomList {
     this.#byId.clear();
     for (const room of rooms) {
       const held = previous.get(room.id);
-      this.#byId.set(room.id, entry(room, newer(held?.last, room.last)));
+      this.#byId.set(room.id, entry(room, newest(held?.last, room.last)));
       if (held !== undefined && held.rev < room.rev && !this.#stale.has(room.id)) this.#stale.set(room.id, held.rev);
     }
     this.#show();
@@ -127,7 +127,7 @@ function entry(room: RoomSummary, last: Message | undefined): RoomEntry {
   return last === undefined ? full : { ...full, last };
 }
 
-function newer(a: Message | undefined, b: Message | undefined): Message | undefined {
+function newest(a: Message | undefined, b: Message | undefined): Message | undefined {
   if (a === undefined || b === undefined) return a ?? b;
   return b.seq > a.seq || (b.seq === a.seq && b.rev > a.rev) ? b : a;
 }

@@ -43,13 +43,17 @@ export interface TabsHandlers extends ConnectionHandlers {
 
 /** What tabs say to each other, as JSON. `to`: for one of them; what a leader says counts if it comes from one's own. */
 type Note =
-  | { kind: 'who' | 'leader' | 'hello' | 'bye' | 'ping' | 'pong' | 'wake' }
+  | { kind: 'leader' }
+  | { kind: 'outbox'; news: OutboxNews }
+  // to the leader
+  | { kind: 'who' | 'hello' | 'bye' | 'ping' | 'wake' }
+  | { kind: 'request'; id: number; name: CommandName; input: never; timeoutMs: number }
+  // from the leader, who says `bye` too
+  | { kind: 'pong' }
   | { kind: 'state'; state: ConnectionState }
   | { kind: 'ready'; ready: EventData<'ready'> }
   | { kind: 'event'; name: string; data: unknown }
-  | { kind: 'request'; id: number; name: CommandName; input: never; timeoutMs: number }
-  | { kind: 'answer'; id: number; output?: unknown; error?: WireError }
-  | { kind: 'outbox'; news: OutboxNews };
+  | { kind: 'answer'; id: number; output?: unknown; error?: WireError };
 type Sent = Note & { from: string; to?: string };
 
 interface Waiting {
@@ -218,7 +222,7 @@ export class Tabs {
     if (user !== undefined && this.#shared !== undefined && this.#name === '') {
       this.#name = `parley ${this.#options.url} ${user}`;
       this.#channel = this.#shared.channel(this.#name);
-      this.#channel.onmessage = ({ data }) => this.#hear(JSON.parse(String(data)) as Sent);
+      this.#channel.addEventListener('message', ({ data }) => this.#hear(JSON.parse(String(data)) as Sent));
     }
     return this.#identity;
   }
@@ -344,6 +348,15 @@ export class Tabs {
           (output) => this.#post({ kind: 'answer', id: note.id, output }, from),
           (thrown: unknown) => this.#post({ kind: 'answer', id: note.id, error: asParleyError(thrown).toWire() }, from),
         );
+        return;
+      // What leaders say, and what went elsewhere already.
+      case 'leader':
+      case 'outbox':
+      case 'pong':
+      case 'state':
+      case 'ready':
+      case 'event':
+      case 'answer':
     }
   }
 
@@ -365,7 +378,17 @@ export class Tabs {
         const waiting = this.#waiting.get(note.id);
         if (note.error === undefined) waiting?.resolve(note.output);
         else waiting?.reject(fromWire(note.error));
+        return;
       }
+      // What followers say, and what went elsewhere already.
+      case 'leader':
+      case 'outbox':
+      case 'pong':
+      case 'who':
+      case 'hello':
+      case 'ping':
+      case 'wake':
+      case 'request':
     }
   }
 

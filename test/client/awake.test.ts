@@ -20,6 +20,11 @@ function openWindow(): void {
   vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page));
 }
 
+function sleep(): void {
+  vi.setSystemTime(Date.now() + 3_600_000);
+  vi.advanceTimersByTime(5000);
+}
+
 it('asks whether the link is alive after the clock has jumped, and leaves one that is not', async () => {
   // The clock is the test's; the sockets go on by themselves.
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
@@ -28,10 +33,6 @@ it('asks whether the link is alive after the clock has jumped, and leaves one th
   const client = server.connect();
   await server.session(0);
   await until('it is connected', () => client.state.value.status === 'connected');
-  const sleep = (): void => {
-    vi.setSystemTime(Date.now() + 3_600_000);
-    vi.advanceTimersByTime(5000);
-  };
   vi.advanceTimersByTime(60_000);
   expect(server.inputs('presence:get')).toEqual([]);
   sleep();

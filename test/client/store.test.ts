@@ -15,6 +15,10 @@ it('rejects where there is no IndexedDB', async () => {
   await expect(indexedDbStore().get('a')).rejects.toMatchObject({ name: 'ParleyError', code: 'invalid' });
 });
 
+const broken = async (): Promise<never> => {
+  throw new Error('the disk is full');
+};
+
 describe('the archive', () => {
   const snapshot = { messages: [], cursor: 1, hasOlder: false };
 
@@ -47,9 +51,6 @@ describe('the archive', () => {
   });
 
   it('goes on without a store that fails, and tells why', async () => {
-    const broken = async (): Promise<never> => {
-      throw new Error('the disk is full');
-    };
     const archive = new Archive({ get: broken, list: broken, set: broken });
     archive.open('');
     expect(await archive.get('a')).toBeUndefined();

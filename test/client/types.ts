@@ -1,5 +1,5 @@
 /** What the compiler has to refuse; `npm run typecheck` does, and a line that it lets pass is an error there. */
-import { connect, memoryStore } from '../../src/client/index.ts';
+import { connect } from '../../src/client/index.ts';
 import type { Client, CommandInput, EventName, Message, Readable, Store } from '../../src/client/index.ts';
 
 export function wrong(client: Client): void {
@@ -30,7 +30,7 @@ export function wrong(client: Client): void {
   // @ts-expect-error a token is text
   connect({ url: 'http://localhost', token: () => 1 });
   // @ts-expect-error a store has three functions
-  connect({ url: 'http://localhost', token: 't', store: { get: memoryStore().get } });
+  connect({ url: 'http://localhost', token: 't', store: { get: async () => 1 } });
 }
 
 export function right(client: Client, store: Store): void {
