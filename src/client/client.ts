@@ -2,21 +2,25 @@ import type { CommandInput, CommandName, CommandOutput } from '../protocol/comma
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData, EventName } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Member, Message, Role, RoomSummary } from '../protocol/model.ts';
+import type { Member, Role, RoomSummary } from '../protocol/model.ts';
+import { Archive } from './archive.ts';
 import { CatchUp } from './catch-up.ts';
-import { commandTimeoutMs, Connection } from './connection.ts';
+import { connectedWithin } from './connection.ts';
 import type { ConnectionState } from './connection.ts';
 import type { SocketConstructor } from './link.ts';
+import { listen } from './page.ts';
 import { Outbox } from './outbox.ts';
-import type { OutboxStorage, SendInput, SendResult } from './outbox.ts';
 import { Presence } from './presence.ts';
 import { RoomList } from './room-list.ts';
 import type { RoomEntry } from './room-list.ts';
 import { deletedChange, messageChange, reactionChange } from './merge.ts';
 import type { Change } from './merge.ts';
+import { Cell } from './readable.ts';
+import type { Readable } from './readable.ts';
 import { eventWithinMs, Room } from './room.ts';
-import { Cell } from './store.ts';
+import { memoryStore } from './store.ts';
 import type { Store } from './store.ts';
+import { Tabs } from './tabs.ts';
 import type { TokenSource } from './token.ts';
 
 export interface ConnectOptions {
@@ -26,8 +30,14 @@ export interface ConnectOptions {
   token: TokenSource;
   /** For Node before 22: `ws`, for instance. */
   WebSocket?: SocketConstructor;
-  /** Keeps what waits to be sent over a reload of the page. One storage for each tab: tabs do not share an outbox. */
-  outbox?: OutboxStorage;
+  /** Keeps what waits to be sent, and the rooms seen last, over a reload; left out: for the life of the client. */
+  store?: Store;
+  /** Whose client this is, where that is known before a token is, or the token is no JWT: `sub` is taken otherwise. */
+  user?: string;
+  /** Share one connection with the other tabs of this user, where browsers can (https, localhost). As a rule: true. */
+  tabs?: boolean;
+  /** What a command waits for its answer, and a connection for its greeting, in ms; 15,000 as a rule. */
+  timeoutMs?: number;
   /** What this device is called in the user's list of sessions, 1 to 64 characters. */
   device?: string;
 }
@@ -35,45 +45,82 @@ export interface ConnectOptions {
 export type User = EventData<'ready'>['user'];
 /** What is left of a long history of members: a page at a time would be the caller's to ask. */
 const maxMemberPages = 10;
+/** The list is saved this long after a change; the outbox at once. */
+const saveAfterMs = 1000;
+const savedRooms = 200;
 /** Rooms asked one by one for their newest message; a list of more shows those without. */
 const maxSinglePreviews = 50;
 
 export class Client {
   /** Who is there. */
   readonly presence: Presence;
-  readonly #connection: Connection;
+  readonly #options: ConnectOptions;
+  readonly #tabs: Tabs;
+  readonly #archive: Archive;
   readonly #outbox: Outbox;
   readonly #catchUp: CatchUp;
   readonly #list = new RoomList();
   readonly #rooms = new Map<string, Room>();
   readonly #user = new Cell<User | undefined>(undefined);
   readonly #listeners = new Map<EventName, Set<(data: never) => void>>();
+  /** The last `ready`, once the list of rooms is complete. */
+  #greeted: EventData<'ready'> | undefined;
+  #saveTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #stopListening: () => void;
 
   constructor(options: ConnectOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
     if (WebSocket === undefined) throw new ParleyError('invalid', 'There is no WebSocket here; pass one as an option.');
-    this.#outbox = new Outbox((input) => this.#transmit(input), options.outbox);
+    this.#options = options;
+    this.#archive = new Archive(options.store ?? memoryStore());
+    this.#outbox = new Outbox({
+      transmit: (input) => this.#tabs.request('message:send', input),
+      archive: this.#archive,
+      tell: (news) => this.#tabs.tell(news),
+      sent: (room, rev) => this.#sent(room, rev),
+    });
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
-    this.#catchUp = new CatchUp((input) => this.#connection.request('sync', input));
-    this.#connection = new Connection(
-      { url: options.url, token: options.token, WebSocket, device: options.device },
-      { ready: (ready) => this.#ready(ready), event: (name, data) => this.#event(name as EventName, data) },
+    this.#catchUp = new CatchUp((input) => this.#tabs.request('sync', input));
+    this.#tabs = new Tabs(
+      {
+        url: options.url,
+        token: options.token,
+        WebSocket,
+        device: options.device,
+        timeoutMs: options.timeoutMs ?? 15_000,
+        user: options.user,
+        share: options.tabs !== false,
+      },
+      {
+        ready: (ready) => this.#ready(ready),
+        event: (name, data) => this.#event(name as EventName, data),
+        identified: (user) => this.#identified(user),
+        outbox: (news) => this.#outbox.learn(news),
+        present: () => this.#greeted && { ...this.#greeted, rooms: [...this.#list.entries.value], more: false },
+      },
     );
-    this.presence = new Presence((name, input) => this.#connection.request(name, input));
-    this.#connection.state.subscribe((state) => this.#stateChanged(state));
+    this.presence = new Presence((name, input) => this.#tabs.request(name, input));
+    this.#tabs.state.subscribe((state) => this.#stateChanged(state));
+    this.#list.entries.subscribe(() => (this.#saveTimer ??= setTimeout(() => this.#save(), saveAfterMs)));
+    this.#stopListening = listen('window', 'pagehide', () => this.#save());
   }
 
-  get state(): Store<ConnectionState> {
-    return this.#connection.state;
+  get state(): Readable<ConnectionState> {
+    return this.#tabs.state;
+  }
+
+  /** What the store failed with last, if it did: what was to be kept then is not. */
+  get storeError(): Readable<ParleyError | undefined> {
+    return this.#archive.failed;
   }
 
   /** Who the server says we are; undefined before the first connection. */
-  get user(): Store<User | undefined> {
+  get user(): Readable<User | undefined> {
     return this.#user;
   }
 
   /** The rooms that are ours, the most recently active first. */
-  get rooms(): Store<readonly RoomEntry[]> {
+  get rooms(): Readable<readonly RoomEntry[]> {
     return this.#list.entries;
   }
 
@@ -82,15 +129,20 @@ export class Client {
     const held = this.#rooms.get(id);
     if (held !== undefined) return held;
     const room = new Room(id, {
-      request: (name, input) => this.#connection.request(name, input),
-      command: (name, input) => this.command(name, input),
+      request: (name, input) => this.#tabs.request(name, input),
+      call: (name, input) => this.call(name, input),
       outbox: this.#outbox,
       catchUp: this.#catchUp,
+      archive: this.#archive,
+      presence: this.presence,
+      members: () => this.members(id),
       onRead: (of, seq) => this.#list.read(of, seq),
       onStored: (messages) => this.#list.saw(messages),
     });
     this.#rooms.set(id, room);
-    if (this.state.value.status === 'connected') room.reload();
+    void room.restore().then(() => {
+      if (this.#greeted !== undefined && this.#rooms.get(id) === room) room.connected(this.#list.get(id), true);
+    });
     return room;
   }
 
@@ -101,14 +153,14 @@ export class Client {
   }
 
   /** Sends any command. Waits for the connection, then for the answer; fails with an error of the catalogue. */
-  async command<C extends CommandName>(
+  async call<C extends CommandName>(
     name: C,
     input: CommandInput<C>,
     options: { timeoutMs?: number } = {},
   ): Promise<CommandOutput<C>> {
-    const timeoutMs = options.timeoutMs ?? commandTimeoutMs;
-    await this.#connection.whenConnected(timeoutMs);
-    return this.#connection.request(name, input, timeoutMs);
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? 15_000;
+    await connectedWithin(this.state, timeoutMs);
+    return this.#tabs.request(name, input, timeoutMs);
   }
 
   /** @returns what ends the listening */
@@ -119,40 +171,40 @@ export class Client {
   }
 
   async createRoom(input: CommandInput<'room:create'>): Promise<RoomSummary> {
-    const { room } = await this.command('room:create', input);
+    const { room } = await this.call('room:create', input);
     this.#entered(room);
     return room;
   }
 
   async joinRoom(id: string): Promise<RoomSummary> {
-    const { room } = await this.command('room:join', { room: id });
+    const { room } = await this.call('room:join', { room: id });
     this.#entered(room);
     return room;
   }
 
   async leaveRoom(id: string): Promise<void> {
-    await this.command('room:leave', { room: id });
+    await this.call('room:leave', { room: id });
     this.#left(id);
   }
 
   async invite(room: string, user: string, role?: Exclude<Role, 'owner'>): Promise<Member> {
-    const { member } = await this.command('room:invite', role === undefined ? { room, user } : { room, user, role });
+    const { member } = await this.call('room:invite', role === undefined ? { room, user } : { room, user, role });
     return member;
   }
 
   /** A page of the channels that anybody may join, in id order; go on with `after`. */
   listChannels(after?: string): Promise<CommandOutput<'room:list'>> {
     const input = { scope: 'open', limit: limits.pageSize } as const;
-    return this.command('room:list', after === undefined ? input : { ...input, after });
+    return this.call('room:list', after === undefined ? input : { ...input, after });
   }
 
-  /** The members of a room; of a very large one the first thousand. `command('room:members')` gives single pages. */
+  /** The members of a room; of a very large one the first thousand. `call('room:members')` gives single pages. */
   async members(room: string): Promise<readonly Member[]> {
     const members: Member[] = [];
     let after: string | null = null;
     for (let page = 0; page < maxMemberPages; page += 1) {
       const input = { room, limit: limits.pageSize };
-      const answer: CommandOutput<'room:members'> = await this.command(
+      const answer: CommandOutput<'room:members'> = await this.call(
         'room:members',
         after === null ? input : { ...input, after },
       );
@@ -165,32 +217,63 @@ export class Client {
 
   /** Tries to connect now instead of waiting on. */
   wake(): void {
-    this.#connection.wake();
+    this.#tabs.wake();
   }
 
-  /** Ends everything. What waited to be sent stays in the `outbox` storage, if there is one. */
+  /** Ends it in this tab. What waited to be sent stays in the store, for the next client. */
   close(): void {
-    this.#connection.close();
+    this.#tabs.close();
   }
 
-  async #transmit(input: SendInput): Promise<SendResult> {
-    const result = await this.#connection.request('message:send', input);
-    const room = this.#rooms.get(input.room);
-    // The event is on its way, or was lost on it; a room that is not open has nothing to wait for.
-    if (room === undefined) queueMicrotask(() => this.#outbox.covered(input.room, result.rev));
-    else setTimeout(() => room.acknowledged(result.rev), eventWithinMs);
-    return result;
+  /** Ends it and removes what the store keeps of this user: for signing out. */
+  async forget(): Promise<void> {
+    this.close();
+    await this.#archive.forget();
+  }
+
+  /** The event is on its way, or was lost on it; a room that is not open has nothing to wait for. */
+  #sent(id: string, rev: number): void {
+    const room = this.#rooms.get(id);
+    if (room === undefined) queueMicrotask(() => this.#outbox.covered(id, rev));
+    else setTimeout(() => room.acknowledged(rev), eventWithinMs);
+  }
+
+  async #identified(user: string | undefined): Promise<void> {
+    const known = user !== undefined || this.#options.store === undefined;
+    this.#archive.open(known ? `${this.#options.url} ${user ?? ''}/` : undefined);
+    const list = (await this.#archive.get('list')) as { user: User; rooms: RoomEntry[] } | undefined;
+    if (list !== undefined && this.#user.value === undefined) {
+      this.#user.set(list.user);
+      this.#list.replace(list.rooms);
+    }
+    await this.#outbox.restore();
+  }
+
+  #save(): void {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    const { value: user } = this.#user;
+    if (user !== undefined) this.#archive.set('list', { user, rooms: this.#list.entries.value.slice(0, savedRooms) });
+    for (const room of this.#rooms.values()) room.save();
   }
 
   #ready(ready: EventData<'ready'>): void {
+    const known = this.#options.user ?? ready.user.id;
+    if (known !== ready.user.id || (this.#user.value?.id ?? known) !== known) {
+      // What waits to be sent is somebody else's.
+      return this.#tabs.close(new ParleyError('forbidden', `The token is not of ${this.#user.value?.id ?? known}.`));
+    }
     this.#user.set(ready.user);
     this.#list.replace(ready.rooms);
     this.#tell('ready', ready);
     this.#catchUp.resume();
     void this.#completeList(ready).then((complete) => {
       if (!complete) return;
+      this.#greeted = ready;
+      this.#tabs.present();
       for (const room of this.#rooms.values()) room.connected(this.#list.get(room.id));
-      this.#outbox.resume();
+      if (this.#tabs.leading) this.#outbox.resume();
+      else this.#outbox.handOver();
       void this.#previews();
     });
   }
@@ -201,7 +284,7 @@ export class Client {
     let after = ready.more ? (rooms.at(-1)?.id ?? null) : null;
     try {
       while (after !== null) {
-        const page = await this.#connection.request('room:list', { after, limit: limits.pageSize });
+        const page = await this.#tabs.request('room:list', { after, limit: limits.pageSize });
         rooms.push(...page.rooms);
         after = page.more ? page.after : null;
       }
@@ -225,14 +308,14 @@ export class Client {
       .slice(0, limits.syncRooms);
     if (wanted.length === 0) return;
     try {
-      const { rooms } = await this.#connection.request('sync', {
+      const { rooms } = await this.#tabs.request('sync', {
         cursors: Object.fromEntries(wanted.map(({ id, rev }) => [id, rev])),
         limit: limits.syncMessages,
       });
       this.#list.saw(Object.values(rooms).flatMap((page) => page.messages));
       const left = wanted.filter(({ id, rev }) => rooms[id]?.more !== false || !this.#list.refreshed(id, rev));
       for (const { id } of left.slice(0, maxSinglePreviews)) {
-        const { messages } = await this.#connection.request('history', { room: id, limit: 1 });
+        const { messages } = await this.#tabs.request('history', { room: id, limit: 1 });
         this.#list.renewed(id, messages[0]);
       }
     } catch {
@@ -240,61 +323,25 @@ export class Client {
     }
   }
 
+  /** What the client itself makes of an event; all go to those who listen with `on`. */
+  readonly #uses: { readonly [E in EventName]?: (data: EventData<E>) => void } = {
+    message: (message) => this.#message(message),
+    'message:updated': (message) => this.#changed(message.room, messageChange(message)),
+    'message:deleted': (deleted) => this.#changed(deleted.room, deletedChange(deleted)),
+    reaction: (reaction) => this.#changed(reaction.room, reactionChange(reaction, this.#user.value?.id)),
+    member: (change) => this.#member(change),
+    read: (mark) => this.#read(mark),
+    signal: (signal) => this.#signal(signal),
+    behind: (behind) => this.#behind(behind),
+    presence: (told) => this.presence.event(told),
+    // what a pull brings: the message with its pin; `reset`, and the room without what has expired
+    pin: ({ room, rev }) => this.#behind({ room, head: rev }),
+    'room:purged': ({ room, rev }) => this.#behind({ room, head: rev }),
+    room: (told) => this.#room(told),
+  };
+
   #event(name: EventName, data: unknown): void {
-    switch (name) {
-      case 'message':
-        this.#message(data as EventData<'message'>);
-        break;
-      case 'message:updated':
-        this.#changed((data as Message).room, messageChange(data as Message));
-        break;
-      case 'message:deleted': {
-        const deleted = data as EventData<'message:deleted'>;
-        this.#changed(deleted.room, deletedChange(deleted));
-        break;
-      }
-      case 'reaction': {
-        const reaction = data as EventData<'reaction'>;
-        this.#changed(reaction.room, reactionChange(reaction, this.#user.value?.id));
-        break;
-      }
-      case 'member':
-        this.#member(data as EventData<'member'>);
-        break;
-      case 'read':
-        this.#read(data as EventData<'read'>);
-        break;
-      case 'signal':
-        this.#signal(data as EventData<'signal'>);
-        break;
-      case 'behind':
-        this.#behind(data as EventData<'behind'>);
-        break;
-      case 'room:purged': {
-        // `sync` answers `reset`, and the room is loaded anew without what has expired
-        const { room, rev } = data as EventData<'room:purged'>;
-        this.#behind({ room, head: rev });
-        break;
-      }
-      case 'presence':
-        this.presence.event(data as EventData<'presence'>);
-        break;
-      case 'delivered': // nobody shows it yet
-      case 'room':
-        if ((data as EventData<'room'>).change === 'deleted') this.#left((data as EventData<'room'>).room);
-        break;
-      case 'invitation':
-      case 'pin': {
-        const { room, rev } = data as EventData<'pin'>;
-        this.#behind({ room, head: rev });
-        break;
-      }
-      case 'mention':
-      case 'thread':
-      case 'session:revoked': // the close that follows is what counts
-      case 'drain': // the connection sees to it
-      case 'ready':
-    }
+    (this.#uses[name] as ((data: unknown) => void) | undefined)?.(data);
     this.#tell(name, data);
   }
 
@@ -330,6 +377,7 @@ export class Client {
 
   #member(change: EventData<'member'>): void {
     if (change.change === 'joined') this.presence.memberJoined();
+    this.#rooms.get(change.room)?.memberChanged(change);
     if (change.user !== this.#user.value?.id) return;
     this.#list.membership(change);
     if (change.role === null) this.#rooms.get(change.room)?.gone(new ParleyError('not_member'));
@@ -337,6 +385,7 @@ export class Client {
   }
 
   #read(mark: EventData<'read'>): void {
+    this.#rooms.get(mark.room)?.readBy(mark);
     if (mark.user !== this.#user.value?.id) return;
     this.#list.read(mark.room, mark.seq);
     this.#rooms.get(mark.room)?.readElsewhere(mark.seq);
@@ -349,6 +398,16 @@ export class Client {
   #entered(room: RoomSummary): void {
     this.#list.put(room);
     this.#reopen(room.id);
+  }
+
+  #room({ room, change, state }: EventData<'room'>): void {
+    const held = this.#list.get(room);
+    if (change === 'deleted') this.#left(room);
+    else if (held !== undefined && state !== undefined) {
+      // not the settings that it had: what `state` lacks stands at its default
+      const { role, seq, rev, read, peer, muted } = held;
+      this.#list.put({ ...state, role, seq, rev, read, ...(peer && { peer }), ...(muted && { muted }) });
+    }
   }
 
   #left(id: string): void {
@@ -367,14 +426,17 @@ export class Client {
 
   #stateChanged(state: ConnectionState): void {
     if (state.status === 'connected') return this.presence.connected();
+    this.#greeted = undefined;
     this.presence.disconnected();
     this.#outbox.pause();
     this.#catchUp.pause();
-    for (const room of this.#rooms.values()) {
-      if (state.status === 'closed') room.stop();
-      else room.disconnected();
-    }
-    if (state.status === 'closed') this.#outbox.stop();
+    for (const room of this.#rooms.values()) room.disconnected();
+    if (state.status !== 'closed') return;
+    this.#save();
+    this.#stopListening();
+    clearTimeout(this.#saveTimer);
+    for (const room of this.#rooms.values()) room.stop();
+    this.#outbox.stop();
   }
 }
 

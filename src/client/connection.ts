@@ -4,7 +4,8 @@
  * connecting ── ready ──▶ connected ── lost ──▶ waiting ── time, `online`, wake() ──▶ connecting
  *      └── failed ──▶ waiting                      any ── close(), refused for good ──▶ closed
  *
- * `closed` carries an error when the server will not have us; nothing but a new client leaves it.
+ * `closed` carries an error when the server will not have us; nothing but a new client leaves it. While `admit` does not
+ * let it in (another tab has the connection), and after `suspend`, it is `connecting`.
  */
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -12,9 +13,10 @@ import type { EventData } from '../protocol/events.ts';
 import { delayBefore, reconnectBackoff } from './backoff.ts';
 import { asParleyError, disconnected } from './failure.ts';
 import { Link } from './link.ts';
+import { listen } from './page.ts';
 import type { LinkEnd, SocketConstructor } from './link.ts';
-import { Cell } from './store.ts';
-import type { Store } from './store.ts';
+import { Cell } from './readable.ts';
+import type { Readable } from './readable.ts';
 import { TokenKeeper } from './token.ts';
 import type { TokenSource } from './token.ts';
 import { isObject } from './wire.ts';
@@ -31,6 +33,10 @@ export interface ConnectionOptions {
   readonly token: TokenSource;
   readonly WebSocket: SocketConstructor;
   readonly device: string | undefined;
+  /** What a command waits for its answer, unless it says otherwise, and a link for its greeting; in ms. */
+  readonly timeoutMs: number;
+  /** Called with the token before each link is made; the link waits for it. */
+  readonly admit: (token: string) => Promise<void>;
 }
 
 export interface ConnectionHandlers {
@@ -41,7 +47,11 @@ export interface ConnectionHandlers {
 
 /** A connection that lived this long had no part in the trouble: the next wait starts small again. */
 const stableMs = 5000;
-export const commandTimeoutMs = 15_000;
+/** A token that waited longer than this for its link is asked for again. */
+const freshMs = 10_000;
+/** A clock that is looked at this often and has moved on by far more: the machine slept, and links died unnoticed. */
+const lookMs = 5000;
+const sleptMs = 30_000;
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -56,9 +66,12 @@ export class Connection {
   #revoked: string | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #page = globalThis as PageEvents;
-  readonly #wake = (): void => this.wake();
-  readonly #offline = (): void => this.#link?.close();
+  /** The server asked to stay away until then. */
+  #notBefore = 0;
+  /** Tells what belongs to an earlier try apart. */
+  #life = 0;
+  #suspended = false;
+  readonly #stops: (() => void)[];
 
   constructor(options: ConnectionOptions, handlers: ConnectionHandlers) {
     this.#options = options;
@@ -67,85 +80,110 @@ export class Connection {
       const { expires } = await this.request('auth:refresh', { token });
       return expires;
     });
-    this.#page.addEventListener?.('online', this.#wake);
-    // The browser knows before the heartbeat does; it may be wrong for a server on this machine, then the next try succeeds.
-    this.#page.addEventListener?.('offline', this.#offline);
+    const check = (): void => this.check();
+    let looked = Date.now();
+    const clock = setInterval(() => {
+      if (Date.now() - looked > sleptMs) this.check();
+      looked = Date.now();
+    }, lookMs);
+    // In Node a client that is all that is left to do must not go on for its clock's sake alone: the link does that.
+    (clock as { unref?: () => void }).unref?.();
+    this.#stops = [
+      () => clearInterval(clock),
+      listen('window', 'online', check),
+      // The browser knows before the heartbeat does; it may be wrong for a server on this machine, then the next try succeeds.
+      listen('window', 'offline', () => this.#link?.close()),
+      listen('document', 'visibilitychange', check),
+    ];
     void this.#connect();
   }
 
-  get state(): Store<ConnectionState> {
+  get state(): Readable<ConnectionState> {
     return this.#state;
   }
 
   /** Tries again at once instead of waiting on. */
   wake(): void {
-    if (this.#state.value.status !== 'waiting') return;
-    clearTimeout(this.#retryTimer);
-    void this.#connect();
+    if (this.#state.value.status === 'waiting') void this.#connect();
   }
 
-  /** Fails with `unavailable` at once when not connected; `whenConnected` waits. */
+  /** Something happened after which the link may be dead, or another try worth it: sleep, another network, the page is looked at. */
+  check(): void {
+    if (Date.now() >= this.#notBefore) this.wake();
+    this.#link?.probe();
+  }
+
+  /** Fails with `unavailable` at once when not connected; `connectedWithin` waits. */
   async request<C extends CommandName>(
     name: C,
     input: CommandInput<C>,
-    timeoutMs = commandTimeoutMs,
+    timeoutMs = this.#options.timeoutMs,
   ): Promise<CommandOutput<C>> {
     if (this.#link === undefined) throw disconnected();
     return (await this.#link.request(name, input, timeoutMs)) as CommandOutput<C>;
   }
 
-  whenConnected(withinMs: number): Promise<void> {
-    return new Promise((resolve, reject: (error: ParleyError) => void) => {
-      const look = (state: ConnectionState): void => {
-        if (state.status === 'connected') done(resolve);
-        if (state.status === 'closed') done(() => reject(state.error ?? disconnected('The client was closed.')));
-      };
-      const timer = setTimeout(() => done(() => reject(disconnected())), withinMs);
-      const stop = this.#state.subscribe(look);
-      const done = (then: () => void): void => {
-        clearTimeout(timer);
-        stop();
-        then();
-      };
-      look(this.#state.value);
-    });
+  /** Lets the link go and stays `connecting` until `resume`. */
+  suspend(): void {
+    if (this.#state.value.status === 'closed') return;
+    this.#suspended = true;
+    this.#clear();
+    this.#state.set({ status: 'connecting', attempt: 0 });
+  }
+
+  resume(): void {
+    if (this.#suspended && this.#state.value.status !== 'closed') void this.#connect();
   }
 
   close(error?: ParleyError): void {
     if (this.#state.value.status === 'closed') return;
+    for (const stop of this.#stops) stop();
+    this.#clear();
     this.#state.set(error === undefined ? { status: 'closed' } : { status: 'closed', error });
+  }
+
+  /** No try is under way after this, and no link. */
+  #clear(): void {
+    this.#life += 1;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#drainTimer);
     this.#token.stop();
-    this.#page.removeEventListener?.('online', this.#wake);
-    this.#page.removeEventListener?.('offline', this.#offline);
-    this.#link?.close();
+    const link = this.#link;
     this.#link = undefined;
+    link?.close();
   }
 
   async #connect(): Promise<void> {
+    this.#suspended = false;
+    this.#clear();
+    const life = this.#life;
     this.#state.set({ status: 'connecting', attempt: this.#attempt });
     let token: string;
     try {
       token = await this.#token.take();
+      const taken = Date.now();
+      if (life === this.#life) await this.#options.admit(token);
+      if (life === this.#life && Date.now() - taken > freshMs) token = await this.#token.take();
     } catch (thrown) {
+      if (life !== this.#life) return;
       const error = asParleyError(thrown);
       const final = error.code === 'unauthorized' || error.code === 'token_expired' || error.code === 'forbidden';
       if (final) this.close(error);
       else this.#wait(error);
       return;
     }
-    if (this.#state.value.status !== 'connecting') return;
+    if (life !== this.#life) return;
     if (token === this.#revoked) return this.close(new ParleyError('session_revoked'));
     try {
       this.#link = new Link(
         this.#options.WebSocket,
         socketUrl(this.#options.url),
         { token, device: this.#options.device },
+        this.#options.timeoutMs,
         {
           ready: (ready) => this.#live(ready),
           event: (name, data) => this.#event(name, data),
-          ended: (end) => this.#lost(end),
+          ended: (end) => life === this.#life && this.#lost(end),
         },
       );
     } catch (thrown) {
@@ -159,7 +197,8 @@ export class Connection {
     this.#refusals = 0;
     this.#token.refreshBefore(ready.expires);
     this.#handlers.ready(ready);
-    this.#state.set({ status: 'connected' });
+    // Unless it was not what was hoped for.
+    if (this.#state.value.status === 'connecting') this.#state.set({ status: 'connected' });
   }
 
   #event(name: string, data: unknown): void {
@@ -175,10 +214,7 @@ export class Connection {
   }
 
   #lost(end: LinkEnd): void {
-    this.#link = undefined;
-    this.#token.stop();
-    clearTimeout(this.#drainTimer);
-    if (this.#state.value.status === 'closed') return;
+    this.#clear();
     if (this.#liveSince > 0 && Date.now() - this.#liveSince >= stableMs) this.#attempt = 0;
     this.#liveSince = 0;
     if (end.error?.code === 'session_revoked') {
@@ -199,16 +235,28 @@ export class Connection {
   #wait(error: ParleyError | undefined): void {
     const delay = delayBefore(this.#attempt, reconnectBackoff, error?.retryAfter);
     this.#attempt += 1;
+    this.#notBefore = error?.retryAfter === undefined ? 0 : Date.now() + delay;
     const waiting = { status: 'waiting', until: Date.now() + delay, attempt: this.#attempt } as const;
     this.#retryTimer = setTimeout(() => void this.#connect(), delay);
     this.#state.set(error === undefined ? waiting : { ...waiting, error });
   }
 }
 
-/** A browser's window, or nothing of the kind. */
-interface PageEvents {
-  addEventListener?(type: 'online' | 'offline', listener: () => void): void;
-  removeEventListener?(type: 'online' | 'offline', listener: () => void): void;
+export function connectedWithin(state: Readable<ConnectionState>, withinMs: number): Promise<void> {
+  return new Promise((resolve, reject: (error: ParleyError) => void) => {
+    const look = (now: ConnectionState): void => {
+      if (now.status === 'connected') done(resolve);
+      if (now.status === 'closed') done(() => reject(now.error ?? disconnected('The client was closed.')));
+    };
+    const timer = setTimeout(() => done(() => reject(disconnected())), withinMs);
+    const stop = state.subscribe(look);
+    const done = (then: () => void): void => {
+      clearTimeout(timer);
+      stop();
+      then();
+    };
+    look(state.value);
+  });
 }
 
 function socketUrl(base: string): string {

@@ -43,7 +43,8 @@ interface Waiting {
   fail(error: ParleyError): void;
 }
 
-const liveWithinMs = 15_000;
+/** A probe that nothing answers for so long: the link is dead. */
+const probeMs = 4000;
 /** Commands in flight on one connection. The server has its own bound; this one keeps a runaway caller from filling memory. */
 const maxInFlight = 1000;
 const open = 1;
@@ -55,11 +56,20 @@ export class Link {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
   #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
-  #silenceMs = liveWithinMs;
+  #silenceMs = 0;
   #maxPayload = Infinity;
+  #heardAt = 0;
+  #probing = false;
   #watchdog: ReturnType<typeof setTimeout>;
 
-  constructor(Socket: SocketConstructor, url: string, greeting: Greeting, handlers: LinkHandlers) {
+  /** @param liveWithinMs what it may take to become live */
+  constructor(
+    Socket: SocketConstructor,
+    url: string,
+    greeting: Greeting,
+    liveWithinMs: number,
+    handlers: LinkHandlers,
+  ) {
     this.#handlers = handlers;
     this.#greeting = greeting;
     this.#socket = new Socket(url);
@@ -98,6 +108,19 @@ export class Link {
     });
   }
 
+  /** Asks the server for any sign of life and ends the link if there is none. */
+  probe(): void {
+    if (this.#phase !== 'live' || this.#probing) return;
+    this.#probing = true;
+    const asked = Date.now();
+    const over = (): void => {
+      this.#probing = false;
+      if (this.#heardAt < asked) this.#end({ refused: false });
+    };
+    // Whatever comes is an answer, also a refusal.
+    this.request('presence:get', { users: [] }, probeMs).then(over, over);
+  }
+
   /** Ends it from this side. */
   close(): void {
     if (this.#socket.readyState === open) this.#socket.send(disconnect);
@@ -106,6 +129,7 @@ export class Link {
 
   #receive(frame: string): void {
     if (this.#phase === 'ended') return;
+    this.#heardAt = Date.now();
     // Not before `ready`: a server that goes on pinging but never greets is as good as gone.
     if (this.#phase === 'live') this.#watch();
     this.#handle(decode(frame));

@@ -119,11 +119,17 @@ export function mergeStored(timeline: Timeline, page: { messages: readonly Messa
 /**
  * A page of `history` in front of the list. It tells nothing about what changed behind it, so the cursor stays.
  *
- * @param changes events that came while the page was read and concern what is in it
+ * @param changes events that came while the page was read; of these only what concerns the page is taken: a new message
+ *   among them may lie behind a gap
  */
 export function mergeOlder(timeline: Timeline, page: readonly Message[], changes: readonly Change[]): Timeline {
-  if (page.length === 0) return timeline;
-  return { ...timeline, messages: upsert(upsert([...page], timeline.messages.map(messageChange)), changes) };
+  const last = page.at(-1);
+  if (last === undefined) return timeline;
+  const older = upsert(
+    page,
+    changes.filter(({ seq }) => seq <= last.seq),
+  );
+  return { ...timeline, messages: upsert(older, timeline.messages.map(messageChange)) };
 }
 
 /**

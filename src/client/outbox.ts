@@ -7,20 +7,25 @@
  *
  * Order: one entry a room is in flight, the next leaves after its ack. Pipelining would be faster, but a refusal that
  * may be retried (rate, overload) of the first would let the second overtake it.
+ *
+ * Tabs that share a connection share the outbox: each holds all entries and tells the others what it does to them, and
+ * the one that has the connection sends. Another that takes over goes on with what it holds.
  */
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import type { WireError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Message } from '../protocol/model.ts';
+import type { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
-import { asParleyError } from './failure.ts';
-import { Cell } from './store.ts';
-import type { Store } from './store.ts';
+import { asParleyError, fromWire } from './failure.ts';
+import { Cell } from './readable.ts';
+import type { Readable } from './readable.ts';
 import { uuid } from './uuid.ts';
 
 export type SendInput = CommandInput<'message:send'>;
 export type SendResult = CommandOutput<'message:send'>;
-export type SendOptions = Pick<SendInput, 'replyTo' | 'lane'>;
+export type SendOptions = Omit<SendInput, 'room' | 'id' | 'body'>;
 
 export interface Outgoing {
   readonly input: SendInput;
@@ -32,15 +37,32 @@ export interface Outgoing {
   readonly result?: SendResult;
 }
 
-/** Where entries outlive the page. Both are called synchronously; what they throw is ignored. */
-export interface OutboxStorage {
-  load(): readonly Pick<Outgoing, 'input' | 'at'>[];
-  save(entries: readonly Pick<Outgoing, 'input' | 'at'>[]): void;
+/** An entry as it is stored, and told to other tabs. */
+interface Stored {
+  readonly input: SendInput;
+  readonly at: number;
+  readonly error?: WireError;
+}
+
+/** What one tab did to the outbox. */
+export type OutboxNews =
+  | { readonly put: readonly Stored[] }
+  | { readonly id: string; readonly result?: SendResult; readonly error?: WireError };
+
+export interface OutboxServices {
+  /** Sends one; fails with `unavailable` where the connection went. */
+  readonly transmit: (input: SendInput) => Promise<SendResult>;
+  readonly archive: Archive;
+  /** To the other tabs. */
+  readonly tell: (news: OutboxNews) => void;
+  /** The server has it. */
+  readonly sent: (room: string, rev: number) => void;
 }
 
 interface Entry {
   outgoing: Outgoing;
-  /** Answers of the server that asked to try again. */
+  /** Attempts that failed, and of these the answers of the server that asked to try again. */
+  failures: number;
   refusals: number;
   readonly settle: { resolve(result: SendResult): void; reject(error: ParleyError): void } | undefined;
 }
@@ -50,35 +72,45 @@ export const outboxLimit = 500;
 const maxRefusals = 8;
 
 export class Outbox {
-  readonly #transmit: (input: SendInput) => Promise<SendResult>;
-  readonly #storage: OutboxStorage | undefined;
+  readonly #services: OutboxServices;
   readonly #entries = new Map<string, Entry>();
   readonly #view = new Cell<readonly Outgoing[]>([]);
   /** Rooms with an entry in flight, or with one that waits before its next attempt: then its timer. */
   readonly #busy = new Map<string, ReturnType<typeof setTimeout> | undefined>();
   #online = false;
+  #lastAt = 0;
 
-  /** @param transmit sends one; fails with `unavailable` where the connection went */
-  constructor(transmit: (input: SendInput) => Promise<SendResult>, storage?: OutboxStorage) {
-    this.#transmit = transmit;
-    this.#storage = storage;
-    for (const { input, at } of this.#stored()) this.#add({ input, at, state: 'sending' }, undefined);
-    this.#show();
+  constructor(services: OutboxServices) {
+    this.#services = services;
   }
 
   /** All entries, in the order they were written. */
-  get entries(): Store<readonly Outgoing[]> {
+  get entries(): Readable<readonly Outgoing[]> {
     return this.#view;
+  }
+
+  /** What was stored goes in front of what was written since. */
+  async restore(): Promise<void> {
+    const kept = ((await this.#services.archive.list('outbox/')) as Stored[]).sort((a, b) => a.at - b.at);
+    const since = [...this.#entries];
+    this.#entries.clear();
+    for (const one of kept) this.#add(outgoing(one), undefined);
+    for (const [id, entry] of since) {
+      // It may be among the stored by now; this one has a caller who waits.
+      this.#entries.delete(id);
+      this.#entries.set(id, entry);
+    }
+    this.#show();
   }
 
   send(room: string, body: unknown, options: SendOptions = {}): Promise<SendResult> {
     const sent = new Promise<SendResult>((resolve, reject: (error: ParleyError) => void) => {
-      const refusal = this.#refusal(body);
-      if (refusal !== undefined) return reject(refusal);
-      const input = { ...options, room, id: uuid(), body };
-      this.#add({ input, at: Date.now(), state: 'sending' }, { resolve, reject });
-      this.#show();
-      this.#pump(room);
+      const json = JSON.stringify(body) as string | undefined;
+      const refusal = this.#refusal(json);
+      if (refusal !== undefined || json === undefined) return reject(refusal ?? new ParleyError('invalid'));
+      // A copy: what the caller changes later is another message.
+      const input = { ...options, room, id: uuid(), body: JSON.parse(json) as unknown };
+      this.#write({ input, at: this.#now(), state: 'sending' }, { resolve, reject });
     });
     // The entry shows a failure; a caller who does not wait for the promise must not get an unhandled rejection.
     sent.catch(() => undefined);
@@ -90,20 +122,19 @@ export class Outbox {
     if (entry?.outgoing.state !== 'failed') return;
     // To the end: what was written after it has been sent meanwhile.
     this.#entries.delete(id);
-    const { input } = entry.outgoing;
-    this.#add({ input, at: Date.now(), state: 'sending' }, undefined);
-    this.#show();
-    this.#pump(input.room);
+    this.#write({ input: entry.outgoing.input, at: this.#now(), state: 'sending' }, undefined);
   }
 
   discard(id: string): void {
-    if (this.#entries.get(id)?.outgoing.state === 'failed') this.#remove(id);
+    if (this.#entries.get(id)?.outgoing.state !== 'failed') return;
+    this.#services.tell({ id });
+    this.#remove(id);
   }
 
-  /** The connection is there: everything unacknowledged leaves again. */
+  /** The connection is this tab's: everything unacknowledged leaves again. */
   resume(): void {
     this.#online = true;
-    for (const room of new Set(this.#view.value.map((outgoing) => outgoing.input.room))) this.#pump(room);
+    for (const room of new Set(this.#view.value.map(({ input }) => input.room))) this.#pump(room);
   }
 
   pause(): void {
@@ -121,6 +152,22 @@ export class Outbox {
       settle?.reject(new ParleyError('unavailable', 'The client was closed.'));
   }
 
+  /** Another tab sends from now on: it may not have heard of all. */
+  handOver(): void {
+    const put = this.#view.value.filter(({ state }) => state === 'sending').map(stored);
+    if (put.length > 0) this.#services.tell({ put });
+  }
+
+  /** Another tab did something. */
+  learn(news: OutboxNews): void {
+    if ('put' in news) return this.#learnNew(news.put);
+    const entry = this.#entries.get(news.id);
+    if (entry === undefined) return;
+    if (news.result !== undefined) this.#sent(entry, news.result);
+    else if (news.error !== undefined) this.#failed(entry, fromWire(news.error));
+    else this.#remove(news.id);
+  }
+
   /** The room holds these messages: an entry of the same id is the same message, acknowledged or not. */
   delivered(messages: readonly Message[]): void {
     if (this.#entries.size === 0) return;
@@ -134,30 +181,56 @@ export class Outbox {
 
   /** Drops what the room's list already covers, also where the message itself lies in front of the loaded part. */
   covered(room: string, cursor: number): void {
-    for (const { outgoing } of this.#entries.values()) {
-      if (outgoing.input.room === room && outgoing.result !== undefined && outgoing.result.rev <= cursor) {
-        this.#remove(outgoing.input.id);
-      }
+    for (const { outgoing: one } of this.#entries.values()) {
+      if (one.input.room === room && one.result !== undefined && one.result.rev <= cursor) this.#remove(one.input.id);
     }
   }
 
-  #refusal(body: unknown): ParleyError | undefined {
+  #learnNew(put: readonly Stored[]): void {
+    for (const one of put) {
+      const held = this.#entries.get(one.input.id);
+      if (held !== undefined && held.outgoing.state !== 'failed') continue;
+      this.#entries.delete(one.input.id);
+      this.#add(outgoing(one), held?.settle);
+    }
+    this.#show();
+    for (const { input } of put) this.#pump(input.room);
+  }
+
+  #refusal(json: string | undefined): ParleyError | undefined {
     if (this.#entries.size >= outboxLimit)
       return new ParleyError('limit_reached', 'Too many messages wait to be sent.');
-    const json = JSON.stringify(body) as string | undefined;
     if (json === undefined || json === 'null') return new ParleyError('invalid', 'A message needs a body.');
     if (new TextEncoder().encode(json).length > limits.bodyBytes) return new ParleyError('too_large');
     return undefined;
   }
 
-  #add(outgoing: Outgoing, settle: Entry['settle']): void {
-    this.#entries.set(outgoing.input.id, { outgoing, refusals: 0, settle });
+  /** Never the same twice: what is stored is put in order by it. */
+  #now(): number {
+    return (this.#lastAt = Math.max(Date.now(), this.#lastAt + 1));
+  }
+
+  #write(one: Outgoing, settle: Entry['settle']): void {
+    this.#add(one, settle);
+    this.#keep(one);
+    this.#services.tell({ put: [stored(one)] });
+    this.#show();
+    this.#pump(one.input.room);
+  }
+
+  #add(one: Outgoing, settle: Entry['settle']): void {
+    this.#entries.set(one.input.id, { outgoing: one, failures: 0, refusals: 0, settle });
+  }
+
+  /** What is sent is the server's. What failed is kept too, for its author; it does not leave by itself. */
+  #keep(one: Outgoing): void {
+    this.#services.archive.set(`outbox/${one.input.id}`, one.state === 'sent' ? undefined : stored(one));
   }
 
   #pump(room: string): void {
     if (!this.#online || this.#busy.has(room)) return;
     const next = [...this.#entries.values()].find(
-      ({ outgoing }) => outgoing.input.room === room && outgoing.state === 'sending',
+      ({ outgoing: one }) => one.input.room === room && one.state === 'sending',
     );
     if (next === undefined) return;
     this.#busy.set(room, undefined);
@@ -175,51 +248,60 @@ export class Outbox {
   async #attempt(entry: Entry): Promise<number> {
     const { input } = entry.outgoing;
     try {
-      const result = await this.#transmit(input);
-      entry.settle?.resolve(result);
-      if (this.#entries.get(input.id) === entry) this.#update(entry, { ...entry.outgoing, state: 'sent', result });
+      const result = await this.#services.transmit(input);
+      this.#services.tell({ id: input.id, result });
+      this.#sent(entry, result);
       return 0;
     } catch (thrown) {
       const error = asParleyError(thrown);
       // A reconnect meanwhile pumps again by itself, and the loss of a connection is no refusal.
       if (!this.#online) return 0;
-      // A server that goes down answers so until this connection moves on to the next one.
-      if (error.code !== 'draining') entry.refusals += 1;
+      // Neither says anything of the message: a server that goes down, one without its database, an ack that was lost.
+      if (error.code !== 'draining' && error.code !== 'unavailable') entry.refusals += 1;
       if (error.retryable && entry.refusals < maxRefusals) {
-        return Math.max(1, delayBefore(entry.refusals, resendBackoff, error.retryAfter));
+        entry.failures += 1;
+        return Math.max(1, delayBefore(entry.failures, resendBackoff, error.retryAfter));
       }
-      entry.settle?.reject(error);
-      if (this.#entries.get(input.id) === entry) this.#update(entry, { ...entry.outgoing, state: 'failed', error });
+      this.#services.tell({ id: input.id, error: error.toWire() });
+      this.#failed(entry, error);
       return 0;
     }
   }
 
-  #update(entry: Entry, outgoing: Outgoing): void {
-    entry.outgoing = outgoing;
+  #sent(entry: Entry, result: SendResult): void {
+    entry.settle?.resolve(result);
+    this.#update(entry, { ...entry.outgoing, state: 'sent', result });
+    this.#services.sent(entry.outgoing.input.room, result.rev);
+  }
+
+  #failed(entry: Entry, error: ParleyError): void {
+    entry.settle?.reject(error);
+    this.#update(entry, { ...entry.outgoing, state: 'failed', error });
+  }
+
+  #update(entry: Entry, one: Outgoing): void {
+    if (this.#entries.get(one.input.id) !== entry) return;
+    entry.outgoing = one;
+    this.#keep(one);
     this.#show();
   }
 
   #remove(id: string): void {
+    const entry = this.#entries.get(id);
     this.#entries.delete(id);
+    if (entry?.outgoing.state !== 'sent') this.#services.archive.set(`outbox/${id}`, undefined);
     this.#show();
   }
 
   #show(): void {
-    const all = Array.from(this.#entries.values(), (entry) => entry.outgoing);
-    this.#view.set(all);
-    try {
-      // What failed waits for its author, what is sent is the server's: neither must leave by itself after a reload.
-      this.#storage?.save(all.filter((outgoing) => outgoing.state === 'sending'));
-    } catch {
-      // A full or forbidden storage costs the survival over a reload, nothing else.
-    }
+    this.#view.set(Array.from(this.#entries.values(), (entry) => entry.outgoing));
   }
+}
 
-  #stored(): ReturnType<OutboxStorage['load']> {
-    try {
-      return this.#storage?.load() ?? [];
-    } catch {
-      return [];
-    }
-  }
+function stored({ input, at, error }: Outgoing): Stored {
+  return error === undefined ? { input, at } : { input, at, error: error.toWire() };
+}
+
+function outgoing({ input, at, error }: Stored): Outgoing {
+  return error === undefined ? { input, at, state: 'sending' } : { input, at, state: 'failed', error: fromWire(error) };
 }

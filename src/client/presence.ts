@@ -47,6 +47,12 @@ export class Presence {
     return () => this.#unwatch(wanted, own);
   }
 
+  /** As `watch`; where there is no room for so many, nobody of them is watched. */
+  tryWatch(users: readonly string[], listener: PresenceListener): () => void {
+    const more = users.filter((user) => !this.#listeners.has(user));
+    return this.#listeners.size + more.length > limits.presenceWatched ? () => undefined : this.watch(users, listener);
+  }
+
   connected(): void {
     this.#connected = true;
     this.#plan(this.#listeners.keys());

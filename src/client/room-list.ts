@@ -3,8 +3,8 @@ import type { EventData } from '../protocol/events.ts';
 import type { Message, RoomSummary } from '../protocol/model.ts';
 import { changed } from './merge.ts';
 import type { Change } from './merge.ts';
-import { Cell } from './store.ts';
-import type { Store } from './store.ts';
+import { Cell } from './readable.ts';
+import type { Readable } from './readable.ts';
 
 export interface RoomEntry extends RoomSummary {
   readonly unread: number;
@@ -19,7 +19,7 @@ export class RoomList {
   readonly #view = new Cell<readonly RoomEntry[]>([]);
 
   /** By last activity, newest first; rooms without any by name. */
-  get entries(): Store<readonly RoomEntry[]> {
+  get entries(): Readable<readonly RoomEntry[]> {
     return this.#view;
   }
 
@@ -27,12 +27,13 @@ export class RoomList {
     return this.#byId.get(id);
   }
 
-  replace(rooms: readonly RoomSummary[]): void {
+  /** @param rooms all of them; those of another tab, and stored ones, tell their newest message too */
+  replace(rooms: readonly (RoomSummary & { readonly last?: Message })[]): void {
     const previous = new Map(this.#byId);
     this.#byId.clear();
     for (const room of rooms) {
       const held = previous.get(room.id);
-      this.#byId.set(room.id, entry(room, held?.last));
+      this.#byId.set(room.id, entry(room, newest(held?.last, room.last)));
       if (held !== undefined && held.rev < room.rev && !this.#stale.has(room.id)) this.#stale.set(room.id, held.rev);
     }
     this.#show();
@@ -124,6 +125,11 @@ const maxMissed = 50;
 function entry(room: RoomSummary, last: Message | undefined): RoomEntry {
   const full = { ...room, unread: Math.max(0, room.seq - room.read) };
   return last === undefined ? full : { ...full, last };
+}
+
+function newest(a: Message | undefined, b: Message | undefined): Message | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return b.seq > a.seq || (b.seq === a.seq && b.rev > a.rev) ? b : a;
 }
 
 function byActivity(a: RoomEntry, b: RoomEntry): number {

@@ -1,29 +1,38 @@
 /**
  * One open room: its messages, kept complete and in order while the connection comes and goes.
  *
- * loading ── history ──▶ ready ── removed, left ──▶ gone
+ * loading ── history, or what the store kept ──▶ ready ── removed, left ──▶ gone
  *    └── not there, not ours ──▶ gone         gone ── joined again ──▶ loading
+ * any ── released, client closed ──▶ closed
  *
  * The connection is subscribed before the history is read. What arrives in between waits in `#live` and is merged by
  * rev; a gap is closed by `sync` from the cursor, never by guessing.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
-import type { Message } from '../protocol/model.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Member, Message, PresenceState } from '../protocol/model.ts';
+import { snapshotMessages } from './archive.ts';
+import type { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
 import type { CatchUp, Syncable, SyncPage } from './catch-up.ts';
 import { asParleyError } from './failure.ts';
+import { Members } from './members.ts';
 import { mergeLive, mergeOlder, mergeStored, messageChange } from './merge.ts';
 import type { Change, Timeline } from './merge.ts';
+import { messageStream } from './message-stream.ts';
+import type { MessageStream } from './message-stream.ts';
 import type { Outbox, Outgoing, SendOptions, SendResult } from './outbox.ts';
+import type { Presence } from './presence.ts';
 import { ReadMark } from './read-mark.ts';
 import type { RequestFunction } from './request.ts';
-import { Cell } from './store.ts';
-import type { Store } from './store.ts';
+import { Cell } from './readable.ts';
+import type { Readable } from './readable.ts';
 import { Typing, typingSignal } from './typing.ts';
 
 export interface RoomState {
-  readonly status: 'loading' | 'ready' | 'gone';
+  /** `ready` says that there is something to show, not that there is a connection; `closed`: not kept up to date any more. */
+  readonly status: 'loading' | 'ready' | 'gone' | 'closed';
   /** Why it is gone. */
   readonly error?: ParleyError;
   /** A run without a gap, by seq, up to the newest. */
@@ -39,9 +48,12 @@ export interface RoomState {
 export interface RoomServices {
   readonly request: RequestFunction;
   /** As `request`, but waits for the connection. */
-  readonly command: RequestFunction;
+  readonly call: RequestFunction;
   readonly outbox: Outbox;
   readonly catchUp: CatchUp;
+  readonly archive: Archive;
+  readonly presence: Presence;
+  readonly members: () => Promise<readonly Member[]>;
   /** The read mark moved here, and the room list should know at once. */
   readonly onRead: (room: string, seq: number) => void;
   /** Stored messages came; the list shows the newest. */
@@ -53,6 +65,10 @@ const historyPage = 50;
 const maxWaiting = 500;
 /** Missing more than this, the room starts over from its newest page instead of pulling everything in between. */
 const maxCatchUp = 1000;
+/** Messages held of a room that goes on and on; the oldest go, `loadOlder` brings them back. */
+const maxHeld = 5000;
+const keptHeld = 4000;
+const saveAfterMs = 1000;
 /** How long after its ack the event of a command may come. */
 export const eventWithinMs = 1000;
 const blank: RoomState = {
@@ -66,6 +82,8 @@ const blank: RoomState = {
 
 export class Room implements Syncable {
   readonly id: string;
+  /** Ordered, live, gap-free. */
+  readonly messages: MessageStream;
   readonly #services: RoomServices;
   readonly #state = new Cell<RoomState>(blank);
   readonly #typing: Typing;
@@ -81,6 +99,10 @@ export class Room implements Syncable {
   /** Tells answers to an earlier life of the room (before a reload) apart. */
   #life = 0;
   #loadTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #members: Members;
+  /** The store was asked what it has. */
+  #restored = false;
+  #saveTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Made by `Client.room()`. */
   constructor(id: string, services: RoomServices) {
@@ -92,10 +114,25 @@ export class Room implements Syncable {
       (on) => void services.request('signal', { room: id, name: typingSignal, data: { on } }).catch(() => undefined),
       (typing) => this.#patch({ typing }),
     );
+    this.#members = new Members(services.members, services.presence);
+    this.messages = messageStream(this.#state, async (after) => {
+      const page = await services.call('history', { room: id, after, limit: limits.pageSize });
+      return page.messages;
+    });
     this.outboxChanged();
   }
 
-  get state(): Store<RoomState> {
+  /** Who is in it, of a very large room the first thousand; loaded and kept up to date while somebody is subscribed. */
+  get members(): Readable<readonly Member[]> {
+    return this.#members.list;
+  }
+
+  /** Who of the members is there, as far as it is known; of large rooms the first 200. While somebody is subscribed. */
+  get presence(): Readable<ReadonlyMap<string, PresenceState>> {
+    return this.#members.presence;
+  }
+
+  get state(): Readable<RoomState> {
     return this.#state;
   }
 
@@ -119,20 +156,20 @@ export class Room implements Syncable {
    * catalogue; the list changes when the event comes. Trying again after a lost connection does no harm.
    */
   async edit(seq: number, body: unknown): Promise<void> {
-    this.#expect(await this.#services.command('message:edit', { room: this.id, seq, body }));
+    this.#expect(await this.#services.call('message:edit', { room: this.id, seq, body }));
   }
 
   async delete(seq: number): Promise<void> {
-    this.#expect(await this.#services.command('message:delete', { room: this.id, seq }));
+    this.#expect(await this.#services.call('message:delete', { room: this.id, seq }));
   }
 
   /** @param emoji a single one */
   async react(seq: number, emoji: string): Promise<void> {
-    this.#expect(await this.#services.command('reaction:add', { room: this.id, seq, emoji }));
+    this.#expect(await this.#services.call('reaction:add', { room: this.id, seq, emoji }));
   }
 
   async unreact(seq: number, emoji: string): Promise<void> {
-    this.#expect(await this.#services.command('reaction:remove', { room: this.id, seq, emoji }));
+    this.#expect(await this.#services.call('reaction:remove', { room: this.id, seq, emoji }));
   }
 
   /** The event of what was answered is on its way; if it was lost, that is noticed here. */
@@ -188,15 +225,52 @@ export class Room implements Syncable {
 
   // What follows is called by the client.
 
-  /** There is a connection. `head`: where the server has the room, if it is ours. */
-  connected(head: { seq: number; rev: number; read: number } | undefined): void {
-    if (head === undefined) return this.gone(new ParleyError('not_member'));
-    this.#readMark.stands(head.read);
+  /** Shows what the store has, until the server tells more. */
+  async restore(): Promise<void> {
+    const life = this.#life;
+    const snapshot = await this.#services.archive.room(this.id);
+    this.#restored = true;
+    if (snapshot === undefined || life !== this.#life) return;
+    this.#timeline = snapshot;
+    this.#patch({ status: 'ready', hasOlder: snapshot.hasOlder });
+    this.#mergeLive(true);
+  }
+
+  /**
+   * The connection is there; `head` tells where the room stands, and is undefined if it is not among ours.
+   * @param fresh it was opened just now: the list may not have it yet
+   */
+  connected(head: { seq: number; rev: number; read: number } | undefined, fresh = false): void {
+    // `restore` is under way; the client comes back then
+    if (!this.#restored) return;
+    if (head === undefined) return fresh ? this.reload() : this.gone(new ParleyError('not_member'));
+    this.#members.reload();
+    // The mark of a room that was just opened may have been moved here already, and be untold.
+    if (!fresh) this.#readMark.stands(head.read);
     void this.#readMark.flush();
     const { status } = this.#state.value;
     const missing = head.seq - (this.#timeline.messages.at(-1)?.seq ?? 0);
     if (status !== 'ready' || missing > maxCatchUp) this.reload();
     else if (head.rev !== this.cursor) this.#services.catchUp.request(this);
+  }
+
+  memberChanged(change: EventData<'member'>): void {
+    this.#members.changed(change);
+  }
+
+  readBy(mark: EventData<'read'>): void {
+    this.#members.read(mark);
+  }
+
+  /** Keeps what is held, if it changed. */
+  save(): void {
+    if (this.#saveTimer === undefined || this.#partial) return;
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    const { messages, cursor } = this.#timeline;
+    const kept = messages.slice(-snapshotMessages);
+    const hasOlder = this.#state.value.hasOlder || kept.length < messages.length;
+    void this.#services.archive.saveRoom(this.id, { messages: kept, cursor, hasOlder });
   }
 
   disconnected(): void {
@@ -248,6 +322,9 @@ export class Room implements Syncable {
     this.#life += 1;
     this.#live = [];
     this.#typing.stop();
+    this.#members.list.set([]);
+    this.#forgetSave();
+    void this.#services.archive.saveRoom(this.id, undefined);
     this.#patch({ status: 'gone', error, loadingOlder: false });
   }
 
@@ -267,7 +344,16 @@ export class Room implements Syncable {
     this.#life += 1;
     this.#typing.stop();
     this.#readMark.stop();
+    this.#members.stop();
     clearTimeout(this.#loadTimer);
+    this.save();
+    this.#forgetSave();
+    this.#patch({ status: 'closed' });
+  }
+
+  #forgetSave(): void {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
   }
 
   /** From the newest page, forgetting what is held. */
@@ -300,10 +386,14 @@ export class Room implements Syncable {
     const { timeline, waiting } = mergeLive(this.#timeline, this.#live);
     this.#live = waiting;
     if (timeline !== this.#timeline || changed) {
-      this.#timeline = timeline;
+      // Not while an older page is on its way: it belongs in front of what is held now.
+      const long = timeline.messages.length > maxHeld && this.#changesMeanwhile === undefined;
+      this.#timeline = long ? shortened(timeline) : timeline;
+      if (long) this.#patch({ hasOlder: true });
+      this.#saveTimer ??= setTimeout(() => this.save(), saveAfterMs);
       // The list first, then the outbox: in no moment is a message in neither.
-      this.#patch({ messages: timeline.messages });
-      this.#services.outbox.delivered(timeline.messages);
+      this.#patch({ messages: this.#timeline.messages });
+      this.#services.outbox.delivered(this.#timeline.messages);
       this.#services.outbox.covered(this.id, timeline.cursor);
     }
     if (waiting.length > 0 || this.#overflowed) this.#services.catchUp.request(this);
@@ -319,4 +409,8 @@ export class Room implements Syncable {
     }
     this.#state.set(next);
   }
+}
+
+function shortened(timeline: Timeline): Timeline {
+  return { ...timeline, messages: timeline.messages.slice(-keptHeld) };
 }

@@ -7,6 +7,17 @@ export type TokenSource = string | (() => string | Promise<string>);
 const longestTimerMs = 2 ** 31 - 1;
 const refreshRetryMs = 10_000;
 
+/** Whose token it is, as far as one can read it: the `sub` of a JWT. It is the server that verifies it. */
+export function subjectOf(token: string): string | undefined {
+  try {
+    const json = atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/'));
+    const { sub } = JSON.parse(json) as { sub?: unknown };
+    return typeof sub === 'string' ? sub : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Gives the token for each connect, and renews the one of the live connection before it expires. */
 export class TokenKeeper {
   readonly #source: TokenSource;
@@ -34,12 +45,13 @@ export class TokenKeeper {
     return this.#last;
   }
 
-  refreshBefore(expires: number): void {
+  /** @param atLeast ms to wait; a clock that runs ahead makes all tokens look expired */
+  refreshBefore(expires: number, atLeast = 0): void {
     this.stop();
     if (!this.renewable) return;
     const left = expires - Date.now();
     // A minute ahead, or a fifth of the time for short-lived ones: enough for a slow answer and one more try.
-    const delay = Math.max(0, left - Math.min(60_000, left / 5));
+    const delay = Math.max(atLeast, left - Math.min(60_000, left / 5));
     this.#timer = setTimeout(
       () => (delay > longestTimerMs ? this.refreshBefore(expires) : void this.#renew(expires)),
       Math.min(delay, longestTimerMs),
@@ -59,7 +71,7 @@ export class TokenKeeper {
       // The application has nothing newer: the connection ends with `token_expired` and a new one asks again.
       if (token === before) return;
       const next = await this.#refresh(token);
-      if (this.#timer === timer) this.refreshBefore(next);
+      if (this.#timer === timer) this.refreshBefore(next, refreshRetryMs);
     } catch (thrown) {
       const worthwhile = asParleyError(thrown).retryable && Date.now() + refreshRetryMs < expires;
       if (this.#timer === timer && worthwhile)

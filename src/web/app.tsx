@@ -1,27 +1,12 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { connect } from '../client/index.ts';
-import type { Client, OutboxStorage } from '../client/index.ts';
-import { endSession, session } from './session.ts';
+import { connect, indexedDbStore } from '../client/index.ts';
+import type { Client } from '../client/index.ts';
+import { endSession, notice, session } from './session.ts';
 import type { Session } from './session.ts';
 import { Shell } from './shell.tsx';
 import { SignIn } from './sign-in.tsx';
-import { readStored, writeStored } from './storage.ts';
 import { ClientProvider } from './use.ts';
-
-/** Of this tab alone, and kept over its reloads. Two copies of a tab may send an entry twice; it is stored once. */
-const outbox: OutboxStorage = {
-  load: () => {
-    const stored = readStored(sessionStorage, 'parley.outbox');
-    return Array.isArray(stored) ? (stored as ReturnType<OutboxStorage['load']>) : [];
-  },
-  save: (entries) =>
-    writeStored(
-      sessionStorage,
-      'parley.outbox',
-      entries.length === 0 ? undefined : entries.map(({ input, at }) => ({ input, at })),
-    ),
-};
 
 export function App(): JSX.Element {
   const current = session.value;
@@ -32,14 +17,18 @@ function Connected({ session: { token } }: { session: Session }): JSX.Element | 
   const [client, setClient] = useState<Client>();
   useEffect(() => {
     // The address without the hash, with the path: the server may stand behind a prefix.
-    const opened = connect({ url: new URL('.', location.href).href, token, outbox });
+    const opened = connect({ url: new URL('.', location.href).href, token, store: indexedDbStore() });
     setClient(opened);
     const stop = opened.state.subscribe((state) => {
-      if (state.status === 'closed' && state.error !== undefined) endSession(`Signed out: ${state.error.message}`);
+      if (state.status !== 'closed' || state.error === undefined) return;
+      endSession(`Signed out: ${state.error.message}`);
     });
     return () => {
       stop();
-      opened.close();
+      // Who signs out, here or in another tab, leaves nothing on a machine that others may use. Who was put out keeps what
+      // waits to be sent.
+      if (session.value === undefined && notice.value === undefined) void opened.forget();
+      else opened.close();
     };
   }, [token]);
   if (client === undefined) return null;

@@ -19,11 +19,21 @@ function initialsOf(name: string): string {
     .toUpperCase();
 }
 
-export function Avatar({ id, name, size = 36 }: { id: string; name: string; size?: number }): JSX.Element {
+interface AvatarProps {
+  id: string;
+  name: string;
+  size?: number;
+  /** Shown by a dot; undefined: it is not known, or not of interest here. */
+  online?: boolean | undefined;
+}
+
+export function Avatar({ id, name, size = 36, online }: AvatarProps): JSX.Element {
   const style = { '--hue': `${hueOf(id)}`, '--size': `${size}px` };
-  return (
+  const face = (
     <span class="avatar" style={style} aria-hidden="true">
       {initialsOf(name)}
     </span>
   );
+  // The dot has no words: they stand beside the name, where they do not come first.
+  return online === undefined ? face : <span class="presence" data-online={online} children={face} />;
 }

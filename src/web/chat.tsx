@@ -10,8 +10,7 @@ import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { showList, showRoom } from './route.ts';
 import { TypingLine } from './typing-line.tsx';
-import { useMembers } from './use-members.ts';
-import { narrow, phone, useClient, useMatch, useStore } from './use.ts';
+import { narrow, phone, useClient, useMatch, usePresence, useStore } from './use.ts';
 
 /** One room on the right of the list, or alone on a phone. */
 export function Chat({ id }: { id: string }): JSX.Element {
@@ -22,7 +21,7 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const [replyTo, setReplyTo] = useState<Message>();
   const isNarrow = useMatch(narrow);
   const [showMembers, setShowMembers] = useState(!isNarrow && entry?.kind !== 'direct');
-  const { members, reload } = useMembers(id, state.status === 'ready');
+  const members = useStore(room.members);
   learnMembers(members);
   learnNames(state.messages.map(({ from, name }) => ({ id: from, name })));
   const toggle = useRef<HTMLButtonElement>(null);
@@ -60,11 +59,13 @@ export function Chat({ id }: { id: string }): JSX.Element {
         )}
       </main>
       {showMembers && state.status !== 'gone' && (
-        <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} onChanged={reload} />
+        <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
       )}
     </>
   );
 }
+
+const peerState: Record<string, string> = { true: 'Online', false: 'Offline', undefined: 'Direct messages' };
 
 interface HeadProps {
   id: string;
@@ -83,14 +84,15 @@ function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): J
     if (onPhone) heading.current?.focus();
   }, [id, onPhone]);
   const title = entry === undefined ? id : titleOf(entry);
-  const about = entry?.kind === 'direct' ? 'Direct messages' : `${count} ${count === 1 ? 'member' : 'members'}`;
+  const online = usePresence(entry?.peer?.id);
+  const about = entry?.kind === 'direct' ? peerState[String(online)] : `${count} ${count === 1 ? 'member' : 'members'}`;
   return (
     <header class="chat-head">
       <button class="icon-button back" type="button" onClick={showList} aria-label="Back to the conversations">
         <Icon name="back" />
       </button>
       {entry?.kind === 'direct' ? (
-        <Avatar id={entry.peer?.id ?? id} name={title} size={38} />
+        <Avatar id={entry.peer?.id ?? id} name={title} size={38} online={online} />
       ) : (
         <span class="room-sign">
           <Icon name={entry?.kind === 'group' ? 'group' : 'channel'} size={18} />

@@ -8,11 +8,10 @@ import { useClient } from './use.ts';
 interface InviteProps {
   room: string;
   members: ReadonlySet<string>;
-  onInvited: () => void;
   onClose: () => void;
 }
 
-export function Invite({ room, members, onInvited, onClose }: InviteProps): JSX.Element {
+export function Invite({ room, members, onClose }: InviteProps): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
@@ -22,7 +21,6 @@ export function Invite({ room, members, onInvited, onClose }: InviteProps): JSX.
     run(async () => {
       await client.invite(room, id);
       setDone((before) => new Set([...before, id]));
-      onInvited();
     });
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();

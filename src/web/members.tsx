@@ -6,7 +6,7 @@ import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Invite } from './invite.tsx';
 import { showList, showRoom } from './route.ts';
-import { useClient } from './use.ts';
+import { useClient, useStore } from './use.ts';
 
 interface MembersProps {
   id: string;
@@ -15,11 +15,13 @@ interface MembersProps {
   /** It lies over the room instead of beside it. */
   overlay: boolean;
   onClose: () => void;
-  onChanged: () => void;
 }
 
-export function Members({ id, entry, members, overlay, onClose, onChanged }: MembersProps): JSX.Element {
+export function Members({ id, entry, members, overlay, onClose }: MembersProps): JSX.Element {
   const client = useClient();
+  const presence = useStore(client.room(id).presence);
+  const here = members.filter(({ user }) => presence.get(user)?.online === true);
+  const away = members.filter((member) => !here.includes(member));
   const { busy, error, run } = useAction();
   const [inviting, setInviting] = useState(false);
   const close = useRef<HTMLButtonElement>(null);
@@ -46,10 +48,11 @@ export function Members({ id, entry, members, overlay, onClose, onChanged }: Mem
           <Icon name="close" />
         </button>
       </header>
+      {/* The ones who are there first; one list, so that the focus stays on a person who comes or goes. */}
       <ul>
-        {members.map((member) => (
+        {[...here, ...away].map((member) => (
           <li key={member.user}>
-            <Person member={member} me={client.user.value?.id} run={run} />
+            <Person member={member} online={presence.get(member.user)?.online} me={client.user.value?.id} run={run} />
           </li>
         ))}
       </ul>
@@ -67,12 +70,7 @@ export function Members({ id, entry, members, overlay, onClose, onChanged }: Mem
         )}
       </footer>
       {inviting && (
-        <Invite
-          room={id}
-          members={new Set(members.map(({ user }) => user))}
-          onInvited={onChanged}
-          onClose={() => setInviting(false)}
-        />
+        <Invite room={id} members={new Set(members.map(({ user }) => user))} onClose={() => setInviting(false)} />
       )}
     </aside>
   );
@@ -80,20 +78,22 @@ export function Members({ id, entry, members, overlay, onClose, onChanged }: Mem
 
 interface PersonProps {
   member: Member;
+  online: boolean | undefined;
   me: string | undefined;
   run: (action: () => Promise<void>) => void;
 }
 
-function Person({ member, me, run }: PersonProps): JSX.Element {
+function Person({ member, online, me, run }: PersonProps): JSX.Element {
   const client = useClient();
   const name = member.name ?? member.user;
   const mine = member.user === me;
   const inside = (
     <>
-      <Avatar id={member.user} name={name} size={32} />
+      <Avatar id={member.user} name={name} size={32} online={online} />
       <span class="picker-name" dir="auto">
         {name}
         {mine && <span class="muted"> (you)</span>}
+        {online !== undefined && <span class="sr-only">, {online ? 'online' : 'offline'}</span>}
       </span>
       {member.role !== 'member' && <span class="role">{member.role}</span>}
     </>

@@ -30,10 +30,16 @@ export function keepSession(next: Session): void {
 
 export function endSession(reason?: string): void {
   writeStored(localStorage, key, undefined);
-  writeStored(sessionStorage, 'parley.outbox', undefined);
   notice.value = reason;
   held.value = undefined;
 }
+
+/** Signed in or out in another tab: so are we. */
+addEventListener('storage', (event) => {
+  if (event.key !== key) return;
+  const next = restored();
+  if (next?.token !== held.value?.token) held.value = next;
+});
 
 /** `closed`: this server lets nobody in without a token. */
 export async function signInAsGuest(name: string): Promise<'done' | 'closed'> {

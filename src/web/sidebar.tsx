@@ -12,7 +12,7 @@ import { shownRoom } from './route.ts';
 import { endSession } from './session.ts';
 import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './theme.ts';
-import { useClient, useStore } from './use.ts';
+import { useClient, usePresence, useStore } from './use.ts';
 
 export function Sidebar(): JSX.Element {
   const client = useClient();
@@ -74,6 +74,7 @@ function RoomSection({ title, rooms, hint }: { title: string; rooms: RoomEntry[]
 
 function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   const here = shownRoom.value === room.id;
+  const online = usePresence(room.peer?.id);
   const title = titleOf(room);
   return (
     <a
@@ -82,10 +83,11 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
       aria-current={here ? 'page' : undefined}
       data-room={room.id}
     >
-      <RoomSign room={room} />
+      <RoomSign room={room} online={online} />
       <span class="room-title" dir="auto">
         {title}
       </span>
+      {online !== undefined && <span class="sr-only">{online ? 'Online' : 'Offline'}</span>}
       <span class="room-time">{room.last === undefined ? '' : shortTime(room.last.at)}</span>
       <Preview room={room} />
       {room.unread > 0 && (
@@ -98,8 +100,9 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   );
 }
 
-function RoomSign({ room }: { room: RoomEntry }): JSX.Element {
-  if (room.kind === 'direct') return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={38} />;
+function RoomSign({ room, online }: { room: RoomEntry; online: boolean | undefined }): JSX.Element {
+  if (room.kind === 'direct')
+    return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={38} online={online} />;
   return (
     <span class="room-sign">
       <Icon name={room.kind === 'channel' ? 'channel' : 'group'} size={18} />
@@ -125,10 +128,6 @@ function Me(): JSX.Element {
   const client = useClient();
   const user = useStore(client.user);
   const name = user?.name ?? user?.id ?? '…';
-  const leave = (): void => {
-    client.close();
-    endSession();
-  };
   const theme = isDark.value ? 'Use the light theme' : 'Use the dark theme';
   return (
     <footer class="me">
@@ -139,7 +138,7 @@ function Me(): JSX.Element {
       <button class="icon-button" type="button" onClick={toggleTheme} aria-label={theme} title={theme}>
         <Icon name={isDark.value ? 'sun' : 'moon'} />
       </button>
-      <button class="icon-button" type="button" onClick={leave} aria-label="Sign out" title="Sign out">
+      <button class="icon-button" type="button" onClick={() => endSession()} aria-label="Sign out" title="Sign out">
         <Icon name="leave" />
       </button>
     </footer>

@@ -1,6 +1,6 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
-import type { Client, Store } from '../client/index.ts';
+import type { Client, Readable } from '../client/index.ts';
 
 const ClientContext = createContext<Client | undefined>(undefined);
 export const ClientProvider = ClientContext.Provider;
@@ -12,7 +12,7 @@ export function useClient(): Client {
 }
 
 /** The present value of one of the SDK's stores; draws again when it changes. */
-export function useStore<T>(store: Store<T>): T {
+export function useStore<T>(store: Readable<T>): T {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const value = store.value;
   useLayoutEffect(() => {
@@ -21,6 +21,18 @@ export function useStore<T>(store: Store<T>): T {
     return store.subscribe(() => draw(undefined as never));
   }, [store]);
   return value;
+}
+
+/** Whether a user is there; undefined: nobody is asked for, or it cannot be known. */
+export function usePresence(user: string | undefined): boolean | undefined {
+  const { presence } = useClient();
+  const [online, setOnline] = useState<boolean>();
+  useEffect(() => {
+    setOnline(undefined);
+    if (user === undefined) return undefined;
+    return presence.tryWatch([user], (_, state) => setOnline(state?.online));
+  }, [presence, user]);
+  return online;
 }
 
 /** The time, as often as asked for; for countdowns. */

@@ -67,7 +67,7 @@ const show = ({ from, to }: Import): string => `${from} imports ${to}`;
 
 describe('the layers of src', () => {
   it('are those of the list', () => {
-    const known = [...layers, 'client', 'web'];
+    const known = [...layers, 'client', 'react', 'web'];
     const unknown = files.filter((file) => file.includes('/') && !known.includes(partOf(file)));
     expect(unknown).toEqual([]);
     expect(imports.length).toBeGreaterThan(20);
@@ -121,6 +121,13 @@ describe('what runs in browsers', () => {
         if (partOf(to) === 'client') return false;
         return typeOnly ? partOf(to) !== 'protocol' : !protocolForClients.includes(to);
       });
+    expect(wrong.map(show)).toEqual([]);
+  });
+
+  it('has hooks that import nothing but the client and React', () => {
+    const wrong = imports
+      .filter(({ from }) => partOf(from) === 'react')
+      .filter(({ to }) => to !== 'react' && !['client', 'react'].includes(partOf(to)));
     expect(wrong.map(show)).toEqual([]);
   });
 

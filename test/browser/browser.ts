@@ -17,8 +17,8 @@ const flags = [
   '--disable-sync',
 ];
 
-export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: findChromium(), args: flags });
+export function launch(more: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: findChromium(), args: [...flags, ...more] });
 }
 
 function findChromium(): string {
@@ -59,6 +59,13 @@ export class Person {
     const person = new Person(page, url);
     await page.goto(url);
     return person;
+  }
+
+  /** Another tab of the same person, still empty. */
+  async another(): Promise<Person> {
+    const page = await this.page.context().newPage();
+    page.setDefaultTimeout(30_000);
+    return new Person(page, this.page.url());
   }
 
   /** Through the sign-in form, into `general`. */

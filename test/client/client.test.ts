@@ -52,7 +52,7 @@ describe('the connection', () => {
     const client = server.connect(() => 'bad');
     await until('it is closed', () => status(client) === 'closed');
     expect(client.state.value).toMatchObject({ error: { code: 'unauthorized' } });
-    await expect(client.command('room:list', {})).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(client.call('room:list', {})).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
   it('tries an expired token once more with a new one', async () => {
@@ -99,7 +99,7 @@ describe('the connection', () => {
     server.handlers['room:join'] = () => failure('not_found', { retryable: false });
     const client = server.connect();
     await expect(client.joinRoom('nowhere')).rejects.toMatchObject({ name: 'ParleyError', code: 'not_found' });
-    await expect(client.command('read', { room: 'r', seq: 1 }, { timeoutMs: 50 })).rejects.toMatchObject({
+    await expect(client.call('read', { room: 'r', seq: 1 }, { timeoutMs: 50 })).rejects.toMatchObject({
       code: 'unavailable',
       retryable: true,
     });
@@ -272,9 +272,9 @@ it('refuses wrong commands, inputs and events when it is compiled', async () => 
   const client = server.connect();
   const never = (): void => {
     // @ts-expect-error -- there is no such command
-    void client.command('room:destroy', { room: 'r' });
+    void client.call('room:destroy', { room: 'r' });
     // @ts-expect-error -- `limit` is a number
-    void client.command('history', { room: 'r', limit: '5' });
+    void client.call('history', { room: 'r', limit: '5' });
     // @ts-expect-error -- there is no such event
     client.on('nonsense', () => undefined);
     client.on('message', ({ seq }) => seq.toFixed());

@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 import { connect } from '../../src/client/index.ts';
-import type { Client, Message, RoomSummary, TokenSource } from '../../src/client/index.ts';
+import type { Client, ConnectOptions, Message, RoomSummary, TokenSource } from '../../src/client/index.ts';
 import { until } from '../support/until.ts';
 
 type Answer = Record<string, unknown> | undefined;
@@ -48,9 +48,9 @@ export class FakeServer {
     return server;
   }
 
-  connect(token: TokenSource = 'token'): Client {
+  connect(token: TokenSource = 'token', more: Pick<ConnectOptions, 'store' | 'user'> = {}): Client {
     const { port } = this.#server.address() as AddressInfo;
-    const client = connect({ url: `http://127.0.0.1:${port}`, token, WebSocket });
+    const client = connect({ url: `http://127.0.0.1:${port}`, token, WebSocket, ...more });
     this.#clients.push(client);
     return client;
   }

@@ -119,6 +119,12 @@ describe('mergeOlder', () => {
     const merged = mergeOlder({ messages: list('4 5'), cursor: 6 }, list('2 3'), changesOf('3@6'));
     expect(names(merged.messages)).toBe('2 3@6 4 5');
   });
+
+  // It once took all that came meanwhile: the list had a hole until the sync was in, and an iteration went on behind it.
+  it('leaves out a message that came meanwhile from behind a gap', () => {
+    const merged = mergeOlder({ messages: list('4 5'), cursor: 5 }, list('2 3'), changesOf('9'));
+    expect(names(merged.messages)).toBe('2 3 4 5');
+  });
 });
 
 describe('upsert', () => {

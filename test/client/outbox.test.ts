@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ParleyError } from '../../src/protocol/errors.ts';
+import { Archive } from '../../src/client/archive.ts';
 import { Outbox, outboxLimit } from '../../src/client/outbox.ts';
-import type { SendInput, SendResult } from '../../src/client/outbox.ts';
+import type { OutboxNews, SendInput, SendResult } from '../../src/client/outbox.ts';
+import { memoryStore } from '../../src/client/store.ts';
+import type { Store as Storage } from '../../src/client/store.ts';
 
 /** A server that stores a UUID once, and answers as the test says. */
 class Store {
@@ -21,6 +24,13 @@ class Store {
     return { seq, rev: seq, at: 0 };
   };
 }
+
+/** @param tell to the other tabs */
+function outboxOf(server: Store, storage: Storage = memoryStore(), tell: (news: OutboxNews) => void = () => undefined) {
+  const archive = new Archive(storage);
+  archive.open('');
+  return new Outbox({ transmit: server.transmit, archive, tell, sent: () => undefined });
+}
 const bodies = (store: Store): unknown[] => store.stored.map(({ body }) => body);
 const states = (outbox: Outbox): string[] =>
   outbox.entries.value.map(({ input, state }) => `${String(input.body)} ${state}`);
@@ -30,7 +40,7 @@ let outbox: Outbox;
 beforeEach(() => {
   vi.useFakeTimers();
   store = new Store();
-  outbox = new Outbox(store.transmit);
+  outbox = outboxOf(store);
 });
 afterEach(() => {
   outbox.stop();
@@ -146,19 +156,116 @@ describe('the outbox', () => {
   });
 
   it('keeps what waits over a restart, under the same ids', async () => {
-    let kept: readonly { input: SendInput; at: number }[] = [];
-    const storage = { load: () => kept, save: (entries: typeof kept) => void (kept = entries) };
-    const before = new Outbox(store.transmit, storage);
+    const storage = memoryStore();
+    const before = outboxOf(store, storage);
     store.fate.push('lost');
     before.resume();
     void before.send('r', 'a');
     before.pause();
-    void before.send('r', 'b');
+    for (const body of ['b', 'c', 'd']) void before.send('r', body);
     await vi.runAllTimersAsync();
-    const after = new Outbox(store.transmit, storage);
+    const after = outboxOf(store, storage);
+    // Written before the store answered: it comes after what was stored.
+    void after.send('r', 'e');
+    await after.restore();
     after.resume();
     await vi.runAllTimersAsync();
+    expect(bodies(store)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(await storage.list('')).toEqual([]);
+  });
+
+  it('keeps what failed for its author, and does not send it by itself after a restart', async () => {
+    const storage = memoryStore();
+    const before = outboxOf(store, storage);
+    store.fate.push(new ParleyError('not_member'));
+    before.resume();
+    void before.send('r', 'a');
+    await vi.runAllTimersAsync();
+    const after = outboxOf(store, storage);
+    await after.restore();
+    after.resume();
+    await vi.runAllTimersAsync();
+    expect(states(after)).toEqual(['a failed']);
+    expect(after.entries.value[0]?.error).toMatchObject({ name: 'ParleyError', code: 'not_member' });
+    after.discard(after.entries.value[0]?.input.id ?? '');
+    await vi.runAllTimersAsync();
+    expect(await storage.list('')).toEqual([]);
+  });
+
+  it('does not give up a message for a database that is away', async () => {
+    for (let i = 0; i < 20; i += 1) store.fate.push(new ParleyError('unavailable'));
+    outbox.resume();
+    void outbox.send('r', 'a');
+    await vi.runAllTimersAsync();
+    expect(states(outbox)).toEqual(['a sent']);
+  });
+
+  it('sends what was given to it, whatever the caller does with it afterwards', async () => {
+    const body = { text: 'before' };
+    void outbox.send('r', body);
+    body.text = 'after';
+    outbox.resume();
+    await vi.runAllTimersAsync();
+    expect(store.stored[0]?.body).toEqual({ text: 'before' });
+  });
+});
+
+describe('two outboxes that share a connection', () => {
+  let here: Outbox;
+  let there: Outbox;
+  let cut: boolean;
+  beforeEach(() => {
+    cut = false;
+    const news = (to: () => Outbox) => (one: OutboxNews) => {
+      // As between tabs: as text.
+      if (!cut) to().learn(JSON.parse(JSON.stringify(one)) as OutboxNews);
+    };
+    here = outboxOf(
+      store,
+      memoryStore(),
+      news(() => there),
+    );
+    there = outboxOf(
+      store,
+      memoryStore(),
+      news(() => here),
+    );
+  });
+
+  it('send each message once, by the one that leads, and both see what becomes of it', async () => {
+    here.resume();
+    store.fate.push(new ParleyError('not_member'));
+    const refused = expect(there.send('r', 'a')).rejects.toMatchObject({ code: 'not_member' });
+    const sent = there.send('r', 'b');
+    await vi.runAllTimersAsync();
+    await refused;
+    expect(await sent).toMatchObject({ seq: 1 });
+    expect(store.attempts).toEqual(['a', 'b']);
+    for (const one of [here, there]) expect(states(one)).toEqual(['a failed', 'b sent']);
+    there.retry(there.entries.value[0]?.input.id ?? '');
+    await vi.runAllTimersAsync();
+    expect(store.attempts).toEqual(['a', 'b', 'a']);
+    for (const one of [here, there]) expect(states(one)).toEqual(['b sent', 'a sent']);
+  });
+
+  it('lose nothing when the lead changes, also of what the new leader never heard of', async () => {
+    cut = true;
+    void there.send('r', 'a');
+    void there.send('r', 'b');
+    cut = false;
+    here.resume();
+    there.handOver();
+    await vi.runAllTimersAsync();
     expect(bodies(store)).toEqual(['a', 'b']);
-    expect(kept).toEqual([]);
+    for (const one of [here, there]) expect(states(one)).toEqual(['a sent', 'b sent']);
+  });
+
+  it('discard together', async () => {
+    store.fate.push(new ParleyError('not_member'));
+    here.resume();
+    void there.send('r', 'a');
+    await vi.runAllTimersAsync();
+    there.discard(there.entries.value[0]?.input.id ?? '');
+    for (const one of [here, there]) expect(states(one)).toEqual([]);
   });
 });

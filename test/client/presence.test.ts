@@ -52,7 +52,7 @@ it('watches users, those too with whom a room is shared only later', async () =>
   await ann.invite(room.id, 'w-cid');
   await until('he is seen now', () => of('w-cid').length === 1);
   expect(ann.presence.get('w-cid')).toEqual({ online: true });
-  expect((await ann.command('session:list', {})).sessions).toMatchObject([{ device: 'of w-ann' }]);
+  expect((await ann.call('session:list', {})).sessions).toMatchObject([{ device: 'of w-ann' }]);
 });
 
 it('watches again after the connection was torn, and stops when all listeners have', async () => {
@@ -61,7 +61,7 @@ it('watches again after the connection was torn, and stops when all listeners ha
   const room = await ann.createRoom({ kind: 'group', name: 't' });
   await ann.invite(room.id, 't-ben');
   const ben = enter('t-ben');
-  await ben.command('room:list', {});
+  await ben.call('room:list', {});
   const [one, two] = [listen(ann, 't-ben'), listen(ann, 't-ben')];
   await until('both know', () => one.of('t-ben').length === 1 && two.of('t-ben').length === 1);
   for (const socket of sockets) socket.terminate();
@@ -94,15 +94,15 @@ it('ends when its token is taken back, and goes on with another one', async () =
     enter('r-ann', () => tokens.shift() ?? fresh),
     enter('r-ann', old),
   ];
-  await Promise.all([stuck, renewed, fixed].map((client) => client.command('room:list', {})));
+  await Promise.all([stuck, renewed, fixed].map((client) => client.call('room:list', {})));
   const told = new Promise((resolve) => renewed.on('session:revoked', resolve));
-  const { sessions } = await own.command('session:list', {});
+  const { sessions } = await own.call('session:list', {});
   expect(sessions).toHaveLength(4);
   const me = await new Promise<string>((resolve) => {
     const next = enter('r-ann', () => old);
     next.on('ready', ({ session }) => resolve(session));
   });
-  await own.command('session:revoke', { session: me });
+  await own.call('session:revoke', { session: me });
   expect(await told).toMatchObject({ reason: 'user' });
   for (const client of [stuck, fixed]) {
     const state = await until('it has ended', () => client.state.value.status === 'closed' && client.state.value);

@@ -57,7 +57,7 @@ it('ends with the same room on both sides however often the connection tears', a
 
 it('lists rooms with unread counts, newest messages and peers', async () => {
   const [ann, ben] = [enter('list-ann'), enter('list-ben')];
-  await ben.command('room:list', {});
+  await ben.call('room:list', {});
   const direct = await ann.createRoom({ kind: 'direct', user: 'list-ben' });
   await ann.room(direct.id).send({ text: 'one' });
   await ann.room(direct.id).send({ text: 'two' });
@@ -128,7 +128,7 @@ it('edits, deletes and reacts, and knows its own marks on every device', async (
 it('lists the newest message as it is now, whatever changed last and whenever it was away', async () => {
   const { Constructor, tear } = tearable();
   const [ann, ben] = [enter('preview-ann'), enter('preview-ben', Constructor)];
-  await ben.command('room:list', {});
+  await ben.call('room:list', {});
   const { id } = await ann.createRoom({ kind: 'direct', user: 'preview-ben' });
   const room = ann.room(id);
   await room.send('first');

@@ -1,0 +1,84 @@
+/** One user's part of the store. What fails costs the survival over a reload, nothing else. */
+import { asParleyError } from './failure.ts';
+import { Cell } from './readable.ts';
+import type { ParleyError } from '../protocol/errors.ts';
+import type { Message } from '../protocol/model.ts';
+import type { Store } from './store.ts';
+
+/** A room as it was seen last: a run of messages up to the newest at `cursor`. */
+export interface RoomSnapshot {
+  readonly messages: readonly Message[];
+  readonly cursor: number;
+  readonly hasOlder: boolean;
+}
+
+const maxRooms = 50;
+export const snapshotMessages = 100;
+
+export class Archive {
+  readonly failed = new Cell<ParleyError | undefined>(undefined);
+  readonly #store: Store;
+  #prefix: string | undefined;
+  #begin: () => void = () => undefined;
+  readonly #begun = new Promise<void>((resolve) => (this.#begin = resolve));
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** @param prefix of this user at this server; undefined: nobody knows whose it would be, and nothing is kept */
+  open(prefix: string | undefined): void {
+    this.#prefix = prefix;
+    this.#begin();
+  }
+
+  /** What the store gave; undefined also where it failed. */
+  async get(key: string): Promise<unknown> {
+    await this.#begun;
+    return this.#try(undefined, (prefix) => this.#store.get(prefix + key));
+  }
+
+  async list(key: string): Promise<unknown[]> {
+    await this.#begun;
+    return (await this.#try([], (prefix) => this.#store.list(prefix + key))).map(([, value]) => value);
+  }
+
+  /** In the order of the calls. */
+  set(key: string, value: unknown): void {
+    void this.#begun.then(() => this.#try(undefined, (prefix) => this.#store.set(prefix + key, value)));
+  }
+
+  async room(id: string): Promise<RoomSnapshot | undefined> {
+    return (await this.get(`room/${id}`)) as RoomSnapshot | undefined;
+  }
+
+  /** The rooms saved last are kept. */
+  async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
+    this.set(`room/${id}`, snapshot);
+    const before = ((await this.get('rooms')) ?? []) as string[];
+    const rooms = before.filter((other) => other !== id);
+    if (snapshot !== undefined && rooms.unshift(id) && before[0] === id) return;
+    for (const old of rooms.splice(maxRooms)) this.set(`room/${old}`, undefined);
+    this.set('rooms', rooms);
+  }
+
+  /** Removes all that is kept of this user, and keeps nothing from now on. */
+  async forget(): Promise<void> {
+    await this.#begun;
+    const forgotten = this.#try(undefined, async (prefix) => {
+      for (const [key] of await this.#store.list(prefix)) await this.#store.set(key, undefined);
+    });
+    this.#prefix = undefined;
+    await forgotten;
+  }
+
+  async #try<T>(otherwise: T, act: (prefix: string) => Promise<T>): Promise<T> {
+    if (this.#prefix === undefined) return otherwise;
+    try {
+      return await act(this.#prefix);
+    } catch (thrown) {
+      this.failed.set(asParleyError(thrown));
+      return otherwise;
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** A client whose machine slept, changed its network, or whose page was hidden. */
+import { afterEach, expect, it, vi } from 'vitest';
+import { listen } from '../../src/client/page.ts';
+import { subjectOf } from '../../src/client/token.ts';
+import { tokenOf } from '../support/test-token.ts';
+import { until } from '../support/until.ts';
+import { FakeServer } from './fake-server.ts';
+
+let server: FakeServer;
+const page = new EventTarget();
+afterEach(async () => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  await server.stop();
+});
+
+/** A window, as far as the client looks at one. */
+function openWindow(): void {
+  vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+  vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page));
+}
+
+function sleep(): void {
+  vi.setSystemTime(Date.now() + 3_600_000);
+  vi.advanceTimersByTime(5000);
+}
+
+it('asks whether the link is alive after the clock has jumped, and leaves one that is not', async () => {
+  // The clock is the test's; the sockets go on by themselves.
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+  server = await FakeServer.start();
+  server.handlers['presence:get'] = () => ({ presence: {} });
+  const client = server.connect();
+  await server.session(0);
+  await until('it is connected', () => client.state.value.status === 'connected');
+  vi.advanceTimersByTime(60_000);
+  expect(server.inputs('presence:get')).toEqual([]);
+  sleep();
+  await until('it was asked', () => server.inputs('presence:get').length === 1);
+  expect(client.state.value.status).toBe('connected');
+  server.handlers = {};
+  sleep();
+  vi.setSystemTime(Date.now() + 1);
+  await server.session(1);
+  await until('it is connected again', () => client.state.value.status === 'connected');
+});
+
+it('tries at once when the network is back, but not before the server wants it', async () => {
+  openWindow();
+  server = await FakeServer.start();
+  const client = server.connect();
+  await until('it is connected', () => client.state.value.status === 'connected');
+  page.dispatchEvent(new Event('offline'));
+  expect(client.state.value.status).toBe('waiting');
+  page.dispatchEvent(new Event('online'));
+  expect(client.state.value.status).toBe('connecting');
+  await until('it is connected', () => client.state.value.status === 'connected');
+  server.options.refuse = () => ({ code: 'overloaded', retryable: true, retryAfter: 60_000 });
+  page.dispatchEvent(new Event('offline'));
+  page.dispatchEvent(new Event('online'));
+  await until('it was refused', () => client.state.value.status === 'waiting' && 'error' in client.state.value);
+  page.dispatchEvent(new Event('online'));
+  expect(client.state.value.status).toBe('waiting');
+});
+
+it('lets its connection go with the page, and comes back with it', async () => {
+  openWindow();
+  server = await FakeServer.start();
+  const client = server.connect();
+  await until('it is connected', () => client.state.value.status === 'connected');
+  page.dispatchEvent(new Event('pagehide'));
+  expect(client.state.value).toEqual({ status: 'connecting', attempt: 0 });
+  page.dispatchEvent(new Event('pageshow'));
+  await server.session(1);
+  await until('it is connected again', () => client.state.value.status === 'connected');
+  // A page that is shown for the first time has nothing to come back to.
+  page.dispatchEvent(new Event('pageshow'));
+  expect(client.state.value.status).toBe('connected');
+  client.close();
+  page.dispatchEvent(new Event('pageshow'));
+  expect(client.state.value.status).toBe('closed');
+});
+
+it('does not renew tokens in a circle when its clock runs ahead', async () => {
+  server = await FakeServer.start({ expiresIn: -60_000 });
+  server.handlers['auth:refresh'] = () => ({ expires: Date.now() - 60_000 });
+  let asked = 0;
+  const client = server.connect(() => `token ${(asked += 1)}`);
+  await until('it was refreshed', () => server.inputs('auth:refresh').length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(server.inputs('auth:refresh')).toHaveLength(1);
+  expect(client.state.value.status).toBe('connected');
+});
+
+it('reads whose a token is, and of what is no JWT that it cannot know', async () => {
+  server = await FakeServer.start();
+  expect(subjectOf(await tokenOf('ann@example.org'))).toBe('ann@example.org');
+  for (const token of ['', 'opaque', 'a.b.c', 'a.bm9wZQ.c', `a.${btoa('{"sub":1}')}.c`]) {
+    expect(subjectOf(token)).toBeUndefined();
+  }
+  expect(listen('document', 'freeze', () => undefined)()).toBeUndefined();
+});
