@@ -7,6 +7,12 @@ create table bans (
   constraint bans_pkey PRIMARY KEY (room_id, user_id)
 );
 
+create table chores (
+  name text collate "C" not null,
+  due_at timestamp with time zone not null,
+  constraint chores_pkey PRIMARY KEY (name)
+);
+
 create table deleted_rooms (
   id text collate "C" not null,
   deleted_by text collate "C" not null,
@@ -60,6 +66,7 @@ create table members (
   joined_at timestamp with time zone not null default clock_timestamp(),
   muted_until timestamp with time zone,
   last_sent_at timestamp with time zone,
+  last_delivered_seq bigint not null default 0,
   constraint members_pkey PRIMARY KEY (room_id, user_id),
   constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
   constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
@@ -85,6 +92,15 @@ create table mentions (
 );
 CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_id, seq);
 CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
+
+create table message_search (
+  room_id text collate "C" not null,
+  seq bigint not null,
+  at timestamp with time zone not null,
+  words tsvector not null,
+  constraint message_search_pkey PRIMARY KEY (room_id, seq)
+);
+CREATE INDEX message_search_words ON public.message_search USING gin (words) WITH (fastupdate=off);
 
 create table message_versions (
   room_id text collate "C" not null,
@@ -177,6 +193,8 @@ create table rooms (
   slow_mode_s integer not null default 0,
   senders text not null default 'all'::text,
   edit_window_s integer,
+  first_seq bigint not null default 1,
+  purged_rev bigint not null default 0,
   constraint rooms_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
   constraint rooms_pkey PRIMARY KEY (id),
   constraint rooms_senders_check CHECK ((senders = ANY (ARRAY['all'::text, 'admins'::text])))
@@ -191,6 +209,13 @@ create table schema_migrations (
   checksum text not null,
   applied_at timestamp with time zone not null default now(),
   constraint schema_migrations_pkey PRIMARY KEY (number)
+);
+
+create table search_rooms (
+  room_id text collate "C" not null,
+  rev bigint not null default 0,
+  language text not null,
+  constraint search_rooms_pkey PRIMARY KEY (room_id)
 );
 
 create table thread_follows (
@@ -683,6 +708,21 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.expire_messages(room text, first bigint, redo boolean, OUT rev bigint, OUT outbox_id bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update rooms set first_seq = greatest(first_seq, first), last_rev = last_rev + 1, purged_rev = last_rev + 1
+  where id = room and first <= last_seq + 1 and (first_seq < first or redo)
+  returning last_rev into rev;
+  if rev is not null then
+    insert into outbox (entries)
+    values (jsonb_build_array(jsonb_build_object('room', room, 'from', rev, 'to', rev, 'lanes', null)))
+    returning id into outbox_id;
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.find_thread()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -693,6 +733,72 @@ begin
   where p.room_id = new.room_id and p.seq = new.reply_to;
   new.thread := coalesce(new.thread, new.reply_to);
   return new;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.first_since(room text, moment timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  low bigint;
+  high bigint;
+  middle bigint;
+  sent timestamptz;
+begin
+  select first_seq, last_seq + 1 into low, high from rooms where id = room;
+  while low < high loop
+    middle := (low + high) / 2;
+    select created_at into sent from messages where room_id = room and seq = middle;
+    if sent >= moment then
+      high := middle;
+    else
+      low := middle + 1;
+    end if;
+  end loop;
+  return low;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.index_messages(room_ids text[], lang text, most integer)
+ RETURNS TABLE(room text, indexed integer, more boolean)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  head bigint;
+  reached bigint;
+begin
+  insert into search_rooms (room_id, language)
+  select id, lang from rooms where id = any (room_ids) order by id on conflict do nothing;
+  for room, reached in
+    select s.room_id, s.rev from search_rooms s where s.room_id = any (room_ids) order by s.room_id for no key update
+  loop
+    select last_rev into head from rooms where id = room;
+    with changed as materialized (
+      select t.seq, t.rev, t.sender_id, t.created_at, search_text(t.body) as content
+      from messages t where t.room_id = room and t.rev > reached order by t.rev limit most
+    ), dropped as (
+      delete from message_search x using changed c
+      where c.content is null and x.room_id = room and x.seq = c.seq
+    ), kept as (
+      insert into message_search (room_id, seq, at, words)
+      select room, c.seq, c.created_at, search_words(lang, c.content) || array_to_tsvector(
+        array[E'\x01r' || room, E'\x01u' || c.sender_id, E'\x01d' || search_day(c.created_at), E'\x01m' || search_day(c.created_at) / 32])
+      from changed c where c.content is not null
+      on conflict (room_id, seq) do update set words = excluded.words
+    )
+    select count(*), coalesce(max(c.rev), reached) into indexed, reached from changed c;
+    more := indexed = most;
+    -- short of a full page all up to the head was seen; a rev beyond the head read before it comes again, which does no harm
+    update search_rooms s set rev = case when more then reached else greatest(head, reached) end, language = lang
+    where s.room_id = room;
+    return next;
+  end loop;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.invite_user(room text, actor text, subject text, new_role text, valid interval, room_max integer, user_max integer, rights jsonb)
@@ -807,6 +913,34 @@ begin
   insert into join_links (room_id, id, token_hash, role, made_by, expires_at, max_uses)
   values (room, link, hash, new_role, actor, ends, most_uses);
   return 'made';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.mark_delivered(batch json, max_members integer)
+ RETURNS TABLE(n integer, mark bigint, moved boolean)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  return query
+  with input as materialized (
+    select e.ord::integer as n, e.r as room_id, e.u as user_id, e.s as seq
+    from rows from (json_to_recordset(batch) as (r text, u text, s bigint)) with ordinality as e (r, u, s, ord)
+  ), standing as materialized (
+    select i.n, m.room_id, m.user_id, greatest(m.last_delivered_seq, m.last_read_seq) as was, least(i.seq, r.last_seq) as target
+    from input i
+    join members m on m.room_id = i.room_id and m.user_id = i.user_id
+    join rooms r on r.id = i.room_id and r.member_count <= max_members
+    order by m.room_id, m.user_id for no key update of m
+  ), written as (
+    update members m set last_delivered_seq = s.target from standing s
+    where m.room_id = s.room_id and m.user_id = s.user_id and s.target > s.was
+  )
+  select i.n, greatest(s.was, s.target), coalesce(s.target > s.was, false)
+  from input i left join standing s on s.n = i.n order by i.n;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.mark_read(batch json)
@@ -1292,6 +1426,134 @@ AS $function$
     '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
 $function$;
 
+CREATE OR REPLACE FUNCTION public.search_any(kind text, names text[])
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select string_agg('''' || E'\x01' || kind || n || '''', '|')::tsquery from unnest(names) as n
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_day(moment timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select floor(extract(epoch from moment) / 86400)::integer
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery, room text, sender text, since timestamp with time zone, until timestamp with time zone, last_at timestamp with time zone, last_room text, last_seq bigint, most integer, max_scope integer)
+ RETURNS TABLE(room_id text, seq bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  scope text[];
+  scoped tsquery;
+  dated tsquery;
+  latest timestamptz := least(until, last_at, clock_timestamp() + interval '1 minute');
+  days integer;
+  oldest timestamptz;
+  edge double precision;
+  wide boolean;
+  last_look boolean;
+  found_rooms text[];
+  found_seqs bigint[];
+begin
+  scope := array(
+    select m.room_id from members m where m.user_id = viewer and (room is null or m.room_id = room) limit max_scope + 1);
+  if cardinality(scope) = 0 then
+    return;
+  end if;
+  scoped := look_for;
+  wide := cardinality(scope) > max_scope;
+  if sender is not null then
+    scoped := scoped && search_any('u', array[sender]);
+  end if;
+  foreach days in array array[2, 64, 0] loop
+    oldest := coalesce(since, '-infinity');
+    if days = 2 then
+      dated := scoped && search_any('d', array[search_day(latest)::text, (search_day(latest) - 1)::text]);
+      edge := (search_day(latest) - 1) * 86400.0;
+    elsif days = 64 then
+      dated := scoped && search_any('m', array[(search_day(latest) / 32)::text, (search_day(latest) / 32 - 1)::text]);
+      edge := (search_day(latest) / 32 - 1) * 32 * 86400.0;
+    else
+      dated := scoped;
+    end if;
+    -- nothing older is wanted
+    last_look := days = 0 or since >= to_timestamp(edge);
+    if wide then
+      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+      into found_rooms, found_seqs
+      from (
+        select s.room_id, s.seq, s.at from message_search s
+        join members m on m.user_id = viewer and m.room_id = s.room_id
+        join rooms r on r.id = s.room_id and s.seq >= r.first_seq
+        where s.words @@ dated and s.at >= oldest and (until is null or s.at < until)
+          and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
+        order by s.at desc, s.room_id desc, s.seq desc limit most
+      ) f;
+    else
+      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+      into found_rooms, found_seqs
+      from (
+        select x.room_id, x.seq, x.at from unnest(scope) as o (id)
+        join rooms r on r.id = o.id
+        cross join lateral (
+          select s.room_id, s.seq, s.at from message_search s
+          where s.words @@ (dated && search_any('r', array[o.id])) and s.seq >= r.first_seq
+            and s.at >= oldest and (until is null or s.at < until)
+            and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
+          order by s.at desc, s.seq desc limit most
+        ) x
+        order by x.at desc, x.room_id desc, x.seq desc limit most
+      ) f;
+    end if;
+    exit when last_look or cardinality(found_seqs) = most;
+  end loop;
+  return query select * from unnest(found_rooms, found_seqs);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_query(lang text, query text, prefix text)
+ RETURNS tsquery
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when prefix = '' then q when numnode(q) = 0 then p when numnode(p) = 0 then q else q && p end
+  from (
+    select websearch_to_tsquery(lang::regconfig, query) as q,
+      case when prefix <> '' then to_tsquery(lang::regconfig, '''' || prefix || ''':*') end as p
+  ) as parts
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_text(body jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(body)
+    when 'string' then body #>> '{}'
+    when 'object' then case when not body ? 'encrypted' and jsonb_typeof(body -> 'text') = 'string' then body ->> 'text' end
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_words(lang text, content text)
+ RETURNS tsvector
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select to_tsvector(lang::regconfig, lower(translate(content,
+    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ') collate search_letters))
+$function$;
+
 CREATE OR REPLACE FUNCTION public.set_role(room text, actor text, subject text, new_role text, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -1440,6 +1702,48 @@ begin
   )
   delete from thread_follows f using free
   where f.room_id = free.room_id and f.root = free.root and f.user_id = free.user_id;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.unread_marks(viewer text, after text, max_rooms integer)
+ RETURNS TABLE(id text, last_seq bigint, mark bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select r.id, r.last_seq, greatest(m.last_read_seq, r.first_seq - 1)
+  from members m join rooms r on r.id = m.room_id
+  where m.user_id = viewer and m.room_id > after
+  order by m.room_id limit max_rooms
+$function$;
+
+CREATE OR REPLACE FUNCTION public.unread_rooms(viewer text, after text, max_rooms integer, max_unread integer)
+ RETURNS TABLE(room text, read bigint, seq bigint, unread bigint, mentions bigint, at timestamp with time zone)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  if to_regclass('mentions') is null then
+    return query
+    select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), 0::bigint, t.created_at
+    from unread_marks(viewer, after, max_rooms) y
+    left join messages t on t.room_id = y.id and t.seq = y.last_seq
+    order by y.id;
+    return;
+  end if;
+  return query
+  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), c.mentions, t.created_at
+  from unread_marks(viewer, after, max_rooms) y
+  left join messages t on t.room_id = y.id and t.seq = y.last_seq
+  cross join lateral (
+    select count(*) as mentions from (
+      select from mentions x
+      where x.room_id = y.id and x.seq > y.mark and x.user_id in (viewer, '*') limit max_unread) known
+  ) c
+  order by y.id;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.update_room(room text, actor text, changes jsonb, rights jsonb)

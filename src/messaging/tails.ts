@@ -163,7 +163,7 @@ export async function fromTails(
 ): Promise<SyncedRooms & { readonly rest: ParsedInput<'sync'> }> {
   const asked = Object.entries(input.cursors);
   try {
-    await Promise.all(asked.map(([room, cursor]) => (sees(room) ? tails.reach(room, cursor) : undefined)));
+    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => tails.reach(room, cursor)));
   } catch {
     // the tails that could not be read are left to the statement that follows, which tells why it fails
   }
