@@ -14,7 +14,7 @@ export const body = { text };
 
 /** The event each receiver gets for a `signal`. Bare uWebSockets.js and the null server publish it as it stands here. */
 export function deliveredFrame(room: string, from: string): string {
-  return `42["signal",{"room":"${room}","from":"${from}","name":"bench","data":"${text}"}]`;
+  return `42["signal",{"room":"${room}","from":"${from}","fromName":null,"name":"bench","expires":6000,"data":"${text}"}]`;
 }
 
 export const ackFrame = '4312345[{"ok":true}]';

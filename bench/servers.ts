@@ -48,6 +48,8 @@ export async function startParley(
       PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1000000',
       PARLEY_COMMANDS_PER_SECOND: '1000000',
       PARLEY_COMMAND_BURST: '1000000',
+      PARLEY_SIGNALS_PER_SECOND: '1000000',
+      PARLEY_SIGNAL_BURST: '1000000',
       PARLEY_LOG_LEVEL: 'error',
       ...(databaseUrl === undefined
         ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) }

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
@@ -24,10 +24,13 @@ export function Composer({ room, title, replyTo, readOnly, onReplied }: Composer
   const tooLong = new TextEncoder().encode(JSON.stringify({ text })).length > limits.bodyBytes;
 
   useLayoutEffect(() => fit(field.current), [text]);
-  // Before the room is painted: who types as soon as they see it has every letter in the field.
-  useLayoutEffect(() => {
+  const takeFocus = (): void => {
     if (!onPhone || replyTo !== undefined) field.current?.focus();
-  }, [room, replyTo]);
+  };
+  // Before the room is painted: who types as soon as they see it has every letter in the field.
+  useLayoutEffect(takeFocus, [room, replyTo]);
+  // And after: a dialog that led here keeps the focus until it is gone, and then gives it to what opened it.
+  useEffect(takeFocus, [room, replyTo]);
 
   const write = (next: string): void => {
     setText(next);

@@ -14,7 +14,7 @@ let phone: StockClient;
 let ben: StockClient;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
   [ann, phone, ben] = (await Promise.all(
     ['ann', 'ann', 'ben'].map(async (user) => connectStock(server.url, await tokenOf(user))),
   )) as [StockClient, StockClient, StockClient];
@@ -154,9 +154,6 @@ describe('unread', () => {
 
   it('counts mentions where they are noted', async () => {
     const { sql } = server.database;
-    await sql`create table if not exists mentions (
-      room_id text collate "C" not null, seq bigint not null, user_id text collate "C" not null,
-      at timestamptz not null, primary key (room_id, seq, user_id))`;
     await roomOf('mentioned', 4);
     await sql`insert into mentions select 'mentioned', n, u, now() from
       (values (1, 'ben'), (2, '*'), (3, 'ann'), (4, 'ben')) as v (n, u)`;

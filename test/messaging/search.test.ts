@@ -110,7 +110,7 @@ describe('search', () => {
 
   it('finds messages as they stand: edits anew, deleted and encrypted ones not at all', async () => {
     await fill('changes', 'first version', 'to be gone');
-    const encrypted = { encrypted: { v: 1, data: 'xyzzy' }, text: 'xyzzy' };
+    const encrypted = { encrypted: { alg: 'xyzzy', kid: 'xyzzy', data: 'xyzzy' } };
     await ann.ok('message:send', { room: 'changes', id: randomUUID(), body: encrypted });
     await ann.ok('message:send', { room: 'changes', id: randomUUID(), body: 'plain xyzzy text' });
     await ann.ok('message:send', { room: 'changes', id: randomUUID(), body: { text: { xyzzy: 'xyzzy' } } });

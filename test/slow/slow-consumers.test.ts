@@ -11,7 +11,12 @@ import { Reader } from './reader.ts';
 
 /** Kernel buffers come first and take megabytes, so what is sent is large. */
 const large = 'x'.repeat(15_000);
-const freeOfRates = { PARLEY_COMMANDS_PER_SECOND: '1000000', PARLEY_COMMAND_BURST: '1000000' };
+const freeOfRates = {
+  PARLEY_COMMANDS_PER_SECOND: '1000000',
+  PARLEY_COMMAND_BURST: '1000000',
+  PARLEY_SIGNALS_PER_SECOND: '1000000',
+  PARLEY_SIGNAL_BURST: '1000000',
+};
 
 let server: TestServer;
 let sender: StockClient;
