@@ -12,7 +12,7 @@ import { connectStock, text } from '../support/stock-client.ts';
 
 const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** TRANSFER_MESSAGES=1000000 for the long form. */
-const messages = Number(process.env['TRANSFER_MESSAGES'] ?? 100_000);
+const messages = Number(process.env['TRANSFER_MESSAGES'] ?? 25_000);
 
 it.each([
   [['export'], {}, 'export needs either --room R or --all.'],

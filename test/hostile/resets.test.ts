@@ -8,7 +8,7 @@ import { connectStock, text, type StockClient } from '../support/stock-client.ts
 import { until } from '../support/until.ts';
 import { textFrame, upgradeRequest } from '../support/ws-frame.ts';
 
-const attacks = 5000;
+const attacks = 2000;
 const atOnce = 50;
 let database: TestDatabase;
 let server: SpawnedServer;
