@@ -13,7 +13,7 @@ import { frames } from './frames.ts';
 import { Lab, rssBytes } from './lab.ts';
 import { openPostgres, seed, type Database, type Membership } from './postgres.ts';
 import { alternate, contestant, median } from './rounds.ts';
-import { startParley, token, type ParleyBuild, type Server } from './servers.ts';
+import { liftedLimits, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 
 const { values: args } = parseArgs({
   options: {
@@ -166,7 +166,7 @@ async function started({ build, database }: Subject, memberships: readonly Membe
 /** Keys of the bench's own settings that a build does not know: it says so. */
 function unknownTo(main: string): string[] {
   const { stderr } = spawnSync(process.execPath, [main, 'doctor'], {
-    env: { ...process.env, PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1' },
+    env: { ...process.env, ...liftedLimits },
     encoding: 'utf8',
   });
   return [...stderr.matchAll(/(PARLEY_\w+): unknown/g)].map(([, name]) => name ?? '');

@@ -28,6 +28,17 @@ export interface ParleyBuild {
   readonly lacks?: readonly string[];
 }
 
+/** Limits per client: one address holds all connections here. What bounds the server itself stays. */
+export const liftedLimits: Readonly<Record<string, string>> = {
+  PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '50000',
+  PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '1000000',
+  PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1000000',
+  PARLEY_COMMANDS_PER_SECOND: '1000000',
+  PARLEY_COMMAND_BURST: '1000000',
+  PARLEY_SIGNALS_PER_SECOND: '1000000',
+  PARLEY_SIGNAL_BURST: '1000000',
+};
+
 /** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */
 export async function startParley(
   lab: Lab,
@@ -38,18 +49,11 @@ export async function startParley(
 ): Promise<Server> {
   const port = at ?? (await freePort());
   const child = lab.start(process.execPath, [...build.nodeFlags, build.main, 'serve'], {
-    // Limits per client are lifted: one address holds all connections here. What bounds the server itself stays.
     env: knownTo(build, {
       PORT: String(port),
       PARLEY_HOST: '127.0.0.1',
       PARLEY_JWT_SECRET: secret,
-      PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '50000',
-      PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '1000000',
-      PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1000000',
-      PARLEY_COMMANDS_PER_SECOND: '1000000',
-      PARLEY_COMMAND_BURST: '1000000',
-      PARLEY_SIGNALS_PER_SECOND: '1000000',
-      PARLEY_SIGNAL_BURST: '1000000',
+      ...liftedLimits,
       PARLEY_LOG_LEVEL: 'error',
       ...(databaseUrl === undefined
         ? { PARLEY_DATA_DIR: join(lab.folder, `data-${port}`) }

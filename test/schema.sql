@@ -178,6 +178,16 @@ CREATE INDEX revocations_by_expiry ON public.revocations USING btree (expires_at
 CREATE INDEX revocations_by_user ON public.revocations USING btree (user_id);
 CREATE INDEX revocations_by_xid ON public.revocations USING btree (xid);
 
+create table room_changes (
+  xid xid8 not null default pg_current_xact_id(),
+  room_id text collate "C" not null,
+  change text not null,
+  changed_by text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint room_changes_change_check CHECK ((change = ANY (ARRAY['updated'::text, 'archived'::text, 'unarchived'::text])))
+);
+CREATE INDEX room_changes_by_xid ON public.room_changes USING btree (xid);
+
 create table rooms (
   id text collate "C" not null,
   kind text not null,

@@ -11,7 +11,7 @@ import type { Form, Frames } from './packets/packet.ts';
 import { forms, roomOfTopic, roomTopic, roomTopics } from './room-topics.ts';
 import { RoomOrder, type RoomOrderParts } from './room-order.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
-import { ToldStandings } from './told-standings.ts';
+import { LastTold } from './last-told.ts';
 
 /** A user with connections on this node. */
 export interface LocalUser {
@@ -58,7 +58,8 @@ export class Connections {
   readonly #standing = new Map<string, Promise<void>>();
   /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
   readonly #unwelcomed = new Map<string, number>();
-  readonly #told = new ToldStandings();
+  readonly #standings = new LastTold();
+  readonly #states = new LastTold();
   #ofMsgpack = 0;
 
   constructor(parts: ConnectionsParts) {
@@ -157,11 +158,13 @@ export class Connections {
   identify(connection: Connection, id: string, name: string | null): LocalUser {
     let user = this.#users.get(id);
     if (user === undefined) {
-      user = { id, name, connections: [], readsOnly: undefined };
+      // most have one connection; push would make room for 16 more
+      user = { id, name, connections: [connection], readsOnly: undefined };
       this.#users.set(id, user);
+    } else {
+      user.connections.push(connection);
     }
     if (name !== null) user.name = name;
-    user.connections.push(connection);
     connection.user = user;
     if (connection.form === 'msgpack') this.#ofMsgpack++;
     this.#sessions.set(connection.session, connection);
@@ -250,6 +253,11 @@ export class Connections {
     }
   }
 
+  /** Whether there is nobody here to hear it, or it is what they heard last. */
+  hasHeard({ room, json }: RoomEvent): boolean {
+    return !this.order.has(room) || this.#states.is(room, json);
+  }
+
   applyMembership(connection: Connection, change: Pick<MembershipChange, 'room' | 'role' | 'mutedUntil'>): void {
     const { user } = connection;
     if (change.role === null) {
@@ -276,6 +284,8 @@ export class Connections {
     if (rev !== undefined) {
       this.slow.moved(room, rev);
       this.#tails.delivered(envelope);
+    } else if (event === 'room' && this.#fanout.others !== undefined) {
+      this.#states.note(room, envelope.json);
     }
     let deliveries = this.#publish(envelope, false);
     // those who are slow hear of everything but signals
@@ -368,10 +378,15 @@ export class Connections {
 
   #toMembers(change: MembershipChange): void {
     this.membershipTouched?.(change.user);
-    if (this.#fanout.others !== undefined && this.#users.has(change.user)) this.#told.note(change);
+    if (this.#fanout.others !== undefined && this.#users.has(change.user)) this.#toldStanding(change);
     if (this.#apply(change) && change.role !== null && this.#fanout.others !== undefined) {
       this.unwelcomed(change.user, change.room);
     }
+  }
+
+  /** @returns whether the user was told so last. */
+  #toldStanding({ user, room, role, mutedUntil }: Membership): boolean {
+    return this.#standings.note(`${user}\n${room}`, `${role} ${mutedUntil}`);
   }
 
   /** The user was joined to the room and is still to be told. Past the limit they find out when they list their rooms. */
@@ -400,7 +415,7 @@ export class Connections {
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
     const user = this.#users.get(membership.user);
     if (user === undefined) return undefined;
-    const told = this.#told.note(membership);
+    const told = this.#toldStanding(membership);
     const before = user.readsOnly?.get(membership.room);
     if (this.#apply(membership)) return membership.role === null ? 'left' : 'joined';
     if (membership.role === null || told) return undefined;

@@ -23,6 +23,7 @@ import { MembershipSync } from './membership-sync.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
 import { Repair } from './repair.ts';
+import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
@@ -132,6 +133,7 @@ export class Gateway {
         others: fanout.others,
         order: connections.order,
         memberships: new MembershipSync(messaging.missed, connections),
+        roomStates: new RoomStateSync(messaging.missed, connections),
         heads: (rooms) => messaging.missed.heads(rooms),
         pollMs: settings.headsPollMs,
         metrics,

@@ -1,6 +1,6 @@
 /**
- * Finds what this node was not told by the others, and has it repaired: first memberships, then the heads of all occupied
- * rooms, in one query each. Only with Redis; a node alone misses nothing.
+ * Finds what this node was not told by the others, and has it repaired: first memberships, then settings of rooms, then
+ * the heads of all occupied rooms, in one query each. Only with Redis; a node alone misses nothing.
  *
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
@@ -12,11 +12,13 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { MembershipSync } from './membership-sync.ts';
 import type { RoomOrder } from './room-order.ts';
+import type { RoomStateSync } from './room-state-sync.ts';
 
 export interface RepairParts {
   readonly others: Others;
   readonly order: RoomOrder;
   readonly memberships: MembershipSync;
+  readonly roomStates: RoomStateSync;
   /** The rev of each of the rooms in Postgres. */
   readonly heads: (rooms: readonly string[]) => Promise<readonly { room: string; head: number }[]>;
   readonly pollMs: number;
@@ -49,8 +51,8 @@ export class Repair {
 
   /** Before any connection comes. */
   async start(): Promise<void> {
-    const { others, memberships } = this.#parts;
-    await memberships.start();
+    const { others, memberships, roomStates } = this.#parts;
+    await Promise.all([memberships.start(), roomStates.start()]);
     this.#wasDeaf = !others.heard;
     others.onChange((heard) => {
       if (heard) this.#resume();
@@ -111,7 +113,7 @@ export class Repair {
   }
 
   async #round(): Promise<void> {
-    const { others, order, memberships, heads, metrics, log } = this.#parts;
+    const { others, order, memberships, roomStates, heads, metrics, log } = this.#parts;
     const resumes = this.#resumes;
     try {
       await memberships.step();
@@ -119,6 +121,7 @@ export class Repair {
         this.#resuming = false;
         order.release();
       }
+      await roomStates.step();
       const wasDeaf = this.#wasDeaf;
       this.#wasDeaf = !others.heard;
       const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;

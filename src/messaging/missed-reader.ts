@@ -11,6 +11,7 @@ import {
   type MembershipPage,
 } from './membership-changes.ts';
 import { headsOf, missedEvents, type Missed } from './missed.ts';
+import { roomChanges, type RoomChangePage } from './room-changes.ts';
 import { memberToUser } from './room-events.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -38,6 +39,10 @@ export class MissedReader {
 
   changes(cursor: string): Promise<MembershipPage> {
     return membershipChanges(this.#sql, cursor);
+  }
+
+  roomChanges(cursor: string): Promise<RoomChangePage> {
+    return roomChanges(this.#sql, cursor);
   }
 
   membershipsOf(users: readonly string[]): Promise<Membership[]> {

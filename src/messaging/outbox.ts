@@ -12,6 +12,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { pruneMembershipChanges } from './membership-changes.ts';
+import { pruneRoomChanges } from './room-changes.ts';
 import { eventsBetween } from './missed.ts';
 
 export interface OutboxOptions {
@@ -80,6 +81,7 @@ export class Outbox {
 
   async #sweep(): Promise<void> {
     await pruneMembershipChanges(this.#options.sql);
+    await pruneRoomChanges(this.#options.sql);
   }
 }
 

@@ -6,6 +6,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Ban, Role, RoomKind } from '../protocol/model.ts';
 import { rightsOf, may, type ActionName } from './roles.ts';
+import type { RoomChange } from './room-changes.ts';
 import { roomToRoom } from './room-events.ts';
 import type { RoomPurge } from './room-purge.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
@@ -42,18 +43,26 @@ export class RoomAdmin {
 
   async update(actor: string, { room, ...changes }: ParsedInput<'room:update'>): Promise<CommandOutput<'room:update'>> {
     const action = changes.retentionDays === undefined ? 'update' : 'retention';
-    const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
-      select update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb) as outcome`;
-    refuse(row.outcome);
-    if (row.outcome === 'updated') await this.#tellState(room, 'updated', actor);
+    const sql = this.#sql;
+    await this.#change(
+      actor,
+      room,
+      'updated',
+      () => sql`
+      update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb)`,
+    );
     return { room: await this.#rooms.summary(actor, room) };
   }
 
   async archive(actor: string, room: string, archive: boolean): Promise<CommandOutput<'room:archive'>> {
-    const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
-      select archive_room(${room}, ${actor}, ${archive}, ${rightsOf('archive')}::text::jsonb) as outcome`;
-    refuse(row.outcome);
-    if (row.outcome === 'updated') await this.#tellState(room, archive ? 'archived' : 'unarchived', actor);
+    const sql = this.#sql;
+    await this.#change(
+      actor,
+      room,
+      archive ? 'archived' : 'unarchived',
+      () => sql`
+      archive_room(${room}, ${actor}, ${archive}, ${rightsOf('archive')}::text::jsonb)`,
+    );
     return { room: await this.#rooms.summary(actor, room) };
   }
 
@@ -134,7 +143,20 @@ export class RoomAdmin {
   }
 
   /** All that everybody may see, as it is now. */
-  async #tellState(room: string, change: 'updated' | 'archived' | 'unarchived', by: string): Promise<void> {
+  /** Notes the change for nodes that are not told of it, in the same statement, and tells it. */
+  async #change(by: string, room: string, change: RoomChange, call: () => postgres.Fragment): Promise<void> {
+    const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
+      with done as materialized (select ${call()} as outcome),
+      noted as (
+        insert into room_changes (room_id, change, changed_by)
+        select ${room}, ${change}, ${by} from done where outcome = 'updated'
+      )
+      select outcome from done`;
+    refuse(row.outcome);
+    if (row.outcome === 'updated') await this.#tellState(room, change, by);
+  }
+
+  async #tellState(room: string, change: RoomChange, by: string): Promise<void> {
     const [row] = await this.#sql<StateRow[]>`select ${stateColumns(this.#sql)} from rooms r where r.id = ${room}`;
     // deleted meanwhile
     if (row === undefined) return;

@@ -1,5 +1,5 @@
 /** The events of rooms and their members, as fan-out takes them. */
-import type { Envelope, UserEvent } from '../fanout/fanout.ts';
+import type { Envelope, RoomEvent, UserEvent } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 
 export function memberToRoom(data: EventData<'member'>): Envelope {
@@ -19,7 +19,7 @@ export function departure(data: EventData<'member'>): Envelope[] {
   return [{ to: 'membership', user, room, role: null }, memberToUser(user, data), memberToRoom(data)];
 }
 
-export function roomToRoom(data: EventData<'room'>): Envelope {
+export function roomToRoom(data: EventData<'room'>): RoomEvent {
   return { to: 'room', room: data.room, event: 'room', json: JSON.stringify(data) };
 }
 

@@ -1,9 +1,12 @@
 /** A process that dies after its commit and before it told anybody: the others tell. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
-import { text, type StockClient } from '../support/stock-client.ts';
+import { startProxy } from '../support/proxy.ts';
+import { spawnServer } from '../support/spawn.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { testSecret, tokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 
 let cluster: Cluster;
@@ -48,6 +51,48 @@ it('what a dead node left in its outbox reaches the clients of all nodes, in ord
   expect(await relayed()).toBe(2);
   await ann.ok('message:send', text('one', 'live'));
   expect((await bodiesHeard(ben, 'one', 21)).at(-1)).toBe('live');
+});
+
+it('a node that is killed with what it committed still on its way to Redis loses nothing', async () => {
+  const before = await relayed();
+  const way = await startProxy(inject('redisUrl'));
+  const doomed = await spawnServer({
+    DATABASE_URL: cluster.database.url,
+    REDIS_URL: way.url,
+    PARLEY_REDIS_PREFIX: cluster.prefix,
+    PARLEY_JWT_SECRET: testSecret,
+    PARLEY_HOST: '127.0.0.1',
+    PARLEY_NODE: 'doomed',
+    PORT: '0',
+  });
+  const cid = await connectStock(doomed.url, await tokenOf('cid'), { reconnection: false });
+  try {
+    await cid.ok('room:join', { room: 'one' });
+    const seqs = new Set(ann.heard('message').map(({ seq }) => seq));
+    way.swallow();
+    const acks = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => cid.ok('message:send', text('one', `last ${n}`))),
+    );
+    doomed.kill('SIGKILL');
+    await doomed.exit();
+    for (const { seq } of acks) expect(seqs.has(seq)).toBe(false);
+    for (const client of [ann, ben]) {
+      await until('all 20 came', () =>
+        acks.every(({ seq }) => client.heard('message').some((m) => m.seq === seq && m.room === 'one')),
+      );
+      const heard = client
+        .heard('message')
+        .filter(({ room }) => room === 'one')
+        .map(({ seq }) => seq);
+      expect(heard).toEqual(Array.from({ length: heard.length }, (_, n) => n + 1));
+    }
+    expect(await relayed()).toBeGreaterThan(before);
+  } finally {
+    cid.close();
+    if (doomed.ended() === undefined) doomed.kill('SIGKILL');
+    await doomed.exit();
+    await way.close();
+  }
 });
 
 it('rows of living nodes are deleted by themselves when they are quiet, and relayed by nobody', async () => {

@@ -136,6 +136,22 @@ describe('of a node that Redis does not reach', () => {
     ]);
   });
 
+  it('connections hear of settings, once, and of the last that were made', async () => {
+    const { ann, cid } = await hall();
+    await cutOff(1);
+    await ann.ok('room:update', { room: 'hall', topic: 'Doors' });
+    expect(await cid.event('room')).toMatchObject({ change: 'updated', by: 'ann', state: { topic: 'Doors' } });
+    await ann.ok('room:archive', { room: 'hall' });
+    expect(await cid.event('room', ({ change }) => change === 'archived')).toMatchObject({ by: 'ann' });
+    cluster.nodes[1]?.redis.restore();
+    await deaf(1, false);
+    await ann.ok('room:unarchive', { room: 'hall' });
+    await cid.event('room', ({ change }) => change === 'unarchived');
+    await ann.ok('message:send', text('hall', 'open again'));
+    await bodiesHeard(cid, 'hall', 1);
+    expect(cid.heard('room').map(({ change }) => change)).toEqual(['updated', 'archived', 'unarchived']);
+  });
+
   it('connections leave a deleted room all the same', async () => {
     const { ann, ben, cid } = await hall();
     await cutOff(1);

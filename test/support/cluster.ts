@@ -17,6 +17,8 @@ export interface TestNode extends TestServer {
 export interface Cluster {
   readonly nodes: readonly TestNode[];
   readonly database: TestDatabase;
+  /** Of its keys and channels in Redis. */
+  readonly prefix: string;
   /** A client that has had `ready`; it is closed with the cluster. */
   connect(node: number, user: string, options?: StockOptions): Promise<StockClient>;
   stop(): Promise<void>;
@@ -62,6 +64,7 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
   return {
     nodes,
     database,
+    prefix,
     async connect(node, user, options) {
       const client = await connectStock((nodes[node] as TestNode).url, await tokenOf(user), options);
       clients.push(client);

@@ -2,6 +2,7 @@ import { ParleyError } from '../../protocol/errors.ts';
 import type { Rate, Rates } from './rates.ts';
 
 interface Account {
+  /** Without the name that begins it: a text less for each user who was here lately. */
   readonly key: string;
   readonly rate: Rate;
   /** Admitted here and not yet reported, and reported but not yet answered. */
@@ -39,7 +40,8 @@ export class Allowance {
   readonly #options: AllowanceOptions;
   readonly #maxAccounts: number;
   /** By limit and key: a user with tokens of two tiers has two, that share what is counted. */
-  readonly #accounts = new Map<string, Account>();
+  readonly #accounts = new Map<number, Map<string, Account>>();
+  #size = 0;
   readonly #dirty = new Set<Account>();
   readonly #sweeper: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -61,7 +63,7 @@ export class Allowance {
   }
 
   get size(): number {
-    return this.#accounts.size;
+    return this.#size;
   }
 
   /** Reports what has not been, and ends. */
@@ -71,12 +73,13 @@ export class Allowance {
   }
 
   #account(key: string, rate: Rate, now: number): Account | undefined {
-    const name = `${rate.limit}:${key}`;
-    let account = this.#accounts.get(name);
-    if (account !== undefined) return account;
-    if (this.#accounts.size >= this.#maxAccounts) return undefined;
-    account = {
-      key: `${this.#options.name}:${key}`,
+    let accounts = this.#accounts.get(rate.limit);
+    const known = accounts?.get(key);
+    if (known !== undefined) return known;
+    if (this.#size >= this.#maxAccounts) return undefined;
+    if (accounts === undefined) this.#accounts.set(rate.limit, (accounts = new Map()));
+    const account: Account = {
+      key,
       rate,
       unreported: 0,
       underway: 0,
@@ -85,7 +88,8 @@ export class Allowance {
       usedAt: now,
       report: undefined,
     };
-    this.#accounts.set(name, account);
+    accounts.set(key, account);
+    this.#size++;
     return account;
   }
 
@@ -118,7 +122,7 @@ export class Allowance {
     account.unreported = 0;
     this.#dirty.delete(account);
     const { allowed, remaining, resetMs } = await this.#options.rates.record(
-      account.key,
+      this.#keyOf(account.key),
       account.underway,
       account.rate,
     );
@@ -127,8 +131,12 @@ export class Allowance {
     account.blockedUntil = allowed ? 0 : performance.now() + Math.max(1, resetMs);
   }
 
+  #keyOf(key: string): string {
+    return `${this.#options.name}:${key}`;
+  }
+
   async #direct(key: string, rate: Rate): Promise<void> {
-    const { allowed, resetMs } = await this.#options.rates.take(`${this.#options.name}:${key}`, 1, rate);
+    const { allowed, resetMs } = await this.#options.rates.take(this.#keyOf(key), 1, rate);
     if (!allowed) throw limited(resetMs);
   }
 
@@ -141,9 +149,13 @@ export class Allowance {
 
   #sweep(): void {
     const now = performance.now();
-    for (const [name, account] of this.#accounts) {
-      const idle = account.unreported === 0 && account.report === undefined;
-      if (idle && account.usedAt < now - account.rate.windowMs) this.#accounts.delete(name);
+    for (const accounts of this.#accounts.values()) {
+      for (const [key, account] of accounts) {
+        const idle = account.unreported === 0 && account.report === undefined;
+        if (!idle || account.usedAt >= now - account.rate.windowMs) continue;
+        accounts.delete(key);
+        this.#size--;
+      }
     }
   }
 }

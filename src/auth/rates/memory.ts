@@ -2,7 +2,7 @@ import { windowParts, type Rate, type Rates, type Taken } from './rates.ts';
 
 /** Counts by part of time, oldest first. */
 interface Window {
-  readonly parts: { part: number; count: number }[];
+  parts: { part: number; count: number }[];
   /** After which nothing of it counts any more. */
   until: number;
 }
@@ -43,6 +43,8 @@ export class MemoryRates implements Rates {
     if (counts) {
       const last = window.parts.at(-1);
       if (last?.part === current) last.count += cost;
+      // push would make room for 16 more: 128 bytes for each user who has just connected
+      else if (last === undefined) window.parts = [{ part: current, count: cost }];
       else window.parts.push({ part: current, count: cost });
       window.until = (current + windowParts + 1) * length;
       sum += cost;
