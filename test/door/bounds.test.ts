@@ -1,0 +1,63 @@
+/** What the door takes of a message, up to each limit and one over it; without a server. */
+import { createRequire } from 'node:module';
+import { expect, it } from 'vitest';
+import { readEmit, readRequest, requestTypes } from '../../src/gateway/door/messages.ts';
+import { plain } from '../../src/gateway/door/plain.ts';
+import { Questions } from '../../src/gateway/door/questions.ts';
+import { Refused } from '../../src/gateway/door/refusals.ts';
+
+const { decode, encode } = createRequire(createRequire(import.meta.url).resolve('@socket.io/redis-emitter'))(
+  'notepack.io',
+) as { decode: (bytes: Buffer) => unknown; encode: (value: unknown) => Buffer };
+
+const packet = { type: 2, data: ['event'], nsp: '/' };
+const named = (count: number): string[] => Array.from({ length: count }, (_, n) => `room-${n}`);
+const nested = (levels: number): unknown => {
+  let value: unknown = 1;
+  for (let level = 0; level < levels; level++) value = [value];
+  return value;
+};
+
+it('1,000 rooms in a message', () => {
+  const emit = (rooms: string[], except: string[]) => readEmit(encode(['uid', packet, { rooms, except }]), decode);
+  expect(emit(named(1000), named(1000))[2]).toMatchObject({ rooms: named(1000), except: named(1000) });
+  for (const [rooms, except] of [
+    [named(1001), []],
+    [[], named(1001)],
+  ] as const) {
+    expect(() => emit([...rooms], [...except])).toThrow(expect.objectContaining({ reason: 'malformed' }));
+  }
+  const join = (rooms: string[]) =>
+    readRequest(Buffer.from(JSON.stringify({ type: requestTypes.join, opts: { rooms: ['hall'] }, rooms })), decode);
+  expect(join(named(1000)).rooms).toHaveLength(1000);
+  expect(() => join(named(1001))).toThrow(Refused);
+});
+
+it('128 letters of a request id', () => {
+  const request = (letters: number) =>
+    readRequest(Buffer.from(JSON.stringify({ type: requestTypes.all_rooms, requestId: 'x'.repeat(letters) })), decode);
+  expect(request(128).request['requestId']).toHaveLength(128);
+  expect(() => request(129)).toThrow(Refused);
+});
+
+it('64 levels', () => {
+  expect(plain(nested(64))).toEqual(nested(64));
+  expect(() => plain(nested(65))).toThrow(expect.objectContaining({ reason: 'malformed' }));
+});
+
+it('10 binary parts', () => {
+  const parts = Array.from({ length: 11 }, () => Buffer.from('x'));
+  expect(plain(parts.slice(1))).toHaveLength(10);
+  expect(() => plain(parts)).toThrow(expect.objectContaining({ reason: 'attachments' }));
+});
+
+it('1,000 questions that wait for acks', () => {
+  const questions = new Questions((error) => {
+    throw error;
+  });
+  for (let n = 0; n < 1000; n++) questions.begin();
+  expect(questions.size).toBe(1000);
+  expect(() => questions.begin()).toThrow(expect.objectContaining({ reason: 'limit' }));
+  expect(questions.size).toBe(1000);
+  questions.stop();
+});
