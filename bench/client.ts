@@ -70,6 +70,10 @@ export class LoadClient {
     this.#child = child;
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** Returns once every connection is up. @throws if one of them cannot be brought up. */
   static async connect(lab: Lab, options: ClientOptions): Promise<LoadClient> {
     const args = ['--port', options.port, '--server-pid', options.serverPid, '--dialect', options.dialect];

@@ -1,10 +1,14 @@
 /**
- * node --import tsx bench/overload.ts [--seconds 8]      (build first; Linux)
+ * node --import tsx bench/overload.ts [--seconds 8] [--pin] [--only postgres,embedded]      (build first; Linux)
  * Stored messages of 200 senders in 100 rooms, with real Postgres and embedded: first the best rate (8 under way each),
  * the same while a second client's surplus goes to a server that only answers, then three times the best rate on a
  * schedule, whatever comes back, then a light load. Latency of what was accepted is the
  * server's own, from the command to its ack.
+ *
+ * The client of three times the load takes three times as much of a machine that both share. With --pin the server has one
+ * core in all parts and the client another (Postgres has what both leave), so that the parts can be compared.
  */
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -15,7 +19,13 @@ import { frames, rawFrame } from './frames.ts';
 import { freePort, Lab } from './lab.ts';
 import { openPostgres } from './postgres.ts';
 
-const { values: args } = parseArgs({ options: { seconds: { type: 'string', default: '8' } } });
+const { values: args } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '8' },
+    pin: { type: 'boolean', default: false },
+    only: { type: 'string', default: 'postgres,embedded' },
+  },
+});
 const seconds = Number(args.seconds);
 const senders = 200;
 const missing = buildClient();
@@ -33,6 +43,7 @@ try {
     parley: { main: join(import.meta.dirname, '../dist/main.js'), nodeFlags: [] },
   };
   for (const embedded of typeof database === 'string' ? [true] : [false, true]) {
+    if (!args.only.split(',').includes(embedded ? 'embedded' : 'postgres')) continue;
     console.log(embedded ? 'embedded' : 'Postgres');
     await lab.within(() => measure(context, embedded));
   }
@@ -57,6 +68,10 @@ async function measure(context: Context, embedded: boolean): Promise<void> {
     rooms: await lab.file(`overload-rooms-${embedded}`, rooms),
     command: frames.send,
   });
+  if (args.pin) {
+    pin(server.child.pid, 0);
+    pin(client.pid, 1);
+  }
   const part = async (name: string, load: Load): Promise<number> => {
     const before = await readMetrics(url);
     const result = await client.load(load, true);
@@ -110,6 +125,12 @@ async function startSurplus(): Promise<{ client: LoadClient; stop(): Promise<voi
       await server.stop();
     },
   };
+}
+
+/** All threads of the process, also those to come. */
+function pin(pid: number, core: number): void {
+  const { status, stderr } = spawnSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`taskset: ${stderr}`);
 }
 
 function cores(cpuSeconds: number, { seconds: time }: LoadResult): string {

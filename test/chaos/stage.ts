@@ -179,6 +179,8 @@ export async function openStage(size: number, env: Env = {}): Promise<Stage> {
         PARLEY_JWT_SECRET: testSecret,
         PARLEY_NODE: `node-${i}`,
         PARLEY_DRAIN_MS: '500',
+        // in all what a node has by default, whose drain is longer: a fault of Postgres may fall into it
+        PARLEY_SHUTDOWN_MS: '30000',
         PARLEY_PING_INTERVAL_MS: '2000',
         PARLEY_PING_TIMEOUT_MS: '2000',
         PARLEY_COMMANDS_PER_SECOND: '1000000',
