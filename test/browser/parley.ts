@@ -1,9 +1,10 @@
 /** Parley as its users start it: the built program with its embedded database, on a folder and a port of its own. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { freePort, temporaryFolder } from '../support/processes.ts';
+import { freePort } from '../support/processes.ts';
+import { makeDataDir } from '../support/spawn.ts';
 import { until } from '../support/until.ts';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -11,7 +12,7 @@ const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 export class Parley {
   readonly url: string;
   readonly #port: number;
-  readonly #folder = temporaryFolder('parley-browser-');
+  readonly #data = makeDataDir();
   #child: ChildProcess | undefined;
   #output = '';
 
@@ -30,7 +31,7 @@ export class Parley {
   /** Also after `kill`: the same folder on the same port. */
   async start(): Promise<void> {
     const { PATH, HOME } = process.env;
-    const env = { PATH, HOME, PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#folder };
+    const env = { PATH, HOME, PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#data.path };
     this.#output = '';
     this.#child = spawn(process.execPath, [main, 'serve'], { env: { ...env, PARLEY_GUESTS_PER_MINUTE: '6000' } });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
@@ -46,7 +47,7 @@ export class Parley {
 
   async stop(): Promise<void> {
     await this.#end('SIGTERM');
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#data.remove();
   }
 
   async guest(name: string): Promise<{ token: string; user: { id: string; name: string } }> {

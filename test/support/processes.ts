@@ -45,6 +45,9 @@ export function unprivileged(name: string): { uid: number; gid: number } | undef
   return undefined;
 }
 
+/** Names the folder of an embedded database that has had its first start; see `makeDataDir`. */
+export const embeddedTemplate = 'TEST_EMBEDDED_TEMPLATE';
+
 export function temporaryFolder(prefix: string): string {
   return mkdtempSync(join(tmpdir(), prefix));
 }

@@ -1,15 +1,16 @@
 /** The built server as a process of its own, as an operator runs it. `npm run build` must have been run. */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { constants, cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { signToken } from '../../src/auth/tokens.ts';
 import { readMetrics, type MetricValues } from './metrics.ts';
-import { temporaryFolder } from './processes.ts';
+import { embeddedTemplate, temporaryFolder } from './processes.ts';
 import { until } from './until.ts';
 
-const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** The built program. */
+export const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /**
  * A process that waits for the end of this one, however it ends, and then kills what is left of its children. It hears
@@ -121,9 +122,13 @@ export interface DataDir {
   remove(): void;
 }
 
+/** A folder for the embedded database; within a test run one that has had its first start. */
 export function makeDataDir(): DataDir {
   const folder = temporaryFolder('parley-data-');
   const path = join(folder, 'data');
+  const template = process.env[embeddedTemplate];
+  if (template !== undefined)
+    cpSync(template, join(path, 'postgres'), { recursive: true, mode: constants.COPYFILE_FICLONE });
   return {
     path,
     tokenOf(user) {
