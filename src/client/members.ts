@@ -16,6 +16,7 @@ export class Members {
   #wanted = false;
   /** Tells the answer to the last question apart. */
   #asked = 0;
+  #answered = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(load: () => Promise<readonly Member[]>, presence: Presence) {
@@ -36,7 +37,11 @@ export class Members {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#load().then(
-        (list) => asked === this.#asked && this.list.set(list),
+        (list) => {
+          if (asked !== this.#asked) return;
+          this.#answered = asked;
+          this.list.set(list);
+        },
         (thrown: unknown) => {
           const error = asParleyError(thrown);
           // Otherwise the room is not ours, and says so itself.
@@ -55,7 +60,8 @@ export class Members {
 
   changed({ user, role, change }: EventData<'member'>): void {
     if (change === 'joined' || role === null) this.list.set(this.list.value.filter((one) => one.user !== user));
-    if (change === 'joined') this.reload(gatherMs);
+    // an answer that is under way may be older
+    if (change === 'joined' || this.#answered !== this.#asked) this.reload(gatherMs);
     else if (role !== null) this.#patch(user, { role });
   }
 

@@ -15,6 +15,13 @@ export class Presence {
   readonly #known = new Map<string, PresenceState>();
   /** Users whose watch is to be begun or ended, gathered over one turn. */
   readonly #due = new Set<string>();
+  /**
+   * Counts events, and the last of each user while an answer is awaited: it may be read before an older answer, for
+   * answers come as promises and WebSockets of Node give several frames at once.
+   */
+  #events = 0;
+  readonly #lately = new Map<string, number>();
+  #awaited = 0;
   #connected = false;
 
   constructor(request: Request) {
@@ -68,6 +75,8 @@ export class Presence {
 
   event({ user, hidden, ...state }: EventData<'presence'>): void {
     if (!this.#listeners.has(user)) return;
+    this.#events++;
+    if (this.#awaited > 0) this.#lately.set(user, this.#events);
     if (hidden === true) this.#known.delete(user);
     else this.#known.set(user, state);
     this.#tell(user);
@@ -106,11 +115,17 @@ export class Presence {
       this.#request('presence:unwatch', { users }).catch(() => undefined);
     }
     for (const users of pages(wanted)) {
-      this.#request('presence:watch', { users }).then(
-        ({ presence }) => this.#learn(presence),
-        // Interrupted: the next connection begins them again. Too fast: so does this one.
-        (error: unknown) => this.#again(users, error),
-      );
+      const since = this.#events;
+      this.#awaited++;
+      this.#request('presence:watch', { users })
+        .then(
+          ({ presence }) => this.#learn(presence, since),
+          // Interrupted: the next connection begins them again. Too fast: so does this one.
+          (error: unknown) => this.#again(users, error),
+        )
+        .finally(() => {
+          if (--this.#awaited === 0) this.#lately.clear();
+        });
     }
   }
 
@@ -119,9 +134,15 @@ export class Presence {
     setTimeout(() => this.#plan(users), error.retryAfter ?? 1000);
   }
 
-  #learn(presence: Record<string, PresenceState>): void {
+  /** @param since how many events there had been when it was asked */
+  #learn(presence: Record<string, PresenceState>, since: number): void {
     for (const [user, state] of Object.entries(presence)) {
       if (!this.#listeners.has(user)) continue;
+      if ((this.#lately.get(user) ?? 0) > since) {
+        // the watch had begun, so the event is as new as the answer, or newer; one that ended a watch may be older
+        if (!this.#known.has(user)) this.#plan([user]);
+        continue;
+      }
       this.#known.set(user, state);
       this.#tell(user);
     }

@@ -114,7 +114,7 @@ export class Attendance implements PresenceHost<Connection> {
     const json = JSON.stringify(data);
     const frames: Partial<Record<Form, Frames>> = {};
     for (const connection of watchers) {
-      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, 'presence', json)));
+      connection.sendBehindAcks((frames[connection.form] ??= encodeEvent(connection.form, 'presence', json)));
     }
     this.#metrics.presenceChanges.inc({ to: told.online ? 'online' : 'offline' });
     this.#metrics.presenceEvents.inc(watchers.size);
@@ -122,7 +122,7 @@ export class Attendance implements PresenceHost<Connection> {
 
   ended(connection: Connection, user: string): void {
     const data: EventData<'presence'> = { user, online: false, hidden: true };
-    connection.sendFrames(encodeEvent(connection.form, 'presence', JSON.stringify(data)));
+    connection.sendBehindAcks(encodeEvent(connection.form, 'presence', JSON.stringify(data)));
     this.#metrics.watchesEnded.inc();
   }
 

@@ -93,6 +93,12 @@ export class Connection extends Session {
     else this.sendAll(frames);
   }
 
+  /** An event that is newer than what an answer says, and must not overtake it: acks wait for the end of the turn. */
+  sendBehindAcks(frames: Frames): void {
+    if (this.unsent === undefined) this.sendFrames(frames);
+    else this.unsent.push(...frames);
+  }
+
   /**
    * Sends an event that wants an ack. @returns the ack's arguments.
    * @throws {ParleyError} `unavailable` if none came in time or the connection ended.

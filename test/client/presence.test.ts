@@ -1,6 +1,7 @@
 import { WebSocket } from 'ws';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, limits } from '../../src/client/index.ts';
+import { Presence } from '../../src/client/presence.ts';
 import type { Client, PresenceState, Socket, TokenSource } from '../../src/client/index.ts';
 import { signToken } from '../../src/auth/tokens.ts';
 import { startServer, testSecret, tokenOf, type TestServer } from '../support/server.ts';
@@ -74,6 +75,49 @@ it('watches again after the connection was torn, and stops when all listeners ha
   two.stop();
   await until('nothing is watched', async () => (await server.metrics()).get('parley_presence_watched') === 0);
   expect(ann.presence.get('t-ben')).toBeUndefined();
+});
+
+describe('an event that is read before the answer to the watch', () => {
+  const begin = () => {
+    const answers: ((presence: Record<string, PresenceState>) => void)[] = [];
+    const presence = new Presence((name) => {
+      expect(name).toBe('presence:watch');
+      return new Promise((resolve) => answers.push((known) => resolve({ presence: known } as never)));
+    });
+    presence.connected();
+    const heard: (boolean | undefined)[] = [];
+    presence.watch(['ben'], (_, state) => heard.push(state?.online));
+    return { answers, presence, heard };
+  };
+  const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  it('is newer', async () => {
+    const { answers, presence, heard } = begin();
+    await asked(answers, 1);
+    presence.event({ user: 'ben', online: true });
+    answers[0]?.({ ben: { online: false } });
+    await settled();
+    expect(heard).toEqual([true]);
+    // what came before it was asked is older
+    presence.disconnected();
+    presence.connected();
+    await asked(answers, 2);
+    answers[1]?.({ ben: { online: false } });
+    await settled();
+    expect(heard).toEqual([true, undefined, false]);
+  });
+
+  it('and ends a watch, old or new, has it asked once more', async () => {
+    const { answers, presence, heard } = begin();
+    await asked(answers, 1);
+    presence.event({ user: 'ben', online: false, hidden: true });
+    answers[0]?.({ ben: { online: true } });
+    await asked(answers, 2);
+    answers[1]?.({ ben: { online: true } });
+    await settled();
+    expect([heard, answers.length]).toEqual([[undefined, true], 2]);
+  });
 });
 
 it('refuses more users than the server lets one connection watch', () => {
