@@ -1,13 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { embeddedTemplate, temporaryFolder } from './processes.ts';
 import { startPostgres, startRedis } from './services.ts';
-import { entry, runProgram } from './spawn.ts';
+import { entry, startProgram } from './spawn.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -56,17 +57,41 @@ export async function setup(project: TestProject): Promise<void> {
 
 /**
  * An embedded database that has had its first start, for `makeDataDir`: that takes 4 s of processor, a copy 0.1 s. Made by
- * the built program; where that is not built, each test has a first start. Not provided as the others are, for programs
- * without Vitest make data folders too.
+ * the built program, once for each form of the migrations; where that is not built, each test has a first start. Not
+ * provided as the others are, for programs without Vitest make data folders too.
  */
 async function makeEmbeddedTemplate(): Promise<void> {
   if (!existsSync(entry)) return;
-  const folder = temporaryFolder('parley-embedded-');
-  cleanUp.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  const { code, stderr } = await runProgram(['migrate'], { PARLEY_DATA_DIR: folder });
-  if (code !== 0) throw new Error(`The embedded database could not be made: ${stderr}`);
-  process.env[embeddedTemplate] = join(folder, 'postgres');
+  const { version } = JSON.parse(readFileSync(root('node_modules/@electric-sql/pglite/package.json'), 'utf8')) as {
+    version: string;
+  };
+  const migrations = readdirSync(root('migrations')).map((file) => readFileSync(root(`migrations/${file}`), 'utf8'));
+  const key = createHash('sha256')
+    .update(`${version}\n${migrations.join('\n')}`)
+    .digest('hex')
+    .slice(0, 16);
+  const cache = root('node_modules/.cache/parley-embedded');
+  const made = join(cache, key);
+  if (!existsSync(made)) {
+    const folder = temporaryFolder('parley-embedded-');
+    const program = startProgram(['migrate'], { PARLEY_DATA_DIR: folder });
+    const { code } = await program.exit(180_000);
+    if (code !== 0) throw new Error(`The embedded database could not be made: ${program.stderr()}`);
+    mkdirSync(cache, { recursive: true });
+    for (const old of readdirSync(cache)) if (!old.includes('.')) await rm(join(cache, old), { recursive: true });
+    // another run may be making it too
+    const part = `${made}.${process.pid}`;
+    await cp(join(folder, 'postgres'), part, { recursive: true });
+    await rename(part, made).catch(async (error: unknown) => {
+      await rm(part, { recursive: true });
+      if (!existsSync(made)) throw error;
+    });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+  process.env[embeddedTemplate] = made;
 }
+
+const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** Vitest does not call it when `setup` failed. */
 export async function teardown(): Promise<void> {

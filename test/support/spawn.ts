@@ -40,7 +40,7 @@ export interface Program {
   /** Undefined while it runs. */
   ended(): Exit | undefined;
   kill(signal: NodeJS.Signals): void;
-  exit(): Promise<Exit>;
+  exit(limitMs?: number): Promise<Exit>;
 }
 
 export type Env = Readonly<Record<string, string>>;
@@ -70,7 +70,7 @@ export function startProgram(args: readonly string[], env: Env, cwd?: string): P
     stderr: () => stderr,
     ended: () => ended,
     kill: (signal) => kill(pid, signal),
-    exit: () => until(`parley ${args.join(' ')} ends`, () => ended, 30_000),
+    exit: (limitMs = 30_000) => until(`parley ${args.join(' ')} ends`, () => ended, limitMs),
   };
 }
 
