@@ -1,0 +1,148 @@
+/**
+ * node --import tsx bench/data.ts [--rows 10000000] [--times 200] [--database URL] [--only TEXT] [--plans FILE]
+ *
+ * Makes a data set (test/support/data-set.ts) in a Postgres of its own, 10 million messages in some 12 minutes and 10 GB
+ * under the temporary folder, and measures every command that reads, through the modules that answer it: p50 and p95 of
+ * so many runs with parameters that differ, one at a time on one connection, JSON and all. Then each runs once more under
+ * auto_explain, whose plans say how much was read and whether a large table was read whole.
+ *
+ * With `--database` the data set is made there, or found there and used again; it stays. It must be of a superuser, for
+ * auto_explain. Exits with 1 if a p95 passes 10 ms or a large table is read whole.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { exportRooms } from '../src/messaging/transfer/export.ts';
+import { createClient } from '../src/storage/client.ts';
+import { migrate } from '../src/storage/migrate.ts';
+import { findDataSet, makeDataSet } from '../test/support/data-set.ts';
+import { readsOf } from '../test/support/reads.ts';
+import { openPostgres } from './postgres.ts';
+
+const { values: args } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '10000000' },
+    times: { type: 'string', default: '200' },
+    database: { type: 'string' },
+    only: { type: 'string' },
+    plans: { type: 'string' },
+  },
+});
+const times = Number(args.times);
+const targetMs = 10;
+const largeTables =
+  /Seq Scan on (messages|message_search|members|rooms|users|mentions|reactions|threads|thread_follows)\b/;
+
+const service = args.database === undefined ? await openPostgres() : undefined;
+if (typeof service === 'string') throw new Error(service);
+const url = service?.url ?? args.database ?? '';
+const notices: string[] = [];
+const connect = (max: number) =>
+  createClient(url, {
+    max,
+    connection: { statement_timeout: 0 },
+    onnotice: ({ message }) => void notices.push(message ?? ''),
+  });
+const sql = connect(1);
+try {
+  await migrate(sql);
+  const set = (await findDataSet(sql)) ?? (await make());
+  await sizes();
+  const misses: string[] = [];
+  const plans: string[] = [];
+  const reads = (await readsOf(sql, set)).filter(({ command, of }) => `${command}: ${of}`.includes(args.only ?? ''));
+  console.log(`\n| command | of | p50, ms | p95, ms | blocks read, at most |\n| --- | --- | ---: | ---: | ---: |`);
+  for (const { command, of, run } of reads) {
+    const took: number[] = [];
+    for (let n = 0; n < times; n++) {
+      const from = performance.now();
+      await run();
+      took.push(performance.now() - from);
+    }
+    took.sort((a, b) => a - b);
+    const [p50, p95] = [took[times >> 1] ?? 0, took[Math.ceil(times * 0.95) - 1] ?? 0];
+    const { texts, blocks } = await explained(run);
+    const whole = texts.find((text) => largeTables.test(text));
+    const name = `${command}: ${of}`;
+    if (whole !== undefined) misses.push(`${name}: ${largeTables.exec(whole)?.[0]}`);
+    if (p95 > targetMs) misses.push(`${name}: p95 ${p95.toFixed(1)} ms`);
+    plans.push(`## ${name}\n\n${texts.join('\n\n')}\n`);
+    console.log(`| ${command} | ${of} | ${p50.toFixed(2)} | ${p95.toFixed(2)} | ${blocks} |`);
+  }
+  await exportPages(set.samples[2]?.id ?? '');
+  if (args.plans !== undefined) writeFileSync(args.plans, plans.join('\n'));
+  console.log(
+    misses.length === 0 ? '\nAll within 10 ms, no large table read whole.' : `\nMissed:\n${misses.join('\n')}`,
+  );
+  process.exitCode = misses.length === 0 ? 0 : 1;
+} finally {
+  await sql.end();
+  await service?.stop();
+}
+
+async function make() {
+  const from = performance.now();
+  const say = (text: string): void => console.log(`${((performance.now() - from) / 1000).toFixed(0)} s: ${text}`);
+  const pool = connect(2);
+  try {
+    const set = await makeDataSet(pool, { messages: Number(args.rows), atOnce: 2, say });
+    await pool`vacuum analyze`;
+    say('vacuumed and analyzed');
+    return set;
+  } finally {
+    await pool.end();
+  }
+}
+
+async function sizes(): Promise<void> {
+  const rows = await sql<{ table: string; rows: number; heap: string; index: string | null; size: string }[]>`
+    select c.relname as table, greatest(c.reltuples, 0)::bigint as rows, pg_size_pretty(pg_table_size(c.oid)) as heap,
+      i.relname as index, pg_size_pretty(pg_relation_size(i.oid)) as size
+    from pg_class c left join pg_index x on x.indrelid = c.oid left join pg_class i on i.oid = x.indexrelid
+    where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and pg_total_relation_size(c.oid) > 4 * 1024 * 1024
+      and c.relname not like 'data_set%'
+    order by pg_total_relation_size(c.oid) desc, pg_relation_size(i.oid) desc`;
+  console.log('\n| table | rows | size | index | size |\n| --- | ---: | ---: | --- | ---: |');
+  let last = '';
+  for (const { table, rows: count, heap, index, size } of rows) {
+    const head = table === last ? '| | | ' : `| ${table} | ${count.toLocaleString('en')} | ${heap} `;
+    console.log(`${head}| ${index ?? ''} | ${size} |`);
+    last = table;
+  }
+}
+
+/** One run's statements, those inside of functions too, and the blocks they touched. */
+async function explained(run: () => Promise<unknown>): Promise<{ texts: string[]; blocks: number }> {
+  await sql`load 'auto_explain'`;
+  await sql`
+    select set_config(name, value, false) from (values
+      ('auto_explain.log_analyze', 'on'), ('auto_explain.log_buffers', 'on'), ('auto_explain.log_nested_statements', 'on'),
+      ('auto_explain.log_min_duration', '0'), ('client_min_messages', 'log')) as s (name, value)`;
+  notices.length = 0;
+  await run();
+  const texts = notices.filter((text) => text.includes('plan:'));
+  await sql`select set_config('auto_explain.log_min_duration', '-1', false), set_config('client_min_messages', 'notice', false)`;
+  // those of nested statements are within those of the statement
+  const blocks = texts.map((text) => {
+    const [, hit = '0'] = /Buffers: shared(?: hit=(\d+))?/.exec(text) ?? [];
+    const [, read = '0'] = /Buffers: shared(?: hit=\d+)? read=(\d+)/.exec(text) ?? [];
+    return Number(hit) + Number(read);
+  });
+  return { texts, blocks: Math.max(0, ...blocks) };
+}
+
+/** Pages of 500 messages with what belongs to them. */
+async function exportPages(room: string): Promise<void> {
+  const took: number[] = [];
+  let from = performance.now();
+  for (let n = 0; n < 5; n++) {
+    await exportRooms(sql, { room, since: undefined }, (text) => {
+      if (text.includes('"type":"message"')) took.push(performance.now() - from);
+      from = performance.now();
+      return Promise.resolve();
+    });
+  }
+  took.sort((a, b) => a - b);
+  console.log(
+    `| export | 500 messages | ${(took[took.length >> 1] ?? 0).toFixed(2)} | ${(took[Math.ceil(took.length * 0.95) - 1] ?? 0).toFixed(2)} | |`,
+  );
+}
