@@ -48,7 +48,8 @@ const changed = 'x.seq % 20 = 0';
 /** Words are common as the n-th is about 1/n of all; `w0x` is the most common one, and each message has one of its own. */
 export const dataSetWord = (n: number): string => `w${n.toString(36)}x`;
 const words = 20_000;
-const sentences = 100_000;
+/** Texts are drawn from these. */
+const sentences = (messages: number): number => Math.min(100_000, Math.max(1000, Math.round(messages / 10)));
 export const dataSetUser = (n: number): string => `user-${n}`;
 /** The n-th of the heavy users. */
 export const heavyUser = (n: number): string => `heavy-${n}`;
@@ -69,7 +70,7 @@ export async function makeDataSet(sql: postgres.Sql, options: DataSetOptions): P
   const rest = Math.round((messages * 0.22) / smallRoom);
   await addRooms(sql, { from, count: rest, tier: tiers.length, each: smallRoom, members: 2 });
   const rooms = from + rest;
-  await makeSentences(sql);
+  await makeSentences(sql, sentences(messages));
   await sql`insert into users (id, name, created_at) select 'user-' || n, 'User ' || n, now() - interval '400 days' from generate_series(0, ${users - 1}::int) n`;
   await sql`insert into users (id, name, created_at) select 'heavy-' || n, 'Heavy ' || n, now() - interval '400 days' from generate_series(0, ${heavyUsers - 1}::int) n`;
   await sql`alter table members disable trigger note_membership`; // half a million notes that nobody reads
@@ -95,7 +96,7 @@ export async function makeDataSet(sql: postgres.Sql, options: DataSetOptions): P
     select room_id, thread, sender_id, max(seq), min(created_at) from messages
     where thread is not null group by room_id, thread, sender_id`;
   say('threads');
-  if (search) await makeSearch(sql);
+  if (search) await makeSearch(sql, say);
   say('search index');
   await sql`comment on table data_set_rooms is ${sql.unsafe(`'${JSON.stringify({ messages, users, rooms, heavyUsers })}'`)}`;
   const set = await findDataSet(sql);
@@ -128,7 +129,7 @@ async function addRooms(sql: postgres.Sql, { from, count, tier, each, members }:
       ${tier}::int, ${each}::int, ${members}::int from generate_series(${from}::int, ${from + count - 1}::int) n`;
 }
 
-async function makeSentences(sql: postgres.Sql): Promise<void> {
+async function makeSentences(sql: postgres.Sql, count: number): Promise<void> {
   await sql`create table data_set_words (n int primary key, word text not null)`;
   await sql`
     insert into data_set_words select n - 1, w from unnest(${Array.from({ length: words }, (_, n) => dataSetWord(n))}::text[])
@@ -138,7 +139,7 @@ async function makeSentences(sql: postgres.Sql): Promise<void> {
     insert into data_set_sentences select n, t, search_words('simple', t) from (
       select s.n, string_agg(w.word, ' ') as t from (
         select n, floor(power(${words}::float, random()))::int - 1 as word
-        from generate_series(0, ${sentences - 1}::int) n, generate_series(1, 11)) s
+        from generate_series(0, ${count - 1}::int) n, generate_series(1, 11)) s
       join data_set_words w on w.n = s.word group by s.n) x`;
   await sql`analyze data_set_sentences`;
 }
@@ -201,7 +202,7 @@ async function makeMessages(
         ${at}, ${tx.unsafe(changed)},
         case when ${tx.unsafe(changed)} and ${kind} < 6 and x.seq <= 400 then ${at} end,
         case when ${tx.unsafe(changed)} and ${kind} < 6 and x.seq <= 400 then ${sender} end
-      from ${rows} join data_set_sentences s on s.n = (r.n::bigint * 31 + x.seq::bigint * 7919) % ${sentences}::int
+      from ${rows} join data_set_sentences s on s.n = (r.n::bigint * 31 + x.seq::bigint * 7919) % (select count(*) from data_set_sentences)
       order by x.seq::float / r.messages`;
     await tx`
       insert into message_versions (room_id, seq, version, body, edited_by, at)
@@ -230,7 +231,7 @@ async function makeMessages(
 }
 
 /** As index_messages does it, but for the index, which is built at the end. */
-async function makeSearch(sql: postgres.Sql): Promise<void> {
+export async function makeSearch(sql: postgres.Sql, say: (text: string) => void = () => undefined): Promise<void> {
   await sql.begin(async (tx) => {
     await tx`set local statement_timeout = 0`;
     await tx`set local synchronous_commit = off`;
@@ -244,8 +245,9 @@ async function makeSearch(sql: postgres.Sql): Promise<void> {
       select m.room_id, m.seq, m.created_at, s.words || array_to_tsvector(array[
         'm' || r.n || 'n' || m.seq, E'\x01r' || m.room_id, E'\x01u' || m.sender_id])
       from messages m join data_set_rooms r on r.id = m.room_id
-      join data_set_sentences s on s.n = (r.n::bigint * 31 + m.seq * 7919) % ${sentences}::int
+      join data_set_sentences s on s.n = (r.n::bigint * 31 + m.seq * 7919) % (select count(*) from data_set_sentences)
       where m.body is not null`;
+    say('words');
     await tx`insert into search_rooms (room_id, rev, language) select id, last_rev, 'simple' from rooms`;
     await tx.unsafe(index?.definition ?? '');
   });
