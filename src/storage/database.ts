@@ -19,6 +19,12 @@ export interface Database {
 
 const closeTimeoutSeconds = 5;
 
+/**
+ * For every session. Every query here goes by an index and wants a page; what the planner knows of the tables may be from
+ * when they were small, and reading them whole was cheaper. Compiling a query takes longer than any of them does.
+ */
+const planning = { enable_seqscan: 'off', jit: 'off', random_page_cost: '1.1' };
+
 export interface EmbeddedOptions {
   /** The data folder, already locked by `openDataFolder`; the database lives in its `postgres` subfolder. */
   readonly dataDir: string;
@@ -46,6 +52,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
+    connection: planning,
   } as object);
   const maintenance = startMaintenance(sql, options.onMaintenanceError ?? (() => {}));
   return {
@@ -75,7 +82,7 @@ export async function openServer(options: ServerOptions): Promise<Database> {
   const sql = createClient(options.url, {
     max: options.poolSize,
     connect_timeout: options.connectTimeoutSeconds ?? 10,
-    connection: { statement_timeout: options.statementTimeoutMs ?? 15_000 },
+    connection: { ...planning, statement_timeout: options.statementTimeoutMs ?? 15_000 },
   });
   try {
     await checkServer(sql, where);

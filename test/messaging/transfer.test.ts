@@ -117,7 +117,9 @@ async function standing(sql: postgres.Sql) {
       from rooms where id = 'rich'`,
     members: await sql`
       select user_id, role, muted_until::text, last_read_seq from members where room_id = 'rich' order by user_id`,
-    roots: await sql<{ seq: number; thread: number | null }[]>`select seq, thread, pinned_by, ${ms('pinned_at')} from messages where room_id = 'rich' order by seq`,
+    roots: await sql<
+      { seq: number; thread: number | null }[]
+    >`select seq, thread, pinned_by, ${ms('pinned_at')} from messages where room_id = 'rich' order by seq`,
     threads: await sql<{ root: number; replies: number }[]>`
       select root, replies, ${ms('last_reply_at')}, array_to_string(repliers, ',') as repliers from threads where room_id = 'rich' order by root`,
     follows: await sql<{ root: number; user_id: string }[]>`
@@ -125,7 +127,8 @@ async function standing(sql: postgres.Sql) {
     mentions: await sql`select seq, user_id, ${ms('at')} from mentions where room_id = 'rich' order by seq, user_id`,
     bans: await sql`select user_id, banned_by, reason, ${ms('at')} from bans where room_id = 'rich'`,
     mutes: await sql`select user_id, muted_until::text from kept_mutes where room_id = 'rich' order by user_id`,
-    invitations: await sql`select user_id, role, invited_by, ${ms('expires_at')} from invitations where room_id = 'rich'`,
+    invitations:
+      await sql`select user_id, role, invited_by, ${ms('expires_at')} from invitations where room_id = 'rich'`,
     links: await sql`
       select id, encode(token_hash, 'hex') as hash, role, made_by, ${ms('expires_at')}, max_uses, uses from join_links
       where room_id = 'rich' order by id`,
@@ -202,7 +205,8 @@ describe('an export', () => {
     expect(await imported(fresh.sql, old)).toEqual({ rooms: 1, messages: 9 });
     const [there, here] = [await standing(source.sql), await standing(fresh.sql)];
     expect(here.threads).toEqual(there.threads);
-    const threadsOf = (list: readonly { seq: number; thread: number | null }[]) => list.map(({ seq, thread }) => [seq, thread]);
+    const threadsOf = (list: readonly { seq: number; thread: number | null }[]) =>
+      list.map(({ seq, thread }) => [seq, thread]);
     expect(threadsOf(here.roots)).toEqual(threadsOf(there.roots));
     expect(new Set(here.follows.map(({ root, user_id: user }) => `${root} ${user}`))).toEqual(
       new Set(['1 ann', '1 ben', '1 cid', '4 ann', '4 ben', '8 ann', '8 ben']),
@@ -327,7 +331,12 @@ describe('an import', () => {
     ['nothing', [], 1, 'no JSON'],
     ['no JSON', [head, '{'], 2, 'no JSON.'],
     ['an unknown line', [head, '{"type":"x"}'], 2, 'type:'],
-    ['another format', ['{"type":"export","format":3,"at":1,"since":null}'], 1, 'format 3; this Parley reads 2 and before.'],
+    [
+      'another format',
+      ['{"type":"export","format":3,"at":1,"since":null}'],
+      1,
+      'format 3; this Parley reads 2 and before.',
+    ],
     ['no head', [room()], 1, 'does not begin with an export line'],
     ['a message outside of a room', [head, message(1)], 2, 'outside of a room'],
     ['a gap', [head, room(), message(2)], 3, 'message 2 where 1 is next.'],

@@ -185,7 +185,9 @@ class Import {
       if ((line.replyTo ?? 0) >= line.seq)
         throw new Wrong(`message ${line.seq} answers ${line.replyTo}, which comes later.`);
       if (line.thread !== undefined && line.thread > (line.replyTo ?? 0))
-        throw new Wrong(`message ${line.seq} is in the thread of ${line.thread}, which comes later than what it answers.`);
+        throw new Wrong(
+          `message ${line.seq} is in the thread of ${line.thread}, which comes later than what it answers.`,
+        );
       if ((line.pinnedAt === undefined) !== (line.pinnedBy === undefined))
         throw new Wrong(`message ${line.seq} is pinned by nobody or at no time.`);
       room.next++;

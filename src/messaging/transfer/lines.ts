@@ -83,7 +83,14 @@ export const line = z.discriminatedUnion('type', [
     at: instant,
   }),
   z.object({ type: z.literal('mute'), user: userId, until }),
-  z.object({ type: z.literal('invitation'), user: userId, role: inviteRole, by: userId, at: instant, expires: instant }),
+  z.object({
+    type: z.literal('invitation'),
+    user: userId,
+    role: inviteRole,
+    by: userId,
+    at: instant,
+    expires: instant,
+  }),
   z.object({
     type: z.literal('link'),
     id: z.string().min(1).max(64),
