@@ -13,6 +13,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { exportRooms } from '../src/messaging/transfer/export.ts';
 import { createClient } from '../src/storage/client.ts';
+import { planning } from '../src/storage/database.ts';
 import { migrate } from '../src/storage/migrate.ts';
 import { findDataSet, makeDataSet } from '../test/support/data-set.ts';
 import { readsOf } from '../test/support/reads.ts';
@@ -36,10 +37,11 @@ const service = args.database === undefined ? await openPostgres() : undefined;
 if (typeof service === 'string') throw new Error(service);
 const url = service?.url ?? args.database ?? '';
 const notices: string[] = [];
-const connect = (max: number) =>
+/** As the server's sessions are; what makes the data set is left to the planner. */
+const connect = (max: number, settings: object = planning) =>
   createClient(url, {
     max,
-    connection: { statement_timeout: 0 },
+    connection: { ...settings, statement_timeout: 0 },
     onnotice: ({ message }) => void notices.push(message ?? ''),
   });
 const sql = connect(1);
@@ -82,7 +84,7 @@ try {
 async function make() {
   const from = performance.now();
   const say = (text: string): void => console.log(`${((performance.now() - from) / 1000).toFixed(0)} s: ${text}`);
-  const pool = connect(2);
+  const pool = connect(2, {});
   try {
     const set = await makeDataSet(pool, { messages: Number(args.rows), atOnce: 2, say });
     await pool`vacuum analyze`;

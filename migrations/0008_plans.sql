@@ -169,6 +169,7 @@ create function search_needed(look_for tsquery) returns text language sql immuta
 $$;
 
 truncate message_search;
+create index message_search_by_time on message_search (at);
 create index message_search_keys on message_search using gin (search_keys(words, at)) with (fastupdate = off);
 update search_rooms set rev = 0; -- taken in anew, by the next look at all rooms
 
@@ -217,9 +218,10 @@ end $$;
 --   last_*          the last message of the page before; null: the first page
 --   look            how many of the newest messages are looked at, whatever they say
 -- Two ways, for what is common and for what is rare:
--- 1. It looks at the newest messages of all the rooms, of each a share of `look` by its size, so about the same time back in
---    each. What is common is found there, and so is everything in rooms that are small.
--- 2. It asks the index for four days, then for the eight before, and so on, and leaves out other people's rooms.
+-- 1. It looks at the newest messages: of a user in few rooms, or small ones, at those of each room, a share by its size; else
+--    at everybody's, twice as many. What is common is found there, and so is everything in rooms that are small.
+-- 2. It asks the index for four days, then for the eight before, and so on, and leaves out other people's rooms; of rooms
+--    that are few, or where it has seen that many others say the word, the index is asked for those rooms alone.
 create function search_messages(
   viewer text, look_for tsquery, room text, sender text, since timestamptz, until timestamptz,
   last_at timestamptz, last_room text, last_seq bigint, most integer, look integer
@@ -244,13 +246,14 @@ declare
   more_rooms text[];
   more_seqs bigint[];
   first_at timestamptz;
+  said integer := 0;
   low integer;
   high integer;
   span integer := 1;
 begin
   select array_agg(r.id order by r.id), array_agg(r.first_seq order by r.id), array_agg(r.last_seq order by r.id),
-    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null)
-  into ids, firsts, lasts, amount, scope
+    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null), min(r.created_at)
+  into ids, firsts, lasts, amount, scope, first_at
   from members m join rooms r on r.id = m.room_id
   where m.user_id = viewer and (room is null or m.room_id = room) and r.last_seq >= r.first_seq;
   if ids is null then
@@ -264,7 +267,7 @@ begin
     lasts := array(
       select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
   end if;
-  if cardinality(ids) <= 8 or (cardinality(ids) <= look / 4 and latest > now() - interval '1 hour') then
+  if cardinality(ids) <= 8 or amount <= look then
     with room as materialized (
       select o.id collate "C" as id, o.first, o.last, ceil(look * (o.last - o.first + 1)::float / amount)::integer as share
       from unnest(ids, firsts, lasts) as o (id, first, last) where o.last >= o.first
@@ -287,20 +290,33 @@ begin
     select coalesce(array_agg(h.id order by h.at desc, h.id desc, h.seq desc), '{}'),
       coalesce(array_agg(h.seq order by h.at desc, h.id desc, h.seq desc), '{}'), (select c.edge from cut c)
     into found_rooms, found_seqs, horizon from hits h;
-    if cardinality(found_seqs) = most or horizon is null or horizon < oldest then
-      return query select * from unnest(found_rooms, found_seqs);
-      return;
-    end if;
+  else
+    with newest as materialized (
+      select s.room_id, s.seq, s.at, scope ? s.room_id as mine,
+        case when cardinality(ids) <= 64 or scope ? s.room_id then s.words @@ wanted else false end as hit
+      from message_search s where s.at <= latest order by s.at desc limit look * 2
+    ), cut as (
+      select min(n.at) as edge, count(*) filter (where n.hit) as said from newest n having count(*) = look * 2
+    ), hits as (
+      select n.room_id, n.seq, n.at from newest n join rooms r on r.id = n.room_id and n.seq >= r.first_seq
+      where n.hit and n.mine and n.at > coalesce((select c.edge from cut c), '-infinity')
+        and n.at >= oldest and (until is null or n.at < until)
+        and (last_at is null or (n.at, n.room_id, n.seq) < (last_at, last_room, search_messages.last_seq))
+      order by n.at desc, n.room_id desc, n.seq desc limit most
+    )
+    select coalesce(array_agg(h.room_id order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      coalesce(array_agg(h.seq order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      (select c.edge from cut c), (select c.said from cut c)
+    into found_rooms, found_seqs, horizon, said from hits h;
+  end if;
+  if cardinality(found_seqs) = most or horizon is null or horizon < oldest then
+    return query select * from unnest(found_rooms, found_seqs);
+    return;
   end if;
   needed := search_needed(wanted);
-  if cardinality(ids) <= 8 then
+  if cardinality(ids) <= 8 or (cardinality(ids) <= 64 and said > 5) then
     needed := '(' || needed || ') & ('
       || (select string_agg('''' || E'\x01r' || o.id || '''', '|') from unnest(ids) as o (id)) || ')';
-  end if;
-  select min(t.created_at) into first_at
-  from unnest(ids, firsts) as o (id, first) join messages t on t.room_id = o.id and t.seq = o.first;
-  if first_at is null then
-    return;
   end if;
   low := search_bucket(greatest(oldest, first_at));
   high := search_bucket(latest);
@@ -335,6 +351,9 @@ begin
 end $$;
 
 drop function rebuild_threads(text[]);
+
+-- What mentions somebody after their read mark: the key has everybody's mentions there.
+create index mentions_unread on mentions (room_id, user_id, seq);
 
 -- Threads of a room whose messages came in another way than by append_messages: an import. Roots and answers that say
 -- nothing of their thread have it from `find_thread`, since they come in the order of their numbers.

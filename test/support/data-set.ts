@@ -184,7 +184,8 @@ async function makeMessages(
   const other = memberOf(sql, users, sql`(x.seq::bigint * 17 + 1) % least(r.members, 500)`);
   const before = (of: number): postgres.Fragment => sql`(r.messages::bigint * ${of}::int / ${slices}::int)::int`;
   const rows = sql`data_set_rooms r cross join lateral generate_series(${before(slice)} + 1, ${before(slice + 1)}) as x (seq)`;
-  const at = sql`date_trunc('milliseconds', now() - interval '1 year' * (1 - x.seq::float / r.messages))`;
+  // each room has its own phase: else the last messages of all were of one moment
+  const at = sql`date_trunc('milliseconds', now() - interval '1 year' * (1 - (x.seq - r.n * 0.618034 % 1)::float / r.messages))`;
   const kind = sql`(x.seq / 20) % 10`;
   await sql.begin(async (tx) => {
     await tx`set local statement_timeout = 0`;

@@ -161,7 +161,7 @@ class Import {
       values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays},
         ${line.topic ?? null}, ${line.archivedAt ?? null}::timestamptz, ${line.slowMode ?? 0}, ${line.senders ?? 'all'},
         ${line.editWindow ?? null})
-      on conflict (id) do nothing`;
+      on conflict (id) do update set created_at = excluded.created_at where rooms.created_at > excluded.created_at`;
     const [held] = await sql<{ kind: string; last_seq: number; first_seq: number; shared: boolean }[]>`
       select kind, last_seq, first_seq, exists (select from members where room_id = id) as shared from rooms where id = ${id}`;
     if (held === undefined) throw new Wrong(`room ${id} was deleted while it was read.`);
