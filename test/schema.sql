@@ -92,6 +92,7 @@ create table mentions (
 );
 CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_id, seq);
 CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
+CREATE INDEX mentions_unread ON public.mentions USING btree (room_id COLLATE "POSIX", user_id, seq);
 
 create table message_search (
   room_id text collate "C" not null,
@@ -100,6 +101,7 @@ create table message_search (
   words tsvector not null,
   constraint message_search_pkey PRIMARY KEY (room_id, seq)
 );
+CREATE INDEX message_search_by_time ON public.message_search USING btree (at);
 CREATE INDEX message_search_keys ON public.message_search USING gin (search_keys(words, at)) WITH (fastupdate=off);
 
 create table message_versions (
@@ -1478,13 +1480,14 @@ declare
   more_rooms text[];
   more_seqs bigint[];
   first_at timestamptz;
+  said integer := 0;
   low integer;
   high integer;
   span integer := 1;
 begin
   select array_agg(r.id order by r.id), array_agg(r.first_seq order by r.id), array_agg(r.last_seq order by r.id),
-    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null)
-  into ids, firsts, lasts, amount, scope
+    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null), min(r.created_at)
+  into ids, firsts, lasts, amount, scope, first_at
   from members m join rooms r on r.id = m.room_id
   where m.user_id = viewer and (room is null or m.room_id = room) and r.last_seq >= r.first_seq;
   if ids is null then
@@ -1498,7 +1501,7 @@ begin
     lasts := array(
       select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
   end if;
-  if cardinality(ids) <= 8 or (cardinality(ids) <= look / 4 and latest > now() - interval '1 hour') then
+  if cardinality(ids) <= 8 or amount <= look then
     with room as materialized (
       select o.id collate "C" as id, o.first, o.last, ceil(look * (o.last - o.first + 1)::float / amount)::integer as share
       from unnest(ids, firsts, lasts) as o (id, first, last) where o.last >= o.first
@@ -1521,20 +1524,33 @@ begin
     select coalesce(array_agg(h.id order by h.at desc, h.id desc, h.seq desc), '{}'),
       coalesce(array_agg(h.seq order by h.at desc, h.id desc, h.seq desc), '{}'), (select c.edge from cut c)
     into found_rooms, found_seqs, horizon from hits h;
-    if cardinality(found_seqs) = most or horizon is null or horizon < oldest then
-      return query select * from unnest(found_rooms, found_seqs);
-      return;
-    end if;
+  else
+    with newest as materialized (
+      select s.room_id, s.seq, s.at, scope ? s.room_id as mine,
+        case when cardinality(ids) <= 64 or scope ? s.room_id then s.words @@ wanted else false end as hit
+      from message_search s where s.at <= latest order by s.at desc limit look * 2
+    ), cut as (
+      select min(n.at) as edge, count(*) filter (where n.hit) as said from newest n having count(*) = look * 2
+    ), hits as (
+      select n.room_id, n.seq, n.at from newest n join rooms r on r.id = n.room_id and n.seq >= r.first_seq
+      where n.hit and n.mine and n.at > coalesce((select c.edge from cut c), '-infinity')
+        and n.at >= oldest and (until is null or n.at < until)
+        and (last_at is null or (n.at, n.room_id, n.seq) < (last_at, last_room, search_messages.last_seq))
+      order by n.at desc, n.room_id desc, n.seq desc limit most
+    )
+    select coalesce(array_agg(h.room_id order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      coalesce(array_agg(h.seq order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      (select c.edge from cut c), (select c.said from cut c)
+    into found_rooms, found_seqs, horizon, said from hits h;
+  end if;
+  if cardinality(found_seqs) = most or horizon is null or horizon < oldest then
+    return query select * from unnest(found_rooms, found_seqs);
+    return;
   end if;
   needed := search_needed(wanted);
-  if cardinality(ids) <= 8 then
+  if cardinality(ids) <= 8 or (cardinality(ids) <= 64 and said > 5) then
     needed := '(' || needed || ') & ('
       || (select string_agg('''' || E'\x01r' || o.id || '''', '|') from unnest(ids) as o (id)) || ')';
-  end if;
-  select min(t.created_at) into first_at
-  from unnest(ids, firsts) as o (id, first) join messages t on t.room_id = o.id and t.seq = o.first;
-  if first_at is null then
-    return;
   end if;
   low := search_bucket(greatest(oldest, first_at));
   high := search_bucket(latest);
@@ -1783,22 +1799,14 @@ CREATE OR REPLACE FUNCTION public.unread_rooms(viewer text, after text, max_room
 AS $function$
 #variable_conflict use_column
 begin
-  if to_regclass('mentions') is null then
-    return query
-    select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), 0::bigint, t.created_at
-    from unread_marks(viewer, after, max_rooms) y
-    left join messages t on t.room_id = y.id and t.seq = y.last_seq
-    order by y.id;
-    return;
-  end if;
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), c.mentions, t.created_at
   from unread_marks(viewer, after, max_rooms) y
   left join messages t on t.room_id = y.id and t.seq = y.last_seq
   cross join lateral (
     select count(*) as mentions from (
-      select from mentions x
-      where x.room_id = y.id and x.seq > y.mark and x.user_id in (viewer, '*') limit max_unread) known
+      select from unnest(array[viewer, '*']) as w (id)
+      join mentions x on x.room_id collate "POSIX" = y.id and x.user_id = w.id and x.seq > y.mark limit max_unread) known
   ) c
   order by y.id;
 end $function$;
