@@ -364,14 +364,18 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), c.mentions, t.created_at
+  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
+    -- two look-ups: asked for both users at once it reads what mentions anybody
+    least(max_unread,
+      (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark limit max_unread) own)
+      + (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark limit max_unread) everybody)),
+    t.created_at
   from unread_marks(viewer, after, max_rooms) y
   left join messages t on t.room_id = y.id and t.seq = y.last_seq
-  cross join lateral (
-    select count(*) as mentions from (
-      select from unnest(array[viewer, '*']) as w (id)
-      join mentions x on x.room_id collate "POSIX" = y.id and x.user_id = w.id and x.seq > y.mark limit max_unread) known
-  ) c
   order by y.id;
 end $$;
 
