@@ -92,6 +92,7 @@ create table mentions (
 );
 CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_id, seq);
 CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
+CREATE INDEX mentions_unread ON public.mentions USING btree (room_id COLLATE "POSIX", user_id, seq);
 
 create table message_search (
   room_id text collate "C" not null,
@@ -100,7 +101,8 @@ create table message_search (
   words tsvector not null,
   constraint message_search_pkey PRIMARY KEY (room_id, seq)
 );
-CREATE INDEX message_search_words ON public.message_search USING gin (words) WITH (fastupdate=off);
+CREATE INDEX message_search_by_time ON public.message_search USING btree (at);
+CREATE INDEX message_search_keys ON public.message_search USING gin (search_keys(words, at)) WITH (fastupdate=off);
 
 create table message_versions (
   room_id text collate "C" not null,
@@ -127,11 +129,11 @@ create table messages (
   thread bigint,
   pinned_at timestamp with time zone,
   pinned_by text collate "C",
-  constraint messages_pkey PRIMARY KEY (room_id, seq),
-  constraint messages_room_id_id_key UNIQUE (room_id, id)
+  constraint messages_pkey PRIMARY KEY (room_id, seq)
 );
-CREATE INDEX messages_by_rev ON public.messages USING btree (room_id, rev);
-CREATE INDEX messages_by_thread ON public.messages USING btree (room_id, thread, seq) WHERE (thread IS NOT NULL);
+CREATE UNIQUE INDEX messages_by_id ON public.messages USING btree (room_id COLLATE "POSIX", id);
+CREATE INDEX messages_by_rev ON public.messages USING btree (room_id COLLATE "POSIX", rev);
+CREATE INDEX messages_by_thread ON public.messages USING btree (room_id COLLATE "POSIX", thread, seq) WHERE (thread IS NOT NULL);
 CREATE INDEX messages_pinned ON public.messages USING btree (room_id, pinned_at) WHERE (pinned_at IS NOT NULL);
 
 create table outbox (
@@ -331,6 +333,7 @@ CREATE OR REPLACE FUNCTION public.append_messages(room_ids text[], batch jsonb, 
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
@@ -371,7 +374,10 @@ begin
     from input i
     left join rooms r on r.id = i.room_id
     left join members m on m.room_id = i.room_id and m.user_id = i.sender_id
-    left join messages d on d.room_id = i.room_id and d.id = i.id
+    left join lateral (
+      select x.seq, x.rev, x.created_at, x.sender_id from messages x
+      where x.room_id collate "POSIX" = i.room_id and x.id >= i.id and x.id <= i.id order by x.id limit 1
+    ) d on true
   ), numbered as materialized (
     select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
   ), inserted as (
@@ -791,14 +797,14 @@ begin
     select last_rev into head from rooms where id = room;
     with changed as materialized (
       select t.seq, t.rev, t.sender_id, t.created_at, search_text(t.body) as content
-      from messages t where t.room_id = room and t.rev > reached order by t.rev limit most
+      from messages t where t.room_id collate "POSIX" = room and t.rev > reached order by t.rev limit most
     ), dropped as (
       delete from message_search x using changed c
       where c.content is null and x.room_id = room and x.seq = c.seq
     ), kept as (
       insert into message_search (room_id, seq, at, words)
-      select room, c.seq, c.created_at, search_words(lang, c.content) || array_to_tsvector(
-        array[E'\x01r' || room, E'\x01u' || c.sender_id, E'\x01d' || search_day(c.created_at), E'\x01m' || search_day(c.created_at) / 32])
+      select room, c.seq, c.created_at,
+        search_words(lang, c.content) || array_to_tsvector(array[E'\x01r' || room, E'\x01u' || c.sender_id])
       from changed c where c.content is not null
       on conflict (room_id, seq) do update set words = excluded.words
     )
@@ -1307,42 +1313,35 @@ begin
   outcome := 'changed';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.rebuild_threads(room_ids text[])
+CREATE OR REPLACE FUNCTION public.recount_threads(room text, following boolean)
  RETURNS void
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
-declare
-  reply record;
 begin
-  -- what is answered comes before the answer
-  for reply in
-    select m.room_id, m.seq, m.reply_to from messages m
-    where m.room_id = any (room_ids) and m.reply_to is not null order by m.room_id, m.seq
-  loop
-    update messages m set thread = coalesce(
-      (select coalesce(p.thread, p.seq) from messages p where p.room_id = reply.room_id and p.seq = reply.reply_to),
-      reply.reply_to)
-    where m.room_id = reply.room_id and m.seq = reply.seq;
-  end loop;
   update messages m set thread = m.seq
-  where m.room_id = any (room_ids) and m.thread is null and exists (
-    select from messages r where r.room_id = m.room_id and r.thread = m.seq);
-  delete from threads t where t.room_id = any (room_ids);
+  from (select distinct r.thread from messages r where r.room_id = room and r.thread is not null) as x
+  where m.room_id = room and m.seq = x.thread and m.thread is null;
+  delete from threads t where t.room_id = room;
   insert into threads (room_id, root, replies, last_reply_at, repliers, rev)
-  select r.room_id, r.root, sum(r.replies), max(r.at), (array_agg(r.sender_id order by r.last desc))[1:5], max(r.rev)
+  select room, r.root, sum(r.replies), max(r.at), (array_agg(r.sender_id order by r.last desc))[1:5], max(r.rev)
   from (
-    select m.room_id, m.thread as root, m.sender_id, count(*) filter (where m.deleted_at is null) as replies,
+    select m.thread as root, m.sender_id, count(*) filter (where m.deleted_at is null) as replies,
       max(m.created_at) as at, max(m.seq) as last, max(m.rev) as rev
-    from messages m where m.room_id = any (room_ids) and m.reply_to is not null
-    group by m.room_id, m.thread, m.sender_id
-  ) r group by r.room_id, r.root;
-  insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
-  select m.room_id, m.thread, m.sender_id, max(r.last_seq), max(m.created_at)
-  from messages m join rooms r on r.id = m.room_id
-  join members x on x.room_id = m.room_id and x.user_id = m.sender_id
-  where m.room_id = any (room_ids) and m.thread is not null
-  group by m.room_id, m.thread, m.sender_id
-  on conflict do nothing;
+    from messages m where m.room_id = room and m.thread is not null and m.reply_to is not null
+    group by m.thread, m.sender_id
+  ) r group by r.root;
+  if following then
+    insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
+    select room, m.thread, m.sender_id, max(r.last_seq), max(m.created_at)
+    from messages m join rooms r on r.id = m.room_id
+    join members x on x.room_id = m.room_id and x.user_id = m.sender_id
+    where m.room_id = room and m.thread is not null
+    group by m.thread, m.sender_id
+    on conflict do nothing;
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.remove_from_room(room text, actor text, subject text, rights jsonb)
@@ -1436,101 +1435,172 @@ AS $function$
     '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
 $function$;
 
-CREATE OR REPLACE FUNCTION public.search_any(kind text, names text[])
- RETURNS tsquery
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-AS $function$
-  select string_agg('''' || E'\x01' || kind || n || '''', '|')::tsquery from unnest(names) as n
-$function$;
-
-CREATE OR REPLACE FUNCTION public.search_day(moment timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.search_bucket(moment timestamp with time zone)
  RETURNS integer
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select floor(extract(epoch from moment) / 86400)::integer
+  select floor(extract(epoch from moment) / 345600)::integer
 $function$;
 
-CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery, room text, sender text, since timestamp with time zone, until timestamp with time zone, last_at timestamp with time zone, last_room text, last_seq bigint, most integer, max_scope integer)
+CREATE OR REPLACE FUNCTION public.search_in(needed text, bucket integer)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select regexp_replace(needed, '''([^'']+)''', '''' || lpad(bucket::text, 4, '0') || '\1''', 'g')::tsquery
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_keys(words tsvector, at timestamp with time zone)
+ RETURNS tsvector
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  bucket text := lpad(floor(extract(epoch from at) / 345600)::integer::text, 4, '0');
+begin
+  return array_to_tsvector(
+    string_to_array(bucket || array_to_string(tsvector_to_array(words), E'\x02' || bucket), E'\x02'));
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery, room text, sender text, since timestamp with time zone, until timestamp with time zone, last_at timestamp with time zone, last_room text, last_seq bigint, most integer, look integer)
  RETURNS TABLE(room_id text, seq bigint)
  LANGUAGE plpgsql
- STABLE
+ STABLE ROWS 20
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
-  scope text[];
-  scoped tsquery;
-  dated tsquery;
+  wanted tsquery := look_for;
+  needed text;
   latest timestamptz := least(until, last_at, clock_timestamp() + interval '1 minute');
-  days integer;
-  oldest timestamptz;
-  edge double precision;
-  wide boolean;
-  last_look boolean;
+  oldest timestamptz := coalesce(since, '-infinity');
+  ids text[];
+  firsts bigint[];
+  lasts bigint[];
+  amount bigint;
+  scope jsonb;
+  horizon timestamptz;
   found_rooms text[];
   found_seqs bigint[];
+  more_rooms text[];
+  more_seqs bigint[];
+  first_at timestamptz;
+  said integer := 0;
+  low integer;
+  high integer;
+  span integer := 1;
 begin
-  scope := array(
-    select m.room_id from members m where m.user_id = viewer and (room is null or m.room_id = room) limit max_scope + 1);
-  if cardinality(scope) = 0 then
+  select array_agg(r.id order by r.id), array_agg(r.first_seq order by r.id), array_agg(r.last_seq order by r.id),
+    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null), min(r.created_at)
+  into ids, firsts, lasts, amount, scope, first_at
+  from members m join rooms r on r.id = m.room_id
+  where m.user_id = viewer and (room is null or m.room_id = room) and r.last_seq >= r.first_seq;
+  if ids is null then
     return;
   end if;
-  scoped := look_for;
-  wide := cardinality(scope) > max_scope;
   if sender is not null then
-    scoped := scoped && search_any('u', array[sender]);
+    wanted := wanted && ('''' || E'\x01u' || sender || '''')::tsquery;
   end if;
-  foreach days in array array[2, 64, 0] loop
-    oldest := coalesce(since, '-infinity');
-    if days = 2 then
-      dated := scoped && search_any('d', array[search_day(latest)::text, (search_day(latest) - 1)::text]);
-      edge := (search_day(latest) - 1) * 86400.0;
-    elsif days = 64 then
-      dated := scoped && search_any('m', array[(search_day(latest) / 32)::text, (search_day(latest) / 32 - 1)::text]);
-      edge := (search_day(latest) / 32 - 1) * 32 * 86400.0;
-    else
-      dated := scoped;
-    end if;
-    -- nothing older is wanted
-    last_look := days = 0 or since >= to_timestamp(edge);
-    if wide then
-      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
-        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
-      into found_rooms, found_seqs
+  if cardinality(ids) <= 8 and latest < now() then
+    -- where the newest of them are is a few look-ups a room
+    lasts := array(
+      select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
+  end if;
+  if cardinality(ids) <= 8 or amount <= look then
+    with room as materialized (
+      select o.id collate "C" as id, o.first, o.last, ceil(look * (o.last - o.first + 1)::float / amount)::integer as share
+      from unnest(ids, firsts, lasts) as o (id, first, last) where o.last >= o.first
+    ), looked as materialized (
+      select r.id, r.first, r.share, x.* from room r cross join lateral (
+        select s.seq, s.at, s.words @@ wanted as hit from message_search s
+        where s.room_id = r.id and s.seq between r.first and r.last order by s.seq desc limit r.share
+      ) x
+    ), cut as (
+      -- a room of which there is more: below this nothing is known
+      select max(c.edge) as edge from (
+        select min(l.at) as edge from looked l group by l.id, l.first, l.share
+        having count(*) = l.share and min(l.seq) > l.first) c
+    ), hits as (
+      select l.id, l.seq, l.at from looked l cross join cut c
+      where l.hit and l.at > coalesce(c.edge, '-infinity') and l.at >= oldest and (until is null or l.at < until)
+        and (last_at is null or (l.at, l.id, l.seq) < (last_at, last_room, search_messages.last_seq))
+      order by l.at desc, l.id desc, l.seq desc limit most
+    )
+    select coalesce(array_agg(h.id order by h.at desc, h.id desc, h.seq desc), '{}'),
+      coalesce(array_agg(h.seq order by h.at desc, h.id desc, h.seq desc), '{}'), (select c.edge from cut c)
+    into found_rooms, found_seqs, horizon from hits h;
+  else
+    with newest as materialized (
+      select s.room_id, s.seq, s.at, scope ? s.room_id as mine,
+        case when cardinality(ids) <= 64 or scope ? s.room_id then s.words @@ wanted else false end as hit
+      from message_search s where s.at <= latest order by s.at desc limit look * 2
+    ), cut as (
+      select min(n.at) as edge, count(*) filter (where n.hit) as said from newest n having count(*) = look * 2
+    ), hits as (
+      select n.room_id, n.seq, n.at from newest n join rooms r on r.id = n.room_id and n.seq >= r.first_seq
+      where n.hit and n.mine and n.at > coalesce((select c.edge from cut c), '-infinity')
+        and n.at >= oldest and (until is null or n.at < until)
+        and (last_at is null or (n.at, n.room_id, n.seq) < (last_at, last_room, search_messages.last_seq))
+      order by n.at desc, n.room_id desc, n.seq desc limit most
+    )
+    select coalesce(array_agg(h.room_id order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      coalesce(array_agg(h.seq order by h.at desc, h.room_id desc, h.seq desc), '{}'),
+      (select c.edge from cut c), (select c.said from cut c)
+    into found_rooms, found_seqs, horizon, said from hits h;
+  end if;
+  if cardinality(found_seqs) = most or horizon is null or horizon < oldest then
+    return query select * from unnest(found_rooms, found_seqs);
+    return;
+  end if;
+  needed := search_needed(wanted);
+  if cardinality(ids) <= 8 or (cardinality(ids) <= 64 and said > 5) then
+    needed := '(' || needed || ') & ('
+      || (select string_agg('''' || E'\x01r' || o.id || '''', '|') from unnest(ids) as o (id)) || ')';
+  end if;
+  low := search_bucket(greatest(oldest, first_at));
+  high := search_bucket(latest);
+  found_rooms := '{}';
+  found_seqs := '{}';
+  while high >= low and cardinality(found_seqs) < most loop
+    select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
+      coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
+    into more_rooms, more_seqs
+    from (
+      select x.room_id, x.seq, x.at
       from (
-        select s.room_id, s.seq, s.at from message_search s
-        join members m on m.user_id = viewer and m.room_id = s.room_id
-        join rooms r on r.id = s.room_id and s.seq >= r.first_seq
-        where s.words @@ dated and s.at >= oldest and (until is null or s.at < until)
-          and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
-        order by s.at desc, s.room_id desc, s.seq desc limit most
-      ) f;
-    else
-      select coalesce(array_agg(f.room_id order by f.at desc, f.room_id desc, f.seq desc), '{}'),
-        coalesce(array_agg(f.seq order by f.at desc, f.room_id desc, f.seq desc), '{}')
-      into found_rooms, found_seqs
-      from (
-        select x.room_id, x.seq, x.at from unnest(scope) as o (id)
-        join rooms r on r.id = o.id
+        select s.room_id, s.seq, s.at from generate_series(greatest(low, high - span + 1), high) as b (bucket)
         cross join lateral (
           select s.room_id, s.seq, s.at from message_search s
-          where s.words @@ (dated && search_any('r', array[o.id])) and s.seq >= r.first_seq
+          where search_keys(s.words, s.at) @@ search_in(needed, b.bucket) and s.words @@ wanted and scope ? s.room_id
             and s.at >= oldest and (until is null or s.at < until)
             and (last_at is null or (s.at, s.room_id, s.seq) < (last_at, last_room, search_messages.last_seq))
-          order by s.at desc, s.seq desc limit most
-        ) x
-        order by x.at desc, x.room_id desc, x.seq desc limit most
-      ) f;
-    end if;
-    exit when last_look or cardinality(found_seqs) = most;
+          offset 0
+        ) s
+        offset 0
+      ) x
+      join rooms r on r.id = x.room_id and x.seq >= r.first_seq
+      order by x.at desc, x.room_id desc, x.seq desc limit most - cardinality(found_seqs)
+    ) f;
+    found_rooms := found_rooms || more_rooms;
+    found_seqs := found_seqs || more_seqs;
+    high := high - span;
+    span := least(span * 2, 64);
   end loop;
   return query select * from unnest(found_rooms, found_seqs);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_needed(look_for tsquery)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select regexp_replace(querytree(look_for), '<(-|[0-9]+)>', '&', 'g')
+$function$;
 
 CREATE OR REPLACE FUNCTION public.search_query(lang text, query text, prefix text)
  RETURNS tsquery
@@ -1614,6 +1684,7 @@ CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp 
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
 AS $function$
 declare
@@ -1637,7 +1708,9 @@ begin
     join members m on m.room_id = i.room_id and m.user_id = i.sender_id
     where r.slow_mode_s > 0 and m.role = 'member' and r.archived_at is null and r.senders = 'all'
       and (m.muted_until is null or m.muted_until <= committed_at) and (i.reply_to is null or i.reply_to <= r.last_seq)
-      and not exists (select from messages d where d.room_id = i.room_id and d.id = i.id)
+      and (
+        select d.seq from messages d
+        where d.room_id collate "POSIX" = i.room_id and d.id >= i.id and d.id <= i.id order by d.id limit 1) is null
   ), noted as (
     update members m set last_sent_at = committed_at from concerned c
     where c.nth = 1 and (c.free_at is null or c.free_at <= committed_at)
@@ -1736,23 +1809,19 @@ CREATE OR REPLACE FUNCTION public.unread_rooms(viewer text, after text, max_room
 AS $function$
 #variable_conflict use_column
 begin
-  if to_regclass('mentions') is null then
-    return query
-    select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), 0::bigint, t.created_at
-    from unread_marks(viewer, after, max_rooms) y
-    left join messages t on t.room_id = y.id and t.seq = y.last_seq
-    order by y.id;
-    return;
-  end if;
   return query
-  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread), c.mentions, t.created_at
+  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
+    -- two look-ups: asked for both users at once it reads what mentions anybody
+    least(max_unread,
+      (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark limit max_unread) own)
+      + (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark limit max_unread) everybody)),
+    t.created_at
   from unread_marks(viewer, after, max_rooms) y
   left join messages t on t.room_id = y.id and t.seq = y.last_seq
-  cross join lateral (
-    select count(*) as mentions from (
-      select from mentions x
-      where x.room_id = y.id and x.seq > y.mark and x.user_id in (viewer, '*') limit max_unread) known
-  ) c
   order by y.id;
 end $function$;
 

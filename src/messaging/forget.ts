@@ -135,7 +135,7 @@ class Forget {
       await tx`
         update threads t set rev = ${base + seqs.length}, repliers = array_replace(t.repliers, ${this.#user}, ${pseudonym}),
           replies = (
-            select count(*) from messages m where m.room_id = ${room} and m.thread = t.root
+            select count(*) from messages m where m.room_id collate "POSIX" = ${room} and m.thread = t.root
               and m.reply_to is not null and m.deleted_at is null
           )
         where t.room_id = ${room} and t.root in (

@@ -34,7 +34,7 @@ export async function missedEvents(sql: postgres.Sql, room: string, rev: number)
     left join lateral (
       select ${messageColumns(sql, undefined)}, u.name
       from messages t left join users u on u.id = t.sender_id
-      where t.room_id = ${room} and t.rev > ${rev} order by t.rev limit ${pageSize}
+      where t.room_id collate "POSIX" = ${room} and t.rev > ${rev} order by t.rev limit ${pageSize}
     ) x on true
     where r.id = ${room} order by x.rev`;
   const [first] = rows;
@@ -58,7 +58,7 @@ export async function eventsBetween(
   const rows = await sql<StoredMessage[]>`
     select ${messageColumns(sql, undefined)}, u.name
     from messages t left join users u on u.id = t.sender_id
-    where t.room_id = ${room} and t.rev between ${from} and ${to} order by t.rev`;
+    where t.room_id collate "POSIX" = ${room} and t.rev between ${from} and ${to} order by t.rev`;
   const events = eventsOf(rows);
   const expired = await sql<{ purged: number }[]>`
     select purged_rev as purged from rooms where id = ${room} and purged_rev between ${from} and ${to}`;

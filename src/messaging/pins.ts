@@ -106,7 +106,7 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
       select ${messageColumns(sql, user)}, u.name, t.pinned_at
       from messages t left join users u on u.id = t.sender_id
       where a.role is not null and t.room_id = ${room} and t.pinned_at is not null
-      limit ${limits.pins}
+      order by t.pinned_at limit ${limits.pins}
     ) x on true
     order by x.pinned_at desc, x.seq desc`;
   const [first] = rows;

@@ -37,7 +37,7 @@ export async function recentRows(
               ) c
             ) end as reactors
           from messages t left join users u on u.id = t.sender_id
-          where t.room_id = a.room and t.rev > a.after order by t.rev desc limit ${limit + 1}
+          where t.room_id collate "POSIX" = a.room and t.rev > a.after order by t.rev desc limit ${limit + 1}
         ) y
       ) z where z.passed < ${maxBytes}
     ) x on true

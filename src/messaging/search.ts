@@ -14,8 +14,8 @@ export interface SearchSettings {
   readonly atOnce: number;
 }
 
-/** Rooms that the index is asked for, one by one; of users with more it finds too much, which is sorted out afterwards. */
-const maxScope = 200;
+/** The newest messages of a user's rooms that are looked at before the index is asked: what is common is among them. */
+const look = 1200;
 
 /**
  * Kept out of the text before its matches are marked with them; the third stands for <, since ts_headline leaves out what
@@ -78,7 +78,7 @@ export class Search {
       from q
       cross join lateral search_messages(
         ${user}, q.query, ${room ?? null}, ${from ?? null}, ${since ?? null}::timestamptz, ${until ?? null}::timestamptz,
-        ${last?.at ?? null}::timestamptz, ${last?.room ?? null}, ${last?.seq ?? null}::bigint, ${limit + 1}, ${maxScope}
+        ${last?.at ?? null}::timestamptz, ${last?.room ?? null}, ${last?.seq ?? null}::bigint, ${limit + 1}, ${look}
       ) with ordinality as s (room_id, seq, n)
       join messages t on t.room_id = s.room_id and t.seq = s.seq
       cross join lateral (select search_text(t.body) as content) b

@@ -94,7 +94,7 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
           + coalesce(octet_length(y.thread), 0) as bytes
         from (
           select ${messageColumns(sql, user)}
-          from messages t where t.room_id = c.room and t.rev > c.cursor order by t.rev limit c.take
+          from messages t where t.room_id collate "POSIX" = c.room and t.rev > c.cursor order by t.rev limit c.take
         ) y
       ) x
       left join users u on u.id = x.from

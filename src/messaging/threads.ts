@@ -60,7 +60,7 @@ export class Threads {
         ) union all (
           select ${messageColumns(sql, user)}, u.name, false
           from messages t left join users u on u.id = t.sender_id
-          where a.role is not null and t.room_id = ${room} and t.thread = a.root and t.seq > a.root and ${bound}
+          where a.role is not null and t.room_id collate "POSIX" = ${room} and t.thread = a.root and t.seq > a.root and ${bound}
           order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}
         )
       ) x on true`;
@@ -147,7 +147,7 @@ export class Threads {
       cross join lateral (
         select count(*)::integer as unread from (
           select from messages t
-          where t.room_id = x.room_id and t.thread = x.root and t.seq > greatest(x.read, x.root) and t.deleted_at is null
+          where t.room_id collate "POSIX" = x.room_id and t.thread = x.root and t.seq > greatest(x.read, x.root) and t.deleted_at is null
           limit ${limits.threadUnread}
         ) s
       ) y

@@ -165,8 +165,11 @@ export class Writer {
     const rooms = duplicates.map(({ room }) => room);
     const ids = duplicates.map(({ id }) => id);
     const changed = await this.#options.sql<{ room_id: string; id: string }[]>`
-      select m.room_id, m.id from unnest(${rooms}::text[], ${ids}::uuid[]) as d (room, id)
-      join messages m on m.room_id = d.room and m.id = d.id where m.changed`;
+      select d.room as room_id, d.id from unnest(${rooms}::text[], ${ids}::uuid[]) as d (room, id)
+      cross join lateral (
+        select m.changed from messages m
+        where m.room_id collate "POSIX" = d.room and m.id >= d.id and m.id <= d.id order by m.id limit 1
+      ) m where m.changed`;
     if (changed.length === 0) return outcomes;
     const keys = new Set(changed.map(({ room_id: room, id }) => `${room}\n${id}`));
     return outcomes.map((outcome, i) => {

@@ -90,9 +90,9 @@ export function createClient(url: string, options: ClientOptions): postgres.Sql 
   return postgres(url, {
     // missing in the driver's types
     ...({ socket: openSocket } as object),
+    onnotice: () => {},
     ...options,
     types,
-    onnotice: () => {},
     // seconds; the driver's own grows to 20 s, for which every send would wait after the server is back
     backoff: (attempt: number) => Math.min(0.5, 0.02 * 2 ** attempt) * (0.5 + Math.random() / 2),
     connection: { ...options.connection, application_name: 'parley', TimeZone: 'UTC', DateStyle: 'ISO' },

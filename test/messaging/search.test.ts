@@ -138,7 +138,7 @@ describe('search', () => {
     const { sql } = server.database;
     // as if sent over a year, so that it has to look further and further back
     await searchable(server);
-    await sql`update messages set created_at = created_at - seq * interval '17 days' where room_id like 'page-%'`;
+    await sql`update messages set created_at = created_at - (20 - seq) * interval '17 days' where room_id like 'page-%'`;
     await sql`update rooms set last_rev = last_rev + 1 where id like 'page-%'`;
     await sql`update messages m set rev = r.last_rev from rooms r where r.id = m.room_id and m.seq = 1 and r.id like 'page-%'`;
     await sql`update search_rooms set rev = 0 where room_id like 'page-%'`;

@@ -5,6 +5,7 @@ import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
 import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
 import { splitLines } from '../../src/messaging/transfer/split-lines.ts';
+import { rightsOf } from '../../src/messaging/roles.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
 
@@ -74,6 +75,66 @@ async function busyRoom(sql: postgres.Sql, room: string, messages: number): Prom
   await sql`select * from mark_read('[{"r":"busy","u":"ben","s":3}]')`;
 }
 
+/** A room with everything that stands beside its messages. */
+async function richRoom(sql: postgres.Sql, room: string): Promise<void> {
+  await makeRoom(sql, room, 'ann', 'ben', 'cid', 'eve');
+  const { writer } = createWriter(sql);
+  const say = (sender: string, more: object = {}) => writer.send(send(room, sender, { text: 'x' }, more));
+  await say('ann');
+  await say('ben', { replyTo: 1 });
+  await say('cid', { replyTo: 2 });
+  await say('ann', { mentions: { names: [['ben'], ['cid']], everybody: true } });
+  await say('ben', { replyTo: 4, mentions: { names: [['ann']], everybody: false } });
+  await say('cid', { replyTo: 3 });
+  await say('ann', { replyTo: 1 });
+  await say('ben');
+  await writer.stop();
+  await change(sql, room, ['delete', 7, 'ann', null], ['edit', 4, 'ann', { text: 'edited' }]);
+  await sql`select * from note_changes(array[1], ${`[[0,"delete","${room}",7,"ann",[],false]]`}::text::jsonb)`;
+  await sql`select * from pin_message(${room}, 5, 'ann', true, 50, '{}')`;
+  const rights = (action: Parameters<typeof rightsOf>[0]) => sql`${rightsOf(action)}::text::jsonb`;
+  await sql`
+    insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
+    values (${room}, 1, 'eve', 3, date_trunc('milliseconds', now()))`;
+  await sql`delete from thread_follows where room_id = ${room} and root = 1 and user_id = 'cid'`;
+  await sql`select * from ban_user(${room}, 'ann', 'dan', 'for a reason', 100, ${rights('ban')})`;
+  await sql`insert into kept_mutes values (${room}, 'fay', 'infinity'), (${room}, 'gil', '2100-01-01')`;
+  await sql`select invite_user(${room}, 'ann', 'hal', 'guest', interval '1 day', 100, 100, ${rights('invite')})`;
+  await sql`select make_link(${room}, 'ann', 'one', ${'\\x' + '5a'.repeat(32)}::text::bytea, 'member', null, 5, 50, ${rights('link')})`;
+  await sql`select make_link(${room}, 'ann', 'two', ${'\\x' + 'a5'.repeat(32)}::text::bytea, 'guest', '2100-01-01', null, 50, ${rights('link')})`;
+  await sql`select mute_member(${room}, 'ann', 'cid', 'infinity', ${rights('mute')})`;
+  await sql`
+    update rooms set topic = 'what it is about', archived_at = date_trunc('milliseconds', now()), retention_days = 99,
+      slow_mode_s = 7, senders = 'admins', edit_window_s = 0 where id = ${room}`;
+}
+
+/** What `richRoom` made, by table, to the millisecond. */
+async function standing(sql: postgres.Sql) {
+  const ms = (column: string) => sql`date_trunc('milliseconds', ${sql(column)}) as ${sql(column)}`;
+  return {
+    rooms: await sql`
+      select kind, name, topic, ${ms('archived_at')}, retention_days, slow_mode_s, senders, edit_window_s, last_seq, last_rev, member_count
+      from rooms where id = 'rich'`,
+    members: await sql`
+      select user_id, role, muted_until::text, last_read_seq from members where room_id = 'rich' order by user_id`,
+    roots: await sql<
+      { seq: number; thread: number | null }[]
+    >`select seq, thread, pinned_by, ${ms('pinned_at')} from messages where room_id = 'rich' order by seq`,
+    threads: await sql<{ root: number; replies: number }[]>`
+      select root, replies, ${ms('last_reply_at')}, array_to_string(repliers, ',') as repliers from threads where room_id = 'rich' order by root`,
+    follows: await sql<{ root: number; user_id: string }[]>`
+      select root, user_id, read_seq from thread_follows where room_id = 'rich' order by root, user_id`,
+    mentions: await sql`select seq, user_id, ${ms('at')} from mentions where room_id = 'rich' order by seq, user_id`,
+    bans: await sql`select user_id, banned_by, reason, ${ms('at')} from bans where room_id = 'rich'`,
+    mutes: await sql`select user_id, muted_until::text from kept_mutes where room_id = 'rich' order by user_id`,
+    invitations:
+      await sql`select user_id, role, invited_by, ${ms('expires_at')} from invitations where room_id = 'rich'`,
+    links: await sql`
+      select id, encode(token_hash, 'hex') as hash, role, made_by, ${ms('expires_at')}, max_uses, uses from join_links
+      where room_id = 'rich' order by id`,
+  };
+}
+
 describe('an export', () => {
   it('is read back as it was, any number of times', async () => {
     await busyRoom(source.sql, 'busy', 1201);
@@ -85,6 +146,73 @@ describe('an export', () => {
     expect(bodyOf(await exported(target.sql))).toEqual(bodyOf(lines));
     const [room] = await target.sql`select member_count, purged_rev from rooms where id = 'busy'`;
     expect(room).toEqual({ member_count: 3, purged_rev: 0 });
+  });
+
+  it('has threads, mentions, pins, settings, bans, mutes, invitations and links', async () => {
+    const { sql } = source;
+    await richRoom(sql, 'rich');
+    const lines = await exported(sql, 'rich');
+    const kinds = new Set(lines.map((line) => (JSON.parse(line) as { type: string }).type));
+    for (const kind of ['mention', 'follow', 'ban', 'mute', 'invitation', 'link']) expect(kinds).toContain(kind);
+    const fresh = await createTestDatabase();
+    expect(await imported(fresh.sql, lines)).toEqual({ rooms: 1, messages: 8 });
+    expect(await standing(fresh.sql)).toEqual(await standing(sql));
+    expect(bodyOf(await exported(fresh.sql))).toEqual(bodyOf(lines));
+    expect(await imported(fresh.sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(await standing(fresh.sql)).toEqual(await standing(sql));
+    await fresh.drop();
+  });
+
+  it('that is read again does not bring back what was lifted, revoked or let go here', async () => {
+    const lines = await exported(source.sql, 'rich');
+    const fresh = await createTestDatabase();
+    await imported(fresh.sql, lines);
+    for (const table of ['bans', 'kept_mutes', 'invitations', 'join_links', 'thread_follows']) {
+      await fresh.sql`delete from ${fresh.sql(table)} where room_id = 'rich'`;
+    }
+    await fresh.sql`update rooms set topic = 'another' where id = 'rich'`;
+    const { writer } = createWriter(source.sql);
+    await source.sql`update rooms set archived_at = null where id = 'rich'`;
+    await writer.send(send('rich', 'ann', 'a new answer', { replyTo: 8 }));
+    await writer.stop();
+    const later = await exported(source.sql, 'rich');
+    expect(await imported(fresh.sql, later)).toEqual({ rooms: 1, messages: 1 });
+    const { bans, mutes, invitations, links, threads, follows } = await standing(fresh.sql);
+    expect({ bans, mutes, invitations, links }).toEqual({ bans: [], mutes: [], invitations: [], links: [] });
+    expect(follows.map(({ root, user_id: user }) => [root, user])).toEqual([
+      [8, 'ann'],
+      [8, 'ben'],
+    ]);
+    const revs = (list: { root: number; replies: number }[]) => list.map(({ root, replies }) => [root, replies]);
+    expect(revs(threads)).toEqual(revs((await standing(source.sql)).threads));
+    const [room] = await fresh.sql`select topic from rooms where id = 'rich'`;
+    expect(room).toEqual({ topic: 'another' });
+    await fresh.drop();
+  });
+
+  it('of format 1 has none of these, but its threads are made anew', async () => {
+    const lines = await exported(source.sql, 'rich');
+    const old = lines.flatMap((text) => {
+      const line = JSON.parse(text) as Record<string, unknown>;
+      const type = line['type'] as string;
+      if (['mention', 'follow', 'ban', 'mute', 'invitation', 'link'].includes(type)) return [];
+      const later = ['topic', 'archivedAt', 'slowMode', 'senders', 'editWindow', 'thread', 'pinnedAt', 'pinnedBy'];
+      later.push('muted', 'mentions', 'follows', 'bans', 'mutes', 'invitations', 'links');
+      for (const field of later) delete line[field];
+      return [JSON.stringify(type === 'export' ? { ...line, format: 1 } : line)];
+    });
+    const fresh = await createTestDatabase();
+    expect(await imported(fresh.sql, old)).toEqual({ rooms: 1, messages: 9 });
+    const [there, here] = [await standing(source.sql), await standing(fresh.sql)];
+    expect(here.threads).toEqual(there.threads);
+    const threadsOf = (list: readonly { seq: number; thread: number | null }[]) =>
+      list.map(({ seq, thread }) => [seq, thread]);
+    expect(threadsOf(here.roots)).toEqual(threadsOf(there.roots));
+    expect(new Set(here.follows.map(({ root, user_id: user }) => `${root} ${user}`))).toEqual(
+      new Set(['1 ann', '1 ben', '1 cid', '4 ann', '4 ben', '8 ann', '8 ben']),
+    );
+    expect(here.bans).toEqual([]);
+    await fresh.drop();
   });
 
   it('brings a room up to date that was read before, and resets the cursors of those who are in it', async () => {
@@ -203,7 +331,12 @@ describe('an import', () => {
     ['nothing', [], 1, 'no JSON'],
     ['no JSON', [head, '{'], 2, 'no JSON.'],
     ['an unknown line', [head, '{"type":"x"}'], 2, 'type:'],
-    ['another format', ['{"type":"export","format":2,"at":1,"since":null}'], 1, 'format 2; this Parley reads 1.'],
+    [
+      'another format',
+      ['{"type":"export","format":3,"at":1,"since":null}'],
+      1,
+      'format 3; this Parley reads 2 and before.',
+    ],
     ['no head', [room()], 1, 'does not begin with an export line'],
     ['a message outside of a room', [head, message(1)], 2, 'outside of a room'],
     ['a gap', [head, room(), message(2)], 3, 'message 2 where 1 is next.'],
@@ -243,6 +376,35 @@ describe('an import', () => {
       [head, room(), message(1, { changed: true, reactions: [['👍', 2, 1]] }), message(2), member, close()],
       6,
       'do not add up',
+    ],
+    [
+      'a mention before its message',
+      [head, room(), '{"type":"mention","seq":1,"rev":1,"user":"a","at":1}'],
+      3,
+      'a mention of message 1, which has not come yet.',
+    ],
+    [
+      'a ban before the messages',
+      [head, room(), '{"type":"ban","user":"a","by":"b","reason":null,"at":1}'],
+      3,
+      'bans before message 1',
+    ],
+    [
+      'a thread that begins behind its answer',
+      [head, room(), message(1), message(2, { replyTo: 1, thread: 2 })],
+      4,
+      'is in the thread of 2',
+    ],
+    ['a pin of nobody', [head, room(), message(1, { pinnedAt: 1 })], 3, 'is pinned by nobody'],
+    [
+      'a link whose hash is none',
+      [
+        head,
+        room(),
+        '{"type":"link","id":"l","hash":"x","role":"member","by":"b","at":1,"expires":null,"maxUses":null,"uses":0}',
+      ],
+      3,
+      'hash: a SHA-256 in hex',
     ],
     ['no end', [head, room(), message(1), message(2), member, close()], 6, 'cut off'],
     [

@@ -5,7 +5,9 @@
 import type postgres from 'postgres';
 import { StartupError } from '../../startup-error.ts';
 import type { RoomKind } from '../../protocol/model.ts';
-import { format, type LineOf } from './lines.ts';
+import { muteColumns, type MuteRow } from '../summary.ts';
+import { format, noCounts, type LineOf } from './lines.ts';
+import { standingParts } from './standing.ts';
 
 export interface ExportOptions {
   /** Undefined: all rooms, in id order. */
@@ -68,7 +70,7 @@ class RoomExport {
   readonly #since: number | null;
   readonly #known: Set<string>;
   readonly #write: Write;
-  readonly #written = { messages: 0, versions: 0, reactions: 0, members: 0 };
+  readonly #written = noCounts();
 
   constructor(tx: postgres.TransactionSql, room: string, since: number | null, known: Set<string>, write: Write) {
     this.#tx = tx;
@@ -81,7 +83,8 @@ class RoomExport {
   /** @returns how many messages it has; undefined if there is no such room. */
   async run(): Promise<number | undefined> {
     const [row] = await this.#tx<RoomRow[]>`
-      select id, kind, name, created_by, created_at, last_seq, last_rev, retention_days,
+      select id, kind, name, created_by, created_at, last_seq, last_rev, retention_days, topic, archived_at, slow_mode_s,
+        senders, edit_window_s,
         case when ${this.#since}::timestamptz is null then first_seq else first_since(id, ${this.#since}::timestamptz) end as first
       from rooms where id = ${this.#room}`;
     if (row === undefined) return undefined;
@@ -96,9 +99,27 @@ class RoomExport {
       seq: row.last_seq,
       rev: row.last_rev,
       retentionDays: row.retention_days,
+      ...(row.topic === null ? {} : { topic: row.topic }),
+      ...(row.archived_at === null ? {} : { archivedAt: row.archived_at }),
+      ...(row.slow_mode_s === 0 ? {} : { slowMode: row.slow_mode_s }),
+      ...(row.senders === 'admins' ? { senders: row.senders } : {}),
+      ...(row.edit_window_s === null ? {} : { editWindow: row.edit_window_s }),
     };
     await this.#write(`${JSON.stringify(room)}\n`);
     for (let from = row.first; from <= row.last_seq; from += messagesPage) await this.#messages(from);
+    for (const { count, page } of standingParts(this.#tx, row.id, row.first)) {
+      for (let after: string | undefined = ''; after !== undefined;) {
+        const found = await page(after, rowsPage);
+        let text = '';
+        for (const { line, names = [] } of found.rows) {
+          for (const [id, name] of names) text += this.#user(id, name);
+          text += `${JSON.stringify(line)}\n`;
+        }
+        await this.#write(text);
+        this.#written[count] += found.rows.length;
+        after = found.next;
+      }
+    }
     await this.#members();
     const end: LineOf<'room:end'> = { type: 'room:end', id: row.id, ...this.#written };
     await this.#write(`${JSON.stringify(end)}\n`);
@@ -109,6 +130,7 @@ class RoomExport {
     const to = from + messagesPage - 1;
     const rows = await this.#tx<MessageRow[]>`
       select t.seq, t.rev, t.id, t.sender_id, u.name, t.body, t.reply_to, t.created_at, t.edited_at, t.deleted_at, t.changed,
+        t.thread, t.pinned_at, t.pinned_by,
         case when t.changed then (
           select '[' || string_agg(concat('[', to_json(c.emoji)::text, ',', c.count, ',', c.first_rev, ']'), ',' order by c.first_rev) || ']'
           from reaction_counts c where c.room_id = t.room_id and c.seq = t.seq) end as reactions
@@ -118,6 +140,7 @@ class RoomExport {
     for (const row of rows) text += this.#user(row.sender_id, row.name) + messageLine(row);
     await this.#write(text);
     this.#written.messages += rows.length;
+    await this.#mentions(from, to);
     if (!rows.some(({ changed }) => changed)) return;
     await this.#versions(from, to);
     await this.#reactions(from, to);
@@ -177,15 +200,35 @@ class RoomExport {
     }
   }
 
+  async #mentions(from: number, to: number): Promise<void> {
+    for (let after = { seq: from, user: '' }; ;) {
+      const rows = await this.#tx<Omit<LineOf<'mention'>, 'type'>[]>`
+        select n.seq, t.rev, n.user_id as user, n.at
+        from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
+        where n.room_id = ${this.#room} and n.seq <= ${to} and (n.seq, n.user_id) > (${after.seq}, ${after.user})
+        order by n.seq, n.user_id limit ${rowsPage}`;
+      let text = '';
+      for (const row of rows) text += `${JSON.stringify({ type: 'mention', ...row } satisfies LineOf<'mention'>)}\n`;
+      await this.#write(text);
+      this.#written.mentions += rows.length;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < rowsPage) return;
+      after = last;
+    }
+  }
+
   async #members(): Promise<void> {
     for (let after = ''; ;) {
-      const rows = await this.#tx<Omit<LineOf<'member'>, 'type'>[]>`
+      const rows = await this.#tx<(Omit<LineOf<'member'>, 'type' | 'muted'> & MuteRow)[]>`
         select m.user_id as user, u.name, m.role, m.last_read_seq as read, m.last_delivered_seq as delivered,
-          m.joined_at as "joinedAt"
+          m.joined_at as "joinedAt", ${muteColumns(this.#tx)}
         from members m join users u on u.id = m.user_id
         where m.room_id = ${this.#room} and m.user_id > ${after} order by m.user_id limit ${rowsPage}`;
       let text = '';
-      for (const row of rows) text += `${JSON.stringify({ type: 'member', ...row } satisfies LineOf<'member'>)}\n`;
+      for (const { muted, muted_until: until, ...row } of rows) {
+        const member: LineOf<'member'> = { type: 'member', ...row, ...(muted ? { muted: { until } } : {}) };
+        text += `${JSON.stringify(member)}\n`;
+      }
       await this.#write(text);
       this.#written.members += rows.length;
       const last = rows.at(-1);
@@ -213,6 +256,11 @@ interface RoomRow {
   last_seq: number;
   last_rev: number;
   retention_days: number | null;
+  topic: string | null;
+  archived_at: number | null;
+  slow_mode_s: number;
+  senders: 'all' | 'admins';
+  edit_window_s: number | null;
 }
 
 interface MessageRow {
@@ -228,6 +276,9 @@ interface MessageRow {
   deleted_at: number | null;
   changed: boolean;
   reactions: string | null;
+  thread: number | null;
+  pinned_at: number | null;
+  pinned_by: string | null;
 }
 
 /** By hand, as `messageJson` is: bodies are not parsed. */
@@ -237,5 +288,8 @@ function messageLine(m: MessageRow): string {
   const deleted = m.deleted_at === null ? '' : `,"deletedAt":${m.deleted_at}`;
   const changed = m.changed ? ',"changed":true' : '';
   const reactions = m.reactions === null ? '' : `,"reactions":${m.reactions}`;
-  return `{"type":"message","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.sender_id}","body":${m.body}${reply},"at":${m.created_at}${edited}${deleted}${changed}${reactions}}\n`;
+  // of an answer to the root itself, and of the root, it follows from the answers
+  const thread = m.reply_to === null || m.thread === m.reply_to ? '' : `,"thread":${m.thread}`;
+  const pinned = m.pinned_at === null ? '' : `,"pinnedAt":${m.pinned_at},"pinnedBy":"${m.pinned_by}"`;
+  return `{"type":"message","seq":${m.seq},"rev":${m.rev},"id":"${m.id}","from":"${m.sender_id}","body":${m.body}${reply}${thread},"at":${m.created_at}${edited}${deleted}${changed}${pinned}${reactions}}\n`;
 }

@@ -8,8 +8,19 @@
 import type postgres from 'postgres';
 import { ParleyError } from '../../protocol/errors.ts';
 import { encodeBody } from '../json-body.ts';
-import { format, line as lineSchema, maxLineBytes, type Line, type LineOf } from './lines.ts';
+import {
+  countedLines,
+  format,
+  line as lineSchema,
+  maxLineBytes,
+  noCounts,
+  type CountedLine,
+  type Counts,
+  type Line,
+  type LineOf,
+} from './lines.ts';
 import { splitLines } from './split-lines.ts';
+import { storeStanding } from './standing-import.ts';
 
 export interface Imported {
   readonly rooms: number;
@@ -31,7 +42,7 @@ export class ImportError extends Error {
 const batchRows = 500;
 const batchBytes = 4 * 1024 * 1024;
 
-type Item = LineOf<'message' | 'version' | 'reaction' | 'member' | 'user'>;
+export type Item = LineOf<CountedLine | 'user'>;
 
 interface OpenRoom {
   readonly line: LineOf<'room'>;
@@ -39,7 +50,7 @@ interface OpenRoom {
   readonly shared: boolean;
   next: number;
   applied: number;
-  readonly seen: { messages: number; versions: number; reactions: number; members: number };
+  readonly seen: Counts;
 }
 
 /** @throws {ImportError} */
@@ -59,7 +70,7 @@ class Wrong extends Error {}
 class Import {
   readonly #sql: postgres.Sql;
   #number = 0;
-  #started = false;
+  #format: number | undefined = undefined;
   #ended = false;
   #room: OpenRoom | undefined = undefined;
   #waiting: { readonly item: Item; readonly number: number; readonly json: string }[] = [];
@@ -96,10 +107,12 @@ class Import {
   async take(text: string): Promise<void> {
     this.#number++;
     const line = parse(text);
-    if (!this.#started) {
+    if (this.#format === undefined) {
       if (line.type !== 'export') throw new Wrong('the file does not begin with an export line.');
-      if (line.format !== format) throw new Wrong(`format ${line.format}; this Parley reads ${format}.`);
-      this.#started = true;
+      if (line.format < 1 || line.format > format) {
+        throw new Wrong(`format ${line.format}; this Parley reads ${format} and before.`);
+      }
+      this.#format = line.format;
       return;
     }
     if (this.#ended) throw new Wrong('there is more behind the end.');
@@ -143,9 +156,12 @@ class Import {
     const sql = this.#sql;
     const { id, kind, name, createdBy, createdAt, first, retentionDays } = line;
     await sql`
-      insert into rooms (id, kind, name, created_by, created_at, last_seq, first_seq, retention_days)
-      values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays})
-      on conflict (id) do nothing`;
+      insert into rooms (id, kind, name, created_by, created_at, last_seq, first_seq, retention_days, topic, archived_at,
+        slow_mode_s, senders, edit_window_s)
+      values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays},
+        ${line.topic ?? null}, ${line.archivedAt ?? null}::timestamptz, ${line.slowMode ?? 0}, ${line.senders ?? 'all'},
+        ${line.editWindow ?? null})
+      on conflict (id) do update set created_at = excluded.created_at where rooms.created_at > excluded.created_at`;
     const [held] = await sql<{ kind: string; last_seq: number; first_seq: number; shared: boolean }[]>`
       select kind, last_seq, first_seq, exists (select from members where room_id = id) as shared from rooms where id = ${id}`;
     if (held === undefined) throw new Wrong(`room ${id} was deleted while it was read.`);
@@ -155,40 +171,41 @@ class Import {
         `room ${id} begins with message ${first}; here it ends with ${held.last_seq}, so some would be missing.`,
       );
     }
-    const seen = { messages: 0, versions: 0, reactions: 0, members: 0 };
-    this.#room = { line, shared: held.shared, next: first, applied: 0, seen };
+    this.#room = { line, shared: held.shared, next: first, applied: 0, seen: noCounts() };
     this.#progress(this.#number, `room ${id} is begun`);
   }
 
   #check(room: OpenRoom, line: Item): void {
     const { seen } = room;
     if (line.type === 'user') return;
-    if (line.type === 'member') {
-      if (room.next !== room.line.seq + 1)
-        throw new Wrong(`members before message ${room.next}: messages are missing.`);
-      seen.members++;
-      return;
-    }
     if (line.type === 'message') {
       if (line.seq !== room.next) throw new Wrong(`message ${line.seq} where ${room.next} is next.`);
       if (line.seq > room.line.seq) throw new Wrong(`message ${line.seq} in a room that ends with ${room.line.seq}.`);
       if (line.rev > room.line.rev) throw new Wrong(`rev ${line.rev} in a room whose last is ${room.line.rev}.`);
       if ((line.replyTo ?? 0) >= line.seq)
         throw new Wrong(`message ${line.seq} answers ${line.replyTo}, which comes later.`);
+      if (line.thread !== undefined && line.thread > (line.replyTo ?? 0))
+        throw new Wrong(
+          `message ${line.seq} is in the thread of ${line.thread}, which comes later than what it answers.`,
+        );
+      if ((line.pinnedAt === undefined) !== (line.pinnedBy === undefined))
+        throw new Wrong(`message ${line.seq} is pinned by nobody or at no time.`);
       room.next++;
-      seen.messages++;
-      return;
+    } else if (line.type === 'version' || line.type === 'reaction' || line.type === 'mention') {
+      if (line.seq >= room.next) throw new Wrong(`a ${line.type} of message ${line.seq}, which has not come yet.`);
+    } else if (room.next !== room.line.seq + 1) {
+      throw new Wrong(`${countedLines[line.type]} before message ${room.next}: messages are missing.`);
     }
-    if (line.seq >= room.next) throw new Wrong(`a ${line.type} of message ${line.seq}, which has not come yet.`);
-    if (line.type === 'version') seen.versions++;
-    else seen.reactions++;
+    if (line.type === 'follow' && line.root > room.line.seq)
+      throw new Wrong(`the thread of message ${line.root} in a room that ends with ${room.line.seq}.`);
+    seen[countedLines[line.type]]++;
   }
 
   async #close(room: OpenRoom, end: LineOf<'room:end'>): Promise<void> {
     const { line, seen } = room;
     if (end.id !== line.id) throw new Wrong(`the end of room ${end.id} inside of room ${line.id}.`);
     if (room.next !== line.seq + 1) throw new Wrong(`room ${line.id} ends before message ${room.next}.`);
-    for (const what of ['messages', 'versions', 'reactions', 'members'] as const) {
+    for (const what of Object.values(countedLines)) {
       if (end[what] !== seen[what]) throw new Wrong(`it counts ${end[what]} ${what}; there were ${seen[what]}.`);
     }
     await this.#flush(room);
@@ -215,6 +232,7 @@ class Import {
     if (sums.messages !== now.last_seq - now.first_seq + 1) throw new Wrong(`room ${id} has gaps in its numbers.`);
     if (sums.revs !== sums.messages) throw new Wrong(`room ${id} has two messages of one rev.`);
     if (sums.miscounted !== null) throw new Wrong(`the reactions of message ${sums.miscounted} do not add up.`);
+    if (applied > 0) await tx`select recount_threads(${id}, ${this.#format === 1})`;
     if (applied === 0 && now.last_rev >= line.rev) return;
     // some of it may have revs that the search index has passed: it takes the room in anew
     await tx`delete from search_rooms where room_id = ${id}`;
@@ -260,10 +278,19 @@ class Import {
         from jsonb_to_recordset(${of('reaction')}::text::jsonb) as r (seq bigint, rev bigint, "user" text, emoji text, at bigint)
         join messages t on t.room_id = ${id} and t.seq = r.seq and t.rev = r.rev
         on conflict (room_id, seq, user_id, emoji) do nothing`;
+      await tx`
+        insert into mentions (room_id, seq, user_id, at)
+        select ${id}, n.seq, n."user", to_timestamp(n.at / 1000.0)
+        from jsonb_to_recordset(${of('mention')}::text::jsonb) as n (seq bigint, rev bigint, "user" text, at bigint)
+        join messages t on t.room_id = ${id} and t.seq = n.seq and t.rev = n.rev
+        on conflict (room_id, seq, user_id) do nothing`;
+      await storeStanding(tx, { room: id, shared: room.shared }, of);
       const joined = await tx`
-        insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at)
-        select ${id}, m."user", m.role, least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0)
-        from jsonb_to_recordset(${of('member')}::text::jsonb) as m ("user" text, role text, read bigint, delivered bigint, "joinedAt" bigint)
+        insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until)
+        select ${id}, m."user", m.role, least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),
+          case when m.muted is not null then coalesce(to_timestamp((m.muted ->> 'until')::bigint / 1000.0), 'infinity') end
+        from jsonb_to_recordset(${of('member')}::text::jsonb) as m (
+          "user" text, role text, read bigint, delivered bigint, "joinedAt" bigint, muted jsonb)
         join rooms r on r.id = ${id}
         on conflict (room_id, user_id) do nothing`;
       if (joined.count > 0) await tx`update rooms set member_count = member_count + ${joined.count} where id = ${id}`;
@@ -305,15 +332,18 @@ class Import {
       if (twice.size === twice.add(id).size) refuse(seq, `the id of message ${seq} is another one's too.`);
     }
     const rows = await tx<{ seq: number }[]>`
-      insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed)
+      insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed,
+        thread, pinned_at, pinned_by)
       select ${room}, b.seq, b.id, b.rev, b."from", nullif(b.body, 'null'), b."replyTo", to_timestamp(b.at / 1000.0),
-        to_timestamp(b."editedAt" / 1000.0), to_timestamp(b."deletedAt" / 1000.0), coalesce(b.changed, false)
+        to_timestamp(b."editedAt" / 1000.0), to_timestamp(b."deletedAt" / 1000.0), coalesce(b.changed, false),
+        b.thread, to_timestamp(b."pinnedAt" / 1000.0), b."pinnedBy"
       from jsonb_to_recordset(${json}::text::jsonb) as b (
         seq bigint, rev bigint, id uuid, "from" text, body jsonb, "replyTo" bigint, at bigint, "editedAt" bigint,
-        "deletedAt" bigint, changed boolean)
+        "deletedAt" bigint, changed boolean, thread bigint, "pinnedAt" bigint, "pinnedBy" text)
       where b.seq >= (select first_seq from rooms where id = ${room})
       on conflict (room_id, seq) do update set rev = excluded.rev, sender_id = excluded.sender_id, body = excluded.body,
-        edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed
+        edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed,
+        pinned_at = excluded.pinned_at, pinned_by = excluded.pinned_by
       where t.rev < excluded.rev
       returning seq`.catch((error: unknown) => {
       const { code, detail = '' } = error as { code?: string; detail?: string };
@@ -323,7 +353,9 @@ class Import {
     });
     if (rows.length === 0) return 0;
     const seqs = rows.map(({ seq }) => seq);
-    for (const table of ['message_versions', 'reactions', 'reaction_counts']) {
+    // a file of format 1 says nothing of mentions
+    const told = ['message_versions', 'reactions', 'reaction_counts', ...(this.#format === 1 ? [] : ['mentions'])];
+    for (const table of told) {
       await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
     }
     await tx`

@@ -1,13 +1,20 @@
 /** The lines of an export, one JSON object each: docs/export.md says what they mean and in which order they come. */
 import { z } from 'zod';
+import { limits } from '../../protocol/limits.ts';
 import { emoji, instant, rev, role, roomId, roomKind, seq, userId } from '../../protocol/model.ts';
 
-export const format = 1;
+/** Format 1 had no settings, threads, mentions, pins, bans, mutes, invitations and links; it is still read. */
+export const format = 2;
 /** A body of 16 KiB takes more where its numbers are written out; nothing of ours comes near. */
 export const maxLineBytes = 1024 * 1024;
 
 const name = z.string().nullable();
 const count = z.int().min(0);
+/** Absent in files of format 1. */
+const counted = count.default(0);
+const inviteRole = z.enum(['admin', 'member', 'guest']);
+/** Until when; null: until it is lifted. */
+const until = instant.nullable();
 
 export const line = z.discriminatedUnion('type', [
   z.object({ type: z.literal('export'), format: z.int(), at: instant, since: instant.nullable() }),
@@ -23,6 +30,11 @@ export const line = z.discriminatedUnion('type', [
     seq: count,
     rev,
     retentionDays: z.int().min(1).nullable(),
+    topic: z.string().max(limits.roomTopicLength).optional(),
+    archivedAt: instant.optional(),
+    slowMode: z.int().min(1).max(limits.slowModeSeconds).optional(),
+    senders: z.literal('admins').optional(),
+    editWindow: z.int().min(0).max(limits.editWindowSeconds).optional(),
   }),
   z.object({ type: z.literal('user'), id: userId, name }),
   z.object({
@@ -33,10 +45,14 @@ export const line = z.discriminatedUnion('type', [
     from: userId,
     body: z.unknown(),
     replyTo: seq.optional(),
+    /** Of an answer to an answer: the root of its thread. */
+    thread: seq.optional(),
     at: instant,
     editedAt: instant.optional(),
     deletedAt: instant.optional(),
     changed: z.literal(true).optional(),
+    pinnedAt: instant.optional(),
+    pinnedBy: userId.optional(),
     /** Kinds of reactions: emoji, how many have it, the rev of its first. */
     reactions: z.array(z.tuple([emoji, z.int().min(1), rev])).optional(),
   }),
@@ -51,6 +67,43 @@ export const line = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('reaction'), seq, rev: rev.describe('of the message'), user: userId, emoji, at: instant }),
   z.object({
+    type: z.literal('mention'),
+    seq,
+    rev: rev.describe('of the message'),
+    /** `*`: everybody. */
+    user: z.union([z.literal('*'), userId]),
+    at: instant,
+  }),
+  z.object({ type: z.literal('follow'), root: seq, user: userId, read: count, at: instant }),
+  z.object({
+    type: z.literal('ban'),
+    user: userId,
+    by: userId,
+    reason: z.string().max(limits.banReasonLength).nullable(),
+    at: instant,
+  }),
+  z.object({ type: z.literal('mute'), user: userId, until }),
+  z.object({
+    type: z.literal('invitation'),
+    user: userId,
+    role: inviteRole,
+    by: userId,
+    at: instant,
+    expires: instant,
+  }),
+  z.object({
+    type: z.literal('link'),
+    id: z.string().min(1).max(64),
+    /** SHA-256 of its token, in hex. */
+    hash: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex'),
+    role: inviteRole,
+    by: userId,
+    at: instant,
+    expires: instant.nullable(),
+    maxUses: z.int().min(1).nullable(),
+    uses: count,
+  }),
+  z.object({
     type: z.literal('member'),
     user: userId,
     name,
@@ -58,6 +111,7 @@ export const line = z.discriminatedUnion('type', [
     read: count,
     delivered: count,
     joinedAt: instant,
+    muted: z.object({ until }).optional(),
   }),
   z.object({
     type: z.literal('room:end'),
@@ -66,9 +120,43 @@ export const line = z.discriminatedUnion('type', [
     versions: count,
     reactions: count,
     members: count,
+    mentions: counted,
+    follows: counted,
+    bans: counted,
+    mutes: counted,
+    invitations: counted,
+    links: counted,
   }),
   z.object({ type: z.literal('end'), rooms: count, messages: count }),
 ]);
+
+/** What `room:end` counts, and the lines that are meant. */
+export const countedLines = {
+  message: 'messages',
+  version: 'versions',
+  reaction: 'reactions',
+  mention: 'mentions',
+  follow: 'follows',
+  ban: 'bans',
+  mute: 'mutes',
+  invitation: 'invitations',
+  link: 'links',
+  member: 'members',
+} as const;
+export type CountedLine = keyof typeof countedLines;
+export type Counts = Record<(typeof countedLines)[CountedLine], number>;
+export const noCounts = (): Counts => ({
+  messages: 0,
+  versions: 0,
+  reactions: 0,
+  mentions: 0,
+  follows: 0,
+  bans: 0,
+  mutes: 0,
+  invitations: 0,
+  links: 0,
+  members: 0,
+});
 
 export type Line = z.output<typeof line>;
 export type LineOf<T extends Line['type']> = Extract<Line, { type: T }>;

@@ -1,0 +1,56 @@
+/** Stores what stands in a room beside its messages and members (standing.ts). */
+import type postgres from 'postgres';
+import type { LineOf } from './lines.ts';
+
+/**
+ * Of a room that was here before, with members, only follows of new threads are stored: a ban that was lifted here, a link that
+ * was revoked or a thread that somebody let go must not come back with an old file.
+ * @param shared such a room
+ * @param of the lines of a kind in this batch, as a JSON list
+ */
+export async function storeStanding(
+  tx: postgres.TransactionSql,
+  { room, shared }: { readonly room: string; readonly shared: boolean },
+  of: (type: LineOf<'follow' | 'ban' | 'mute' | 'invitation' | 'link'>['type']) => string,
+): Promise<void> {
+  const follows = of('follow');
+  if (follows !== '[]') {
+    await tx`
+      insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
+      select ${room}, f.root, f."user", least(f.read, r.last_seq), to_timestamp(f.at / 1000.0)
+      from jsonb_to_recordset(${follows}::text::jsonb) as f (root bigint, "user" text, read bigint, at bigint)
+      join rooms r on r.id = ${room}
+      where not (${shared} and exists (select from threads t where t.room_id = ${room} and t.root = f.root))
+      on conflict do nothing`;
+  }
+  if (shared) return;
+  const [bans, mutes, invitations, links] = [of('ban'), of('mute'), of('invitation'), of('link')];
+  if (bans !== '[]') {
+    await tx`
+      insert into bans (room_id, user_id, banned_by, reason, at)
+      select ${room}, b."user", b.by, b.reason, to_timestamp(b.at / 1000.0)
+      from jsonb_to_recordset(${bans}::text::jsonb) as b ("user" text, by text, reason text, at bigint) on conflict do nothing`;
+  }
+  if (mutes !== '[]') {
+    await tx`
+      insert into kept_mutes (room_id, user_id, muted_until)
+      select ${room}, m."user", coalesce(to_timestamp(m.until / 1000.0), 'infinity')
+      from jsonb_to_recordset(${mutes}::text::jsonb) as m ("user" text, until bigint) on conflict do nothing`;
+  }
+  if (invitations !== '[]') {
+    await tx`
+      insert into invitations (room_id, user_id, role, invited_by, at, expires_at)
+      select ${room}, i."user", i.role, i.by, to_timestamp(i.at / 1000.0), to_timestamp(i.expires / 1000.0)
+      from jsonb_to_recordset(${invitations}::text::jsonb) as i ("user" text, role text, by text, at bigint, expires bigint)
+      on conflict do nothing`;
+  }
+  if (links !== '[]') {
+    await tx`
+      insert into join_links (room_id, id, token_hash, role, made_by, at, expires_at, max_uses, uses)
+      select ${room}, l.id, decode(l.hash, 'hex'), l.role, l.by, to_timestamp(l.at / 1000.0), to_timestamp(l.expires / 1000.0),
+        l."maxUses", l.uses
+      from jsonb_to_recordset(${links}::text::jsonb) as l (
+        id text, hash text, role text, by text, at bigint, expires bigint, "maxUses" integer, uses integer)
+      on conflict do nothing`;
+  }
+}

@@ -1,0 +1,81 @@
+/** What stands in a room beside its messages and members, as lines of an export: follows, bans, mutes, invitations, links. */
+import type postgres from 'postgres';
+import { muteColumns, type MuteRow } from '../summary.ts';
+import type { Counts, LineOf } from './lines.ts';
+
+type Standing = LineOf<'follow' | 'ban' | 'mute' | 'invitation' | 'link'>;
+
+export interface StandingRow {
+  readonly line: Standing;
+  /** Users and their names, to be told before. */
+  readonly names?: readonly (readonly [user: string, name: string | null])[];
+}
+
+export interface StandingPart {
+  readonly count: keyof Counts;
+  /** The rows behind a key; `next` is the key to go on from. */
+  readonly page: (
+    after: string,
+    limit: number,
+  ) => Promise<{ readonly rows: readonly StandingRow[]; readonly next: string | undefined }>;
+}
+
+/** @param first of the messages in the file: threads from before are not in it */
+export function standingParts(tx: postgres.TransactionSql, room: string, first: number): StandingPart[] {
+  const byUser = (
+    count: keyof Counts,
+    read: (after: string, limit: number) => Promise<(StandingRow & { key: string })[]>,
+  ): StandingPart => ({
+    count,
+    async page(after, limit) {
+      const rows = await read(after, limit);
+      return { rows, next: rows.length < limit ? undefined : rows.at(-1)?.key };
+    },
+  });
+  return [
+    byUser('follows', async (after, limit) => {
+      const [, root = '0', user = ''] = /^(\d+) (.*)$/.exec(after) ?? [];
+      const rows = await tx<Omit<LineOf<'follow'>, 'type'>[]>`
+        select f.root, f.user_id as user, f.read_seq as read, f.followed_at as at from thread_follows f
+        where f.room_id = ${room} and f.root >= ${first} and (f.root, f.user_id) > (${Number(root)}, ${user})
+        order by f.root, f.user_id limit ${limit}`;
+      return rows.map((row) => ({ key: `${row.root} ${row.user}`, line: { type: 'follow', ...row } }));
+    }),
+    byUser('bans', async (after, limit) => {
+      const rows = await tx<(Omit<LineOf<'ban'>, 'type'> & { name: string | null })[]>`
+        select b.user_id as user, b.banned_by as by, b.reason, b.at, u.name from bans b left join users u on u.id = b.user_id
+        where b.room_id = ${room} and b.user_id > ${after} order by b.user_id limit ${limit}`;
+      return rows.map(({ name, ...row }) => ({
+        key: row.user,
+        names: [[row.user, name]],
+        line: { type: 'ban', ...row },
+      }));
+    }),
+    byUser('mutes', async (after, limit) => {
+      const rows = await tx<({ user: string } & MuteRow)[]>`
+        select m.user_id as user, ${muteColumns(tx)} from kept_mutes m
+        where m.room_id = ${room} and m.user_id > ${after} and m.muted_until > now() order by m.user_id limit ${limit}`;
+      return rows.map(({ user, muted_until: until }) => ({ key: user, line: { type: 'mute', user, until } }));
+    }),
+    byUser('invitations', async (after, limit) => {
+      const rows = await tx<(Omit<LineOf<'invitation'>, 'type'> & { name: string | null })[]>`
+        select i.user_id as user, i.role, i.invited_by as by, i.at, i.expires_at as expires, u.name
+        from invitations i left join users u on u.id = i.user_id
+        where i.room_id = ${room} and i.user_id > ${after} and i.expires_at > now() order by i.user_id limit ${limit}`;
+      return rows.map(({ name, ...row }) => ({
+        key: row.user,
+        names: [[row.user, name]],
+        line: { type: 'invitation', ...row },
+      }));
+    }),
+    byUser('links', async (after, limit) => {
+      const rows = await tx<Omit<LineOf<'link'>, 'type'>[]>`
+        select l.id, encode(l.token_hash, 'hex') as hash, l.role, l.made_by as by, l.at, l.expires_at as expires,
+          l.max_uses as "maxUses", l.uses
+        from join_links l
+        where l.room_id = ${room} and l.id > ${after} and (l.expires_at is null or l.expires_at > now())
+        order by l.id limit ${limit}`;
+      return rows.map((row) => ({ key: row.id, line: { type: 'link', ...row } }));
+    }),
+  ];
+}
