@@ -65,7 +65,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
                 aria-label={`Manage ${member.name ?? member.user}`}
                 title={`Manage ${member.name ?? member.user}`}
               >
-                <Icon name="more" size={18} />
+                <Icon name="more" size={22} />
               </button>
             )}
           </li>
