@@ -12,6 +12,7 @@ describe('mentions in a text', () => {
       { id: 'ben', name: 'Ben' },
     ]);
     expect(withNames('@ann.l, ask @ben.')).toBe('@Ann, ask @Ben.');
+    expect(withNames('@ben: (@ben) mail@ben')).toBe('@Ben: (@Ben) mail@ben');
     expect(withNames('@nobody and @room, a@ b')).toBe('@nobody and @room, a@ b');
   });
 });
