@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
 import { Chat } from './chat.tsx';
@@ -38,9 +38,11 @@ export function Shell(): JSX.Element {
 function useServices(): void {
   const client = useClient();
   useEffect(() => {
-    const stops = [loadLevels(client), inboxOf(client).start(), startNotifications(client), listenForSearchKeys()];
+    const stops = [loadLevels(client), inboxOf(client).start(), startNotifications(client)];
     return () => stops.forEach((stop) => stop());
   }, [client]);
+  // Before it is painted: who sees the page may press a key.
+  useLayoutEffect(() => listenForSearchKeys(), [client]);
 }
 
 /** Once it is connected: into `general` on the first visit, to the most recent room on a wide screen. */
