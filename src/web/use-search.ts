@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { limits } from '../client/index.ts';
 import type { CommandOutput } from '../client/index.ts';
 import { learnNames } from './people.ts';
-import { useClient } from './use.ts';
+import { useClient, useStore } from './use.ts';
 
 export type Hit = CommandOutput<'search'>['hits'][number];
 
@@ -30,6 +30,7 @@ const nothing: Held = { state: 'short', hits: [], next: null };
 
 export function useSearch(text: string, room: string | undefined): Found {
   const client = useClient();
+  const online = useStore(client.state).status === 'connected';
   const [held, setHeld] = useState<Held>(nothing);
   const asked = useRef(0);
   const trimmed = text.trim().slice(0, limits.searchQueryLength);
@@ -58,6 +59,11 @@ export function useSearch(text: string, room: string | undefined): Found {
     const timer = setTimeout(() => ask(), restMs);
     return () => clearTimeout(timer);
   }, [client, trimmed, room]);
+
+  // What failed for want of a connection is asked again when there is one.
+  useEffect(() => {
+    if (online && held.state === 'failed') ask();
+  }, [online]);
 
   const next = held.next ?? undefined;
   return {

@@ -5,7 +5,7 @@ import type { BrowserContextOptions } from 'playwright-core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import type { Client } from '../../src/client/index.ts';
-import { until } from '../support/until.ts';
+import { until as untilWithin } from '../support/until.ts';
 import { audit } from './audit.ts';
 import type { Person } from './browser.ts';
 import { useStage } from './stage.ts';
@@ -15,6 +15,9 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
 const stage = useStage(/WebSocket connection|ERR_INTERNET_DISCONNECTED/);
 const visit = async (name: string, options?: BrowserContextOptions): Promise<Person> =>
   (await stage.arrive(options)).enter(name);
+
+/** As long as it takes, on a slow machine too. */
+const until: typeof untilWithin = (what, condition) => untilWithin(what, condition, 60_000);
 
 const others: Client[] = [];
 afterEach(() => {
