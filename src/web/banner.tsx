@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
+import { useWaiting } from './waiting.ts';
 import { useClient, useNow, useStore } from './use.ts';
 
 /** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
@@ -7,6 +8,7 @@ export function Banner(): JSX.Element {
   const client = useClient();
   const state = useStore(client.state);
   const online = useOnline();
+  const waiting = useWaiting();
   const trouble = state.status === 'waiting' || (state.status === 'connecting' && state.attempt > 0);
   return (
     <div class="banner-place" role="status">
@@ -14,19 +16,24 @@ export function Banner(): JSX.Element {
         <div class="banner">
           {online ? (
             <>
-              <span>Connection lost. Messages you write are sent when it is back.</span>
+              <span>Connection lost. {whatWaits(waiting)} sent when it is back.</span>
               <Countdown until={state.status === 'waiting' ? state.until : undefined} />
               <button class="button small" type="button" onClick={() => client.wake()}>
                 Try now
               </button>
             </>
           ) : (
-            <span>You are offline. Messages you write are sent when you are back.</span>
+            <span>You are offline. {whatWaits(waiting)} sent when you are back.</span>
           )}
         </div>
       )}
     </div>
   );
+}
+
+function whatWaits(count: number): string {
+  if (count === 0) return 'Messages you write are';
+  return count === 1 ? '1 message waits and is' : `${count} messages wait and are`;
 }
 
 function Countdown({ until }: { until: number | undefined }): JSX.Element {

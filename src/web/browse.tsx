@@ -1,26 +1,31 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
+import { limits } from '../client/index.ts';
 import type { RoomSummary } from '../client/index.ts';
 import { Dialog, Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
+import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
 import { showRoom } from './route.ts';
 import { useClient, useStore } from './use.ts';
+import { usePages } from './use-pages.ts';
 
+const restMs = 250;
+
+/** The channels that anybody may join, all or those whose name or topic says what is looked for. */
 export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
   const client = useClient();
   const mine = useStore(client.rooms);
   const { busy, error, run } = useAction();
-  const [channels, setChannels] = useState<RoomSummary[]>();
-  const [next, setNext] = useState<string>();
-
-  const load = (after?: string): void =>
-    run(async () => {
-      const page = await client.listChannels(after);
-      setChannels((held) => [...(after === undefined ? [] : (held ?? [])), ...page.rooms]);
-      setNext(page.more && page.after !== null ? page.after : undefined);
-    });
-  useEffect(() => load(), []);
+  const [text, setText] = useState('');
+  const query = useRested(text.trim());
+  const channels = usePages<RoomSummary>(query, async (after) => {
+    const page =
+      query === ''
+        ? await client.listChannels(after)
+        : await client.call('room:search', { query, ...(after !== undefined && { after }) });
+    return { ...page, items: page.rooms };
+  });
 
   const enter = (room: RoomSummary, member: boolean): void =>
     run(async () => {
@@ -29,20 +34,46 @@ export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
       showRoom(room.id);
     });
 
+  const none = query === '' ? 'There are no open channels yet.' : `No channel has “${query}” in its name or topic.`;
   return (
-    <Dialog title="Channels" onClose={onClose}>
-      {channels === undefined && error === undefined && <p class="muted">Looking…</p>}
-      {channels?.length === 0 && <p class="muted">There are no open channels yet.</p>}
+    <Dialog title="Channels" look="browse" onClose={onClose}>
+      <search class="search-field">
+        <Icon name="search" size={18} />
+        <input
+          type="text"
+          autofocus
+          placeholder="Find a channel"
+          aria-label="Find a channel by its name or topic"
+          autocomplete="off"
+          spellcheck={false}
+          maxLength={limits.searchLength}
+          value={text}
+          onInput={(event) => setText(event.currentTarget.value)}
+        />
+      </search>
+      <p class="muted" role="status">
+        {channels.items === undefined && channels.error === undefined && 'Looking…'}
+        {channels.items?.length === 0 && none}
+      </p>
       <ul class="picker">
-        {channels?.map((room) => {
+        {channels.items?.map((room) => {
           const member = mine.some(({ id }) => id === room.id);
+          const about = [
+            ...(room.members === undefined ? [] : [`${room.members} ${room.members === 1 ? 'member' : 'members'}`]),
+            ...(room.topic === undefined ? [] : [room.topic]),
+          ].join(' · ');
           return (
             <li key={room.id}>
-              <span class="room-sign">
-                <Icon name="channel" size={18} />
-              </span>
-              <span class="picker-name" dir="auto">
-                {titleOf(room)}
+              <RoomSign room={room} />
+              <span class="picker-text">
+                <span class="picker-name" dir="auto">
+                  {titleOf(room)}
+                </span>
+                {about !== '' && (
+                  <span class="muted small-text picker-name" dir="auto">
+                    {about}
+                  </span>
+                )}
               </span>
               <button class="button small" type="button" disabled={busy} onClick={() => enter(room, member)}>
                 {member ? 'Open' : 'Join'}
@@ -52,12 +83,22 @@ export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
           );
         })}
       </ul>
-      {next !== undefined && (
-        <button class="button wide" type="button" disabled={busy} onClick={() => load(next)}>
+      {channels.more && (
+        <button class="button wide" type="button" onClick={channels.loadMore}>
           More
         </button>
       )}
-      <Failure error={error} />
+      <Failure error={error ?? channels.error} />
     </Dialog>
   );
+}
+
+/** What is typed, once the typing rests. */
+function useRested(text: string): string {
+  const [rested, setRested] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(text), restMs);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return rested;
 }

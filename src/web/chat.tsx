@@ -8,8 +8,11 @@ import { Members } from './members.tsx';
 import { MessageList } from './message-list.tsx';
 import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
+import { HeadTools, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
 import { showList, showRoom } from './route.ts';
 import { TypingLine } from './typing-line.tsx';
+import { useMutes } from './use-mutes.ts';
+import { roomOpened } from './waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from './use.ts';
 
 /** One room on the right of the list, or alone on a phone. */
@@ -17,13 +20,18 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const client = useClient();
   const entry = useStore(client.rooms).find((room) => room.id === id);
   const room = client.room(id);
+  useEffect(() => roomOpened(id), [id]);
   const state = useStore(room.state);
   const [replyTo, setReplyTo] = useState<Message>();
   const isNarrow = useMatch(narrow);
   const [showMembers, setShowMembers] = useState(!isNarrow && entry?.kind !== 'direct');
-  const members = useStore(room.members);
+  const members = useMutes(id, useStore(room.members));
   learnMembers(members);
   learnNames(state.messages.map(({ from, name }) => ({ id: from, name })));
+  const silence = silenceOf(
+    entry,
+    members.find(({ user }) => user === client.user.value?.id),
+  );
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);
@@ -47,14 +55,18 @@ export function Chat({ id }: { id: string }): JSX.Element {
           <>
             <MessageList room={room} entry={entry} onReply={setReplyTo} />
             <TypingLine users={state.typing} />
-            <Composer
-              key={id}
-              room={room}
-              title={entry === undefined ? id : titleOf(entry)}
-              replyTo={replyTo}
-              readOnly={entry?.role === 'guest'}
-              onReplied={() => setReplyTo(undefined)}
-            />
+            <SlowNote room={entry} />
+            {silence !== undefined && <p class="silence">{silence}</p>}
+            {silence === undefined && (
+              <Composer
+                key={id}
+                room={room}
+                title={entry === undefined ? id : titleOf(entry)}
+                replyTo={replyTo}
+                readOnly={false}
+                onReplied={() => setReplyTo(undefined)}
+              />
+            )}
           </>
         )}
       </main>
@@ -102,8 +114,13 @@ function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): J
         <h2 ref={heading} tabIndex={-1} dir="auto">
           {title}
         </h2>
-        <p class="muted small-text">{count === 0 && entry?.kind !== 'direct' ? ' ' : about}</p>
+        <RoomFlags room={entry} />
+        <p class="muted small-text chat-about" dir="auto">
+          {count === 0 && entry?.kind !== 'direct' ? ' ' : about}
+          {entry?.topic !== undefined && <span title={entry.topic}> · {entry.topic}</span>}
+        </p>
       </div>
+      <HeadTools room={entry} />
       <button
         ref={toggleRef}
         class="icon-button"

@@ -4,12 +4,14 @@ import { Icon } from './icons.tsx';
 
 interface DialogProps {
   title: string;
+  /** Classes that give it another size or place. */
+  look?: string;
   onClose: () => void;
   children: ComponentChildren;
 }
 
 /** The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back. */
-export function Dialog({ title, onClose, children }: DialogProps): JSX.Element {
+export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
@@ -22,7 +24,7 @@ export function Dialog({ title, onClose, children }: DialogProps): JSX.Element {
   return (
     <dialog
       ref={element}
-      class="dialog"
+      class={look === undefined ? 'dialog' : `dialog ${look}`}
       aria-labelledby={titleId}
       onClose={onClose}
       // The backdrop is part of the element; its content is one level down.

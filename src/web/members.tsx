@@ -5,6 +5,8 @@ import { Avatar } from './avatar.tsx';
 import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Invite } from './invite.tsx';
+import { MemberCard, mayManage } from './member-card.tsx';
+import { mayIn } from './rights.ts';
 import { showList, showRoom } from './route.ts';
 import { useClient, useStore } from './use.ts';
 
@@ -24,6 +26,8 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
   const away = members.filter((member) => !here.includes(member));
   const { busy, error, run } = useAction();
   const [inviting, setInviting] = useState(false);
+  const [managed, setManaged] = useState<string>();
+  const member = members.find(({ user }) => user === managed);
   const close = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     if (overlay) close.current?.focus();
@@ -35,7 +39,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
       client.release(id);
       showList();
     });
-  const mayInvite = entry?.kind !== 'direct' && (entry?.role === 'owner' || entry?.role === 'admin');
+  const mayInvite = mayIn(entry, 'add');
   return (
     <aside
       class={overlay ? 'members overlay' : 'members'}
@@ -51,8 +55,19 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
       {/* The ones who are there first; one list, so that the focus stays on a person who comes or goes. */}
       <ul>
         {[...here, ...away].map((member) => (
-          <li key={member.user}>
+          <li key={member.user} class="person-row">
             <Person member={member} online={presence.get(member.user)?.online} me={client.user.value?.id} run={run} />
+            {mayManage(entry, member) && (
+              <button
+                class="icon-button tiny"
+                type="button"
+                onClick={() => setManaged(member.user)}
+                aria-label={`Manage ${member.name ?? member.user}`}
+                title={`Manage ${member.name ?? member.user}`}
+              >
+                <Icon name="more" size={18} />
+              </button>
+            )}
           </li>
         ))}
       </ul>
@@ -69,6 +84,9 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
           </button>
         )}
       </footer>
+      {entry !== undefined && member !== undefined && (
+        <MemberCard room={entry} member={member} onClose={() => setManaged(undefined)} />
+      )}
       {inviting && (
         <Invite room={id} members={new Set(members.map(({ user }) => user))} onClose={() => setInviting(false)} />
       )}
@@ -95,6 +113,7 @@ function Person({ member, online, me, run }: PersonProps): JSX.Element {
         {mine && <span class="muted"> (you)</span>}
         {online !== undefined && <span class="sr-only">, {online ? 'online' : 'offline'}</span>}
       </span>
+      {member.muted !== undefined && <span class="role">muted</span>}
       {member.role !== 'member' && <span class="role">{member.role}</span>}
     </>
   );

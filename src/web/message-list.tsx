@@ -7,6 +7,7 @@ import type { Row } from './grouping.ts';
 import { Icon } from './icons.tsx';
 import { MessageGroup } from './message.tsx';
 import { useClient, useStore } from './use.ts';
+import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';
 
 interface MessageListProps {
@@ -24,7 +25,8 @@ export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Ele
   const { messages, outgoing } = state;
   const rows = useMemo(() => rowsOf({ messages, outgoing, me, unreadAfter }), [messages, outgoing, me.id, unreadAfter]);
   const bySeq = useMemo(() => new Map(messages.map((message) => [message.seq, message])), [messages]);
-  const { scroller, content, away, missed, toLatest } = useScroll(room, state, me.id);
+  const { scroller, content, away, missed, toLatest, stay } = useScroll(room, state, me.id);
+  const seeking = useJump(room, state, useStore(client.state).status === 'connected', scroller, stay);
 
   return (
     <div class="log-place">
@@ -52,6 +54,11 @@ export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Ele
           ))}
         </div>
       </div>
+      {seeking && (
+        <p class="seeking" role="status">
+          Going to the message…
+        </p>
+      )}
       {away && (
         <button class="to-latest" type="button" onClick={toLatest}>
           <Icon name="down" size={16} />

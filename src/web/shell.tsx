@@ -2,16 +2,23 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
 import { Chat } from './chat.tsx';
+import { startNotifications } from './desktop-notifications.ts';
 import { Mark } from './icons.tsx';
+import { inboxOf } from './inbox.ts';
+import { followJoinLink, joinToken } from './join-link.ts';
+import { isMuted, loadLevels } from './levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
+import { listenForSearchKeys } from './search-state.ts';
 import { Sidebar } from './sidebar.tsx';
+import { Toast } from './toast.tsx';
 import { phone, useClient, useMatch, useStore } from './use.ts';
 
 export function Shell(): JSX.Element {
   const client = useClient();
   const rooms = useStore(client.rooms);
-  const unread = rooms.reduce((sum, room) => sum + room.unread, 0);
+  const unread = rooms.reduce((sum, room) => sum + (isMuted(room) ? 0 : room.unread), 0);
+  useServices();
   useEntrance();
   useEffect(() => {
     document.title = unread === 0 ? 'Parley' : `(${unread}) Parley`;
@@ -22,8 +29,18 @@ export function Shell(): JSX.Element {
       <Banner />
       <Sidebar />
       {id === undefined ? <NoRoom /> : <Chat key={id} id={id} />}
+      <Toast />
     </div>
   );
+}
+
+/** What goes on as long as somebody is signed in. */
+function useServices(): void {
+  const client = useClient();
+  useEffect(() => {
+    const stops = [loadLevels(client), inboxOf(client).start(), startNotifications(client), listenForSearchKeys()];
+    return () => stops.forEach((stop) => stop());
+  }, [client]);
 }
 
 /** Once it is connected: into `general` on the first visit, to the most recent room on a wide screen. */
@@ -32,11 +49,19 @@ function useEntrance(): void {
   const onPhone = useMatch(phone);
   const state = useStore(client.state);
   const done = useRef(false);
+  const entered = useRef(false);
+  const token = joinToken.value;
+  useEffect(() => {
+    // One that is opened later, in the page that is there.
+    if (entered.current && token !== undefined) void followJoinLink(client);
+  }, [token]);
   useEffect(() => {
     if (state.status !== 'connected' || done.current) return;
     done.current = true;
-    void enterGeneral(client).then((first) => {
-      if (shownRoom.value !== undefined) return;
+    void enterGeneral(client).then(async (first) => {
+      const led = await followJoinLink(client);
+      entered.current = true;
+      if (led || shownRoom.value !== undefined) return;
       const recent = client.rooms.value[0]?.id;
       if (first) showRoom(generalId);
       else if (!onPhone && recent !== undefined) showRoom(recent);

@@ -5,10 +5,16 @@ import { Avatar } from './avatar.tsx';
 import { Browse } from './browse.tsx';
 import { shortTime } from './dates.ts';
 import { Icon, Mark } from './icons.tsx';
+import { inboxOf, isUnread } from './inbox.ts';
+import { Invitations } from './invitations.tsx';
+import { isMuted } from './levels.ts';
 import { NewRoom } from './new-room.tsx';
+import { Bell } from './notifications.tsx';
 import { nameOf } from './people.ts';
+import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
-import { shownRoom } from './route.ts';
+import { isSearching, SearchField, SearchResults } from './search.tsx';
+import { addressOf, shownRoom } from './route.ts';
 import { endSession } from './session.ts';
 import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './theme.ts';
@@ -18,14 +24,17 @@ export function Sidebar(): JSX.Element {
   const client = useClient();
   const rooms = useStore(client.rooms);
   const [dialog, setDialog] = useState<'browse' | 'new'>();
-  const shared = rooms.filter(({ kind }) => kind !== 'direct');
-  const direct = rooms.filter(({ kind }) => kind === 'direct');
+  const open = rooms.filter(({ archived }) => archived === undefined);
+  const shared = open.filter(({ kind }) => kind !== 'direct');
+  const direct = open.filter(({ kind }) => kind === 'direct');
+  const archived = rooms.filter((room) => room.archived !== undefined);
   const close = (): void => setDialog(undefined);
   return (
     <nav class="sidebar" aria-label="Conversations">
       <header class="sidebar-head">
         <Mark />
         <h1>parley</h1>
+        <Bell />
         <button
           class="icon-button"
           type="button"
@@ -45,14 +54,38 @@ export function Sidebar(): JSX.Element {
           <Icon name="plus" />
         </button>
       </header>
+      <SearchField />
       <div class="room-lists">
-        <RoomSection title="Channels and groups" rooms={shared} hint="Join a channel, or make one." />
-        <RoomSection title="Direct messages" rooms={direct} hint="Click on a person in a channel to write to them." />
+        {isSearching() ? (
+          <SearchResults />
+        ) : (
+          <>
+            <Invited />
+            <RoomSection title="Channels and groups" rooms={shared} hint="Join a channel, or make one." />
+            <RoomSection
+              title="Direct messages"
+              rooms={direct}
+              hint="Click on a person in a channel to write to them."
+            />
+            {archived.length > 0 && <RoomSection title="Archived" rooms={archived} hint="" />}
+          </>
+        )}
       </div>
       <Me />
       {dialog === 'browse' && <Browse onClose={close} />}
       {dialog === 'new' && <NewRoom onClose={close} />}
     </nav>
+  );
+}
+
+function Invited(): JSX.Element | null {
+  const client = useClient();
+  if (inboxOf(client).invitations.value.length === 0) return null;
+  return (
+    <section aria-label="Invitations">
+      <h2>Invitations</h2>
+      <Invitations />
+    </section>
   );
 }
 
@@ -76,10 +109,11 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   const here = shownRoom.value === room.id;
   const online = usePresence(room.peer?.id);
   const title = titleOf(room);
+  const muted = isMuted(room);
   return (
     <a
-      class={room.unread > 0 ? 'room-link unread' : 'room-link'}
-      href={`#/room/${encodeURIComponent(room.id)}`}
+      class={`room-link${room.unread > 0 ? ' unread' : ''}${muted ? ' muted-room' : ''}`}
+      href={addressOf(room.id)}
       aria-current={here ? 'page' : undefined}
       data-room={room.id}
     >
@@ -88,10 +122,15 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
         {title}
       </span>
       {online !== undefined && <span class="sr-only">{online ? 'Online' : 'Offline'}</span>}
-      <span class="room-time">{room.last === undefined ? '' : shortTime(room.last.at)}</span>
+      {muted && <span class="sr-only">Muted</span>}
+      <span class="room-time">
+        {muted && <Icon name="quiet" size={14} />}
+        {room.last === undefined ? '' : shortTime(room.last.at)}
+      </span>
       <Preview room={room} />
       {room.unread > 0 && (
         <span class="badge">
+          <Mentioned room={room} />
           {room.unread > 99 ? '99+' : room.unread}
           <span class="sr-only"> unread</span>
         </span>
@@ -100,14 +139,17 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   );
 }
 
-function RoomSign({ room, online }: { room: RoomEntry; online: boolean | undefined }): JSX.Element {
-  if (room.kind === 'direct')
-    return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={38} online={online} />;
-  return (
-    <span class="room-sign">
-      <Icon name={room.kind === 'channel' ? 'channel' : 'group'} size={18} />
-    </span>
-  );
+/** Among what is unread in it, something is meant for us. */
+function Mentioned({ room }: { room: RoomEntry }): JSX.Element | null {
+  const client = useClient();
+  const { mentions } = inboxOf(client);
+  const meant = mentions.value.some((mention) => mention.message.room === room.id && isUnread(mention, [room]));
+  return meant ? (
+    <>
+      <span aria-hidden="true">@ </span>
+      <span class="sr-only">You are mentioned. </span>
+    </>
+  ) : null;
 }
 
 function Preview({ room }: { room: RoomEntry }): JSX.Element {

@@ -19,6 +19,8 @@ interface Scroll {
   /** Messages of others that came meanwhile. */
   missed: number;
   toLatest: () => void;
+  /** The reader was led elsewhere, and stays there. */
+  stay: () => void;
 }
 
 export function useScroll(room: Room, state: RoomState, me: string): Scroll {
@@ -34,6 +36,10 @@ export function useScroll(room: Room, state: RoomState, me: string): Scroll {
   const toEnd = (): void => {
     const element = scroller.current;
     if (element !== null) element.scrollTop = element.scrollHeight;
+  };
+  const stay = (): void => {
+    following.current = isNearEnd(scroller.current);
+    setAway(!following.current);
   };
   useKeptPlace(scroller, state, following);
   useLayoutEffect(() => {
@@ -79,7 +85,7 @@ export function useScroll(room: Room, state: RoomState, me: string): Scroll {
   useRead(room, state, !away);
 
   const missed = state.messages.filter(({ seq, from }) => seq > seen.current && from !== me).length;
-  return { scroller, content, away, missed, toLatest: toEnd };
+  return { scroller, content, away, missed, toLatest: toEnd, stay };
 }
 
 function isNearEnd(element: HTMLElement | null): boolean {

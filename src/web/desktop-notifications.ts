@@ -1,0 +1,124 @@
+/**
+ * The system's notifications: on request, and only while nobody looks at the page. Of several tabs one shows them, the
+ * holder of a Web Lock, and none while any of them is looked at. Without Web Locks (plain http) browsers have no
+ * notifications either.
+ */
+import { signal } from '@preact/signals';
+import type { ReadonlySignal } from '@preact/signals';
+import type { Client, Message, RoomEntry } from '../client/index.ts';
+import { levelOf } from './levels.ts';
+import { nameOf } from './people.ts';
+import { titleOf } from './rooms.ts';
+import { addressOf } from './route.ts';
+import { readStored, writeStored } from './storage.ts';
+import { summaryOf } from './text.ts';
+
+const key = 'parley.notify';
+const lookedAt = 'parley looked at';
+const notifier = 'parley notifier';
+
+export type Permission = 'off' | 'on' | 'denied' | 'impossible';
+
+function present(): Permission {
+  // A runtime without them is one where the type is wrong.
+  if (!('Notification' in globalThis) || !('locks' in navigator)) return 'impossible';
+  if (Notification.permission === 'denied') return 'denied';
+  return Notification.permission === 'granted' && readStored(localStorage, key) === true ? 'on' : 'off';
+}
+
+const held = signal(present());
+export const permission: ReadonlySignal<Permission> = held;
+addEventListener('storage', (event) => event.key === key && (held.value = present()));
+
+/** From a click: browsers ask their user only then. */
+export async function allowNotifications(): Promise<void> {
+  const answer = await Notification.requestPermission();
+  writeStored(localStorage, key, answer === 'granted' ? true : undefined);
+  held.value = present();
+}
+
+export function stopNotifications(): void {
+  writeStored(localStorage, key, undefined);
+  held.value = present();
+}
+
+/** @returns what ends it */
+export function startNotifications(client: Client): () => void {
+  if (held.value === 'impossible') return () => undefined;
+  const stopLooking = holdWhileLooking();
+  const ended = new AbortController();
+  let mine = false;
+  navigator.locks
+    .request(notifier, { signal: ended.signal }, () => {
+      mine = true;
+      return new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve()));
+    })
+    // given up before it was this tab's turn
+    .catch(() => undefined);
+  const show = (message: Pick<Message, 'room' | 'seq' | 'from'>, text: string, name?: string | null): void => {
+    const room = client.rooms.value.find(({ id }) => id === message.room);
+    if (room === undefined || !mine || held.value !== 'on' || message.from === client.user.value?.id) return;
+    void isLookedAt().then((looked) => looked || ended.signal.aborted || notify(room, message, text, name));
+  };
+  const stops = [
+    client.on('message', (message) => {
+      if (levelAt(client, message.room) === 'all') show(message, summaryOf(message), message.name);
+    }),
+    client.on('mention', (mention) => {
+      if (levelAt(client, mention.room) !== 'mentions') return;
+      const last = client.rooms.value.find(({ id }) => id === mention.room)?.last;
+      show(mention, last?.seq === mention.seq ? summaryOf(last) : 'You were mentioned.');
+    }),
+  ];
+  return () => {
+    ended.abort();
+    stopLooking();
+    for (const stop of stops) stop();
+  };
+}
+
+function levelAt(client: Client, id: string): ReturnType<typeof levelOf> | undefined {
+  const room = client.rooms.value.find((one) => one.id === id);
+  return room && levelOf(room);
+}
+
+function notify(
+  room: RoomEntry,
+  { seq, from }: Pick<Message, 'seq' | 'from'>,
+  text: string,
+  name?: string | null,
+): void {
+  const author = nameOf(from, name);
+  const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
+  // A later one of the same room takes its place.
+  const shown = new Notification(title, { body: text, tag: `parley ${room.id}`, icon: 'favicon.svg' });
+  shown.addEventListener('click', () => {
+    window.focus();
+    location.hash = addressOf(room.id, seq);
+    shown.close();
+  });
+}
+
+/** Tells the other tabs, by a lock that several may hold, that this one is looked at. */
+function holdWhileLooking(): () => void {
+  let release: (() => void) | undefined;
+  const look = (): void => {
+    release?.();
+    release = undefined;
+    if (document.visibilityState !== 'visible') return;
+    const done = new Promise<void>((resolve) => (release = resolve));
+    navigator.locks.request(lookedAt, { mode: 'shared' }, () => done).catch(() => undefined);
+  };
+  look();
+  document.addEventListener('visibilitychange', look);
+  return () => {
+    document.removeEventListener('visibilitychange', look);
+    release?.();
+  };
+}
+
+async function isLookedAt(): Promise<boolean> {
+  if (document.visibilityState === 'visible') return true;
+  const { held: locks = [] } = await navigator.locks.query();
+  return locks.some(({ name }) => name === lookedAt);
+}

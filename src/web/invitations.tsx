@@ -1,0 +1,56 @@
+import type { JSX } from 'preact';
+import { Failure, useAction } from './dialog.tsx';
+import { inboxOf } from './inbox.ts';
+import type { Invitation } from './inbox.ts';
+import { nameOf } from './people.ts';
+import { RoomSign } from './room-sign.tsx';
+import { showRoom } from './route.ts';
+import { useClient } from './use.ts';
+
+/** Those that wait for our answer. */
+export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.Element {
+  const client = useClient();
+  const inbox = inboxOf(client);
+  const { busy, error, run } = useAction();
+  const accept = (invitation: Invitation): void =>
+    run(async () => {
+      await inbox.accept(invitation);
+      onAccepted?.();
+      showRoom(invitation.room);
+    });
+  return (
+    <>
+      <ul>
+        {inbox.invitations.value.map((invitation) => {
+          const title = invitation.name ?? invitation.room;
+          return (
+            <li key={invitation.room} class="invitation">
+              <RoomSign room={{ ...invitation, id: invitation.room }} size={38} />
+              <p>
+                <strong dir="auto">{title}</strong>
+                <span class="muted small-text" dir="auto">
+                  {nameOf(invitation.by, invitation.byName)} invites you
+                  {invitation.role === 'member' ? '' : ` as ${invitation.role}`}
+                </span>
+              </p>
+              <div class="invitation-buttons">
+                <button class="button small primary" type="button" disabled={busy} onClick={() => accept(invitation)}>
+                  Accept<span class="sr-only"> {title}</span>
+                </button>
+                <button
+                  class="button small"
+                  type="button"
+                  disabled={busy}
+                  onClick={() => run(() => inbox.decline(invitation))}
+                >
+                  Decline<span class="sr-only"> {title}</span>
+                </button>
+              </div>
+            </li>
+          );
+        })}
+      </ul>
+      <Failure error={error} />
+    </>
+  );
+}

@@ -1,0 +1,67 @@
+/**
+ * What of a room is worth a notification. The protocol has no such setting, so it is this device's: kept in the browser,
+ * for each user, the same in all tabs.
+ */
+import { signal } from '@preact/signals';
+import type { Client, RoomSummary } from '../client/index.ts';
+import { readStored, writeStored } from './storage.ts';
+
+export const levelNames = ['all', 'mentions', 'nothing'] as const;
+export type Level = (typeof levelNames)[number];
+type Levels = Readonly<Record<string, Level>>;
+
+const prefix = 'parley.levels.';
+let key = '';
+const chosen = signal<Levels>({});
+
+/** In a channel many talk to many; in a group, and to oneself, less is said that is not meant. */
+export function levelOf({ id, kind }: Pick<RoomSummary, 'id' | 'kind'>): Level {
+  return chosen.value[id] ?? (kind === 'channel' ? 'mentions' : 'all');
+}
+
+/** Counted nowhere, shown pale. */
+export function isMuted(room: Pick<RoomSummary, 'id' | 'kind'>): boolean {
+  return levelOf(room) === 'nothing';
+}
+
+export function setLevel(id: string, level: Level): void {
+  chosen.value = { ...chosen.value, [id]: level };
+  writeStored(localStorage, key, chosen.value);
+}
+
+/** Once it is known whose they are. @returns what ends it */
+export function loadLevels(client: Client): () => void {
+  const load = (): void => {
+    const user = client.user.value?.id;
+    if (user === undefined) return;
+    key = prefix + user;
+    chosen.value = restored();
+  };
+  const told = (event: StorageEvent): void => {
+    if (event.key === key) chosen.value = restored();
+  };
+  load();
+  const stop = client.user.subscribe(load);
+  addEventListener('storage', told);
+  return () => {
+    stop();
+    removeEventListener('storage', told);
+  };
+}
+
+/** Who signs out leaves nothing behind. */
+export function forgetLevels(): void {
+  if (key !== '') writeStored(localStorage, key, undefined);
+  chosen.value = {};
+}
+
+function restored(): Levels {
+  const stored = readStored(localStorage, key);
+  if (typeof stored !== 'object' || stored === null) return {};
+  const known = Object.entries(stored).filter((entry): entry is [string, Level] => isLevel(entry[1]));
+  return Object.fromEntries(known);
+}
+
+function isLevel(value: unknown): value is Level {
+  return levelNames.some((name) => name === value);
+}

@@ -1,0 +1,182 @@
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { limits } from '../client/index.ts';
+import type { Member, Role, RoomEntry } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { muteTimes } from './choices.ts';
+import { Dialog, Failure, useAction } from './dialog.tsx';
+import { givenBy, isBelow, mayIn } from './rights.ts';
+import { titleOf } from './rooms.ts';
+import { Select } from './select.tsx';
+import { useClient } from './use.ts';
+
+interface CardProps {
+  room: RoomEntry;
+  member: Member;
+  onClose: () => void;
+}
+
+/** Whether there is anything that we may do with that member. */
+export function mayManage(room: RoomEntry | undefined, { role }: Member): boolean {
+  if (!isBelow(room, role)) return false;
+  return (['role', 'remove', 'mute', 'ban'] as const).some((action) => mayIn(room, action));
+}
+
+/** What owners and admins may do with somebody below them. */
+export function MemberCard({ room, member, onClose }: CardProps): JSX.Element {
+  const name = member.name ?? member.user;
+  return (
+    <Dialog title={`Manage ${name}`} onClose={onClose}>
+      <div class="card-head">
+        <Avatar id={member.user} name={name} size={48} />
+        <p>
+          <strong dir="auto">{name}</strong>
+          <span class="muted small-text">{member.user}</span>
+        </p>
+      </div>
+      {mayIn(room, 'role') && <RolePart room={room} member={member} />}
+      {mayIn(room, 'mute') && <MutePart room={room} member={member} />}
+      {(mayIn(room, 'remove') || mayIn(room, 'ban')) && <GoPart room={room} member={member} onClose={onClose} />}
+    </Dialog>
+  );
+}
+
+const roleWords: Record<Exclude<Role, 'owner'>, string> = {
+  admin: 'Admin: manages the room',
+  member: 'Member: reads and writes',
+  guest: 'Guest: reads only',
+};
+
+function RolePart({ room, member }: Omit<CardProps, 'onClose'>): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const choose = (role: Exclude<Role, 'owner'>): void =>
+    run(async () => {
+      await client.call('room:role', { room: room.id, user: member.user, role });
+    });
+  const roles = givenBy(room);
+  return (
+    <>
+      <label class="field">
+        <span>Role</span>
+        <select
+          value={member.role}
+          disabled={busy}
+          onChange={(event) => {
+            const role = roles[event.currentTarget.selectedIndex];
+            if (role !== undefined) choose(role);
+          }}
+        >
+          {roles.map((role) => (
+            <option key={role} value={role}>
+              {roleWords[role]}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Failure error={error} />
+    </>
+  );
+}
+
+const anHour = 3600;
+
+function MutePart({ room, member }: Omit<CardProps, 'onClose'>): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [seconds, setSeconds] = useState<number | undefined>(anHour);
+  const { muted } = member;
+  const at = { room: room.id, user: member.user };
+  const mute = (): void =>
+    run(async () => {
+      await client.call('room:mute', seconds === undefined ? at : { ...at, seconds });
+    });
+  const unmute = (): void =>
+    run(async () => {
+      await client.call('room:unmute', at);
+    });
+  return (
+    <div class="part">
+      {muted === undefined ? (
+        <>
+          <Select label="Mute for" choices={muteTimes} value={seconds} disabled={busy} onChoose={setSeconds} />
+          <button class="button" type="button" disabled={busy} onClick={mute}>
+            Mute
+          </button>
+        </>
+      ) : (
+        <>
+          <p>Muted {muted.until === null ? 'until it is lifted' : `until ${new Date(muted.until).toLocaleString()}`}</p>
+          <button class="button" type="button" disabled={busy} onClick={unmute}>
+            Unmute
+          </button>
+        </>
+      )}
+      <Failure error={error} />
+    </div>
+  );
+}
+
+function GoPart({ room, member, onClose }: CardProps): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [asking, setAsking] = useState<'remove' | 'ban'>();
+  const [reason, setReason] = useState('');
+  const name = member.name ?? member.user;
+  const at = { room: room.id, user: member.user };
+  const go = (): void =>
+    run(async () => {
+      const why = reason.trim();
+      if (asking === 'remove') await client.call('room:remove', at);
+      else await client.call('room:ban', why === '' ? at : { ...at, reason: why });
+      onClose();
+    });
+  if (asking === undefined) {
+    return (
+      <div class="dialog-buttons">
+        {mayIn(room, 'remove') && (
+          <button class="button" type="button" onClick={() => setAsking('remove')}>
+            Remove…
+          </button>
+        )}
+        {mayIn(room, 'ban') && (
+          <button class="button danger" type="button" onClick={() => setAsking('ban')}>
+            Ban…
+          </button>
+        )}
+      </div>
+    );
+  }
+  return (
+    <form class="sure" onSubmit={(event) => (event.preventDefault(), go())}>
+      <p>
+        {asking === 'remove'
+          ? `${name} leaves ${titleOf(room)} at once, and may come back if it is open to them.`
+          : `${name} leaves ${titleOf(room)} at once, and cannot come back until the ban is lifted.`}
+      </p>
+      {asking === 'ban' && (
+        <label class="field">
+          <span>Reason, for the other admins</span>
+          <input
+            type="text"
+            autofocus
+            autocomplete="off"
+            maxLength={limits.banReasonLength}
+            value={reason}
+            onInput={(event) => setReason(event.currentTarget.value)}
+          />
+        </label>
+      )}
+      <Failure error={error} />
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={() => setAsking(undefined)}>
+          Back
+        </button>
+        <button class="button danger" type="submit" disabled={busy}>
+          {asking === 'remove' ? 'Remove' : 'Ban'}
+          <span class="sr-only"> {name}</span>
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,186 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { RoomEntry } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { fullTime, shortTime } from './dates.ts';
+import { allowNotifications, permission, stopNotifications } from './desktop-notifications.ts';
+import { Dialog, Failure, useAction } from './dialog.tsx';
+import { Icon } from './icons.tsx';
+import { inboxOf, isUnread } from './inbox.ts';
+import type { Mention } from './inbox.ts';
+import { Invitations } from './invitations.tsx';
+import { isMuted } from './levels.ts';
+import { nameOf } from './people.ts';
+import { RoomSign } from './room-sign.tsx';
+import { titleOf } from './rooms.ts';
+import { addressOf } from './route.ts';
+import { summaryOf } from './text.ts';
+import { useClient, useStore } from './use.ts';
+
+/** The bell counts what is meant for this user: mentions that are unread, and invitations; not what is muted. */
+export function Bell(): JSX.Element {
+  const client = useClient();
+  const rooms = useStore(client.rooms);
+  const [open, setOpen] = useState(false);
+  const { mentions, invitations } = inboxOf(client);
+  const muted = new Set(rooms.filter(isMuted).map(({ id }) => id));
+  const fresh = mentions.value.filter((mention) => isUnread(mention, rooms) && !muted.has(mention.message.room));
+  const count = fresh.length + invitations.value.length;
+  const label = count === 0 ? 'Notifications' : `Notifications, ${count} new`;
+  return (
+    <>
+      <button
+        class="icon-button bell"
+        type="button"
+        onClick={() => setOpen(true)}
+        aria-label={label}
+        title="Notifications"
+      >
+        <Icon name="bell" />
+        {count > 0 && (
+          <span class="bell-count" aria-hidden="true">
+            {count > 99 ? '99+' : count}
+          </span>
+        )}
+      </button>
+      {open && <Notifications rooms={rooms} onClose={() => setOpen(false)} />}
+    </>
+  );
+}
+
+function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClose: () => void }): JSX.Element {
+  const client = useClient();
+  const inbox = inboxOf(client);
+  const { busy, error, run } = useAction();
+  // What was edited or deleted meanwhile is no news.
+  useEffect(() => run(() => inbox.reload()), []);
+  const unread = rooms.filter((room) => room.unread > 0 && !isMuted(room));
+  const anyUnread = rooms.some((room) => room.unread > 0);
+  const mentions = inbox.mentions.value;
+  const invitations = inbox.invitations.value;
+  const empty = invitations.length === 0 && mentions.length === 0 && unread.length === 0;
+  return (
+    <Dialog title="Notifications" look="inbox" onClose={onClose}>
+      {invitations.length > 0 && (
+        <section aria-label="Invitations">
+          <h3>Invitations</h3>
+          <Invitations onAccepted={onClose} />
+        </section>
+      )}
+      {unread.length > 0 && (
+        <section aria-label="Unread">
+          <h3>Unread</h3>
+          <ul>
+            {unread.map((room) => (
+              <li key={room.id}>
+                <a class="found-room" href={addressOf(room.id)} onClick={onClose}>
+                  <RoomSign room={room} size={30} />
+                  <span class="picker-name" dir="auto">
+                    {titleOf(room)}
+                  </span>
+                  <span class="badge">
+                    {room.unread > 99 ? '99+' : room.unread}
+                    <span class="sr-only"> unread</span>
+                  </span>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      {mentions.length > 0 && (
+        <section aria-label="Mentions">
+          <h3>Mentions</h3>
+          <ul>
+            {mentions.map((mention) => (
+              <li key={`${mention.message.room} ${mention.message.seq}`}>
+                <MentionLink mention={mention} rooms={rooms} onOpen={onClose} />
+              </li>
+            ))}
+          </ul>
+          {inbox.more.value && (
+            <button class="button wide" type="button" disabled={busy} onClick={() => run(() => inbox.loadMore())}>
+              Older mentions
+            </button>
+          )}
+        </section>
+      )}
+      {empty && <Empty />}
+      <Failure error={error} />
+      <footer class="inbox-foot">
+        <OnThisDevice run={run} />
+        {anyUnread && (
+          <button class="button small" type="button" disabled={busy} onClick={() => run(() => inbox.markAllRead())}>
+            <Icon name="check" size={16} /> Mark all as read
+          </button>
+        )}
+      </footer>
+    </Dialog>
+  );
+}
+
+function Empty(): JSX.Element {
+  return (
+    <div class="inbox-empty">
+      <Icon name="bell" size={32} />
+      <p>
+        <strong>Nothing new</strong>
+      </p>
+      <p class="muted small-text">Mentions of you, invitations and unread conversations are listed here.</p>
+    </div>
+  );
+}
+
+interface MentionLinkProps {
+  mention: Mention;
+  rooms: readonly RoomEntry[];
+  onOpen: () => void;
+}
+
+function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element {
+  const { message, at, everybody } = mention;
+  const room = rooms.find(({ id }) => id === message.room);
+  const name = nameOf(message.from, message.name);
+  const fresh = isUnread(mention, rooms);
+  return (
+    <a class={fresh ? 'hit fresh' : 'hit'} href={addressOf(message.room, message.seq)} onClick={onOpen}>
+      <Avatar id={message.from} name={name} size={30} />
+      <span class="hit-head">
+        <strong dir="auto">{name}</strong>
+        <span class="muted" dir="auto">
+          {everybody ? 'to all in ' : ''}
+          {room === undefined ? message.room : titleOf(room)}
+        </span>
+        <time dateTime={new Date(at).toISOString()} title={fullTime(at)}>
+          {shortTime(at)}
+        </time>
+      </span>
+      <span class="hit-text" dir="auto">
+        {summaryOf(message)}
+      </span>
+      {fresh && <span class="sr-only"> unread</span>}
+    </a>
+  );
+}
+
+/** Whether the browser may tell while the page is hidden. */
+export function OnThisDevice({ run }: { run: (action: () => Promise<void>) => void }): JSX.Element {
+  switch (permission.value) {
+    case 'on':
+      return (
+        <button class="button small plain" type="button" onClick={stopNotifications}>
+          <Icon name="quiet" size={16} /> Stop notifying this device
+        </button>
+      );
+    case 'off':
+      return (
+        <button class="button small plain" type="button" onClick={() => run(allowNotifications)}>
+          <Icon name="bell" size={16} /> Notify this device
+        </button>
+      );
+    case 'denied':
+      return <p class="muted small-text">Your browser blocks notifications of this page.</p>;
+    case 'impossible':
+      return <p class="muted small-text">This browser cannot notify you from here.</p>;
+  }
+}

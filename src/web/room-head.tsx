@@ -1,0 +1,69 @@
+/** What stands in the head of a room besides its name: the way to its settings, to a search in it, and what it is about. */
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Member, RoomEntry } from '../client/index.ts';
+import { inWords } from './choices.ts';
+import { Icon } from './icons.tsx';
+import { isMuted } from './levels.ts';
+import { RoomSettings } from './room-settings.tsx';
+import { openSearch } from './search-state.ts';
+
+export function HeadTools({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
+  const [open, setOpen] = useState(false);
+  if (room === undefined) return null;
+  return (
+    <>
+      <button
+        class="icon-button"
+        type="button"
+        onClick={() => openSearch(room.id)}
+        aria-label="Search in this room"
+        title="Search in this room"
+      >
+        <Icon name="search" />
+      </button>
+      <button
+        class="icon-button"
+        type="button"
+        onClick={() => setOpen(true)}
+        aria-label="Room settings"
+        title="Room settings"
+      >
+        <Icon name="settings" />
+      </button>
+      {open && <RoomSettings room={room} onClose={() => setOpen(false)} />}
+    </>
+  );
+}
+
+/** Muted, archived: beside the name. */
+export function RoomFlags({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
+  if (room === undefined) return null;
+  return (
+    <>
+      {isMuted(room) && <span class="flag" title="Notifications are off" children={<Icon name="quiet" size={15} />} />}
+      {isMuted(room) && <span class="sr-only">, muted</span>}
+      {room.archived !== undefined && <span class="tag">Archived</span>}
+    </>
+  );
+}
+
+/** Why nothing can be written here, or undefined. */
+export function silenceOf(room: RoomEntry | undefined, me: Member | undefined): string | undefined {
+  if (room === undefined) return undefined;
+  if (room.archived !== undefined) return 'This conversation is archived: it can be read, but not written to.';
+  if (room.role === 'guest') return 'You may read here, but not write.';
+  if (room.senders === 'admins' && room.role === 'member') return 'Only the owner and admins write here.';
+  const { muted } = me ?? room;
+  if (muted === undefined) return undefined;
+  if (muted.until === null) return 'You are muted in this room.';
+  return muted.until > Date.now()
+    ? `You are muted in this room until ${new Date(muted.until).toLocaleString()}.`
+    : undefined;
+}
+
+/** A message that waits for its turn looks as if the server did not answer, so it is said before. */
+export function SlowNote({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
+  if (room?.role !== 'member' || room.slowMode === undefined || room.slowMode === 0) return null;
+  return <p class="composer-note muted">Slow mode: one message in {inWords(room.slowMode)}.</p>;
+}

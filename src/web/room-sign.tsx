@@ -1,0 +1,23 @@
+import type { JSX } from 'preact';
+import type { RoomSummary } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { Icon } from './icons.tsx';
+import { titleOf } from './rooms.ts';
+
+interface RoomSignProps {
+  room: Pick<RoomSummary, 'id' | 'kind' | 'name' | 'peer'>;
+  size?: number;
+  online?: boolean | undefined;
+}
+
+/** What stands before a room's name: the face of the other in a room of two, a sign otherwise. */
+export function RoomSign({ room, size = 38, online }: RoomSignProps): JSX.Element {
+  if (room.kind === 'direct')
+    return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={size} online={online} />;
+  const style = { width: `${size}px`, height: `${size}px` };
+  return (
+    <span class="room-sign" style={style}>
+      <Icon name={room.kind === 'channel' ? 'channel' : 'group'} size={Math.round(size * 0.47)} />
+    </span>
+  );
+}

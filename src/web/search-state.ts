@@ -1,0 +1,45 @@
+/** What is looked for, and where: the field stands in the sidebar, but others lead to it. */
+import { signal } from '@preact/signals';
+import { showList } from './route.ts';
+import { phone } from './use.ts';
+
+export const query = signal('');
+/** A room to look in; undefined: all of them. */
+export const searchedRoom = signal<string | undefined>(undefined);
+
+const fieldId = 'search';
+
+export { fieldId as searchFieldId };
+
+export function openSearch(room?: string): void {
+  searchedRoom.value = room;
+  // On a phone the field stands with the list.
+  if (matchMedia(phone).matches) showList();
+  const focus = (): void => {
+    const field = document.getElementById(fieldId);
+    if (field instanceof HTMLInputElement) (field.focus(), field.select());
+  };
+  // At once where it is there, for the keyboard of a phone comes up in the moment of the tap only.
+  focus();
+  setTimeout(focus);
+}
+
+export function closeSearch(): void {
+  query.value = '';
+  searchedRoom.value = undefined;
+}
+
+/** Ctrl or Cmd and K anywhere, and a slash where nothing is written. @returns what ends it */
+export function listenForSearchKeys(): () => void {
+  const press = (event: KeyboardEvent): void => {
+    const { key, ctrlKey, metaKey, altKey, target } = event;
+    const chord = key.toLowerCase() === 'k' && (ctrlKey || metaKey) && !altKey;
+    const writing = target instanceof HTMLElement && target.matches('input, textarea, select, [contenteditable]');
+    const slash = key === '/' && !ctrlKey && !metaKey && !altKey && !writing;
+    if ((!chord && !slash) || document.querySelector('dialog[open]') !== null) return;
+    event.preventDefault();
+    openSearch();
+  };
+  addEventListener('keydown', press);
+  return () => removeEventListener('keydown', press);
+}

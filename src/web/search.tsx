@@ -1,0 +1,182 @@
+import type { JSX, TargetedKeyboardEvent } from 'preact';
+import { limits } from '../client/index.ts';
+import type { RoomEntry } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { fullTime, shortTime } from './dates.ts';
+import { Failure } from './dialog.tsx';
+import { Icon } from './icons.tsx';
+import { nameOf } from './people.ts';
+import { RoomSign } from './room-sign.tsx';
+import { titleOf } from './rooms.ts';
+import { addressOf, shownRoom } from './route.ts';
+import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
+import { useSearch } from './use-search.ts';
+import type { Found, Hit } from './use-search.ts';
+import { useClient, useStore } from './use.ts';
+
+const onMac = /Mac|iP(hone|ad)/u.test(navigator.platform);
+
+export function SearchField(): JSX.Element {
+  const escape = (event: TargetedKeyboardEvent<HTMLInputElement>): void => {
+    if (event.key === 'ArrowDown') {
+      event.preventDefault();
+      document.querySelector<HTMLElement>('.search-results a')?.focus();
+    } else if (event.key === 'Escape') {
+      closeSearch();
+      document.querySelector<HTMLElement>('.composer textarea')?.focus();
+    }
+  };
+  return (
+    <search class="search-field">
+      <Icon name="search" size={18} />
+      <input
+        id={searchFieldId}
+        type="text"
+        enterkeyhint="search"
+        placeholder="Search"
+        aria-label="Search messages and conversations"
+        aria-keyshortcuts="Control+K Meta+K"
+        autocomplete="off"
+        spellcheck={false}
+        maxLength={limits.searchQueryLength}
+        value={query.value}
+        onInput={(event) => (query.value = event.currentTarget.value)}
+        onKeyDown={escape}
+      />
+      {query.value === '' && searchedRoom.value === undefined ? (
+        <kbd aria-hidden="true">{onMac ? '⌘K' : 'Ctrl K'}</kbd>
+      ) : (
+        <button class="icon-button tiny" type="button" onClick={closeSearch} aria-label="End the search">
+          <Icon name="close" size={16} />
+        </button>
+      )}
+    </search>
+  );
+}
+
+/** Whether results stand in the place of the list. */
+export function isSearching(): boolean {
+  return query.value.trim() !== '' || searchedRoom.value !== undefined;
+}
+
+/** Rooms of that name are shown before what was said. */
+const maxRooms = 4;
+
+export function SearchResults(): JSX.Element {
+  const client = useClient();
+  const rooms = useStore(client.rooms);
+  const scope = rooms.find(({ id }) => id === searchedRoom.value);
+  const found = useSearch(query.value, scope?.id);
+  const text = query.value.trim().toLowerCase();
+  const named =
+    scope === undefined && text !== '' ? rooms.filter((room) => titleOf(room).toLowerCase().includes(text)) : [];
+  return (
+    <div class="search-results" onKeyDown={walk}>
+      <Scope rooms={rooms} />
+      {named.length > 0 && (
+        <section aria-label="Conversations found">
+          <h2>Conversations</h2>
+          <ul>
+            {named.slice(0, maxRooms).map((room) => (
+              <li key={room.id}>
+                <a class="found-room" href={addressOf(room.id)} onClick={() => closeSearch()}>
+                  <RoomSign room={room} size={30} />
+                  <span dir="auto">{titleOf(room)}</span>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <section aria-label="Messages found">
+        <h2>Messages</h2>
+        <Progress found={found} />
+        <ul>
+          {found.hits.map((hit) => (
+            <li key={`${hit.message.room} ${hit.message.seq}`}>
+              <HitLink hit={hit} room={rooms.find(({ id }) => id === hit.message.room)} inRoom={scope !== undefined} />
+            </li>
+          ))}
+        </ul>
+        {found.more && (
+          <button class="button wide" type="button" disabled={found.state === 'busy'} onClick={found.loadMore}>
+            More results
+          </button>
+        )}
+        <Failure error={found.error} />
+      </section>
+    </div>
+  );
+}
+
+/** All rooms, or the one that is open. */
+function Scope({ rooms }: { rooms: readonly RoomEntry[] }): JSX.Element | null {
+  const room = rooms.find(({ id }) => id === (searchedRoom.value ?? shownRoom.value));
+  if (room === undefined) return null;
+  const choose = (id: string | undefined): void => {
+    searchedRoom.value = id;
+  };
+  return (
+    <div class="segments" role="group" aria-label="Where to search">
+      <button type="button" aria-pressed={searchedRoom.value === undefined} onClick={() => choose(undefined)}>
+        Everywhere
+      </button>
+      <button type="button" aria-pressed={searchedRoom.value !== undefined} onClick={() => choose(room.id)}>
+        <span class="sr-only">In </span>
+        <span dir="auto">{titleOf(room)}</span>
+      </button>
+    </div>
+  );
+}
+
+function Progress({ found: { state, hits } }: { found: Found }): JSX.Element {
+  const count = `${hits.length} ${hits.length === 1 ? 'message' : 'messages'}`;
+  const words = {
+    short: 'Type two letters or more. "In quotes" finds words side by side, -word leaves one out.',
+    busy: hits.length === 0 ? 'Searching…' : '',
+    done: hits.length === 0 ? 'No message says that.' : '',
+    failed: '',
+  };
+  return (
+    <p class="progress muted small-text" role="status">
+      {words[state]}
+      {state === 'done' && hits.length > 0 && <span class="sr-only">{count} found</span>}
+    </p>
+  );
+}
+
+function HitLink({ hit, room, inRoom }: { hit: Hit; room: RoomEntry | undefined; inRoom: boolean }): JSX.Element {
+  const { message, snippet } = hit;
+  const name = nameOf(message.from, message.name);
+  return (
+    <a class="hit" href={addressOf(message.room, message.seq)}>
+      <Avatar id={message.from} name={name} size={30} />
+      <span class="hit-head">
+        <strong dir="auto">{name}</strong>
+        {!inRoom && (
+          <span class="muted" dir="auto">
+            {room === undefined ? message.room : titleOf(room)}
+          </span>
+        )}
+        <time dateTime={new Date(message.at).toISOString()} title={fullTime(message.at)}>
+          {shortTime(message.at)}
+        </time>
+      </span>
+      {/* Pieces of text, drawn as text: there is no markup in them. */}
+      <span class="hit-text" dir="auto">
+        {snippet.map((piece) => (piece.hit ? <mark>{piece.text}</mark> : piece.text))}
+      </span>
+    </a>
+  );
+}
+
+/** Up and down through the results, and up from the first one back to the field. */
+function walk(event: TargetedKeyboardEvent<HTMLDivElement>): void {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const links = [...event.currentTarget.querySelectorAll('a')];
+  const at = links.findIndex((link) => link === document.activeElement);
+  if (event.key === 'Escape') document.getElementById(searchFieldId)?.focus();
+  if (step === undefined || at === -1) return;
+  event.preventDefault();
+  (links[at + step] ?? (step < 0 ? document.getElementById(searchFieldId) : undefined))?.focus();
+}

@@ -1,0 +1,211 @@
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Member, RoomEntry } from '../client/index.ts';
+import { Dialog, Failure, useAction } from './dialog.tsx';
+import { mayIn } from './rights.ts';
+import type { SettingsProps } from './room-settings.tsx';
+import { titleOf } from './rooms.ts';
+import { showList } from './route.ts';
+import { say } from './toast.tsx';
+import { useClient, useStore } from './use.ts';
+
+type Asking = 'transfer' | 'delete' | 'leave';
+
+/** What changes the room as a whole. */
+export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [asking, setAsking] = useState<Asking>();
+  const archived = room.archived !== undefined;
+  const stop = (): void => setAsking(undefined);
+  const archive = (): void =>
+    run(async () => {
+      await client.call(archived ? 'room:unarchive' : 'room:archive', { room: room.id });
+      say(archived ? `${titleOf(room)} is open again.` : `${titleOf(room)} is archived.`);
+    });
+  return (
+    <ul class="deeds">
+      {mayIn(room, 'archive') && (
+        <Deed
+          title={archived ? 'Open it again' : `Archive this ${room.kind}`}
+          about={archived ? 'It is archived: it can be read, but not written to.' : 'It stays readable; nobody writes.'}
+          label={archived ? 'Unarchive' : 'Archive'}
+          disabled={busy}
+          run={archive}
+        />
+      )}
+      {mayIn(room, 'transfer') && (
+        <Deed
+          title="Hand it over"
+          about="Somebody else becomes the owner, and you an admin."
+          label="Transfer…"
+          run={() => setAsking('transfer')}
+        />
+      )}
+      {mayIn(room, 'leave') && (
+        <Deed
+          title={`Leave this ${room.kind}`}
+          about={
+            room.role === 'owner'
+              ? 'The longest-standing member of the highest role follows you.'
+              : 'You may come back.'
+          }
+          label="Leave…"
+          run={() => setAsking('leave')}
+        />
+      )}
+      {mayIn(room, 'delete') && (
+        <Deed
+          title={`Delete this ${room.kind}`}
+          about="With all that is in it, for everybody."
+          label="Delete…"
+          danger
+          run={() => setAsking('delete')}
+        />
+      )}
+      <Failure error={error} />
+      {asking === 'transfer' && <Transfer room={room} onClose={stop} />}
+      {asking === 'leave' && <Leave room={room} onClose={stop} onLeft={onClose} />}
+      {asking === 'delete' && <Delete room={room} onClose={stop} onDeleted={onClose} />}
+    </ul>
+  );
+}
+
+interface DeedProps {
+  title: string;
+  about: string;
+  label: string;
+  disabled?: boolean;
+  danger?: boolean;
+  run: () => void;
+}
+
+function Deed({ title, about, label, disabled = false, danger = false, run }: DeedProps): JSX.Element {
+  return (
+    <li>
+      <p>
+        <strong>{title}</strong>
+        <span class="muted small-text">{about}</span>
+      </p>
+      <button class={danger ? 'button small danger' : 'button small'} type="button" disabled={disabled} onClick={run}>
+        {label}
+      </button>
+    </li>
+  );
+}
+
+function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): JSX.Element {
+  const client = useClient();
+  const members = useStore(client.room(room.id).members);
+  const others = members.filter(({ user }) => user !== client.user.value?.id);
+  const [heir, setHeir] = useState<string>();
+  const { busy, error, run } = useAction();
+  const nameIn = ({ user, name }: Member): string => name ?? user;
+  const transfer = (): void => {
+    const member = others.find(({ user }) => user === heir);
+    if (member === undefined) return;
+    run(async () => {
+      await client.call('room:transfer', { room: room.id, user: member.user });
+      say(`${nameIn(member)} owns ${titleOf(room)} now.`);
+      onClose();
+    });
+  };
+  return (
+    <Dialog title="Hand it over" onClose={onClose}>
+      {others.length === 0 ? (
+        <p class="muted">There is nobody else in it.</p>
+      ) : (
+        <label class="field">
+          <span>The new owner</span>
+          <select value={heir ?? ''} onChange={(event) => setHeir(event.currentTarget.value || undefined)}>
+            <option value="">Choose somebody</option>
+            {others.map((member) => (
+              <option key={member.user} value={member.user}>
+                {nameIn(member)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <p class="muted">Only they can give it back.</p>
+      <Failure error={error} />
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button class="button danger" type="button" disabled={busy || heir === undefined} onClick={transfer}>
+          Transfer
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const leave = (): void =>
+    run(async () => {
+      await client.leaveRoom(room.id);
+      client.release(room.id);
+      onLeft();
+      showList();
+    });
+  return (
+    <Dialog title={`Leave ${titleOf(room)}?`} onClose={onClose}>
+      <p class="muted">
+        {room.kind === 'channel' ? 'You may join it again.' : 'Somebody has to invite you before you can come back.'}
+      </p>
+      <Failure error={error} />
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={onClose}>
+          Stay
+        </button>
+        <button class="button danger" type="button" disabled={busy} onClick={leave}>
+          Leave
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Delete({ room, onClose, onDeleted }: SettingsProps & { onDeleted: () => void }): JSX.Element {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const [typed, setTyped] = useState('');
+  const title = titleOf(room);
+  const remove = (): void =>
+    run(async () => {
+      await client.call('room:delete', { room: room.id });
+      client.release(room.id);
+      onDeleted();
+      showList();
+      say(`${title} is deleted.`);
+    });
+  return (
+    <Dialog title={`Delete ${title}?`} onClose={onClose}>
+      <form onSubmit={(event) => (event.preventDefault(), remove())}>
+        <p class="muted">It is gone at once for everybody, with all its messages. This cannot be undone.</p>
+        <label class="field">
+          <span>Type its name, {title}, to be sure</span>
+          <input
+            type="text"
+            autocomplete="off"
+            spellcheck={false}
+            value={typed}
+            onInput={(event) => setTyped(event.currentTarget.value)}
+          />
+        </label>
+        <Failure error={error} />
+        <div class="dialog-buttons">
+          <button class="button" type="button" onClick={onClose}>
+            Keep it
+          </button>
+          <button class="button danger" type="submit" disabled={busy || typed.trim() !== title}>
+            Delete for everybody
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

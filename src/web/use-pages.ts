@@ -1,0 +1,49 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly after: string | null;
+  readonly more: boolean;
+}
+
+export interface Pages<T> {
+  /** undefined: nothing came yet. */
+  readonly items: readonly T[] | undefined;
+  readonly more: boolean;
+  readonly error: string | undefined;
+  readonly loadMore: () => void;
+  /** From the first page again. */
+  readonly reload: () => void;
+}
+
+/** A list of the server, a page at a time. @param key another list when it is another */
+export function usePages<T>(key: string, load: (after?: string) => Promise<Page<T>>): Pages<T> {
+  const [held, setHeld] = useState<Page<T>>();
+  const [error, setError] = useState<string>();
+  const asked = useRef(0);
+  const ask = (after?: string): void => {
+    const mine = (asked.current += 1);
+    setError(undefined);
+    load(after).then(
+      (page) => {
+        if (mine !== asked.current) return;
+        setHeld((before) => ({
+          ...page,
+          items: after === undefined ? page.items : [...(before?.items ?? []), ...page.items],
+        }));
+      },
+      (thrown: Error) => mine === asked.current && setError(thrown.message),
+    );
+  };
+  useEffect(() => {
+    ask();
+    return () => void (asked.current += 1);
+  }, [key]);
+  return {
+    items: held?.items,
+    more: held?.more === true && held.after !== null,
+    error,
+    loadMore: () => ask(held?.after ?? undefined),
+    reload: () => ask(),
+  };
+}

@@ -1,0 +1,70 @@
+/** Pages of what `search` finds, for what is typed: asked for once the typing rests, the answer to an older question dropped. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { limits } from '../client/index.ts';
+import type { CommandOutput } from '../client/index.ts';
+import { learnNames } from './people.ts';
+import { useClient } from './use.ts';
+
+export type Hit = CommandOutput<'search'>['hits'][number];
+
+export interface Found {
+  readonly state: 'short' | 'busy' | 'done' | 'failed';
+  readonly hits: readonly Hit[];
+  readonly error: string | undefined;
+  /** There are more. */
+  readonly more: boolean;
+  readonly loadMore: () => void;
+}
+
+interface Held {
+  readonly state: Found['state'];
+  readonly hits: readonly Hit[];
+  readonly error?: string;
+  readonly next?: string | null;
+}
+
+const restMs = 250;
+/** With a single letter too much begins. */
+const minLength = 2;
+const nothing: Held = { state: 'short', hits: [] };
+
+export function useSearch(text: string, room: string | undefined): Found {
+  const client = useClient();
+  const [held, setHeld] = useState<Held>(nothing);
+  const asked = useRef(0);
+  const trimmed = text.trim().slice(0, limits.searchQueryLength);
+
+  const ask = (cursor?: string): void => {
+    const mine = (asked.current += 1);
+    setHeld(({ hits }) => ({ state: 'busy', hits }));
+    const input = { query: trimmed, ...(room !== undefined && { room }), ...(cursor !== undefined && { cursor }) };
+    client.call('search', input).then(
+      ({ hits, next }) => {
+        if (mine !== asked.current) return;
+        learnNames(hits.map(({ message: { from, name } }) => ({ id: from, name })));
+        setHeld((before) => ({ state: 'done', hits: cursor === undefined ? hits : [...before.hits, ...hits], next }));
+      },
+      (thrown: Error) => {
+        if (mine !== asked.current) return;
+        setHeld(({ hits }) => ({ state: 'failed', hits, error: thrown.message, ...(cursor && { next: cursor }) }));
+      },
+    );
+  };
+
+  useEffect(() => {
+    asked.current += 1;
+    if (trimmed.length < minLength) return setHeld(nothing);
+    setHeld(({ hits }) => ({ state: 'busy', hits }));
+    const timer = setTimeout(() => ask(), restMs);
+    return () => clearTimeout(timer);
+  }, [client, trimmed, room]);
+
+  const next = held.next ?? undefined;
+  return {
+    state: held.state,
+    hits: held.hits,
+    error: held.error,
+    more: next !== undefined,
+    loadMore: () => next !== undefined && ask(next),
+  };
+}
