@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
@@ -6,11 +6,16 @@ import { Composer } from './composer.tsx';
 import { Icon } from './icons.tsx';
 import { Members } from './members.tsx';
 import { MessageList } from './message-list.tsx';
+import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { HeadTools, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
 import { showList, showRoom } from './route.ts';
+import { TalkProvider } from './talk.ts';
+import { ThreadPanel } from './thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
+import { useReceipts } from './use-receipts.ts';
+import { useThreadPanel } from './use-thread-panel.ts';
 import { useMutes } from './use-mutes.ts';
 import { roomOpened } from './waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from './use.ts';
@@ -32,6 +37,12 @@ export function Chat({ id }: { id: string }): JSX.Element {
     entry,
     members.find(({ user }) => user === client.user.value?.id),
   );
+  const receipts = useReceipts(id, members);
+  const { thread, openThread, closeThread } = useThreadPanel();
+  const talk = useMemo(
+    () => ({ entry, members, receipts, thread, openThread, inThread: false }),
+    [entry, members, receipts, thread],
+  );
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);
@@ -39,20 +50,21 @@ export function Chat({ id }: { id: string }): JSX.Element {
   };
 
   return (
-    <>
+    <TalkProvider value={talk}>
       <main class="chat" aria-label="Conversation">
         <ChatHead
           id={id}
           entry={entry}
           count={members.length}
-          open={showMembers}
+          open={showMembers && thread === undefined}
           toggleRef={toggle}
-          onToggle={() => setShowMembers(!showMembers)}
+          onToggle={() => (setShowMembers(thread !== undefined || !showMembers), closeThread())}
         />
         {state.status === 'gone' ? (
           <Gone id={id} reason={state.error?.message} />
         ) : (
           <>
+            <PinLine room={id} />
             <MessageList room={room} entry={entry} onReply={setReplyTo} />
             <TypingLine users={state.typing} />
             <SlowNote room={entry} />
@@ -70,10 +82,13 @@ export function Chat({ id }: { id: string }): JSX.Element {
           </>
         )}
       </main>
-      {showMembers && state.status !== 'gone' && (
+      {showMembers && thread === undefined && state.status !== 'gone' && (
         <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
       )}
-    </>
+      {thread !== undefined && state.status !== 'gone' && (
+        <ThreadPanel room={id} root={thread} overlay={isNarrow} silence={silence} onClose={closeThread} />
+      )}
+    </TalkProvider>
   );
 }
 

@@ -1,10 +1,14 @@
 /** What a message's body says, and where the links in it are. */
 import type { Message } from '../client/index.ts';
+import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
+import { mentionsIn } from './mentions.ts';
+import { knownName } from './people.ts';
 
 /** A body may be any JSON. This page writes `{text}`; what it does not know it shows as it is. */
 export function textOf(body: unknown): string {
   if (typeof body === 'string') return body;
   if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string') return body.text;
+  if (encryptedOf(body) !== undefined || attachmentsOf(body).length > 0) return '';
   return JSON.stringify(body, null, 2);
 }
 
@@ -52,6 +56,7 @@ export function isEmojiOnly(text: string): boolean {
 }
 
 export const deletedText = 'Message deleted';
+export const encryptedText = 'Encrypted message';
 
 /** A body with another text in it; undefined where there is none to edit. */
 export function withText(body: unknown, text: string): unknown {
@@ -64,5 +69,19 @@ export function withText(body: unknown, text: string): unknown {
 /** One line of it, for lists and quotations. */
 export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string {
   if (message.deletedAt !== undefined) return deletedText;
-  return textOf(message.body).replace(/\s+/gu, ' ').trim().slice(0, 140);
+  if (encryptedOf(message.body) !== undefined) return encryptedText;
+  const text = textOf(message.body).replace(/\s+/gu, ' ').trim();
+  if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
+  return withNames(text).slice(0, 140);
+}
+
+/** With the names of those it mentions, as far as they are known. */
+function withNames(text: string): string {
+  let shown = '';
+  let from = 0;
+  for (const mention of mentionsIn(text, (id) => knownName(id) !== undefined)) {
+    shown += `${text.slice(from, mention.from)}@${knownName(mention.id) ?? mention.id}`;
+    from = mention.to;
+  }
+  return shown + text.slice(from);
 }
