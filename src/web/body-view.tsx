@@ -49,7 +49,7 @@ function Mentioning({ text }: { text: string }): JSX.Element {
     const { id } = mention;
     if (mention.from > from) parts.push(text.slice(from, mention.from));
     parts.push(
-      <span class={id === me || id === everybody ? 'mention me' : 'mention'} title={`@${id}`}>
+      <span class={id === me || id === everybody ? 'mention own' : 'mention'} title={`@${id}`}>
         @{knownName(id) ?? id}
       </span>,
     );
@@ -65,7 +65,7 @@ function Encrypted({ alg, kid }: { alg: string; kid: string }): JSX.Element {
       <Icon name="lock" size={18} />
       <div>
         <p class="text">{encryptedText}</p>
-        <p class="small-text">
+        <p class="small-text muted">
           {alg} <span title={kid}>· key {kid.length > 16 ? `${kid.slice(0, 16)}…` : kid}</span>
         </p>
       </div>

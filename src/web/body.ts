@@ -34,13 +34,16 @@ export function encryptedOf(body: unknown): { readonly alg: string; readonly kid
 }
 
 export function nameOfFile({ name, url }: Attachment): string {
-  return (
-    name ??
-    addressOfFile(url)
-      ?.pathname.split('/')
-      .findLast((part) => part !== '') ??
-    url
-  );
+  return name ?? lastPartOf(addressOfFile(url)) ?? url;
+}
+
+function lastPartOf(address: URL | undefined): string | undefined {
+  const part = address?.pathname.split('/').findLast((one) => one !== '');
+  try {
+    return part && decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** Where it is, unless that is no place on the web. */

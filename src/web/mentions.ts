@@ -22,7 +22,8 @@ export function mentionsIn(text: string, isKnown: (id: string) => boolean): Ment
   const inCode = Array.from(text.matchAll(code), ({ 0: { length }, index }) => [index, index + length] as const);
   return Array.from(text.matchAll(pattern)).flatMap(({ 1: run = '', index }) => {
     if (inCode.some(([from, to]) => index > from && index < to)) return [];
-    const forms = [run, run.slice(0, -1), run.replace(/[.:|+@-]+$/u, '')];
+    const bare = run.replace(/[.:|+@-]+$/u, '');
+    const forms = bare === run ? [run] : [run, run.slice(0, -1), bare];
     const id = forms.find((form) => form === everybody || isKnown(form));
     return id === undefined || id === '' ? [] : [{ from: index, to: index + 1 + id.length, id }];
   });
@@ -35,7 +36,7 @@ export type Picked = ReadonlyMap<string, string>;
 export function toWire(draft: string, picked: Picked): string {
   const names = [...picked.keys()].sort((a, b) => b.length - a.length);
   if (names.length === 0) return draft;
-  const alternatives = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/-]/gu, '\\$&')).join('|');
+  const alternatives = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/]/gu, '\\$&')).join('|');
   // Not the beginning of a longer name, nor of what would be read as a longer id.
   const found = new RegExp(
     `(?<![\\p{L}\\p{N}_.:@|+/-])@(${alternatives})(?![\\p{L}\\p{N}_]|[.:|+@-][A-Za-z0-9_])`,

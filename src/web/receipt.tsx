@@ -63,7 +63,8 @@ interface WhoProps {
 function Who({ receipt, opener, onClose }: WhoProps): JSX.Element {
   const panel = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    panel.current?.focus();
+    panel.current?.focus({ preventScroll: true });
+    panel.current?.scrollIntoView({ block: 'nearest' });
     const away = ({ target }: PointerEvent): void => {
       if (target instanceof Node && !panel.current?.contains(target) && !opener.current?.contains(target)) onClose();
     };
