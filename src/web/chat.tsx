@@ -10,8 +10,9 @@ import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { HeadTools, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
+import { mayPin } from './rights.ts';
 import { showList, showRoom } from './route.ts';
-import { TalkProvider } from './talk.ts';
+import { PlaceProvider, TalkProvider } from './talk.ts';
 import { ThreadPanel } from './thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
@@ -39,10 +40,9 @@ export function Chat({ id }: { id: string }): JSX.Element {
   );
   const receipts = useReceipts(id, members);
   const { thread, openThread, closeThread } = useThreadPanel();
-  const talk = useMemo(
-    () => ({ entry, members, receipts, thread, openThread, inThread: false }),
-    [entry, members, receipts, thread],
-  );
+  const talk = useMemo(() => ({ entry, members, receipts, thread }), [entry, members, receipts, thread]);
+  const pins = mayPin(entry);
+  const place = useMemo(() => ({ mayPin: pins, openThread, inThread: false }), [pins, openThread]);
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);
@@ -51,43 +51,45 @@ export function Chat({ id }: { id: string }): JSX.Element {
 
   return (
     <TalkProvider value={talk}>
-      <main class="chat" aria-label="Conversation">
-        <ChatHead
-          id={id}
-          entry={entry}
-          count={members.length}
-          open={showMembers && thread === undefined}
-          toggleRef={toggle}
-          onToggle={() => (setShowMembers(thread !== undefined || !showMembers), closeThread())}
-        />
-        {state.status === 'gone' ? (
-          <Gone id={id} reason={state.error?.message} />
-        ) : (
-          <>
-            <PinLine room={id} />
-            <MessageList room={room} entry={entry} onReply={setReplyTo} />
-            <TypingLine users={state.typing} />
-            <SlowNote room={entry} />
-            {silence !== undefined && <p class="silence">{silence}</p>}
-            {silence === undefined && (
-              <Composer
-                key={id}
-                room={room}
-                title={entry === undefined ? id : titleOf(entry)}
-                replyTo={replyTo}
-                readOnly={false}
-                onReplied={() => setReplyTo(undefined)}
-              />
-            )}
-          </>
+      <PlaceProvider value={place}>
+        <main class="chat" aria-label="Conversation">
+          <ChatHead
+            id={id}
+            entry={entry}
+            count={members.length}
+            open={showMembers && thread === undefined}
+            toggleRef={toggle}
+            onToggle={() => (setShowMembers(thread !== undefined || !showMembers), closeThread())}
+          />
+          {state.status === 'gone' ? (
+            <Gone id={id} reason={state.error?.message} />
+          ) : (
+            <>
+              <PinLine room={id} />
+              <MessageList room={room} entry={entry} onReply={setReplyTo} />
+              <TypingLine users={state.typing} />
+              <SlowNote room={entry} />
+              {silence !== undefined && <p class="silence">{silence}</p>}
+              {silence === undefined && (
+                <Composer
+                  key={id}
+                  room={room}
+                  title={entry === undefined ? id : titleOf(entry)}
+                  replyTo={replyTo}
+                  readOnly={false}
+                  onReplied={() => setReplyTo(undefined)}
+                />
+              )}
+            </>
+          )}
+        </main>
+        {showMembers && thread === undefined && state.status !== 'gone' && (
+          <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
         )}
-      </main>
-      {showMembers && thread === undefined && state.status !== 'gone' && (
-        <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
-      )}
-      {thread !== undefined && state.status !== 'gone' && (
-        <ThreadPanel room={id} root={thread} overlay={isNarrow} silence={silence} onClose={closeThread} />
-      )}
+        {thread !== undefined && state.status !== 'gone' && (
+          <ThreadPanel room={id} root={thread} overlay={isNarrow} silence={silence} onClose={closeThread} />
+        )}
+      </PlaceProvider>
     </TalkProvider>
   );
 }

@@ -4,10 +4,9 @@ import type { Message, Room } from '../client/index.ts';
 import { Dialog, Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import type { IconName } from './icons.tsx';
-import { mayPin } from './rights.ts';
 import { Picker } from './reactions.tsx';
 import { moveFocus } from './roving.ts';
-import { useTalk } from './talk.ts';
+import { usePlace } from './talk.ts';
 import { summaryOf, withText } from './text.ts';
 import { useClient } from './use.ts';
 
@@ -37,7 +36,7 @@ export function MessageActions(props: ActionsProps): JSX.Element {
     opener.current?.focus();
     onDone();
   };
-  const { entry, inThread, openThread } = useTalk();
+  const { mayPin, inThread, openThread } = usePlace();
   const { seq, pinnedAt } = message;
   const pin = (): void => {
     const input = { room: message.room, seq };
@@ -51,7 +50,7 @@ export function MessageActions(props: ActionsProps): JSX.Element {
     ...(inThread
       ? []
       : [{ name: 'thread' as const, label: 'Thread', run: () => (onDone(), openThread(message.thread?.root ?? seq)) }]),
-    ...(mayPin(entry)
+    ...(mayPin
       ? [
           {
             name: pinnedAt === undefined ? ('pin' as const) : ('unpin' as const),

@@ -14,6 +14,7 @@ import { Reactions } from './reactions.tsx';
 import { ReceiptMark } from './receipt.tsx';
 import { addressOf } from './route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf } from './text.ts';
+import { usePlace } from './talk.ts';
 import { ThreadChip } from './thread-chip.tsx';
 
 interface GroupProps {
@@ -77,6 +78,7 @@ const longPressMs = 450;
 
 function MessageItem(props: ItemProps): JSX.Element {
   const { item, role, message, answered } = props;
+  const { inThread } = usePlace();
   const [editing, setEditing] = useState(false);
   const [error, setError] = useState<string>();
   // By a long press; a mouse shows the actions by hovering.
@@ -96,6 +98,7 @@ function MessageItem(props: ItemProps): JSX.Element {
   const state: ItemState = {
     editing,
     error,
+    inThread,
     setOpen,
     edit: () => (setEditing(true), setOpen(false)),
     edited: () => (setEditing(false), element.current?.querySelector<HTMLElement>('.actions button')?.focus()),
@@ -135,11 +138,12 @@ interface ItemState {
   readonly edit: () => void;
   readonly edited: () => void;
   readonly attempt: (work: Promise<void>) => void;
+  readonly inThread: boolean;
 }
 
 function drawItem(
   { item, mine, role, room, message, answered, onReply }: ItemProps,
-  { editing, error, setOpen, edit, edited, attempt }: ItemState,
+  { editing, error, setOpen, edit, edited, attempt, inThread }: ItemState,
 ): JSX.Element {
   const large = isEmojiOnly(textOf(item.body)) && attachmentsOf(item.body).length === 0;
   const state = item.outgoing?.state;
@@ -187,7 +191,7 @@ function drawItem(
       {message?.reactions !== undefined && (
         <Reactions room={room} message={message} disabled={!may.write} attempt={attempt} />
       )}
-      {message !== undefined && <ThreadChip message={message} />}
+      {message?.thread?.root === message?.seq && message !== undefined && !inThread && <ThreadChip message={message} />}
       {error !== undefined && (
         <p class="error" role="alert">
           {error}

@@ -10,16 +10,15 @@ export function ReceiptMark({ seq }: { seq: number }): JSX.Element | null {
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
   if (receipts === undefined) return null;
-  const receipt = receipts.of(seq);
-  const readers = receipt.read.length;
-  const stage = readers > 0 ? 'read' : receipt.delivered.length > 0 ? 'delivered' : 'sent';
+  const { read, delivered } = receipts.counts(seq);
+  const stage = read > 0 ? 'read' : delivered > 0 ? 'delivered' : 'sent';
   const inside = (
     <>
       <Icon name={stage === 'sent' ? 'check' : 'checks'} size={15} />
-      {readers > 0 && receipts.others > 1 && <span aria-hidden="true">{readers}</span>}
+      {read > 0 && receipts.others > 1 && <span aria-hidden="true">{read}</span>}
     </>
   );
-  const words = inWords(receipt, receipts.others);
+  const words = inWords(read, delivered, receipts.others);
   if (entry?.kind === 'direct') {
     return (
       <span class="receipt" data-stage={stage} title={words}>
@@ -43,14 +42,14 @@ export function ReceiptMark({ seq }: { seq: number }): JSX.Element | null {
       >
         {inside}
       </button>
-      {open && <Who receipt={receipt} opener={opener} onClose={() => setOpen(false)} />}
+      {open && <Who receipt={receipts.who(seq)} opener={opener} onClose={() => setOpen(false)} />}
     </span>
   );
 }
 
-function inWords({ read, delivered }: Receipt, others: number): string {
-  if (read.length > 0) return others === 1 ? 'Read' : `Read by ${read.length} of ${others}`;
-  if (delivered.length > 0) return others === 1 ? 'Delivered' : `Delivered to ${delivered.length} of ${others}`;
+function inWords(read: number, delivered: number, others: number): string {
+  if (read > 0) return others === 1 ? 'Read' : `Read by ${read} of ${others}`;
+  if (delivered > 0) return others === 1 ? 'Delivered' : `Delivered to ${delivered} of ${others}`;
   return 'Sent';
 }
 

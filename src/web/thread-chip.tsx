@@ -4,16 +4,17 @@ import { Avatar } from './avatar.tsx';
 import { fullTime, shortTime } from './dates.ts';
 import { useFollowed } from './followed.ts';
 import { knownName, nameOf } from './people.ts';
-import { useTalk } from './talk.ts';
+import { usePlace, useTalk } from './talk.ts';
 
 const maxFaces = 3;
 
-/** Under a message that was answered: how often, by whom, when last; it leads to the thread. */
+/** Under the root of a thread: how often it was answered, by whom, when last; it leads to the thread. */
 export function ThreadChip({ message }: { message: Message }): JSX.Element | null {
-  const { inThread, openThread, thread: open } = useTalk();
+  const { thread: open } = useTalk();
+  const { openThread } = usePlace();
   const followed = useFollowed(message.room, message.seq);
   const { thread } = message;
-  if (inThread || thread === undefined || thread.root !== message.seq || thread.replies === 0) return null;
+  if (thread === undefined || thread.replies === 0) return null;
   const unread = open === message.seq ? 0 : (followed?.unread ?? 0);
   return (
     <button

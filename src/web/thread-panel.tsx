@@ -13,7 +13,7 @@ import { Icon } from './icons.tsx';
 import { MessageGroup } from './message.tsx';
 import { learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
-import { TalkProvider, useTalk } from './talk.ts';
+import { PlaceProvider, usePlace, useTalk } from './talk.ts';
 import { repliesInWords } from './thread-chip.tsx';
 import { useClient, useStore } from './use.ts';
 import { useScroll } from './use-scroll.ts';
@@ -38,7 +38,8 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
     setThread(opened);
     return () => opened.close();
   }, [client, room, root]);
-  const inside = useMemo(() => ({ ...talk, inThread: true }), [talk]);
+  const place = usePlace();
+  const inside = useMemo(() => ({ ...place, inThread: true }), [place]);
   const close = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     // Where nothing is written the field does not take it.
@@ -48,7 +49,10 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
     <aside
       class={overlay ? 'thread overlay' : 'thread'}
       aria-label="Thread"
-      onKeyDown={(event) => event.key === 'Escape' && !event.defaultPrevented && onClose()}
+      // Escape in a dialog is the dialog's.
+      onKeyDown={({ key, target }) =>
+        key === 'Escape' && target instanceof Element && target.closest('dialog') === null && onClose()
+      }
     >
       <header>
         <div class="thread-title">
@@ -62,11 +66,11 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
           <Icon name="close" />
         </button>
       </header>
-      <TalkProvider value={inside}>
+      <PlaceProvider value={inside}>
         {thread?.root === root && thread.room.id === room && (
           <ThreadLog key={`${room} ${root}`} thread={thread} entry={talk.entry} silence={silence} />
         )}
-      </TalkProvider>
+      </PlaceProvider>
     </aside>
   );
 }

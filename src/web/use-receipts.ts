@@ -10,6 +10,7 @@ interface Marks {
   readonly delivered: number;
 }
 
+/** Names. */
 export interface Receipt {
   readonly read: readonly string[];
   /** They have it, and have not read it. */
@@ -19,8 +20,9 @@ export interface Receipt {
 
 export interface Receipts {
   readonly others: number;
-  /** Names, by how far a message of ours got. */
-  of(seq: number): Receipt;
+  /** How many have a message, and have read it. */
+  counts(seq: number): { readonly read: number; readonly delivered: number };
+  who(seq: number): Receipt;
 }
 
 const none: ReadonlyMap<string, Marks> = new Map();
@@ -71,19 +73,25 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
 
   return useMemo(() => {
     if (!told) return undefined;
-    const others = members.filter(({ user }) => user !== me);
+    const others = members
+      .filter(({ user }) => user !== me)
+      .map(({ user, name, read }) => {
+        const mark = marks.get(user);
+        const upTo = Math.max(read, mark?.read ?? 0);
+        return { user, name, read: upTo, delivered: Math.max(upTo, mark?.delivered ?? 0) };
+      });
+    const names = (of: typeof others): string[] => of.map(({ user, name }) => nameOf(user, name));
     return {
       others: others.length,
-      of(seq) {
-        const receipt = { read: [] as string[], delivered: [] as string[], waiting: [] as string[] };
-        for (const { user, name, read } of others) {
-          const mark = marks.get(user);
-          const into =
-            seq <= Math.max(read, mark?.read ?? 0) ? 'read' : seq <= (mark?.delivered ?? 0) ? 'delivered' : 'waiting';
-          receipt[into].push(nameOf(user, name));
-        }
-        return receipt;
-      },
+      counts: (seq) => ({
+        read: others.filter(({ read }) => read >= seq).length,
+        delivered: others.filter(({ delivered }) => delivered >= seq).length,
+      }),
+      who: (seq) => ({
+        read: names(others.filter(({ read }) => read >= seq)),
+        delivered: names(others.filter(({ read, delivered }) => read < seq && delivered >= seq)),
+        waiting: names(others.filter(({ delivered }) => delivered < seq)),
+      }),
     };
   }, [members, marks, me, told]);
 }

@@ -165,6 +165,7 @@ it('people are mentioned by name, chosen from a list, and see it', async () => {
   await ben.page.getByRole('listbox').waitFor({ state: 'detached' });
   await ben.field.pressSequentially('an');
   await ben.page.getByRole('option', { name: 'Ann' }).waitFor({ state: 'detached' });
+  await ben.field.fill('');
   await ben.field.fill('yes @An');
   await ben.page.getByRole('option', { name: 'Ann' }).click();
   expect(await ben.field.inputValue()).toBe('yes @Ann ');
