@@ -7,6 +7,7 @@ import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Client, Message, RoomEntry } from '../client/index.ts';
 import { levelOf } from './levels.ts';
+import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { addressOf } from './route.ts';
@@ -91,7 +92,7 @@ function notify(
   const author = nameOf(from, name);
   const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
   // A later one of the same room takes its place.
-  const shown = new Notification(title, { body: text, tag: `parley ${room.id}`, icon: 'favicon.svg' });
+  const shown = new Notification(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
   shown.addEventListener('click', () => {
     window.focus();
     location.hash = addressOf(room.id, seq);

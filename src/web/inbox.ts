@@ -38,6 +38,7 @@ export class Inbox {
       client.on('ready', () => this.#refresh()),
       client.on('mention', () => this.#soon()),
       client.on('invitation', (told) => this.#invitation(told)),
+      client.on('member', ({ user, name }) => learnNames([{ id: user, name }])),
     ];
     if (client.state.value.status === 'connected') this.#refresh();
     return () => {
@@ -119,7 +120,9 @@ export class Inbox {
     if (user !== me) {
       if (change !== 'accepted' && change !== 'declined') return;
       const entry = this.#client.rooms.value.find(({ id }) => id === room);
-      say(`${nameOf(by)} ${change} your invitation to ${entry === undefined ? room : titleOf(entry)}.`);
+      const title = entry === undefined ? room : titleOf(entry);
+      // Who joins is named by an event that may come after this one.
+      setTimeout(() => say(`${nameOf(by)} ${change} your invitation to ${title}.`), gatherMs);
     } else if (invitation === undefined) this.#remove(room);
     else {
       learnNames([{ id: invitation.by, name: invitation.byName }]);

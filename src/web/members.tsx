@@ -44,7 +44,11 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
     <aside
       class={overlay ? 'members overlay' : 'members'}
       aria-label="Members"
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+      onKeyDown={(event) => {
+        // Of a dialog that stands over it, the key closes the dialog.
+        const inside = event.target instanceof Element && event.target.closest('dialog') !== null;
+        if (event.key === 'Escape' && !inside) onClose();
+      }}
     >
       <header>
         <h2>Members</h2>
@@ -65,7 +69,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
                 aria-label={`Manage ${member.name ?? member.user}`}
                 title={`Manage ${member.name ?? member.user}`}
               >
-                <Icon name="more" size={18} />
+                <Icon name="more" size={22} />
               </button>
             )}
           </li>

@@ -10,6 +10,7 @@ import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
+import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
@@ -156,7 +157,7 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
         </time>
       </span>
       <span class="hit-text" dir="auto">
-        {summaryOf(message)}
+        {withNames(summaryOf(message))}
       </span>
       {fresh && <span class="sr-only"> unread</span>}
     </a>

@@ -41,5 +41,9 @@ export function listenForSearchKeys(): () => void {
     openSearch();
   };
   addEventListener('keydown', press);
-  return () => removeEventListener('keydown', press);
+  return () => {
+    removeEventListener('keydown', press);
+    // The next one who signs in does not see what this one looked for.
+    closeSearch();
+  };
 }

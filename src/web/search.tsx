@@ -5,6 +5,7 @@ import { Avatar } from './avatar.tsx';
 import { fullTime, shortTime } from './dates.ts';
 import { Failure } from './dialog.tsx';
 import { Icon } from './icons.tsx';
+import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
@@ -164,7 +165,7 @@ function HitLink({ hit, room, inRoom }: { hit: Hit; room: RoomEntry | undefined;
       </span>
       {/* Pieces of text, drawn as text: there is no markup in them. */}
       <span class="hit-text" dir="auto">
-        {snippet.map((piece) => (piece.hit ? <mark>{piece.text}</mark> : piece.text))}
+        {snippet.map((piece) => (piece.hit ? <mark>{piece.text}</mark> : withNames(piece.text)))}
       </span>
     </a>
   );

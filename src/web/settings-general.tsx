@@ -51,7 +51,9 @@ function Form({ room, onClose }: SettingsProps): JSX.Element {
   const { busy, error, run } = useAction();
   const [draft, setDraft] = useState(() => draftOf(room));
   const set = (change: Partial<Draft>): void => setDraft((before) => ({ ...before, ...change }));
-  const changes = changesOf(room, draft);
+  // Against what it was when it was opened: what somebody else changes meanwhile is not to be taken back.
+  const [before] = useState(room);
+  const changes = changesOf(before, draft);
   const save = (): void => {
     if (changes === undefined) return onClose();
     run(async () => {

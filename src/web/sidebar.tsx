@@ -8,6 +8,7 @@ import { Icon, Mark } from './icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
+import { withNames } from './mention-names.ts';
 import { NewRoom } from './new-room.tsx';
 import { Bell } from './notifications.tsx';
 import { nameOf } from './people.ts';
@@ -161,7 +162,7 @@ function Preview({ room }: { room: RoomEntry }): JSX.Element {
   return (
     <span class="room-preview" dir="auto">
       {room.kind === 'direct' && !mine ? '' : `${author}: `}
-      {summaryOf(last)}
+      {withNames(summaryOf(last))}
     </span>
   );
 }

@@ -20,13 +20,13 @@ interface Held {
   readonly state: Found['state'];
   readonly hits: readonly Hit[];
   readonly error?: string;
-  readonly next?: string | null;
+  readonly next: string | null;
 }
 
 const restMs = 250;
 /** With a single letter too much begins. */
 const minLength = 2;
-const nothing: Held = { state: 'short', hits: [] };
+const nothing: Held = { state: 'short', hits: [], next: null };
 
 export function useSearch(text: string, room: string | undefined): Found {
   const client = useClient();
@@ -36,7 +36,7 @@ export function useSearch(text: string, room: string | undefined): Found {
 
   const ask = (cursor?: string): void => {
     const mine = (asked.current += 1);
-    setHeld(({ hits }) => ({ state: 'busy', hits }));
+    setHeld(({ hits, next }) => ({ state: 'busy', hits, next }));
     const input = { query: trimmed, ...(room !== undefined && { room }), ...(cursor !== undefined && { cursor }) };
     client.call('search', input).then(
       ({ hits, next }) => {
@@ -46,7 +46,7 @@ export function useSearch(text: string, room: string | undefined): Found {
       },
       (thrown: Error) => {
         if (mine !== asked.current) return;
-        setHeld(({ hits }) => ({ state: 'failed', hits, error: thrown.message, ...(cursor && { next: cursor }) }));
+        setHeld(({ hits, next }) => ({ state: 'failed', hits, error: thrown.message, next }));
       },
     );
   };
@@ -54,7 +54,7 @@ export function useSearch(text: string, room: string | undefined): Found {
   useEffect(() => {
     asked.current += 1;
     if (trimmed.length < minLength) return setHeld(nothing);
-    setHeld(({ hits }) => ({ state: 'busy', hits }));
+    setHeld(({ hits }) => ({ state: 'busy', hits, next: null }));
     const timer = setTimeout(() => ask(), restMs);
     return () => clearTimeout(timer);
   }, [client, trimmed, room]);

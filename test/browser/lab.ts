@@ -6,7 +6,7 @@ import { startServer, tokenOf } from '../support/server.ts';
 import type { TestServer } from '../support/server.ts';
 import { total } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
-import { launch } from './browser.ts';
+import { launch } from './chromium.ts';
 import type { Lab } from './lab-page.ts';
 
 export class Tab {

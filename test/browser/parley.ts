@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { freePort, temporaryFolder } from '../support/processes.ts';
+import { freePort, run, temporaryFolder } from '../support/processes.ts';
 import { until } from '../support/until.ts';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -27,12 +27,10 @@ export class Parley {
     return parley;
   }
 
-  /** Also after `kill`: the same folder on the same port. */
+  /** Also after `kill` and `pause`: the same folder on the same port. */
   async start(): Promise<void> {
-    const { PATH, HOME } = process.env;
-    const env = { PATH, HOME, PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#folder };
     this.#output = '';
-    this.#child = spawn(process.execPath, [main, 'serve'], { env: { ...env, PARLEY_GUESTS_PER_MINUTE: '6000' } });
+    this.#child = spawn(process.execPath, [main, 'serve'], { env: this.#env() });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     }
@@ -42,6 +40,16 @@ export class Parley {
   /** Without a chance to say goodbye. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
+  }
+
+  /** Stops it, and leaves the folder to its other commands. */
+  async pause(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  /** Another command of the program on the same folder. @returns what it prints */
+  async command(...args: string[]): Promise<string> {
+    return run(process.execPath, [main, ...args], { env: this.#env() });
   }
 
   async stop(): Promise<void> {
@@ -56,6 +64,12 @@ export class Parley {
       body: JSON.stringify({ name }),
     });
     return (await answer.json()) as { token: string; user: { id: string; name: string } };
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    const { PATH, HOME } = process.env;
+    const where = { PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#folder };
+    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000' };
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

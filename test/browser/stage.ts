@@ -1,6 +1,7 @@
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
-import { launch, Person } from './browser.ts';
+import { Person } from './browser.ts';
+import { launch } from './chromium.ts';
 import { Parley } from './parley.ts';
 
 export interface Stage {

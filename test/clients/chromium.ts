@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
-import { launch } from '../browser/browser.ts';
+import { launch } from '../browser/chromium.ts';
 import { describeKind, stockKinds, transportOf, type Make } from './client.ts';
 import type { Heard, StockKind } from './driver.ts';
 
