@@ -1,8 +1,7 @@
 /** What a message's body says, and where the links in it are. */
 import type { Message } from '../client/index.ts';
 import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
-import { mentionsIn } from './mentions.ts';
-import { knownName } from './people.ts';
+import { withNames } from './mention-names.ts';
 
 /** A body may be any JSON. This page writes `{text}`; what it does not know it shows as it is. */
 export function textOf(body: unknown): string {
@@ -73,15 +72,4 @@ export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string 
   const text = textOf(message.body).replace(/\s+/gu, ' ').trim();
   if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
   return withNames(text).slice(0, 140);
-}
-
-/** With the names of those it mentions, as far as they are known. */
-function withNames(text: string): string {
-  let shown = '';
-  let from = 0;
-  for (const mention of mentionsIn(text, (id) => knownName(id) !== undefined)) {
-    shown += `${text.slice(from, mention.from)}@${knownName(mention.id) ?? mention.id}`;
-    from = mention.to;
-  }
-  return shown + text.slice(from);
 }

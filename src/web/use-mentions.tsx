@@ -13,7 +13,7 @@ import { useClient } from './use.ts';
 
 interface MentionField {
   /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
-  readonly attributes: TextareaHTMLAttributes<HTMLTextAreaElement>;
+  readonly attributes: TextareaHTMLAttributes;
   readonly list: JSX.Element;
   /** The caret or the text moved. */
   readonly look: () => void;
