@@ -37,9 +37,6 @@ export function loadLevels(client: Client): () => void {
     key = prefix + user;
     chosen.value = restored();
   };
-  const told = (event: StorageEvent): void => {
-    if (event.key === key) chosen.value = restored();
-  };
   load();
   const stop = client.user.subscribe(load);
   addEventListener('storage', told);
@@ -53,6 +50,11 @@ export function loadLevels(client: Client): () => void {
 export function forgetLevels(): void {
   if (key !== '') writeStored(localStorage, key, undefined);
   chosen.value = {};
+}
+
+/** Another tab chose. */
+function told(event: StorageEvent): void {
+  if (event.key === key) chosen.value = restored();
 }
 
 function restored(): Levels {

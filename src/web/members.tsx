@@ -27,7 +27,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
   const { busy, error, run } = useAction();
   const [inviting, setInviting] = useState(false);
   const [managed, setManaged] = useState<string>();
-  const member = members.find(({ user }) => user === managed);
+  const chosen = members.find(({ user }) => user === managed);
   const close = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     if (overlay) close.current?.focus();
@@ -88,8 +88,8 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
           </button>
         )}
       </footer>
-      {entry !== undefined && member !== undefined && (
-        <MemberCard room={entry} member={member} onClose={() => setManaged(undefined)} />
+      {entry !== undefined && chosen !== undefined && (
+        <MemberCard room={entry} member={chosen} onClose={() => setManaged(undefined)} />
       )}
       {inviting && (
         <Invite room={id} members={new Set(members.map(({ user }) => user))} onClose={() => setInviting(false)} />

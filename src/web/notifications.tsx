@@ -165,22 +165,17 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
 
 /** Whether the browser may tell while the page is hidden. */
 export function OnThisDevice({ run }: { run: (action: () => Promise<void>) => void }): JSX.Element {
-  switch (permission.value) {
-    case 'on':
-      return (
-        <button class="button small plain" type="button" onClick={stopNotifications}>
-          <Icon name="quiet" size={16} /> Stop notifying this device
-        </button>
-      );
-    case 'off':
-      return (
-        <button class="button small plain" type="button" onClick={() => run(allowNotifications)}>
-          <Icon name="bell" size={16} /> Notify this device
-        </button>
-      );
-    case 'denied':
-      return <p class="muted small-text">Your browser blocks notifications of this page.</p>;
-    case 'impossible':
-      return <p class="muted small-text">This browser cannot notify you from here.</p>;
-  }
+  const { value } = permission;
+  if (value === 'denied') return <p class="muted small-text">Your browser blocks notifications of this page.</p>;
+  if (value === 'impossible') return <p class="muted small-text">This browser cannot notify you from here.</p>;
+  return (
+    <button
+      class="button small plain"
+      type="button"
+      onClick={() => (value === 'on' ? stopNotifications() : run(allowNotifications))}
+    >
+      <Icon name={value === 'on' ? 'quiet' : 'bell'} size={16} />{' '}
+      {value === 'on' ? 'Stop notifying this device' : 'Notify this device'}
+    </button>
+  );
 }

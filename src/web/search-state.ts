@@ -15,13 +15,16 @@ export function openSearch(room?: string): void {
   searchedRoom.value = room;
   // On a phone the field stands with the list.
   if (matchMedia(phone).matches) showList();
-  const focus = (): void => {
-    const field = document.getElementById(fieldId);
-    if (field instanceof HTMLInputElement) (field.focus(), field.select());
-  };
-  // At once where it is there, for the keyboard of a phone comes up in the moment of the tap only.
-  focus();
-  setTimeout(focus);
+  // At once where it is there, and when a phone shows the list.
+  focusField();
+  setTimeout(focusField);
+}
+
+function focusField(): void {
+  const field = document.getElementById(fieldId);
+  if (!(field instanceof HTMLInputElement)) return;
+  field.focus();
+  field.select();
 }
 
 export function closeSearch(): void {
@@ -31,19 +34,20 @@ export function closeSearch(): void {
 
 /** Ctrl or Cmd and K anywhere, and a slash where nothing is written. @returns what ends it */
 export function listenForSearchKeys(): () => void {
-  const press = (event: KeyboardEvent): void => {
-    const { key, ctrlKey, metaKey, altKey, target } = event;
-    const chord = key.toLowerCase() === 'k' && (ctrlKey || metaKey) && !altKey;
-    const writing = target instanceof HTMLElement && target.matches('input, textarea, select, [contenteditable]');
-    const slash = key === '/' && !ctrlKey && !metaKey && !altKey && !writing;
-    if ((!chord && !slash) || document.querySelector('dialog[open]') !== null) return;
-    event.preventDefault();
-    openSearch();
-  };
   addEventListener('keydown', press);
   return () => {
     removeEventListener('keydown', press);
     // The next one who signs in does not see what this one looked for.
     closeSearch();
   };
+}
+
+function press(event: KeyboardEvent): void {
+  const { key, ctrlKey, metaKey, altKey, target } = event;
+  const chord = key.toLowerCase() === 'k' && (ctrlKey || metaKey) && !altKey;
+  const writing = target instanceof HTMLElement && target.matches('input, textarea, select, [contenteditable]');
+  const slash = key === '/' && !ctrlKey && !metaKey && !altKey && !writing;
+  if ((!chord && !slash) || document.querySelector('dialog[open]') !== null) return;
+  event.preventDefault();
+  openSearch();
 }

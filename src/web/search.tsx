@@ -18,15 +18,6 @@ import { useClient, useStore } from './use.ts';
 const onMac = /Mac|iP(hone|ad)/u.test(navigator.platform);
 
 export function SearchField(): JSX.Element {
-  const escape = (event: TargetedKeyboardEvent<HTMLInputElement>): void => {
-    if (event.key === 'ArrowDown') {
-      event.preventDefault();
-      document.querySelector<HTMLElement>('.search-results a')?.focus();
-    } else if (event.key === 'Escape') {
-      closeSearch();
-      document.querySelector<HTMLElement>('.composer textarea')?.focus();
-    }
-  };
   return (
     <search class="search-field">
       <Icon name="search" size={18} />
@@ -42,7 +33,7 @@ export function SearchField(): JSX.Element {
         maxLength={limits.searchQueryLength}
         value={query.value}
         onInput={(event) => (query.value = event.currentTarget.value)}
-        onKeyDown={escape}
+        onKeyDown={leaveField}
       />
       {query.value === '' && searchedRoom.value === undefined ? (
         <kbd aria-hidden="true">{onMac ? '⌘K' : 'Ctrl K'}</kbd>
@@ -53,6 +44,17 @@ export function SearchField(): JSX.Element {
       )}
     </search>
   );
+}
+
+/** Down to the results, or back to what one was writing. */
+function leaveField(event: TargetedKeyboardEvent<HTMLInputElement>): void {
+  if (event.key === 'ArrowDown') {
+    event.preventDefault();
+    document.querySelector<HTMLElement>('.search-results a')?.focus();
+  } else if (event.key === 'Escape') {
+    closeSearch();
+    document.querySelector<HTMLElement>('.composer textarea')?.focus();
+  }
 }
 
 /** Whether results stand in the place of the list. */
@@ -114,15 +116,20 @@ export function SearchResults(): JSX.Element {
 function Scope({ rooms }: { rooms: readonly RoomEntry[] }): JSX.Element | null {
   const room = rooms.find(({ id }) => id === (searchedRoom.value ?? shownRoom.value));
   if (room === undefined) return null;
-  const choose = (id: string | undefined): void => {
-    searchedRoom.value = id;
-  };
   return (
     <div class="segments" role="group" aria-label="Where to search">
-      <button type="button" aria-pressed={searchedRoom.value === undefined} onClick={() => choose(undefined)}>
+      <button
+        type="button"
+        aria-pressed={searchedRoom.value === undefined}
+        onClick={() => (searchedRoom.value = undefined)}
+      >
         Everywhere
       </button>
-      <button type="button" aria-pressed={searchedRoom.value !== undefined} onClick={() => choose(room.id)}>
+      <button
+        type="button"
+        aria-pressed={searchedRoom.value !== undefined}
+        onClick={() => (searchedRoom.value = room.id)}
+      >
         <span class="sr-only">In </span>
         <span dir="auto">{titleOf(room)}</span>
       </button>

@@ -94,13 +94,14 @@ function Deed({ title, about, label, disabled = false, danger = false, run }: De
   );
 }
 
+const nameIn = ({ user, name }: Member): string => name ?? user;
+
 function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): JSX.Element {
   const client = useClient();
   const members = useStore(client.room(room.id).members);
   const others = members.filter(({ user }) => user !== client.user.value?.id);
   const [heir, setHeir] = useState<string>();
   const { busy, error, run } = useAction();
-  const nameIn = ({ user, name }: Member): string => name ?? user;
   const transfer = (): void => {
     const member = others.find(({ user }) => user === heir);
     if (member === undefined) return;

@@ -10,7 +10,7 @@ import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
 import { NewRoom } from './new-room.tsx';
 import { Bell } from './notifications.tsx';
-import { nameOf } from './people.ts';
+import { learnNames, nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
 import { isSearching, SearchField, SearchResults } from './search.tsx';
@@ -22,6 +22,9 @@ import { useClient, usePresence, useStore } from './use.ts';
 
 export function Sidebar(): JSX.Element {
   const client = useClient();
+  const me = useStore(client.user);
+  // What mentions us is read before any list of members is.
+  if (me !== undefined) learnNames([me]);
   const rooms = useStore(client.rooms);
   const [dialog, setDialog] = useState<'browse' | 'new'>();
   const open = rooms.filter(({ archived }) => archived === undefined);

@@ -4,12 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 
+/** By their ids, from which the page takes their colours. */
 export const cast = {
   ann: 'Ann Lindqvist',
-  ben: 'Ben Carter',
-  mira: 'Mira Okafor',
-  tomas: 'Tomás Rivera',
-  yuki: 'Yuki Tanaka',
+  'ben.carter': 'Ben Carter',
+  'mira.okafor': 'Mira Okafor',
+  'tomas.r': 'Tomás Rivera',
+  'yuki.tanaka': 'Yuki Tanaka',
   priya: 'Priya Nair',
 } as const;
 export type Who = keyof typeof cast;
@@ -38,19 +39,23 @@ export const guide: Room = {
   members: all,
   owner: 'ann',
   said: [
-    [day + 210, 'mira', 'The text of walk 7 is back from the proofreader. Two open questions, both about the ferry.'],
-    [day + 204, 'tomas', 'I was there on Sunday. The ferry runs until 31 October, every half hour, and takes dogs.'],
-    [day + 203, 'mira', 'Perfect, that answers both of them.', 2],
+    [
+      day + 210,
+      'mira.okafor',
+      'The text of walk 7 is back from the proofreader. Two open questions, both about the ferry.',
+    ],
+    [day + 204, 'tomas.r', 'I was there on Sunday. The ferry runs until 31 October, every half hour, and takes dogs.'],
+    [day + 203, 'mira.okafor', 'Perfect, that answers both of them.', 2],
     [day + 190, 'ann', 'Then walk 7 is done? That leaves the map of walk 9 and the cover.'],
-    [102, 'yuki', 'The map is at the printer for a test print: https://maps.example.org/walk-9'],
-    [95, 'ben', 'Saw it. The contour lines are far better than last year, you can read them in the rain.'],
+    [102, 'yuki.tanaka', 'The map is at the printer for a test print: https://maps.example.org/walk-9'],
+    [95, 'ben.carter', 'Saw it. The contour lines are far better than last year, you can read them in the rain.'],
     [93, 'ann', 'Lovely work, Yuki. Could we make the ferry stop a little larger, though?', 5],
-    [91, 'yuki', 'Sure, in ten minutes.'],
-    [64, 'tomas', 'For the cover, I vote for the herons.'],
+    [91, 'yuki.tanaka', 'Sure, in ten minutes.'],
+    [64, 'tomas.r', 'For the cover, I vote for the herons.'],
     [63, 'priya', 'Herons.'],
-    [58, 'mira', 'Herons! And the orange for the title.'],
+    [58, 'mira.okafor', 'Herons! And the orange for the title.'],
     [41, 'ann', 'So it is settled. Thank you all, we are three days early.'],
-    [40, 'ben', '🎉'],
+    [40, 'ben.carter', '🎉'],
   ],
 };
 
@@ -64,7 +69,7 @@ const rooms: readonly Room[] = [
     owner: 'ann',
     unread: 2,
     said: [
-      [day + 400, 'ben', 'The office is closed on Monday, the floor is being sanded.'],
+      [day + 400, 'ben.carter', 'The office is closed on Monday, the floor is being sanded.'],
       [6, 'priya', 'I have the ferry timetable for the noticeboard, if anybody needs it.'],
     ],
   },
@@ -73,9 +78,9 @@ const rooms: readonly Room[] = [
     kind: 'channel',
     name: 'photos',
     members: all,
-    owner: 'yuki',
+    owner: 'yuki.tanaka',
     said: [
-      [3 * day + 80, 'yuki', 'Forty pictures from the ridge are in the shared folder, sorted by stage.'],
+      [3 * day + 80, 'yuki.tanaka', 'Forty pictures from the ridge are in the shared folder, sorted by stage.'],
       [3 * day + 20, 'priya', 'The one with the two herons has to be the cover.'],
     ],
   },
@@ -83,7 +88,7 @@ const rooms: readonly Room[] = [
     id: 'supper',
     kind: 'group',
     name: 'Friday supper',
-    members: ['ann', 'ben', 'priya'],
+    members: ['ann', 'ben.carter', 'priya'],
     owner: 'priya',
     said: [
       [day + 95, 'priya', 'The place by the harbour has a table for three at seven.'],
@@ -91,22 +96,22 @@ const rooms: readonly Room[] = [
     ],
   },
   {
-    id: directId('ann', 'mira'),
+    id: directId('ann', 'mira.okafor'),
     kind: 'direct',
     name: null,
-    members: ['ann', 'mira'],
+    members: ['ann', 'mira.okafor'],
     unread: 1,
     said: [
-      [150, 'mira', 'Do you have a minute about the print run?'],
+      [150, 'mira.okafor', 'Do you have a minute about the print run?'],
       [148, 'ann', 'After lunch, I will call you.'],
-      [22, 'mira', 'Great. The printer asks for 4,000 or 5,000.'],
+      [22, 'mira.okafor', 'Great. The printer asks for 4,000 or 5,000.'],
     ],
   },
   {
     id: 'spring-guide',
     kind: 'channel',
     name: 'spring guide',
-    members: ['ann', 'mira'],
+    members: ['ann', 'mira.okafor'],
     owner: 'ann',
     said: [[61 * day, 'ann', 'Sold out! On to the next one.']],
   },

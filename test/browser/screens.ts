@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { WebSocket } from 'ws';
 import { connect } from '../../src/client/index.ts';
-import type { Client } from '../../src/client/index.ts';
+import type { Client, Room } from '../../src/client/index.ts';
 import { temporaryFolder } from '../support/processes.ts';
 import { launch } from './chromium.ts';
 import { Parley } from './parley.ts';
@@ -46,16 +46,18 @@ async function stageStory(parley: Parley): Promise<Actors> {
   return Object.fromEntries(actors) as Record<Who, Actor>;
 }
 
+const inGuide = ({ client }: Actor): Room => client.room(guide.id);
+
 /** What an import does not bring. */
-async function furnish({ ann, ben, mira, tomas, yuki, priya }: Actors): Promise<void> {
+async function furnish(actors: Actors): Promise<void> {
+  const { ann, 'ben.carter': ben, 'mira.okafor': mira, 'tomas.r': tomas, 'yuki.tanaka': yuki, priya } = actors;
   for (const [room, topic] of [
     ['autumn-guide', 'Twelve walks, out on 3 October'],
     ['general', 'Everything that concerns all of us'],
   ] as const)
     await ann.client.call('room:update', { room, topic });
-  await ann.client.call('room:role', { room: guide.id, user: 'mira', role: 'admin' });
+  await ann.client.call('room:role', { room: guide.id, user: 'mira.okafor', role: 'admin' });
   await ann.client.call('room:archive', { room: 'spring-guide' });
-  const inGuide = ({ client }: Actor) => client.room(guide.id);
   await inGuide(tomas).edit(2, {
     text: 'I was there on Sunday. The ferry runs until 31 October, every half hour, and takes dogs and bicycles.',
   });
