@@ -30,7 +30,8 @@ export function useMentions(
   const { members, entry } = useTalk();
   const me = useClient().user.value?.id ?? '';
   const listId = useId();
-  const [picked, setPicked] = useState(before);
+  /** No state: what is written in the same moment must know it. */
+  const picked = useRef(before);
   const [at, setAt] = useState<{ from: number; query: string }>();
   /** Where a list was put away: it stays so until another name is begun. */
   const [dismissed, setDismissed] = useState<number>();
@@ -51,7 +52,7 @@ export function useMentions(
     const element = field.current;
     if (element === null) return;
     const collapsed = element.selectionStart === element.selectionEnd;
-    const next = collapsed ? queryAt(element.value, element.selectionStart, picked) : undefined;
+    const next = collapsed ? queryAt(element.value, element.selectionStart, picked.current) : undefined;
     if (next?.from !== at?.from || next?.query !== at?.query) setActive(0);
     if (next?.from !== dismissed) setDismissed(undefined);
     setAt(next);
@@ -59,10 +60,10 @@ export function useMentions(
   const pick = ({ id, name }: Candidate): void => {
     const element = field.current;
     if (element === null || at === undefined) return;
-    const label = labelFor(id, name, picked);
+    const label = labelFor(id, name, picked.current);
     const rest = element.value.slice(element.selectionStart);
     const head = `${element.value.slice(0, at.from)}@${label}${/^\s/u.test(rest) ? '' : ' '}`;
-    setPicked(new Map(picked).set(label, id));
+    picked.current = new Map(picked.current).set(label, id);
     setAt(undefined);
     write(head + rest);
     caret.current = head.length;
@@ -117,7 +118,7 @@ export function useMentions(
     ),
     look,
     key,
-    wire: (text) => toWire(text, picked),
+    wire: (text) => toWire(text, picked.current),
   };
 }
 

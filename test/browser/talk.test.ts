@@ -152,6 +152,9 @@ it('people are mentioned by name, chosen from a list, and see it', async () => {
   expect(await audit(ann.page)).toEqual([]);
   await ann.field.press('Tab');
   expect(await ann.field.inputValue()).toBe('ask @Ben or @room ');
+  // The draft keeps whom it means.
+  await ann.page.reload();
+  await ann.mayType('mentions');
   await ann.field.press('Enter');
   await ben.page.locator('.mention.own', { hasText: '@Ben' }).waitFor();
   await ben.page.locator('.mention.own', { hasText: '@room' }).waitFor();
