@@ -6,12 +6,18 @@
  * forms of one message the later rev is the true one.
  */
 import type { EventData } from '../protocol/events.ts';
-import type { Message, Reaction } from '../protocol/model.ts';
+import type { Message, Reaction, Thread } from '../protocol/model.ts';
 
 /** What one event, or one stored row, says of a message; `rev` is that of the message from then on. */
 export type Change =
   | { readonly kind: 'message'; readonly seq: number; readonly rev: number; readonly message: Message }
-  | { readonly kind: 'deleted'; readonly seq: number; readonly rev: number; readonly at: number }
+  | {
+      readonly kind: 'deleted';
+      readonly seq: number;
+      readonly rev: number;
+      readonly at: number;
+      readonly thread: Thread | undefined;
+    }
   | {
       readonly kind: 'reaction';
       readonly seq: number;
@@ -29,11 +35,12 @@ export const messageChange = (message: Message): Change => ({
   message,
 });
 
-export const deletedChange = ({ seq, rev, at }: EventData<'message:deleted'>): Change => ({
+export const deletedChange = ({ seq, rev, at, thread }: EventData<'message:deleted'>): Change => ({
   kind: 'deleted',
   seq,
   rev,
   at,
+  thread,
 });
 
 export const reactionChange = (event: EventData<'reaction'>, me: string | undefined): Change => ({
@@ -50,7 +57,10 @@ export function changed(held: Message, change: Change): Message {
   if (change.rev <= held.rev) return held;
   if (change.kind === 'message') return withOwnMarks(change.message, held);
   const { reactions, ...rest } = held;
-  if (change.kind === 'deleted') return { ...rest, rev: change.rev, body: null, deletedAt: change.at };
+  if (change.kind === 'deleted') {
+    const { pinnedAt: _, pinnedBy: __, ...left } = rest;
+    return { ...left, rev: change.rev, body: null, deletedAt: change.at };
+  }
   const next = reacted(reactions ?? [], change);
   return { ...rest, rev: change.rev, ...(next.length > 0 && { reactions: next }) };
 }
@@ -146,7 +156,25 @@ export function upsert(messages: readonly Message[], changes: readonly Change[])
     if (held?.seq === change.seq) result[at] = changed(held, change);
     else if (change.kind === 'message') result.splice(at, 0, withOwnMarks(change.message, undefined));
   }
-  return result;
+  return withThreads(
+    result,
+    changes.flatMap((change) => threadIn(change) ?? []),
+  );
+}
+
+export function threadIn(change: Change): Thread | undefined {
+  return change.kind === 'deleted' ? change.thread : change.kind === 'message' ? change.message.thread : undefined;
+}
+
+/** A reply tells where its thread stands, for its root and the other replies too: of two states the later is true. */
+function withThreads(messages: Message[], told: readonly Thread[]): Message[] {
+  if (told.length === 0) return messages;
+  const states = new Map<number, Thread>();
+  for (const thread of told) if (!(thread.rev < (states.get(thread.root)?.rev ?? 0))) states.set(thread.root, thread);
+  return messages.map((message) => {
+    const thread = states.get(message.thread?.root ?? message.seq);
+    return thread === undefined || thread.rev <= (message.thread?.rev ?? 0) ? message : { ...message, thread };
+  });
 }
 
 /** Where a message of this seq is or belongs; nearly always the end, so that is looked at first. */

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
@@ -6,11 +6,17 @@ import { Composer } from './composer.tsx';
 import { Icon } from './icons.tsx';
 import { Members } from './members.tsx';
 import { MessageList } from './message-list.tsx';
+import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { HeadTools, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
+import { mayPin } from './rights.ts';
 import { showList, showRoom } from './route.ts';
+import { PlaceProvider, TalkProvider } from './talk.ts';
+import { ThreadPanel } from './thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
+import { useReceipts } from './use-receipts.ts';
+import { useThreadPanel } from './use-thread-panel.ts';
 import { useMutes } from './use-mutes.ts';
 import { roomOpened } from './waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from './use.ts';
@@ -32,6 +38,11 @@ export function Chat({ id }: { id: string }): JSX.Element {
     entry,
     members.find(({ user }) => user === client.user.value?.id),
   );
+  const receipts = useReceipts(id, members);
+  const { thread, openThread, closeThread } = useThreadPanel();
+  const talk = useMemo(() => ({ entry, members, receipts, thread }), [entry, members, receipts, thread]);
+  const pins = mayPin(entry);
+  const place = useMemo(() => ({ mayPin: pins, openThread, inThread: false }), [pins, openThread]);
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);
@@ -39,41 +50,47 @@ export function Chat({ id }: { id: string }): JSX.Element {
   };
 
   return (
-    <>
-      <main class="chat" aria-label="Conversation">
-        <ChatHead
-          id={id}
-          entry={entry}
-          count={members.length}
-          open={showMembers}
-          toggleRef={toggle}
-          onToggle={() => setShowMembers(!showMembers)}
-        />
-        {state.status === 'gone' ? (
-          <Gone id={id} reason={state.error?.message} />
-        ) : (
-          <>
-            <MessageList room={room} entry={entry} onReply={setReplyTo} />
-            <TypingLine users={state.typing} />
-            <SlowNote room={entry} />
-            {silence !== undefined && <p class="silence">{silence}</p>}
-            {silence === undefined && (
-              <Composer
-                key={id}
-                room={room}
-                title={entry === undefined ? id : titleOf(entry)}
-                replyTo={replyTo}
-                readOnly={false}
-                onReplied={() => setReplyTo(undefined)}
-              />
-            )}
-          </>
+    <TalkProvider value={talk}>
+      <PlaceProvider value={place}>
+        <main class="chat" aria-label="Conversation">
+          <ChatHead
+            id={id}
+            entry={entry}
+            count={members.length}
+            open={showMembers && thread === undefined}
+            toggleRef={toggle}
+            onToggle={() => (setShowMembers(thread !== undefined || !showMembers), closeThread())}
+          />
+          {state.status === 'gone' ? (
+            <Gone id={id} reason={state.error?.message} />
+          ) : (
+            <>
+              <PinLine room={id} />
+              <MessageList room={room} entry={entry} onReply={setReplyTo} />
+              <TypingLine users={state.typing} />
+              <SlowNote room={entry} />
+              {silence !== undefined && <p class="silence">{silence}</p>}
+              {silence === undefined && (
+                <Composer
+                  key={id}
+                  room={room}
+                  title={entry === undefined ? id : titleOf(entry)}
+                  replyTo={replyTo}
+                  readOnly={false}
+                  onReplied={() => setReplyTo(undefined)}
+                />
+              )}
+            </>
+          )}
+        </main>
+        {showMembers && thread === undefined && state.status !== 'gone' && (
+          <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
         )}
-      </main>
-      {showMembers && state.status !== 'gone' && (
-        <Members id={id} entry={entry} members={members} overlay={isNarrow} onClose={closeMembers} />
-      )}
-    </>
+        {thread !== undefined && state.status !== 'gone' && (
+          <ThreadPanel room={id} root={thread} overlay={isNarrow} silence={silence} onClose={closeThread} />
+        )}
+      </PlaceProvider>
+    </TalkProvider>
   );
 }
 

@@ -3,25 +3,37 @@ import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
 import { Icon } from './icons.tsx';
-import { nameOf } from './people.ts';
+import { toDraft } from './mentions.ts';
+import { knownName, nameOf } from './people.ts';
 import { readStored, writeStored } from './storage.ts';
 import { summaryOf } from './text.ts';
 import { phone, useMatch } from './use.ts';
+import { useMentions } from './use-mentions.tsx';
 
 interface ComposerProps {
   room: Room;
   title: string;
   replyTo: Message | undefined;
+  /** The seq of the root: what is written goes into that thread. */
+  thread?: number;
   readOnly: boolean;
   onReplied: () => void;
 }
 
-export function Composer({ room, title, replyTo, readOnly, onReplied }: ComposerProps): JSX.Element {
-  const draftKey = `parley.draft.${room.id}`;
-  const [text, setText] = useState(() => restoredDraft(draftKey));
+export function Composer({ room, title, replyTo, thread, readOnly, onReplied }: ComposerProps): JSX.Element {
+  const draftKey = `parley.draft.${room.id}${thread === undefined ? '' : `#${thread}`}`;
+  const [before] = useState(() => toDraft(restoredDraft(draftKey), (id) => knownName(id)));
+  const [text, setText] = useState(before.draft);
   const field = useRef<HTMLTextAreaElement>(null);
   const onPhone = useMatch(phone);
-  const tooLong = new TextEncoder().encode(JSON.stringify({ text })).length > limits.bodyBytes;
+  const label = thread === undefined ? `Message ${title}` : 'Reply in the thread';
+  const write = (next: string): void => {
+    setText(next);
+    // With ids: the names are not known for sure after a reload.
+    writeStored(sessionStorage, draftKey, next === '' ? undefined : mentions.wire(next));
+  };
+  const mentions = useMentions(field, write, before.picked);
+  const tooLong = new TextEncoder().encode(JSON.stringify({ text: mentions.wire(text) })).length > limits.bodyBytes;
 
   useLayoutEffect(() => fit(field.current), [text]);
   const takeFocus = (): void => {
@@ -32,35 +44,42 @@ export function Composer({ room, title, replyTo, readOnly, onReplied }: Composer
   // And after: a dialog that led here keeps the focus until it is gone, and then gives it to what opened it.
   useEffect(takeFocus, [room, replyTo]);
 
-  const write = (next: string): void => {
-    setText(next);
-    writeStored(sessionStorage, draftKey, next === '' ? undefined : next);
-  };
   const input = (next: string): void => {
     write(next);
+    mentions.look();
     if (next.trim() === '') room.typingEnded();
     else room.typing();
   };
   const send = (): void => {
     const trimmed = text.trim();
     if (trimmed === '' || tooLong) return;
-    void room.send({ text: trimmed }, replyTo === undefined ? {} : { replyTo: replyTo.seq });
+    const answered = replyTo?.seq ?? thread;
+    void room.send({ text: mentions.wire(trimmed) }, answered === undefined ? {} : { replyTo: answered });
     write('');
     onReplied();
     field.current?.focus();
   };
   const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
+    if (mentions.key(event)) return;
     // While an input method composes, Enter chooses a candidate.
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       send();
-    } else if (event.key === 'Escape' && replyTo !== undefined) onReplied();
+    } else if (event.key === 'Escape' && replyTo !== undefined) {
+      event.stopPropagation();
+      onReplied();
+    }
   };
 
   if (readOnly) return <p class="composer muted">You may read here, but not write.</p>;
   return (
-    <form class="composer" aria-label="Write a message" onSubmit={(event) => (event.preventDefault(), send())}>
+    <form
+      class="composer"
+      aria-label={thread === undefined ? 'Write a message' : 'Write a reply'}
+      onSubmit={(event) => (event.preventDefault(), send())}
+    >
       {replyTo !== undefined && <ReplyBar message={replyTo} onCancel={onReplied} />}
+      {mentions.list}
       <div class="composer-row">
         <textarea
           ref={field}
@@ -68,11 +87,13 @@ export function Composer({ room, title, replyTo, readOnly, onReplied }: Composer
           dir="auto"
           value={text}
           enterkeyhint="send"
-          placeholder={`Message ${title}`}
-          aria-label={`Message ${title}`}
+          placeholder={label}
+          aria-label={label}
           aria-invalid={tooLong}
           onInput={(event) => input(event.currentTarget.value)}
+          onSelect={mentions.look}
           onKeyDown={keyDown}
+          {...mentions.attributes}
         />
         <button
           class="icon-button send"

@@ -3,7 +3,10 @@ import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
 import { Failure, useAction } from './dialog.tsx';
+import { toDraft } from './mentions.ts';
+import { knownName } from './people.ts';
 import { textOf, withText } from './text.ts';
+import { useMentions } from './use-mentions.tsx';
 
 interface EditFormProps {
   room: Room;
@@ -13,10 +16,12 @@ interface EditFormProps {
 
 /** In the place of the message: Enter saves, Escape leaves it as it was. */
 export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element {
-  const [text, setText] = useState(() => textOf(message.body));
+  const [before] = useState(() => toDraft(textOf(message.body), (id) => knownName(id)));
+  const [text, setText] = useState(before.draft);
   const { busy, error, run } = useAction();
   const field = useRef<HTMLTextAreaElement>(null);
-  const body = withText(message.body, text.trim());
+  const mentions = useMentions(field, setText, before.picked);
+  const body = withText(message.body, mentions.wire(text.trim()));
   const tooLong = new TextEncoder().encode(JSON.stringify(body)).length > limits.bodyBytes;
   const empty = text.trim() === '';
 
@@ -34,17 +39,22 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
 
   const save = (): void => {
     if (empty || tooLong) return;
-    if (text.trim() === textOf(message.body)) return onDone();
+    if (mentions.wire(text.trim()) === textOf(message.body)) return onDone();
     run(() => room.edit(message.seq, body).then(onDone));
   };
   const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
+    if (mentions.key(event)) return;
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       save();
-    } else if (event.key === 'Escape') onDone();
+    } else if (event.key === 'Escape') {
+      event.stopPropagation();
+      onDone();
+    }
   };
   return (
     <form class="edit-form" aria-label="Edit the message" onSubmit={(event) => (event.preventDefault(), save())}>
+      {mentions.list}
       <textarea
         ref={field}
         rows={1}
@@ -52,8 +62,10 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
         value={text}
         aria-label="New text"
         aria-invalid={tooLong}
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => (setText(event.currentTarget.value), mentions.look())}
+        onSelect={mentions.look}
         onKeyDown={keyDown}
+        {...mentions.attributes}
       />
       <Failure error={tooLong ? 'This is longer than a message may be.' : error} />
       <div class="edit-buttons">

@@ -1,8 +1,8 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { JSX, TargetedSubmitEvent } from 'preact';
 import { Avatar } from './avatar.tsx';
 import { Dialog, Failure, fieldText, useAction } from './dialog.tsx';
-import { knownPeople } from './people.ts';
+import { peopleAround } from './people.ts';
 import { useClient } from './use.ts';
 
 interface InviteProps {
@@ -15,7 +15,16 @@ export function Invite({ room, members, onClose }: InviteProps): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
-  const people = knownPeople(client).filter(({ id }) => !members.has(id) || done.has(id));
+  // All at once: in a list that grows under the pointer one clicks on the wrong person.
+  const [around, setAround] = useState<Awaited<ReturnType<typeof peopleAround>>>();
+  useEffect(() => {
+    let open = true;
+    void peopleAround(client).then((people) => open && setAround(people));
+    return () => {
+      open = false;
+    };
+  }, [client]);
+  const people = around?.filter(({ id }) => !members.has(id) || done.has(id)) ?? [];
 
   const invite = (id: string): void =>
     run(async () => {
@@ -30,6 +39,11 @@ export function Invite({ room, members, onClose }: InviteProps): JSX.Element {
 
   return (
     <Dialog title="Invite people" onClose={onClose}>
+      {around === undefined && (
+        <p class="muted" role="status">
+          Looking for people you know…
+        </p>
+      )}
       {people.length > 0 && (
         <ul class="picker">
           {people.map(({ id, name }) => (

@@ -6,7 +6,9 @@ import { Icon } from './icons.tsx';
 import type { IconName } from './icons.tsx';
 import { Picker } from './reactions.tsx';
 import { moveFocus } from './roving.ts';
+import { usePlace } from './talk.ts';
 import { summaryOf, withText } from './text.ts';
+import { useClient } from './use.ts';
 
 interface ActionsProps {
   message: Message;
@@ -22,6 +24,7 @@ interface ActionsProps {
 /** What can be done with a message: seen while the mouse or the focus is on it, or after a long press. */
 export function MessageActions(props: ActionsProps): JSX.Element {
   const { message, room, may, onReply, onEdit, attempt, onDone } = props;
+  const client = useClient();
   const [picking, setPicking] = useState(false);
   const [deleting, setDeleting] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
@@ -33,9 +36,29 @@ export function MessageActions(props: ActionsProps): JSX.Element {
     opener.current?.focus();
     onDone();
   };
+  const { mayPin, inThread, openThread } = usePlace();
+  const { seq, pinnedAt } = message;
+  const pin = (): void => {
+    const input = { room: message.room, seq };
+    const command = pinnedAt === undefined ? 'message:pin' : 'message:unpin';
+    attempt(client.call(command, input).then(() => undefined));
+    onDone();
+  };
   const editable = may.edit && withText(message.body, '') !== undefined;
   const actions: { name: IconName; label: string; run: () => void }[] = [
     { name: 'reply', label: 'Reply', run: () => (onReply(message), onDone()) },
+    ...(inThread
+      ? []
+      : [{ name: 'thread' as const, label: 'Thread', run: () => (onDone(), openThread(message.thread?.root ?? seq)) }]),
+    ...(mayPin
+      ? [
+          {
+            name: pinnedAt === undefined ? ('pin' as const) : ('unpin' as const),
+            label: pinnedAt === undefined ? 'Pin' : 'Unpin',
+            run: pin,
+          },
+        ]
+      : []),
     ...(editable ? [{ name: 'edit' as const, label: 'Edit', run: onEdit }] : []),
     ...(may.delete ? [{ name: 'bin' as const, label: 'Delete', run: () => setDeleting(true) }] : []),
   ];

@@ -2,6 +2,8 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, Outgoing, Role, Room } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
+import { attachmentsOf } from './body.ts';
+import { BodyView } from './body-view.tsx';
 import { clockTime, fullTime } from './dates.ts';
 import type { Item, Row } from './grouping.ts';
 import { EditForm } from './edit-form.tsx';
@@ -9,7 +11,11 @@ import { Icon } from './icons.tsx';
 import { MessageActions } from './message-actions.tsx';
 import { nameOf } from './people.ts';
 import { Reactions } from './reactions.tsx';
-import { deletedText, isEmojiOnly, pieces, summaryOf, textOf } from './text.ts';
+import { ReceiptMark } from './receipt.tsx';
+import { addressOf } from './route.ts';
+import { deletedText, isEmojiOnly, summaryOf, textOf } from './text.ts';
+import { usePlace } from './talk.ts';
+import { ThreadChip } from './thread-chip.tsx';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;
@@ -24,6 +30,7 @@ interface GroupProps {
 export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupProps): JSX.Element {
   const name = nameOf(group.from, group.name);
   const at = group.items[0]?.at ?? 0;
+  const last = group.items.findLast(({ seq }) => seq !== undefined)?.seq;
   return (
     <article class={mine ? 'group mine' : 'group'} aria-label={mine ? 'You' : name}>
       {!mine && <Avatar id={group.from} name={name} size={36} />}
@@ -37,6 +44,7 @@ export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupP
           <time dateTime={new Date(at).toISOString()} title={fullTime(at)}>
             {clockTime(at)}
           </time>
+          {mine && last !== undefined && <ReceiptMark seq={last} />}
         </header>
         {group.items.map((item) => (
           <MessageItem
@@ -70,6 +78,7 @@ const longPressMs = 450;
 
 function MessageItem(props: ItemProps): JSX.Element {
   const { item, role, message, answered } = props;
+  const { inThread } = usePlace();
   const [editing, setEditing] = useState(false);
   const [error, setError] = useState<string>();
   // By a long press; a mouse shows the actions by hovering.
@@ -89,6 +98,7 @@ function MessageItem(props: ItemProps): JSX.Element {
   const state: ItemState = {
     editing,
     error,
+    inThread,
     setOpen,
     edit: () => (setEditing(true), setOpen(false)),
     edited: () => (setEditing(false), element.current?.querySelector<HTMLElement>('.actions button')?.focus()),
@@ -128,13 +138,14 @@ interface ItemState {
   readonly edit: () => void;
   readonly edited: () => void;
   readonly attempt: (work: Promise<void>) => void;
+  readonly inThread: boolean;
 }
 
 function drawItem(
   { item, mine, role, room, message, answered, onReply }: ItemProps,
-  { editing, error, setOpen, edit, edited, attempt }: ItemState,
+  { editing, error, setOpen, edit, edited, attempt, inThread }: ItemState,
 ): JSX.Element {
-  const text = textOf(item.body);
+  const large = isEmojiOnly(textOf(item.body)) && attachmentsOf(item.body).length === 0;
   const state = item.outgoing?.state;
   const deleted = message?.deletedAt !== undefined;
   const may = {
@@ -148,11 +159,10 @@ function drawItem(
         {editing && message !== undefined && !deleted ? (
           <EditForm room={room} message={message} onDone={edited} />
         ) : (
-          <div class={deleted ? 'bubble deleted' : isEmojiOnly(text) ? 'bubble emoji' : 'bubble'}>
-            {item.replyTo !== undefined && !deleted && <Quote seq={item.replyTo} message={answered} />}
-            <p class="text" dir="auto">
-              {deleted ? deletedText : <Linked text={text} />}
-            </p>
+          <div class={deleted ? 'bubble deleted' : large ? 'bubble emoji' : 'bubble'}>
+            {item.replyTo !== undefined && !deleted && <Quote room={room.id} seq={item.replyTo} message={answered} />}
+            {deleted ? <p class="text">{deletedText}</p> : <BodyView body={item.body} />}
+            {message?.pinnedAt !== undefined && <PinMark by={message.pinnedBy} />}
             {message?.editedAt !== undefined && !deleted && (
               <span class="edited" title={fullTime(message.editedAt)}>
                 edited
@@ -181,6 +191,7 @@ function drawItem(
       {message?.reactions !== undefined && (
         <Reactions room={room} message={message} disabled={!may.write} attempt={attempt} />
       )}
+      {message?.thread?.root === message?.seq && message !== undefined && !inThread && <ThreadChip message={message} />}
       {error !== undefined && (
         <p class="error" role="alert">
           {error}
@@ -191,32 +202,27 @@ function drawItem(
   );
 }
 
-function Linked({ text }: { text: string }): JSX.Element {
+function PinMark({ by }: { by: string | undefined }): JSX.Element {
   return (
-    <>
-      {pieces(text).map((piece) =>
-        piece.href === undefined ? (
-          piece.text
-        ) : (
-          <a href={piece.href} target="_blank" rel="noopener noreferrer nofollow">
-            {piece.text}
-          </a>
-        ),
-      )}
-    </>
+    <span class="pin-mark" title={by === undefined ? 'Pinned' : `Pinned by ${nameOf(by)}`}>
+      <Icon name="pin" size={13} />
+      <span class="sr-only">Pinned</span>
+    </span>
   );
 }
 
-function Quote({ seq, message }: { seq: number; message: Message | undefined }): JSX.Element {
+function Quote({ room, seq, message }: { room: string; seq: number; message: Message | undefined }): JSX.Element {
   return (
     <blockquote class="quote" dir="auto">
-      {message === undefined ? (
-        `An earlier message (#${seq})`
-      ) : (
-        <>
-          <strong>{nameOf(message.from, message.name)}</strong> {summaryOf(message)}
-        </>
-      )}
+      <a href={addressOf(room, seq)}>
+        {message === undefined ? (
+          `An earlier message (#${seq})`
+        ) : (
+          <>
+            <strong>{nameOf(message.from, message.name)}</strong> {summaryOf(message)}
+          </>
+        )}
+      </a>
     </blockquote>
   );
 }

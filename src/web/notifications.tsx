@@ -10,7 +10,6 @@ import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
-import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
@@ -157,7 +156,7 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
         </time>
       </span>
       <span class="hit-text" dir="auto">
-        {withNames(summaryOf(message))}
+        {summaryOf(message)}
       </span>
       {fresh && <span class="sr-only"> unread</span>}
     </a>

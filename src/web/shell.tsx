@@ -10,6 +10,8 @@ import { isMuted, loadLevels } from './levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
 import { listenForSearchKeys } from './search-state.ts';
+import { keepFollowed } from './followed.ts';
+import { tellDelivery } from './delivery.ts';
 import { Sidebar } from './sidebar.tsx';
 import { Toast } from './toast.tsx';
 import { phone, useClient, useMatch, useStore } from './use.ts';
@@ -38,7 +40,13 @@ export function Shell(): JSX.Element {
 function useServices(): void {
   const client = useClient();
   useEffect(() => {
-    const stops = [loadLevels(client), inboxOf(client).start(), startNotifications(client)];
+    const stops = [
+      loadLevels(client),
+      inboxOf(client).start(),
+      startNotifications(client),
+      tellDelivery(client),
+      keepFollowed(client),
+    ];
     return () => stops.forEach((stop) => stop());
   }, [client]);
   // Before it is painted: who sees the page may press a key.

@@ -8,7 +8,6 @@ import { Icon, Mark } from './icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
-import { withNames } from './mention-names.ts';
 import { NewRoom } from './new-room.tsx';
 import { Bell } from './notifications.tsx';
 import { learnNames, nameOf } from './people.ts';
@@ -165,7 +164,7 @@ function Preview({ room }: { room: RoomEntry }): JSX.Element {
   return (
     <span class="room-preview" dir="auto">
       {room.kind === 'direct' && !mine ? '' : `${author}: `}
-      {withNames(summaryOf(last))}
+      {summaryOf(last)}
     </span>
   );
 }

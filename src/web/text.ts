@@ -1,10 +1,13 @@
 /** What a message's body says, and where the links in it are. */
 import type { Message } from '../client/index.ts';
+import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
+import { withNames } from './mention-names.ts';
 
 /** A body may be any JSON. This page writes `{text}`; what it does not know it shows as it is. */
 export function textOf(body: unknown): string {
   if (typeof body === 'string') return body;
   if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string') return body.text;
+  if (encryptedOf(body) !== undefined || attachmentsOf(body).length > 0) return '';
   return JSON.stringify(body, null, 2);
 }
 
@@ -52,6 +55,7 @@ export function isEmojiOnly(text: string): boolean {
 }
 
 export const deletedText = 'Message deleted';
+export const encryptedText = 'Encrypted message';
 
 /** A body with another text in it; undefined where there is none to edit. */
 export function withText(body: unknown, text: string): unknown {
@@ -64,5 +68,8 @@ export function withText(body: unknown, text: string): unknown {
 /** One line of it, for lists and quotations. */
 export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string {
   if (message.deletedAt !== undefined) return deletedText;
-  return textOf(message.body).replace(/\s+/gu, ' ').trim().slice(0, 140);
+  if (encryptedOf(message.body) !== undefined) return encryptedText;
+  const text = textOf(message.body).replace(/\s+/gu, ' ').trim();
+  if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
+  return withNames(text).slice(0, 140);
 }

@@ -6,6 +6,10 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import type { Room, RoomState } from '../client/index.ts';
 
+/** What is scrolled through: a room, or a thread of one. */
+type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;
+type ScrolledState = Pick<RoomState, 'status' | 'messages' | 'outgoing'>;
+
 /** So near the end counts as the end. */
 const nearPx = 60;
 /** Older messages are asked for before the reader gets to the first one. */
@@ -23,7 +27,7 @@ interface Scroll {
   stay: () => void;
 }
 
-export function useScroll(room: Room, state: RoomState, me: string): Scroll {
+export function useScroll(room: Scrolled, state: ScrolledState, me: string): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
@@ -92,7 +96,7 @@ function isNearEnd(element: HTMLElement | null): boolean {
   return element === null || element.scrollHeight - element.scrollTop - element.clientHeight < nearPx;
 }
 
-function loadOlder(room: Room): void {
+function loadOlder(room: Scrolled): void {
   // Offline: scrolling again asks again.
   room.loadOlder().catch(() => undefined);
 }
@@ -100,7 +104,7 @@ function loadOlder(room: Room): void {
 /** After older messages were put in front, what was under the reader's eyes is still there. */
 function useKeptPlace(
   scroller: RefObject<HTMLDivElement | null>,
-  state: RoomState,
+  state: ScrolledState,
   following: { current: boolean },
 ): void {
   const first = state.messages[0]?.seq;
@@ -117,7 +121,7 @@ function useKeptPlace(
 }
 
 /** Read is what was on the screen of somebody who was looking. */
-function useRead(room: Room, state: RoomState, atEnd: boolean): void {
+function useRead(room: Scrolled, state: ScrolledState, atEnd: boolean): void {
   const last = state.messages.at(-1)?.seq;
   useEffect(() => {
     const mark = (): void => {

@@ -87,6 +87,9 @@ describe('two people', () => {
   it('meet in a group by invitation', async () => {
     const [ann, ben] = await pair('lobby', 'Grouped Ben');
     await ann.create('Group', 'committee');
+    // The list came from names seen on the page, and did not have him if his joining was told late.
+    await ann.page.reload();
+    await ann.inRoom('committee');
     await ann.page.getByRole('button', { name: 'Invite people' }).click();
     await ann.page.getByRole('button', { name: 'Invite Grouped Ben' }).click();
     await ann.page.getByRole('button', { name: 'Invited Grouped Ben' }).waitFor();

@@ -11,7 +11,7 @@ import {
   upsert,
 } from '../../src/client/merge.ts';
 import type { Change, Timeline } from '../../src/client/merge.ts';
-import type { Message } from '../../src/protocol/model.ts';
+import type { Message, Thread } from '../../src/protocol/model.ts';
 
 /** `seq` or `seq@rev`, with the body naming the rev, so that the wrong form of a message is seen. */
 function message(text: string): Message {
@@ -191,6 +191,52 @@ describe('changed', () => {
     const gone = changed(liked, deletedChange({ room: 'r', seq: 4, rev: 11, id, by: 'ann', at: 5 }));
     expect(gone).toEqual({ ...plain, rev: 11, body: null, deletedAt: 5 });
     expect(changed(gone, react('👍', 'add', 3))).toBe(gone);
+  });
+});
+
+it('a deletion takes the pin', () => {
+  const pinned: Message = { ...message('4@9'), pinnedAt: 3, pinnedBy: 'ann' };
+  const { room, id } = pinned;
+  const gone = changed(pinned, deletedChange({ room, seq: 4, rev: 10, id, by: 'ann', at: 5 }));
+  expect(gone).toEqual({ ...message('4@10'), body: null, deletedAt: 5 });
+});
+
+describe('where a thread stands', () => {
+  const standing = (replies: number, rev: number): Thread => ({
+    root: 1,
+    replies,
+    rev,
+    lastReplyAt: rev,
+    repliers: ['u'],
+  });
+  const reply = (text: string, thread: Thread): Message => ({ ...message(text), replyTo: 1, thread });
+  const shown = (messages: readonly Message[]): string =>
+    messages.map(({ seq, thread }) => `${seq}: ${thread?.replies ?? 'none'}`).join(', ');
+
+  it('is told by a reply to its root and the other replies, and to nobody else', () => {
+    const first = upsert(list('1 2'), [messageChange(reply('3', standing(1, 3)))]);
+    expect(shown(first)).toBe('1: 1, 2: none, 3: 1');
+    const second = upsert(first, [messageChange(reply('4', standing(2, 4)))]);
+    expect(shown(second)).toBe('1: 2, 2: none, 3: 2, 4: 2');
+    expect(second[1]).toBe(first[1]);
+  });
+
+  it('is that of the highest rev, in whatever order it is told', () => {
+    const both = [messageChange(reply('4', standing(2, 4))), messageChange(reply('3', standing(1, 3)))];
+    expect(shown(upsert(list('1 2'), both))).toBe('1: 2, 2: none, 3: 2, 4: 2');
+    expect(shown(upsert(upsert(list('1 2'), both), both.slice(1)))).toBe('1: 2, 2: none, 3: 2, 4: 2');
+  });
+
+  it('is told by the deletion of a reply, also of one that is not held', () => {
+    const held = upsert(list('1 2'), [messageChange(reply('4', standing(2, 4)))]);
+    const event = { room: 'r', seq: 3, rev: 5, id: '', by: 'u', at: 5, thread: standing(1, 5) };
+    expect(shown(upsert(held, [deletedChange(event)]))).toBe('1: 1, 2: none, 4: 1');
+  });
+
+  it('reaches the root in an older page', () => {
+    const timeline = { messages: [reply('4', standing(2, 4))], cursor: 4 };
+    const page = [{ ...message('1'), thread: standing(1, 3) }, message('2'), reply('3', standing(1, 3))];
+    expect(shown(mergeOlder(timeline, page, []).messages)).toBe('1: 2, 2: none, 3: 2, 4: 2');
   });
 });
 

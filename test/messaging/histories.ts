@@ -1,11 +1,12 @@
 /**
  * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once, while
- * one user looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then, by `sync` alone
- * from time to time, and by `history` in the end. All four must be the same room. In the end its threads, pins and
- * mentions are what the messages say.
+ * one user looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then (and with that at
+ * three of its threads), by `sync` alone from time to time, and by `history` in the end. All four must be the same room.
+ * In the end its threads, pins and mentions are what the messages say.
  */
 import { expect } from 'vitest';
 import { connect } from '../../src/client/index.ts';
+import { openThread, type Thread as OpenThread } from '../../src/client/threads.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import type { EventData } from '../../src/protocol/events.ts';
 import type { Message, Thread } from '../../src/protocol/model.ts';
@@ -37,6 +38,7 @@ const emoji = ['👍', '❤️', '😂', '🎉', '🇨🇭', '👩‍❤️‍�
 const users = ['h-owner', 'h-admin', 'h-one', 'h-two', 'h-watcher'];
 const watcher = 'h-watcher';
 const ordered: ReadonlySet<string> = new Set(['message', 'message:updated', 'message:deleted', 'reaction', 'pin']);
+const maxThreads = 3;
 let rooms = 0;
 
 export async function playHistory(
@@ -60,6 +62,7 @@ export async function playHistory(
 
   const puller = new Puller(watching, room, random);
   const left = shuffledKinds(plan, random);
+  const threads: OpenThread[] = [];
   const sent: { seq: number; by: number }[] = [];
   let done = 0;
   const worker = async (): Promise<void> => {
@@ -69,6 +72,10 @@ export async function playHistory(
       if (random.chance(0.015)) net.tear();
       if (torn.state.value.status === 'waiting' && random.chance(0.3)) torn.wake();
       if (random.chance(0.03)) await puller.pull();
+      if (random.chance(0.05) && threads.length < maxThreads) {
+        const { thread } = random.pick(flaky.state.value.messages) ?? {};
+        if (thread !== undefined) threads.push(openThread(torn, room, thread.root));
+      }
     }
   };
   await Promise.all(Array.from({ length: plan.atOnce }, worker));
@@ -87,7 +94,15 @@ export async function playHistory(
   torn.wake();
   await until('the torn one has caught up', () => flaky.cursor === head && flaky.state.value.status === 'ready');
   while (flaky.state.value.hasOlder) await flaky.loadOlder();
-  expect(flaky.state.value.messages.map(asOfSdk)).toEqual(messages.map(asOfSdk));
+  expect(flaky.state.value.messages).toEqual(messages);
+  for (const thread of threads) {
+    await until('its thread too', () => thread.cursor === head && thread.state.value.status === 'ready');
+    while (thread.state.value.hasOlder) await thread.loadOlder();
+    const { root, messages: replies } = thread.state.value;
+    expect(root).toEqual(messages[thread.root - 1]);
+    expect(replies).toEqual(messages.filter(({ seq, thread: of }) => of?.root === thread.root && seq !== thread.root));
+    thread.close();
+  }
   const tears = net.count() - 1;
   torn.close();
   for (const person of people) person.close();
@@ -202,14 +217,6 @@ function withThreads(messages: readonly Message[]): Message[] {
     const thread = states.get(message.thread?.root ?? message.seq);
     return thread === undefined ? message : { ...message, thread };
   });
-}
-
-/** What the SDK does not carry to the screen yet: threads, and that a deletion takes the pin. */
-function asOfSdk(message: Message): Partial<Message> {
-  const { thread: _, ...rest } = message;
-  if (message.body !== null) return rest;
-  const { pinnedAt: __, pinnedBy: ___, ...deleted } = rest;
-  return deleted;
 }
 
 /** The lists that are kept beside the messages say the same as they do. */

@@ -1,0 +1,40 @@
+/** Tells the senders that their messages have come to this device, also those of rooms that are not open. */
+import type { Client } from '../client/index.ts';
+
+const gatherMs = 1000;
+/** Told at once: fewer than commands that may wait on one connection. */
+const roomsAtOnce = 8;
+
+/** @returns what ends it */
+export function tellDelivery(client: Client): () => void {
+  const told = new Map<string, number>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  /** Rooms whose newest message is here, of somebody else, and neither read nor told. */
+  const due = (): { room: string; seq: number }[] => {
+    const me = client.user.value?.id;
+    return client.rooms.value.flatMap(({ id, last, read }) =>
+      last === undefined || last.from === me || last.seq <= Math.max(read, told.get(id) ?? 0)
+        ? []
+        : [{ room: id, seq: last.seq }],
+    );
+  };
+  const tell = async (): Promise<void> => {
+    const some = due().slice(0, roomsAtOnce);
+    for (const { room, seq } of some) told.set(room, seq);
+    // A mark that was lost is made good by the next one, or by reading.
+    await Promise.allSettled(some.map((mark) => client.call('delivered', mark)));
+  };
+  const soon = (): void => {
+    if (timer !== undefined || client.state.value.status !== 'connected' || due().length === 0) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      void tell().then(soon);
+    }, gatherMs);
+  };
+  const stops = [client.rooms.subscribe(soon), client.state.subscribe(soon)];
+  soon();
+  return () => {
+    clearTimeout(timer);
+    stops.forEach((stop) => stop());
+  };
+}

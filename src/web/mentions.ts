@@ -1,0 +1,104 @@
+/**
+ * Mentions: on the wire `@` and a user's id, on the screen `@` and their name. Pure; what counts as one is the server's
+ * rule (src/messaging/bodies/mentions.ts).
+ */
+import type { Member } from '../client/index.ts';
+
+export const everybody = 'room';
+
+export interface Mention {
+  readonly from: number;
+  readonly to: number;
+  readonly id: string;
+}
+
+/** Behind a letter, a digit or what ids and paths are made of it is part of an address. */
+const pattern = /(?<![\p{L}\p{N}_.:@|+/-])@([A-Za-z0-9_.:@|+-]+)/gu;
+const code = /(`+)[^`]+\1/gu;
+
+/** @param isKnown of an id: `@ann.` is of the user `ann.` if there is one, else of `ann` */
+export function mentionsIn(text: string, isKnown: (id: string) => boolean): Mention[] {
+  if (!text.includes('@')) return [];
+  const inCode = Array.from(text.matchAll(code), ({ 0: { length }, index }) => [index, index + length] as const);
+  return Array.from(text.matchAll(pattern)).flatMap(({ 1: run = '', index }) => {
+    if (inCode.some(([from, to]) => index > from && index < to)) return [];
+    const bare = run.replace(/[.:|+@-]+$/u, '');
+    const forms = bare === run ? [run] : [run, run.slice(0, -1), bare];
+    const id = forms.find((form) => form === everybody || isKnown(form));
+    return id === undefined || id === '' ? [] : [{ from: index, to: index + 1 + id.length, id }];
+  });
+}
+
+/** Names that were picked for this draft, with whose they are. */
+export type Picked = ReadonlyMap<string, string>;
+
+/** What is written, as it is sent: names that were picked become ids. */
+export function toWire(draft: string, picked: Picked): string {
+  const names = [...picked.keys()].sort((a, b) => b.length - a.length);
+  if (names.length === 0) return draft;
+  const alternatives = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/]/gu, '\\$&')).join('|');
+  // Not the beginning of a longer name, nor of what would be read as a longer id.
+  const found = new RegExp(
+    `(?<![\\p{L}\\p{N}_.:@|+/-])@(${alternatives})(?![\\p{L}\\p{N}_]|[.:|+@-][A-Za-z0-9_])`,
+    'gu',
+  );
+  return draft.replaceAll(found, (_, name: string) => `@${picked.get(name) ?? name}`);
+}
+
+/** The other way, for a text that is to be changed. */
+export function toDraft(text: string, nameOf: (id: string) => string | undefined): { draft: string; picked: Picked } {
+  const picked = new Map<string, string>();
+  let draft = '';
+  let from = 0;
+  for (const mention of mentionsIn(text, (id) => nameOf(id) !== undefined)) {
+    const label = labelFor(mention.id, nameOf(mention.id), picked);
+    picked.set(label, mention.id);
+    draft += `${text.slice(from, mention.from)}@${label}`;
+    from = mention.to;
+  }
+  return { draft: draft + text.slice(from), picked };
+}
+
+/** The name, unless somebody else in this draft has the same. */
+export function labelFor(id: string, name: string | undefined, picked: Picked): string {
+  if (name === undefined || (picked.get(name) ?? id) !== id) return id;
+  return name;
+}
+
+/** What stands between an `@` and the caret, if somebody is being named. */
+export function queryAt(text: string, caret: number, picked: Picked): { from: number; query: string } | undefined {
+  const before = text.slice(0, caret);
+  const [whole, query = ''] = /(?<![\p{L}\p{N}_.:@|+/-])@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u.exec(before) ?? [];
+  if (whole === undefined) return undefined;
+  // Named already: what follows is the sentence.
+  if ([...picked.keys()].some((name) => query.startsWith(`${name} `))) return undefined;
+  return { from: caret - whole.length, query };
+}
+
+export interface Candidate {
+  readonly id: string;
+  readonly name: string;
+  readonly about?: string;
+}
+
+const maxCandidates = 8;
+
+/** Members whose name, a word of it, or id begins so; the better match first. */
+export function candidatesFor(query: string, members: readonly Member[], me: string, all: boolean): Candidate[] {
+  const wanted = query.toLocaleLowerCase();
+  const rank = ({ user, name }: Member): number => {
+    const lower = (name ?? user).toLocaleLowerCase();
+    if (lower.startsWith(wanted)) return 0;
+    if (lower.split(/[\s.-]+/u).some((word) => word.startsWith(wanted))) return 1;
+    return user.toLocaleLowerCase().startsWith(wanted) ? 2 : 3;
+  };
+  const people = members
+    .filter(({ user }) => user !== me)
+    .map((member) => ({ member, at: rank(member) }))
+    .filter(({ at }) => at < 3)
+    .sort((a, b) => a.at - b.at || (a.member.name ?? a.member.user).localeCompare(b.member.name ?? b.member.user))
+    .map(({ member: { user, name } }): Candidate => ({ id: user, name: name ?? user }));
+  const room: Candidate[] =
+    all && everybody.startsWith(wanted) ? [{ id: everybody, name: everybody, about: 'Everybody in this room' }] : [];
+  return [...people.slice(0, maxCandidates - room.length), ...room];
+}

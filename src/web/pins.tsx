@@ -1,0 +1,107 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Message } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { shortTime } from './dates.ts';
+import { Failure, useAction } from './dialog.tsx';
+import { Icon } from './icons.tsx';
+import { nameOf } from './people.ts';
+import { mayPin } from './rights.ts';
+import { addressOf } from './route.ts';
+import { useTalk } from './talk.ts';
+import { summaryOf } from './text.ts';
+import { useClient } from './use.ts';
+import { usePins } from './use-pins.ts';
+
+/** Under the head of a room, if something is pinned there: how much, and on a click all of it. */
+export function PinLine({ room }: { room: string }): JSX.Element | null {
+  const pins = usePins(room);
+  const [open, setOpen] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
+  const place = useRef<HTMLDivElement>(null);
+  const close = (): void => setOpen(false);
+  useEffect(() => {
+    if (!open) return undefined;
+    const away = ({ target }: PointerEvent): void => {
+      if (target instanceof Node && !place.current?.contains(target)) close();
+    };
+    document.addEventListener('pointerdown', away);
+    return () => document.removeEventListener('pointerdown', away);
+  }, [open]);
+  const [latest] = pins;
+  if (latest === undefined) return null;
+  return (
+    <div
+      ref={place}
+      class="pins"
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape' || !open) return;
+        event.stopPropagation();
+        opener.current?.focus();
+        close();
+      }}
+    >
+      <button
+        ref={opener}
+        class="pin-line"
+        type="button"
+        aria-expanded={open}
+        aria-controls="pin-list"
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name="pin" size={16} />
+        <strong>{pins.length === 1 ? '1 pinned' : `${pins.length} pinned`}</strong>
+        <span class="pin-latest" dir="auto">
+          {summaryOf(latest)}
+        </span>
+        <Icon name="chevron" size={16} />
+      </button>
+      {open && (
+        <ul id="pin-list" class="pin-list" aria-label="Pinned messages">
+          {pins.map((message) => (
+            <li key={message.id}>
+              <Pinned message={message} onGo={close} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function Pinned({ message, onGo }: { message: Message; onGo: () => void }): JSX.Element {
+  const client = useClient();
+  const { entry } = useTalk();
+  const { busy, error, run } = useAction();
+  const { room, seq } = message;
+  const name = nameOf(message.from, message.name);
+  return (
+    <>
+      <a class="pinned" href={addressOf(room, seq)} onClick={onGo}>
+        <Avatar id={message.from} name={name} size={30} />
+        <span class="pinned-about">
+          <span class="pinned-head">
+            <strong dir="auto">{name}</strong>
+            <time dateTime={new Date(message.at).toISOString()}>{shortTime(message.at)}</time>
+          </span>
+          <span class="pinned-text" dir="auto">
+            {summaryOf(message)}
+          </span>
+        </span>
+      </a>
+      {mayPin(entry) && (
+        <button
+          class="icon-button tiny"
+          type="button"
+          disabled={busy}
+          aria-label="Unpin"
+          title="Unpin"
+          onClick={() => run(async () => void (await client.call('message:unpin', { room, seq })))}
+        >
+          <Icon name="close" size={16} />
+        </button>
+      )}
+      <Failure error={error} />
+    </>
+  );
+}

@@ -1,0 +1,38 @@
+/** What the messages of one open room need to know besides themselves. */
+import { createContext } from 'preact';
+import type { Context } from 'preact';
+import { useContext } from 'preact/hooks';
+import type { Member, RoomEntry } from '../client/index.ts';
+import type { Receipts } from './use-receipts.ts';
+
+/** Moves with each message and mark: only few of what is drawn may listen. */
+export interface Talk {
+  readonly entry: RoomEntry | undefined;
+  readonly members: readonly Member[];
+  /** Undefined: the room is too large for them. */
+  readonly receipts: Receipts | undefined;
+  /** The seq of the root of the thread that is shown beside the room. */
+  readonly thread: number | undefined;
+}
+
+/** Hardly ever moves: each message may listen. */
+export interface Place {
+  readonly mayPin: boolean;
+  readonly openThread: (root: number) => void;
+  /** We are inside that thread. */
+  readonly inThread: boolean;
+}
+
+const TalkContext = createContext<Talk | undefined>(undefined);
+const PlaceContext = createContext<Place | undefined>(undefined);
+export const TalkProvider = TalkContext.Provider;
+export const PlaceProvider = PlaceContext.Provider;
+
+export const useTalk = (): Talk => useInside(TalkContext);
+export const usePlace = (): Place => useInside(PlaceContext);
+
+function useInside<T>(context: Context<T | undefined>): T {
+  const value = useContext(context);
+  if (value === undefined) throw new Error('This component stands outside of a room.');
+  return value;
+}

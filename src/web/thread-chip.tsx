@@ -1,0 +1,48 @@
+import type { JSX } from 'preact';
+import type { Message } from '../client/index.ts';
+import { Avatar } from './avatar.tsx';
+import { fullTime, shortTime } from './dates.ts';
+import { useFollowed } from './followed.ts';
+import { knownName, nameOf } from './people.ts';
+import { usePlace, useTalk } from './talk.ts';
+
+const maxFaces = 3;
+
+/** Under the root of a thread: how often it was answered, by whom, when last; it leads to the thread. */
+export function ThreadChip({ message }: { message: Message }): JSX.Element | null {
+  const { thread: open } = useTalk();
+  const { openThread } = usePlace();
+  const followed = useFollowed(message.room, message.seq);
+  const { thread } = message;
+  if (thread === undefined || thread.replies === 0) return null;
+  const unread = open === message.seq ? 0 : (followed?.unread ?? 0);
+  return (
+    <button
+      class="thread-chip"
+      type="button"
+      aria-expanded={open === message.seq}
+      data-thread={message.seq}
+      onClick={() => openThread(message.seq)}
+    >
+      <span class="faces" aria-hidden="true">
+        {thread.repliers.slice(0, maxFaces).map((id) => (
+          <Avatar key={id} id={id} name={knownName(id) ?? nameOf(id)} size={20} />
+        ))}
+      </span>
+      <strong>{repliesInWords(thread.replies)}</strong>
+      <span class="thread-last" title={fullTime(thread.lastReplyAt)}>
+        last {shortTime(thread.lastReplyAt)}
+      </span>
+      {unread > 0 && (
+        <span class="badge">
+          {unread}
+          <span class="sr-only"> unread</span>
+        </span>
+      )}
+    </button>
+  );
+}
+
+export function repliesInWords(count: number): string {
+  return count === 1 ? '1 reply' : `${count} replies`;
+}

@@ -1,0 +1,141 @@
+/**
+ * Naming people in a text field: `@` and some letters open a list of members, which the arrow keys, Enter, Tab, Escape and
+ * the mouse work. The field shows names; `wire` gives the text as it is sent, with ids.
+ */
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
+import { Avatar } from './avatar.tsx';
+import { Icon } from './icons.tsx';
+import { candidatesFor, labelFor, queryAt, toWire } from './mentions.ts';
+import type { Candidate, Picked } from './mentions.ts';
+import { useTalk } from './talk.ts';
+import { useClient } from './use.ts';
+
+interface MentionField {
+  /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
+  readonly attributes: TextareaHTMLAttributes;
+  readonly list: JSX.Element;
+  /** The caret or the text moved. */
+  readonly look: () => void;
+  /** @returns whether the list took the key */
+  readonly key: (event: TargetedKeyboardEvent<HTMLTextAreaElement>) => boolean;
+  readonly wire: (text: string) => string;
+}
+
+export function useMentions(
+  field: RefObject<HTMLTextAreaElement | null>,
+  write: (text: string) => void,
+  before: Picked,
+): MentionField {
+  const { members, entry } = useTalk();
+  const me = useClient().user.value?.id ?? '';
+  const listId = useId();
+  /** No state: what is written in the same moment must know it. */
+  const picked = useRef(before);
+  const [at, setAt] = useState<{ from: number; query: string }>();
+  /** Where a list was put away: it stays so until another name is begun. */
+  const [dismissed, setDismissed] = useState<number>();
+  const [active, setActive] = useState(0);
+  /** Where the caret goes when the text with the name in it is drawn. */
+  const caret = useRef<number>(undefined);
+  useLayoutEffect(() => {
+    if (caret.current === undefined) return;
+    field.current?.setSelectionRange(caret.current, caret.current);
+    caret.current = undefined;
+  });
+  const all = entry?.kind !== 'direct' && (entry?.role === 'owner' || entry?.role === 'admin');
+  const candidates = at === undefined || at.from === dismissed ? [] : candidatesFor(at.query, members, me, all);
+  const chosen = candidates[Math.min(active, candidates.length - 1)];
+  const optionId = (id: string): string => `${listId}-${id}`;
+
+  const look = (): void => {
+    const element = field.current;
+    if (element === null) return;
+    const collapsed = element.selectionStart === element.selectionEnd;
+    const next = collapsed ? queryAt(element.value, element.selectionStart, picked.current) : undefined;
+    if (next?.from !== at?.from || next?.query !== at?.query) setActive(0);
+    if (next?.from !== dismissed) setDismissed(undefined);
+    setAt(next);
+  };
+  const pick = ({ id, name }: Candidate): void => {
+    const element = field.current;
+    if (element === null || at === undefined) return;
+    const label = labelFor(id, name, picked.current);
+    const rest = element.value.slice(element.selectionStart);
+    const head = `${element.value.slice(0, at.from)}@${label}${/^\s/u.test(rest) ? '' : ' '}`;
+    picked.current = new Map(picked.current).set(label, id);
+    setAt(undefined);
+    write(head + rest);
+    caret.current = head.length;
+    element.focus();
+  };
+  const key = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): boolean => {
+    if (chosen === undefined || event.isComposing) return false;
+    const step = { ArrowDown: 1, ArrowUp: candidates.length - 1 }[event.key];
+    if (step !== undefined) setActive((candidates.indexOf(chosen) + step) % candidates.length);
+    else if ((event.key === 'Enter' && !event.shiftKey) || (event.key === 'Tab' && !event.shiftKey)) pick(chosen);
+    else if (event.key === 'Escape') setDismissed(at?.from);
+    else return false;
+    event.preventDefault();
+    event.stopPropagation();
+    return true;
+  };
+  const list = (
+    <ul id={listId} class="mention-list" role="listbox" aria-label="People to mention">
+      {candidates.map((candidate) => (
+        <li
+          key={candidate.id}
+          id={optionId(candidate.id)}
+          role="option"
+          aria-selected={candidate === chosen}
+          // Before the field loses the focus.
+          onPointerDown={(event) => (event.preventDefault(), pick(candidate))}
+          onPointerMove={() => setActive(candidates.indexOf(candidate))}
+        >
+          <Face candidate={candidate} />
+        </li>
+      ))}
+    </ul>
+  );
+  return {
+    attributes:
+      chosen === undefined
+        ? {}
+        : {
+            'aria-autocomplete': 'list',
+            'aria-haspopup': 'listbox',
+            'aria-controls': listId,
+            'aria-activedescendant': optionId(chosen.id),
+          },
+    list: (
+      <>
+        {/* There before it speaks, so that it is heard. */}
+        <span class="sr-only" role="status">
+          {chosen !== undefined && `${candidates.length} to choose from with the arrow keys.`}
+        </span>
+        {chosen !== undefined && list}
+      </>
+    ),
+    look,
+    key,
+    wire: (text) => toWire(text, picked.current),
+  };
+}
+
+function Face({ candidate: { id, name, about } }: { candidate: Candidate }): JSX.Element {
+  return (
+    <>
+      {about === undefined ? (
+        <Avatar id={id} name={name} size={28} />
+      ) : (
+        <span class="face-sign">
+          <Icon name="group" size={16} />
+        </span>
+      )}
+      <span class="picker-name" dir="auto">
+        {about === undefined ? name : `@${name}`}
+      </span>
+      {about !== undefined && <span class="muted small-text">{about}</span>}
+    </>
+  );
+}

@@ -1,0 +1,48 @@
+/** The pinned messages of a room: asked for at each connection and when a pin comes or goes, then kept up. */
+import { useEffect, useState } from 'preact/hooks';
+import type { Message } from '../client/index.ts';
+import { useClient } from './use.ts';
+
+const gatherMs = 100;
+const none: readonly Message[] = [];
+
+/** The last pinned first. */
+export function usePins(room: string): readonly Message[] {
+  const client = useClient();
+  const [pins, setPins] = useState(none);
+  useEffect(() => {
+    let asked = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const load = (): void => {
+      timer = undefined;
+      const mine = (asked += 1);
+      client.call('room:pins', { room }).then(
+        ({ messages }) => mine === asked && setPins(messages),
+        // The next connection, or the next pin, asks again.
+        () => undefined,
+      );
+    };
+    const soon = (of: string): void => {
+      if (of === room) timer ??= setTimeout(load, gatherMs);
+    };
+    load();
+    const stops = [
+      client.on('ready', load),
+      client.on('pin', (pin) => soon(pin.room)),
+      client.on('behind', (behind) => soon(behind.room)),
+      client.on('room:purged', (purged) => soon(purged.room)),
+      client.on('message:deleted', (deleted) => {
+        if (deleted.room === room) setPins((held) => held.filter(({ seq }) => seq !== deleted.seq));
+      }),
+      client.on('message:updated', (message) => {
+        if (message.room === room) setPins((held) => held.map((one) => (one.seq === message.seq ? message : one)));
+      }),
+    ];
+    return () => {
+      asked = -1;
+      clearTimeout(timer);
+      stops.forEach((stop) => stop());
+    };
+  }, [client, room]);
+  return pins;
+}
