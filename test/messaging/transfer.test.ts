@@ -75,6 +75,7 @@ async function busyRoom(sql: postgres.Sql, room: string, messages: number): Prom
   await sql`select * from mark_read('[{"r":"busy","u":"ben","s":3}]')`;
 }
 
+const revs = (list: { root: number; replies: number }[]) => list.map(({ root, replies }) => [root, replies]);
 const threadsOf = (list: readonly { seq: number; thread: number | null }[]) =>
   list.map(({ seq, thread }) => [seq, thread]);
 
@@ -186,7 +187,6 @@ describe('an export', () => {
       [8, 'ann'],
       [8, 'ben'],
     ]);
-    const revs = (list: { root: number; replies: number }[]) => list.map(({ root, replies }) => [root, replies]);
     expect(revs(threads)).toEqual(revs((await standing(source.sql)).threads));
     const [room] = await fresh.sql`select topic from rooms where id = 'rich'`;
     expect(room).toEqual({ topic: 'another' });
