@@ -37,7 +37,8 @@ try {
     ] as const) {
       const service = await openPostgres();
       if (typeof service === 'string') throw new Error(service);
-      const { sql, close } = await openServer({ url: service.url, poolSize: 1, statementTimeoutMs: 0 });
+      const database = await openServer({ url: service.url, poolSize: 1, statementTimeoutMs: 0 });
+      const { sql } = database;
       try {
         await migrate(sql, from);
         await sql`alter table messages set (autovacuum_enabled = off)`; // which would come by within a minute
@@ -46,7 +47,7 @@ try {
         await sql`analyze`;
         rates[`${name}, analyzed`].push(await rateOf(sql));
       } finally {
-        await close();
+        await database.close();
         await service.stop();
       }
     }

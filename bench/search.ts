@@ -142,12 +142,7 @@ async function searches(): Promise<void> {
     ['a common word, in 300 rooms', 'u1', undefined, () => words[0] ?? ''],
     ['a common word, in 30 rooms', 'u5', undefined, () => words[0] ?? ''],
     ['a common word, in one room', 'u1', 'r7', () => words[0] ?? ''],
-    [
-      'a rare word, in 300 rooms',
-      'u1',
-      undefined,
-      () => words[15_000 + Math.floor(Math.random() * 5000)] ?? '',
-    ],
+    ['a rare word, in 300 rooms', 'u1', undefined, () => words[15_000 + Math.floor(Math.random() * 5000)] ?? ''],
     ['a rare word, in 30 rooms', 'u5', undefined, () => words[15_000 + Math.floor(Math.random() * 5000)] ?? ''],
     ['two words, in 30 rooms', 'u5', undefined, () => `${words[3]} ${word()}`],
     ['a beginning of 2 letters, in 30 rooms', 'u5', undefined, () => word().slice(0, 2)],

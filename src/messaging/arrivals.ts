@@ -87,7 +87,9 @@ export class Arrivals {
         from members m join rooms r on r.id = m.room_id
         where m.user_id = u.id order by m.room_id limit ${limits.readyRooms + 1}
       ) s
-      left join members p on s.kind = 'direct' and p.room_id = s.id and p.user_id <> u.id
+      left join lateral (
+        select x.user_id from members x where s.kind = 'direct' and x.room_id = s.id and x.user_id <> u.id limit 1
+      ) p on true
       left join users pu on pu.id = p.user_id
       order by s.id`;
     const pages = new Map<string, { rooms: RoomSummary[]; more: boolean }>(

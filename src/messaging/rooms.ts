@@ -100,7 +100,9 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
       from rooms r
       ${mine ? this.#sql`` : this.#sql`left`} join members m on m.room_id = r.id and m.user_id = ${user}
-      left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
+      left join lateral (
+        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
+      ) p on true
       left join users pu on pu.id = p.user_id
       where ${
         mine
@@ -166,7 +168,9 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
       from rooms r
       join members m on m.room_id = r.id and m.user_id = ${user}
-      left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
+      left join lateral (
+        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
+      ) p on true
       left join users pu on pu.id = p.user_id
       where r.id = ${room}`;
     if (row === undefined) throw new ParleyError('not_found');
@@ -179,7 +183,9 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}, r.member_count, p.user_id as peer, pu.name as peer_name
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
-      left join members p on r.kind = 'direct' and p.room_id = r.id and p.user_id <> ${user}
+      left join lateral (
+        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
+      ) p on true
       left join users pu on pu.id = p.user_id
       where r.id = ${room} and (m.role is not null or r.kind = 'channel')`;
     if (row === undefined) throw new ParleyError('not_found');

@@ -22,6 +22,7 @@ let database: TestDatabase;
 let sql: ReturnType<typeof createClient>;
 const sent: string[] = [];
 const rooms = Array.from({ length: 200 }, (_, n) => `r${String(n).padStart(3, '0')}`);
+const debug = (_: number, statement: string): void => void sent.push(statement);
 const roomsOf = { few: rooms.slice(0, 3), many: rooms };
 type User = keyof typeof roomsOf;
 const day = 86_400_000;
@@ -49,7 +50,6 @@ beforeAll(async () => {
     insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
     select m.room_id, 1, m.user_id, 3, now() from members m`;
   await setup`select index_messages(${rooms}::text[], 'simple', 100)`;
-  const debug = (_: number, statement: string): void => void sent.push(statement);
   sql = createClient(database.url, { max: 1, debug, connection: {} });
   await sql`select 1`;
 });
@@ -66,7 +66,11 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
     'sync, from the beginning of every room',
     2,
     (user) =>
-      sync(sql, user, { cursors: Object.fromEntries(roomsOf[user].map((id) => [id, 0])), limit: 1000, bytes: 1024 * 1024 }),
+      sync(sql, user, {
+        cursors: Object.fromEntries(roomsOf[user].map((id) => [id, 0])),
+        limit: 1000,
+        bytes: 1024 * 1024,
+      }),
   ],
   [
     'CONNECT with its ready',
@@ -99,7 +103,12 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
   [
     'tails of rooms',
     1,
-    (user) => recentRows(sql, roomsOf[user].slice(0, 32).map((room) => ({ room, after: 0 })), 256),
+    (user) =>
+      recentRows(
+        sql,
+        roomsOf[user].slice(0, 32).map((room) => ({ room, after: 0 })),
+        256,
+      ),
   ],
 ])('%s is %i statements, however many rooms and rows', async (_, statements, run) => {
   for (const user of ['few', 'many'] as const) {

@@ -75,6 +75,10 @@ async function busyRoom(sql: postgres.Sql, room: string, messages: number): Prom
   await sql`select * from mark_read('[{"r":"busy","u":"ben","s":3}]')`;
 }
 
+const revs = (list: { root: number; replies: number }[]) => list.map(({ root, replies }) => [root, replies]);
+const threadsOf = (list: readonly { seq: number; thread: number | null }[]) =>
+  list.map(({ seq, thread }) => [seq, thread]);
+
 /** A room with everything that stands beside its messages. */
 async function richRoom(sql: postgres.Sql, room: string): Promise<void> {
   await makeRoom(sql, room, 'ann', 'ben', 'cid', 'eve');
@@ -183,7 +187,6 @@ describe('an export', () => {
       [8, 'ann'],
       [8, 'ben'],
     ]);
-    const revs = (list: { root: number; replies: number }[]) => list.map(({ root, replies }) => [root, replies]);
     expect(revs(threads)).toEqual(revs((await standing(source.sql)).threads));
     const [room] = await fresh.sql`select topic from rooms where id = 'rich'`;
     expect(room).toEqual({ topic: 'another' });
@@ -205,8 +208,6 @@ describe('an export', () => {
     expect(await imported(fresh.sql, old)).toEqual({ rooms: 1, messages: 9 });
     const [there, here] = [await standing(source.sql), await standing(fresh.sql)];
     expect(here.threads).toEqual(there.threads);
-    const threadsOf = (list: readonly { seq: number; thread: number | null }[]) =>
-      list.map(({ seq, thread }) => [seq, thread]);
     expect(threadsOf(here.roots)).toEqual(threadsOf(there.roots));
     expect(new Set(here.follows.map(({ root, user_id: user }) => `${root} ${user}`))).toEqual(
       new Set(['1 ann', '1 ben', '1 cid', '4 ann', '4 ben', '8 ann', '8 ben']),

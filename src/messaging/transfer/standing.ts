@@ -22,16 +22,6 @@ export interface StandingPart {
 
 /** @param first of the messages in the file: threads from before are not in it */
 export function standingParts(tx: postgres.TransactionSql, room: string, first: number): StandingPart[] {
-  const byUser = (
-    count: keyof Counts,
-    read: (after: string, limit: number) => Promise<(StandingRow & { key: string })[]>,
-  ): StandingPart => ({
-    count,
-    async page(after, limit) {
-      const rows = await read(after, limit);
-      return { rows, next: rows.length < limit ? undefined : rows.at(-1)?.key };
-    },
-  });
   return [
     byUser('follows', async (after, limit) => {
       const [, root = '0', user = ''] = /^(\d+) (.*)$/.exec(after) ?? [];
@@ -78,4 +68,17 @@ export function standingParts(tx: postgres.TransactionSql, room: string, first: 
       return rows.map((row) => ({ key: row.id, line: { type: 'link', ...row } }));
     }),
   ];
+}
+
+function byUser(
+  count: keyof Counts,
+  read: (after: string, limit: number) => Promise<(StandingRow & { key: string })[]>,
+): StandingPart {
+  return {
+    count,
+    async page(after, limit) {
+      const rows = await read(after, limit);
+      return { rows, next: rows.length < limit ? undefined : rows.at(-1)?.key };
+    },
+  };
 }
