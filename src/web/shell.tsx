@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
 import { Chat } from './chat.tsx';
@@ -44,12 +44,13 @@ function useServices(): void {
       loadLevels(client),
       inboxOf(client).start(),
       startNotifications(client),
-      listenForSearchKeys(),
       tellDelivery(client),
       keepFollowed(client),
     ];
     return () => stops.forEach((stop) => stop());
   }, [client]);
+  // Before it is painted: who sees the page may press a key.
+  useLayoutEffect(() => listenForSearchKeys(), [client]);
 }
 
 /** Once it is connected: into `general` on the first visit, to the most recent room on a wide screen. */

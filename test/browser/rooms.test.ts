@@ -85,6 +85,7 @@ describe('search', () => {
     await ann.page.reload();
     await ann.mayType('birds');
     await ann.page.keyboard.press('Control+k');
+    await ann.page.locator('#search:focus').waitFor();
     await ann.page.keyboard.type('wagtail');
     const hits = ann.page.locator('.hit');
     await until('a page is there', async () => (await hits.count()) === 20);
