@@ -70,7 +70,7 @@ export class Client {
 
   constructor(options: ConnectOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
-    if (WebSocket === undefined) throw new ParleyError('invalid', 'There is no WebSocket here; pass one as an option.');
+    if (WebSocket === undefined) throw new ParleyError('invalid', 'Pass a WebSocket.');
     this.#options = options;
     this.#archive = new Archive(options.store ?? memoryStore());
     this.#outbox = new Outbox({

@@ -44,7 +44,7 @@ export function indexedDbStore(name = 'parley'): Store {
   const open = (): Promise<Database> =>
     (opened ??= new Promise<Database>((resolve, reject: (error: ParleyError) => void) => {
       const request = browser.indexedDB?.open(name);
-      if (request === undefined) return reject(new ParleyError('invalid', 'There is no IndexedDB here.'));
+      if (request === undefined) return reject(new ParleyError('invalid', 'No IndexedDB here.'));
       request.addEventListener('upgradeneeded', () => request.result.createObjectStore(table));
       request.addEventListener('error', () => {
         opened = undefined;
@@ -98,5 +98,5 @@ export function indexedDbStore(name = 'parley'): Store {
 }
 
 function failure(cause: unknown): ParleyError {
-  return new ParleyError('internal', cause instanceof Error ? cause.message : 'The browser gave no reason.', { cause });
+  return new ParleyError('internal', cause instanceof Error ? cause.message : undefined, { cause });
 }

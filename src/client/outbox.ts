@@ -198,8 +198,7 @@ export class Outbox {
   }
 
   #refusal(json: string | undefined): ParleyError | undefined {
-    if (this.#entries.size >= outboxLimit)
-      return new ParleyError('limit_reached', 'Too many messages wait to be sent.');
+    if (this.#entries.size >= outboxLimit) return new ParleyError('limit_reached');
     if (json === undefined || json === 'null') return new ParleyError('invalid', 'A message needs a body.');
     if (new TextEncoder().encode(json).length > limits.bodyBytes) return new ParleyError('too_large');
     return undefined;

@@ -16,12 +16,10 @@ export class Presence {
   /** Users whose watch is to be begun or ended, gathered over one turn. */
   readonly #due = new Set<string>();
   /**
-   * Counts events, and the last of each user while an answer is awaited: it may be read before an older answer, for
-   * answers come as promises and WebSockets of Node give several frames at once.
+   * For each answer that is awaited, of whom there was an event since: it may be read before an older answer, for answers
+   * come as promises and WebSockets of Node give several frames at once.
    */
-  #events = 0;
-  readonly #lately = new Map<string, number>();
-  #awaited = 0;
+  readonly #newer = new Set<Set<string>>();
   #connected = false;
 
   constructor(request: Request) {
@@ -75,8 +73,7 @@ export class Presence {
 
   event({ user, hidden, ...state }: EventData<'presence'>): void {
     if (!this.#listeners.has(user)) return;
-    this.#events++;
-    if (this.#awaited > 0) this.#lately.set(user, this.#events);
+    for (const newer of this.#newer) newer.add(user);
     if (hidden === true) this.#known.delete(user);
     else this.#known.set(user, state);
     this.#tell(user);
@@ -115,17 +112,15 @@ export class Presence {
       this.#request('presence:unwatch', { users }).catch(() => undefined);
     }
     for (const users of pages(wanted)) {
-      const since = this.#events;
-      this.#awaited++;
+      const newer = new Set<string>();
+      this.#newer.add(newer);
       this.#request('presence:watch', { users })
         .then(
-          ({ presence }) => this.#learn(presence, since),
+          ({ presence }) => this.#learn(presence, newer),
           // Interrupted: the next connection begins them again. Too fast: so does this one.
           (error: unknown) => this.#again(users, error),
         )
-        .finally(() => {
-          if (--this.#awaited === 0) this.#lately.clear();
-        });
+        .finally(() => this.#newer.delete(newer));
     }
   }
 
@@ -134,11 +129,10 @@ export class Presence {
     setTimeout(() => this.#plan(users), error.retryAfter ?? 1000);
   }
 
-  /** @param since how many events there had been when it was asked */
-  #learn(presence: Record<string, PresenceState>, since: number): void {
+  #learn(presence: Record<string, PresenceState>, newer: ReadonlySet<string>): void {
     for (const [user, state] of Object.entries(presence)) {
       if (!this.#listeners.has(user)) continue;
-      if ((this.#lately.get(user) ?? 0) > since) {
+      if (newer.has(user)) {
         // the watch had begun, so the event is as new as the answer, or newer; one that ended a watch may be older
         if (!this.#known.has(user)) this.#plan([user]);
         continue;
