@@ -32,6 +32,9 @@ it('shows any body as text', () => {
   expect(textOf({ temperature: 21 })).toBe('{\n  "temperature": 21\n}');
 });
 
+const at = (text: string): string | undefined => queryAt(text, text.length, new Map([['Ben', 'guest-1']]))?.query;
+const member = (user: string, name: string) => ({ user, name, role: 'member' as const, read: 0, joinedAt: 0 });
+
 describe('mentions', () => {
   const names: Record<string, string> = { 'guest-1': 'Ben', 'guest-2-': 'Ben Miller', 'guest-3': 'Ben' };
   const found = (text: string): string[] => mentionsIn(text, (id) => id in names).map(({ id }) => id);
@@ -51,7 +54,7 @@ describe('mentions', () => {
     );
     expect(toDraft('@guest-2- or @guest-1?', (id) => names[id])).toEqual({
       draft: '@Ben Miller or @Ben?',
-      picked: new Map([...picked].reverse()),
+      picked: new Map([...picked].toReversed()),
     });
   });
 
@@ -63,7 +66,6 @@ describe('mentions', () => {
   });
 
   it('are begun by an @ that stands free', () => {
-    const at = (text: string): string | undefined => queryAt(text, text.length, new Map([['Ben', 'guest-1']]))?.query;
     expect([at('hi @'), at('@be'), at('(@Eva M'), at('a@be'), at('@ben x y'), at('@Ben and')]).toEqual([
       '',
       'be',
@@ -75,7 +77,6 @@ describe('mentions', () => {
   });
 
   it('offer names that begin so before words of names, and everybody to those who may', () => {
-    const member = (user: string, name: string) => ({ user, name, role: 'member' as const, read: 0, joinedAt: 0 });
     const members = [member('u1', 'Ann'), member('u2', 'Rob Anders'), member('u3', 'Me'), member('ro9', 'Zed')];
     const offered = (query: string, all = true): string[] =>
       candidatesFor(query, members, 'u3', all).map(({ id }) => id);

@@ -201,18 +201,18 @@ it('a deletion takes the pin', () => {
   expect(gone).toEqual({ ...message('4@10'), body: null, deletedAt: 5 });
 });
 
-describe('where a thread stands', () => {
-  const standing = (replies: number, rev: number): Thread => ({
-    root: 1,
-    replies,
-    rev,
-    lastReplyAt: rev,
-    repliers: ['u'],
-  });
-  const reply = (text: string, thread: Thread): Message => ({ ...message(text), replyTo: 1, thread });
-  const shown = (messages: readonly Message[]): string =>
-    messages.map(({ seq, thread }) => `${seq}: ${thread?.replies ?? 'none'}`).join(', ');
+const standing = (replies: number, rev: number): Thread => ({
+  root: 1,
+  replies,
+  rev,
+  lastReplyAt: rev,
+  repliers: ['u'],
+});
+const reply = (text: string, thread: Thread): Message => ({ ...message(text), replyTo: 1, thread });
+const shown = (messages: readonly Message[]): string =>
+  messages.map(({ seq, thread }) => `${seq}: ${thread?.replies ?? 'none'}`).join(', ');
 
+describe('where a thread stands', () => {
   it('is told by a reply to its root and the other replies, and to nobody else', () => {
     const first = upsert(list('1 2'), [messageChange(reply('3', standing(1, 3)))]);
     expect(shown(first)).toBe('1: 1, 2: none, 3: 1');
