@@ -23,11 +23,16 @@ export interface Scale extends Rounds {
   readonly settled: Quiet;
 }
 
-export interface Context {
+/** What it takes to start a Parley. */
+export interface Grounds {
   readonly lab: Lab;
-  readonly scale: Scale;
   /** Or why there is none; then Parley runs on its embedded one and rows that need a real one are left out. */
   readonly database: Database | string;
+  readonly parley: ParleyBuild;
+}
+
+export interface Context extends Grounds {
+  readonly scale: Scale;
   /** Progress for whoever waits. */
   say(text: string): void;
   /** Who is compared, Parley first. */
@@ -36,15 +41,14 @@ export interface Context {
   readonly inserts: boolean;
   /** Who is missing in a row; told in the table. */
   leaveOut(absent: LeftOut): void;
-  readonly parley: ParleyBuild;
 }
 
-export const parleyUrl = (context: Context): string | undefined =>
+export const parleyUrl = (context: Grounds): string | undefined =>
   typeof context.database === 'string' ? undefined : context.database.url;
 
 /** A Parley in which these memberships exist. With a real Postgres they are written by SQL, else over the wire. */
 export async function parleyWith(
-  context: Context,
+  context: Grounds,
   memberships: readonly Membership[],
   embedded = false,
 ): Promise<Server> {
@@ -64,7 +68,7 @@ export async function parleyWith(
   return server;
 }
 
-export const tokensFile = (context: Context, name: string, users: readonly string[]): Promise<string> =>
+export const tokensFile = (context: Grounds, name: string, users: readonly string[]): Promise<string> =>
   context.lab.file(`${name}-tokens`, users.map(token));
 
 export interface Opened {

@@ -18,8 +18,7 @@ export async function connect(context: Context): Promise<RowResult> {
   }
   const measured = await alternate(row, unit, context.scale.side.rounds, contestants);
   const [ours] = measured;
-  if (ours?.subject === 'Parley')
-    ours.aim = { text: `>= ${aim.toLocaleString('en')}`, met: ours.value >= aim };
+  if (ours?.subject === 'Parley') ours.aim = { text: `>= ${aim.toLocaleString('en')}`, met: ours.value >= aim };
   return { measured, comparisons: compareAll(measured) };
 }
 

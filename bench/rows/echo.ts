@@ -3,14 +3,7 @@ import { LoadClient, nullServer } from '../client.ts';
 import { openAll, range, type Context } from '../context.ts';
 import { rawFrame } from '../frames.ts';
 import { freePort } from '../lab.ts';
-import {
-  alternate,
-  compareAll,
-  contestant,
-  type LoadedContestant,
-  type RowResult,
-  type Targets,
-} from '../rounds.ts';
+import { alternate, compareAll, contestant, type LoadedContestant, type RowResult, type Targets } from '../rounds.ts';
 import type { Crowd } from '../subjects/subject.ts';
 
 const row = 'command with ack, 200 connections';

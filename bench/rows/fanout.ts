@@ -54,11 +54,7 @@ function loadOf({ scale }: Context, room: Room) {
   return { senders: 1, outstanding: room.outstanding, receivers: room.receivers, warmup, seconds };
 }
 
-async function measureRoom(
-  context: Context,
-  room: Room,
-  contestants: readonly LoadedContestant[],
-): Promise<RowResult> {
+async function measureRoom(context: Context, room: Room, contestants: readonly LoadedContestant[]): Promise<RowResult> {
   const { rounds } = room === middle ? context.scale : context.scale.side;
   const measured = await alternate(rowOf(room), unit, rounds, contestants);
   const cost = costOf(`processor time of a million deliveries, ${sizeOf(room)}`, measured);

@@ -111,7 +111,9 @@ async function workerOf(master: Child, port: number): Promise<number> {
   for (const until = Date.now() + 10_000; Date.now() < until;) {
     const failed = await Promise.race([ended, sleep(50)]);
     if (failed instanceof Error) throw failed;
-    const [child = 0] = (await readFile(`/proc/${master.pid}/task/${master.pid}/children`, 'utf8')).split(' ').map(Number);
+    const [child = 0] = (await readFile(`/proc/${master.pid}/task/${master.pid}/children`, 'utf8'))
+      .split(' ')
+      .map(Number);
     if (child > 0 && (await answers(port))) return child;
   }
   throw new Error('nginx with nchan did not answer in 10 s');
