@@ -19,7 +19,7 @@ interface FromClient {
   signal: (signal: Signal, ack: Ack) => void;
 }
 interface ToClient {
-  signal: (signal: Signal & { from: string }) => void;
+  signal: (signal: Signal & { from: string; fromName: null; expires: number }) => void;
 }
 interface SocketData {
   user: string;
@@ -48,7 +48,7 @@ io.on('connection', (socket) => {
   socket.on('signal', ({ room, name, data }, ack) => {
     // The senders of the bench are not in their rooms. With nobody to leave out (`socket.to` leaves out the sender)
     // socket.io on uWebSockets.js publishes to a topic, which is its fast way.
-    io.to(room).emit('signal', { room, from: socket.data.user, name, data });
+    io.to(room).emit('signal', { room, from: socket.data.user, fromName: null, name, expires: 6000, data });
     ack({ ok: true });
   });
 });

@@ -22,7 +22,8 @@ export const parley: Subject = {
     parleyUrl(context) === undefined && membershipsOf(crowd).length > mostWithoutSql
       ? 'needs a Postgres: so many members are made by SQL only'
       : undefined,
-  async open(context, crowd) {
+  async open(shared, crowd) {
+    const context = await withOwnDatabase(shared);
     const prepared = await parleyWith(context, membershipsOf(crowd));
     const url = parleyUrl(context);
     if (crowd.does !== 'nothing' || url === undefined) return running(context, crowd, [prepared], []);
@@ -40,7 +41,8 @@ export const parleyOnThreeNodes: Subject = {
     if (findBinaries('redis-server').length === 0) return 'redis-server is not installed';
     return undefined;
   },
-  async open(context, crowd) {
+  async open(shared, crowd) {
+    const context = await withOwnDatabase(shared);
     const prepared = await parleyWith(context, membershipsOf(crowd));
     await prepared.child.stop();
     const redis = await startRedis(context.lab);
@@ -52,6 +54,10 @@ export const parleyOnThreeNodes: Subject = {
     return running(context, crowd, servers, [redis.pid]);
   },
 };
+
+/** One node and three stand beside each other, and so do those whose memory is watched. */
+const withOwnDatabase = async (context: Context): Promise<Context> =>
+  typeof context.database === 'string' ? context : { ...context, database: await context.database.another() };
 
 async function running(
   context: Context,
