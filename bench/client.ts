@@ -108,7 +108,7 @@ export class LoadClient {
       if (value !== undefined) args.push(name, value);
     }
     const child = lab.start(join(built, 'load'), args);
-    const up = JSON.parse(await child.line(60_000)) as Arrival & { up: number; firstFailure: string };
+    const up = JSON.parse(await child.line(100_000)) as Arrival & { up: number; firstFailure: string };
     if (up.up !== options.connections) {
       throw new Error(`${up.up} of ${options.connections} connections came up; first failure: ${up.firstFailure}`);
     }

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { drawChart, type Bar } from './chart.ts';
-import { absence, isAbout, number, type Machine, type Results } from './report.ts';
+import { absence, isAbout, number, times, type Machine, type Results } from './report.ts';
 import type { Comparison, Measured } from './rounds.ts';
 
 /** Writes README.md, results.json and the charts; charts of rows that are no more go. */
@@ -70,22 +70,30 @@ function chartOf({ name, unit, lowerIsBetter, members }: Row, all: Results): str
   return drawChart({ title, subtitle: `${unit}, ${which}${atOnce}`, bars, footer: footerOf(all) });
 }
 
-/** Each line has place for some 130 characters. */
+/** So many characters have place in a line. */
+const footerWidth = 118;
+
 function footerOf({ machine, scale }: Results): string[] {
-  const short = scale.quick ? ' · a short run, the figures say little' : '';
-  const versions = versionsOf(machine);
-  const half = Math.ceil(versions.length / 2);
-  return [
-    `Parley ${machine.commit} · ${machine.date.slice(0, 16).replace('T', ' ')} UTC · ${machine.cpu}, ${machine.memoryGb} GB, loopback${short}`,
-    versions.slice(0, half).join(' · '),
-    versions.slice(half).join(' · '),
+  const texts = [
+    `Parley ${machine.commit}`,
+    `${machine.date.slice(0, 16).replace('T', ' ')} UTC`,
+    `${machine.cpu}, ${machine.memoryGb} GB, loopback`,
+    ...(scale.quick ? ['a short run, the figures say little'] : []),
+    ...versionsOf(machine),
   ];
+  const lines: string[] = [];
+  for (const text of texts) {
+    const longer = `${lines.at(-1) ?? ''} · ${text}`;
+    if (lines.length === 0 || longer.length > footerWidth) lines.push(text);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
 }
 
 const versionsOf = (machine: Machine): string[] => [
   `Node ${machine.node}`,
   ...Object.entries(machine.packages).map(([name, version]) => `${name} ${version}`),
-  `Postgres ${machine.postgres.slice(0, 60)}`,
+  `Postgres ${machine.postgres}`,
 ];
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
@@ -110,7 +118,7 @@ function line(m: Measured, about: readonly Comparison[]): string {
     percent(m.cpu?.server),
     percent(m.cpu?.client),
     percent(m.cpu?.rest),
-    c ? `${c.ratio.toFixed(2)} ×` : '',
+    c ? `${times(c.ratio)} ×` : '',
     verdicts.join('; '),
   ];
   return `| ${cells.map(cell).join(' | ')} |`;

@@ -60,9 +60,13 @@ export function describeMachine(database: Database | string, others: Record<stri
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
-/** Whole from 100 on, three digits below. */
-export const number = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
+/** Whole from 100 on, three digits below. What is no number, a rate of a round without deliveries say, is null in JSON. */
+export const number = (value: number): string => {
+  if (!Number.isFinite(value)) return '–';
+  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
+};
+
+export const times = (ratio: number): string => (Number.isFinite(ratio) ? ratio.toFixed(2) : '–');
 const ms = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
 
 export function table({ machine, results, leftOut, failed, seconds }: Results): string {
@@ -124,7 +128,7 @@ function cells(m: Measured, about: readonly Comparison[]): string[] {
   const latency = m.latencyMs ? [m.latencyMs.p50, m.latencyMs.p95, m.latencyMs.p99].map(ms).join(' / ') : '';
   const [c] = about;
   const of = c?.of.includes('(') ? ` ${c.of.slice(0, c.of.indexOf(' ('))}` : ' this';
-  const ratio = c ? `${c.ratio.toFixed(2)} x${of}` : '';
+  const ratio = c ? `${times(c.ratio)} x${of}` : '';
   const verdict = [
     ...(c?.target === undefined ? [] : [`>= ${c.target} ${c.met ? 'met' : 'MISSED'}`]),
     ...(m.target ? [`${m.target.text} ${m.target.met ? 'met' : 'MISSED'}`] : []),

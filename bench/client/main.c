@@ -24,7 +24,7 @@ static size_t orders_length;
 static int window; /* of the load under way: 0 before, 1 inside, 2 past what is measured; 3 no load */
 
 /* All connections have to be up by then. */
-#define CONNECT_NS 40000000000ull
+#define CONNECT_NS 90000000000ull
 
 static const char *failure_so_far(void) {
   static char copy[sizeof first_failure];

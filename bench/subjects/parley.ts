@@ -35,7 +35,7 @@ export const parley: Subject = {
 
 export const parleyOnThreeNodes: Subject = {
   name: 'parley3',
-  title: 'Parley, three nodes over Redis',
+  title: 'Parley, three nodes, Redis',
   missing(context) {
     if (parleyUrl(context) === undefined) return 'needs a Postgres that three nodes can share';
     if (findBinaries('redis-server').length === 0) return 'redis-server is not installed';
