@@ -44,9 +44,9 @@ const scales = {
   full: {
     quick: false,
     rounds: 5,
-    warmup: 0.5,
-    seconds: 1.5,
-    side: { rounds: 3, warmup: 0.4, seconds: 1 },
+    warmup: 0.4,
+    seconds: 1.2,
+    side: { rounds: 3, warmup: 0.3, seconds: 0.9 },
     idleConnections: 15_000,
     arrivals: 4000,
     atOnce: { quietMs: 2000, longestMs: 12_000 },
@@ -84,9 +84,11 @@ const { values: args } = parseArgs({
 function picked(text: string | undefined, all: readonly string[], what: string): readonly string[] {
   const names = text?.split(',') ?? all;
   const unknown = names.filter((name) => !all.includes(name));
-  if (unknown.length === 0) return names;
-  console.error(`There is no ${what} ${unknown.join(', ')}; there are ${all.join(', ')}.`);
-  process.exit(2);
+  if (unknown.length > 0) {
+    console.error(`There is no ${what} ${unknown.join(', ')}; there are ${all.join(', ')}.`);
+    process.exit(2);
+  }
+  return names;
 }
 
 const wanted = picked(args.only, Object.keys(rows), 'row');

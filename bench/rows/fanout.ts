@@ -86,9 +86,14 @@ export async function fanout(context: Context): Promise<RowResult> {
   // One message at a time nothing can be gathered: the kernel's part is largest, the servers are nearest to each other.
   context.say('fan-out, one message at a time');
   const single = contestants.map(({ subject, client }) =>
-    contestant(subject, client, { ...load, outstanding: 1 }, 'deliveries'),
+    contestant(
+      subject,
+      client,
+      { ...load, warmup: scale.side.warmup, seconds: scale.side.seconds, outstanding: 1 },
+      'deliveries',
+    ),
   );
-  const alone = await alternate('the same, one message at a time', unit, Math.ceil(scale.rounds / 2), single);
+  const alone = await alternate('the same, one message at a time', unit, scale.side.rounds, single);
   for (const m of alone) if (!m.rounds.some((r) => r.undelivered)) delete m.note;
   measured.push(...alone);
   comparisons.push(...compareAll(alone));
