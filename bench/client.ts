@@ -51,10 +51,16 @@ export interface Load {
 }
 
 export interface ClientOptions {
-  port: number;
-  serverPid: number;
-  dialect: 'sio' | 'raw';
+  /** Of several, connection i goes to the i-th: the nodes of a cluster. */
+  port: number | readonly number[];
+  /** Whose processor time is counted as the server's. */
+  serverPid: number | readonly number[];
+  dialect: Dialect;
   connections: number;
+  /** nchan: the first so many connections are HTTP publishers. */
+  publishers?: number;
+  /** For each connection, a line of the file: what to ask for in the handshake. */
+  paths?: string;
   upPrefix?: string;
   countPrefix?: string;
   tokens?: string;
@@ -63,11 +69,26 @@ export interface ClientOptions {
   command?: string;
 }
 
+/** client/load.h tells what each of them is. */
+export type Dialect = 'sio' | 'raw' | 'nchan' | 'nats';
+
+/** How all connections came up. CPU in seconds. */
+export interface Arrival {
+  seconds: number;
+  clientCpu: number;
+  serverCpu: number;
+  machineCpu: number;
+}
+
 export class LoadClient {
   readonly #child: Child;
+  readonly connections: number;
+  readonly arrival: Arrival;
 
-  private constructor(child: Child) {
+  private constructor(child: Child, connections: number, arrival: Arrival) {
     this.#child = child;
+    this.connections = connections;
+    this.arrival = arrival;
   }
 
   get pid(): number {
@@ -76,8 +97,8 @@ export class LoadClient {
 
   /** Returns once every connection is up. @throws if one of them cannot be brought up. */
   static async connect(lab: Lab, options: ClientOptions): Promise<LoadClient> {
-    const args = ['--port', options.port, '--server-pid', options.serverPid, '--dialect', options.dialect];
-    args.push('--connections', options.connections);
+    const args = ['--port', String(options.port), '--server-pid', String(options.serverPid)];
+    args.push('--dialect', options.dialect, '--connections', String(options.connections));
     if (options.dialect === 'sio') args.push('--path', '/socket.io/?EIO=4&transport=websocket');
     for (const [name, value] of [
       ['--up-prefix', options.upPrefix],
@@ -85,20 +106,22 @@ export class LoadClient {
       ['--tokens', options.tokens],
       ['--setups', options.setups],
       ['--rooms', options.rooms],
+      ['--paths', options.paths],
+      ['--publishers', options.publishers?.toString()],
     ] as const) {
       if (value !== undefined) args.push(name, value);
     }
-    const child = lab.start(join(built, 'load'), args.map(String));
-    const up = JSON.parse(await child.line(60_000)) as { up: number; dead: number; firstFailure: string };
+    const child = lab.start(join(built, 'load'), args);
+    const up = JSON.parse(await child.line(100_000)) as Arrival & { up: number; firstFailure: string };
     if (up.up !== options.connections) {
       throw new Error(`${up.up} of ${options.connections} connections came up; first failure: ${up.firstFailure}`);
     }
-    const client = new LoadClient(child);
+    const client = new LoadClient(child, options.connections, up);
     if (options.command !== undefined) client.command(options.command);
     return client;
   }
 
-  /** What the next loads send; `{ack}`, `{uuid}`, `{room}` and `{now}` are filled in. */
+  /** What the next loads send; `{ack}`, `{uuid}`, `{room}`, `{now}` and `{crlf}` are filled in. */
   command(template: string): void {
     this.#child.write(`command ${template}`);
   }
@@ -119,7 +142,7 @@ export class LoadClient {
   }
 }
 
-export function nullServer(lab: Lab, port: number, mode: 'echo' | 'fanout', frameBytes: number): Child {
+export function nullServer(lab: Lab, port: number, mode: 'echo' | 'fanout' | 'rooms', frameBytes: number): Child {
   return lab.start(join(built, 'null'), [String(port), mode, String(frameBytes)]);
 }
 
@@ -149,4 +172,6 @@ export function buildPeers(): void {
   if (done.status !== 0) throw new Error(`the peers do not compile:\n${done.stdout}${done.stderr}`);
 }
 
-export const peerPath = (name: 'socketio' | 'uws' | 'insert'): string => join(built, 'js/peers', `${name}.js`);
+export type PeerProcess = 'socketio' | 'uws' | 'ws' | 'insert';
+
+export const peerPath = (name: PeerProcess): string => join(built, 'js/peers', `${name}.js`);

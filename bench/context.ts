@@ -1,34 +1,54 @@
 /** What every row is given, and the preparation they share. */
 import { asUser, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 import type { Lab } from './lab.ts';
+import type { Quiet } from './settle.ts';
+import type { Crowd, LeftOut, Running, Subject } from './subjects/subject.ts';
 import { seed, type Database, type Membership } from './postgres.ts';
 
-export interface Scale {
-  readonly quick: boolean;
+/** How long a round is and how many there are. */
+export interface Rounds {
   readonly rounds: number;
   readonly warmup: number;
   readonly seconds: number;
-  readonly idleConnections: number;
 }
 
-export interface Context {
+export interface Scale extends Rounds {
+  readonly quick: boolean;
+  /** Of the rows that are less than the headline ones. */
+  readonly side: Rounds;
+  readonly idleConnections: number;
+  readonly arrivals: number;
+  /** When memory counts as measured at once, and when as what stays. */
+  readonly atOnce: Quiet;
+  readonly settled: Quiet;
+}
+
+/** What it takes to start a Parley. */
+export interface Grounds {
   readonly lab: Lab;
-  readonly scale: Scale;
   /** Or why there is none; then Parley runs on its embedded one and rows that need a real one are left out. */
   readonly database: Database | string;
-  /** Progress for whoever waits. */
-  say(text: string): void;
-  /** Peers that are compared; a profile of Parley does without them. */
-  readonly peers: boolean;
   readonly parley: ParleyBuild;
 }
 
-export const parleyUrl = (context: Context): string | undefined =>
+export interface Context extends Grounds {
+  readonly scale: Scale;
+  /** Progress for whoever waits. */
+  say(text: string): void;
+  /** Who is compared, Parley first. */
+  readonly subjects: readonly Subject[];
+  /** Whether stored messages are compared with one insert a message. */
+  readonly inserts: boolean;
+  /** Who is missing in a row; told in the table. */
+  leaveOut(absent: LeftOut): void;
+}
+
+export const parleyUrl = (context: Grounds): string | undefined =>
   typeof context.database === 'string' ? undefined : context.database.url;
 
 /** A Parley in which these memberships exist. With a real Postgres they are written by SQL, else over the wire. */
 export async function parleyWith(
-  context: Context,
+  context: Grounds,
   memberships: readonly Membership[],
   embedded = false,
 ): Promise<Server> {
@@ -48,8 +68,24 @@ export async function parleyWith(
   return server;
 }
 
-export const tokensFile = (context: Context, name: string, users: readonly string[]): Promise<string> =>
+export const tokensFile = (context: Grounds, name: string, users: readonly string[]): Promise<string> =>
   context.lab.file(`${name}-tokens`, users.map(token));
+
+export interface Opened {
+  readonly subject: Subject;
+  readonly running: Running;
+}
+
+/** Starts everybody who can take part with this crowd. */
+export async function openAll(context: Context, crowd: Crowd, row: string): Promise<Opened[]> {
+  const opened: Opened[] = [];
+  for (const subject of context.subjects) {
+    const why = subject.cannot?.(context, crowd);
+    if (why === undefined) opened.push({ subject, running: await subject.open(context, crowd) });
+    else context.leaveOut({ row, subject: subject.title, why });
+  }
+  return opened;
+}
 
 export const range = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));

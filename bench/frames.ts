@@ -19,6 +19,11 @@ export function deliveredFrame(room: string, from: string): string {
 
 export const ackFrame = '4312345[{"ok":true}]';
 
-/** A frame for bare uWebSockets.js: the first letter says what it has to do, the rest is as long as the others' frame. */
-export const rawFrame = (kind: 'F' | 'E'): string =>
-  kind + frames.signal.replace('{ack}', '12345').replace('{room}', 'room').slice(1);
+/**
+ * A frame for bare uWebSockets.js, bare ws and the null server: the first letter says what they have to do, the rest is
+ * as long as the others' frame. A `P` names the room.
+ */
+export const rawFrame = (kind: 'F' | 'E' | 'P'): string => {
+  const whole = frames.signal.replace('{ack}', '12345').replace('{room}', 'room');
+  return kind === 'P' ? `P {room} ${whole.slice(6)}` : kind + whole.slice(1);
+};

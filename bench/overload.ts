@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readMetrics, type MetricValues } from '../test/support/metrics.ts';
 import { buildClient, LoadClient, nullServer, type Load, type LoadResult } from './client.ts';
-import { parleyWith, range, tokensFile, type Context } from './context.ts';
+import { parleyWith, range, tokensFile, type Grounds } from './context.ts';
 import { frames, rawFrame } from './frames.ts';
 import { freePort, Lab } from './lab.ts';
 import { openPostgres } from './postgres.ts';
@@ -34,12 +34,9 @@ if (missing !== undefined) throw new Error(missing);
 const lab = await Lab.open();
 const database = await openPostgres();
 try {
-  const context: Context = {
+  const context: Grounds = {
     lab,
     database,
-    scale: { quick: false, rounds: 1, warmup: 1, seconds, idleConnections: 0 },
-    say: console.log,
-    peers: false,
     parley: { main: join(import.meta.dirname, '../dist/main.js'), nodeFlags: [] },
   };
   for (const embedded of typeof database === 'string' ? [true] : [false, true]) {
@@ -52,7 +49,7 @@ try {
   if (typeof database !== 'string') await database.stop();
 }
 
-async function measure(context: Context, embedded: boolean): Promise<void> {
+async function measure(context: Grounds, embedded: boolean): Promise<void> {
   const users = range(senders, (i) => `sender-${i}`);
   const rooms = users.map((_, i) => `talk-${i >> 1}`);
   const memberships = users.map((user, i) => ({ room: rooms[i] as string, user }));

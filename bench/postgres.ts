@@ -10,6 +10,8 @@ export interface Database {
   readonly url: string;
   readonly version: string;
   readonly settings: string;
+  /** An empty one on the same server, gone with this one: a Parley without Redis wants its database for itself. */
+  another(): Promise<Database>;
   stop(): Promise<void>;
 }
 
@@ -28,14 +30,24 @@ export async function openPostgres(): Promise<Database | string> {
     const [row] = await admin<{ version: string; fsync: string; commit: string }[]>`
       select current_setting('server_version') as version, current_setting('fsync') as fsync,
         current_setting('synchronous_commit') as commit`;
-    const own = new URL(service.url);
-    own.pathname = `/${name}`;
-    return {
-      url: own.href,
-      version: row?.version ?? '?',
-      settings: `fsync ${row?.fsync}, synchronous_commit ${row?.commit}`,
-      stop: () => discard(service, name),
+    const names = [name];
+    const named = (database: string): Database => {
+      const own = new URL(service.url);
+      own.pathname = `/${database}`;
+      return {
+        url: own.href,
+        version: row?.version ?? '?',
+        settings: `fsync ${row?.fsync}, synchronous_commit ${row?.commit}`,
+        async another() {
+          const next = `${name}_${names.length}`;
+          names.push(next);
+          await create(service, next);
+          return named(next);
+        },
+        stop: () => discard(service, names),
+      };
     };
+    return named(name);
   } catch (error) {
     await service.stop();
     throw error;
@@ -44,11 +56,20 @@ export async function openPostgres(): Promise<Database | string> {
   }
 }
 
-/** The server may be one that stays: the bench's database does not. */
-async function discard(service: Service, name: string): Promise<void> {
+async function create(service: Service, name: string): Promise<void> {
   const admin = postgres(service.url, { max: 1, onnotice: () => undefined });
   try {
-    await admin.unsafe(`drop database if exists ${name} with (force)`);
+    await admin.unsafe(`create database ${name}`);
+  } finally {
+    await admin.end({ timeout: 1 });
+  }
+}
+
+/** The server may be one that stays: the bench's databases do not. */
+async function discard(service: Service, names: readonly string[]): Promise<void> {
+  const admin = postgres(service.url, { max: 1, onnotice: () => undefined });
+  try {
+    for (const name of names) await admin.unsafe(`drop database if exists ${name} with (force)`);
   } finally {
     await admin.end({ timeout: 1 });
     await service.stop();

@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from './postgres.ts';
+import type { Scale } from './context.ts';
 import type { Comparison, Measured, RowResult } from './rounds.ts';
+import type { LeftOut } from './subjects/subject.ts';
 
 export interface Machine {
   date: string;
@@ -15,6 +17,16 @@ export interface Machine {
   cpu: string;
   memoryGb: number;
   loadBefore: number;
+}
+
+/** All of a run, as it stands in the JSON. */
+export interface Results {
+  machine: Machine;
+  scale: Scale;
+  seconds: number;
+  results: RowResult[];
+  leftOut: LeftOut[];
+  failed: { row: string; error: string }[];
 }
 
 const git = (...args: string[]): string => {
@@ -30,14 +42,15 @@ const installed = (name: string): string => {
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
 };
 
-export function describeMachine(database: Database | string): Machine {
+/** @param others versions of what is not an npm package */
+export function describeMachine(database: Database | string, others: Record<string, string>): Machine {
   const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with local changes';
   const packages = ['uWebSockets.js', 'socket.io', 'ws', 'postgres', '@electric-sql/pglite'];
   return {
     date: new Date().toISOString(),
     commit: `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed}`,
     node: process.version,
-    packages: Object.fromEntries(packages.map((name) => [name, installed(name)])),
+    packages: { ...Object.fromEntries(packages.map((name) => [name, installed(name)])), ...others },
     postgres: typeof database === 'string' ? `none (${database})` : `${database.version}, ${database.settings}`,
     cpu: `${cpus().length} x ${cpus()[0]?.model ?? '?'}`,
     memoryGb: Math.round(totalmem() / 2 ** 30),
@@ -46,10 +59,17 @@ export function describeMachine(database: Database | string): Machine {
 }
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
-const number = (value: number): string => Math.round(value).toLocaleString('en');
+
+/** Whole from 100 on, three digits below. What is no number, a rate of a round without deliveries say, is null in JSON. */
+export const number = (value: number): string => {
+  if (!Number.isFinite(value)) return '–';
+  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
+};
+
+export const times = (ratio: number): string => (Number.isFinite(ratio) ? ratio.toFixed(2) : '–');
 const ms = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
 
-export function table(machine: Machine, results: readonly RowResult[]): string {
+export function table({ machine, results, leftOut, failed, seconds }: Results): string {
   const heads = ['', 'value', 'min to max', 'ack p50/p95/p99 ms', 'server', 'client', 'rest', 'Parley is', 'target'];
   const lines: string[][] = [heads];
   const measured = results.flatMap((r) => r.measured);
@@ -86,15 +106,21 @@ export function table(machine: Machine, results: readonly RowResult[]): string {
     ...drawn,
     '',
     ...(notes.length > 0 ? ['Notes', ...notes, ''] : []),
+    ...(leftOut.length > 0 ? ['Left out', ...leftOut.map((l) => `  ${absence(l)}`), ''] : []),
+    ...(failed.length > 0 ? ['FAILED', ...failed.map(({ row, error }) => `  ${row}: ${error}`), ''] : []),
     'Values are medians of alternating rounds; "Parley is" is the median of the ratios of neighbouring rounds.',
     'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
     'The client limits a row only where it stands near 100 %; the null server shows how far it goes. See bench/README.md.',
+    `The run took ${seconds.toFixed(0)} s.`,
     '',
   ].join('\n');
 }
 
+export const absence = ({ row, subject, why }: LeftOut): string =>
+  row === undefined ? `${subject}: ${why}` : `${subject}, ${row}: ${why}`;
+
 /** A comparison stands in the line of the one Parley is compared with, or in Parley's own where there are two Parleys. */
-const isAbout = (c: Comparison, m: Measured): boolean => c.of === m.subject || c.of.endsWith(`(${m.subject})`);
+export const isAbout = (c: Comparison, m: Measured): boolean => c.of === m.subject || c.of.endsWith(`(${m.subject})`);
 
 function cells(m: Measured, about: readonly Comparison[]): string[] {
   const rates = m.rounds.map((r) => r.rate);
@@ -102,9 +128,13 @@ function cells(m: Measured, about: readonly Comparison[]): string[] {
   const latency = m.latencyMs ? [m.latencyMs.p50, m.latencyMs.p95, m.latencyMs.p99].map(ms).join(' / ') : '';
   const [c] = about;
   const of = c?.of.includes('(') ? ` ${c.of.slice(0, c.of.indexOf(' ('))}` : ' this';
-  const ratio = c ? `${c.ratio.toFixed(2)} x${of}` : '';
-  const target = c?.target !== undefined ? `>= ${c.target} ${c.met ? 'met' : 'MISSED'}` : '';
-  const own = m.target ? `${m.target.text} ${m.target.met ? 'met' : 'MISSED'}` : '';
+  const ratio = c ? `${times(c.ratio)} x${of}` : '';
+  const verdict = [
+    ...(c?.target === undefined ? [] : [`>= ${c.target} ${c.met ? 'met' : 'MISSED'}`]),
+    ...(m.target ? [`${m.target.text} ${m.target.met ? 'met' : 'MISSED'}`] : []),
+    ...(c?.aim === undefined ? [] : [`aim >= ${c.aim} ${c.aimMet ? 'met' : 'missed'}`]),
+    ...(m.aim ? [`aim ${m.aim.text} ${m.aim.met ? 'met' : 'missed'}`] : []),
+  ];
   return [
     `  ${m.subject}`,
     number(m.value),
@@ -114,6 +144,6 @@ function cells(m: Measured, about: readonly Comparison[]): string[] {
     m.cpu ? percent(m.cpu.client) : '',
     m.cpu ? percent(m.cpu.rest) : '',
     ratio,
-    target || own,
+    verdict.join(', '),
   ];
 }

@@ -19,6 +19,8 @@ export interface Round {
   latencyMs?: Latency;
   cpu?: Cpu;
   bytesPerDelivery?: number;
+  /** Deliveries that were due and had not come three seconds after the end. */
+  undelivered?: number;
 }
 
 /** One line of the table. */
@@ -31,9 +33,19 @@ export interface Measured {
   rounds: Round[];
   latencyMs?: Latency;
   cpu?: Cpu;
+  /** Memory: right after the last connection, before the garbage of connecting was collected. */
+  atOnce?: number;
+  lowerIsBetter?: boolean;
   note?: string;
   /** For values that have a bound of their own and not one relative to somebody else. */
-  target?: { text: string; met: boolean };
+  target?: Bound;
+  /** What is wished for, beyond what is asked. */
+  aim?: Bound;
+}
+
+export interface Bound {
+  text: string;
+  met: boolean;
 }
 
 /** "Parley is `ratio` times `of`" */
@@ -43,6 +55,8 @@ export interface Comparison {
   ratio: number;
   target?: number;
   met?: boolean;
+  aim?: number;
+  aimMet?: boolean;
 }
 
 export interface RowResult {
@@ -91,7 +105,12 @@ export function summarize(row: string, subject: string, unit: string, rounds: Ro
     };
   }
   const bytes = rounds[0]?.bytesPerDelivery;
-  if (bytes !== undefined) measured.note = `${bytes.toFixed(0)} B a delivery`;
+  const missing = rounds.reduce((sum, r) => sum + (r.undelivered ?? 0), 0);
+  const notes = [
+    ...(bytes === undefined ? [] : [`${bytes.toFixed(0)} B a delivery`]),
+    ...(missing === 0 ? [] : [`${missing} deliveries had not come 3 s after the end of a round`]),
+  ];
+  if (notes.length > 0) measured.note = notes.join('; ');
   return measured;
 }
 
@@ -116,18 +135,30 @@ export function toRound(result: LoadResult, count: 'acks' | 'deliveries'): Round
       rest: Math.max(0, machineCpu - clientCpu - serverCpu) / seconds,
     },
     ...(count === 'deliveries' ? { bytesPerDelivery: result.bytes / Math.max(1, result.deliveries) } : {}),
+    ...(result.undelivered > 0 ? { undelivered: result.undelivered } : {}),
   };
 }
 
 /** The median of the rounds' own ratios: two neighbouring rounds had the same neighbours. */
-export function compare(ours: Measured, theirs: Measured, target?: number): Comparison {
+export function compare(ours: Measured, theirs: Measured, target?: number, aim?: number): Comparison {
   const ratio = median(ours.rounds.map((round, i) => round.rate / (theirs.rounds[i]?.rate ?? theirs.value)));
   return {
     row: ours.row,
     of: theirs.subject,
     ratio,
     ...(target === undefined ? {} : { target, met: ratio >= target }),
+    ...(aim === undefined ? {} : { aim, aimMet: ratio >= aim }),
   };
+}
+
+/** What Parley is asked for next to one of the others. */
+export type Targets = Readonly<Record<string, { target?: number; aim?: number }>>;
+
+/** Parley, the first of them, with each of the others. */
+export function compareAll(measured: readonly Measured[], targets: Targets = {}): Comparison[] {
+  const [ours, ...others] = measured;
+  if (ours?.subject !== 'Parley') return [];
+  return others.map((other) => compare(ours, other, targets[other.subject]?.target, targets[other.subject]?.aim));
 }
 
 export function median(values: readonly number[]): number {

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import { peerPath } from './client.ts';
+import { peerPath, type PeerProcess } from './client.ts';
 import { freePort, type Child, type Lab } from './lab.ts';
 
 const secret = 'a-secret-of-the-benchmark-at-least-32-bytes-long';
@@ -13,9 +13,9 @@ export interface Server {
   readonly child: Child;
 }
 
-export async function startPeer(lab: Lab, name: 'socketio' | 'uws'): Promise<Server> {
+export async function startPeer(lab: Lab, name: PeerProcess, ...args: readonly string[]): Promise<Server> {
   const port = await freePort();
-  const child = lab.start(process.execPath, [peerPath(name), String(port)]);
+  const child = lab.start(process.execPath, [peerPath(name), String(port), ...args]);
   await child.line(10_000);
   return { port, child };
 }

@@ -32,6 +32,7 @@ static void add_part(enum part_kind kind, const char *text, size_t n) {
   parts[part_count++] = (struct part){kind, strndup(text, n), n};
 }
 
+/* "{crlf}" is there because an order to this client is one line. */
 void template_set(const char *text) {
   FILE *f = fopen("/dev/urandom", "r");
   if (!f || fread(random_state, sizeof random_state, 1, f) != 1) exit(2);
@@ -41,15 +42,15 @@ void template_set(const char *text) {
   static const struct {
     const char *name;
     enum part_kind kind;
-  } holes[] = {{"{ack}", P_ACK}, {"{uuid}", P_UUID}, {"{room}", P_ROOM}, {"{now}", P_NOW}};
+  } holes[] = {{"{ack}", P_ACK}, {"{uuid}", P_UUID}, {"{room}", P_ROOM}, {"{now}", P_NOW}, {"{crlf}", P_TEXT}};
   const char *from = text, *p = text;
   while (*p) {
     int hit = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
       size_t n = strlen(holes[i].name);
       if (strncmp(p, holes[i].name, n) != 0) continue;
       if (p > from) add_part(P_TEXT, from, (size_t)(p - from));
-      add_part(holes[i].kind, "", 0);
+      add_part(holes[i].kind, "\r\n", holes[i].kind == P_TEXT ? 2 : 0);
       p += n;
       from = p;
       hit = 1;
@@ -147,14 +148,19 @@ void command_acked(struct conn *c, const char *p, size_t n) {
   uint32_t id = 0;
   size_t i = 2;
   for (; i < n && p[i] >= '0' && p[i] <= '9'; i++) id = id * 10 + (uint32_t)(p[i] - '0');
-  if (i == 2) id = c->fifo++;
+  command_answered(c, i == 2 ? 0 : id, n >= i + 11 && memcmp(p + i, "[{\"ok\":true", 11) == 0, p, n);
+}
+
+/* id 0: answers come in the order of the commands and carry none. */
+void command_answered(struct conn *c, uint32_t id, int ok, const char *answer, size_t n) {
+  if (id == 0) id = c->fifo++;
   if (!c->sent_at || c->sent_id[id & (RING - 1)] != id) return;
   c->sent_id[id & (RING - 1)] = 0;
   c->in_flight--;
   total.acks++;
-  if (n < i + 11 || memcmp(p + i, "[{\"ok\":true", 11) != 0) {
+  if (!ok) {
     total.errors++;
-    if (first_error[0] == 0) snprintf(first_error, sizeof first_error, "%.*s", (int)(n > 200 ? 200 : n), p);
+    if (first_error[0] == 0) snprintf(first_error, sizeof first_error, "%.*s", (int)(n > 200 ? 200 : n), answer);
   } else if (now_ns >= load.measure_from && now_ns < load.measure_to) {
     histogram_add(&acked, now_ns - c->sent_at[id & (RING - 1)]);
   }

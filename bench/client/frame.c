@@ -20,6 +20,10 @@ void frame_begin(struct conn *c, size_t payload) {
   reserve(c, payload + 14);
   unsigned char *p = (unsigned char *)c->out + c->out_len;
   size_t n = 0;
+  if (c->plain) {
+    frame_start = frame_at = c->out_len;
+    return;
+  }
   p[n++] = 0x81;
   if (payload < 126) {
     p[n++] = (unsigned char)(0x80 | payload);
@@ -42,7 +46,7 @@ void frame_end(struct conn *c) {
   memcpy(&key, mask_key, 4);
   memcpy((char *)&key + 4, mask_key, 4);
   char *p = c->out + frame_start;
-  size_t n = frame_at - frame_start, i = 0;
+  size_t n = c->plain ? 0 : frame_at - frame_start, i = 0;
   for (; i + 8 <= n; i += 8) {
     uint64_t word;
     memcpy(&word, p + i, 8);

@@ -2,10 +2,13 @@
  * The load client: one thread, one epoll set, up to about 19,000 connections. It is in C so that on a two-core machine
  * the server is what saturates a core; bench/README.md tells how its own share of the CPU is to be read.
  *
- * It speaks three dialects that differ only in how a connection comes up:
- *   sio   WebSocket, Engine.IO open, Socket.IO CONNECT with a token (Parley and socket.io)
- *   raw   WebSocket only (bare uWebSockets.js and the null server)
- * From then on all servers are alike: a frame that begins with "42" is an event, with "43" an ack, "2" is a ping.
+ * It speaks four dialects:
+ *   sio    WebSocket, Engine.IO open, Socket.IO CONNECT with a token (Parley and socket.io)
+ *   raw    WebSocket only (bare uWebSockets.js, ws and the null server)
+ *   nchan  WebSocket for those who listen; the first --publishers connections are HTTP, each command a POST, pipelined
+ *   nats   NATS's text protocol inside WebSocket frames, "verbose", so that each PUB is answered by +OK
+ * In the first three a frame that begins with "42" is an event, with "43" an ack, "2" is a ping. What NATS and nchan
+ * carry is the same event, byte for byte.
  */
 #ifndef LOAD_H
 #define LOAD_H
@@ -13,13 +16,18 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#define MAX_SERVERS 8
+
 enum state { S_FREE, S_TCP, S_HTTP, S_OPEN, S_AUTH, S_SETUP, S_UP, S_DEAD };
+
+enum dialect { D_SIO, D_RAW, D_NCHAN, D_NATS };
 
 struct conn {
   int fd;
   uint8_t state;
   uint8_t wants_write;
   uint8_t tries;
+  uint8_t plain; /* an HTTP publisher: bytes go out as they are, no frames */
   uint16_t setup_left;
   uint32_t index;
   /* Command ids run from 1 on each connection. */
@@ -30,23 +38,29 @@ struct conn {
   uint32_t *sent_id;  /* which id a ring slot holds; 0 when it has been answered */
   char *in;           /* the beginning of a frame that has not come in whole; NULL most of the time */
   uint32_t in_len;
+  char *stream;       /* nats: the beginning of a line or message that goes on in the next frame */
+  uint32_t stream_len;
   char *out;
   uint32_t out_len, out_off, out_cap;
 };
 
 struct options {
   const char *host;
-  int port;
+  int ports[MAX_SERVERS]; /* connection i goes to port i mod port_count: the nodes of a cluster */
+  int port_count;
   const char *path;
-  int sio;
+  enum dialect dialect;
   uint32_t connections;
+  uint32_t publishers;
   uint32_t handshakes;      /* how many may be under way at once */
   const char *up_prefix;    /* the frame after which a sio connection counts as up */
   const char *count_prefix; /* the events that are counted as deliveries */
   char **tokens;
   char **setups; /* for each connection: frames to send before it is up, each acked, separated by tabs */
   char **rooms;  /* for each connection: what {room} in the command stands for */
-  int server_pid;
+  char **paths;  /* for each connection: what to ask for, instead of path */
+  int server_pids[MAX_SERVERS]; /* whose processor time is counted as the server's */
+  int server_pid_count;
 };
 
 /* One load, as asked for by a line on stdin. Times in ns, of CLOCK_MONOTONIC. */
@@ -80,6 +94,9 @@ extern uint64_t now_ns; /* refreshed once an epoll round and before a command's 
 void conn_open(struct conn *c);
 void conn_event(struct conn *c, uint32_t events);
 void conn_close(struct conn *c, const char *why);
+void conn_setup(struct conn *c); /* it may speak: what it has to send before it counts as up */
+void conn_set_up(struct conn *c); /* one of those was answered */
+void send_text(struct conn *c, const char *text, size_t n);
 void flush_out(struct conn *c);
 extern char first_failure[256];
 
@@ -94,10 +111,17 @@ void template_set(const char *text);
 void event_arrived(const char *payload, size_t n);
 void command_send(struct conn *c, uint64_t intended);
 void command_acked(struct conn *c, const char *payload, size_t n);
+void command_answered(struct conn *c, uint32_t id, int ok, const char *answer, size_t n);
 void load_begin(double warmup, double seconds);
 void load_pump(void);
 int load_done(void);
 uint64_t load_undelivered(void);
+
+/* nats.c */
+void nats_bytes(struct conn *c, const char *payload, size_t n);
+
+/* http.c */
+size_t http_answers(struct conn *c, const char *p, size_t n);
 
 /* stats.c */
 uint64_t clock_ns(void);
@@ -109,6 +133,7 @@ void histogram_add(struct histogram *h, uint64_t ns);
 void stats_window_open(void);
 void stats_window_close(void);
 void stats_print(void);
+void stats_print_cpu(void);
 extern char first_error[256];
 
 #endif

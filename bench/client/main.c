@@ -10,7 +10,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-struct options opt = {.host = "127.0.0.1", .path = "/", .handshakes = 100, .up_prefix = "40", .count_prefix = "42"};
+struct options opt = {
+    .host = "127.0.0.1", .path = "/", .dialect = D_RAW, .handshakes = 100, .up_prefix = "40", .count_prefix = "42"};
 struct load load;
 struct counters total;
 struct conn *conns;
@@ -23,7 +24,7 @@ static size_t orders_length;
 static int window; /* of the load under way: 0 before, 1 inside, 2 past what is measured; 3 no load */
 
 /* All connections have to be up by then. */
-#define CONNECT_NS 40000000000ull
+#define CONNECT_NS 90000000000ull
 
 static const char *failure_so_far(void) {
   static char copy[sizeof first_failure];
@@ -53,14 +54,35 @@ static char **read_lines(const char *path) {
   return lines;
 }
 
+/* "1,2,3" */
+static int read_numbers(int *to, const char *text) {
+  int count = 0;
+  for (const char *p = text; *p && count < MAX_SERVERS; p++) {
+    to[count++] = atoi(p);
+    p += strcspn(p, ",");
+    if (!*p) break;
+  }
+  return count;
+}
+
+static enum dialect dialect_named(const char *name) {
+  static const char *const names[] = {"sio", "raw", "nchan", "nats"};
+  for (int i = 0; i < 4; i++)
+    if (!strcmp(name, names[i])) return (enum dialect)i;
+  fprintf(stderr, "unknown dialect %s\n", name);
+  exit(2);
+}
+
 static void read_options(int argc, char **argv) {
-  const char *tokens = NULL, *setups = NULL, *rooms = NULL;
+  const char *tokens = NULL, *setups = NULL, *rooms = NULL, *paths = NULL;
   for (int i = 1; i + 1 < argc; i += 2) {
     const char *name = argv[i], *value = argv[i + 1];
     if (!strcmp(name, "--host")) opt.host = value;
-    else if (!strcmp(name, "--port")) opt.port = atoi(value);
+    else if (!strcmp(name, "--port")) opt.port_count = read_numbers(opt.ports, value);
     else if (!strcmp(name, "--path")) opt.path = value;
-    else if (!strcmp(name, "--dialect")) opt.sio = !strcmp(value, "sio");
+    else if (!strcmp(name, "--dialect")) opt.dialect = dialect_named(value);
+    else if (!strcmp(name, "--publishers")) opt.publishers = (uint32_t)atoi(value);
+    else if (!strcmp(name, "--paths")) paths = value;
     else if (!strcmp(name, "--connections")) opt.connections = (uint32_t)atoi(value);
     else if (!strcmp(name, "--handshakes")) opt.handshakes = (uint32_t)atoi(value);
     else if (!strcmp(name, "--up-prefix")) opt.up_prefix = value;
@@ -68,19 +90,20 @@ static void read_options(int argc, char **argv) {
     else if (!strcmp(name, "--tokens")) tokens = value;
     else if (!strcmp(name, "--setups")) setups = value;
     else if (!strcmp(name, "--rooms")) rooms = value;
-    else if (!strcmp(name, "--server-pid")) opt.server_pid = atoi(value);
+    else if (!strcmp(name, "--server-pid")) opt.server_pid_count = read_numbers(opt.server_pids, value);
     else {
       fprintf(stderr, "unknown option %s\n", name);
       exit(2);
     }
   }
-  if (opt.port <= 0 || opt.connections == 0 || opt.connections > 19000) {
+  if (opt.port_count == 0 || opt.ports[0] <= 0 || opt.connections == 0 || opt.connections > 19000) {
     fprintf(stderr, "--port and --connections (1 to 19000) are needed\n");
     exit(2);
   }
   if (tokens) opt.tokens = read_lines(tokens);
   if (setups) opt.setups = read_lines(setups);
   if (rooms) opt.rooms = read_lines(rooms);
+  if (paths) opt.paths = read_lines(paths);
 }
 
 static void connect_more(void) {
@@ -161,6 +184,7 @@ int main(int argc, char **argv) {
   fcntl(0, F_SETFL, O_NONBLOCK);
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &ev);
   uint64_t began = clock_ns();
+  stats_window_open();
   int told = 0;
   window = 3;
   for (;;) {
@@ -174,8 +198,11 @@ int main(int argc, char **argv) {
     }
     if (!told && (up_count + dead_count + lost_count == opt.connections || now_ns - began > CONNECT_NS)) {
       told = 1;
-      printf("{\"event\":\"up\",\"up\":%u,\"dead\":%u,\"seconds\":%.3f,\"firstFailure\":\"", up_count, dead_count,
+      stats_window_close();
+      printf("{\"event\":\"up\",\"up\":%u,\"dead\":%u,\"seconds\":%.4f,", up_count, dead_count,
              (double)(now_ns - began) / 1e9);
+      stats_print_cpu();
+      printf(",\"firstFailure\":\"");
       for (char *p = first_failure; *p; p++) putchar(*p >= 32 && *p < 127 && *p != '"' && *p != '\\' ? *p : '\'');
       printf("\"}\n");
       fflush(stdout);

@@ -1,7 +1,8 @@
 /*
  * The null server: does nothing but what a WebSocket server cannot leave out, so that a run against it tells how much
  * the load client can take. "null PORT echo SIZE" answers each frame with an ack; "null PORT fanout SIZE" also writes
- * a frame of SIZE bytes to every other connection.
+ * a frame of SIZE bytes to every other connection; "null PORT rooms SIZE" writes it to those who said "j rXY" when
+ * somebody says "P rXY …", XY being a number in base 36.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -18,7 +19,11 @@
 static unsigned char open_for_frames[MAX_FD], dropped[MAX_FD];
 static char input[65536], *events, acks[65536];
 static size_t event_size, ack_size;
-static int top_fd, fanout;
+static int top_fd, fanout, rooms;
+
+#define ROOMS (36 * 36)
+#define ROOM_SIZE 64
+static int members[ROOMS][ROOM_SIZE], member_count[ROOMS];
 
 static size_t frame(char *to, const char *head, size_t payload) {
   size_t n = 0;
@@ -50,6 +55,20 @@ static void put(int fd, const char *bytes, size_t n) {
     bytes += sent;
     n -= (size_t)sent;
   }
+}
+
+static int base36(unsigned char c) { return c >= 'a' && c <= 'z' ? c - 'a' + 10 : c >= '0' && c <= '9' ? c - '0' : 0; }
+
+static void in_room(int fd, const unsigned char *key, const unsigned char *p, size_t n) {
+  if (n < 5) return;
+  int room = base36(p[3] ^ key[3]) * 36 + base36(p[4] ^ key[0]);
+  put(fd, acks, ack_size);
+  if ((p[0] ^ key[0]) == 'j') {
+    if (member_count[room] < ROOM_SIZE) members[room][member_count[room]++] = fd;
+    return;
+  }
+  for (int i = 0; i < member_count[room]; i++)
+    if (!dropped[members[room][i]]) put(members[room][i], events, event_size);
 }
 
 /* Commands are a few hundred bytes and come whole on loopback except at the end of a full buffer, where we wait for the rest. */
@@ -93,8 +112,10 @@ static void serve(int fd, int epoll_fd) {
       if (more > 0) have += (size_t)more;
       else if (more == 0 || errno != EAGAIN) return;
     }
+    const unsigned char *payload = (unsigned char *)input + at + head;
+    if (rooms) in_room(fd, payload - 4, payload, length);
+    else commands++;
     at += head + length;
-    commands++;
   }
   for (size_t left = commands; left > 0;) {
     size_t some = left > 64 ? 64 : left;
@@ -108,6 +129,7 @@ static void serve(int fd, int epoll_fd) {
 int main(int argc, char **argv) {
   if (argc != 4) return 2;
   fanout = !strcmp(argv[2], "fanout");
+  rooms = !strcmp(argv[2], "rooms");
   size_t size = (size_t)atoi(argv[3]);
   if (size < 40 || size > 60000) return 2;
   events = malloc(64 * (size + 4));

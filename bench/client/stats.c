@@ -65,10 +65,9 @@ static void print_histogram(const char *name, const struct histogram *h) {
          (double)h->max / 1e6);
 }
 
-static double server_cpu(void) {
+static double cpu_of(int pid) {
   char path[64], text[1024];
-  if (opt.server_pid == 0) return 0;
-  snprintf(path, sizeof path, "/proc/%d/stat", opt.server_pid);
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
   FILE *f = fopen(path, "r");
   if (!f) return 0;
   size_t n = fread(text, 1, sizeof text - 1, f);
@@ -78,6 +77,12 @@ static double server_cpu(void) {
   const char *after = strrchr(text, ')');
   if (after) sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
   return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double server_cpu(void) {
+  double sum = 0;
+  for (int i = 0; i < opt.server_pid_count; i++) sum += cpu_of(opt.server_pids[i]);
+  return sum;
 }
 
 /* CPU seconds of everything on the machine; what is neither the server's nor ours is somebody else's noise. */
@@ -113,6 +118,11 @@ static void print_text(const char *name, const char *text) {
   putchar('"');
 }
 
+void stats_print_cpu(void) {
+  printf("\"clientCpu\":%.4f,\"serverCpu\":%.4f,\"machineCpu\":%.4f", closed.client_cpu - opened.client_cpu,
+         closed.server_cpu - opened.server_cpu, closed.machine_busy - opened.machine_busy);
+}
+
 void stats_print(void) {
   double seconds = (double)(closed.at - opened.at) / 1e9;
   struct counters a = opened.counters, b = closed.counters;
@@ -126,8 +136,7 @@ void stats_print(void) {
   printf("\"undelivered\":%llu,", (unsigned long long)load_undelivered());
   print_histogram("latencyMs", &acked);
   print_histogram("deliveryMs", &delivered);
-  printf("\"clientCpu\":%.4f,\"serverCpu\":%.4f,\"machineCpu\":%.4f", closed.client_cpu - opened.client_cpu,
-         closed.server_cpu - opened.server_cpu, closed.machine_busy - opened.machine_busy);
+  stats_print_cpu();
   print_text("firstError", first_error);
   print_text("firstFailure", first_failure);
   printf("}\n");

@@ -23,12 +23,14 @@ static void die(const char *what) {
   exit(2);
 }
 
+static int port_of(const struct conn *c) { return opt.ports[c->index % (uint32_t)opt.port_count]; }
+
 void conn_open(struct conn *c) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port)};
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(c))};
   inet_pton(AF_INET, opt.host, &to.sin_addr);
   c->fd = fd;
   c->state = S_TCP;
@@ -57,8 +59,10 @@ void conn_close(struct conn *c, const char *why) {
   close(c->fd);
   free(c->in);
   free(c->out);
-  c->in = c->out = NULL;
-  c->in_len = c->out_len = c->out_off = c->out_cap = 0;
+  free(c->stream);
+  c->in = c->out = c->stream = NULL;
+  c->plain = 0;
+  c->stream_len = c->in_len = c->out_len = c->out_off = c->out_cap = 0;
   c->state = again ? S_FREE : S_DEAD;
   if (again) retry_at = now_ns + 100000000ull;
   else dead_count++;
@@ -71,7 +75,7 @@ static void watch(struct conn *c, int write) {
   epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &ev);
 }
 
-static void send_text(struct conn *c, const char *text, size_t n) {
+void send_text(struct conn *c, const char *text, size_t n) {
   frame_begin(c, n);
   frame_bytes(c, text, n);
   frame_end(c);
@@ -107,13 +111,26 @@ static void is_up(struct conn *c) {
   pending_count--;
 }
 
-static void begin_setup(struct conn *c) {
+void conn_set_up(struct conn *c) {
+  if (--c->setup_left == 0) is_up(c);
+}
+
+/* NATS ends its lines with CR LF; a frame of WebSocket needs no end. */
+static void send_line(struct conn *c, const char *text, size_t n) {
+  size_t end = opt.dialect == D_NATS ? 2 : 0;
+  frame_begin(c, n + end);
+  frame_bytes(c, text, n);
+  frame_bytes(c, "\r\n", end);
+  frame_end(c);
+}
+
+void conn_setup(struct conn *c) {
   const char *line = opt.setups ? opt.setups[c->index] : "";
   c->setup_left = 0;
   c->state = S_SETUP;
   while (*line) {
     size_t n = strcspn(line, "\t");
-    send_text(c, line, n);
+    send_line(c, line, n);
     c->setup_left++;
     line += n + (line[n] == '\t');
   }
@@ -153,9 +170,9 @@ static void on_text(struct conn *c, const char *p, size_t n) {
     snprintf(why, sizeof why, "CONNECT refused: %.*s", (int)(n > 150 ? 150 : n), p);
     conn_close(c, why);
   } else if (c->state == S_AUTH && starts(p, n, opt.up_prefix)) {
-    begin_setup(c);
-  } else if (c->state == S_SETUP && starts(p, n, "43") && --c->setup_left == 0) {
-    is_up(c);
+    conn_setup(c);
+  } else if (c->state == S_SETUP && starts(p, n, "43")) {
+    conn_set_up(c);
   }
 }
 
@@ -178,7 +195,8 @@ static size_t on_frames(struct conn *c, const char *p, size_t n) {
     }
     if (n - used < head + length) break;
     int opcode = f[0] & 15;
-    if (opcode == 1 && length > 0) on_text(c, p + used + head, length);
+    if (opcode <= 2 && length > 0 && opt.dialect == D_NATS) nats_bytes(c, p + used + head, length);
+    else if (opcode == 1 && length > 0) on_text(c, p + used + head, length);
     else if (opcode == 8) {
       char why[200];
       int code = length >= 2 ? f[head] << 8 | f[head + 1] : 1005;
@@ -204,8 +222,8 @@ static size_t on_http(struct conn *c, const char *p, size_t n) {
     conn_close(c, why);
     return n;
   }
-  if (opt.sio) c->state = S_OPEN;
-  else begin_setup(c);
+  if (opt.dialect == D_SIO || opt.dialect == D_NATS) c->state = S_OPEN;
+  else conn_setup(c);
   return (size_t)(end - p) + 4;
 }
 
@@ -222,7 +240,8 @@ static void on_readable(struct conn *c) {
   total.bytes += (uint64_t)got;
   size_t n = have + (size_t)got, used = 0;
   if (c->state == S_HTTP) used = on_http(c, read_buffer, n);
-  if (c->state >= S_OPEN && c->state <= S_UP) used += on_frames(c, read_buffer + used, n - used);
+  if (c->plain) used = http_answers(c, read_buffer, n);
+  else if (c->state >= S_OPEN && c->state <= S_UP) used += on_frames(c, read_buffer + used, n - used);
   if (c->state == S_DEAD || c->state == S_FREE) return;
   size_t left = n - used;
   if (left > MAX_PARTIAL) {
@@ -251,11 +270,21 @@ void conn_event(struct conn *c, uint32_t events) {
       conn_close(c, strerror(error));
       return;
     }
+    if (opt.dialect == D_NCHAN && c->index < opt.publishers) {
+      c->plain = 1;
+      is_up(c);
+      watch(c, 0);
+      return;
+    }
     char request[1024];
     int n = snprintf(request, sizeof request,
                      "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                     opt.path, opt.host, opt.port);
+                     opt.paths ? opt.paths[c->index] : opt.path, opt.host, port_of(c));
+    if (n >= (int)sizeof request) {
+      conn_close(c, "a path over 800 bytes");
+      return;
+    }
     reserve(c, (size_t)n);
     memcpy(c->out, request, (size_t)n);
     c->out_len = (uint32_t)n;

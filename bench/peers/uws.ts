@@ -1,6 +1,7 @@
 /**
  * Bare uWebSockets.js: the ceiling. No protocol, no parsing, no objects; a frame's first letter says what to do.
  *   j room room …  join topics      F  publish the one prepared frame to topic "fan" and ack      E  ack
+ *   P room …       publish it to that topic and ack
  */
 import uws from 'uWebSockets.js';
 import { ackFrame, deliveredFrame } from '../frames.ts';
@@ -10,6 +11,7 @@ const event = Buffer.from(deliveredFrame('fan', 'user-0'));
 const ack = Buffer.from(ackFrame.replace('12345', ''));
 const JOIN = 'j'.charCodeAt(0);
 const FAN_OUT = 'F'.charCodeAt(0);
+const PUBLISH = 'P'.charCodeAt(0);
 
 const app = uws.App();
 app.ws('/*', {
@@ -24,6 +26,9 @@ app.ws('/*', {
       for (const room of Buffer.from(data).toString().split(' ').slice(1)) ws.subscribe(room);
     } else if (kind === FAN_OUT) {
       app.publish('fan', event);
+    } else if (kind === PUBLISH) {
+      const text = Buffer.from(data);
+      app.publish(text.toString('latin1', 2, text.indexOf(32, 2)), event);
     }
     ws.send(ack);
   },

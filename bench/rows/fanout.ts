@@ -1,119 +1,129 @@
-/** One sender, a room of 1,000 receivers: deliveries/s, counted where they arrive. */
+/** One sender, a room of 10, 1,000 or 10,000 receivers: deliveries/s, counted where they arrive, and what they cost. */
 import { LoadClient, nullServer } from '../client.ts';
-import { parleyWith, range, tokensFile, type Context } from '../context.ts';
+import { openAll, range, type Context } from '../context.ts';
 import { deliveredFrame, frames, rawFrame } from '../frames.ts';
 import { freePort } from '../lab.ts';
-import { alternate, compare, contestant, type Comparison, type LoadedContestant, type RowResult } from '../rounds.ts';
-import { startPeer } from '../servers.ts';
+import {
+  alternate,
+  compareAll,
+  contestant,
+  summarize,
+  type LoadedContestant,
+  type Measured,
+  type RowResult,
+  type Targets,
+} from '../rounds.ts';
+import type { Crowd } from '../subjects/subject.ts';
 
-const row = 'fan-out of a signal, room of 1,000, 16 under way';
-const singleRow = 'the same, one message at a time';
 const unit = 'deliveries/s';
-const receivers = 1000;
+const targets: Targets = { 'socket.io on ws': { target: 5 }, 'bare uWebSockets.js': { target: 0.8, aim: 0.9 } };
+
 /** Messages under way: the sender waits for acks and deliveries, so no server is measured filling its buffers. */
-const outstanding = 16;
+interface Room {
+  readonly name: string;
+  readonly receivers: number;
+  readonly outstanding: number;
+}
+
+const small: Room = { name: 'ten', receivers: 10, outstanding: 16 };
+const middle: Room = { name: 'fan', receivers: 1000, outstanding: 16 };
+/** With 16 a round would mostly be the 160,000 deliveries of its beginning. */
+const large: Room = { name: 'big', receivers: 10_000, outstanding: 4 };
+
+const sizeOf = ({ receivers }: Room): string => `room of ${receivers.toLocaleString('en')}`;
+const rowOf = (room: Room): string => `fan-out of a signal, ${sizeOf(room)}, ${room.outstanding} under way`;
+
+async function openRoom(context: Context, room: Room): Promise<LoadedContestant[]> {
+  const crowd: Crowd = {
+    name: room.name,
+    rooms: range(room.receivers + 1, () => [room.name]),
+    senders: 1,
+    does: 'publish',
+  };
+  const opened = await openAll(context, crowd, rowOf(room));
+  const contestants: LoadedContestant[] = [];
+  for (const { subject, running } of opened) {
+    const client = await running.connect();
+    contestants.push(contestant(subject.title, client, loadOf(context, room), 'deliveries'));
+  }
+  return contestants;
+}
+
+function loadOf({ scale }: Context, room: Room) {
+  const { warmup, seconds } = room === middle ? scale : scale.side;
+  return { senders: 1, outstanding: room.outstanding, receivers: room.receivers, warmup, seconds };
+}
+
+async function measureRoom(context: Context, room: Room, contestants: readonly LoadedContestant[]): Promise<RowResult> {
+  const { rounds } = room === middle ? context.scale : context.scale.side;
+  const measured = await alternate(rowOf(room), unit, rounds, contestants);
+  const cost = costOf(`processor time of a million deliveries, ${sizeOf(room)}`, measured);
+  return {
+    measured: [...measured, ...cost],
+    comparisons: [...compareAll(measured, room === middle ? targets : {}), ...compareAll(cost)],
+  };
+}
+
+/** From the same rounds: what the server's processes used, by what arrived. */
+export function costOf(row: string, measured: readonly Measured[]): Measured[] {
+  return measured.map(({ subject, rounds }) => ({
+    ...summarize(
+      row,
+      subject,
+      'CPU s',
+      rounds.map(({ cpu, rate }) => ({ rate: ((cpu?.server ?? 0) / rate) * 1e6 })),
+    ),
+    lowerIsBetter: true,
+  }));
+}
 
 export async function fanout(context: Context): Promise<RowResult> {
-  const { lab, scale } = context;
-  const connections = receivers + 1;
-  const users = range(connections, (i) => `user-${i}`);
-  const load = { senders: 1, outstanding, receivers, warmup: scale.warmup, seconds: scale.seconds };
-  const tokens = await tokensFile(context, 'fan', users);
-  const rooms = await lab.file(
-    'fan-rooms',
-    users.map(() => 'fan'),
-  );
-  const memberships = users.map((user) => ({ room: 'fan', user }));
-
-  const parley = await parleyWith(context, memberships);
-  const client = await LoadClient.connect(lab, {
-    port: parley.port,
-    serverPid: parley.child.pid,
-    dialect: 'sio',
-    connections,
-    upPrefix: '42["ready"',
-    countPrefix: '42["',
-    tokens,
-    rooms,
-    command: frames.signal,
-  });
-  const contestants: LoadedContestant[] = [contestant('Parley', client, load, 'deliveries')];
-  if (context.peers) {
-    const socketio = await startPeer(lab, 'socketio');
-    const joins = users.map((_, i) => (i === 0 ? '' : '420["join",["fan"]]'));
-    contestants.push(
-      contestant(
-        'socket.io on ws',
-        await LoadClient.connect(lab, {
-          port: socketio.port,
-          serverPid: socketio.child.pid,
-          dialect: 'sio',
-          connections,
-          countPrefix: '42["',
-          tokens,
-          rooms,
-          setups: await lab.file('fan-join-sio', joins),
-          command: frames.signal,
-        }),
-        load,
-        'deliveries',
-      ),
-    );
-    const uws = await startPeer(lab, 'uws');
-    contestants.push(
-      contestant(
-        'bare uWebSockets.js',
-        await LoadClient.connect(lab, {
-          port: uws.port,
-          serverPid: uws.child.pid,
-          dialect: 'raw',
-          connections,
-          countPrefix: '42["',
-          setups: await lab.file(
-            'fan-join-raw',
-            users.map((_, i) => (i === 0 ? '' : 'j fan')),
-          ),
-          command: rawFrame('F'),
-        }),
-        load,
-        'deliveries',
-      ),
-    );
-  }
-
-  const measured = await alternate(row, unit, scale.rounds, contestants);
-  const [ours, socketio, bare] = measured;
-  const comparisons: Comparison[] = [];
-  if (ours && socketio && bare) comparisons.push(compare(ours, socketio, 5), compare(ours, bare, 0.8));
+  const { scale } = context;
+  const load = loadOf(context, middle);
+  const contestants = await openRoom(context, middle);
+  const { measured, comparisons } = await measureRoom(context, middle, contestants);
 
   // One message at a time nothing can be gathered: the kernel's part is largest, the servers are nearest to each other.
   context.say('fan-out, one message at a time');
-  const single = contestants.map(({ subject, client: itsClient }) =>
-    contestant(subject, itsClient, { ...load, outstanding: 1 }, 'deliveries'),
+  const single = contestants.map(({ subject, client }) =>
+    contestant(
+      subject,
+      client,
+      { ...load, warmup: scale.side.warmup, seconds: scale.side.seconds, outstanding: 1 },
+      'deliveries',
+    ),
   );
-  const alone = await alternate(singleRow, unit, Math.ceil(scale.rounds / 2), single);
-  for (const m of alone) delete m.note;
-  const [mine, ...others] = alone;
-  if (mine) comparisons.push(...others.map((other) => compare(mine, other)));
+  const alone = await alternate('the same, one message at a time', unit, scale.side.rounds, single);
+  for (const m of alone) if (!m.rounds.some((r) => r.undelivered)) delete m.note;
   measured.push(...alone);
+  comparisons.push(...compareAll(alone));
 
+  const ours = contestants.find(({ subject }) => subject === 'Parley')?.client;
+  if (ours === undefined) return { measured, comparisons };
   context.say('fan-out of stored messages');
-  client.command(frames.send);
-  const durable = contestant('Parley', client, { ...load, receivers: connections }, 'deliveries');
+  ours.command(frames.send);
+  const everybody = middle.receivers + 1;
+  const durable = contestant('Parley', ours, { ...load, receivers: everybody }, 'deliveries');
   const [stored] = await alternate('fan-out of stored messages, same room', unit, Math.ceil(scale.rounds / 2), [
     durable,
   ]);
   if (stored) {
     const [round] = stored.rounds;
-    stored.note = `${((round?.rate ?? 0) / connections).toFixed(0)} commits of messages/s by one sender; for information`;
+    stored.note = `${((round?.rate ?? 0) / everybody).toFixed(0)} commits of messages/s by one sender; for information`;
     measured.push(stored);
   }
   return { measured, comparisons };
 }
 
+export const fanoutSmall = async (context: Context): Promise<RowResult> =>
+  measureRoom(context, small, await openRoom(context, small));
+
+export const fanoutLarge = async (context: Context): Promise<RowResult> =>
+  measureRoom(context, large, await openRoom(context, large));
+
 /** The same load against a server that does next to nothing: what the client could take. */
-export async function fanoutCeiling(context: Context): Promise<RowResult> {
-  const { lab, scale } = context;
+async function ceiling(context: Context, room: Room): Promise<RowResult> {
+  const { lab } = context;
   const port = await freePort();
   const server = nullServer(lab, port, 'fanout', deliveredFrame('fan', 'user-0').length);
   await server.line(5000);
@@ -121,13 +131,17 @@ export async function fanoutCeiling(context: Context): Promise<RowResult> {
     port,
     serverPid: server.pid,
     dialect: 'raw',
-    connections: receivers + 1,
+    connections: room.receivers + 1,
     countPrefix: '42["',
     command: rawFrame('F'),
   });
-  const load = { senders: 1, outstanding, receivers, warmup: scale.warmup, seconds: scale.seconds };
-  const measured = await alternate(row, unit, 2, [contestant('null server in C', client, load, 'deliveries')]);
+  const subject = contestant('null server in C', client, loadOf(context, room), 'deliveries');
+  const measured = await alternate(rowOf(room), unit, 2, [subject]);
   await client.stop();
   await server.stop();
   return { measured, comparisons: [] };
 }
+
+export const fanoutCeiling = (context: Context): Promise<RowResult> => ceiling(context, middle);
+export const fanoutSmallCeiling = (context: Context): Promise<RowResult> => ceiling(context, small);
+export const fanoutLargeCeiling = (context: Context): Promise<RowResult> => ceiling(context, large);

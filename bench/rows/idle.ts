@@ -1,94 +1,118 @@
-/** What a connection costs that does nothing: growth of the server's resident memory, each connection in 3 of 300 rooms. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LoadClient, type ClientOptions } from '../client.ts';
-import { parleyUrl, parleyWith, range, tokensFile, type Context } from '../context.ts';
-import { rssBytes } from '../lab.ts';
-import type { Measured, RowResult } from '../rounds.ts';
-import { startParley, startPeer, type Server } from '../servers.ts';
+/**
+ * What a connection costs that does nothing: growth of the server's resident memory, each connection in 3 rooms, and in
+ * 10. All servers stand beside each other, since the waiting is long: an idle V8 collects what connecting left behind
+ * 20 to 40 s after the last connection.
+ */
+import { openAll, range, type Context, type Opened } from '../context.ts';
+import type { LoadClient } from '../client.ts';
+import type { Comparison, Measured, RowResult } from '../rounds.ts';
+import { settledRss } from '../settle.ts';
+import type { Crowd } from '../subjects/subject.ts';
 
-const row = 'resident memory of an idle connection in 3 rooms';
+const rowOf = (rooms: number): string => `resident memory of an idle connection in ${rooms} rooms`;
 const targetBytes = 4096;
+const aimBytes = 3072;
 
 /**
  * Code that is compiled and modules that are loaded at the first connections are no cost of a connection: a few
  * hundred come and go before the baseline is taken, on every server.
  */
-const rehearsal = 300;
+export const rehearsal = 300;
 
-export async function idle(context: Context): Promise<RowResult> {
-  const { lab, scale } = context;
-  const connections = scale.idleConnections;
-  const roomCount = Math.max(3, Math.round(connections / 50));
-  const users = range(connections, (i) => `idle-user-${i}`);
-  const roomsOf = (i: number): string[] => range(3, (k) => `idle-${(i + k * Math.floor(roomCount / 3)) % roomCount}`);
-  const tokens = await tokensFile(context, 'idle', users);
-  const measured: Measured[] = [];
-
-  const measure = async (subject: string, server: Server, options: Partial<ClientOptions>): Promise<Measured> => {
-    context.say(`idle connections: ${subject}`);
-    const common = { port: server.port, serverPid: server.child.pid, dialect: 'sio', ...options } as const;
-    const first = await LoadClient.connect(lab, { ...common, connections: Math.min(rehearsal, connections) });
-    await first.stop();
-    const before = await settledRss(server.child.pid, scale.quick ? 2 : 4);
-    const client = await LoadClient.connect(lab, { ...common, connections });
-    const after = await settledRss(server.child.pid, scale.quick ? 2 : 4);
-    await client.stop();
-    await server.child.stop();
-    const each = (after - before) / connections;
-    return {
-      row,
-      subject,
-      unit: 'bytes',
-      value: each,
-      rounds: [{ rate: each }],
-      note: `${connections.toLocaleString('en')} connections; ${mega(before)} before, ${mega(after)} with them`,
-    };
+/** Each connection in so many rooms, with 150 to a room. */
+export function idleCrowd(name: string, connections: number, rooms: number): Crowd {
+  const roomCount = Math.max(rooms, Math.round((connections * rooms) / 150));
+  const step = Math.floor(roomCount / rooms);
+  return {
+    name,
+    rooms: range(connections, (i) => range(rooms, (k) => `${name}-${(i + k * step) % roomCount}`)),
+    senders: 0,
+    does: 'nothing',
   };
-
-  if (parleyUrl(context) !== undefined) {
-    const preparing = await parleyWith(
-      context,
-      users.flatMap((user, i) => roomsOf(i).map((room) => ({ room, user }))),
-    );
-    await preparing.child.stop();
-    const parley = await measure('Parley', await startParley(lab, context.parley, parleyUrl(context)), {
-      upPrefix: '42["ready"',
-      tokens,
-    });
-    // What the heap grows by anyway is a large part of few connections: the target is one for many.
-    if (!scale.quick) parley.target = { text: '<= 4,096', met: parley.value <= targetBytes };
-    measured.push(parley);
-  }
-  if (context.peers) {
-    const setups = await lab.file(
-      'idle-join-sio',
-      users.map((_, i) => `420["join",${JSON.stringify(roomsOf(i))}]`),
-    );
-    measured.push(await measure('socket.io on ws', await startPeer(lab, 'socketio'), { tokens, setups }));
-    const raw = await lab.file(
-      'idle-join-raw',
-      users.map((_, i) => `j ${roomsOf(i).join(' ')}`),
-    );
-    measured.push(await measure('bare uWebSockets.js', await startPeer(lab, 'uws'), { dialect: 'raw', setups: raw }));
-  }
-  const [ours, ...others] = measured;
-  const comparisons =
-    ours?.subject === 'Parley'
-      ? others.map((other) => ({ row, of: other.subject, ratio: ours.value / other.value }))
-      : [];
-  return { measured, comparisons };
 }
 
-/** Waits until memory has not moved by 0.5 % for some half seconds, at most 12 s. */
-async function settledRss(pid: number, quietTimes: number): Promise<number> {
-  let last = await rssBytes(pid);
-  for (let quiet = 0, tries = 0; quiet < quietTimes && tries < 24; tries++) {
-    await sleep(500);
-    const now = await rssBytes(pid);
-    quiet = Math.abs(now - last) < last * 0.005 ? quiet + 1 : 0;
-    last = now;
+interface Watched extends Opened {
+  readonly rooms: number;
+  readonly baseline: Promise<Baseline>;
+}
+
+interface Baseline {
+  atOnce: number;
+  settled: number;
+}
+
+export async function idle(context: Context): Promise<RowResult> {
+  const { scale } = context;
+  const alone = { ...context, subjects: context.subjects.filter(({ name }) => name !== 'parley3') };
+  const watched: Watched[] = [];
+  for (const rooms of [3, 10]) {
+    const crowd = idleCrowd(`idle${rooms}`, scale.idleConnections, rooms);
+    for (const opened of await openAll(alone, crowd, rowOf(rooms))) {
+      const first = await opened.running.connect(Math.min(rehearsal, scale.idleConnections));
+      await first.stop();
+      watched.push({ ...opened, rooms, baseline: awaitedLater(memoryOf(opened, context)) });
+    }
   }
-  return last;
+  context.say('memory before');
+  const before = await Promise.all(watched.map(({ baseline }) => baseline));
+  const growing: Promise<Measured>[] = [];
+  for (const [i, each] of watched.entries()) {
+    context.say(`idle connections in ${each.rooms} rooms: ${each.subject.title}`);
+    const client = await each.running.connect();
+    growing.push(awaitedLater(measure(context, each, before[i] ?? { atOnce: 0, settled: 0 }, client)));
+  }
+  context.say('memory until it is still');
+  const measured = await Promise.all(growing);
+  return { measured, comparisons: [3, 10].flatMap((rooms) => comparisonsOf(measured, rowOf(rooms))) };
+}
+
+/** If another one fails first, nobody waits for this one any more: its failure, a server that is gone, is the same. */
+function awaitedLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+async function memoryOf({ running }: Opened, { scale }: Context): Promise<Baseline> {
+  const of = async (quiet: typeof scale.settled): Promise<number> =>
+    (await Promise.all(running.pids.map((pid) => settledRss(pid, quiet)))).reduce((sum, { bytes }) => sum + bytes, 0);
+  const [atOnce, settled] = await Promise.all([of(scale.atOnce), of(scale.settled)]);
+  return { atOnce, settled };
+}
+
+async function measure(context: Context, each: Watched, before: Baseline, client: LoadClient): Promise<Measured> {
+  const began = performance.now();
+  const after = await memoryOf(each, context);
+  const waited = (performance.now() - began) / 1000;
+  await client.stop();
+  await each.running.stop();
+  const count = client.connections;
+  const value = (after.settled - before.settled) / count;
+  const atOnce = (after.atOnce - before.atOnce) / count;
+  const measured: Measured = {
+    row: rowOf(each.rooms),
+    subject: each.subject.title,
+    unit: 'bytes',
+    value,
+    atOnce,
+    lowerIsBetter: true,
+    rounds: [{ rate: value }],
+    note:
+      `${count.toLocaleString('en')} connections; at once ${Math.round(atOnce).toLocaleString('en')} B ` +
+      `(${mega(before.atOnce)} to ${mega(after.atOnce)}), still after ${waited.toFixed(0)} s ` +
+      `(${mega(before.settled)} to ${mega(after.settled)})`,
+  };
+  // What the heap grows by anyway is a large part of few connections: the target is one for many.
+  if (each.subject.name === 'parley' && each.rooms === 3 && !context.scale.quick) {
+    measured.target = { text: `<= ${targetBytes.toLocaleString('en')}`, met: value <= targetBytes };
+    measured.aim = { text: `<= ${aimBytes.toLocaleString('en')}`, met: value <= aimBytes };
+  }
+  return measured;
+}
+
+function comparisonsOf(measured: readonly Measured[], row: string): Comparison[] {
+  const [ours, ...others] = measured.filter((m) => m.row === row);
+  if (ours?.subject !== 'Parley') return [];
+  return others.map((other) => ({ row, of: other.subject, ratio: ours.value / other.value }));
 }
 
 const mega = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
