@@ -6,6 +6,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const longest = [
   'chaos/cluster',
+  'browser/rooms',
+  'browser/talk',
   'browser/conversation',
   'browser/changes',
   'cli/transfer',
@@ -22,12 +24,13 @@ const longest = [
   'messaging/histories',
 ];
 
+function place({ moduleId }: TestSpecification): number {
+  const at = longest.findIndex((name) => moduleId.includes(`/test/${name}`));
+  return at === -1 ? longest.length : at;
+}
+
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number => {
-      const at = longest.findIndex((name) => moduleId.includes(`/test/${name}`));
-      return at === -1 ? longest.length : at;
-    };
     return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
   }
 }

@@ -77,21 +77,21 @@ it('watches again after the connection was torn, and stops when all listeners ha
   expect(ann.presence.get('t-ben')).toBeUndefined();
 });
 
-describe('an event that is read before the answer to the watch', () => {
-  const begin = () => {
-    const answers: ((presence: Record<string, PresenceState>) => void)[] = [];
-    const presence = new Presence((name) => {
-      expect(name).toBe('presence:watch');
-      return new Promise((resolve) => answers.push((known) => resolve({ presence: known } as never)));
-    });
-    presence.connected();
-    const heard: (boolean | undefined)[] = [];
-    presence.watch(['ben'], (_, state) => heard.push(state?.online));
-    return { answers, presence, heard };
-  };
-  const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
+const begin = () => {
+  const answers: ((presence: Record<string, PresenceState>) => void)[] = [];
+  const presence = new Presence((name) => {
+    expect(name).toBe('presence:watch');
+    return new Promise((resolve) => answers.push((known) => resolve({ presence: known } as never)));
+  });
+  presence.connected();
+  const heard: (boolean | undefined)[] = [];
+  presence.watch(['ben'], (_, state) => heard.push(state?.online));
+  return { answers, presence, heard };
+};
+const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
+const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+describe('an event that is read before the answer to the watch', () => {
   it('is newer', async () => {
     const { answers, presence, heard } = begin();
     await asked(answers, 1);

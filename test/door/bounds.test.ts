@@ -18,8 +18,13 @@ const nested = (levels: number): unknown => {
   return value;
 };
 
+const emit = (rooms: string[], except: string[]) => readEmit(encode(['uid', packet, { rooms, except }]), decode);
+const join = (rooms: string[]) =>
+  readRequest(Buffer.from(JSON.stringify({ type: requestTypes.join, opts: { rooms: ['hall'] }, rooms })), decode);
+const request = (letters: number) =>
+  readRequest(Buffer.from(JSON.stringify({ type: requestTypes.all_rooms, requestId: 'x'.repeat(letters) })), decode);
+
 it('1,000 rooms in a message', () => {
-  const emit = (rooms: string[], except: string[]) => readEmit(encode(['uid', packet, { rooms, except }]), decode);
   expect(emit(named(1000), named(1000))[2]).toMatchObject({ rooms: named(1000), except: named(1000) });
   for (const [rooms, except] of [
     [named(1001), []],
@@ -27,15 +32,11 @@ it('1,000 rooms in a message', () => {
   ] as const) {
     expect(() => emit([...rooms], [...except])).toThrow(expect.objectContaining({ reason: 'malformed' }));
   }
-  const join = (rooms: string[]) =>
-    readRequest(Buffer.from(JSON.stringify({ type: requestTypes.join, opts: { rooms: ['hall'] }, rooms })), decode);
   expect(join(named(1000)).rooms).toHaveLength(1000);
   expect(() => join(named(1001))).toThrow(Refused);
 });
 
 it('128 letters of a request id', () => {
-  const request = (letters: number) =>
-    readRequest(Buffer.from(JSON.stringify({ type: requestTypes.all_rooms, requestId: 'x'.repeat(letters) })), decode);
   expect(request(128).request['requestId']).toHaveLength(128);
   expect(() => request(129)).toThrow(Refused);
 });
