@@ -1,5 +1,6 @@
 /** What the demo shows of rooms and around them: search, notifications, settings, members, join links. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import type { BrowserContextOptions } from 'playwright-core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -81,6 +82,8 @@ describe('search', () => {
     await ben.joinRoom('general');
     await say(ben, 'general', ['no bittern here']);
     await until('all is indexed', async () => {
+      // a search costs as much as ten other commands, and there is a rate of those
+      await delay(500);
       const found = await Promise.all(['wagtail', 'bittern'].map((query) => ben.call('search', { query, limit: 50 })));
       return found[0]?.hits.length === 24 && found[1]?.hits.length === 2;
     });
