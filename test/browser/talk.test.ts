@@ -187,6 +187,8 @@ it('the owner pins; everybody finds what is pinned, far back too, until it is de
     // More than is kept over a reload.
     await Promise.all(Array.from({ length: 120 }, (_, at) => room.send({ text: `entry ${at + 1}` })));
   });
+  // Or the list moves under the pointer.
+  await ann.hears('entry 120');
   await act(ann, 'the rules', 'Pin');
   await act(ann, 'the map', 'Pin');
   const line = ben.page.getByRole('button', { name: /pinned/ });
