@@ -26,8 +26,19 @@ async function pair(channel: string): Promise<[Person, Person]> {
 
 async function act(person: Person, text: string, action: string): Promise<void> {
   const item = person.page.locator('.chat .item[data-seq]', { hasText: text }).first();
-  await item.hover();
-  await item.getByRole('button', { name: action, exact: true }).click();
+  const button = item.getByRole('button', { name: action, exact: true });
+  // The list may move between the two.
+  await until(
+    `${action} is pressed`,
+    async () => {
+      await item.hover();
+      return button.click({ timeout: 2000 }).then(
+        () => true,
+        () => false,
+      );
+    },
+    60_000,
+  );
 }
 
 async function roomOf({ page }: Person): Promise<string> {
