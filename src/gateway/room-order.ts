@@ -3,7 +3,8 @@
  * before: a commit that was tried again, an event that repair was quicker with), and one that jumps is held.
  *
  * Of a room:
- * unknown (nobody was told a head, nothing came) → (a head told, or a first event) in order
+ * untold (nobody was told a head) → (a head told) in order. Until then nobody counts on anything: what comes goes out, and
+ * a jump is none. A first event may be an old one, of a message that somebody sent again: from there on nothing is missing.
  * in order → (a rev jumps, or Postgres has a later head) waiting, a moment, for two nodes that write to a room overtake
  * each other → (they came) in order, or (the moment is over) reading the missing ones from Postgres → in order.
  * A read that fails is tried again, later each time, for as long as the room has connections.
@@ -52,6 +53,8 @@ interface RoomState {
   delivered: number;
   /** Up to here nothing was sent: whoever was told a head below it has missed something. */
   start: number;
+  /** Somebody was told a head. */
+  told: boolean;
   gap: Gap | undefined;
 }
 
@@ -108,7 +111,7 @@ export class RoomOrder {
 
   /** The room has connections here. */
   add(room: string): void {
-    this.#rooms.set(room, { delivered: unknown, start: unknown, gap: undefined });
+    this.#rooms.set(room, { delivered: unknown, start: unknown, told: false, gap: undefined });
   }
 
   remove(room: string): void {
@@ -136,12 +139,13 @@ export class RoomOrder {
       if (state.gap !== undefined) this.#drain(state, state.gap);
       return;
     }
-    if (state.delivered === unknown) {
+    if (rev <= state.delivered) return;
+    if (state.told) {
+      this.#hold(state, event, rev);
+    } else {
       state.start = rev - 1;
       state.delivered = rev;
       this.#parts.deliver(event);
-    } else if (rev > state.delivered) {
-      this.#hold(state, event, rev);
     }
   }
 
@@ -152,7 +156,9 @@ export class RoomOrder {
   noteHead(room: string, head: number): number | undefined {
     const state = this.#rooms.get(room);
     if (state === undefined) return undefined;
-    if (state.delivered === unknown) {
+    const { told } = state;
+    state.told = true;
+    if (!told && head > state.delivered) {
       state.delivered = state.start = head;
     } else if (head < state.start) {
       // heads are told in another order than they were read in: several connections join at once
@@ -168,14 +174,15 @@ export class RoomOrder {
   compare(room: string, head: number, reason: Repair, graceMs: number): void {
     const state = this.#rooms.get(room);
     if (state === undefined) return;
-    if (state.delivered === unknown) state.delivered = state.start = head;
-    else if (head > state.delivered) this.#expect(room, state, head, reason, graceMs);
+    if (head <= state.delivered) return;
+    if (state.told) this.#expect(room, state, head, reason, graceMs);
+    else state.delivered = state.start = head;
   }
 
   /** The room may have missed events up to now, for its subscription stands only since now. */
   recheck(room: string): void {
     const state = this.#rooms.get(room);
-    if (state === undefined || state.delivered === unknown) return;
+    if (state?.told !== true) return;
     this.#expect(room, state, state.delivered + 1, 'heads', 0);
   }
 

@@ -65,6 +65,47 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
   return made;
 }
 
+describe('a room of which nobody was told a head', () => {
+  it('does not read on from an old event that came first: a message that somebody sent again', async () => {
+    const { order, out, reads } = rig();
+    order.receive(event(7));
+    order.receive(event(5000));
+    order.receive(event(5001));
+    expect(order.noteHead('a', 5000)).toBeUndefined();
+    order.receive(event(5002));
+    order.recheck('a');
+    await delay(30);
+    expect(out.slice(0, 4)).toEqual([7, 5000, 5001, 5002]);
+    expect(reads).toEqual([['a', 5002]]);
+  });
+
+  it('begins at the head that is told, when that lies beyond what came', async () => {
+    const { order, out, reads } = rig();
+    order.receive(event(7));
+    expect(order.noteHead('a', 5000)).toBeUndefined();
+    order.receive(event(5000));
+    order.receive(event(5001));
+    await delay(30);
+    expect([out, reads]).toEqual([[7, 5001], []]);
+  });
+
+  it('has who was told a head before the last jump pull', () => {
+    const { order } = rig();
+    order.receive(event(4));
+    order.receive(event(9));
+    expect(order.noteHead('a', 6)).toBe(9);
+  });
+
+  it('takes the head that Postgres has, and reads nothing', async () => {
+    const { order, out, reads } = rig();
+    order.receive(event(4));
+    order.compare('a', 9, 'heads', 0);
+    order.recheck('a');
+    await delay(30);
+    expect([out, reads, order.head('a')]).toEqual([[4], [], 9]);
+  });
+});
+
 describe('the order of a room', () => {
   it('sends what is next, drops what is older, and passes what has no rev', () => {
     const { order, out } = rig();
