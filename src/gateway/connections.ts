@@ -285,7 +285,8 @@ export class Connections {
       this.slow.moved(room, rev);
       this.#tails.delivered(envelope);
     } else if (event === 'room' && this.#fanout.others !== undefined) {
-      this.#states.note(room, envelope.json);
+      // read of Postgres before it came by way of Redis: the same again is no news
+      if (this.#states.note(room, envelope.json)) return;
     }
     let deliveries = this.#publish(envelope, false);
     // those who are slow hear of everything but signals
