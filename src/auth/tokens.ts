@@ -10,7 +10,7 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyResult,
 } from 'jose';
-import { createHash } from 'node:crypto';
+import { createHash, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
 import { userId, userName } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
@@ -60,10 +60,13 @@ export class TokenVerifier {
       ...(keys.issuer === undefined ? {} : { issuer: keys.issuer }),
       ...(keys.audience === undefined ? {} : { audience: keys.audience }),
     };
-    const checks: Check[] = keys.secrets.map((secret) => {
+    const checks: Check[] = [];
+    for (const secret of keys.secrets) {
+      // Imported once: of a secret that is given as bytes jose makes a key at each check, 50 of 110 µs.
       const bytes = new TextEncoder().encode(secret);
-      return (token) => jwtVerify(token, bytes, { ...common, algorithms: ['HS256'] });
-    });
+      const key = await webcrypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify']);
+      checks.push((token) => jwtVerify(token, key, { ...common, algorithms: ['HS256'] }));
+    }
     if (keys.publicKey !== undefined) {
       const { key, algorithm } = await importPublicKey(keys.publicKey.replaceAll('\\n', '\n'));
       checks.push((token) => jwtVerify(token, key, { ...common, algorithms: [algorithm] }));

@@ -45,7 +45,8 @@ export class Person {
   }
 
   async inRoom(title: string): Promise<void> {
-    await this.page.getByRole('heading', { name: title, level: 2, exact: true }).waitFor();
+    // a dialog about the room may still be closing, with the same heading
+    await this.page.locator('.chat-title').getByRole('heading', { name: title, level: 2, exact: true }).waitFor();
     await this.field.waitFor();
   }
 
