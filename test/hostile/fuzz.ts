@@ -74,6 +74,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
     PARLEY_SIGNALS_PER_SECOND: '1000000',
     PARLEY_SIGNAL_BURST: '1000000',
     PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '1000000',
+    PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1000000',
     PARLEY_MAX_ROOMS_PER_USER: '20',
     PARLEY_MAX_EVENT_LOOP_DELAY_MS: '10000',
     // whoever is left alone is gone soon
