@@ -25,7 +25,7 @@ export function survivor(r: Random, n: number): Survivor {
   const parts = Array.from({ length: count }, (_, num) => `{"_placeholder":true,"num":${num}}`);
   const body = `{"room":"pit","name":"n","data":[${[...parts, value(r)].join()}]}`;
   // a value of its own might look like a placeholder, or be nested deeper than packets with attachments may be
-  const args = /_placeholder":(?!true,"num":\d)|[[{]{12}|(\{"a":){12}/.test(body)
+  const args = /_placeholder":(?!true,"num":\d[,}])|[[{]{12}|(\{"a":){12}/.test(body)
     ? `["signal",[${parts.join()}]]`
     : `["signal",${body}]`;
   const frames = Array.from({ length: count }, () => binary(r.bytes(r.int(40))));
