@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/compare.ts --other OTHER/dist/main.js [--rounds 5] [--seconds 1.5] [--connections 15000]
  * This build (build first) against another one of Parley, each with a Postgres of its own, in alternating rounds of one
- * run: commands with ack, fan-out, stored messages, and the memory of an idle connection.
+ * run: commands with ack, fan-out, stored messages, arrivals, and the memory of an idle connection.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -12,7 +12,8 @@ import { range } from './context.ts';
 import { frames } from './frames.ts';
 import { Lab, rssBytes } from './lab.ts';
 import { openPostgres, seed, type Database, type Membership } from './postgres.ts';
-import { alternate, contestant, median } from './rounds.ts';
+import { alternate, contestant, median, type Contestant, type Measured } from './rounds.ts';
+import { calm } from './settle.ts';
 import { liftedLimits, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 
 const { values: args } = parseArgs({
@@ -45,6 +46,7 @@ try {
     subjects.push({ name, build: { main, nodeFlags: [], lacks: unknownTo(main) }, database });
   }
   await rates();
+  await arrivals();
   await memory();
 } finally {
   await lab.close();
@@ -110,16 +112,53 @@ async function rates(): Promise<void> {
         });
         contestants.push(contestant(subject.name, client, load, count));
       }
-      const [ours, theirs] = await alternate(row, count, rounds, contestants);
-      const ratios = (ours?.rounds ?? []).map(({ rate }, n) => rate / (theirs?.rounds[n]?.rate ?? NaN));
-      console.log(
-        `${row.padEnd(20)} this ${Math.round(ours?.value ?? 0).toLocaleString('en')}/s, ` +
-          `other ${Math.round(theirs?.value ?? 0).toLocaleString('en')}/s: ${median(ratios).toFixed(2)} x ` +
-          `(rounds ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})`,
-      );
+      tell(row, await alternate(row, count, rounds, contestants));
     });
   }
   for (const server of servers.values()) await server.child.stop();
+}
+
+/** Connections that come up, 100 under way at a time, and are ready in three rooms; tokens that the server has not seen. */
+async function arrivals(): Promise<void> {
+  const [rounds, count] = [Number(args.rounds), 3000];
+  const users = range(count, (i) => `arrival-${i}`);
+  const memberships = users.flatMap((user, i) => range(3, (k) => ({ room: `arrival-${(i + k * 20) % 60}`, user })));
+  await lab.within(async () => {
+    const contestants: Contestant[] = [];
+    for (const subject of subjects) {
+      const server = await started(subject, memberships);
+      let round = 0;
+      contestants.push({
+        subject: subject.name,
+        async round() {
+          // they expire at another second than those of the round before, so they are others
+          const tokens = users.map(token);
+          const client = await LoadClient.connect(lab, {
+            port: server.port,
+            serverPid: server.child.pid,
+            dialect: 'sio',
+            connections: count,
+            upPrefix: '42["ready"',
+            tokens: await lab.file(`${subject.name}-arrival-tokens-${round++}`, tokens),
+          });
+          const rate = count / client.arrival.seconds;
+          await client.stop();
+          await calm([server.child.pid]);
+          return { rate };
+        },
+      });
+    }
+    tell('arrivals', await alternate('arrivals', 'connections/s', rounds, contestants));
+  });
+}
+
+function tell(row: string, [ours, theirs]: readonly Measured[]): void {
+  const ratios = (ours?.rounds ?? []).map(({ rate }, n) => rate / (theirs?.rounds[n]?.rate ?? NaN));
+  console.log(
+    `${row.padEnd(20)} this ${Math.round(ours?.value ?? 0).toLocaleString('en')}/s, ` +
+      `other ${Math.round(theirs?.value ?? 0).toLocaleString('en')}/s: ${median(ratios).toFixed(2)} x ` +
+      `(rounds ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})`,
+  );
 }
 
 async function memory(): Promise<void> {

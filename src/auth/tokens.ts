@@ -100,7 +100,7 @@ export class TokenVerifier {
   }
 
   async #payload(token: string): Promise<JWTPayload> {
-    let best = new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
+    let best: ParleyError | undefined;
     for (const check of this.#checks) {
       try {
         return (await check(token)).payload;
@@ -110,7 +110,7 @@ export class TokenVerifier {
         if (told.code === 'unavailable' || !(error instanceof errors.JWSSignatureVerificationFailed)) best = told;
       }
     }
-    throw best;
+    throw best ?? notSigned();
   }
 }
 
@@ -165,6 +165,10 @@ function explain(error: unknown): ParleyError {
   if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) {
     return new ParleyError('unauthorized', 'This is not a token (JWT).');
   }
+  return notSigned();
+}
+
+function notSigned(): ParleyError {
   return new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
 }
 

@@ -47,8 +47,8 @@ export class Arrival {
     if (typeof token !== 'string' || token === '') {
       throw new ParleyError('unauthorized', 'A token is needed: connect with auth {"token": "..."}.');
     }
-    const device = deviceName.safeParse((payload as { device?: unknown } | undefined)?.device);
-    connection.device = device.success ? device.data : null;
+    const device = (payload as { device?: unknown } | undefined)?.device;
+    connection.device = device === undefined ? null : (deviceName.safeParse(device).data ?? null);
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);

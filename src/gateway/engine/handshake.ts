@@ -1,5 +1,5 @@
 /** The checks of an Engine.IO v4 request, before anything is made for it. */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { packet } from './packet.ts';
 
 /** What the protocol answers to a bad request: always HTTP 400 with `{code, message}`. */
@@ -35,9 +35,18 @@ export function checkRequest({ method, query, upgrade, webSocketVersion }: Engin
   return method === 'post' && query.has('sid') ? undefined : engineErrors.method;
 }
 
+const idBytes = 15;
+/** Random bytes for the next ids: asked for one by one they are 3 % of what a connection costs to come up. */
+const pool = Buffer.allocUnsafe(256 * idBytes);
+let taken = pool.length;
+
 /** An unguessable id: 120 bits in 20 characters. */
 export function newId(): string {
-  return randomBytes(15).toString('base64url');
+  if (taken === pool.length) {
+    randomFillSync(pool);
+    taken = 0;
+  }
+  return pool.toString('base64url', taken, (taken += idBytes));
 }
 
 export interface OpenSettings {
