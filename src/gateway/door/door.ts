@@ -7,7 +7,7 @@
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connections } from '../connections.ts';
+import type { Local } from '../local.ts';
 import type { Sockets } from '../sockets.ts';
 import { DoorAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
@@ -28,8 +28,7 @@ export interface Door {
   close(): void;
 }
 
-export interface DoorParts {
-  readonly connections: Connections;
+export interface DoorParts extends Pick<Local, 'connections' | 'memberships' | 'occupancy' | 'delivery'> {
   readonly sockets: Sockets;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -41,7 +40,7 @@ const maxListed = 10_000;
 const subscribeMs = 5000;
 
 export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorParts): Door {
-  const { connections, metrics, log } = parts;
+  const { connections, occupancy, metrics, log } = parts;
   const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes } = settings;
   const refusals = new Refusals(metrics, log);
   const questions = new Questions((error) => refusals.count(error));
@@ -52,11 +51,11 @@ export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorPa
     {
       host: new Host({ ...parts, questions, refusals, maxRoomsPerConnection }),
       clients,
-      audience: new Audience(connections),
+      audience: new Audience(parts),
       questions,
       refusals,
       metrics,
-      roomNames: () => [...connections.occupied(), ...connections.freeRooms.names()],
+      roomNames: () => [...occupancy.rooms(), ...connections.freeRooms.names()],
     },
   );
   return {
