@@ -20,6 +20,7 @@ export interface DoorSettings {
   readonly socketioKey: string;
   readonly socketioMaxMessageBytes: number;
   readonly socketioRoomsPerConnection: number;
+  readonly socketioMaxListed: number;
 }
 
 export interface Door {
@@ -34,14 +35,11 @@ export interface DoorParts extends Pick<Local, 'connections' | 'memberships' | '
   readonly log: Log;
 }
 
-/** 10,000 connections are about 3 MB of JSON. */
-const maxListed = 10_000;
-
 const subscribeMs = 5000;
 
 export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorParts): Door {
   const { connections, occupancy, metrics, log } = parts;
-  const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes } = settings;
+  const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes, socketioMaxListed: maxListed } = settings;
   const refusals = new Refusals(metrics, log);
   const questions = new Questions((error) => refusals.count(error));
   const maxRoomsPerConnection = settings.socketioRoomsPerConnection;
