@@ -59,7 +59,10 @@ export class LocalMemberships {
     return connection.isSubscribed(topic) || connection.away?.has(room) === true;
   }
 
-  /** Members' connections. uWS does not tell a topic's subscribers, so every connection is asked: 0.1 to 0.2 µs each. */
+  /**
+   * Members' connections. uWS does not tell a topic's subscribers, so every connection is asked. Measured with 5,000
+   * WebSockets: 0.4 µs each, 0.6 where all are in the room.
+   */
   *connectionsIn(room: string): Generator<Connection> {
     for (const connection of this.#parts.connections.ready()) if (this.isIn(connection, room)) yield connection;
   }
