@@ -41,7 +41,13 @@ export function createLocal({ topics, settings, fanout, missed, tails, metrics, 
   const slow = new SlowConsumers(settings, metrics, (room) => occupancy.settled(room));
   const memberships = new LocalMemberships({ connections, slow, alone });
   const delivery = new Delivery({ connections, slow, topics, tails, alone, metrics });
-  const order = new RoomOrder({ deliver: (event) => delivery.toRoom(event), read: missed, metrics, log });
+  const order = new RoomOrder({
+    deliver: (event) => delivery.toRoom(event),
+    read: missed,
+    heard: () => fanout.others?.heard === true,
+    metrics,
+    log,
+  });
   const occupancy: Occupancy = new Occupancy({ topics, slow, order, fanout, tails });
   const receiver = new FanoutReceiver({ connections, memberships, order, delivery, metrics, log });
   return { connections, memberships, occupancy, order, delivery, slow, receiver };
