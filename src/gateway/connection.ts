@@ -109,7 +109,7 @@ export class Connection extends Session {
 
   /**
    * Sends an event that wants an ack. @returns the ack's arguments.
-   * @throws {ParleyError} `unavailable` if none came in time or the connection ended.
+   * @throws {ParleyError} `unavailable` if none came in time, also where the connection ended meanwhile.
    */
   ask(name: string, args: readonly unknown[], timeoutMs: number): Promise<readonly unknown[]> {
     // even: the odd ones are for questions to many

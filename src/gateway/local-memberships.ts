@@ -108,7 +108,10 @@ export class LocalMemberships {
 
   /** The user was joined to the room and is still to be told. Past the limit they find out when they list their rooms. */
   unwelcomed(user: string, room: string): void {
-    if (this.#unwelcomed.size < unwelcomedMax) this.#unwelcomed.set(`${user}\n${room}`, performance.now());
+    const key = `${user}\n${room}`;
+    // once more: it goes to the end, for they stand in the order of time
+    this.#unwelcomed.delete(key);
+    if (this.#unwelcomed.size < unwelcomedMax) this.#unwelcomed.set(key, performance.now());
   }
 
   welcomed(user: string, room: string): void {
