@@ -115,6 +115,12 @@ export const configKeys = {
     number(0, 100_000),
     '100',
   ),
+  socketioMaxListed: key(
+    'PARLEY_SOCKETIO_MAX_LISTED',
+    'Connections, or rooms, in one answer of a node to such a service (`fetchSockets`, `allRooms`). 10,000 connections are about 3 MB of JSON.',
+    number(1, 1_000_000),
+    '10000',
+  ),
 
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
   jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),

@@ -7,8 +7,8 @@ import { limits } from '../protocol/limits.ts';
 import { displayText } from '../protocol/model.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Attendance } from './attendance.ts';
-import type { Connection } from './connection.ts';
-import type { Connections, LocalUser } from './connections.ts';
+import type { Connection, LocalUser } from './connection.ts';
+import type { Local } from './local.ts';
 import { encodeConnect, encodeEvent } from './packets/encode.ts';
 
 /** A name that is none is as good as no name. */
@@ -18,7 +18,7 @@ export class Arrival {
   readonly #verifier: TokenVerifier;
   readonly #rates: UserRates;
   readonly #arrivals: Arrivals;
-  readonly #connections: Connections;
+  readonly #local: Local;
   readonly #attendance: Attendance;
   readonly #node: string;
   readonly #maxPerUser: number;
@@ -27,7 +27,7 @@ export class Arrival {
     verifier: TokenVerifier;
     rates: UserRates;
     arrivals: Arrivals;
-    connections: Connections;
+    local: Local;
     attendance: Attendance;
     node: string;
     maxConnectionsPerUser: number;
@@ -35,7 +35,7 @@ export class Arrival {
     this.#verifier = options.verifier;
     this.#rates = options.rates;
     this.#arrivals = options.arrivals;
-    this.#connections = options.connections;
+    this.#local = options.local;
     this.#attendance = options.attendance;
     this.#node = options.node;
     this.#maxPerUser = options.maxConnectionsPerUser;
@@ -56,7 +56,8 @@ export class Arrival {
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {
-      this.#connections.anonymize(connection);
+      this.#local.memberships.leave(connection);
+      this.#local.connections.anonymize(connection);
       if (connection.live) connection.state = 'open';
       throw error;
     }
@@ -66,20 +67,19 @@ export class Arrival {
   /** Subscribe first, then read: what is committed in between comes as an event or is in the heads of `ready`. */
   async #join(connection: Connection, identity: Identity): Promise<void> {
     connection.state = 'joining';
-    connection.changes = [];
     connection.expires = identity.expires;
     connection.identity = identity;
     connection.handshakeToken = undefined;
-    if (this.#connections.ofUser(identity.user) >= this.#maxPerUser) {
+    const { connections, memberships } = this.#local;
+    if (connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have as many connections as you may.');
     }
-    const user = this.#connections.identify(connection, identity.user, identity.name);
-    const memberships = await this.#arrivals.memberships(identity);
+    const user = connections.identify(connection, identity.user, identity.name);
+    memberships.joining(connection, user.id);
+    const { name, rooms } = await this.#arrivals.memberships(identity);
     if (!connection.live) return;
-    user.name ??= memberships.name;
-    for (const membership of memberships.rooms) this.#connections.applyMembership(connection, membership);
-    for (const change of connection.changes) this.#connections.applyMembership(connection, change);
-    connection.changes = undefined;
+    user.name ??= name;
+    memberships.enter(connection, rooms);
     connection.state = 'ready';
     this.#attendance.ready(connection);
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
@@ -87,7 +87,7 @@ export class Arrival {
 
   async #ready(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
-    await this.#connections.standing(connection);
+    await this.#local.occupancy.standing(connection);
     const { rooms, more } = await this.#arrivals.summaries(user.id);
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
@@ -100,6 +100,6 @@ export class Arrival {
       more,
     };
     connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
-    this.#connections.toldHeads(connection, rooms);
+    this.#local.receiver.toldHeads(connection, rooms);
   }
 }

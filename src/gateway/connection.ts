@@ -4,7 +4,6 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { AddressUse } from './engine/address-limit.ts';
 import type { Frame } from './engine/packet.ts';
 import { Session } from './engine/session.ts';
-import type { LocalUser } from './connections.ts';
 import type { Assembly } from './packets/attachments.ts';
 import { encodeArgs } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
@@ -15,6 +14,15 @@ import type { Form, Frames } from './packets/packet.ts';
  * → ready (subscribed, gets events and may command) → open again after a DISCONNECT. Any state → closed.
  */
 export type ConnectionState = 'open' | 'authenticating' | 'joining' | 'ready' | 'closed';
+
+/** A user with connections on this node. */
+export interface LocalUser {
+  readonly id: string;
+  name: string | null;
+  readonly connections: Connection[];
+  /** Rooms in which they may only read, and until when, in milliseconds since 1970; absent for nearly everybody. */
+  readsOnly: Map<string, number> | undefined;
+}
 
 interface Question {
   readonly resolve: (args: readonly unknown[]) => void;
@@ -101,7 +109,7 @@ export class Connection extends Session {
 
   /**
    * Sends an event that wants an ack. @returns the ack's arguments.
-   * @throws {ParleyError} `unavailable` if none came in time or the connection ended.
+   * @throws {ParleyError} `unavailable` if none came in time, also where the connection ended meanwhile.
    */
   ask(name: string, args: readonly unknown[], timeoutMs: number): Promise<readonly unknown[]> {
     // even: the odd ones are for questions to many

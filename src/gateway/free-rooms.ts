@@ -43,10 +43,6 @@ export class FreeRooms {
   names(): IterableIterator<string> {
     return this.#rooms.keys();
   }
-
-  get size(): number {
-    return this.#rooms.size;
-  }
 }
 
 const nobody: ReadonlySet<Connection> = new Set();

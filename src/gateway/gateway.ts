@@ -14,11 +14,11 @@ import { Arrival } from './arrival.ts';
 import { Attendance } from './attendance.ts';
 import { Commands, type CommandLimits } from './commands.ts';
 import type { Connection } from './connection.ts';
-import { Connections } from './connections.ts';
 import { openDoor, type Door, type DoorSettings } from './door/door.ts';
 import { drain } from './drain.ts';
 import { Engine, type EngineSettings } from './engine/engine.ts';
 import { createHandlers } from './handlers.ts';
+import { createLocal, type Local } from './local.ts';
 import { MembershipSync } from './membership-sync.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
@@ -70,7 +70,7 @@ export class Gateway {
   /** Fan-out's receiver. */
   receive(envelopes: readonly Envelope[]): void {
     if (this.#serving === undefined) return;
-    this.#serving.connections.receive(envelopes);
+    this.#serving.local.receiver.receive(envelopes);
     this.#attendance.received(envelopes);
   }
 
@@ -92,11 +92,11 @@ export class Gateway {
       messages: tailMessages,
       maxBytes: tailBytes,
       // without the others, memberships may have ended that are not known here
-      head: (room) => (fanout.others?.heard === false ? undefined : connections.order.head(room)),
+      head: (room) => (fanout.others?.heard === false ? undefined : local.order.head(room)),
       read: (asked) => messaging.recent(asked, tailMessages),
       metrics,
     });
-    const connections: Connections = new Connections({
+    const local: Local = createLocal({
       tails,
       topics: () => this.#running().engine.topics,
       settings,
@@ -109,45 +109,45 @@ export class Gateway {
       log,
     });
     const overload = new Overload(settings, messaging.writer, metrics);
-    attendance.serve(core.presence, connections);
-    const handlers = createHandlers({ ...core, connections, attendance, tails, metrics, signalLimits: settings });
+    attendance.serve(core.presence, local.connections);
+    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
     const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
       arrivals: messaging.arrivals,
-      connections,
+      local,
       attendance,
       node,
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ connections, arrival, attendance, commands, overload, writer, metrics, log });
+    const parley = new Parley({ local, arrival, attendance, commands, overload, writer, metrics, log });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
-    const watch = watchSlow(connections, engine);
+    const watch = watchSlow(local, engine);
     if (fanout.others !== undefined) {
       repair = new Repair({
         others: fanout.others,
-        order: connections.order,
-        memberships: new MembershipSync(messaging.missed, connections),
-        roomStates: new RoomStateSync(messaging.missed, connections),
+        order: local.order,
+        memberships: new MembershipSync(messaging.missed, local.memberships, local.receiver),
+        roomStates: new RoomStateSync(messaging.missed, local.receiver),
         heads: (rooms) => messaging.missed.heads(rooms),
         pollMs: settings.headsPollMs,
         metrics,
         log,
       });
     }
-    this.#serving = { connections, repair, overload, commands, sockets, engine, watch };
+    this.#serving = { local, repair, overload, commands, sockets, engine, watch };
     await repair?.start();
   }
 
   /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
   openDoor(redis: RedisLink): Promise<void> {
-    const { connections, sockets } = this.#running();
-    this.#door = openDoor(this.#settings, redis, { ...this.#parts, connections, sockets });
+    const { local, sockets } = this.#running();
+    this.#door = openDoor(this.#settings, redis, { ...this.#parts, ...local, sockets });
     return redis.up ? this.#door.subscribed() : Promise.resolve();
   }
 
@@ -176,10 +176,10 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { connections, repair, overload, sockets, engine, watch } = this.#running();
+    const { local, repair, overload, sockets, engine, watch } = this.#running();
     this.closeDoor();
     clearInterval(watch);
-    connections.order.stop();
+    local.order.stop();
     await repair?.stop();
     overload.stop();
     sockets.stop();
@@ -192,18 +192,18 @@ export class Gateway {
   }
 }
 
-function watchSlow(connections: Connections, engine: Engine<Connection>): NodeJS.Timeout {
+function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
   let seen = 0;
   return setInterval(() => {
     // buffers grow only by what is delivered
-    if (connections.delivered === seen && !connections.slow.anyQuiet) return;
-    seen = connections.delivered;
-    engine.guard(() => connections.slow.sweep(engine.all()));
+    if (delivery.delivered === seen && !slow.anyQuiet) return;
+    seen = delivery.delivered;
+    engine.guard(() => slow.sweep(engine.all()));
   }, slowSweepMs);
 }
 
 interface Serving {
-  readonly connections: Connections;
+  readonly local: Local;
   readonly repair: Repair | undefined;
   readonly overload: Overload;
   readonly commands: Commands;

@@ -8,12 +8,12 @@ import type { CommandName, CommandOutput, ParsedInput } from '../protocol/comman
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attendance } from './attendance.ts';
-import type { Connection } from './connection.ts';
-import type { Connections, LocalUser } from './connections.ts';
+import type { Connection, LocalUser } from './connection.ts';
 import { Encoded } from './encoded.ts';
 import { createKeepHandlers } from './handlers/keep.ts';
 import { roomHandlers } from './handlers/rooms.ts';
 import { createTalkHandlers } from './handlers/talk.ts';
+import type { Local } from './local.ts';
 import type { SignalLimits } from './signals.ts';
 
 export interface Caller {
@@ -33,18 +33,18 @@ export function createHandlers(parts: {
   fanout: Fanout;
   verifier: TokenVerifier;
   rates: UserRates;
-  connections: Connections;
+  local: Local;
   attendance: Attendance;
   tails: Tails;
   metrics: Metrics;
   signalLimits: SignalLimits;
 }): Handlers {
-  const { messaging, verifier, rates, connections, attendance, tails } = parts;
-  const { slow } = connections;
+  const { messaging, verifier, rates, local, attendance, tails } = parts;
+  const { slow, memberships } = local;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
-    ...createKeepHandlers(parts),
+    ...createKeepHandlers({ ...parts, memberships }),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const { json, mentions } = bodies.read(body);
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
@@ -83,11 +83,11 @@ export function createHandlers(parts: {
     },
     sync: async ({ connection, user }, input) => {
       slow.pulling(connection, Object.keys(input.cursors));
-      const sees = (room: string): boolean => connections.isIn(connection, room);
+      const sees = (room: string): boolean => memberships.isIn(connection, room);
       return new Encoded(await messaging.sync(user.id, input, tails, sees));
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
-    ...roomHandlers(messaging, connections),
+    ...roomHandlers(messaging, local),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
     'presence:unwatch': ({ connection }, { users }) => attendance.unwatch(connection, users),

@@ -20,16 +20,20 @@ export interface MembershipSource {
   memberToUser(user: string, data: EventData<'member'>): UserEvent;
 }
 
-/** The part of `Connections` that it works on. */
+/** The part of `LocalMemberships` that it works on. */
 export interface LocalMembers {
   membershipTouched: ((user: string) => void) | undefined;
   userIds(): string[];
   joined(): Iterable<{ readonly user: string; readonly room: string }>;
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
-  toUser(event: UserEvent): void;
   unwelcomed(user: string, room: string): void;
   takeUnwelcomed(ms: number): { user: string; room: string }[];
   nameOf(user: string): string | null;
+}
+
+/** Where its events go. */
+export interface MemberEvents {
+  toUser(event: UserEvent): void;
 }
 
 /** Rows are kept for an hour. */
@@ -40,7 +44,8 @@ const maxPasses = 5;
 
 export class MembershipSync {
   readonly #source: MembershipSource;
-  readonly #connections: LocalMembers;
+  readonly #members: LocalMembers;
+  readonly #events: MemberEvents;
   readonly #maxGapMs: number;
   #cursor: string | undefined = undefined;
   #readAt = 0;
@@ -49,15 +54,21 @@ export class MembershipSync {
   #running: Promise<void> | undefined = undefined;
   #next: Promise<void> | undefined = undefined;
 
-  constructor(source: MembershipSource, connections: LocalMembers, options: { maxGapMs?: number } = {}) {
+  constructor(
+    source: MembershipSource,
+    members: LocalMembers,
+    events: MemberEvents,
+    options: { maxGapMs?: number } = {},
+  ) {
     this.#source = source;
-    this.#connections = connections;
+    this.#members = members;
+    this.#events = events;
     this.#maxGapMs = options.maxGapMs ?? maxGapMs;
   }
 
   /** From here on changes are followed; before any connection comes. */
   async start(): Promise<void> {
-    this.#connections.membershipTouched = (user) => {
+    this.#members.membershipTouched = (user) => {
       if (this.#running !== undefined) this.#touched.add(user);
     };
     this.#cursor = await this.#source.cursor();
@@ -65,7 +76,7 @@ export class MembershipSync {
   }
 
   stop(): void {
-    this.#connections.membershipTouched = undefined;
+    this.#members.membershipTouched = undefined;
   }
 
   /** Resolves after a step that began after this call. */
@@ -90,7 +101,7 @@ export class MembershipSync {
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
     const whole = page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
-    let again = this.#apply(whole ? await this.#wholly(this.#connections.userIds()) : (page.changed ?? []));
+    let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched.clear();
       again = this.#apply(await this.#wholly([...again.keys()], again));
@@ -100,7 +111,7 @@ export class MembershipSync {
       this.#cursor = page.cursor;
       this.#readAt = startedAt;
     }
-    for (const { user, room } of this.#connections.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
+    for (const { user, room } of this.#members.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
   }
 
   /** @returns users that were left alone, with the rooms in which their role or a mute changed. */
@@ -114,10 +125,10 @@ export class MembershipSync {
         again.set(user, updated);
         continue;
       }
-      const change = this.#connections.reconcile(membership);
+      const change = this.#members.reconcile(membership);
       if (change === 'joined') void this.#welcome(user, room);
       else if (change !== undefined)
-        this.#connections.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
+        this.#events.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
     }
     return again;
   }
@@ -133,7 +144,7 @@ export class MembershipSync {
     );
     const keys = new Set(found.map(({ user, room }) => `${user}\n${room}`));
     const asked = new Set(users);
-    for (const { user, room } of this.#connections.joined()) {
+    for (const { user, room } of this.#members.joined()) {
       if (asked.has(user) && !keys.has(`${user}\n${room}`)) found.push({ user, room, role: null });
     }
     return found;
@@ -144,16 +155,16 @@ export class MembershipSync {
       const summary = await this.#source.summary(user, room);
       if (summary === undefined) return; // they left again
       const member = this.#member({ user, room, role: summary.role }, 'joined');
-      this.#connections.toUser(this.#source.memberToUser(user, { ...member, summary }));
+      this.#events.toUser(this.#source.memberToUser(user, { ...member, summary }));
     } catch {
       // the database is away: with the next step
-      this.#connections.unwelcomed(user, room);
+      this.#members.unwelcomed(user, room);
     }
   }
 
   /** Who did it is not kept: it is told as the member's own doing. */
   #member({ user, room, role, mutedUntil }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
     const until = mutedUntil === undefined ? {} : { until: toldMuteEnd(mutedUntil) };
-    return { room, user, name: this.#connections.nameOf(user), role, change, by: user, ...until };
+    return { room, user, name: this.#members.nameOf(user), role, change, by: user, ...until };
   }
 }

@@ -7,8 +7,8 @@ import type { Arrival } from './arrival.ts';
 import type { Attendance } from './attendance.ts';
 import type { Commands } from './commands.ts';
 import type { Connection } from './connection.ts';
-import type { Connections } from './connections.ts';
 import { encodeConnectError } from './packets/encode.ts';
+import type { Local } from './local.ts';
 import type { EventArgs } from './packets/packet.ts';
 import { ackText } from './packets/text.ts';
 import type { Overload } from './overload.ts';
@@ -16,7 +16,7 @@ import { ackOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
 
 export interface ParleyParts {
-  readonly connections: Connections;
+  readonly local: Local;
   readonly arrival: Arrival;
   readonly attendance: Attendance;
   readonly commands: Commands;
@@ -66,13 +66,14 @@ export class Parley implements SocketApp {
   }
 
   disconnected(connection: Connection): void {
-    this.#parts.attendance.gone(connection);
-    this.#parts.connections.leaveRooms(connection);
-    this.#parts.connections.anonymize(connection);
+    const { attendance, local } = this.#parts;
+    attendance.gone(connection);
+    local.memberships.leave(connection);
+    local.connections.anonymize(connection);
   }
 
   topicChanged(topic: string, occupied: boolean): void {
-    this.#parts.connections.topicChanged(topic, occupied);
+    this.#parts.local.occupancy.topicChanged(topic, occupied);
   }
 
   async #connect(connection: Connection, payload: object | undefined): Promise<void> {

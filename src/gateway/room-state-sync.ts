@@ -7,7 +7,7 @@ export interface RoomStateSource {
   roomChanges(cursor: string): Promise<RoomChangePage>;
 }
 
-/** The part of `Connections` that it works on. */
+/** The part of `FanoutReceiver` that it works on. */
 export interface LocalRooms {
   hasHeard(event: RoomEvent): boolean;
   receive(envelopes: readonly Envelope[]): void;
@@ -15,12 +15,12 @@ export interface LocalRooms {
 
 export class RoomStateSync {
   readonly #source: RoomStateSource;
-  readonly #connections: LocalRooms;
+  readonly #rooms: LocalRooms;
   #cursor: string | undefined = undefined;
 
-  constructor(source: RoomStateSource, connections: LocalRooms) {
+  constructor(source: RoomStateSource, rooms: LocalRooms) {
     this.#source = source;
-    this.#connections = connections;
+    this.#rooms = rooms;
   }
 
   /** From here on changes are followed; before any connection comes. */
@@ -34,7 +34,7 @@ export class RoomStateSync {
    */
   async step(): Promise<void> {
     const { cursor, events } = await this.#source.roomChanges(this.#cursor ?? (await this.#source.cursor()));
-    this.#connections.receive(events.filter((event) => !this.#connections.hasHeard(event)));
+    this.#rooms.receive(events.filter((event) => !this.#rooms.hasHeard(event)));
     this.#cursor = cursor;
   }
 }

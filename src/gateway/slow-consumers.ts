@@ -46,11 +46,6 @@ export class SlowConsumers {
     return this.#quiet.size > 0;
   }
 
-  /** Rooms that have someone to tell. */
-  get untoldRooms(): number {
-    return this.#untold.size;
-  }
-
   sweep(connections: Iterable<Connection>): void {
     const { softBufferedBytes, behindBufferedBytes } = this.#settings;
     for (const connection of connections) {

@@ -94,7 +94,7 @@ export class Messaging {
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
-    this.#purge = new RoomPurge({ sql, log });
+    this.#purge = new RoomPurge({ sql, metrics, log });
     this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });

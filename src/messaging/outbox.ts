@@ -33,6 +33,7 @@ const relayAloneMs = 5000;
 const sweepMs = 60_000;
 /** Rows in one transaction; each may hold a commit of hundreds of messages. */
 const rowsAtOnce = 10;
+const prunedAtOnce = 5000;
 
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -57,8 +58,10 @@ export class Outbox {
   /** At once, and again that long after each end; nodes that began together drift apart. */
   #repeat(everyMs: number, work: () => Promise<void>): void {
     const at = this.#timers.length;
+    let failing = false;
     const round = (): void => {
-      const run = this.#guarded(work).finally(() => {
+      const run = this.#guarded(work, failing).then((failed) => {
+        failing = failed;
         this.#running.delete(run);
         if (!this.#stopped) this.#timers[at] = setTimeout(round, everyMs * (0.7 + Math.random() * 0.3));
       });
@@ -67,11 +70,17 @@ export class Outbox {
     this.#timers.push(setTimeout(round, 0));
   }
 
-  async #guarded(work: () => Promise<void>): Promise<void> {
+  /** @returns whether it failed. @param failing so it did before, which has been told. */
+  async #guarded(work: () => Promise<void>, failing: boolean): Promise<boolean> {
     try {
       await work();
+      return false;
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'the outbox could not be looked after; it will be tried again');
+      this.#options.metrics.repairFailures.inc({ what: 'outbox' });
+      if (!failing) {
+        this.#options.log.warn({ err: error }, 'the outbox could not be looked after; it is tried again');
+      }
+      return true;
     }
   }
 
@@ -80,8 +89,9 @@ export class Outbox {
   }
 
   async #sweep(): Promise<void> {
-    await pruneMembershipChanges(this.#options.sql);
-    await pruneRoomChanges(this.#options.sql);
+    for (const prune of [pruneMembershipChanges, pruneRoomChanges]) {
+      while (!this.#stopped && (await prune(this.#options.sql, prunedAtOnce)) === prunedAtOnce);
+    }
   }
 }
 

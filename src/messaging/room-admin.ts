@@ -142,7 +142,6 @@ export class RoomAdmin {
     return { bans: page.map(banOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
   }
 
-  /** All that everybody may see, as it is now. */
   /** Notes the change for nodes that are not told of it, in the same statement, and tells it. */
   async #change(by: string, room: string, change: RoomChange, call: () => postgres.Fragment): Promise<void> {
     const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
@@ -156,6 +155,7 @@ export class RoomAdmin {
     if (row.outcome === 'updated') await this.#tellState(room, change, by);
   }
 
+  /** All that everybody may see, as it is now. */
   async #tellState(room: string, change: RoomChange, by: string): Promise<void> {
     const [row] = await this.#sql<StateRow[]>`select ${stateColumns(this.#sql)} from rooms r where r.id = ${room}`;
     // deleted meanwhile

@@ -8,9 +8,11 @@
 import type postgres from 'postgres';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface RoomPurgeOptions {
   readonly sql: postgres.Sql;
+  readonly metrics: Metrics;
   readonly log: Log;
   /** Rows in one transaction. */
   readonly batch?: number;
@@ -52,19 +54,31 @@ export class RoomPurge {
   }
 
   async #run(): Promise<void> {
-    const { sql, log, batch = 500, pauseMs = 10 } = this.#options;
+    const { sql, metrics, log, batch = 500, pauseMs = 10 } = this.#options;
     try {
       const tables = await tablesOfRooms(sql);
       while (this.#again && !this.#stopped) {
         this.#again = false;
-        while (!this.#stopped && (await purgeBatch(sql, tables, batch))) await delay(pauseMs);
+        while (!this.#stopped && this.#counted(await purgeBatch(sql, tables, batch))) await delay(pauseMs);
         while (!this.#stopped && (await removeEnded(sql, batch)) >= batch) await delay(pauseMs);
       }
     } catch (error) {
+      metrics.purgeFailures.inc();
       log.warn({ err: error }, 'what is left of deleted rooms could not be removed; it will be tried again');
     }
   }
+
+  /** @returns whether there may be more. */
+  #counted(purged: Purged | undefined): boolean {
+    const { metrics } = this.#options;
+    if (purged === 'room') metrics.purgedRooms.inc();
+    else if (purged?.table === 'messages') metrics.purgedMessages.inc(purged.rows);
+    return purged !== undefined;
+  }
 }
+
+/** Rows of one table, or all that was left of a room. */
+type Purged = { readonly table: string; readonly rows: number } | 'room';
 
 /** Members first. */
 async function tablesOfRooms(sql: postgres.Sql): Promise<string[]> {
@@ -77,20 +91,20 @@ async function tablesOfRooms(sql: postgres.Sql): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** @returns whether there may be more. */
-async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: number): Promise<boolean> {
+/** @returns undefined when there is no deleted room that has anything left. */
+async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: number): Promise<Purged | undefined> {
   return sql.begin(async (tx) => {
     const [room] = await tx<{ id: string }[]>`
       select id from deleted_rooms where purged_at is null order by deleted_at limit 1 for update skip locked`;
-    if (room === undefined) return false;
+    if (room === undefined) return undefined;
     for (const table of tables) {
-      const { count } = await tx`
+      const { count: rows } = await tx`
         delete from ${tx(table)}
         where ctid = any (array(select ctid from ${tx(table)} where room_id = ${room.id} limit ${batch}))`;
-      if (count > 0) return true;
+      if (rows > 0) return { table, rows };
     }
     await tx`update deleted_rooms set purged_at = now() where id = ${room.id}`;
-    return true;
+    return 'room';
   });
 }
 

@@ -140,6 +140,15 @@ export class Metrics {
   readonly retentionRooms = this.#counter('parley_retention_purges_total', 'Times that messages of a room expired');
   readonly retentionMessages = this.#counter('parley_retention_messages_total', 'Rows of expired messages deleted');
   readonly retentionFailures = this.#counter('parley_retention_failures_total', 'Rounds of it that failed');
+  readonly purgedRooms = this.#counter(
+    'parley_room_purges_total',
+    'Deleted rooms of which everything has been removed',
+  );
+  readonly purgedMessages = this.#counter('parley_room_purge_messages_total', 'Messages of deleted rooms removed');
+  readonly purgeFailures = this.#counter(
+    'parley_room_purge_failures_total',
+    'Rounds of it that failed and are tried again',
+  );
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { io, type Socket } from 'socket.io-client';
+import { requestTypes } from '../../src/gateway/door/messages.ts';
 import { until } from '../support/until.ts';
 import { listen, startBackends, startRealServer, type Backends, type Listener, type RealServer } from './backends.ts';
 
@@ -17,8 +18,10 @@ interface Remote {
   handshake: Record<string, unknown>;
 }
 
+const ids = (sockets: readonly { id: string }[]): string[] => sockets.map(({ id }) => id);
+
 beforeAll(async () => {
-  backends = await startBackends({ PARLEY_SOCKETIO_ROOMS_PER_CONNECTION: '3' });
+  backends = await startBackends({ PARLEY_SOCKETIO_ROOMS_PER_CONNECTION: '3', PARLEY_SOCKETIO_MAX_LISTED: '3' });
   real = await startRealServer(backends.key);
   own = io(real.url, { transports: ['websocket'], forceNew: true });
   await until('the real server has its client', () => own.connected);
@@ -118,5 +121,32 @@ describe('a real Socket.IO server on the same Redis', () => {
   it('lists rooms of ours with its own', async () => {
     const { adapter } = real.io.of('/') as unknown as { adapter: { allRooms(): Promise<Set<string>> } };
     expect(await adapter.allRooms()).toContain('hall');
+  });
+
+  it('gets lists of as many entries of one node as may be, and of one more none', async () => {
+    const { adapter } = real.io.of('/') as unknown as { adapter: { allRooms(): Promise<Set<string>> } };
+    const refused = (): Promise<number> => backends.counted('parley_door_refused_total{reason="limit"}');
+    const [{ url }] = backends.nodes;
+    // on this node are ann and cid, who are in `hall`, and ann in two free rooms
+    const dan = await listen(url, 'dan');
+    const three = [ann.session, cid.session, dan.session];
+    expect(ids(await real.io.fetchSockets())).toEqual(expect.arrayContaining(three));
+    expect([...(await adapter.allRooms())]).toEqual(expect.arrayContaining(['hall', '#1', '#2']));
+    expect(await refused()).toBe(0);
+
+    const eve = await listen(url, 'eve');
+    real.io.in('user:eve').socketsJoin('#4');
+    // fewer may still be asked for
+    await until('it has joined', async () => (await real.io.in('#4').fetchSockets()).length === 1);
+    await Promise.all([
+      expect(real.io.fetchSockets()).rejects.toThrow('timeout'),
+      expect(adapter.allRooms()).rejects.toThrow('timeout'),
+    ]);
+    expect(await refused()).toBe(2);
+    // as servers of older versions ask
+    const old = JSON.stringify({ type: requestTypes.sockets, requestId: 'old', rooms: [] });
+    await backends.redis.publish(`${backends.key}-request#/#`, old);
+    await until('it is counted', async () => (await refused()) === 3);
+    for (const { socket } of [dan, eve]) socket.disconnect();
   });
 });

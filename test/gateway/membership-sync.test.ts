@@ -1,12 +1,12 @@
 /** Steps of MembershipSync against connections that are none, and a Postgres that is told when to answer. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MembershipSync, type LocalMembers } from '../../src/gateway/membership-sync.ts';
+import { MembershipSync, type LocalMembers, type MemberEvents } from '../../src/gateway/membership-sync.ts';
 import type { Membership, MembershipPage } from '../../src/messaging/membership-changes.ts';
 import type { UserEvent } from '../../src/fanout/fanout.ts';
 import { until } from '../support/until.ts';
 
 /** One connection a user; rooms by user. */
-class Members implements LocalMembers {
+class Members implements LocalMembers, MemberEvents {
   membershipTouched: ((user: string) => void) | undefined = undefined;
   readonly rooms = new Map<string, Set<string>>();
   readonly told: string[] = [];
@@ -90,7 +90,7 @@ let sync: MembershipSync;
 beforeEach(async () => {
   members = new Members();
   stored = new Stored();
-  sync = new MembershipSync(stored, members);
+  sync = new MembershipSync(stored, members, members);
   await sync.start();
   for (const user of ['ann', 'ben']) {
     members.rooms.set(user, new Set(['r']));
@@ -147,7 +147,7 @@ describe('a step', () => {
   });
 
   it('reads users whole when the last one is longer ago than rows are kept', async () => {
-    const late = new MembershipSync(stored, members, { maxGapMs: -1 });
+    const late = new MembershipSync(stored, members, members, { maxGapMs: -1 });
     await late.start();
     stored.members.set('ann', new Set());
     await late.step();

@@ -25,6 +25,8 @@ interface Rig {
   stored: { head: number; revs: number[]; page?: number } | Error | undefined;
   /** While set, reads wait for it. */
   gate: Promise<void> | undefined;
+  /** Whether events of other nodes come. */
+  heard: boolean;
   count(series: string): Promise<number>;
 }
 
@@ -37,6 +39,7 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
     reads,
     stored: undefined,
     gate: undefined,
+    heard: true,
     order: new RoomOrder(
       {
         deliver: (one) => void out.push(one.rev ?? one.event),
@@ -51,10 +54,11 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
           const events = rest.slice(0, page).map((one): MissedEvent => ({ ...event(one, room), rev: one, at: 0 }));
           return { head, events, complete: rest.length <= page };
         },
+        heard: () => made.heard,
         metrics,
         log: silentLog,
       },
-      { graceMs: 5, ...limits },
+      { graceMs: 5, shortGraceMs: 5, ...limits },
     ),
     async count(series) {
       const line = (await metrics.text()).split('\n').find((text) => text.startsWith(series));
@@ -149,6 +153,28 @@ describe('the order of a room', () => {
     expect(await made.count('parley_fanout_repaired_total{reason="gap"}')).toBe(4);
     made.order.receive(event(6));
     expect(made.out.at(-1)).toBe(6);
+  });
+
+  it('waits longer for what may be on its way than for what cannot be', async () => {
+    const made = rig({ graceMs: 60_000 });
+    made.stored = { head: 3, revs: [2, 3] };
+    made.order.noteHead('a', 1);
+    made.order.receive(event(3));
+    made.order.add('b');
+    // went by before the lower head was told
+    made.order.noteHead('b', 3);
+    made.order.noteHead('b', 1);
+    await until('one is read', () => made.reads.length === 1);
+    expect(made.reads).toEqual([['b', 1]]);
+    made.order.receive(event(2));
+    expect(made.out.slice(-2)).toEqual([2, 3]);
+
+    made.heard = false;
+    made.stored = { head: 5, revs: [4, 5] };
+    made.order.receive(event(5));
+    await until('it is read', () => made.reads.length === 2);
+    expect(made.reads[1]).toEqual(['a', 3]);
+    made.order.stop();
   });
 
   it('takes revs with holes as they are when the read reached the head of its snapshot', async () => {

@@ -45,7 +45,7 @@ const HostedAdapter = RedisAdapter as unknown as HostedClass;
 export interface DoorLimits {
   readonly key: string;
   readonly maxMessageBytes: number;
-  /** Connections in one answer to `fetchSockets`, rooms in one to `allRooms`. */
+  /** Connections in one answer to `fetchSockets`, and to `sockets` of older servers; rooms in one to `allRooms`. */
   readonly maxListed: number;
 }
 

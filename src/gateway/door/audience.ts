@@ -1,5 +1,5 @@
 import type { Connection } from '../connection.ts';
-import type { Connections } from '../connections.ts';
+import type { Local } from '../local.ts';
 import { kindOf, userPrefix } from './names.ts';
 
 export interface Filter {
@@ -13,24 +13,26 @@ export interface TopicAudience {
   readonly except: Connection | undefined;
 }
 
+type AudienceParts = Pick<Local, 'connections' | 'memberships' | 'occupancy'>;
+
 /** Who is meant: connections of this node, by the names that backend services use. */
 export class Audience {
-  readonly #connections: Connections;
+  readonly #local: AudienceParts;
 
-  constructor(connections: Connections) {
-    this.#connections = connections;
+  constructor(local: AudienceParts) {
+    this.#local = local;
   }
 
   /** Whether the name means anybody here. Cheap: it is asked of each message, before that is decoded. */
   has(name: string): boolean {
-    const connections = this.#connections;
+    const { connections, occupancy } = this.#local;
     switch (kindOf(name)) {
       case 'session':
         return connections.session(name) !== undefined;
       case 'user':
-        return connections.hasUser(name.slice(userPrefix.length));
+        return connections.user(name.slice(userPrefix.length)) !== undefined;
       case 'room':
-        return connections.occupies(name);
+        return occupancy.has(name);
       case 'free':
         break;
     }
@@ -60,12 +62,12 @@ export class Audience {
   }
 
   *#union(rooms: ReadonlySet<string>): Generator<Connection> {
-    if (rooms.size === 0) yield* this.#connections.ready();
+    if (rooms.size === 0) yield* this.#local.connections.ready();
     else for (const name of rooms) yield* this.#named(name);
   }
 
   *#named(name: string): Generator<Connection> {
-    const connections = this.#connections;
+    const { connections, memberships, occupancy } = this.#local;
     switch (kindOf(name)) {
       case 'session': {
         const connection = connections.session(name);
@@ -76,7 +78,7 @@ export class Audience {
         yield* connections.ready(name.slice(userPrefix.length));
         break;
       case 'room':
-        yield* connections.inRoom(name);
+        if (occupancy.has(name)) yield* memberships.connectionsIn(name);
         break;
       case 'free':
         yield* connections.freeRooms.in(name);

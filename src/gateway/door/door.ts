@@ -7,7 +7,7 @@
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connections } from '../connections.ts';
+import type { Local } from '../local.ts';
 import type { Sockets } from '../sockets.ts';
 import { DoorAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
@@ -20,6 +20,7 @@ export interface DoorSettings {
   readonly socketioKey: string;
   readonly socketioMaxMessageBytes: number;
   readonly socketioRoomsPerConnection: number;
+  readonly socketioMaxListed: number;
 }
 
 export interface Door {
@@ -28,21 +29,17 @@ export interface Door {
   close(): void;
 }
 
-export interface DoorParts {
-  readonly connections: Connections;
+export interface DoorParts extends Pick<Local, 'connections' | 'memberships' | 'occupancy' | 'delivery'> {
   readonly sockets: Sockets;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-/** 10,000 connections are about 3 MB of JSON. */
-const maxListed = 10_000;
-
 const subscribeMs = 5000;
 
 export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorParts): Door {
-  const { connections, metrics, log } = parts;
-  const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes } = settings;
+  const { connections, occupancy, metrics, log } = parts;
+  const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes, socketioMaxListed: maxListed } = settings;
   const refusals = new Refusals(metrics, log);
   const questions = new Questions((error) => refusals.count(error));
   const maxRoomsPerConnection = settings.socketioRoomsPerConnection;
@@ -52,11 +49,11 @@ export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorPa
     {
       host: new Host({ ...parts, questions, refusals, maxRoomsPerConnection }),
       clients,
-      audience: new Audience(connections),
+      audience: new Audience(parts),
       questions,
       refusals,
       metrics,
-      roomNames: () => [...connections.occupied(), ...connections.freeRooms.names()],
+      roomNames: () => [...occupancy.rooms(), ...connections.freeRooms.names()],
     },
   );
   return {

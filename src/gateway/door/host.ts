@@ -35,6 +35,6 @@ export class Host {
   }
 
   topic(audience: TopicAudience): Recipient {
-    return topicRecipient(this.#parts.connections, audience);
+    return topicRecipient(this.#parts.delivery, audience);
   }
 }

@@ -22,11 +22,14 @@ export function kindOf(name: string): NameKind {
 /** Letters of a free room's name. */
 export const maxFreeNameLength = 256;
 
-/** Parley's own events, also those that come with later parts, and what Socket.IO keeps for itself. */
-export const reservedEvents: ReadonlySet<string> = new Set(
-  Object.keys(events).concat(
-    ['message', 'message:updated', 'message:deleted', 'reaction', 'member', 'room', 'read', 'signal', 'presence'],
-    ['pin', 'mention', 'thread', 'notification', 'behind', 'drain', 'session:revoked', 'ready'],
-    ['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'],
-  ),
-);
+/** Parley's own events, also the one that is still to come, and what Socket.IO keeps for itself. */
+export const reservedEvents: ReadonlySet<string> = new Set([
+  ...Object.keys(events),
+  'notification',
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'newListener',
+  'removeListener',
+]);

@@ -1,6 +1,7 @@
 import { roomOfTopic } from '../room-topics.ts';
 import type { Connection } from '../connection.ts';
 import type { Connections } from '../connections.ts';
+import type { Delivery } from '../delivery.ts';
 import type { Sockets } from '../sockets.ts';
 import { userPrefix } from './names.ts';
 import type { Outbound } from './outbound.ts';
@@ -15,6 +16,7 @@ export interface Recipient {
 
 export interface RemoteSocketParts {
   readonly connections: Connections;
+  readonly delivery: Delivery;
   readonly sockets: Sockets;
   readonly questions: Questions;
   readonly refusals: Refusals;
@@ -24,8 +26,8 @@ export interface RemoteSocketParts {
 const lingerMs = 5000;
 
 /** A whole room as one recipient. */
-export function topicRecipient(connections: Connections, { room, except }: TopicAudience): Recipient {
-  return { client: { writeToEngine: ([event]) => connections.emitToRoom(room, event.frames, except) } };
+export function topicRecipient(delivery: Delivery, { room, except }: TopicAudience): Recipient {
+  return { client: { writeToEngine: ([event]) => delivery.emitToRoom(room, event.frames, except) } };
 }
 
 /** One connection as the adapter sees it: Socket.IO's Socket, as far as other servers may use it. Made when it is needed. */
@@ -45,7 +47,7 @@ export class RemoteSocket implements Recipient {
   get client(): Recipient['client'] {
     return {
       writeToEngine: ([event], { volatile }) =>
-        this.#parts.connections.emitTo(this.#connection, event.frames, volatile === true),
+        this.#parts.delivery.emitTo(this.#connection, event.frames, volatile === true),
     };
   }
 

@@ -114,10 +114,6 @@ export class Engine<S extends Session> {
     this.#serve(parts.app);
   }
 
-  get count(): number {
-    return this.#sessions.size;
-  }
-
   all(): IterableIterator<S> {
     return this.#sessions.values();
   }

@@ -39,10 +39,6 @@ export class LongPolling<S extends Session> {
     this.#options = options;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   add(sid: string, session: S, wire: PollingWire): void {
     this.#entries.set(sid, { sid, session, wire, upgrade: 'none', ended: undefined });
   }

@@ -63,8 +63,4 @@ export class Topics {
     const name = Buffer.from(topic).toString('latin1');
     if (!this.#polling.has(name)) this.#changed(name, now > 0);
   }
-
-  get pollingTopics(): number {
-    return this.#polling.size;
-  }
 }

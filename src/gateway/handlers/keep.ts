@@ -4,9 +4,9 @@ import { encodeSignal } from '../../messaging/json-body.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connections } from '../connections.ts';
 import { Encoded } from '../encoded.ts';
 import type { Handlers } from '../handlers.ts';
+import type { LocalMemberships } from '../local-memberships.ts';
 import { admitSignal, type SignalLimits } from '../signals.ts';
 
 type KeepHandlers = Pick<Handlers, 'delivered' | 'room:receipts' | 'unread' | 'search' | 'signal'>;
@@ -14,14 +14,14 @@ type KeepHandlers = Pick<Handlers, 'delivered' | 'room:receipts' | 'unread' | 's
 export function createKeepHandlers(parts: {
   messaging: Messaging;
   fanout: Fanout;
-  connections: Connections;
+  memberships: LocalMemberships;
   metrics: Metrics;
   signalLimits: SignalLimits;
 }): KeepHandlers {
-  const { messaging, fanout, connections, metrics, signalLimits } = parts;
+  const { messaging, fanout, memberships, metrics, signalLimits } = parts;
   return {
     delivered: ({ connection, user }, { room, seq }) => {
-      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
+      if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
       messaging.readMarks.delivered(user.id, room, seq);
       return {};
     },
@@ -29,7 +29,7 @@ export function createKeepHandlers(parts: {
     unread: ({ user }, input) => messaging.unread(user.id, input),
     search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),
     signal: ({ connection, user }, { room, name, expires, data }) => {
-      if (!connections.isIn(connection, room)) throw new ParleyError('not_member');
+      if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
       // for ever, or until a mute ends
       if ((user.readsOnly?.get(room) ?? 0) > Date.now()) throw new ParleyError('forbidden');
       admitSignal(connection, signalLimits, metrics);

@@ -2,20 +2,20 @@
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { RoomCommandName } from '../../protocol/room-commands.ts';
 import type { Connection } from '../connection.ts';
-import type { Connections } from '../connections.ts';
 import type { Handlers } from '../handlers.ts';
+import type { Local } from '../local.ts';
 
 type RoomHandlers = Pick<
   Handlers,
   RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
 >;
 
-export function roomHandlers(messaging: Messaging, connections: Connections): RoomHandlers {
+export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local): RoomHandlers {
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   /** Who came into a room is answered when its events reach this node. */
   const standing = async <T>(connection: Connection, entering: Promise<T>): Promise<T> => {
     const entered = await entering;
-    await connections.standing(connection);
+    await occupancy.standing(connection);
     return entered;
   };
   return {
@@ -25,7 +25,7 @@ export function roomHandlers(messaging: Messaging, connections: Connections): Ro
     'room:invite': ({ user }, input) => rooms.add(user.id, input),
     'room:list': async ({ connection, user }, input) => {
       const page = await rooms.list(user.id, input);
-      connections.toldHeads(connection, page.rooms);
+      receiver.toldHeads(connection, page.rooms);
       return page;
     },
     'room:members': ({ user }, input) => rooms.members(user.id, input),

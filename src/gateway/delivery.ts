@@ -1,0 +1,154 @@
+import type { RoomEvent } from '../fanout/fanout.ts';
+import type { Tally } from '../telemetry/hot-metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection, LocalUser } from './connection.ts';
+import type { Connections } from './connections.ts';
+import type { Topics } from './engine/topics.ts';
+import { LastTold } from './last-told.ts';
+import { encodeEvent } from './packets/encode.ts';
+import type { Form, Frames } from './packets/packet.ts';
+import { forms, roomTopic } from './room-topics.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
+
+export interface DeliveryParts {
+  readonly connections: Connections;
+  readonly slow: SlowConsumers;
+  /** Asked for when the first event comes: the engine that has them is made later. */
+  readonly topics: () => Topics;
+  /** Told of events with a rev that go out. */
+  readonly tails: { delivered(event: RoomEvent): void };
+  /** No other node tells of anything, so nothing comes twice. */
+  readonly alone: boolean;
+  readonly metrics: Metrics;
+}
+
+/** Makes frames of events, and writes each once to the room's topic, whatever the number of its connections. */
+export class Delivery {
+  readonly #parts: DeliveryParts;
+  /** Events are counted by name; the names are those of the protocol. */
+  readonly #tallies = new Map<string, Tally>();
+  /** Settings of rooms, as told last. */
+  readonly #settings = new LastTold();
+
+  /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
+  delivered = 0;
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts;
+  }
+
+  /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
+  toRoom(envelope: RoomEvent): void {
+    const { slow, tails, alone } = this.#parts;
+    const { room, event, rev } = envelope;
+    if (rev !== undefined) {
+      slow.moved(room, rev);
+      tails.delivered(envelope);
+    } else if (event === 'room' && !alone) {
+      // read of Postgres before it came by way of Redis: the same again is no news
+      if (this.#settings.note(room, envelope.json)) return;
+    }
+    let deliveries = this.#publish(envelope, false);
+    // those who are slow hear of everything but signals
+    if (slow.anyQuiet) {
+      if (event === 'signal') this.#countDropped(room);
+      else deliveries += this.#publish(envelope, true);
+    }
+    this.#count(event, deliveries);
+  }
+
+  /** Whether it is what the room heard last of its settings. */
+  wasLast({ room, json }: RoomEvent): boolean {
+    return this.#settings.is(room, json);
+  }
+
+  toUser(user: LocalUser, event: string, json: string): void {
+    let deliveries = 0;
+    for (const connection of user.connections) {
+      if (connection.state !== 'ready') continue;
+      connection.sendFrames(encodeEvent(connection.form, event, json));
+      deliveries++;
+    }
+    this.#count(event, deliveries);
+  }
+
+  /** To each directly, for what nothing may hold back. */
+  toEach(connections: readonly Connection[], event: string, json: string): void {
+    const frames: Partial<Record<Form, Frames>> = {};
+    for (const connection of connections) {
+      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
+    }
+    this.#count(event, connections.length);
+  }
+
+  /** It has missed events of the room, and is to pull them up to the head. */
+  behind(connection: Connection, room: string, head: number): void {
+    connection.sendFrames(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
+  }
+
+  /** An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow. */
+  emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
+    const topics = this.#parts.topics();
+    if (this.#parts.slow.anyQuiet) this.#countDropped(room);
+    let deliveries = 0;
+    for (const form of this.#parts.connections.formsInUse) {
+      const topic = roomTopic(form, room);
+      const others = topics.subscribers(topic) - (except?.isSubscribed(topic) === true ? 1 : 0);
+      if (others === 0) continue;
+      deliveries += others;
+      for (const frame of frames(form)) topics.publish(topic, frame, except?.wire);
+    }
+    this.#countDeliveries(deliveries);
+  }
+
+  /** The same to one connection. @param volatile it is only wanted at once: dropped too if anything waits to be sent. */
+  emitTo(connection: Connection, frames: (form: Form) => Frames, volatile: boolean): void {
+    if (connection.quiet || (volatile && connection.bufferedBytes > 0)) {
+      this.#parts.metrics.signalsDropped.inc();
+      return;
+    }
+    connection.sendFrames(frames(connection.form));
+    this.#countDeliveries(1);
+  }
+
+  /** Writes the event once for each form in use. @returns how many connections it went to. */
+  #publish({ room, event, json, attachments, except }: RoomEvent, quiet: boolean): number {
+    const { connections } = this.#parts;
+    const topics = this.#parts.topics();
+    const sender = except === undefined ? undefined : connections.session(except);
+    let deliveries = 0;
+    for (const form of connections.formsInUse) {
+      const topic = roomTopic(form, room, quiet);
+      const others = topics.subscribers(topic) - (sender !== undefined && isOn(sender, room, form, quiet) ? 1 : 0);
+      if (others === 0) continue;
+      deliveries += others;
+      for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+    }
+    return deliveries;
+  }
+
+  #countDropped(room: string): void {
+    const topics = this.#parts.topics();
+    for (const form of forms) this.#parts.metrics.signalsDropped.inc(topics.subscribers(roomTopic(form, room, true)));
+  }
+
+  #count(event: string, deliveries: number): void {
+    let tally = this.#tallies.get(event);
+    if (tally === undefined) {
+      tally = this.#parts.metrics.fanoutEvents.labels({ event });
+      this.#tallies.set(event, tally);
+    }
+    tally.inc();
+    this.#countDeliveries(deliveries);
+  }
+
+  #countDeliveries(deliveries: number): void {
+    this.#parts.metrics.fanoutDeliveries.inc(deliveries);
+    this.delivered += deliveries;
+  }
+}
+
+/** Whether a member's connection is on this one of the room's topics; known here, so uWS need not be asked. */
+function isOn(connection: Connection, room: string, form: Form, quiet: boolean): boolean {
+  return connection.form === form && connection.quiet === quiet && connection.away?.has(room) !== true;
+}

@@ -1,0 +1,79 @@
+import type { Envelope, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from './connection.ts';
+import type { Connections } from './connections.ts';
+import type { Delivery } from './delivery.ts';
+import type { LocalMemberships } from './local-memberships.ts';
+import type { RoomOrder } from './room-order.ts';
+
+export interface FanoutReceiverParts {
+  readonly connections: Connections;
+  readonly memberships: LocalMemberships;
+  readonly order: RoomOrder;
+  readonly delivery: Delivery;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/**
+ * The receiving end of fan-out: brings each envelope to those here whom it is for. Whoever is told a room's head counts on
+ * all events after it, so that is noted with the room's order, and who missed some already is told to pull.
+ */
+export class FanoutReceiver {
+  readonly #parts: FanoutReceiverParts;
+
+  constructor(parts: FanoutReceiverParts) {
+    this.#parts = parts;
+  }
+
+  /** A fault in one envelope is counted and does not keep the others back. */
+  receive(envelopes: readonly Envelope[]): void {
+    const { order, memberships, metrics, log } = this.#parts;
+    for (const envelope of envelopes) {
+      try {
+        if (envelope.to === 'room') order.receive(envelope);
+        else if (envelope.to === 'user') this.toUser(envelope);
+        else if (envelope.to === 'closed') this.#closeRoom(envelope);
+        else memberships.change(envelope);
+      } catch (error) {
+        metrics.internalErrors.inc({ where: 'delivery' });
+        log.error({ err: error }, 'an event could not be delivered');
+      }
+    }
+  }
+
+  /** Whether there is nobody here to hear it, or it is what they heard last. */
+  hasHeard(event: RoomEvent): boolean {
+    return !this.#parts.order.has(event.room) || this.#parts.delivery.wasLast(event);
+  }
+
+  toUser({ user: id, event, json, head }: UserEvent): void {
+    const { connections, memberships, order, delivery } = this.#parts;
+    const user = connections.user(id);
+    if (user === undefined) return;
+    delivery.toUser(user, event, json);
+    if (head === undefined) return;
+    memberships.welcomed(id, head.room);
+    const behind = order.noteHead(head.room, head.rev);
+    if (behind === undefined) return;
+    for (const connection of connections.ready(id)) delivery.behind(connection, head.room, behind);
+  }
+
+  /** The connection was told the rooms' heads. */
+  toldHeads(connection: Connection, heads: Iterable<{ readonly id: string; readonly rev: number }>): void {
+    const { order, delivery } = this.#parts;
+    for (const { id, rev } of heads) {
+      const behind = order.noteHead(id, rev);
+      if (behind !== undefined) delivery.behind(connection, id, behind);
+    }
+  }
+
+  /** The last that the room's members hear of it; nothing holds that back. */
+  #closeRoom({ room, event, json }: RoomClosed): void {
+    const { memberships, delivery } = this.#parts;
+    const members = [...memberships.connectionsIn(room)];
+    delivery.toEach(members, event, json);
+    memberships.closed(room, members);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * What this node knows of its connections, put together: who is here (connections), in which rooms (memberships), which
+ * rooms that makes this node hear (occupancy), in which order their events go out (order), how they are written (delivery)
+ * and what becomes of those who cannot follow (slow). Fan-out's events come in by the receiver.
+ */
+import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { Connections } from './connections.ts';
+import { Delivery } from './delivery.ts';
+import type { Topics } from './engine/topics.ts';
+import { FanoutReceiver } from './fanout-receiver.ts';
+import { LocalMemberships } from './local-memberships.ts';
+import { Occupancy } from './occupancy.ts';
+import { RoomOrder, type RoomOrderParts } from './room-order.ts';
+import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+
+export interface Local {
+  readonly connections: Connections;
+  readonly memberships: LocalMemberships;
+  readonly occupancy: Occupancy;
+  readonly order: RoomOrder;
+  readonly delivery: Delivery;
+  readonly slow: SlowConsumers;
+  readonly receiver: FanoutReceiver;
+}
+
+export interface LocalParts {
+  readonly topics: () => Topics;
+  readonly settings: SlowConsumerSettings;
+  readonly fanout: Fanout;
+  readonly missed: RoomOrderParts['read'];
+  readonly tails: { delivered(event: RoomEvent): void; forget(room: string): void };
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+export function createLocal({ topics, settings, fanout, missed, tails, metrics, log }: LocalParts): Local {
+  const alone = fanout.others === undefined;
+  const connections = new Connections();
+  const slow = new SlowConsumers(settings, metrics, (room) => occupancy.settled(room));
+  const memberships = new LocalMemberships({ connections, slow, alone });
+  const delivery = new Delivery({ connections, slow, topics, tails, alone, metrics });
+  const order = new RoomOrder({
+    deliver: (event) => delivery.toRoom(event),
+    read: missed,
+    heard: () => fanout.others?.heard === true,
+    metrics,
+    log,
+  });
+  const occupancy: Occupancy = new Occupancy({ topics, slow, order, fanout, tails });
+  const receiver = new FanoutReceiver({ connections, memberships, order, delivery, metrics, log });
+  return { connections, memberships, occupancy, order, delivery, slow, receiver };
+}

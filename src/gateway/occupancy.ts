@@ -1,0 +1,84 @@
+import type { Fanout } from '../fanout/fanout.ts';
+import type { Connection } from './connection.ts';
+import type { Topics } from './engine/topics.ts';
+import type { RoomOrder } from './room-order.ts';
+import { roomOfTopic, roomTopics } from './room-topics.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
+
+export interface OccupancyParts {
+  /** Asked for when the first connection comes: the engine that has them is made later. */
+  readonly topics: () => Topics;
+  readonly slow: SlowConsumers;
+  readonly order: RoomOrder;
+  readonly fanout: Fanout;
+  /** Told of rooms that nobody is in any more. */
+  readonly tails: { forget(room: string): void };
+}
+
+/**
+ * Which rooms have connections here: on their topics, or off them for being slow. Events of these alone come to this
+ * node; to the others' senders it says so, and when it is heard.
+ */
+export class Occupancy {
+  readonly #parts: OccupancyParts;
+  /** Rooms whose events may not reach this node yet. */
+  readonly #standing = new Map<string, Promise<void>>();
+
+  constructor(parts: OccupancyParts) {
+    this.#parts = parts;
+  }
+
+  has(room: string): boolean {
+    return this.#parts.order.has(room);
+  }
+
+  rooms(): string[] {
+    return this.#parts.order.rooms();
+  }
+
+  /** A topic got its first subscriber, or lost its last one. uWS may not count that yet. */
+  topicChanged(topic: string, occupied: boolean): void {
+    const room = roomOfTopic(topic);
+    if (room !== undefined) this.#changed(room, occupied || this.#isOccupied(room, topic));
+  }
+
+  /** No connection is off the room any more. */
+  settled(room: string): void {
+    this.#changed(room, this.#isOccupied(room));
+  }
+
+  /** Resolves when events of all of the connection's rooms reach this node. */
+  async standing(connection: Connection): Promise<void> {
+    if (this.#standing.size === 0) return;
+    const topics = connection.wire?.getTopics() ?? [];
+    await Promise.all(topics.flatMap((topic) => this.#standing.get(roomOfTopic(topic) ?? '') ?? []));
+  }
+
+  /** @param but a topic that is known to be empty. */
+  #isOccupied(room: string, but?: string): boolean {
+    const { slow, topics } = this.#parts;
+    return slow.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics().subscribers(topic) > 0);
+  }
+
+  #changed(room: string, occupied: boolean): void {
+    const { order, tails, fanout } = this.#parts;
+    if (occupied === order.has(room)) return;
+    if (!occupied) {
+      order.remove(room);
+      tails.forget(room);
+      this.#standing.delete(room);
+      fanout.vacated(room);
+      return;
+    }
+    order.add(room);
+    const standing = fanout.occupied(room);
+    if (fanout.others === undefined) return;
+    this.#standing.set(room, standing);
+    void standing.then(() => {
+      if (this.#standing.get(room) !== standing) return;
+      this.#standing.delete(room);
+      // somebody may have been told a head before
+      order.recheck(room);
+    });
+  }
+}

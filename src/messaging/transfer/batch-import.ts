@@ -1,0 +1,147 @@
+/** Stores a batch of an import's lines, all of one room: a transaction that leaves the room's messages dense. */
+import type postgres from 'postgres';
+import type { Item } from './checked-lines.ts';
+import { storeStanding } from './standing-import.ts';
+import { WrongLine } from './wrong-line.ts';
+
+export interface ImportRow {
+  readonly item: Item;
+  /** Its line in the file. */
+  readonly number: number;
+  /** The item as it goes to Postgres. */
+  readonly json: string;
+}
+
+export interface BatchRoom {
+  readonly id: string;
+  /** It was here before, with members. */
+  readonly shared: boolean;
+  /** Of the file. */
+  readonly format: number;
+}
+
+/**
+ * @returns how many messages were stored or replaced.
+ * @throws {WrongLine} for messages that others have the place or the id of.
+ */
+export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly ImportRow[]): Promise<number> {
+  const { id, shared } = room;
+  /** The rows of a type, as a JSON list. */
+  const of = (type: Item['type']): string =>
+    `[${batch.flatMap(({ item, json }) => (item.type === type ? json : [])).join(',')}]`;
+  return sql.begin(async (tx) => {
+    // all by keys: while the tables grow from nothing the planner has no numbers, and would read them whole each time
+    await tx`set local enable_seqscan = off`;
+    await tx`set local enable_hashjoin = off`;
+    await tx`set local enable_mergejoin = off`;
+    await tx`select from rooms where id = ${id} for no key update`;
+    await tx`
+      insert into users (id, name) select distinct on (u.id) u.id, u.name from (
+        select * from jsonb_to_recordset(${of('user')}::text::jsonb) as x (id text, name text)
+        union all
+        select "user", name from jsonb_to_recordset(${of('member')}::text::jsonb) as x ("user" text, name text)
+      ) u order by u.id
+      on conflict (id) do update set name = excluded.name where users.name is null and excluded.name is not null`;
+    const count = await storeMessages(tx, room, of('message'), batch);
+    await tx`
+      insert into message_versions (room_id, seq, version, body, edited_by, at)
+      select ${id}, v.seq, v.version, nullif(v.body, 'null'), v.by, to_timestamp(v.at / 1000.0)
+      from jsonb_to_recordset(${of('version')}::text::jsonb) as v (seq bigint, rev bigint, version integer, body jsonb, by text, at bigint)
+      join messages t on t.room_id = ${id} and t.seq = v.seq and t.rev = v.rev
+      on conflict (room_id, seq, version) do nothing`;
+    await tx`
+      insert into reactions (room_id, seq, user_id, emoji, created_at)
+      select ${id}, r.seq, r."user", r.emoji, to_timestamp(r.at / 1000.0)
+      from jsonb_to_recordset(${of('reaction')}::text::jsonb) as r (seq bigint, rev bigint, "user" text, emoji text, at bigint)
+      join messages t on t.room_id = ${id} and t.seq = r.seq and t.rev = r.rev
+      on conflict (room_id, seq, user_id, emoji) do nothing`;
+    await tx`
+      insert into mentions (room_id, seq, user_id, at)
+      select ${id}, n.seq, n."user", to_timestamp(n.at / 1000.0)
+      from jsonb_to_recordset(${of('mention')}::text::jsonb) as n (seq bigint, rev bigint, "user" text, at bigint)
+      join messages t on t.room_id = ${id} and t.seq = n.seq and t.rev = n.rev
+      on conflict (room_id, seq, user_id) do nothing`;
+    await storeStanding(tx, { room: id, shared }, of);
+    await storeMembers(tx, id, of('member'));
+    return count;
+  });
+}
+
+async function storeMessages(
+  tx: postgres.TransactionSql,
+  { id: room, format }: BatchRoom,
+  json: string,
+  batch: readonly ImportRow[],
+): Promise<number> {
+  if (json === '[]') return 0;
+  const refuse = (seq: number, why: string): never => {
+    const found = batch.find(({ item }) => item.type === 'message' && item.seq === seq);
+    throw new WrongLine(why, found?.number);
+  };
+  const sent = batch.flatMap(({ item }) => (item.type === 'message' ? item : []));
+  // by a range of one key: a join by keys is planned while the tables are empty, and reads the whole room for each row
+  const held = await tx<{ seq: number; id: string }[]>`
+    select seq, id from messages
+    where room_id = ${room} and seq between ${sent[0]?.seq ?? 0} and ${sent.at(-1)?.seq ?? 0} order by seq`;
+  const ids = new Map(held.map(({ seq, id }) => [seq, id]));
+  for (const { seq, id } of sent) {
+    const here = ids.get(seq) ?? id;
+    if (here !== id)
+      refuse(seq, `room ${room} has another message ${seq} here, ${here}: this file and the room have parted.`);
+  }
+  const twice = new Set<string>();
+  for (const { seq, id } of sent) {
+    if (twice.size === twice.add(id).size) refuse(seq, `the id of message ${seq} is another one's too.`);
+  }
+  const rows = await tx<{ seq: number }[]>`
+    insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed,
+      thread, pinned_at, pinned_by)
+    select ${room}, b.seq, b.id, b.rev, b."from", nullif(b.body, 'null'), b."replyTo", to_timestamp(b.at / 1000.0),
+      to_timestamp(b."editedAt" / 1000.0), to_timestamp(b."deletedAt" / 1000.0), coalesce(b.changed, false),
+      b.thread, to_timestamp(b."pinnedAt" / 1000.0), b."pinnedBy"
+    from jsonb_to_recordset(${json}::text::jsonb) as b (
+      seq bigint, rev bigint, id uuid, "from" text, body jsonb, "replyTo" bigint, at bigint, "editedAt" bigint,
+      "deletedAt" bigint, changed boolean, thread bigint, "pinnedAt" bigint, "pinnedBy" text)
+    where b.seq >= (select first_seq from rooms where id = ${room})
+    on conflict (room_id, seq) do update set rev = excluded.rev, sender_id = excluded.sender_id, body = excluded.body,
+      edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed,
+      pinned_at = excluded.pinned_at, pinned_by = excluded.pinned_by
+    where t.rev < excluded.rev
+    returning seq`.catch((error: unknown) => {
+    const { code, detail = '' } = error as { code?: string; detail?: string };
+    const seq = code === '23505' ? sent.find(({ id }) => detail.includes(id))?.seq : undefined;
+    if (seq === undefined) throw error;
+    return refuse(seq, `the id of message ${seq} is another one's too.`);
+  });
+  if (rows.length === 0) return 0;
+  const seqs = rows.map(({ seq }) => seq);
+  // a file of format 1 says nothing of mentions
+  const told = ['message_versions', 'reactions', 'reaction_counts', ...(format === 1 ? [] : ['mentions'])];
+  for (const table of told) {
+    await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
+  }
+  await tx`
+    insert into reaction_counts (room_id, seq, emoji, count, first_rev)
+    select ${room}, b.seq, k.v ->> 0, (k.v ->> 1)::integer, (k.v ->> 2)::bigint
+    from jsonb_to_recordset(${json}::text::jsonb) as b (seq bigint, reactions jsonb)
+    cross join lateral jsonb_array_elements(b.reactions) as k (v)
+    where b.seq = any (${seqs}::bigint[]) on conflict do nothing`;
+  await tx`
+    update rooms set last_seq = greatest(last_seq, b.seq), last_rev = greatest(last_rev, b.rev) from (
+      select max(seq) as seq, max(rev) as rev from jsonb_to_recordset(${json}::text::jsonb) as b (seq bigint, rev bigint)
+      where seq = any (${seqs}::bigint[])
+    ) b where id = ${room}`;
+  return rows.length;
+}
+
+async function storeMembers(tx: postgres.TransactionSql, room: string, json: string): Promise<void> {
+  const joined = await tx`
+    insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until)
+    select ${room}, m."user", m.role, least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),
+      case when m.muted is not null then coalesce(to_timestamp((m.muted ->> 'until')::bigint / 1000.0), 'infinity') end
+    from jsonb_to_recordset(${json}::text::jsonb) as m (
+      "user" text, role text, read bigint, delivered bigint, "joinedAt" bigint, muted jsonb)
+    join rooms r on r.id = ${room}
+    on conflict (room_id, user_id) do nothing`;
+  if (joined.count > 0) await tx`update rooms set member_count = member_count + ${joined.count} where id = ${room}`;
+}

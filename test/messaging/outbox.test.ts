@@ -1,0 +1,45 @@
+/** What looks after the outbox, while the database does not answer as it should. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pino } from 'pino';
+import type { Fanout } from '../../src/fanout/fanout.ts';
+import { Outbox } from '../../src/messaging/outbox.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { parseMetrics, total } from '../support/metrics.ts';
+import { until } from '../support/until.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+it('counts each round that failed, tells of the first alone, and goes on', async () => {
+  const { sql } = database;
+  const metrics = new Metrics();
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
+  // with others it looks each second; nobody is here to hear of what it finds
+  const fanout: Fanout = {
+    others: { heard: true, onChange: () => {} },
+    publish: () => {},
+    occupied: () => Promise.resolve(),
+    vacated: () => {},
+    close: () => Promise.resolve(),
+  };
+  const counted = async (series: string): Promise<number> => total(parseMetrics(await metrics.text()), series);
+  await sql`alter table outbox rename to away`;
+  const outbox = new Outbox({ sql, fanout, metrics, log });
+  try {
+    const failures = 'parley_fanout_repair_failures_total{what="outbox"}';
+    await until('two rounds have failed', async () => (await counted(failures)) >= 2);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('the outbox could not be looked after');
+    await sql`insert into away (entries, created_at) values ('[]', now() - interval '1 minute')`;
+    await sql`alter table away rename to outbox`;
+    await until('what was left is relayed', async () => (await counted('parley_outbox_relayed_total')) === 1);
+    expect(lines).toHaveLength(1);
+  } finally {
+    await outbox.stop();
+  }
+});
