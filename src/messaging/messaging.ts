@@ -99,7 +99,7 @@ export class Messaging {
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
-    this.readMarks = new ReadMarks({ sql, fanout, log });
+    this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(sql);
     this.missed = new MissedReader(sql, this.rooms);
     this.#outbox = new Outbox({ sql, fanout, metrics, log });

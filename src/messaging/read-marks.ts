@@ -10,6 +10,7 @@ import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from './batcher.ts';
 
 type Kind = 'read' | 'sent' | 'delivered';
@@ -31,6 +32,7 @@ interface MarkRow {
 export interface ReadMarksOptions {
   readonly sql: postgres.Sql;
   readonly fanout: Fanout;
+  readonly metrics: Metrics;
   readonly log: Log;
   /** How long marks that nobody waits for are gathered. */
   readonly gatherMs?: number;
@@ -38,15 +40,18 @@ export interface ReadMarksOptions {
   readonly maxGathered?: number;
 }
 
+const atOnce = 1000;
+
 export class ReadMarks {
   readonly #options: ReadMarksOptions;
   readonly #batcher: Batcher<Mark, { seq: number }>;
   #gathered = new Map<string, Mark>();
   #timer: NodeJS.Timeout | undefined = undefined;
+  #writing: Promise<void> | undefined = undefined;
 
   constructor(options: ReadMarksOptions) {
     this.#options = options;
-    this.#batcher = new Batcher((marks) => this.#write(marks), { maxBatch: 1000, maxWaiting: 20_000 });
+    this.#batcher = new Batcher((marks) => this.#write(marks), { maxBatch: atOnce, maxWaiting: 20_000 });
   }
 
   /** @throws {ParleyError} `not_found` for rooms that the user is not in. */
@@ -64,6 +69,7 @@ export class ReadMarks {
   }
 
   async flush(): Promise<void> {
+    await this.#writing;
     await this.#writeGathered();
     await this.#batcher.flush();
   }
@@ -72,22 +78,29 @@ export class ReadMarks {
     const { maxGathered = 50_000, gatherMs = 1000 } = this.#options;
     const key = keyOf(mark);
     const before = this.#gathered.get(key);
-    if (before === undefined && this.#gathered.size >= maxGathered) return;
+    if (before === undefined && this.#gathered.size >= maxGathered) return this.#options.metrics.marksDropped.inc();
     if ((before?.seq ?? 0) < mark.seq) this.#gathered.set(key, mark);
-    this.#timer ??= setTimeout(() => void this.#writeGathered(), gatherMs);
+    this.#timer ??= setTimeout(() => (this.#writing = this.#writeGathered()), gatherMs);
   }
 
+  /** A part at a time, so that the marks of those who wait for an answer always find room beside them. */
   async #writeGathered(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const marks = [...this.#gathered.values()];
     this.#gathered.clear();
+    for (let at = 0; at < marks.length; at += atOnce) await this.#writePart(marks.slice(at, at + atOnce));
+  }
+
+  async #writePart(marks: readonly Mark[]): Promise<void> {
     const results = await Promise.allSettled(marks.map((mark) => this.#batcher.add(mark)));
     const failed = results.find(
       (result): result is PromiseRejectedResult =>
         result.status === 'rejected' && !(result.reason instanceof ParleyError && result.reason.code === 'not_found'),
     );
-    if (failed !== undefined) this.#options.log.debug({ err: failed.reason as unknown }, 'marks could not be written');
+    if (failed === undefined) return;
+    this.#options.metrics.marksDropped.inc(marks.length);
+    this.#options.log.debug({ err: failed.reason as unknown }, 'marks could not be written');
   }
 
   async #write(marks: Mark[]): Promise<({ seq: number } | Error)[]> {

@@ -149,6 +149,10 @@ export class Metrics {
     'parley_room_purge_failures_total',
     'Rounds of it that failed and are tried again',
   );
+  readonly marksDropped = this.#counter(
+    'parley_marks_dropped_total',
+    'Read and delivered marks that nobody waited for and were let go; they come again with the next message',
+  );
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {

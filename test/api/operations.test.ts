@@ -111,6 +111,7 @@ describe('/metrics', () => {
       ['parley_guests_total', 'counter'],
       ['parley_handshakes_refused_total', 'counter'],
       ['parley_internal_errors_total', 'counter'],
+      ['parley_marks_dropped_total', 'counter'],
       ['parley_outbox_relayed_total', 'counter'],
       ['parley_overloaded_total', 'counter'],
       ['parley_presence_changes_total', 'counter'],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ReadMarks } from '../../src/messaging/read-marks.ts';
 import { unread } from '../../src/messaging/receipts.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { createWriter, makeRoom, send, silentLog } from '../support/messaging.ts';
@@ -86,7 +87,8 @@ describe('delivered marks', () => {
     const { sql } = server.database;
     const told: string[] = [];
     const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes.map((e) => JSON.stringify(e))));
-    const marks = new ReadMarks({ sql, fanout, log: silentLog, maxGathered: 2, gatherMs: 60_000 });
+    const metrics = new Metrics();
+    const marks = new ReadMarks({ sql, fanout, metrics, log: silentLog, maxGathered: 2, gatherMs: 60_000 });
     const rooms = await Promise.all(['g1', 'g2', 'g3'].map((room) => makeRoom(sql, room, 'ann', 'ben')));
     const { writer } = createWriter(sql);
     for (const room of rooms) await writer.send(send(room, 'ann'));
@@ -94,6 +96,25 @@ describe('delivered marks', () => {
     for (const room of rooms) marks.delivered('ben', room, 1);
     await marks.flush();
     expect(told.length).toBe(2);
+    expect(await metrics.marksDropped.get()).toMatchObject({ values: [{ value: 1 }] });
+  });
+
+  it('that nobody waits for are written part by part, however many, and do not keep out those who wait', async () => {
+    const { sql } = server.database;
+    let told = 0;
+    const fanout = new MemoryFanout((envelopes) => void (told += envelopes.length));
+    const marks = new ReadMarks({ sql, fanout, metrics: new Metrics(), log: silentLog, gatherMs: 60_000 });
+    const room = await makeRoom(sql, 'busy-marks', 'ann', 'ben');
+    const { writer } = createWriter(sql);
+    await writer.send(send(room, 'ann'));
+    await writer.stop();
+    // of people who are not in it, but for the last
+    for (let n = 0; n < 25_000; n++) marks.delivered(`passer-by-${n}`, room, 1);
+    marks.delivered('ben', room, 1);
+    const written = marks.flush();
+    expect(await marks.set('ann', room, 1)).toEqual({ seq: 1 });
+    await written;
+    expect(told).toBe(2);
   });
 });
 
