@@ -116,6 +116,8 @@ async function onDesktop(browser: Browser, url: string, { ann }: Actors): Promis
   await page.locator('.thread-chip', { hasText: '3 replies' }).click();
   const thread = page.getByRole('complementary', { name: 'Thread' });
   await thread.getByText('the sky above them').waitFor();
+  // Off the message under it.
+  await page.mouse.move(640, 795);
   await take(page, 'thread');
   await thread.getByRole('button', { name: 'Close the thread' }).click();
   await page.getByRole('button', { name: /pinned/ }).click();
