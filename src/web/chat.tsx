@@ -42,7 +42,7 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const { thread, openThread, closeThread } = useThreadPanel();
   const talk = useMemo(() => ({ entry, members, receipts, thread }), [entry, members, receipts, thread]);
   const pins = mayPin(entry);
-  const place = useMemo(() => ({ mayPin: pins, openThread, inThread: false }), [pins, openThread]);
+  const place = useMemo(() => ({ mayPin: pins, openThread, inThread: undefined }), [pins, openThread]);
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);

@@ -37,6 +37,8 @@ export function Composer({ room, title, replyTo, thread, readOnly, onReplied }: 
 
   useLayoutEffect(() => fit(field.current), [text]);
   const takeFocus = (): void => {
+    // A link led to a message, and that has it.
+    if (replyTo === undefined && document.activeElement?.matches('[data-found]') === true) return;
     if (!onPhone || replyTo !== undefined) field.current?.focus();
   };
   // Before the room is painted: who types as soon as they see it has every letter in the field.

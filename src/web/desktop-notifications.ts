@@ -10,7 +10,7 @@ import { levelOf } from './levels.ts';
 import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { titleOf } from './rooms.ts';
-import { addressOf } from './route.ts';
+import { addressOfMessage } from './route.ts';
 import { readStored, writeStored } from './storage.ts';
 import { summaryOf } from './text.ts';
 
@@ -56,7 +56,7 @@ export function startNotifications(client: Client): () => void {
     })
     // given up before it was this tab's turn
     .catch(() => undefined);
-  const show = (message: Pick<Message, 'room' | 'seq' | 'from'>, text: string, name?: string | null): void => {
+  const show = (message: Shown, text: string, name?: string | null): void => {
     const room = client.rooms.value.find(({ id }) => id === message.room);
     if (room === undefined || !mine || held.value !== 'on' || message.from === client.user.value?.id) return;
     void isLookedAt().then((looked) => looked || ended.signal.aborted || notify(room, message, text, name));
@@ -68,7 +68,8 @@ export function startNotifications(client: Client): () => void {
     client.on('mention', (mention) => {
       if (levelAt(client, mention.room) !== 'mentions') return;
       const last = client.rooms.value.find(({ id }) => id === mention.room)?.last;
-      show(mention, last?.seq === mention.seq ? summaryOf(last) : 'You were mentioned.');
+      if (last?.seq === mention.seq) show(last, summaryOf(last), last.name);
+      else show(mention, 'You were mentioned.');
     }),
   ];
   return () => {
@@ -83,19 +84,17 @@ function levelAt(client: Client, id: string): ReturnType<typeof levelOf> | undef
   return room && levelOf(room);
 }
 
-function notify(
-  room: RoomEntry,
-  { seq, from }: Pick<Message, 'seq' | 'from'>,
-  text: string,
-  name?: string | null,
-): void {
-  const author = nameOf(from, name);
+/** Of a mention that came alone it is not known whether it is a reply in a thread. */
+type Shown = Pick<Message, 'room' | 'seq' | 'from' | 'thread'>;
+
+function notify(room: RoomEntry, message: Shown, text: string, name?: string | null): void {
+  const author = nameOf(message.from, name);
   const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
   // A later one of the same room takes its place.
   const shown = new Notification(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
   shown.addEventListener('click', () => {
     window.focus();
-    location.hash = addressOf(room.id, seq);
+    location.hash = addressOfMessage(message);
     shown.close();
   });
 }

@@ -1,5 +1,6 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
+import { giveFocus, holdFocus } from './focus.ts';
 import { Icon } from './icons.tsx';
 
 interface DialogProps {
@@ -17,9 +18,11 @@ export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Ele
   useEffect(() => {
     const opener = document.activeElement;
     element.current?.showModal();
-    return () => {
-      if (opener instanceof HTMLElement) opener.focus();
+    // Once it is gone: as long as it stands, nothing behind it can have the focus.
+    const back = (): void => {
+      if (document.activeElement === document.body) giveFocus(opener, document.querySelector('.panel.overlay button'));
     };
+    return () => queueMicrotask(back);
   }, []);
   return (
     <dialog
@@ -51,9 +54,10 @@ export function useAction(): { busy: boolean; error: string | undefined; run: (a
     if (busy) return;
     setBusy(true);
     setError(undefined);
+    const giveBack = holdFocus();
     action()
       .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
-      .finally(() => setBusy(false));
+      .finally(() => (setBusy(false), giveBack()));
   };
   return { busy, error, run };
 }

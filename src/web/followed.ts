@@ -27,3 +27,8 @@ export function useFollowed(room: string, root: number): FollowedThread | undefi
   useStore(list.entries);
   return list.get(room, root);
 }
+
+/** All that have replies, as the server listed them. */
+export function useFollowedThreads(): readonly FollowedThread[] {
+  return useStore(followedOf(useClient()).entries);
+}

@@ -6,6 +6,7 @@ import { fullTime } from './dates.ts';
 import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { joinAddress } from './join-link.ts';
+import { More } from './more.tsx';
 import { nameOf } from './people.ts';
 import { mayIn } from './rights.ts';
 import { Select } from './select.tsx';
@@ -73,16 +74,12 @@ export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
               </span>
             </p>
             <button class="button small" type="button" disabled={busy} onClick={() => revoke(link.id)}>
-              Revoke
+              Revoke<span class="sr-only"> the link of {nameOf(link.by)}</span>
             </button>
           </li>
         ))}
       </ul>
-      {pages.more && (
-        <button class="button small wide" type="button" onClick={pages.loadMore}>
-          More
-        </button>
-      )}
+      <More pages={pages} />
       <Failure error={error ?? pages.error} />
     </section>
   );

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
@@ -6,6 +6,7 @@ import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Invite } from './invite.tsx';
 import { MemberCard, mayManage } from './member-card.tsx';
+import { Panel } from './panel.tsx';
 import { mayIn } from './rights.ts';
 import { showList, showRoom } from './route.ts';
 import { useClient, useStore } from './use.ts';
@@ -14,7 +15,6 @@ interface MembersProps {
   id: string;
   entry: RoomEntry | undefined;
   members: readonly Member[];
-  /** It lies over the room instead of beside it. */
   overlay: boolean;
   onClose: () => void;
 }
@@ -28,10 +28,6 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
   const [inviting, setInviting] = useState(false);
   const [managed, setManaged] = useState<string>();
   const chosen = members.find(({ user }) => user === managed);
-  const close = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    if (overlay) close.current?.focus();
-  }, [overlay]);
 
   const leave = (): void =>
     run(async () => {
@@ -41,21 +37,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
     });
   const mayInvite = mayIn(entry, 'add');
   return (
-    <aside
-      class={overlay ? 'members overlay' : 'members'}
-      aria-label="Members"
-      onKeyDown={(event) => {
-        // Of a dialog that stands over it, the key closes the dialog.
-        const inside = event.target instanceof Element && event.target.closest('dialog') !== null;
-        if (event.key === 'Escape' && !inside) onClose();
-      }}
-    >
-      <header>
-        <h2>Members</h2>
-        <button ref={close} class="icon-button" type="button" onClick={onClose} aria-label="Close members">
-          <Icon name="close" />
-        </button>
-      </header>
+    <Panel title="Members" look="members" close="Close members" overlay={overlay} onClose={onClose}>
       {/* The ones who are there first; one list, so that the focus stays on a person who comes or goes. */}
       <ul>
         {[...here, ...away].map((member) => (
@@ -94,7 +76,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
       {inviting && (
         <Invite room={id} members={new Set(members.map(({ user }) => user))} onClose={() => setInviting(false)} />
       )}
-    </aside>
+    </Panel>
   );
 }
 

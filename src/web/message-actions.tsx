@@ -47,9 +47,9 @@ export function MessageActions(props: ActionsProps): JSX.Element {
   const editable = may.edit && withText(message.body, '') !== undefined;
   const actions: { name: IconName; label: string; run: () => void }[] = [
     { name: 'reply', label: 'Reply', run: () => (onReply(message), onDone()) },
-    ...(inThread
-      ? []
-      : [{ name: 'thread' as const, label: 'Thread', run: () => (onDone(), openThread(message.thread?.root ?? seq)) }]),
+    ...(inThread === undefined
+      ? [{ name: 'thread' as const, label: 'Thread', run: () => (onDone(), openThread(message.thread?.root ?? seq)) }]
+      : []),
     ...(mayPin
       ? [
           {

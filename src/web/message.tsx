@@ -12,7 +12,7 @@ import { MessageActions } from './message-actions.tsx';
 import { nameOf } from './people.ts';
 import { Reactions } from './reactions.tsx';
 import { ReceiptMark } from './receipt.tsx';
-import { addressOf } from './route.ts';
+import { addressOf, addressOfThread } from './route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf } from './text.ts';
 import { usePlace } from './talk.ts';
 import { ThreadChip } from './thread-chip.tsx';
@@ -138,7 +138,7 @@ interface ItemState {
   readonly edit: () => void;
   readonly edited: () => void;
   readonly attempt: (work: Promise<void>) => void;
-  readonly inThread: boolean;
+  readonly inThread: number | undefined;
 }
 
 function drawItem(
@@ -191,7 +191,9 @@ function drawItem(
       {message?.reactions !== undefined && (
         <Reactions room={room} message={message} disabled={!may.write} attempt={attempt} />
       )}
-      {message?.thread?.root === message?.seq && message !== undefined && !inThread && <ThreadChip message={message} />}
+      {message !== undefined && message.thread?.root === message.seq && inThread === undefined && (
+        <ThreadChip message={message} />
+      )}
       {error !== undefined && (
         <p class="error" role="alert">
           {error}
@@ -212,9 +214,10 @@ function PinMark({ by }: { by: string | undefined }): JSX.Element {
 }
 
 function Quote({ room, seq, message }: { room: string; seq: number; message: Message | undefined }): JSX.Element {
+  const { inThread } = usePlace();
   return (
     <blockquote class="quote" dir="auto">
-      <a href={addressOf(room, seq)}>
+      <a href={inThread === undefined ? addressOf(room, seq) : addressOfThread(room, inThread, seq)}>
         {message === undefined ? (
           `An earlier message (#${seq})`
         ) : (

@@ -1,8 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { RoomEntry } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
-import { fullTime, shortTime } from './dates.ts';
 import { allowNotifications, permission, stopNotifications } from './desktop-notifications.ts';
 import { Dialog, Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
@@ -10,10 +8,11 @@ import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
+import { MessageLink } from './message-link.tsx';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
-import { addressOf } from './route.ts';
+import { addressOf, addressOfMessage } from './route.ts';
 import { summaryOf } from './text.ts';
 import { useClient, useStore } from './use.ts';
 
@@ -140,26 +139,19 @@ interface MentionLinkProps {
 function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element {
   const { message, at, everybody } = mention;
   const room = rooms.find(({ id }) => id === message.room);
-  const name = nameOf(message.from, message.name);
-  const fresh = isUnread(mention, rooms);
+  const title = room === undefined ? message.room : titleOf(room);
   return (
-    <a class={fresh ? 'hit fresh' : 'hit'} href={addressOf(message.room, message.seq)} onClick={onOpen}>
-      <Avatar id={message.from} name={name} size={30} />
-      <span class="hit-head">
-        <strong dir="auto">{name}</strong>
-        <span class="muted" dir="auto">
-          {everybody ? 'to all in ' : ''}
-          {room === undefined ? message.room : titleOf(room)}
-        </span>
-        <time dateTime={new Date(at).toISOString()} title={fullTime(at)}>
-          {shortTime(at)}
-        </time>
-      </span>
-      <span class="hit-text" dir="auto">
-        {summaryOf(message)}
-      </span>
-      {fresh && <span class="sr-only"> unread</span>}
-    </a>
+    <MessageLink
+      href={addressOfMessage(message)}
+      from={message.from}
+      name={nameOf(message.from, message.name)}
+      where={everybody ? `to all in ${title}` : title}
+      at={at}
+      fresh={isUnread(mention, rooms)}
+      onOpen={onOpen}
+    >
+      {summaryOf(message)}
+    </MessageLink>
   );
 }
 

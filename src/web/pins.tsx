@@ -7,7 +7,7 @@ import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { nameOf } from './people.ts';
 import { mayPin } from './rights.ts';
-import { addressOf } from './route.ts';
+import { addressOfMessage } from './route.ts';
 import { useTalk } from './talk.ts';
 import { summaryOf } from './text.ts';
 import { useClient } from './use.ts';
@@ -77,7 +77,7 @@ function Pinned({ message, onGo }: { message: Message; onGo: () => void }): JSX.
   const name = nameOf(message.from, message.name);
   return (
     <>
-      <a class="pinned" href={addressOf(room, seq)} onClick={onGo}>
+      <a class="pinned" href={addressOfMessage(message)} onClick={onGo}>
         <Avatar id={message.from} name={name} size={30} />
         <span class="pinned-about">
           <span class="pinned-head">

@@ -1,23 +1,33 @@
 /**
- * Which room is shown stands in the address, so that Back, reload and a second tab do what one expects: `#/room/<id>`, and
- * `#/room/<id>/<seq>` for one of its messages.
+ * Which room is shown stands in the address, so that Back, reload and a second tab do what one expects: `#/room/<id>`,
+ * `#/room/<id>/<seq>` for one of its messages, `#/room/<id>/thread/<root>` for a thread and, with `/<seq>` behind it, for
+ * one of its replies.
  */
 import { computed, signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
+import type { Message } from '../client/index.ts';
 
 interface Place {
   readonly room: string;
-  readonly seq?: number;
+  readonly seq?: number | undefined;
+  /** The root of the thread that `seq`, if it is given, is a reply in. */
+  readonly thread?: number | undefined;
 }
 
 const prefix = '#/room/';
 
 function read(): Place | undefined {
   if (!location.hash.startsWith(prefix)) return undefined;
-  const [id = '', seq] = location.hash.slice(prefix.length).split('/');
-  const number = Number(seq);
+  const [id = '', ...parts] = location.hash.slice(prefix.length).split('/');
   const room = decoded(id);
-  return Number.isSafeInteger(number) && number > 0 ? { room, seq: number } : { room };
+  const [first, root, reply] = parts;
+  const thread = first === 'thread' ? numbered(root) : undefined;
+  return thread === undefined ? { room, seq: numbered(first) } : { room, thread, seq: numbered(reply) };
+}
+
+function numbered(text: string | undefined): number | undefined {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
 }
 
 /** An address may be typed by hand. */
@@ -35,22 +45,42 @@ addEventListener('hashchange', () => (current.value = read()));
 /** The id of the room that is shown; undefined: the list. */
 export const shownRoom: ReadonlySignal<string | undefined> = computed(() => current.value?.room);
 
-/** The message in it that is to be shown, until it is. */
-export const wantedMessage: ReadonlySignal<number | undefined> = computed(() => current.value?.seq);
+/** The message in its list that is to be shown, until it is. */
+export const wantedMessage: ReadonlySignal<number | undefined> = computed(() =>
+  current.value?.thread === undefined ? current.value?.seq : undefined,
+);
 
-/** For links. */
+/** The root of the thread that is to be opened, until it and what is wanted in it are shown. */
+export const wantedThread: ReadonlySignal<number | undefined> = computed(() => current.value?.thread);
+
+/** The reply that is to be shown in that thread. */
+export const wantedReply: ReadonlySignal<number | undefined> = computed(() =>
+  current.value?.thread === undefined ? undefined : current.value.seq,
+);
+
+/** For links. @param seq of a message in the room's list */
 export function addressOf(room: string, seq?: number): string {
   return `${prefix}${encodeURIComponent(room)}${seq === undefined ? '' : `/${seq}`}`;
+}
+
+/** @param seq of a reply in it */
+export function addressOfThread(room: string, root: number, seq?: number): string {
+  return `${addressOf(room)}/thread/${root}${seq === undefined ? '' : `/${seq}`}`;
+}
+
+/** Where a message is read: a reply in its thread, any other in the room's list. */
+export function addressOfMessage({ room, seq, thread }: Pick<Message, 'room' | 'seq' | 'thread'>): string {
+  return thread === undefined || thread.root === seq ? addressOf(room, seq) : addressOfThread(room, thread.root, seq);
 }
 
 export function showRoom(id: string): void {
   location.hash = addressOf(id);
 }
 
-/** The message was shown, or cannot be. It replaces the entry: the same link leads there again, and Back to where one was. */
-export function messageShown(): void {
-  const place = current.value;
-  if (place?.seq === undefined) return;
+/** What was wanted was shown, or cannot be. It replaces the entry: the same link leads there again, and Back to where one was. */
+export function wantedShown(): void {
+  const place = current.peek();
+  if (place?.seq === undefined && place?.thread === undefined) return;
   history.replaceState(null, '', addressOf(place.room));
   current.value = { room: place.room };
 }

@@ -1,15 +1,14 @@
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { RoomEntry } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
-import { fullTime, shortTime } from './dates.ts';
 import { Failure } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { withNames } from './mention-names.ts';
+import { MessageLink } from './message-link.tsx';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
-import { addressOf, shownRoom } from './route.ts';
+import { addressOf, addressOfMessage, shownRoom } from './route.ts';
 import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
 import { useSearch } from './use-search.ts';
 import type { Found, Hit } from './use-search.ts';
@@ -155,26 +154,17 @@ function Progress({ found: { state, hits } }: { found: Found }): JSX.Element {
 
 function HitLink({ hit, room, inRoom }: { hit: Hit; room: RoomEntry | undefined; inRoom: boolean }): JSX.Element {
   const { message, snippet } = hit;
-  const name = nameOf(message.from, message.name);
   return (
-    <a class="hit" href={addressOf(message.room, message.seq)}>
-      <Avatar id={message.from} name={name} size={30} />
-      <span class="hit-head">
-        <strong dir="auto">{name}</strong>
-        {!inRoom && (
-          <span class="muted" dir="auto">
-            {room === undefined ? message.room : titleOf(room)}
-          </span>
-        )}
-        <time dateTime={new Date(message.at).toISOString()} title={fullTime(message.at)}>
-          {shortTime(message.at)}
-        </time>
-      </span>
+    <MessageLink
+      href={addressOfMessage(message)}
+      from={message.from}
+      name={nameOf(message.from, message.name)}
+      where={inRoom ? undefined : room === undefined ? message.room : titleOf(room)}
+      at={message.at}
+    >
       {/* Pieces of text, drawn as text: there is no markup in them. */}
-      <span class="hit-text" dir="auto">
-        {snippet.map((piece) => (piece.hit ? <mark>{piece.text}</mark> : withNames(piece.text)))}
-      </span>
-    </a>
+      {snippet.map((piece) => (piece.hit ? <mark>{piece.text}</mark> : withNames(piece.text)))}
+    </MessageLink>
   );
 }
 

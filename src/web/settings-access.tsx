@@ -5,6 +5,7 @@ import { Avatar } from './avatar.tsx';
 import { fullTime } from './dates.ts';
 import { Failure, fieldText, useAction } from './dialog.tsx';
 import { JoinLinks } from './join-links.tsx';
+import { More } from './more.tsx';
 import { knownPeople, nameOf } from './people.ts';
 import { givenBy, mayIn } from './rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
@@ -152,12 +153,4 @@ function Bans({ room }: { room: RoomEntry }): JSX.Element {
       <Failure error={error ?? pages.error} />
     </section>
   );
-}
-
-export function More({ pages }: { pages: { more: boolean; loadMore: () => void } }): JSX.Element | null {
-  return pages.more ? (
-    <button class="button small wide" type="button" onClick={pages.loadMore}>
-      More
-    </button>
-  ) : null;
 }

@@ -18,6 +18,7 @@ import { addressOf, shownRoom } from './route.ts';
 import { endSession } from './session.ts';
 import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './theme.ts';
+import { Threads } from './threads.tsx';
 import { useClient, usePresence, useStore } from './use.ts';
 
 export function Sidebar(): JSX.Element {
@@ -63,6 +64,7 @@ export function Sidebar(): JSX.Element {
           <SearchResults />
         ) : (
           <>
+            <Threads />
             <Invited />
             <RoomSection title="Channels and groups" rooms={shared} hint="Join a channel, or make one." />
             <RoomSection

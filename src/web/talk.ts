@@ -19,8 +19,8 @@ export interface Talk {
 export interface Place {
   readonly mayPin: boolean;
   readonly openThread: (root: number) => void;
-  /** We are inside that thread. */
-  readonly inThread: boolean;
+  /** The seq of the root of the thread that we are inside of; undefined: in the room's list. */
+  readonly inThread: number | undefined;
 }
 
 const TalkContext = createContext<Talk | undefined>(undefined);

@@ -7,8 +7,8 @@ import type { RefObject } from 'preact';
 import type { Room, RoomState } from '../client/index.ts';
 
 /** What is scrolled through: a room, or a thread of one. */
-type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;
-type ScrolledState = Pick<RoomState, 'status' | 'messages' | 'outgoing'>;
+export type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;
+export type LogState = Pick<RoomState, 'status' | 'messages' | 'outgoing' | 'hasOlder' | 'loadingOlder'>;
 
 /** So near the end counts as the end. */
 const nearPx = 60;
@@ -27,7 +27,7 @@ interface Scroll {
   stay: () => void;
 }
 
-export function useScroll(room: Scrolled, state: ScrolledState, me: string): Scroll {
+export function useScroll(room: Scrolled, state: LogState, me: string): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
@@ -104,7 +104,7 @@ function loadOlder(room: Scrolled): void {
 /** After older messages were put in front, what was under the reader's eyes is still there. */
 function useKeptPlace(
   scroller: RefObject<HTMLDivElement | null>,
-  state: ScrolledState,
+  state: LogState,
   following: { current: boolean },
 ): void {
   const first = state.messages[0]?.seq;
@@ -121,7 +121,7 @@ function useKeptPlace(
 }
 
 /** Read is what was on the screen of somebody who was looking. */
-function useRead(room: Scrolled, state: ScrolledState, atEnd: boolean): void {
+function useRead(room: Scrolled, state: LogState, atEnd: boolean): void {
   const last = state.messages.at(-1)?.seq;
   useEffect(() => {
     const mark = (): void => {

@@ -1,4 +1,6 @@
-import { useCallback, useRef, useState } from 'preact/hooks';
+import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { giveFocus } from './focus.ts';
+import { wantedReply, wantedShown, wantedThread } from './route.ts';
 
 interface ThreadPanelState {
   /** The seq of the root of the thread that is shown. */
@@ -9,22 +11,27 @@ interface ThreadPanelState {
 }
 
 export function useThreadPanel(): ThreadPanelState {
-  const [thread, setThread] = useState<number>();
-  const opener = useRef<Element>(null);
+  const wanted = wantedThread.value;
+  const [thread, setThread] = useState(wanted);
+  const opener = useRef(document.activeElement);
   const shown = useRef<number>(undefined);
   shown.current = thread;
   const openThread = useCallback((root: number): void => {
     opener.current = document.activeElement;
     setThread(root);
   }, []);
+  // A link led to it.
+  useLayoutEffect(() => {
+    if (wanted === undefined) return;
+    if (shown.current !== wanted) openThread(wanted);
+    if (wantedReply.peek() === undefined) wantedShown();
+  }, [wanted]);
   const closeThread = useCallback((): void => {
-    if (shown.current === undefined) return;
+    const { current: root } = shown;
+    if (root === undefined) return;
     setThread(undefined);
-    const { current } = opener;
-    const chip = document.querySelector(`[data-thread="${shown.current}"]`);
-    const back = current instanceof HTMLElement && current.isConnected && current !== document.body ? current : chip;
-    if (back instanceof HTMLElement) back.focus();
-    else document.querySelector<HTMLElement>('.chat .composer textarea')?.focus();
+    if (wantedThread.peek() === root) wantedShown();
+    giveFocus(opener.current, document.querySelector(`[data-thread="${root}"]`));
   }, []);
   return { thread, openThread, closeThread };
 }

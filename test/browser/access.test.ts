@@ -57,6 +57,35 @@ it('is used with the keyboard alone', async () => {
   await ann.hears('still none');
 });
 
+it('takes the focus into a dialog and gives it back, however that is closed', async () => {
+  const ann = await (await stage.arrive()).enter('Ann');
+  await ann.create('Channel', 'focus');
+  const dialog = ann.page.getByRole('dialog');
+  for (const name of ['Notifications', 'Browse channels', 'New channel or group', 'Room settings', 'Invite people']) {
+    const opener = ann.page.getByRole('button', { name, exact: true });
+    for (const way of ['Escape', 'Close']) {
+      await opener.press('Enter');
+      await dialog.locator(':focus').waitFor();
+      if (way === 'Escape') await ann.page.keyboard.press('Escape');
+      else await dialog.getByRole('button', { name: 'Close', exact: true }).press('Enter');
+      await dialog.waitFor({ state: 'detached' });
+      await ann.page.locator(':focus').and(opener).waitFor();
+    }
+  }
+});
+
+it('leaves the focus where it was when a button is disabled or taken away by what it does', async () => {
+  const ann = await (await stage.arrive()).enter('Ann');
+  await ann.create('Channel', 'kept focus');
+  await ann.page.getByRole('button', { name: 'Room settings' }).click();
+  const dialog = ann.page.getByRole('dialog');
+  await dialog.getByRole('tab', { name: 'More' }).click();
+  await dialog.getByRole('button', { name: 'Archive', exact: true }).press('Enter');
+  await dialog.locator(':focus', { hasText: /^Unarchive$/ }).waitFor();
+  await ann.page.keyboard.press('Enter');
+  await dialog.locator(':focus', { hasText: /^Archive$/ }).waitFor();
+});
+
 describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
   it('names every control, and all text can be read', async () => {
     const ann = await stage.arrive({ colorScheme });

@@ -64,8 +64,11 @@ async function furnish(actors: Actors): Promise<void> {
   for (const who of [mira, ann, ben]) await inGuide(who).react(2, '👍');
   for (const who of [ben, priya, ann, tomas]) await inGuide(who).react(5, '😍');
   await inGuide(mira).react(7, '👀');
-  for (const who of [ben, mira, yuki, priya, tomas]) await inGuide(who).react(12, '🎉');
-  await inGuide(yuki).react(12, '❤️');
+  for (const who of [ben, mira, yuki, priya, tomas]) await inGuide(who).react(15, '🎉');
+  await inGuide(yuki).react(15, '❤️');
+  await ann.client.call('thread:follow', { room: guide.id, root: 9 });
+  await ann.client.call('message:pin', { room: guide.id, seq: 5 });
+  await ann.client.call('message:pin', { room: guide.id, seq: 2 });
   await tomas.client.room('general').send({ text: '@ann could you bring the banner for the book fair?' });
   const { id: fair } = await priya.client.createRoom({ kind: 'group', name: 'Book fair' });
   await priya.client.call('invitation:create', { room: fair, user: 'ann' });
@@ -109,6 +112,17 @@ async function onDesktop(browser: Browser, url: string, { ann }: Actors): Promis
   await page.getByRole('button', { name: /^Notifications, 2 new/ }).click();
   await page.getByRole('dialog').getByText('could you bring the banner').waitFor();
   await take(page, 'notifications');
+  await page.keyboard.press('Escape');
+  await page.locator('.thread-chip', { hasText: '3 replies' }).click();
+  const thread = page.getByRole('complementary', { name: 'Thread' });
+  await thread.getByText('the sky above them').waitFor();
+  // Off the message under it.
+  await page.mouse.move(640, 795);
+  await take(page, 'thread');
+  await thread.getByRole('button', { name: 'Close the thread' }).click();
+  await page.getByRole('button', { name: /pinned/ }).click();
+  await page.getByRole('list', { name: 'Pinned messages' }).waitFor();
+  await take(page, 'pins');
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Room settings' }).click();
   await page.getByRole('dialog').getByLabel('Topic').waitFor();

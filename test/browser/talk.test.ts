@@ -1,4 +1,5 @@
 /** Threads, mentions, pins, receipts and other bodies than text. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { expect, it, vi } from 'vitest';
 import { connect } from '../../src/client/index.ts';
@@ -143,6 +144,87 @@ it('a long thread is read page by page, on a phone as a page of its own', async 
   expect(await threadTexts(ann)).toEqual(['the list', ...Array.from({ length: 120 }, (_, at) => `entry ${at + 1}`)]);
   await thread(ann).getByText('120 replies').waitFor();
   expect(await audit(ann.page)).toEqual([]);
+});
+
+it('a reply that was found is shown in its thread, however far back', async () => {
+  const ann = await visit('Ann');
+  await ann.create('Channel', 'found in a thread');
+  await ann.say('what did you see?');
+  const room = await roomOf(ann);
+  await withGuest('Seeder', room, async (client) => {
+    await client.room(room).send({ text: 'a heron at the weir' }, { replyTo: 1 });
+    // More than the page of a thread.
+    const sent = Array.from({ length: 80 }, (_, at) =>
+      client.room(room).send({ text: `entry ${at + 1}` }, { replyTo: 1 }),
+    );
+    await Promise.all(sent);
+    await until(
+      'it is indexed',
+      async () => {
+        // A search costs as much as ten other commands, and there is a rate of those.
+        await delay(500);
+        return (await client.call('search', { query: 'heron', room })).hits.length === 1;
+      },
+      60_000,
+    );
+  });
+  await ann.hears('entry 80');
+  // Everything that is marked, for the mark goes again.
+  await ann.page.evaluate(`window.marked = []; new MutationObserver((changes) => {
+    for (const { target } of changes) if ('found' in target.dataset) marked.push(target.innerText.split('\\n')[0]);
+  }).observe(document.body, { subtree: true, attributeFilter: ['data-found'] })`);
+  await ann.page.keyboard.press('Control+k');
+  await ann.page.locator('#search:focus').waitFor();
+  await ann.page.keyboard.type('heron');
+  const hit = ann.page.locator('.hit', { hasText: 'heron at the weir' });
+  for (const times of [1, 2]) {
+    await hit.click();
+    await thread(ann).locator('.item:focus', { hasText: 'a heron at the weir' }).waitFor();
+    expect(await ann.page.evaluate('marked')).toEqual(Array<string>(times).fill('a heron at the weir'));
+    await thread(ann)
+      .getByRole('button', { name: /jump to the latest reply/ })
+      .waitFor();
+    expect(new URL(ann.page.url()).hash).toBe(`#/room/${encodeURIComponent(room)}`);
+    await ann.page.keyboard.press('Escape');
+    await thread(ann).waitFor({ state: 'detached' });
+    // Back to the link that led there.
+    await ann.page.locator('.hit:focus').waitFor();
+  }
+});
+
+it('the threads one follows are listed, those with something new first', async () => {
+  const ann = await visit('Ann');
+  await ann.create('Channel', 'followed');
+  await ann.say('the tent');
+  await ann.say('the boat');
+  const room = await roomOf(ann);
+  const entry = ann.page.getByRole('button', { name: /^Threads/ });
+  const links = ann.page.getByRole('dialog', { name: 'Threads' }).getByRole('link');
+  const listed = async (): Promise<string[]> =>
+    (await links.locator('.hit-text').allInnerTexts()).map((text) => text.trim());
+  expect(await entry.count()).toBe(0);
+  await withGuest('Guest', room, async (client) => {
+    await client.room(room).send({ text: 'it leaks' }, { replyTo: 1 });
+    // So that they are not of the same millisecond.
+    await entry.getByText('1 with unread replies').waitFor();
+    await client.room(room).send({ text: 'it floats' }, { replyTo: 2 });
+  });
+  await entry.getByText('2 with unread replies').waitFor();
+  await entry.click();
+  await until('both are listed', async () => (await listed()).join() === 'the boat,the tent');
+  expect(await audit(ann.page)).toEqual([]);
+  await links.filter({ hasText: 'the boat' }).click();
+  await inThread(ann, 'it floats').waitFor();
+  await entry.getByText('1 with unread replies').waitFor();
+  // The last reply of all, and read.
+  await answer(ann, 'good');
+  await ann.open('general');
+  await entry.click();
+  await until('the unread one is first', async () => (await listed()).join() === 'the tent,the boat');
+  await links.first().click();
+  await inThread(ann, 'it leaks').waitFor();
+  await ann.inRoom('followed');
+  await entry.locator('.badge').waitFor({ state: 'detached' });
 });
 
 it('people are mentioned by name, chosen from a list, and see it', async () => {

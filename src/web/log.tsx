@@ -1,0 +1,131 @@
+/** The messages of a room, or of one of its threads, as one reads them: rows, the place kept, the way to one of them. */
+import { useMemo, useState } from 'preact/hooks';
+import type { ComponentChildren, JSX } from 'preact';
+import type { Message, Role, Room } from '../client/index.ts';
+import { dayName, midnight } from './dates.ts';
+import { rowsOf } from './grouping.ts';
+import type { Row } from './grouping.ts';
+import { Icon } from './icons.tsx';
+import { MessageGroup } from './message.tsx';
+import { useClient, useStore } from './use.ts';
+import { useJump } from './use-jump.ts';
+import { useScroll } from './use-scroll.ts';
+import type { LogState, Scrolled } from './use-scroll.ts';
+
+interface LogProps {
+  name: string;
+  /** What one of its messages is called. */
+  one: 'message' | 'reply';
+  many: 'messages' | 'replies';
+  room: Room;
+  role: Role | null;
+  /** What gives the older ones and takes the mark. */
+  reading: Scrolled;
+  state: LogState;
+  /** What is read of it, and how much is not. */
+  mark: { readonly read: number; readonly unread: number } | undefined;
+  /** The seq of the message that is to be shown, until it is. */
+  wanted: number | undefined;
+  /** It stands above all others, and need not be next to them. */
+  head?: Message | undefined;
+  onReply: (message: Message) => void;
+  /** Between the head and the first row. */
+  children: ComponentChildren;
+}
+
+export function Log(props: LogProps): JSX.Element {
+  const { name, one, many, room, role, reading, state, mark, wanted, head, onReply, children } = props;
+  const client = useClient();
+  const me = client.user.value ?? { id: '', name: null };
+  // Where the mark stood when it was opened: the line must not move while one reads.
+  const [unreadAfter] = useState(mark !== undefined && mark.unread > 0 ? mark.read : undefined);
+  const { messages, outgoing } = state;
+  const rows = useMemo(() => {
+    const all = rowsOf({ messages, outgoing, me, unreadAfter });
+    const [first] = all;
+    const sameDay = first?.kind === 'day' && head !== undefined && midnight(head.at) === first.at;
+    return sameDay ? all.slice(1) : all;
+  }, [messages, outgoing, me.id, unreadAfter, head?.at]);
+  const headRows = useMemo(
+    () => (head === undefined ? [] : rowsOf({ messages: [head], outgoing: [], me, unreadAfter: undefined })),
+    [head, me.id],
+  );
+  const bySeq = useMemo(
+    () => new Map([...(head === undefined ? [] : [head]), ...messages].map((message) => [message.seq, message])),
+    [head, messages],
+  );
+  const { scroller, content, away, missed, toLatest, stay } = useScroll(reading, state, me.id);
+  const online = useStore(client.state).status === 'connected';
+  const seeking = useJump({ reading, state, online, wanted, sparse: one === 'reply', scroller, stay });
+  const draw = (row: Row): JSX.Element => (
+    <RowView
+      key={row.key}
+      row={row}
+      mine={row.kind === 'group' && row.from === me.id}
+      many={many}
+      role={role}
+      room={room}
+      bySeq={bySeq}
+      onReply={onReply}
+    />
+  );
+  return (
+    <div class="log-place">
+      <div
+        ref={scroller}
+        class="log"
+        role="log"
+        aria-label={name}
+        aria-live="polite"
+        aria-busy={state.loadingOlder}
+        tabIndex={0}
+      >
+        <div ref={content} class="log-content">
+          {headRows.map(draw)}
+          {children}
+          {rows.map(draw)}
+        </div>
+      </div>
+      {seeking && (
+        <p class="seeking" role="status">
+          Going to the {one}…
+        </p>
+      )}
+      {away && (
+        <button class="to-latest" type="button" onClick={toLatest}>
+          <Icon name="down" size={16} />
+          {missed === 0 ? 'Latest' : `${missed} new`}
+          <span class="sr-only"> – jump to the latest {one}</span>
+        </button>
+      )}
+    </div>
+  );
+}
+
+interface RowViewProps {
+  row: Row;
+  mine: boolean;
+  many: string;
+  role: Role | null;
+  room: Room;
+  bySeq: ReadonlyMap<number, Message>;
+  onReply: (message: Message) => void;
+}
+
+function RowView({ row, mine, many, role, room, bySeq, onReply }: RowViewProps): JSX.Element {
+  if (row.kind === 'day') {
+    return (
+      <h3 class="log-line">
+        <span>{dayName(row.at)}</span>
+      </h3>
+    );
+  }
+  if (row.kind === 'unread') {
+    return (
+      <p class="log-line unread-line" data-unread>
+        <span>New {many}</span>
+      </p>
+    );
+  }
+  return <MessageGroup group={row} mine={mine} role={role} room={room} bySeq={bySeq} onReply={onReply} />;
+}
