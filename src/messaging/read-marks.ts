@@ -80,7 +80,9 @@ export class ReadMarks {
     const before = this.#gathered.get(key);
     if (before === undefined && this.#gathered.size >= maxGathered) return this.#options.metrics.marksDropped.inc();
     if ((before?.seq ?? 0) < mark.seq) this.#gathered.set(key, mark);
-    this.#timer ??= setTimeout(() => (this.#writing = this.#writeGathered()), gatherMs);
+    this.#timer ??= setTimeout(() => {
+      this.#writing = this.#writeGathered();
+    }, gatherMs);
   }
 
   /** A part at a time, so that the marks of those who wait for an answer always find room beside them. */
