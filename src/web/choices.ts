@@ -31,7 +31,7 @@ export const linkTimes: readonly Choice[] = [
   { value: undefined, label: 'Never' },
 ];
 export const linkUses: readonly Choice[] = [
-  { value: undefined, label: 'Any number of people' },
+  { value: undefined, label: 'Anybody' },
   { value: 1, label: 'One person' },
   ...[5, 25, 100].map((uses) => ({ value: uses, label: `${uses} people` })),
 ];
