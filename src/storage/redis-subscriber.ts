@@ -36,8 +36,10 @@ export function openSubscriber(link: RedisLink, log: Log): RedisSubscriber {
       confirmed = true;
       for (const resolve of waiting.splice(0)) resolve();
     } catch (error) {
-      // lost again: the next `ready` comes here; refused: nothing will be heard, and the operator must know
-      if (client.status === 'ready') log.error({ err: error }, 'Redis refuses a subscription');
+      // lost again, which a client may not have noticed yet: the next `ready` comes here
+      const refused = error instanceof Error && error.name === 'ReplyError';
+      // nothing will be heard, and the operator must know
+      if (refused) log.error({ err: error }, 'Redis refuses a subscription');
     }
   };
   client.on('ready', () => void subscribe());
