@@ -427,8 +427,6 @@ export class Client {
   #stateChanged(state: ConnectionState): void {
     if (state.status === 'connected') return this.presence.connected();
     this.#greeted = undefined;
-    // While the page lives: what is saved as it is hidden may come too late for the page after it.
-    if (this.#saveTimer !== undefined) this.#save();
     this.presence.disconnected();
     this.#outbox.pause();
     this.#catchUp.pause();

@@ -275,8 +275,8 @@ export class Room implements Syncable {
 
   disconnected(): void {
     this.#typing.stop();
-    // What is being loaded fails, and `connected` loads anew.
-    if (this.#state.value.status === 'loading') this.#life += 1;
+    // What is being loaded fails, and `connected` loads anew; what the store is asked for still comes.
+    if (this.#restored && this.#state.value.status === 'loading') this.#life += 1;
   }
 
   received(change: Change, from?: string): void {

@@ -28,6 +28,34 @@ function enter(user: string, options: { store?: Store; WebSocket?: typeof WebSoc
 const online = (room: Room): string[] =>
   Array.from(room.presence.value, ([user, state]) => `${user} ${state.online}`).sort();
 
+/** Nobody listens there. */
+class Unreachable extends WebSocket {
+  constructor() {
+    super('ws://127.0.0.1:1');
+  }
+}
+
+it('shows what the store kept, also if that comes after the first try to connect has failed', async () => {
+  const store = memoryStore();
+  const ann = enter('k-ann', { store });
+  const { id } = await ann.createRoom({ kind: 'channel', name: 'k' });
+  await ann.room(id).send('one');
+  await until('it is there', () => ann.room(id).messages.value.length === 1);
+  ann.close();
+  let answer: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (answer = resolve));
+  const late = async (key: string): Promise<unknown> => {
+    if (key.includes('/room/')) await asked;
+    return store.get(key);
+  };
+  const away = enter('k-ann', { store: { ...store, get: late }, WebSocket: Unreachable as never });
+  const room = away.room(id);
+  await until('the first try has failed', () => away.state.value.status === 'waiting');
+  answer();
+  await until('the room is shown', () => room.messages.value.length === 1);
+  expect(away.state.value.status).not.toBe('connected');
+});
+
 describe('the messages of a room, iterated', () => {
   it('are each there once and in order, those that were there and those that come, over a torn connection', async () => {
     const { Constructor, tear } = tearable();
