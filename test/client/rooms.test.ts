@@ -42,8 +42,8 @@ it('shows what the store kept, also if that comes after the first try to connect
   await ann.room(id).send('one');
   await until('it is there', () => ann.room(id).messages.value.length === 1);
   ann.close();
-  let answer: () => void = () => undefined;
-  const asked = new Promise<void>((resolve) => (answer = resolve));
+  const answers: (() => void)[] = [];
+  const asked = new Promise<void>((resolve) => void answers.push(resolve));
   const late = async (key: string): Promise<unknown> => {
     if (key.includes('/room/')) await asked;
     return store.get(key);
@@ -51,7 +51,7 @@ it('shows what the store kept, also if that comes after the first try to connect
   const away = enter('k-ann', { store: { ...store, get: late }, WebSocket: Unreachable as never });
   const room = away.room(id);
   await until('the first try has failed', () => away.state.value.status === 'waiting');
-  answer();
+  for (const answer of answers) answer();
   await until('the room is shown', () => room.messages.value.length === 1);
   expect(away.state.value.status).not.toBe('connected');
 });
