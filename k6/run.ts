@@ -73,6 +73,12 @@ function stop(): Promise<void> {
   return stopping;
 }
 
+/**
+ * Go's collector of garbage: with its default a third of k6's time goes into walking the heaps of its virtual users, time
+ * in which the script is late. It may let more gather, up to half of the machine's memory, where it works as before.
+ */
+const collector = { GOGC: '400', GOMEMLIMIT: `${Math.floor(totalmem() / 2 / 2 ** 20)}MiB` };
+
 /** What a script needs of a server that is started for it. */
 const serverOf: Readonly<Record<string, Record<string, string>>> = {
   // the kernel's buffers take megabytes before the server's own begin to fill
@@ -168,12 +174,6 @@ async function database(): Promise<string | undefined> {
   url.pathname = `/${own_}`;
   return url.href;
 }
-
-/**
- * Go's collector of garbage: with its default a third of k6's time goes into walking the heaps of its virtual users, time
- * in which the script is late. It may let more gather, up to half of the machine's memory, where it works as before.
- */
-const collector = { GOGC: '400', GOMEMLIMIT: `${Math.floor(totalmem() / 2 / 2 ** 20)}MiB` };
 
 function run(program: string, argv: readonly string[], more: Record<string, string>): Promise<number> {
   return new Promise((done, fail) => {
