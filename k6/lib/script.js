@@ -79,7 +79,7 @@ export function script(asked) {
     parley_audited: ['count>0'],
     parley_finished: [`count>=${users}`],
     ...asked.thresholds,
-    ...(isShort ? {} : asked.fullThresholds),
+    ...(isShort ? {} : { parley_late: ['count==0'], ...asked.fullThresholds }),
   };
   // k6 keeps a metric by tag only if a threshold asks for it; these ask nothing
   for (const metric of sliced) {
