@@ -181,7 +181,7 @@ export function script(asked) {
   /** @param {{run: string, start: number, end: number}} run */
   async function watch(run) {
     const slicer = followSlices(run.start, slices);
-    await watchServer(metricsUrl, run);
+    await watchServer(metricsUrl, run, asked.needsMetrics === true);
     slicer.stop();
   }
 
