@@ -90,6 +90,16 @@ export class Witness {
     if (took > this.#options.lateMs) count(counts.late);
   }
 
+  /**
+   * An edit, a reaction and the like: no message of its own, but a place in the order of the room.
+   * @param {string} room
+   * @param {number} rev
+   */
+  changed(room, rev) {
+    this.#watched(room).stream.take(rev);
+    count(looked.checked);
+  }
+
   /** @param {string} room */
   behind(room) {
     const watched = this.#watched(room);

@@ -8,6 +8,7 @@ import { now, sleep } from './clock.js';
 import { count, counts, errors, failed, times } from './metrics.js';
 import { Ranges } from './ranges.js';
 import { SocketError, SocketIO } from './socketio.js';
+import { changeEvents } from './stream.js';
 
 /**
  * @typedef {{room: string, seq: number, rev: number, id: string, from: string, body: any, at: number}} Message
@@ -23,6 +24,7 @@ import { SocketError, SocketIO } from './socketio.js';
  * @property {(room: RoomSummary) => void} joined
  * @property {(room: string) => void} left
  * @property {(message: Heard, at: number) => void} live `at`: when it came off the wire
+ * @property {(room: string, rev: number) => void} changed a change of the room that is no new message
  * @property {(room: string) => void} behind
  * @property {(room: string, messages: Message[], rev: number, more: boolean) => void} pulled
  * @property {(room: string) => void} inSync
@@ -268,6 +270,12 @@ export class Parley {
     };
     // another server may write the fields in another order
     socket.on('message', ({ room, seq, rev, body }) => live({ room, seq, rev, stamp: body?.k6 ?? '' }));
+    for (const event of changeEvents) {
+      socket.on(event, (/** @type {{room: string, rev: number}} */ { room, rev }) => {
+        this.#listener.changed(room, rev);
+        this.#step(room, rev);
+      });
+    }
     socket.on('behind', (/** @type {{room: string}} */ { room }) => {
       count(counts.behind);
       this.#listener.behind(room);

@@ -208,6 +208,7 @@ const deaf = {
   joined: nothing,
   left: nothing,
   live: nothing,
+  changed: nothing,
   behind: nothing,
   pulled: nothing,
   inSync: nothing,
