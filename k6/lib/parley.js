@@ -371,9 +371,12 @@ export function guest(url, name) {
 }
 
 /**
+ * Whether the server says that it can serve. Behind a balancer `/ready` is for operators (nginx/parley-locations.conf
+ * answers 404), and the balancer itself asks only nodes that can: there an answer of any node will do.
  * @param {string} url
- * @returns {boolean} the server says that it can serve
+ * @returns {boolean}
  */
 export function isReady(url) {
-  return http.get(`${url}/ready`).status === 200;
+  const { status } = http.get(`${url}/ready`);
+  return status === 200 || (status === 404 && http.get(`${url}/health`).status === 200);
 }
