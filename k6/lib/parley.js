@@ -66,6 +66,7 @@ export class Parley {
   #backSince;
   #returnAt = 0;
   #asked = false;
+  #quiet = false;
   /** @type {(() => void)[]} */
   #untilReady = [];
   #attempts = 0;
@@ -80,6 +81,7 @@ export class Parley {
    */
   constructor(options, listener) {
     this.#options = options;
+    this.#quiet = options.quiet === true;
     this.#listener = listener;
   }
 
@@ -122,7 +124,7 @@ export class Parley {
       const answer = await socket.emitWithAck(name, input);
       if (!answer.ok) throw new CommandError(answer.error);
       answer.ms = socket.receivedAt - from;
-      if (this.#options.quiet === true) return answer;
+      if (this.#quiet) return answer;
       failed.add(false);
       (name === 'message:send' ? times.ack : times.command).add(answer.ms);
       return answer;
@@ -136,7 +138,7 @@ export class Parley {
               retryable: true,
             });
       // closing was this script's own wish
-      if (this.#options.quiet !== true && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
+      if (!this.#quiet && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
         failed.add(true);
         errors.add(1, { code: failure.code, command: name });
       }
@@ -183,6 +185,14 @@ export class Parley {
     this.#cursors.delete(room);
     this.#dirty.delete(room);
     this.#listener.left(room);
+  }
+
+  /**
+   * From now on its commands are neither timed nor counted among those that fail: the last checks ask for more at once than
+   * a user does, and may be told to wait. Whether they come to their end is counted by themselves.
+   */
+  hush() {
+    this.#quiet = true;
   }
 
   /** Goes away on purpose and comes back after so many milliseconds. @param {number} awayMs */
