@@ -8,7 +8,8 @@
  * Options, by environment (k6/README.md has those that every script takes):
  *   USERS=100  SECONDS=300  RAMP=20  RATE=0.2  ROOM_SIZE=10
  * Short form: 50 users, 20 s, each once a second.
- * Thresholds: nothing lost, doubled, reordered, unrecovered; in the full form also: nothing failed, no connection dropped.
+ * Thresholds: nothing lost, doubled, reordered, unrecovered; in the full form also: nothing late or failed, no connection
+ * dropped.
  *
  *   npm run k6 -- baseline
  *   SHORT=1 PARLEY_URL=https://chat.example PARLEY_SECRET=… k6 run k6/baseline.js

@@ -3,16 +3,16 @@
  * chat: people, not senders.
  *
  * Each user reads ten pages of history for one message it writes, shows that it types before, marks what it has read, and
- * now and then looks into another room (joins it, reads, leaves).
+ * now and then edits what it said, reacts to what another said, or looks into another room (joins it, reads, leaves).
  *
  * Options: USERS=200  SECONDS=300  RAMP=20  RATE=0.2 messages a second of each  READS=10 a message  ROOM_SIZE=20
- *   VISITS=0.05 a message
+ *   VISITS=0.05 a message  EDITS=0.1 a message  REACTIONS=0.2 a message
  * Short form: 40 users, 20 s, a message every two seconds.
- * Thresholds: errors under 1 %, nothing lost, doubled, reordered, unrecovered.
+ * Thresholds: errors under 1 %, nothing lost, doubled, reordered, unrecovered; in the full form nothing late.
  *
  *   npm run k6 -- chat
  */
-import { sleep } from './lib/clock.js';
+import { now, sleep } from './lib/clock.js';
 import { script } from './lib/script.js';
 import { roomName } from './lib/user.js';
 
@@ -21,7 +21,18 @@ import { roomName } from './lib/user.js';
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'chat',
   asks: 'Do people who read, write, type and look around get what they expect?',
-  full: { users: 200, seconds: 300, ramp: 20, rate: 0.2, reads: 10, visits: 0.05, roomSize: 20, visitRooms: 5 },
+  full: {
+    users: 200,
+    seconds: 300,
+    ramp: 20,
+    rate: 0.2,
+    reads: 10,
+    visits: 0.05,
+    edits: 0.1,
+    reactions: 0.2,
+    roomSize: 20,
+    visitRooms: 5,
+  },
   short: { users: 40, seconds: 20, ramp: 3, rate: 0.5, roomSize: 10 },
   thresholds: { parley_signals: ['count>0'] },
   fullThresholds: { parley_failed: ['rate<0.01'] },
@@ -32,6 +43,8 @@ export const { options, setup, users, watch, handleSummary } = script({
       user.every(each, () => void write(user)),
       user.every(each / user.settings.reads, () => void read(user)),
       user.every(each * 2, () => void mark(user)),
+      user.every(each / user.settings.edits, () => void edit(user)),
+      user.every(each / user.settings.reactions, () => void react(user)),
       user.every(each / user.settings.visits, () => void visit(user)),
     ]);
     while (visiting.has(user)) await sleep(20); // the last check is of the rooms it is in
@@ -54,11 +67,31 @@ async function read(user) {
   }
 }
 
+/** @param {User} user @returns {Promise<number | undefined>} */
+async function newest(user) {
+  const page = await user.ask('history', { room: user.rooms[0], limit: 1 });
+  return page?.messages[0]?.seq;
+}
+
 /** @param {User} user */
 async function mark(user) {
-  const page = await user.ask('history', { room: user.rooms[0], limit: 1 });
-  const seq = page?.messages[0]?.seq;
+  const seq = await newest(user);
   if (seq !== undefined) await user.ask('read', { room: user.rooms[0], seq });
+}
+
+/** @param {User} user */
+async function edit(user) {
+  if (user.said === undefined) return;
+  const { room, seq } = user.said;
+  await user.ask('message:edit', { room, seq, body: { text: `edited at ${now()}` } });
+}
+
+/** Or takes it back; where there was none, that changes nothing. @param {User} user */
+async function react(user) {
+  const seq = await newest(user);
+  if (seq === undefined) return;
+  const name = Math.random() < 0.7 ? 'reaction:add' : 'reaction:remove';
+  await user.ask(name, { room: user.rooms[0], seq, emoji: '👍' });
 }
 
 /** @type {Set<User>} those that are in a room which is not theirs */

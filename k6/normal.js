@@ -6,7 +6,8 @@
  *
  * Options: USERS=100  SECONDS=600  RAMP=30  RATE=1  ROOM_SIZE=10
  * Short form: 100 users, 20 s.
- * Thresholds: acks and deliveries p95 under 300 ms, everything succeeds, nothing lost, doubled, reordered, unrecovered.
+ * Thresholds: acks and deliveries p95 under 300 ms, everything succeeds, nothing late, lost, doubled, reordered,
+ * unrecovered.
  * (The short form judges the faults only: it runs on machines that others use.)
  *
  *   npm run k6 -- normal

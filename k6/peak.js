@@ -6,8 +6,8 @@
  *
  * Options: USERS=500  SECONDS=300  RAMP=60  RATE=0.5  ROOM_SIZE=10
  * Short form: 500 users, 20 s.
- * Thresholds: errors under 1 %, acks and deliveries p95 under 500 ms (the short form judges the faults only), nothing lost, doubled,
- * reordered, unrecovered.
+ * Thresholds: errors under 1 %, acks and deliveries p95 under 500 ms, nothing late (the short form judges the faults only),
+ * lost, doubled, reordered, unrecovered.
  *
  *   npm run k6 -- peak
  */

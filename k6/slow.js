@@ -44,6 +44,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   },
   short: { users: 15, seconds: 25, ramp: 2, rate: 2.5, roomSize: 15, perVu: 3, auditSeconds: 60 },
   thresholds: slowUrl === '' ? {} : { parley_behind: ['count>0'] },
+  fullThresholds: { parley_late: ['count>=0'] }, // the slow link is there to be late
   urlOf: (index) =>
     slowUrl !== '' && index % one === one - 1 ? slowUrl : (__ENV['PARLEY_URL'] ?? 'http://localhost:3000'),
   behave: (user) => {

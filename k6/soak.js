@@ -7,20 +7,31 @@
  * quarters, since the first quarter fills caches.
  *
  * Options: USERS=300  SECONDS=14400  RAMP=120  RATE=0.1  COME_AND_GO=1200 s  METRICS_URL
- * Short form: 200 users, 20 s, coming and going every 10 s; too short for a slope (that takes ten minutes).
- * Thresholds: memory grows by less than 1 MB/h; errors under 0.1 %; nothing lost, doubled, reordered, unrecovered.
+ * Short form: 200 users, 20 s, coming and going every 10 s; too short for a slope (that takes ten minutes, SECONDS=600).
+ * Thresholds: memory grows by less than 1 MB/h; errors under 0.1 %; nothing lost, doubled, reordered, unrecovered, late.
  *
  *   npm run k6 -- soak --postgres
  *   SECONDS=28800 USERS=500 npm run k6 -- soak --postgres
  */
 import { talk } from './lib/behaviour.js';
 import { script } from './lib/script.js';
+import { isShort, settingsOf } from './lib/settings.js';
+import { leastForSlopeSeconds } from './lib/watch.js';
+
+const full = { users: 300, seconds: 4 * 3600, ramp: 120, rate: 0.1, comeAndGo: 1200, auditSeconds: 300 };
+const short = { users: 200, seconds: 20, ramp: 4, rate: 1, comeAndGo: 10, auditSeconds: 45 };
+const { seconds } = settingsOf(full, short);
+if (!isShort && seconds < leastForSlopeSeconds) {
+  throw new Error(
+    `SECONDS=${seconds}: the growth of memory, which soak is there for, takes ${leastForSlopeSeconds} s to measure; SHORT=1 asks without it`,
+  );
+}
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'soak',
   asks: 'Does it last for hours without growing?',
-  full: { users: 300, seconds: 4 * 3600, ramp: 120, rate: 0.1, comeAndGo: 1200, auditSeconds: 300 },
-  short: { users: 200, seconds: 20, ramp: 4, rate: 1, comeAndGo: 10, auditSeconds: 45 },
+  full,
+  short,
   needsMetrics: true,
   fullThresholds: { parley_failed: ['rate<0.001'], parley_server_memory_slope_mb_h: ['max<1'] },
   behave: (user) =>

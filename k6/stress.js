@@ -45,6 +45,7 @@ export const { options, setup, users, watch, handleSummary } = script({
   knee: { ack95: kneeMs, failed: 0.01 },
   // what cannot be sent past the knee is no fault; what was acknowledged must be there
   thresholds: { parley_unsent: ['count>=0'] },
+  fullThresholds: { parley_late: ['count>=0'] }, // past the knee all is late
   arrival: (index, { step, stage }) => Math.floor(index / step) * stage + (0.2 * stage * (index % step)) / step,
   slicesOf: ({ users: most, step, stage }) =>
     Array.from({ length: Math.ceil(most / step) }, (_, i) => ({

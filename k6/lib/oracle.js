@@ -90,6 +90,16 @@ export class Witness {
     if (took > this.#options.lateMs) count(counts.late);
   }
 
+  /**
+   * An edit, a reaction and the like: no message of its own, but a place in the order of the room.
+   * @param {string} room
+   * @param {number} rev
+   */
+  changed(room, rev) {
+    this.#watched(room).stream.take(rev);
+    count(looked.checked);
+  }
+
   /** @param {string} room */
   behind(room) {
     const watched = this.#watched(room);
@@ -116,12 +126,16 @@ export class Witness {
   inSync() {}
 
   closed() {
-    for (const { stream } of this.#rooms.values()) this.#close(stream);
+    for (const watched of this.#rooms.values()) {
+      this.#close(watched.stream);
+      watched.stream = new Stream();
+    }
   }
 
   /**
-   * The user's last check, when it sends no more: asks each room for its head, gives what is on its way time to come,
-   * then counts what never came and what cannot be had by asking either.
+   * The user's last check, when nobody sends any more: asks each room for its head, gives what is on its way time to come,
+   * then counts what never came and what cannot be had by asking either. What it tells it tells once: a second look, and
+   * `closed` at the end, begin where it stopped.
    * @param {Parley} client
    */
   async settle(client) {
@@ -132,15 +146,19 @@ export class Witness {
       const { settleMs } = this.#options;
       const until = now() + settleMs;
       while (now() < until && !(client.inSync && watched.stream.reached >= rev)) await sleep(50);
-      const short = this.#close(watched.stream, watched.behind ? undefined : rev);
-      // so that a second look finds nothing twice
+      const { stream } = watched;
+      // off the room, or off the line again: it is owed nothing that it does not get by pulling
+      const away = watched.behind || !client.ready;
+      const short = this.#close(stream, away ? undefined : rev);
       watched.stream = new Stream();
-      watched.stream.begin(Math.max(rev, watched.stream.reached));
+      // events may have come since the head was read
+      if (!away) watched.stream.begin(Math.max(rev, stream.reached));
       if (short > 0 || watched.seen.missing(watched.from + 1, head) > 0) {
         client.pull(room);
         while (now() < until + settleMs && !client.inSync) await sleep(50);
       }
       this.#tell('unrecovered', watched.seen.missing(watched.from + 1, head));
+      watched.from = Math.max(watched.from, head);
     }
   }
 
@@ -198,7 +216,7 @@ export class Audit {
   }
 
   /**
-   * Reads a room's history through and holds what was acknowledged against it.
+   * Reads a room's history through and holds what was acknowledged against it. What it cannot read is counted as unaudited.
    * @param {string} room
    * @param {Parley} client of a member
    * @param {number} until instant at which it gives up
@@ -208,11 +226,11 @@ export class Audit {
     if (ledger === undefined) return;
     this.#ledgers.delete(room);
     for (let after = ledger.after, more = true; more;) {
-      if (now() > until) {
+      const page = await this.#page(room, after, client, until);
+      if (page === undefined) {
         count(looked.unaudited, ledger.size);
         return;
       }
-      const page = await client.persist('history', { room, after, limit: 100 });
       ledger.page(page.messages);
       more = page.more && page.messages.length > 0;
       after = page.after ?? after;
@@ -222,5 +240,22 @@ export class Audit {
     count(faults.lost, lost);
     count(faults.doubled, doubled);
     count(faults.reordered, reordered);
+  }
+
+  /**
+   * @param {string} room
+   * @param {number} after
+   * @param {Parley} client
+   * @param {number} until
+   */
+  async #page(room, after, client, until) {
+    const within = until - now();
+    if (within <= 0) return undefined;
+    try {
+      return await client.persist('history', { room, after, limit: 100 }, within);
+    } catch (error) {
+      console.error(`the history of ${room} after ${after} cannot be read: ${String(error)}`);
+      return undefined;
+    }
   }
 }

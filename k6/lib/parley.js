@@ -8,6 +8,7 @@ import { now, sleep } from './clock.js';
 import { count, counts, errors, failed, times } from './metrics.js';
 import { Ranges } from './ranges.js';
 import { SocketError, SocketIO } from './socketio.js';
+import { changeEvents } from './stream.js';
 
 /**
  * @typedef {{room: string, seq: number, rev: number, id: string, from: string, body: any, at: number}} Message
@@ -23,6 +24,7 @@ import { SocketError, SocketIO } from './socketio.js';
  * @property {(room: RoomSummary) => void} joined
  * @property {(room: string) => void} left
  * @property {(message: Heard, at: number) => void} live `at`: when it came off the wire
+ * @property {(room: string, rev: number) => void} changed a change of the room that is no new message
  * @property {(room: string) => void} behind
  * @property {(room: string, messages: Message[], rev: number, more: boolean) => void} pulled
  * @property {(room: string) => void} inSync
@@ -64,6 +66,7 @@ export class Parley {
   #backSince;
   #returnAt = 0;
   #asked = false;
+  #quiet = false;
   /** @type {(() => void)[]} */
   #untilReady = [];
   #attempts = 0;
@@ -78,6 +81,7 @@ export class Parley {
    */
   constructor(options, listener) {
     this.#options = options;
+    this.#quiet = options.quiet === true;
     this.#listener = listener;
   }
 
@@ -120,7 +124,7 @@ export class Parley {
       const answer = await socket.emitWithAck(name, input);
       if (!answer.ok) throw new CommandError(answer.error);
       answer.ms = socket.receivedAt - from;
-      if (this.#options.quiet === true) return answer;
+      if (this.#quiet) return answer;
       failed.add(false);
       (name === 'message:send' ? times.ack : times.command).add(answer.ms);
       return answer;
@@ -134,7 +138,7 @@ export class Parley {
               retryable: true,
             });
       // closing was this script's own wish
-      if (this.#options.quiet !== true && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
+      if (!this.#quiet && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
         failed.add(true);
         errors.add(1, { code: failure.code, command: name });
       }
@@ -181,6 +185,14 @@ export class Parley {
     this.#cursors.delete(room);
     this.#dirty.delete(room);
     this.#listener.left(room);
+  }
+
+  /**
+   * From now on its commands are neither timed nor counted among those that fail: the last checks ask for more at once than
+   * a user does, and may be told to wait. Whether they come to their end is counted by themselves.
+   */
+  hush() {
+    this.#quiet = true;
   }
 
   /** Goes away on purpose and comes back after so many milliseconds. @param {number} awayMs */
@@ -268,6 +280,12 @@ export class Parley {
     };
     // another server may write the fields in another order
     socket.on('message', ({ room, seq, rev, body }) => live({ room, seq, rev, stamp: body?.k6 ?? '' }));
+    for (const event of changeEvents) {
+      socket.on(event, (/** @type {{room: string, rev: number}} */ { room, rev }) => {
+        this.#listener.changed(room, rev);
+        this.#step(room, rev);
+      });
+    }
     socket.on('behind', (/** @type {{room: string}} */ { room }) => {
       count(counts.behind);
       this.#listener.behind(room);
@@ -363,9 +381,12 @@ export function guest(url, name) {
 }
 
 /**
+ * Whether the server says that it can serve. Behind a balancer `/ready` is for operators (nginx/parley-locations.conf
+ * answers 404), and the balancer itself asks only nodes that can: there an answer of any node will do.
  * @param {string} url
- * @returns {boolean} the server says that it can serve
+ * @returns {boolean}
  */
 export function isReady(url) {
-  return http.get(`${url}/ready`).status === 200;
+  const { status } = http.get(`${url}/ready`);
+  return status === 200 || (status === 404 && http.get(`${url}/health`).status === 200);
 }

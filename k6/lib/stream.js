@@ -1,5 +1,11 @@
 // @ts-check
 
+/**
+ * The events besides `message` that carry a `rev` of their room. They are numbered by the same counter: whoever did not
+ * listen to them would take each edit for a gap.
+ */
+export const changeEvents = ['message:updated', 'message:deleted', 'reaction', 'pin', 'room:purged'];
+
 /** What is kept of a gap; what is beyond is lost at once, so that a server that skips a million costs no memory. */
 const keptMissing = 100_000;
 

@@ -14,6 +14,8 @@ export const roomName = (run, n) => `k6-${run}-${n}`;
 
 /** One simulated user: a connection, the rooms it is in, and the oracle's eye on it. */
 export class User {
+  /** The last message that was acknowledged. @type {{room: string, seq: number} | undefined} */
+  said;
   #unanswered = 0;
   #n = 0;
   /** @type {number[]} how long the sends took since somebody asked */
@@ -104,6 +106,7 @@ export class User {
       const body = { k6: `${this.run.run} ${this.index} ${n} ${from}`, text: this.#padding };
       const { seq, tries, ms } = await this.client.persist('message:send', { room, id, body });
       count(counts.acked);
+      this.said = { room, seq };
       this.#took.push(tries === 1 ? ms : now() - from);
       this.audit.acknowledged(room, { id, from: this.name, n, seq, again: tries > 1 });
     } catch {

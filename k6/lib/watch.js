@@ -20,13 +20,18 @@ export function readMetrics(url) {
   return values;
 }
 
-const leastForSlopeMs = 600_000;
+/** Over minutes the slope is the noise of garbage collection. */
+export const leastForSlopeSeconds = 600;
+
+/** Stands for a slope that nobody could measure: k6 takes a Trend without values for 0, and a threshold would pass. */
+const unknownSlope = 1e9;
 
 /**
  * @param {string} url
  * @param {{start: number, end: number}} run
+ * @param {boolean} needed the run is judged by what is read here
  */
-export async function watchServer(url, { start, end }) {
+export async function watchServer(url, { start, end }, needed) {
   const everyMs = Math.min(10_000, Math.max(500, (end - start) / 60));
   /** @type {[number, number][]} hours and megabytes, of the last three quarters: the first one fills caches */
   const memory = [];
@@ -46,8 +51,15 @@ export async function watchServer(url, { start, end }) {
     const connections = values.get('parley_connections');
     if (connections !== undefined) server.connections.add(connections);
   }
-  // over minutes it is the noise of garbage collection
-  if (end - start >= leastForSlopeMs && memory.length >= 3) server.slope.add(slope(memory));
+  if (end - start < leastForSlopeSeconds * 1000) return;
+  if (memory.length >= 3) server.slope.add(slope(memory));
+  else if (needed) {
+    console.error(
+      `${url} gave the server's memory ${memory.length} times in the last three quarters of the run: how it grew is not ` +
+        `known, which is put down as ${unknownSlope} MB/h`,
+    );
+    server.slope.add(unknownSlope);
+  }
 }
 
 /** Least squares. @param {readonly [number, number][]} points */

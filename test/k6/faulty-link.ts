@@ -1,13 +1,14 @@
 /**
  * A server between k6 and Parley that breaks its promises: one message event in so many is dropped, doubled, swapped with
- * the next, or hidden from `sync`. Everything else passes.
+ * the next, or hidden from `sync`. Everything else passes. `drop the very last`: one connection's sends arrive late, and what
+ * it sends when all others have stopped reaches nobody.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, request } from 'node:http';
 import { WebSocket, WebSocketServer } from 'ws';
 
-export type Fault = 'none' | 'drop' | 'double' | 'swap' | 'forget' | 'drop last';
+export type Fault = 'none' | 'drop' | 'double' | 'swap' | 'forget' | 'drop last' | 'drop the very last';
 
 export interface FaultyLink {
   readonly url: string;
@@ -17,12 +18,18 @@ export interface FaultyLink {
 }
 
 const oneIn = 40;
+/** By how much the sends of the late connection are late, and when they are the last: so many of others, then silence. */
+const lateMs = 500;
+const before = { sends: 100, silenceMs: 200 };
 /** What `forget` keeps from everybody. */
 const victim = (seq: number): boolean => seq % oneIn === 7;
 
 export async function startFaultyLink(target: string, fault: Fault): Promise<FaultyLink> {
   let seen = 0;
   let faults = 0;
+  let late: WebSocket | undefined;
+  const others = { sends: 0, at: 0 };
+  const last = new Set<string>();
   // `drop last`: nothing follows that would show the gap, so only the head that is asked for at the end can
   const server = createServer((req, res) => {
     const far = request(new URL(req.url ?? '/', target), { method: req.method, headers: req.headers }, (answer) => {
@@ -40,9 +47,23 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
     const pass = (frame: string): void => {
       if (near.readyState === WebSocket.OPEN) near.send(frame);
     };
+    const send = (frame: string): void => {
+      if (far.readyState === WebSocket.OPEN) far.send(frame);
+      else if (far.readyState === WebSocket.CONNECTING) early.push(frame);
+    };
     near.on('message', (data: Buffer) => {
-      if (far.readyState === WebSocket.OPEN) far.send(data.toString());
-      else early.push(data.toString());
+      const frame = data.toString();
+      if (fault !== 'drop the very last' || !frame.includes('["message:send",')) return send(frame);
+      late ??= near;
+      if (near !== late) {
+        others.sends += 1;
+        others.at = Date.now();
+        return send(frame);
+      }
+      setTimeout(() => {
+        if (others.sends >= before.sends && Date.now() - others.at >= before.silenceMs) last.add(idIn(frame));
+        send(frame);
+      }, lateMs);
     });
     far.on('open', () => early.forEach((frame) => far.send(frame)));
     far.on('message', (data: Buffer) => {
@@ -50,6 +71,11 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
       const isMessage = frame.startsWith('42["message",');
       if (fault === 'forget') return pass(forgetful(frame, isMessage));
       if (!isMessage) return pass(frame);
+      if (fault === 'drop the very last') {
+        if (!last.has(idIn(frame))) return pass(frame);
+        faults += 1;
+        return;
+      }
       if (fault === 'drop last') {
         const seq = Number(/"seq":(\d+)/.exec(frame)?.[1]);
         if (seq <= 5) return pass(frame);
@@ -107,6 +133,9 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
     },
   };
 }
+
+/** Of the message in a frame. */
+const idIn = (frame: string): string => /"id":"([^"]+)"/.exec(frame)?.[1] ?? '';
 
 interface Row {
   readonly seq: number;
