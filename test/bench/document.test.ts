@@ -40,14 +40,15 @@ describe('chart', () => {
   });
 });
 
+const of = (...rates: number[]) =>
+  summarize(
+    'row',
+    'Parley',
+    'a/s',
+    rates.map((rate) => ({ rate })),
+  );
+
 describe('ratio', () => {
-  const of = (...rates: number[]) =>
-    summarize(
-      'row',
-      'Parley',
-      'a/s',
-      rates.map((rate) => ({ rate })),
-    );
   const peer = of(100, 100, 200);
 
   it('is the median of the rounds, with the least and the greatest', () => {

@@ -20,6 +20,7 @@ async function say(file: string, looked: RegExp): Promise<string> {
     return await until(
       () => `${String(looked)} is printed, and not:\n${said}`,
       () => looked.exec(said)?.[0],
+      60_000,
     );
   } finally {
     child.kill('SIGKILL');
@@ -45,4 +46,4 @@ it('sends, also when it is run a second time', async () => {
     data.remove();
     rmSync(folder, { recursive: true, force: true });
   }
-}, 120_000);
+}, 200_000);
