@@ -33,9 +33,16 @@ const build = { main: join(import.meta.dirname, '../dist/main.js'), nodeFlags: [
 const text = 'x'.repeat(100);
 const stamped = `42{ack}["message:send",{"room":"{room}","id":"{uuid}","body":{"t":{now},"text":"${text}"}}]`;
 const results: Record<string, unknown> = {};
-const listening = { senders: 0, warmup: 0 };
+/**
+ * All clients of a load, those that send and those that only listen, count the same window: they are told at once. What
+ * the slow first messages left behind arrives before it begins, or more would come in the window than is sent in it.
+ */
+const window = { warmup: 2, seconds };
+const listening = { ...window, senders: 0 };
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 const rate = (n: number): string => Math.round(n).toLocaleString('en');
+const perSecond = (all: readonly LoadResult[], what: 'sent' | 'deliveries'): number =>
+  sum(all.map((result) => result[what] / result.seconds));
 
 const missing = buildClient();
 if (missing !== undefined) throw new Error(missing);
@@ -123,19 +130,21 @@ async function connections(on: Database): Promise<object> {
     `  idle: cores of each node ${idle.nodes.map((c) => c.toFixed(3)).join(', ')}; Redis ${idle.redis[0]?.toFixed(3)}`,
   );
   const [sender, ...others] = clients as [LoadClient, LoadClient, LoadClient];
-  const heard = others.map((client) => client.load({ ...listening, seconds: seconds + 2 }));
-  const sent = await sender.load({ senders: 1, outstanding: 2, receivers: perNode, warmup: 0, seconds });
-  const all = [sent, ...(await Promise.all(heard))];
-  const deliveries = sum(all.map((result) => result.deliveries));
+  const all = await Promise.all([
+    sender.load({ ...window, senders: 1, outstanding: 2, receivers: perNode }),
+    ...others.map((client) => client.load(listening)),
+  ]);
+  const deliveries = perSecond(all, 'deliveries');
   console.log(
-    `  one room with all: ${rate(sent.sent / seconds)} messages/s, ${rate(deliveries / seconds)} deliveries/s; ${spreads(all)}`,
+    `  one room of all ${rate(3 * perNode)}: ${perSecond(all, 'sent').toFixed(1)} messages/s, ${rate(deliveries)} deliveries/s; ${spreads(all)}`,
   );
   return {
     connections: 3 * perNode,
     seconds: took,
     bytesEach: each,
     idleCores: idle,
-    deliveries: deliveries / seconds,
+    roomSize: 3 * perNode,
+    deliveries,
     all,
   };
 }
@@ -161,15 +170,17 @@ async function crossing(on: Database): Promise<object> {
   )) as [LoadClient, LoadClient, LoadClient];
   const [sender, ...others] = clients;
   const run = async (name: string, load: { senders: number; outstanding?: number; rate?: number }) => {
-    const heard = others.map((client) => client.load({ ...listening, seconds: seconds + 1.5 }));
-    const sent = await sender.load({ ...load, receivers: size, warmup: 0.5, seconds });
-    const all = [sent, ...(await Promise.all(heard))];
+    const all = await Promise.all([
+      sender.load({ ...window, ...load, receivers: size }),
+      ...others.map((client) => client.load(listening)),
+    ]);
     console.log(
-      `  ${name}: ${rate(sent.sent / seconds)} messages/s, ${rate(sum(all.map((r) => r.deliveries)) / seconds)} deliveries/s; ${spreads(all)}`,
+      `  a room of ${3 * size}, ${name}: ${rate(perSecond(all, 'sent'))} messages/s, ${rate(perSecond(all, 'deliveries'))} deliveries/s; ${spreads(all)}`,
     );
     return all;
   };
   return {
+    roomSize: 3 * size,
     light: await run('100 messages/s', { senders: 1, rate: 100 }),
     full: await run('as fast as acks and local deliveries allow', { senders: 10, outstanding: 4 }),
   };
@@ -200,14 +211,14 @@ async function nodes(on: Database): Promise<object> {
         }),
       );
       const pids = servers.map(({ child }) => child.pid);
-      const spent = cpuOver(seconds, { nodes: pids, redis: [redis.pid] });
+      const spent = sleep(window.warmup * 1000).then(() => cpuOver(seconds, { nodes: pids, redis: [redis.pid] }));
       const all = await Promise.all(
-        clients.map((client) => client.load({ senders: 300 / count, rate: messages / count, warmup: 0.5, seconds })),
+        clients.map((client) => client.load({ ...window, senders: 300 / count, rate: messages / count })),
       );
       const { nodes: cores, redis: redisCores } = await spent;
       const rest =
         (all[0]?.machineCpu ?? 0) / seconds - sum(cores) - sum(redisCores) - sum(all.map((r) => r.clientCpu)) / seconds;
-      const deliveries = sum(all.map((r) => r.deliveries)) / seconds;
+      const deliveries = perSecond(all, 'deliveries');
       const repaired = sum(
         await Promise.all(
           servers.map(async ({ port }) =>
@@ -216,7 +227,7 @@ async function nodes(on: Database): Promise<object> {
         ),
       );
       console.log(
-        `  ${count} node${count > 1 ? 's' : ''}: ${rate(sum(all.map((r) => r.sent)) / seconds)} messages/s, ${rate(deliveries)} deliveries/s; ` +
+        `  ${count} node${count > 1 ? 's' : ''}, ${roomCount} rooms of ${size}: ${rate(perSecond(all, 'sent'))} messages/s, ${rate(deliveries)} deliveries/s; ` +
           `cores: nodes ${cores.map((c) => c.toFixed(2)).join(' + ')} = ${sum(cores).toFixed(2)}, Redis ${sum(redisCores).toFixed(2)}, ` +
           `Postgres and others ${rest.toFixed(2)}; ${repaired} events read from Postgres; ${spreads(all)}`,
       );

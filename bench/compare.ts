@@ -131,8 +131,7 @@ async function arrivals(): Promise<void> {
       contestants.push({
         subject: subject.name,
         async round() {
-          // they expire at another second than those of the round before, so they are others
-          const tokens = users.map(token);
+          const tokens = users.map(token); // the server has not seen them
           const client = await LoadClient.connect(lab, {
             port: server.port,
             serverPid: server.child.pid,

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { drawChart, type Bar } from './chart.ts';
-import { absence, isAbout, number, times, type Machine, type Results } from './report.ts';
-import type { Comparison, Measured } from './rounds.ts';
+import { absence, disturbed, number, ratioOf, type Machine, type Results } from './report.ts';
+import { wasDisturbed, type Comparison, type Measured, type Verdict } from './rounds.ts';
 
 /** Writes README.md, results.json and the charts; charts of rows that are no more go. */
 export async function document(all: Results, folder: string): Promise<void> {
@@ -100,25 +100,26 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 const percent = (share: number | undefined): string => (share === undefined ? '' : `${Math.round(share * 100)} %`);
 const ms = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
 
-function line(m: Measured, about: readonly Comparison[]): string {
+const verdictOf = (verdict: Verdict | undefined): string => (verdict === 'missed' ? '**missed**' : (verdict ?? ''));
+
+function line(m: Measured, c: Comparison | undefined): string {
   const rates = m.rounds.map(({ rate }) => rate);
-  const [c] = about;
   const verdicts = [
-    ...(c?.target === undefined ? [] : [`at least ${c.target} ×: ${c.met ? 'met' : '**missed**'}`]),
+    ...(c?.target === undefined ? [] : [`at least ${c.target} ×: ${verdictOf(c.met)}`]),
     ...(m.target ? [`${m.target.text}: ${m.target.met ? 'met' : '**missed**'}`] : []),
-    ...(c?.aim === undefined ? [] : [`aim ${c.aim} ×: ${c.aimMet ? 'met' : 'missed'}`]),
+    ...(c?.aim === undefined ? [] : [`aim ${c.aim} ×: ${c.aimMet}`]),
     ...(m.aim ? [`aim ${m.aim.text}: ${m.aim.met ? 'met' : 'missed'}`] : []),
   ];
   const value = m.atOnce === undefined ? number(m.value) : `${number(m.value)} (at once ${number(m.atOnce)})`;
   const cells = [
-    m.subject.startsWith('Parley') ? `**${m.subject}**` : m.subject,
+    `${m.subject.startsWith('Parley') ? `**${m.subject}**` : m.subject}${wasDisturbed(m) ? ' †' : ''}`,
     value,
     rates.length > 1 ? `${number(Math.min(...rates))} to ${number(Math.max(...rates))}` : '',
     m.latencyMs ? [m.latencyMs.p50, m.latencyMs.p95, m.latencyMs.p99].map(ms).join(' / ') : '',
     percent(m.cpu?.server),
     percent(m.cpu?.client),
     percent(m.cpu?.rest),
-    c ? `${times(c.ratio)} ×` : '',
+    c ? ratioOf(c, '×') : '',
     verdicts.join('; '),
   ];
   return `| ${cells.map(cell).join(' | ')} |`;
@@ -132,7 +133,7 @@ function page(all: Results, rows: readonly Row[], fairness: string): string {
     ...members.map((m) =>
       line(
         m,
-        comparisons.filter((c) => c.row === name && isAbout(c, m)),
+        comparisons.find((c) => c.row === name && c.of === m.subject),
       ),
     ),
   ]);
@@ -147,10 +148,15 @@ ${versionsOf(machine).join(' · ')}.
 
 ## Results
 
-Values are medians of alternating rounds. *Parley is*: the median of the ratios of neighbouring rounds. *Server*, *client*,
-*rest*: processor time inside the measured time, of one core; *rest* is everything else that ran, Postgres included. The client
-limits a row only where it stands near 100 %; the null server, which does nothing, shows how far it goes.
-
+Values are medians of the rounds. In a round the subjects run one after the other, in the order of the table, so a line that
+stands further from Parley's was measured seconds, in the last ones half a minute, away from it. *Parley is*: so many times the
+line it stands in, the median of the ratios of the same round; in brackets the least and the greatest of them. What is asked for
+is *met* where the least ratio keeps it too, else *met by the median*. In the stored rows Parley is Parley on Postgres.
+*Server*, *client*, *rest*: processor time inside the measured time, of one core; *rest* is everything else that ran, Postgres
+included. The client limits a row only where it stands near 100 %. The null server does nothing but write, once a receiver for
+what one read brought it, and shows how far client and kernel go in that way; a server that gathers more messages into one write
+may pass it. It runs in two rounds, after all the others.
+${results.some((r) => r.measured.some(wasDisturbed)) ? `\n† ${disturbed}\n` : ''}
 | | value | min to max | ack p50 / p95 / p99, ms | server | client | rest | Parley is | asked for |
 |---|---:|---:|---:|---:|---:|---:|---:|---|
 ${lines.join('\n')}

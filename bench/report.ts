@@ -5,7 +5,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Database } from './postgres.ts';
 import type { Scale } from './context.ts';
-import type { Comparison, Measured, RowResult } from './rounds.ts';
+import { quietRest, wasDisturbed, type Comparison, type Measured, type RowResult } from './rounds.ts';
 import type { LeftOut } from './subjects/subject.ts';
 
 export interface Machine {
@@ -81,7 +81,7 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
       lines.push(
         cells(
           m,
-          comparisons.filter((c) => c.row === row && isAbout(c, m)),
+          comparisons.find((c) => c.row === row && c.of === m.subject),
         ),
       );
   }
@@ -103,14 +103,18 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
       .join(' · '),
     `Postgres ${machine.postgres}`,
     '',
+    ...(measured.some(wasDisturbed) ? [`† ${disturbed}`, ''] : []),
     ...drawn,
     '',
     ...(notes.length > 0 ? ['Notes', ...notes, ''] : []),
     ...(leftOut.length > 0 ? ['Left out', ...leftOut.map((l) => `  ${absence(l)}`), ''] : []),
     ...(failed.length > 0 ? ['FAILED', ...failed.map(({ row, error }) => `  ${row}: ${error}`), ''] : []),
-    'Values are medians of alternating rounds; "Parley is" is the median of the ratios of neighbouring rounds.',
+    'Values are medians of the rounds, in each of which the subjects run one after the other, as in the table; "Parley is"',
+    'is the median of the ratios of the same round, in brackets the least and the greatest. A target is "met" where the',
+    'least ratio keeps it too.',
     'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
-    'The client limits a row only where it stands near 100 %; the null server shows how far it goes. See bench/README.md.',
+    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; who',
+    'gathers several messages into one write may pass it. See bench/README.md.',
     `The run took ${seconds.toFixed(0)} s.`,
     '',
   ].join('\n');
@@ -119,31 +123,34 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
 export const absence = ({ row, subject, why }: LeftOut): string =>
   row === undefined ? `${subject}: ${why}` : `${subject}, ${row}: ${why}`;
 
-/** A comparison stands in the line of the one Parley is compared with, or in Parley's own where there are two Parleys. */
-export const isAbout = (c: Comparison, m: Measured): boolean => c.of === m.subject || c.of.endsWith(`(${m.subject})`);
+export const disturbed =
+  `the machine was not quiet for this line: others used more than ${quietRest} of a core (rest, the median of the ` +
+  'rounds), so the values are too low and scattered.';
 
-function cells(m: Measured, about: readonly Comparison[]): string[] {
+/** @param sign of multiplication */
+export const ratioOf = ({ ratio, spread }: Comparison, sign: string): string =>
+  `${times(ratio)} ${sign}${spread ? ` (${times(spread.min)} to ${times(spread.max)})` : ''}`;
+
+/** @param c stands in the line of the one Parley is compared with */
+function cells(m: Measured, c: Comparison | undefined): string[] {
   const rates = m.rounds.map((r) => r.rate);
   const spread = rates.length > 1 ? `${number(Math.min(...rates))} to ${number(Math.max(...rates))}` : '';
   const latency = m.latencyMs ? [m.latencyMs.p50, m.latencyMs.p95, m.latencyMs.p99].map(ms).join(' / ') : '';
-  const [c] = about;
-  const of = c?.of.includes('(') ? ` ${c.of.slice(0, c.of.indexOf(' ('))}` : ' this';
-  const ratio = c ? `${times(c.ratio)} x${of}` : '';
   const verdict = [
-    ...(c?.target === undefined ? [] : [`>= ${c.target} ${c.met ? 'met' : 'MISSED'}`]),
+    ...(c?.target === undefined ? [] : [`>= ${c.target} ${c.met === 'missed' ? 'MISSED' : c.met}`]),
     ...(m.target ? [`${m.target.text} ${m.target.met ? 'met' : 'MISSED'}`] : []),
-    ...(c?.aim === undefined ? [] : [`aim >= ${c.aim} ${c.aimMet ? 'met' : 'missed'}`]),
+    ...(c?.aim === undefined ? [] : [`aim >= ${c.aim} ${c.aimMet}`]),
     ...(m.aim ? [`aim ${m.aim.text} ${m.aim.met ? 'met' : 'missed'}`] : []),
   ];
   return [
-    `  ${m.subject}`,
+    `  ${m.subject}${wasDisturbed(m) ? ' †' : ''}`,
     number(m.value),
     spread,
     latency,
     m.cpu ? percent(m.cpu.server) : '',
     m.cpu ? percent(m.cpu.client) : '',
     m.cpu ? percent(m.cpu.rest) : '',
-    ratio,
+    c ? ratioOf(c, 'x') : '',
     verdict.join(', '),
   ];
 }

@@ -1,4 +1,4 @@
-/** Short alternating rounds, so that a neighbour's noise hits all subjects alike; what counts are medians. */
+/** Short rounds in which the subjects take turns, so that an hour's noise hits all of them; what counts are medians. */
 import type { Load, LoadClient, LoadResult } from './client.ts';
 
 export interface Latency {
@@ -29,10 +29,12 @@ export interface Measured {
   subject: string;
   value: number;
   unit: string;
-  /** Round n of all subjects of a row ran next to each other. */
+  /** Round n of all subjects of a row ran one after the other, in the order of the table; then round n + 1 of all. */
   rounds: Round[];
   latencyMs?: Latency;
   cpu?: Cpu;
+  /** Then `rest` is mostly Postgres' work for it, and says nothing about how quiet the machine was. */
+  usesPostgres?: boolean;
   /** Memory: right after the last connection, before the garbage of connecting was collected. */
   atOnce?: number;
   lowerIsBetter?: boolean;
@@ -48,15 +50,20 @@ export interface Bound {
   met: boolean;
 }
 
-/** "Parley is `ratio` times `of`" */
+/** "met": in every round. */
+export type Verdict = 'met' | 'met by the median' | 'missed';
+
+/** "Parley is `ratio` times `of`", from `min` to `max` in the single rounds. */
 export interface Comparison {
   row: string;
   of: string;
   ratio: number;
+  /** Absent where there was one round. */
+  spread?: { min: number; max: number };
   target?: number;
-  met?: boolean;
+  met?: Verdict;
   aim?: number;
-  aimMet?: boolean;
+  aimMet?: Verdict;
 }
 
 export interface RowResult {
@@ -139,17 +146,31 @@ export function toRound(result: LoadResult, count: 'acks' | 'deliveries'): Round
   };
 }
 
-/** The median of the rounds' own ratios: two neighbouring rounds had the same neighbours. */
+/**
+ * The median of the ratios of each round to the other's same round. The two are some turns apart, so a neighbour may have
+ * hit one of them only: hence the spread, and a target counts as met only where the worst round keeps it.
+ */
 export function compare(ours: Measured, theirs: Measured, target?: number, aim?: number): Comparison {
-  const ratio = median(ours.rounds.map((round, i) => round.rate / (theirs.rounds[i]?.rate ?? theirs.value)));
+  const ratios = ours.rounds.map((round, i) => round.rate / (theirs.rounds[i]?.rate ?? theirs.value));
+  const ratio = median(ratios);
+  const [min, max] = [Math.min(...ratios), Math.max(...ratios)];
+  const verdict = (least: number): Verdict => (min >= least ? 'met' : ratio >= least ? 'met by the median' : 'missed');
   return {
     row: ours.row,
     of: theirs.subject,
     ratio,
-    ...(target === undefined ? {} : { target, met: ratio >= target }),
-    ...(aim === undefined ? {} : { aim, aimMet: ratio >= aim }),
+    ...(ratios.length > 1 ? { spread: { min, max } } : {}),
+    ...(target === undefined ? {} : { target, met: verdict(target) }),
+    ...(aim === undefined ? {} : { aim, aimMet: verdict(aim) }),
   };
 }
+
+/** What others may use of the machine, in cores, before a value says more about them than about the server. */
+export const quietRest = 0.3;
+
+/** Whether somebody else had the cores: the value is then too low, and scattered. */
+export const wasDisturbed = ({ cpu, usesPostgres }: Measured): boolean =>
+  usesPostgres !== true && cpu !== undefined && cpu.rest > quietRest;
 
 /** What Parley is asked for next to one of the others. */
 export type Targets = Readonly<Record<string, { target?: number; aim?: number }>>;

@@ -90,10 +90,13 @@ async function isReady(port: number): Promise<boolean> {
 
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** A token as an operator's own backend would make it. */
+let tokens = 0;
+
+/** A token as an operator's own backend would make it. No two are the same, so none is in a server's cache. */
 export function token(user: string): string {
   const head = part({ alg: 'HS256', typ: 'JWT' });
-  const claims = part({ sub: user, name: `Name of ${user}`, exp: Math.floor(Date.now() / 1000) + 3600 });
+  const exp = Math.floor(Date.now() / 1000) + 3600;
+  const claims = part({ sub: user, name: `Name of ${user}`, exp, nr: ++tokens });
   return `${head}.${claims}.${createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url')}`;
 }
 

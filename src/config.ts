@@ -210,11 +210,16 @@ export const configKeys = {
   ),
   commandsPerSecond: key(
     'PARLEY_COMMANDS_PER_SECOND',
-    'Commands of one connection, sustained.',
+    'Commands of one connection, sustained. Dear ones count more: most 1 or 2, `room:create` and `unread` 5, `search` 10 (docs/protocol.md: "Counts as").',
     number(1, 1_000_000),
     '50',
   ),
-  commandBurst: key('PARLEY_COMMAND_BURST', 'Commands of one connection at once.', number(1, 1_000_000), '200'),
+  commandBurst: key(
+    'PARLEY_COMMAND_BURST',
+    'Commands of one connection at once, counted likewise.',
+    number(1, 1_000_000),
+    '200',
+  ),
   maxRefusedCommands: key(
     'PARLEY_MAX_REFUSED_COMMANDS',
     'Commands refused with `rate_limited` in a row after which a connection is closed.',

@@ -18,7 +18,10 @@ export async function connect(context: Context): Promise<RowResult> {
   }
   const measured = await alternate(row, unit, context.scale.side.rounds, contestants);
   const [ours] = measured;
-  if (ours?.subject === 'Parley') ours.aim = { text: `>= ${aim.toLocaleString('en')}`, met: ours.value >= aim };
+  if (ours?.subject === 'Parley') {
+    ours.aim = { text: `>= ${aim.toLocaleString('en')}`, met: ours.value >= aim };
+    ours.usesPostgres = true;
+  }
   return { measured, comparisons: compareAll(measured) };
 }
 

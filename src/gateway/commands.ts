@@ -1,5 +1,6 @@
 /** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
 import type { z } from 'zod';
+import { commandWeights } from '../protocol/command-weights.ts';
 import { commands, type CommandName } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
@@ -7,7 +8,6 @@ import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
-import { commandWeights } from './command-weights.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import { Encoded } from './encoded.ts';

@@ -1,7 +1,8 @@
 /** Renders the reference pages in docs/ from the schemas, so that they cannot drift. A test compares; `vitest -u` renews. */
 import { z } from 'zod';
 import { protocolCases } from './cases.ts';
-import { commands } from './commands.ts';
+import { commandWeights } from './command-weights.ts';
+import { commands, type CommandName } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
 import { limits } from './limits.ts';
@@ -42,11 +43,13 @@ export function renderProtocol(): string {
     '# Protocol',
     intro(),
     '## Commands',
-    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC.',
+    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC. `PARLEY_COMMANDS_PER_SECOND` counts a command as one, or as many as stand under `Counts as`.',
   ];
-  for (const [name, { about, input, output, errors }] of Object.entries(commands)) {
+  for (const name of Object.keys(commands) as CommandName[]) {
+    const { about, input, output, errors } = commands[name];
     parts.push(`### \`${name}\``, about, shape('in', input, 'input'), shape('ok', output, 'output'));
     if (errors.length > 0) parts.push(`Errors: ${errors.map((code) => `\`${code}\``).join(', ')}`);
+    if (commandWeights[name] !== 1) parts.push(`Counts as: ${commandWeights[name]}`);
   }
   parts.push(
     '## Shapes',

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { drawChart } from '../../bench/chart.ts';
 import { document, fileOf } from '../../bench/document.ts';
 import type { Results } from '../../bench/report.ts';
+import { compare, summarize, wasDisturbed } from '../../bench/rounds.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const kept = join(root, 'docs/benchmarks');
@@ -39,6 +40,41 @@ describe('chart', () => {
   });
 });
 
+const of = (...rates: number[]) =>
+  summarize(
+    'row',
+    'Parley',
+    'a/s',
+    rates.map((rate) => ({ rate })),
+  );
+
+describe('ratio', () => {
+  const peer = of(100, 100, 200);
+
+  it('is the median of the rounds, with the least and the greatest', () => {
+    expect(compare(of(150, 80, 240), peer)).toEqual({
+      row: 'row',
+      of: 'Parley',
+      ratio: 1.2,
+      spread: { min: 0.8, max: 1.5 },
+    });
+    expect(compare(of(150), of(100))).not.toHaveProperty('spread');
+  });
+
+  it('meets what is asked for only if every round does', () => {
+    const ours = of(150, 80, 240);
+    expect(compare(ours, peer, 0.8, 1.2)).toMatchObject({ met: 'met', aimMet: 'met by the median' });
+    expect(compare(ours, peer, 1.21)).toMatchObject({ met: 'missed' });
+  });
+
+  it('is of a machine that was not quiet where others had over 0.3 of a core, unless that was Postgres', () => {
+    const busy = { ...peer, cpu: { server: 1, client: 0.5, rest: 0.31 } };
+    expect([peer, { ...busy, cpu: { ...busy.cpu, rest: 0.3 } }].some(wasDisturbed)).toBe(false);
+    expect(wasDisturbed(busy)).toBe(true);
+    expect(wasDisturbed({ ...busy, usesPostgres: true })).toBe(false);
+  });
+});
+
 describe('page', () => {
   const all = JSON.parse(readFileSync(join(kept, 'results.json'), 'utf8')) as Results;
 
@@ -65,6 +101,20 @@ describe('page', () => {
     expect(text).toContain('- echo: 3 connections broke');
     expect(text).toContain('short run');
     for (const [, name] of text.matchAll(/\]\(([\w-]+\.svg)\)/g)) expect(readdirSync(folder)).toContain(name);
+  });
+
+  it('shows how far the ratios scatter, and marks the lines for which the machine was not quiet', async () => {
+    const fan = structuredClone(all.results[0]) ?? { measured: [], comparisons: [] };
+    for (const m of fan.measured) {
+      if (m.cpu) m.cpu.rest = m.subject === 'bare ws' ? 0.4 : 0.1;
+      m.usesPostgres = false;
+    }
+    await document({ ...all, results: [fan] }, folder);
+    const text = readFileSync(join(folder, 'README.md'), 'utf8');
+    expect(text).toMatch(/\| socket\.io on ws +\|.*\| +[\d.]+ × \([\d.]+ to [\d.]+\) \|/);
+    expect(text.match(/^† the machine was not quiet/gm)).toHaveLength(1);
+    const marked = [...text.matchAll(/^\| (.*?) † +\|/gm)].map(([, subject]) => subject);
+    expect(new Set(marked)).toEqual(new Set(['bare ws']));
   });
 
   it('has file names that need no escaping', () => {

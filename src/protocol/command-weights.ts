@@ -1,4 +1,4 @@
-import type { CommandName } from '../protocol/commands.ts';
+import type { CommandName } from './commands.ts';
 
 /** What a command takes of the connection's rate, about as its cost compares with a send's. */
 export const commandWeights: Record<CommandName, number> = {
