@@ -19,6 +19,11 @@ export const { options, setup, users, watch, handleSummary } = script({
   asks: 'Does the busiest five minutes of the week stay usable?',
   full: { users: 500, seconds: 300, ramp: 60, rate: 0.5 },
   short: { seconds: 20, ramp: 8 },
-  fullThresholds: { parley_failed: ['rate<0.01'], parley_ack: ['p(95)<500'], parley_delivery: ['p(95)<500'] },
+  fullThresholds: {
+    parley_failed: ['rate<0.01'],
+    parley_ack: ['p(95)<500'],
+    parley_delivery: ['p(95)<500'],
+    parley_late: ['count>=0'], // its bound is the p95: k6 on the server's machine has seconds of its own at 500 users
+  },
   behave: talk,
 });
