@@ -110,14 +110,15 @@ it('a connection that ends while it begins refuses who wanted it, and nobody els
   }
 });
 
+const ask = (on: postgres.ISql, at: number): Promise<unknown> =>
+  on<{ at: number }[]>`select ${at}::timestamptz as at`.then(
+    ([row]) => row?.at,
+    (error: Error) => error.message,
+  );
+const askAll = (on: postgres.ISql, list: number[]): Promise<unknown[]> => Promise.all(list.map((at) => ask(on, at)));
+
 describe('a query whose values cannot be written', () => {
   // before: the one under way was refused in its stead, and all behind it got each other's answers
-  const ask = (on: postgres.ISql, at: number): Promise<unknown> =>
-    on<{ at: number }[]>`select ${at}::timestamptz as at`.then(
-      ([row]) => row?.at,
-      (error: Error) => error.message,
-    );
-  const askAll = (on: postgres.ISql, list: number[]): Promise<unknown[]> => Promise.all(list.map((at) => ask(on, at)));
   const refused = 'Invalid time value';
 
   it.each([
