@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import type { Config } from './config.ts';
 import { exportRooms, type Write } from './messaging/transfer/export.ts';
 import { importLines, ImportError } from './messaging/transfer/import.ts';
-import { roomId } from './protocol/model.ts';
+import { instant, roomId } from './protocol/model.ts';
 import { StartupError } from './startup-error.ts';
 import { withDatabase } from './with-database.ts';
 
@@ -54,8 +54,8 @@ export async function importCommand(args: string[], configure: () => Config): Pr
 }
 
 function instantOf(text: string): number {
-  const at = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
-  if (Number.isSafeInteger(at) && at < 8.64e15) return at;
+  const at = instant.safeParse(/^\d+$/.test(text) ? Number(text) : Date.parse(text));
+  if (at.success) return at.data;
   throw new StartupError(
     `--since ${text}: expected a time such as 2026-01-31, 2026-01-31T12:00:00Z or milliseconds since 1970.`,
   );

@@ -22,6 +22,13 @@ create table deleted_rooms (
 );
 CREATE INDEX deleted_rooms_unpurged ON public.deleted_rooms USING btree (deleted_at) WHERE (purged_at IS NULL);
 
+create table imports (
+  room_id text collate "C" not null,
+  shared boolean not null,
+  begun_at timestamp with time zone not null default now(),
+  constraint imports_pkey PRIMARY KEY (room_id)
+);
+
 create table invitations (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
@@ -675,7 +682,8 @@ begin
     return e.refusal;
   end if;
   delete from rooms r where r.id = room;
-  insert into deleted_rooms (id, deleted_by) values (room, actor);
+  insert into deleted_rooms (id, deleted_by) values (room, actor)
+  on conflict (id) do update set deleted_by = excluded.deleted_by, deleted_at = excluded.deleted_at, purged_at = null;
   return 'deleted';
 end $function$;
 
@@ -1270,7 +1278,8 @@ begin
   delete from members m where m.room_id = room and m.user_id = subject returning m.muted_until into mute;
   update rooms r set member_count = r.member_count - 1 where r.id = room;
   if mute > now() then
-    insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, mute);
+    insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, mute)
+    on conflict (room_id, user_id) do update set muted_until = excluded.muted_until;
   end if;
 end $function$;
 

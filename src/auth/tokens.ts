@@ -12,7 +12,7 @@ import {
 } from 'jose';
 import { createHash, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
-import { userId, userName } from '../protocol/model.ts';
+import { latestInstant, userId, userName } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
 
 export interface Identity {
@@ -141,10 +141,15 @@ function identityOf(payload: JWTPayload, hash: string): Identity {
     user: user.data,
     name: name.success ? name.data : null,
     tier: typeof tier === 'string' ? tier : null,
-    expires: (payload.exp ?? 0) * 1000,
-    issuedAt: Math.floor((payload.iat ?? 0) * 1000),
+    expires: instantOf(payload.exp),
+    issuedAt: instantOf(payload.iat),
     key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
   };
+}
+
+/** A token may say any number: what no date can be written of counts as the first or the last that can. */
+function instantOf(seconds = 0): number {
+  return Math.min(Math.max(Math.floor(seconds * 1000), 0), latestInstant);
 }
 
 function hashOf(text: string): string {

@@ -88,7 +88,8 @@ class Forget {
     const rows = await this.#sql<{ id: string; found: boolean }[]>`
       select p.id, exists (select from messages t where t.room_id = p.id and t.sender_id = ${user})
         or exists (select from reactions x where x.room_id = p.id and x.user_id = ${user})
-        or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user}) as found
+        or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user})
+        or exists (select from messages t where t.room_id = p.id and t.pinned_at is not null and t.pinned_by = ${user}) as found
       from (select id from rooms where id > ${after} order by id limit ${roomsPage}) p order by p.id`;
     const last = rows.length === roomsPage ? rows.at(-1)?.id : undefined;
     return [rows.flatMap(({ id, found }) => (found ? id : [])), last];
@@ -110,6 +111,7 @@ class Forget {
       }
     }
     for (let more = true; more;) more = (await this.#takeReactionsBack(room)) === changedAtOnce;
+    for (let more = true; more;) more = (await this.#renamePins(room)) === changedAtOnce;
     await sql`update message_versions set edited_by = ${this.pseudonym} where room_id = ${room} and edited_by = ${this.#user}`;
   }
 
@@ -123,7 +125,7 @@ class Forget {
             from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`
         : await tx`
             update messages t set sender_id = ${pseudonym}, rev = ${base}::bigint + n.n, changed = true, body = null,
-              deleted_at = coalesce(t.deleted_at, date_trunc('milliseconds', clock_timestamp()))
+              pinned_at = null, pinned_by = null, deleted_at = coalesce(t.deleted_at, date_trunc('milliseconds', clock_timestamp()))
             from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`;
       if (!this.#keep) {
         for (const table of ['message_versions', 'reactions', 'reaction_counts', 'mentions']) {
@@ -170,6 +172,21 @@ class Forget {
     });
   }
 
+  /** What they pinned stays pinned, under the pseudonym. @returns how many messages were looked at. */
+  async #renamePins(room: string): Promise<number> {
+    return this.#sql.begin(async (tx) => {
+      const base = await lockRoom(tx, room);
+      const pinned = await tx`
+        update messages t set pinned_by = ${this.pseudonym}, rev = ${base}::bigint + n.n, changed = true
+        from (
+          select p.seq, row_number() over (order by p.seq) as n from messages p
+          where p.room_id = ${room} and p.pinned_at is not null and p.pinned_by = ${this.#user} order by p.seq limit ${changedAtOnce}
+        ) n where t.room_id = ${room} and t.seq = n.seq`;
+      if (pinned.count > 0) await moveRev(tx, room, base, pinned.count);
+      return pinned.count;
+    });
+  }
+
   /** The name, what names them beside messages, and who did what in rooms. @returns whether there was such a user. */
   async erase(): Promise<boolean> {
     const sql = this.#sql;
@@ -186,7 +203,6 @@ class Forget {
     ] as const) {
       await sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ${sql(column)} = ${user}`;
     }
-    await sql`update messages set pinned_by = ${this.pseudonym} where pinned_at is not null and pinned_by = ${user}`;
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
   }

@@ -2,7 +2,7 @@
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { roomIdPattern, type Role } from '../protocol/model.ts';
+import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { requireMember } from './rooms.ts';
@@ -110,8 +110,7 @@ function parseCursor(text: string): { at: number; room: string; seq: number } {
   if (Array.isArray(parts) && parts.length === 3) {
     const [at, room, seq] = parts as unknown[];
     if (
-      Number.isSafeInteger(at) &&
-      Math.abs(at as number) < 8.64e15 &&
+      instant.safeParse(at).success &&
       typeof room === 'string' &&
       roomIdPattern.test(room) &&
       Number.isSafeInteger(seq)

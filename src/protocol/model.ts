@@ -33,7 +33,9 @@ export const role = z.enum(['owner', 'admin', 'member', 'guest']);
 
 export const seq = z.int().min(1).describe("the message's number in its room: 1, 2, 3 …");
 export const rev = z.int().min(0).describe("the room's change counter");
-export const instant = z.int().describe('milliseconds since 1970, UTC');
+/** 9999-12-31T23:59:59.999Z: as far as a year has four digits, which is what JavaScript writes and Postgres reads alike. */
+export const latestInstant = 253_402_300_799_999;
+export const instant = z.int().min(0).max(latestInstant).describe('milliseconds since 1970, UTC');
 export const mutedUntil = instant.nullable().describe('milliseconds since 1970, UTC; null: until it is lifted');
 export const linkId = z.string().regex(/^[0-9a-f]{16}$/, 'the id of a join link');
 

@@ -60,6 +60,18 @@ describe('a token', () => {
     await expect(failed).rejects.toThrow(reason);
   });
 
+  it('may say any times: those that no date can be written of are the last or the first that can', async () => {
+    const verifier = await TokenVerifier.create({ secrets: [secret] });
+    const last = 253_402_300_799_999;
+    expect(await verifier.verify(await hs({ sub: 'ann', exp: 1e15, iat: 1e300 }))).toMatchObject({
+      expires: last,
+      issuedAt: last,
+    });
+    expect(await verifier.verify(await hs({ sub: 'ann', exp: inAnHour() + 0.5, iat: -1e300 }))).toMatchObject({
+      issuedAt: 0,
+    });
+  });
+
   it('that has run out is token_expired, also one that was good before', async () => {
     const verifier = await TokenVerifier.create({ secrets: [other, secret] });
     const past = await hs({ sub: 'ann', exp: Math.floor(Date.now() / 1000) - 1 });

@@ -37,6 +37,7 @@ async function conversation(room: string, ben: StockClient): Promise<void> {
 async function dealings(room: string, ben: StockClient): Promise<void> {
   await ann.ok('message:pin', { room, seq: 2 });
   await ben.ok('message:pin', { room, seq: 4 });
+  await ann.ok('message:pin', { room, seq: 5 });
   await ben.ok('link:create', { room });
   await ben.ok('invitation:create', { room, user: 'carl' });
   await ben.ok('room:ban', { room, user: 'dora' });
@@ -96,6 +97,18 @@ describe('a user who is forgotten', () => {
       [done.pseudonym, null, null],
       ['ann', 'Ann', { text: 'ann 3' }],
     ]);
+    // what they pinned stays so, and one of theirs takes no place among the pins
+    const { messages: pins } = await ann.ok('room:pins', { room: 'talk' });
+    expect(pins.map(({ seq, pinnedBy }) => [seq, pinnedBy])).toEqual([
+      [4, done.pseudonym],
+      [2, 'ann'],
+    ]);
+    expect(
+      [...held.values()].flatMap(({ seq, pinnedBy = null }) => (pinnedBy === null ? [] : [[seq, pinnedBy]])),
+    ).toEqual([
+      [2, 'ann'],
+      [4, done.pseudonym],
+    ]);
     expect(messages[3]?.reactions).toEqual([{ emoji: '👍', count: 1, mine: true }]);
     expect(messages[5]?.reactions).toBeUndefined();
     expect(messages.every(({ from, deletedAt }) => (from === 'ann') === (deletedAt === undefined))).toBe(true);
@@ -123,6 +136,21 @@ describe('a user who is forgotten', () => {
     const again = await forgetUser(server.database.sql, 'bernhard', { keepMessages: true });
     expect(again).toMatchObject({ known: false, rooms: 0, messages: 0, reactions: 0 });
     expect(again.pseudonym).not.toBe(done.pseudonym);
+    ben.close();
+  });
+
+  it('is forgotten where they did no more than pin a message, with a rev, so that clients hear of it', async () => {
+    const ben = await connectStock(server.url, await tokenOf('bartholomew'));
+    await ann.ok('room:create', { kind: 'group', name: 'pinned', id: 'pinned' });
+    await ann.ok('room:invite', { room: 'pinned', user: 'bartholomew', role: 'admin' });
+    await ann.ok('message:send', text('pinned', { text: 'to be pinned' }));
+    const { rev } = await ben.ok('message:pin', { room: 'pinned', seq: 1 });
+    const held = new Map<number, Message>();
+    expect(await pull(held, 'pinned', 0)).toBe(rev);
+    const done = await forgetUser(server.database.sql, 'bartholomew', { keepMessages: false });
+    await until('sync knows', async () => (await pull(held, 'pinned', rev)) === rev + 1);
+    expect(held.get(1)).toMatchObject({ rev: rev + 1, pinnedBy: done.pseudonym });
+    expect(await tracesOf('bartholomew')).toEqual([]);
     ben.close();
   });
 

@@ -187,7 +187,11 @@ describe('a mention', () => {
     }
     // of one millisecond they stand in the order of room and number
     expect(found.slice(0, 7).toSorted()).toEqual(expected.toSorted());
-    for (const before of ['x', 'AAAA', Buffer.from('1 2 bad room').toString('base64url')]) {
+    for (const before of [
+      'x',
+      'AAAA',
+      ...['1 2 bad room', '253402300800000 2 r'].map((one) => Buffer.from(one).toString('base64url')),
+    ]) {
       expect(await people.admin.error('mentions', { before })).toMatchObject({ code: 'invalid' });
     }
   });

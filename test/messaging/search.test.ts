@@ -79,7 +79,13 @@ describe('search', () => {
     for (const query of ['', '  ', 'a\u0001rroom', 'x'.repeat(limits.searchQueryLength + 1)]) {
       expect(await ann.error('search', { query })).toMatchObject({ code: 'invalid' });
     }
-    for (const cursor of ['x', Buffer.from('[1,2,3]').toString('base64url'), 'bnVsbA']) {
+    for (const moment of [-1, 0.5, 253_402_300_800_000, 9e15]) {
+      expect(await ann.error('search', { query: 'x', since: moment })).toMatchObject({ code: 'invalid' });
+      expect(await ann.error('search', { query: 'x', until: moment })).toMatchObject({ code: 'invalid' });
+    }
+    await ann.ok('search', { query: 'x', since: 0, until: 253_402_300_799_999 });
+    const late = Buffer.from('[253402300800000,"r",3]').toString('base64url');
+    for (const cursor of ['x', Buffer.from('[1,2,3]').toString('base64url'), 'bnVsbA', late]) {
       expect(await ann.error('search', { query: 'x', cursor })).toMatchObject({ code: 'invalid' });
     }
   });

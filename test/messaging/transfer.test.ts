@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { MemoryFanout } from '../../src/fanout/memory.ts';
+import { roomChanges } from '../../src/messaging/room-changes.ts';
+import { Rooms } from '../../src/messaging/rooms.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
 import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
@@ -235,7 +238,8 @@ describe('an export', () => {
     );
     const [before] = await source.sql<{ last_rev: number }[]>`select last_rev from rooms where id = 'busy'`;
     const [after] = await target.sql`select last_rev, purged_rev from rooms where id = 'busy'`;
-    expect(after).toEqual({ last_rev: (before?.last_rev ?? 0) + 1, purged_rev: (before?.last_rev ?? 0) + 1 });
+    // two of its three batches had something new
+    expect(after).toEqual({ last_rev: (before?.last_rev ?? 0) + 2, purged_rev: (before?.last_rev ?? 0) + 2 });
   });
 
   it('does not undo what is newer here', async () => {
@@ -285,6 +289,161 @@ describe('an export', () => {
 
   it('of a room that is not there is refused', async () => {
     await expect(exported(source.sql, 'nowhere')).rejects.toThrow('There is no room nowhere.');
+  });
+});
+
+/** All up to the first line of that type: as when a run is cut off there. */
+const upTo = (lines: readonly string[], type: string): string[] => {
+  const found = lines.findIndex((line) => line.startsWith(`{"type":"${type}"`));
+  expect(found).toBeGreaterThan(0);
+  return lines.slice(0, found);
+};
+
+const peopleOf = async (sql: postgres.Sql, id: string) =>
+  (
+    await sql<{ user_id: string; role: string }[]>`
+    select user_id, role from members where room_id = ${id} order by user_id`
+  ).map((m) => [m.user_id, m.role]);
+
+describe('an import into a room that is here', () => {
+  let here: TestDatabase;
+  let there: TestDatabase;
+  beforeEach(async () => {
+    [here, there] = await Promise.all([createTestDatabase(), createTestDatabase()]);
+  });
+  afterEach(() => Promise.all([here.drop(), there.drop()]));
+
+  it('is refused if it was deleted, and leaves nothing of it', async () => {
+    await busyRoom(there.sql, 'busy', 10);
+    const lines = await exported(there.sql);
+    await imported(here.sql, lines);
+    const { sql } = here;
+    const deletion = () => sql`select delete_room('busy', 'ann', ${rightsOf('delete')}::text::jsonb) as outcome`;
+    expect(await deletion()).toEqual([{ outcome: 'deleted' }]);
+    await expect(imported(sql, lines)).rejects.toThrow(
+      'Line 2: room busy was deleted here; its id is never given again.',
+    );
+    expect(await sql`select id from rooms`).toEqual([]);
+    expect(await sql`select room_id from imports`).toEqual([]);
+    // one that came back before this was refused could not be deleted a second time
+    await sql`update deleted_rooms set purged_at = now()`;
+    await sql`insert into rooms (id, kind, created_by) values ('busy', 'group', 'ann')`;
+    expect(await deletion()).toEqual([{ outcome: 'deleted' }]);
+    expect(await sql`select id, purged_at from deleted_rooms`).toEqual([{ id: 'busy', purged_at: null }]);
+  });
+
+  it('brings back nobody who left, was banned, or has another role', async () => {
+    await makeRoom(there.sql, 'r', 'ann', 'ben', 'cid', 'dan');
+    await there.sql`update members set role = 'admin' where user_id = 'ben'`;
+    const lines = await exported(there.sql);
+    const { sql } = here;
+    await imported(sql, lines);
+    await sql`select ban_user('r', 'ann', 'ben', null, 100, ${rightsOf('ban')}::text::jsonb)`;
+    await sql`select transfer_room('r', 'ann', 'cid', ${rightsOf('transfer')}::text::jsonb)`;
+    await sql`select remove_member('r', 'ann')`;
+    await sql`select mute_member('r', 'cid', 'dan', 'infinity', ${rightsOf('mute')}::text::jsonb)`;
+    await sql`select remove_from_room('r', 'cid', 'dan', ${rightsOf('remove')}::text::jsonb)`;
+    expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(await peopleOf(sql, 'r')).toEqual([['cid', 'owner']]);
+    expect(await sql`select user_id, muted_until::text from kept_mutes`).toEqual([
+      { user_id: 'dan', muted_until: 'infinity' },
+    ]);
+  });
+
+  it('that was cut off goes on, without those who were banned since, and with one owner', async () => {
+    await makeRoom(there.sql, 'r', 'ann', 'ben', 'cid', 'dan', 'eve');
+    const lines = await exported(there.sql);
+    const { sql } = here;
+    const cut = lines.findIndex((line) => line.includes('"user":"eve"'));
+    await expect(imported(sql, lines.slice(0, cut))).rejects.toThrow('cut off');
+    expect(await peopleOf(sql, 'r')).toHaveLength(4);
+    await sql`select ban_user('r', 'ann', 'ben', null, 100, ${rightsOf('ban')}::text::jsonb)`;
+    await sql`select remove_member('r', 'ann')`;
+    await sql`insert into kept_mutes values ('r', 'eve', 'infinity')`;
+    await imported(sql, lines);
+    const [owner] = await sql<{ user_id: string }[]>`select user_id from members where role = 'owner'`;
+    const role = (user: string): string => (user === owner?.user_id ? 'owner' : 'member');
+    expect(await peopleOf(sql, 'r')).toEqual([
+      ['ann', 'admin'],
+      ['cid', role('cid')],
+      ['dan', role('dan')],
+      ['eve', 'member'],
+    ]);
+    expect(await sql`select member_count from rooms`).toEqual([{ member_count: 4 }]);
+    expect(await sql`select muted_until::text from members where user_id = 'eve'`).toEqual([
+      { muted_until: 'infinity' },
+    ]);
+    expect(await sql`select user_id from kept_mutes`).toEqual([]);
+  });
+
+  it('a mute that is kept already is no reason that nobody can leave', async () => {
+    const { sql } = here;
+    await makeRoom(sql, 'r', 'ann', 'ben');
+    await sql`update members set muted_until = 'infinity' where user_id = 'ben'`;
+    await sql`insert into kept_mutes values ('r', 'ben', '2100-01-01')`;
+    expect(await sql`select outcome from remove_member('r', 'ben')`).toEqual([{ outcome: 'left' }]);
+    expect(await sql`select muted_until::text from kept_mutes`).toEqual([{ muted_until: 'infinity' }]);
+  });
+
+  it('that was cut off behind the last message has threads, and is searched anew, when another run ends it', async () => {
+    await richRoom(there.sql, 'rich');
+    const lines = await exported(there.sql);
+    const { sql } = here;
+    await expect(imported(sql, upTo(lines, 'follow'))).rejects.toThrow('cut off');
+    await sql`insert into search_rooms (room_id, language, rev) values ('rich', 'simple', 1000)`;
+    expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(await standing(sql)).toEqual(await standing(there.sql));
+    expect(bodyOf(await exported(sql))).toEqual(bodyOf(lines));
+    expect(await sql`select room_id from search_rooms`).toEqual([]);
+    expect(await sql`select room_id from imports`).toEqual([]);
+  });
+
+  it('that was cut off resets cursors all the same, and the next run makes its threads', async () => {
+    await richRoom(there.sql, 'rich');
+    await there.sql`update rooms set archived_at = null`;
+    const { sql } = here;
+    await imported(sql, await exported(there.sql));
+    const head = async () => {
+      const [room] = await sql<{ last_rev: number; purged_rev: number }[]>`select last_rev, purged_rev from rooms`;
+      return room ?? { last_rev: 0, purged_rev: 0 };
+    };
+    const before = await head();
+    const { writer } = createWriter(there.sql);
+    await writer.send(send('rich', 'ann', 'a new answer', { replyTo: 8 }));
+    await writer.stop();
+    const lines = await exported(there.sql);
+    await expect(imported(sql, upTo(lines, 'follow'))).rejects.toThrow('cut off');
+    const cut = await head();
+    // behind all of the file, the new message too
+    expect(cut).toEqual({ last_rev: before.last_rev + 2, purged_rev: before.last_rev + 2 });
+    expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(revs((await standing(sql)).threads)).toEqual(revs((await standing(there.sql)).threads));
+    expect(await head()).toEqual(cut);
+    expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(await head()).toEqual(cut);
+  });
+
+  it('of half a channel is not listed and takes nobody in', async () => {
+    await there.sql`select create_room('open', 'channel', 'an open one', 'ann', null, 100)`;
+    const { writer } = createWriter(there.sql);
+    await Promise.all([1, 2, 3].map(() => writer.send(send('open', 'ann'))));
+    await writer.stop();
+    const lines = await exported(there.sql);
+    const { sql } = here;
+    const fanout = new MemoryFanout(() => {});
+    const rooms = new Rooms({ sql, fanout, maxRoomsPerUser: 100, maxMembersPerRoom: 100 });
+    const seen = async () => [
+      (await rooms.list('eve', { scope: 'open', limit: 50 })).rooms.map(({ id }) => id),
+      (await rooms.search('eve', { query: 'open', limit: 50 })).rooms.map(({ id }) => id),
+    ];
+    await expect(imported(sql, upTo(lines, 'member'))).rejects.toThrow('cut off');
+    expect(await seen()).toEqual([[], []]);
+    await expect(rooms.join('eve', 'open')).rejects.toThrow('The room is archived.');
+    await imported(sql, lines);
+    expect(await seen()).toEqual([['open'], ['open']]);
+    await rooms.join('eve', 'open');
+    expect(bodyOf(await exported(sql)).slice(0, 1)).toEqual(bodyOf(lines).slice(0, 1));
+    expect((await roomChanges(sql, '0')).events).toHaveLength(1);
   });
 });
 
@@ -429,6 +588,7 @@ describe('an import', () => {
     await fresh`delete from messages where room_id = 'r'`;
     await fresh`delete from members where room_id = 'r'`;
     await fresh`delete from rooms where id = 'r'`;
+    await fresh`delete from imports where room_id = 'r'`;
   });
 
   it('says up to where all is stored, and another run does the rest', async () => {

@@ -1,4 +1,4 @@
-/** What vendor/postgres-*.patch mends: connections that end at the wrong moment. */
+/** What vendor/postgres-*.patch mends: connections that end at the wrong moment, and queries that cannot be written. */
 import { EventEmitter, once } from 'node:events';
 import { setImmediate as nextPhase, setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
@@ -108,4 +108,48 @@ it('a connection that ends while it begins refuses who wanted it, and nobody els
     proxy.restore();
     expect(['answered', 'refused']).toContain(await asked);
   }
+});
+
+const ask = (on: postgres.ISql, at: number): Promise<unknown> =>
+  on<{ at: number }[]>`select ${at}::timestamptz as at`.then(
+    ([row]) => row?.at,
+    (error: Error) => error.message,
+  );
+const askAll = (on: postgres.ISql, list: number[]): Promise<unknown[]> => Promise.all(list.map((at) => ask(on, at)));
+
+describe('a query whose values cannot be written', () => {
+  // before: the one under way was refused in its stead, and all behind it got each other's answers
+  const refused = 'Invalid time value';
+
+  it.each([
+    ['alone', [9e15], [refused]],
+    ['before others', [9e15, 2, 3], [refused, 2, 3]],
+    ['among others', [1, 9e15, 3, 9e15, 9e15, 6], [1, refused, 3, refused, refused, 6]],
+    ['behind others', [1, 2, 9e15], [1, 2, refused]],
+  ])('fails alone, %s', async (_, asked, answers) => {
+    // a first time, or it is described before its values are written
+    expect(await ask(sql, 0)).toBe(0);
+    expect(await askAll(sql, asked)).toEqual(answers);
+    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+  });
+
+  it('fails alone, too, where one is not there at all', async () => {
+    const nothing = undefined as unknown as number;
+    expect(await ask(sql, 0)).toBe(0);
+    expect(await askAll(sql, [1, nothing, 3])).toEqual([1, expect.stringMatching('Undefined values'), 3]);
+    expect(await askAll(sql, [nothing])).toEqual([expect.stringMatching('Undefined values')]);
+    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+  });
+
+  it('undoes its transaction, and the connection goes on', async () => {
+    expect(await ask(sql, 0)).toBe(0);
+    let answers: unknown[] = [];
+    const transaction = sql.begin(async (tx) => {
+      answers = await askAll(tx, [1, 9e15, 3]);
+      answers.push(...(await askAll(tx, [9e15])), ...(await askAll(tx, [5])));
+    });
+    await expect(transaction).rejects.toThrow(refused);
+    expect(answers).toEqual([1, refused, 3, refused, 5]);
+    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+  });
 });

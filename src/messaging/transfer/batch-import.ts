@@ -1,6 +1,7 @@
 /** Stores a batch of an import's lines, all of one room: a transaction that leaves the room's messages dense. */
 import type postgres from 'postgres';
 import type { Item } from './checked-lines.ts';
+import type { LineOf } from './lines.ts';
 import { storeStanding } from './standing-import.ts';
 import { WrongLine } from './wrong-line.ts';
 
@@ -13,7 +14,7 @@ export interface ImportRow {
 }
 
 export interface BatchRoom {
-  readonly id: string;
+  readonly line: LineOf<'room'>;
   /** It was here before, with members. */
   readonly shared: boolean;
   /** Of the file. */
@@ -25,21 +26,25 @@ export interface BatchRoom {
  * @throws {WrongLine} for messages that others have the place or the id of.
  */
 export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly ImportRow[]): Promise<number> {
-  const { id, shared } = room;
+  const { line, shared } = room;
+  const { id } = line;
   /** The rows of a type, as a JSON list. */
   const of = (type: Item['type']): string =>
     `[${batch.flatMap(({ item, json }) => (item.type === type ? json : [])).join(',')}]`;
+  // of a room that is here they stay as they are: who left, was removed or banned, or got another role since, stays so
+  const members = shared ? '[]' : of('member');
   return sql.begin(async (tx) => {
     // all by keys: while the tables grow from nothing the planner has no numbers, and would read them whole each time
     await tx`set local enable_seqscan = off`;
     await tx`set local enable_hashjoin = off`;
     await tx`set local enable_mergejoin = off`;
-    await tx`select from rooms where id = ${id} for no key update`;
+    const held = await tx`select from rooms where id = ${id} for no key update`;
+    if (held.count === 0) throw new WrongLine(`room ${id} was deleted while it was read.`);
     await tx`
       insert into users (id, name) select distinct on (u.id) u.id, u.name from (
         select * from jsonb_to_recordset(${of('user')}::text::jsonb) as x (id text, name text)
         union all
-        select "user", name from jsonb_to_recordset(${of('member')}::text::jsonb) as x ("user" text, name text)
+        select "user", name from jsonb_to_recordset(${members}::text::jsonb) as x ("user" text, name text)
       ) u order by u.id
       on conflict (id) do update set name = excluded.name where users.name is null and excluded.name is not null`;
     const count = await storeMessages(tx, room, of('message'), batch);
@@ -62,14 +67,14 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
       join messages t on t.room_id = ${id} and t.seq = n.seq and t.rev = n.rev
       on conflict (room_id, seq, user_id) do nothing`;
     await storeStanding(tx, { room: id, shared }, of);
-    await storeMembers(tx, id, of('member'));
+    if (!shared) await storeMembers(tx, id, members);
     return count;
   });
 }
 
 async function storeMessages(
   tx: postgres.TransactionSql,
-  { id: room, format }: BatchRoom,
+  { line: { id: room, rev: head }, shared, format }: BatchRoom,
   json: string,
   batch: readonly ImportRow[],
 ): Promise<number> {
@@ -93,12 +98,13 @@ async function storeMessages(
   for (const { seq, id } of sent) {
     if (twice.size === twice.add(id).size) refuse(seq, `the id of message ${seq} is another one's too.`);
   }
-  const rows = await tx<{ seq: number }[]>`
+  const rows = await tx<{ seq: number; rev: number }[]>`
     insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed,
       thread, pinned_at, pinned_by)
     select ${room}, b.seq, b.id, b.rev, b."from", nullif(b.body, 'null'), b."replyTo", to_timestamp(b.at / 1000.0),
       to_timestamp(b."editedAt" / 1000.0), to_timestamp(b."deletedAt" / 1000.0), coalesce(b.changed, false),
-      b.thread, to_timestamp(b."pinnedAt" / 1000.0), b."pinnedBy"
+      b.thread, case when b."deletedAt" is null then to_timestamp(b."pinnedAt" / 1000.0) end,
+      case when b."deletedAt" is null then b."pinnedBy" end
     from jsonb_to_recordset(${json}::text::jsonb) as b (
       seq bigint, rev bigint, id uuid, "from" text, body jsonb, "replyTo" bigint, at bigint, "editedAt" bigint,
       "deletedAt" bigint, changed boolean, thread bigint, "pinnedAt" bigint, "pinnedBy" text)
@@ -107,7 +113,7 @@ async function storeMessages(
       edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed,
       pinned_at = excluded.pinned_at, pinned_by = excluded.pinned_by
     where t.rev < excluded.rev
-    returning seq`.catch((error: unknown) => {
+    returning seq, rev`.catch((error: unknown) => {
     const { code, detail = '' } = error as { code?: string; detail?: string };
     const seq = code === '23505' ? sent.find(({ id }) => detail.includes(id))?.seq : undefined;
     if (seq === undefined) throw error;
@@ -126,22 +132,38 @@ async function storeMessages(
     from jsonb_to_recordset(${json}::text::jsonb) as b (seq bigint, reactions jsonb)
     cross join lateral jsonb_array_elements(b.reactions) as k (v)
     where b.seq = any (${seqs}::bigint[]) on conflict do nothing`;
-  await tx`
-    update rooms set last_seq = greatest(last_seq, b.seq), last_rev = greatest(last_rev, b.rev) from (
-      select max(seq) as seq, max(rev) as rev from jsonb_to_recordset(${json}::text::jsonb) as b (seq bigint, rev bigint)
-      where seq = any (${seqs}::bigint[])
-    ) b where id = ${room}`;
+  const last = Math.max(...seqs);
+  const rev = Math.max(...rows.map((row) => row.rev));
+  // where members hold cursors from behind these revs it moves on behind all that the file has, and they get `reset`
+  await (shared
+    ? tx`
+        update rooms set last_seq = greatest(last_seq, ${last}), last_rev = greatest(last_rev, ${head}) + 1,
+          purged_rev = greatest(last_rev, ${head}) + 1 where id = ${room}`
+    : tx`
+        update rooms set last_seq = greatest(last_seq, ${last}), last_rev = greatest(last_rev, ${rev}) where id = ${room}`);
   return rows.length;
 }
 
+/** Not those who are banned here. Of a mute that was kept for who comes it is as in `admit`. */
 async function storeMembers(tx: postgres.TransactionSql, room: string, json: string): Promise<void> {
+  if (json === '[]') return;
   const joined = await tx`
     insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until)
-    select ${room}, m."user", m.role, least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),
-      case when m.muted is not null then coalesce(to_timestamp((m.muted ->> 'until')::bigint / 1000.0), 'infinity') end
+    select ${room}, m."user",
+      -- one whom a run before made, and who left meanwhile: the room has an heir
+      case when m.role = 'owner' and exists (select from members o where o.room_id = ${room} and o.role = 'owner')
+        then 'admin' else m.role end,
+      least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),
+      case when m.muted is not null then coalesce(to_timestamp((m.muted ->> 'until')::bigint / 1000.0), 'infinity')
+        when m.role in ('member', 'guest') then k.muted_until end
     from jsonb_to_recordset(${json}::text::jsonb) as m (
       "user" text, role text, read bigint, delivered bigint, "joinedAt" bigint, muted jsonb)
     join rooms r on r.id = ${room}
+    left join kept_mutes k on k.room_id = ${room} and k.user_id = m."user"
+    where not exists (select from bans b where b.room_id = ${room} and b.user_id = m."user")
     on conflict (room_id, user_id) do nothing`;
+  await tx`
+    delete from kept_mutes k
+    where k.room_id = ${room} and exists (select from members m where m.room_id = ${room} and m.user_id = k.user_id)`;
   if (joined.count > 0) await tx`update rooms set member_count = member_count + ${joined.count} where id = ${room}`;
 }

@@ -2,15 +2,16 @@
  * Reads an export back (lines.ts). What is stored already is left or, where the file has a later rev of it, replaced: so
  * the same file may be read again, and a run that was cut off is finished by another one.
  *
- * A room is stored in batches, each a transaction that leaves its messages dense. Its members come last, so nobody sees
- * half of it, unless it was there before: then its rev moves on at the end, and whoever holds a cursor gets `reset`.
+ * A room is stored in batches, each a transaction that leaves its messages dense. It is archived until it is whole and its
+ * members come last, so nobody sees half of it, unless it was there before: then its members stay as they are, its rev moves
+ * on with each batch, and whoever holds a cursor gets `reset`.
  */
 import type postgres from 'postgres';
 import { ParleyError } from '../../protocol/errors.ts';
 import { storeBatch, type ImportRow } from './batch-import.ts';
 import { CheckedLines, rowOf, type Item } from './checked-lines.ts';
 import { maxLineBytes, type LineOf } from './lines.ts';
-import { beginRoom, settleRoom } from './room-import.ts';
+import { beginRoom, settleRoom, type BegunRoom } from './room-import.ts';
 import { splitLines } from './split-lines.ts';
 import { WrongLine } from './wrong-line.ts';
 
@@ -46,10 +47,8 @@ export async function importLines(sql: postgres.Sql, input: AsyncIterable<string
   return { rooms: run.rooms, messages: run.messages };
 }
 
-interface OpenRoom {
+interface OpenRoom extends BegunRoom {
   readonly line: LineOf<'room'>;
-  /** It was here before, with members who may hold some of it. */
-  readonly shared: boolean;
   /** Messages that were stored or replaced. */
   applied: number;
   /** The last message that was read. */
@@ -104,8 +103,8 @@ class Import {
   }
 
   async #begin(line: LineOf<'room'>): Promise<void> {
-    const { shared } = await beginRoom(this.#sql, line);
-    this.#room = { line, shared, applied: 0, last: line.first - 1 };
+    const begun = await beginRoom(this.#sql, line);
+    this.#room = { line, ...begun, applied: 0, last: line.first - 1 };
     this.#progress(this.#lines.number, `room ${line.id} is begun`);
   }
 
@@ -124,7 +123,7 @@ class Import {
     this.#waiting = [];
     this.#waitingBytes = 0;
     const { line, shared } = room;
-    const applied = await storeBatch(this.#sql, { id: line.id, shared, format: this.#lines.format }, batch);
+    const applied = await storeBatch(this.#sql, { line, shared, format: this.#lines.format }, batch);
     room.applied += applied;
     this.messages += applied;
     this.#progress(last.number, `room ${line.id} up to message ${room.last}`);

@@ -3,35 +3,59 @@ import type postgres from 'postgres';
 import type { LineOf } from './lines.ts';
 import { WrongLine } from './wrong-line.ts';
 
-/**
- * Makes the room, if it is not there.
- * @returns whether it was, with members who may hold some of it.
- * @throws {WrongLine} if the file does not fit the room that is there.
- */
-export async function beginRoom(sql: postgres.Sql, line: LineOf<'room'>): Promise<{ shared: boolean }> {
-  const { id, kind, name, createdBy, createdAt, first, retentionDays } = line;
-  await sql`
-    insert into rooms (id, kind, name, created_by, created_at, last_seq, first_seq, retention_days, topic, archived_at,
-      slow_mode_s, senders, edit_window_s)
-    values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays},
-      ${line.topic ?? null}, ${line.archivedAt ?? null}::timestamptz, ${line.slowMode ?? 0}, ${line.senders ?? 'all'},
-      ${line.editWindow ?? null})
-    on conflict (id) do update set created_at = excluded.created_at where rooms.created_at > excluded.created_at`;
-  const [held] = await sql<{ kind: string; last_seq: number; first_seq: number; shared: boolean }[]>`
-    select kind, last_seq, first_seq, exists (select from members where room_id = id) as shared from rooms where id = ${id}`;
-  if (held === undefined) throw new WrongLine(`room ${id} was deleted while it was read.`);
-  if (held.kind !== kind) throw new WrongLine(`room ${id} is a ${held.kind} here, not a ${kind}.`);
-  if (first > held.last_seq + 1) {
-    throw new WrongLine(
-      `room ${id} begins with message ${first}; here it ends with ${held.last_seq}, so some would be missing.`,
-    );
-  }
-  return { shared: held.shared };
+export interface BegunRoom {
+  /** It was here before, with members who may hold some of it: not made by this import, nor by one that this one goes on with. */
+  readonly shared: boolean;
+  /** A run before began it and did not settle it. */
+  readonly resumed: boolean;
 }
 
-export interface StoredRoom {
+/**
+ * Makes the room, if it is not there, and notes in `imports` that it is not whole: a run that is cut off leaves that to the
+ * next one. Until then a room that nobody is in is archived, so that it is not listed and nobody joins: their messages
+ * would take the numbers that the file has.
+ * @throws {WrongLine} if the file does not fit the room that is there.
+ */
+export function beginRoom(sql: postgres.Sql, line: LineOf<'room'>): Promise<BegunRoom> {
+  const { id, kind, name, createdBy, createdAt, first, retentionDays } = line;
+  return sql.begin(async (tx) => {
+    await tx`
+      insert into rooms (id, kind, name, created_by, created_at, last_seq, first_seq, retention_days, topic, slow_mode_s, senders,
+        edit_window_s)
+      values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays},
+        ${line.topic ?? null}, ${line.slowMode ?? 0}, ${line.senders ?? 'all'}, ${line.editWindow ?? null})
+      on conflict (id) do update set created_at = least(rooms.created_at, excluded.created_at)`;
+    // looked at after the insert, which waits for a deletion that is under way
+    const [held] = await tx<(RoomRow & { begun: boolean | null; deleted: boolean; peopled: boolean })[]>`
+      select kind, last_seq, first_seq, exists (select from members where room_id = id) as peopled,
+        exists (select from deleted_rooms d where d.id = r.id) as deleted,
+        (select shared from imports where room_id = id) as begun
+      from rooms r where id = ${id}`;
+    if (held === undefined || held.deleted) {
+      throw new WrongLine(`room ${id} was deleted here; its id is never given again.`);
+    }
+    if (held.kind !== kind) throw new WrongLine(`room ${id} is a ${held.kind} here, not a ${kind}.`);
+    if (first > held.last_seq + 1) {
+      throw new WrongLine(
+        `room ${id} begins with message ${first}; here it ends with ${held.last_seq}, so some would be missing.`,
+      );
+    }
+    if (held.begun !== null) return { shared: held.begun, resumed: true };
+    const shared = held.peopled;
+    await tx`insert into imports (room_id, shared) values (${id}, ${shared})`;
+    if (!shared) await tx`update rooms set archived_at = coalesce(archived_at, now()) where id = ${id}`;
+    return { shared, resumed: false };
+  });
+}
+
+interface RoomRow {
+  kind: string;
+  last_seq: number;
+  first_seq: number;
+}
+
+export interface StoredRoom extends BegunRoom {
   readonly line: LineOf<'room'>;
-  readonly shared: boolean;
   /** Messages that were stored or replaced. */
   readonly applied: number;
   /** Of the file. */
@@ -44,7 +68,7 @@ export interface StoredRoom {
  */
 export async function settleRoom(
   tx: postgres.TransactionSql,
-  { line, shared, applied, format }: StoredRoom,
+  { line, shared, resumed, applied, format }: StoredRoom,
 ): Promise<void> {
   const { id } = line;
   const [now] = await tx<{ first_seq: number; last_seq: number; last_rev: number; purged_rev: number }[]>`
@@ -60,14 +84,22 @@ export async function settleRoom(
   if (sums.messages !== now.last_seq - now.first_seq + 1) throw new WrongLine(`room ${id} has gaps in its numbers.`);
   if (sums.revs !== sums.messages) throw new WrongLine(`room ${id} has two messages of one rev.`);
   if (sums.miscounted !== null) throw new WrongLine(`the reactions of message ${sums.miscounted} do not add up.`);
-  if (applied > 0) await tx`select recount_threads(${id}, ${format === 1})`;
-  if (applied === 0 && now.last_rev >= line.rev) return;
+  await tx`delete from imports where room_id = ${id}`;
+  if (!shared) await openRoom(tx, line);
+  // what a run before stored counts too: it did not come to this
+  const changed = !shared || resumed || applied > 0;
+  if (changed) await tx`select recount_threads(${id}, ${format === 1})`;
+  else if (now.last_rev >= line.rev) return;
   // some of it may have revs that the search index has passed: it takes the room in anew
   await tx`delete from search_rooms where room_id = ${id}`;
-  let rev = Math.max(line.rev, now.last_rev);
-  // cursors of members are from before what came now, some of it with lower revs
-  if (shared && applied > 0) rev = Math.max(rev, now.last_rev) + 1;
-  // the head has no row: that of a message which has expired, or is older than the export
+  const rev = Math.max(line.rev, now.last_rev);
+  // the head has no row: that of a message which has expired, is older than the export, or which a batch moved on (storeBatch)
   const purged = rev > sums.top ? rev : now.purged_rev;
   await tx`update rooms set last_rev = ${rev}, purged_rev = ${purged} where id = ${id}`;
+}
+
+/** It is as the file says from now on; nodes whose members saw it archived meanwhile hear of it. */
+async function openRoom(tx: postgres.TransactionSql, { id, archivedAt, createdBy }: LineOf<'room'>): Promise<void> {
+  await tx`update rooms set archived_at = ${archivedAt ?? null}::timestamptz where id = ${id}`;
+  await tx`insert into room_changes (room_id, change, changed_by) values (${id}, 'updated', ${createdBy})`;
 }

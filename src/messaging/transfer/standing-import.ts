@@ -3,8 +3,8 @@ import type postgres from 'postgres';
 import type { LineOf } from './lines.ts';
 
 /**
- * Of a room that was here before, with members, only follows of new threads are stored: a ban that was lifted here, a link that
- * was revoked or a thread that somebody let go must not come back with an old file.
+ * Of a room that was here before, with members, only follows of new threads by members are stored: a ban that was lifted here,
+ * a link that was revoked or a thread that somebody let go must not come back with an old file.
  * @param shared such a room
  * @param of the lines of a kind in this batch, as a JSON list
  */
@@ -20,7 +20,9 @@ export async function storeStanding(
       select ${room}, f.root, f."user", least(f.read, r.last_seq), to_timestamp(f.at / 1000.0)
       from jsonb_to_recordset(${follows}::text::jsonb) as f (root bigint, "user" text, read bigint, at bigint)
       join rooms r on r.id = ${room}
-      where not (${shared} and exists (select from threads t where t.room_id = ${room} and t.root = f.root))
+      where not ${shared} or (
+        not exists (select from threads t where t.room_id = ${room} and t.root = f.root)
+        and exists (select from members m where m.room_id = ${room} and m.user_id = f."user"))
       on conflict do nothing`;
   }
   if (shared) return;
