@@ -497,6 +497,7 @@ declare
   room_kind text;
   archived timestamptz;
   room_window_ms bigint;
+  first bigint;
   actor_role text;
   muted timestamptz;
   base bigint;
@@ -513,8 +514,8 @@ begin
   committed_at := date_trunc('milliseconds', clock_timestamp());
   noted := nextval(pg_get_serial_sequence('outbox', 'id'));
   for part in select p.v ->> 0 as room_id, p.v -> 1 as changes from jsonb_array_elements(batch) as p (v) loop
-    select r.kind, r.last_rev, r.archived_at, coalesce(r.edit_window_s * 1000::bigint, window_ms)
-    into room_kind, base, archived, room_window_ms from rooms r where r.id = part.room_id;
+    select r.kind, r.last_rev, r.archived_at, coalesce(r.edit_window_s * 1000::bigint, window_ms), r.first_seq
+    into room_kind, base, archived, room_window_ms, first from rooms r where r.id = part.room_id;
     head := base;
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
@@ -537,7 +538,7 @@ begin
         outcome := 'muted';
         at := nullif(muted, 'infinity');
       else
-        select * into m from messages t where t.room_id = part.room_id and t.seq = change.seq;
+        select * into m from messages t where t.room_id = part.room_id and t.seq = change.seq and t.seq >= first;
         if not found then
           outcome := 'not_found';
         elsif change.kind = 'edit' then
@@ -613,23 +614,40 @@ begin
   return 'created';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean)
+CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean, OUT changed boolean)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   first bigint;
   purged bigint;
   gone bigint[];
+  roots bigint[]; -- of the threads that they are in, or would be
+  ours bigint[];
+  held bigint[];
+  ended bigint[];
 begin
   select r.first_seq, r.purged_rev into first, purged from rooms r where r.id = room;
-  with victims as materialized (
-    select seq from messages where room_id = room and seq < first and rev <= purged order by seq limit most
-  ), dead as (
-    delete from messages m using victims v
-    where m.room_id = room and m.seq = v.seq and m.rev <= purged
-    returning m.seq
+  select coalesce(array_agg(v.seq), '{}'), coalesce(array_agg(distinct coalesce(v.thread, v.seq)), '{}') into gone, roots
+  from (
+    select t.seq, t.thread from messages t where t.room_id = room and t.seq < first and t.rev <= purged
+    order by t.seq limit most for update skip locked
+  ) v;
+  select coalesce(array_agg(f.root), '{}') into ours
+  from (select t.root from threads t where t.room_id = room and t.root = any (roots) for update skip locked) f;
+  select coalesce(array_agg(t.root), '{}') into held
+  from threads t where t.room_id = room and t.root = any (roots) and t.root <> all (ours);
+  with dead as (
+    delete from messages m where m.room_id = room and m.seq = any (gone) and coalesce(m.thread, m.seq) <> all (held)
+    returning m.seq, m.thread, m.reply_to is not null and m.deleted_at is null as counted
+  ), recounted as (
+    update threads t set replies = t.replies - d.replies, rev = greatest(t.rev, purged)
+    from (select thread, count(*) as replies from dead where counted group by thread) d
+    where t.room_id = room and t.root = d.thread
   )
   select coalesce(array_agg(seq), '{}') into gone from dead;
   removed := cardinality(gone);
@@ -638,15 +656,20 @@ begin
     delete from reactions r where r.room_id = room and r.seq = any (gone);
     delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
     delete from message_search s where s.room_id = room and s.seq = any (gone);
-    if to_regclass('mentions') is not null then
-      delete from mentions t where t.room_id = room and t.seq = any (gone);
-    end if;
-    if to_regclass('threads') is not null then
-      delete from threads t where t.room_id = room and t.root = any (gone);
-      delete from thread_follows t where t.room_id = room and t.root = any (gone);
-    end if;
+    delete from mentions t where t.room_id = room and t.seq = any (gone);
+    select coalesce(array_agg(x.root), '{}') into ended from unnest(roots) as x (root)
+    where x.root <> all (held) and not exists (
+      select from messages m where m.room_id collate "POSIX" = room and m.thread = x.root and m.seq >= first);
+    delete from threads t where t.room_id = room and t.root = any (ended);
+    -- a send that is under way holds its author's, and waits for the thread
+    with free as materialized (
+      select f.root, f.user_id from thread_follows f where f.room_id = room and f.root = any (ended) for update skip locked
+    )
+    delete from thread_follows f using free where f.room_id = room and f.root = free.root and f.user_id = free.user_id;
   end if;
   remain := exists (select from messages where room_id = room and seq < first);
+  -- looked for at the end alone: it reads all that remain
+  changed := removed = 0 and exists (select from messages where room_id = room and seq < first and rev > purged);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.delete_message(m messages, actor text, actor_role text, next_rev bigint, changed_at timestamp with time zone, max_versions integer)
@@ -841,6 +864,12 @@ begin
     return 'already';
   elsif exists (select from bans b where b.room_id = room and b.user_id = subject) then
     return 'banned';
+  end if;
+  update invitations i set expires_at = clock_timestamp() + valid
+  where i.room_id = room and i.user_id = subject and i.expires_at > now() and i.invited_by <> actor
+    and not is_below(rights, e.actor_role, 'member');
+  if found then
+    return 'invited';
   end if;
   delete from invitations i where i.room_id = room and (i.user_id = subject or i.expires_at <= now());
   if (select count(*) from invitations i where i.room_id = room) >= room_max
@@ -1210,7 +1239,7 @@ begin
   left join threads t on t.room_id = m.room_id and t.root = m.thread;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.pin_message(room text, target bigint, actor text, pinning boolean, max_pins integer, handed bigint[], OUT outcome text, OUT rev bigint, OUT at timestamp with time zone, OUT id uuid, OUT outbox_id bigint)
+CREATE OR REPLACE FUNCTION public.pin_message(room text, target bigint, actor text, pinning boolean, max_pins integer, handed bigint[], rights jsonb, OUT outcome text, OUT rev bigint, OUT at timestamp with time zone, OUT id uuid, OUT outbox_id bigint)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1220,22 +1249,22 @@ CREATE OR REPLACE FUNCTION public.pin_message(room text, target bigint, actor te
 AS $function$
 #variable_conflict use_column
 declare
-  room_kind text;
+  e record;
+  first bigint;
   head bigint;
-  actor_role text;
   m messages;
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
-  select r.kind, r.last_rev + 1 into room_kind, head from rooms r where r.id = room for no key update;
-  select x.role into actor_role from members x where x.room_id = room and x.user_id = actor;
-  select * into m from messages t where t.room_id = room and t.seq = target;
-  if actor_role is null then
-    outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
-  elsif actor_role not in ('owner', 'admin') and (room_kind <> 'direct' or actor_role = 'guest') then
-    outcome := 'forbidden';
-  elsif m.seq is null or m.deleted_at is not null then
+  select * into e from enter_room(room, actor, rights);
+  if e.refusal is not null then
+    outcome := e.refusal;
+    return;
+  end if;
+  select r.last_rev + 1, r.first_seq into head, first from rooms r where r.id = room;
+  select * into m from messages t where t.room_id = room and t.seq = target and t.seq >= first;
+  if m.seq is null or m.deleted_at is not null then
     outcome := 'not_found';
   elsif pinning = (m.pinned_at is not null) then
     outcome := 'unchanged';
@@ -1827,7 +1856,10 @@ begin
         where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark limit max_unread) own)
       + (select count(*) from (
         select from mentions x
-        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark limit max_unread) everybody)),
+        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
+          and not exists (
+            select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer)
+        limit max_unread) everybody)),
     t.created_at
   from unread_marks(viewer, after, max_rooms) y
   left join messages t on t.room_id = y.id and t.seq = y.last_seq

@@ -44,13 +44,15 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
         (
           select n.room_id, n.seq, n.at, false as everybody
           from mentions n join members m on m.room_id = n.room_id and m.user_id = n.user_id
-          where n.user_id = ${user} and ${bound} ${page}
+          join rooms r on r.id = n.room_id
+          where n.user_id = ${user} and n.seq >= r.first_seq and ${bound} ${page}
         ) union all (
           select e.room_id, e.seq, e.at, true
-          from members m cross join lateral (
+          from members m join rooms r on r.id = m.room_id cross join lateral (
             select n.room_id, n.seq, n.at
             from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
             where n.room_id = m.room_id and n.user_id = ${everybody} and n.at >= m.joined_at and t.sender_id <> m.user_id
+              and n.seq >= r.first_seq
               and not exists (select from mentions o where o.room_id = n.room_id and o.seq = n.seq and o.user_id = m.user_id)
               and ${bound} ${page}
           ) e

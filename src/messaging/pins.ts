@@ -14,6 +14,7 @@ import { behind, type ChangesOptions } from './changes.ts';
 import { commit } from './commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
+import { rightsOf } from './roles.ts';
 import { requireMember } from './rooms.ts';
 
 export interface Pin {
@@ -26,7 +27,7 @@ export interface Pin {
 type Pinned = CommandOutput<'message:pin'>;
 
 interface Outcome {
-  outcome: 'changed' | 'unchanged' | 'not_found' | 'not_member' | 'forbidden' | 'limit_reached';
+  outcome: 'changed' | 'unchanged' | 'not_found' | 'not_member' | 'forbidden' | 'archived' | 'limit_reached';
   rev: number;
   at: number;
   outbox_id: number | null;
@@ -69,7 +70,8 @@ export class Pins {
     return writer.handed.deleting(
       (handed) => sql<Outcome[]>`
         select outcome, rev, at, outbox_id
-        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${handed}::bigint[])`,
+        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${handed}::bigint[],
+          ${rightsOf('pin')}::text::jsonb)`,
     );
   }
 
@@ -79,6 +81,7 @@ export class Pins {
     if (outcome === 'limit_reached') {
       return new ParleyError('limit_reached', `A room has at most ${limits.pins} pinned messages.`);
     }
+    if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
     if (outcome !== 'changed' && outcome !== 'unchanged') return new ParleyError(outcome);
     if (outcome === 'changed') {
       const data: EventData<'pin'> = { room, seq, rev, user, change, at };
@@ -99,7 +102,7 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
   const rows = await sql<Row[]>`
     select a.kind, a.role, a.last_rev, x.*
     from (
-      select r.kind, r.last_rev, m.role from rooms r
+      select r.kind, r.last_rev, r.first_seq, m.role from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
     ) a
     left join lateral (
@@ -107,7 +110,7 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
       from messages t left join users u on u.id = t.sender_id
       where a.role is not null and t.room_id = ${room} and t.pinned_at is not null
       order by t.pinned_at limit ${limits.pins}
-    ) x on true
+    ) x on x.seq >= a.first_seq -- not within: the primary key would be an index for it, and that of pins is the one
     order by x.pinned_at desc, x.seq desc`;
   const [first] = rows;
   requireMember(first);

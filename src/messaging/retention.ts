@@ -5,7 +5,8 @@
  *    then on the messages are no more, whoever asks. Cursors before that rev get `reset` from `sync`.
  * 2. Their rows, and what belongs to them, go in small batches that lock no room, so no send waits for them.
  *
- * One node does it at a time. If it dies between the two, the next round finds what is left.
+ * One node does it at a time, as a rule: a round that goes on keeps the chore, and should two be at it, none waits for the
+ * other or undoes its work. If a node dies between the two steps, the next round finds what is left.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
@@ -13,7 +14,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { takeChore } from './chores.ts';
+import { keepChore, takeChore } from './chores.ts';
 import type { Writer } from './writer.ts';
 
 export interface RetentionOptions {
@@ -72,6 +73,7 @@ export class Retention {
   /** One round over all rooms. */
   async run(): Promise<void> {
     for (let after = ''; !this.#stopped;) {
+      await this.#keep();
       const rooms = await this.#due(after);
       for (const { room, expired, remain } of rooms) {
         if (this.#stopped) return;
@@ -82,6 +84,10 @@ export class Retention {
       if (last === undefined || rooms.length < roomsPage) return;
       after = last.room;
     }
+  }
+
+  #keep(): Promise<void> {
+    return keepChore(this.#options.sql, 'retention', this.#options.retentionEveryMs);
   }
 
   /** Rooms whose oldest message has expired, or of which rows are left: a look-up each. */
@@ -140,13 +146,15 @@ export class Retention {
     const { sql, metrics } = this.#options;
     while (!this.#stopped) {
       const from = performance.now();
-      const [row] = await sql<{ removed: number; remain: boolean }[]>`
-        select removed, remain from delete_expired(${room}, ${rowsAtOnce})`;
-      if (row === undefined || row.removed + Number(row.remain) === 0) return;
+      await this.#keep();
+      const [row] = await sql<{ removed: number; remain: boolean; changed: boolean }[]>`
+        select removed, remain, changed from delete_expired(${room}, ${rowsAtOnce})`;
+      if (row === undefined) return;
       metrics.retentionMessages.inc(row.removed);
-      if (!row.remain) return;
-      // changed after they had expired, by somebody who was quicker: gone again, with a rev of its own
-      if (row.removed === 0) {
+      // somebody else is at the rest, or holds a thread of theirs for a moment: what they leave is for the next round
+      if (!row.remain || (row.removed === 0 && !row.changed)) return;
+      // changed after they had expired, as when their sender was forgotten: gone again, with a rev of its own
+      if (row.changed) {
         const [{ first }] = await sql<[{ first: number }]>`select first_seq as first from rooms where id = ${room}`;
         await this.#expire(room, first, true);
       }

@@ -41,7 +41,7 @@ const rules = [
   '## Rules',
   [
     '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows.',
-    '- **Archived**: nothing is sent, edited, deleted or reacted to, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
+    '- **Archived**: nothing is sent, edited, deleted, reacted to or pinned, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
     '- **Muted**: a member sends, edits, reacts and signals nothing until the mute ends; deleting own messages stays allowed. Who becomes admin or owner is muted no more.',
     '- **Slow mode**: members send one message in so many seconds; the next is `rate_limited` with `retryAfter`. Owners and admins are free of it.',
     '- **Who may send** (`senders: "admins"`): owners and admins send; members still react.',

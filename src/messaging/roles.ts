@@ -46,6 +46,11 @@ export const actions = {
     archived: false,
   },
   moderate: { about: "edit and delete others' messages", ...managed(admins, false) },
+  pin: {
+    about: 'pin messages and take pins away',
+    by: { direct: both, group: admins, channel: admins },
+    archived: false,
+  },
   versions: { about: 'see what a message said before', ...managed(admins, true) },
   join: { about: 'join by themselves', by: { direct: none, group: none, channel: ['nobody'] }, archived: false },
   leave: { about: 'leave', ...managed(all, true) },

@@ -1,7 +1,8 @@
 /**
- * Removes what is left of deleted rooms, and what has ended: invitations, links, kept mutes. A batch of rows of one table a
- * transaction and a pause after it, so that nobody's commit waits for more than a batch. Every table with a column `room_id`
- * is gone through, members first: other nodes hear of a deletion by the changes of membership, when they were not told.
+ * Removes what is left of deleted rooms, and invitations and kept mutes that have ended (links go when a new one is made). A
+ * batch of rows of one table a transaction and a pause after it, so that nobody's commit waits for more than a batch. Every
+ * table with a column `room_id` is gone through, members first: other nodes hear of a deletion by the changes of membership,
+ * when they were not told.
  *
  * Any node does it (`skip locked`), the one that deleted a room at once; what a dead one left, others find within a minute.
  */

@@ -37,6 +37,9 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
   const behind = shares.filter(({ take }) => take > 0);
   const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
   const byRoom = groupByRoom(rows);
+  // The revs up to the head may be without a row. Told `more`, a client would ask at once, and again. Where other rooms
+  // have rows, these may have left no space; then it is seen when those have been told.
+  const none = rows.length === 0;
   let more = false;
   const rooms = shares.map(({ room, cursor, head, purged, take }) => {
     const found = byRoom.get(room) ?? [];
@@ -45,7 +48,7 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
       return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
     const headNow = first?.head ?? head;
     // less than was asked for, and nothing cut: these are all up to the head, also where its own row has expired
-    const whole = first !== undefined && found.length === first.available && first.available < take;
+    const whole = first === undefined ? none && take > 0 : found.length === first.available && first.available < take;
     const reached = whole ? headNow : (found.at(-1)?.rev ?? cursor);
     const left = reached < headNow;
     more ||= left;

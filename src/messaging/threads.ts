@@ -49,18 +49,19 @@ export class Threads {
     const rows = await sql<Row[]>`
       select a.kind, a.role, a.last_rev, a.root, x.*
       from (
-        select r.kind, r.last_rev, m.role, ${rootOf(sql, input)} as root from rooms r
+        select r.kind, r.last_rev, r.first_seq, m.role, ${rootOf(sql, input)} as root from rooms r
         left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
       ) a
       left join lateral (
         (
           select ${messageColumns(sql, user)}, u.name, true as is_root
           from messages t left join users u on u.id = t.sender_id
-          where a.role is not null and t.room_id = ${room} and t.seq = a.root
+          where a.role is not null and t.room_id = ${room} and t.seq = a.root and t.seq >= a.first_seq
         ) union all (
           select ${messageColumns(sql, user)}, u.name, false
           from messages t left join users u on u.id = t.sender_id
-          where a.role is not null and t.room_id collate "POSIX" = ${room} and t.thread = a.root and t.seq > a.root and ${bound}
+          where a.role is not null and t.room_id collate "POSIX" = ${room} and t.thread = a.root
+            and t.seq >= greatest(a.root + 1, a.first_seq) and ${bound}
           order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}
         )
       ) x on true`;
@@ -144,16 +145,19 @@ export class Threads {
         where f.user_id = ${user} ${bound}
         order by h.last_reply_at desc, h.room_id desc, h.root desc limit ${limit + 1}
       ) x
+      left join rooms r on r.id = x.room_id -- so that one deleted now does not make the page seem the last
       cross join lateral (
         select count(*)::integer as unread from (
           select from messages t
-          where t.room_id collate "POSIX" = x.room_id and t.thread = x.root and t.seq > greatest(x.read, x.root) and t.deleted_at is null
+          where t.room_id collate "POSIX" = x.room_id and t.thread = x.root
+            and t.seq > greatest(x.read, x.root, r.first_seq - 1) and t.deleted_at is null
           limit ${limits.threadUnread}
         ) s
       ) y
       left join lateral (
         select ${messageColumns(sql, user)}, u.name
-        from messages t left join users u on u.id = t.sender_id where t.room_id = x.room_id and t.seq = x.root
+        from messages t left join users u on u.id = t.sender_id
+        where t.room_id = x.room_id and t.seq = x.root and t.seq >= r.first_seq
       ) z on true
       order by x.last_reply_at desc, x.room_id desc, x.root desc`;
     const found = rows.slice(0, limit);
@@ -188,9 +192,12 @@ export class Threads {
   }
 }
 
-/** The root of the thread that a message is in, or would be; of one that has expired, itself if it was a root; else null. */
+/**
+ * The root of the thread that a message is in, or would be; of one that has expired, itself if it was a root; else null.
+ * Within a statement that has the room as `r`.
+ */
 function rootOf(sql: postgres.ISql, { room, root }: { room: string; root: number }): postgres.Fragment {
   return sql`coalesce(
-    (select coalesce(t.thread, t.seq) from messages t where t.room_id = ${room} and t.seq = ${root}),
+    (select coalesce(t.thread, t.seq) from messages t where t.room_id = ${room} and t.seq = ${root} and t.seq >= r.first_seq),
     (select h.root from threads h where h.room_id = ${room} and h.root = ${root}))`;
 }

@@ -138,8 +138,8 @@ export const roomCommands = {
   },
   'invitation:create': {
     about:
-      `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews it. They get ` +
-      `\`invitation\`. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
+      `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews it; one by ` +
+      `somebody else members renew as it is. They get \`invitation\`. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
     input: aMember.extend({ role: newRole.default('member') }),
     output: z.object({ invitation }),
     errors: [...managing, 'conflict', 'limit_reached'],

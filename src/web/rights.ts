@@ -10,10 +10,8 @@ export function mayIn(room: Standing | undefined, action: ActionName): boolean {
   return may(action, room.kind, room.role) && (room.archived === undefined || actions[action].archived);
 }
 
-/** Owners and admins; of a direct room both. */
 export function mayPin(room: Standing | undefined): boolean {
-  if (room === undefined || room.archived !== undefined) return false;
-  return room.kind === 'direct' ? room.role !== null : room.role === 'owner' || room.role === 'admin';
+  return mayIn(room, 'pin');
 }
 
 /** Whether a member of that role stands below us. */

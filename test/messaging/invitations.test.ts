@@ -117,6 +117,13 @@ describe('an invitation', () => {
     await ben.ok('invitation:cancel', { room, user: 'dora' });
     await ben.ok('invitation:create', { room, user: 'dora' });
     await ann.ok('invitation:cancel', { room, user: 'dora' });
+    // nor does inviting again make it his: it is renewed
+    await ann.ok('invitation:create', { room, user: 'fred', role: 'admin' });
+    await server.database.sql`update invitations set expires_at = now() + interval '1 minute' where user_id = 'fred'`;
+    const { invitation } = await ben.ok('invitation:create', { room, user: 'fred' });
+    expect(invitation).toMatchObject({ user: 'fred', role: 'admin', by: 'ann' });
+    expect(invitation.expires - invitation.at).toBeGreaterThan((limits.invitationDays - 1) * 86_400_000);
+    expect(await ben.error('invitation:cancel', { room, user: 'fred' })).toMatchObject({ code: 'not_found' });
   });
 
   it('comes page by page, in the order of rooms or of users', async () => {

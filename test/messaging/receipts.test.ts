@@ -177,7 +177,8 @@ describe('unread', () => {
     const { sql } = server.database;
     await roomOf('mentioned', 4);
     await sql`insert into mentions select 'mentioned', n, u, now() from
-      (values (1, 'ben'), (2, '*'), (3, 'ann'), (4, 'ben')) as v (n, u)`;
+      (values (1, 'ben'), (2, '*'), (3, 'ann'), (4, 'ben'), (4, '*')) as v (n, u)`;
+    // the last one calls everybody and names him: that is one
     expect(await of(ben, 'mentioned')).toMatchObject({ unread: 4, mentions: 3 });
     await ben.ok('read', { room: 'mentioned', seq: 2 });
     expect(await of(ben, 'mentioned')).toMatchObject({ unread: 2, mentions: 1 });

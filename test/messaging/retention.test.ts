@@ -1,11 +1,21 @@
 import { randomBytes } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
+import { Changes } from '../../src/messaging/changes.ts';
+import { mentions } from '../../src/messaging/mentions.ts';
 import { missedEvents, eventsBetween } from '../../src/messaging/missed.ts';
+import { pinned, Pins } from '../../src/messaging/pins.ts';
 import { Retention } from '../../src/messaging/retention.ts';
 import { sync } from '../../src/messaging/sync.ts';
+import { Threads } from '../../src/messaging/threads.ts';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
+import type { Message } from '../../src/protocol/model.ts';
+import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createWriter, makeRoom, send, silentLog, type TestWriter } from '../support/messaging.ts';
@@ -60,6 +70,34 @@ describe('a round', () => {
     return metrics;
   }
 
+  /** Holds rows as a node does that is deleting them, until `work` is done or waits for one of them. */
+  async function whileDeleting(room: string, most: number, work: () => Promise<unknown>): Promise<void> {
+    const { sql } = database;
+    let done = false;
+    let under: Promise<unknown> | undefined;
+    await sql.begin(async (tx) => {
+      const [held] = await tx<{ removed: number }[]>`select removed from delete_expired(${room}, ${most})`;
+      expect(held).toEqual({ removed: most });
+      under = work().finally(() => (done = true));
+      await until('it is done, or waits', async () => {
+        const waiting = await sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return done || waiting.length > 0;
+      });
+    });
+    await under;
+  }
+
+  const purgesOf = (room: string): number =>
+    told.filter((e) => e.to === 'room' && e.room === room && e.event === 'room:purged').length;
+  const changing = () => ({
+    sql: database.sql,
+    fanout: new MemoryFanout(() => undefined),
+    metrics: new Metrics(),
+    log: silentLog,
+    writer: test.writer,
+    maxWaiting: 100,
+  });
   const seqs = async (room: string): Promise<number[]> => {
     const rows = await database.sql<{ seq: number }[]>`select seq from messages where room_id = ${room} order by seq`;
     return rows.map(({ seq }) => seq);
@@ -162,9 +200,10 @@ describe('a round', () => {
   it('lets a message go that was changed after it had expired, with a rev of its own', async () => {
     const { sql } = database;
     await roomOf('late', 4, 4, null);
-    // expired, but its row is still there when somebody is quicker
+    // expired, but its row is still there when its sender is forgotten
     await sql`select expire_messages('late', 4, false)`;
-    await sql`select * from change_messages(array['late'], '[["late", [[0, "delete", 2, "ann", null]]]]'::jsonb, '{}', 0, 50, 100)`;
+    await sql`update messages set body = null, rev = 6, changed = true where room_id = 'late' and seq = 2`;
+    await sql`update rooms set last_rev = 6 where id = 'late'`;
     expect(await seqs('late')).toEqual([1, 2, 3, 4]);
     await round();
     expect(await seqs('late')).toEqual([4]);
@@ -172,6 +211,138 @@ describe('a round', () => {
     expect(room).toEqual({ last_rev: 7, first_seq: 4, purged_rev: 7 });
     expect(await pull('late', 6)).toMatchObject({ reset: true, rev: 7 });
     expect(await pull('late', 7)).toEqual({ messages: [], rev: 7, more: false });
+  });
+
+  it('of two at once shares the work and tells the room once', async () => {
+    const { sql } = database;
+    await makeRoom(sql, 'shared', 'ann');
+    await sql`
+      insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
+      select 'shared', n, gen_random_uuid(), n, 'ann', '"x"'::jsonb, now() - interval '9 days' from generate_series(1, 1200) n`;
+    await sql`update rooms set last_seq = 1200, last_rev = 1200, retention_days = 5 where id = 'shared'`;
+    await sql`select expire_messages('shared', 1201, false)`;
+    // the second one met the first one's rows, took them for changed, and had every client load the room anew
+    await whileDeleting('shared', 500, () => round());
+    expect(await seqs('shared')).toEqual([]);
+    const [room] = await sql`select last_rev, purged_rev from rooms where id = 'shared'`;
+    expect([room, purgesOf('shared')]).toEqual([{ last_rev: 1201, purged_rev: 1201 }, 0]);
+
+    await sql`
+      insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
+      select 'shared', n, gen_random_uuid(), n + 1, 'ann', '"x"'::jsonb, now() - interval '9 days' from generate_series(1201, 4200) n`;
+    await sql`update rooms set last_seq = 4200, last_rev = 4201 where id = 'shared'`;
+    const both = await Promise.all([round(), round()]);
+    const removed = await Promise.all(both.map(async (metrics) => (await metrics.retentionMessages.get()).values));
+    expect(removed.flat().reduce((sum, { value }) => sum + value, 0)).toBe(3000);
+    expect([await seqs('shared'), purgesOf('shared')]).toEqual([[], 1]);
+  });
+
+  it('keeps its chore as long as it goes on', async () => {
+    const { sql } = database;
+    await sql`
+      insert into chores values ('retention', now() + interval '1 minute')
+      on conflict (name) do update set due_at = excluded.due_at`;
+    await round();
+    expect(
+      await sql`select due_at > now() + interval '12 hours' as later from chores where name = 'retention'`,
+    ).toEqual([{ later: true }]);
+  });
+
+  it('leaves a thread to its replies, counted and followed, until the last of them goes', async () => {
+    const { sql } = database;
+    await makeRoom(sql, 'thread', 'ann', 'ben');
+    const threads = new Threads({ sql, fanout: new MemoryFanout(() => undefined) });
+    const changes = new Changes({ ...changing(), editWindowMs: 0 });
+    const reply = () => test.writer.send(send('thread', 'ben', 'r', { replyTo: 1 }));
+    const expire = async (last: number): Promise<void> => {
+      await sql`update messages set created_at = now() - interval '9 days' where room_id = 'thread' and seq <= ${last}`;
+      await round(5);
+    };
+    const read = async () => {
+      type Page = { root: Message | null; messages: Message[] };
+      const page = JSON.parse(await threads.history('ann', { room: 'thread', root: 1, limit: 50 })) as Page;
+      return [page.root, page.messages.map(({ seq, thread }) => [seq, thread?.replies])];
+    };
+    await test.writer.send(send('thread', 'ann', 'q'));
+    for (let n = 0; n < 4; n++) await reply(); // 2 to 5
+    await changes.make({ room: 'thread', seq: 3, user: 'ben', kind: 'delete' });
+    await expire(3);
+    expect(await read()).toEqual([null, [[4, 2], [5, 2]]]); // prettier-ignore
+    await reply();
+    expect(await read()).toEqual([null, [[4, 3], [5, 3], [6, 3]]]); // prettier-ignore
+    for (const seq of [4, 5]) await changes.make({ room: 'thread', seq, user: 'ben', kind: 'delete' });
+    expect(await read()).toEqual([null, [[4, 1], [5, 1], [6, 1]]]); // prettier-ignore
+    type Listed = { root: null; thread: { root: number; replies: number }; unread: number };
+    const list = async () =>
+      (
+        JSON.parse(await threads.list('ann', { limit: 50 })) as { threads: (Listed & { room: string })[] }
+      ).threads.filter(({ room }) => room === 'thread');
+    expect(await list()).toMatchObject([{ root: null, thread: { root: 1, replies: 1 }, unread: 1 }]);
+    await expire(6);
+    expect(await list()).toEqual([]);
+    await expect(read()).rejects.toMatchObject({ code: 'not_found' });
+    for (const table of ['threads', 'thread_follows'])
+      expect(await sql`select from ${sql(table)} where room_id = 'thread'`, table).toEqual([]);
+  });
+
+  it('leaves nothing to read or change between the line and the deletion', async () => {
+    const { sql } = database;
+    await makeRoom(sql, 'between', 'ann', 'ben');
+    const { writer } = test;
+    const calls = { names: [['ben']], everybody: true };
+    await writer.send(send('between', 'ann', 'secret root', { mentions: calls }));
+    await writer.send(send('between', 'ann', 'secret call', { mentions: { ...calls, names: [] } }));
+    await writer.send(send('between', 'ann', 'secret reply', { replyTo: 1 }));
+    await writer.send(send('between', 'ann', 'open reply', { replyTo: 1 }));
+    await writer.send(send('between', 'ann', 'open call', { mentions: calls }));
+    const changes = new Changes({ ...changing(), editWindowMs: 0 });
+    const pins = new Pins(changing());
+    const of = { room: 'between', user: 'ann' };
+    for (const seq of [1, 5]) await pins.make({ ...of, seq, change: 'add' });
+    await sql`insert into thread_follows values ('between', 1, 'ben', 1, now()) on conflict do nothing`;
+    await sql`select expire_messages('between', 4, false)`;
+    const threads = new Threads({ sql, fanout: new MemoryFanout(() => undefined) });
+    const pages = {
+      mentions: await mentions(sql, 'ben', { limit: 50 }),
+      pins: await pinned(sql, 'ben', 'between'),
+      history: await threads.history('ben', { room: 'between', root: 1, limit: 50 }),
+      list: await threads.list('ben', { limit: 50 }),
+    };
+    for (const [name, page] of Object.entries(pages)) {
+      expect(page, name).toContain(name === 'list' ? '"root":null' : 'open');
+      expect(page, name).not.toContain('secret');
+    }
+    expect(JSON.parse(pages.list)).toMatchObject({ threads: [{ unread: 1 }] });
+    await expect(threads.history('ben', { room: 'between', root: 2, limit: 50 })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    for (const attempt of [
+      changes.make({ ...of, seq: 2, kind: 'edit', body: '"x"' }),
+      changes.make({ ...of, seq: 2, kind: 'delete' }),
+      changes.make({ ...of, seq: 2, kind: 'add', emoji: '👍' }),
+      changes.make({ ...of, seq: 1, kind: 'remove', emoji: '👍' }),
+      pins.make({ ...of, seq: 2, change: 'add' }),
+      pins.make({ ...of, seq: 1, change: 'remove' }),
+    ])
+      await expect(attempt).rejects.toMatchObject({ code: 'not_found' });
+    expect(await sql`select last_rev from rooms where id = 'between'`).toEqual([{ last_rev: 8 }]);
+  });
+
+  it('gives no rev to a reaction on what is being deleted, and leaves none behind', async () => {
+    const { sql } = database;
+    await roomOf('racing', 3, 3, null);
+    await sql`select expire_messages('racing', 3, false)`;
+    const changes = new Changes({ ...changing(), editWindowMs: 0 });
+    let outcome: unknown;
+    await whileDeleting('racing', 2, async () => {
+      outcome = await changes
+        .make({ room: 'racing', seq: 2, user: 'ben', kind: 'add', emoji: '👍' })
+        .catch((error: unknown) => error);
+    });
+    expect(outcome).toMatchObject({ code: 'not_found' });
+    expect(await sql`select last_rev from rooms where id = 'racing'`).toEqual([{ last_rev: 4 }]);
+    for (const table of ['reactions', 'reaction_counts'])
+      expect(await sql`select from ${sql(table)} where room_id = 'racing'`, table).toEqual([]);
   });
 
   it('is told by repair and by the outbox to who missed it', async () => {
@@ -187,6 +358,27 @@ describe('a round', () => {
     expect((await eventsBetween(sql, 'missed', 5, 5)).map(({ event, rev }) => [event, rev])).toEqual([['behind', 5]]);
     expect((await missedEvents(sql, 'missed', 5))?.events.map(({ rev }) => rev)).toEqual([6]);
   });
+});
+
+it('threads that went with their root before there was migration 0011 are counted again', async () => {
+  const database = await createTestDatabase({ empty: true });
+  const folder = mkdtempSync(join(tmpdir(), 'parley-migrations-'));
+  const all = fileURLToPath(new URL('../../migrations/', import.meta.url));
+  for (const file of readdirSync(all)) if (file < '0011') copyFileSync(join(all, file), join(folder, file));
+  const { sql } = database;
+  await migrate(sql, folder);
+  await sql`insert into rooms (id, kind, created_by, first_seq, last_seq, last_rev) values ('r', 'group', 'ann', 3, 6, 6)`;
+  await sql`
+    insert into messages (room_id, seq, id, rev, sender_id, body, created_at, reply_to, thread)
+    select 'r', n, gen_random_uuid(), n, 'ben', '"x"', now(), case when n > 3 then 1 end, case when n > 3 then 1 end
+    from generate_series(3, 6) n`;
+  // it began anew with message 6, and then 4 was deleted and taken back from it
+  await sql`insert into threads values ('r', 1, 0, now(), array['ben'], 6)`;
+  await sql`update messages set deleted_at = now(), body = null where seq = 4`;
+  await migrate(sql);
+  expect(await sql`select root, replies from threads`).toEqual([{ root: 1, replies: 2 }]);
+  rmSync(folder, { recursive: true });
+  await database.drop();
 });
 
 describe('seen by clients', () => {

@@ -30,6 +30,10 @@ const attempts: Record<ActionName, (room: string) => readonly [string, object][]
     ['message:edit', { room, seq: 1, body: 'y' }],
     ['message:delete', { room, seq: 1 }],
   ],
+  pin: (room) => [
+    ['message:pin', { room, seq: 1 }],
+    ['message:unpin', { room, seq: 1 }],
+  ],
   versions: (room) => [['message:versions', { room, seq: 1 }]],
   join: (room) => [['room:join', { room }]],
   leave: (room) => [['room:leave', { room }]],

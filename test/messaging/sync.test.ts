@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sync } from '../../src/messaging/sync.ts';
+import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 
@@ -47,6 +49,39 @@ describe('sync', () => {
     expect(two.rooms[room]).toMatchObject({ rev: 3, more: true });
     const rest = await client.ok('sync', { cursors: { [room]: 3 } });
     expect(rest).toMatchObject({ more: false, rooms: { [room]: { rev: 4, more: false } } });
+  });
+
+  it('ends where the revs up to the head have no rows, also beside a room that has', async () => {
+    const [bare, other] = [await roomWith('bare', 2), await roomWith('beside', 2)];
+    const { sql } = server.database;
+    // as a change of a message left it that was being deleted: clients asked on and on
+    await sql`update rooms set last_rev = last_rev + 2 where id = ${bare}`;
+    // from what is stored: the tails of this node know nothing of those revs
+    const pull = async (cursors: Record<string, number>, limit = 100): Promise<CommandOutput<'sync'>> => {
+      const { rooms, more } = await sync(sql, 'syncer', { cursors, limit, bytes: 1024 * 1024 });
+      return { rooms: JSON.parse(`{${rooms.join(',')}}`) as CommandOutput<'sync'>['rooms'], more };
+    };
+    expect(await pull({ [bare]: 2 })).toEqual({
+      more: false,
+      rooms: { [bare]: { messages: [], rev: 4, more: false } },
+    });
+    const cursors = { [bare]: 2, [other]: 0 };
+    const moved: unknown[] = [];
+    for (let more = true; more && moved.length < 5;) {
+      const answer = await pull(cursors);
+      for (const [room, { rev }] of Object.entries(answer.rooms)) cursors[room] = rev;
+      moved.push({ ...cursors });
+      ({ more } = answer);
+    }
+    expect(moved).toEqual([
+      { [bare]: 2, [other]: 2 },
+      { [bare]: 4, [other]: 2 },
+    ]);
+    // one for which there was no space is not taken for whole
+    expect(await pull({ [bare]: 2, [other]: 0 }, 2)).toMatchObject({
+      more: true,
+      rooms: { [bare]: { rev: 4, more: false }, [other]: { rev: 0, more: true } },
+    });
   });
 
   it('says reset to a cursor beyond the head', async () => {

@@ -334,7 +334,8 @@ it('a reply whose root has expired is in the thread that begins there', async ()
   const room = await stage.room();
   const root = await say('ann', room, 'q');
   await say('ben', room, '1', { replyTo: root });
-  await sql`delete from messages where room_id = ${room} and seq = ${root}`;
+  await sql`select expire_messages(${room}, ${root + 1}, false)`;
+  expect(await sql`select removed from delete_expired(${room}, 10)`).toEqual([{ removed: 1 }]);
   const second = await say('ben', room, '2', { replyTo: root });
   expect(await people.ann.ok('thread:history', { room, root })).toMatchObject({
     root: null,

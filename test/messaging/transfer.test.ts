@@ -98,7 +98,7 @@ async function richRoom(sql: postgres.Sql, room: string): Promise<void> {
   await writer.stop();
   await change(sql, room, ['delete', 7, 'ann', null], ['edit', 4, 'ann', { text: 'edited' }]);
   await sql`select * from note_changes(array[1], ${`[[0,"delete","${room}",7,"ann",[],false]]`}::text::jsonb)`;
-  await sql`select * from pin_message(${room}, 5, 'ann', true, 50, '{}')`;
+  await sql`select * from pin_message(${room}, 5, 'ann', true, 50, '{}', ${rightsOf('pin')}::text::jsonb)`;
   const rights = (action: Parameters<typeof rightsOf>[0]) => sql`${rightsOf(action)}::text::jsonb`;
   await sql`
     insert into thread_follows (room_id, root, user_id, read_seq, followed_at)
