@@ -83,7 +83,7 @@ export class Delivery {
 
   /** It has missed events of the room, and is to pull them up to the head. */
   behind(connection: Connection, room: string, head: number): void {
-    connection.sendFrames(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
+    connection.sendBehindAcks(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
   }
 
   /** An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow. */
