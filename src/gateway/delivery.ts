@@ -17,8 +17,6 @@ export interface DeliveryParts {
   readonly topics: () => Topics;
   /** Told of events with a rev that go out. */
   readonly tails: { delivered(event: RoomEvent): void };
-  /** No other node tells of anything, so nothing comes twice. */
-  readonly alone: boolean;
   readonly metrics: Metrics;
 }
 
@@ -39,13 +37,13 @@ export class Delivery {
 
   /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
   toRoom(envelope: RoomEvent): void {
-    const { slow, tails, alone } = this.#parts;
+    const { slow, tails } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
       slow.moved(room, rev);
       tails.delivered(envelope);
-    } else if (event === 'room' && !alone) {
-      // read of Postgres before it came by way of Redis: the same again is no news
+    } else if (event === 'room') {
+      // read of Postgres before fan-out told it: the same again is no news
       if (this.#settings.note(room, envelope.json)) return;
     }
     let deliveries = this.#publish(envelope, false);

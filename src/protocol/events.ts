@@ -110,8 +110,8 @@ export const events = {
     about:
       'Somebody joined or left a room of yours, was removed or banned, got another role, or was muted there. If it is ' +
       'you who joined, all your devices are told and `summary` describes the room; from then on its events come. With a ' +
-      'null role they are no member any more, whatever `change` says. Who was told late, because Redis was away, hears `left` ' +
-      'or `role`.',
+      'null role they are no member any more, whatever `change` says. Who is told late, because something was lost on the way or done ' +
+      'beside the server, hears `left` or `role`.',
     data: z.object({
       room: roomId,
       user: userId,
