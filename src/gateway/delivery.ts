@@ -52,6 +52,8 @@ export class Delivery {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
+    // no pull brings it to those who are off the room
+    if (rev === undefined && event !== 'signal') deliveries += this.#sendEach(slow.off(room), event, envelope.json);
     this.#count(event, deliveries);
   }
 
@@ -71,12 +73,8 @@ export class Delivery {
   }
 
   /** To each directly, for what nothing may hold back. */
-  toEach(connections: readonly Connection[], event: string, json: string): void {
-    const frames: Partial<Record<Form, Frames>> = {};
-    for (const connection of connections) {
-      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
-    }
-    this.#count(event, connections.length);
+  toEach(connections: Iterable<Connection>, event: string, json: string): void {
+    this.#count(event, this.#sendEach(connections, event, json));
   }
 
   /** It has missed events of the room, and is to pull them up to the head. */
@@ -121,6 +119,17 @@ export class Delivery {
       if (others === 0) continue;
       deliveries += others;
       for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+    }
+    return deliveries;
+  }
+
+  /** @returns how many connections there were. */
+  #sendEach(connections: Iterable<Connection>, event: string, json: string): number {
+    const frames: Partial<Record<Form, Frames>> = {};
+    let deliveries = 0;
+    for (const connection of connections) {
+      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
+      deliveries++;
     }
     return deliveries;
   }

@@ -167,7 +167,8 @@ export const events = {
   behind: {
     about:
       'You take events more slowly than they come, and are off this room, or an event of it was lost; its head is at ' +
-      '`head` or beyond. Pull with `sync` (or `history`): that puts you back on the room first.',
+      '`head` or beyond. Pull with `sync` (or `history`): that puts you back on the room first. Until then events with a ' +
+      '`rev` and signals of it do not come; the others do.',
     data: z.object({ room: roomId, head: rev }),
   },
   drain: {
