@@ -121,7 +121,9 @@ describe('of a server without Redis, connected users are told by Postgres', () =
       }
       await ben.ok('room:create', { kind: 'group', name: 'known', id: 'known' });
       let lines = '';
-      await exportRooms(elsewhere.sql, { room: undefined, since: undefined }, (part) => Promise.resolve(void (lines += part)));
+      await exportRooms(elsewhere.sql, { room: undefined, since: undefined }, (part) =>
+        Promise.resolve(void (lines += part)),
+      );
       async function* file(): AsyncGenerator<string> {
         yield await Promise.resolve(lines);
       }

@@ -18,7 +18,10 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
     receiver.toldHeads(connection, [answered.room]);
     return answered;
   };
-  const toldAll = async <T extends { rooms: RoomSummary[] }>(connection: Connection, answer: Promise<T>): Promise<T> => {
+  const toldAll = async <T extends { rooms: RoomSummary[] }>(
+    connection: Connection,
+    answer: Promise<T>,
+  ): Promise<T> => {
     const page = await answer;
     receiver.toldHeads(connection, page.rooms);
     return page;
