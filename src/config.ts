@@ -74,7 +74,7 @@ export const configKeys = {
   ),
   headsPollMs: key(
     'PARLEY_HEADS_POLL_MS',
-    'Time between looks at Postgres for what was lost between nodes; every second while Redis is away.',
+    'Time between looks at Postgres for what this node was not told: memberships and settings of rooms, with Redis also events; every second while Redis is away.',
     number(100, 600_000),
     '5000',
   ),

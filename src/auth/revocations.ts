@@ -104,10 +104,10 @@ export class Revocations {
    * a lower id than others that were done; therefore some rows come again.
    */
   async since(cursor: string): Promise<{ cursor: string; rows: (Revocation & { xid: string })[] }> {
-    // older than a day: out of another database's backup, whose transactions counted further
     let next: string | undefined;
     const rows: (Revocation & { xid: string })[] = [];
     for (let after = { xid: cursor, id: 0 }; ;) {
+      // older than a day: out of another database's backup, whose transactions counted further
       const found = await this.#sql<(RevocationRow & { xmin: string })[]>`
         select s.xmin, r.* from (select pg_snapshot_xmin(pg_current_snapshot())::text as xmin) s
         left join lateral (

@@ -32,8 +32,8 @@ interface Partition {
   readonly channel: string;
   /** Rooms of it that have connections here. */
   rooms: number;
-  /** While a subscription is asked for. */
-  standing: Promise<void> | undefined;
+  /** While a subscription is asked for; whether Redis made it. */
+  standing: Promise<boolean> | undefined;
 }
 
 /** Whether room events and others may go in one message: they have channels of their own. */
@@ -104,12 +104,12 @@ export class RedisFanout implements Fanout {
     }
   }
 
-  occupied(room: string): Promise<void> {
+  async occupied(room: string): Promise<void> {
     const partition = this.#partitionOf(room);
     if (this.#partitions.length > 1 && partition.rooms++ === 0 && this.#options.link.up && !this.#closed) {
-      this.#subscribe(partition);
+      void this.#subscribe(partition);
     }
-    return partition.standing ?? Promise.resolve();
+    await partition.standing;
   }
 
   /** Commands of one connection are carried out in order, so a room that is occupied again meanwhile is safe. */
@@ -202,18 +202,20 @@ export class RedisFanout implements Fanout {
     }
   }
 
-  /** Asks for all subscriptions that are needed; we hear when Redis has answered all of them. */
+  /** Asks for all subscriptions that are needed; we hear when Redis has made all of them. */
   async #listen(): Promise<void> {
     const { link } = this.#options;
     const [wanted, rest] = [true, false].map((is) => this.#partitions.filter(({ rooms }) => rooms > 0 === is));
-    for (const partition of wanted ?? []) this.#subscribe(partition);
+    const asked = (wanted ?? []).map((partition) => this.#subscribe(partition));
     // the driver makes all of its subscriptions again, also those that were given up while Redis was away
     if (rest !== undefined && rest.length > 0) {
       link.subscriber.unsubscribe(...rest.map(({ channel }) => channel)).catch(() => {});
     }
     try {
       await link.subscriber.subscribe(this.#userChannel);
-      await Promise.all(this.#partitions.flatMap(({ standing }) => standing ?? []));
+      // and those that were occupied meanwhile
+      const made = await Promise.all([...asked, ...this.#partitions.map(({ standing }) => standing)]);
+      if (made.includes(false)) return;
     } catch (error) {
       // lost again, and told when it is back; or it refuses us, which would not be told
       if (link.up && !this.#closed) this.#warn('Redis refuses a subscription', { err: error });
@@ -222,17 +224,20 @@ export class RedisFanout implements Fanout {
     if (link.up && !this.#closed) this.#setHearing(true);
   }
 
-  #subscribe(partition: Partition): void {
+  /** @returns whether Redis made it. */
+  #subscribe(partition: Partition): Promise<boolean> {
     const standing = this.#options.link.subscriber.subscribe(partition.channel).then(
-      () => {},
+      () => true,
       (error: unknown) => {
         if (this.#options.link.up) this.#warn('Redis refuses a subscription', { err: error });
+        return false;
       },
     );
     partition.standing = standing;
     void standing.then(() => {
       if (partition.standing === standing) partition.standing = undefined;
     });
+    return standing;
   }
 
   #setHearing(hearing: boolean): void {

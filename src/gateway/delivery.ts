@@ -17,8 +17,6 @@ export interface DeliveryParts {
   readonly topics: () => Topics;
   /** Told of events with a rev that go out. */
   readonly tails: { delivered(event: RoomEvent): void };
-  /** No other node tells of anything, so nothing comes twice. */
-  readonly alone: boolean;
   readonly metrics: Metrics;
 }
 
@@ -39,13 +37,13 @@ export class Delivery {
 
   /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
   toRoom(envelope: RoomEvent): void {
-    const { slow, tails, alone } = this.#parts;
+    const { slow, tails } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
       slow.moved(room, rev);
       tails.delivered(envelope);
-    } else if (event === 'room' && !alone) {
-      // read of Postgres before it came by way of Redis: the same again is no news
+    } else if (event === 'room') {
+      // read of Postgres before fan-out told it: the same again is no news
       if (this.#settings.note(room, envelope.json)) return;
     }
     let deliveries = this.#publish(envelope, false);
@@ -54,6 +52,8 @@ export class Delivery {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
+    // no pull brings it to those who are off the room
+    if (rev === undefined && event !== 'signal') deliveries += this.#sendEach(slow.off(room), event, envelope.json);
     this.#count(event, deliveries);
   }
 
@@ -73,17 +73,13 @@ export class Delivery {
   }
 
   /** To each directly, for what nothing may hold back. */
-  toEach(connections: readonly Connection[], event: string, json: string): void {
-    const frames: Partial<Record<Form, Frames>> = {};
-    for (const connection of connections) {
-      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
-    }
-    this.#count(event, connections.length);
+  toEach(connections: Iterable<Connection>, event: string, json: string): void {
+    this.#count(event, this.#sendEach(connections, event, json));
   }
 
   /** It has missed events of the room, and is to pull them up to the head. */
   behind(connection: Connection, room: string, head: number): void {
-    connection.sendFrames(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
+    connection.sendBehindAcks(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
   }
 
   /** An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow. */
@@ -123,6 +119,17 @@ export class Delivery {
       if (others === 0) continue;
       deliveries += others;
       for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+    }
+    return deliveries;
+  }
+
+  /** @returns how many connections there were. */
+  #sendEach(connections: Iterable<Connection>, event: string, json: string): number {
+    const frames: Partial<Record<Form, Frames>> = {};
+    let deliveries = 0;
+    for (const connection of connections) {
+      connection.sendFrames((frames[connection.form] ??= encodeEvent(connection.form, event, json)));
+      deliveries++;
     }
     return deliveries;
   }

@@ -1,4 +1,5 @@
 import type { Envelope, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
+import type { Role } from '../protocol/model.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
@@ -60,12 +61,18 @@ export class FanoutReceiver {
     for (const connection of connections.ready(id)) delivery.behind(connection, head.room, behind);
   }
 
-  /** The connection was told the rooms' heads. */
-  toldHeads(connection: Connection, heads: Iterable<{ readonly id: string; readonly rev: number }>): void {
+  /**
+   * The connection is told the rooms' heads, with what was sent or will be answered in this turn. `behind` corrects that,
+   * and goes out after it. Of rooms that are not the user's (`role: null`) nothing comes, so nobody counts on it.
+   */
+  toldHeads(
+    connection: Connection,
+    heads: Iterable<{ readonly id: string; readonly rev: number; readonly role?: Role | null }>,
+  ): void {
     const { order, delivery } = this.#parts;
-    for (const { id, rev } of heads) {
-      const behind = order.noteHead(id, rev);
-      if (behind !== undefined) delivery.behind(connection, id, behind);
+    for (const { id, rev, role } of heads) {
+      const behind = role === null ? undefined : order.noteHead(id, rev);
+      if (behind !== undefined) setImmediate(() => delivery.behind(connection, id, behind));
     }
   }
 

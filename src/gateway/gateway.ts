@@ -33,7 +33,7 @@ export interface GatewaySettings
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
-  /** Between looks at Postgres for what was lost between nodes. */
+  /** Between looks at Postgres for what this node was not told. */
   readonly headsPollMs: number;
   /** Messages of a room that are kept in memory for those who come back. */
   readonly tailMessages: number;
@@ -86,7 +86,6 @@ export class Gateway {
     const { messaging, fanout } = core;
     const attendance = this.#attendance;
     const settings = this.#settings;
-    let repair: Repair | undefined = undefined;
     const { tailMessages, tailBytes } = settings;
     const tails = new Tails({
       messages: tailMessages,
@@ -102,7 +101,7 @@ export class Gateway {
       settings,
       fanout,
       missed: async (room, rev) => {
-        await repair?.beforeRead();
+        await repair.beforeRead();
         return messaging.missed.events(room, rev);
       },
       metrics,
@@ -128,20 +127,18 @@ export class Gateway {
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
     const watch = watchSlow(local, engine);
-    if (fanout.others !== undefined) {
-      repair = new Repair({
-        others: fanout.others,
-        order: local.order,
-        memberships: new MembershipSync(messaging.missed, local.memberships, local.receiver),
-        roomStates: new RoomStateSync(messaging.missed, local.receiver),
-        heads: (rooms) => messaging.missed.heads(rooms),
-        pollMs: settings.headsPollMs,
-        metrics,
-        log,
-      });
-    }
+    const repair = new Repair({
+      others: fanout.others,
+      order: local.order,
+      memberships: new MembershipSync(messaging.missed, local.memberships, local.receiver),
+      roomStates: new RoomStateSync(messaging.missed, local.receiver),
+      heads: (rooms) => messaging.missed.heads(rooms),
+      pollMs: settings.headsPollMs,
+      metrics,
+      log,
+    });
     this.#serving = { local, repair, overload, commands, sockets, engine, watch };
-    await repair?.start();
+    await repair.start();
   }
 
   /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
@@ -180,7 +177,7 @@ export class Gateway {
     this.closeDoor();
     clearInterval(watch);
     local.order.stop();
-    await repair?.stop();
+    await repair.stop();
     overload.stop();
     sockets.stop();
     engine.close();
@@ -204,7 +201,7 @@ function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJ
 
 interface Serving {
   readonly local: Local;
-  readonly repair: Repair | undefined;
+  readonly repair: Repair;
   readonly overload: Overload;
   readonly commands: Commands;
   readonly sockets: Sockets;

@@ -40,7 +40,7 @@ export function createHandlers(parts: {
   signalLimits: SignalLimits;
 }): Handlers {
   const { messaging, verifier, rates, local, attendance, tails } = parts;
-  const { slow, memberships } = local;
+  const { slow, memberships, receiver } = local;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
@@ -79,12 +79,16 @@ export function createHandlers(parts: {
     history: async ({ connection, user }, input) => {
       // an older page brings nobody up to date
       if (input.before === undefined) slow.pulling(connection, [input.room]);
-      return new Encoded(await messaging.history(user.id, input));
+      const { json, rev } = await messaging.history(user.id, input);
+      receiver.toldHeads(connection, [{ id: input.room, rev }]);
+      return new Encoded(json);
     },
     sync: async ({ connection, user }, input) => {
       slow.pulling(connection, Object.keys(input.cursors));
       const sees = (room: string): boolean => memberships.isIn(connection, room);
-      return new Encoded(await messaging.sync(user.id, input, tails, sees));
+      const { json, heads } = await messaging.sync(user.id, input, tails, sees);
+      receiver.toldHeads(connection, heads);
+      return new Encoded(json);
     },
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
     ...roomHandlers(messaging, local),

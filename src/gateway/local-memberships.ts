@@ -9,15 +9,13 @@ import type { SlowConsumers } from './slow-consumers.ts';
 export interface LocalMembershipsParts {
   readonly connections: Connections;
   readonly slow: SlowConsumers;
-  /** No other node tells of anything, so nothing can be lost on the way. */
-  readonly alone: boolean;
 }
 
 const unwelcomedMax = 10_000;
 
 /**
  * Which rooms the connections of this node are in: on the room's topic, or off it for being slow. Read of Postgres when a
- * connection comes; changed by what fan-out tells, and by what Postgres has where fan-out may have lost it (`reconcile`).
+ * connection comes; changed by what fan-out tells, and by what Postgres has where nobody told it (`reconcile`).
  */
 export class LocalMemberships {
   readonly #parts: LocalMembershipsParts;
@@ -77,10 +75,9 @@ export class LocalMemberships {
 
   /** What fan-out tells. */
   change(change: MembershipChange): void {
-    const { connections, alone } = this.#parts;
     this.membershipTouched?.(change.user);
-    if (!alone && connections.user(change.user) !== undefined) this.#toldStanding(change);
-    if (this.#apply(change) && change.role !== null && !alone) this.unwelcomed(change.user, change.room);
+    if (this.#parts.connections.user(change.user) !== undefined) this.#toldStanding(change);
+    if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
   }
 
   /** The room is no more. @param members the connections that were in it. */

@@ -36,11 +36,10 @@ export interface LocalParts {
 }
 
 export function createLocal({ topics, settings, fanout, missed, tails, metrics, log }: LocalParts): Local {
-  const alone = fanout.others === undefined;
   const connections = new Connections();
   const slow = new SlowConsumers(settings, metrics, (room) => occupancy.settled(room));
-  const memberships = new LocalMemberships({ connections, slow, alone });
-  const delivery = new Delivery({ connections, slow, topics, tails, alone, metrics });
+  const memberships = new LocalMemberships({ connections, slow });
+  const delivery = new Delivery({ connections, slow, topics, tails, metrics });
   const order = new RoomOrder({
     deliver: (event) => delivery.toRoom(event),
     read: missed,

@@ -1,6 +1,6 @@
 /**
- * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (Pub/Sub may lose
- * them). Who is affected is also sent the `member` event that they would have had.
+ * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (see repair.ts). Who
+ * is affected is also sent the `member` event that they would have had.
  *
  * A step reads what changed since the last one, in present state. What is newer here than that read, because a change
  * came or a connection arrived while it was under way, is left alone, and read again.

@@ -1,7 +1,10 @@
 /**
- * Finds what this node was not told by the others, and has it repaired: first memberships, then settings of rooms, then
- * the heads of all occupied rooms, in one query each. Only with Redis; a node alone misses nothing.
+ * Finds what this node was not told, and has it repaired: first memberships, then settings of rooms, then the heads of
+ * all occupied rooms, in one query each.
  *
+ * alone: memberships and settings. The answer of Postgres may be lost after the commit, and a second try finds it done and
+ * tells nobody; a command beside the server (`parley import`) tells nobody at all. Heads need no look, for whatever moves
+ * a rev leaves a row in the outbox, which is relayed.
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
  * resuming (the others are heard again): nothing goes out until memberships have been read, for a user may have been
@@ -15,7 +18,8 @@ import type { RoomOrder } from './room-order.ts';
 import type { RoomStateSync } from './room-state-sync.ts';
 
 export interface RepairParts {
-  readonly others: Others;
+  /** Undefined: this node is alone. */
+  readonly others: Others | undefined;
   readonly order: RoomOrder;
   readonly memberships: MembershipSync;
   readonly roomStates: RoomStateSync;
@@ -53,8 +57,8 @@ export class Repair {
   async start(): Promise<void> {
     const { others, memberships, roomStates } = this.#parts;
     await Promise.all([memberships.start(), roomStates.start()]);
-    this.#wasDeaf = !others.heard;
-    others.onChange((heard) => {
+    this.#wasDeaf = !this.#hears;
+    others?.onChange((heard) => {
       if (heard) this.#resume();
       else this.#lost();
     });
@@ -68,9 +72,13 @@ export class Repair {
     await this.#running;
   }
 
+  get #hears(): boolean {
+    return this.#parts.others?.heard !== false;
+  }
+
   /** What is read of Postgres may go out only after the memberships of that moment are known. */
   async beforeRead(): Promise<void> {
-    if (!this.#parts.others.heard) await this.#parts.memberships.step();
+    if (!this.#hears) await this.#parts.memberships.step();
   }
 
   #lost(): void {
@@ -107,13 +115,13 @@ export class Repair {
 
   #schedule(): void {
     if (this.#stopped) return;
-    const everyMs = this.#resuming ? resumeRetryMs : this.#parts.others.heard ? this.#parts.pollMs : deafPollMs;
+    const everyMs = this.#resuming ? resumeRetryMs : this.#hears ? this.#parts.pollMs : deafPollMs;
     // nodes that began together need not ask together
     this.#timer = setTimeout(() => this.#look(), everyMs * (0.8 + Math.random() * 0.2));
   }
 
   async #round(): Promise<void> {
-    const { others, order, memberships, roomStates, heads, metrics, log } = this.#parts;
+    const { others, order, memberships, roomStates, metrics, log } = this.#parts;
     const resumes = this.#resumes;
     try {
       await memberships.step();
@@ -122,18 +130,23 @@ export class Repair {
         order.release();
       }
       await roomStates.step();
-      const wasDeaf = this.#wasDeaf;
-      this.#wasDeaf = !others.heard;
-      const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;
-      for (const { room, head } of await heads(order.rooms())) {
-        order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
-      }
+      if (others !== undefined) await this.#compareHeads();
       this.#failing = false;
     } catch (error) {
       this.#wasDeaf = true;
       metrics.repairFailures.inc({ what: 'look' });
-      if (!this.#failing) log.warn({ err: error }, 'what other nodes did could not be read; it is tried again');
+      if (!this.#failing) log.warn({ err: error }, 'what this node was not told could not be read; it is tried again');
       this.#failing = true;
+    }
+  }
+
+  async #compareHeads(): Promise<void> {
+    const { order, heads } = this.#parts;
+    const wasDeaf = this.#wasDeaf;
+    this.#wasDeaf = !this.#hears;
+    const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;
+    for (const { room, head } of await heads(order.rooms())) {
+      order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
     }
   }
 }

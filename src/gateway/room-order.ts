@@ -287,11 +287,13 @@ export class RoomOrder {
     if (state === undefined || gap === undefined) return;
     gap.reading = true;
     const wanted = gap.wanted;
+    const from = state.delivered;
     try {
-      const missed = await this.#parts.read(room, state.delivered);
+      const missed = await this.#parts.read(room, from);
       gap.reading = false;
       if (state.gap !== gap) return; // the room was left meanwhile
-      if (this.#suspended !== undefined) return this.#reads.add(room);
+      // a lower head was told meanwhile: what lies between is not in this page
+      if (this.#suspended !== undefined || state.delivered < from) return this.#reads.add(room);
       gap.failures = 0;
       this.#fillIn(room, state, gap, missed ?? { head: wanted, events: [], complete: true }, wanted);
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Tells local members of rooms whose settings changed, of what this node was not told (Pub/Sub may lose it). */
+/** Tells local members of rooms whose settings changed, of what this node was not told (see repair.ts). */
 import type { Envelope, RoomEvent } from '../fanout/fanout.ts';
 import type { RoomChangePage } from '../messaging/room-changes.ts';
 

@@ -14,7 +14,9 @@ export interface SlowConsumerSettings {
  * Keeps what is buffered for slow connections small. Each step is undone when the connection has taken what waited:
  *
  * well → (over the soft limit) quiet: no signals → (over the next) behind: off its rooms; for the first event in each it
- * gets `behind {room, head}`, and is put back on a room when it pulls that room with `sync` or `history`.
+ * gets `behind {room, head}`, and is put back on a room when it pulls that room with `sync` or `history`. Where no rev
+ * went by it lacks nothing, would never pull, and is put back when it is well. What has no rev, but for signals, no pull
+ * brings, so it comes all the while: see Delivery.
  *
  * Buffers are looked at in a sweep, and only after something was delivered: uWS tells nothing of a buffer that grows, and
  * an idle server has none.
@@ -25,8 +27,8 @@ export class SlowConsumers {
   readonly #quiet = new Set<Connection>();
   /** Connections off a room that have not been told yet that it moved. */
   readonly #untold = new Map<string, Set<Connection>>();
-  /** How many connections are off a room. */
-  readonly #off = new Map<string, number>();
+  /** Connections that are off a room. */
+  readonly #off = new Map<string, Set<Connection>>();
   readonly #settled: (room: string) => void;
 
   /** @param settled no connection is off the room any more. */
@@ -39,6 +41,10 @@ export class SlowConsumers {
   /** Whether connections are off the room: its events are still their affair, though no topic has them. */
   concerns(room: string): boolean {
     return this.#off.has(room);
+  }
+
+  off(room: string): Iterable<Connection> {
+    return this.#off.get(room) ?? [];
   }
 
   /** Whether any connection is on the topics without signals. */
@@ -78,13 +84,13 @@ export class SlowConsumers {
     for (const room of rooms) {
       if (!away.has(room)) continue;
       if (fit) {
-        connection.subscribe(roomTopic(connection.form, room, connection.quiet));
-        this.#forget(connection, room);
+        this.#putBack(connection, room);
       } else {
         this.#toTell(connection, room);
+        // so that it is looked at until it is well
+        this.#hush(connection);
       }
     }
-    if (away.size === 0) connection.away = undefined;
   }
 
   /** It is no member of the room any more. */
@@ -112,6 +118,9 @@ export class SlowConsumers {
     this.#quiet.delete(connection);
     this.#metrics.slowConsumers.inc({ step: 'recovered' });
     this.#resubscribe(connection, false);
+    for (const room of connection.away ?? []) {
+      if (this.#untold.get(room)?.has(connection) === true) this.#putBack(connection, room);
+    }
   }
 
   /** Onto the topics with or without signals; in one turn, so no event is missed or doubled. */
@@ -131,7 +140,7 @@ export class SlowConsumers {
     const away = (connection.away ??= new Set());
     for (const room of rooms) {
       away.add(room);
-      this.#off.set(room, (this.#off.get(room) ?? 0) + 1);
+      addTo(this.#off, room, connection);
       this.#toTell(connection, room);
       connection.unsubscribe(roomTopic(connection.form, room, true));
     }
@@ -139,22 +148,32 @@ export class SlowConsumers {
   }
 
   #toTell(connection: Connection, room: string): void {
-    const untold = this.#untold.get(room);
-    if (untold === undefined) this.#untold.set(room, new Set([connection]));
-    else untold.add(connection);
+    addTo(this.#untold, room, connection);
+  }
+
+  #putBack(connection: Connection, room: string): void {
+    connection.subscribe(roomTopic(connection.form, room, connection.quiet));
+    this.#forget(connection, room);
   }
 
   #forget(connection: Connection, room: string): void {
-    if (connection.away?.delete(room) !== true) return;
-    const untold = this.#untold.get(room);
-    untold?.delete(connection);
-    if (untold?.size === 0) this.#untold.delete(room);
-    const left = (this.#off.get(room) ?? 1) - 1;
-    if (left > 0) {
-      this.#off.set(room, left);
-      return;
-    }
-    this.#off.delete(room);
-    this.#settled(room);
+    const { away } = connection;
+    if (away?.delete(room) !== true) return;
+    if (away.size === 0) connection.away = undefined;
+    removeFrom(this.#untold, room, connection);
+    if (removeFrom(this.#off, room, connection)) this.#settled(room);
   }
+}
+
+function addTo(rooms: Map<string, Set<Connection>>, room: string, connection: Connection): void {
+  const connections = rooms.get(room);
+  if (connections === undefined) rooms.set(room, new Set([connection]));
+  else connections.add(connection);
+}
+
+/** @returns whether it was the last one. */
+function removeFrom(rooms: Map<string, Set<Connection>>, room: string, connection: Connection): boolean {
+  const connections = rooms.get(room);
+  connections?.delete(connection);
+  return connections?.size === 0 && rooms.delete(room);
 }

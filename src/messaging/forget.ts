@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import type postgres from 'postgres';
 import { Revocations } from '../auth/revocations.ts';
+import { leaveToOutbox } from './outbox.ts';
 
 export interface ForgetOptions {
   /** Leave what they wrote, under the pseudonym; else the bodies go, as if each had been deleted. */
@@ -216,7 +217,6 @@ async function lockRoom(tx: postgres.TransactionSql, room: string): Promise<numb
 }
 
 async function moveRev(tx: postgres.TransactionSql, room: string, base: number, steps: number): Promise<void> {
-  const entries = JSON.stringify([{ room, from: base + 1, to: base + steps, lanes: null }]);
   await tx`update rooms set last_rev = ${base + steps} where id = ${room}`;
-  await tx`insert into outbox (entries) values (${entries}::text::jsonb)`;
+  await leaveToOutbox(tx, { room, from: base + 1, to: base + steps });
 }

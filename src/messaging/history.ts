@@ -10,10 +10,14 @@ type Row = { kind: string; role: Role | null; last_rev: number } & {
 };
 
 /**
- * A page of a room's messages as the JSON text of `history`'s output. Access, head and messages come from one
- * statement, so from one snapshot.
+ * A page of a room's messages as the JSON text of `history`'s output, and the room's head, which it tells. Access, head
+ * and messages come from one statement, so from one snapshot.
  */
-export async function history(sql: postgres.Sql, user: string, input: ParsedInput<'history'>): Promise<string> {
+export async function history(
+  sql: postgres.Sql,
+  user: string,
+  input: ParsedInput<'history'>,
+): Promise<{ json: string; rev: number }> {
   const { room, before, after, limit } = input;
   const forward = after !== undefined;
   const bound = forward ? sql`t.seq > ${after}` : before === undefined ? sql`true` : sql`t.seq < ${before}`;
@@ -36,5 +40,7 @@ export async function history(sql: postgres.Sql, user: string, input: ParsedInpu
   if (!forward) page.reverse();
   const messages = page.map(messageJson).join(',');
   const [oldest, newest] = [page[0]?.seq ?? null, page.at(-1)?.seq ?? null];
-  return `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${found.length > limit},"rev":${first?.last_rev ?? 0}}`;
+  const rev = first?.last_rev ?? 0;
+  const json = `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${found.length > limit},"rev":${rev}}`;
+  return { json, rev };
 }

@@ -43,7 +43,10 @@ export async function membershipCursor(sql: postgres.Sql): Promise<string> {
   return row.cursor;
 }
 
-/** One statement, so one snapshot: what it cannot see comes with the next cursor. */
+/**
+ * One statement, so one snapshot: what it cannot see comes with the next cursor. Of a user's rows in a room the one that
+ * tells of a role comes first: any of them has the new role, and only with that one it is news.
+ */
 export async function membershipChanges(
   sql: postgres.Sql,
   cursor: string,
@@ -56,7 +59,8 @@ export async function membershipChanges(
       select room_id, user_id, updated from membership_changes where xid >= ${cursor}::text::xid8 limit ${maxRows + 1}
     ) c on true
     left join members m on m.room_id = c.room_id and m.user_id = c.user_id
-      and exists (select from rooms r where r.id = m.room_id)`;
+      and exists (select from rooms r where r.id = m.room_id)
+    order by c.updated desc nulls last`;
   const next = rows[0]?.cursor ?? cursor;
   if (rows.length > maxRows) return { cursor: next, changed: undefined };
   const changed = rows.flatMap(({ room, user, ...row }) =>

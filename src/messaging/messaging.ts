@@ -22,7 +22,7 @@ import { RoomAdmin } from './room-admin.ts';
 import { RoomPurge } from './room-purge.ts';
 import { Rooms } from './rooms.ts';
 import { recentRows } from './recent-rows.ts';
-import { sync, type SyncedRooms } from './sync.ts';
+import { sync, type Head, type SyncedRooms } from './sync.ts';
 import { fromTails, type Recent, type RecentRows, type Tails } from './tails.ts';
 import { Threads } from './threads.ts';
 import { SearchIndex } from './search-index.ts';
@@ -106,15 +106,20 @@ export class Messaging {
     this.#retention = new Retention({ ...options, fanout, writer: this.writer });
   }
 
-  history(user: string, input: ParsedInput<'history'>): Promise<string> {
+  history(user: string, input: ParsedInput<'history'>): Promise<{ json: string; rev: number }> {
     return history(this.#options.sql, user, input);
   }
 
   /**
-   * The JSON text of `sync`'s output.
+   * The JSON text of `sync`'s output, and the heads that it tells.
    * @param tails for the rooms that `sees` names: who asks is on them, and whatever comes from now on comes live.
    */
-  async sync(user: string, input: ParsedInput<'sync'>, tails: Tails, sees: (room: string) => boolean): Promise<string> {
+  async sync(
+    user: string,
+    input: ParsedInput<'sync'>,
+    tails: Tails,
+    sees: (room: string) => boolean,
+  ): Promise<{ json: string; heads: readonly Head[] }> {
     const near = await fromTails(user, input, tails, sees);
     const { metrics, sql } = this.#options;
     metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
@@ -122,7 +127,11 @@ export class Messaging {
     if (left === 0) return answer(near);
     metrics.syncedRooms.inc({ source: 'postgres' }, left);
     const far = await sync(sql, user, near.rest);
-    return answer({ rooms: [...near.rooms, ...far.rooms], more: near.more || far.more });
+    return answer({
+      rooms: [...near.rooms, ...far.rooms],
+      more: near.more || far.more,
+      heads: [...near.heads, ...far.heads],
+    });
   }
 
   /** Where tails begin. */
@@ -163,8 +172,8 @@ export class Messaging {
   }
 }
 
-function answer({ rooms, more }: SyncedRooms): string {
-  return `{"rooms":{${rooms.join(',')}},"more":${more}}`;
+function answer({ rooms, more, heads }: SyncedRooms): { json: string; heads: readonly Head[] } {
+  return { json: `{"rooms":{${rooms.join(',')}},"more":${more}}`, heads };
 }
 
 /** What is told of a room with a rev has changed something that may be searched. */

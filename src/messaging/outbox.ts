@@ -95,6 +95,12 @@ export class Outbox {
   }
 }
 
+/** Revs that were taken beside a server, by a command that tells nobody: its outbox will. */
+export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, to }: Entry): Promise<void> {
+  const entries = JSON.stringify([{ room, from, to, lanes: null }]);
+  await tx`insert into outbox (entries) values (${entries}::text::jsonb)`;
+}
+
 /** Hands on what is older than a second, at most `rowsAtOnce` rows. @returns how many there were. */
 export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log'>): Promise<number> {
   return sql.begin(async (tx) => {

@@ -87,10 +87,11 @@ export class RoomAdmin {
   }
 
   async remove(actor: string, { room, user }: ParsedInput<'room:remove'>): Promise<void> {
-    const [row] = await this.#sql<[{ outcome: 'removed' | Refusal }]>`
-      select remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome`;
+    const [row] = await this.#sql<[{ outcome: 'removed' | Refusal; name: string | null }]>`
+      select remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome,
+        ${this.#rooms.nameOf(user)}`;
     refuse(row.outcome);
-    await this.#rooms.departed(room, user, 'removed', actor);
+    this.#rooms.departed({ room, user, name: row.name, change: 'removed', by: actor });
   }
 
   /** @param seconds undefined: until it is lifted. */
@@ -113,14 +114,14 @@ export class RoomAdmin {
 
   async ban(actor: string, { room, user, reason }: ParsedInput<'room:ban'>): Promise<void> {
     if (user === actor) throw new ParleyError('invalid', 'user: you cannot ban yourself.');
-    const [row] = await this.#sql<[{ outcome: 'banned' | 'already' | Refusal; removed: boolean }]>`
-      select outcome, removed
+    const [row] = await this.#sql<[{ outcome: 'banned' | 'already' | Refusal; removed: boolean; name: string | null }]>`
+      select outcome, removed, ${this.#rooms.nameOf(user)}
       from ban_user(${room}, ${actor}, ${user}, ${reason ?? null}, ${limits.roomBans}, ${rightsOf('ban')}::text::jsonb)`;
     // here `banned` is what was asked for
     if (row.outcome !== 'banned') {
       refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
     }
-    if (row.removed) await this.#rooms.departed(room, user, 'banned', actor);
+    if (row.removed) this.#rooms.departed({ room, user, name: row.name, change: 'banned', by: actor });
   }
 
   async unban(actor: string, { room, user }: ParsedInput<'room:unban'>): Promise<void> {

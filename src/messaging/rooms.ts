@@ -86,10 +86,10 @@ export class Rooms {
   }
 
   async leave(user: string, room: string): Promise<void> {
-    const [row] = await this.#sql<[{ outcome: 'left' | Refusal; heir: string | null }]>`
-      select outcome, heir from remove_member(${room}, ${user})`;
+    const [row] = await this.#sql<[{ outcome: 'left' | Refusal; heir: string | null; name: string | null }]>`
+      select outcome, heir, ${this.nameOf(user)} from remove_member(${room}, ${user})`;
     refuse(row.outcome);
-    await this.departed(room, user, 'left', user);
+    this.departed({ room, user, name: row.name, change: 'left', by: user });
     if (row.heir !== null) await this.tell(room, row.heir, 'role', user);
   }
 
@@ -228,9 +228,14 @@ export class Rooms {
     this.#fanout.publish([membership(room, standing), memberToRoom(memberEvent(room, standing, change, by))]);
   }
 
-  async departed(room: string, user: string, change: 'left' | 'removed' | 'banned', by: string): Promise<void> {
-    const [row] = await this.#sql<{ name: string | null }[]>`select name from users where id = ${user}`;
-    this.#fanout.publish(departure({ room, user, name: row?.name ?? null, role: null, change, by }));
+  /** The column `name`, for the statement that ends a membership: asked for afterwards, it could fail and tell nobody. */
+  nameOf(user: string): postgres.Fragment {
+    return this.#sql`(select u.name from users u where u.id = ${user}) as name`;
+  }
+
+  /** At once, without a query that could fail: they may hear nothing more. */
+  departed(data: Omit<EventData<'member'>, 'role'>): void {
+    this.#fanout.publish(departure({ ...data, role: null }));
   }
 
   async #standing(room: string, user: string): Promise<Standing | undefined> {

@@ -6,6 +6,7 @@
  */
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
+import type { RoomSummary } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 
@@ -25,10 +26,15 @@ interface Share {
  */
 type ChangedRow = StoredMessage & { readonly head: number; readonly purged: number; readonly available: number };
 
+/** The head of a room, as somebody is told it. */
+export type Head = Pick<RoomSummary, 'id' | 'rev'>;
+
 /** JSON texts of `"room":{…}`, and whether there is more in any. */
 export interface SyncedRooms {
   readonly rooms: readonly string[];
   readonly more: boolean;
+  /** Of the rooms that this answer brings up to date. */
+  readonly heads: readonly Head[];
 }
 
 /** @param input `limit` may be 0: then only `more` and `reset` are told. */
@@ -41,38 +47,42 @@ export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'
   // have rows, these may have left no space; then it is seen when those have been told.
   const none = rows.length === 0;
   let more = false;
+  const told: Head[] = [];
   const rooms = shares.map(({ room, cursor, head, purged, take }) => {
     const found = byRoom.get(room) ?? [];
     const [first] = found;
-    if (cursor > head || cursor < Math.max(purged, first?.purged ?? 0))
+    if (cursor > head || cursor < Math.max(purged, first?.purged ?? 0)) {
+      told.push({ id: room, rev: head });
       return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
+    }
     const headNow = first?.head ?? head;
     // less than was asked for, and nothing cut: these are all up to the head, also where its own row has expired
     const whole = first === undefined ? none && take > 0 : found.length === first.available && first.available < take;
     const reached = whole ? headNow : (found.at(-1)?.rev ?? cursor);
     const left = reached < headNow;
     more ||= left;
+    if (!left) told.push({ id: room, rev: reached });
     return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
   });
-  return { rooms, more };
+  return { rooms, more, heads: told };
 }
 
-interface Head {
+interface HeadRow {
   id: string;
   last_rev: number;
   purged_rev: number;
 }
 
-async function heads(sql: postgres.Sql, user: string, cursors: Record<string, number>): Promise<Head[]> {
+async function heads(sql: postgres.Sql, user: string, cursors: Record<string, number>): Promise<HeadRow[]> {
   const ids = Object.keys(cursors);
   if (ids.length === 0) return [];
-  return sql<Head[]>`
+  return sql<HeadRow[]>`
     select r.id, r.last_rev, r.purged_rev from rooms r join members m on m.room_id = r.id and m.user_id = ${user}
     where r.id = any (${ids}::text[]) order by r.id`;
 }
 
 /** Gives the rooms what they need of the page until it is used up; a room's need is at most the revs it is behind. */
-function share(found: Head[], cursors: Record<string, number>, limit: number): Share[] {
+function share(found: HeadRow[], cursors: Record<string, number>, limit: number): Share[] {
   let left = limit;
   return found.map(({ id, last_rev: head, purged_rev: purged }) => {
     const cursor = cursors[id] ?? 0;

@@ -10,7 +10,7 @@ import type { RoomEvent } from '../fanout/fanout.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from './batcher.ts';
-import type { SyncedRooms } from './sync.ts';
+import type { Head, SyncedRooms } from './sync.ts';
 import { Tail, type TailPage, type TailRow } from './tail.ts';
 
 /** Rows that are asked for: those with revs over `after`. */
@@ -168,6 +168,7 @@ export async function fromTails(
     // the tails that could not be read are left to the statement that follows, which tells why it fails
   }
   const rooms: string[] = [];
+  const heads: Head[] = [];
   const cursors: Record<string, number> = {};
   let { limit, bytes } = input;
   let more = false;
@@ -182,6 +183,7 @@ export async function fromTails(
     limit -= page.texts.length;
     bytes = Math.max(0, bytes - page.bytes);
     more ||= page.more;
+    if (!page.more) heads.push({ id: room, rev: page.reached });
   }
-  return { rooms, more, rest: { cursors, limit: bytes > 0 ? limit : 0, bytes } };
+  return { rooms, more, heads, rest: { cursors, limit: bytes > 0 ? limit : 0, bytes } };
 }

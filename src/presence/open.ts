@@ -39,15 +39,25 @@ export interface PresencePart<W extends object> {
   close(): Promise<void>;
 }
 
+/** Watches are looked at four times a second, and each look fails while Postgres is away. The metrics have the number. */
+const warnEveryMs = 10_000;
+
 export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
   const { sql, redis, redisPrefix: prefix, node, metrics, log, host, visible } = options;
+  let warnedAt = -Infinity;
   const watching = new Watching<W>({
     visible,
     maxWatched: limits.presenceWatched,
     viewerOf: (watcher) => host.viewerOf(watcher),
     tell: (watchers, user, told) => host.tell(watchers, user, told),
     ended: (watcher, user) => host.ended(watcher, user),
-    fault: (error) => log.warn({ err: error }, 'presence could not be looked up; it will be tried again'),
+    fault: (error) => {
+      metrics.repairFailures.inc({ what: 'watches' });
+      const now = performance.now();
+      if (now - warnedAt < warnEveryMs) return;
+      warnedAt = now;
+      log.warn({ err: error }, 'presence could not be looked up; it is tried again');
+    },
   });
   const revocations = new Revocations(sql, () => nodes.revocationsChanged());
   const watch = new RevocationWatch({ revocations, apply: (revocation) => host.revoked(revocation), log });

@@ -37,6 +37,8 @@ export class RedisNodes implements Nodes {
   readonly #options: RedisNodesOptions;
   readonly #channel: string;
   readonly #own: string;
+  /** Both as they come. Text is made of their messages alone: fan-out's come by the same connection. */
+  readonly #channels: readonly Buffer[];
   readonly #questions = new Map<string, Question>();
   readonly #stopListening: () => void;
   #subscribed: Promise<boolean> = Promise.resolve(false);
@@ -45,7 +47,8 @@ export class RedisNodes implements Nodes {
     this.#options = options;
     this.#channel = `${options.prefix}control`;
     this.#own = `${this.#channel}:${randomBytes(9).toString('base64url')}`;
-    options.redis.subscriber.on('message', this.#heard);
+    this.#channels = [this.#channel, this.#own].map((name) => Buffer.from(name));
+    options.redis.subscriber.on('messageBuffer', this.#heard);
     this.#stopListening = options.redis.onChange((up) => {
       if (up) this.#subscribe();
     });
@@ -93,7 +96,7 @@ export class RedisNodes implements Nodes {
 
   close(): Promise<void> {
     this.#stopListening();
-    this.#options.redis.subscriber.off('message', this.#heard);
+    this.#options.redis.subscriber.off('messageBuffer', this.#heard);
     for (const { done } of this.#questions.values()) done();
     return Promise.resolve();
   }
@@ -111,10 +114,10 @@ export class RedisNodes implements Nodes {
     await this.#options.redis.commands.publish(channel, JSON.stringify(message));
   }
 
-  readonly #heard = (channel: string, text: string): void => {
-    if (channel !== this.#channel && channel !== this.#own) return;
+  readonly #heard = (channel: Buffer, message: Buffer): void => {
+    if (!this.#channels.some((one) => channel.equals(one))) return;
     try {
-      this.#take(JSON.parse(text) as Message);
+      this.#take(JSON.parse(message.toString()) as Message);
     } catch (error) {
       this.#options.log.warn({ err: error }, 'a message of another node could not be taken');
     }

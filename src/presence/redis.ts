@@ -25,13 +25,14 @@ const renewalBeats = 120;
  * whether they are here at that moment, so nothing can be overtaken and a second attempt does no harm.
  *
  * away → (Redis is there) joining: subscribe, begin an incarnation or find the old one alive, write what is due → joined
- * → (Redis is lost) away; → (a heartbeat finds that it was declared dead, or that Redis lost its data) joining, with a
+ * → (Redis is lost, though it be but for a moment while joining) away; → (a heartbeat finds that it was declared dead, or that Redis lost its data) joining, with a
  * new incarnation and all users due.
  */
 export class RedisPresence implements Presence {
   readonly #options: RedisPresenceOptions;
   readonly #scripts: PresenceScripts;
-  readonly #channel: string;
+  /** As it comes. Text is made of this channel's messages alone: fan-out's come by the same connection. */
+  readonly #channel: Buffer;
   readonly #users = new LocalUsers();
   /** Users whose coming or going is not written yet. At most: the users here, and those who left while away. */
   readonly #due = new Set<string>();
@@ -39,6 +40,8 @@ export class RedisPresence implements Presence {
   readonly #stopListening: () => void;
   #incarnation: string;
   #joined = false;
+  /** How often Redis was lost. */
+  #losses = 0;
   #working: Promise<void> | undefined = undefined;
   #mayBuryAt = 0;
   #renewal: string[] = [];
@@ -47,9 +50,9 @@ export class RedisPresence implements Presence {
   constructor(options: RedisPresenceOptions) {
     this.#options = options;
     this.#scripts = definePresenceScripts(options.redis.commands);
-    this.#channel = `${options.prefix}presence`;
+    this.#channel = Buffer.from(`${options.prefix}presence`);
     this.#incarnation = this.#newIncarnation();
-    options.redis.subscriber.on('message', this.#heard);
+    options.redis.subscriber.on('messageBuffer', this.#heard);
     this.#stopListening = options.redis.onChange((up) => {
       if (up) this.#work();
       else this.#lost();
@@ -96,7 +99,7 @@ export class RedisPresence implements Presence {
       this.#options.log.warn({ err: error }, 'Redis was not told that this node is leaving');
     }
     this.#stopListening();
-    this.#options.redis.subscriber.off('message', this.#heard);
+    this.#options.redis.subscriber.off('messageBuffer', this.#heard);
   }
 
   #newIncarnation(): string {
@@ -119,6 +122,7 @@ export class RedisPresence implements Presence {
   }
 
   #lost(): void {
+    this.#losses++;
     this.#joined = false;
     this.#tellAlone(this.#due);
   }
@@ -129,7 +133,7 @@ export class RedisPresence implements Presence {
     this.#working = this.#run(beat).then(
       () => {
         this.#working = undefined;
-        if (this.#due.size > 0) this.#work();
+        if (this.#due.size > 0 || !this.#joined) this.#work();
       },
       (error: unknown) => {
         // what was due still is: Redis went away and `up` starts over, or it refuses and the next beat tries again
@@ -146,12 +150,15 @@ export class RedisPresence implements Presence {
   }
 
   async #join(): Promise<void> {
+    const losses = this.#losses;
     await this.#options.redis.subscriber.subscribe(this.#channel);
     // those who were away as well come back at about the same time: nobody is buried before they had time to
     this.#mayBuryAt = performance.now() + deadMs;
     const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
     if (dead === null) await this.#rejoin();
     else if (!(await this.#write())) await this.#rejoin();
+    // the connection that hears may have been lost alone: what it missed would be read too early now
+    if (losses !== this.#losses) return;
     this.#joined = true;
     this.#options.listener.reset();
   }
@@ -219,10 +226,10 @@ export class RedisPresence implements Presence {
     }
   }
 
-  readonly #heard = (channel: string, text: string): void => {
-    if (channel !== this.#channel) return;
+  readonly #heard = (channel: Buffer, message: Buffer): void => {
+    if (!channel.equals(this.#channel)) return;
     try {
-      this.#options.listener.changed(changesOf(text));
+      this.#options.listener.changed(changesOf(message.toString()));
     } catch (error) {
       this.#options.log.warn({ err: error }, 'a change of presence could not be taken');
     }

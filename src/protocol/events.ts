@@ -110,8 +110,8 @@ export const events = {
     about:
       'Somebody joined or left a room of yours, was removed or banned, got another role, or was muted there. If it is ' +
       'you who joined, all your devices are told and `summary` describes the room; from then on its events come. With a ' +
-      'null role they are no member any more, whatever `change` says. Who was told late, because Redis was away, hears `left` ' +
-      'or `role`.',
+      'null role they are no member any more, whatever `change` says. Who is told late, because something was lost on the way or done ' +
+      'beside the server, hears `left` or `role`.',
     data: z.object({
       room: roomId,
       user: userId,
@@ -167,7 +167,8 @@ export const events = {
   behind: {
     about:
       'You take events more slowly than they come, and are off this room, or an event of it was lost; its head is at ' +
-      '`head` or beyond. Pull with `sync` (or `history`): that puts you back on the room first.',
+      '`head` or beyond. Pull with `sync` (or `history`): that puts you back on the room first. Until then events with a ' +
+      '`rev` and signals of it do not come; the others do.',
     data: z.object({ room: roomId, head: rev }),
   },
   drain: {

@@ -225,6 +225,21 @@ describe('when Redis is away', () => {
     await until('it is heard', () => b.revs('x').length === 2);
   });
 
+  it('or refuses a channel, the node does not take itself for one that hears', async () => {
+    const { commands } = (await node()).link;
+    const user = prefix.replace(':', '');
+    await commands.call('ACL', 'SETUSER', user, 'on', 'nopass', '~*', '+@all', 'resetchannels', `&${prefix}user`);
+    cleanUp.push(() => commands.call('ACL', 'DELUSER', user));
+    const url = new URL(inject('redisUrl'));
+    url.username = user;
+    url.password = 'any';
+    const a = await node({ url: url.href });
+    expect([a.link.up, a.fanout.others.heard]).toEqual([true, false]);
+    await commands.call('ACL', 'SETUSER', user, `&${prefix}*`);
+    a.link.subscriber.disconnect(true);
+    await until('it hears', () => a.fanout.others.heard);
+  });
+
   it('or slow, no more than a limit waits on the way to it', async () => {
     const proxy = await proxied();
     const a = await node({ url: proxy.url, maxUnansweredBytes: 10_000 });

@@ -1,8 +1,13 @@
 import { expect, it } from 'vitest';
+import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Connection } from '../../src/gateway/connection.ts';
+import { Topics } from '../../src/gateway/engine/topics.ts';
+import { createLocal } from '../../src/gateway/local.ts';
 import { Outgoing } from '../../src/gateway/outgoing.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { silentLog } from '../support/messaging.ts';
 
-it('an event that is newer than an answer goes out behind it, and by itself at once', async () => {
+function connect(): { connection: Connection; sent: unknown[] } {
   const sent: unknown[] = [];
   const connection = new Connection('~a', { address: '127.0.0.1', connections: 1 }, 0, 'json', 1, undefined, null);
   connection.attach({
@@ -16,13 +21,50 @@ it('an event that is newer than an answer goes out behind it, and by itself at o
     getBufferedAmount: () => 0,
     end: () => undefined,
   });
+  return { connection, sent };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+it('an event that is newer than an answer goes out behind it, and by itself at once', async () => {
+  const { connection, sent } = connect();
   const outgoing = new Outgoing();
   connection.sendBehindAcks(['first']);
   outgoing.send(connection, ['ack']);
   connection.sendBehindAcks(['second']);
   expect(sent).toEqual(['first']);
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(sent).toEqual(['first', 'ack', 'second']);
   connection.sendBehindAcks(['third']);
   expect(sent).toEqual(['first', 'ack', 'second', 'third']);
+});
+
+it('`behind` goes out behind the answer whose head it corrects, and only in rooms of the user', async () => {
+  const { connection, sent } = connect();
+  const topics = new Topics({ publish: () => true, numSubscribers: () => 0 }, () => undefined);
+  const { order, receiver } = createLocal({
+    topics: () => topics,
+    settings: { softBufferedBytes: 1, behindBufferedBytes: 2 },
+    fanout: new MemoryFanout(() => undefined),
+    missed: () => Promise.resolve(undefined),
+    tails: { delivered: () => undefined, forget: () => undefined },
+    metrics: new Metrics(),
+    log: silentLog,
+  });
+  for (const room of ['mine', 'open']) {
+    order.add(room);
+    order.noteHead(room, 5);
+    order.receive({ to: 'room', room, event: 'message', rev: 6, json: '{}' });
+  }
+  receiver.toldHeads(connection, [
+    { id: 'mine', rev: 4, role: 'member' },
+    { id: 'open', rev: 4, role: null },
+  ]);
+  // the answer is sent later in the same turn
+  await Promise.resolve();
+  new Outgoing().send(connection, ['ack']);
+  await turn();
+  await turn();
+  expect(sent).toEqual(['ack', '42["behind",{"room":"mine","head":6}]']);
+  order.stop();
 });

@@ -302,6 +302,24 @@ describe('heads that were told', () => {
     expect(made.out).toEqual([3, 4, 5]);
   });
 
+  it('a lower one that is told while a gap is read: that page begins too late, and what lies before it is read', async () => {
+    const made = rig();
+    const gate = closedGate();
+    made.gate = gate.opened;
+    made.stored = { head: 7, revs: [3, 4, 5, 6, 7] };
+    made.order.noteHead('a', 5);
+    made.order.receive(event(7));
+    await until('it reads', () => made.reads.length === 1);
+    expect(made.order.noteHead('a', 2)).toBeUndefined();
+    gate.open();
+    await until('all are out', () => made.out.length === 5);
+    expect(made.out).toEqual([3, 4, 5, 6, 7]);
+    expect(made.reads).toEqual([
+      ['a', 5],
+      ['a', 2],
+    ]);
+  });
+
   it('a lower one after events went out is answered with where to pull to', () => {
     const { order, out } = rig();
     order.noteHead('a', 5);

@@ -2,8 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, inject, it } from 'vitest';
 import type { Change } from '../../src/presence/presence.ts';
+import { RedisNodes } from '../../src/presence/redis-nodes.ts';
+import type { PresenceScripts } from '../../src/presence/redis-scripts.ts';
 import { RedisPresence } from '../../src/presence/redis.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
+import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
@@ -129,6 +132,45 @@ it('goes on by what the node knows while Redis is away, and tells it when it is 
   await until('the other one knows', () => b.of('leaves').at(-1) === false && b.of('comes').at(-1) === true);
   await until('it says that something may have been missed', () => a.resets.count > resets);
   expect(b.of('stays')).toEqual([true]);
+});
+
+it('that loses the connection it hears by while it joins, does not take what it reads then for all there is', async () => {
+  const redis = await openRedis({ url: inject('redisUrl'), log: silentLog });
+  cleanUp.push(() => redis.close());
+  /** Of each reset, whether changes are heard from then on. */
+  const resets: boolean[] = [];
+  const listener = { changed: () => undefined, reset: () => void resets.push(redis.up) };
+  const presence = new RedisPresence({ redis, prefix: newPrefix(), node: 'a', listener, log: silentLog });
+  cleanUp.push(() => presence.close());
+  await until('it has joined', () => resets.length > 0);
+  const scripts = redis.commands as unknown as PresenceScripts;
+  const beat = scripts.parleyPresenceBeat.bind(scripts);
+  const gate = closedGate();
+  let joining = false;
+  scripts.parleyPresenceBeat = async (...args) => {
+    joining = true;
+    await gate.opened;
+    return beat(...args);
+  };
+  const cut = async (): Promise<void> => {
+    redis.subscriber.disconnect(true);
+    await until('it is away', () => !redis.up);
+  };
+  await cut();
+  await until('it joins', () => joining && redis.up);
+  const before = resets.length;
+  await cut();
+  gate.open();
+  await until('it has joined again', () => resets.length > before && resets.at(-1) === true);
+});
+
+it('makes no text of what others send by the same connection', async () => {
+  const { redis } = await startNode(newPrefix(), 'a');
+  const nodes = new RedisNodes({ redis, prefix: newPrefix(), log: silentLog });
+  cleanUp.push(() => nodes.close());
+  // with one such listener the driver would decode every batch of fan-out for it
+  expect(redis.subscriber.listenerCount('message')).toBe(0);
+  expect(redis.subscriber.listenerCount('messageBuffer')).toBe(2);
 });
 
 it('takes for dead a node whose heart stands still, once, and in batches', async () => {

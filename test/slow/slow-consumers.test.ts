@@ -89,7 +89,7 @@ describe('of a server with low limits, clients that stop reading', () => {
       ...freeOfRates,
     });
     sender = await connectStock(server.url, await tokenOf('sender'));
-    for (const id of ['full', 'quiet', 'gone', 'sdk'])
+    for (const id of ['full', 'quiet', 'gone', 'sdk', 'busy', 'still'])
       await sender.ok('room:create', { kind: 'channel', name: id, id });
   });
 
@@ -158,6 +158,28 @@ describe('of a server with low limits, clients that stop reading', () => {
     await until('it has read all that waited', async () => (await leaver.command('room:list', {})).ok);
     expect(leaver.cursor).toBeGreaterThanOrEqual(head);
     expect(leaver.cursor).toBeLessThan((await stored('gone')).length);
+  }, 60_000);
+
+  it('hear what no pull brings, and are back by themselves on rooms in which nothing was missed', async () => {
+    const slow = await connectRaw(server.url, await tokenOf('still-slow'));
+    for (const room of ['busy', 'still']) {
+      slow.send(`421${JSON.stringify(['room:join', { room }])}`);
+      await slow.next('431[{"ok":true');
+    }
+    const before = { behind: await steps('behind'), recovered: await steps('recovered') };
+    slow.ws.pause();
+    await sendUntil('it is behind', 'busy', async () => (await steps('behind')) > before.behind);
+    await sender.ok('message:send', text('busy', 'the one of which it is told'));
+    for (const room of ['busy', 'still']) await sender.ok('room:update', { room, topic: 'meanwhile' });
+    slow.ws.resume();
+    await until('it is well', async () => (await steps('recovered')) > before.recovered);
+    await slow.next('42["behind",{"room":"busy"');
+    for (const room of ['busy', 'still']) await slow.next(`42["room",{"room":"${room}"`);
+    await sender.ok('signal', { room: 'still', name: 'wave' });
+    await slow.next('42["signal",{"room":"still"');
+    await sender.ok('message:send', text('still', 'comes by itself'));
+    await slow.next('42["message",{"room":"still"');
+    await slow.close();
   }, 60_000);
 
   it('are brought up to date by the SDK', async () => {

@@ -1,5 +1,6 @@
 /** The commands of rooms and their members. */
 import type { Messaging } from '../../messaging/messaging.ts';
+import type { RoomSummary } from '../../protocol/model.ts';
 import type { RoomCommandName } from '../../protocol/room-commands.ts';
 import type { Connection } from '../connection.ts';
 import type { Handlers } from '../handlers.ts';
@@ -12,28 +13,40 @@ type RoomHandlers = Pick<
 
 export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local): RoomHandlers {
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
-  /** Who came into a room is answered when its events reach this node. */
-  const standing = async <T>(connection: Connection, entering: Promise<T>): Promise<T> => {
-    const entered = await entering;
-    await occupancy.standing(connection);
-    return entered;
+  const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
+    const answered = await answer;
+    receiver.toldHeads(connection, [answered.room]);
+    return answered;
   };
+  const toldAll = async <T extends { rooms: RoomSummary[] }>(
+    connection: Connection,
+    answer: Promise<T>,
+  ): Promise<T> => {
+    const page = await answer;
+    receiver.toldHeads(connection, page.rooms);
+    return page;
+  };
+  /** Who came into a room is answered when its events reach this node. */
+  const standing = <T extends { room: RoomSummary }>(connection: Connection, entering: Promise<T>): Promise<T> =>
+    told(
+      connection,
+      entering.then(async (entered) => {
+        await occupancy.standing(connection);
+        return entered;
+      }),
+    );
   return {
     'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
     'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
     'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
     'room:invite': ({ user }, input) => rooms.add(user.id, input),
-    'room:list': async ({ connection, user }, input) => {
-      const page = await rooms.list(user.id, input);
-      receiver.toldHeads(connection, page.rooms);
-      return page;
-    },
+    'room:list': ({ connection, user }, input) => toldAll(connection, rooms.list(user.id, input)),
     'room:members': ({ user }, input) => rooms.members(user.id, input),
-    'room:get': ({ user }, { room }) => rooms.get(user.id, room),
-    'room:search': ({ user }, input) => rooms.search(user.id, input),
-    'room:update': ({ user }, input) => admin.update(user.id, input),
-    'room:archive': ({ user }, { room }) => admin.archive(user.id, room, true),
-    'room:unarchive': ({ user }, { room }) => admin.archive(user.id, room, false),
+    'room:get': ({ connection, user }, { room }) => told(connection, rooms.get(user.id, room)),
+    'room:search': ({ connection, user }, input) => toldAll(connection, rooms.search(user.id, input)),
+    'room:update': ({ connection, user }, input) => told(connection, admin.update(user.id, input)),
+    'room:archive': ({ connection, user }, { room }) => told(connection, admin.archive(user.id, room, true)),
+    'room:unarchive': ({ connection, user }, { room }) => told(connection, admin.archive(user.id, room, false)),
     'room:delete': ({ user }, { room }) => done(admin.delete(user.id, room)),
     'room:role': ({ user }, input) => rooms.setRole(user.id, input),
     'room:transfer': ({ user }, input) => admin.transfer(user.id, input),

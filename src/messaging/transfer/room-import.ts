@@ -1,5 +1,6 @@
 /** A room of an import: it is begun without members, and made whole when all of it is there. */
 import type postgres from 'postgres';
+import { leaveToOutbox } from '../outbox.ts';
 import type { LineOf } from './lines.ts';
 import { WrongLine } from './wrong-line.ts';
 
@@ -96,6 +97,8 @@ export async function settleRoom(
   // the head has no row: that of a message which has expired, is older than the export, or which a batch moved on (storeBatch)
   const purged = rev > sums.top ? rev : now.purged_rev;
   await tx`update rooms set last_rev = ${rev}, purged_rev = ${purged} where id = ${id}`;
+  // members may be connected to a server beside this
+  if (shared) await leaveToOutbox(tx, { room: id, from: rev, to: rev });
 }
 
 /** It is as the file says from now on; nodes whose members saw it archived meanwhile hear of it. */
