@@ -192,7 +192,7 @@ export const configKeys = {
   ),
   connectsPerSecondPerAddress: key(
     'PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS',
-    'Handshakes from one IP address, sustained; ten times as many at once.',
+    'Handshakes from one IP address (of IPv6: one /64), sustained; ten times as many at once.',
     number(1, 1_000_000),
     '100',
   ),
@@ -204,7 +204,7 @@ export const configKeys = {
   ),
   maxConnectionsPerAddress: key(
     'PARLEY_MAX_CONNECTIONS_PER_ADDRESS',
-    'Connections from one IP address.',
+    'Connections from one IP address (of IPv6: one /64).',
     number(1, 10_000_000),
     '1000',
   ),
@@ -324,7 +324,7 @@ export const configKeys = {
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(
     'PARLEY_GUESTS_PER_MINUTE',
-    'Guest tokens for one IP address a minute (embedded demo).',
+    'Guest tokens for one IP address (of IPv6: one /64) a minute (embedded demo).',
     number(1, 1_000_000),
     '30',
   ),

@@ -1,5 +1,6 @@
 /** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
 import type { TemplatedApp } from 'uWebSockets.js';
+import type { ClientAddress } from '../api/client-address.ts';
 import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
@@ -45,6 +46,7 @@ export interface GatewayParts {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly node: string;
+  readonly clientAddress: ClientAddress;
 }
 
 const slowSweepMs = 250;

@@ -4,7 +4,8 @@ import { Outgoing } from '../../src/gateway/outgoing.ts';
 
 it('an event that is newer than an answer goes out behind it, and by itself at once', async () => {
   const sent: unknown[] = [];
-  const connection = new Connection('~a', { address: '127.0.0.1', connections: 1 }, 0, 'json', 1, undefined, null);
+  const address = { address: '127.0.0.1', network: { key: '127.0.0.1', connections: 1, latest: undefined } };
+  const connection = new Connection('~a', address, 0, 'json', 1, undefined, null);
   connection.attach({
     send: (frame) => sent.push(frame),
     cork: (send) => send(),

@@ -9,6 +9,7 @@ import uWS, {
   type us_socket_context_t,
   type WebSocket,
 } from 'uWebSockets.js';
+import type { ClientAddress } from '../../api/client-address.ts';
 import { answer, type HttpAnswer } from '../../api/http.ts';
 import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -66,6 +67,7 @@ export interface EngineParts {
   readonly app: TemplatedApp;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clientAddress: ClientAddress;
   /** Why no newcomer may be taken now; undefined: come in. */
   readonly refuse?: () => ParleyError | undefined;
 }
@@ -94,7 +96,7 @@ export class Engine<S extends Session> {
     this.#settings = settings;
     this.#parts = parts;
     this.#host = host;
-    this.#admission = new Admission(settings, parts.refuse ?? (() => undefined));
+    this.#admission = new Admission(settings, parts.clientAddress, parts.refuse ?? (() => undefined));
     this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
     this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
     const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
