@@ -217,7 +217,7 @@ export const configKeys = {
   commandBurst: key('PARLEY_COMMAND_BURST', 'Commands of one connection at once.', number(1, 1_000_000), '200'),
   maxRefusedCommands: key(
     'PARLEY_MAX_REFUSED_COMMANDS',
-    'Commands refused with `rate_limited` in a row after which a connection is closed.',
+    'Commands refused with `rate_limited` in a row after which a connection is closed. Packets over the rate that nobody waits for count as such.',
     number(1, 1_000_000),
     '1000',
   ),

@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import { Arrival } from './arrival.ts';
 import { Attendance } from './attendance.ts';
+import { CommandRate } from './command-rate.ts';
 import { Commands, type CommandLimits } from './commands.ts';
 import type { Connection } from './connection.ts';
 import { openDoor, type Door, type DoorSettings } from './door/door.ts';
@@ -113,7 +114,8 @@ export class Gateway {
     const overload = new Overload(settings, messaging.writer, metrics);
     attendance.serve(core.presence, local.connections);
     const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
-    const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
+    const rate = new CommandRate(settings);
+    const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
@@ -124,7 +126,7 @@ export class Gateway {
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ local, arrival, attendance, commands, overload, writer, metrics, log });
+    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, writer, metrics, log });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });

@@ -42,7 +42,7 @@ export function renderProtocol(): string {
     '# Protocol',
     intro(),
     '## Commands',
-    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC.',
+    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. A CONNECT that is refused and an ack that the server does not wait for take of the rate of commands too. Messages are numbered from 1; instants are milliseconds since 1970, UTC.',
   ];
   for (const [name, { about, input, output, errors }] of Object.entries(commands)) {
     parts.push(`### \`${name}\``, about, shape('in', input, 'input'), shape('ok', output, 'output'));
