@@ -40,6 +40,9 @@ afterAll(() => {
 
 const ask = (body: string, headers: Record<string, string> = {}) => fetch(url, { method: 'POST', body, headers });
 
+const from = async (address: string) =>
+  (await ask('{"name":"Ben"}', { 'x-forwarded-for': `192.0.2.1, ${address}` })).status;
+
 describe('POST /api/v1/auth/guest', () => {
   it('gives a token for a display name, refuses what is none, and so many a minute', async () => {
     const good = await ask('{"name":"  Ann  "}');
@@ -62,8 +65,6 @@ describe('POST /api/v1/auth/guest', () => {
   });
 
   it('counts the clients of a trusted proxy apart, a network of IPv6 as one', async () => {
-    const from = async (address: string) =>
-      (await ask('{"name":"Ben"}', { 'x-forwarded-for': `192.0.2.1, ${address}` })).status;
     for (let n = 1; n <= perMinute; n++) expect(await from(`2001:db8::${n}`)).toBe(200);
     expect(await from('2001:db8::ffff')).toBe(429);
     expect(await from('2001:db8:0:1::1')).toBe(200);

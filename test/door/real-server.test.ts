@@ -18,6 +18,15 @@ interface Remote {
   handshake: Record<string, unknown>;
 }
 
+/** @returns the error of a question that is given up soon. */
+const hurry = (): Promise<unknown> =>
+  real.io
+    .timeout(300)
+    .to('user:cid')
+    .emitWithAck('hurry')
+    .catch((error: unknown) => error);
+const strays = (packet: string) => backends.counted(`parley_stray_packets_total{packet="${packet}"}`);
+
 const ids = (sockets: readonly { id: string }[]): string[] => sockets.map(({ id }) => id);
 
 beforeAll(async () => {
@@ -93,21 +102,14 @@ describe('a real Socket.IO server on the same Redis', () => {
   it('is not heard by one that acks too late, which is nothing to hold against it', async () => {
     const acks: ((value: unknown) => void)[] = [];
     cid.socket.on('hurry', (ack: (value: unknown) => void) => acks.push(ack));
-    const ask = () =>
-      real.io
-        .timeout(300)
-        .to('user:cid')
-        .emitWithAck('hurry')
-        .catch((error: unknown) => error);
-    const first = ask();
+    const first = hurry();
     await until('it was asked', () => acks.length === 1);
     // begun later and given up, so that the first one has been on the node too
-    const failures = await Promise.all([first, ask()]);
+    const failures = await Promise.all([first, hurry()]);
     for (const failed of failures) expect((failed as { responses: unknown[] }).responses).toEqual([]);
     acks[0]?.(Buffer.from('late'));
-    const counted = (packet: string) => backends.counted(`parley_stray_packets_total{packet="${packet}"}`);
-    await until('it is counted', async () => (await counted('late_ack')) === 1);
-    expect(await counted('ack')).toBe(0);
+    await until('it is counted', async () => (await strays('late_ack')) === 1);
+    expect(await strays('ack')).toBe(0);
   });
 
   it('puts our connections into free rooms, at most so many, and takes them out', async () => {

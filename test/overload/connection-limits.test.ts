@@ -57,7 +57,6 @@ describe('behind a trusted proxy', () => {
   });
 
   it('a line that the client wrote is not the truth when the proxy adds one of its own', async () => {
-    const forged = (first: string) => ({ headers: { 'x-forwarded-for': [first, '198.51.100.1'] } });
     raws.push(await openRaw(server.url, forged('198.51.100.2')));
     expect((await refusedUpgrade(server.url, forged('198.51.100.3'))).status).toBe(429);
     raws.push(await openRaw(server.url, from('198.51.100.2')));
@@ -85,6 +84,8 @@ describe('behind a trusted proxy', () => {
 });
 
 const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+/** A line of the client's own, then that of the proxy. */
+const forged = (first: string) => ({ headers: { 'x-forwarded-for': [first, '198.51.100.1'] } });
 
 async function handshake(address: string): Promise<{ status: string; end: () => void }> {
   const socket = connectTcp(Number(new URL(server.url).port), '127.0.0.1');
