@@ -3,6 +3,7 @@ import uWS, { type us_listen_socket } from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { ClientAddress } from './api/client-address.ts';
 import { Guests } from './api/guests.ts';
 import { registerRoutes } from './api/routes.ts';
 import { StaticFiles } from './api/static-files.ts';
@@ -103,7 +104,9 @@ async function start(
   });
 
   const app = uWS.App();
-  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), { app, metrics, log, node });
+  const clientAddress = new ClientAddress(config.trustedProxies);
+  const parts = { app, metrics, log, node, clientAddress };
+  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), parts);
   const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
   releases.push(() => fanout.close());
   const messaging = new Messaging({
@@ -141,7 +144,7 @@ async function start(
   releases.push(() => guests?.stop());
   const files = new StaticFiles(webFolder());
   const metricsText = group?.metrics ?? (() => metrics.text());
-  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files });
+  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files, clientAddress });
 
   const { url, socket } = await listen(app, config, group === undefined);
   releases.push(async () => {

@@ -192,7 +192,7 @@ export const configKeys = {
   ),
   connectsPerSecondPerAddress: key(
     'PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS',
-    'Handshakes from one IP address, sustained; ten times as many at once.',
+    'Handshakes from one IP address (of IPv6: one /64), sustained; ten times as many at once.',
     number(1, 1_000_000),
     '100',
   ),
@@ -204,7 +204,7 @@ export const configKeys = {
   ),
   maxConnectionsPerAddress: key(
     'PARLEY_MAX_CONNECTIONS_PER_ADDRESS',
-    'Connections from one IP address.',
+    'Connections from one IP address (of IPv6: one /64).',
     number(1, 10_000_000),
     '1000',
   ),
@@ -222,7 +222,7 @@ export const configKeys = {
   ),
   maxRefusedCommands: key(
     'PARLEY_MAX_REFUSED_COMMANDS',
-    'Commands refused with `rate_limited` in a row after which a connection is closed.',
+    'Commands refused with `rate_limited` in a row after which a connection is closed. Packets over the rate that nobody waits for count as such.',
     number(1, 1_000_000),
     '1000',
   ),
@@ -329,7 +329,7 @@ export const configKeys = {
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(
     'PARLEY_GUESTS_PER_MINUTE',
-    'Guest tokens for one IP address a minute (embedded demo).',
+    'Guest tokens for one IP address (of IPv6: one /64) a minute (embedded demo).',
     number(1, 1_000_000),
     '30',
   ),

@@ -5,6 +5,7 @@ import { signToken } from '../auth/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { userName } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { networkOf } from './client-address.ts';
 import type { HttpAnswer, Received } from './http.ts';
 
 const ttlSeconds = 30 * 24 * 3600;
@@ -27,7 +28,7 @@ export class Guests {
 
   async create(request: Received): Promise<HttpAnswer> {
     try {
-      const wait = this.#rates.take(request.address);
+      const wait = this.#rates.take(networkOf(request.address));
       if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
       const user = { id: `guest-${randomBytes(9).toString('base64url')}`, name: nameIn(await request.body()) };
       const token = await signToken(this.#secret, { user: user.id, name: user.name, ttlSeconds });

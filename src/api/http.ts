@@ -1,5 +1,6 @@
 /** Answering and reading HTTP on uWS, whose rules are strict: never touch a response after an abort, never leave one open. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import type { ClientAddress } from './client-address.ts';
 import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
 
 export interface HttpAnswer {
@@ -52,6 +53,7 @@ export function errorAnswer(error: ParleyError): HttpAnswer {
 
 /** What a handler may use after the first await: nothing of uWS's request survives it. */
 export interface Received {
+  /** The client's, as the proxies that are trusted tell it. */
   readonly address: string;
   readonly body: () => Promise<Buffer>;
 }
@@ -63,14 +65,14 @@ export function handle(
   res: HttpResponse,
   req: HttpRequest,
   handler: Handler,
-  options: { maxBodyBytes: number; failed: (error: unknown) => void },
+  options: { maxBodyBytes: number; clientAddress: ClientAddress; failed: (error: unknown) => void },
 ): void {
   let aborted = false;
   res.onAborted(() => {
     aborted = true;
   });
   const headOnly = req.getMethod() === 'head';
-  const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
+  const address = options.clientAddress.read(res, req);
   // the body must be asked for before this turn ends, so it is gathered in any case
   const body = readBody(res, options.maxBodyBytes);
   const reply = (http: HttpAnswer): void => {

@@ -4,6 +4,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Health } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
 import { answer, errorAnswer, handle, type Handler } from './http.ts';
 import type { StaticFiles } from './static-files.ts';
@@ -19,18 +20,19 @@ export interface ApiParts {
   /** Absent outside the embedded demo. */
   readonly guests: Guests | undefined;
   readonly files: StaticFiles;
+  readonly clientAddress: ClientAddress;
 }
 
 const maxBodyBytes = 64 * 1024;
 
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, metricsText, health, guests, files } = parts;
+  const { metrics, metricsText, health, guests, files, clientAddress } = parts;
   const failed = (error: unknown): void => {
     metrics.internalErrors.inc({ where: 'http' });
     parts.log.error({ err: error }, 'a request failed');
   };
   const route = (handler: Handler) => (res: HttpResponse, req: HttpRequest) =>
-    handle(res, req, handler, { maxBodyBytes, failed });
+    handle(res, req, handler, { maxBodyBytes, clientAddress, failed });
   const get = (path: string, handler: Handler): void => {
     app.get(path, route(handler));
     app.head(path, route(handler));

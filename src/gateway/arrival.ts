@@ -69,7 +69,6 @@ export class Arrival {
     connection.state = 'joining';
     connection.expires = identity.expires;
     connection.identity = identity;
-    connection.handshakeToken = undefined;
     const { connections, memberships } = this.#local;
     if (connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have as many connections as you may.');
@@ -81,6 +80,8 @@ export class Arrival {
     user.name ??= name;
     memberships.enter(connection, rooms);
     connection.state = 'ready';
+    // not before: after an error the client may send CONNECT again, without a token of its own
+    connection.handshakeToken = undefined;
     this.#attendance.ready(connection);
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }

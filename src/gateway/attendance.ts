@@ -14,12 +14,20 @@ import type { Connections } from './connections.ts';
 import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
 
+interface Renewal {
+  readonly session: string;
+  readonly token: Identity;
+  revoked: boolean;
+}
+
 export class Attendance implements PresenceHost<Connection> {
   readonly #metrics: Metrics;
   readonly #node: string;
   #part: PresencePart<Connection> | undefined = undefined;
   /** Absent until the node serves: nobody is here then. */
   #connections: Connections | undefined = undefined;
+  /** Tokens that the database is being asked about: a revocation after its answer was read finds them here. */
+  readonly #renewals = new Set<Renewal>();
 
   constructor(parts: { metrics: Metrics; node: string }) {
     this.#metrics = parts.metrics;
@@ -88,20 +96,25 @@ export class Attendance implements PresenceHost<Connection> {
     throw new ParleyError('unauthorized', 'The token of this connection has been revoked.');
   }
 
-  /** Another token for the connection, unless it has been revoked. */
+  /**
+   * Another token for the connection, unless it has been revoked. Until that is known the connection is here with the one
+   * before: that is what a revocation of the session takes back.
+   */
   async renew(connection: Connection, token: Identity): Promise<void> {
-    const before = connection.identity;
-    // first, so that a revocation that comes while the database is asked finds it
-    connection.identity = token;
+    const { user, session } = connection;
+    const renewal = { session, token, revoked: false };
+    this.#renewals.add(renewal);
     try {
-      if (await this.#running().revocations.isRevoked(token)) {
+      if ((await this.#running().revocations.isRevoked(token)) || renewal.revoked) {
         throw new ParleyError('unauthorized', 'This token has been revoked.');
       }
-    } catch (error) {
-      if (connection.identity === token) connection.identity = before;
-      throw error;
+    } finally {
+      this.#renewals.delete(renewal);
     }
-    if (connection.identity === token) connection.expires = token.expires;
+    // it may have left, or be somebody else by now
+    if (connection.user !== user) return;
+    connection.identity = token;
+    connection.expires = token.expires;
   }
 
   viewerOf(connection: Connection): string | undefined {
@@ -142,6 +155,9 @@ export class Attendance implements PresenceHost<Connection> {
 
   async revoked(revocation: Revocation): Promise<void> {
     const { id, user, reason, session } = revocation;
+    for (const renewal of this.#renewals) {
+      if (renewal.token.user === user && concerns(revocation, renewal.session, renewal.token)) renewal.revoked = true;
+    }
     for (const connection of this.#of(user)) {
       const { identity } = connection;
       if (identity === undefined || !concerns(revocation, connection.session, identity)) continue;

@@ -7,20 +7,26 @@ import { limits } from '../protocol/limits.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { CommandRate, CommandRateLimits } from './command-rate.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
-import type { Frames } from './packets/packet.ts';
+import type { EventArgs, Frames } from './packets/packet.ts';
 
-export interface CommandLimits {
-  readonly commandsPerSecond: number;
-  readonly commandBurst: number;
+export interface CommandLimits extends CommandRateLimits {
   readonly maxPendingCommands: number;
-  /** Refused commands in a row after which the connection is closed. */
-  readonly maxRefusedCommands: number;
+}
+
+export interface CommandParts {
+  readonly handlers: Handlers;
+  readonly limits: CommandLimits;
+  readonly rate: CommandRate;
+  readonly overload: Overload;
+  readonly metrics: Metrics;
+  readonly log: Log;
 }
 
 type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
@@ -91,6 +97,7 @@ const storing: ReadonlySet<CommandName> = new Set([
 export class Commands {
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #limits: CommandLimits;
+  readonly #rate: CommandRate;
   readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
@@ -99,9 +106,10 @@ export class Commands {
   #refusing: 'none' | 'writes' | 'all' = 'none';
   #idle: { what: 'writes' | 'all'; resolve: () => void }[] = [];
 
-  constructor(options: { handlers: Handlers; limits: CommandLimits; overload: Overload; metrics: Metrics; log: Log }) {
+  constructor(options: CommandParts) {
     const { handlers, metrics } = options;
     this.#limits = options.limits;
+    this.#rate = options.rate;
     this.#overload = options.overload;
     this.#metrics = metrics;
     this.#log = options.log;
@@ -130,11 +138,12 @@ export class Commands {
     this.#outgoing.flush();
   }
 
-  run(connection: Connection, user: LocalUser, ack: string, [name, input]: readonly [string, ...unknown[]]): void {
+  /** @param asked whether it has been weighed against the server's load already. */
+  run(connection: Connection, user: LocalUser, ack: string, [name, input]: EventArgs, asked: boolean): void {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from, entry);
+      this.#admit(connection, from, entry, asked);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const data = parseInput(entry.input, input);
@@ -211,34 +220,21 @@ export class Commands {
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number, entry: Entry | undefined): void {
+  #admit(connection: Connection, now: number, entry: Entry | undefined, asked: boolean): void {
     if (this.#refusing !== 'none' && (this.#refusing === 'all' || entry?.stores === true)) {
       throw new ParleyError('draining', undefined, { retryAfter: 1000 });
     }
-    const weight = entry?.weight ?? 1;
-    const { commandsPerSecond, commandBurst, maxPendingCommands, maxRefusedCommands } = this.#limits;
-    // whole milliseconds, so that the fields stay small integers
-    const at = Math.floor(now);
-    const refill = ((at - connection.refilledAt) / 1000) * commandsPerSecond;
-    if (refill >= 1) {
-      const whole = Math.floor(refill);
-      connection.credit = Math.min(commandBurst, connection.credit + whole);
-      connection.refilledAt = at - Math.floor(((refill - whole) * 1000) / commandsPerSecond);
-    }
-    if (connection.credit < weight) {
-      if (++connection.refused > maxRefusedCommands) connection.close('rate_limited', 'rate_limited');
-      throw new ParleyError('rate_limited', undefined, { retryAfter: Math.ceil((1000 * weight) / commandsPerSecond) });
-    }
-    connection.credit -= weight;
+    const wait = this.#rate.take(connection, entry?.weight ?? 1, now);
+    if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
     connection.refused = 0;
-    if (connection.pending >= maxPendingCommands) {
+    if (connection.pending >= this.#limits.maxPendingCommands) {
       throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
         retryAfter: 100,
       });
     }
-    // text was asked about before it was parsed
-    if (connection.form !== 'json' && !this.#overload.admit())
+    if (!asked && !this.#overload.admit()) {
       throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
+    }
   }
 }
 

@@ -76,6 +76,8 @@ export class Connection extends Session {
   freeRooms: Set<string> | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;
   #asked = 0;
+  /** Questions whose answers, if they still come, nobody waits for. */
+  #givenUp = 0;
 
   constructor(
     session: string,
@@ -118,7 +120,7 @@ export class Connection extends Session {
     const questions = (this.#questions ??= new Map());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        questions.delete(id);
+        this.forget(id);
         reject(new ParleyError('unavailable', 'The client did not acknowledge in time.'));
       }, timeoutMs);
       questions.set(id, { resolve, timer });
@@ -132,15 +134,27 @@ export class Connection extends Session {
   }
 
   forget(id: string): void {
-    this.#questions?.delete(id);
+    if (this.#questions?.delete(id) === true) this.#givenUp++;
   }
 
-  /** An ack came. One that nobody waits for is ignored: it is late, or made up. */
-  answered(id: string, args: readonly unknown[]): void {
+  get awaitsAck(): boolean {
+    return this.#questions !== undefined && this.#questions.size > 0;
+  }
+
+  /** An ack came. @returns false if nobody waits for it: it is late, or made up. */
+  answered(id: string, args: readonly unknown[]): boolean {
     const question = this.#questions?.get(id);
-    if (question === undefined) return;
+    if (question === undefined) return false;
     clearTimeout(question.timer);
     this.#questions?.delete(id);
     question.resolve(args);
+    return true;
+  }
+
+  /** Of an ack that nobody waits for, once each. @returns whether it may be the answer to a question that was given up. */
+  isLate(): boolean {
+    if (this.#givenUp === 0) return false;
+    this.#givenUp--;
+    return true;
   }
 }

@@ -1,5 +1,6 @@
 /** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
 import type { TemplatedApp } from 'uWebSockets.js';
+import type { ClientAddress } from '../api/client-address.ts';
 import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
@@ -12,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import { Arrival } from './arrival.ts';
 import { Attendance } from './attendance.ts';
+import { CommandRate } from './command-rate.ts';
 import { Commands, type CommandLimits } from './commands.ts';
 import type { Connection } from './connection.ts';
 import { openDoor, type Door, type DoorSettings } from './door/door.ts';
@@ -45,6 +47,7 @@ export interface GatewayParts {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly node: string;
+  readonly clientAddress: ClientAddress;
 }
 
 const slowSweepMs = 250;
@@ -110,7 +113,8 @@ export class Gateway {
     const overload = new Overload(settings, messaging.writer, metrics);
     attendance.serve(core.presence, local.connections);
     const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
-    const commands = new Commands({ handlers, limits: settings, overload, metrics, log });
+    const rate = new CommandRate(settings);
+    const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
@@ -121,7 +125,7 @@ export class Gateway {
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ local, arrival, attendance, commands, overload, writer, metrics, log });
+    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, writer, metrics, log });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });

@@ -1,10 +1,12 @@
 /** Parley as Socket.IO's clients see it: one namespace, a token at its door, commands behind it. */
 import { ParleyError } from '../protocol/errors.ts';
 import { clientError } from '../storage/failure.ts';
+import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
 import type { Arrival } from './arrival.ts';
 import type { Attendance } from './attendance.ts';
+import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './commands.ts';
 import type { Connection } from './connection.ts';
 import { encodeConnectError } from './packets/encode.ts';
@@ -12,7 +14,7 @@ import type { Local } from './local.ts';
 import type { EventArgs } from './packets/packet.ts';
 import { ackText } from './packets/text.ts';
 import type { Overload } from './overload.ts';
-import { ackOf, roomOfSend } from './raw-event.ts';
+import { ackOf, kindOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
 
 export interface ParleyParts {
@@ -20,6 +22,7 @@ export interface ParleyParts {
   readonly arrival: Arrival;
   readonly attendance: Attendance;
   readonly commands: Commands;
+  readonly rate: CommandRate;
   readonly overload: Overload;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
   readonly writer: { isFull(room: string): boolean };
@@ -35,34 +38,42 @@ const refusals = Array.from({ length: 16 }, (_, i) =>
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
   readonly #parts: ParleyParts;
+  readonly #strays: Readonly<Record<StrayPacket, Tally>>;
 
   constructor(parts: ParleyParts) {
     this.#parts = parts;
+    const { strayPackets } = parts.metrics;
+    this.#strays = {
+      ack: strayPackets.labels({ packet: 'ack' }),
+      late_ack: strayPackets.labels({ packet: 'late_ack' }),
+      connect: strayPackets.labels({ packet: 'connect' }),
+    };
   }
 
   connect(connection: Connection, _namespace: string, payload: object | undefined): void {
     void this.#connect(connection, payload);
   }
 
-  event(connection: Connection, _namespace: string, args: EventArgs, ack: string): void {
-    if (connection.user !== undefined) this.#parts.commands.run(connection, connection.user, ack, args);
+  event(connection: Connection, _namespace: string, args: EventArgs, ack: string, asked: boolean): void {
+    if (connection.user !== undefined) this.#parts.commands.run(connection, connection.user, ack, args, asked);
   }
 
   admit(connection: Connection, frame: Uint8Array): boolean {
-    if (connection.state !== 'ready') return true;
-    const { overload, writer } = this.#parts;
-    if (overload.admit()) {
-      if (!overload.writerFull) return true;
-      const ack = ackOf(frame);
-      const room = ack === undefined ? undefined : roomOfSend(frame, ack);
-      if (room === undefined || !writer.isFull(room)) return true;
-      overload.writerRefused();
-    }
-    const ack = ackOf(frame);
-    // no event: the heartbeat's answer, an ack, the end
-    if (ack === undefined) return true;
-    if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
+    // a violation is for whoever decodes it to close: so is text where attachments are awaited
+    if (connection.state !== 'ready' || connection.form !== 'json' || connection.assembly !== undefined) return true;
+    const kind = kindOf(frame);
+    if (kind === 'event') return this.#admitEvent(connection, frame);
+    // a full frame of it takes as long to parse as a command, and nobody would hear it
+    if (kind !== 'ack' || connection.awaitsAck) return true;
+    this.stray(connection, 'ack');
     return false;
+  }
+
+  stray(connection: Connection, packet: 'ack' | 'connect'): void {
+    // not its fault: the server asked, and did not wait as long as it took
+    const late = packet === 'ack' && connection.isLate();
+    this.#strays[late ? 'late_ack' : packet].inc();
+    if (!late) this.#parts.rate.take(connection, 1);
   }
 
   disconnected(connection: Connection): void {
@@ -74,6 +85,21 @@ export class Parley implements SocketApp {
 
   topicChanged(topic: string, occupied: boolean): void {
     this.#parts.local.occupancy.topicChanged(topic, occupied);
+  }
+
+  #admitEvent(connection: Connection, frame: Uint8Array): boolean {
+    const { overload, writer } = this.#parts;
+    const taken = overload.admit();
+    if (taken && !overload.writerFull) return true;
+    const ack = ackOf(frame);
+    if (ack === undefined) return true;
+    if (taken) {
+      const room = roomOfSend(frame, ack);
+      if (room === undefined || !writer.isFull(room)) return true;
+      overload.writerRefused();
+    }
+    if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
+    return false;
   }
 
   async #connect(connection: Connection, payload: object | undefined): Promise<void> {
@@ -91,7 +117,11 @@ export class Parley implements SocketApp {
       metrics.commands.labels({ command: 'connect', outcome: told.code }).inc();
       // past CONNECT's answer there is no other way to say it
       if (connection.state === 'ready') connection.close('unavailable', 'unavailable');
-      else connection.sendFrames(encodeConnectError(connection.form, '/', told.message, told.toWire()));
+      else {
+        connection.sendFrames(encodeConnectError(connection.form, '/', told.message, told.toWire()));
+        // it may be tried again on this connection, but each time a token is verified
+        this.#parts.rate.take(connection, 1);
+      }
     }
   }
 }

@@ -8,13 +8,16 @@ import { Assembly } from './packets/attachments.ts';
 import { encodeConnectError, encodeDisconnect } from './packets/encode.ts';
 import { decodeMsgpack } from './packets/msgpack.ts';
 import type { EventArgs, Packet } from './packets/packet.ts';
-import { decodeText } from './packets/text.ts';
+import { decodeText, textEvent } from './packets/text.ts';
 
 /** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
 export interface SocketApp {
   readonly namespaces: ReadonlySet<string>;
   connect(connection: Connection, namespace: string, payload: object | undefined): void;
-  event(connection: Connection, namespace: string, args: EventArgs, ack: string): void;
+  /** @param asked whether `admit` was asked about it: not of msgpack, nor with attachments, before all of it was here. */
+  event(connection: Connection, namespace: string, args: EventArgs, ack: string, asked: boolean): void;
+  /** A packet came that nobody waits for: an ack, or CONNECT to a namespace that there is not. */
+  stray?(connection: Connection, packet: 'ack' | 'connect'): void;
   /** Asked before a text frame is as much as decoded. A refused one has been answered. */
   admit?(connection: Connection, frame: Uint8Array): boolean;
   /** The client left the namespace, or its connection ended. */
@@ -92,7 +95,10 @@ export class Sockets implements EngineHost<Connection> {
   message(connection: Connection, data: string | Buffer): void {
     const packet = this.#decode(connection, data);
     if (packet === 'incomplete') return;
-    if (packet === 'invalid' || !this.#handle(connection, packet)) connection.close('protocol_error', 'protocol_error');
+    const asked = typeof data === 'string' && data.startsWith(textEvent);
+    if (packet === 'invalid' || !this.#handle(connection, packet, asked)) {
+      connection.close('protocol_error', 'protocol_error');
+    }
   }
 
   #decode(connection: Connection, data: string | Buffer): Packet | 'invalid' | 'incomplete' {
@@ -114,12 +120,13 @@ export class Sockets implements EngineHost<Connection> {
   }
 
   /** @returns false for a violation. */
-  #handle(connection: Connection, packet: Packet): boolean {
+  #handle(connection: Connection, packet: Packet, asked: boolean): boolean {
     const { namespace } = packet;
     const joined = namespace === '/' ? connection.state === 'ready' : (connection.namespaces?.has(namespace) ?? false);
     if (packet.type === 'connect') {
       if (!this.#app.namespaces.has(namespace)) {
         connection.sendFrames(encodeConnectError(connection.form, namespace, 'Invalid namespace'));
+        this.#app.stray?.(connection, 'connect');
         return true;
       }
       if (joined || (namespace === '/' && connection.state !== 'open')) return false;
@@ -127,9 +134,13 @@ export class Sockets implements EngineHost<Connection> {
       return true;
     }
     if (!joined) return false;
-    if (packet.type === 'event') this.#app.event(connection, namespace, packet.args, packet.ack);
-    else if (packet.type === 'ack') connection.answered(packet.ack, packet.args);
-    else this.#leave(connection, namespace);
+    if (packet.type === 'event') {
+      this.#app.event(connection, namespace, packet.args, packet.ack, asked);
+    } else if (packet.type === 'ack') {
+      if (!connection.answered(packet.ack, packet.args)) this.#app.stray?.(connection, 'ack');
+    } else {
+      this.#leave(connection, namespace);
+    }
     return true;
   }
 

@@ -439,7 +439,8 @@ export const commands = {
       'Takes back the token of one of your connections, or with `all` every token of yours that was issued until now but ' +
       'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
       '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
-      'moment; `iat` has whole seconds, so one of this very second is taken back too.',
+      'moment; `iat` has whole seconds, so one of this very second is taken back too. Of a session only the token goes that ' +
+      'it is here with: one that `auth:refresh` replaced is good until it expires, or until `all`.',
     input: z.union([
       z.object({ session: z.string().regex(/^[A-Za-z0-9_~-]{1,64}$/, 'the id of a session') }),
       z.object({ all: z.literal(true) }),

@@ -22,6 +22,8 @@ export type ClosedConnection =
   | 'too_large'
   | 'unauthorized'
   | 'unavailable';
+/** An ack without a question of the server's, one whose question has been given up, or CONNECT to an unknown namespace. */
+export type StrayPacket = 'ack' | 'late_ack' | 'connect';
 /** What backend services ask for; the names are those of Socket.IO's own requests. */
 export type DoorRequest =
   'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';
@@ -78,6 +80,12 @@ export class Metrics {
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
+  /** Label: packet. Counted as often as somebody sends them. */
+  readonly strayPackets = new HotCounter(
+    'parley_stray_packets_total',
+    'Packets of clients that nobody waited for',
+    this.#registry,
+  );
   readonly publishFailures = this.#counter(
     'parley_fanout_publish_failures_total',
     'Batches of events that did not go to other nodes',

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import uWS, { type us_listen_socket } from 'uWebSockets.js';
+import { ClientAddress } from '../../src/api/client-address.ts';
 import { Guests } from '../../src/api/guests.ts';
 import { registerRoutes } from '../../src/api/routes.ts';
 import { StaticFiles } from '../../src/api/static-files.ts';
@@ -27,6 +28,7 @@ beforeAll(async () => {
     node: 'test',
     guests,
     files: new StaticFiles('/nonexistent'),
+    clientAddress: new ClientAddress(['127.0.0.1']),
   });
   const socket = await new Promise<us_listen_socket | false>((resolve) => app.listen('127.0.0.1', 0, resolve));
   url = `http://127.0.0.1:${uWS.us_socket_local_port(socket as never)}/api/v1/auth/guest`;
@@ -36,7 +38,10 @@ afterAll(() => {
   app.close();
 });
 
-const ask = (body: string) => fetch(url, { method: 'POST', body });
+const ask = (body: string, headers: Record<string, string> = {}) => fetch(url, { method: 'POST', body, headers });
+
+const from = async (address: string) =>
+  (await ask('{"name":"Ben"}', { 'x-forwarded-for': `192.0.2.1, ${address}` })).status;
 
 describe('POST /api/v1/auth/guest', () => {
   it('gives a token for a display name, refuses what is none, and so many a minute', async () => {
@@ -57,5 +62,12 @@ describe('POST /api/v1/auth/guest', () => {
     expect(over.status).toBe(429);
     expect(Number(over.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await over.json()).toMatchObject({ error: { code: 'rate_limited', retryable: true } });
+  });
+
+  it('counts the clients of a trusted proxy apart, a network of IPv6 as one', async () => {
+    for (let n = 1; n <= perMinute; n++) expect(await from(`2001:db8::${n}`)).toBe(200);
+    expect(await from('2001:db8::ffff')).toBe(429);
+    expect(await from('2001:db8:0:1::1')).toBe(200);
+    expect(await from('198.51.100.1')).toBe(200);
   });
 });

@@ -133,6 +133,7 @@ describe('/metrics', () => {
       ['parley_signals_dropped_total', 'counter'],
       ['parley_signals_refused_total', 'counter'],
       ['parley_slow_consumers_total', 'counter'],
+      ['parley_stray_packets_total', 'counter'],
       ['parley_sync_rooms_total', 'counter'],
       ['parley_tail_bytes', 'gauge'],
       ['parley_tail_reads_total', 'counter'],

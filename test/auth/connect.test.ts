@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pollingLine, webSocketLine, type Line } from '../protocol/lines.ts';
 import { signToken } from '../../src/auth/tokens.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startServer, testSecret, tokenOf, type TestServer } from '../support/server.ts';
 import { connectError, connectStock, openStock, text } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
 
 const previous = 'the secret before this one, of enough bytes';
 let server: TestServer;
@@ -66,6 +68,35 @@ describe('CONNECT', () => {
     client.close();
   });
 });
+
+describe.each([
+  ['a WebSocket', webSocketLine],
+  ['long-polling', pollingLine],
+] as const)('the token of the handshake of %s', (_, open) => {
+  it('is there for another CONNECT after one that failed', async () => {
+    const narrow = await startServer({ PARLEY_MAX_CONNECTIONS_PER_USER: '1' });
+    const token = await tokenOf('ann');
+    const first = await connectRaw(narrow.url, token);
+    const line = await open(narrow.url, `&token=${token}`);
+    await line.send('40');
+    expect(await heard(line, '44')).toContain('"code":"limit_reached"');
+    await first.close();
+    await until('there is a place', async () => (await narrow.metrics()).get('parley_users') === 0);
+    await line.send('40');
+    await heard(line, '42["ready"');
+    // and dropped when it has been used
+    await line.send('41', '40');
+    expect(await heard(line, '44')).toContain('"code":"unauthorized"');
+    await line.close();
+    await narrow.stop();
+  });
+});
+
+const heard = (line: Line, prefix: string): Promise<string> =>
+  until(`${prefix}… comes`, async () => {
+    const frame = String(await line.next());
+    return frame.startsWith(prefix) ? frame : undefined;
+  });
 
 describe('a live connection', () => {
   it('is closed when its token expires', async () => {

@@ -11,6 +11,7 @@
  */
 import uWS from 'uWebSockets.js';
 import { parseArgs } from 'node:util';
+import { ClientAddress } from '../../src/api/client-address.ts';
 import type { Connection } from '../../src/gateway/connection.ts';
 import { Engine, type EngineHost, type EngineSettings } from '../../src/gateway/engine/engine.ts';
 import { Session } from '../../src/gateway/engine/session.ts';
@@ -105,7 +106,6 @@ const settings: EngineSettings = {
   maxConnections: 100_000,
   maxConnectionsPerAddress: 100_000,
   connectsPerSecondPerAddress: 1_000_000,
-  trustedProxies: [],
   compression: 'off',
   origins: values.origins.split(','),
   localOrigins: true,
@@ -115,6 +115,7 @@ const settings: EngineSettings = {
 const app = uWS.App();
 const metrics = new Metrics();
 const log = createLog({ level: 'error', pretty: false, node: 'conformance' });
+const parts = { app, metrics, log, clientAddress: new ClientAddress([]) };
 
 function serveSockets(): void {
   const echo = new Echo((form, args) => {
@@ -124,10 +125,10 @@ function serveSockets(): void {
     metrics,
     log,
   });
-  const engine = new Engine(settings, { app, metrics, log }, sockets);
+  const engine = new Engine(settings, parts, sockets);
 }
 
-if (values.engine) new Engine(settings, { app, metrics, log }, bareEngine);
+if (values.engine) new Engine(settings, parts, bareEngine);
 else serveSockets();
 
 app.listen('127.0.0.1', Number(values.port), (socket) => {

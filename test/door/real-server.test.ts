@@ -18,6 +18,15 @@ interface Remote {
   handshake: Record<string, unknown>;
 }
 
+/** @returns the error of a question that is given up soon. */
+const hurry = (): Promise<unknown> =>
+  real.io
+    .timeout(300)
+    .to('user:cid')
+    .emitWithAck('hurry')
+    .catch((error: unknown) => error);
+const strays = (packet: string) => backends.counted(`parley_stray_packets_total{packet="${packet}"}`);
+
 const ids = (sockets: readonly { id: string }[]): string[] => sockets.map(({ id }) => id);
 
 beforeAll(async () => {
@@ -88,6 +97,19 @@ describe('a real Socket.IO server on the same Redis', () => {
         (error: unknown) => error,
       );
     expect((failed as { responses: unknown[] }).responses).toEqual(['ann']);
+  });
+
+  it('is not heard by one that acks too late, which is nothing to hold against it', async () => {
+    const acks: ((value: unknown) => void)[] = [];
+    cid.socket.on('hurry', (ack: (value: unknown) => void) => acks.push(ack));
+    const first = hurry();
+    await until('it was asked', () => acks.length === 1);
+    // begun later and given up, so that the first one has been on the node too
+    const failures = await Promise.all([first, hurry()]);
+    for (const failed of failures) expect((failed as { responses: unknown[] }).responses).toEqual([]);
+    acks[0]?.(Buffer.from('late'));
+    await until('it is counted', async () => (await strays('late_ack')) === 1);
+    expect(await strays('ack')).toBe(0);
   });
 
   it('puts our connections into free rooms, at most so many, and takes them out', async () => {

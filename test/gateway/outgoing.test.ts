@@ -9,7 +9,8 @@ import { silentLog } from '../support/messaging.ts';
 
 function connect(): { connection: Connection; sent: unknown[] } {
   const sent: unknown[] = [];
-  const connection = new Connection('~a', { address: '127.0.0.1', connections: 1 }, 0, 'json', 1, undefined, null);
+  const address = { address: '127.0.0.1', network: { key: '127.0.0.1', connections: 1, latest: undefined } };
+  const connection = new Connection('~a', address, 0, 'json', 1, undefined, null);
   connection.attach({
     send: (frame) => sent.push(frame),
     cork: (send) => send(),

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ackOf, roomOfSend } from '../../src/gateway/raw-event.ts';
+import { ackOf, kindOf, roomOfSend } from '../../src/gateway/raw-event.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -10,6 +10,12 @@ describe('what is read of an event before it is decoded', () => {
     ['427["x"]', '7'],
     ['421234567890123456789["x"]', '1234567890123456789'],
     ['4212345678901234567890["x"]', undefined],
+    ['42/,7["x"]', '7'],
+    ['42 ["x"]', ''],
+    ['427\t\n\r ["x"]', '7'],
+    ['42/,["x"]', ''],
+    ['42//,7["x"]', undefined],
+    ['42/', undefined],
     ['42', undefined],
     ['42/custom,7["x"]', undefined],
     ['451-7["x"]', undefined],
@@ -30,10 +36,25 @@ describe('what is read of an event before it is decoded', () => {
     ['427["message:send",{"room":"lob', undefined],
     ['427["signal",{"room":"lobby"}]', undefined],
     ['427["message:send"]', undefined],
+    ['42/,7["message:send",{"room":"lobby"}]', undefined],
   ])('the room of %s is %s', (frame, room) => {
     const ack = ackOf(bytes(frame));
     expect(ack).toBeDefined();
     expect(roomOfSend(bytes(frame), ack ?? '')).toBe(room);
+  });
+
+  it.each([
+    ['42["x"]', 'event'],
+    ['42/custom,7["x"]', 'event'],
+    ['437[]', 'ack'],
+    ['451-7["x"]', undefined],
+    ['461-7["x"]', undefined],
+    ['40{}', undefined],
+    ['3', undefined],
+    ['2', undefined],
+    ['', undefined],
+  ])('the kind of %s is %s', (frame, kind) => {
+    expect(kindOf(bytes(frame))).toBe(kind);
   });
 
   it('is read of any bytes without a throw', () => {

@@ -56,6 +56,23 @@ describe('behind a trusted proxy', () => {
     expect((await refusedUpgrade(server.url, { ...direct, ...from('198.51.100.8') })).status).toBe(429);
   });
 
+  it('a line that the client wrote is not the truth when the proxy adds one of its own', async () => {
+    raws.push(await openRaw(server.url, forged('198.51.100.2')));
+    expect((await refusedUpgrade(server.url, forged('198.51.100.3'))).status).toBe(429);
+    raws.push(await openRaw(server.url, from('198.51.100.2')));
+  });
+
+  it('the addresses of one network of IPv6 count together, and each is told as it is', async () => {
+    const token = await tokenOf('ann');
+    const host = await connectRaw(server.url, token, from('2001:db8:1:2::1'));
+    raws.push(host);
+    expect((await refusedUpgrade(server.url, from('2001:db8:1:2::2'))).status).toBe(429);
+    expect((await refusedUpgrade(server.url, from('2001:db8:1:2:ffff::'))).status).toBe(429);
+    raws.push(await openRaw(server.url, from('2001:db8:1:3::1')));
+    host.send('420["session:list",{}]');
+    expect(await host.next('430[')).toContain('"address":"2001:db8:1:2::1"');
+  });
+
   it('clients are told apart by the PROXY protocol', async () => {
     const first = await handshake('198.51.100.1');
     const second = await handshake('198.51.100.2');
@@ -67,6 +84,8 @@ describe('behind a trusted proxy', () => {
 });
 
 const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+/** A line of the client's own, then that of the proxy. */
+const forged = (first: string) => ({ headers: { 'x-forwarded-for': [first, '198.51.100.1'] } });
 
 async function handshake(address: string): Promise<{ status: string; end: () => void }> {
   const socket = connectTcp(Number(new URL(server.url).port), '127.0.0.1');

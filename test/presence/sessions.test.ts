@@ -160,6 +160,62 @@ describe('on one node', () => {
   });
 });
 
+describe('a token that the database is being asked about', () => {
+  let server: TestServer;
+  const answers = 4711;
+  beforeAll(async () => {
+    server = await startServer();
+    // what was true when it was asked, told when nobody holds the lock
+    await server.database.sql.unsafe(`
+      alter function token_revoked(text, text, bigint) rename to token_revoked_at_once;
+      create function token_revoked(subject text, its_hash text, issued bigint) returns boolean language plpgsql as $$
+      declare answer boolean := token_revoked_at_once(subject, its_hash, issued);
+      begin
+        perform pg_advisory_xact_lock_shared(${answers});
+        return answer;
+      end $$`);
+  });
+  afterAll(() => server.stop());
+
+  /** Asks to take the token in and does the work before the database answers. @returns the ack, when it has come. */
+  async function renewing(client: StockClient, token: string, work: () => Promise<void>): Promise<{ ok?: boolean }> {
+    const ack: { ok?: boolean } = {};
+    await server.database.sql.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(${answers})`;
+      client.socket.emit('auth:refresh', { token }, (answer: object) => Object.assign(ack, answer));
+      await until('the database is asked', async () => {
+        const [waiting] =
+          await tx`select from pg_locks where locktype = 'advisory' and objid = ${answers} and not granted
+          and database = (select oid from pg_database where datname = current_database())`;
+        return waiting !== undefined;
+      });
+      await work();
+    });
+    return ack;
+  }
+
+  it('is not what the end of the session takes back', async () => {
+    const own = await enter(server.url, await tokenWith('mid-ann'));
+    const token = await tokenWith('mid-ann');
+    const lost = await enter(server.url, token);
+    await renewing(lost, await tokenWith('mid-ann'), async () => {
+      await own.ok('session:revoke', { session: sessionOf(lost) });
+      await until('it is closed', () => !lost.socket.connected);
+    });
+    expect((await connectError(server.url, { token })).data).toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('is not taken in, or not for long, when it is revoked meanwhile', async () => {
+    const own = await enter(server.url, await tokenWith('late-ann'));
+    const token = await tokenWith('late-ann');
+    const [other, client] = [await enter(server.url, token), await enter(server.url, await tokenWith('late-ann'))];
+    const ack = await renewing(client, token, async () => {
+      await own.ok('session:revoke', { session: sessionOf(other) });
+    });
+    await until('it is refused, or the connection closed', () => ack.ok === false || !client.socket.connected);
+  });
+});
+
 describe('on several nodes', () => {
   let redis: Service;
   let proxy: Proxy;

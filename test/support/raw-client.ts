@@ -26,7 +26,8 @@ export interface RawClient {
 
 export interface RawOptions {
   readonly query?: string;
-  readonly headers?: Record<string, string>;
+  /** A list: a line each. */
+  readonly headers?: Record<string, string | string[]>;
   readonly silent?: boolean;
   /** Where it comes from: any of 127.0.0.0/8 is of this machine. */
   readonly localAddress?: string;
@@ -104,7 +105,10 @@ export async function refusedUpgrade(
 function start(url: string, { query = socketQuery, headers = {}, localAddress }: RawOptions): WebSocket {
   const target = new URL(`/socket.io/?${query}`, url.replace('http', 'ws'));
   if (localAddress !== undefined) target.hostname = '127.0.0.1';
-  return new WebSocket(target, { headers, ...(localAddress === undefined ? {} : { localAddress }) });
+  return new WebSocket(target, {
+    headers: headers as Record<string, string>,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  });
 }
 
 async function opened(ws: WebSocket): Promise<void> {

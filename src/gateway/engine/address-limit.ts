@@ -1,35 +1,43 @@
-/** How many connections one address holds; shared by them, so that each keeps a reference and no text. */
+/** Where a connection comes from; shared by those who come one after another, so that each keeps a reference and no text. */
 export interface AddressUse {
   readonly address: string;
-  connections: number;
+  readonly network: Network;
 }
 
+interface Network {
+  readonly key: string;
+  connections: number;
+  latest: AddressUse | undefined;
+}
+
+/** How many connections a network holds: an address, or several that one host may have. */
 export class AddressLimit {
   readonly #max: number;
-  readonly #uses = new Map<string, AddressUse>();
+  readonly #networks = new Map<string, Network>();
 
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** @returns undefined when the address holds as many as it may. */
-  take(address: string): AddressUse | undefined {
-    let use = this.#uses.get(address);
-    if (use === undefined) {
-      use = { address, connections: 0 };
-      this.#uses.set(address, use);
+  /** @returns undefined when the network holds as many as it may. */
+  take(address: string, key: string): AddressUse | undefined {
+    let network = this.#networks.get(key);
+    if (network === undefined) {
+      network = { key, connections: 0, latest: undefined };
+      this.#networks.set(key, network);
     }
-    if (use.connections >= this.#max) return undefined;
-    use.connections++;
-    return use;
+    if (network.connections >= this.#max) return undefined;
+    network.connections++;
+    if (network.latest?.address !== address) network.latest = { address, network };
+    return network.latest;
   }
 
-  release(use: AddressUse): void {
-    use.connections--;
-    if (use.connections === 0) this.#uses.delete(use.address);
+  release({ network }: AddressUse): void {
+    network.connections--;
+    if (network.connections === 0) this.#networks.delete(network.key);
   }
 
   get size(): number {
-    return this.#uses.size;
+    return this.#networks.size;
   }
 }

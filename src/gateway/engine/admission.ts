@@ -1,16 +1,15 @@
 /** Whether a newcomer may come in: before anything is made or read for it. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { networkOf, type ClientAddress } from '../../api/client-address.ts';
 import { TokenBuckets } from '../../auth/token-bucket.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import type { RefusedHandshake } from '../../telemetry/metrics.ts';
 import { AddressLimit, type AddressUse } from './address-limit.ts';
-import { ClientAddress } from './client-address.ts';
 
 export interface AdmissionSettings {
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
   readonly connectsPerSecondPerAddress: number;
-  readonly trustedProxies: readonly string[];
 }
 
 export interface Refusal {
@@ -29,10 +28,10 @@ export class Admission {
   readonly #rates: TokenBuckets;
   #stopping = false;
 
-  constructor(settings: AdmissionSettings, overloaded: () => ParleyError | undefined) {
+  constructor(settings: AdmissionSettings, clientAddress: ClientAddress, overloaded: () => ParleyError | undefined) {
     this.#settings = settings;
     this.#overloaded = overloaded;
-    this.#clientAddress = new ClientAddress(settings.trustedProxies);
+    this.#clientAddress = clientAddress;
     this.#addresses = new AddressLimit(settings.maxConnectionsPerAddress);
     const perSecond = settings.connectsPerSecondPerAddress;
     this.#rates = new TokenBuckets(perSecond, perSecond * burst);
@@ -54,19 +53,16 @@ export class Admission {
       const full = 'The server holds as many connections as it may.';
       return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
     }
-    const from = this.#clientAddress.of(
-      text(res.getRemoteAddressAsText()),
-      req.getHeader('x-forwarded-for'),
-      text(res.getProxiedRemoteAddressAsText()),
-    );
-    const wait = this.#rates.take(from);
+    const address = this.#clientAddress.read(res, req);
+    const network = networkOf(address);
+    const wait = this.#rates.take(network);
     if (wait > 0) {
       const often = 'This address connects too often.';
       return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
     }
     const many = 'This address holds as many connections as it may.';
     return (
-      this.#addresses.take(from) ?? {
+      this.#addresses.take(address, network) ?? {
         reason: 'address',
         error: new ParleyError('rate_limited', many, { retryAfter: 5000 }),
       }
@@ -81,8 +77,4 @@ export class Admission {
   sweep(now: number): void {
     this.#rates.sweep(now);
   }
-}
-
-function text(bytes: ArrayBuffer): string {
-  return Buffer.from(bytes).toString('latin1');
 }

@@ -11,16 +11,14 @@ import type { Session, Wire } from './session.ts';
 export class Candidate<S extends Session> {
   readonly #entry: PollingEntry<S>;
   readonly #timeoutMs: number;
-  readonly #packet: (session: S, frame: Frame) => void;
   #wire: Wire | undefined = undefined;
   #probed = false;
   #upgraded = false;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(entry: PollingEntry<S>, timeoutMs: number, deliver: (session: S, frame: Frame) => void) {
+  constructor(entry: PollingEntry<S>, timeoutMs: number) {
     this.#entry = entry;
     this.#timeoutMs = timeoutMs;
-    this.#packet = deliver;
   }
 
   /** The session whose wire it is. */
@@ -36,8 +34,8 @@ export class Candidate<S extends Session> {
     this.#timer = setTimeout(() => this.#refuse(), this.#timeoutMs);
   }
 
+  /** While the session is not its own yet. */
   message(frame: Frame): void {
-    if (this.#upgraded) return this.#packet(this.#entry.session, frame);
     if (this.#wire === undefined) return;
     if (frame === `${packet.ping}probe` && !this.#probed) {
       this.#probed = true;

@@ -9,6 +9,7 @@ import uWS, {
   type us_socket_context_t,
   type WebSocket,
 } from 'uWebSockets.js';
+import type { ClientAddress } from '../../api/client-address.ts';
 import { answer, type HttpAnswer } from '../../api/http.ts';
 import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -66,6 +67,7 @@ export interface EngineParts {
   readonly app: TemplatedApp;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clientAddress: ClientAddress;
   /** Why no newcomer may be taken now; undefined: come in. */
   readonly refuse?: () => ParleyError | undefined;
 }
@@ -94,7 +96,7 @@ export class Engine<S extends Session> {
     this.#settings = settings;
     this.#parts = parts;
     this.#host = host;
-    this.#admission = new Admission(settings, parts.refuse ?? (() => undefined));
+    this.#admission = new Admission(settings, parts.clientAddress, parts.refuse ?? (() => undefined));
     this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
     this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
     const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
@@ -102,8 +104,7 @@ export class Engine<S extends Session> {
       maxFrameBytes: settings.maxFrameBytes,
       silenceMs: silence,
       packet: (session, frame) => {
-        if (typeof frame === 'string' && this.#host.admit?.(session, Buffer.from(frame)) === false) return;
-        this.#packet(session, frame);
+        if (typeof frame !== 'string' || this.#admits(session, Buffer.from(frame))) this.#packet(session, frame);
       },
       guard: (work) => this.guard(work),
     });
@@ -242,7 +243,7 @@ export class Engine<S extends Session> {
         this.#badRequest(res, engineErrors.session, {});
         return undefined;
       }
-      return new Candidate(entry, this.#settings.upgradeTimeoutMs, (session, frame) => this.#packet(session, frame));
+      return new Candidate(entry, this.#settings.upgradeTimeoutMs);
     }
     const address = this.#admit(res, req, {});
     if (address === undefined) return undefined;
@@ -285,14 +286,19 @@ export class Engine<S extends Session> {
 
   #message(ws: WebSocket<UserData<S>>, message: ArrayBuffer, isBinary: boolean): void {
     const { party } = ws.getUserData();
-    if (!isBinary && !(party instanceof Candidate) && this.#host.admit?.(party, new Uint8Array(message)) === false) {
-      party.heardAt = Math.floor(performance.now());
-      return;
-    }
-    // copied out here: uWS takes the buffer back after this turn
-    const frame = isBinary ? Buffer.from(message.slice(0)) : Buffer.from(message).toString('utf8');
-    if (party instanceof Candidate) party.message(frame);
-    else this.#packet(party, frame);
+    const session = party instanceof Candidate ? party.taken : party;
+    // uWS takes the buffer back after this turn: what is kept is copied out here
+    const bytes = Buffer.from(isBinary ? message.slice(0) : message);
+    if (session === undefined) (party as Candidate<S>).message(isBinary ? bytes : bytes.toString('utf8'));
+    else if (isBinary) this.#packet(session, bytes);
+    else if (this.#admits(session, bytes)) this.#packet(session, bytes.toString('utf8'));
+  }
+
+  /** Asked of every text, over whatever wire it comes. */
+  #admits(session: S, text: Uint8Array): boolean {
+    if (this.#host.admit?.(session, text) !== false) return true;
+    session.heardAt = Math.floor(performance.now());
+    return false;
   }
 
   #packet(session: S, frame: Frame): void {

@@ -5,6 +5,8 @@
 import { isEventArgs, maxAckDigits, maxAttachments, type Incomplete, type Packet } from './packet.ts';
 
 const [connect, disconnect, event, ack, binaryEvent, binaryAck] = ['0', '1', '2', '3', '5', '6'];
+/** Begins an event without attachments. */
+export const textEvent = event;
 
 /** @param text the frame without Engine.IO's `4`. @returns undefined for what is no valid packet. */
 export function decodeText(text: string): Packet | Incomplete | undefined {

@@ -74,12 +74,21 @@ describe('an origin', () => {
 describe('connections of an address', () => {
   it('are counted, and an address without any is forgotten', () => {
     const limit = new AddressLimit(2);
-    const [one, two] = [limit.take('a'), limit.take('a')];
-    expect([one, two, limit.take('a'), limit.take('b')].map((use) => use?.connections)).toEqual([2, 2, undefined, 1]);
+    const take = (address: string) => limit.take(address, address);
+    const [one, two] = [take('a'), take('a')];
+    expect([one, two, take('a'), take('b')].map((use) => use?.network.connections)).toEqual([2, 2, undefined, 1]);
     expect(limit.size).toBe(2);
     if (one !== undefined) limit.release(one);
-    expect(limit.take('a')).toBe(two);
+    expect(take('a')).toBe(two);
     for (const use of [one, two]) if (use !== undefined) limit.release(use);
     expect(limit.size).toBe(1);
+  });
+
+  it('are counted together with those of its network, and each is known by its own', () => {
+    const limit = new AddressLimit(2);
+    const uses = ['a1', 'a2', 'a3', 'b1'].map((address) => limit.take(address, address.slice(0, 1)));
+    expect(uses.map((use) => use?.address)).toEqual(['a1', 'a2', undefined, 'b1']);
+    for (const use of uses) if (use !== undefined) limit.release(use);
+    expect(limit.size).toBe(0);
   });
 });

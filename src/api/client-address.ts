@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 
 /**
  * The address of the client behind proxies: of the addresses that `X-Forwarded-For` names, and the peer itself, the last
@@ -23,6 +24,18 @@ export class ClientAddress {
     }
   }
 
+  /** Of a request, to be asked before the first await: uWS takes its headers back then. */
+  read(res: HttpResponse, req: HttpRequest): string {
+    const lines: string[] = [];
+    // A proxy may add a line of its own instead of lengthening the client's, and `getHeader` tells only the first.
+    if (this.#any) req.forEach((name, value) => void (name === 'x-forwarded-for' && lines.push(value)));
+    return this.of(
+      latin1(res.getRemoteAddressAsText()),
+      lines.join(','),
+      this.#any ? latin1(res.getProxiedRemoteAddressAsText()) : '',
+    );
+  }
+
   /** @param proxied what the PROXY protocol says, '' without. */
   of(peer: string, forwardedFor: string, proxied: string): string {
     const own = plain(peer);
@@ -43,6 +56,17 @@ export class ClientAddress {
   }
 }
 
+/**
+ * What limits for one address count by: itself, or of IPv6 its first half. A single host has a whole /64 there, and with
+ * it more addresses than any limit for each could hold back.
+ */
+export function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = [], tail = []] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
+  const zeros = Array<string>(Math.max(0, 8 - head.length - tail.length)).fill('0');
+  return [...head, ...zeros, ...tail].slice(0, 4).join(':');
+}
+
 /** One form for each address, without brackets and port: uWS writes all eight groups out, and IPv4 as IPv6 sockets see it. */
 function plain(text: string): string {
   const address = /^\[(.+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
@@ -52,4 +76,8 @@ function plain(text: string): string {
   const { address: written } = new SocketAddress({ address, family: 'ipv6' });
   const mapped = written.replace('::ffff:', '');
   return isIPv4(mapped) ? mapped : written;
+}
+
+function latin1(bytes: ArrayBuffer): string {
+  return Buffer.from(bytes).toString('latin1');
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ClientAddress } from '../../src/gateway/engine/client-address.ts';
+import { ClientAddress, networkOf } from '../../src/api/client-address.ts';
 
 const of = (trusted: string[], peer: string, forwardedFor = '', proxied = ''): string =>
   new ClientAddress(trusted).of(peer, forwardedFor, proxied);
@@ -72,5 +72,23 @@ describe('the address of a client', () => {
     for (const bad of ['nonsense', '10.0.0.0/33', '::/129', '10.0.0.0/-1', '10.0.0.0/1.5', '10.0.0.0/x', '']) {
       expect(() => new ClientAddress([bad])).toThrow(RangeError);
     }
+  });
+});
+
+describe('the network of an address', () => {
+  it.each([
+    ['203.0.113.9', '203.0.113.9'],
+    ['', ''],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::', '2001:db8:1:2'],
+    ['2001:db8:1:2::6', '2001:db8:1:2'],
+    ['2001:db8::6', '2001:db8:0:0'],
+    ['2001::3:4:5:6:7', '2001:0:0:3'],
+    ['::2:3:4:5:6:7:8', '0:2:3:4'],
+    ['::1', '0:0:0:0'],
+    ['::', '0:0:0:0'],
+    ['::1.2.3.4', '0:0:0:0'],
+  ])('of %j is %j', (address, network) => {
+    expect(networkOf(address)).toBe(network);
   });
 });
