@@ -11,7 +11,7 @@ const status = (client: Client): string => client.state.value.status;
 const connected = (client: Client) => until('the client is connected', () => status(client) === 'connected');
 const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
 const ready = (room: Room) => until('the room is ready', () => room.state.value.status === 'ready');
-const list = (client: Client): string[] => client.rooms.value.map(({ id, seq }) => `${id} ${seq}`).sort();
+const listed = (client: Client): string[] => client.rooms.value.map(({ id, seq }) => `${id} ${seq}`).sort();
 const fail = (what: string) => (): never => {
   throw new Error(what);
 };
@@ -129,7 +129,7 @@ describe('the list of rooms', () => {
     const sent = room.send('x');
     await ready(room);
     expect(await sent).toMatchObject({ seq: 3 });
-    expect(list(client)).toEqual(['a 1', 'b 2', 'c 3']);
+    expect(listed(client)).toEqual(['a 1', 'b 2', 'c 3']);
     expect(server.inputs('room:list').map((input) => (input as { after: string }).after)).toEqual(['a', 'a', 'b', 'b']);
     expect(server.sessions).toHaveLength(1);
   });
@@ -143,9 +143,9 @@ describe('the list of rooms', () => {
       return { rooms: [summary('b', 2), summary('left', 9)], after: 'left', more: false };
     };
     const client = server.connect();
-    await until('it is whole', () => list(client).length === 3);
+    await until('it is whole', () => listed(client).length === 3);
     const told: string[][] = [];
-    client.rooms.subscribe(() => told.push(list(client)));
+    client.rooms.subscribe(() => told.push(listed(client)));
     const joined = client.room('joined');
     server.handlers['room:list'] = (_, session) => {
       session.event('message', messageOf('a', 2));
@@ -155,8 +155,8 @@ describe('the list of rooms', () => {
       return { rooms: [summary('b', 2)], after: 'b', more: false };
     };
     (await server.session(0)).cut();
-    await until('it is whole again', () => list(client).length === 3 && list(client).includes('joined 0'));
-    expect(list(client)).toEqual(['a 2', 'b 3', 'joined 0']);
+    await until('it is whole again', () => listed(client).length === 3 && listed(client).includes('joined 0'));
+    expect(listed(client)).toEqual(['a 2', 'b 3', 'joined 0']);
     expect(client.rooms.value.map(({ id, unread }) => `${id} ${unread}`).sort()).toEqual(['a 1', 'b 1', 'joined 0']);
     for (const rooms of told) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
     await ready(joined);
@@ -167,11 +167,11 @@ describe('the list of rooms', () => {
     server.rooms = [summary('a', 5)];
     server.handlers['room:list'] = () => ({ rooms: [summary('b', 5)], after: 'b', more: false });
     const client = server.connect();
-    await until('it is whole', () => list(client).length === 2);
+    await until('it is whole', () => listed(client).length === 2);
     server.rooms = [summary('a', 4)];
     server.handlers['room:list'] = () => ({ rooms: [summary('b', 4)], after: 'b', more: false });
     (await server.session(0)).cut();
-    await until('it has gone back', () => list(client).join() === 'a 4,b 4');
+    await until('it has gone back', () => listed(client).join() === 'a 4,b 4');
   });
 });
 
