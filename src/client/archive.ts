@@ -20,6 +20,8 @@ export class Archive {
   readonly #store: Store;
   #prefix: string | undefined;
   #begin: () => void = () => undefined;
+  /** The last change of the index, which is read and written: one after the other, or each would undo the one before. */
+  #listed = Promise.resolve();
   readonly #begun = new Promise<void>((resolve) => (this.#begin = resolve));
 
   constructor(store: Store) {
@@ -53,11 +55,16 @@ export class Archive {
   }
 
   /** The rooms saved last are kept. */
-  async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
+  saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
     this.set(`room/${id}`, snapshot);
+    const list = (): Promise<void> => this.#list(id, snapshot !== undefined);
+    return (this.#listed = this.#listed.then(list, list));
+  }
+
+  async #list(id: string, kept: boolean): Promise<void> {
     const before = ((await this.get('rooms')) ?? []) as string[];
     const rooms = before.filter((other) => other !== id);
-    if (snapshot !== undefined && rooms.unshift(id) && before[0] === id) return;
+    if (kept && rooms.unshift(id) && before[0] === id) return;
     for (const old of rooms.splice(maxRooms)) this.set(`room/${old}`, undefined);
     this.set('rooms', rooms);
   }

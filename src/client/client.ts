@@ -4,9 +4,11 @@ import type { EventData, EventName } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { Archive } from './archive.ts';
+import { delayBefore, resendBackoff } from './backoff.ts';
 import { CatchUp } from './catch-up.ts';
 import { connectedWithin } from './connection.ts';
 import type { ConnectionState } from './connection.ts';
+import { asParleyError } from './failure.ts';
 import type { SocketConstructor } from './link.ts';
 import { listen } from './page.ts';
 import { Outbox } from './outbox.ts';
@@ -15,7 +17,7 @@ import { RoomList } from './room-list.ts';
 import type { RoomEntry } from './room-list.ts';
 import { deletedChange, messageChange, reactionChange } from './merge.ts';
 import type { Change } from './merge.ts';
-import { Cell } from './readable.ts';
+import { Cell, tell } from './readable.ts';
 import type { Readable } from './readable.ts';
 import { eventWithinMs, Room } from './room.ts';
 import { memoryStore } from './store.ts';
@@ -63,8 +65,11 @@ export class Client {
   readonly #rooms = new Map<string, Room>();
   readonly #user = new Cell<User | undefined>(undefined);
   readonly #listeners = new Map<EventName, Set<(data: never) => void>>();
-  /** The last `ready`, once the list of rooms is complete. */
+  /** The `ready` of this connection. */
+  #ready: EventData<'ready'> | undefined;
+  /** The same, once the list of rooms is complete. */
   #greeted: EventData<'ready'> | undefined;
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
   #saveTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #stopListening: () => void;
 
@@ -92,7 +97,7 @@ export class Client {
         share: options.tabs !== false,
       },
       {
-        ready: (ready) => this.#ready(ready),
+        ready: (ready) => this.#greet(ready),
         event: (name, data) => this.#event(name as EventName, data),
         identified: (user) => this.#identified(user),
         outbox: (news) => this.#outbox.learn(news),
@@ -166,8 +171,10 @@ export class Client {
   /** @returns what ends the listening */
   on<E extends EventName>(event: E, listener: (data: EventData<E>) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, listeners.add(listener));
-    return () => listeners.delete(listener);
+    // One of its own for each call: the same function may be given twice.
+    const own = (data: EventData<E>): void => listener(data);
+    this.#listeners.set(event, listeners.add(own));
+    return () => listeners.delete(own);
   }
 
   async createRoom(input: CommandInput<'room:create'>): Promise<RoomSummary> {
@@ -188,14 +195,13 @@ export class Client {
   }
 
   async invite(room: string, user: string, role?: Exclude<Role, 'owner'>): Promise<Member> {
-    const { member } = await this.call('room:invite', role === undefined ? { room, user } : { room, user, role });
+    const { member } = await this.call('room:invite', { room, user, ...(role && { role }) });
     return member;
   }
 
   /** A page of the channels that anybody may join, in id order; go on with `after`. */
   listChannels(after?: string): Promise<CommandOutput<'room:list'>> {
-    const input = { scope: 'open', limit: limits.pageSize } as const;
-    return this.call('room:list', after === undefined ? input : { ...input, after });
+    return this.call('room:list', { scope: 'open', limit: limits.pageSize, ...(after && { after }) });
   }
 
   /** The members of a room; of a very large one the first thousand. `call('room:members')` gives single pages. */
@@ -203,11 +209,8 @@ export class Client {
     const members: Member[] = [];
     let after: string | null = null;
     for (let page = 0; page < maxMemberPages; page += 1) {
-      const input = { room, limit: limits.pageSize };
-      const answer: CommandOutput<'room:members'> = await this.call(
-        'room:members',
-        after === null ? input : { ...input, after },
-      );
+      const input = { room, limit: limits.pageSize, ...(after && { after }) };
+      const answer: CommandOutput<'room:members'> = await this.call('room:members', input);
       members.push(...answer.members);
       after = answer.after;
       if (!answer.more || after === null) break;
@@ -257,43 +260,47 @@ export class Client {
     for (const room of this.#rooms.values()) room.save();
   }
 
-  #ready(ready: EventData<'ready'>): void {
-    const known = this.#options.user ?? ready.user.id;
-    if (known !== ready.user.id || (this.#user.value?.id ?? known) !== known) {
+  #greet(ready: EventData<'ready'>): void {
+    const known = this.#user.value?.id ?? this.#options.user;
+    if (known !== undefined && known !== ready.user.id) {
       // What waits to be sent is somebody else's.
-      return this.#tabs.close(new ParleyError('forbidden', `The token is not of ${this.#user.value?.id ?? known}.`));
+      return this.#tabs.close(new ParleyError('forbidden', `The token is not of ${known}.`));
     }
     this.#user.set(ready.user);
-    this.#list.replace(ready.rooms);
+    this.#ready = ready;
+    this.#list.replace(ready.rooms, ready.more);
     this.#tell('ready', ready);
     this.#catchUp.resume();
-    void this.#completeList(ready).then((complete) => {
-      if (!complete) return;
-      this.#greeted = ready;
-      this.#tabs.present();
-      for (const room of this.#rooms.values()) room.connected(this.#list.get(room.id));
-      if (this.#tabs.leading) this.#outbox.resume();
-      else this.#outbox.handOver();
-      void this.#previews();
-    });
+    const after = ready.more ? (ready.rooms.at(-1)?.id ?? null) : null;
+    queueMicrotask(() => void this.#complete(ready, after));
   }
 
-  /** `ready` names the first rooms only; those past them come in pages. */
-  async #completeList(ready: EventData<'ready'>): Promise<boolean> {
-    const rooms = [...ready.rooms];
-    let after = ready.more ? (rooms.at(-1)?.id ?? null) : null;
+  /**
+   * `ready` names the first rooms only; those past them come in pages. Nothing may be concluded from half a list, so a page
+   * that does not come is asked for again for as long as there is this connection.
+   */
+  async #complete(ready: EventData<'ready'>, after: string | null, failures = 0): Promise<void> {
     try {
       while (after !== null) {
         const page = await this.#tabs.request('room:list', { after, limit: limits.pageSize });
-        rooms.push(...page.rooms);
+        if (ready !== this.#ready) return;
         after = page.more ? page.after : null;
+        this.#list.add(page.rooms, after !== null);
+        failures = 0;
       }
-      if (ready.more) this.#list.replace(rooms);
-      return true;
-    } catch {
-      // The connection went; the next `ready` starts over. Nothing may be concluded from half a list.
-      return false;
+    } catch (thrown) {
+      if (ready !== this.#ready) return;
+      const delay = delayBefore(failures, resendBackoff, asParleyError(thrown).retryAfter);
+      this.#listTimer = setTimeout(() => void this.#complete(ready, after, failures + 1), delay);
+      return;
     }
+    if (ready !== this.#ready) return;
+    this.#greeted = ready;
+    this.#tabs.present();
+    for (const room of this.#rooms.values()) room.connected(this.#list.get(room.id));
+    if (this.#tabs.leading) this.#outbox.resume();
+    else this.#outbox.handOver();
+    void this.#previews();
   }
 
   /**
@@ -421,12 +428,13 @@ export class Client {
   }
 
   #tell(name: EventName, data: unknown): void {
-    for (const listener of Array.from(this.#listeners.get(name) ?? [])) listener(data as never);
+    tell(this.#listeners.get(name) ?? [], data as never);
   }
 
   #stateChanged(state: ConnectionState): void {
     if (state.status === 'connected') return this.presence.connected();
-    this.#greeted = undefined;
+    this.#ready = this.#greeted = undefined;
+    clearTimeout(this.#listTimer);
     this.presence.disconnected();
     this.#outbox.pause();
     this.#catchUp.pause();

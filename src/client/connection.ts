@@ -93,7 +93,6 @@ export class Connection {
       listen('window', 'online', check),
       // The browser knows before the heartbeat does; it may be wrong for a server on this machine, then the next try succeeds.
       listen('window', 'offline', () => this.#link?.close()),
-      listen('document', 'visibilitychange', check),
     ];
     void this.#connect();
   }
@@ -107,7 +106,7 @@ export class Connection {
     if (this.#state.value.status === 'waiting') void this.#connect();
   }
 
-  /** Something happened after which the link may be dead, or another try worth it: sleep, another network, the page is looked at. */
+  /** Something happened after which the link may be dead, or another try worth it: sleep, another network, a page is looked at. */
   check(): void {
     if (Date.now() >= this.#notBefore) this.wake();
     this.#link?.probe();
@@ -139,7 +138,7 @@ export class Connection {
     if (this.#state.value.status === 'closed') return;
     for (const stop of this.#stops) stop();
     this.#clear();
-    this.#state.set(error === undefined ? { status: 'closed' } : { status: 'closed', error });
+    this.#state.set({ status: 'closed', ...(error && { error }) });
   }
 
   /** No try is under way after this, and no link. */
@@ -236,9 +235,9 @@ export class Connection {
     const delay = delayBefore(this.#attempt, reconnectBackoff, error?.retryAfter);
     this.#attempt += 1;
     this.#notBefore = error?.retryAfter === undefined ? 0 : Date.now() + delay;
-    const waiting = { status: 'waiting', until: Date.now() + delay, attempt: this.#attempt } as const;
     this.#retryTimer = setTimeout(() => void this.#connect(), delay);
-    this.#state.set(error === undefined ? waiting : { ...waiting, error });
+    const until = Date.now() + delay;
+    this.#state.set({ status: 'waiting', until, attempt: this.#attempt, ...(error && { error }) });
   }
 }
 

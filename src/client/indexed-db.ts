@@ -1,4 +1,5 @@
 import { ParleyError } from '../protocol/errors.ts';
+import { asParleyError } from './failure.ts';
 import type { Store } from './store.ts';
 
 /** What is used of IndexedDB; Node's types have none. */
@@ -48,7 +49,7 @@ export function indexedDbStore(name = 'parley'): Store {
       request.addEventListener('upgradeneeded', () => request.result.createObjectStore(table));
       request.addEventListener('error', () => {
         opened = undefined;
-        reject(failure(request.error));
+        reject(asParleyError(request.error));
       });
       request.addEventListener('success', () => {
         const database = request.result;
@@ -72,7 +73,7 @@ export function indexedDbStore(name = 'parley'): Store {
       // At once, not when the answers are in: a page that is being closed does not see them any more.
       transaction.commit();
       transaction.addEventListener('complete', () => resolve(result()));
-      transaction.addEventListener('abort', () => reject(failure(transaction.error)));
+      transaction.addEventListener('abort', () => reject(asParleyError(transaction.error)));
     });
   };
 
@@ -95,8 +96,4 @@ export function indexedDbStore(name = 'parley'): Store {
         return () => undefined;
       }),
   };
-}
-
-function failure(cause: unknown): ParleyError {
-  return new ParleyError('internal', cause instanceof Error ? cause.message : undefined, { cause });
 }

@@ -12,6 +12,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { WireError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { disconnected, fromWire } from './failure.ts';
+import { InFlight } from './in-flight.ts';
 import { decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
 import type { Greeting, Packet } from './wire.ts';
 
@@ -38,23 +39,15 @@ export interface LinkHandlers {
   ended(end: LinkEnd): void;
 }
 
-interface Waiting {
-  settle(answer: unknown): void;
-  fail(error: ParleyError): void;
-}
-
 /** A probe that nothing answers for so long: the link is dead. */
 const probeMs = 4000;
-/** Commands in flight on one connection. The server has its own bound; this one keeps a runaway caller from filling memory. */
-const maxInFlight = 1000;
 const open = 1;
 
 export class Link {
   readonly #socket: Socket;
   readonly #handlers: LinkHandlers;
   readonly #greeting: Greeting;
-  readonly #waiting = new Map<number, Waiting>();
-  #nextId = 0;
+  readonly #inFlight = new InFlight();
   #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
   #silenceMs = 0;
   #maxPayload = Infinity;
@@ -84,26 +77,11 @@ export class Link {
 
   /** Sends a command and waits for its ack. Fails with `unavailable` if the link ends or nothing comes in time. */
   request<C extends CommandName>(name: C, input: CommandInput<C>, timeoutMs: number): Promise<unknown> {
-    return new Promise((resolve, reject: (error: ParleyError) => void) => {
-      if (this.#phase !== 'live' || this.#socket.readyState !== open) return reject(disconnected());
-      if (this.#waiting.size >= maxInFlight) return reject(new ParleyError('overloaded'));
-      const id = this.#nextId++;
+    return this.#inFlight.add(timeoutMs, (id) => {
+      if (this.#phase !== 'live' || this.#socket.readyState !== open) throw disconnected();
       const frame = encodeCommand(id, name, input);
       // The server ends a connection over this; a queued message that is too long would then end every next one.
-      if (frame.length > this.#maxPayload) return reject(new ParleyError('too_large'));
-      const timer = setTimeout(
-        () => settled(() => reject(disconnected('The server did not answer in time.'))),
-        timeoutMs,
-      );
-      const settled = (then: () => void) => {
-        clearTimeout(timer);
-        this.#waiting.delete(id);
-        then();
-      };
-      this.#waiting.set(id, {
-        settle: (answer) => settled(() => resolve(answer)),
-        fail: (error) => settled(() => reject(error)),
-      });
+      if (frame.length > this.#maxPayload) throw new ParleyError('too_large');
       this.#socket.send(frame);
     });
   }
@@ -172,12 +150,8 @@ export class Link {
   }
 
   #settle(id: number, answer: unknown): void {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return;
-    if (isObject(answer) && answer['ok'] === true) {
-      const { ok: _, ...output } = answer;
-      waiting.settle(output);
-    } else waiting.fail(fromWire(isObject(answer) ? ((answer['error'] ?? {}) as Partial<WireError>) : {}));
+    const { ok, error, ...output } = isObject(answer) ? answer : {};
+    this.#inFlight.settle(id, output, ok === true ? undefined : fromWire((error ?? {}) as Partial<WireError>));
   }
 
   #watch(): void {
@@ -190,7 +164,7 @@ export class Link {
     this.#phase = 'ended';
     clearTimeout(this.#watchdog);
     this.#socket.close();
-    for (const waiting of this.#waiting.values()) waiting.fail(disconnected());
+    this.#inFlight.fail();
     this.#handlers.ended(end);
   }
 }

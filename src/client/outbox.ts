@@ -298,9 +298,9 @@ export class Outbox {
 }
 
 function stored({ input, at, error }: Outgoing): Stored {
-  return error === undefined ? { input, at } : { input, at, error: error.toWire() };
+  return { input, at, ...(error && { error: error.toWire() }) };
 }
 
 function outgoing({ input, at, error }: Stored): Outgoing {
-  return error === undefined ? { input, at, state: 'sending' } : { input, at, state: 'failed', error: fromWire(error) };
+  return { input, at, ...(error ? { state: 'failed', error: fromWire(error) } : { state: 'sending' }) };
 }

@@ -3,6 +3,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { PresenceState } from '../protocol/model.ts';
+import { tell } from './readable.ts';
 
 type Request = <C extends CommandName>(name: C, input: CommandInput<C>) => Promise<CommandOutput<C>>;
 /** `state` is undefined when it cannot be known: no room is shared any more, or the connection is interrupted. */
@@ -37,16 +38,16 @@ export class Presence {
    * @returns what ends it. @throws {ParleyError} `limit_reached` past 1,000 users in all.
    */
   watch(users: readonly string[], listener: PresenceListener): () => void {
+    if (!this.#fits(users)) throw new ParleyError('limit_reached');
     const wanted = [...new Set(users)];
     const more = wanted.filter((user) => !this.#listeners.has(user));
-    if (this.#listeners.size + more.length > limits.presenceWatched) throw new ParleyError('limit_reached');
     // a listener of its own for each call: the same function may be given twice
     const own: PresenceListener = (user, state) => listener(user, state);
     for (const user of wanted) {
       const listeners = this.#listeners.get(user) ?? new Set();
       this.#listeners.set(user, listeners.add(own));
       const state = this.#known.get(user);
-      if (state !== undefined) listener(user, state);
+      if (state !== undefined) tell([own], user, state);
     }
     this.#plan(more);
     return () => this.#unwatch(wanted, own);
@@ -54,8 +55,11 @@ export class Presence {
 
   /** As `watch`; where there is no room for so many, nobody of them is watched. */
   tryWatch(users: readonly string[], listener: PresenceListener): () => void {
-    const more = users.filter((user) => !this.#listeners.has(user));
-    return this.#listeners.size + more.length > limits.presenceWatched ? () => undefined : this.watch(users, listener);
+    return this.#fits(users) ? this.watch(users, listener) : () => undefined;
+  }
+
+  #fits(users: readonly string[]): boolean {
+    return new Set([...this.#listeners.keys(), ...users]).size <= limits.presenceWatched;
   }
 
   connected(): void {
@@ -143,13 +147,11 @@ export class Presence {
   }
 
   #tell(user: string): void {
-    for (const listener of Array.from(this.#listeners.get(user) ?? [])) listener(user, this.#known.get(user));
+    tell(this.#listeners.get(user) ?? [], user, this.#known.get(user));
   }
 }
 
 function pages(users: readonly string[]): string[][] {
-  const count = Math.ceil(users.length / limits.presenceUsers);
-  return Array.from({ length: count }, (_, at) =>
-    users.slice(at * limits.presenceUsers, (at + 1) * limits.presenceUsers),
-  );
+  const size = limits.presenceUsers;
+  return users.flatMap((_, at) => (at % size === 0 ? [users.slice(at, at + size)] : []));
 }

@@ -25,7 +25,7 @@ export class ReadMark {
     this.#wanted = Math.max(this.#wanted, seq);
   }
 
-  /** Tells what is untold; also called when the connection is back. */
+  /** Tells what is untold; also called when the connection is back, and at the end. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -37,10 +37,5 @@ export class ReadMark {
     } catch {
       // It stays untold until the next move or the next connection; a read mark is worth no loop of its own.
     }
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 }

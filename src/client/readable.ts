@@ -5,6 +5,20 @@ export interface Readable<T> {
   subscribe(listener: (value: T) => void): () => void;
 }
 
+/** Calls all of them. What one throws stops neither the others nor the client; it is thrown again where it stops nobody. */
+export function tell<A extends unknown[]>(listeners: Iterable<(...args: A) => void>, ...args: A): void {
+  // A copy, for a listener may subscribe or unsubscribe while it is told.
+  for (const listener of Array.from(listeners)) {
+    try {
+      listener(...args);
+    } catch (thrown) {
+      setTimeout(() => {
+        throw thrown;
+      });
+    }
+  }
+}
+
 export class Cell<T> implements Readable<T> {
   #value: T;
   readonly #listeners = new Set<(value: T) => void>();
@@ -24,8 +38,7 @@ export class Cell<T> implements Readable<T> {
   set(value: T): void {
     if (Object.is(value, this.#value)) return;
     this.#value = value;
-    // A copy, for a listener may subscribe or unsubscribe while it is told.
-    for (const listener of Array.from(this.#listeners)) listener(value);
+    tell(this.#listeners, value);
   }
 
   subscribe(listener: (value: T) => void): () => void {

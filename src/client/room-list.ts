@@ -12,8 +12,13 @@ export interface RoomEntry extends RoomSummary {
   readonly last?: Message;
 }
 
+/** Those of another tab, and stored ones, tell their newest message too. */
+type Told = RoomSummary & { readonly last?: Message };
+
 export class RoomList {
   readonly #byId = new Map<string, RoomEntry>();
+  /** As it was at the last `replace`, without those that were told anew since. */
+  #before = new Map<string, RoomEntry>();
   /** Revs up to which `last` is true, of rooms that moved while we were away. */
   readonly #stale = new Map<string, number>();
   readonly #view = new Cell<readonly RoomEntry[]>([]);
@@ -27,15 +32,27 @@ export class RoomList {
     return this.#byId.get(id);
   }
 
-  /** @param rooms all of them; those of another tab, and stored ones, tell their newest message too */
-  replace(rooms: readonly (RoomSummary & { readonly last?: Message })[]): void {
-    const previous = new Map(this.#byId);
-    this.#byId.clear();
+  /** The list anew. @param more these are the first of them: `add` brings the rest */
+  replace(rooms: readonly Told[], more = false): void {
+    this.#before = new Map(this.#byId);
+    this.add(rooms, more);
+  }
+
+  /**
+   * What has changed or come since `replace` is live, and newer than a page may be. The rest is as the page has it, also
+   * where it goes back: a server may have been restored. What no page had is gone with the last one.
+   */
+  add(rooms: readonly Told[], more: boolean): void {
+    const before = this.#before;
     for (const room of rooms) {
-      const held = previous.get(room.id);
-      this.#byId.set(room.id, entry(room, newest(held?.last, room.last)));
+      const held = this.#byId.get(room.id);
+      const live = held === undefined || held === before.get(room.id) ? room : held;
+      const now = { ...room, ...heads(live, room), read: Math.max(live.read, room.read) };
+      this.#hold(now, newest(held?.last, room.last));
       if (held !== undefined && held.rev < room.rev && !this.#stale.has(room.id)) this.#stale.set(room.id, held.rev);
+      before.delete(room.id);
     }
+    if (!more) for (const [id, held] of before) if (this.#byId.get(id) === held) this.#byId.delete(id);
     this.#show();
   }
 
@@ -65,7 +82,7 @@ export class RoomList {
 
   put(room: RoomSummary): void {
     if (room.role === null) return;
-    this.#byId.set(room.id, entry(room, this.#byId.get(room.id)?.last));
+    this.#hold(room, this.#byId.get(room.id)?.last);
     this.#show();
   }
 
@@ -80,11 +97,9 @@ export class RoomList {
     for (const message of messages) {
       const held = this.#byId.get(message.room);
       if (held === undefined) continue;
-      const newer =
-        message.seq > (held.last?.seq ?? 0) || (message.seq === held.last?.seq && message.rev > held.last.rev);
-      if (!newer && message.rev <= held.rev) continue;
-      const heads = { seq: Math.max(held.seq, message.seq), rev: Math.max(held.rev, message.rev) };
-      this.#byId.set(message.room, entry({ ...held, ...heads }, newer ? message : held.last));
+      const last = newest(held.last, message);
+      if (last === held.last && message.rev <= held.rev) continue;
+      this.#hold({ ...held, ...heads(held, message) }, last);
       moved = true;
     }
     if (moved) this.#show();
@@ -95,14 +110,14 @@ export class RoomList {
     const held = this.#byId.get(id);
     if (held === undefined || change.rev <= held.rev) return;
     const last = held.last?.seq === change.seq ? changed(held.last, change) : held.last;
-    this.#byId.set(id, entry({ ...held, rev: change.rev }, last));
+    this.#hold({ ...held, rev: change.rev }, last);
     this.#show();
   }
 
   read(id: string, seq: number): void {
     const held = this.#byId.get(id);
     if (held === undefined || seq <= held.read) return;
-    this.#byId.set(id, entry({ ...held, read: seq }, held.last));
+    this.#hold({ ...held, read: seq }, held.last);
     this.#show();
   }
 
@@ -114,6 +129,10 @@ export class RoomList {
     else if (held !== undefined) this.put({ ...held, role: change.role });
   }
 
+  #hold(room: RoomSummary, last: Message | undefined): void {
+    this.#byId.set(room.id, { ...room, unread: Math.max(0, room.seq - room.read), ...(last && { last }) });
+  }
+
   #show(): void {
     this.#view.set([...this.#byId.values()].sort(byActivity));
   }
@@ -122,9 +141,14 @@ export class RoomList {
 /** Revs of a room that are asked for to bring its preview up to date. */
 const maxMissed = 50;
 
-function entry(room: RoomSummary, last: Message | undefined): RoomEntry {
-  const full = { ...room, unread: Math.max(0, room.seq - room.read) };
-  return last === undefined ? full : { ...full, last };
+interface Heads {
+  readonly seq: number;
+  readonly rev: number;
+}
+
+/** A room's only move on. */
+function heads(a: Heads, b: Heads): Heads {
+  return { seq: Math.max(a.seq, b.seq), rev: Math.max(a.rev, b.rev) };
 }
 
 function newest(a: Message | undefined, b: Message | undefined): Message | undefined {

@@ -265,8 +265,7 @@ export class Room implements Syncable {
   /** Keeps what is held, if it changed. */
   save(): void {
     if (this.#saveTimer === undefined || this.#partial) return;
-    clearTimeout(this.#saveTimer);
-    this.#saveTimer = undefined;
+    this.#forgetSave();
     const { messages, cursor } = this.#timeline;
     const kept = messages.slice(-snapshotMessages);
     const hasOlder = this.#state.value.hasOlder || kept.length < messages.length;
@@ -343,7 +342,7 @@ export class Room implements Syncable {
   stop(): void {
     this.#life += 1;
     this.#typing.stop();
-    this.#readMark.stop();
+    void this.#readMark.flush();
     this.#members.stop();
     clearTimeout(this.#loadTimer);
     this.save();

@@ -19,6 +19,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionHandlers, ConnectionOptions, ConnectionState } from './connection.ts';
 import { asParleyError, disconnected, fromWire } from './failure.ts';
 import type { OutboxNews } from './outbox.ts';
+import { InFlight } from './in-flight.ts';
 import { listen, sharing } from './page.ts';
 import type { Channel } from './page.ts';
 import { Cell } from './readable.ts';
@@ -46,7 +47,7 @@ type Note =
   | { kind: 'leader' }
   | { kind: 'outbox'; news: OutboxNews }
   // to the leader
-  | { kind: 'who' | 'hello' | 'bye' | 'ping' | 'wake' }
+  | { kind: 'who' | 'hello' | 'bye' | 'ping' | 'wake' | 'check' }
   | { kind: 'request'; id: number; name: CommandName; input: never; timeoutMs: number }
   // from the leader, who says `bye` too
   | { kind: 'pong' }
@@ -56,17 +57,10 @@ type Note =
   | { kind: 'answer'; id: number; output?: unknown; error?: WireError };
 type Sent = Note & { from: string; to?: string };
 
-interface Waiting {
-  resolve(output: unknown): void;
-  reject(error: ParleyError): void;
-}
-
 /** A leader that was not heard for so long is asked whether it is there; one that does not answer has lost the lead. */
 const quietMs = 5000;
 const patienceMs = 3000;
 const lookMs = 10_000;
-/** As of a link. */
-const maxInFlight = 1000;
 
 export class Tabs {
   /** Another one each time this tab takes part anew. */
@@ -95,8 +89,7 @@ export class Tabs {
   #ready = false;
   #heardAt = 0;
   #asking = false;
-  #nextId = 0;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #inFlight = new InFlight();
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: TabsOptions, handlers: TabsHandlers) {
@@ -120,7 +113,10 @@ export class Tabs {
       listen('document', 'freeze', () => this.#stepBack()),
       listen('window', 'pageshow', () => this.#connection.resume()),
       listen('document', 'resume', () => this.#connection.resume()),
-      listen('document', 'visibilitychange', () => this.#ask()),
+      listen('document', 'visibilitychange', () => {
+        this.#ask();
+        this.wake('check');
+      }),
     ];
     if (this.#shared !== undefined) {
       const timer = setInterval(() => this.#ask(), lookMs);
@@ -146,28 +142,17 @@ export class Tabs {
   ): Promise<CommandOutput<C>> {
     if (this.#leader === undefined) return this.#carryOut(this.#id, name, input, timeoutMs);
     this.#ask();
-    return new Promise((resolve, reject: (error: ParleyError) => void) => {
-      if (!this.#ready) return reject(disconnected());
-      if (this.#waiting.size >= maxInFlight) return reject(new ParleyError('overloaded'));
-      const id = this.#nextId++;
-      const settled =
-        <T>(then: (value: T) => void) =>
-        (value: T) => {
-          clearTimeout(timer);
-          this.#waiting.delete(id);
-          then(value);
-        };
-      const waiting = { resolve: settled(resolve as (output: unknown) => void), reject: settled(reject) };
-      // The leader has the same time for it and mostly says so itself.
-      const timer = setTimeout(() => waiting.reject(disconnected()), timeoutMs + patienceMs);
-      this.#waiting.set(id, waiting);
+    // The leader has the same time for it and mostly says so itself.
+    return this.#inFlight.add(timeoutMs + patienceMs, (id) => {
+      if (!this.#ready) throw disconnected();
       this.#post({ kind: 'request', id, name, input: input as never, timeoutMs }, this.#leader);
-    });
+    }) as Promise<CommandOutput<C>>;
   }
 
-  wake(): void {
-    if (this.#leader === undefined) this.#connection.wake();
-    else this.#post({ kind: 'wake' }, this.#leader);
+  /** @param kind what the connection should do, whichever tab has it */
+  wake(kind: 'wake' | 'check' = 'wake'): void {
+    if (this.#leader === undefined) this.#connection[kind]();
+    else this.#post({ kind }, this.#leader);
   }
 
   /** The rooms are complete: those who wait for it hear where they stand. */
@@ -313,7 +298,7 @@ export class Tabs {
   // What is said
 
   #post(note: Note, to?: string): void {
-    const sent = to === undefined ? { ...note, from: this.#id } : { ...note, from: this.#id, to };
+    const sent = { ...note, from: this.#id, to };
     // As text: what cannot be cloned but can be sent to a server would throw.
     this.#channel?.postMessage(
       JSON.stringify(sent, (_, value: unknown) => (value instanceof ParleyError ? value.toWire() : value)),
@@ -338,7 +323,8 @@ export class Tabs {
       case 'ping':
         return this.#post({ kind: 'pong' }, from);
       case 'wake':
-        return this.#connection.wake();
+      case 'check':
+        return this.#connection[note.kind]();
       case 'hello':
         return this.#welcome(from);
       case 'bye':
@@ -374,12 +360,8 @@ export class Tabs {
       case 'event':
         if (this.#ready) this.#handlers.event(note.name, note.data);
         return;
-      case 'answer': {
-        const waiting = this.#waiting.get(note.id);
-        if (note.error === undefined) waiting?.resolve(note.output);
-        else waiting?.reject(fromWire(note.error));
-        return;
-      }
+      case 'answer':
+        return this.#inFlight.settle(note.id, note.output, note.error && fromWire(note.error));
       // What followers say, and what went elsewhere already.
       case 'leader':
       case 'outbox':
@@ -388,6 +370,7 @@ export class Tabs {
       case 'hello':
       case 'ping':
       case 'wake':
+      case 'check':
       case 'request':
     }
   }
@@ -435,7 +418,7 @@ export class Tabs {
 
   #interrupted(state: ConnectionState): void {
     this.#ready = false;
-    for (const waiting of Array.from(this.#waiting.values())) waiting.reject(disconnected());
+    this.#inFlight.fail();
     this.#state.set(state);
     clearTimeout(this.#wakeTimer);
     // The timers of a hidden page may be a minute late; those of the one that is looked at are not.

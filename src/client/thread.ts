@@ -73,6 +73,7 @@ export class Thread {
       client.on('message:deleted', (deleted) => hear(deleted.room, () => deletedChange(deleted))),
       client.on('reaction', (told) => hear(told.room, () => reactionChange(told, client.user.value?.id))),
       client.on('thread', (told) => this.#readElsewhere(told)),
+      client.on('ready', () => void this.#readMark.flush()),
       // After the turn: the room hears of an event before this does.
       this.room.state.subscribe(() => queueMicrotask(() => this.#follow())),
     ];

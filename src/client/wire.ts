@@ -78,11 +78,11 @@ function decodeAck(frame: string): Packet {
 
 function decodeRefusal(json: string): Packet {
   const refusal = parse(json);
-  if (!isObject(refusal)) return { kind: 'refused', message: 'The server refused the connection.', error: {} };
+  const { message, data } = isObject(refusal) ? refusal : {};
   return {
     kind: 'refused',
-    message: typeof refusal['message'] === 'string' ? refusal['message'] : 'The server refused the connection.',
-    error: isObject(refusal['data']) ? (refusal['data'] as Partial<WireError>) : {},
+    message: typeof message === 'string' ? message : 'The server refused the connection.',
+    error: isObject(data) ? (data as Partial<WireError>) : {},
   };
 }
 

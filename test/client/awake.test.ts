@@ -38,6 +38,8 @@ it('asks whether the link is alive after the clock has jumped, and leaves one th
   sleep();
   await until('it was asked', () => server.inputs('presence:get').length === 1);
   expect(client.state.value.status).toBe('connected');
+  // Answers come in order: that of the question is there.
+  await client.call('presence:get', { users: [] });
   server.handlers = {};
   sleep();
   vi.setSystemTime(Date.now() + 1);
@@ -79,6 +81,37 @@ it('lets its connection go with the page, and comes back with it', async () => {
   client.close();
   page.dispatchEvent(new Event('pageshow'));
   expect(client.state.value.status).toBe('closed');
+});
+
+/** Web Locks, as tabs use them: a name has one holder, the others wait in the order they came. */
+function lockManager() {
+  const last = new Map<string, Promise<unknown>>();
+  return {
+    request(name: string, { signal }: { signal?: AbortSignal }, granted: () => Promise<void>): Promise<void> {
+      const before = last.get(name) ?? Promise.resolve();
+      const held = before.then(() => (signal?.aborted === true ? undefined : granted()));
+      last.set(name, held);
+      return held;
+    },
+  };
+}
+
+it('asks whether the link is alive when another tab than the one that has it is looked at', async () => {
+  vi.stubGlobal('navigator', { locks: lockManager() });
+  server = await FakeServer.start();
+  server.handlers['presence:get'] = () => ({ presence: {} });
+  const [first, second] = [new EventTarget(), new EventTarget()];
+  for (const document of [first, second]) {
+    // Each listens to its own.
+    vi.stubGlobal('document', document);
+    const tab = server.connect('token', { user: 'me' });
+    await until('it is connected', () => tab.state.value.status === 'connected');
+  }
+  expect(server.sessions).toHaveLength(1);
+  second.dispatchEvent(new Event('visibilitychange'));
+  await until('it was asked', () => server.inputs('presence:get').length === 1);
+  first.dispatchEvent(new Event('visibilitychange'));
+  await until('it was asked again', () => server.inputs('presence:get').length === 2);
 });
 
 it('does not renew tokens in a circle when its clock runs ahead', async () => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Client, Room } from '../../src/client/index.ts';
+import { openThread } from '../../src/client/threads.ts';
 import { until } from '../support/until.ts';
 import { failure, FakeServer, messageOf, summary } from './fake-server.ts';
 
@@ -10,6 +11,10 @@ const status = (client: Client): string => client.state.value.status;
 const connected = (client: Client) => until('the client is connected', () => status(client) === 'connected');
 const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
 const ready = (room: Room) => until('the room is ready', () => room.state.value.status === 'ready');
+const listed = (client: Client): string[] => client.rooms.value.map(({ id, seq }) => `${id} ${seq}`).sort();
+const fail = (what: string) => (): never => {
+  throw new Error(what);
+};
 const page = (room: string, from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, at) => messageOf(room, from + at));
 
@@ -103,6 +108,130 @@ describe('the connection', () => {
       code: 'unavailable',
       retryable: true,
     });
+  });
+});
+
+describe('the list of rooms', () => {
+  it('is asked for until it is whole, and then everything begins, though a page was refused', async () => {
+    server = await FakeServer.start({ more: true });
+    server.rooms = [summary('a', 1)];
+    server.handlers['history'] = () => ({ messages: page('b', 1, 2), before: 1, after: 2, more: false, rev: 2 });
+    server.handlers['message:send'] = () => ({ seq: 3, rev: 3, at: 3 });
+    const answers = [
+      failure('overloaded', { retryAfter: 1 }),
+      { rooms: [summary('b', 2)], after: 'b', more: true },
+      failure('unavailable'),
+      { rooms: [summary('c', 3)], after: 'c', more: false },
+    ];
+    server.handlers['room:list'] = () => answers.shift();
+    const client = server.connect();
+    const room = client.room('b');
+    const sent = room.send('x');
+    await ready(room);
+    expect(await sent).toMatchObject({ seq: 3 });
+    expect(listed(client)).toEqual(['a 1', 'b 2', 'c 3']);
+    expect(server.inputs('room:list').map((input) => (input as { after: string }).after)).toEqual(['a', 'a', 'b', 'b']);
+    expect(server.sessions).toHaveLength(1);
+  });
+
+  it('stays while it is told anew, and what comes meanwhile is kept', async () => {
+    server = await FakeServer.start({ more: true });
+    server.rooms = [summary('a', 1)];
+    server.handlers['history'] = () => ({ messages: [], before: null, after: null, more: false, rev: 0 });
+    server.handlers['sync'] = () => ({ rooms: {}, more: false });
+    server.handlers['room:list'] = () => {
+      return { rooms: [summary('b', 2), summary('left', 9)], after: 'left', more: false };
+    };
+    const client = server.connect();
+    await until('it is whole', () => listed(client).length === 3);
+    const told: string[][] = [];
+    client.rooms.subscribe(() => told.push(listed(client)));
+    const joined = client.room('joined');
+    server.handlers['room:list'] = (_, session) => {
+      session.event('message', messageOf('a', 2));
+      session.event('message', messageOf('b', 3));
+      const mine = { room: 'joined', user: 'me', name: 'Me', role: 'member', change: 'joined', by: 'me' };
+      session.event('member', { ...mine, summary: summary('joined', 0) });
+      return { rooms: [summary('b', 2)], after: 'b', more: false };
+    };
+    (await server.session(0)).cut();
+    await until('it is whole again', () => listed(client).length === 3 && listed(client).includes('joined 0'));
+    expect(listed(client)).toEqual(['a 2', 'b 3', 'joined 0']);
+    expect(client.rooms.value.map(({ id, unread }) => `${id} ${unread}`).sort()).toEqual(['a 1', 'b 1', 'joined 0']);
+    for (const rooms of told) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
+    await ready(joined);
+  });
+
+  it('goes back with a server that was restored', async () => {
+    server = await FakeServer.start({ more: true });
+    server.rooms = [summary('a', 5)];
+    server.handlers['room:list'] = () => ({ rooms: [summary('b', 5)], after: 'b', more: false });
+    const client = server.connect();
+    await until('it is whole', () => listed(client).length === 2);
+    server.rooms = [summary('a', 4)];
+    server.handlers['room:list'] = () => ({ rooms: [summary('b', 4)], after: 'b', more: false });
+    (await server.session(0)).cut();
+    await until('it has gone back', () => listed(client).join() === 'a 4,b 4');
+  });
+});
+
+describe('a listener', () => {
+  it('that throws stops neither the client nor the others, and its error is seen', async () => {
+    const held = process.listeners('uncaughtException');
+    const thrown: unknown[] = [];
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => thrown.push(error.message));
+    try {
+      server = await FakeServer.start();
+      server.rooms = [summary('r', 1)];
+      const client = server.connect();
+      const heard: string[] = [];
+      const stops = [
+        client.rooms.subscribe(fail('rooms')),
+        client.rooms.subscribe(() => heard.push('rooms')),
+        client.on('message', fail('message')),
+        client.on('message', () => heard.push('message')),
+        client.presence.watch(['other'], fail('presence')),
+        client.presence.watch(['other'], () => heard.push('presence')),
+      ];
+      await connected(client);
+      const session = await server.session(0);
+      session.event('presence', { user: 'other', online: true });
+      session.event('message', messageOf('r', 2));
+      await until('all are told', () => thrown.length === 4);
+      expect(thrown.sort()).toEqual(['message', 'presence', 'rooms', 'rooms']);
+      expect(heard).toEqual(['rooms', 'presence', 'rooms', 'message']);
+      expect(client.rooms.value[0]?.unread).toBe(1);
+      // told at once, since it is known
+      stops.push(client.presence.watch(['other'], fail('known')));
+      await until('that is told too', () => thrown.includes('known'));
+      for (const stop of stops) stop();
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const listener of held) process.on('uncaughtException', listener);
+    }
+  });
+
+  it('that was given twice is called twice, until each is ended', async () => {
+    server = await FakeServer.start();
+    const client = server.connect();
+    await connected(client);
+    let calls = 0;
+    const count = (): unknown => (calls += 1);
+    const [stop, stopOther] = [client.on('signal', count), client.on('signal', count)];
+    const tell = async (): Promise<number> => {
+      const heard = new Promise((resolve) => client.on('signal', resolve));
+      calls = 0;
+      (await server.session(0)).event('signal', { room: 'r', from: 'other', name: 'wave' });
+      await heard;
+      return calls;
+    };
+    expect(await tell()).toBe(2);
+    stop();
+    stop();
+    expect(await tell()).toBe(1);
+    stopOther();
+    expect(await tell()).toBe(0);
   });
 });
 
@@ -247,6 +376,19 @@ describe('a room', () => {
     await until('another device read it', () => client.rooms.value[0]?.unread === 0);
   });
 
+  it('tells its read mark when it is released', async () => {
+    server = await FakeServer.start();
+    server.rooms = [summary('r', 3, 3, 0)];
+    server.handlers['history'] = () => ({ messages: page('r', 1, 3), before: 1, after: 3, more: false, rev: 3 });
+    server.handlers['read'] = ({ seq }: { seq: number }) => ({ seq });
+    const client = server.connect();
+    await ready(client.room('r'));
+    client.room('r').markRead();
+    client.release('r');
+    await until('it was told', () => server.inputs('read').length > 0);
+    expect(server.inputs('read')).toEqual([{ room: 'r', seq: 3 }]);
+  });
+
   it('throttles typing, and hears it from others until their message', async () => {
     server = await FakeServer.start();
     server.rooms = [summary('r', 0)];
@@ -265,6 +407,25 @@ describe('a room', () => {
     session.event('message', messageOf('r', 1));
     await until('it has ended', () => room.state.value.typing.length === 0);
   });
+});
+
+it('tells the read mark of a thread with the next connection, if it was refused', async () => {
+  server = await FakeServer.start();
+  server.rooms = [summary('r', 2)];
+  server.handlers['history'] = () => ({ messages: page('r', 1, 2), before: 1, after: 2, more: false, rev: 2 });
+  const [root = null, ...messages] = page('r', 1, 2);
+  server.handlers['thread:history'] = () => ({ root, messages, more: false, rev: 2 });
+  server.handlers['thread:read'] = () => failure('unavailable');
+  const client = server.connect();
+  const thread = openThread(client, 'r', 1);
+  await until('it is ready', () => thread.state.value.status === 'ready');
+  thread.markRead();
+  await until('it was refused', () => server.inputs('thread:read').length === 1);
+  server.handlers['thread:read'] = ({ seq }: { seq: number }) => ({ seq });
+  (await server.session(0)).cut();
+  await until('it was told', () => server.inputs('thread:read').length === 2);
+  expect(server.inputs('thread:read').at(-1)).toEqual({ room: 'r', root: 1, seq: 2 });
+  thread.close();
 });
 
 it('refuses wrong commands, inputs and events when it is compiled', async () => {

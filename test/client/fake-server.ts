@@ -24,6 +24,8 @@ interface Options {
   /** A server that does not say `ready`. */
   mute?: boolean;
   expiresIn?: number;
+  /** `ready` names the first rooms only: the rest comes by `room:list`. */
+  more?: boolean;
 }
 
 export class FakeServer {
@@ -98,7 +100,8 @@ export class FakeServer {
     const user = { id: 'me', name: 'Me' };
     const expires = Date.now() + (this.options.expiresIn ?? 3_600_000);
     if (this.options.mute !== true) {
-      session.event('ready', { user, session: 'x', node: 'n', expires, rooms: this.rooms, more: false });
+      const { more = false } = this.options;
+      session.event('ready', { user, session: 'x', node: 'n', expires, rooms: this.rooms, more });
     }
     this.sessions.push(session);
     return session;

@@ -38,6 +38,24 @@ describe('the archive', () => {
     expect(await store.list('u/room/')).toHaveLength(49);
   });
 
+  it('keeps to its bound where many are saved at the same time, after a failure too', async () => {
+    const store = memoryStore();
+    let fail = true;
+    const once = async (key: string): Promise<unknown> => {
+      if (fail && key === 'u/rooms') {
+        fail = false;
+        throw new Error('not now');
+      }
+      return store.get(key);
+    };
+    const archive = new Archive({ ...store, get: once });
+    archive.open('u/');
+    await Promise.all(Array.from({ length: 60 }, (_, at) => archive.saveRoom(`r${at}`, snapshot)));
+    expect(await store.list('u/room/')).toHaveLength(50);
+    expect(await archive.room('r9')).toBeUndefined();
+    expect(await archive.room('r10')).toEqual(snapshot);
+  });
+
   it('keeps users apart, and forgets one of them', async () => {
     const store = memoryStore();
     const [ann, ben] = [new Archive(store), new Archive(store)];
