@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { connect, indexedDbStore } from '../client/index.ts';
 import type { Client } from '../client/index.ts';
+import { forgetDrafts } from './drafts.ts';
 import { forgetLevels } from './levels.ts';
 import { endSession, notice, session } from './session.ts';
 import type { Session } from './session.ts';
@@ -28,8 +29,11 @@ function Connected({ session: { token } }: { session: Session }): JSX.Element | 
       stop();
       // Who signs out, here or in another tab, leaves nothing on a machine that others may use. Who was put out keeps what
       // waits to be sent.
-      if (session.value === undefined && notice.value === undefined) void opened.forget().then(forgetLevels);
-      else opened.close();
+      if (session.value !== undefined || notice.value !== undefined) return opened.close();
+      // At once: the next one may be signed in before the store is empty.
+      forgetDrafts();
+      forgetLevels();
+      void opened.forget();
     };
   }, [token]);
   if (client === undefined) return null;

@@ -9,8 +9,8 @@ import { MessageList } from './message-list.tsx';
 import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from './people.ts';
 import { titleOf } from './rooms.ts';
-import { HeadTools, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
-import { mayPin } from './rights.ts';
+import { HeadTools, muteOf, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
+import { messageRights } from './rights.ts';
 import { showList, showRoom } from './route.ts';
 import { PlaceProvider, TalkProvider } from './talk.ts';
 import { ThreadPanel } from './thread-panel.tsx';
@@ -30,19 +30,27 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const state = useStore(room.state);
   const [replyTo, setReplyTo] = useState<Message>();
   const isNarrow = useMatch(narrow);
-  const [showMembers, setShowMembers] = useState(!isNarrow && entry?.kind !== 'direct');
+  const [wide] = useState(!isNarrow);
+  // Of a page that was just loaded it is not known yet; and it does not change.
+  const kind = useRef(entry?.kind);
+  kind.current ??= entry?.kind;
+  const [chosen, setShowMembers] = useState<boolean>();
+  const showMembers = chosen ?? (wide && kind.current !== undefined && kind.current !== 'direct');
   const members = useMutes(id, useStore(room.members));
   learnMembers(members);
   learnNames(state.messages.map(({ from, name }) => ({ id: from, name })));
-  const silence = silenceOf(
-    entry,
-    members.find(({ user }) => user === client.user.value?.id),
-  );
+  const me = members.find(({ user }) => user === client.user.value?.id);
+  const silence = silenceOf(entry, me);
+  const silent = silence !== undefined;
+  const muted = muteOf(entry, me) !== undefined;
   const receipts = useReceipts(id, members);
   const { thread, openThread, closeThread } = useThreadPanel();
   const talk = useMemo(() => ({ entry, members, receipts, thread }), [entry, members, receipts, thread]);
-  const pins = mayPin(entry);
-  const place = useMemo(() => ({ mayPin: pins, openThread, inThread: undefined }), [pins, openThread]);
+  const may = useMemo(
+    () => messageRights(entry, silent, muted),
+    [entry?.kind, entry?.role, entry?.archived, entry?.editWindow, silent, muted],
+  );
+  const place = useMemo(() => ({ may, openThread, inThread: undefined }), [may, openThread]);
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);

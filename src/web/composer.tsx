@@ -1,13 +1,15 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
-import { limits } from '../client/index.ts';
+import { limits, ParleyError } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
+import { isComposing } from './composing.ts';
+import { draftKey, readDraft, writeDraft } from './drafts.ts';
 import { Icon } from './icons.tsx';
 import { toDraft } from './mentions.ts';
 import { knownName, nameOf } from './people.ts';
-import { readStored, writeStored } from './storage.ts';
 import { summaryOf } from './text.ts';
-import { phone, useMatch } from './use.ts';
+import { say } from './toast.tsx';
+import { phone, useClient, useMatch, useStore } from './use.ts';
 import { useMentions } from './use-mentions.tsx';
 
 interface ComposerProps {
@@ -20,9 +22,23 @@ interface ComposerProps {
   onReplied: () => void;
 }
 
-export function Composer({ room, title, replyTo, thread, readOnly, onReplied }: ComposerProps): JSX.Element {
-  const draftKey = `parley.draft.${room.id}${thread === undefined ? '' : `#${thread}`}`;
-  const [before] = useState(() => toDraft(restoredDraft(draftKey), (id) => knownName(id)));
+export function Composer(props: ComposerProps): JSX.Element | null {
+  const user = useStore(useClient().user);
+  // Just after the page is loaded nobody knows yet whose draft it would be; the room has no title then either.
+  return user === undefined ? null : <Writing key={user.id} {...props} user={user.id} />;
+}
+
+function Writing({
+  user,
+  room,
+  title,
+  replyTo,
+  thread,
+  readOnly,
+  onReplied,
+}: ComposerProps & { user: string }): JSX.Element {
+  const key = draftKey(user, room.id, thread);
+  const [before] = useState(() => toDraft(readDraft(key), (id) => knownName(id)));
   const [text, setText] = useState(before.draft);
   const field = useRef<HTMLTextAreaElement>(null);
   const onPhone = useMatch(phone);
@@ -30,7 +46,7 @@ export function Composer({ room, title, replyTo, thread, readOnly, onReplied }: 
   const write = (next: string): void => {
     setText(next);
     // With ids: the names are not known for sure after a reload.
-    writeStored(sessionStorage, draftKey, next === '' ? undefined : mentions.wire(next));
+    writeDraft(key, mentions.wire(next));
   };
   const mentions = useMentions(field, write, before.picked);
   const tooLong = new TextEncoder().encode(JSON.stringify({ text: mentions.wire(text) })).length > limits.bodyBytes;
@@ -56,15 +72,18 @@ export function Composer({ room, title, replyTo, thread, readOnly, onReplied }: 
     const trimmed = text.trim();
     if (trimmed === '' || tooLong) return;
     const answered = replyTo?.seq ?? thread;
-    void room.send({ text: mentions.wire(trimmed) }, answered === undefined ? {} : { replyTo: answered });
+    const waiting = room.state.value.outgoing;
+    const sent = room.send({ text: mentions.wire(trimmed) }, answered === undefined ? {} : { replyTo: answered });
+    // What is queued shows in the room how it fares. What is not is nowhere but in this field.
+    if (room.state.value.outgoing === waiting) return void sent.catch((thrown: Error) => say(refusalOf(thrown)));
     write('');
     onReplied();
     field.current?.focus();
   };
   const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
     if (mentions.key(event)) return;
-    // While an input method composes, Enter chooses a candidate.
-    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+    if (isComposing(event)) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
       send();
     } else if (event.key === 'Escape' && replyTo !== undefined) {
@@ -137,7 +156,7 @@ function fit(field: HTMLTextAreaElement | null): void {
   field.style.height = `${field.scrollHeight}px`;
 }
 
-function restoredDraft(key: string): string {
-  const draft = readStored(sessionStorage, key);
-  return typeof draft === 'string' ? draft : '';
+function refusalOf(error: Error): string {
+  const full = error instanceof ParleyError && error.code === 'limit_reached';
+  return full ? 'So many messages wait to be sent that this one has to wait here.' : `Not sent: ${error.message}`;
 }

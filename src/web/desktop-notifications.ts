@@ -20,9 +20,12 @@ const notifier = 'parley notifier';
 
 export type Permission = 'off' | 'on' | 'denied' | 'impossible';
 
+/** Chrome on Android has the class and asks its user, but throws where one is made: there only service workers may. */
+let refused = false;
+
 function present(): Permission {
   // A runtime without them is one where the type is wrong.
-  if (!('Notification' in globalThis) || !('locks' in navigator)) return 'impossible';
+  if (refused || !('Notification' in globalThis) || !('locks' in navigator)) return 'impossible';
   if (Notification.permission === 'denied') return 'denied';
   return Notification.permission === 'granted' && readStored(localStorage, key) === true ? 'on' : 'off';
 }
@@ -91,12 +94,22 @@ function notify(room: RoomEntry, message: Shown, text: string, name?: string | n
   const author = nameOf(message.from, name);
   const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
   // A later one of the same room takes its place.
-  const shown = new Notification(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
-  shown.addEventListener('click', () => {
+  const shown = made(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
+  shown?.addEventListener('click', () => {
     window.focus();
     location.hash = addressOfMessage(message);
     shown.close();
   });
+}
+
+function made(title: string, options: NotificationOptions): Notification | undefined {
+  try {
+    return new Notification(title, options);
+  } catch {
+    refused = true;
+    held.value = present();
+    return undefined;
+  }
 }
 
 /** Tells the other tabs, by a lock that several may hold, that this one is looked at. */

@@ -15,6 +15,8 @@ interface DialogProps {
 export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
+  /** Where the pointer went down: text may be selected in a field and let go outside, which is a click on the backdrop. */
+  const pressed = useRef<EventTarget | null>(null);
   useEffect(() => {
     const opener = document.activeElement;
     element.current?.showModal();
@@ -31,7 +33,8 @@ export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Ele
       aria-labelledby={titleId}
       onClose={onClose}
       // The backdrop is part of the element; its content is one level down.
-      onClick={(event) => event.target === element.current && onClose()}
+      onPointerDown={(event) => (pressed.current = event.target)}
+      onClick={({ target }) => target === element.current && pressed.current === target && onClose()}
     >
       <div class="dialog-body">
         <header>

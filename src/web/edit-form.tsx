@@ -2,6 +2,7 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
+import { isComposing } from './composing.ts';
 import { Failure, useAction } from './dialog.tsx';
 import { toDraft } from './mentions.ts';
 import { knownName } from './people.ts';
@@ -44,7 +45,8 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
   };
   const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
     if (mentions.key(event)) return;
-    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+    if (isComposing(event)) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
       save();
     } else if (event.key === 'Escape') {

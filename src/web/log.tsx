@@ -1,7 +1,7 @@
 /** The messages of a room, or of one of its threads, as one reads them: rows, the place kept, the way to one of them. */
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
-import type { Message, Role, Room } from '../client/index.ts';
+import type { Message, Room } from '../client/index.ts';
 import { dayName, midnight } from './dates.ts';
 import { rowsOf } from './grouping.ts';
 import type { Row } from './grouping.ts';
@@ -18,11 +18,10 @@ interface LogProps {
   one: 'message' | 'reply';
   many: 'messages' | 'replies';
   room: Room;
-  role: Role | null;
   /** What gives the older ones and takes the mark. */
   reading: Scrolled;
   state: LogState;
-  /** What is read of it, and how much is not. */
+  /** What is read of it, and how much is not; undefined: not known, or not all of it is in `state` yet. */
   mark: { readonly read: number; readonly unread: number } | undefined;
   /** The seq of the message that is to be shown, until it is. */
   wanted: number | undefined;
@@ -34,11 +33,17 @@ interface LogProps {
 }
 
 export function Log(props: LogProps): JSX.Element {
-  const { name, one, many, room, role, reading, state, mark, wanted, head, onReply, children } = props;
+  const { name, one, many, room, reading, state, mark, wanted, head, onReply, children } = props;
   const client = useClient();
   const me = client.user.value ?? { id: '', name: null };
-  // Where the mark stood when it was opened: the line must not move while one reads.
-  const [unreadAfter] = useState(mark !== undefined && mark.unread > 0 ? mark.read : undefined);
+  const online = useStore(client.state).status === 'connected';
+  // Where the mark stood when it was opened: the line must not move while one reads. Of a page that was just loaded the
+  // server has not told it yet; what the store has may be older than what was read elsewhere.
+  const opened = useRef<{ readonly unreadAfter: number | undefined }>(undefined);
+  if (online && mark !== undefined && state.status === 'ready')
+    opened.current ??= { unreadAfter: mark.unread > 0 ? mark.read : undefined };
+  const settled = opened.current !== undefined;
+  const unreadAfter = opened.current?.unreadAfter;
   const { messages, outgoing } = state;
   const rows = useMemo(() => {
     const all = rowsOf({ messages, outgoing, me, unreadAfter });
@@ -54,8 +59,7 @@ export function Log(props: LogProps): JSX.Element {
     () => new Map([...(head === undefined ? [] : [head]), ...messages].map((message) => [message.seq, message])),
     [head, messages],
   );
-  const { scroller, content, away, missed, toLatest, stay } = useScroll(reading, state, me.id);
-  const online = useStore(client.state).status === 'connected';
+  const { scroller, content, away, missed, toLatest, stay } = useScroll(reading, state, me.id, settled);
   const seeking = useJump({ reading, state, online, wanted, sparse: one === 'reply', scroller, stay });
   const draw = (row: Row): JSX.Element => (
     <RowView
@@ -63,7 +67,6 @@ export function Log(props: LogProps): JSX.Element {
       row={row}
       mine={row.kind === 'group' && row.from === me.id}
       many={many}
-      role={role}
       room={room}
       bySeq={bySeq}
       onReply={onReply}
@@ -106,13 +109,12 @@ interface RowViewProps {
   row: Row;
   mine: boolean;
   many: string;
-  role: Role | null;
   room: Room;
   bySeq: ReadonlyMap<number, Message>;
   onReply: (message: Message) => void;
 }
 
-function RowView({ row, mine, many, role, room, bySeq, onReply }: RowViewProps): JSX.Element {
+function RowView({ row, mine, many, room, bySeq, onReply }: RowViewProps): JSX.Element {
   if (row.kind === 'day') {
     return (
       <h3 class="log-line">
@@ -127,5 +129,5 @@ function RowView({ row, mine, many, role, room, bySeq, onReply }: RowViewProps):
       </p>
     );
   }
-  return <MessageGroup group={row} mine={mine} role={role} room={room} bySeq={bySeq} onReply={onReply} />;
+  return <MessageGroup group={row} mine={mine} room={room} bySeq={bySeq} onReply={onReply} />;
 }

@@ -5,15 +5,17 @@ import { Dialog, Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import type { IconName } from './icons.tsx';
 import { Picker } from './reactions.tsx';
+import type { Offer } from './rights.ts';
 import { moveFocus } from './roving.ts';
 import { usePlace } from './talk.ts';
-import { summaryOf, withText } from './text.ts';
+import { summaryOf } from './text.ts';
 import { useClient } from './use.ts';
 
 interface ActionsProps {
   message: Message;
   room: Room;
-  may: { readonly edit: boolean; readonly delete: boolean };
+  /** At least one. */
+  offers: readonly Offer[];
   onReply: (message: Message) => void;
   onEdit: () => void;
   attempt: (work: Promise<void>) => void;
@@ -21,9 +23,19 @@ interface ActionsProps {
   onDone: () => void;
 }
 
+const looks: Readonly<Record<Offer, { readonly icon: IconName; readonly label: string }>> = {
+  react: { icon: 'smile', label: 'React' },
+  reply: { icon: 'reply', label: 'Reply' },
+  thread: { icon: 'thread', label: 'Thread' },
+  pin: { icon: 'pin', label: 'Pin' },
+  unpin: { icon: 'unpin', label: 'Unpin' },
+  edit: { icon: 'edit', label: 'Edit' },
+  delete: { icon: 'bin', label: 'Delete' },
+};
+
 /** What can be done with a message: seen while the mouse or the focus is on it, or after a long press. */
 export function MessageActions(props: ActionsProps): JSX.Element {
-  const { message, room, may, onReply, onEdit, attempt, onDone } = props;
+  const { message, room, offers, onReply, onEdit, attempt, onDone } = props;
   const client = useClient();
   const [picking, setPicking] = useState(false);
   const [deleting, setDeleting] = useState(false);
@@ -36,63 +48,41 @@ export function MessageActions(props: ActionsProps): JSX.Element {
     opener.current?.focus();
     onDone();
   };
-  const { mayPin, inThread, openThread } = usePlace();
-  const { seq, pinnedAt } = message;
-  const pin = (): void => {
-    const input = { room: message.room, seq };
-    const command = pinnedAt === undefined ? 'message:pin' : 'message:unpin';
-    attempt(client.call(command, input).then(() => undefined));
+  const { openThread } = usePlace();
+  const { seq } = message;
+  const pin = (command: 'message:pin' | 'message:unpin') => (): void => {
+    attempt(client.call(command, { room: message.room, seq }).then(() => undefined));
     onDone();
   };
-  const editable = may.edit && withText(message.body, '') !== undefined;
-  const actions: { name: IconName; label: string; run: () => void }[] = [
-    { name: 'reply', label: 'Reply', run: () => (onReply(message), onDone()) },
-    ...(inThread === undefined
-      ? [{ name: 'thread' as const, label: 'Thread', run: () => (onDone(), openThread(message.thread?.root ?? seq)) }]
-      : []),
-    ...(mayPin
-      ? [
-          {
-            name: pinnedAt === undefined ? ('pin' as const) : ('unpin' as const),
-            label: pinnedAt === undefined ? 'Pin' : 'Unpin',
-            run: pin,
-          },
-        ]
-      : []),
-    ...(editable ? [{ name: 'edit' as const, label: 'Edit', run: onEdit }] : []),
-    ...(may.delete ? [{ name: 'bin' as const, label: 'Delete', run: () => setDeleting(true) }] : []),
-  ];
+  const runs: Record<Offer, () => void> = {
+    react: () => setPicking(!picking),
+    reply: () => (onReply(message), onDone()),
+    thread: () => (onDone(), openThread(message.thread?.root ?? seq)),
+    pin: pin('message:pin'),
+    unpin: pin('message:unpin'),
+    edit: onEdit,
+    delete: () => setDeleting(true),
+  };
   return (
     <>
       <div class={picking ? 'actions picking' : 'actions'}>
         <div class="action-bar" role="toolbar" aria-label="Message actions" onKeyDown={(event) => moveFocus(event)}>
-          <button
-            ref={opener}
-            class="icon-button tiny"
-            type="button"
-            aria-label="React"
-            title="React"
-            aria-haspopup="dialog"
-            aria-expanded={picking}
-            onClick={() => setPicking(!picking)}
-          >
-            <Icon name="smile" size={16} />
-          </button>
-          {actions.map(({ name, label, run }) => (
+          {offers.map((offer, at) => (
             <button
-              key={name}
+              key={offer}
               class="icon-button tiny"
               type="button"
-              tabIndex={-1}
-              aria-label={label}
-              title={label}
-              onClick={run}
+              tabIndex={at === 0 ? 0 : -1}
+              aria-label={looks[offer].label}
+              title={looks[offer].label}
+              onClick={runs[offer]}
+              {...(offer === 'react' && { ref: opener, 'aria-haspopup': 'dialog', 'aria-expanded': picking })}
             >
-              <Icon name={name} size={16} />
+              <Icon name={looks[offer].icon} size={16} />
             </button>
           ))}
         </div>
-        {picking && <Picker opener={opener} onPick={pick} onClose={closePicker} />}
+        {picking && offers.includes('react') && <Picker opener={opener} onPick={pick} onClose={closePicker} />}
       </div>
       {/* Outside: on a phone the actions are gone while nobody asks for them. */}
       {deleting && <DeleteDialog room={room} message={message} onClose={() => (setDeleting(false), onDone())} />}

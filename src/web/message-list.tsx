@@ -19,10 +19,10 @@ export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Ele
       one="message"
       many="messages"
       room={room}
-      role={entry?.role ?? null}
       reading={room}
       state={state}
-      mark={entry}
+      // A list that the store kept counts what was unread then, and what is unread now may still be on its way.
+      mark={entry !== undefined && room.cursor >= entry.rev ? entry : undefined}
       wanted={wantedMessage.value}
       onReply={onReply}
     >

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, Outgoing, Role, Room } from '../client/index.ts';
+import type { Message, Outgoing, Room } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { attachmentsOf } from './body.ts';
 import { BodyView } from './body-view.tsx';
@@ -12,22 +12,23 @@ import { MessageActions } from './message-actions.tsx';
 import { nameOf } from './people.ts';
 import { Reactions } from './reactions.tsx';
 import { ReceiptMark } from './receipt.tsx';
+import { offersFor } from './rights.ts';
+import type { MessageRights } from './rights.ts';
 import { addressOf, addressOfThread } from './route.ts';
-import { deletedText, isEmojiOnly, summaryOf, textOf } from './text.ts';
+import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from './text.ts';
 import { usePlace } from './talk.ts';
 import { ThreadChip } from './thread-chip.tsx';
+import { useBefore } from './use.ts';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;
   mine: boolean;
-  /** Ours, in this room. */
-  role: Role | null;
   room: Room;
   bySeq: ReadonlyMap<number, Message>;
   onReply: (message: Message) => void;
 }
 
-export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupProps): JSX.Element {
+export function MessageGroup({ group, mine, room, bySeq, onReply }: GroupProps): JSX.Element {
   const name = nameOf(group.from, group.name);
   const at = group.items[0]?.at ?? 0;
   const last = group.items.findLast(({ seq }) => seq !== undefined)?.seq;
@@ -51,7 +52,6 @@ export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupP
             key={item.id}
             item={item}
             mine={mine}
-            role={role}
             room={room}
             onReply={onReply}
             answered={item.replyTo === undefined ? undefined : bySeq.get(item.replyTo)}
@@ -66,7 +66,6 @@ export function MessageGroup({ group, mine, role, room, bySeq, onReply }: GroupP
 interface ItemProps {
   item: Item;
   mine: boolean;
-  role: Role | null;
   room: Room;
   message: Message | undefined;
   answered: Message | undefined;
@@ -77,8 +76,9 @@ interface ItemProps {
 const longPressMs = 450;
 
 function MessageItem(props: ItemProps): JSX.Element {
-  const { item, role, message, answered } = props;
-  const { inThread } = usePlace();
+  const { item, mine, message, answered } = props;
+  const { inThread, may } = usePlace();
+  const inTime = useBefore(mine ? item.at + may.editWithin : Infinity);
   const [editing, setEditing] = useState(false);
   const [error, setError] = useState<string>();
   // By a long press; a mouse shows the actions by hovering.
@@ -99,6 +99,8 @@ function MessageItem(props: ItemProps): JSX.Element {
     editing,
     error,
     inThread,
+    may,
+    inTime,
     setOpen,
     edit: () => (setEditing(true), setOpen(false)),
     edited: () => (setEditing(false), element.current?.querySelector<HTMLElement>('.actions button')?.focus()),
@@ -110,7 +112,7 @@ function MessageItem(props: ItemProps): JSX.Element {
   // A room of hundreds is drawn again with each message and each typist; only what changed may cost.
   const content = useMemo(
     () => drawItem(props, state),
-    [item.body, item.outgoing, message, answered, role, editing, error],
+    [item.body, item.outgoing, message, answered, may, inTime, editing, error],
   );
   return (
     <div
@@ -139,20 +141,21 @@ interface ItemState {
   readonly edited: () => void;
   readonly attempt: (work: Promise<void>) => void;
   readonly inThread: number | undefined;
+  readonly may: MessageRights;
+  /** The time to edit it is not over. */
+  readonly inTime: boolean;
 }
 
 function drawItem(
-  { item, mine, role, room, message, answered, onReply }: ItemProps,
-  { editing, error, setOpen, edit, edited, attempt, inThread }: ItemState,
+  { item, mine, room, message, answered, onReply }: ItemProps,
+  { editing, error, setOpen, edit, edited, attempt, inThread, may, inTime }: ItemState,
 ): JSX.Element {
   const large = isEmojiOnly(textOf(item.body)) && attachmentsOf(item.body).length === 0;
   const state = item.outgoing?.state;
   const deleted = message?.deletedAt !== undefined;
-  const may = {
-    write: role !== 'guest' && role !== null,
-    edit: mine,
-    delete: mine || role === 'owner' || role === 'admin',
-  };
+  const editable = inTime && withText(item.body, '') !== undefined;
+  const offers =
+    message === undefined ? [] : offersFor({ message, mine, editable, inThread: inThread !== undefined }, may);
   return (
     <>
       <div class="item-row">
@@ -170,12 +173,12 @@ function drawItem(
             )}
           </div>
         )}
-        {message !== undefined && !deleted && !editing && may.write && (
+        {message !== undefined && !editing && offers.length > 0 && (
           <>
             <MessageActions
               message={message}
               room={room}
-              may={may}
+              offers={offers}
               onReply={onReply}
               onEdit={edit}
               attempt={attempt}
@@ -188,9 +191,7 @@ function drawItem(
         )}
         {state !== undefined && state !== 'failed' && <OnItsWay sent={state === 'sent'} />}
       </div>
-      {message?.reactions !== undefined && (
-        <Reactions room={room} message={message} disabled={!may.write} attempt={attempt} />
-      )}
+      {message?.reactions !== undefined && <Reactions room={room} message={message} may={may} attempt={attempt} />}
       {message !== undefined && message.thread?.root === message.seq && inThread === undefined && (
         <ThreadChip message={message} />
       )}

@@ -2,17 +2,18 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject } from 'preact';
 import type { Message, Room } from '../client/index.ts';
 import { emojiName, pickable } from './emoji.ts';
+import type { MessageRights } from './rights.ts';
 import { moveFocus } from './roving.ts';
 
 interface ReactionsProps {
   room: Room;
   message: Message;
-  disabled: boolean;
+  may: Pick<MessageRights, 'react' | 'takeBack'>;
   attempt: (work: Promise<void>) => void;
 }
 
 /** What others think of it; each one is a switch for one's own. */
-export function Reactions({ room, message, disabled, attempt }: ReactionsProps): JSX.Element {
+export function Reactions({ room, message, may, attempt }: ReactionsProps): JSX.Element {
   const toggle = (emoji: string, mine: boolean): void =>
     attempt(mine ? room.unreact(message.seq, emoji) : room.react(message.seq, emoji));
   return (
@@ -25,7 +26,7 @@ export function Reactions({ room, message, disabled, attempt }: ReactionsProps):
           aria-pressed={mine}
           aria-label={`${emojiName(emoji)}: ${count}`}
           title={mine ? `Take back ${emojiName(emoji)}` : `React with ${emojiName(emoji)}`}
-          disabled={disabled}
+          disabled={!(mine ? may.takeBack : may.react)}
           onClick={() => toggle(emoji, mine)}
         >
           <span aria-hidden="true">{emoji}</span>

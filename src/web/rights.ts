@@ -1,5 +1,5 @@
 /** What we may do in a room, by the server's own table: docs/rooms.md is printed from it. */
-import type { Role, RoomSummary } from '../client/index.ts';
+import type { Message, Role, RoomSummary } from '../client/index.ts';
 import { actions, below, gives, may } from '../messaging/roles.ts';
 import type { ActionName } from '../messaging/roles.ts';
 
@@ -12,6 +12,71 @@ export function mayIn(room: Standing | undefined, action: ActionName): boolean {
 
 export function mayPin(room: Standing | undefined): boolean {
   return mayIn(room, 'pin');
+}
+
+/** What we may do with the messages of a room. */
+export interface MessageRights {
+  /** There is a field to write in. */
+  readonly write: boolean;
+  readonly react: boolean;
+  readonly takeBack: boolean;
+  /** Our own ones. */
+  readonly edit: boolean;
+  readonly delete: boolean;
+  /** From when they were sent, in ms; the room's, for the server does not tell its own. */
+  readonly editWithin: number;
+  /** Delete those of others. */
+  readonly moderate: boolean;
+  readonly pin: boolean;
+}
+
+/**
+ * @param silent nothing can be written in it now
+ * @param muted the server takes no reactions and no edits of ours either
+ */
+export function messageRights(
+  room: (Standing & Pick<RoomSummary, 'editWindow'>) | undefined,
+  silent: boolean,
+  muted: boolean,
+): MessageRights {
+  const [own, react, moderate] = [mayIn(room, 'own'), mayIn(room, 'react'), mayIn(room, 'moderate')];
+  const window = room?.editWindow ?? 0;
+  return {
+    write: !silent && mayIn(room, 'send'),
+    react: react && !muted,
+    takeBack: react,
+    edit: own && !muted,
+    delete: own,
+    editWithin: window === 0 || moderate ? Infinity : window * 1000,
+    moderate,
+    pin: mayPin(room),
+  };
+}
+
+export type Offer = 'react' | 'reply' | 'thread' | 'pin' | 'unpin' | 'edit' | 'delete';
+
+interface Offered {
+  readonly message: Pick<Message, 'deletedAt' | 'pinnedAt' | 'thread'>;
+  readonly mine: boolean;
+  /** It has a text, and the time to edit it is not over. */
+  readonly editable: boolean;
+  readonly inThread: boolean;
+}
+
+/** What is offered to do with a message, in the order in which it is shown. */
+export function offersFor({ message, mine, editable, inThread }: Offered, rights: MessageRights): Offer[] {
+  if (message.deletedAt !== undefined) return [];
+  const offers: Record<Offer, boolean> = {
+    react: rights.react,
+    reply: rights.write,
+    // Where nothing can be written there is only what was.
+    thread: !inThread && (rights.write || message.thread !== undefined),
+    pin: rights.pin && message.pinnedAt === undefined,
+    unpin: rights.pin && message.pinnedAt !== undefined,
+    edit: mine && editable && rights.edit,
+    delete: mine ? rights.delete : rights.moderate,
+  };
+  return (Object.keys(offers) as Offer[]).filter((name) => offers[name]);
 }
 
 /** Whether a member of that role stands below us. */

@@ -54,12 +54,16 @@ export function silenceOf(room: RoomEntry | undefined, me: Member | undefined): 
   if (room.archived !== undefined) return 'This conversation is archived: it can be read, but not written to.';
   if (room.role === 'guest') return 'You may read here, but not write.';
   if (room.senders === 'admins' && room.role === 'member') return 'Only the owner and admins write here.';
-  const { muted } = me ?? room;
+  const muted = muteOf(room, me);
   if (muted === undefined) return undefined;
   if (muted.until === null) return 'You are muted in this room.';
-  return muted.until > Date.now()
-    ? `You are muted in this room until ${new Date(muted.until).toLocaleString()}.`
-    : undefined;
+  return `You are muted in this room until ${new Date(muted.until).toLocaleString()}.`;
+}
+
+/** One that is not over. */
+export function muteOf(room: RoomEntry | undefined, me: Member | undefined): Member['muted'] {
+  const muted = (me ?? room)?.muted;
+  return muted === undefined || (muted.until !== null && muted.until <= Date.now()) ? undefined : muted;
 }
 
 /** A message that waits for its turn looks as if the server did not answer, so it is said before. */

@@ -9,18 +9,26 @@ export interface Session {
 
 const key = 'parley.session';
 
-function restored(): Session | undefined {
-  const stored = readStored(localStorage, key);
-  const whole = typeof stored === 'object' && stored !== null && 'token' in stored && typeof stored.token === 'string';
-  return whole ? { token: stored.token as string } : undefined;
+/** A session, or why there is none any more; neither: its user signed out, or nobody was signed in. */
+interface Kept {
+  readonly session?: Session;
+  readonly notice?: string;
 }
 
-const held = signal<Session | undefined>(restored());
+function restored(): Kept {
+  const stored = readStored(localStorage, key);
+  if (typeof stored !== 'object' || stored === null) return {};
+  if ('token' in stored && typeof stored.token === 'string') return { session: { token: stored.token } };
+  return 'notice' in stored && typeof stored.notice === 'string' ? { notice: stored.notice } : {};
+}
+
+const before = restored();
+const held = signal<Session | undefined>(before.session);
 
 export const session: ReadonlySignal<Session | undefined> = held;
 
 /** Why the last session ended, for the sign-in form to say. */
-export const notice = signal<string | undefined>(undefined);
+export const notice = signal<string | undefined>(before.notice);
 
 export function keepSession(next: Session): void {
   writeStored(localStorage, key, next);
@@ -28,8 +36,9 @@ export function keepSession(next: Session): void {
   held.value = next;
 }
 
+/** @param reason of one that its user did not end; the other tabs are told, for they are put out too */
 export function endSession(reason?: string): void {
-  writeStored(localStorage, key, undefined);
+  writeStored(localStorage, key, reason === undefined ? undefined : { notice: reason });
   notice.value = reason;
   held.value = undefined;
 }
@@ -37,7 +46,9 @@ export function endSession(reason?: string): void {
 /** Signed in or out in another tab: so are we. */
 addEventListener('storage', (event) => {
   if (event.key !== key) return;
-  const next = restored();
+  const { session: next, notice: reason } = restored();
+  // First the reason: without one the end of a session is its user's wish, and what waits to be sent is deleted.
+  notice.value = reason;
   if (next?.token !== held.value?.token) held.value = next;
 });
 

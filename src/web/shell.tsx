@@ -5,7 +5,7 @@ import { Chat } from './chat.tsx';
 import { startNotifications } from './desktop-notifications.ts';
 import { Mark } from './icons.tsx';
 import { inboxOf } from './inbox.ts';
-import { followJoinLink, joinToken } from './join-link.ts';
+import { followJoinLink, joinLink } from './join-link.ts';
 import { isMuted, loadLevels } from './levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
@@ -60,13 +60,16 @@ function useEntrance(): void {
   const state = useStore(client.state);
   const done = useRef(false);
   const entered = useRef(false);
-  const token = joinToken.value;
+  const link = joinLink.value;
   useEffect(() => {
     // One that is opened later, in the page that is there.
-    if (entered.current && token !== undefined) void followJoinLink(client);
-  }, [token]);
+    if (entered.current && link !== undefined) void followJoinLink(client);
+  }, [link]);
   useEffect(() => {
-    if (state.status !== 'connected' || done.current) return;
+    if (state.status !== 'connected') return;
+    // Or one that could not be used with the last connection.
+    if (entered.current) void followJoinLink(client);
+    if (done.current) return;
     done.current = true;
     void enterGeneral(client).then(async (first) => {
       const led = await followJoinLink(client);

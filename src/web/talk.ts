@@ -3,6 +3,7 @@ import { createContext } from 'preact';
 import type { Context } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Member, RoomEntry } from '../client/index.ts';
+import type { MessageRights } from './rights.ts';
 import type { Receipts } from './use-receipts.ts';
 
 /** Moves with each message and mark: only few of what is drawn may listen. */
@@ -17,7 +18,7 @@ export interface Talk {
 
 /** Hardly ever moves: each message may listen. */
 export interface Place {
-  readonly mayPin: boolean;
+  readonly may: MessageRights;
   readonly openThread: (root: number) => void;
   /** The seq of the root of the thread that we are inside of; undefined: in the room's list. */
   readonly inThread: number | undefined;

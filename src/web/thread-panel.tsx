@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { openThread } from '../client/threads.ts';
 import type { Thread, ThreadState } from '../client/threads.ts';
-import type { Message, RoomEntry } from '../client/index.ts';
+import type { Message } from '../client/index.ts';
 import { Composer } from './composer.tsx';
 import { Failure, useAction } from './dialog.tsx';
 import { useFollowed } from './followed.ts';
@@ -51,7 +51,7 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
     >
       <PlaceProvider value={inside}>
         {thread?.root === root && thread.room.id === room && (
-          <ThreadLog key={`${room} ${root}`} thread={thread} entry={talk.entry} silence={silence} />
+          <ThreadLog key={`${room} ${root}`} thread={thread} silence={silence} />
         )}
       </PlaceProvider>
     </Panel>
@@ -82,13 +82,15 @@ function Follow({ thread }: { thread: Thread }): JSX.Element | null {
   );
 }
 
+/** Of a thread that one does not follow nothing is counted. */
+const unfollowed = { read: 0, unread: 0 };
+
 interface ThreadLogProps {
   thread: Thread;
-  entry: RoomEntry | undefined;
   silence: string | undefined;
 }
 
-function ThreadLog({ thread, entry, silence }: ThreadLogProps): JSX.Element {
+function ThreadLog({ thread, silence }: ThreadLogProps): JSX.Element {
   const state = useStore(thread.state);
   const followed = useFollowed(thread.room.id, thread.root);
   const [replyTo, setReplyTo] = useState<Message>();
@@ -120,10 +122,9 @@ function ThreadLog({ thread, entry, silence }: ThreadLogProps): JSX.Element {
         one="reply"
         many="replies"
         room={thread.room}
-        role={entry?.role ?? null}
         reading={reading}
         state={{ ...state, ...bare }}
-        mark={followed}
+        mark={followed ?? unfollowed}
         wanted={wantedThread.value === thread.root ? wantedReply.value : undefined}
         head={status === 'ready' ? root : undefined}
         onReply={setReplyTo}

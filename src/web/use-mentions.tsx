@@ -5,6 +5,7 @@
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
 import { Avatar } from './avatar.tsx';
+import { isComposing } from './composing.ts';
 import { Icon } from './icons.tsx';
 import { candidatesFor, labelFor, queryAt, toWire } from './mentions.ts';
 import type { Candidate, Picked } from './mentions.ts';
@@ -70,7 +71,7 @@ export function useMentions(
     element.focus();
   };
   const key = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): boolean => {
-    if (chosen === undefined || event.isComposing) return false;
+    if (chosen === undefined || isComposing(event)) return false;
     const step = { ArrowDown: 1, ArrowUp: candidates.length - 1 }[event.key];
     if (step !== undefined) setActive((candidates.indexOf(chosen) + step) % candidates.length);
     else if ((event.key === 'Enter' && !event.shiftKey) || (event.key === 'Tab' && !event.shiftKey)) pick(chosen);

@@ -27,12 +27,18 @@ interface Scroll {
   stay: () => void;
 }
 
-export function useScroll(room: Scrolled, state: LogState, me: string): Scroll {
+/** @param settled it is known what is read, and all that is not is there: before that nothing is marked, and the end is shown */
+export function useScroll(room: Scrolled, state: LogState, me: string, settled: boolean): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
   const following = useRef(true);
+  /** To one message, which matters more than where the unread ones begin. */
+  const led = useRef(false);
+  /** Put somewhere: what stands at the top by then is what one looks at. */
   const placed = useRef(false);
+  /** Put where reading begins. */
+  const begun = useRef(false);
   const seen = useRef(0);
   const last = state.messages.at(-1)?.seq ?? 0;
   if (!away) seen.current = last;
@@ -41,23 +47,30 @@ export function useScroll(room: Scrolled, state: LogState, me: string): Scroll {
     const element = scroller.current;
     if (element !== null) element.scrollTop = element.scrollHeight;
   };
-  const stay = (): void => {
+  const halt = (): void => {
     following.current = isNearEnd(scroller.current);
     setAway(!following.current);
   };
+  const stay = (): void => {
+    led.current = true;
+    halt();
+  };
   useKeptPlace(scroller, state, following);
   useLayoutEffect(() => {
-    if (placed.current || state.status !== 'ready') return;
+    if (begun.current || state.status !== 'ready') return;
     placed.current = true;
-    const mark = scroller.current?.querySelector('[data-unread]');
+    begun.current = settled;
+    // While the connection came one could read what the store has, and may be somewhere in it.
+    if (led.current || !following.current) return;
+    const mark = settled ? scroller.current?.querySelector('[data-unread]') : undefined;
     if (mark === null || mark === undefined) return toEnd();
     mark.scrollIntoView({ block: 'center' });
-    following.current = isNearEnd(scroller.current);
-  }, [state.status]);
+    halt();
+  }, [state.status, settled]);
   // A page that does not fill the screen leaves nothing to scroll, and so nothing that would ask for the next.
   useEffect(() => {
     if (placed.current && (scroller.current?.scrollTop ?? aheadPx) < aheadPx) loadOlder(room);
-  }, [room, state.messages, state.status]);
+  }, [room, state.messages, state.status, settled]);
   // One's own message is always shown, wherever one was.
   const own = state.outgoing.length;
   useLayoutEffect(() => {
@@ -86,7 +99,7 @@ export function useScroll(room: Scrolled, state: LogState, me: string): Scroll {
       watcher.disconnect();
     };
   }, [room]);
-  useRead(room, state, !away);
+  useRead({ room, state, settled, following, away });
 
   const missed = state.messages.filter(({ seq, from }) => seq > seen.current && from !== me).length;
   return { scroller, content, away, missed, toLatest: toEnd, stay };
@@ -120,16 +133,26 @@ function useKeptPlace(
   });
 }
 
+interface Reading {
+  readonly room: Scrolled;
+  readonly state: LogState;
+  readonly settled: boolean;
+  readonly following: { readonly current: boolean };
+  /** As `following` says since the last drawing: so that its changes are heard of. */
+  readonly away: boolean;
+}
+
 /** Read is what was on the screen of somebody who was looking. */
-function useRead(room: Scrolled, state: LogState, atEnd: boolean): void {
-  const last = state.messages.at(-1)?.seq;
+function useRead({ room, state: { status, messages }, settled, following, away }: Reading): void {
+  const last = messages.at(-1)?.seq;
   useEffect(() => {
     const mark = (): void => {
-      if (atEnd && state.status === 'ready' && last !== undefined && document.visibilityState === 'visible')
-        room.markRead(last);
+      // Not `away`: in the drawing that put the reader at the unread line it still says that this is the end.
+      if (!settled || !following.current || status !== 'ready' || last === undefined) return;
+      if (document.visibilityState === 'visible') room.markRead(last);
     };
     mark();
     document.addEventListener('visibilitychange', mark);
     return () => document.removeEventListener('visibilitychange', mark);
-  }, [room, last, atEnd, state.status]);
+  }, [room, last, away, status, settled]);
 }

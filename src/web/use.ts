@@ -45,6 +45,21 @@ export function useNow(everyMs: number): number {
   return now;
 }
 
+/** `setTimeout` takes no longer delay. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Whether that moment is still to come; draws again when it has. */
+export function useBefore(at: number): boolean {
+  const [looked, look] = useReducer((count: number) => count + 1, 0);
+  const left = at - Date.now();
+  useEffect(() => {
+    if (left <= 0 || left === Infinity) return undefined;
+    const timer = setTimeout(() => look(undefined as never), Math.min(left, longestTimerMs));
+    return () => clearTimeout(timer);
+  }, [at, looked]);
+  return left > 0;
+}
+
 export function useMatch(query: string): boolean {
   const [matches, setMatches] = useState(() => matchMedia(query).matches);
   useEffect(() => {

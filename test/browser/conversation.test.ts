@@ -61,6 +61,46 @@ describe('two people', () => {
     await until('the title tells', async () => (await ben.page.title()) === 'Parley');
   });
 
+  // The line was shown, and everything under it was marked as read.
+  it('have unread what was not on the screen yet, until it is', async () => {
+    const [ann, ben] = await pair('much unread');
+    await ann.say('seen');
+    await ben.hears('seen');
+    await ben.open('general');
+    await seed(await roomOf(ann), 40);
+    await ben.link('much unread').getByText('40 unread').waitFor();
+    await ben.open('much unread');
+    await isReadFromItsLine(ben);
+    await ann.say('one more');
+    await ben.link('much unread').getByText('41 unread').waitFor();
+    await scroll(ben, 1);
+    await ben.link('much unread').locator('.badge').waitFor({ state: 'detached' });
+  });
+
+  // The list of rooms was empty when the room was drawn first, so there was no line, and the end was shown and marked.
+  it('have the line where it was in a page that is loaded anew', async () => {
+    const [ann, ben] = await pair('loaded anew');
+    await ann.say('seen');
+    await ben.hears('seen');
+    await ben.open('general');
+    // So that what his browser keeps of the room ends there.
+    await ben.page.reload();
+    await ben.inRoom('general');
+    await seed(await roomOf(ann), 40);
+    await ben.link('loaded anew').getByText('40 unread').waitFor();
+    const second = await ben.another();
+    await second.page.goto(ann.page.url());
+    await isReadFromItsLine(second);
+    await ann.say('one more');
+    await ben.link('loaded anew').getByText('41 unread').waitFor();
+    await second.page.reload();
+    await isReadFromItsLine(second);
+    await ann.say('and one');
+    await ben.link('loaded anew').getByText('42 unread').waitFor();
+    await scroll(second, 1);
+    await ben.link('loaded anew').locator('.badge').waitFor({ state: 'detached' });
+  });
+
   it('reply to each other', async () => {
     const [ann, ben] = await pair('replies');
     await ann.say('Who has the key?');
@@ -82,6 +122,10 @@ describe('two people', () => {
     await ben.say('yes');
     await ann.hears('yes');
     expect(await ann.texts()).toEqual(['between us', 'yes']);
+    // Two need no list of members, also where the page learns only later that they are two.
+    await ann.page.reload();
+    await ann.inRoom('Ben');
+    expect(await ann.page.getByRole('complementary', { name: 'Members' }).count()).toBe(0);
   });
 
   it('meet in a group by invitation', async () => {
@@ -193,6 +237,27 @@ describe('one person', () => {
     await ann.page.locator('.me-name', { hasText: 'Another' }).waitFor();
   });
 
+  it('finds no draft of another in the same tab, and its own again', async () => {
+    const ann = await visit('Ann');
+    await ann.field.fill('for nobody else');
+    const { token } = await stage.parley.guest('Ben');
+    const hers = await ann.page.evaluate<string>(`localStorage.getItem('parley.session')`);
+    const become = async (session: string, name: string): Promise<void> => {
+      await ann.page.evaluate(`localStorage.setItem('parley.session', ${JSON.stringify(session)})`);
+      await ann.page.reload();
+      await ann.page.locator('.me-name', { hasText: name }).waitFor();
+      await ann.inRoom('general');
+    };
+    await become(JSON.stringify({ token }), 'Ben');
+    expect(await ann.field.inputValue()).toBe('');
+    await become(hers, 'Ann');
+    expect(await ann.field.inputValue()).toBe('for nobody else');
+    await ann.page.getByRole('button', { name: 'Sign out' }).click();
+    await ann.page.getByLabel('Your name').waitFor();
+    const kept = `Object.keys(sessionStorage).filter((key) => key.startsWith('parley.draft.'))`;
+    await until('no draft is kept', async () => (await ann.page.evaluate<string[]>(kept)).length === 0);
+  });
+
   it('comes in with a token', async () => {
     const { token } = await stage.parley.guest('Bearer');
     const arrived = await stage.arrive();
@@ -210,6 +275,20 @@ describe('one person', () => {
     await arrived.page.getByText('Signed out:').waitFor();
   });
 });
+
+/** The line is on the screen under the last message that was read, and the end is not. */
+async function isReadFromItsLine({ page }: Person): Promise<void> {
+  await page.locator('.unread-line').waitFor();
+  await page.getByRole('button', { name: /jump to the latest/ }).waitFor();
+  const shown = await page.locator('.unread-line, .item .text').allInnerTexts();
+  expect(shown.slice(0, 3)).toEqual(['seen', 'New messages', 'entry 1']);
+  const [line, log] = await Promise.all([
+    page.locator('.unread-line').boundingBox(),
+    page.locator('.log').boundingBox(),
+  ]);
+  expect(line?.y).toBeGreaterThan(log?.y ?? Infinity);
+  expect(line?.y).toBeLessThan((log?.y ?? 0) + (log?.height ?? 0));
+}
 
 /** Text, for the page's own types are not known here. `to`: 0 the top, 1 the end. */
 function scroll({ page }: Person, to: number): Promise<void> {

@@ -52,6 +52,28 @@ it('keeps what waits over a reload of the page', async () => {
   expect(await ben.texts()).toEqual(['written before the reload']);
 });
 
+// The field was emptied although the outbox was full, and the message was nowhere.
+it('leaves what cannot be queued any more in the field, and says so', async () => {
+  const [ann] = await pair('full');
+  await ann.page.context().setOffline(true);
+  await ann.banner.waitFor();
+  // Another tab tells of what it wrote, in the other room: to type all that takes minutes.
+  await ann.page.evaluate(`{
+    const { token } = JSON.parse(localStorage.getItem('parley.session'));
+    const { sub } = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
+    const put = Array.from({ length: 500 }, (_, at) => (
+      { input: { room: 'general', id: crypto.randomUUID(), body: { text: 'waits' } }, at: Date.now() + at }));
+    const tabs = new BroadcastChannel('parley ' + new URL('.', location.href).href + ' ' + sub);
+    tabs.postMessage(JSON.stringify({ kind: 'outbox', news: { put }, from: 'another tab' }));
+    tabs.close();
+  }`);
+  await ann.banner.getByText('500 messages wait').waitFor();
+  await ann.write('one too many');
+  await ann.page.getByText('So many messages wait to be sent').waitFor();
+  expect(await ann.field.inputValue()).toBe('one too many');
+  expect(await ann.item('one too many').count()).toBe(0);
+});
+
 it('lives through a server that is killed and comes back', async () => {
   const [ann, ben] = await pair('killed');
   await ann.say('before');

@@ -256,6 +256,55 @@ describe('a room', () => {
     await ben.say('the one');
   });
 
+  // Each message offered everything wherever one had ever been allowed to write.
+  it('offers with a message what its server would allow, and nothing else', async () => {
+    const [ann, ben] = await Promise.all([remote('Ann'), visit('Ben')]);
+    const { id: room } = await ann.createRoom({ kind: 'channel', name: 'narrowed' });
+    await ben.join('narrowed');
+    await ben.say('from Ben');
+    const offered = async (): Promise<string> => {
+      const buttons = ben.stored('from Ben').locator('.action-bar button');
+      const labels = Array.from({ length: await buttons.count() }, (_, at) =>
+        buttons.nth(at).getAttribute('aria-label', { timeout: 1000 }),
+      );
+      return (await Promise.all(labels)).join(', ');
+    };
+    const are = (expected: string) =>
+      until(`${expected === '' ? 'nothing' : expected} is offered`, async () => {
+        const now = await offered().catch(() => undefined);
+        return now === expected;
+      });
+    await are('React, Reply, Thread, Edit, Delete');
+    // The time to edit ends while one looks at it.
+    await ann.call('room:update', { room, editWindow: 1 });
+    await are('React, Reply, Thread, Delete');
+    await ann.call('room:update', { room, editWindow: null, senders: 'admins' });
+    await are('React, Edit, Delete');
+    await ann.call('room:mute', { room, user: await userAt(ben) });
+    await are('Delete');
+    await ann.call('room:unmute', { room, user: await userAt(ben) });
+    await ann.call('room:update', { room, senders: 'all' });
+    await are('React, Reply, Thread, Edit, Delete');
+    await ann.call('room:archive', { room });
+    await are('');
+    expect(await ben.stored('from Ben').getByRole('button').count()).toBe(0);
+  });
+
+  it('has a dialog that a selection beyond its edge leaves open, and a press beside it closes', async () => {
+    const ann = await visit('Ann');
+    await ann.create('Channel', 'selected');
+    await openSettings(ann);
+    const { mouse } = ann.page;
+    const field = await dialog(ann).getByLabel('Name', { exact: true }).boundingBox();
+    await mouse.move((field?.x ?? 0) + 60, (field?.y ?? 0) + 10);
+    await mouse.down();
+    await mouse.move(4, 4);
+    await mouse.up();
+    await dialog(ann).getByRole('tab', { name: 'More' }).click();
+    await mouse.click(4, 4);
+    await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
   it('is archived, handed over and deleted by those who may', async () => {
     const [ann, ben] = await Promise.all([visit('Ann'), remote('Ben')]);
     await ann.create('Group', 'the attic');

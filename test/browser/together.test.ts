@@ -1,5 +1,7 @@
 /** What the demo shows of the SDK's presence, and of several tabs of one person. */
+import { WebSocket } from 'ws';
 import { expect, it, vi } from 'vitest';
+import { connect } from '../../src/client/index.ts';
 import { until } from '../support/until.ts';
 import type { Person } from './browser.ts';
 import { useStage } from './stage.ts';
@@ -59,6 +61,48 @@ it('keeps two tabs of one person alike on one connection, also when the first is
   expect(await second.texts()).toEqual(await ben.texts());
 });
 
+/** Another connection with the token of somebody's page takes that token back. */
+async function takeBack(token: string): Promise<void> {
+  const client = connect({ url: stage.parley.url, token, WebSocket });
+  try {
+    const { sessions } = await client.call('session:list', {});
+    // It is of that token too, and mostly closed before it has the answer.
+    await client.call('session:revoke', { session: sessions[0]?.session ?? '' }).catch(() => undefined);
+    await until('it is not taken any more', () => client.state.value.status === 'closed');
+  } finally {
+    client.close();
+  }
+}
+
+// The other tab took the end of the session for the wish of its user, and deleted the outbox of both.
+it('puts somebody out of all tabs whose token is taken back, says why, and keeps what waits to be sent', async () => {
+  const ann = await visit('Ann');
+  await ann.create('Channel', 'put out');
+  const second = await ann.another();
+  await second.page.goto(ann.page.url());
+  await second.inRoom('put out');
+  const token = await ann.page.evaluate<string>(`JSON.parse(localStorage.getItem('parley.session')).token`);
+  const { sub: user } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { sub: string };
+  await ann.page.context().setOffline(true);
+  await Promise.all([ann.banner.waitFor(), second.banner.waitFor()]);
+  await ann.write('not sent yet');
+  await second.page.locator('.item[data-state=sending]', { hasText: 'not sent yet' }).waitFor();
+  await takeBack(token);
+  await ann.page.context().setOffline(false);
+  for (const { page } of [ann, second]) await page.getByText('Signed out:').waitFor();
+  await second.page.reload();
+  await second.page.getByText('Signed out:').waitFor();
+  const another = await stage.parley.command('token', '--user', user);
+  await ann.page.getByRole('button', { name: 'I have a token' }).click();
+  await ann.page.getByLabel('Token').fill(another.trim());
+  await ann.page.getByLabel('Token').press('Enter');
+  await Promise.all([ann.hears('not sent yet'), second.hears('not sent yet')]);
+  // The reason is gone with the next session: this end of it is a wish.
+  await second.page.getByRole('button', { name: 'Sign out' }).click();
+  await ann.page.getByLabel('Your name').waitFor();
+  await nothingIsKept(ann);
+});
+
 it('signs out of all tabs, and leaves nothing behind', async () => {
   const ann = await visit('Ann');
   await ann.create('Channel', 'signing out');
@@ -68,6 +112,10 @@ it('signs out of all tabs, and leaves nothing behind', async () => {
   await second.hears('a secret');
   await ann.page.getByRole('button', { name: 'Sign out' }).click();
   await second.page.getByLabel('Your name').waitFor();
+  await nothingIsKept(ann);
+});
+
+async function nothingIsKept({ page }: Person): Promise<void> {
   const kept = `new Promise((resolve) => {
     const opening = indexedDB.open('parley');
     opening.onsuccess = () => {
@@ -75,5 +123,5 @@ it('signs out of all tabs, and leaves nothing behind', async () => {
       keys.onsuccess = () => { opening.result.close(); resolve(keys.result); };
     };
   })`;
-  await until('nothing is kept', async () => (await ann.page.evaluate<unknown[]>(kept)).length === 0);
-});
+  await until('nothing is kept', async () => (await page.evaluate<unknown[]>(kept)).length === 0);
+}

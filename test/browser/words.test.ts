@@ -1,9 +1,10 @@
 /** The pure parts of what the demo says about rooms. */
 import { describe, expect, it } from 'vitest';
 import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/choices.ts';
+import { isComposing } from '../../src/web/composing.ts';
 import { withNames } from '../../src/web/mention-names.ts';
 import { learnNames } from '../../src/web/people.ts';
-import { givenBy, isBelow, mayIn } from '../../src/web/rights.ts';
+import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/rights.ts';
 
 describe('mentions in a text', () => {
   it('become names where these are known, and stay as they are otherwise', () => {
@@ -15,6 +16,15 @@ describe('mentions in a text', () => {
     expect(withNames('@ben: (@ben) mail@ben')).toBe('@Ben: (@Ben) mail@ben');
     expect(withNames('@nobody and @room, a@ b')).toBe('@nobody and @room, a@ b');
   });
+});
+
+it('leaves to an input method the keys that it takes, also where the composition has ended by then', () => {
+  const keys = [
+    { isComposing: true, keyCode: 13 },
+    { isComposing: false, keyCode: 229 },
+    { isComposing: false, keyCode: 13 },
+  ];
+  expect(keys.map(isComposing)).toEqual([true, true, false]);
 });
 
 describe('lengths of time', () => {
@@ -46,6 +56,37 @@ describe('rights', () => {
     expect(mayIn({ kind: 'channel', role: 'member' }, 'invite')).toBe(true);
     expect(mayIn({ kind: 'channel', role: null }, 'read')).toBe(false);
     expect(mayIn(undefined, 'read')).toBe(false);
+  });
+
+  const message = { deletedAt: undefined, pinnedAt: undefined, thread: undefined };
+  const offered = (may: ReturnType<typeof messageRights>, mine: boolean, more: object = {}): string =>
+    offersFor({ message: { ...message, ...more } as never, mine, editable: true, inThread: false }, may).join(' ');
+
+  it('over messages are what the server would allow', () => {
+    const member = { kind: 'group', role: 'member' } as const;
+    const owner = { kind: 'group', role: 'owner' } as const;
+    expect(offered(messageRights(member, false, false), true)).toBe('react reply thread edit delete');
+    expect(offered(messageRights(member, false, false), false)).toBe('react reply thread');
+    expect(offered(messageRights(owner, false, false), false)).toBe('react reply thread pin delete');
+    expect(offered(messageRights(owner, false, false), false, { pinnedAt: 1 })).toBe('react reply thread unpin delete');
+    // Only admins write; or it is muted, and may take back what it wrote.
+    expect(offered(messageRights(member, true, false), true)).toBe('react edit delete');
+    expect(offered(messageRights(member, true, true), true)).toBe('delete');
+    expect(messageRights(member, true, true).takeBack).toBe(true);
+    for (const room of [{ ...owner, archived: 1 }, { kind: 'channel', role: 'guest' } as const, undefined]) {
+      expect(offered(messageRights(room, true, false), true)).toBe('');
+      expect(offered(messageRights(room, true, false), false, { thread: {} })).toBe('thread');
+      expect(messageRights(room, true, false).takeBack).toBe(false);
+    }
+    expect(offered(messageRights(owner, false, false), true, { deletedAt: 1 })).toBe('');
+  });
+
+  it("over one's own messages last as long as the room says, but for those who moderate it", () => {
+    const room = { kind: 'channel', editWindow: 60 } as const;
+    expect(messageRights({ ...room, role: 'member' }, false, false).editWithin).toBe(60_000);
+    expect(messageRights({ ...room, role: 'admin' }, false, false).editWithin).toBe(Infinity);
+    expect(messageRights({ kind: 'channel', editWindow: 0, role: 'member' }, false, false).editWithin).toBe(Infinity);
+    expect(messageRights({ kind: 'direct', role: 'member' }, false, false).editWithin).toBe(Infinity);
   });
 
   it('are over those below', () => {
