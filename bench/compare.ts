@@ -1,7 +1,9 @@
 /**
  * node --import tsx bench/compare.ts --other OTHER/dist/main.js [--rounds 5] [--seconds 1.5] [--connections 15000]
+ *   [--only rates,arrivals,memory]
  * This build (build first) against another one of Parley, each with a Postgres of its own, in alternating rounds of one
- * run: commands with ack, fan-out, stored messages, arrivals, and the memory of an idle connection.
+ * run: commands with ack, fan-out, stored messages, arrivals, and the memory of an idle connection, at once and when it
+ * has not moved for 20 s (a minute at most): V8 collects what arriving left behind some time after.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,7 +15,7 @@ import { frames } from './frames.ts';
 import { Lab, rssBytes } from './lab.ts';
 import { openPostgres, seed, type Database, type Membership } from './postgres.ts';
 import { alternate, contestant, median, type Contestant, type Measured } from './rounds.ts';
-import { calm } from './settle.ts';
+import { calm, settledRss } from './settle.ts';
 import { liftedLimits, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 
 const { values: args } = parseArgs({
@@ -22,6 +24,7 @@ const { values: args } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1.5' },
     connections: { type: 'string', default: '15000' },
+    only: { type: 'string', default: 'rates,arrivals,memory' },
   },
 });
 if (args.other === undefined) throw new Error('--other FILE: the main.js of the other build');
@@ -45,9 +48,8 @@ try {
     if (typeof database === 'string') throw new Error(database);
     subjects.push({ name, build: { main, nodeFlags: [], lacks: unknownTo(main) }, database });
   }
-  await rates();
-  await arrivals();
-  await memory();
+  const parts = { rates, arrivals, memory };
+  for (const [name, part] of Object.entries(parts)) if (args.only.split(',').includes(name)) await part();
 } finally {
   await lab.close();
   for (const { database } of subjects) await database.stop();
@@ -168,7 +170,8 @@ async function memory(): Promise<void> {
     range(3, (k) => ({ room: `idle-${(i + k * Math.floor(rooms / 3)) % rooms}`, user })),
   );
   const tokens = await lab.file('idle-tokens', users.map(token));
-  const each: number[] = [];
+  const atOnce: number[] = [];
+  const settled: number[] = [];
   for (const subject of subjects) {
     const server = await started(subject, memberships);
     const common = {
@@ -184,14 +187,17 @@ async function memory(): Promise<void> {
     const before = await rssBytes(server.child.pid);
     const client = await LoadClient.connect(lab, { ...common, connections: count });
     await sleep(8000);
-    each.push(((await rssBytes(server.child.pid)) - before) / count);
+    atOnce.push(((await rssBytes(server.child.pid)) - before) / count);
+    const { bytes } = await settledRss(server.child.pid, { quietMs: 20_000, longestMs: 60_000 });
+    settled.push((bytes - before) / count);
     await client.stop();
     await server.child.stop();
   }
-  const [ours = NaN, theirs = NaN] = each;
-  console.log(
-    `${'idle connection'.padEnd(20)} this ${ours.toFixed(0)} B, other ${theirs.toFixed(0)} B: ${(ours / theirs).toFixed(2)} x (${count} connections in 3 rooms)`,
-  );
+  for (const [when, [ours = NaN, theirs = NaN]] of Object.entries({ 'at once': atOnce, settled })) {
+    console.log(
+      `idle, ${when.padEnd(14)} this ${ours.toFixed(0)} B, other ${theirs.toFixed(0)} B: ${(ours / theirs).toFixed(2)} x (${count} connections in 3 rooms)`,
+    );
+  }
 }
 
 /** The tables are made by a first start; rooms are found by the one that is measured. */

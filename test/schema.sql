@@ -1849,7 +1849,7 @@ AS $function$
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: asked for both users at once it reads what mentions anybody
+    -- two look-ups: asked for both users at once it reads what mentions anybody. offset: the third goes by its whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x
@@ -1858,7 +1858,7 @@ begin
         select from mentions x
         where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
           and not exists (
-            select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer)
+            select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer offset 0)
         limit max_unread) everybody)),
     t.created_at
   from unread_marks(viewer, after, max_rooms) y
