@@ -3,7 +3,7 @@
  *   [--only rates,arrivals,memory]
  * This build (build first) against another one of Parley, each with a Postgres of its own, in alternating rounds of one
  * run: commands with ack, fan-out, stored messages, arrivals, and the memory of an idle connection, at once and when it
- * has not moved for 20 s (a minute at most): V8 collects what arriving left behind some time after.
+ * has not moved for 40 s (100 at most): V8 collects what arriving left behind some time after.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -163,6 +163,7 @@ function tell(row: string, [ours, theirs]: readonly Measured[]): void {
 }
 
 async function memory(): Promise<void> {
+  const collected = { quietMs: 40_000, longestMs: 100_000 };
   const count = Number(args.connections);
   const users = range(count, (i) => `idle-${i}`);
   const rooms = Math.max(3, Math.round(count / 50));
@@ -185,11 +186,12 @@ async function memory(): Promise<void> {
     await (await LoadClient.connect(lab, { ...common, connections: Math.min(300, count) })).stop();
     await sleep(3000);
     const before = await rssBytes(server.child.pid);
+    const { bytes: still } = await settledRss(server.child.pid, collected);
     const client = await LoadClient.connect(lab, { ...common, connections: count });
     await sleep(8000);
     atOnce.push(((await rssBytes(server.child.pid)) - before) / count);
-    const { bytes } = await settledRss(server.child.pid, { quietMs: 20_000, longestMs: 60_000 });
-    settled.push((bytes - before) / count);
+    const { bytes } = await settledRss(server.child.pid, collected);
+    settled.push((bytes - still) / count);
     await client.stop();
     await server.child.stop();
   }
