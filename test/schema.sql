@@ -101,6 +101,16 @@ CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_
 CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
 CREATE INDEX mentions_unread ON public.mentions USING btree (room_id COLLATE "POSIX", user_id, seq);
 
+create table message_order (
+  room_id text collate "C" not null,
+  seq bigint not null,
+  at timestamp with time zone not null,
+  ordered_at timestamp with time zone not null,
+  expired boolean not null default false,
+  constraint message_order_pkey PRIMARY KEY (room_id, seq)
+);
+CREATE INDEX message_order_by_time ON public.message_order USING btree (room_id, at) WHERE (NOT expired);
+
 create table message_search (
   room_id text collate "C" not null,
   seq bigint not null,
@@ -348,6 +358,7 @@ declare
   committed_at timestamptz;
   any_slow boolean;
   slowed integer[] := '{}';
+  ahead jsonb;
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
@@ -355,6 +366,18 @@ begin
   select bool_or(l.slow_mode_s > 0) into any_slow
   from (select slow_mode_s from rooms where id = any (room_ids) order by id for no key update) l;
   committed_at := date_trunc('milliseconds', clock_timestamp());
+  -- A statement of its own: it sees what the lock waited for. One look-up a room; null unless a clock went back.
+  select jsonb_object_agg(l.id, l.at) into ahead
+  from (
+    select u.id, coalesce(o.ordered_at, x.created_at) as at
+    from unnest(room_ids) as u (id)
+    cross join lateral (
+      select m.seq, m.created_at from messages m where m.room_id = u.id order by m.seq desc limit 1
+    ) x
+    left join message_order o on o.room_id = u.id and o.seq = x.seq and x.created_at > committed_at
+    where x.created_at > committed_at
+  ) l
+  where l.at > committed_at;
   if any_slow then
     slowed := slow_down(batch, committed_at);
   end if;
@@ -389,7 +412,8 @@ begin
     select *, count(*) filter (where outcome = 'fresh') over (partition by room_id order by n) as step from judged
   ), inserted as (
     insert into messages (room_id, seq, id, rev, sender_id, body, reply_to, created_at)
-    select room_id, last_seq + step, id, last_rev + step, sender_id, body, reply_to, committed_at
+    select room_id, last_seq + step, id, last_rev + step, sender_id, body, reply_to,
+      greatest(committed_at, (ahead ->> room_id)::timestamptz)
     from numbered where outcome = 'fresh'
   ), moved as (
     select room_id, count(*) as steps, min(last_rev) as before,
@@ -407,7 +431,7 @@ begin
     case s.outcome when 'fresh' then s.last_seq + s.step else s.old_seq end,
     case s.outcome when 'fresh' then s.last_rev + s.step else s.old_rev end,
     case s.outcome
-      when 'fresh' then committed_at
+      when 'fresh' then greatest(committed_at, (ahead ->> s.room_id)::timestamptz)
       when 'muted' then nullif(s.muted_until, 'infinity')
       when 'slow' then s.last_sent_at + s.slow_mode_s * interval '1 second'
       else s.old_at
@@ -626,50 +650,22 @@ declare
   first bigint;
   purged bigint;
   gone bigint[];
-  roots bigint[]; -- of the threads that they are in, or would be
-  ours bigint[];
-  held bigint[];
-  ended bigint[];
 begin
   select r.first_seq, r.purged_rev into first, purged from rooms r where r.id = room;
-  select coalesce(array_agg(v.seq), '{}'), coalesce(array_agg(distinct coalesce(v.thread, v.seq)), '{}') into gone, roots
+  select coalesce(array_agg(v.seq), '{}') into gone
   from (
-    select t.seq, t.thread from messages t where t.room_id = room and t.seq < first and t.rev <= purged
+    select t.seq from messages t where t.room_id = room and t.seq < first and t.rev <= purged
     order by t.seq limit most for update skip locked
   ) v;
-  select coalesce(array_agg(f.root), '{}') into ours
-  from (select t.root from threads t where t.room_id = room and t.root = any (roots) for update skip locked) f;
-  select coalesce(array_agg(t.root), '{}') into held
-  from threads t where t.room_id = room and t.root = any (roots) and t.root <> all (ours);
-  with dead as (
-    delete from messages m where m.room_id = room and m.seq = any (gone) and coalesce(m.thread, m.seq) <> all (held)
-    returning m.seq, m.thread, m.reply_to is not null and m.deleted_at is null as counted
-  ), recounted as (
-    update threads t set replies = t.replies - d.replies, rev = greatest(t.rev, purged)
-    from (select thread, count(*) as replies from dead where counted group by thread) d
-    where t.room_id = room and t.root = d.thread
-  )
-  select coalesce(array_agg(seq), '{}') into gone from dead;
+  gone := remove_messages(room, gone, purged);
   removed := cardinality(gone);
-  if removed > 0 then
-    delete from message_versions v where v.room_id = room and v.seq = any (gone);
-    delete from reactions r where r.room_id = room and r.seq = any (gone);
-    delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
-    delete from message_search s where s.room_id = room and s.seq = any (gone);
-    delete from mentions t where t.room_id = room and t.seq = any (gone);
-    select coalesce(array_agg(x.root), '{}') into ended from unnest(roots) as x (root)
-    where x.root <> all (held) and not exists (
-      select from messages m where m.room_id collate "POSIX" = room and m.thread = x.root and m.seq >= first);
-    delete from threads t where t.room_id = room and t.root = any (ended);
-    -- a send that is under way holds its author's, and waits for the thread
-    with free as materialized (
-      select f.root, f.user_id from thread_follows f where f.room_id = room and f.root = any (ended) for update skip locked
-    )
-    delete from thread_follows f using free where f.room_id = room and f.root = free.root and f.user_id = free.user_id;
-  end if;
   remain := exists (select from messages where room_id = room and seq < first);
   -- looked for at the end alone: it reads all that remain
   changed := removed = 0 and exists (select from messages where room_id = room and seq < first and rev > purged);
+  if removed > 0 or not remain then
+    delete from message_order o
+    where o.room_id = room and o.seq < first and (not remain or o.seq <= (select max(g) from unnest(gone) as g));
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.delete_message(m messages, actor text, actor_role text, next_rev bigint, changed_at timestamp with time zone, max_versions integer)
@@ -755,6 +751,40 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.expire_late(room text, cutoff timestamp with time zone, most integer, OUT removed integer, OUT rev bigint, OUT outbox_id bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+  head bigint;
+  gone bigint[];
+begin
+  select r.last_rev + 1 into head from rooms r where r.id = room for no key update;
+  select coalesce(array_agg(v.seq), '{}') into gone
+  from (
+    select m.seq from message_order o
+    join rooms r on r.id = room
+    join messages m on m.room_id = o.room_id and m.seq = o.seq
+    where o.room_id = room and not o.expired and o.at < cutoff and o.seq >= r.first_seq
+    limit most for update of m skip locked
+  ) v;
+  gone := remove_messages(room, gone, head);
+  removed := cardinality(gone);
+  if removed = 0 then
+    return;
+  end if;
+  rev := head;
+  update message_order o set expired = true where o.room_id = room and o.seq = any (gone);
+  update rooms r set last_rev = head, purged_rev = head where r.id = room;
+  insert into outbox (entries)
+  values (jsonb_build_array(jsonb_build_object('room', room, 'from', head, 'to', head, 'lanes', null)))
+  returning id into outbox_id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.expire_messages(room text, first bigint, redo boolean, OUT rev bigint, OUT outbox_id bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -782,6 +812,29 @@ begin
   return new;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.first_kept(room text, cutoff timestamp with time zone, start bigint, most integer, OUT first bigint, OUT more boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+  passed integer;
+begin
+  select min(p.seq) filter (where p.kept), coalesce(max(p.seq) + 1, start), count(*)
+  into first, start, passed
+  from (
+    select w.seq, w.created_at >= cutoff and not exists (
+      select from message_order o where o.room_id = room and o.seq = w.seq and o.ordered_at < cutoff) as kept
+    from (
+      select m.seq, m.created_at from messages m where m.room_id = room and m.seq >= start order by m.seq limit most
+    ) w
+  ) p;
+  more := first is null and passed = most;
+  first := coalesce(first, start);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.first_since(room text, moment timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -793,17 +846,32 @@ declare
   high bigint;
   middle bigint;
   sent timestamptz;
+  start bigint;
+  mixed boolean := exists (select from message_order o where o.room_id = room);
 begin
-  select first_seq, last_seq + 1 into low, high from rooms where id = room;
+  select first_seq, last_seq + 1 into start, high from rooms where id = room;
+  low := start;
   while low < high loop
     middle := (low + high) / 2;
-    select created_at into sent from messages where room_id = room and seq = middle;
+    sent := null;
+    if mixed then
+      select o.ordered_at into sent from message_order o where o.room_id = room and o.seq = middle;
+    end if;
+    if sent is null then
+      select m.created_at into sent from messages m where m.room_id = room and m.seq = middle;
+    end if;
     if sent >= moment then
       high := middle;
     else
       low := middle + 1;
     end if;
   end loop;
+  if mixed then
+    -- a time in the future, which counts as an earlier one in the order
+    low := least(low, (
+      select min(o.seq) from message_order o
+      where o.room_id = room and o.at >= moment and o.seq >= start and not o.expired));
+  end if;
   return low;
 end $function$;
 
@@ -1432,6 +1500,56 @@ begin
     returning user_id into heir;
   end if;
   outcome := 'left';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.remove_messages(room text, gone bigint[], purged bigint)
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+  first bigint;
+  roots bigint[]; -- of the threads that they are in, or would be
+  ours bigint[];
+  held bigint[];
+  ended bigint[];
+begin
+  select r.first_seq into first from rooms r where r.id = room;
+  select coalesce(array_agg(distinct coalesce(t.thread, t.seq)), '{}') into roots
+  from messages t where t.room_id = room and t.seq = any (gone);
+  select coalesce(array_agg(f.root), '{}') into ours
+  from (select t.root from threads t where t.room_id = room and t.root = any (roots) for update skip locked) f;
+  select coalesce(array_agg(t.root), '{}') into held
+  from threads t where t.room_id = room and t.root = any (roots) and t.root <> all (ours);
+  with dead as (
+    delete from messages m where m.room_id = room and m.seq = any (gone) and coalesce(m.thread, m.seq) <> all (held)
+    returning m.seq, m.thread, m.reply_to is not null and m.deleted_at is null as counted
+  ), recounted as (
+    update threads t set replies = t.replies - d.replies, rev = greatest(t.rev, purged)
+    from (select thread, count(*) as replies from dead where counted group by thread) d
+    where t.room_id = room and t.root = d.thread
+  )
+  select coalesce(array_agg(seq), '{}') into gone from dead;
+  if cardinality(gone) > 0 then
+    delete from message_versions v where v.room_id = room and v.seq = any (gone);
+    delete from reactions r where r.room_id = room and r.seq = any (gone);
+    delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
+    delete from message_search s where s.room_id = room and s.seq = any (gone);
+    delete from mentions t where t.room_id = room and t.seq = any (gone);
+    select coalesce(array_agg(x.root), '{}') into ended from unnest(roots) as x (root)
+    where x.root <> all (held) and not exists (
+      select from messages m where m.room_id collate "POSIX" = room and m.thread = x.root and m.seq >= first);
+    delete from threads t where t.room_id = room and t.root = any (ended);
+    -- a send that is under way holds its author's, and waits for the thread
+    with free as materialized (
+      select f.root, f.user_id from thread_follows f where f.room_id = room and f.root = any (ended) for update skip locked
+    )
+    delete from thread_follows f using free where f.room_id = room and f.root = free.root and f.user_id = free.user_id;
+  end if;
+  return gone;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text)
