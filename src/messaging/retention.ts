@@ -1,9 +1,13 @@
 /**
- * Lets messages go that are older than their room keeps them. Of a room, in two steps:
+ * Lets messages go that are older than their room keeps them. The order of seqs is not the order of times (imports keep the
+ * times of their file, clocks go back), so no message goes because of its seq alone. Of a room, in two steps:
  *
  * 1. `first_seq` and the room's rev move on in one short transaction, and the room is told `room:purged` with that rev. From
  *    then on the messages are no more, whoever asks. Cursors before that rev get `reset` from `sync`.
  * 2. Their rows, and what belongs to them, go in small batches that lock no room, so no send waits for them.
+ *
+ * Old messages behind a younger one go by themselves (`expire_late`): a batch of rows and a rev at once, and the room gets
+ * `behind` with that rev.
  *
  * One node does it at a time, as a rule: a round that goes on keeps the chore, and should two be at it, none waits for the
  * other or undoes its work. If a node dies between the two steps, the next round finds what is left.
@@ -31,8 +35,23 @@ export interface RetentionOptions {
 
 const roomsPage = 500;
 const rowsAtOnce = 500;
+/** Messages that one statement reads to find the first that is kept. */
+const passedAtOnce = 50_000;
 /** After each batch, as long again: at most half of one connection's time. */
 const restShare = 1;
+
+interface DueRoom {
+  readonly room: string;
+  readonly first: number;
+  /** What is older has expired; milliseconds since 1970. Null: the room keeps everything. */
+  readonly cutoff: number | null;
+  /** Its oldest message has. */
+  readonly expired: boolean;
+  /** One behind a younger message has. */
+  readonly late: boolean;
+  /** Rows are left of messages that expired before. */
+  readonly remain: boolean;
+}
 
 export class Retention {
   readonly #options: RetentionOptions;
@@ -75,10 +94,12 @@ export class Retention {
     for (let after = ''; !this.#stopped;) {
       await this.#keep();
       const rooms = await this.#due(after);
-      for (const { room, expired, remain } of rooms) {
+      for (const due of rooms) {
         if (this.#stopped) return;
-        if (expired !== null) await this.#expire(room, expired, false);
-        if (expired !== null || remain) await this.#deleteRows(room);
+        const expired = due.expired ? await this.#firstKept(due) : undefined;
+        if (expired !== undefined) await this.#expire(due.room, expired, false);
+        if (due.late) await this.#expireLate(due);
+        if (expired !== undefined || due.remain) await this.#deleteRows(due.room);
       }
       const last = rooms.at(-1);
       if (last === undefined || rooms.length < roomsPage) return;
@@ -90,22 +111,64 @@ export class Retention {
     return keepChore(this.#options.sql, 'retention', this.#options.retentionEveryMs);
   }
 
-  /** Rooms whose oldest message has expired, or of which rows are left: a look-up each. */
-  #due(after: string): Promise<{ room: string; expired: number | null; remain: boolean }[]> {
+  /** Rooms with a message that has expired, or of which rows are left: three look-ups each. */
+  #due(after: string): Promise<DueRoom[]> {
     const { sql, retentionDays } = this.#options;
     const all = retentionDays !== undefined;
-    return sql<{ room: string; expired: number | null; remain: boolean }[]>`
-      select p.id as room, coalesce(o.seq < p.first_seq, false) as remain,
-        case when o.at < p.cutoff then greatest(first_since(p.id, p.cutoff), p.first_seq) end as expired
+    return sql<DueRoom[]>`
+      select p.id as room, p.first_seq as first, p.cutoff, coalesce(o.seq < p.first_seq, false) as remain,
+        coalesce(k.at < p.cutoff, false) as expired,
+        exists (
+          select from message_order m
+          where m.room_id = p.id and not m.expired and m.at < p.cutoff and m.seq >= p.first_seq) as late
       from (
         select id, first_seq, clock_timestamp() - coalesce(retention_days, ${retentionDays ?? null}::integer) * interval '1 day' as cutoff
         from rooms where id > ${after} ${all ? sql`` : sql`and (retention_days is not null or first_seq > 1)`}
         order by id limit ${roomsPage}
       ) p
+      left join lateral (select t.seq from messages t where t.room_id = p.id order by t.seq limit 1) o on true
       left join lateral (
-        select t.seq, t.created_at as at from messages t where t.room_id = p.id order by t.seq limit 1
-      ) o on true
+        select least(t.created_at, m.ordered_at) as at from messages t
+        left join message_order m on m.room_id = t.room_id and m.seq = t.seq
+        where t.room_id = p.id and t.seq >= p.first_seq order by t.seq limit 1
+      ) k on true
       order by p.id`;
+  }
+
+  /** It reads every message that would go, in steps. @returns undefined: none does. */
+  async #firstKept({ room, first, cutoff }: DueRoom): Promise<number | undefined> {
+    let kept = first;
+    for (let more = true; more;) {
+      if (this.#stopped || cutoff === null) return undefined;
+      await this.#keep();
+      const [step] = await this.#options.sql<{ first: number; more: boolean }[]>`
+        select first, more from first_kept(${room}, ${cutoff}::timestamptz, ${kept}::bigint, ${passedAtOnce})`;
+      kept = step?.first ?? kept;
+      more = step?.more ?? false;
+    }
+    return kept > first ? kept : undefined;
+  }
+
+  /** In turn with the sends of its stripe, as `#expire`. */
+  async #expireLate({ room, cutoff }: DueRoom): Promise<void> {
+    const { sql, fanout, writer, metrics } = this.#options;
+    const turns = writer.turns[writer.stripeOf(room)];
+    for (let more = true; more && !this.#stopped;) {
+      const from = performance.now();
+      await this.#keep();
+      more = false;
+      await turns?.take(async () => {
+        const [row] = await sql<{ removed: number; rev: number | null; outbox_id: number | null }[]>`
+          select removed, rev, outbox_id from expire_late(${room}, ${cutoff}::timestamptz, ${rowsAtOnce})`;
+        if (row === undefined || row.rev === null) return;
+        const data: EventData<'behind'> = { room, head: row.rev };
+        fanout.publish([{ to: 'room', room, event: 'behind', rev: row.rev, json: JSON.stringify(data) }]);
+        if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);
+        metrics.retentionMessages.inc(row.removed);
+        more = row.removed === rowsAtOnce;
+      });
+      if (more) await this.#rest(from);
+    }
   }
 
   /** In turn with the sends of its stripe: one node publishes a room's events in the order of their revs. */
@@ -158,8 +221,13 @@ export class Retention {
         const [{ first }] = await sql<[{ first: number }]>`select first_seq as first from rooms where id = ${room}`;
         await this.#expire(room, first, true);
       }
-      const ms = (performance.now() - from) * restShare;
-      await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
+      await this.#rest(from);
     }
+  }
+
+  /** @param from when the batch before it began */
+  async #rest(from: number): Promise<void> {
+    const ms = (performance.now() - from) * restShare;
+    await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
   }
 }

@@ -47,6 +47,7 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
         select "user", name from jsonb_to_recordset(${members}::text::jsonb) as x ("user" text, name text)
       ) u order by u.id
       on conflict (id) do update set name = excluded.name where users.name is null and excluded.name is not null`;
+    await storeExpired(tx, id, of('expired'));
     const count = await storeMessages(tx, room, of('message'), batch);
     await tx`
       insert into message_versions (room_id, seq, version, body, edited_by, at)
@@ -98,7 +99,7 @@ async function storeMessages(
   for (const { seq, id } of sent) {
     if (twice.size === twice.add(id).size) refuse(seq, `the id of message ${seq} is another one's too.`);
   }
-  const rows = await tx<{ seq: number; rev: number }[]>`
+  const rows = await tx<{ seq: number; rev: number; fresh: boolean }[]>`
     insert into messages as t (room_id, seq, id, rev, sender_id, body, reply_to, created_at, edited_at, deleted_at, changed,
       thread, pinned_at, pinned_by)
     select ${room}, b.seq, b.id, b.rev, b."from", nullif(b.body, 'null'), b."replyTo", to_timestamp(b.at / 1000.0),
@@ -109,11 +110,13 @@ async function storeMessages(
       seq bigint, rev bigint, id uuid, "from" text, body jsonb, "replyTo" bigint, at bigint, "editedAt" bigint,
       "deletedAt" bigint, changed boolean, thread bigint, "pinnedAt" bigint, "pinnedBy" text)
     where b.seq >= (select first_seq from rooms where id = ${room})
+      -- expired here, between others
+      and not exists (select from message_order o where o.room_id = ${room} and o.seq = b.seq and o.expired)
     on conflict (room_id, seq) do update set rev = excluded.rev, sender_id = excluded.sender_id, body = excluded.body,
       edited_at = excluded.edited_at, deleted_at = excluded.deleted_at, changed = excluded.changed,
       pinned_at = excluded.pinned_at, pinned_by = excluded.pinned_by
     where t.rev < excluded.rev
-    returning seq, rev`.catch((error: unknown) => {
+    returning seq, rev, xmax = 0 as fresh`.catch((error: unknown) => {
     const { code, detail = '' } = error as { code?: string; detail?: string };
     const seq = code === '23505' ? sent.find(({ id }) => detail.includes(id))?.seq : undefined;
     if (seq === undefined) throw error;
@@ -121,6 +124,11 @@ async function storeMessages(
   });
   if (rows.length === 0) return 0;
   const seqs = rows.map(({ seq }) => seq);
+  await storeOrder(
+    tx,
+    room,
+    rows.flatMap(({ seq, fresh }) => (fresh ? seq : [])),
+  );
   // a file of format 1 says nothing of mentions
   const told = ['message_versions', 'reactions', 'reaction_counts', ...(format === 1 ? [] : ['mentions'])];
   for (const table of told) {
@@ -142,6 +150,48 @@ async function storeMessages(
     : tx`
         update rooms set last_seq = greatest(last_seq, ${last}), last_rev = greatest(last_rev, ${rev}) where id = ${room}`);
   return rows.length;
+}
+
+/** Messages that expired where the file comes from: their seqs stay taken. Messages that are here stay. */
+async function storeExpired(tx: postgres.TransactionSql, room: string, json: string): Promise<void> {
+  if (json === '[]') return;
+  const stored = await tx<{ seq: number }[]>`
+    insert into message_order (room_id, seq, at, ordered_at, expired)
+    select ${room}, e.seq, to_timestamp(e.at / 1000.0), to_timestamp(e.at / 1000.0), true
+    from jsonb_to_recordset(${json}::text::jsonb) as e (seq bigint, at bigint)
+    where e.seq >= (select first_seq from rooms where id = ${room})
+      and not exists (select from messages m where m.room_id = ${room} and m.seq = e.seq)
+    on conflict do nothing returning seq`;
+  const last = Math.max(0, ...stored.map(({ seq }) => seq));
+  await tx`update rooms set last_seq = greatest(last_seq, ${last}) where id = ${room}`;
+}
+
+/**
+ * Notes which of these new messages, the last of the room, are not at their time: those that are older than one before them,
+ * and those of the future, which count as stored now (migrations/0013_time_order.sql).
+ */
+async function storeOrder(tx: postgres.TransactionSql, room: string, fresh: readonly number[]): Promise<void> {
+  if (fresh.length === 0) return;
+  const first = Math.min(...fresh);
+  await tx`
+    with before as materialized (
+      select greatest(
+        (select coalesce(o.ordered_at, m.created_at) from messages m
+          left join message_order o on o.room_id = m.room_id and o.seq = m.seq
+          where m.room_id = ${room} and m.seq < ${first} order by m.seq desc limit 1),
+        (select o.ordered_at from message_order o where o.room_id = ${room} and o.seq < ${first} order by o.seq desc limit 1)
+      ) as at
+    ), placed as (
+      select p.seq, p.at, p.expired, greatest((select b.at from before b), max(least(p.at, now())) over (order by p.seq)) as ordered_at
+      from (
+        select m.seq, m.created_at as at, false as expired from messages m where m.room_id = ${room} and m.seq >= ${first}
+        union all
+        select o.seq, o.ordered_at, true from message_order o where o.room_id = ${room} and o.seq >= ${first} and o.expired
+      ) p
+    )
+    insert into message_order (room_id, seq, at, ordered_at, expired)
+    select ${room}, p.seq, p.at, p.ordered_at, p.expired from placed p where p.at <> p.ordered_at
+    on conflict (room_id, seq) do update set ordered_at = excluded.ordered_at`;
 }
 
 /** Not those who are banned here. Of a mute that was kept for who comes it is as in `admit`. */

@@ -100,6 +100,9 @@ function check(room: OpenRoom, line: Item): void {
   if (line.type === 'message') {
     checkMessage(room, line);
     room.next++;
+  } else if (line.type === 'expired') {
+    checkPlace(room, line.seq);
+    room.next++;
   } else if (line.type === 'version' || line.type === 'reaction' || line.type === 'mention') {
     if (line.seq >= room.next) throw new WrongLine(`a ${line.type} of message ${line.seq}, which has not come yet.`);
   } else if (room.next !== room.line.seq + 1) {
@@ -111,10 +114,15 @@ function check(room: OpenRoom, line: Item): void {
   seen[countedLines[line.type]]++;
 }
 
-function checkMessage({ line: room, next }: OpenRoom, { seq, rev, ...message }: LineOf<'message'>): void {
-  const { replyTo = 0, thread, pinnedAt, pinnedBy } = message;
+function checkPlace({ line: room, next }: OpenRoom, seq: number): void {
   if (seq !== next) throw new WrongLine(`message ${seq} where ${next} is next.`);
   if (seq > room.seq) throw new WrongLine(`message ${seq} in a room that ends with ${room.seq}.`);
+}
+
+function checkMessage(open: OpenRoom, { seq, rev, ...message }: LineOf<'message'>): void {
+  const { line: room } = open;
+  const { replyTo = 0, thread, pinnedAt, pinnedBy } = message;
+  checkPlace(open, seq);
   if (rev > room.rev) throw new WrongLine(`rev ${rev} in a room whose last is ${room.rev}.`);
   if (replyTo >= seq) throw new WrongLine(`message ${seq} answers ${replyTo}, which comes later.`);
   if (thread !== undefined && thread > replyTo) {

@@ -136,10 +136,25 @@ class RoomExport {
           from reaction_counts c where c.room_id = t.room_id and c.seq = t.seq) end as reactions
       from messages t left join users u on u.id = t.sender_id
       where t.room_id = ${this.#room} and t.seq between ${from} and ${to} order by t.seq`;
+    const expired = await this.#tx<{ seq: number; at: number }[]>`
+      select seq, ordered_at as at from message_order
+      where room_id = ${this.#room} and expired and seq between ${from} and ${to} order by seq`;
     let text = '';
-    for (const row of rows) text += this.#user(row.sender_id, row.name) + messageLine(row);
-    await this.#write(text);
+    let n = 0;
+    const expiredBefore = (seq: number): string => {
+      let lines = '';
+      for (let gone = expired[n]; gone !== undefined && gone.seq < seq; gone = expired[++n]) {
+        const line: LineOf<'expired'> = { type: 'expired', seq: gone.seq, at: gone.at };
+        lines += `${JSON.stringify(line)}\n`;
+      }
+      return lines;
+    };
+    for (const row of rows) {
+      text += expiredBefore(row.seq) + this.#user(row.sender_id, row.name) + messageLine(row);
+    }
+    await this.#write(text + expiredBefore(Infinity));
     this.#written.messages += rows.length;
+    this.#written.expired += expired.length;
     await this.#mentions(from, to);
     if (!rows.some(({ changed }) => changed)) return;
     await this.#versions(from, to);

@@ -110,7 +110,7 @@ class Import {
 
   async #add(room: OpenRoom, item: Item): Promise<void> {
     const json = rowOf(item);
-    if (item.type === 'message') room.last = item.seq;
+    if (item.type === 'message' || item.type === 'expired') room.last = item.seq;
     this.#waiting.push({ item, number: this.#lines.number, json });
     this.#waitingBytes += json.length;
     if (this.#waiting.length >= batchRows || this.#waitingBytes >= batchBytes) await this.#flush(room);

@@ -56,6 +56,8 @@ export const line = z.discriminatedUnion('type', [
     /** Kinds of reactions: emoji, how many have it, the rev of its first. */
     reactions: z.array(z.tuple([emoji, z.int().min(1), rev])).optional(),
   }),
+  /** A message that expired between others that are kept: its seq, and the time of its place. */
+  z.object({ type: z.literal('expired'), seq, at: instant }),
   z.object({
     type: z.literal('version'),
     seq,
@@ -126,6 +128,7 @@ export const line = z.discriminatedUnion('type', [
     mutes: counted,
     invitations: counted,
     links: counted,
+    expired: counted,
   }),
   z.object({ type: z.literal('end'), rooms: count, messages: count }),
 ]);
@@ -142,6 +145,7 @@ export const countedLines = {
   invitation: 'invitations',
   link: 'links',
   member: 'members',
+  expired: 'expired',
 } as const;
 export type CountedLine = keyof typeof countedLines;
 export type Counts = Record<(typeof countedLines)[CountedLine], number>;
@@ -156,6 +160,7 @@ export const noCounts = (): Counts => ({
   invitations: 0,
   links: 0,
   members: 0,
+  expired: 0,
 });
 
 export type Line = z.output<typeof line>;

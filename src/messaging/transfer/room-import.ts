@@ -74,15 +74,19 @@ export async function settleRoom(
   const { id } = line;
   const [now] = await tx<{ first_seq: number; last_seq: number; last_rev: number; purged_rev: number }[]>`
     select first_seq, last_seq, last_rev, purged_rev from rooms where id = ${id} for no key update`;
-  const [sums] = await tx<{ messages: number; revs: number; top: number; miscounted: number | null }[]>`
-    select count(*) as messages, count(distinct rev) as revs, coalesce(max(rev), 0) as top, (
+  const [sums] = await tx<
+    { messages: number; expired: number; revs: number; top: number; miscounted: number | null }[]
+  >`
+    select count(*) as messages, (
+      select count(*) from message_order o where o.room_id = ${id} and o.expired and o.seq >= ${now?.first_seq ?? 1}) as expired, count(distinct rev) as revs, coalesce(max(rev), 0) as top, (
       select min(coalesce(c.seq, r.seq)) from (select * from reaction_counts where room_id = ${id}) c
       full join (
         select seq, emoji, count(*) as n from reactions where room_id = ${id} group by seq, emoji
       ) r on r.seq = c.seq and r.emoji = c.emoji where c.count is distinct from r.n) as miscounted
     from messages where room_id = ${id} and seq >= ${now?.first_seq ?? 1}`;
   if (now === undefined || sums === undefined) throw new WrongLine(`room ${id} was deleted while it was read.`);
-  if (sums.messages !== now.last_seq - now.first_seq + 1) throw new WrongLine(`room ${id} has gaps in its numbers.`);
+  if (sums.messages + sums.expired !== now.last_seq - now.first_seq + 1)
+    throw new WrongLine(`room ${id} has gaps in its numbers.`);
   if (sums.revs !== sums.messages) throw new WrongLine(`room ${id} has two messages of one rev.`);
   if (sums.miscounted !== null) throw new WrongLine(`the reactions of message ${sums.miscounted} do not add up.`);
   await tx`delete from imports where room_id = ${id}`;
