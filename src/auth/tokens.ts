@@ -12,8 +12,9 @@ import {
 } from 'jose';
 import { createHash, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
-import { latestInstant, userId, userName } from '../protocol/model.ts';
+import { latestInstant, userId } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
+import { nameOf } from './token-name.ts';
 
 export interface Identity {
   readonly user: string;
@@ -135,11 +136,10 @@ function identityOf(payload: JWTPayload, hash: string): Identity {
   const user = userId.safeParse(payload.sub);
   if (!user.success)
     throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
-  const name = userName.safeParse(payload['name']);
   const tier = payload['tier'];
   return {
     user: user.data,
-    name: name.success ? name.data : null,
+    name: nameOf(payload['name']).name,
     tier: typeof tier === 'string' ? tier : null,
     expires: instantOf(payload.exp),
     issuedAt: instantOf(payload.iat),

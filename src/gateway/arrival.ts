@@ -4,7 +4,7 @@ import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Arrivals } from '../messaging/arrivals.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
-import { displayText } from '../protocol/model.ts';
+import { cleanDisplayText } from '../protocol/display-text.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection, LocalUser } from './connection.ts';
@@ -12,7 +12,6 @@ import type { Local } from './local.ts';
 import { encodeConnect, encodeEvent } from './packets/encode.ts';
 
 /** A name that is none is as good as no name. */
-const deviceName = displayText(limits.deviceNameLength);
 
 export class Arrival {
   readonly #verifier: TokenVerifier;
@@ -48,7 +47,8 @@ export class Arrival {
       throw new ParleyError('unauthorized', 'A token is needed: connect with auth {"token": "..."}.');
     }
     const device = (payload as { device?: unknown } | undefined)?.device;
-    connection.device = device === undefined ? null : (deviceName.safeParse(device).data ?? null);
+    connection.device =
+      typeof device === 'string' ? (cleanDisplayText(device, limits.deviceNameLength)?.text ?? null) : null;
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);

@@ -4,14 +4,10 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import { roomId } from '../protocol/model.ts';
 
-/** A text for `to_tsquery`: each word as the beginning of one. Empty: nothing can be found. */
+/** The words of a query, without what `search_parse` (migrations/0014) reads as more than words. Empty: nothing can be found. */
 export function wordsOf(query: string): string {
-  // parted at spaces and ASCII punctuation, as room_words does; so no quote or backslash is left in a word
   const words = query.split(/[\s!-/:-@[-`{-~]+/).filter((word) => word !== '');
-  return words
-    .slice(0, limits.searchWords)
-    .map((word) => `'${word}':*`)
-    .join(' & ');
+  return words.slice(0, limits.searchWords).join(' ');
 }
 
 const position = z.tuple([z.string().max(400), roomId]);

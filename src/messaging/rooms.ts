@@ -125,7 +125,7 @@ export class Rooms {
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
       where r.kind = 'channel' and r.archived_at is null
-        and room_words(r.name, r.topic) @@ to_tsquery('simple', ${words})
+        and room_words(r.name, r.topic) @@ (select wanted from search_parse('simple', ${words}, true))
         ${
           beyond === undefined
             ? this.#sql``

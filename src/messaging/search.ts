@@ -17,11 +17,11 @@ export interface SearchSettings {
 /** The newest messages of a user's rooms that are looked at before the index is asked: what is common is among them. */
 const look = 1200;
 
-/**
- * Kept out of the text before its matches are marked with them; the third stands for <, since ts_headline leaves out what
- * it takes for a tag.
- */
-const [open, close, less] = ['\u0002', '\u0003', '\u0004'];
+/** Kept out of the text before its matches are marked with them. */
+const [open, close] = ['\u0002', '\u0003'];
+
+/** Of a snippet, in UTF-16 units: in front of its first match, and in all. */
+const [snippetBefore, snippetLength] = [60, 200];
 
 export class Search {
   readonly #sql: postgres.Sql;
@@ -67,14 +67,12 @@ export class Search {
         where r.id = ${room}`;
       requireMember(access);
     }
-    const { words, prefix } = splitQuery(plainQuery(input.query));
     // what the index has may be a moment old: a row is told only if it matches as it stands now
     const rows = await sql<(Hit & { match: boolean })[]>`
-      with q as materialized (select search_query(${language}, ${words}, ${prefix}) as query)
+      with q as materialized (select wanted as query, hits, runs from search_parse(${language}, ${input.query}, false))
       select ${messageColumns(sql, user)}, u.name,
         coalesce(search_words(${language}, b.content) @@ q.query, false) as match,
-        ts_headline(${language}::text::regconfig, translate(b.content, ${`<${open}${close}${less}`}, ${less}), q.query,
-          ${`StartSel=${open},StopSel=${close},MaxWords=30,MinWords=12,ShortWord=0`}) as snippet
+        search_marked(${language}, translate(b.content, ${open + close}, ''), q.hits, q.runs, ${open}, ${close}) as snippet
       from q
       cross join lateral search_messages(
         ${user}, q.query, ${room ?? null}, ${from ?? null}, ${since ?? null}::timestamptz, ${until ?? null}::timestamptz,
@@ -88,7 +86,9 @@ export class Search {
     const page = rows.slice(0, limit);
     const end = rows.length > limit ? page.at(-1) : undefined;
     const hits = page.flatMap((row) =>
-      row.match ? `{"message":${messageJson(row)},"snippet":${JSON.stringify(pieces(row.snippet ?? ''))}}` : [],
+      row.match
+        ? `{"message":${messageJson(row)},"snippet":${JSON.stringify(cutSnippet(pieces(row.snippet ?? '')))}}`
+        : [],
     );
     return `{"hits":[${hits.join(',')}],"next":${end === undefined ? 'null' : JSON.stringify(cursorOf(end))}}`;
   }
@@ -121,36 +121,58 @@ function parseCursor(text: string): { at: number; room: string; seq: number } {
   throw new ParleyError('invalid', 'cursor: not one of `search`.');
 }
 
-/** Without the punctuation that parts words in the index too, but for what a query is made of: quotes, and - before a word. */
-export function plainQuery(query: string): string {
-  return query
-    .toLowerCase()
-    .replaceAll(/(?<=[\p{L}\p{N}])-/gu, ' ')
-    .replaceAll(/[!#$%&'()*+,./:;<=>?@[\\\]^_`{|}~]/g, ' ');
+export interface SnippetPiece {
+  readonly text: string;
+  readonly hit: boolean;
 }
 
-/**
- * The last word apart, which is still being typed: it is found by its beginning. Not if it is in quotes, excluded, one
- * side of an `or`, or a single letter, with which too much begins.
- */
-export function splitQuery(query: string): { words: string; prefix: string } {
-  const match = /^(.*?)(?<![\p{L}\p{N}\p{M}"-])([\p{L}\p{N}\p{M}]{2,})$/su.exec(query);
-  const [, words = '', prefix = ''] = match ?? [];
-  const quotes = words.split('"').length - 1;
-  if (match === null || quotes % 2 === 1 || /(^|\s)or\s*$/i.test(words) || /^or$/i.test(prefix)) {
-    return { words: query, prefix: '' };
-  }
-  return { words, prefix };
-}
-
-/** What ts_headline marked, as pieces. */
-export function pieces(snippet: string): { text: string; hit: boolean }[] {
-  const found: { text: string; hit: boolean }[] = [];
-  for (const [i, part] of snippet.replaceAll(less, '<').split(open).entries()) {
+/** What is marked, as pieces. */
+export function pieces(snippet: string): SnippetPiece[] {
+  const found: SnippetPiece[] = [];
+  for (const [i, part] of snippet.split(open).entries()) {
     const [first = '', ...rest] = i === 0 ? ['', part] : part.split(close);
     if (first !== '') found.push({ text: first, hit: true });
     const plain = rest.join('');
     if (plain !== '') found.push({ text: plain, hit: false });
   }
   return found;
+}
+
+const graphemes = new Intl.Segmenter('en');
+
+/** The part around the first match. It is cut between words, or, where there are none, between characters as readers see them. */
+export function cutSnippet(whole: readonly SnippetPiece[]): SnippetPiece[] {
+  const cut: SnippetPiece[] = [];
+  let left = snippetLength;
+  for (const [i, { text, hit }] of whole.entries()) {
+    if (left <= 0) break;
+    const before = i === 0 && !hit && whole.length > 1;
+    const kept = before ? tailOf(text, snippetBefore) : headOf(text, left);
+    if (kept !== '') cut.push({ text: kept, hit });
+    left = kept.length < text.length && !before ? 0 : left - kept.length;
+  }
+  return cut;
+}
+
+function headOf(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const space = text.lastIndexOf(' ', most);
+  if (space > most / 2) return text.slice(0, space);
+  const start = graphemes.segment(text).containing(most)?.index ?? 0;
+  // one that is longer than all that may be kept is cut where a character of Unicode ends
+  return start > 0
+    ? text.slice(0, start)
+    : text
+        .slice(0, most)
+        .toWellFormed()
+        .replace(/\ufffd$/, '');
+}
+
+function tailOf(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const from = text.length - most;
+  const space = text.indexOf(' ', from);
+  if (space !== -1 && space < from + most / 2) return text.slice(space + 1);
+  const { index = from, segment = '' } = graphemes.segment(text).containing(from) ?? {};
+  return text.slice(index === from ? from : index + segment.length);
 }

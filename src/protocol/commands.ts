@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { pageLimit, type CommandSchema } from './command-schema.ts';
 import { limits } from './limits.ts';
 import {
-  displayText,
+  plainText,
   emoji,
   instant,
   member,
@@ -306,12 +306,7 @@ export const commands = {
       'by its beginning too. Encrypted and deleted messages are not found, new ones and edits within about a second. ' +
       'Pass `next` on as `cursor` for the next page.',
     input: z.object({
-      query: z
-        .string()
-        .trim()
-        .min(1)
-        .max(limits.searchQueryLength)
-        .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters'),
+      query: plainText(limits.searchQueryLength),
       room: roomId.optional(),
       from: userId.optional().describe('who sent them'),
       since: instant.optional().describe('sent at that time or later'),
@@ -338,7 +333,7 @@ export const commands = {
       'server takes so many a second as its operator allows, apart from the rate of its commands.',
     input: z.object({
       room: roomId,
-      name: displayText(limits.signalNameLength),
+      name: plainText(limits.signalNameLength),
       expires: z
         .int()
         .min(100)

@@ -1,5 +1,6 @@
 /** The shapes that commands and events share. */
 import { z } from 'zod';
+import { displayFault } from './display-text.ts';
 import { isEmoji, maxEmojiLength, qualified } from './emoji.ts';
 import { limits } from './limits.ts';
 
@@ -16,8 +17,20 @@ export const userId = z
   .regex(/^[A-Za-z0-9_.:@|+-]{1,64}$/, 'a user id is 1 to 64 of A-Z a-z 0-9 _ . : @ | + -')
   .describe("user id, the token's `sub`: 1 to 64 of `A-Z a-z 0-9 _ . : @ | + -`");
 
-/** Text that Postgres can store and every client can show: no NUL, no lone surrogate, no other control character. */
+/** Text that Postgres can store and every client can show in one line (display-text.ts). */
 export const displayText = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(max)
+    .superRefine((text, context) => {
+      const fault = text.length > max ? undefined : displayFault(text);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+    });
+
+/** Text that is shown to nobody, such as what somebody looks for: it needs no visible letter. */
+export const plainText = (max: number) =>
   z
     .string()
     .trim()

@@ -14,6 +14,7 @@ import {
   retentionDays,
   role,
   roomId,
+  plainText,
   roomName,
   roomSummary,
   roomTopic,
@@ -39,7 +40,7 @@ export const roomCommands = {
       'Open channels that are not archived, whose name or topic has words that begin with each of the words of `query` ' +
       `(of at most ${limits.searchWords}). In the order of their names; pass \`after\` on for the next page.`,
     input: z.object({
-      query: displayText(limits.searchLength),
+      query: plainText(limits.searchLength),
       after: z.string().max(1024).optional(),
       limit: pageLimit,
     }),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pieces, plainQuery, Search, splitQuery } from '../../src/messaging/search.ts';
+import { cutSnippet, pieces, Search } from '../../src/messaging/search.ts';
 import { SearchIndex } from '../../src/messaging/search-index.ts';
 import type { CommandInput, CommandOutput } from '../../src/protocol/commands.ts';
 import { limits } from '../../src/protocol/limits.ts';
@@ -283,25 +283,7 @@ describe('the index', () => {
   });
 });
 
-describe('what is typed', () => {
-  it.each([
-    ['hello wor', 'hello ', 'wor'],
-    ['wor', '', 'wor'],
-    ['w', 'w', ''],
-    ['hello ', 'hello ', ''],
-    ['"hello wor', '"hello wor', ''],
-    ['"hello" wor', '"hello" ', 'wor'],
-    ['hello -wor', 'hello -wor', ''],
-    ['hello or wor', 'hello or wor', ''],
-    ['Well-Known', 'well ', 'known'],
-    ['hello or', 'hello or', ''],
-    ['docs.node.js', 'docs node ', 'js'],
-    [`it's`, 'it s', ''],
-    ['日本語', '', '日本語'],
-  ])('%j: %j and what begins with %j', (query, words, prefix) => {
-    expect(splitQuery(plainQuery(query))).toEqual({ words, prefix });
-  });
-
+describe('a snippet', () => {
   it('is marked in pieces', () => {
     expect(pieces('')).toEqual([]);
     expect(pieces('\u0002a\u0003 \u0002b\u0003')).toEqual([
@@ -309,5 +291,23 @@ describe('what is typed', () => {
       { text: ' ', hit: false },
       { text: 'b', hit: true },
     ]);
+  });
+
+  it('is cut around its first match, between words or between characters', () => {
+    const hit = { text: 'needle', hit: true };
+    const plain = (text: string) => ({ text, hit: false });
+    expect(cutSnippet([plain('word '.repeat(50)), hit, plain(' end')])).toEqual([
+      plain('word '.repeat(11)),
+      hit,
+      plain(' end'),
+    ]);
+    const [, , after] = cutSnippet([plain('a '), hit, plain(` ${'word '.repeat(50)}`), hit]);
+    expect(after?.text).toMatch(/^( word)+$/);
+    expect(after?.text.length).toBeLessThan(200);
+    const family = '👨‍👩‍👧';
+    const [before, , rest] = cutSnippet([plain(family.repeat(40)), hit, plain(family.repeat(40))]);
+    for (const piece of [before, rest]) expect(piece?.text.replaceAll(family, '')).toBe('');
+    expect(cutSnippet([plain(`a${'\u0301'.repeat(500)}`)])[0]?.text).toHaveLength(200);
+    expect(cutSnippet([plain('')])).toEqual([]);
   });
 });
