@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(() => sql.end({ timeout: 1 }));
 
 type Rows = Record<string, unknown>[];
-const plain = (rows: Iterable<Record<string, unknown>>): Rows => [...rows].map((row) => ({ ...row }));
+const plain = (rows: Iterable<object | undefined>): Rows => [...rows].map((row) => ({ ...row }));
 
 /** Three more statements, each with its own answer: described first, prepared, and simple. */
 async function expectOwnAnswers(asked: Promise<unknown>, on: postgres.ISql): Promise<void> {
@@ -120,7 +120,7 @@ describe('after a failure in the middle of a result, every later statement gets 
     await sql`set statement_timeout = '150ms'`;
     const text = 'select n, pg_sleep(case n when 300 then 5 else 0 end) from generate_series(1, 100000) n';
     const asked = (): postgres.PendingQuery<postgres.Row[]> =>
-      how === 'simple' ? sql.unsafe(text) : sql.unsafe(text, [], { prepare: true, simple: false });
+      how === 'simple' ? sql.unsafe(text) : sql.unsafe(text, [], { prepare: true, simple: false } as object);
     const run = (query: postgres.PendingQuery<postgres.Row[]>): Promise<unknown> =>
       how === 'cursor' ? query.cursor(70, () => {}) : query;
     for (let round = 0; round < 2; round++) await expectOwnAnswers(run(asked()), sql);
