@@ -6,18 +6,18 @@
 FROM node:24-trixie-slim AS source
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-COPY vendor ./vendor
+COPY patches ./patches
 
 FROM source AS build
-# No package gets to run a script of its own here, and none of ours needs one.
-RUN npm ci --ignore-scripts
+# No package runs a script of its own here. The driver is patched by the script of this project.
+RUN npm ci --ignore-scripts && npm run postinstall
 COPY tsconfig.json ./
 COPY src ./src
 RUN npm run build && rm dist/.tsbuildinfo
 
 FROM source AS modules
 # uWebSockets.js carries a binary for each platform and each Node: 250 MB, of which one is used.
-RUN npm ci --omit=dev --ignore-scripts && \
+RUN npm ci --omit=dev --ignore-scripts && npm run postinstall && \
   keep=$(node -p '`uws_${process.platform}_${process.arch}_${process.versions.modules}.node`') && \
   test -f "node_modules/uWebSockets.js/$keep" && \
   find node_modules/uWebSockets.js -name 'uws_*.node' ! -name "$keep" -delete

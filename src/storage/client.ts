@@ -1,5 +1,5 @@
-import { Socket } from 'node:net';
 import postgres from 'postgres';
+import { StartupError } from '../startup-error.ts';
 
 /**
  * How values travel, the same for both forms of the database:
@@ -62,34 +62,28 @@ function parseInstant(text: string): number {
 
 type ClientOptions = postgres.Options<Record<string, postgres.PostgresType>>;
 
-/**
- * The driver forgets a query that starts between a socket's `error` and its `close` (they are two phases of the event
- * loop): nobody ever answers it. It does answer for what is open at a `close` without an error before it, so that is
- * what it is told. TLS sockets are the driver's own; for them the writer's deadline is left.
- */
-class WholeSocket extends Socket {
-  #failed = false;
-
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'error') this.#failed = true;
-    if (event !== 'close') return super.emit(event, ...args);
-    if (!this.#failed && this.listenerCount('error') > 0) {
-      super.emit('error', Object.assign(new Error('the connection was closed'), { code: 'CONNECTION_CLOSED' }));
-    }
-    return super.emit('close', false);
-  }
+/** Options of patches/postgres+3.4.9.patch, which the driver's types do not know. */
+export interface PatchedOptions {
+  /** A pooled connection was found inside a transaction that nobody owns. The driver ends the connection. */
+  readonly onunsafe?: (left: LeftTransaction) => void;
+  /** Seconds without a byte from the server while an answer is due; the connection ends then. */
+  readonly silence_timeout?: number;
+  /** Seconds that a statement waits for a free connection; then it fails with `POOL_TIMEOUT`. */
+  readonly wait_timeout?: number;
+  /** Statements that may wait on one connection behind the one that runs. */
+  readonly max_pipeline?: number;
 }
 
-function openSocket({ host, port, path }: { host: string[]; port: number[]; path?: string }): Socket {
-  const socket = new WholeSocket();
-  return path ? socket.connect(path) : socket.connect(port[0] ?? 5432, host[0] ?? 'localhost');
+export interface LeftTransaction {
+  readonly pid: number;
+  /** `T`: in a transaction; `E`: in one that failed. */
+  readonly status: 'T' | 'E';
 }
 
 /** The one place where a `postgres` client is made. */
-export function createClient(url: string, options: ClientOptions): postgres.Sql {
+export function createClient(url: string, options: ClientOptions & PatchedOptions): postgres.Sql {
+  requirePatch();
   return postgres(url, {
-    // missing in the driver's types
-    ...({ socket: openSocket } as object),
     onnotice: () => {},
     ...options,
     types,
@@ -97,4 +91,10 @@ export function createClient(url: string, options: ClientOptions): postgres.Sql 
     backoff: (attempt: number) => Math.min(0.5, 0.02 * 2 ** attempt) * (0.5 + Math.random() / 2),
     connection: { ...options.connection, application_name: 'parley', TimeZone: 'UTC', DateStyle: 'ISO' },
   }) as unknown as postgres.Sql;
+}
+
+/** As published, the driver loses acknowledged rows: better no server than one that runs on it. */
+function requirePatch(): void {
+  if ('patched' in postgres) return;
+  throw new StartupError('The Postgres driver is not patched: run "npm run postinstall" in the folder of Parley');
 }

@@ -7,6 +7,10 @@ export interface Proxy {
   readonly url: string;
   /** Resets every connection and refuses new ones, as a server that went down. */
   cut(): void;
+  /** Ends every connection with a FIN; new ones are accepted. */
+  finish(): void;
+  /** Passes half of the next answer of the server on each open connection, then resets the connection. */
+  tear(): void;
   /** Lets nothing through any more, and tells nobody: a network that drops packets. */
   swallow(): void;
   /** Holds back what passes, each read of either side by so many milliseconds; the order stays. */
@@ -24,9 +28,12 @@ const atOnce = (): number => 0;
 export async function startProxy(target: string): Promise<Proxy> {
   let { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
+  /** The sides of the clients. */
+  const nears = new Set<Socket>();
   let away = false;
   let swallowing = false;
   let heldMs: () => number = atOnce;
+  const torn = new Set<Socket>();
   const listener = createServer((near) => {
     if (away) {
       near.resetAndDestroy();
@@ -38,9 +45,15 @@ export async function startProxy(target: string): Promise<Proxy> {
       [far, near],
     ] as const) {
       sockets.add(socket);
+      if (socket === near) nears.add(near);
       socket.setNoDelay();
       const lane = new Transform({
-        transform(chunk, _, done) {
+        transform(chunk: Buffer, _, done) {
+          if (socket === far && torn.delete(near)) {
+            near.write(chunk.subarray(0, chunk.length >> 1), () => near.resetAndDestroy());
+            done();
+            return;
+          }
           const ms = heldMs();
           if (ms === 0) done(null, chunk);
           else setTimeout(done, ms, null, chunk);
@@ -51,6 +64,8 @@ export async function startProxy(target: string): Promise<Proxy> {
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         sockets.delete(socket);
+        nears.delete(near);
+        torn.delete(near);
         other.destroy();
       });
     }
@@ -66,6 +81,12 @@ export async function startProxy(target: string): Promise<Proxy> {
   return {
     url: url.href,
     cut,
+    finish: () => {
+      for (const near of nears) near.end();
+    },
+    tear: () => {
+      for (const near of nears) torn.add(near);
+    },
     swallow: () => {
       swallowing = true;
       for (const socket of sockets) socket.unpipe();
