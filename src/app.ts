@@ -24,6 +24,8 @@ import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
 import { openPresence } from './presence/open.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
+import { Confirmations } from './storage/confirmations.ts';
+import { Lease } from './storage/lease.ts';
 import { Health } from './telemetry/health.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';
@@ -109,9 +111,12 @@ async function start(
   const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), parts);
   const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
   releases.push(() => fanout.close());
+  const confirmations = new Confirmations({ sql, metrics, log });
+  const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
   const messaging = new Messaging({
     ...config,
     sql,
+    applied: (of) => confirmations.applied(of),
     fanout,
     metrics,
     log,
@@ -127,11 +132,13 @@ async function start(
     log,
     host: gateway.presenceHost,
     visible: (pairs) => messaging.visibility.of(pairs),
+    confirmations,
+    lease,
   });
   releases.push(() => presence.close());
   const rates = openUserRates(config, redis, metrics);
   releases.push(() => rates.stop());
-  await gateway.serve({ messaging, fanout, verifier, presence, rates });
+  await gateway.serve({ messaging, fanout, verifier, presence, rates, lease });
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeDoor());
     await gateway.openDoor(redis);

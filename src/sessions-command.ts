@@ -7,6 +7,7 @@ import { RedisNodes } from './presence/redis-nodes.ts';
 import type { Session } from './protocol/model.ts';
 import { userId } from './protocol/model.ts';
 import { StartupError } from './startup-error.ts';
+import { whenApplied } from './storage/confirmations.ts';
 import { openServer } from './storage/database.ts';
 import { openRedis } from './storage/redis.ts';
 import { createLog } from './telemetry/log.ts';
@@ -77,7 +78,7 @@ async function revoke(user: string, session: string | undefined, config: Config,
   const database = await openServer({ url: config.databaseUrl, poolSize: 2 });
   try {
     await withNodes(config, async (nodes) => {
-      const revocations = new Revocations(database.sql, () => nodes?.revocationsChanged());
+      const revocations = new Revocations(database.sql, () => nodes?.revocationsChanged(), whenApplied(database.sql));
       if (session === undefined) {
         await revocations.revokeAll(user, 'operator');
         print(`Revoked all tokens of ${user}.`);

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import type { Config } from './config.ts';
 import { forgetUser } from './messaging/forget.ts';
 import { userId } from './protocol/model.ts';
+import { whenApplied } from './storage/confirmations.ts';
 import { StartupError } from './startup-error.ts';
 import { withDatabase } from './with-database.ts';
 
@@ -24,7 +25,9 @@ export async function usersCommand(
     throw new StartupError(`users forget needs one user: ${user.error?.issues[0]?.message ?? 'there are more'}.`);
   }
   const keepMessages = values['keep-messages'] === true;
-  const done = await withDatabase(configure(), (sql) => forgetUser(sql, user.data, { keepMessages }));
+  const done = await withDatabase(configure(), (sql) =>
+    forgetUser(sql, user.data, { keepMessages, applied: whenApplied(sql) }),
+  );
   print(
     `${done.known ? 'Forgot' : 'There was no'} user ${user.data}: ${done.rooms} rooms left, ${done.messages} messages ` +
       `${keepMessages ? 'now' : 'deleted, what is left of them'} from ${done.pseudonym}, ${done.reactions} reactions taken back.`,

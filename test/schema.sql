@@ -153,6 +153,13 @@ CREATE INDEX messages_by_rev ON public.messages USING btree (room_id COLLATE "PO
 CREATE INDEX messages_by_thread ON public.messages USING btree (room_id COLLATE "POSIX", thread, seq) WHERE (thread IS NOT NULL);
 CREATE INDEX messages_pinned ON public.messages USING btree (room_id, pinned_at) WHERE (pinned_at IS NOT NULL);
 
+create table node_confirmations (
+  node text collate "C" not null,
+  confirmed pg_snapshot not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint node_confirmations_pkey PRIMARY KEY (node)
+);
+
 create table outbox (
   id bigint not null generated always as identity,
   entries jsonb not null,
@@ -703,6 +710,7 @@ begin
   delete from rooms r where r.id = room;
   insert into deleted_rooms (id, deleted_by) values (room, actor)
   on conflict (id) do update set deleted_by = excluded.deleted_by, deleted_at = excluded.deleted_at, purged_at = null;
+  insert into membership_changes (room_id, user_id) values (room, '*');
   return 'deleted';
 end $function$;
 

@@ -21,7 +21,7 @@ export class RevocationWatch {
   #cursor: string | undefined = undefined;
   /** What the last poll brought: of the next one's, all that is not new. */
   #known: ReadonlySet<string> = new Set();
-  #polling: Promise<void> | undefined = undefined;
+  #polling: Promise<boolean> | undefined = undefined;
   #again = false;
   #failing = false;
   #stopped = false;
@@ -51,6 +51,13 @@ export class RevocationWatch {
     });
   }
 
+  /** Resolves after a read that began after this call. @returns whether all that it found was applied. */
+  async read(): Promise<boolean> {
+    await this.#polling;
+    if (this.#polling === undefined) this.hurry();
+    return (await this.#polling) ?? true;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timers.forEach(clearInterval);
@@ -65,13 +72,15 @@ export class RevocationWatch {
   }
 
   /** A failure is logged once, until it is over; the next round tries again from where this one began. */
-  async #guard(work: () => Promise<void>): Promise<void> {
+  async #guard(work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
       this.#failing = false;
+      return true;
     } catch (error) {
       if (!this.#failing) this.#options.log.warn({ err: error }, 'revocations cannot be read; they will be');
       this.#failing = true;
+      return false;
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
+import type { Applied } from '../storage/confirmations.ts';
 import type { Identity } from './tokens.ts';
 
 export type RevocationReason = 'user' | 'operator';
@@ -39,11 +40,16 @@ export async function revokedAmong(sql: postgres.Sql, tokens: readonly Identity[
 export class Revocations {
   readonly #sql: postgres.Sql;
   readonly #nudge: () => void;
+  readonly #applied: (of: Applied) => Promise<void>;
 
-  /** @param nudge tells all nodes to look at once; if it fails they look within a second. */
-  constructor(sql: postgres.Sql, nudge: () => void) {
+  /**
+   * @param nudge tells all nodes to look at once; if it fails they look within a second.
+   * @param applied resolves when no other node serves what was revoked.
+   */
+  constructor(sql: postgres.Sql, nudge: () => void, applied: (of: Applied) => Promise<void>) {
     this.#sql = sql;
     this.#nudge = nudge;
+    this.#applied = applied;
   }
 
   async isRevoked(token: Identity): Promise<boolean> {
@@ -63,6 +69,7 @@ export class Revocations {
       select revoke_all(${user}, ${spare?.token.key ?? null}, ${spare?.token.issuedAt ?? null},
         ${spare?.session ?? null}, ${reason}) as done`;
     this.#nudge();
+    if (row.done) await this.#applied({ kind: 'revocation', user });
     return row.done;
   }
 
@@ -75,7 +82,11 @@ export class Revocations {
     this.#nudge();
     for (const deadline = performance.now() + claimMs; performance.now() < deadline;) {
       const [row] = await this.#sql`select from revocations where id = ${id} and token is not null`;
-      if (row !== undefined) return true;
+      if (row !== undefined) {
+        // other connections with its token may be on other nodes
+        await this.#applied({ kind: 'revocation', user });
+        return true;
+      }
       await delay(20);
     }
     const unclaimed = await this.#sql`delete from revocations where id = ${id} and token is null returning id`;

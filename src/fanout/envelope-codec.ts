@@ -75,8 +75,11 @@ function toRow(envelope: Envelope): unknown[] {
   }
   if (envelope.to === 'closed') return [kinds.closed, envelope.room, envelope.event, envelope.json];
   if (envelope.to === 'user') {
-    const { user, event, json, head } = envelope;
-    return head === undefined ? [kinds.user, user, event, json] : [kinds.user, user, event, json, head.room, head.rev];
+    const { user, event, json, head, about } = envelope;
+    const few = [kinds.user, user, event, json];
+    // an older node takes an empty room for one that it does not have
+    if (about !== undefined) return [...few, head?.room ?? '', head?.rev ?? 0, about];
+    return head === undefined ? few : [...few, head.room, head.rev];
   }
   const { room, event, json, rev, attachments, except } = envelope;
   const few = [kinds.room, room, event, json, rev ?? 0];
@@ -107,10 +110,12 @@ function roomEvent([, room, event, json, rev, except, attachments]: readonly unk
   return { ...envelope, ...(except === '' ? {} : { except }), ...(attachments.length === 0 ? {} : { attachments }) };
 }
 
-function userEvent([, user, event, json, room, rev]: readonly unknown[]): UserEvent | undefined {
+function userEvent([, user, event, json, room, rev, about]: readonly unknown[]): UserEvent | undefined {
   if (!isText(user) || !isText(event) || !isText(json)) return undefined;
   if (room === undefined) return { to: 'user', user, event, json };
-  return isText(room) && isRev(rev) ? { to: 'user', user, event, json, head: { room, rev } } : undefined;
+  if (!isText(room) || !isRev(rev) || !(about === undefined || isText(about))) return undefined;
+  const head = room === '' ? {} : { head: { room, rev } };
+  return { to: 'user', user, event, json, ...head, ...(about === undefined ? {} : { about }) };
 }
 
 function membershipChange([, user, room, role, mutedUntil]: readonly unknown[]): MembershipChange | undefined {

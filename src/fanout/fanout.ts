@@ -58,6 +58,8 @@ export interface UserEvent {
   readonly user: string;
   readonly event: string;
   readonly json: string;
+  /** A room that the event is about: only members of it get it. Absent where the event says that they are none. */
+  readonly about?: string;
   /** A room's head that the event tells: whoever gets it counts on the events after it. */
   readonly head?: { readonly room: string; readonly rev: number };
 }

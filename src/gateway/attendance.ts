@@ -59,8 +59,13 @@ export class Attendance implements PresenceHost<Connection> {
   /** Fan-out's, after the connections had it. */
   received(envelopes: readonly Envelope[]): void {
     for (const envelope of envelopes) {
-      if (envelope.to === 'membership' && envelope.role === null) this.#running().watching.departed(envelope.user);
+      if (envelope.to === 'membership' && envelope.role === null) this.departed(envelope.user);
     }
+  }
+
+  /** The user left a room, here or on another node. */
+  departed(user: string): void {
+    this.#running().watching.departed(user);
   }
 
   async presenceOf(viewer: string, users: readonly string[]): Promise<CommandOutput<'presence:get'>> {

@@ -17,6 +17,8 @@ export interface DeliveryParts {
   readonly topics: () => Topics;
   /** Told of events with a rev that go out. */
   readonly tails: { delivered(event: RoomEvent): void };
+  /** Whether what is known of memberships is recent enough. */
+  readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
 }
 
@@ -82,9 +84,13 @@ export class Delivery {
     connection.sendBehindAcks(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
   }
 
-  /** An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow. */
+  /**
+   * An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow, and for all
+   * while it is not known who is a member.
+   */
   emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
     const topics = this.#parts.topics();
+    if (!this.#parts.mayDeliver()) return this.#parts.metrics.signalsDropped.inc();
     if (this.#parts.slow.anyQuiet) this.#countDropped(room);
     let deliveries = 0;
     for (const form of this.#parts.connections.formsInUse) {

@@ -17,12 +17,17 @@ export interface FanoutReceiverParts {
   readonly log: Log;
 }
 
+/** While nothing may go out, so many events without a rev are kept. */
+const maxWaiting = 1000;
+
 /**
  * The receiving end of fan-out: brings each envelope to those here whom it is for. Whoever is told a room's head counts on
  * all events after it, so that is noted with the room's order, and who missed some already is told to pull.
  */
 export class FanoutReceiver {
   readonly #parts: FanoutReceiverParts;
+  /** What came while nothing may go out, and has no rev to be found by. */
+  #waiting: (UserEvent | RoomClosed)[] = [];
 
   constructor(parts: FanoutReceiverParts) {
     this.#parts = parts;
@@ -34,9 +39,9 @@ export class FanoutReceiver {
     for (const envelope of envelopes) {
       try {
         if (envelope.to === 'room') order.receive(envelope);
-        else if (envelope.to === 'user') this.toUser(envelope);
-        else if (envelope.to === 'closed') this.#closeRoom(envelope);
-        else memberships.change(envelope);
+        else if (envelope.to === 'membership') memberships.change(envelope);
+        else if (order.isSuspended()) this.#wait(envelope);
+        else this.#deliver(envelope);
       } catch (error) {
         metrics.internalErrors.inc({ where: 'delivery' });
         log.error({ err: error }, 'an event could not be delivered');
@@ -49,10 +54,34 @@ export class FanoutReceiver {
     return !this.#parts.order.has(event.room) || this.#parts.delivery.wasLast(event);
   }
 
-  toUser({ user: id, event, json, head }: UserEvent): void {
+  /** Events may go out again. */
+  release(): void {
+    for (const envelope of this.#waiting.splice(0)) {
+      try {
+        this.#deliver(envelope);
+      } catch (error) {
+        this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
+        this.#parts.log.error({ err: error }, 'an event could not be delivered');
+      }
+    }
+  }
+
+  #deliver(envelope: UserEvent | RoomClosed): void {
+    if (envelope.to === 'user') this.toUser(envelope);
+    else this.#closeRoom(envelope);
+  }
+
+  #wait(envelope: UserEvent | RoomClosed): void {
+    if (this.#waiting.length < maxWaiting) this.#waiting.push(envelope);
+    else this.#parts.metrics.heldDropped.inc();
+  }
+
+  toUser({ user: id, event, json, head, about }: UserEvent): void {
     const { connections, memberships, order, delivery } = this.#parts;
     const user = connections.user(id);
     if (user === undefined) return;
+    // made before their membership ended, and come after it
+    if (about !== undefined && !user.connections.some((one) => memberships.isIn(one, about))) return;
     delivery.toUser(user, event, json);
     if (head === undefined) return;
     memberships.welcomed(id, head.room);

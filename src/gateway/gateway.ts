@@ -6,6 +6,7 @@ import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import { Tails } from '../messaging/tails.ts';
+import type { Lease } from '../storage/lease.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -21,6 +22,7 @@ import { drain } from './drain.ts';
 import { Engine, type EngineSettings } from './engine/engine.ts';
 import { createHandlers } from './handlers.ts';
 import { createLocal, type Local } from './local.ts';
+import { readsOnlyUntil } from './local-memberships.ts';
 import { MembershipSync } from './membership-sync.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
@@ -73,8 +75,14 @@ export class Gateway {
   /** Fan-out's receiver. */
   receive(envelopes: readonly Envelope[]): void {
     if (this.#serving === undefined) return;
-    this.#serving.local.receiver.receive(envelopes);
+    const { local, lease } = this.#serving;
+    const closed = envelopes.flatMap((envelope) =>
+      envelope.to === 'closed' ? local.memberships.usersIn(envelope.room) : [],
+    );
+    local.receiver.receive(envelopes);
     this.#attendance.received(envelopes);
+    for (const user of closed) this.#attendance.departed(user);
+    if (envelopes.some(isAwaited)) lease.hurry();
   }
 
   /** Resolves when connections may come. */
@@ -84,9 +92,10 @@ export class Gateway {
     verifier: TokenVerifier;
     presence: PresencePart<Connection>;
     rates: UserRates;
+    lease: Lease;
   }): Promise<void> {
     const { metrics, log, node } = this.#parts;
-    const { messaging, fanout } = core;
+    const { messaging, fanout, lease } = core;
     const attendance = this.#attendance;
     const settings = this.#settings;
     const { tailMessages, tailBytes } = settings;
@@ -94,7 +103,7 @@ export class Gateway {
       messages: tailMessages,
       maxBytes: tailBytes,
       // without the others, memberships may have ended that are not known here
-      head: (room) => (fanout.others?.heard === false ? undefined : local.order.head(room)),
+      head: (room) => (fanout.others?.heard === false || !lease.held ? undefined : local.order.head(room)),
       read: (asked) => messaging.recent(asked, tailMessages),
       metrics,
     });
@@ -107,6 +116,7 @@ export class Gateway {
         await repair.beforeRead();
         return messaging.missed.events(room, rev);
       },
+      mayDeliver: () => lease.held,
       metrics,
       log,
     });
@@ -131,18 +141,26 @@ export class Gateway {
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
     const watch = watchSlow(local, engine);
+    const memberships = new MembershipSync(messaging.missed, local.memberships, {
+      toUser: (event) => local.receiver.toUser(event),
+      departed: (user) => attendance.departed(user),
+    });
     const repair = new Repair({
       others: fanout.others,
       order: local.order,
-      memberships: new MembershipSync(messaging.missed, local.memberships, local.receiver),
+      receiver: local.receiver,
+      lease,
+      memberships,
       roomStates: new RoomStateSync(messaging.missed, local.receiver),
       heads: (rooms) => messaging.missed.heads(rooms),
       pollMs: settings.headsPollMs,
       metrics,
       log,
     });
-    this.#serving = { local, repair, overload, commands, sockets, engine, watch };
+    this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
     await repair.start();
+    lease.follow(() => memberships.step());
+    await lease.start();
   }
 
   /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
@@ -177,7 +195,7 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { local, repair, overload, sockets, engine, watch } = this.#running();
+    const { local, repair, lease, overload, sockets, engine, watch } = this.#running();
     this.closeDoor();
     clearInterval(watch);
     local.order.stop();
@@ -185,12 +203,19 @@ export class Gateway {
     overload.stop();
     sockets.stop();
     engine.close();
+    await lease.stop();
   }
 
   #running(): Serving {
     if (this.#serving === undefined) throw new Error('the gateway does not serve yet');
     return this.#serving;
   }
+}
+
+/** Whether an acknowledgement waits until all nodes have applied it: it takes something from somebody. */
+function isAwaited(envelope: Envelope): boolean {
+  if (envelope.to === 'closed') return true;
+  return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
 }
 
 function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
@@ -206,6 +231,7 @@ function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJ
 interface Serving {
   readonly local: Local;
   readonly repair: Repair;
+  readonly lease: Lease;
   readonly overload: Overload;
   readonly commands: Commands;
   readonly sockets: Sockets;

@@ -40,11 +40,11 @@ export function createHandlers(parts: {
   signalLimits: SignalLimits;
 }): Handlers {
   const { messaging, verifier, rates, local, attendance, tails } = parts;
-  const { slow, memberships, receiver } = local;
+  const { slow, memberships, receiver, mayDeliver } = local;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
-    ...createKeepHandlers({ ...parts, memberships }),
+    ...createKeepHandlers({ ...parts, memberships, mayDeliver }),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const { json, mentions } = bodies.read(body);
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
@@ -85,7 +85,7 @@ export function createHandlers(parts: {
     },
     sync: async ({ connection, user }, input) => {
       slow.pulling(connection, Object.keys(input.cursors));
-      const sees = (room: string): boolean => memberships.isIn(connection, room);
+      const sees = (room: string): boolean => mayDeliver() && memberships.isIn(connection, room);
       const { json, heads } = await messaging.sync(user.id, input, tails, sees);
       receiver.toldHeads(connection, heads);
       return new Encoded(json);

@@ -128,6 +128,15 @@ export class LocalMemberships {
     return taken;
   }
 
+  usersIn(room: string): string[] {
+    const users = new Set<string>();
+    for (const connection of this.#parts.connections.all()) {
+      const { state, user } = connection;
+      if (user !== undefined && (state !== 'ready' || this.isIn(connection, room))) users.add(user.id);
+    }
+    return [...users];
+  }
+
   userIds(): string[] {
     return this.#parts.connections.userIds();
   }
@@ -174,7 +183,7 @@ export class LocalMemberships {
 type Standing = Pick<Membership, 'room' | 'role' | 'mutedUntil'>;
 
 /** In milliseconds since 1970; undefined: they may write. */
-function readsOnlyUntil({ role, mutedUntil }: Standing): number | undefined {
+export function readsOnlyUntil({ role, mutedUntil }: Standing): number | undefined {
   return role === 'guest' ? Infinity : mutedUntil;
 }
 

@@ -23,6 +23,7 @@ export interface Local {
   readonly delivery: Delivery;
   readonly slow: SlowConsumers;
   readonly receiver: FanoutReceiver;
+  readonly mayDeliver: () => boolean;
 }
 
 export interface LocalParts {
@@ -30,24 +31,26 @@ export interface LocalParts {
   readonly settings: SlowConsumerSettings;
   readonly fanout: Fanout;
   readonly missed: RoomOrderParts['read'];
+  readonly mayDeliver: RoomOrderParts['mayDeliver'];
   readonly tails: { delivered(event: RoomEvent): void; forget(room: string): void };
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-export function createLocal({ topics, settings, fanout, missed, tails, metrics, log }: LocalParts): Local {
+export function createLocal({ topics, settings, fanout, missed, mayDeliver, tails, metrics, log }: LocalParts): Local {
   const connections = new Connections();
   const slow = new SlowConsumers(settings, metrics, (room) => occupancy.settled(room));
   const memberships = new LocalMemberships({ connections, slow });
-  const delivery = new Delivery({ connections, slow, topics, tails, metrics });
+  const delivery = new Delivery({ connections, slow, topics, tails, mayDeliver, metrics });
   const order = new RoomOrder({
     deliver: (event) => delivery.toRoom(event),
     read: missed,
     heard: () => fanout.others?.heard === true,
+    mayDeliver,
     metrics,
     log,
   });
   const occupancy: Occupancy = new Occupancy({ topics, slow, order, fanout, tails });
   const receiver = new FanoutReceiver({ connections, memberships, order, delivery, metrics, log });
-  return { connections, memberships, occupancy, order, delivery, slow, receiver };
+  return { connections, memberships, occupancy, order, delivery, slow, receiver, mayDeliver };
 }

@@ -9,6 +9,7 @@ import type { UserEvent } from '../fanout/fanout.ts';
 import { toldMuteEnd, type Membership, type MembershipPage } from '../messaging/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
+import { everyMember } from '../storage/confirmations.ts';
 
 export interface MembershipSource {
   cursor(): Promise<string>;
@@ -24,6 +25,8 @@ export interface MembershipSource {
 export interface LocalMembers {
   membershipTouched: ((user: string) => void) | undefined;
   userIds(): string[];
+  /** Users with connections in the room, or with connections that are just coming. */
+  usersIn(room: string): string[];
   joined(): Iterable<{ readonly user: string; readonly room: string }>;
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
   unwelcomed(user: string, room: string): void;
@@ -34,6 +37,8 @@ export interface LocalMembers {
 /** Where its events go. */
 export interface MemberEvents {
   toUser(event: UserEvent): void;
+  /** The user left a room, wherever they are. */
+  departed(user: string): void;
 }
 
 /** Rows are kept for an hour. */
@@ -51,8 +56,8 @@ export class MembershipSync {
   #readAt = 0;
   /** Users whose memberships changed here while a step reads. */
   #touched = new Set<string>();
-  #running: Promise<void> | undefined = undefined;
-  #next: Promise<void> | undefined = undefined;
+  #running: Promise<boolean> | undefined = undefined;
+  #next: Promise<boolean> | undefined = undefined;
 
   constructor(
     source: MembershipSource,
@@ -79,8 +84,8 @@ export class MembershipSync {
     this.#members.membershipTouched = undefined;
   }
 
-  /** Resolves after a step that began after this call. */
-  step(): Promise<void> {
+  /** Resolves after a step that began after this call. @returns false if changes are left, for the next step. */
+  step(): Promise<boolean> {
     if (this.#running === undefined) return this.#begin();
     this.#next ??= this.#running.then(
       () => this.#begin(),
@@ -89,14 +94,14 @@ export class MembershipSync {
     return this.#next;
   }
 
-  #begin(): Promise<void> {
+  #begin(): Promise<boolean> {
     this.#next = undefined;
     this.#touched.clear();
     this.#running = this.#step().finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #step(): Promise<void> {
+  async #step(): Promise<boolean> {
     const cursor = this.#cursor ?? (await this.#source.cursor());
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
@@ -112,13 +117,15 @@ export class MembershipSync {
       this.#readAt = startedAt;
     }
     for (const { user, room } of this.#members.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
+    return again.size === 0;
   }
 
   /** @returns users that were left alone, with the rooms in which their role or a mute changed. */
   #apply(memberships: readonly Membership[]): Map<string, Set<string>> {
     const again = new Map<string, Set<string>>();
-    for (const membership of memberships) {
-      const { user, room } = membership;
+    for (const membership of memberships.flatMap((one) => this.#ofEach(one))) {
+      const { user, room, role } = membership;
+      if (role === null) this.#events.departed(user);
       if (this.#touched.has(user)) {
         const updated = again.get(user) ?? new Set();
         if (membership.updated === true) updated.add(room);
@@ -131,6 +138,13 @@ export class MembershipSync {
         this.#events.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
     }
     return again;
+  }
+
+  /** The deletion of a room is one row for all of its members. */
+  #ofEach(membership: Membership): readonly Membership[] {
+    const { user, room } = membership;
+    if (user !== everyMember) return [membership];
+    return this.#members.usersIn(room).map((member) => ({ user: member, room, role: null }));
   }
 
   /**

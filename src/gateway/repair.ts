@@ -7,13 +7,15 @@
  * a rev leaves a row in the outbox, which is relayed.
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
- * resuming (the others are heard again): nothing goes out until memberships have been read, for a user may have been
- * removed meanwhile; then the heads. Tried again until it succeeds.
+ * resuming (the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
+ * lease is held, for a user may have been removed meanwhile; then the heads. Tried again until it succeeds.
  */
 import type { Others } from '../fanout/fanout.ts';
+import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { MembershipSync } from './membership-sync.ts';
+import type { FanoutReceiver } from './fanout-receiver.ts';
 import type { RoomOrder } from './room-order.ts';
 import type { RoomStateSync } from './room-state-sync.ts';
 
@@ -21,6 +23,8 @@ export interface RepairParts {
   /** Undefined: this node is alone. */
   readonly others: Others | undefined;
   readonly order: RoomOrder;
+  readonly receiver: Pick<FanoutReceiver, 'release'>;
+  readonly lease: Pick<Lease, 'renewed' | 'held' | 'onLapse'>;
   readonly memberships: MembershipSync;
   readonly roomStates: RoomStateSync;
   /** The rev of each of the rooms in Postgres. */
@@ -55,13 +59,14 @@ export class Repair {
 
   /** Before any connection comes. */
   async start(): Promise<void> {
-    const { others, memberships, roomStates } = this.#parts;
+    const { others, memberships, roomStates, lease } = this.#parts;
     await Promise.all([memberships.start(), roomStates.start()]);
     this.#wasDeaf = !this.#hears;
     others?.onChange((heard) => {
       if (heard) this.#resume();
       else this.#lost();
     });
+    lease.onLapse(() => this.#resume());
     this.#schedule();
   }
 
@@ -121,13 +126,15 @@ export class Repair {
   }
 
   async #round(): Promise<void> {
-    const { others, order, memberships, roomStates, metrics, log } = this.#parts;
+    const { others, order, receiver, lease, memberships, roomStates, metrics, log } = this.#parts;
     const resumes = this.#resumes;
     try {
       await memberships.step();
-      if (this.#resuming && resumes === this.#resumes) {
+      if (this.#resuming) await lease.renewed();
+      if (this.#resuming && resumes === this.#resumes && lease.held) {
         this.#resuming = false;
         order.release();
+        receiver.release();
       }
       await roomStates.step();
       if (others !== undefined) await this.#compareHeads();

@@ -24,6 +24,8 @@ export interface RoomOrderParts {
   readonly read: (room: string, rev: number) => Promise<Missed | undefined>;
   /** Whether events of other nodes come: if not, none is on its way. */
   readonly heard: () => boolean;
+  /** Whether what is known of memberships is recent enough; if not, whoever answers has the order suspended. */
+  readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -138,7 +140,7 @@ export class RoomOrder {
     const state = this.#rooms.get(event.room);
     if (state === undefined) return;
     const { rev } = event;
-    if (this.#suspended !== undefined) return this.#suspend(event, this.#suspended);
+    if (this.isSuspended()) return this.#suspend(event);
     if (rev === undefined) return this.#parts.deliver(event);
     if (rev === state.delivered + 1) {
       state.delivered = rev;
@@ -199,6 +201,12 @@ export class RoomOrder {
     this.#reads.pause();
   }
 
+  /** Whether nothing may go out now. */
+  isSuspended(): boolean {
+    if (this.#suspended === undefined && !this.#parts.mayDeliver()) this.suspend();
+    return this.#suspended !== undefined;
+  }
+
   release(): void {
     const events = this.#suspended ?? [];
     this.#suspended = undefined;
@@ -206,8 +214,9 @@ export class RoomOrder {
     this.#reads.resume();
   }
 
-  #suspend(event: RoomEvent, suspended: RoomEvent[]): void {
+  #suspend(event: RoomEvent): void {
     if (event.rev !== undefined) return;
+    const suspended = (this.#suspended ??= []);
     if (suspended.length < this.#limits.suspendedEvents) suspended.push(event);
     else this.#parts.metrics.heldDropped.inc();
   }
@@ -293,7 +302,7 @@ export class RoomOrder {
       gap.reading = false;
       if (state.gap !== gap) return; // the room was left meanwhile
       // a lower head was told meanwhile: what lies between is not in this page
-      if (this.#suspended !== undefined || state.delivered < from) return this.#reads.add(room);
+      if (this.isSuspended() || state.delivered < from) return this.#reads.add(room);
       gap.failures = 0;
       this.#fillIn(room, state, gap, missed ?? { head: wanted, events: [], complete: true }, wanted);
     } catch (error) {

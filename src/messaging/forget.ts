@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import type postgres from 'postgres';
 import { Revocations } from '../auth/revocations.ts';
+import type { Applied } from '../storage/confirmations.ts';
 import { leaveToOutbox } from './outbox.ts';
 
 export interface ForgetOptions {
@@ -15,6 +16,8 @@ export interface ForgetOptions {
   readonly keepMessages: boolean;
   /** Tells nodes to look for revoked tokens at once; without it they do within a second. */
   readonly nudge?: () => void;
+  /** Resolves when no node serves them any more. */
+  readonly applied: (of: Applied) => Promise<void>;
 }
 
 export interface Forgotten {
@@ -35,8 +38,9 @@ const changedAtOnce = 200;
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
   // first: what comes from them after this would be left
-  await new Revocations(sql, options.nudge ?? (() => {})).revokeAll(user, 'operator');
+  await new Revocations(sql, options.nudge ?? (() => {}), options.applied).revokeAll(user, 'operator');
   const rooms = await run.leaveRooms();
+  await options.applied({ kind: 'membership', user });
   for (let after = ''; ;) {
     const [page, last] = await run.roomsWithTraces(after);
     for (const room of page) await run.room(room);

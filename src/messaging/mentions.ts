@@ -19,7 +19,7 @@ export function mentionEvents(of: Omit<EventData<'mention'>, 'everybody'>, menti
     // everybody is one publish, whatever the size of the room
     return data.everybody
       ? { to: 'room', room: of.room, event: 'mention', json }
-      : { to: 'user', user, event: 'mention', json };
+      : { to: 'user', user, event: 'mention', json, about: of.room };
   });
 }
 

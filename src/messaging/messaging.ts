@@ -20,7 +20,7 @@ import { receipts, unread } from './receipts.ts';
 import { Retention } from './retention.ts';
 import { RoomAdmin } from './room-admin.ts';
 import { RoomPurge } from './room-purge.ts';
-import { Rooms } from './rooms.ts';
+import { Rooms, type WhenApplied } from './rooms.ts';
 import { recentRows } from './recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from './sync.ts';
 import { fromTails, type Recent, type RecentRows, type Tails } from './tails.ts';
@@ -47,6 +47,7 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly searchesAtOnce: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
+  readonly applied: WhenApplied;
 }
 
 /** Everything that is stored, behind one door. */

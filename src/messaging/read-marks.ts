@@ -132,7 +132,9 @@ export class ReadMarks {
       const json = JSON.stringify({ room, user, seq });
       // that its sender has read up to it, a message says itself
       const everybody = kind === 'read' && (members ?? 0) <= limits.readReceiptMembers;
-      told.push(everybody ? { to: 'room', room, event: 'read', json } : { to: 'user', user, event: 'read', json });
+      told.push(
+        everybody ? { to: 'room', room, event: 'read', json } : { to: 'user', user, event: 'read', json, about: room },
+      );
     });
   }
 

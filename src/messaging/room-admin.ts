@@ -10,6 +10,7 @@ import type { RoomChange } from './room-changes.ts';
 import { roomToRoom } from './room-events.ts';
 import type { RoomPurge } from './room-purge.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
+import { everyMember } from '../storage/confirmations.ts';
 import { requireMember, type Rooms } from './rooms.ts';
 import { stateColumns, stateOf, type StateRow } from './summary.ts';
 
@@ -73,6 +74,7 @@ export class RoomAdmin {
     const json = JSON.stringify({ room, change: 'deleted', by: actor });
     this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
     this.#purge.wake();
+    await this.#rooms.applied(room, everyMember);
   }
 
   async transfer(actor: string, { room, user }: ParsedInput<'room:transfer'>): Promise<CommandOutput<'room:transfer'>> {
@@ -90,8 +92,11 @@ export class RoomAdmin {
     const [row] = await this.#sql<[{ outcome: 'removed' | Refusal; name: string | null }]>`
       select remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome,
         ${this.#rooms.nameOf(user)}`;
+    // removed in this moment by somebody else: who is answered so may count on it too
+    if (row.outcome === 'no_subject') await this.#rooms.applied(room, user);
     refuse(row.outcome);
     this.#rooms.departed({ room, user, name: row.name, change: 'removed', by: actor });
+    await this.#rooms.applied(room, user);
   }
 
   /** @param seconds undefined: until it is lifted. */
@@ -102,6 +107,7 @@ export class RoomAdmin {
       select mute_member(${room}, ${actor}, ${user}, ${end}::text::timestamptz, ${rightsOf('mute')}::text::jsonb) as outcome`;
     refuse(row.outcome);
     if (row.outcome === 'muted') await this.#rooms.tell(room, user, 'muted', actor);
+    await this.#rooms.applied(room, user);
     return { until };
   }
 
@@ -122,6 +128,7 @@ export class RoomAdmin {
       refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
     }
     if (row.removed) this.#rooms.departed({ room, user, name: row.name, change: 'banned', by: actor });
+    await this.#rooms.applied(room, user);
   }
 
   async unban(actor: string, { room, user }: ParsedInput<'room:unban'>): Promise<void> {

@@ -10,7 +10,7 @@ export function memberToRoom(data: EventData<'member'>): Envelope {
 export function memberToUser(user: string, data: EventData<'member'>): UserEvent {
   const { room, summary } = data;
   const told = { to: 'user' as const, user, event: 'member', json: JSON.stringify(data) };
-  return summary === undefined ? told : { ...told, head: { room, rev: summary.rev } };
+  return summary === undefined ? told : { ...told, about: room, head: { room, rev: summary.rev } };
 }
 
 /** Off the topic first: who has left hears nothing more of the room but this. */

@@ -9,6 +9,7 @@ import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { readCursor, wordsOf, writeCursor } from './channel-search.ts';
 import { muteEnd } from './membership-changes.ts';
 import { rightsOf } from './roles.ts';
+import type { Applied } from '../storage/confirmations.ts';
 import { departure, memberToRoom, memberToUser } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
 import { muteColumns, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
@@ -21,6 +22,9 @@ interface MemberRow extends MuteRow {
   joined_at: number;
 }
 
+/** Resolves when no node delivers, answers or accepts by what was before a committed change. */
+export type WhenApplied = (of: Applied) => Promise<void>;
+
 export interface RoomLimits {
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
@@ -29,12 +33,14 @@ export interface RoomLimits {
 export class Rooms {
   readonly #sql: postgres.Sql;
   readonly #fanout: Fanout;
+  readonly #applied: WhenApplied;
   readonly #maxRooms: number;
   readonly #maxMembers: number;
 
-  constructor(options: RoomLimits & { sql: postgres.Sql; fanout: Fanout }) {
+  constructor(options: RoomLimits & { sql: postgres.Sql; fanout: Fanout; applied: WhenApplied }) {
     this.#sql = options.sql;
     this.#fanout = options.fanout;
+    this.#applied = options.applied;
     this.#maxRooms = options.maxRoomsPerUser;
     this.#maxMembers = options.maxMembersPerRoom;
   }
@@ -82,6 +88,7 @@ export class Rooms {
       select set_role(${room}, ${actor}, ${user}, ${role}, ${rightsOf('role')}::text::jsonb) as outcome`;
     refuse(row.outcome);
     if (row.outcome === 'role') await this.tell(room, user, 'role', actor);
+    if (role === 'guest') await this.applied(room, user);
     return { member: await this.member(room, user) };
   }
 
@@ -91,6 +98,7 @@ export class Rooms {
     refuse(row.outcome);
     this.departed({ room, user, name: row.name, change: 'left', by: user });
     if (row.heir !== null) await this.tell(room, row.heir, 'role', user);
+    await this.applied(room, user);
   }
 
   async list(user: string, input: ParsedInput<'room:list'>): Promise<CommandOutput<'room:list'>> {
@@ -236,6 +244,11 @@ export class Rooms {
   /** At once, without a query that could fail: they may hear nothing more. */
   departed(data: Omit<EventData<'member'>, 'role'>): void {
     this.#fanout.publish(departure({ ...data, role: null }));
+  }
+
+  /** Resolves when every node has applied what was committed of the user in the room, or delivers nothing. */
+  applied(room: string, user: string): Promise<void> {
+    return this.#applied({ kind: 'membership', room, user });
   }
 
   async #standing(room: string, user: string): Promise<Standing | undefined> {

@@ -102,6 +102,8 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
       select x.*, r.last_rev as head, r.purged_rev as purged, u.name, count(*) over (partition by x.room) as available, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
       join rooms r on r.id = c.room
+      -- asked again: it may have ended since the heads were read
+      join members v on v.room_id = c.room and v.user_id = ${user}
       cross join lateral (
         select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0)
           + coalesce(octet_length(y.thread), 0) as bytes

@@ -188,7 +188,7 @@ export class Threads {
 
   /** The user's devices, the one that did it too. */
   #tell(user: string, data: EventData<'thread'>): void {
-    this.#fanout.publish([{ to: 'user', user, event: 'thread', json: JSON.stringify(data) }]);
+    this.#fanout.publish([{ to: 'user', user, event: 'thread', json: JSON.stringify(data), about: data.room }]);
   }
 }
 

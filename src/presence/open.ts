@@ -3,6 +3,8 @@ import type postgres from 'postgres';
 import { RevocationWatch } from '../auth/revocation-watch.ts';
 import { Revocations, type Revocation } from '../auth/revocations.ts';
 import { limits } from '../protocol/limits.ts';
+import type { Confirmations } from '../storage/confirmations.ts';
+import type { Lease } from '../storage/lease.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,6 +31,8 @@ export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<
   readonly metrics: Metrics;
   readonly log: Log;
   readonly host: PresenceHost<W>;
+  readonly confirmations: Confirmations;
+  readonly lease: Lease;
 }
 
 export interface PresencePart<W extends object> {
@@ -43,7 +47,7 @@ export interface PresencePart<W extends object> {
 const warnEveryMs = 10_000;
 
 export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
-  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, visible } = options;
+  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, visible, confirmations, lease } = options;
   let warnedAt = -Infinity;
   const watching = new Watching<W>({
     visible,
@@ -51,6 +55,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
     viewerOf: (watcher) => host.viewerOf(watcher),
     tell: (watchers, user, told) => host.tell(watchers, user, told),
     ended: (watcher, user) => host.ended(watcher, user),
+    mayTell: () => lease.held,
     fault: (error) => {
       metrics.repairFailures.inc({ what: 'watches' });
       const now = performance.now();
@@ -59,11 +64,18 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
       log.warn({ err: error }, 'presence could not be looked up; it is tried again');
     },
   });
-  const revocations = new Revocations(sql, () => nodes.revocationsChanged());
+  const revocations = new Revocations(
+    sql,
+    () => nodes.revocationsChanged(),
+    (of) => confirmations.applied(of),
+  );
   const watch = new RevocationWatch({ revocations, apply: (revocation) => host.revoked(revocation), log });
   const nodeHost: NodeHost = {
     sessionsOf: (user) => host.sessionsOf(user),
-    revocationsChanged: () => watch.hurry(),
+    revocationsChanged: () => {
+      watch.hurry();
+      lease.hurry();
+    },
   };
   let presence: Presence;
   let nodes: Nodes;
@@ -78,6 +90,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
   watching.start(presence);
   metrics.watchPresence({ users: () => presence.localUsers, watched: () => watching.pairs });
   await watch.start();
+  lease.follow(() => watch.read());
   return {
     presence,
     watching,

@@ -22,6 +22,8 @@ export interface WatchingOptions<W extends object> {
   /** The viewer may not see the user any more; the watch has ended. */
   ended(watcher: W, user: string): void;
   fault(error: unknown): void;
+  /** Whether memberships are known to be recent enough; if not, changes wait. */
+  mayTell(): boolean;
 }
 
 /** Absences shorter than this are not told. */
@@ -57,7 +59,8 @@ interface Entry<W> {
  *
  * A watch is there before the answer is read, so no change falls between. What a watcher may see is asked before it begins,
  * again as soon as the viewer or the user leaves any room, and in rounds: a watch ends at most 30 s after the last shared
- * room is gone (with more than 60,000 watched pairs on the node: in proportion).
+ * room is gone (with more than 60,000 watched pairs on the node: in proportion). From the moment that one of them leaves a
+ * room until the answer, changes of the pair wait.
  */
 export class Watching<W extends object> implements PresenceListener {
   readonly #options: WatchingOptions<W>;
@@ -66,6 +69,10 @@ export class Watching<W extends object> implements PresenceListener {
   readonly #leaving = new Set<string>();
   /** Users who left a room: their pairs are to be looked at. */
   readonly #suspects = new Set<string>();
+  /** Users whose pairs are being looked at. */
+  readonly #underCheck = new Set<string>();
+  /** Pairs with a change that waits for the answer. */
+  readonly #unsent = new Map<W, Set<string>>();
   readonly #timer: NodeJS.Timeout;
   #presence: Presence | undefined = undefined;
   #urgent: WatchedBy<W>[] = [];
@@ -206,7 +213,51 @@ export class Watching<W extends object> implements PresenceListener {
   #tell(user: string, entry: Entry<W>, told: Told): void {
     const first = entry.told === undefined;
     entry.told = told;
-    if (!first) this.#options.tell(entry.watchers, user, told);
+    if (first) return;
+    const isSettled = this.#suspects.size === 0 && this.#underCheck.size === 0;
+    if (isSettled && this.#options.mayTell()) return this.#options.tell(entry.watchers, user, told);
+    this.#tellUnsuspected(user, entry, told);
+  }
+
+  /** A pair that may have ended is looked at first. */
+  #tellUnsuspected(user: string, { watchers }: Entry<W>, told: Told): void {
+    const certain = new Set<W>();
+    const mayTell = this.#options.mayTell();
+    for (const watcher of watchers) {
+      if (mayTell && !this.#isSuspect(user) && !this.#isSuspect(this.#options.viewerOf(watcher) ?? '')) {
+        certain.add(watcher);
+        continue;
+      }
+      let unsent = this.#unsent.get(watcher);
+      if (unsent === undefined) this.#unsent.set(watcher, (unsent = new Set()));
+      unsent.add(user);
+      // also where the pair was looked at a moment ago
+      this.#suspects.add(user);
+    }
+    if (certain.size > 0) this.#options.tell(certain, user, told);
+  }
+
+  #isSuspect(user: string): boolean {
+    return this.#suspects.has(user) || this.#underCheck.has(user);
+  }
+
+  /** The watcher could see the user a moment ago: what waited goes out, as it is now, or waits for another answer. */
+  #tellUnsent(watcher: W, user: string): void {
+    const unsent = this.#unsent.get(watcher);
+    if (unsent?.has(user) !== true) return;
+    const isAgain = this.#suspects.has(user) || this.#suspects.has(this.#options.viewerOf(watcher) ?? '');
+    if (isAgain || !this.#options.mayTell()) {
+      this.#suspects.add(user);
+      return;
+    }
+    this.#forgetUnsent(watcher, user);
+    const told = this.#entries.get(user)?.told;
+    if (told !== undefined) this.#options.tell(new Set([watcher]), user, told);
+  }
+
+  #forgetUnsent(watcher: W, user: string): void {
+    const unsent = this.#unsent.get(watcher);
+    if (unsent?.delete(user) === true && unsent.size === 0) this.#unsent.delete(watcher);
   }
 
   #add(watcher: W, user: string): void {
@@ -228,6 +279,7 @@ export class Watching<W extends object> implements PresenceListener {
     if (watched?.delete(user) !== true) return;
     if (watched.size === 0) this.#watched.delete(watcher);
     this.#pairs--;
+    this.#forgetUnsent(watcher, user);
     const entry = this.#entries.get(user);
     entry?.watchers.delete(watcher);
     if (entry?.watchers.size !== 0) return;
@@ -271,6 +323,7 @@ export class Watching<W extends object> implements PresenceListener {
   #nextPairs(now: number): WatchedBy<W>[] {
     this.#gatherSuspects();
     if (this.#urgent.length > 0) return this.#urgent.splice(-pairsAQuery);
+    this.#underCheck.clear();
     if (this.#round.length === 0 && now - this.#roundBegan >= roundMs) {
       this.#roundBegan = now;
       for (const [watcher, users] of this.#watched) for (const user of users) this.#round.push({ watcher, user });
@@ -288,6 +341,7 @@ export class Watching<W extends object> implements PresenceListener {
       if (!this.#suspects.has(this.#options.viewerOf(watcher) ?? '')) continue;
       for (const user of users) this.#urgent.push({ watcher, user });
     }
+    for (const user of this.#suspects) this.#underCheck.add(user);
     this.#suspects.clear();
   }
 
@@ -297,10 +351,12 @@ export class Watching<W extends object> implements PresenceListener {
       const asked = pairs.map(({ watcher, user }) => ({ viewer: this.#options.viewerOf(watcher) ?? '', user }));
       const visible = await this.#options.visible(asked);
       pairs.forEach(({ watcher, user }, i) => {
-        if (visible[i] === true || this.#watched.get(watcher)?.has(user) !== true) return;
+        if (this.#watched.get(watcher)?.has(user) !== true) return;
+        if (visible[i] === true) return this.#tellUnsent(watcher, user);
         this.#remove(watcher, user);
         this.#options.ended(watcher, user);
       });
+      if (this.#urgent.length === 0) this.#underCheck.clear();
     } catch (error) {
       // the database is away, so nobody can leave a room either; the next sweep asks again
       this.#urgent.push(...pairs);

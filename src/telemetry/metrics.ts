@@ -121,6 +121,14 @@ export class Metrics {
     'parley_fanout_held_dropped_total',
     'Held events let go at a limit; those with a rev are read from Postgres',
   );
+  readonly leaseLapses = this.#counter(
+    'parley_membership_lease_lapses_total',
+    'Times that memberships could not be confirmed for 3 s, so that this node delivered nothing until they were',
+  );
+  readonly unconfirmedNodes = this.#counter(
+    'parley_membership_unconfirmed_nodes_total',
+    'Nodes that did not confirm a removal within 3 s and were taken for stopped',
+  );
   readonly relayed = this.#counter('parley_outbox_relayed_total', 'Outbox rows handed on for another process');
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
   readonly presenceChanges = this.#counter('parley_presence_changes_total', 'Changes told to watchers here', ['to']);

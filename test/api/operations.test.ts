@@ -112,6 +112,8 @@ describe('/metrics', () => {
       ['parley_handshakes_refused_total', 'counter'],
       ['parley_internal_errors_total', 'counter'],
       ['parley_marks_dropped_total', 'counter'],
+      ['parley_membership_lease_lapses_total', 'counter'],
+      ['parley_membership_unconfirmed_nodes_total', 'counter'],
       ['parley_outbox_relayed_total', 'counter'],
       ['parley_overloaded_total', 'counter'],
       ['parley_presence_changes_total', 'counter'],

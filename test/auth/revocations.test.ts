@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { RevocationWatch } from '../../src/auth/revocation-watch.ts';
 import { Revocations, revokedAmong, type Revocation } from '../../src/auth/revocations.ts';
 import type { Identity } from '../../src/auth/tokens.ts';
+import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';
 import { until } from '../support/until.ts';
@@ -12,7 +13,7 @@ let revocations: Revocations;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  revocations = new Revocations(database.sql, () => {});
+  revocations = new Revocations(database.sql, () => {}, whenApplied(database.sql));
 });
 afterAll(() => database.drop());
 beforeEach(() => database.sql`truncate revocations`);

@@ -80,6 +80,19 @@ describe('the checker', () => {
     expect(await found()).toEqual(['reordered']);
   });
 
+  it('finds what a removed user received, pulled or signalled after the acknowledgement, and nothing before it', async () => {
+    const absence = recorder.removed('eve', room, 100);
+    recorder.accesses.push({ user: 'eve', room, what: 'received', key: 'a', at: 99 });
+    recorder.accesses.push({ user: 'ben', room, what: 'received', key: 'a', at: 150 });
+    recorder.accesses.push({ user: 'eve', room: 'another', what: 'pulled', at: 150 });
+    absence.until = 200;
+    recorder.accesses.push({ user: 'eve', room, what: 'signalled', at: 201 });
+    const whats = ['received', 'pulled', 'signalled'] as const;
+    for (const what of whats) recorder.accesses.push({ user: 'eve', room, what, at: 150 });
+    expect(await found()).toEqual(['leaked']);
+    expect(recorder.findings.map(({ text }) => text.split(' ')[1])).toEqual(whats);
+  });
+
   it('finds what a reader missed', async () => {
     expect(await found(reading(1, 3))).toEqual(['lost']);
   });

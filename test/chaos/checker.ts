@@ -46,6 +46,7 @@ export class Checker {
       this.#checked.set(head.id, head.last_seq);
     }
     this.#checkSent();
+    this.#checkAccesses();
     this.#recorder.forget();
   }
 
@@ -135,7 +136,18 @@ export class Checker {
     }
   }
 
-  #find(kind: 'lost' | 'doubled' | 'reordered' | 'view', text: string): void {
+  /** After a removal was acknowledged its user receives nothing written since, pulls nothing and signals nothing. */
+  #checkAccesses(): void {
+    const { accesses, absences } = this.#recorder;
+    for (const { user, room, what, key = '', at } of accesses) {
+      const absence = absences.find((one) => one.user === user && one.room === room && at > one.from && at < one.until);
+      if (absence === undefined) continue;
+      const ms = Math.round(at - absence.from);
+      this.#find('leaked', `${user} ${what} ${key} in ${room}, from ${ms} ms after the removal`);
+    }
+  }
+
+  #find(kind: 'leaked' | 'lost' | 'doubled' | 'reordered' | 'view', text: string): void {
     this.#recorder.find(kind, text);
   }
 }

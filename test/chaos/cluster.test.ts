@@ -12,4 +12,5 @@ it(`three nodes lose, double and reorder nothing under each kind of fault and tw
   expect(Object.keys(report.faults).length).toBe(14);
   expect(report.recorder.acked).toBeGreaterThan(1000);
   expect(report.leaves).toBeGreaterThan(10);
+  expect(report.removals).toBeGreaterThan(10);
 }, 720_000);

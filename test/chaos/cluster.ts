@@ -37,6 +37,7 @@ export interface ClusterReport {
   readonly recorder: Recorder;
   readonly stored: number;
   readonly leaves: number;
+  readonly removals: number;
   readonly counters: Readonly<Record<string, number>>;
   readonly gaps: number;
   readonly slowestPresenceMs: number;
@@ -135,6 +136,7 @@ class Run {
       recorder: this.#recorder,
       stored: this.#checker.stored,
       leaves: this.#crowd.leaves,
+      removals: this.#crowd.removals,
       counters: Object.fromEntries(names.map((name) => [name, sum(name)])),
       gaps: this.#crowd.readers.reduce((all, { reader }) => all + reader.gaps, 0),
       slowestPresenceMs: Math.round(this.#slowestPresenceMs),

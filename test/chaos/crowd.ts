@@ -1,6 +1,7 @@
 /**
  * Who uses the cluster while it breaks: users with the SDK, some on two devices, who read and write; two readers who
- * know no more than the protocol; one who joins and leaves; one who comes and goes; and one who watches who is there.
+ * know no more than the protocol; one who joins and leaves; one who is invited and removed; one who comes and goes; and
+ * one who watches who is there.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
@@ -9,7 +10,8 @@ import { connect, ParleyError, type Client, type SocketConstructor } from '../..
 import { Reader } from '../slow/reader.ts';
 import { tokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
-import { bodyOf, type Recorder } from './recorder.ts';
+import type { Recorder } from './recorder.ts';
+import { Stay } from './stay.ts';
 
 export interface CrowdOptions {
   readonly users: number;
@@ -49,13 +51,12 @@ export class Crowd {
   readonly #timers: NodeJS.Timeout[] = [];
   #writing = false;
   #ended = false;
-  /** The one who joins and leaves: since when it is out for certain. */
-  #leftAt: number | undefined;
-  #uncertain = false;
-  /** How often it was out. */
+  /** How often the one who joins and leaves was out. */
   leaves = 0;
-  #leaver: Promise<void> | undefined;
-  #leaverClient: Client | undefined;
+  /** How often the owner removed the one whom it invites. */
+  removals = 0;
+  readonly #goers: { readonly client: Client; readonly done: Promise<void> }[] = [];
+  readonly #uncertain = new Set<Stay>();
   #watcher: Client | undefined;
   #guest: Client | undefined;
 
@@ -82,8 +83,10 @@ export class Crowd {
     for (const device of this.devices) for (const room of device.rooms) device.client.room(room);
     await this.#enterReaders();
     this.#watcher = await this.#enterWatcher();
-    this.#leaverClient = this.#connect('leaver', 'leaver');
-    this.#leaver = this.#joinAndLeave(this.#leaverClient);
+    const leaver = this.#connect('leaver', 'leaver');
+    this.#goers.push({ client: leaver, done: this.#joinAndLeave(leaver) });
+    const removed = this.#connect('removed', 'removed');
+    this.#goers.push({ client: removed, done: this.#inviteAndRemove(first.client, removed) });
     const every = (1000 * this.devices.length) / this.#options.rate;
     for (const device of this.devices) this.#timers.push(setInterval(() => this.#write(device), every));
   }
@@ -111,9 +114,10 @@ export class Crowd {
       .map(([user]) => `${user} ${JSON.stringify(this.#watcher?.presence.get(user) ?? null)}`);
   }
 
-  /** Everything that was under way has ended: what is known of the leaver holds again. */
+  /** Everything that was under way has ended: what is known of those who come and go holds again. */
   settled(): void {
-    this.#uncertain = false;
+    for (const stay of this.#uncertain) stay.certain = true;
+    this.#uncertain.clear();
   }
 
   /** As an app does when a room is left and opened again: the next view begins with the newest page. */
@@ -133,8 +137,8 @@ export class Crowd {
     for (const { reader } of this.readers) reader.close();
     this.#watcher?.close();
     this.#guest?.close();
-    this.#leaverClient?.close();
-    await this.#leaver;
+    for (const { client } of this.#goers) client.close();
+    await Promise.all(this.#goers.map(({ done }) => done));
   }
 
   async #device(user: string, rooms: readonly string[], letter: string): Promise<Device> {
@@ -246,24 +250,35 @@ export class Crowd {
       .finally(() => (device.waiting -= 1));
   }
 
-  /** Hears nothing that was written after its leave was acknowledged, until it asks to be in again. */
+  /** Leaves by itself, and comes back. */
   async #joinAndLeave(client: Client): Promise<void> {
-    client.on('message', (message) => {
-      const { k, t } = bodyOf(message);
-      if (message.room !== doorRoom || this.#leftAt === undefined || this.#uncertain || t <= this.#leftAt) return;
-      this.#recorder.find(
-        'leaked',
-        `the leaver heard ${k}, written ${Math.round(t - this.#leftAt)} ms after its leave`,
-      );
-    });
+    const stay = new Stay('leaver', doorRoom, client, this.#recorder);
     while (!this.#ended) {
-      this.#leftAt = undefined;
-      await this.#certainly(() => client.joinRoom(doorRoom));
+      stay.begins();
+      await this.#certainly(() => client.joinRoom(doorRoom), stay);
       await delay(300 + Math.random() * 700);
       if (this.#ended) return;
-      await this.#certainly(() => client.leaveRoom(doorRoom));
-      this.#leftAt = performance.now();
+      await this.#certainly(() => client.leaveRoom(doorRoom), stay);
+      stay.ended();
       this.leaves += 1;
+      await stay.tryDoor();
+      await delay(300 + Math.random() * 700);
+    }
+  }
+
+  /** The owner of the room invites and removes it. */
+  async #inviteAndRemove(owner: Client, client: Client): Promise<void> {
+    const member = { room: doorRoom, user: 'removed' };
+    const stay = new Stay(member.user, doorRoom, client, this.#recorder);
+    while (!this.#ended) {
+      stay.begins();
+      await this.#certainly(() => owner.call('room:invite', { ...member, role: 'member' }), stay);
+      await delay(300 + Math.random() * 700);
+      if (this.#ended) return;
+      await this.#certainly(() => owner.call('room:remove', member), stay);
+      stay.ended();
+      this.removals += 1;
+      await stay.tryDoor();
       await delay(300 + Math.random() * 700);
     }
   }
@@ -272,14 +287,15 @@ export class Crowd {
    * Until the server has answered. A command whose answer was lost may still take effect, on a node that was stopped
    * for instance, after a later one: then nothing is certain until the cluster is quiet.
    */
-  async #certainly(command: () => Promise<unknown>): Promise<void> {
+  async #certainly(command: () => Promise<unknown>, stay: Stay): Promise<void> {
     while (!this.#ended) {
       try {
         await command();
         return;
       } catch (error) {
         if (error instanceof ParleyError && (error.code === 'not_member' || error.code === 'not_found')) return;
-        this.#uncertain = true;
+        stay.certain = false;
+        this.#uncertain.add(stay);
         await delay(200);
       }
     }

@@ -18,6 +18,23 @@ export interface Body {
   readonly t: number;
 }
 
+/** What a user had of a room, or did in it. `at`: when the message was written, or when the command was sent. */
+export interface Access {
+  readonly user: string;
+  readonly room: string;
+  readonly what: 'received' | 'pulled' | 'signalled';
+  readonly key?: string;
+  readonly at: number;
+}
+
+/** A user is out of a room for certain: from the acknowledgement of the removal until somebody asks to let them in. */
+export interface Absence {
+  readonly user: string;
+  readonly room: string;
+  readonly from: number;
+  until: number;
+}
+
 export const bodyOf = (message: { readonly body: unknown }): Body => message.body as Body;
 
 /** As much as anybody reads. */
@@ -31,6 +48,9 @@ export class Recorder {
   /** The highest seq of each room that was acknowledged. */
   readonly heads = new Map<string, number>();
   readonly findings: { readonly kind: FindingKind; readonly text: string }[] = [];
+  /** Since the last check. */
+  readonly accesses: Access[] = [];
+  absences: Absence[] = [];
   readonly refusals = new Map<string, number>();
   found = 0;
   acked = 0;
@@ -76,6 +96,12 @@ export class Recorder {
     else if (before !== k) this.find('reordered', `${who} heard ${k} as ${room} ${seq}, where others heard ${before}`);
   }
 
+  removed(user: string, room: string, from = performance.now()): Absence {
+    const absence = { user, room, from, until: Infinity };
+    this.absences.push(absence);
+    return absence;
+  }
+
   waiting(): Sent[] {
     return [...this.sent.values()].filter(({ state }) => state === 'waiting');
   }
@@ -84,5 +110,7 @@ export class Recorder {
   forget(): void {
     this.sent.clear();
     this.heard.clear();
+    this.accesses.length = 0;
+    this.absences = this.absences.filter(({ until }) => until === Infinity);
   }
 }

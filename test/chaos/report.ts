@@ -25,7 +25,7 @@ export function reportLines(report: ClusterReport): string[] {
   return [
     `${report.seconds} s, ${rounds.length} rounds; faults: ${JSON.stringify(report.faults)}`,
     `messages ${recorder.messages}, acknowledged ${recorder.acked}, stored ${report.stored}, sent again ${recorder.frames - recorder.messages}, given up by the SDK: ${refused}`,
-    `deliveries ${recorder.deliveries}; lost ${of('lost')}, doubled ${of('doubled')}, reordered ${of('reordered')}, leaked ${of('leaked')} (${report.leaves} leaves), stalled ${of('stalled')}, wrong views ${of('view')}, presence ${of('presence')}, processes ${of('process')}`,
+    `deliveries ${recorder.deliveries}; lost ${of('lost')}, doubled ${of('doubled')}, reordered ${of('reordered')}, leaked ${of('leaked')} (${report.leaves} leaves, ${report.removals} removals), stalled ${of('stalled')}, wrong views ${of('view')}, presence ${of('presence')}, processes ${of('process')}`,
     `gaps that the readers closed ${report.gaps}; slowest presence ${report.slowestPresenceMs} ms; counters as far as read before a kill: ${JSON.stringify(counters)}`,
     `${'ms from the end of the fault'.padEnd(28)}  rounds    sync     p99     max     ack     p99     max   stall     p99     max`,
     ...times,

@@ -10,10 +10,17 @@ class Members implements LocalMembers, MemberEvents {
   membershipTouched: ((user: string) => void) | undefined = undefined;
   readonly rooms = new Map<string, Set<string>>();
   readonly told: string[] = [];
+  readonly gone: string[] = [];
   readonly waiting: { user: string; room: string }[] = [];
 
   userIds(): string[] {
     return [...this.rooms.keys()];
+  }
+  usersIn(room: string): string[] {
+    return this.userIds().filter((user) => this.rooms.get(user)?.has(room));
+  }
+  departed(user: string): void {
+    this.gone.push(user);
   }
   *joined(): Generator<{ user: string; room: string }> {
     for (const [user, rooms] of this.rooms) for (const room of rooms) yield { user, room };

@@ -48,6 +48,7 @@ it('`behind` goes out behind the answer whose head it corrects, and only in room
     settings: { softBufferedBytes: 1, behindBufferedBytes: 2 },
     fanout: new MemoryFanout(() => undefined),
     missed: () => Promise.resolve(undefined),
+    mayDeliver: () => true,
     tails: { delivered: () => undefined, forget: () => undefined },
     metrics: new Metrics(),
     log: silentLog,

@@ -27,6 +27,7 @@ interface Rig {
   gate: Promise<void> | undefined;
   /** Whether events of other nodes come. */
   heard: boolean;
+  mayDeliver: boolean;
   count(series: string): Promise<number>;
 }
 
@@ -40,6 +41,7 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
     stored: undefined,
     gate: undefined,
     heard: true,
+    mayDeliver: true,
     order: new RoomOrder(
       {
         deliver: (one) => void out.push(one.rev ?? one.event),
@@ -55,6 +57,7 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
           return { head, events, complete: rest.length <= page };
         },
         heard: () => made.heard,
+        mayDeliver: () => made.mayDeliver,
         metrics,
         log: silentLog,
       },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { forgetUser } from '../../src/messaging/forget.ts';
 import type { Message } from '../../src/protocol/model.ts';
+import { whenApplied } from '../../src/storage/confirmations.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectError, connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -77,7 +78,10 @@ describe('a user who is forgotten', () => {
     const cursor = await pull(held, 'talk', 0);
     const heard = ann.events.length;
 
-    const done = await forgetUser(server.database.sql, 'benjamin', { keepMessages: false });
+    const done = await forgetUser(server.database.sql, 'benjamin', {
+      keepMessages: false,
+      applied: whenApplied(server.database.sql),
+    });
     expect(done).toMatchObject({ known: true, rooms: 2, messages: 4, reactions: 2 });
     expect(done.pseudonym).toMatch(/^forgotten-[0-9a-f]{16}$/);
     await until('the session is closed', () => !ben.socket.connected);
@@ -125,7 +129,10 @@ describe('a user who is forgotten', () => {
   it('may leave the messages, under a pseudonym that is another one each time', async () => {
     const ben = await connectStock(server.url, await tokenOf('bernhard', { name: 'Bernhard' }));
     await conversation('kept', ben);
-    const done = await forgetUser(server.database.sql, 'bernhard', { keepMessages: true });
+    const done = await forgetUser(server.database.sql, 'bernhard', {
+      keepMessages: true,
+      applied: whenApplied(server.database.sql),
+    });
     const { messages } = await ann.ok('history', { room: 'kept' });
     expect(messages.filter(({ from }) => from === done.pseudonym).map(({ body }) => body)).toEqual([
       { text: 'edited by ben' },
@@ -133,7 +140,10 @@ describe('a user who is forgotten', () => {
       { text: 'ben 3' },
     ]);
     expect(await tracesOf('bernhard')).toEqual([]);
-    const again = await forgetUser(server.database.sql, 'bernhard', { keepMessages: true });
+    const again = await forgetUser(server.database.sql, 'bernhard', {
+      keepMessages: true,
+      applied: whenApplied(server.database.sql),
+    });
     expect(again).toMatchObject({ known: false, rooms: 0, messages: 0, reactions: 0 });
     expect(again.pseudonym).not.toBe(done.pseudonym);
     ben.close();
@@ -147,7 +157,10 @@ describe('a user who is forgotten', () => {
     const { rev } = await ben.ok('message:pin', { room: 'pinned', seq: 1 });
     const held = new Map<number, Message>();
     expect(await pull(held, 'pinned', 0)).toBe(rev);
-    const done = await forgetUser(server.database.sql, 'bartholomew', { keepMessages: false });
+    const done = await forgetUser(server.database.sql, 'bartholomew', {
+      keepMessages: false,
+      applied: whenApplied(server.database.sql),
+    });
     await until('sync knows', async () => (await pull(held, 'pinned', rev)) === rev + 1);
     expect(held.get(1)).toMatchObject({ rev: rev + 1, pinnedBy: done.pseudonym });
     expect(await tracesOf('bartholomew')).toEqual([]);
@@ -164,7 +177,7 @@ describe('a user who is forgotten', () => {
       from generate_series(1, 25000) n`;
     await sql`insert into reactions select 'batches', n, 'busybody', '👍', now() from generate_series(1, 401) n`;
     await sql`insert into reaction_counts select 'batches', n, '👍', 1, n from generate_series(1, 401) n`;
-    const done = await forgetUser(sql, 'busybody', { keepMessages: false });
+    const done = await forgetUser(sql, 'busybody', { keepMessages: false, applied: whenApplied(sql) });
     // reactions to their own messages went with those
     expect(done).toMatchObject({ messages: 1250, reactions: 381 });
     const [state] = await sql`

@@ -16,6 +16,7 @@ import { Search } from '../../src/messaging/search.ts';
 import { sync } from '../../src/messaging/sync.ts';
 import { Threads } from '../../src/messaging/threads.ts';
 import { createClient } from '../../src/storage/client.ts';
+import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
@@ -119,5 +120,5 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
 });
 
 function newRooms(): Rooms {
-  return new Rooms({ sql, fanout, maxRoomsPerUser: 1000, maxMembersPerRoom: 1000 });
+  return new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 1000, maxMembersPerRoom: 1000 });
 }

@@ -9,6 +9,7 @@ import { importLines, ImportError } from '../../src/messaging/transfer/import.ts
 import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
 import { splitLines } from '../../src/messaging/transfer/split-lines.ts';
 import { rightsOf } from '../../src/messaging/roles.ts';
+import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
 
@@ -431,7 +432,7 @@ describe('an import into a room that is here', () => {
     const lines = await exported(there.sql);
     const { sql } = here;
     const fanout = new MemoryFanout(() => {});
-    const rooms = new Rooms({ sql, fanout, maxRoomsPerUser: 100, maxMembersPerRoom: 100 });
+    const rooms = new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 100, maxMembersPerRoom: 100 });
     const seen = async () => [
       (await rooms.list('eve', { scope: 'open', limit: 50 })).rooms.map(({ id }) => id),
       (await rooms.search('eve', { query: 'open', limit: 50 })).rooms.map(({ id }) => id),

@@ -15,6 +15,7 @@ import { sync } from '../../src/messaging/sync.ts';
 import { Threads } from '../../src/messaging/threads.ts';
 import { versions } from '../../src/messaging/versions.ts';
 import { Visibility } from '../../src/messaging/visibility.ts';
+import { whenApplied } from '../../src/storage/confirmations.ts';
 import { dataSetMember, dataSetUser, dataSetWord, heavyUser, type DataSet, type DataSetRoom } from './data-set.ts';
 
 export interface Read {
@@ -39,7 +40,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
   const heavy = (): string => heavyUser(below(set.heavyUsers));
   const member = (room: DataSetRoom): string => dataSetMember(set, room, below(500));
   const fanout = new MemoryFanout(() => undefined);
-  const rooms = new Rooms({ sql, fanout, maxRoomsPerUser: 1000, maxMembersPerRoom: 10_000 });
+  const rooms = new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 1000, maxMembersPerRoom: 10_000 });
   const threads = new Threads({ sql, fanout });
   const arrivals = new Arrivals(sql);
   const visibility = new Visibility(sql);

@@ -13,7 +13,7 @@ export interface TopicAudience {
   readonly except: Connection | undefined;
 }
 
-type AudienceParts = Pick<Local, 'connections' | 'memberships' | 'occupancy'>;
+type AudienceParts = Pick<Local, 'connections' | 'memberships' | 'occupancy' | 'mayDeliver'>;
 
 /** Who is meant: connections of this node, by the names that backend services use. */
 export class Audience {
@@ -67,7 +67,7 @@ export class Audience {
   }
 
   *#named(name: string): Generator<Connection> {
-    const { connections, memberships, occupancy } = this.#local;
+    const { connections, memberships, occupancy, mayDeliver } = this.#local;
     switch (kindOf(name)) {
       case 'session': {
         const connection = connections.session(name);
@@ -78,7 +78,7 @@ export class Audience {
         yield* connections.ready(name.slice(userPrefix.length));
         break;
       case 'room':
-        if (occupancy.has(name)) yield* memberships.connectionsIn(name);
+        if (occupancy.has(name) && mayDeliver()) yield* memberships.connectionsIn(name);
         break;
       case 'free':
         yield* connections.freeRooms.in(name);

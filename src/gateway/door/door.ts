@@ -29,7 +29,10 @@ export interface Door {
   close(): void;
 }
 
-export interface DoorParts extends Pick<Local, 'connections' | 'memberships' | 'occupancy' | 'delivery'> {
+export interface DoorParts extends Pick<
+  Local,
+  'connections' | 'memberships' | 'occupancy' | 'delivery' | 'mayDeliver'
+> {
   readonly sockets: Sockets;
   readonly metrics: Metrics;
   readonly log: Log;

@@ -7,6 +7,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import { Encoded } from '../encoded.ts';
 import type { Handlers } from '../handlers.ts';
 import type { LocalMemberships } from '../local-memberships.ts';
+import type { Connection } from '../connection.ts';
 import { admitSignal, type SignalLimits } from '../signals.ts';
 
 type KeepHandlers = Pick<Handlers, 'delivered' | 'room:receipts' | 'unread' | 'search' | 'signal'>;
@@ -15,13 +16,19 @@ export function createKeepHandlers(parts: {
   messaging: Messaging;
   fanout: Fanout;
   memberships: LocalMemberships;
+  mayDeliver: () => boolean;
   metrics: Metrics;
   signalLimits: SignalLimits;
 }): KeepHandlers {
-  const { messaging, fanout, memberships, metrics, signalLimits } = parts;
+  const { messaging, fanout, memberships, mayDeliver, metrics, signalLimits } = parts;
+  /** By what this node knows: nothing is stored in the same statement that could ask. */
+  const requireHere = (connection: Connection, room: string): void => {
+    if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
+    if (!mayDeliver()) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
+  };
   return {
     delivered: ({ connection, user }, { room, seq }) => {
-      if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
+      requireHere(connection, room);
       messaging.readMarks.delivered(user.id, room, seq);
       return {};
     },
@@ -29,7 +36,7 @@ export function createKeepHandlers(parts: {
     unread: ({ user }, input) => messaging.unread(user.id, input),
     search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),
     signal: ({ connection, user }, { room, name, expires, data }) => {
-      if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
+      requireHere(connection, room);
       // for ever, or until a mute ends
       if ((user.readsOnly?.get(room) ?? 0) > Date.now()) throw new ParleyError('forbidden');
       admitSignal(connection, signalLimits, metrics);

@@ -1,0 +1,194 @@
+/**
+ * After a removal is acknowledged nobody on any node delivers to, answers or accepts from the removed user, whatever
+ * Redis does. In its short form, which CI runs, eight removals for each fault; PARLEY_REMOVALS sets another number.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
+import { startCluster, type Cluster } from '../support/cluster.ts';
+import { startOwnRedis, type OwnService } from '../support/services.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+const removals = Number(process.env.PARLEY_REMOVALS ?? 8);
+const longMs = 60_000 + removals * 5000;
+
+let cluster: Cluster;
+let redis: OwnService;
+let stopSending: () => Promise<void> = () => Promise.resolve();
+afterEach(async () => {
+  await stopSending();
+  redis.kill('SIGCONT');
+  await cluster.stop();
+  await redis.stop();
+});
+
+/** The owner is on node 0, the sender and the members are on node 1, another sender is on node 2. */
+interface Scene {
+  readonly owner: StockClient;
+  readonly members: readonly StockClient[];
+}
+
+async function scene(members: readonly string[]): Promise<Scene> {
+  redis = await startOwnRedis();
+  cluster = await startCluster(3, { redisUrl: redis.url });
+  const owner = await cluster.connect(0, 'owner');
+  await owner.ok('room:create', { kind: 'group', name: 'Hall', id: 'hall' });
+  const senders = [await cluster.connect(1, 'near'), await cluster.connect(2, 'far')];
+  const clients: StockClient[] = [];
+  for (const user of members) clients.push(await cluster.connect(1, user));
+  for (const user of ['near', 'far', ...members]) await owner.ok('room:invite', { room: 'hall', user, role: 'member' });
+  for (const client of [...senders, ...clients]) await client.event('member', ({ summary }) => summary !== undefined);
+  sendAlways(senders);
+  await until('messages come', () => clients.every((client) => client.heard('message').length > 0));
+  return { owner, members: clients };
+}
+
+/** A message about each 5 ms, a signal and a mention now and then. */
+function sendAlways(senders: readonly StockClient[]): void {
+  let going = true;
+  const runs = senders.map(async (sender) => {
+    for (let n = 0; going; n++) {
+      await sender.ok('message:send', text('hall', `${n}`));
+      if (n % 5 === 0) await sender.ok('signal', { room: 'hall', name: 'typing' });
+      if (n % 7 === 0) await sender.ok('message:send', text('hall', `@room ${n}`));
+      await delay(5);
+    }
+  });
+  stopSending = async () => {
+    going = false;
+    stopSending = () => Promise.resolve();
+    await Promise.all(runs);
+  };
+}
+
+/** What comes to the client after now, but for what says that its membership has ended. */
+function leaksOf(client: StockClient, user: string): string[] {
+  const from = client.events.length;
+  const leaks: string[] = [];
+  client.socket.onAny((name: string, data: { user?: string; change?: string }) => {
+    const isEnd = name === 'member' && data.user === user && data.change !== 'role';
+    if (!isEnd) leaks.push(`${name} ${JSON.stringify(data)}`);
+  });
+  expect(client.events.length).toBe(from);
+  return leaks;
+}
+
+async function pull(client: StockClient): Promise<readonly string[]> {
+  const { rooms } = await client.ok('sync', { cursors: { hall: 0 } });
+  return Object.keys(rooms);
+}
+
+const faults = {
+  hung: async (): Promise<void> => void redis.kill('SIGSTOP'),
+  killed: async (): Promise<void> => void redis.kill('SIGKILL'),
+  'of its Pub/Sub connections bereft': async (): Promise<void> => {
+    const { Redis } = await import('ioredis');
+    const admin = new Redis(redis.url);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    admin.disconnect();
+  },
+  healthy: () => Promise.resolve(),
+} as const;
+
+it.each(Object.keys(faults) as (keyof typeof faults)[])(
+  'with Redis %s, nobody who was removed receives, pulls or signals',
+  async (fault) => {
+    const users = Array.from({ length: removals }, (_, i) => `member-${i}`);
+    const { owner, members } = await scene(users);
+    const found: string[] = [];
+    const all: string[][] = [];
+    for (const [i, user] of users.entries()) {
+      const member = members[i] as StockClient;
+      if (i === 0 || fault.startsWith('of')) await faults[fault]();
+      const from = performance.now();
+      await owner.ok('room:remove', { room: 'hall', user });
+      expect(performance.now() - from).toBeLessThan(10_000);
+      all.push(leaksOf(member, user));
+      for (let n = 0; n < 3; n++) {
+        if ((await pull(member)).length > 0) found.push(`${user} pulled`);
+        const { code } = await member.error('signal', { room: 'hall', name: 'typing' });
+        expect(['not_member', 'unavailable']).toContain(code);
+      }
+    }
+    // what was lost comes by the heads within a second or two
+    await delay(2500);
+    expect([...found, ...all.flat()]).toEqual([]);
+    // the others are served all the while
+    await stopSending();
+  },
+  longMs,
+);
+
+it(
+  'with Redis hung, the same holds for each other way in which a right ends',
+  async () => {
+    const users = ['banned', 'leaving', 'guest', 'muted', 'revoked', 'last'];
+    const { owner, members } = await scene(users);
+    const [banned, leaving, guest, muted, revoked, last] = members as [
+      StockClient,
+      StockClient,
+      StockClient,
+      StockClient,
+      StockClient,
+      StockClient,
+    ];
+    const revoked0 = await cluster.connect(0, 'revoked');
+    const leaving2 = await cluster.connect(2, 'leaving');
+    const signal = { room: 'hall', name: 'typing' };
+    redis.kill('SIGSTOP');
+
+    await owner.ok('room:ban', { room: 'hall', user: 'banned' });
+    const ofBanned = leaksOf(banned, 'banned');
+    expect(await banned.error('signal', signal)).toMatchObject({ code: 'not_member' });
+
+    await leaving2.ok('room:leave', { room: 'hall' });
+    const ofLeaving = leaksOf(leaving, 'leaving');
+    expect(await leaving.error('signal', signal)).toMatchObject({ code: 'not_member' });
+
+    await owner.ok('room:role', { room: 'hall', user: 'guest', role: 'guest' });
+    expect(await guest.error('signal', signal)).toMatchObject({ code: 'forbidden' });
+
+    await owner.ok('room:mute', { room: 'hall', user: 'muted', seconds: 60 });
+    expect(await muted.error('signal', signal)).toMatchObject({ code: 'forbidden' });
+
+    await revoked0.ok('session:revoke', { all: true });
+    const ofRevoked = leaksOf(revoked, 'revoked').filter((leak) => !leak.startsWith('session:revoked'));
+
+    await stopSending();
+    await owner.ok('room:delete', { room: 'hall' });
+    const ofLast = leaksOf(last, 'last');
+    expect(await last.error('signal', signal)).toMatchObject({ code: 'not_member' });
+    expect(await pull(last)).toEqual([]);
+
+    await delay(2500);
+    expect([ofBanned, ofLeaving, ofRevoked, ofLast].flat()).toEqual([]);
+  },
+  longMs,
+);
+
+it('with Redis healthy, a removal is acknowledged after the other nodes have confirmed it, within milliseconds', async () => {
+  const { owner } = await scene(['member']);
+  const from = performance.now();
+  await owner.ok('room:remove', { room: 'hall', user: 'member' });
+  const [row] = await cluster.database.sql<[{ waiting: number }]>`
+    select count(*)::int as waiting from node_confirmations n, membership_changes c
+    where c.user_id = 'member' and not pg_visible_in_snapshot(c.xid, n.confirmed)`;
+  // its own node may be the one that has not
+  expect(row.waiting).toBeLessThanOrEqual(1);
+  expect(performance.now() - from).toBeLessThan(2500);
+});
+
+it('a node that was killed holds up one removal for three seconds, and no other', async () => {
+  const { owner } = await scene(['first', 'second']);
+  await cluster.database.sql`
+    insert into node_confirmations (node, confirmed) values ('killed', pg_current_snapshot())`;
+  let from = performance.now();
+  await owner.ok('room:remove', { room: 'hall', user: 'first' });
+  expect(performance.now() - from).toBeGreaterThan(2900);
+  expect(await cluster.database.sql`select from node_confirmations where node = 'killed'`).toEqual([]);
+  from = performance.now();
+  await owner.ok('room:remove', { room: 'hall', user: 'second' });
+  expect(performance.now() - from).toBeLessThan(2900);
+  const metrics = await cluster.nodes[0]?.metrics();
+  expect(metrics?.get('parley_membership_unconfirmed_nodes_total')).toBe(1);
+});
