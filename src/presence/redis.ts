@@ -188,7 +188,7 @@ export class RedisPresence implements Presence {
     if (dead === null) await this.#rejoin();
     else {
       // a replica that took the master's place may lack the last seconds
-      await this.#verify([...this.#users.all()]);
+      if (await this.#write()) await this.#verify([...this.#users.all()]);
       if (!(await this.#write())) await this.#rejoin();
     }
     // the subscriber may have been lost alone, or data since: what was missed would be read too early now
@@ -209,9 +209,11 @@ export class RedisPresence implements Presence {
   async #beat(): Promise<void> {
     const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
     if (dead === null) return this.#rejoin();
-    this.#renew();
+    // with nothing due, Redis has as many users as are here
+    if (!(await this.#write())) return this.#rejoin();
     if (this.#unverified.length === 0) this.#unverified = [...this.#users.all()];
     await this.#verify(this.#unverified.splice(0, Math.ceil(this.#users.size / verifyBeats)));
+    this.#renew();
     if (performance.now() < this.#mayBuryAt) return;
     for (const incarnation of dead as string[]) await this.#bury(incarnation);
   }
@@ -242,7 +244,8 @@ export class RedisPresence implements Presence {
       const [count = 0, ...missing] = answer as number[];
       for (const place of missing) this.#due.add(some[place - 1] as string);
       if (expected !== undefined && count < expected) for (const user of this.#users.all()) this.#due.add(user);
-      if (expected !== undefined && count > expected) await this.#findStrangers();
+      // what is missing may hide in the count what is too many
+      if (missing.length > 0 || (expected !== undefined && count > expected)) await this.#findStrangers();
       at += batch;
     } while (at < users.length);
   }

@@ -48,7 +48,15 @@ const writeProblems: Readonly<Record<string, WriteProblem>> = {
 };
 
 /** Commands without which no event crosses nodes; a refusal of any other one concerns keys alone. */
-const eventCommands: ReadonlySet<string> = new Set(['publish', 'subscribe', 'psubscribe', 'unsubscribe', 'ping', 'hello', 'auth']);
+const eventCommands: ReadonlySet<string> = new Set([
+  'publish',
+  'subscribe',
+  'psubscribe',
+  'unsubscribe',
+  'ping',
+  'hello',
+  'auth',
+]);
 /** Commands that Parley sends to learn more, and does without where a user of Redis may not send them. */
 const optionalCommands: ReadonlySet<string> = new Set(['role', 'info', 'config', 'client']);
 
@@ -68,7 +76,8 @@ export function refusalOf(error: Error, command: string | undefined): Refusal | 
     return { of: 'writes', problem: 'permission' };
   }
   if (/max number of clients/i.test(error.message)) return { of: 'connection', problem: 'clients' };
-  if (/invalid password|called without any password/i.test(error.message)) return { of: 'connection', problem: 'password' };
+  if (/invalid password|called without any password/i.test(error.message))
+    return { of: 'connection', problem: 'password' };
   return undefined;
 }
 

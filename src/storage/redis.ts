@@ -131,7 +131,8 @@ class Link implements RedisLink {
   get refusal(): string | undefined {
     for (const { problem, reason } of [this.#commands, this.#subscriber]) {
       if (reason === undefined) continue;
-      const final = problem === 'password' || problem === 'permission' || /Unknown RESP|Protocol error/.test(reason.message);
+      const final =
+        problem === 'password' || problem === 'permission' || /Unknown RESP|Protocol error/.test(reason.message);
       if (final) return reason.message;
     }
     return this.#writes.problem === 'permission' ? this.#writes.reason?.message : undefined;
@@ -176,9 +177,7 @@ class Link implements RedisLink {
   }
 
   get #problem(): RedisProblem | undefined {
-    return (
-      this.#commands.problem ?? this.#subscriber.problem ?? (this.#up ? this.#writes.problem : 'unreachable')
-    );
+    return this.#commands.problem ?? this.#subscriber.problem ?? (this.#up ? this.#writes.problem : 'unreachable');
   }
 
   #connect(name: RedisConnectionName, probe: (client: Redis) => Promise<unknown>): RedisConnection {
