@@ -23,6 +23,7 @@ import { openEmbedded, openServer, type Database } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
 import { openPresence } from './presence/open.ts';
+import type { RedisProblem } from './storage/redis-refusal.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Confirmations } from './storage/confirmations.ts';
 import { Lease } from './storage/lease.ts';
@@ -94,8 +95,7 @@ async function start(
     },
   });
 
-  const redis = await openCluster(config, log, health, releases);
-  if (redis !== undefined) metrics.watchRedis(() => redis.up);
+  const redis = await openCluster(config, { log, health, metrics }, releases);
 
   const verifier = await TokenVerifier.create({
     secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
@@ -182,14 +182,22 @@ async function start(
 /** Redis, when there are to be several nodes. Without it they still serve: what crosses nodes comes by Postgres. */
 async function openCluster(
   config: Config,
-  log: Log,
-  health: Health,
+  { log, health, metrics }: { log: Log; health: Health; metrics: Metrics },
   releases: Release[],
 ): Promise<RedisLink | undefined> {
-  if (config.redisUrl === undefined) return undefined;
-  const redis = await openRedis({ url: config.redisUrl, log });
+  const { redisUrl: url, redisPrefix: prefix } = config;
+  if (url === undefined) return undefined;
+  const refused = (problem: RedisProblem): void => metrics.redisRefusals.inc({ problem });
+  const redis = await openRedis({ url, prefix, log, refused });
   releases.push(() => redis.close());
-  health.add({ name: 'redis', vital: false, run: async () => void (await redis.commands.ping()) });
+  // what the link knows, without a question: it tries Redis all the time
+  const check = (): Promise<void> =>
+    redis.problem === undefined ? Promise.resolve() : Promise.reject(new Error(redis.problem));
+  health.add({ name: 'redis', vital: false, run: check });
+  metrics.watchRedis({
+    states: () => redis.states(),
+    evicts: () => (redis.evictionPolicy ?? 'noeviction') !== 'noeviction',
+  });
   return redis;
 }
 

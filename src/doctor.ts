@@ -3,7 +3,7 @@ import { describeConfig, type Config } from './config.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrationsPending } from './storage/migrate.ts';
-import { openRedis } from './storage/redis.ts';
+import { evictionText, openRedis } from './storage/redis.ts';
 import { createLog } from './telemetry/log.ts';
 import { version } from './version.ts';
 
@@ -18,7 +18,10 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     ['keys', () => (checkKeys(), config.embedded ? 'demo secret' : 'configured')],
     ['database', () => checkDatabase(config)],
   ];
-  if (config.redisUrl !== undefined) checks.push(['redis', () => checkRedis(config.redisUrl ?? '')]);
+  const { redisUrl, redisPrefix } = config;
+  if (redisUrl !== undefined) {
+    checks.push(['redis', () => checkRedis(redisUrl, redisPrefix, (line) => print(`warn  redis: ${line}`))]);
+  }
   let well = true;
   for (const [name, check] of checks) {
     try {
@@ -31,10 +34,12 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
   return well;
 }
 
-async function checkRedis(url: string): Promise<string> {
-  const redis = await openRedis({ url, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
+async function checkRedis(url: string, prefix: string, warn: (line: string) => void): Promise<string> {
+  const redis = await openRedis({ url, prefix, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
   try {
-    if (!redis.up) throw new Error('it does not answer (REDIS_URL)');
+    if (redis.problem !== undefined) throw new Error(`${redis.problem} (REDIS_URL)`);
+    const { evictionPolicy: policy } = redis;
+    if (policy !== undefined && policy !== 'noeviction') warn(evictionText(policy));
     const info = await redis.commands.info('server');
     return `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? 'of unknown version'}`;
   } finally {

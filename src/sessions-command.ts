@@ -100,7 +100,7 @@ async function withNodes(
 ): Promise<void> {
   if (config.redisUrl === undefined) return work(undefined, false);
   const log = createLog({ level: 'silent', pretty: false, node: 'cli' });
-  const redis = await openRedis({ url: config.redisUrl, log });
+  const redis = await openRedis({ url: config.redisUrl, prefix: config.redisPrefix, log });
   const nodes = new RedisNodes({ redis, prefix: config.redisPrefix, log });
   try {
     await work(nodes, redis.up);

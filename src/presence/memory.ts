@@ -30,6 +30,12 @@ export class MemoryPresence implements Presence {
     return Promise.resolve(users.map((user) => this.#standing(user)));
   }
 
+  check(users: readonly string[]): Promise<Standing[]> {
+    return this.read(users);
+  }
+
+  doubt(): void {}
+
   get localUsers(): number {
     return this.#users.size;
   }

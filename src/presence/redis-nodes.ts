@@ -22,7 +22,11 @@ type Message =
   | { readonly answer: string; readonly from: string; readonly sessions: Session[]; readonly complete: boolean };
 
 interface Question {
+  /** Nodes that live and have not answered. */
   readonly awaited: Set<string>;
+  readonly answered: Set<string>;
+  /** How many subscribers Redis passed the question to; unknown until Redis has said so. */
+  receivers: number;
   readonly sessions: Session[];
   complete: boolean;
   done: () => void;
@@ -63,20 +67,26 @@ export class RedisNodes implements Nodes {
     let timer: NodeJS.Timeout | undefined;
     try {
       const awaited = new Set(await liveNodes(redis.commands, prefix));
-      const question: Question = { awaited, sessions: [], complete: true, done: () => {} };
+      const answeredBy = new Set<string>();
+      const question: Question = {
+        awaited,
+        answered: answeredBy,
+        receivers: Infinity,
+        sessions: [],
+        complete: true,
+        done: () => {},
+      };
       const answered = new Promise<void>((resolve) => {
         question.done = resolve;
         timer = setTimeout(resolve, answerMs);
       });
       this.#questions.set(id, question);
-      if (awaited.size > 0) {
-        await this.#send(this.#channel, { ask: 'sessions', id, user, to: this.#own });
-        await answered;
-      }
+      question.receivers = await this.#send(this.#channel, { ask: 'sessions', id, user, to: this.#own });
+      if (!isAnswered(question)) await answered;
       const sessions = question.sessions.sort((a, b) => a.since - b.since).slice(0, limits.sessionsListed);
       return {
         sessions,
-        complete: question.complete && awaited.size === 0 && sessions.length === question.sessions.length,
+        complete: question.complete && isAnswered(question) && sessions.length === question.sessions.length,
         silent: [...awaited].map((incarnation) => incarnation.slice(0, incarnation.lastIndexOf('/'))),
       };
     } catch {
@@ -109,9 +119,10 @@ export class RedisNodes implements Nodes {
     );
   }
 
-  async #send(channel: string, message: Message): Promise<void> {
-    if (!this.#options.redis.up) return;
-    await this.#options.redis.commands.publish(channel, JSON.stringify(message));
+  /** @returns how many subscribers it was passed to. */
+  async #send(channel: string, message: Message): Promise<number> {
+    if (!this.#options.redis.up) return 0;
+    return this.#options.redis.commands.publish(channel, JSON.stringify(message));
   }
 
   readonly #heard = (channel: Buffer, message: Buffer): void => {
@@ -145,6 +156,12 @@ export class RedisNodes implements Nodes {
     question.sessions.push(...sessions);
     question.complete &&= complete;
     question.awaited.delete(from);
-    if (question.awaited.size === 0) question.done();
+    question.answered.add(from);
+    if (isAnswered(question)) question.done();
   }
+}
+
+/** The list of living nodes may be one that Redis has lost or not yet has: whoever receives the question counts too. */
+function isAnswered({ awaited, answered, receivers }: Question): boolean {
+  return awaited.size === 0 && answered.size >= receivers;
 }

@@ -12,6 +12,9 @@
  * does later: it can only be buried. The clock is Redis's own. Changes go out on the channel `presence`, from within the
  * script that makes them, as JSON `[[user, 1], [user, 0, lastSeen, agoMs], …]`.
  *
+ * Redis may lose any of the keys. Therefore an incarnation that `presence:nodes` does not have counts for nobody, and each
+ * node compares its users with both sets (`parleyPresenceVerify`).
+ *
  * The keys of a script are made in it, so on a Redis Cluster the prefix needs a hash tag.
  */
 import type { Redis } from 'ioredis';
@@ -30,12 +33,24 @@ local function alive(incarnation)
   return score and now - tonumber(score) <= ${deadMs}
 end
 local changes = {}
-local function gone(user, incarnation, seen)
+local known = {}
+local function present(user, clean)
   local key = prefix .. 'user:' .. user
-  if redis.call('SREM', key, incarnation) == 1 and redis.call('EXISTS', key) == 0 then
-    redis.call('SET', prefix .. 'seen:' .. user, string.format('%.0f', seen), 'PX', ${seenTtlMs})
-    changes[#changes + 1] = {user, 0, seen, now - seen}
+  for _, incarnation in ipairs(redis.call('SMEMBERS', key)) do
+    if known[incarnation] == nil then
+      known[incarnation] = redis.call('ZSCORE', prefix .. 'nodes', incarnation) and true or false
+    end
+    if known[incarnation] then return 1 end
+    if clean then redis.call('SREM', key, incarnation) end
   end
+  return 0
+end
+local function gone(user, incarnation, seen)
+  local had = redis.call('SREM', prefix .. 'user:' .. user, incarnation) == 1
+  if present(user) == 1 then return end
+  if not had and redis.call('EXISTS', prefix .. 'seen:' .. user) == 1 then return end
+  redis.call('SET', prefix .. 'seen:' .. user, string.format('%.0f', seen), 'PX', ${seenTtlMs})
+  changes[#changes + 1] = {user, 0, seen, now - seen}
 end
 local function tell()
   if #changes > 0 then redis.call('PUBLISH', ARGV[1] .. 'presence', cjson.encode(changes)) end
@@ -65,7 +80,7 @@ for i = 3, #ARGV, 2 do
   local user = ARGV[i]
   if ARGV[i + 1] == '1' then
     local key = prefix .. 'user:' .. user
-    local first = redis.call('EXISTS', key) == 0
+    local first = present(user, true) == 0
     redis.call('SADD', key, ARGV[2])
     redis.call('PEXPIRE', key, ${keyTtlMs})
     redis.call('SADD', node, user)
@@ -78,6 +93,19 @@ end
 redis.call('PEXPIRE', node, ${keyTtlMs})
 tell()
 return 1`,
+
+  /**
+   * prefix, incarnation, users → how many users the node's set has, then the places of those users (from 1) that are not
+   * in it, or not with this incarnation in their own. Changes nothing.
+   */
+  parleyPresenceVerify: `${common}
+local node = prefix .. 'node:' .. ARGV[2]
+local answer = {redis.call('SCARD', node)}
+for i = 3, #ARGV do
+  local there = redis.call('SISMEMBER', node, ARGV[i]) + redis.call('SISMEMBER', prefix .. 'user:' .. ARGV[i], ARGV[2])
+  if there < 2 then answer[#answer + 1] = i - 2 end
+end
+return answer`,
 
   /** prefix, incarnation, batch: takes so many users off a dead one → how many there were. */
   parleyPresenceBury: `${common}
@@ -99,7 +127,7 @@ return 1`,
   parleyPresenceRead: `${common}
 local answer = {}
 for i = 2, #ARGV do
-  local there = redis.call('EXISTS', prefix .. 'user:' .. ARGV[i])
+  local there = present(ARGV[i])
   answer[#answer + 1] = there
   answer[#answer + 1] = there == 0 and redis.call('GET', prefix .. 'seen:' .. ARGV[i]) or ''
 end

@@ -19,6 +19,8 @@ const beatMs = 3000;
 const batch = 500;
 /** A tenth of the keys' life is 6 minutes: within it each user's key is renewed. */
 const renewalBeats = 120;
+/** Within so many heartbeats each user is compared with what Redis has: 9 to 12 s. */
+const verifyBeats = 3;
 
 /**
  * Presence over nodes that share a Redis. What is not yet written there is a set of users; what is written of each is
@@ -27,36 +29,52 @@ const renewalBeats = 120;
  * away → (Redis is there) joining: subscribe, begin an incarnation or find the old one alive, write what is due → joined
  * → (Redis is lost, though it be but for a moment while joining) away; → (a heartbeat finds that it was declared dead, or that Redis lost its data) joining, with a
  * new incarnation and all users due.
+ *
+ * Redis may lose any part of it at any time. Each join compares all users with Redis, and each heartbeat a third of them
+ * and their number; what differs is due again.
  */
 export class RedisPresence implements Presence {
   readonly #options: RedisPresenceOptions;
   readonly #scripts: PresenceScripts;
   /** As it comes. Text is made of this channel's messages alone: fan-out's come by the same connection. */
   readonly #channel: Buffer;
+  /** Users that some node doubts, as a JSON list. */
+  readonly #doubts: Buffer;
   readonly #users = new LocalUsers();
   /** Users whose coming or going is not written yet. At most: the users here, and those who left while away. */
   readonly #due = new Set<string>();
   readonly #timer: NodeJS.Timeout;
-  readonly #stopListening: () => void;
+  readonly #endings: (() => void)[];
   #incarnation: string;
   #joined = false;
-  /** How often Redis was lost. */
+  /** How often Redis was lost, or lost data. */
   #losses = 0;
   #working: Promise<void> | undefined = undefined;
   #mayBuryAt = 0;
   #renewal: string[] = [];
+  #unverified: string[] = [];
   #closed = false;
 
   constructor(options: RedisPresenceOptions) {
     this.#options = options;
     this.#scripts = definePresenceScripts(options.redis.commands);
     this.#channel = Buffer.from(`${options.prefix}presence`);
+    this.#doubts = Buffer.from(`${options.prefix}presence:doubt`);
     this.#incarnation = this.#newIncarnation();
-    options.redis.subscriber.on('messageBuffer', this.#heard);
-    this.#stopListening = options.redis.onChange((up) => {
-      if (up) this.#work();
-      else this.#lost();
-    });
+    const { subscriber } = options.redis;
+    subscriber.on('messageBuffer', this.#heard);
+    this.#endings = [
+      () => subscriber.off('messageBuffer', this.#heard),
+      options.redis.onWritable((writable) => {
+        if (writable) this.#work();
+        else this.#lost();
+      }),
+      options.redis.onLoss(() => {
+        this.#losses++;
+        this.#joined = false;
+        this.#work();
+      }),
+    ];
     this.#timer = setInterval(() => this.#work(true), beatMs);
     this.#work();
   }
@@ -79,9 +97,21 @@ export class RedisPresence implements Presence {
   }
 
   async read(users: readonly string[]): Promise<Standing[]> {
-    const answer: Standing[] = [];
-    for (let at = 0; at < users.length; at += batch) answer.push(...(await this.#read(users.slice(at, at + batch))));
-    return answer;
+    return (await this.#ask(users)) ?? users.map((user) => ({ online: this.#users.has(user) }));
+  }
+
+  async check(users: readonly string[]): Promise<Standing[] | undefined> {
+    return this.#joined ? this.#ask(users) : undefined;
+  }
+
+  doubt(users: readonly string[]): void {
+    // a part at a time: a message is at most some tens of kilobytes
+    for (let at = 0; at < users.length; at += batch) {
+      const message = JSON.stringify(users.slice(at, at + batch));
+      this.#options.redis.commands.publish(this.#doubts, message).catch(() => {
+        // Redis is unavailable, so `check` answers nothing, and nobody is taken for gone
+      });
+    }
   }
 
   async close(): Promise<void> {
@@ -98,8 +128,7 @@ export class RedisPresence implements Presence {
       // the others find it dead
       this.#options.log.warn({ err: error }, 'Redis was not told that this node is leaving');
     }
-    this.#stopListening();
-    this.#options.redis.subscriber.off('messageBuffer', this.#heard);
+    for (const end of this.#endings) end();
   }
 
   #newIncarnation(): string {
@@ -108,7 +137,7 @@ export class RedisPresence implements Presence {
 
   #moved(user: string): void {
     this.#due.add(user);
-    if (this.#options.redis.up) this.#work();
+    if (this.#options.redis.writable) this.#work();
     else this.#tellAlone([user]);
   }
 
@@ -129,7 +158,7 @@ export class RedisPresence implements Presence {
 
   /** One at a time; what becomes due meanwhile is taken along. */
   #work(beat = false): void {
-    if (this.#closed || this.#working !== undefined || !this.#options.redis.up) return;
+    if (this.#closed || this.#working !== undefined || !this.#options.redis.writable) return;
     this.#working = this.#run(beat).then(
       () => {
         this.#working = undefined;
@@ -138,7 +167,8 @@ export class RedisPresence implements Presence {
       (error: unknown) => {
         // what was due still is: Redis went away and `up` starts over, or it refuses and the next beat tries again
         this.#working = undefined;
-        if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'presence could not be written to Redis');
+        const { redis, log } = this.#options;
+        if (redis.writable) log.warn({ err: error }, 'Could not write presence to Redis; retrying within 3 s.');
       },
     );
   }
@@ -151,13 +181,17 @@ export class RedisPresence implements Presence {
 
   async #join(): Promise<void> {
     const losses = this.#losses;
-    await this.#options.redis.subscriber.subscribe(this.#channel);
+    await this.#options.redis.subscriber.subscribe(this.#channel, this.#doubts);
     // those who were away as well come back at about the same time: nobody is buried before they had time to
     this.#mayBuryAt = performance.now() + deadMs;
     const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
     if (dead === null) await this.#rejoin();
-    else if (!(await this.#write())) await this.#rejoin();
-    // the connection that hears may have been lost alone: what it missed would be read too early now
+    else {
+      // a replica that took the master's place may lack the last seconds
+      if (await this.#write()) await this.#verify([...this.#users.all()]);
+      if (!(await this.#write())) await this.#rejoin();
+    }
+    // the subscriber may have been lost alone, or data since: what was missed would be read too early now
     if (losses !== this.#losses) return;
     this.#joined = true;
     this.#options.listener.reset();
@@ -175,6 +209,10 @@ export class RedisPresence implements Presence {
   async #beat(): Promise<void> {
     const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
     if (dead === null) return this.#rejoin();
+    // with nothing due, Redis has as many users as are here
+    if (!(await this.#write())) return this.#rejoin();
+    if (this.#unverified.length === 0) this.#unverified = [...this.#users.all()];
+    await this.#verify(this.#unverified.splice(0, Math.ceil(this.#users.size / verifyBeats)));
     this.#renew();
     if (performance.now() < this.#mayBuryAt) return;
     for (const incarnation of dead as string[]) await this.#bury(incarnation);
@@ -193,6 +231,34 @@ export class RedisPresence implements Presence {
     if (this.#renewal.length === 0) this.#renewal = [...this.#users.all()];
     const share = Math.ceil(this.#users.size / renewalBeats);
     for (const user of this.#renewal.splice(0, share)) if (this.#users.has(user)) this.#due.add(user);
+  }
+
+  /** Makes due what Redis has otherwise than this node. Nothing else of this node is written meanwhile. */
+  async #verify(users: readonly string[]): Promise<void> {
+    let at = 0;
+    do {
+      const some = users.slice(at, at + batch).filter((user) => this.#users.has(user) && !this.#due.has(user));
+      // who comes or goes from here on is due
+      const expected = this.#due.size === 0 ? this.#users.size : undefined;
+      const answer = await this.#scripts.parleyPresenceVerify(this.#options.prefix, this.#incarnation, ...some);
+      const [count = 0, ...missing] = answer as number[];
+      for (const place of missing) this.#due.add(some[place - 1] as string);
+      if (expected !== undefined && count < expected) for (const user of this.#users.all()) this.#due.add(user);
+      // what is missing may hide in the count what is too many
+      if (missing.length > 0 || (expected !== undefined && count > expected)) await this.#findStrangers();
+      at += batch;
+    } while (at < users.length);
+  }
+
+  /** Users that this node's set in Redis has, and that are not here. */
+  async #findStrangers(): Promise<void> {
+    const key = `${this.#options.prefix}presence:node:${this.#incarnation}`;
+    for (let cursor = '0'; ;) {
+      const [next, users] = await this.#options.redis.commands.sscan(key, cursor, 'COUNT', batch);
+      for (const user of users) if (!this.#users.has(user)) this.#due.add(user);
+      if (next === '0') return;
+      cursor = next;
+    }
   }
 
   /** @returns false if this incarnation is dead. */
@@ -215,21 +281,35 @@ export class RedisPresence implements Presence {
     return true;
   }
 
-  async #read(users: readonly string[]): Promise<Standing[]> {
+  /** @returns undefined if Redis does not answer. A user who is here is online, whatever Redis has. */
+  async #ask(users: readonly string[]): Promise<Standing[] | undefined> {
+    const answer: Standing[] = [];
     try {
-      const answer = await this.#scripts.parleyPresenceRead(this.#options.prefix, ...users);
-      return standings(answer as (number | string)[], users.length);
+      for (let at = 0; at < users.length; at += batch) {
+        const some = users.slice(at, at + batch);
+        const read = await this.#scripts.parleyPresenceRead(this.#options.prefix, ...some);
+        answer.push(...standings(read as (number | string)[], some.length));
+      }
     } catch (error) {
-      // that it is away the link itself has said
-      if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'presence could not be read from Redis');
-      return users.map((user) => ({ online: this.#users.has(user) }));
+      // the link itself has logged that Redis is unavailable
+      if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'Could not read presence from Redis.');
+      return undefined;
     }
+    return answer.map((standing, i) => (this.#users.has(users[i] as string) ? { online: true } : standing));
+  }
+
+  #doubted(users: readonly string[]): void {
+    const here = users.filter((user) => this.#users.has(user));
+    for (const user of here) this.#due.add(user);
+    if (here.length > 0) this.#work();
   }
 
   readonly #heard = (channel: Buffer, message: Buffer): void => {
-    if (!channel.equals(this.#channel)) return;
+    const doubts = channel.equals(this.#doubts);
+    if (!doubts && !channel.equals(this.#channel)) return;
     try {
-      this.#options.listener.changed(changesOf(message.toString()));
+      if (doubts) this.#doubted(JSON.parse(message.toString()) as string[]);
+      else this.#options.listener.changed(changesOf(message.toString()));
     } catch (error) {
       this.#options.log.warn({ err: error }, 'a change of presence could not be taken');
     }

@@ -35,6 +35,10 @@ const maxDue = 1000;
 const roundMs = 30_000;
 /** Pairs in one query (20 ms of Postgres's time), of which there is one a sweep at most: 2,000 pairs a second. */
 const pairsAQuery = 500;
+/** A round of comparing what watchers know with what is so begins this long after the one before began. */
+const compareMs = 5000;
+/** Users in one comparison (a millisecond of Redis), of which there is one a sweep at most: 2,000 users a second. */
+const compared = 500;
 
 interface WatchedBy<W> {
   readonly watcher: W;
@@ -48,7 +52,14 @@ interface Entry<W> {
   /** Grows with each change that is heard, so that a reader knows whether what it read may be old. */
   changes: number;
   /** They are gone, which is told at that moment of the process's life unless they come back. */
-  leaving: { at: number; lastSeen: number | undefined } | undefined;
+  leaving: Leaving | undefined;
+}
+
+interface Leaving {
+  readonly at: number;
+  readonly lastSeen: number | undefined;
+  /** No change said so; they only were not there when presence was read. */
+  readonly doubted: boolean;
 }
 
 /**
@@ -56,6 +67,9 @@ interface Entry<W> {
  *
  * of a user: (first watcher) unread → read → online ⇄ offline. online → (gone) leaving → (back within 5 s) online, silently;
  * or offline, told, once a second look has confirmed it. No watcher left: forgotten.
+ *
+ * Changes may be lost, and so may what presence keeps. Therefore what watchers know is compared with presence in rounds. A user
+ * who is missing there, and of whom no change said so, is doubted: the nodes are asked, and 5 s later presence once more.
  *
  * A watch is there before the answer is read, so no change falls between. What a watcher may see is asked before it begins,
  * again as soon as the viewer or the user leaves any room, and in rounds: a watch ends at most 30 s after the last shared
@@ -78,6 +92,9 @@ export class Watching<W extends object> implements PresenceListener {
   #urgent: WatchedBy<W>[] = [];
   #round: WatchedBy<W>[] = [];
   #roundBegan = performance.now();
+  #uncompared: string[] = [];
+  #compareBegan = performance.now();
+  #comparing = false;
   #confirming = false;
   #checking = false;
   #departures = 0;
@@ -146,10 +163,9 @@ export class Watching<W extends object> implements PresenceListener {
     }
   }
 
-  /** Others may be about to write down who is with them: who seems gone has all of the 5 s from now to be back. */
   reset(): void {
-    const users = [...this.#entries].filter(([, { told }]) => told !== undefined).map(([user]) => user);
-    void this.#load(users, true).catch((error: unknown) => this.#options.fault(error));
+    this.#compareBegan = -Infinity;
+    this.#uncompared = [];
   }
 
   async #seenBy(viewer: string, users: readonly string[]): Promise<string[]> {
@@ -171,8 +187,8 @@ export class Watching<W extends object> implements PresenceListener {
   }
 
   /** Reads until no change came while it was read; three times at most, the next change puts right what is left. */
-  async #load(users: readonly string[], afresh = false): Promise<void> {
-    let wanted = users.filter((user) => afresh || this.#entries.get(user)?.told === undefined);
+  async #load(users: readonly string[]): Promise<void> {
+    let wanted = users.filter((user) => this.#entries.get(user)?.told === undefined);
     for (let round = 0; wanted.length > 0 && round < 3; round++) {
       const before = wanted.map((user) => this.#entries.get(user)?.changes);
       const standings = await this.#read(wanted);
@@ -180,13 +196,13 @@ export class Watching<W extends object> implements PresenceListener {
         const entry = this.#entries.get(user);
         const standing = standings[i];
         if (entry === undefined || standing === undefined) return false;
-        this.#apply(user, entry, afresh ? { ...standing, agoMs: 0 } : standing);
+        this.#apply(user, entry, standing);
         return entry.changes !== before[i];
       });
     }
   }
 
-  #apply(user: string, entry: Entry<W>, standing: Standing): void {
+  #apply(user: string, entry: Entry<W>, standing: Standing, doubted = false): void {
     const { online, lastSeen, agoMs } = standing;
     const waitMs = agoMs === undefined ? 0 : Math.max(0, graceMs - agoMs);
     if (online) {
@@ -198,8 +214,8 @@ export class Watching<W extends object> implements PresenceListener {
       if (lastSeen !== undefined) entry.told.lastSeen = lastSeen;
     } else {
       entry.told ??= { online: true };
-      if (entry.leaving !== undefined) return;
-      entry.leaving = { at: performance.now() + waitMs, lastSeen };
+      if (entry.leaving !== undefined && (doubted || !entry.leaving.doubted)) return;
+      entry.leaving = { at: performance.now() + waitMs, lastSeen, doubted };
       this.#leaving.add(user);
     }
   }
@@ -292,6 +308,10 @@ export class Watching<W extends object> implements PresenceListener {
       const due = [...this.#leaving].filter((user) => (this.#entries.get(user)?.leaving?.at ?? 0) <= now);
       if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
     }
+    if (!this.#comparing && this.#entries.size > 0) {
+      const users = this.#nextCompared(now);
+      if (users.length > 0) void this.#compare(users);
+    }
     if (!this.#checking && this.#pairs > 0) {
       const pairs = this.#nextPairs(now);
       if (pairs.length > 0) void this.#check(pairs);
@@ -303,12 +323,15 @@ export class Watching<W extends object> implements PresenceListener {
     this.#confirming = true;
     try {
       const before = users.map((user) => this.#entries.get(user)?.leaving);
-      const standings = await this.#read(users);
+      const checked = await this.#presence?.check(users);
+      const standings = checked ?? (await this.#read(users));
       users.forEach((user, i) => {
         const entry = this.#entries.get(user);
         const leaving = before[i];
         if (entry === undefined || leaving === undefined || entry.leaving !== leaving) return;
         this.#stays(user, entry);
+        // other nodes cannot be asked, and nobody said that the user is gone
+        if (leaving.doubted && checked === undefined) return;
         const { online, lastSeen = leaving.lastSeen } = standings[i] ?? { online: false };
         if (!online) this.#tell(user, entry, toldOf(lastSeen === undefined ? { online } : { online, lastSeen }));
       });
@@ -316,6 +339,35 @@ export class Watching<W extends object> implements PresenceListener {
       this.#options.fault(error);
     } finally {
       this.#confirming = false;
+    }
+  }
+
+  #nextCompared(now: number): string[] {
+    if (this.#uncompared.length === 0 && now - this.#compareBegan >= compareMs) {
+      this.#compareBegan = now;
+      this.#uncompared = [...this.#entries.keys()];
+    }
+    return this.#uncompared.splice(-compared);
+  }
+
+  /** What came as a change while presence was read is newer. A user who only is missing there has 5 s to be back. */
+  async #compare(users: readonly string[]): Promise<void> {
+    this.#comparing = true;
+    try {
+      const before = users.map((user) => this.#entries.get(user)?.changes);
+      const standings = await this.#presence?.check(users);
+      const missing = users.filter((user, i) => {
+        const entry = this.#entries.get(user);
+        const standing = standings?.[i];
+        if (standing === undefined || entry?.told === undefined || entry.changes !== before[i]) return false;
+        this.#apply(user, entry, { ...standing, agoMs: 0 }, true);
+        return entry.leaving?.doubted === true;
+      });
+      if (missing.length > 0) this.#presence?.doubt(missing);
+    } catch (error) {
+      this.#options.fault(error);
+    } finally {
+      this.#comparing = false;
     }
   }
 

@@ -1,6 +1,4 @@
-import type { Redis } from 'ioredis';
-import type { Log } from '../telemetry/log.ts';
-import { cutIfSilent, redisCheckMs, type RedisLink } from './redis.ts';
+import type { RedisLink } from './redis.ts';
 
 /** A connection for the subscriptions of one part, where messages come as bytes; made again whenever it is lost. */
 export interface RedisSubscriber {
@@ -16,9 +14,10 @@ export interface RedisSubscriber {
 }
 
 /** For a part that hears much: its messages do not wait behind those of others, and theirs not behind its. */
-export function openSubscriber(link: RedisLink, log: Log): RedisSubscriber {
+export function openSubscriber(link: RedisLink, name: 'door'): RedisSubscriber {
   // what it is subscribed to is kept here, since ioredis makes again only what had been confirmed once
-  const client: Redis = link.subscriber.duplicate({ autoResubscribe: false });
+  const connection = link.openSubscriber(name);
+  const { client } = connection;
   const channels = new Set<string>();
   const patterns = new Set<string>();
   const waiting: (() => void)[] = [];
@@ -35,17 +34,12 @@ export function openSubscriber(link: RedisLink, log: Log): RedisSubscriber {
       if (mine !== attempt) return;
       confirmed = true;
       for (const resolve of waiting.splice(0)) resolve();
-    } catch (error) {
-      // lost again, which a client may not have noticed yet: the next `ready` comes here
-      const refused = error instanceof Error && error.name === 'ReplyError';
-      // nothing will be heard, and the operator must know
-      if (refused) log.error({ err: error }, 'Redis refuses a subscription');
+    } catch {
+      // The connection is lost, or Redis refuses the subscription: the connection has noticed, says so, and is made
+      // again. The next `ready` comes here.
     }
   };
   client.on('ready', () => void subscribe());
-  client.on('error', () => {}); // the link tells of it
-  client.connect().catch(() => {}); // tried again by itself
-  const checks = setInterval(() => void cutIfSilent(client), redisCheckMs);
 
   return {
     subscribe(names) {
@@ -74,8 +68,7 @@ export function openSubscriber(link: RedisLink, log: Log): RedisSubscriber {
       clearTimeout(timer);
     },
     close() {
-      clearInterval(checks);
-      client.disconnect();
+      connection.close();
     },
   };
 }

@@ -141,6 +141,11 @@ export class Metrics {
     'parley_rates_alone_total',
     "Rates counted by this node's own form, for Redis was away",
   );
+  readonly redisRefusals = this.#counter(
+    'parley_redis_refusals_total',
+    'Replies by which Redis refused a command because of its own state: a replica, loading, full, a wrong password',
+    ['problem'],
+  );
   readonly ratesForgotten = this.#counter('parley_rates_forgotten_total', 'Users forgotten by a form that was full');
   readonly doorMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
   readonly doorRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
@@ -185,8 +190,28 @@ export class Metrics {
     this.#watch('parley_search_rooms_waiting', 'Rooms with messages that are not in the search index yet', rooms);
   }
 
-  watchRedis(up: () => boolean): void {
-    this.#watch('parley_redis_up', '1 while Redis answers', () => (up() ? 1 : 0));
+  /** @param read what can be done with Redis now, by link; and whether Redis may evict keys. */
+  watchRedis(read: { states: () => Readonly<Record<string, boolean>>; evicts: () => boolean }): void {
+    new Gauge({
+      name: 'parley_redis_up',
+      help: '1 while Redis can be used: to pass events to other nodes (events), to keep presence and rates (keys), by backend services (door)',
+      labelNames: ['link'],
+      // of several workers: the one that is worst off
+      aggregator: 'min',
+      registers: [this.#registry],
+      collect() {
+        for (const [link, up] of Object.entries(read.states())) this.set({ link }, up ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'parley_redis_evicts',
+      help: '1 if Redis may evict keys, because its maxmemory-policy is not noeviction',
+      aggregator: 'max',
+      registers: [this.#registry],
+      collect() {
+        this.set(read.evicts() ? 1 : 0);
+      },
+    });
   }
 
   watchRepair(read: { fills: () => number; held: () => number }): void {

@@ -77,6 +77,22 @@ for (const [name, open] of Object.entries(forms)) {
       }
     });
 
+    it('take back what they have lost of a node, and nothing twice', async () => {
+      const key = newKey();
+      const minutely: Rate = { limit: 10, windowMs: 60_000 };
+      const earlier = [
+        { age: 7, count: 3 },
+        { age: 2, count: 4 },
+      ];
+      const emptied = open();
+      expect(await emptied.record(key, 1, minutely, earlier)).toMatchObject({ allowed: true, remaining: 2 });
+      const now = [...earlier, { age: 0, count: 1 }];
+      for (let i = 0; i < 3; i++) expect(await emptied.record(key, 0, minutely, now)).toMatchObject({ remaining: 2 });
+      // too old to be in the window for certain: the form may have let go of it rightly
+      const old = await open().record(newKey(), 0, minutely, [{ age: windowParts - 1, count: 9 }]);
+      expect(old).toMatchObject({ allowed: true, remaining: 10 });
+    });
+
     it('admit again when the told time has passed', async () => {
       const rates = open();
       const key = newKey();
@@ -174,6 +190,24 @@ describe('an allowance', () => {
     });
     expect(remaining).toBe(99);
     await two[1].stop();
+  });
+
+  it('is restored in Redis after a flush, for every node that the user is on', async () => {
+    const [key, other] = [newKey(), newKey()];
+    const rate = { limit: 100, windowMs: minute };
+    const open = () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' });
+    const two = [open(), open()] as const;
+    const left = async (): Promise<number> =>
+      (await new RedisRates(link, 'rates-test:').record(`a:${key}`, 0, rate)).remaining;
+    for (let i = 0; i < 30; i++) for (const node of two) await node.spend(key, rate);
+    await two[0].spend(other, rate);
+    await until('all is reported', async () => (await left()) === 40);
+    await link.commands.del(`rates-test:rates:a:${key}`);
+    expect(await left()).toBe(100);
+    for (const node of two) node.verify();
+    await until('both have restored theirs', async () => (await left()) === 40);
+    for (const node of two) await node.stop();
+    expect(await left()).toBe(40);
   });
 
   it('asks Redis far less than once a hit', async () => {

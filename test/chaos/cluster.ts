@@ -108,6 +108,8 @@ class Run {
     this.#crowd.write(true);
     await delay(1000);
     await inflictRound(this.#stage, round);
+    // somebody leaves, or comes, of whom Redis has just forgotten everything
+    if (round.some(({ kind }) => kind === 'redis flushed')) this.#crowd.guestComesOrGoes();
     await this.#recover(round);
     this.#crowd.write(false);
     await this.#quiet();

@@ -31,16 +31,20 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
     await delay(ms);
     await redis.start();
   },
-  'redis connections killed': async ({ redis }, _, { form }) => {
-    const client = new Redis(redis.url, { maxRetriesPerRequest: 1 });
-    try {
-      await client.call('CLIENT', 'KILL', 'TYPE', form === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes');
-    } finally {
-      client.disconnect();
-    }
-  },
+  'redis connections killed': ({ redis }, _, { form }) =>
+    withRedis(redis.url, (client) =>
+      client.call('CLIENT', 'KILL', 'TYPE', form === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes'),
+    ),
   'redis delayed': (_, node, fault) => slowed(node.redis, fault),
   'redis swallowed': (_, node, { ms }) => away(node.redis, 'swallow', ms),
+  'redis flushed': ({ redis }) => withRedis(redis.url, (client) => client.flushall()),
+  'redis demoted': ({ redis }, _, { ms }) =>
+    withRedis(redis.url, async (client) => {
+      // a master that nobody finds
+      await client.replicaof('127.0.0.1', 1);
+      await delay(ms);
+      await client.replicaof('NO', 'ONE');
+    }),
   'postgres restarted': async ({ postgres }, _, { form, ms }) => {
     // form 0: immediate mode, no wait for anybody; form 1: as by the kernel's out-of-memory killer
     await postgres.kill(form === 0 ? 'SIGQUIT' : 'SIGKILL');
@@ -72,6 +76,15 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
   'postgres cut': (_, node, { ms }) => away(node.postgres, 'cut', ms),
   'postgres swallowed': (_, node, { ms }) => away(node.postgres, 'swallow', ms),
 };
+
+async function withRedis(url: string, work: (client: Redis) => Promise<unknown>): Promise<void> {
+  const client = new Redis(url, { maxRetriesPerRequest: 1 });
+  try {
+    await work(client);
+  } finally {
+    client.disconnect();
+  }
+}
 
 async function slowed(proxy: ChaosNode['redis'], { ms, form }: Fault): Promise<void> {
   const held = form === 0 ? 100 : 500;

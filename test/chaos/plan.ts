@@ -11,6 +11,8 @@ export const faultKinds = {
   'redis connections killed': 'redis',
   'redis delayed': 'redis',
   'redis swallowed': 'redis',
+  'redis flushed': 'redis',
+  'redis demoted': 'redis',
   'postgres restarted': 'postgres',
   'postgres connections ended': 'postgres',
   'postgres locked': 'postgres',

@@ -170,7 +170,8 @@ it('makes no text of what others send by the same connection', async () => {
   cleanUp.push(() => nodes.close());
   // with one such listener the driver would decode every batch of fan-out for it
   expect(redis.subscriber.listenerCount('message')).toBe(0);
-  expect(redis.subscriber.listenerCount('messageBuffer')).toBe(2);
+  // the third is the link's own
+  expect(redis.subscriber.listenerCount('messageBuffer')).toBe(3);
 });
 
 it('takes for dead a node whose heart stands still, once, and in batches', async () => {
@@ -200,4 +201,58 @@ it('does not fall over what others say on its channel', async () => {
   }
   a.presence.arrived('ann');
   await until('it goes on', () => a.of('ann').length === 1);
+});
+
+it('restores whatever part of it Redis has lost, within 15 s', { timeout: 60_000 }, async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  const users = Array.from({ length: 700 }, (_, i) => `u${i}`);
+  for (const user of users) a.presence.arrived(user);
+  await until('all are there', () => b.heard.length === users.length);
+  const { commands } = b.redis;
+  const node = `${prefix}presence:node:${a.presence.incarnation}`;
+  // one key, one member of each set, and a member too many, as after the loss of the last seconds
+  await commands.del(`${prefix}presence:user:u3`);
+  await commands.srem(`${prefix}presence:user:u4`, a.presence.incarnation);
+  await commands.srem(node, 'u5');
+  await commands.sadd(node, 'stranger');
+  await commands.sadd(`${prefix}presence:user:stranger`, a.presence.incarnation);
+  expect((await b.presence.read(['u3', 'u4', 'stranger'])).map(({ online }) => online)).toEqual([false, false, true]);
+  const right = async (): Promise<boolean> => {
+    const standings = await b.presence.read([...users, 'stranger']);
+    const online = standings.filter((standing) => standing.online).length;
+    return (
+      online === users.length && standings.at(-1)?.online === false && (await commands.scard(node)) === users.length
+    );
+  };
+  await until('all of it is right', right, 15_000);
+  await commands.del(node);
+  await until('the lost set is right', right, 15_000);
+  // the incarnations are not known any more: the users of none of them count, until it has another name
+  await commands.del(`${prefix}presence:nodes`);
+  expect((await b.presence.read(['u3']))[0]).toMatchObject({ online: false });
+  await until('all are there again', async () => (await b.presence.read(users)).every(({ online }) => online), 15_000);
+});
+
+it('writes a doubted user down again at once', async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  a.presence.arrived('ann');
+  await until('she is there', () => b.of('ann').length === 1);
+  await b.redis.commands.del(`${prefix}presence:user:ann`);
+  b.presence.doubt(['ann', 'nobody']);
+  await until('she is there again', () => b.of('ann').length === 2, 1500);
+  expect(b.of('nobody')).toEqual([]);
+  expect((await b.presence.read(['ann']))[0]).toEqual({ online: true });
+});
+
+it('says who is gone though Redis has lost that they were there', async () => {
+  const prefix = newPrefix();
+  const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
+  a.presence.arrived('ann');
+  await until('she is there', () => b.of('ann').length === 1);
+  await b.redis.commands.del(...(await b.redis.commands.keys(`${prefix}presence:*`)));
+  a.presence.left('ann');
+  await until('it is said', () => b.of('ann').at(-1) === false);
+  expect((await b.presence.read(['ann']))[0]).toMatchObject({ online: false, lastSeen: expect.any(Number) as number });
 });

@@ -50,7 +50,8 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
       const own = { REDIS_URL: redis.url, PARLEY_REDIS_PREFIX: prefix, PARLEY_NODE: `node-${i}`, PARLEY_DRAIN_MS: '0' };
       try {
         const server = await startServer({ ...own, ...env }, database);
-        const hears = async (): Promise<boolean> => (await server.metrics()).get('parley_redis_up') === 1;
+        const hears = async (): Promise<boolean> =>
+          (await server.metrics()).get('parley_redis_up{link="events"}') === 1;
         nodes.push({ ...server, redis, hears });
       } catch (error) {
         await redis.close();

@@ -1,5 +1,5 @@
 import { ParleyError } from '../../protocol/errors.ts';
-import type { Rate, Rates } from './rates.ts';
+import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
 
 interface Account {
   /** Without the name that begins it: a text less for each user who was here lately. */
@@ -8,6 +8,8 @@ interface Account {
   /** Admitted here and not yet reported, and reported but not yet answered. */
   unreported: number;
   underway: number;
+  /** What was reported within the window, as pairs of part of time and count, oldest first. */
+  reported: number[];
   /** What was left over all nodes at the last answer; undefined: none has come. */
   remaining: number | undefined;
   blockedUntil: number;
@@ -27,6 +29,8 @@ export interface AllowanceOptions {
 const reportMs = 200;
 const share = 10;
 const sweepMs = 10_000;
+/** Accounts that are compared with the form at once. */
+const verifiedAtOnce = 500;
 
 /**
  * Hits of users over all nodes, without a round trip a hit: a node admits by itself and reports afterwards, every 200 ms
@@ -35,6 +39,9 @@ const sweepMs = 10_000;
  *
  * Over-admission: each node may have admitted a tenth of the limit (at least 1) that the others do not know of, so n nodes
  * admit at most `limit + n × ceil(limit / 10)` in a window. One node alone admits exactly `limit`.
+ *
+ * Loss: with each report the form gets what this node reported earlier in the window, and takes back what it has lost. Of
+ * accounts with more than a tenth of the limit that is done every 10 s, and at once after `verify`.
  */
 export class Allowance {
   readonly #options: AllowanceOptions;
@@ -66,6 +73,11 @@ export class Allowance {
     return this.#size;
   }
 
+  /** The form may have lost what was reported. */
+  verify(): void {
+    void this.#verify().catch(() => {}); // the form does not reject
+  }
+
   /** Reports what has not been, and ends. */
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
@@ -83,6 +95,7 @@ export class Allowance {
       rate,
       unreported: 0,
       underway: 0,
+      reported: [],
       remaining: undefined,
       blockedUntil: 0,
       usedAt: now,
@@ -125,7 +138,9 @@ export class Allowance {
       this.#keyOf(account.key),
       account.underway,
       account.rate,
+      earlierOf(account),
     );
+    if (account.underway > 0) keepReported(account, account.underway);
     account.underway = 0;
     account.remaining = remaining;
     account.blockedUntil = allowed ? 0 : performance.now() + Math.max(1, resetMs);
@@ -147,7 +162,18 @@ export class Allowance {
     if (this.#dirty.size > 0) this.#timer ??= setTimeout(() => void this.#reportAll(), reportMs).unref();
   }
 
+  async #verify(): Promise<void> {
+    const accounts = [...this.#accounts.values()].flatMap((ofLimit) => [...ofLimit.values()]);
+    const heavy = accounts.filter((account) => {
+      return earlierOf(account).reduce((sum, { count }) => sum + count, 0) > Math.ceil(account.rate.limit / share);
+    });
+    for (let at = 0; at < heavy.length; at += verifiedAtOnce) {
+      await Promise.all(heavy.slice(at, at + verifiedAtOnce).map((account) => this.#report(account)));
+    }
+  }
+
   #sweep(): void {
+    this.verify();
     const now = performance.now();
     for (const accounts of this.#accounts.values()) {
       for (const [key, account] of accounts) {
@@ -158,6 +184,30 @@ export class Allowance {
       }
     }
   }
+}
+
+function partOf({ rate }: Account): number {
+  return Math.floor(performance.now() / Math.floor(rate.windowMs / windowParts));
+}
+
+function earlierOf(account: Account): Hits[] {
+  const { reported } = account;
+  const current = partOf(account);
+  while (reported.length > 0 && (reported[0] as number) < current - windowParts) reported.splice(0, 2);
+  const hits: Hits[] = [];
+  for (let i = 0; i < reported.length; i += 2) {
+    hits.push({ age: current - (reported[i] as number), count: reported[i + 1] as number });
+  }
+  return hits;
+}
+
+function keepReported(account: Account, count: number): void {
+  const { reported } = account;
+  const current = partOf(account);
+  if (reported.at(-2) === current) reported[reported.length - 1] = (reported.at(-1) as number) + count;
+  // push would make room for 16 more numbers, for each user who has just connected
+  else if (reported.length === 0) account.reported = [current, count];
+  else reported.push(current, count);
 }
 
 function limited(waitMs: number): ParleyError {

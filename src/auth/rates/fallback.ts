@@ -1,4 +1,4 @@
-import type { Rate, Rates, Taken } from './rates.ts';
+import type { Hits, Rate, Rates, Taken } from './rates.ts';
 
 /** As long as a command may wait for its rate; Redis answers in well under a millisecond, or is away. */
 const waitMs = 250;
@@ -19,8 +19,8 @@ export class FallbackRates implements Rates {
     return this.#either((rates) => rates.take(key, cost, rate));
   }
 
-  record(key: string, cost: number, rate: Rate): Promise<Taken> {
-    return this.#either((rates) => rates.record(key, cost, rate));
+  record(key: string, cost: number, rate: Rate, earlier?: readonly Hits[]): Promise<Taken> {
+    return this.#either((rates) => rates.record(key, cost, rate, earlier));
   }
 
   async #either(count: (rates: Rates) => Promise<Taken>): Promise<Taken> {

@@ -1,4 +1,4 @@
-import { windowParts, type Rate, type Rates, type Taken } from './rates.ts';
+import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /** Counts by part of time, oldest first. */
 interface Window {
@@ -24,7 +24,8 @@ export class MemoryRates implements Rates {
     return Promise.resolve(this.#count(key, cost, rate, false));
   }
 
-  record(key: string, cost: number, rate: Rate): Promise<Taken> {
+  record(key: string, cost: number, rate: Rate, earlier: readonly Hits[] = []): Promise<Taken> {
+    if (earlier.length > 0) this.#restore(key, rate, earlier);
     return Promise.resolve(this.#count(key, cost, rate, true));
   }
 
@@ -62,6 +63,16 @@ export class MemoryRates implements Rates {
       return { allowed: false, remaining: Math.max(0, limit - sum), resetMs };
     }
     return { allowed: false, remaining: Math.max(0, limit - sum), resetMs: windowMs };
+  }
+
+  #restore(key: string, { windowMs }: Rate, earlier: readonly Hits[]): void {
+    const known = this.#windows.get(key)?.parts.reduce((sum, { count }) => sum + count, 0) ?? 0;
+    if (known >= certainOf(earlier)) return;
+    const length = Math.floor(windowMs / windowParts);
+    const now = performance.now();
+    const current = Math.floor(now / length);
+    const parts = earlier.map(({ age, count }) => ({ part: current - age, count }));
+    this.#keep(key, { parts, until: (current + windowParts + 1) * length }, now);
   }
 
   #keep(key: string, window: Window, now: number): void {

@@ -8,14 +8,25 @@
  *
  * Order: none between keys. Atomicity: a `take` is counted whole or not at all, and what is refused is not counted.
  * Guarantee: while Redis is away each node counts by itself, so nodes together may take as many times the limit as
- * there are nodes; what was counted is not moved from one form to the other. Clock: the form's own, never a client's.
+ * there are nodes. A form may lose what was counted. Whoever records gives what this node recorded earlier, and the form
+ * takes back what it lacks of that. Clock: the form's own, never a client's.
  * Blocking and retries: nothing here waits for room or tries again; `resetMs` says when asking again has a chance.
  */
 export interface Rates {
   /** Counts `cost` if that keeps within the rate. */
   take(key: string, cost: number, rate: Rate): Promise<Taken>;
-  /** Counts what has happened, within the rate or not; `allowed` tells whether one more would be. Cost 0 only looks. */
-  record(key: string, cost: number, rate: Rate): Promise<Taken>;
+  /**
+   * Counts what has happened, within the rate or not; `allowed` tells whether one more would be. Cost 0 only looks.
+   * @param earlier what this node has recorded of the key before
+   */
+  record(key: string, cost: number, rate: Rate, earlier?: readonly Hits[]): Promise<Taken>;
+}
+
+/** Hits that were counted in one part of the window. */
+export interface Hits {
+  /** Parts since then; 0: in the current one. */
+  readonly age: number;
+  readonly count: number;
 }
 
 export interface Rate {
@@ -33,3 +44,8 @@ export interface Taken {
 }
 
 export const windowParts = 20;
+
+/** The count of those that are in the window for certain: the clocks of two forms differ by up to a part. */
+export function certainOf(hits: readonly Hits[]): number {
+  return hits.reduce((sum, { age, count }) => (age <= windowParts - 2 ? sum + count : sum), 0);
+}

@@ -1,83 +1,99 @@
+import { randomBytes } from 'node:crypto';
 import type { RedisLink } from '../../storage/redis.ts';
-import { windowParts, type Rate, type Rates, type Taken } from './rates.ts';
+import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /**
- * A key is a hash from parts of time to counts: at most 21 short fields, gone one window after the last hit. The clock is
- * Redis' own, so nodes need not agree on theirs.
+ * A key is a hash from `<part of time>:<node>` to counts: at most 21 short fields for each node that the user is on, gone
+ * one window after the last hit. The clock is Redis' own, so nodes need not agree on theirs. The last number of the answer is
+ * what this node has counted. After the fifth argument come pairs of age and count, which take the place of that.
  */
 const script = `
 local cost, limit, window, always = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+local node = ARGV[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local length = math.floor(window / ${windowParts})
 local current = math.floor(now / length)
-local sum, parts = 0, {}
+local sum, own, parts = 0, 0, {}
+local function field(part) return string.format('%.0f', part) .. ':' .. node end
+local function add(part, count, mine)
+  sum = sum + count
+  if mine then own = own + count end
+  parts[#parts + 1] = { part, count }
+end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local part, count = tonumber(all[i]), tonumber(all[i + 1])
-  if part < current - ${windowParts} then
+  local part, owner = string.match(all[i], '^(%d+):(.*)$')
+  part = tonumber(part)
+  if part == nil or part < current - ${windowParts} or (#ARGV > 5 and owner == node) then
     redis.call('HDEL', KEYS[1], all[i])
   else
-    sum = sum + count
-    parts[#parts + 1] = { part, count }
+    add(part, tonumber(all[i + 1]), owner == node)
   end
+end
+for i = 6, #ARGV, 2 do
+  redis.call('HINCRBY', KEYS[1], field(current - tonumber(ARGV[i])), ARGV[i + 1])
+  add(current - tonumber(ARGV[i]), tonumber(ARGV[i + 1]), true)
 end
 local counts = cost > 0 and (always or sum + cost <= limit)
 if counts then
-  redis.call('HINCRBY', KEYS[1], string.format('%.0f', current), cost)
-  redis.call('PEXPIRE', KEYS[1], window + length)
-  sum = sum + cost
-  parts[#parts + 1] = { current, cost }
+  redis.call('HINCRBY', KEYS[1], field(current), cost)
+  add(current, cost, true)
 end
+if counts or #ARGV > 5 then redis.call('PEXPIRE', KEYS[1], window + length) end
 local wanted = always and 1 or cost
 local remaining = math.max(0, limit - sum)
-if (always and sum + wanted <= limit) or (not always and (counts or cost == 0)) then return { 1, remaining, 0 } end
+if (always and sum + wanted <= limit) or (not always and (counts or cost == 0)) then return { 1, remaining, 0, own } end
 table.sort(parts, function(a, b) return a[1] < b[1] end)
 local freed = 0
 for _, part in ipairs(parts) do
   freed = freed + part[2]
-  if sum - freed + wanted <= limit then return { 0, remaining, (part[1] + ${windowParts} + 1) * length - now } end
+  if sum - freed + wanted <= limit then return { 0, remaining, (part[1] + ${windowParts} + 1) * length - now, own } end
 end
-return { 0, remaining, window }
+return { 0, remaining, window, own }
 `;
 
+type Answer = [allowed: number, remaining: number, resetMs: number, own: number];
+
 interface Commands {
-  parleyRate(
-    key: string,
-    cost: number,
-    limit: number,
-    windowMs: number,
-    always: 0 | 1,
-  ): Promise<[number, number, number]>;
+  parleyRate(key: string, ...args: (string | number)[]): Promise<Answer>;
 }
 
 /** The form for several nodes. Rejects while Redis is away. */
 export class RedisRates implements Rates {
   readonly #commands: Commands;
   readonly #prefix: string;
+  readonly #node = randomBytes(6).toString('base64url');
 
   constructor(link: RedisLink, prefix: string) {
     link.commands.defineCommand('parleyRate', { numberOfKeys: 1, lua: script });
     this.#commands = link.commands as unknown as Commands;
-    this.#prefix = `${prefix}rate:`;
+    this.#prefix = `${prefix}rates:`;
   }
 
-  take(key: string, cost: number, rate: Rate): Promise<Taken> {
-    return this.#count(key, cost, rate, 0);
+  async take(key: string, cost: number, rate: Rate): Promise<Taken> {
+    return takenOf(await this.#count(key, cost, rate, 0));
   }
 
-  record(key: string, cost: number, rate: Rate): Promise<Taken> {
-    return this.#count(key, cost, rate, 1);
+  async record(key: string, cost: number, rate: Rate, earlier: readonly Hits[] = []): Promise<Taken> {
+    const answer = await this.#count(key, cost, rate, 1);
+    if (answer[3] - cost >= certainOf(earlier)) return takenOf(answer);
+    const hits = cost > 0 ? [...earlier, { age: 0, count: cost }] : earlier;
+    return takenOf(await this.#count(key, 0, rate, 1, hits));
   }
 
-  async #count(key: string, cost: number, { limit, windowMs }: Rate, always: 0 | 1): Promise<Taken> {
-    const [allowed, remaining, resetMs] = await this.#commands.parleyRate(
-      this.#prefix + key,
-      cost,
-      limit,
-      windowMs,
-      always,
-    );
-    return { allowed: allowed === 1, remaining, resetMs };
+  #count(
+    key: string,
+    cost: number,
+    { limit, windowMs }: Rate,
+    always: 0 | 1,
+    hits: readonly Hits[] = [],
+  ): Promise<Answer> {
+    const pairs = hits.flatMap(({ age, count }) => [age, count]);
+    return this.#commands.parleyRate(this.#prefix + key, cost, limit, windowMs, always, this.#node, ...pairs);
   }
+}
+
+function takenOf([allowed, remaining, resetMs]: Answer): Taken {
+  return { allowed: allowed === 1, remaining, resetMs };
 }

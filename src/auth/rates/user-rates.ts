@@ -48,6 +48,12 @@ export class UserRates {
     return this.#connects.spend(user, this.#connectRate);
   }
 
+  /** What was counted may have been lost. */
+  verify(): void {
+    this.#sends.verify();
+    this.#connects.verify();
+  }
+
   async stop(): Promise<void> {
     await Promise.all([this.#sends.stop(), this.#connects.stop()]);
   }
@@ -57,6 +63,10 @@ export function openUserRates(settings: UserRateSettings, redis: RedisLink | und
   const own = new MemoryRates({ forgot: () => metrics.ratesForgotten.inc() });
   if (redis === undefined) return new UserRates(settings, own);
   const shared = new RedisRates(redis, settings.redisPrefix);
-  const rates = new FallbackRates(shared, own, { up: () => redis.up, failed: () => metrics.ratesAlone.inc() });
-  return new UserRates(settings, rates);
+  const rates = new FallbackRates(shared, own, { up: () => redis.writable, failed: () => metrics.ratesAlone.inc() });
+  const users = new UserRates(settings, rates);
+  redis.onLoss(() => users.verify());
+  // a replica that took the master's place may lack the last seconds
+  redis.onWritable((writable) => writable && users.verify());
+  return users;
 }

@@ -1,6 +1,5 @@
 import { openSubscriber } from '../../storage/redis-subscriber.ts';
 import type { RedisLink } from '../../storage/redis.ts';
-import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 
 type Listener = (...args: unknown[]) => void;
@@ -20,9 +19,8 @@ export interface RedisClients {
   close(): void;
 }
 
-export function openClients(link: RedisLink, key: string, parts: { metrics: Metrics; log: Log }): RedisClients {
-  const { metrics, log } = parts;
-  const subscriber = openSubscriber(link, log);
+export function openClients(link: RedisLink, key: string, { metrics }: { metrics: Metrics }): RedisClients {
+  const subscriber = openSubscriber(link, 'door');
   return {
     pub: {
       publish(channel, message) {

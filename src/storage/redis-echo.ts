@@ -1,0 +1,74 @@
+/**
+ * Whether a subscriber receives what the same process publishes. A subscription to a channel of the process's own is made
+ * on each connection, before its first probe is answered.
+ *
+ * Redis answers in order: a message that was published before a PING was sent comes before the PING's answer, if both
+ * connections end at one server. A replica gets the message a moment later, hence the grace.
+ */
+import type { Redis } from 'ioredis';
+
+export interface RedisEchoParts {
+  /** The number of the last message that Redis has taken. */
+  readonly published: () => number;
+  /** Called when the first message has come since `reset`. */
+  readonly heard: () => void;
+  /** Called when messages have not come for too long. */
+  readonly unreachable: () => void;
+}
+
+const graceMs = 1000;
+
+export class RedisEcho {
+  readonly #channel: string;
+  readonly #channelBytes: Buffer;
+  readonly #parts: RedisEchoParts;
+  #subscribed = false;
+  #last = 0;
+  #heard = false;
+  #missingSince: number | undefined = undefined;
+
+  constructor(channel: string, parts: RedisEchoParts) {
+    this.#channel = channel;
+    this.#channelBytes = Buffer.from(channel);
+    this.#parts = parts;
+  }
+
+  get heard(): boolean {
+    return this.#heard;
+  }
+
+  listen(client: Redis): void {
+    client.on('close', () => {
+      this.#subscribed = false;
+      this.#missingSince = undefined;
+    });
+    client.on('messageBuffer', (channel: Buffer, message: Buffer) => {
+      if (!channel.equals(this.#channelBytes)) return;
+      this.#last = Number(message.toString());
+      this.#missingSince = undefined;
+      if (this.#heard) return;
+      this.#heard = true;
+      this.#parts.heard();
+    });
+  }
+
+  reset(): void {
+    this.#heard = false;
+  }
+
+  async probe(client: Redis): Promise<void> {
+    if (!this.#subscribed) {
+      await client.subscribe(this.#channel);
+      this.#subscribed = true;
+      return;
+    }
+    const published = this.#parts.published();
+    await client.ping();
+    if (this.#last >= published) return;
+    const now = performance.now();
+    this.#missingSince ??= now;
+    if (now - this.#missingSince < graceMs) return;
+    this.#missingSince = undefined;
+    this.#parts.unreachable();
+  }
+}
