@@ -44,23 +44,23 @@ describe('mentions', () => {
     ['dots', `@${'.'.repeat(16_000)}a`],
     ['signs', '@'.repeat(16_000)],
     ['signs and dots', '@.'.repeat(8000)],
-    ['marks', `a${'\u0301'.repeat(8000)}@a`.repeat(1)],
+    ['marks', `a${'\u0301'.repeat(8000)}@a`],
     ['marks with signs', '\u0301@a'.repeat(5000)],
     ['schemes', '://@a'.repeat(3200)],
     ['one scheme', `http://${'@a,'.repeat(5000)}`],
   ])('are found in one pass: %s', (_, text) => {
     let reads = 0;
     // counts what is read instead of the time it takes
-    const counted = Object.assign(Object.create(String.prototype) as object, {
+    const counted = {
       length: text.length,
       charAt: (n: number) => (reads++, text.charAt(n)),
-      indexOf: (what: string, from: number) => {
+      indexOf: (what: string, from = 0) => {
         const found = text.indexOf(what, from);
         reads += (found === -1 ? text.length : found) - from + 1;
         return found;
       },
       slice: (from: number, to: number) => ((reads += Math.max(0, to - from)), text.slice(from, to)),
-    }) as unknown as string;
+    } as unknown as string;
     for (const run of mentionRuns(counted)) expect(run.at).toBeGreaterThanOrEqual(0);
     expect(reads).toBeLessThan(text.length * 12);
     mentionsIn(text, [], limits.mentions);
