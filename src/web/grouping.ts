@@ -37,24 +37,25 @@ export interface Conversation {
 
 export function rowsOf({ messages, outgoing, me, unreadAfter }: Conversation): Row[] {
   const rows: Row[] = [];
+  const days = new Days();
   let marked = unreadAfter === undefined;
   for (const message of messages) {
     if (!marked && message.seq > (unreadAfter ?? 0) && message.from !== me.id) {
       marked = true;
-      startDay(rows, message.at);
+      days.start(rows, message);
       rows.push({ kind: 'unread', key: 'unread' });
     }
-    add(rows, message.from, message.name, message);
+    add(rows, days, message.from, message.name, message);
   }
   for (const entry of outgoing) {
     const { id, body, replyTo } = entry.input;
-    add(rows, me.id, me.name, { id, body, replyTo, at: entry.at, outgoing: entry });
+    add(rows, days, me.id, me.name, { id, body, replyTo, at: entry.at, outgoing: entry });
   }
   return rows;
 }
 
-function add(rows: Row[], from: string, name: string | null, item: Item): void {
-  startDay(rows, item.at);
+function add(rows: Row[], days: Days, from: string, name: string | null, item: Item): void {
+  days.start(rows, item);
   const last = rows.at(-1);
   const previous = last?.kind === 'group' ? last.items.at(-1) : undefined;
   if (last?.kind === 'group' && last.from === from && previous !== undefined && item.at - previous.at < pauseMs) {
@@ -62,9 +63,22 @@ function add(rows: Row[], from: string, name: string | null, item: Item): void {
   } else rows.push({ kind: 'group', key: item.id, from, name, items: [item] });
 }
 
-function startDay(rows: Row[], at: number): void {
-  const day = midnight(at);
-  const previous = rows.findLast((row) => row.kind === 'day');
-  // A clock that is behind must not open yesterday again under today.
-  if (previous === undefined || day > previous.at) rows.push({ kind: 'day', key: `day-${day}`, at: day });
+/** Days that were opened. Kept beside the rows: to look for the last one among them is quadratic within a day. */
+class Days {
+  readonly #opened = new Set<number>();
+  #last: number | undefined = undefined;
+
+  /**
+   * A clock that is a little behind must not open yesterday again under today. Imports keep old times behind younger ones:
+   * a message from days before has a day of its own.
+   */
+  start(rows: Row[], { id, at }: Pick<Item, 'id' | 'at'>): void {
+    const day = midnight(at);
+    if (this.#last !== undefined && day <= this.#last && this.#last - day < 1.5 * dayMs) return;
+    this.#last = day;
+    rows.push({ kind: 'day', key: this.#opened.has(day) ? `day-${day}-${id}` : `day-${day}`, at: day });
+    this.#opened.add(day);
+  }
 }
+
+const dayMs = 86_400_000;

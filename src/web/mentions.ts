@@ -1,8 +1,8 @@
 /**
- * Mentions: on the wire `@` and a user's id, on the screen `@` and their name. Pure; what counts as one is the server's
- * rule (src/messaging/bodies/mentions.ts).
+ * Mentions: on the wire `@` and a user's id, on the screen `@` and their name. Pure; the server finds them by the same scan
+ * (src/protocol/mention-scan.ts).
  */
-import type { Member } from '../client/index.ts';
+import { inWord, mentionRuns, type Member } from '../client/index.ts';
 
 export const everybody = 'room';
 
@@ -12,17 +12,16 @@ export interface Mention {
   readonly id: string;
 }
 
-/** Behind a letter, a digit or what ids and paths are made of it is part of an address. */
-const pattern = /(?<![\p{L}\p{N}_.:@|+/-])@([A-Za-z0-9_.:@|+-]+)/gu;
 const code = /(`+)[^`]+\1/gu;
 
 /** @param isKnown of an id: `@ann.` is of the user `ann.` if there is one, else of `ann` */
 export function mentionsIn(text: string, isKnown: (id: string) => boolean): Mention[] {
   if (!text.includes('@')) return [];
   const inCode = Array.from(text.matchAll(code), ({ 0: { length }, index }) => [index, index + length] as const);
-  return Array.from(text.matchAll(pattern)).flatMap(({ 1: run = '', index }) => {
-    if (inCode.some(([from, to]) => index > from && index < to)) return [];
-    const bare = run.replace(/[.:|+@-]+$/u, '');
+  let next = 0; // the first code that does not end before the mention
+  return Array.from(mentionRuns(text)).flatMap(({ at: index, run, bare }) => {
+    while ((inCode[next]?.[1] ?? Infinity) <= index) next++;
+    if (index > (inCode[next]?.[0] ?? Infinity)) return [];
     const forms = bare === run ? [run] : [run, run.slice(0, -1), bare];
     const id = forms.find((form) => form === everybody || isKnown(form));
     return id === undefined || id === '' ? [] : [{ from: index, to: index + 1 + id.length, id }];
@@ -38,11 +37,10 @@ export function toWire(draft: string, picked: Picked): string {
   if (names.length === 0) return draft;
   const alternatives = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/]/gu, '\\$&')).join('|');
   // Not the beginning of a longer name, nor of what would be read as a longer id.
-  const found = new RegExp(
-    `(?<![\\p{L}\\p{N}_.:@|+/-])@(${alternatives})(?![\\p{L}\\p{N}_]|[.:|+@-][A-Za-z0-9_])`,
-    'gu',
+  const found = new RegExp(`@(${alternatives})(?![\\p{L}\\p{N}_]|[.:|+@-][A-Za-z0-9_])`, 'gu');
+  return draft.replaceAll(found, (whole: string, name: string, at: number) =>
+    inWord(draft, at) ? whole : `@${picked.get(name) ?? name}`,
   );
-  return draft.replaceAll(found, (_, name: string) => `@${picked.get(name) ?? name}`);
 }
 
 /** The other way, for a text that is to be changed. */
@@ -68,8 +66,8 @@ export function labelFor(id: string, name: string | undefined, picked: Picked): 
 /** What stands between an `@` and the caret, if somebody is being named. */
 export function queryAt(text: string, caret: number, picked: Picked): { from: number; query: string } | undefined {
   const before = text.slice(0, caret);
-  const [whole, query = ''] = /(?<![\p{L}\p{N}_.:@|+/-])@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u.exec(before) ?? [];
-  if (whole === undefined) return undefined;
+  const [whole, query = ''] = /@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u.exec(before) ?? [];
+  if (whole === undefined || inWord(before, caret - whole.length)) return undefined;
   // Named already: what follows is the sentence.
   if ([...picked.keys()].some((name) => query.startsWith(`${name} `))) return undefined;
   return { from: caret - whole.length, query };

@@ -107,7 +107,7 @@ describe('a text that is shown', () => {
     expect(nameOf(7)).toEqual({ name: null, shortened: false });
   });
 
-  it('is good, whatever it was made from', () => {
+  it('is good, whatever it was made from', { timeout: 120_000 }, () => {
     const any = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)) }),
@@ -121,7 +121,7 @@ describe('a text that is shown', () => {
         expect(clean.text.length).toBeLessThanOrEqual(max);
         expect(clean.text).toBe(clean.text.trim());
       }),
-      { numRuns: 3000 },
+      { numRuns: 500 },
     );
   });
 });

@@ -1,5 +1,6 @@
 /** Whom a body mentions, as far as its text tells. Which of them are members is known where the message is stored. */
 import { everybody } from '../../protocol/body.ts';
+import { mentionRuns } from '../../protocol/mention-scan.ts';
 
 export interface Mentions {
   /**
@@ -10,8 +11,6 @@ export interface Mentions {
   readonly everybody: boolean;
 }
 
-/** Behind a letter, a digit or what ids and paths are made of it is part of an address. */
-const mention = /(?<![\p{L}\p{N}_.:@|+/-])@([A-Za-z0-9_.:@|+-]+)/gu;
 const maxIdLength = 64;
 
 /**
@@ -27,9 +26,8 @@ export function mentionsIn(text: string, named: readonly string[], most: number)
     else names.set(id, [id]);
   }
   const prose = text.includes('`') || text.includes('~~~') ? withoutCode(text) : text;
-  for (const [, run = ''] of prose.matchAll(mention)) {
+  for (const { run, bare } of mentionRuns(prose)) {
     if (names.size >= most) break;
-    const bare = run.replace(punctuation, '');
     if (bare === everybody) all = true;
     // what is cut off may be of the id: all of it, but for the end of a sentence, or none
     else if (bare === run) names.set(run, [run].filter(isId));
@@ -38,8 +36,6 @@ export function mentionsIn(text: string, named: readonly string[], most: number)
   const forms = [...names.values()].filter((list) => list.length > 0);
   return forms.length === 0 && !all ? undefined : { names: forms, everybody: all };
 }
-
-const punctuation = /[.:|+@-]+$/;
 
 function isId(name: string): boolean {
   return name.length > 0 && name.length <= maxIdLength;
