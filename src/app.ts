@@ -19,7 +19,7 @@ import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { portInUse } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
-import { openEmbedded, openServer, type Database } from './storage/database.ts';
+import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
 import { openPresence } from './presence/open.ts';
@@ -83,8 +83,8 @@ async function start(
   const metrics = new Metrics();
   const health = new Health();
 
-  const { database, secret, handOver } = await openStorage(config, log, onFatal, releases);
-  const { sql } = database;
+  const { database, secret, handOver } = await openStorage(config, { log, metrics, onFatal }, releases);
+  const { sql, reads, background } = database;
   await migrate(sql);
   health.add({ name: 'database', run: async () => void (await sql`select 1`) });
   health.add({
@@ -117,6 +117,8 @@ async function start(
     ...config,
     sql,
     applied: (of) => confirmations.applied(of),
+    reads,
+    background,
     fanout,
     metrics,
     log,
@@ -229,20 +231,33 @@ function gatewaySettings(config: Config, workers: number): GatewaySettings {
 
 async function openStorage(
   config: Config,
-  log: Log,
-  onFatal: (error: Error) => void,
+  { log, metrics, onFatal }: { log: Log; metrics: Metrics; onFatal: (error: Error) => void },
   releases: Release[],
 ): Promise<{ database: Database; secret: string | undefined; handOver: () => Promise<void> }> {
+  const onUnsafe: OnUnsafe = ({ pid, status }) => {
+    metrics.databaseUnsafe.inc();
+    log.error({ pid, status }, 'a pooled connection to Postgres was inside a transaction; it is closed');
+  };
   if (config.databaseUrl === undefined) {
     const folder = await openDataFolder(config.dataDir);
     releases.push(() => folder.release());
     const onMaintenanceError = (error: unknown): void =>
       log.warn({ err: error }, 'maintenance of the embedded database failed');
-    const database = await openEmbedded({ dataDir: folder.path, onFatal, onMaintenanceError });
+    const database = await openEmbedded({ dataDir: folder.path, onFatal, onMaintenanceError, onUnsafe });
     releases.push(() => database.close());
     return { database, secret: await demoSecret(folder.path), handOver: () => Promise.resolve() };
   }
-  const database = await openServer({ url: config.databaseUrl, poolSize: config.databasePoolSize });
+  const database = await openServer({
+    url: config.databaseUrl,
+    poolSize: config.databasePoolSize,
+    reads: {
+      size: config.databaseReadPoolSize,
+      waitMs: config.databaseReadWaitMs,
+      statementTimeoutMs: config.databaseReadTimeoutMs,
+    },
+    backgroundPoolSize: config.databaseBackgroundPoolSize,
+    onUnsafe,
+  });
   releases.push(() => database.close());
   const lock = await holdNodeLock({
     url: config.databaseUrl,

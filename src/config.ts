@@ -58,7 +58,36 @@ export const configKeys = {
     'Postgres 15 or later: postgres://user:password@host/db. Unset: embedded.',
     url('postgres:', 'postgresql:'),
   ),
-  databasePoolSize: key('PARLEY_DATABASE_POOL_SIZE', 'Connections to Postgres.', number(2, 1000), '10'),
+  databasePoolSize: key(
+    'PARLEY_DATABASE_POOL_SIZE',
+    'Connections to Postgres for commits and other commands that write.',
+    number(2, 1000),
+    '10',
+  ),
+  databaseReadPoolSize: key(
+    'PARLEY_DATABASE_READ_POOL_SIZE',
+    'Connections to Postgres for history, sync, search and other reads.',
+    number(1, 1000),
+    '6',
+  ),
+  databaseBackgroundPoolSize: key(
+    'PARLEY_DATABASE_BACKGROUND_POOL_SIZE',
+    'Connections to Postgres for retention, deleted rooms, the outbox and the search index.',
+    number(1, 1000),
+    '2',
+  ),
+  databaseReadWaitMs: key(
+    'PARLEY_DATABASE_READ_WAIT_MS',
+    'Time that a read waits for a connection; then it is refused with `overloaded`.',
+    number(100, 600_000),
+    '10000',
+  ),
+  databaseReadTimeoutMs: key(
+    'PARLEY_DATABASE_READ_TIMEOUT_MS',
+    'Time that Postgres gives a statement of a read; `?statement_timeout=` in DATABASE_URL goes before it.',
+    number(100, 600_000),
+    '15000',
+  ),
 
   redisUrl: secret(
     'REDIS_URL',

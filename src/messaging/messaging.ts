@@ -33,6 +33,9 @@ import { Writer } from './writer.ts';
 
 export interface MessagingOptions extends AttachmentRulesOptions {
   readonly sql: postgres.Sql;
+  /** For reads alone; `sql` is for commits. */
+  readonly reads: postgres.Sql;
+  readonly background: postgres.Sql;
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -73,11 +76,17 @@ export class Messaging {
   readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, metrics, log } = options;
+    const { sql, reads, background, metrics, log } = options;
     const { searchLanguage: language, searchesAtOnce: atOnce } = options;
     if (options.search) {
-      this.#search = new Search(sql, { language, atOnce });
-      this.#searchIndex = new SearchIndex({ sql, metrics, log, language, busy: () => this.writer.waiting > 0 });
+      this.#search = new Search(reads, { language, atOnce });
+      this.#searchIndex = new SearchIndex({
+        sql: background,
+        metrics,
+        log,
+        language,
+        busy: () => this.writer.waiting > 0,
+      });
     }
     const fanout = this.#searchIndex === undefined ? options.fanout : noting(options.fanout, this.#searchIndex);
     this.#options = options;
@@ -95,20 +104,20 @@ export class Messaging {
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
-    this.#purge = new RoomPurge({ sql, metrics, log });
+    this.#purge = new RoomPurge({ sql: background, metrics, log });
     this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
-    this.visibility = new Visibility(sql);
-    this.missed = new MissedReader(sql, this.rooms);
-    this.#outbox = new Outbox({ sql, fanout, metrics, log });
-    this.#retention = new Retention({ ...options, fanout, writer: this.writer });
+    this.visibility = new Visibility(reads);
+    this.missed = new MissedReader(reads, this.rooms);
+    this.#outbox = new Outbox({ sql: background, fanout, metrics, log });
+    this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<{ json: string; rev: number }> {
-    return history(this.#options.sql, user, input);
+    return history(this.#options.reads, user, input);
   }
 
   /**
@@ -122,12 +131,12 @@ export class Messaging {
     sees: (room: string) => boolean,
   ): Promise<{ json: string; heads: readonly Head[] }> {
     const near = await fromTails(user, input, tails, sees);
-    const { metrics, sql } = this.#options;
+    const { metrics, reads } = this.#options;
     metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
     const left = Object.keys(near.rest.cursors).length;
     if (left === 0) return answer(near);
     metrics.syncedRooms.inc({ source: 'postgres' }, left);
-    const far = await sync(sql, user, near.rest);
+    const far = await sync(reads, user, near.rest);
     return answer({
       rooms: [...near.rooms, ...far.rooms],
       more: near.more || far.more,
@@ -137,27 +146,27 @@ export class Messaging {
 
   /** Where tails begin. */
   recent(asked: readonly Recent[], limit: number): Promise<Map<string, RecentRows>> {
-    return recentRows(this.#options.sql, asked, limit);
+    return recentRows(this.#options.reads, asked, limit);
   }
 
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
-    return versions(this.#options.sql, user, input);
+    return versions(this.#options.reads, user, input);
   }
 
   mentions(user: string, input: ParsedInput<'mentions'>): Promise<string> {
-    return mentions(this.#options.sql, user, input);
+    return mentions(this.#options.reads, user, input);
   }
 
   pinned(user: string, room: string): Promise<string> {
-    return pinned(this.#options.sql, user, room);
+    return pinned(this.#options.reads, user, room);
   }
 
   receipts(user: string, input: ParsedInput<'room:receipts'>): Promise<CommandOutput<'room:receipts'>> {
-    return receipts(this.#options.sql, user, input);
+    return receipts(this.#options.reads, user, input);
   }
 
   unread(user: string, input: ParsedInput<'unread'>): Promise<CommandOutput<'unread'>> {
-    return unread(this.#options.sql, user, input);
+    return unread(this.#options.reads, user, input);
   }
 
   /** @throws {ParleyError} `forbidden` where it is switched off. */

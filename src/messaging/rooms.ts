@@ -32,13 +32,17 @@ export interface RoomLimits {
 
 export class Rooms {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
   readonly #applied: WhenApplied;
   readonly #maxRooms: number;
   readonly #maxMembers: number;
 
-  constructor(options: RoomLimits & { sql: postgres.Sql; fanout: Fanout; applied: WhenApplied }) {
+  constructor(
+    options: RoomLimits & { sql: postgres.Sql; reads?: postgres.Sql; fanout: Fanout; applied: WhenApplied },
+  ) {
     this.#sql = options.sql;
+    this.#reads = options.reads ?? options.sql;
     this.#fanout = options.fanout;
     this.#applied = options.applied;
     this.#maxRooms = options.maxRoomsPerUser;
@@ -104,7 +108,7 @@ export class Rooms {
   async list(user: string, input: ParsedInput<'room:list'>): Promise<CommandOutput<'room:list'>> {
     const { scope, after = '', limit } = input;
     const mine = scope === 'mine';
-    const rows = await this.#sql<SummaryRow[]>`
+    const rows = await this.#reads<SummaryRow[]>`
       select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
       from rooms r
       ${mine ? this.#sql`` : this.#sql`left`} join members m on m.room_id = r.id and m.user_id = ${user}
@@ -128,7 +132,7 @@ export class Rooms {
     const words = wordsOf(query);
     if (words === '') return { rooms: [], after: null, more: false };
     const beyond = after === undefined ? undefined : readCursor(after);
-    const rows = await this.#sql<(SummaryRow & { member_count: number; key: string })[]>`
+    const rows = await this.#reads<(SummaryRow & { member_count: number; key: string })[]>`
       select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key, null as peer, null as peer_name
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
@@ -151,7 +155,7 @@ export class Rooms {
 
   async members(user: string, input: ParsedInput<'room:members'>): Promise<CommandOutput<'room:members'>> {
     const { room, role, after = '', limit } = input;
-    const [access] = await this.#sql<{ kind: string; role: Role | null }[]>`
+    const [access] = await this.#reads<{ kind: string; role: Role | null }[]>`
       select r.kind, m.role from rooms r left join members m on m.room_id = r.id and m.user_id = ${user}
       where r.id = ${room}`;
     requireMember(access);
@@ -162,7 +166,7 @@ export class Rooms {
         : role === 'member'
           ? this.#sql`and m.role = 'member'`
           : this.#sql`and m.role <> 'member' and m.role = ${role}`;
-    const rows = await this.#sql<MemberRow[]>`
+    const rows = await this.#reads<MemberRow[]>`
       select m.user_id, u.name, m.role, m.last_read_seq, m.joined_at, ${muteColumns(this.#sql)}
       from members m join users u on u.id = m.user_id
       where m.room_id = ${room} ${only} and m.user_id > ${after} order by m.user_id limit ${limit + 1}`;

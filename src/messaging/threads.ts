@@ -33,16 +33,18 @@ type InThread = ParsedInput<'thread:follow'>;
 
 export class Threads {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
 
-  constructor({ sql, fanout }: { sql: postgres.Sql; fanout: Fanout }) {
+  constructor({ sql, reads = sql, fanout }: { sql: postgres.Sql; reads?: postgres.Sql; fanout: Fanout }) {
     this.#sql = sql;
+    this.#reads = reads;
     this.#fanout = fanout;
   }
 
   /** A page of replies and the root, as the JSON text of the output of `thread:history`; from one snapshot. */
   async history(user: string, input: ParsedInput<'thread:history'>): Promise<string> {
-    const sql = this.#sql;
+    const sql = this.#reads;
     const { room, before, after, limit } = input;
     const forward = after !== undefined;
     const bound = forward ? sql`t.seq > ${after}` : before === undefined ? sql`true` : sql`t.seq < ${before}`;
@@ -127,7 +129,7 @@ export class Threads {
    * replies, which no index of one user has, so all that the user follows are looked at: at most a thousand, by key.
    */
   async list(user: string, input: ParsedInput<'thread:list'>): Promise<string> {
-    const sql = this.#sql;
+    const sql = this.#reads;
     const { limit } = input;
     const before = input.before === undefined ? undefined : decodeCursor(input.before);
     const bound =

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type postgres from 'postgres';
 import { errorCode, StartupError } from '../startup-error.ts';
-import { createClient } from './client.ts';
+import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
 import { startEmbeddedPostgres } from './embedded/bridge.ts';
 import { startMaintenance } from './embedded/maintenance.ts';
 
@@ -11,7 +11,12 @@ import { startMaintenance } from './embedded/maintenance.ts';
  * whatever DATABASE_URL names. Everything above sees only `sql`; what its values look like is told in `client.ts`.
  */
 export interface Database {
+  /** Commits and other commands that write. */
   readonly sql: postgres.Sql;
+  /** History, sync, search: a commit never waits behind one of them. Embedded there is one session, so `sql` itself. */
+  readonly reads: postgres.Sql;
+  /** Retention, purges, the outbox, the search index. */
+  readonly background: postgres.Sql;
   readonly kind: 'embedded' | 'server';
   /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
   close(): Promise<void>;
@@ -33,7 +38,11 @@ export interface EmbeddedOptions {
   readonly onFatal: (error: Error) => void;
   /** A round of vacuum or checkpoint failed; it is tried again in the next one. */
   readonly onMaintenanceError?: (error: unknown) => void;
+  readonly onUnsafe?: OnUnsafe;
 }
+
+/** A pooled connection was found inside a transaction that nobody owns, and is ended. */
+export type OnUnsafe = (left: LeftTransaction) => void;
 
 export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
@@ -53,6 +62,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
+    ...(options.onUnsafe === undefined ? {} : { onunsafe: options.onUnsafe }),
   } as object);
   // one session, which takes nothing from how a connection begins
   await sql`
@@ -61,6 +71,8 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
   const maintenance = startMaintenance(sql, options.onMaintenanceError ?? (() => {}));
   return {
     sql,
+    reads: sql,
+    background: sql,
     kind: 'embedded',
     async close() {
       await maintenance.stop();
@@ -76,6 +88,18 @@ export interface ServerOptions {
   readonly connectTimeoutSeconds?: number;
   /** The server ends a statement that runs longer; `?statement_timeout=` in the URL goes before it. */
   readonly statementTimeoutMs?: number;
+  /** Absent: reads use the connections of `sql`. */
+  readonly reads?: ReadPoolOptions;
+  /** Connections; absent: background work uses those of `sql`. */
+  readonly backgroundPoolSize?: number;
+  readonly onUnsafe?: OnUnsafe;
+}
+
+export interface ReadPoolOptions {
+  readonly size: number;
+  /** A read that waited longer for a connection fails with `POOL_TIMEOUT`. */
+  readonly waitMs: number;
+  readonly statementTimeoutMs: number;
 }
 
 export const oldestServerVersion = 15;
@@ -83,18 +107,58 @@ export const oldestServerVersion = 15;
 /** Connects once before it returns; whatever is wrong with the URL or the server is a StartupError in one line. */
 export async function openServer(options: ServerOptions): Promise<Database> {
   const where = describeServer(options.url);
-  const sql = createClient(options.url, {
-    max: options.poolSize,
-    connect_timeout: options.connectTimeoutSeconds ?? 10,
-    connection: { ...planning, statement_timeout: options.statementTimeoutMs ?? 15_000 },
-  });
+  const statementTimeoutMs = options.statementTimeoutMs ?? 15_000;
+  const sql = openPool(options, options.poolSize, statementTimeoutMs);
   try {
     await checkServer(sql, where);
   } catch (error) {
     await sql.end({ timeout: 0 });
     throw error instanceof StartupError ? error : new StartupError(connectFailure(error, where), { cause: error });
   }
-  return { sql, kind: 'server', close: () => sql.end({ timeout: closeTimeoutSeconds }) };
+  const { reads: read, backgroundPoolSize } = options;
+  const reads = read === undefined ? sql : openReadPool(options, read);
+  const background =
+    backgroundPoolSize === undefined
+      ? sql
+      : openPool(options, backgroundPoolSize, statementTimeoutMs, silence(options.url, statementTimeoutMs));
+  const pools = [...new Set([sql, reads, background])];
+  const close = async (): Promise<void> => {
+    await Promise.all(pools.map((pool) => pool.end({ timeout: closeTimeoutSeconds })));
+  };
+  return { sql, reads, background, kind: 'server', close };
+}
+
+function openPool(
+  options: ServerOptions,
+  max: number,
+  statement_timeout: number,
+  more: PatchedOptions = {},
+): postgres.Sql {
+  return createClient(options.url, {
+    max,
+    connect_timeout: options.connectTimeoutSeconds ?? 10,
+    connection: { ...planning, statement_timeout },
+    ...(options.onUnsafe === undefined ? {} : { onunsafe: options.onUnsafe }),
+    ...more,
+  });
+}
+
+/** A read is sent when a connection is free, so that it never waits behind a slow one. Each of its waits has an end. */
+function openReadPool(options: ServerOptions, { size, waitMs, statementTimeoutMs }: ReadPoolOptions): postgres.Sql {
+  return openPool(options, size, statementTimeoutMs, {
+    max_pipeline: 0,
+    wait_timeout: waitMs / 1000,
+    ...silence(options.url, statementTimeoutMs),
+  });
+}
+
+const silenceMarginMs = 10_000;
+
+/** A server that sends nothing for longer than a statement may run is gone, or the network is. */
+function silence(url: string, statementTimeoutMs: number): PatchedOptions {
+  const ms = Number(new URL(url).searchParams.get('statement_timeout') ?? statementTimeoutMs);
+  // 0 and texts such as 1min: no limit that is known here
+  return ms > 0 ? { silence_timeout: (ms + silenceMarginMs) / 1000 } : {};
 }
 
 interface Server {

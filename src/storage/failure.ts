@@ -26,6 +26,7 @@ const transientCodes = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
+  'CONNECTION_SILENT',
   'CONNECT_TIMEOUT',
   'EAI_AGAIN',
   'ECONNREFUSED',
@@ -34,6 +35,8 @@ const transientCodes = new Set([
   'ENETUNREACH',
   'ENOENT', // the unix socket of a server that is down
   'ENOTFOUND',
+  'POOL_TIMEOUT',
+  'UNSAFE_TRANSACTION', // the session was found inside a transaction and is ended
   'EPIPE',
   'ETIMEDOUT',
 ]);
@@ -57,9 +60,11 @@ export function transientReason(error: unknown): 'connection' | 'deadlock' | 'se
   return transientCodes.has(code) || /^(08|57P)/.test(code) ? 'connection' : 'other';
 }
 
-/** The error for a client: `unavailable` where waiting helps. Anything unexpected stays as it is, to be logged as a fault. */
+/** The error for a client: `overloaded` or `unavailable` where waiting helps. Anything unexpected stays as it is, to be logged as a fault. */
 export function clientError(error: unknown): unknown {
   if (error instanceof ParleyError || failureOf(error) !== 'transient') return error;
+  if (sqlState(error) === 'POOL_TIMEOUT')
+    return new ParleyError('overloaded', undefined, { retryAfter: 1000, cause: error });
   return new ParleyError('unavailable', undefined, { retryAfter: 1000, cause: error });
 }
 

@@ -174,6 +174,10 @@ export class Metrics {
     'parley_marks_dropped_total',
     'Read and delivered marks that nobody waited for and were let go; they come again with the next message',
   );
+  readonly databaseUnsafe = this.#counter(
+    'parley_database_open_transactions_total',
+    'Pooled connections to Postgres that were found inside a transaction and were ended',
+  );
   readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
 
   constructor() {

@@ -1,4 +1,4 @@
-/** What vendor/postgres-*.patch mends: connections that end at the wrong moment, and queries that cannot be written. */
+/** What patches/postgres+3.4.9.patch mends: connections that end at the wrong moment, and queries that cannot be written. */
 import { EventEmitter, once } from 'node:events';
 import { setImmediate as nextPhase, setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';

@@ -127,6 +127,8 @@ describe('begin behind a filled pipeline', () => {
   });
 });
 
+const insertSeven = (tx: postgres.TransactionSql) => tx`insert into kept values (7)`;
+
 describe('a transaction that has ended', () => {
   it.each([
     ['committed', () => Promise.resolve()],

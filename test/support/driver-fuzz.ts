@@ -48,7 +48,7 @@ export function randomOf(seed: number): () => number {
 
 /** What a fault or a cancellation answers in place of the result. A cancel request may stop another statement. */
 const faults = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|57P01|57014|ERR_STREAM)/;
-const codeOf = (error: unknown): string => String((error as { code?: unknown }).code ?? (error as Error).message);
+const codeOf = (error: unknown): string => (error as { code?: string }).code ?? (error as Error).message;
 
 class Wrong extends Error {}
 const same = (what: string, seen: unknown, wanted: unknown): void => {
@@ -64,6 +64,8 @@ const fails = async (what: string, code: string, asked: PromiseLike<unknown>): P
 
 type Operation = (n: number, random: () => number) => Promise<void>;
 
+const insert = (on: postgres.ISql, n: number) => on`insert into fuzz values (${n}) returning n`;
+
 /** Each with its weight. */
 function operationsOn({ sql }: FuzzOptions, stored: Set<number>, undone: Set<number>): [string, number, Operation][] {
   const one = async (on: postgres.ISql, n: number): Promise<void> =>
@@ -77,7 +79,6 @@ function operationsOn({ sql }: FuzzOptions, stored: Set<number>, undone: Set<num
   };
   const dividing = (on: postgres.ISql, n: number) =>
     on`select ${n}::int as n, 10 / (9 - i) from generate_series(1, 50) i`;
-  const insert = (on: postgres.ISql, n: number) => on`insert into fuzz values (${n}) returning n`;
 
   const transaction: Operation = async (n, random) => {
     const end = random();
