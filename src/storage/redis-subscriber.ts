@@ -43,7 +43,7 @@ export function openSubscriber(link: RedisLink, name: 'door'): RedisSubscriber {
 
   return {
     subscribe(names) {
-      for (const name of names) channels.add(name);
+      for (const channel of names) channels.add(channel);
       void subscribe();
     },
     subscribePattern(pattern) {

@@ -66,7 +66,7 @@ export async function openRedis(options: RedisLinkOptions): Promise<RedisLink> {
   if (link.refusal !== undefined) {
     const { refusal } = link;
     await link.close();
-    throw new StartupError(`Redis refuses this process: ${refusal} (REDIS_URL)`);
+    throw new StartupError(`Redis cannot be used: ${refusal} (REDIS_URL).`);
   }
   link.started();
   return link;
@@ -127,15 +127,13 @@ class Link implements RedisLink {
     return problem === undefined ? undefined : problemTexts[problem];
   }
 
-  /** A reply that no waiting heals, for the start. */
+  /** Why no waiting helps, for the start. */
   get refusal(): string | undefined {
     for (const { problem, reason } of [this.#commands, this.#subscriber]) {
-      if (reason === undefined) continue;
-      const final =
-        problem === 'password' || problem === 'permission' || /Unknown RESP|Protocol error/.test(reason.message);
-      if (final) return reason.message;
+      if (problem === 'password' || problem === 'permission') return problemTexts[problem];
+      if (/Unknown RESP|Protocol error/.test(reason?.message ?? '')) return 'the server answers, but is no Redis';
     }
-    return this.#writes.problem === 'permission' ? this.#writes.reason?.message : undefined;
+    return this.#writes.problem === 'permission' ? problemTexts.permission : undefined;
   }
 
   onChange(listener: (up: boolean) => void): () => void {

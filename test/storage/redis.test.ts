@@ -70,6 +70,8 @@ it('refuses to start with a wrong password', async () => {
   const redis = await own();
   const link = await open(redis.url);
   await link.commands.config('SET', 'requirepass', 'secret');
-  await expect(openRedis({ url: redis.url, log })).rejects.toThrow(StartupError);
+  const refused = openRedis({ url: redis.url, log });
+  await expect(refused).rejects.toThrow(StartupError);
+  await expect(refused).rejects.toThrow('user or password is wrong (WRONGPASS, NOAUTH) (REDIS_URL)');
   await open(redis.url.replace('redis://', 'redis://:secret@'));
 });
