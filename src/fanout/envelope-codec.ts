@@ -69,8 +69,10 @@ export function decodeEnvelopes(message: Buffer): Envelope[] | 'version' | 'malf
 
 function toRow(envelope: Envelope): unknown[] {
   if (envelope.to === 'membership') {
-    const { user, room, role, mutedUntil } = envelope;
+    const { user, room, role, mutedUntil, version } = envelope;
     const few = [kinds.membership, user, room, role];
+    // an older node takes 0 for a mute that has ended
+    if (version !== undefined) return [...few, mutedUntil ?? 0, version];
     return mutedUntil === undefined ? few : [...few, mutedUntil];
   }
   if (envelope.to === 'closed') return [kinds.closed, envelope.room, envelope.event, envelope.json];
@@ -118,11 +120,13 @@ function userEvent([, user, event, json, room, rev, about]: readonly unknown[]):
   return { to: 'user', user, event, json, ...head, ...(about === undefined ? {} : { about }) };
 }
 
-function membershipChange([, user, room, role, mutedUntil]: readonly unknown[]): MembershipChange | undefined {
+function membershipChange([, user, room, role, mutedUntil, version]: readonly unknown[]): MembershipChange | undefined {
   if (!isText(user) || !isText(room) || !roles.includes(role)) return undefined;
   const change = { to: 'membership' as const, user, room, role: role as Role | null };
   if (mutedUntil === undefined) return change;
-  return isRev(mutedUntil) ? { ...change, mutedUntil } : undefined;
+  if (!isRev(mutedUntil) || !(version === undefined || isRev(version))) return undefined;
+  const mute = mutedUntil === 0 ? {} : { mutedUntil };
+  return { ...change, ...mute, ...(version === undefined ? {} : { version }) };
 }
 
 function roomClosed([, room, event, json]: readonly unknown[]): RoomClosed | undefined {

@@ -73,6 +73,8 @@ export interface MembershipChange {
   readonly role: Role | null;
   /** Until then they may only read; milliseconds since 1970. */
   readonly mutedUntil?: number;
+  /** Of two changes of one membership the one with the higher version holds, whichever comes last. */
+  readonly version?: number;
 }
 
 /** Every node gives all connections of the room this last event, and takes them off its topics. */

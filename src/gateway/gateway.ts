@@ -159,7 +159,11 @@ export class Gateway {
     });
     this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
     await repair.start();
-    lease.follow(() => memberships.step());
+    lease.follow((isNew) => {
+      // of another history they would be too high
+      if (isNew) local.memberships.forgetVersions();
+      return memberships.step();
+    });
     await lease.start();
   }
 

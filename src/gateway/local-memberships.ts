@@ -12,6 +12,7 @@ export interface LocalMembershipsParts {
 }
 
 const unwelcomedMax = 10_000;
+const versionsMax = 10_000;
 
 /**
  * Which rooms the connections of this node are in: on the room's topic, or off it for being slow. Read of Postgres when a
@@ -21,6 +22,8 @@ export class LocalMemberships {
   readonly #parts: LocalMembershipsParts;
   /** How users stand in rooms, as told last. */
   readonly #standings = new LastTold();
+  /** Versions of memberships that changed lately, by `user\nroom`; past the limit the oldest is forgotten. */
+  readonly #versions = new Map<string, number>();
   /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
   readonly #unwelcomed = new Map<string, number>();
 
@@ -75,6 +78,7 @@ export class LocalMemberships {
 
   /** What fan-out tells. */
   change(change: MembershipChange): void {
+    if (this.#isOld(change)) return;
     this.membershipTouched?.(change.user);
     if (this.#parts.connections.user(change.user) !== undefined) this.#toldStanding(change);
     if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
@@ -93,6 +97,7 @@ export class LocalMemberships {
    * @returns what that changed for the user's connections here; undefined: nothing.
    */
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
+    if (this.#isOld(membership)) return undefined;
     const user = this.#parts.connections.user(membership.user);
     if (user === undefined) return undefined;
     const told = this.#toldStanding(membership);
@@ -128,6 +133,10 @@ export class LocalMemberships {
     return taken;
   }
 
+  forgetVersions(): void {
+    this.#versions.clear();
+  }
+
   usersIn(room: string): string[] {
     const users = new Set<string>();
     for (const connection of this.#parts.connections.all()) {
@@ -143,6 +152,20 @@ export class LocalMemberships {
 
   nameOf(user: string): string | null {
     return this.#parts.connections.user(user)?.name ?? null;
+  }
+
+  /** @returns whether a later change of this membership has been applied. It is noted also for users who are not here. */
+  #isOld({ user, room, version }: Pick<Membership, 'user' | 'room' | 'version'>): boolean {
+    if (version === undefined) return false;
+    const key = `${user}\n${room}`;
+    if ((this.#versions.get(key) ?? 0) > version) return true;
+    this.#versions.delete(key);
+    this.#versions.set(key, version);
+    if (this.#versions.size > versionsMax) {
+      const [oldest = ''] = this.#versions.keys();
+      this.#versions.delete(oldest);
+    }
+    return false;
   }
 
   /** @returns whether the user was told so last. */

@@ -12,6 +12,8 @@ export interface Membership {
   readonly mutedUntil?: number;
   /** The role or a mute changed, of who is and was a member. */
   readonly updated?: boolean;
+  /** Of this state; absent where it is not known. See migrations/0015. */
+  readonly version?: number;
 }
 
 /** A mute that only `room:unmute` ends. */
@@ -53,10 +55,10 @@ export async function membershipChanges(
   maxRows = pageSize,
 ): Promise<MembershipPage> {
   const rows = await sql<(MembershipRow & { cursor: string; room: string | null; user: string | null })[]>`
-    select s.cursor, c.room_id as room, c.user_id as user, c.updated, m.role, ${muteColumns(sql)}
+    select s.cursor, c.room_id as room, c.user_id as user, c.updated, m.role, coalesce(m.version, c.version) as version, ${muteColumns(sql)}
     from (select pg_snapshot_xmin(pg_current_snapshot())::text as cursor) s
     left join (
-      select room_id, user_id, updated from membership_changes where xid >= ${cursor}::text::xid8 limit ${maxRows + 1}
+      select room_id, user_id, updated, version from membership_changes where xid >= ${cursor}::text::xid8 limit ${maxRows + 1}
     ) c on true
     left join members m on m.room_id = c.room_id and m.user_id = c.user_id
       and exists (select from rooms r where r.id = m.room_id)
@@ -72,12 +74,14 @@ export async function membershipChanges(
 interface MembershipRow extends MuteRow {
   role: Role | null;
   updated?: boolean;
+  version: number | null;
 }
 
 function membershipOf(room: string, user: string, row: MembershipRow): Membership {
   const mutedUntil = muteEnd(row);
-  const { role, updated = false } = row;
-  return { room, user, role, updated, ...(mutedUntil === undefined ? {} : { mutedUntil }) };
+  const { role, updated = false, version } = row;
+  const mute = mutedUntil === undefined ? {} : { mutedUntil };
+  return { room, user, role, updated, ...mute, ...(version === null ? {} : { version }) };
 }
 
 /** All rooms of the users. */
@@ -86,7 +90,7 @@ export async function membershipsOf(sql: postgres.Sql, users: readonly string[])
   for (let from = 0; from < users.length; from += usersChunk) {
     const ids = users.slice(from, from + usersChunk);
     const rows = await sql<(MembershipRow & { room: string; user: string })[]>`
-      select m.room_id as room, m.user_id as user, m.role, ${muteColumns(sql)}
+      select m.room_id as room, m.user_id as user, m.role, m.version, ${muteColumns(sql)}
       from members m join rooms r on r.id = m.room_id where m.user_id = any (${ids}::text[])`;
     found.push(...rows.map(({ room, user, ...row }) => membershipOf(room, user, row)));
   }

@@ -89,13 +89,13 @@ export class RoomAdmin {
   }
 
   async remove(actor: string, { room, user }: ParsedInput<'room:remove'>): Promise<void> {
-    const [row] = await this.#sql<[{ outcome: 'removed' | Refusal; name: string | null }]>`
-      select remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome,
-        ${this.#rooms.nameOf(user)}`;
+    const [row] = await this.#sql<[{ outcome: 'removed' | Refusal; name: string | null; version: number | null }]>`
+      select outcome, ${this.#rooms.nameOf(user)}, ${this.#rooms.endIf(this.#sql`outcome = 'removed'`)}
+      from remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome`;
     // removed in this moment by somebody else: who is answered so may count on it too
     if (row.outcome === 'no_subject') await this.#rooms.applied(room, user);
     refuse(row.outcome);
-    this.#rooms.departed({ room, user, name: row.name, change: 'removed', by: actor });
+    this.#rooms.departed({ room, user, name: row.name, change: 'removed', by: actor }, row.version);
     await this.#rooms.applied(room, user);
   }
 
@@ -120,14 +120,16 @@ export class RoomAdmin {
 
   async ban(actor: string, { room, user, reason }: ParsedInput<'room:ban'>): Promise<void> {
     if (user === actor) throw new ParleyError('invalid', 'user: you cannot ban yourself.');
-    const [row] = await this.#sql<[{ outcome: 'banned' | 'already' | Refusal; removed: boolean; name: string | null }]>`
-      select outcome, removed, ${this.#rooms.nameOf(user)}
+    const [row] = await this.#sql<
+      [{ outcome: 'banned' | 'already' | Refusal; removed: boolean; name: string | null; version: number | null }]
+    >`
+      select outcome, removed, ${this.#rooms.nameOf(user)}, ${this.#rooms.endIf(this.#sql`removed`)}
       from ban_user(${room}, ${actor}, ${user}, ${reason ?? null}, ${limits.roomBans}, ${rightsOf('ban')}::text::jsonb)`;
     // here `banned` is what was asked for
     if (row.outcome !== 'banned') {
       refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
     }
-    if (row.removed) this.#rooms.departed({ room, user, name: row.name, change: 'banned', by: actor });
+    if (row.removed) this.#rooms.departed({ room, user, name: row.name, change: 'banned', by: actor }, row.version);
     await this.#rooms.applied(room, user);
   }
 

@@ -14,9 +14,10 @@ export function memberToUser(user: string, data: EventData<'member'>): UserEvent
 }
 
 /** Off the topic first: who has left hears nothing more of the room but this. */
-export function departure(data: EventData<'member'>): Envelope[] {
+export function departure(data: EventData<'member'>, version: number | undefined): Envelope[] {
   const { user, room } = data;
-  return [{ to: 'membership', user, room, role: null }, memberToUser(user, data), memberToRoom(data)];
+  const end = { to: 'membership' as const, user, room, role: null, ...(version === undefined ? {} : { version }) };
+  return [end, memberToUser(user, data), memberToRoom(data)];
 }
 
 export function roomToRoom(data: EventData<'room'>): RoomEvent {

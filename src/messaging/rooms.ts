@@ -97,10 +97,12 @@ export class Rooms {
   }
 
   async leave(user: string, room: string): Promise<void> {
-    const [row] = await this.#sql<[{ outcome: 'left' | Refusal; heir: string | null; name: string | null }]>`
-      select outcome, heir, ${this.nameOf(user)} from remove_member(${room}, ${user})`;
+    const [row] = await this.#sql<
+      [{ outcome: 'left' | Refusal; heir: string | null; name: string | null; version: number | null }]
+    >`
+      select outcome, heir, ${this.nameOf(user)}, ${this.endIf(this.#sql`outcome = 'left'`)} from remove_member(${room}, ${user})`;
     refuse(row.outcome);
-    this.departed({ room, user, name: row.name, change: 'left', by: user });
+    this.departed({ room, user, name: row.name, change: 'left', by: user }, row.version);
     if (row.heir !== null) await this.tell(room, row.heir, 'role', user);
     await this.applied(room, user);
   }
@@ -245,9 +247,14 @@ export class Rooms {
     return this.#sql`(select u.name from users u where u.id = ${user}) as name`;
   }
 
+  /** The column `version`, of a membership that the same statement ends under the condition. */
+  endIf(condition: postgres.Fragment): postgres.Fragment {
+    return this.#sql`case when ${condition} then currval('membership_version') end as version`;
+  }
+
   /** At once, without a query that could fail: they may hear nothing more. */
-  departed(data: Omit<EventData<'member'>, 'role'>): void {
-    this.#fanout.publish(departure({ ...data, role: null }));
+  departed(data: Omit<EventData<'member'>, 'role'>, version: number | null): void {
+    this.#fanout.publish(departure({ ...data, role: null }, version ?? undefined));
   }
 
   /** Resolves when every node has applied what was committed of the user in the room, or delivers nothing. */
@@ -256,8 +263,8 @@ export class Rooms {
   }
 
   async #standing(room: string, user: string): Promise<Standing | undefined> {
-    const [row] = await this.#sql<(MuteRow & { name: string | null; role: Role })[]>`
-      select u.name, m.role, ${muteColumns(this.#sql)}
+    const [row] = await this.#sql<(MuteRow & { name: string | null; role: Role; version: number })[]>`
+      select u.name, m.role, m.version, ${muteColumns(this.#sql)}
       from members m join users u on u.id = m.user_id where m.room_id = ${room} and m.user_id = ${user}`;
     return row === undefined ? undefined : { user, ...row };
   }
@@ -267,11 +274,12 @@ interface Standing extends MuteRow {
   readonly user: string;
   readonly name: string | null;
   readonly role: Role;
+  readonly version: number;
 }
 
-function membership(room: string, { user, role, ...mute }: Standing): Envelope {
+function membership(room: string, { user, role, version, ...mute }: Standing): Envelope {
   const mutedUntil = muteEnd(mute);
-  return { to: 'membership', user, room, role, ...(mutedUntil === undefined ? {} : { mutedUntil }) };
+  return { to: 'membership', user, room, role, version, ...(mutedUntil === undefined ? {} : { mutedUntil }) };
 }
 
 function memberEvent(

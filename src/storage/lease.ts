@@ -10,8 +10,11 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { leaseMs, type Confirmations } from './confirmations.ts';
 
-/** Brings what is new to this node. @returns false if something is left, which the next look finds. */
-export type Reader = () => Promise<boolean>;
+/**
+ * Brings what is new to this node. @returns false if something is left, which the next look finds.
+ * @param isNew the node had no row: it starts, its lease had ended, or the database has another history.
+ */
+export type Reader = (isNew: boolean) => Promise<boolean>;
 
 export interface LeaseOptions {
   readonly confirmations: Pick<Confirmations, 'look' | 'register' | 'confirm' | 'leave' | 'forgetOthers'>;
@@ -152,7 +155,7 @@ export class Lease {
         continue;
       }
       if (isNew || news) {
-        const done = await Promise.all(this.#readers.map((read) => read()));
+        const done = await Promise.all(this.#readers.map((read) => read(isNew)));
         if (done.includes(false)) continue;
         if (!(await confirmations.confirm(snapshot))) continue;
       }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
+import { encodeEnvelopes } from '../../src/fanout/envelope-codec.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { startOwnRedis, type OwnService } from '../support/services.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
@@ -162,6 +163,35 @@ it(
 
     await delay(2500);
     expect([ofBanned, ofLeaving, ofRevoked, ofLast].flat()).toEqual([]);
+  },
+  longMs,
+);
+
+it(
+  'a join that comes after the removal it preceded puts nobody back',
+  async () => {
+    const { owner, members } = await scene(['member']);
+    const [member] = members as [StockClient];
+    await stopSending();
+    const [joined] = await cluster.database.sql<[{ version: number }]>`
+    select version from members where room_id = 'hall' and user_id = 'member'`;
+    await owner.ok('room:remove', { room: 'hall', user: 'member' });
+    const leaks = leaksOf(member, 'member');
+    const late = { to: 'membership' as const, room: 'hall', user: 'member', role: 'member' as const };
+    const [other = Buffer.alloc(0)] = encodeEnvelopes(Buffer.from('anothers'), [{ ...late, ...joined }]);
+    const { Redis } = await import('ioredis');
+    const admin = new Redis(redis.url);
+    expect(await admin.publish(`${cluster.prefix}user`, other)).toBe(3);
+    admin.disconnect();
+    await delay(200);
+    expect(await member.error('signal', { room: 'hall', name: 'typing' })).toMatchObject({ code: 'not_member' });
+    await owner.ok('message:send', text('hall', 'after'));
+    await delay(300);
+    expect(leaks).toEqual([]);
+    // who is let in again is in
+    await owner.ok('room:invite', { room: 'hall', user: 'member', role: 'member' });
+    await until('the member is back', () => leaks.length > 0);
+    await member.ok('signal', { room: 'hall', name: 'typing' });
   },
   longMs,
 );
