@@ -38,9 +38,7 @@ export class Rooms {
   readonly #maxRooms: number;
   readonly #maxMembers: number;
 
-  constructor(
-    options: RoomLimits & { sql: postgres.Sql; reads?: postgres.Sql; fanout: Fanout; applied: WhenApplied },
-  ) {
+  constructor(options: RoomLimits & { sql: postgres.Sql; reads?: postgres.Sql; fanout: Fanout; applied: WhenApplied }) {
     this.#sql = options.sql;
     this.#reads = options.reads ?? options.sql;
     this.#fanout = options.fanout;
