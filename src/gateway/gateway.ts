@@ -29,6 +29,7 @@ import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
+import { every } from '../telemetry/periodic.ts';
 
 export interface GatewaySettings
   extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
@@ -195,7 +196,7 @@ export class Gateway {
 
 function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
   let seen = 0;
-  return setInterval(() => {
+  return every(() => {
     // buffers grow only by what is delivered
     if (delivery.delivered === seen && !slow.anyQuiet) return;
     seen = delivery.delivered;

@@ -1,5 +1,7 @@
 import { Socket } from 'node:net';
 import postgres from 'postgres';
+import { sessionUnfit } from './failure.ts';
+import { HostChoice, splitHosts, type Host } from './hosts.ts';
 
 /**
  * How values travel, the same for both forms of the database:
@@ -85,9 +87,43 @@ function openSocket({ host, port, path }: { host: string[]; port: number[]; path
   return path ? socket.connect(path) : socket.connect(port[0] ?? 5432, host[0] ?? 'localhost');
 }
 
+/** The driver writes to the socket at once; the socket keeps that back until a host is chosen. */
+function openSocketTo(choice: HostChoice): Socket {
+  const socket = new WholeSocket();
+  socket.cork();
+  socket.once('close', () => choice.reconsider());
+  choice.choose().then(
+    ({ host, port }) => {
+      if (socket.destroyed || socket.writableEnded) return void socket.destroy();
+      socket.connect(port, host);
+      socket.uncork();
+    },
+    (error: Error) => void socket.destroy(error),
+  );
+  return socket;
+}
+
+const probeSeconds = 3;
+
+async function takesWrites(url: string, options: ClientOptions, { host, port }: Host): Promise<boolean> {
+  const probe = postgres(url, { ...options, host, port, max: 1, connect_timeout: probeSeconds, fetch_types: false });
+  try {
+    const [row] = await probe<[{ writable: boolean }]>`
+      select not pg_is_in_recovery() and not current_setting('transaction_read_only')::boolean as writable`;
+    return row.writable;
+  } finally {
+    await probe.end({ timeout: 0 });
+  }
+}
+
 /** The one place where a `postgres` client is made. */
-export function createClient(url: string, options: ClientOptions): postgres.Sql {
-  return postgres(url, {
+export function createClient(text: string, options: ClientOptions): postgres.Sql {
+  const { url, hosts, writable } = splitHosts(text);
+  const choice =
+    hosts.length === 1
+      ? undefined
+      : new HostChoice(hosts, async (host) => (await takesWrites(url, base, host)) || !writable);
+  const base: ClientOptions = {
     // missing in the driver's types
     ...({ socket: openSocket } as object),
     onnotice: () => {},
@@ -95,6 +131,9 @@ export function createClient(url: string, options: ClientOptions): postgres.Sql 
     types,
     // seconds; the driver's own grows to 20 s, for which every send would wait after the server is back
     backoff: (attempt: number) => Math.min(0.5, 0.02 * 2 ** attempt) * (0.5 + Math.random() / 2),
+    unfit: (error, ageMs) => sessionUnfit(error, ageMs),
     connection: { ...options.connection, application_name: 'parley', TimeZone: 'UTC', DateStyle: 'ISO' },
-  }) as unknown as postgres.Sql;
+  };
+  const chosen = choice === undefined ? {} : { socket: () => openSocketTo(choice) };
+  return postgres(url, { ...base, ...chosen }) as unknown as postgres.Sql;
 }

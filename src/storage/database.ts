@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import type postgres from 'postgres';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
+import { readSettings, synchronousCommit, type ServerSettings } from './durability.ts';
 import { startEmbeddedPostgres } from './embedded/bridge.ts';
 import { startMaintenance } from './embedded/maintenance.ts';
+import { failureOf } from './failure.ts';
+import { splitHosts, type HostList } from './hosts.ts';
 
 /**
  * The one form of storage: Postgres behind a `postgres` client. `embedded` is PGlite in a worker thread, `server` is
@@ -13,6 +16,10 @@ import { startMaintenance } from './embedded/maintenance.ts';
 export interface Database {
   readonly sql: postgres.Sql;
   readonly kind: 'embedded' | 'server';
+  /** As the server had them for new sessions at the start; absent: embedded. */
+  readonly settings?: ServerSettings;
+  /** Runs a step of the start. @throws {StartupError} where the step failed for a reason that the operator can mend. */
+  explaining<T>(step: () => Promise<T>): Promise<T>;
   /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
   close(): Promise<void>;
 }
@@ -62,6 +69,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
   return {
     sql,
     kind: 'embedded',
+    explaining: (step) => step(),
     async close() {
       await maintenance.stop();
       await sql.end({ timeout: patienceSeconds });
@@ -82,19 +90,52 @@ export const oldestServerVersion = 15;
 
 /** Connects once before it returns; whatever is wrong with the URL or the server is a StartupError in one line. */
 export async function openServer(options: ServerOptions): Promise<Database> {
-  const where = describeServer(options.url);
-  const sql = createClient(options.url, {
+  const { url, connectTimeoutSeconds = 10, statementTimeoutMs = 15_000 } = options;
+  const settings = await inspectServer(url, connectTimeoutSeconds);
+  const sql = createClient(url, {
     max: options.poolSize,
-    connect_timeout: options.connectTimeoutSeconds ?? 10,
-    connection: { ...planning, statement_timeout: options.statementTimeoutMs ?? 15_000 },
+    connect_timeout: connectTimeoutSeconds,
+    connection: { ...planning, statement_timeout: statementTimeoutMs },
   });
+  // here and not in the options, since a setting in the URL goes before those
+  Object.assign(sql.options.connection, { synchronous_commit: synchronousCommit(settings) });
+  return {
+    sql,
+    kind: 'server',
+    settings,
+    explaining: async (step) => {
+      try {
+        return await step();
+      } catch (error) {
+        throw startupFailure(error, url);
+      }
+    },
+    close: () => sql.end({ timeout: closeTimeoutSeconds }),
+  };
+}
+
+/** A connection of its own, which brings no settings, so that it shows what the server has. */
+async function inspectServer(url: string, connectTimeoutSeconds: number): Promise<ServerSettings> {
+  const where = describeServer(url);
+  const sql = createClient(url, { max: 1, connect_timeout: connectTimeoutSeconds, fetch_types: false });
   try {
     await checkServer(sql, where);
+    return await readSettings(sql);
   } catch (error) {
-    await sql.end({ timeout: 0 });
-    throw error instanceof StartupError ? error : new StartupError(connectFailure(error, where), { cause: error });
+    throw startupFailure(error, url);
+  } finally {
+    await sql.end({ timeout: 1 });
   }
-  return { sql, kind: 'server', close: () => sql.end({ timeout: closeTimeoutSeconds }) };
+}
+
+/** The error as one line for an operator, where that line would be true; a fault of Parley stays as it is. */
+function startupFailure(error: unknown, url: string): unknown {
+  if (
+    error instanceof StartupError ||
+    (failureOf(error) === 'fault' && !/^(42501|0A000|3F000)$/.test(errorCode(error)))
+  )
+    return error;
+  return new StartupError(connectFailure(error, describeServer(url)), { cause: error });
 }
 
 interface Server {
@@ -105,20 +146,31 @@ interface Server {
 
 /** Throws for a URL that is none; keeps of the others what may be shown. */
 function describeServer(text: string): Server {
+  const list = readHosts(text);
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(list.url);
   } catch {
     throw new StartupError('DATABASE_URL is not a URL; expected postgres://user:password@host:5432/database');
   }
   if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
     throw new StartupError(`DATABASE_URL must begin with postgres://, not ${url.protocol}//`);
   }
+  const one = `${url.hostname || url.searchParams.get('host') || 'localhost'}:${url.port || '5432'}`;
+  const several = list.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   return {
-    name: `Postgres at ${url.hostname || url.searchParams.get('host') || 'localhost'}:${url.port || '5432'}`,
+    name: `Postgres at ${list.hosts.length === 1 ? one : several}`,
     user: decodeURIComponent(url.username),
     database: decodeURIComponent(url.pathname.slice(1)),
   };
+}
+
+function readHosts(text: string): HostList {
+  try {
+    return splitHosts(text);
+  } catch (error) {
+    throw new StartupError(`DATABASE_URL: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function checkServer(sql: postgres.Sql, where: Server): Promise<void> {
@@ -147,6 +199,15 @@ function connectFailure(error: unknown, where: Server): string {
       return `${where.name} refuses the user "${where.user}": ${messageOf(error)}`;
     case '3D000':
       return `${where.name} has no database "${where.database}"; create it with createdb`;
+    case '53300':
+      return `${where.name} has no connection left for "${where.user}" (${messageOf(error)}); raise max_connections, or lower PARLEY_DATABASE_POOL_SIZE`;
+    case '25006':
+      return `${where.name} is read-only: ${messageOf(error)}`;
+    case '42501':
+      return `${where.name} does not let "${where.user}" do what Parley needs: ${messageOf(error)}`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${where.name} cannot be reached: the name of the host is unknown (${code})`;
     case 'CONNECT_TIMEOUT':
       return `${where.name} cannot be reached: no answer in time`;
     default:

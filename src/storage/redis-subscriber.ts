@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Log } from '../telemetry/log.ts';
 import { cutIfSilent, redisCheckMs, type RedisLink } from './redis.ts';
+import { every } from '../telemetry/periodic.ts';
 
 /** A connection for the subscriptions of one part, where messages come as bytes; made again whenever it is lost. */
 export interface RedisSubscriber {
@@ -45,7 +46,7 @@ export function openSubscriber(link: RedisLink, log: Log): RedisSubscriber {
   client.on('ready', () => void subscribe());
   client.on('error', () => {}); // the link tells of it
   client.connect().catch(() => {}); // tried again by itself
-  const checks = setInterval(() => void cutIfSilent(client), redisCheckMs);
+  const checks = every(() => void cutIfSilent(client), redisCheckMs);
 
   return {
     subscribe(names) {

@@ -8,6 +8,7 @@
 import { Redis } from 'ioredis';
 import { StartupError } from '../startup-error.ts';
 import type { Log } from '../telemetry/log.ts';
+import { every } from '../telemetry/periodic.ts';
 
 export interface RedisLink {
   /** For every command but subscriptions. A command rejects at once while Redis is away. */
@@ -66,7 +67,7 @@ export async function openRedis(options: RedisLinkOptions): Promise<RedisLink> {
     });
     client.connect().catch(() => {});
   }
-  const checks = both.map((client) => setInterval(() => void cutIfSilent(client), redisCheckMs));
+  const checks = both.map((client) => every(() => void cutIfSilent(client), redisCheckMs));
 
   const link: RedisLink = {
     commands,
