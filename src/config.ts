@@ -259,7 +259,7 @@ export const configKeys = {
 
   writerQueue: key(
     'PARLEY_WRITER_QUEUE',
-    'Messages waiting for their commit; above it sends get `overloaded`.',
+    'Messages, changes of messages and pins that wait for their commit, all together; above it they get `overloaded`.',
     number(10, 10_000_000),
     '20000',
   ),

@@ -89,8 +89,8 @@ export class Messaging {
       maxBatch: options.writerBatch,
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
-    this.pins = new Pins({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
+    this.changes = new Changes({ ...options, fanout, writer: this.writer });
+    this.pins = new Pins({ ...options, fanout, writer: this.writer });
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);

@@ -19,7 +19,7 @@ import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { limits } from '../protocol/limits.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, Places } from './batcher.ts';
 import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
 import { Handed } from './handed.ts';
@@ -80,7 +80,7 @@ export interface WriterOptions {
   readonly log: Log;
   readonly stripes: number;
   readonly maxBatch: number;
-  /** Over all stripes. */
+  /** Over all stripes, and together with the changes and pins that take turns with them. */
   readonly maxWaiting: number;
   /** How long a commit is tried again before its sends fail with `unavailable`. */
   readonly retryMs?: number;
@@ -93,17 +93,22 @@ export class Writer {
   readonly #stripes: Batcher<Send, Sent>[];
   /** One a stripe: what else changes a room takes its turn between two commits. */
   readonly turns: readonly Turns[];
+  /** One a stripe: whatever waits for its turn there waits in one of these. */
+  readonly places: readonly Places[];
   readonly handed: Handed;
 
   constructor(options: WriterOptions) {
     this.#options = options;
     this.handed = new Handed(options);
-    const waiting = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
-    this.turns = Array.from({ length: options.stripes }, () => new Turns());
-    this.#stripes = this.turns.map((turns) => {
+    const { stripes, maxWaiting, maxBatch } = options;
+    const share = (n: number): number => Math.floor(maxWaiting / stripes) + (n < maxWaiting % stripes ? 1 : 0);
+    this.turns = Array.from({ length: stripes }, () => new Turns());
+    this.places = this.turns.map((_, n) => new Places(Math.max(1, share(n))));
+    this.#stripes = this.turns.map((turns, n) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), waiting);
+      const maxWaiting = this.places[n] as Places;
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), { maxBatch, maxWaiting });
     });
   }
 
