@@ -61,6 +61,8 @@ type Release = () => Promise<void> | void;
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
+  // before anything else is begun; workers share a port that their parent has found to be free
+  if (group === undefined) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -110,6 +112,7 @@ async function start(
   const messaging = new Messaging({
     ...config,
     sql,
+    now: () => clock.now(),
     fanout,
     metrics,
     log,

@@ -47,6 +47,8 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly searchesAtOnce: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
+  /** The clock of Postgres, in milliseconds since 1970. Default: that of this machine. */
+  readonly now?: () => number;
 }
 
 /** Everything that is stored, behind one door. */
@@ -87,6 +89,7 @@ export class Messaging {
       log,
       stripes: options.writerStripes,
       maxBatch: options.writerBatch,
+      now: () => this.now(),
       maxWaiting: options.writerQueue,
     });
     this.changes = new Changes({ ...options, fanout, writer: this.writer });
@@ -104,6 +107,11 @@ export class Messaging {
     this.missed = new MissedReader(sql, this.rooms);
     this.#outbox = new Outbox({ sql, fanout, metrics, log });
     this.#retention = new Retention({ ...options, fanout, writer: this.writer });
+  }
+
+  /** The clock that times in the database go by, in milliseconds since 1970. */
+  now(): number {
+    return (this.#options.now ?? Date.now)();
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<{ json: string; rev: number }> {

@@ -80,6 +80,8 @@ export interface WriterOptions {
   readonly log: Log;
   readonly stripes: number;
   readonly maxBatch: number;
+  /** The clock of Postgres. Default: that of this machine. */
+  readonly now?: () => number;
   /** Over all stripes, and together with the changes and pins that take turns with them. */
   readonly maxWaiting: number;
   /** How long a commit is tried again before its sends fail with `unavailable`. */
@@ -205,11 +207,12 @@ export class Writer {
 
   /** Hands the events to fan-out, in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
+    const { now = Date.now } = this.#options;
     const events: RoomEvent[] = [];
     const mentions: Envelope[] = [];
     const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed, thread, mentioned }, i): Sent | Error => {
       const send = sends[i] as Send;
-      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at);
+      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at, now());
       // of a message that changed since, later revs have been told: whoever missed this one syncs
       if (changed !== true) events.push(messageEvent(send, seq, rev, at, thread));
       if (typeof mentioned === 'string') {
@@ -242,7 +245,7 @@ function messageEvent(send: Send, seq: number, rev: number, at: number, thread: 
   return { to: 'room', room: send.room, event: 'message', rev, json };
 }
 
-function refusal(outcome: Refused, send: Send, until: number | null): ParleyError {
+function refusal(outcome: Refused, send: Send, until: number | null, now: number): ParleyError {
   if (outcome === 'conflict') return new ParleyError('conflict', `Another message of this room has the id ${send.id}.`);
   if (outcome === 'no_reply_target')
     return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
@@ -250,7 +253,7 @@ function refusal(outcome: Refused, send: Send, until: number | null): ParleyErro
   if (outcome === 'muted') return mutedError(until);
   if (outcome === 'admins_only') return new ParleyError('forbidden', 'Only owners and admins may send here.');
   if (outcome === 'slow') {
-    const retryAfter = Math.max(1, (until ?? 0) - Date.now());
+    const retryAfter = Math.max(1, (until ?? 0) - now);
     return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
   }
   const code: ErrorCode = outcome;

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /**
  * DATABASE_URL may name several hosts, as libpq takes them: `postgres://a:5432,b:5433/db` or `?host=a,b&port=5432,5433`.
  * Sessions go to the first host that takes writes. The choice is kept until a connection to that host ends.
@@ -17,6 +19,8 @@ export interface HostList {
 }
 
 const defaultPort = 5432;
+/** How long an earlier host may take longer than a later one that takes writes. */
+const patienceMs = 250;
 const writableAttributes = ['read-write', 'primary'];
 
 /** @throws {Error} with what is wrong, in words for an operator, without the URL. */
@@ -98,14 +102,20 @@ export class HostChoice {
     if (this.#chosen === chosen) this.#chosen = undefined;
   }
 
-  /** All hosts at once, so that one that does not answer costs no time when another serves. */
+  /** All hosts at once. The first in order is taken; one that does not answer delays another by a moment at most. */
   async #look(): Promise<Host> {
     const probes = this.#hosts.map(async (host) => {
       if (await this.#probe(host)) return host;
       throw Object.assign(new Error(`${host.host}:${host.port} takes no writes`), { code: '25006' });
     });
+    const any = Promise.any(probes);
+    const patience = any.then(() => delay(patienceMs, undefined));
     try {
-      return await Promise.any(probes);
+      for (const probe of probes) {
+        const host = await Promise.race([probe.catch(() => undefined), patience]);
+        if (host !== undefined) return host;
+      }
+      return await any;
     } catch (error) {
       throw error instanceof AggregateError ? (error.errors[0] as Error) : error;
     }
