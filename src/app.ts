@@ -17,21 +17,26 @@ import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
-import { portInUse } from './startup-error.ts';
+import { listenFailure, StartupError } from './startup-error.ts';
+import { ServerClock } from './storage/clock.ts';
+import { DatabaseWatch } from './storage/database-watch.ts';
+import { hazards } from './storage/durability.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
-import { migrate, migrationsPending } from './storage/migrate.ts';
+import { migrate, migrationsPending, readMigrations } from './storage/migrate.ts';
 import { openPresence } from './presence/open.ts';
 import type { RedisProblem } from './storage/redis-refusal.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Confirmations } from './storage/confirmations.ts';
 import { Lease } from './storage/lease.ts';
-import { Health } from './telemetry/health.ts';
+import { Health, NotReady } from './telemetry/health.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import { capConnections } from './telemetry/system.ts';
 import { version } from './version.ts';
+import { claimPort } from './workers/port.ts';
 
 export interface RunningApp {
   readonly url: string;
@@ -59,6 +64,8 @@ type Release = () => Promise<void> | void;
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
+  // before anything else is begun; workers share a port that their parent has found to be free
+  if (group === undefined) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -81,19 +88,12 @@ async function start(
   const node = config.nodeName ?? newId().slice(0, 8);
   const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
   const metrics = new Metrics();
-  const health = new Health();
+  const health = new Health(log);
 
   const { database, secret, handOver } = await openStorage(config, { log, metrics, onFatal }, releases);
   const { sql, reads, background } = database;
-  await migrate(sql);
-  health.add({ name: 'database', run: async () => void (await sql`select 1`) });
-  health.add({
-    name: 'migrations',
-    run: async () => {
-      const pending = await migrationsPending(sql);
-      if (pending.length > 0) throw new Error(`pending: ${pending.join(', ')}`);
-    },
-  });
+  const clock = new ServerClock(log);
+  await prepareDatabase(database, { clock, metrics, log, health, releases });
 
   const redis = await openCluster(config, { log, health, metrics }, releases);
 
@@ -108,7 +108,7 @@ async function start(
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);
   const parts = { app, metrics, log, node, clientAddress };
-  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), parts);
+  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1, log), parts);
   const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
   releases.push(() => fanout.close());
   const confirmations = new Confirmations({ sql, metrics, log });
@@ -119,6 +119,7 @@ async function start(
     applied: (of) => confirmations.applied(of),
     reads,
     background,
+    now: () => clock.now(),
     fanout,
     metrics,
     log,
@@ -181,6 +182,32 @@ async function start(
   };
 }
 
+/** Brings the schema up to date, and from then on watches the database. @throws {StartupError} */
+async function prepareDatabase(
+  database: Database,
+  parts: { clock: ServerClock; metrics: Metrics; log: Log; health: Health; releases: Release[] },
+): Promise<void> {
+  const { sql, kind } = database;
+  const { clock, metrics, log, health, releases } = parts;
+  await database.explaining(() => migrate(sql));
+  const commits = database.settings === undefined ? undefined : database.settings.synchronous_commit;
+  if (commits === 'off') log.warn(`Postgres: ${hazards.synchronous_commit}; the sessions of Parley turn it on.`);
+  const watch = new DatabaseWatch({ sql, clock, metrics, log, kind });
+  releases.push(() => watch.stop());
+  await watch.look().catch(() => {}); // a database that became unavailable is a state, which the watch has logged
+  health.add({ name: 'database', run: () => watch.look() });
+  const files = readMigrations();
+  health.add({
+    name: 'migrations',
+    run: async () => {
+      const pending = await migrationsPending(sql, files).catch((error: unknown) => {
+        throw error instanceof StartupError ? new NotReady(error.message, { cause: error }) : error;
+      });
+      if (pending.length > 0) throw new NotReady(`pending: ${pending.join(', ')}`);
+    },
+  });
+}
+
 /** Redis, when there are to be several nodes. Without it they still serve: what crosses nodes comes by Postgres. */
 async function openCluster(
   config: Config,
@@ -215,12 +242,15 @@ async function openFanout(
   return fanout;
 }
 
-function gatewaySettings(config: Config, workers: number): GatewaySettings {
+function gatewaySettings(config: Config, workers: number, log: Log): GatewaySettings {
+  const { maxConnections, warning } = capConnections(config.maxConnections, config.databasePoolSize);
+  if (warning !== undefined) log.warn(`${warning}.`);
   const { constrained, total } = { constrained: process.constrainedMemory(), total: totalmem() };
   // no limit is told as 0 or as a number beyond all memory
   const available = constrained > 0 && constrained < total ? constrained : total;
   return {
     ...config,
+    maxConnections,
     path: '/socket.io/',
     localOrigins: config.embedded,
     // a long-polling session is many requests, which the kernel would spread over the workers
@@ -259,11 +289,8 @@ async function openStorage(
     onUnsafe,
   });
   releases.push(() => database.close());
-  const lock = await holdNodeLock({
-    url: config.databaseUrl,
-    shared: config.redisUrl !== undefined,
-    onLost: onFatal,
-  });
+  const { databaseUrl: url, redisUrl } = config;
+  const lock = await database.explaining(() => holdNodeLock({ url, shared: redisUrl !== undefined, onLost: onFatal }));
   releases.push(() => lock.release());
   return { database, secret: undefined, handOver: () => lock.release() };
 }
@@ -293,7 +320,8 @@ function listen(
   return new Promise((resolve, reject) => {
     const listening = (socket: us_listen_socket | false): void => {
       if (socket === false) {
-        reject(portInUse(host, config.port));
+        // uWS does not say why; the port may have become free meanwhile
+        claimPort(host, config.port).then(() => reject(listenFailure(host, config.port, 'EADDRINUSE')), reject);
         return;
       }
       const port = uWS.us_socket_local_port(socket as never);

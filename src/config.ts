@@ -3,6 +3,7 @@
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { StartupError } from './startup-error.ts';
+import { splitHosts } from './storage/hosts.ts';
 import {
   bytes,
   countOrAuto,
@@ -37,6 +38,18 @@ const key = <T>(env: string, about: string, parse: Parser<T>, byDefault: string)
 const optional = <T>(env: string, about: string, parse: Parser<T>): Key<T> => ({ env, about, parse });
 const secret = <T>(env: string, about: string, parse: Parser<T>): Key<T> => ({ env, about, parse, secret: true });
 
+function databaseUrl(): Parser<string> {
+  const one = url('postgres:', 'postgresql:');
+  return (source) => {
+    try {
+      const parsed = one(splitHosts(source).url);
+      return parsed.ok ? { ok: true, value: source } : parsed;
+    } catch (error) {
+      return { ok: false, expected: `other hosts: ${(error as Error).message}` };
+    }
+  };
+}
+
 export const configKeys = {
   port: key('PORT', 'Port for everything; 0 picks a free one.', number(0, 65535), '3000'),
   host: optional(
@@ -55,8 +68,8 @@ export const configKeys = {
   dataDir: key('PARLEY_DATA_DIR', 'Folder of the embedded database and its secret.', text(1, 4096), './data'),
   databaseUrl: secret(
     'DATABASE_URL',
-    'Postgres 15 or later: postgres://user:password@host/db. Unset: embedded.',
-    url('postgres:', 'postgresql:'),
+    'Postgres 15 or later: postgres://user:password@host/db. Several hosts (host1:5432,host2:5432): sessions go to the first that takes writes; `?target_session_attrs=any` takes the first that answers. Unset: embedded.',
+    databaseUrl(),
   ),
   databasePoolSize: key(
     'PARLEY_DATABASE_POOL_SIZE',
@@ -212,7 +225,12 @@ export const configKeys = {
     oneOf('off', 'shared'),
     'off',
   ),
-  maxConnections: key('PARLEY_MAX_CONNECTIONS', 'Connections to this process.', number(1, 10_000_000), '50000'),
+  maxConnections: key(
+    'PARLEY_MAX_CONNECTIONS',
+    'Connections to this process; fewer where the limit of open files (ulimit -n) leaves less.',
+    number(1, 10_000_000),
+    '50000',
+  ),
   maxConnectionsPerUser: key(
     'PARLEY_MAX_CONNECTIONS_PER_USER',
     'Connections of one user to this process.',
@@ -288,7 +306,7 @@ export const configKeys = {
 
   writerQueue: key(
     'PARLEY_WRITER_QUEUE',
-    'Messages waiting for their commit; above it sends get `overloaded`.',
+    'Messages, changes of messages and pins that wait for their commit, all together; above it they get `overloaded`.',
     number(10, 10_000_000),
     '20000',
   ),

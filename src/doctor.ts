@@ -1,10 +1,13 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
 import { describeConfig, type Config } from './config.ts';
 import { openDataFolder } from './storage/data-folder.ts';
+import { ServerClock } from './storage/clock.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
+import { hazards, hazardsOf } from './storage/durability.ts';
 import { migrationsPending } from './storage/migrate.ts';
 import { evictionText, openRedis } from './storage/redis.ts';
 import { createLog } from './telemetry/log.ts';
+import { capConnections, openFilesLimit } from './telemetry/system.ts';
 import { version } from './version.ts';
 
 /** @returns whether everything that was checked is well. */
@@ -18,6 +21,7 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     ['keys', () => (checkKeys(), config.embedded ? 'demo secret' : 'configured')],
     ['database', () => checkDatabase(config)],
   ];
+  checks.push(['open files', () => checkOpenFiles(config)]);
   const { redisUrl, redisPrefix } = config;
   if (redisUrl !== undefined) {
     checks.push(['redis', () => checkRedis(redisUrl, redisPrefix, (line) => print(`warn  redis: ${line}`))]);
@@ -32,6 +36,12 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     }
   }
   return well;
+}
+
+function checkOpenFiles({ maxConnections, databasePoolSize }: Config): string {
+  const limit = openFilesLimit();
+  const { warning } = capConnections(maxConnections, databasePoolSize, limit);
+  return warning === undefined ? `limit ${limit ?? 'unknown'}, enough for ${maxConnections} connections` : warning;
 }
 
 async function checkRedis(url: string, prefix: string, warn: (line: string) => void): Promise<string> {
@@ -55,11 +65,24 @@ async function checkDatabase(config: Config): Promise<string> {
         ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
         : await openEmbedded({ dataDir: folder.path, onFatal: () => {} });
     try {
-      const [row] = await database.sql<{ version: string }[]>`select version()`;
+      const from = Date.now();
+      const [row] = await database.sql<{ version: string; now: number }[]>`
+        select version(), clock_timestamp() as now`;
+      const clock = new ServerClock();
+      if (row !== undefined) clock.measured(row.now, from, Date.now());
       const pending = await migrationsPending(database.sql);
       const schema =
         pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
-      return `${row?.version.split(' ').slice(0, 2).join(' ') ?? ''} (${database.kind}), schema ${schema}`;
+      const found = database.settings === undefined ? [] : hazardsOf(database.settings);
+      if (found.includes('read_only'))
+        throw new Error(`${hazards.read_only} (default_transaction_read_only, or a standby)`);
+      const warnings = found.map((name) => `; WARNING: ${hazards[name]}`);
+      if (Math.abs(clock.offsetMs) > 5000)
+        warnings.push(
+          `; WARNING: its clock is ${Math.round(clock.offsetMs / 1000)} s ahead of the clock of this machine`,
+        );
+      const name = row?.version.split(' ').slice(0, 2).join(' ') ?? '';
+      return `${name} (${database.kind}), schema ${schema}${warnings.join('')}`;
     } finally {
       await database.close();
     }

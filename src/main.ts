@@ -8,7 +8,7 @@ import { doctor } from './doctor.ts';
 import { readDemoSecret } from './auth/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { sessionsCommand, sessionsHelp } from './sessions-command.ts';
-import { StartupError } from './startup-error.ts';
+import { errorCode, StartupError } from './startup-error.ts';
 import { exportCommand, importCommand, transferHelp } from './transfer-command.ts';
 import { usersCommand, usersHelp } from './users-command.ts';
 import { stopLimitMs, supervise, workerCount } from './supervise.ts';
@@ -77,7 +77,7 @@ async function migrateOnly(config: Config): Promise<void> {
       ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
       : await openEmbedded({ dataDir: folder.path, onFatal: fatal });
   try {
-    const applied = await migrate(database.sql);
+    const applied = await database.explaining(() => migrate(database.sql));
     console.log(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
   } finally {
     await database.close();
@@ -179,9 +179,19 @@ function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): 
   };
 }
 
+/** One Ctrl-C under `npm run` arrives twice: from the terminal, and from npm, which passes it on. */
+const sameSignalMs = 300;
+
 function onStopSignals(stop: (signal: NodeJS.Signals) => void): void {
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  let last = -Infinity;
+  const once = (signal: NodeJS.Signals): void => {
+    const now = performance.now();
+    if (now - last < sameSignalMs) return;
+    last = now;
+    stop(signal);
+  };
+  process.on('SIGTERM', once);
+  process.on('SIGINT', once);
 }
 
 function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: string[], options: T) {
@@ -238,5 +248,12 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
 
 // A rejection that nobody holds is a bug of ours, but no reason to cut tens of thousands of connections.
 process.on('unhandledRejection', (error) => console.error('unhandled rejection:', error));
+
+/** The machine gives no more files, memory or processes at the moment: the call that failed is lost, all else goes on. */
+const exhausted = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+process.on('uncaughtException', (error) => {
+  if (exhausted.has(errorCode(error))) console.error('a call of the system failed:', error);
+  else fatal(error);
+});
 
 main(process.argv.slice(2)).catch(fatal);

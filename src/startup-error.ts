@@ -13,6 +13,18 @@ export function errorCode(error: unknown): string {
 }
 
 /** The same words whoever finds it out: a server that is alone, or the parent of several. */
-export function portInUse(host: string, port: number): StartupError {
-  return new StartupError(`Port ${port} on ${host} is in use or may not be used; set PORT to another one.`);
+export function listenFailure(host: string, port: number, code: string): StartupError {
+  switch (code) {
+    case 'EADDRINUSE':
+      return new StartupError(`Port ${port} on ${host} is in use; set PORT to another one.`);
+    case 'EACCES':
+      return new StartupError(`Port ${port} on ${host} may not be used by this user; set PORT to one above 1023.`);
+    case 'EADDRNOTAVAIL':
+      return new StartupError(`PARLEY_HOST=${host}: this machine has no such address.`);
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new StartupError(`PARLEY_HOST=${host}: no such host is known (${code}).`);
+    default:
+      return new StartupError(`Cannot listen on ${host}, port ${port}: ${code}.`);
+  }
 }

@@ -244,6 +244,7 @@ create table schema_migrations (
   name text not null,
   checksum text not null,
   applied_at timestamp with time zone not null default now(),
+  runs_beside integer,
   constraint schema_migrations_pkey PRIMARY KEY (number)
 );
 

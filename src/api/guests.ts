@@ -7,6 +7,7 @@ import { userName } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { networkOf } from './client-address.ts';
 import type { HttpAnswer, Received } from './http.ts';
+import { every } from '../telemetry/periodic.ts';
 
 const ttlSeconds = 30 * 24 * 3600;
 const sweepMs = 60_000;
@@ -23,7 +24,7 @@ export class Guests {
     this.#secret = options.secret;
     this.#metrics = options.metrics;
     this.#rates = new TokenBuckets(options.perMinute / 60, options.perMinute);
-    this.#sweeper = setInterval(() => this.#rates.sweep(), sweepMs);
+    this.#sweeper = every(() => this.#rates.sweep(), sweepMs);
   }
 
   async create(request: Received): Promise<HttpAnswer> {

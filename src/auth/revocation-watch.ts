@@ -1,5 +1,6 @@
 import type { Log } from '../telemetry/log.ts';
 import type { Revocation, Revocations } from './revocations.ts';
+import { every } from '../telemetry/periodic.ts';
 
 const pollMs = 1000;
 const pruneMs = 600_000;
@@ -29,7 +30,7 @@ export class RevocationWatch {
   constructor(options: RevocationWatchOptions) {
     this.#options = options;
     const prune = (): void => void this.#guard(() => this.#options.revocations.prune());
-    this.#timers = [setInterval(() => this.hurry(), pollMs), setInterval(prune, pruneMs)];
+    this.#timers = [every(() => this.hurry(), pollMs), every(prune, pruneMs)];
   }
 
   /** Before the first connection: what is revoked later is heard. */

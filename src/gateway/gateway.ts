@@ -31,6 +31,7 @@ import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
+import { every } from '../telemetry/periodic.ts';
 
 export interface GatewaySettings
   extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
@@ -224,7 +225,7 @@ function isAwaited(envelope: Envelope): boolean {
 
 function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
   let seen = 0;
-  return setInterval(() => {
+  return every(() => {
     // buffers grow only by what is delivered
     if (delivery.delivered === seen && !slow.anyQuiet) return;
     seen = delivery.delivered;

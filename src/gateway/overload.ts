@@ -1,6 +1,8 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { every } from '../telemetry/periodic.ts';
+import { ResidentMemory } from '../telemetry/system.ts';
 
 export interface OverloadSettings {
   /** Delay of the event loop over which work is refused. */
@@ -40,6 +42,7 @@ export class Overload {
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
   readonly #refused: Readonly<Record<OverloadReason, Tally>>;
+  readonly #memory = new ResidentMemory();
   #share = 1;
   #delayMs = 0;
   /** When this turn of the event loop took its first piece of work. */
@@ -60,7 +63,7 @@ export class Overload {
     };
     this.#delay = monitorEventLoopDelay({ resolution: 10 });
     this.#delay.enable();
-    this.#timer = setInterval(() => this.#step(), stepMs);
+    this.#timer = every(() => this.#step(), stepMs);
     metrics.watchOverload(() => ({ share: Math.min(this.#share, this.#writerShare), reason: this.reason }));
   }
 
@@ -116,7 +119,7 @@ export class Overload {
     const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
     const loads: ['event_loop' | 'memory', number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['memory', process.memoryUsage.rss() / maxMemoryBytes],
+      ['memory', this.#memory.read() / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));
     if (load > 1) {

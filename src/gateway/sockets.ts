@@ -9,6 +9,7 @@ import { encodeConnectError, encodeDisconnect } from './packets/encode.ts';
 import { decodeMsgpack } from './packets/msgpack.ts';
 import type { EventArgs, Packet } from './packets/packet.ts';
 import { decodeText, textEvent } from './packets/text.ts';
+import { every } from '../telemetry/periodic.ts';
 
 /** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
 export interface SocketApp {
@@ -39,7 +40,7 @@ export class Sockets implements EngineHost<Connection> {
   constructor(settings: SocketSettings, app: SocketApp, parts: { metrics: Metrics; log: Log }) {
     this.#settings = settings;
     this.#app = app;
-    this.#sweeper = setInterval(
+    this.#sweeper = every(
       () => {
         try {
           this.#sweep(Date.now(), performance.now());

@@ -10,6 +10,37 @@ interface Waiting<I, O> {
   readonly reject: (error: Error) => void;
 }
 
+/** Places to wait in. Several batchers may share them: what they hold together is bounded once. */
+export class Places {
+  readonly max: number;
+  #taken = 0;
+  #full = false;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** From when every place is taken until a tenth of them is free. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** @returns false: every place is taken. */
+  take(): boolean {
+    if (this.#taken >= this.max) {
+      this.#full = true;
+      return false;
+    }
+    this.#taken++;
+    return true;
+  }
+
+  free(count: number): void {
+    if (this.#taken < this.max * 0.9) this.#full = false;
+    this.#taken -= count;
+  }
+}
+
 /**
  * Gathers items while one call is under way and makes the next call of all that came meanwhile (group commit). Nothing
  * waits when nothing is under way: a lone item is a batch of one, at once.
@@ -20,33 +51,31 @@ interface Waiting<I, O> {
 export class Batcher<I, O> {
   readonly #run: Run<I, O>;
   readonly #maxBatch: number;
-  readonly #maxWaiting: number;
+  readonly #places: Places;
   #waiting: Waiting<I, O>[] = [];
   #running = false;
-  #full = false;
   #idle: (() => void)[] = [];
 
-  constructor(run: Run<I, O>, limits: { maxBatch: number; maxWaiting: number }) {
+  /** @param limits `maxWaiting`: how many may wait here, or places that are shared with other batchers. */
+  constructor(run: Run<I, O>, limits: { maxBatch: number; maxWaiting: number | Places }) {
     this.#run = run;
     this.#maxBatch = limits.maxBatch;
-    this.#maxWaiting = limits.maxWaiting;
+    const { maxWaiting } = limits;
+    this.#places = typeof maxWaiting === 'number' ? new Places(maxWaiting) : maxWaiting;
   }
 
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** From when as many wait as may until a tenth of them is gone. */
+  /** As its places. */
   get full(): boolean {
-    return this.#full;
+    return this.#places.full;
   }
 
   /** @throws {ParleyError} `overloaded` when as many wait already as may. */
   add(item: I): Promise<O> {
-    if (this.#waiting.length >= this.#maxWaiting) {
-      this.#full = true;
-      return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
-    }
+    if (!this.#places.take()) return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
       if (!this.#running) void this.#drain();
@@ -75,8 +104,8 @@ export class Batcher<I, O> {
       } catch (error) {
         const reason = error instanceof Error ? error : new Error(String(error));
         const failed = batch.concat(this.#waiting);
+        this.#places.free(this.#waiting.length);
         this.#waiting = [];
-        this.#full = false;
         for (const entry of failed) entry.reject(reason);
       }
     }
@@ -85,12 +114,10 @@ export class Batcher<I, O> {
   }
 
   #take(): Waiting<I, O>[] {
-    if (this.#waiting.length < this.#maxWaiting * 0.9) this.#full = false;
-    if (this.#waiting.length <= this.#maxBatch) {
-      const all = this.#waiting;
-      this.#waiting = [];
-      return all;
-    }
-    return this.#waiting.splice(0, this.#maxBatch);
+    const all = this.#waiting;
+    const batch = all.length <= this.#maxBatch ? all : all.splice(0, this.#maxBatch);
+    if (batch === all) this.#waiting = [];
+    this.#places.free(batch.length);
+    return batch;
   }
 }

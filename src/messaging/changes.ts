@@ -14,7 +14,7 @@ import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, type Places } from './batcher.ts';
 import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
 import { mentionEvents } from './mentions.ts';
@@ -76,11 +76,9 @@ export interface ChangesOptions {
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly writer: Pick<Writer, 'turns' | 'handed' | 'stripeOf'>;
+  readonly writer: Pick<Writer, 'turns' | 'places' | 'handed' | 'stripeOf'>;
   /** How long an author may edit; 0: for ever. */
   readonly editWindowMs: number;
-  /** Over all stripes. */
-  readonly maxWaiting: number;
   readonly maxBatch?: number;
   readonly retryMs?: number;
 }
@@ -94,16 +92,15 @@ export class Changes {
 
   constructor(options: ChangesOptions) {
     this.#options = options;
-    const { turns } = options.writer;
-    const maxWaiting = Math.ceil(options.maxWaiting / turns.length);
+    const { turns, places } = options.writer;
     const store = (changes: Change[]): Promise<Outcome[]> => this.#store(changes);
     const settle = (changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] =>
       this.#settle(changes, rows, again);
     this.#stripes = turns.map(
-      (stripe) =>
+      (stripe, n) =>
         new Batcher((changes) => stripe.take(() => commit(changes, { ...options, store, settle })), {
           maxBatch: options.maxBatch ?? groupSize,
-          maxWaiting,
+          maxWaiting: places[n] as Places,
         }),
     );
   }

@@ -34,11 +34,13 @@ export class JoinLinks {
     const { room, role, seconds, maxUses = null } = input;
     const id = randomBytes(8).toString('hex');
     const token = randomBytes(24).toString('base64url');
-    const at = Date.now();
-    const expires = seconds === undefined ? null : at + seconds * 1000;
-    const [row] = await this.#sql<[{ outcome: 'made' | Refusal }]>`
-      select make_link(${room}, ${actor}, ${id}, ${hashOf(token)}, ${role}, ${expires}::timestamptz, ${maxUses}::integer,
-        ${limits.roomLinks}, ${rightsOf('link')}::text::jsonb) as outcome`;
+    // by the clock that decides when the link expires
+    const [row] = await this.#sql<[{ outcome: 'made' | Refusal; at: number; expires: number | null }]>`
+      select make_link(${room}, ${actor}, ${id}, ${hashOf(token)}, ${role}, l.expires, ${maxUses}::integer,
+        ${limits.roomLinks}, ${rightsOf('link')}::text::jsonb) as outcome, l.at, l.expires
+      from (select t.at, t.at + ${seconds ?? null}::integer * interval '1 s'
+        from (select date_trunc('milliseconds', clock_timestamp())) t (at)) l (at, expires)`;
+    const { at, expires } = row;
     refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomLinks} links.` });
     return { link: { id, room, role, by: actor, at, expires, maxUses, uses: 0 }, token };
   }

@@ -51,6 +51,8 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
   readonly applied: WhenApplied;
+  /** The clock of Postgres, in milliseconds since 1970. Default: that of this machine. */
+  readonly now?: () => number;
 }
 
 /** Everything that is stored, behind one door. */
@@ -97,10 +99,11 @@ export class Messaging {
       log,
       stripes: options.writerStripes,
       maxBatch: options.writerBatch,
+      now: () => this.now(),
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
-    this.pins = new Pins({ ...options, fanout, writer: this.writer, maxWaiting: options.writerQueue });
+    this.changes = new Changes({ ...options, fanout, writer: this.writer });
+    this.pins = new Pins({ ...options, fanout, writer: this.writer });
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
@@ -114,6 +117,11 @@ export class Messaging {
     this.missed = new MissedReader(reads, this.rooms);
     this.#outbox = new Outbox({ sql: background, fanout, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
+  }
+
+  /** The clock that times in the database go by, in milliseconds since 1970. */
+  now(): number {
+    return (this.#options.now ?? Date.now)();
   }
 
   history(user: string, input: ParsedInput<'history'>): Promise<{ json: string; rev: number }> {

@@ -9,7 +9,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role } from '../protocol/model.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, type Places } from './batcher.ts';
 import { behind, type ChangesOptions } from './changes.ts';
 import { commit } from './commit.ts';
 import { messageColumns } from './message-columns.ts';
@@ -41,14 +41,17 @@ export class Pins {
 
   constructor(options: PinsOptions) {
     this.#options = options;
-    const { turns } = options.writer;
-    const waiting = { maxBatch: 1, maxWaiting: Math.ceil(options.maxWaiting / turns.length) };
+    const { turns, places } = options.writer;
     const store = (pins: Pin[]): Promise<Outcome[]> => this.#store(pins[0] as Pin);
     const settle = (pins: Pin[], rows: Outcome[], again: boolean): (Pinned | Error)[] => [
       this.#settle(pins[0] as Pin, rows[0] as Outcome, again),
     ];
     this.#stripes = turns.map(
-      (stripe) => new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), waiting),
+      (stripe, n) =>
+        new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), {
+          maxBatch: 1,
+          maxWaiting: places[n] as Places,
+        }),
     );
   }
 

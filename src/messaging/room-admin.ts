@@ -101,14 +101,15 @@ export class RoomAdmin {
 
   /** @param seconds undefined: until it is lifted. */
   async mute(actor: string, { room, user, seconds }: ParsedInput<'room:mute'>): Promise<CommandOutput<'room:mute'>> {
-    const until = seconds === undefined ? null : Date.now() + seconds * 1000;
-    const end = until === null ? 'infinity' : new Date(until).toISOString();
-    const [row] = await this.#sql<[{ outcome: 'muted' | 'already' | Refusal }]>`
-      select mute_member(${room}, ${actor}, ${user}, ${end}::text::timestamptz, ${rightsOf('mute')}::text::jsonb) as outcome`;
+    // by the clock that decides when the mute ends
+    const [row] = await this.#sql<[{ outcome: 'muted' | 'already' | Refusal; until: number | null }]>`
+      select mute_member(${room}, ${actor}, ${user}, coalesce(m.until, 'infinity'), ${rightsOf('mute')}::text::jsonb) as outcome,
+        m.until
+      from (select date_trunc('milliseconds', clock_timestamp()) + ${seconds ?? null}::integer * interval '1 s') m (until)`;
     refuse(row.outcome);
     if (row.outcome === 'muted') await this.#rooms.tell(room, user, 'muted', actor);
     await this.#rooms.applied(room, user);
-    return { until };
+    return { until: row.until };
   }
 
   async unmute(actor: string, { room, user }: ParsedInput<'room:unmute'>): Promise<void> {

@@ -19,7 +19,7 @@ import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { limits } from '../protocol/limits.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, Places } from './batcher.ts';
 import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
 import { Handed } from './handed.ts';
@@ -80,7 +80,9 @@ export interface WriterOptions {
   readonly log: Log;
   readonly stripes: number;
   readonly maxBatch: number;
-  /** Over all stripes. */
+  /** The clock of Postgres. Default: that of this machine. */
+  readonly now?: () => number;
+  /** Over all stripes, and together with the changes and pins that take turns with them. */
   readonly maxWaiting: number;
   /** How long a commit is tried again before its sends fail with `unavailable`. */
   readonly retryMs?: number;
@@ -93,17 +95,22 @@ export class Writer {
   readonly #stripes: Batcher<Send, Sent>[];
   /** One a stripe: what else changes a room takes its turn between two commits. */
   readonly turns: readonly Turns[];
+  /** One a stripe: whatever waits for its turn there waits in one of these. */
+  readonly places: readonly Places[];
   readonly handed: Handed;
 
   constructor(options: WriterOptions) {
     this.#options = options;
     this.handed = new Handed(options);
-    const waiting = { maxBatch: options.maxBatch, maxWaiting: Math.ceil(options.maxWaiting / options.stripes) };
-    this.turns = Array.from({ length: options.stripes }, () => new Turns());
-    this.#stripes = this.turns.map((turns) => {
+    const { stripes, maxWaiting, maxBatch } = options;
+    const share = (n: number): number => Math.floor(maxWaiting / stripes) + (n < maxWaiting % stripes ? 1 : 0);
+    this.turns = Array.from({ length: stripes }, () => new Turns());
+    this.places = this.turns.map((_, n) => new Places(Math.max(1, share(n))));
+    this.#stripes = this.turns.map((turns, n) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), waiting);
+      const maxWaiting = this.places[n] as Places;
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), { maxBatch, maxWaiting });
     });
   }
 
@@ -200,11 +207,12 @@ export class Writer {
 
   /** Hands the events to fan-out, in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
+    const { now = Date.now } = this.#options;
     const events: RoomEvent[] = [];
     const mentions: Envelope[] = [];
     const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed, thread, mentioned }, i): Sent | Error => {
       const send = sends[i] as Send;
-      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at);
+      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at, now());
       // of a message that changed since, later revs have been told: whoever missed this one syncs
       if (changed !== true) events.push(messageEvent(send, seq, rev, at, thread));
       if (typeof mentioned === 'string') {
@@ -237,7 +245,7 @@ function messageEvent(send: Send, seq: number, rev: number, at: number, thread: 
   return { to: 'room', room: send.room, event: 'message', rev, json };
 }
 
-function refusal(outcome: Refused, send: Send, until: number | null): ParleyError {
+function refusal(outcome: Refused, send: Send, until: number | null, now: number): ParleyError {
   if (outcome === 'conflict') return new ParleyError('conflict', `Another message of this room has the id ${send.id}.`);
   if (outcome === 'no_reply_target')
     return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
@@ -245,7 +253,7 @@ function refusal(outcome: Refused, send: Send, until: number | null): ParleyErro
   if (outcome === 'muted') return mutedError(until);
   if (outcome === 'admins_only') return new ParleyError('forbidden', 'Only owners and admins may send here.');
   if (outcome === 'slow') {
-    const retryAfter = Math.max(1, (until ?? 0) - Date.now());
+    const retryAfter = Math.max(1, (until ?? 0) - now);
     return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
   }
   const code: ErrorCode = outcome;

@@ -4,6 +4,7 @@ import type { Log } from '../telemetry/log.ts';
 import { LocalUsers } from './local-users.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
 import { deadMs, definePresenceScripts, type PresenceScripts } from './redis-scripts.ts';
+import { every } from '../telemetry/periodic.ts';
 
 export interface RedisPresenceOptions {
   readonly redis: RedisLink;
@@ -75,7 +76,7 @@ export class RedisPresence implements Presence {
         this.#work();
       }),
     ];
-    this.#timer = setInterval(() => this.#work(true), beatMs);
+    this.#timer = every(() => this.#work(true), beatMs);
     this.#work();
   }
 

@@ -1,5 +1,6 @@
 import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import { every } from '../telemetry/periodic.ts';
 
 export interface Told {
   online: boolean;
@@ -102,7 +103,7 @@ export class Watching<W extends object> implements PresenceListener {
 
   constructor(options: WatchingOptions<W>) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#sweep(performance.now()), sweepMs);
+    this.#timer = every(() => this.#sweep(performance.now()), sweepMs);
   }
 
   /** Presence tells this one its changes, so it is made after it. */

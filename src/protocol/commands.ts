@@ -52,13 +52,16 @@ export const commands = {
       "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
       'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
       'list of `{url, type, size, name?, width?, height?}`), and `encrypted` (`{alg, kid, data, …}`, without a `text` ' +
-      'beside it). Who is mentioned gets `mention`, and the lane is `high` unless you name one.',
+      'beside it). Who is mentioned gets `mention`.',
     input: z.object({
       room: roomId,
       id: z.uuid().toLowerCase(),
       body: z.unknown().describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
       replyTo: seq.optional().describe('the seq of the message it answers'),
-      lane: z.enum(['critical', 'high', 'normal', 'low', 'batch']).optional().describe('notification priority'),
+      lane: z
+        .enum(['critical', 'high', 'normal', 'low', 'batch'])
+        .optional()
+        .describe('planned: the priority of notifications. It is stored, and nothing reads it yet'),
     }),
     output: z.object({ seq, rev, at: instant }),
     errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],

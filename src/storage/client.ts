@@ -1,5 +1,8 @@
 import postgres from 'postgres';
+import { Socket } from 'node:net';
 import { StartupError } from '../startup-error.ts';
+import { sessionUnfit } from './failure.ts';
+import { HostChoice, splitHosts, type Host } from './hosts.ts';
 
 /**
  * How values travel, the same for both forms of the database:
@@ -80,17 +83,54 @@ export interface LeftTransaction {
   readonly status: 'T' | 'E';
 }
 
+/** The driver writes to the socket at once; the socket keeps that back until a host is chosen. */
+function openSocketTo(choice: HostChoice): Socket {
+  const socket = new Socket();
+  socket.cork();
+  socket.once('close', () => choice.reconsider());
+  choice.choose().then(
+    ({ host, port }) => {
+      if (socket.destroyed || socket.writableEnded) return void socket.destroy();
+      socket.connect(port, host);
+      socket.uncork();
+    },
+    (error: Error) => void socket.destroy(error),
+  );
+  return socket;
+}
+
+const probeSeconds = 3;
+
+async function takesWrites(url: string, options: ClientOptions, { host, port }: Host): Promise<boolean> {
+  const probe = postgres(url, { ...options, host, port, max: 1, connect_timeout: probeSeconds, fetch_types: false });
+  try {
+    const [row] = await probe<[{ writable: boolean }]>`
+      select not pg_is_in_recovery() and not current_setting('transaction_read_only')::boolean as writable`;
+    return row.writable;
+  } finally {
+    await probe.end({ timeout: 0 });
+  }
+}
+
 /** The one place where a `postgres` client is made. */
-export function createClient(url: string, options: ClientOptions & PatchedOptions): postgres.Sql {
+export function createClient(text: string, options: ClientOptions & PatchedOptions): postgres.Sql {
   requirePatch();
-  return postgres(url, {
+  const { url, hosts, writable } = splitHosts(text);
+  const choice =
+    hosts.length === 1
+      ? undefined
+      : new HostChoice(hosts, async (host) => (await takesWrites(url, base, host)) || !writable);
+  const base: ClientOptions = {
     onnotice: () => {},
     ...options,
     types,
     // seconds; the driver's own grows to 20 s, for which every send would wait after the server is back
     backoff: (attempt: number) => Math.min(0.5, 0.02 * 2 ** attempt) * (0.5 + Math.random() / 2),
+    unfit: (error, ageMs) => sessionUnfit(error, ageMs),
     connection: { ...options.connection, application_name: 'parley', TimeZone: 'UTC', DateStyle: 'ISO' },
-  }) as unknown as postgres.Sql;
+  };
+  const chosen = choice === undefined ? {} : { socket: () => openSocketTo(choice) };
+  return postgres(url, { ...base, ...chosen }) as unknown as postgres.Sql;
 }
 
 /** As published, the driver loses acknowledged rows: better no server than one that runs on it. */

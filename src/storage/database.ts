@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import type postgres from 'postgres';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
+import { readSettings, synchronousCommit, type ServerSettings } from './durability.ts';
 import { startEmbeddedPostgres } from './embedded/bridge.ts';
 import { startMaintenance } from './embedded/maintenance.ts';
+import { failureOf } from './failure.ts';
+import { splitHosts, type HostList } from './hosts.ts';
 
 /**
  * The one form of storage: Postgres behind a `postgres` client. `embedded` is PGlite in a worker thread, `server` is
@@ -18,6 +21,10 @@ export interface Database {
   /** Retention, purges, the outbox, the search index. */
   readonly background: postgres.Sql;
   readonly kind: 'embedded' | 'server';
+  /** As the server had them for new sessions at the start; absent: embedded. */
+  readonly settings?: ServerSettings;
+  /** Runs a step of the start. @throws {StartupError} where the step failed for a reason that the operator can mend. */
+  explaining<T>(step: () => Promise<T>): Promise<T>;
   /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
   close(): Promise<void>;
 }
@@ -74,6 +81,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     reads: sql,
     background: sql,
     kind: 'embedded',
+    explaining: (step) => step(),
     async close() {
       await maintenance.stop();
       await sql.end({ timeout: patienceSeconds });
@@ -106,46 +114,60 @@ export const oldestServerVersion = 15;
 
 /** Connects once before it returns; whatever is wrong with the URL or the server is a StartupError in one line. */
 export async function openServer(options: ServerOptions): Promise<Database> {
-  const where = describeServer(options.url);
-  const statementTimeoutMs = options.statementTimeoutMs ?? 15_000;
-  const sql = openPool(options, options.poolSize, statementTimeoutMs);
-  try {
-    await checkServer(sql, where);
-  } catch (error) {
-    await sql.end({ timeout: 0 });
-    throw error instanceof StartupError ? error : new StartupError(connectFailure(error, where), { cause: error });
-  }
-  const { reads: read, backgroundPoolSize } = options;
-  const reads = read === undefined ? sql : openReadPool(options, read);
+  const { url, connectTimeoutSeconds = 10, statementTimeoutMs = 15_000, reads: read, backgroundPoolSize } = options;
+  const settings = await inspectServer(url, connectTimeoutSeconds);
+  const sql = openPool(options, settings, options.poolSize, statementTimeoutMs);
+  const reads = read === undefined ? sql : openReadPool(options, settings, read);
   const background =
     backgroundPoolSize === undefined
       ? sql
-      : openPool(options, backgroundPoolSize, statementTimeoutMs, silence(options.url, statementTimeoutMs));
+      : openPool(options, settings, backgroundPoolSize, statementTimeoutMs, silence(url, statementTimeoutMs));
   const pools = [...new Set([sql, reads, background])];
-  const close = async (): Promise<void> => {
-    await Promise.all(pools.map((pool) => pool.end({ timeout: closeTimeoutSeconds })));
+  return {
+    sql,
+    reads,
+    background,
+    kind: 'server',
+    settings,
+    explaining: async (step) => {
+      try {
+        return await step();
+      } catch (error) {
+        throw startupFailure(error, url);
+      }
+    },
+    async close() {
+      await Promise.all(pools.map((pool) => pool.end({ timeout: closeTimeoutSeconds })));
+    },
   };
-  return { sql, reads, background, kind: 'server', close };
 }
 
 function openPool(
   options: ServerOptions,
+  settings: ServerSettings,
   max: number,
   statement_timeout: number,
   more: PatchedOptions = {},
 ): postgres.Sql {
-  return createClient(options.url, {
+  const sql = createClient(options.url, {
     max,
     connect_timeout: options.connectTimeoutSeconds ?? 10,
     connection: { ...planning, statement_timeout },
     ...(options.onUnsafe === undefined ? {} : { onunsafe: options.onUnsafe }),
     ...more,
   });
+  // here and not in the options, since a setting in the URL goes before those
+  Object.assign(sql.options.connection, { synchronous_commit: synchronousCommit(settings) });
+  return sql;
 }
 
 /** A read is sent when a connection is free, so that it never waits behind a slow one. Each of its waits has an end. */
-function openReadPool(options: ServerOptions, { size, waitMs, statementTimeoutMs }: ReadPoolOptions): postgres.Sql {
-  return openPool(options, size, statementTimeoutMs, {
+function openReadPool(
+  options: ServerOptions,
+  settings: ServerSettings,
+  { size, waitMs, statementTimeoutMs }: ReadPoolOptions,
+): postgres.Sql {
+  return openPool(options, settings, size, statementTimeoutMs, {
     max_pipeline: 0,
     wait_timeout: waitMs / 1000,
     ...silence(options.url, statementTimeoutMs),
@@ -155,10 +177,34 @@ function openReadPool(options: ServerOptions, { size, waitMs, statementTimeoutMs
 const silenceMarginMs = 10_000;
 
 /** A server that sends nothing for longer than a statement may run is gone, or the network is. */
-function silence(url: string, statementTimeoutMs: number): PatchedOptions {
-  const ms = Number(new URL(url).searchParams.get('statement_timeout') ?? statementTimeoutMs);
+function silence(text: string, statementTimeoutMs: number): PatchedOptions {
+  const ms = Number(new URL(splitHosts(text).url).searchParams.get('statement_timeout') ?? statementTimeoutMs);
   // 0 and texts such as 1min: no limit that is known here
   return ms > 0 ? { silence_timeout: (ms + silenceMarginMs) / 1000 } : {};
+}
+
+/** A connection of its own, which brings no settings, so that it shows what the server has. */
+async function inspectServer(url: string, connectTimeoutSeconds: number): Promise<ServerSettings> {
+  const where = describeServer(url);
+  const sql = createClient(url, { max: 1, connect_timeout: connectTimeoutSeconds, fetch_types: false });
+  try {
+    await checkServer(sql, where);
+    return await readSettings(sql);
+  } catch (error) {
+    throw startupFailure(error, url);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+/** The error as one line for an operator, where that line would be true; a fault of Parley stays as it is. */
+function startupFailure(error: unknown, url: string): unknown {
+  if (
+    error instanceof StartupError ||
+    (failureOf(error) === 'fault' && !/^(42501|0A000|3F000)$/.test(errorCode(error)))
+  )
+    return error;
+  return new StartupError(connectFailure(error, describeServer(url)), { cause: error });
 }
 
 interface Server {
@@ -169,20 +215,31 @@ interface Server {
 
 /** Throws for a URL that is none; keeps of the others what may be shown. */
 function describeServer(text: string): Server {
+  const list = readHosts(text);
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(list.url);
   } catch {
     throw new StartupError('DATABASE_URL is not a URL; expected postgres://user:password@host:5432/database');
   }
   if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
     throw new StartupError(`DATABASE_URL must begin with postgres://, not ${url.protocol}//`);
   }
+  const one = `${url.hostname || url.searchParams.get('host') || 'localhost'}:${url.port || '5432'}`;
+  const several = list.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   return {
-    name: `Postgres at ${url.hostname || url.searchParams.get('host') || 'localhost'}:${url.port || '5432'}`,
+    name: `Postgres at ${list.hosts.length === 1 ? one : several}`,
     user: decodeURIComponent(url.username),
     database: decodeURIComponent(url.pathname.slice(1)),
   };
+}
+
+function readHosts(text: string): HostList {
+  try {
+    return splitHosts(text);
+  } catch (error) {
+    throw new StartupError(`DATABASE_URL: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function checkServer(sql: postgres.Sql, where: Server): Promise<void> {
@@ -211,6 +268,15 @@ function connectFailure(error: unknown, where: Server): string {
       return `${where.name} refuses the user "${where.user}": ${messageOf(error)}`;
     case '3D000':
       return `${where.name} has no database "${where.database}"; create it with createdb`;
+    case '53300':
+      return `${where.name} has no connection left for "${where.user}" (${messageOf(error)}); raise max_connections, or lower PARLEY_DATABASE_POOL_SIZE`;
+    case '25006':
+      return `${where.name} is read-only: ${messageOf(error)}`;
+    case '42501':
+      return `${where.name} does not let "${where.user}" do what Parley needs: ${messageOf(error)}`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${where.name} cannot be reached: the name of the host is unknown (${code})`;
     case 'CONNECT_TIMEOUT':
       return `${where.name} cannot be reached: no answer in time`;
     default:

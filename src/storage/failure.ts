@@ -12,15 +12,39 @@ export type Failure = 'transient' | 'data' | 'fault';
 const transientStates = new Set([
   '23505', // unique race
   '25006', // read-only: a failover is on the way
+  '25P03', // idle in a transaction for too long
+  '25P04', // transaction timeout
+  '26000', // a prepared statement is unknown: behind a pooler the session is another one
+  '3D000', // the database is being made anew
   '40001', // serialization
   '40P01', // deadlock
+  '42P05', // a prepared statement is there already: as 26000
   '55P03', // lock timeout
   '57014', // statement timeout
   '57P01', // shutting down
   '57P02',
   '57P03', // starting up
-  '57P05',
+  '57P04', // the database was dropped
+  '57P05', // idle for too long
+  '58000', // system error
+  '58030', // input or output error
 ]);
+
+/** States by which a session says that it, or its server, takes no more work; see `sessionUnfit`. */
+const unfitStates = /^(08...|25006|25P0[34]|26000|42P05|53300|57P0[1-5])$/;
+
+/** A session this young that is read-only shows that its server is: the next one would be no better. */
+const replacedAfterMs = 1000;
+
+/**
+ * Whether a session that answered with this error leaves the pool, so that a new one takes its place. A session that
+ * became read-only (a failover behind a proxy, a setting of the cluster) would otherwise refuse writes for its whole
+ * life. A read-only server is tried with new sessions at most once a second for each place in the pool.
+ */
+export function sessionUnfit(error: { code: string; severity: string }, ageMs: number): boolean {
+  if (error.severity === 'FATAL' || error.severity === 'PANIC') return true;
+  return unfitStates.test(error.code) && (error.code !== '25006' || ageMs >= replacedAfterMs);
+}
 
 const transientCodes = new Set([
   'CONNECTION_CLOSED',
@@ -28,11 +52,18 @@ const transientCodes = new Set([
   'CONNECTION_ENDED',
   'CONNECTION_SILENT',
   'CONNECT_TIMEOUT',
+  'EADDRNOTAVAIL', // no local port is left
   'EAI_AGAIN',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTDOWN',
   'EHOSTUNREACH',
+  'EMFILE', // this process may open no more files
+  'ENETDOWN',
   'ENETUNREACH',
+  'ENFILE',
+  'ENOBUFS',
   'ENOENT', // the unix socket of a server that is down
   'ENOTFOUND',
   'POOL_TIMEOUT',
@@ -45,8 +76,8 @@ export function failureOf(error: unknown): Failure {
   const code = sqlState(error);
   if (code === undefined) return 'fault';
   if (transientStates.has(code) || transientCodes.has(code)) return 'transient';
-  // 08 connection exceptions, 53 insufficient resources
-  if (/^(08|53)...$/.test(code)) return 'transient';
+  // 08 connection exceptions, 28 a user or password that is being changed, 53 insufficient resources
+  if (/^(08|28|53)...$/.test(code)) return 'transient';
   // 22 data exceptions, 54 program limits
   return /^(22|54)...$/.test(code) ? 'data' : 'fault';
 }

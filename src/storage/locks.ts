@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
+import { every } from '../telemetry/periodic.ts';
 
 /** Keys of advisory locks: the first half is "parl" in ASCII, so that other users of the database stay clear of it. */
 const lockSpace = 0x7061726c;
@@ -71,9 +72,10 @@ export async function holdNodeLock(options: NodeLockOptions): Promise<HeldLock> 
     }
   }
 
-  const check = setInterval(() => {
-    // A failure closes the connection, and `onclose` takes it from there.
-    if (held) sql`select 1`.catch(() => {});
+  const check = every(() => {
+    // A failure closes the connection, and `onclose` takes it from there. A lock on a server that became a standby
+    // guards nothing: its session ends itself, and the lock is taken on the new primary.
+    if (held) sql`select pg_terminate_backend(pg_backend_pid()) where pg_is_in_recovery()`.catch(() => {});
   }, checkMs).unref();
 
   async function release(): Promise<void> {

@@ -9,27 +9,40 @@ import { migrationLock } from './locks.ts';
 /** `migrations/` at the top, two folders up from here in src/ and in dist/. */
 const defaultFolder = fileURLToPath(new URL('../../migrations/', import.meta.url));
 
-interface Migration {
+export interface Migration {
   readonly number: number;
   readonly name: string;
   readonly text: string;
   readonly checksum: string;
+  /** The oldest version, by its last migration, that may go on running beside it; see docs/database.md. */
+  readonly runsBeside: number | undefined;
 }
 
 interface Applied {
   readonly number: number;
   readonly name: string;
   readonly checksum: string;
+  readonly runs_beside: number | null;
 }
 
 /**
+ * Files that were edited after somebody may have applied them, by the checksums of what they were. Such a database is
+ * taken once: the functions of the file are made anew, and its row gets the checksum of the file. Never add to this list:
+ * `migrations/CHECKSUMS` keeps released files as they are (test/storage/released.test.ts).
+ */
+const earlierForms: ReadonlyMap<string, string> = new Map([
+  ['d1ac590af2ee7aab5ca2491c74ffedae379164a42ceeb2819998f3adb7c0807c', '0011_expired'],
+]);
+
+/**
  * Applies what is missing, in order, each file in a transaction of its own, and returns the names of what it applied.
- * Any number of processes may do so at once: each transaction waits for the one before and looks again. Throws a
- * StartupError, and leaves the database as the last whole migration left it, when a file fails or was edited after it
- * had been applied, or when the database is newer than the files.
+ * Any number of processes may do so at once: each transaction waits for the one before and looks again. Writes nothing
+ * where nothing is missing. Throws a StartupError, and leaves the database as the last whole migration left it, when a
+ * file fails or was edited after it had been applied, or when the database is too new for the files.
  */
 export async function migrate(sql: postgres.Sql, folder: string = defaultFolder): Promise<string[]> {
   const files = readMigrations(folder);
+  if (await isCurrent(sql, files)) return [];
   const applied: string[] = [];
   await sql.begin(async (tx) => {
     await lock(tx);
@@ -40,6 +53,8 @@ export async function migrate(sql: postgres.Sql, folder: string = defaultFolder)
         checksum text not null,
         applied_at timestamptz not null default now()
       )`;
+    await tx`alter table schema_migrations add column if not exists runs_beside int`;
+    await takeEarlierForms(tx, files);
     compare(files, await readApplied(tx));
   });
   for (const file of files) {
@@ -57,12 +72,36 @@ export async function migrate(sql: postgres.Sql, folder: string = defaultFolder)
 }
 
 /** The names of the migrations that the database lacks. Throws as `migrate` does when it has others. */
-export async function migrationsPending(sql: postgres.Sql, folder: string = defaultFolder): Promise<string[]> {
-  const files = readMigrations(folder);
+export async function migrationsPending(
+  sql: postgres.Sql,
+  from: string | readonly Migration[] = defaultFolder,
+): Promise<string[]> {
+  const files = typeof from === 'string' ? readMigrations(from) : from;
   const [table] = await sql<{ exists: boolean }[]>`select to_regclass('schema_migrations') is not null as exists`;
   const applied = table?.exists === true ? await readApplied(sql) : [];
   compare(files, applied);
   return files.filter((file) => !applied.some((row) => row.number === file.number)).map((file) => file.name);
+}
+
+async function isCurrent(sql: postgres.Sql, files: readonly Migration[]): Promise<boolean> {
+  const [column] = await sql`
+    select from pg_attribute
+    where attrelid = to_regclass('schema_migrations') and attname = 'runs_beside' and not attisdropped`;
+  if (column === undefined) return false;
+  const applied = await readApplied(sql);
+  if (applied.some(({ checksum }) => earlierForms.has(checksum))) return false;
+  compare(files, applied);
+  return files.every((file) => applied.some((row) => row.number === file.number));
+}
+
+async function takeEarlierForms(tx: postgres.TransactionSql, files: readonly Migration[]): Promise<void> {
+  for (const row of await readApplied(tx)) {
+    const file = files.find(({ number }) => number === row.number);
+    if (file === undefined || earlierForms.get(row.checksum) !== file.name) continue;
+    for (const [statement] of file.text.matchAll(/^create or replace function[\s\S]*?^end \$\$;/gm))
+      await tx.unsafe(statement);
+    await tx`update schema_migrations set checksum = ${file.checksum} where number = ${file.number}`;
+  }
 }
 
 async function lock(tx: postgres.TransactionSql): Promise<void> {
@@ -81,40 +120,52 @@ async function apply(tx: postgres.TransactionSql, file: Migration): Promise<void
     throw new StartupError(`Migration ${file.name} failed${line}: ${error.message}`, { cause: error });
   }
   await tx`
-    insert into schema_migrations (number, name, checksum)
-    values (${file.number}, ${file.name}, ${file.checksum})`;
+    insert into schema_migrations (number, name, checksum, runs_beside)
+    values (${file.number}, ${file.name}, ${file.checksum}, ${file.runsBeside ?? null})`;
 }
 
+/** `runs_beside` by way of JSON: a database of an older version has no such column. */
 function readApplied(sql: postgres.ISql): Promise<Applied[]> {
-  return sql<Applied[]>`select number, name, checksum from schema_migrations order by number`;
+  return sql<Applied[]>`
+    select number, name, checksum, (to_jsonb(m) ->> 'runs_beside')::int as runs_beside
+    from schema_migrations m order by number`;
 }
 
-/** Whatever was applied must be among the files, unchanged, without a hole before it. */
+/** What was applied must be among the files, unchanged, without a hole before it, or newer and say that it is compatible. */
 function compare(files: readonly Migration[], applied: readonly Applied[]): void {
+  const last = files.at(-1);
   for (const [index, row] of applied.entries()) {
     const file = files[index];
     if (file === undefined) {
-      const last = files.at(-1)?.name ?? 'none';
-      throw new StartupError(`The database is newer than this Parley: it has ${row.name}, this one ends with ${last}`);
+      if (last !== undefined && row.number > last.number && last.number >= (row.runs_beside ?? Infinity)) continue;
+      const from = row.runs_beside === null ? '' : `; versions from migration ${padded(row.runs_beside)} on may run`;
+      throw new StartupError(
+        `The database is newer than this Parley: it has ${row.name}, this one ends with ${last?.name ?? 'none'}${from}`,
+      );
     }
     if (file.number !== row.number) {
       throw new StartupError(`The database has the migration ${row.name} where this Parley has ${file.name}`);
     }
-    if (file.checksum !== row.checksum) {
+    if (file.checksum !== row.checksum && earlierForms.get(row.checksum) !== file.name) {
       throw new StartupError(`The migration ${file.name} was edited after it had been applied; add a new one instead`);
     }
   }
 }
 
-function readMigrations(folder: string): Migration[] {
+const padded = (number: number): string => String(number).padStart(4, '0');
+
+/** @throws {StartupError} */
+export function readMigrations(folder: string = defaultFolder): Migration[] {
   const names = readdirSync(folder).filter((name) => name.endsWith('.sql'));
-  const migrations = names.map((name) => {
+  const migrations = names.map((name): Migration => {
     const number = /^(\d{4})_\w+\.sql$/.exec(name)?.[1];
     if (number === undefined) throw new StartupError(`The migration ${name} is not named like 0001_name.sql`);
     // Git may check the files out with other line ends.
     const text = readFileSync(join(folder, name), 'utf8').replaceAll('\r\n', '\n');
     const checksum = createHash('sha256').update(text).digest('hex');
-    return { number: Number(number), name: name.slice(0, -'.sql'.length), text, checksum };
+    const beside = /^-- Runs beside: (\d{4})$/m.exec(text)?.[1];
+    const runsBeside = beside === undefined ? undefined : Number(beside);
+    return { number: Number(number), name: name.slice(0, -'.sql'.length), text, checksum, runsBeside };
   });
   migrations.sort((a, b) => a.number - b.number);
   const twice = migrations.find((file, index) => migrations[index - 1]?.number === file.number);

@@ -8,6 +8,7 @@
  * brings much, or a process that was busy itself, is not silent.
  */
 import { Redis } from 'ioredis';
+import { every } from '../telemetry/periodic.ts';
 import { refusalOf, type RedisProblem, type Refusal } from './redis-refusal.ts';
 
 export type RedisConnectionName = 'commands' | 'subscriber' | 'door';
@@ -72,7 +73,7 @@ export class RedisConnection {
       if (!this.#refused(error)) this.#set('connection', error);
     });
     this.client.connect().catch(() => {}); // the driver tries again
-    this.#timer = setInterval(() => this.check(), checkMs);
+    this.#timer = every(() => this.check(), checkMs);
   }
 
   get up(): boolean {

@@ -1,10 +1,23 @@
-/** Readiness: each part registers a check; `/ready` is true while all that are vital pass. */
+/**
+ * Readiness: each part registers a check; `/ready` is true while all vital checks pass.
+ *
+ * `/ready` is public, so it costs little however often it is requested: an answer is kept for a second, requests at the
+ * same time share one round, and a check that does not answer is not started again. The reasons are for the public too:
+ * they name no host and no user. What a check met goes to the log.
+ */
+import type { Log } from './log.ts';
+
 export interface Check {
   readonly name: string;
-  /** Resolves if the part works; rejects with the reason, which is shown to the operator. */
+  /** Resolves if the part works. The text of a `NotReady` is shown to whoever asks; other errors go to the log alone. */
   readonly run: () => Promise<void>;
   /** False: the node serves without this part, only less well, so it is told and stays ready. */
   readonly vital?: false;
+}
+
+/** A reason that may be public. */
+export class NotReady extends Error {
+  override readonly name = 'NotReady';
 }
 
 export interface Report {
@@ -12,12 +25,28 @@ export interface Report {
   checks: Record<string, { ok: boolean; ms: number; reason?: string; vital?: false }>;
 }
 
+const keptMs = 1000;
+
+interface Registered extends Check {
+  /** The run that has not ended, though its time may be over. */
+  running: Promise<string | undefined> | undefined;
+  failing: boolean;
+}
+
 export class Health {
-  readonly #checks: Check[] = [];
+  readonly #checks: Registered[] = [];
+  readonly #log: Log | undefined;
   #stopping = false;
+  #round: Promise<Report> | undefined;
+  #last: { report: Report; at: number } | undefined;
+
+  constructor(log?: Log) {
+    this.#log = log;
+  }
 
   add(check: Check): void {
-    this.#checks.push(check);
+    this.#checks.push({ ...check, running: undefined, failing: false });
+    this.#last = undefined;
   }
 
   /** From now on not ready: balancers send nobody new. */
@@ -25,32 +54,60 @@ export class Health {
     this.#stopping = true;
   }
 
-  async report(timeoutMs = 2000): Promise<Report> {
+  /** Answers within the limit, whatever hangs. */
+  async report(timeoutMs = 800): Promise<Report> {
+    const now = performance.now();
+    if (this.#last === undefined || now - this.#last.at >= keptMs) {
+      this.#round ??= this.#run(timeoutMs).finally(() => {
+        this.#round = undefined;
+      });
+      const report = await this.#round;
+      this.#last = { report, at: now };
+    }
+    return this.#stopping ? stopping(this.#last.report) : this.#last.report;
+  }
+
+  async #run(timeoutMs: number): Promise<Report> {
     const checks: Report['checks'] = {};
-    if (this.#stopping) checks['running'] = { ok: false, ms: 0, reason: 'stopping' };
     await Promise.all(
-      this.#checks.map(async ({ name, run, vital }) => {
+      this.#checks.map(async (check) => {
         const from = performance.now();
-        const reason = await within(timeoutMs, run());
+        check.running ??= this.#attempt(check).finally(() => {
+          check.running = undefined;
+        });
+        const reason = await within(timeoutMs, check.running);
         const ms = Math.round(performance.now() - from);
-        const more = vital === undefined ? {} : { vital };
-        checks[name] = reason === undefined ? { ok: true, ms, ...more } : { ok: false, ms, reason, ...more };
+        const more = check.vital === undefined ? {} : { vital: check.vital };
+        checks[check.name] = reason === undefined ? { ok: true, ms, ...more } : { ok: false, ms, reason, ...more };
       }),
     );
     return { ready: Object.values(checks).every((check) => check.ok || check.vital === false), checks };
   }
+
+  /** @returns the public reason; undefined: the part works. */
+  async #attempt(check: Registered): Promise<string | undefined> {
+    try {
+      await check.run();
+      check.failing = false;
+      return undefined;
+    } catch (error) {
+      if (!check.failing) this.#log?.warn({ err: error, check: check.name }, 'a readiness check fails');
+      check.failing = true;
+      return error instanceof NotReady ? error.message : 'failed; the log of this node has the reason';
+    }
+  }
 }
 
-async function within(ms: number, work: Promise<void>): Promise<string | undefined> {
+function stopping({ checks }: Report): Report {
+  return { ready: false, checks: { ...checks, running: { ok: false, ms: 0, reason: 'stopping' } } };
+}
+
+async function within(ms: number, work: Promise<string | undefined>): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`no answer in ${ms} ms`), ms);
   });
-  const done = work.then(
-    () => undefined,
-    (error: unknown) => (error instanceof Error ? error.message || error.name : String(error)),
-  );
-  const reason = await Promise.race([done, late]);
+  const reason = await Promise.race([work, late]);
   clearTimeout(timer);
   return reason;
 }

@@ -36,9 +36,14 @@ export type DoorRefusal =
   | 'rooms_per_connection'
   | 'server_side_emit'
   | 'too_large';
-export type InternalError = 'command' | 'delivery' | 'door' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
+export type InternalError =
+  'command' | 'delivery' | 'door' | 'fanout' | 'http' | 'socket' | 'sweep' | 'timer' | 'writer';
 /** What showed that events were missing: a jump in rev, a room's head in Postgres, Redis away, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';
+
+/** Settings of Postgres that the promises do not survive. */
+export const databaseHazards = ['fsync', 'full_page_writes', 'read_only', 'synchronous_commit'] as const;
+export type DatabaseHazard = (typeof databaseHazards)[number];
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -192,6 +197,37 @@ export class Metrics {
 
   watchSearch(rooms: () => number): void {
     this.#watch('parley_search_rooms_waiting', 'Rooms with messages that are not in the search index yet', rooms);
+  }
+
+  watchDatabase(read: {
+    up: () => boolean;
+    pool: () => { used: number; idle: number; waiting: number };
+    hazard: (name: DatabaseHazard) => boolean;
+    clockOffsetMs: () => number;
+  }): void {
+    this.#watch('parley_database_up', '1 while Postgres answers and takes writes', () => (read.up() ? 1 : 0));
+    this.#watch('parley_database_connections_used', 'Connections to Postgres that are in use', () => read.pool().used);
+    this.#watch('parley_database_connections_idle', 'Connections to Postgres that are idle', () => read.pool().idle);
+    this.#watch(
+      'parley_database_statements_waiting',
+      'Statements that wait for a connection to Postgres',
+      () => read.pool().waiting,
+    );
+    this.#watch(
+      'parley_database_clock_offset_seconds',
+      'How far the clock of Postgres is ahead of the clock of this node',
+      () => read.clockOffsetMs() / 1000,
+    );
+    const unsafe = new Gauge({
+      name: 'parley_database_unsafe',
+      help: '1 for each setting of Postgres by which acknowledged messages may be lost, or nothing can be stored',
+      labelNames: ['setting'],
+      aggregator: 'max',
+      registers: [this.#registry],
+      collect() {
+        for (const setting of databaseHazards) unsafe.set({ setting }, read.hazard(setting) ? 1 : 0);
+      },
+    });
   }
 
   /** @param read what can be done with Redis now, by link; and whether Redis may evict keys. */

@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo } from 'node:net';
-import { portInUse, StartupError, errorCode } from '../startup-error.ts';
+import { errorCode, listenFailure } from '../startup-error.ts';
 
 /**
  * Binds the port for itself alone and lets it go: workers share their port (SO_REUSEPORT), and would share it with the
@@ -13,8 +13,7 @@ export function claimPort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', (error) => {
-      const taken = ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL'].includes(errorCode(error));
-      reject(taken ? portInUse(host, port) : new StartupError(`Cannot listen on ${host}: ${errorCode(error)}`));
+      reject(listenFailure(host, port, errorCode(error)));
     });
     server.listen({ host, port, exclusive: true }, () => {
       const { port: bound } = server.address() as AddressInfo;

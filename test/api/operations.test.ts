@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Health } from '../../src/telemetry/health.ts';
+import { Health, NotReady } from '../../src/telemetry/health.ts';
 import { total } from '../support/metrics.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
@@ -39,14 +39,15 @@ describe('/health and /ready', () => {
     const { sql } = server.database;
     const [row] = await sql<{ number: number; name: string; checksum: string }[]>`
       delete from schema_migrations where number = (select max(number) from schema_migrations) returning number, name, checksum`;
+    // the answer is kept for a second
+    await expect.poll(async () => (await fetch(`${server.url}/ready`)).status, { timeout: 5000 }).toBe(503);
     const ready = await fetch(`${server.url}/ready`);
-    expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({
       ready: false,
       checks: { migrations: { ok: false, reason: `pending: ${row?.name}` } },
     });
     await sql`insert into schema_migrations ${sql(row ?? {}, 'number' as never, 'name' as never, 'checksum' as never)}`;
-    expect((await fetch(`${server.url}/ready`)).status).toBe(200);
+    await expect.poll(async () => (await fetch(`${server.url}/ready`)).status, { timeout: 5000 }).toBe(200);
   });
 
   it('answer HEAD without a body and refuse other methods', async () => {
@@ -64,7 +65,7 @@ describe('health checks', () => {
     const health = new Health();
     health.add({ name: 'good', run: () => Promise.resolve() });
     expect(await health.report()).toMatchObject({ ready: true, checks: { good: { ok: true } } });
-    health.add({ name: 'bad', run: () => Promise.reject(new Error('broken')) });
+    health.add({ name: 'bad', run: () => Promise.reject(new NotReady('broken')) });
     health.add({ name: 'slow', run: () => new Promise(() => {}) });
     expect(await health.report(20)).toMatchObject({
       ready: false,
@@ -95,6 +96,12 @@ describe('/metrics', () => {
       ['parley_connections', 'gauge'],
       ['parley_connections_closed_total', 'counter'],
       ['parley_connections_opened_total', 'counter'],
+      ['parley_database_clock_offset_seconds', 'gauge'],
+      ['parley_database_connections_idle', 'gauge'],
+      ['parley_database_connections_used', 'gauge'],
+      ['parley_database_statements_waiting', 'gauge'],
+      ['parley_database_unsafe', 'gauge'],
+      ['parley_database_up', 'gauge'],
       ['parley_door_messages_total', 'counter'],
       ['parley_door_refused_total', 'counter'],
       ['parley_door_unsent_total', 'counter'],

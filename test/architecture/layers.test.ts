@@ -66,6 +66,10 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts') && !file.includes('node_modules/'));
 const imports = files.flatMap(importsOf);
 const inside = imports.filter(({ to }) => /\.tsx?$/.test(to));
+/** What runs in the server's process. */
+const server = files.filter((file) => !['client', 'react', 'web'].includes(partOf(file)));
+const codeOf = (file: string): string =>
+  readFileSync(join(src, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
 const show = ({ from, to }: Import): string => `${from} imports ${to}`;
 
 describe('the layers of src', () => {
@@ -108,6 +112,40 @@ describe('the layers of src', () => {
   it('leave process.env to config.ts', () => {
     const readers = files.filter((file) => readFileSync(join(src, file), 'utf8').includes('process.env'));
     expect(readers.filter((file) => file !== 'config.ts')).toEqual([]);
+  });
+
+  it('leave timers that repeat to telemetry/periodic.ts: an exception in a bare one ends the process', () => {
+    const users = server.filter((file) => /\bsetInterval\(/.test(codeOf(file)));
+    expect(users).toEqual(['telemetry/periodic.ts']);
+  });
+
+  it('leave figures of the system to telemetry/system.ts: they open files, which fails at the limit of them', () => {
+    const calls = /\bprocess\.(memoryUsage|report|resourceUsage)\b|\/proc\/self\/(limits|stat)/;
+    const users = server.filter((file) => calls.test(codeOf(file)));
+    // an import shows its progress; it serves nobody
+    expect(users.filter((file) => file !== 'transfer-command.ts')).toEqual(['telemetry/system.ts']);
+  });
+
+  it('open files and start processes only where a failure has a taker', () => {
+    // at the start, whose errors end it with a line; in a worker thread; the fork, whose error event is handled
+    const takers = [
+      'api/static-files.ts',
+      'app.ts',
+      'auth/demo-secret.ts',
+      'messaging/transfer/',
+      'storage/data-folder.ts',
+      'storage/database.ts',
+      'storage/embedded/',
+      'storage/migrate.ts',
+      'telemetry/system.ts',
+      'transfer-command.ts',
+      'version.ts',
+      'workers/child.ts',
+    ];
+    const users = imports
+      .filter(({ from, to, typeOnly }) => server.includes(from) && !typeOnly && /^node:(fs|child_process)/.test(to))
+      .map(({ from }) => from);
+    expect(users.filter((file) => !takers.some((taker) => file.startsWith(taker)))).toEqual([]);
   });
 
   it('leave prom-client to telemetry', () => {

@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Checker } from './checker.ts';
 import { Crowd } from './crowd.ts';
 import { inflictRound } from './faults.ts';
-import { describeRound, planOf, type Round } from './plan.ts';
+import { wrongClock } from '../support/faketime.ts';
+import { describeRound, planOf, type FaultKind, type Round } from './plan.ts';
 import { Recorder } from './recorder.ts';
 import { openStage, type Counter, type Stage } from './stage.ts';
 
@@ -67,7 +68,9 @@ export async function runCluster(plan: ClusterPlan): Promise<ClusterReport> {
   try {
     await crowd.enter();
     const run = new Run(stage, crowd, recorder, plan.say);
-    const rounds = planOf(plan.seed, { nodes, mixed: plan.mixed, stopMs: plan.stopMs });
+    const without: FaultKind[] = wrongClock(0) === undefined ? ['node clock wrong'] : [];
+    for (const kind of without) plan.say(`left out, for want of libfaketime: ${kind}`);
+    const rounds = planOf(plan.seed, { nodes, mixed: plan.mixed, stopMs: plan.stopMs, without });
     for (const [n, round] of rounds.entries()) {
       if (performance.now() - from > plan.minutes * 60_000 || recorder.found > 0) break;
       plan.say(`${Math.round((performance.now() - from) / 1000)} s, round ${n + 1}: ${describeRound(round)}`);

@@ -8,7 +8,7 @@ import { WebSocket } from 'ws';
 import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
 import { connect, ParleyError, type Client, type SocketConstructor } from '../../src/client/index.ts';
 import { Reader } from '../slow/reader.ts';
-import { tokenOf } from '../support/test-token.ts';
+import { undatedTokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 import type { Recorder } from './recorder.ts';
 import { Stay } from './stay.ts';
@@ -154,7 +154,12 @@ export class Crowd {
     /** The last rev of each room on the present socket: a connection gets them in order, each once. */
     let revs = new Map<string, number>();
     const Socket = this.#sockets(() => (revs = new Map()));
-    const client = connect({ url: 'http://any.node', token: () => tokenOf(user), WebSocket: Socket, device: name });
+    const client = connect({
+      url: 'http://any.node',
+      token: () => undatedTokenOf(user),
+      WebSocket: Socket,
+      device: name,
+    });
     client.on('message', (message) => {
       const { room, rev } = message;
       const before = revs.get(room) ?? 0;
@@ -201,7 +206,7 @@ export class Crowd {
       let attempt = 0;
       const reader = new Reader({
         url: this.#options.address,
-        token: () => tokenOf(name),
+        token: () => undatedTokenOf(name),
         room,
         reconnectMs: () => delayBefore(attempt++, reconnectBackoff),
       });

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { openServer } from '../../src/storage/database.ts';
+import { wrongClock } from '../support/faketime.ts';
 import type { Fault, Round } from './plan.ts';
 import type { ChaosNode, Stage } from './stage.ts';
 
@@ -19,6 +20,13 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
     node.signal('SIGCONT');
   },
   'node replaced': async (_, node) => {
+    await node.drain();
+    await node.start();
+  },
+  'node clock wrong': async (_, node, { form, ms }) => {
+    await node.drain();
+    await node.start(wrongClock(form === 0 ? 600 : -600));
+    await delay(ms);
     await node.drain();
     await node.start();
   },
@@ -68,6 +76,18 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
         await (form === 0 ? tx`lock table rooms in exclusive mode` : tx`lock table messages in access exclusive mode`);
         await delay(ms);
       });
+    } finally {
+      await admin.close();
+    }
+  },
+  'postgres read-only': async ({ postgres }, _, { ms }) => {
+    const admin = await openServer({ url: postgres.url, poolSize: 1 });
+    try {
+      await admin.sql`alter system set default_transaction_read_only = on`.simple();
+      await admin.sql`select pg_reload_conf()`;
+      await delay(ms);
+      await admin.sql`alter system reset default_transaction_read_only`.simple();
+      await admin.sql`select pg_reload_conf()`;
     } finally {
       await admin.close();
     }

@@ -6,6 +6,7 @@ export const faultKinds = {
   'node killed': 'node',
   'node stopped': 'node',
   'node replaced': 'node',
+  'node clock wrong': 'node',
   'all nodes killed': 'node',
   'redis restarted': 'redis',
   'redis connections killed': 'redis',
@@ -16,6 +17,7 @@ export const faultKinds = {
   'postgres restarted': 'postgres',
   'postgres connections ended': 'postgres',
   'postgres locked': 'postgres',
+  'postgres read-only': 'postgres',
   'postgres delayed': 'postgres',
   'postgres cut': 'postgres',
   'postgres swallowed': 'postgres',
@@ -44,16 +46,21 @@ export interface PlanOptions {
   readonly mixed: number;
   /** Longest time that a node is stopped. */
   readonly stopMs: number;
+  /** Kinds that this machine cannot do. */
+  readonly without?: readonly FaultKind[];
 }
 
-export function planOf(seed: number, { nodes, mixed, stopMs }: PlanOptions): Round[] {
+const readOnlyMs = 5000;
+
+export function planOf(seed: number, { nodes, mixed, stopMs, without = [] }: PlanOptions): Round[] {
   const random = new Random(seed);
   const between = (least: number, most: number): number => least + random.int(most - least + 1);
-  const kinds = Object.keys(faultKinds) as FaultKind[];
+  const kinds = (Object.keys(faultKinds) as FaultKind[]).filter((kind) => !without.includes(kind));
+  const fixed: Partial<Record<FaultKind, number>> = { 'node stopped': stopMs, 'postgres read-only': readOnlyMs };
   const fault = (kind: FaultKind, afterMs: number): Fault => ({
     kind,
     node: random.int(nodes),
-    ms: kind === 'node stopped' ? stopMs : kind.endsWith('locked') ? between(2000, 4000) : between(1000, 5000),
+    ms: fixed[kind] ?? (kind.endsWith('locked') ? between(2000, 4000) : between(1000, 5000)),
     form: random.chance(0.5) ? 1 : 0,
     afterMs,
   });

@@ -39,10 +39,11 @@ export class ChaosNode {
     return this.#server?.pid ?? 0;
   }
 
-  async start(): Promise<void> {
+  /** @param more beside what a node of this stage has. */
+  async start(more: Env = {}): Promise<void> {
     for (const deadline = Date.now() + startLimitMs; ;) {
       try {
-        this.#server = await spawnServer(this.#env);
+        this.#server = await spawnServer({ ...this.#env, ...more });
         this.#url = this.#server.url;
         return;
       } catch (error) {

@@ -41,10 +41,10 @@ function parts(
     sql: options.writerSql ?? database.sql,
     stripes: 1,
     maxBatch: 500,
-    maxWaiting: 20_000,
+    maxWaiting: options.maxWaiting ?? 20_000,
   });
-  const changes = new Changes({ ...shared, maxWaiting: 20_000, ...options, writer, editWindowMs: 0 });
-  const pins = new Pins({ ...shared, maxWaiting: 20_000, ...options, writer });
+  const changes = new Changes({ ...shared, ...options, writer, editWindowMs: 0 });
+  const pins = new Pins({ ...shared, ...options, writer });
   return { writer, changes, pins, told };
 }
 
@@ -145,6 +145,31 @@ it('answers overloaded past its queue of pins, and carries out what it took', as
   );
   expect(answers.slice(0, 10).every(({ status }) => status === 'fulfilled')).toBe(true);
   expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000 } });
+});
+
+it('sends, changes and pins share one limit of what may wait', async () => {
+  const room = await makeRoom(database.sql, 'one-queue', 'ann');
+  const { writer, changes, pins } = parts({ maxWaiting: 10 });
+  await writer.send(send(room, 'ann'));
+  const waiting = (): number => writer.waiting + changes.waiting + pins.waiting;
+  const react = (n: number) => changes.make({ ...target(room), kind: 'add', emoji: String.fromCodePoint(0x1f600 + n) });
+  const taken = [
+    ...Array.from({ length: 4 }, () => writer.send(send(room, 'ann'))),
+    ...Array.from({ length: 4 }, (_, n) => react(n)),
+    ...Array.from({ length: 2 }, () => pins.make({ ...target(room), change: 'add' })),
+  ];
+  expect(waiting()).toBe(10);
+  const refused = await Promise.allSettled([
+    writer.send(send(room, 'ann')),
+    react(5),
+    pins.make({ ...target(room), change: 'remove' }),
+  ]);
+  for (const answer of refused) expect(answer).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000 } });
+  expect(writer.isFull(room)).toBe(true);
+  await Promise.all(taken);
+  expect(waiting()).toBe(0);
+  await react(6);
+  expect(writer.isFull(room)).toBe(false);
 });
 
 it('sends and changes of a room take turns, and what is published is in the order of revs', async () => {

@@ -1,3 +1,4 @@
+import { SignJWT } from 'jose';
 import { signToken } from '../../src/auth/tokens.ts';
 
 /** What servers of tests are configured with; the embedded demo has one of its own. */
@@ -11,4 +12,13 @@ export interface TokenOptions {
 
 export function tokenOf(user: string, { ttlSeconds = 3600, ...claims }: TokenOptions = {}): Promise<string> {
   return signToken(testSecret, { user, ttlSeconds, ...claims });
+}
+
+/** A token that says nothing of when it was signed: for a node whose clock is wrong. */
+export function undatedTokenOf(user: string): Promise<string> {
+  return new SignJWT({})
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(user)
+    .setExpirationTime(Math.floor(Date.now() / 1000) + 7200)
+    .sign(new TextEncoder().encode(testSecret));
 }

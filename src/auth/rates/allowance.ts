@@ -1,5 +1,6 @@
 import { ParleyError } from '../../protocol/errors.ts';
 import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
+import { every } from '../../telemetry/periodic.ts';
 
 interface Account {
   /** Without the name that begins it: a text less for each user who was here lately. */
@@ -56,7 +57,7 @@ export class Allowance {
   constructor(options: AllowanceOptions) {
     this.#options = options;
     this.#maxAccounts = options.maxAccounts ?? 100_000;
-    this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
+    this.#sweeper = every(() => this.#sweep(), sweepMs).unref();
   }
 
   /** Counts one hit. @returns undefined: at once. @throws {ParleyError} `rate_limited`, or rejects with it. */

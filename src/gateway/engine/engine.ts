@@ -25,6 +25,7 @@ import { LongPolling } from './long-polling.ts';
 import { PollingWire } from './polling.ts';
 import type { Session, Wire } from './session.ts';
 import { Topics } from './topics.ts';
+import { every } from '../../telemetry/periodic.ts';
 
 export interface EngineSettings extends AdmissionSettings {
   readonly path: string;
@@ -108,7 +109,7 @@ export class Engine<S extends Session> {
       },
       guard: (work) => this.guard(work),
     });
-    this.#sweeper = setInterval(
+    this.#sweeper = every(
       () => this.guard(() => this.#sweep(performance.now(), silence)),
       Math.min(sweepMs, silence / 10),
     );

@@ -1,6 +1,7 @@
 import type { Session } from './session.ts';
 import type { Topics } from './topics.ts';
 import { packet } from './packet.ts';
+import { every } from '../../telemetry/periodic.ts';
 
 const count = 25;
 /** Newcomers that get their first ping a whole interval later; in a storm the others are spread over all topics. */
@@ -21,7 +22,7 @@ export class Heartbeat {
     const stepMs = pingIntervalMs / count;
     let due = performance.now() + stepMs;
     // timers of an interval drift; what is due is made up for, so that 25 steps are one interval
-    this.#timer = setInterval(() => {
+    this.#timer = every(() => {
       for (const now = performance.now(); due <= now; due += stepMs) this.#ping();
     }, stepMs);
   }

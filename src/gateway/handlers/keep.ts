@@ -38,7 +38,7 @@ export function createKeepHandlers(parts: {
     signal: ({ connection, user }, { room, name, expires, data }) => {
       requireHere(connection, room);
       // for ever, or until a mute ends
-      if ((user.readsOnly?.get(room) ?? 0) > Date.now()) throw new ParleyError('forbidden');
+      if ((user.readsOnly?.get(room) ?? 0) > messaging.now()) throw new ParleyError('forbidden');
       admitSignal(connection, signalLimits, metrics);
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;

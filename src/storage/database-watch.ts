@@ -1,0 +1,128 @@
+/**
+ * Looks at Postgres once a second with one statement: whether it answers, takes writes, and keeps what it confirmed.
+ *
+ * up -> (two looks in a row fail, or the database is read-only) -> down -> (a look goes well) -> up. Each change is one
+ * line in the log. One failed look alone may be a connection that ended while the server is well.
+ */
+import type postgres from 'postgres';
+import { NotReady } from '../telemetry/health.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { every } from '../telemetry/periodic.ts';
+import type { ServerClock } from './clock.ts';
+import { hazards, hazardsOf, type Hazard, type ServerSettings } from './durability.ts';
+
+export interface DatabaseWatchOptions {
+  readonly sql: postgres.Sql;
+  readonly clock: ServerClock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Only a server has settings that its operator may change. */
+  readonly kind: 'embedded' | 'server';
+}
+
+const everyMs = 1000;
+const answerMs = 5000;
+
+type State = 'up' | 'silent' | 'read-only';
+
+export class DatabaseWatch {
+  readonly #options: DatabaseWatchOptions;
+  readonly #timer: NodeJS.Timeout;
+  #looking: Promise<void> | undefined;
+  #state: State = 'up';
+  #failures = 0;
+  #since = performance.now();
+  #hazards: ReadonlySet<Hazard> = new Set();
+
+  constructor(options: DatabaseWatchOptions) {
+    this.#options = options;
+    const { metrics, sql } = options;
+    // a failed look is a state, and logged as one
+    this.#timer = every(() => this.look().catch(() => {}), everyMs).unref();
+    metrics.watchDatabase({
+      up: () => this.#state === 'up',
+      pool: () => sql.pool(),
+      hazard: (name) => this.#hazards.has(name),
+      clockOffsetMs: () => options.clock.offsetMs,
+    });
+  }
+
+  /** Looks now; looks at the same time are one. @throws {NotReady} when nothing can be stored. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const from = Date.now();
+    try {
+      const settings = await within(answerMs, this.#ask());
+      const to = Date.now();
+      this.#options.clock.measured(settings.now, from, to);
+      this.#note(settings);
+      this.#turn('up');
+      this.#failures = 0;
+    } catch (error) {
+      if ((error as { code?: unknown }).code === '25006') {
+        this.#hazards = new Set([...this.#hazards, 'read_only']);
+        this.#turn('read-only', error);
+        throw new NotReady('Postgres is read-only', { cause: error });
+      }
+      if (++this.#failures > 1) this.#turn('silent', error);
+      throw new NotReady('Postgres does not answer', { cause: error });
+    }
+  }
+
+  /**
+   * The update changes no row and reads none; a session that is read-only refuses it nevertheless. So the answer proves
+   * that this session can write, and a session that cannot leaves the pool (`sessionUnfit`).
+   */
+  async #ask(): Promise<ServerSettings & { now: number }> {
+    const [row] = await this.#options.sql<[ServerSettings & { now: number }]>`
+      with writes as (update schema_migrations set name = name where false)
+      select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
+        current_setting('synchronous_commit') as synchronous_commit, current_setting('transaction_read_only') as read_only,
+        clock_timestamp() as now`;
+    return row;
+  }
+
+  #note(settings: ServerSettings): void {
+    if (this.#options.kind === 'embedded') return;
+    const found = new Set(hazardsOf(settings));
+    for (const name of found) if (!this.#hazards.has(name)) this.#options.log.warn(`Postgres: ${hazards[name]}.`);
+    this.#hazards = found;
+  }
+
+  #turn(state: State, error?: unknown): void {
+    if (state === this.#state) return;
+    const { log } = this.#options;
+    const now = performance.now();
+    const ms = Math.round(now - this.#since);
+    this.#state = state;
+    this.#since = now;
+    if (state === 'up') log.warn({ ms }, 'Postgres is available again: messages are stored.');
+    else if (state === 'silent')
+      log.warn({ err: error }, 'Postgres does not answer: messages are refused with `unavailable` until it does.');
+    else
+      log.warn({ err: error }, 'Postgres is read-only: messages are refused with `unavailable` until it takes writes.');
+  }
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

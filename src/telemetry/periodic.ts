@@ -1,0 +1,47 @@
+/**
+ * Work that runs by itself, again and again. `every` is the only user of `setInterval` in the server: an exception in a
+ * callback of a timer ends the process, and system calls fail when the process may open no more files.
+ */
+
+/**
+ * As `setInterval`, and stopped by `clearInterval`; an exception does not leave the timer. A run that is not over is not
+ * started a second time.
+ * @param failed called for the first failure in a row. Default: `main.ts` logs it as an unhandled rejection.
+ */
+export function every(
+  work: () => void | Promise<void>,
+  ms: number,
+  failed: (error: Error) => void = unhandled,
+): NodeJS.Timeout {
+  let running = false;
+  let failing = false;
+  const settle = (error?: Error): void => {
+    running = false;
+    const first = error !== undefined && !failing;
+    failing = error !== undefined;
+    if (first) failed(error);
+  };
+  return setInterval(() => {
+    if (running) return;
+    running = true;
+    try {
+      const result = work();
+      if (result === undefined) settle();
+      else
+        result.then(
+          () => settle(),
+          (error: unknown) => settle(asError(error)),
+        );
+    } catch (error) {
+      settle(asError(error));
+    }
+  }, ms);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+function unhandled(error: Error): void {
+  void Promise.reject(error);
+}

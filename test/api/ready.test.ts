@@ -1,0 +1,114 @@
+/** `/ready` is public: it costs little however often it is requested, answers within a second, and names no address. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Health, NotReady } from '../../src/telemetry/health.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { startOwnRedis, type OwnService } from '../support/services.ts';
+import { until } from '../support/until.ts';
+
+describe('readiness', () => {
+  it('runs one round for requests at the same time, and keeps its answer for a second', async () => {
+    const health = new Health();
+    let runs = 0;
+    health.add({
+      name: 'part',
+      run: async () => {
+        runs++;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      },
+    });
+    await Promise.all(Array.from({ length: 100 }, () => health.report()));
+    await health.report();
+    expect(runs).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 1050));
+    await health.report();
+    expect(runs).toBe(2);
+    health.stop();
+    expect(await health.report()).toMatchObject({ ready: false, checks: { running: { reason: 'stopping' } } });
+    expect(runs).toBe(2);
+  });
+
+  it('does not start a check again that has not answered', async () => {
+    const health = new Health();
+    let runs = 0;
+    health.add({ name: 'hangs', run: () => (runs++, new Promise(() => {})) });
+    expect(await health.report(10)).toMatchObject({
+      ready: false,
+      checks: { hangs: { reason: 'no answer in 10 ms' } },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1050));
+    expect((await health.report(10)).ready).toBe(false);
+    expect(runs).toBe(1);
+  });
+
+  it('shows the reasons that are for the public, and no other', async () => {
+    const health = new Health();
+    health.add({ name: 'said', run: () => Promise.reject(new NotReady('it is read-only')) });
+    health.add({ name: 'met', run: () => Promise.reject(new Error('connect ECONNREFUSED 10.1.2.3:5432')) });
+    const { checks } = await health.report();
+    expect(checks['said']?.reason).toBe('it is read-only');
+    expect(checks['met']?.reason).toBe('failed; the log of this node has the reason');
+  });
+});
+
+describe('/ready while a service hangs', () => {
+  let database: TestDatabase;
+  let proxy: Proxy;
+  let redis: OwnService;
+  let server: TestServer;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    proxy = await startProxy(database.url);
+    redis = await startOwnRedis();
+    const { url } = proxy;
+    server = await startServer({ REDIS_URL: redis.url, DATABASE_URL: url }, database);
+  });
+  afterAll(async () => {
+    process.kill(redis.pid(), 'SIGCONT');
+    proxy.restore();
+    await server.stop();
+    await redis.stop();
+    await proxy.close();
+    await database.drop();
+  });
+
+  const look = async (): Promise<{ status: number; ms: number; text: string }> => {
+    const from = performance.now();
+    const response = await fetch(`${server.url}/ready`);
+    const text = await response.text();
+    return { status: response.status, ms: performance.now() - from, text };
+  };
+
+  it('answers within a second with Redis stopped, and stays ready', async () => {
+    expect((await look()).status).toBe(200);
+    process.kill(redis.pid(), 'SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, 1050));
+    const { status, ms, text } = await look();
+    expect(ms).toBeLessThan(1000);
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toMatchObject({ ready: true, checks: { redis: { ok: false } } });
+    expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
+    process.kill(redis.pid(), 'SIGCONT');
+  });
+
+  it('answers within a second with Postgres silent, and is ready again afterwards', async () => {
+    proxy.swallow();
+    await new Promise((resolve) => setTimeout(resolve, 1050));
+    const { status, ms, text } = await look();
+    expect(ms).toBeLessThan(1000);
+    expect(status).toBe(503);
+    expect(JSON.parse(text)).toMatchObject({ ready: false, checks: { database: { ok: false } } });
+    expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
+    proxy.restore();
+    await until('it is ready', async () => (await look()).status === 200, 30_000);
+  }, 40_000);
+
+  it('names no address with Postgres refusing connections', async () => {
+    proxy.cut();
+    await until('it is not ready', async () => (await look()).status === 503, 10_000);
+    expect((await look()).text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
+    proxy.restore();
+    await until('it is ready', async () => (await look()).status === 200, 30_000);
+  }, 40_000);
+});
