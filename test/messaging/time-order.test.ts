@@ -232,7 +232,7 @@ describe('of any times', () => {
 
   it('retention, exports by date, imports and search go by each message', { timeout: 120_000 }, async () => {
     const { sql } = database;
-    const times = fc.array(fc.integer({ min: -20, max: 60 }), { minLength: 1, maxLength: 14 });
+    const times = fc.array(fc.integer({ min: -9, max: 60 }), { minLength: 1, maxLength: 14 });
     let n = 0;
     await fc.assert(
       fc.asyncProperty(times, fc.nat(13), fc.integer({ min: -5, max: 50 }), async (days, cut, bound) => {
