@@ -238,7 +238,8 @@ describe('of any times', () => {
       fc.asyncProperty(times, fc.nat(13), fc.integer({ min: -5, max: 50 }), async (days, cut, bound) => {
         const room = `any-${n++}`;
         const now = Date.now();
-        const at = days.map((d, i) => now - d * day + i);
+        // none at the very limit, which moves on meanwhile
+        const at = days.map((d, i) => now - d * day + 3_600_000 + i);
         const lines = at.map((one) => ({ at: one }));
         // in two runs, the second of which goes on with what the first has
         await imported(sql, fileOf(room, lines.slice(0, cut + 1), 30));
