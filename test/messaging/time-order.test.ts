@@ -248,10 +248,10 @@ describe('of any times', () => {
         expect(await seqs(sql, room)).toEqual(all);
 
         const since = now - bound * day;
-        const file = (await exported(sql, room, since)).map(
+        const dated = (await exported(sql, room, since)).map(
           (text) => JSON.parse(text) as { type: string; seq: number },
         );
-        const written = file.flatMap(({ type, seq }) => (type === 'message' ? seq : []));
+        const written = dated.flatMap(({ type, seq }) => (type === 'message' ? seq : []));
         const wanted = all.filter((seq) => (at[seq - 1] as number) >= since);
         expect(written.filter((seq) => wanted.includes(seq))).toEqual(wanted);
         if (wanted.length > 0) expect(written[0]).toBe(wanted[0]);
@@ -273,7 +273,9 @@ describe('of any times', () => {
         // what is left can be moved to another server, with what expired in between
         await imported(other.sql, await exported(sql, room));
         expect(await seqs(other.sql, room)).toEqual(young);
-        expect((await exported(other.sql, room)).slice(2)).toEqual((await exported(sql, room)).slice(2));
+        // but for the place of what is behind a message of the future, which is the moment of its import
+        const kept = (file: string[]) => file.slice(2).filter((text) => !text.includes('"type":"expired"'));
+        expect(kept(await exported(other.sql, room))).toEqual(kept(await exported(sql, room)));
       }),
       { numRuns: 40 },
     );
