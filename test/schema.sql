@@ -1595,9 +1595,17 @@ CREATE OR REPLACE FUNCTION public.room_words(name text, topic text)
  RETURNS tsvector
  LANGUAGE sql
  IMMUTABLE
+ SET search_path TO '$user', 'public'
 AS $function$
-  select to_tsvector('simple', translate(coalesce(name, '') || ' ' || coalesce(topic, ''),
-    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))
+  select search_vector('simple'::regconfig, coalesce(name, '') || ' ' || coalesce(topic, ''))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_between()
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select '\u0001-\u001e\u0020-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7\u02c2-\u02c5\u037e\u0387\u055a-\u055f\u0589\u058a\u05be\u05c0\u05c3\u05c6\u05f3\u05f4\u0600-\u060f\u061b-\u061f\u066a-\u066d\u06d4\u0964\u0965\u0970\u10fb\u1360-\u1368\u1680\u1800-\u180a\u2000-\u200a\u2010-\u2029\u202f-\u205f\u2e00-\u2e7f\u3000-\u3003\u3008-\u3011\u3014-\u301f\u3030\u303d\u30a0\u30fb\ufd3e\ufd3f\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65'
 $function$;
 
 CREATE OR REPLACE FUNCTION public.search_bucket(moment timestamp with time zone)
@@ -1606,6 +1614,19 @@ CREATE OR REPLACE FUNCTION public.search_bucket(moment timestamp with time zone)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select floor(extract(epoch from moment) / 345600)::integer
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_fold(content text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case when octet_length(content) = length(content) then lower(content collate search_letters) collate "default"
+  else normalize(replace(replace(translate(lower(translate(regexp_replace(
+    normalize(content, NFKC),
+    '[\u00ad\u034f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u061c\u0640\u064b-\u065f\u0670\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]+', '', 'g'),
+    E'\u0130', 'i') collate search_letters), E'\u03c2', E'\u03c3'), E'\u00df', 'ss'), E'i\u0307', 'i'), NFKC) collate "default"
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION public.search_in(needed text, bucket integer)
@@ -1628,6 +1649,80 @@ begin
     string_to_array(bucket || array_to_string(tsvector_to_array(words), E'\x02' || bucket), E'\x02'));
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.search_marked(lang text, content text, hits tsquery, runs text[], opening text, closing text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+AS $function$
+declare
+  config regconfig := lang::regconfig;
+  unspaced text := '^[' || search_unspaced() || ']';
+  pieces text[]; -- runs of scripts without spaces, what parts words, and words
+  plain text[];
+  found bigint[];
+  first integer;
+  marked text := '';
+begin
+  select array_agg(m[1]) into pieces
+  from regexp_matches(
+    translate(content, E'\x1f', ' '),
+    -- selectors and joiners stay with what they belong to
+    '([' || search_unspaced() || '][' || search_unspaced() || '\u200b-\u200f\ufe00-\ufe0f]*|[' || search_between() || ']+|[^' || search_unspaced() || search_between() || ']+)', 'g') as m;
+  -- all at once; no class has the character between them
+  plain := string_to_array(search_plain(array_to_string(pieces, E'\x1f')), E'\x1f');
+  select array_agg(f.n) into found
+  from (
+    select u.n from unnest(plain) with ordinality as u (w, n)
+    where case when u.w = '' or u.w = ' ' then false
+      when exists (select from unnest(runs) as r where strpos(u.w, r) > 0) then true
+      when numnode(hits) = 0 then false
+      when octet_length(u.w) = length(u.w) then to_tsvector(config, u.w) @@ hits
+      else to_tsvector(config, regexp_replace(u.w, '[' || search_unspaced() || ']+', ' ', 'g')) @@ hits end
+    order by u.n limit 100
+  ) f;
+  first := coalesce(found[1], 1);
+  for i in greatest(first - 30, 1) .. least(first + 80, coalesce(cardinality(pieces), 0)) loop
+    marked := marked || case when i <> all (coalesce(found, '{}')) then pieces[i]
+      when pieces[i] ~ unspaced then search_marked_run(pieces[i], plain[i], runs, opening, closing)
+      else opening || pieces[i] || closing end;
+  end loop;
+  return marked;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_marked_run(run text, plain text, runs text[], opening text, closing text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  first integer;
+  at integer;
+  hit boolean[];
+  one text;
+begin
+  select min(strpos(plain, r)) into first from unnest(runs) as r where strpos(plain, r) > 0;
+  if first is null or length(run) <> length(plain) then -- which of its characters match cannot be said
+    return opening || run || closing;
+  end if;
+  run := substr(run, greatest(first - 60, 1), 300);
+  plain := substr(plain, greatest(first - 60, 1), 300);
+  hit := array_fill(false, array[length(run)]);
+  foreach one in array runs loop
+    at := strpos(plain, one);
+    while at > 0 loop
+      for i in at .. at + length(one) - 1 loop
+        hit[i] := true;
+      end loop;
+      at := case when strpos(substr(plain, at + 1), one) > 0 then at + strpos(substr(plain, at + 1), one) else 0 end;
+    end loop;
+  end loop;
+  return (
+    select string_agg(
+      case when hit[u.n] and not coalesce(hit[u.n - 1], false) then opening else '' end || u.one
+        || case when hit[u.n] and not coalesce(hit[u.n + 1], false) then closing else '' end, '' order by u.n)
+    from unnest(string_to_array(run, null)) with ordinality as u (one, n));
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.search_messages(viewer text, look_for tsquery, room text, sender text, since timestamp with time zone, until timestamp with time zone, last_at timestamp with time zone, last_room text, last_seq bigint, most integer, look integer)
  RETURNS TABLE(room_id text, seq bigint)
  LANGUAGE plpgsql
@@ -1642,7 +1737,8 @@ AS $function$
 declare
   wanted tsquery := look_for;
   needed text;
-  latest timestamptz := least(until, last_at, clock_timestamp() + interval '1 minute');
+  -- clocks may have been ahead
+  latest timestamptz := least(until, last_at, clock_timestamp() + interval '10 days');
   oldest timestamptz := coalesce(since, '-infinity');
   ids text[];
   firsts bigint[];
@@ -1656,13 +1752,14 @@ declare
   more_seqs bigint[];
   first_at timestamptz;
   said integer := 0;
+  mixed boolean;
   low integer;
   high integer;
   span integer := 1;
 begin
   select array_agg(r.id order by r.id), array_agg(r.first_seq order by r.id), array_agg(r.last_seq order by r.id),
-    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null), min(r.created_at)
-  into ids, firsts, lasts, amount, scope, first_at
+    sum(r.last_seq - r.first_seq + 1), jsonb_object_agg(r.id, null)
+  into ids, firsts, lasts, amount, scope
   from members m join rooms r on r.id = m.room_id
   where m.user_id = viewer and (room is null or m.room_id = room) and r.last_seq >= r.first_seq;
   if ids is null then
@@ -1671,12 +1768,14 @@ begin
   if sender is not null then
     wanted := wanted && ('''' || E'\x01u' || sender || '''')::tsquery;
   end if;
-  if cardinality(ids) <= 8 and latest < now() then
+  -- where times are not in the order of seqs the newest of a room are not its last
+  mixed := exists (select from message_order o where o.room_id = any (ids));
+  if cardinality(ids) <= 8 and latest < now() and not mixed then
     -- where the newest of them are is a few look-ups a room
     lasts := array(
       select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
   end if;
-  if cardinality(ids) <= 8 or amount <= look then
+  if amount <= look or (cardinality(ids) <= 8 and not mixed) then
     with room as materialized (
       select o.id collate "C" as id, o.first, o.last, ceil(look * (o.last - o.first + 1)::float / amount)::integer as share
       from unnest(ids, firsts, lasts) as o (id, first, last) where o.last >= o.first
@@ -1727,6 +1826,13 @@ begin
     needed := '(' || needed || ') & ('
       || (select string_agg('''' || E'\x01r' || o.id || '''', '|') from unnest(ids) as o (id)) || ')';
   end if;
+  -- an import may have brought messages that are older than their room
+  select min(x.at) into first_at from unnest(ids, firsts) as o (id, first)
+  cross join lateral (
+    (select s.at from message_search s where s.room_id = o.id and s.seq >= o.first order by s.seq limit 1)
+    union all
+    (select m.at from message_order m where m.room_id = o.id and not m.expired order by m.at limit 1)
+  ) x;
   low := search_bucket(greatest(oldest, first_at));
   high := search_bucket(latest);
   found_rooms := '{}';
@@ -1767,17 +1873,136 @@ AS $function$
   select regexp_replace(querytree(look_for), '<(-|[0-9]+)>', '&', 'g')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.search_parse(lang text, query text, every boolean, OUT wanted tsquery, OUT hits tsquery, OUT runs text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET client_min_messages TO 'warning'
+AS $function$
+declare
+  config regconfig := lang::regconfig;
+  folded text := regexp_replace(search_fold(query), '[\u0001-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+', ' ', 'g');
+  pattern text := '(-?)(?:"([^"]*)(?:"|$)|([^ "]+))';
+  parts integer;
+  part record;
+  term tsquery;
+  side tsquery;
+  other boolean := false;
+begin
+  runs := '{}';
+  if every then
+    wanted := search_term(config, query, false, false, true);
+    return;
+  end if;
+  select count(*) into parts from regexp_matches(folded, pattern, 'g');
+  for part in
+    select p.n, p.m[1] = '-' as without, p.m[2] is not null as quoted, coalesce(p.m[2], p.m[3]) as said
+    from regexp_matches(folded, pattern, 'g') with ordinality as p (m, n)
+  loop
+    if part.said = 'or' and not part.quoted and not part.without and numnode(side) > 0 then
+      other := true;
+      continue;
+    end if;
+    term := search_term(
+      config, part.said, part.quoted, part.n = parts and not part.without and not other and right(folded, 1) <> ' ', false);
+    continue when numnode(term) = 0;
+    if not part.without then
+      select coalesce(hits || found.any, hits, found.any) into hits
+      from (
+        select string_agg(m[1], '|')::tsquery as any
+        from regexp_matches(regexp_replace(
+          case when term::text ~ ('[' || search_unspaced() || ']')
+            then search_term(config, regexp_replace(search_plain(part.said), '[' || search_unspaced() || ']+', ' ', 'g'), false,
+              part.n = parts and not other and not part.quoted and right(folded, 1) <> ' ', false)::text
+            else term::text end, '!', '', 'g'), '(''[^'']+''(?::\*)?)', 'g') as m
+      ) found;
+      runs := runs || array(select m[1] from regexp_matches(search_plain(part.said), '[' || search_unspaced() || ']+', 'g') as m);
+    end if;
+    term := case when part.without then !!term else term end;
+    if other then
+      wanted := coalesce(wanted || side, side);
+      side := null;
+      other := false;
+    end if;
+    side := coalesce(side && term, term);
+  end loop;
+  wanted := coalesce(wanted || side, side, wanted, ''::tsquery);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.search_plain(content text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  folded text := search_fold(content);
+begin
+  if octet_length(folded) = length(folded) then
+    return translate(folded, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ');
+  end if;
+  return regexp_replace(folded, '[' || search_between() || ']+', ' ', 'g');
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.search_query(lang text, query text, prefix text)
  RETURNS tsquery
  LANGUAGE sql
  STABLE
 AS $function$
-  select case when prefix = '' then q when numnode(q) = 0 then p when numnode(p) = 0 then q else q && p end
-  from (
-    select websearch_to_tsquery(lang::regconfig, query) as q,
-      case when prefix <> '' then to_tsquery(lang::regconfig, '''' || prefix || ''':*') end as p
-  ) as parts
+  select wanted from search_parse(lang, query || prefix, false)
 $function$;
+
+CREATE OR REPLACE FUNCTION public.search_runs(plain text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select coalesce(string_agg('''' || c.one || coalesce(c.next, '') || ''':' || least(c.place, 16383), ' ')::tsvector, '')
+  from (
+    select u.one, lead(u.one) over (partition by r.n order by u.i) as next, row_number() over (order by r.n, u.i) + r.n as place
+    from regexp_matches(plain, '[' || search_unspaced() || ']+', 'g') with ordinality as r (m, n)
+    cross join lateral unnest(string_to_array(r.m[1], null)) with ordinality as u (one, i)
+  ) c
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_term(config regconfig, part text, quoted boolean, prefix boolean, every boolean)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET client_min_messages TO 'warning'
+AS $function$
+declare
+  plain text := search_plain(part);
+  unspaced text := '[' || search_unspaced() || ']+';
+  words text;
+  last text;
+  term tsquery;
+  run text;
+begin
+  words := regexp_replace(plain, unspaced, ' ', 'g');
+  if every then
+    select string_agg('''' || w || ''':*', ' & ') into last from string_to_table(words, ' ') as w where w <> '';
+    term := to_tsquery(config, coalesce(last, ''));
+  else
+    last := case when prefix and not quoted and right(words, 1) <> ' ' then substring(words from '[^ ]+$') end;
+    if length(last) < 2 then
+      last := null;
+    end if;
+    if last is not null then
+      words := left(words, -length(last));
+    end if;
+    term := case when quoted then phraseto_tsquery(config, words) else plainto_tsquery(config, words) end;
+    if last is not null then
+      term := term && to_tsquery(config, '''' || last || ''':*');
+    end if;
+  end if;
+  for run in select m[1] from regexp_matches(plain, unspaced, 'g') as m loop
+    term := term && case when length(run) = 1 then ('''' || run || ''':*')::tsquery
+      else (
+        select string_agg('''' || substr(run, i, 2) || '''', '<->' order by i) from generate_series(1, length(run) - 1) as i
+      )::tsquery end;
+  end loop;
+  return term;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.search_text(body jsonb)
  RETURNS text
@@ -1790,13 +2015,34 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.search_unspaced()
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select '\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u20a0-\u20a7\u20a9-\u20cf\u2190-\u245f\u2500-\u2bff\u2e80-\u2fdf\u3004-\u3007\u3012\u3013\u3020-\u302f\u3031-\u303c\u303e-\u309f\u30a1-\u30fa\u30fc-\u31ff\u3400-\u4dbf\u4dc0-\u9fff\ua000-\ua4cf\ua960-\ua9ff\uaa60-\uaadf\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdf\U00010000-\U0001d3ff\U0001d800-\U0001f0ff\U0001f1e6-\U0001fbef\U0001fc00-\U0010ffff'
+$function$;
+
+CREATE OR REPLACE FUNCTION public.search_vector(config regconfig, content text)
+ RETURNS tsvector
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  plain text := search_plain(content);
+begin
+  if octet_length(plain) = length(plain) then
+    return to_tsvector(config, plain);
+  end if;
+  return to_tsvector(config, regexp_replace(plain, '[' || search_unspaced() || ']+', ' ', 'g')) || search_runs(plain);
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.search_words(lang text, content text)
  RETURNS tsvector
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select to_tsvector(lang::regconfig, lower(translate(content,
-    '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ') collate search_letters))
+  select search_vector(lang::regconfig, content)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.set_role(room text, actor text, subject text, new_role text, rights jsonb)

@@ -9,7 +9,7 @@
  * U+200C and U+200D stay: scripts and emoji need them.
  */
 const refused =
-  /[\u0000-\u001f\u007f-\u009f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff\ufdd0-\ufdef\p{Surrogate}\u{e0000}\u{e0001}]/u;
+  /[\u17b4\u17b5\u0000-\u001f\u007f-\u009f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff\ufdd0-\ufdef\p{Surrogate}\u{e0000}\u{e0001}]/u;
 const refusedAll = new RegExp(refused.source, 'gu');
 /** Flags of regions are a black flag and tags (U+E0020 to U+E007F); anywhere else tags are a hidden text. */
 const flag = /\u{1f3f4}[\u{e0020}-\u{e007e}]{1,16}\u{e007f}/gu;

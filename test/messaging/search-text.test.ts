@@ -1,5 +1,5 @@
 /** Words of all languages are found as they were written, on both forms of Postgres. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pieces, Search } from '../../src/messaging/search.ts';
@@ -19,22 +19,22 @@ const forms = [
   {
     name: 'Postgres',
     open: async (): Promise<Opened> => {
-      const { sql, drop } = await createTestDatabase();
-      return { sql, close: drop };
+      const database = await createTestDatabase();
+      return { sql: database.sql, close: () => database.drop() };
     },
   },
   {
     name: 'PGlite',
     open: async (): Promise<Opened> => {
       const dataDir = makeDataDir();
-      const { sql, close } = await openEmbedded({
+      const database = await openEmbedded({
         dataDir: dataDir.path,
         onFatal: (error) => {
           throw error;
         },
       });
-      await migrate(sql);
-      return { sql, close: () => close().then(() => dataDir.remove()) };
+      await migrate(database.sql);
+      return { sql: database.sql, close: () => database.close().then(() => dataDir.remove()) };
     },
   },
 ];

@@ -283,6 +283,8 @@ describe('the index', () => {
   });
 });
 
+const plain = (part: string) => ({ text: part, hit: false });
+
 describe('a snippet', () => {
   it('is marked in pieces', () => {
     expect(pieces('')).toEqual([]);
@@ -295,7 +297,6 @@ describe('a snippet', () => {
 
   it('is cut around its first match, between words or between characters', () => {
     const hit = { text: 'needle', hit: true };
-    const plain = (text: string) => ({ text, hit: false });
     expect(cutSnippet([plain('word '.repeat(50)), hit, plain(' end')])).toEqual([
       plain('word '.repeat(11)),
       hit,

@@ -4,7 +4,7 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/fanout/fanout.ts';
@@ -232,13 +232,14 @@ describe('of any times', () => {
 
   it('retention, exports by date, imports and search go by each message', { timeout: 120_000 }, async () => {
     const { sql } = database;
-    const times = fc.array(fc.integer({ min: -20, max: 60 }), { minLength: 1, maxLength: 14 });
+    const times = fc.array(fc.integer({ min: -9, max: 60 }), { minLength: 1, maxLength: 14 });
     let n = 0;
     await fc.assert(
       fc.asyncProperty(times, fc.nat(13), fc.integer({ min: -5, max: 50 }), async (days, cut, bound) => {
         const room = `any-${n++}`;
         const now = Date.now();
-        const at = days.map((d, i) => now - d * day + i);
+        // none at the very limit, which moves on meanwhile
+        const at = days.map((d, i) => now - d * day + 3_600_000 + i);
         const lines = at.map((one) => ({ at: one }));
         // in two runs, the second of which goes on with what the first has
         await imported(sql, fileOf(room, lines.slice(0, cut + 1), 30));
@@ -247,10 +248,10 @@ describe('of any times', () => {
         expect(await seqs(sql, room)).toEqual(all);
 
         const since = now - bound * day;
-        const file = (await exported(sql, room, since)).map(
+        const dated = (await exported(sql, room, since)).map(
           (text) => JSON.parse(text) as { type: string; seq: number },
         );
-        const written = file.flatMap(({ type, seq }) => (type === 'message' ? seq : []));
+        const written = dated.flatMap(({ type, seq }) => (type === 'message' ? seq : []));
         const wanted = all.filter((seq) => (at[seq - 1] as number) >= since);
         expect(written.filter((seq) => wanted.includes(seq))).toEqual(wanted);
         if (wanted.length > 0) expect(written[0]).toBe(wanted[0]);
@@ -272,7 +273,9 @@ describe('of any times', () => {
         // what is left can be moved to another server, with what expired in between
         await imported(other.sql, await exported(sql, room));
         expect(await seqs(other.sql, room)).toEqual(young);
-        expect((await exported(other.sql, room)).slice(2)).toEqual((await exported(sql, room)).slice(2));
+        // but for the place of what is behind a message of the future, which is the moment of its import
+        const kept = (file: string[]) => file.slice(2).filter((text) => !text.includes('"type":"expired"'));
+        expect(kept(await exported(other.sql, room))).toEqual(kept(await exported(sql, room)));
       }),
       { numRuns: 40 },
     );

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nameOf } from '../../src/auth/token-name.ts';
 import { cleanDisplayText, displayFault } from '../../src/protocol/display-text.ts';
