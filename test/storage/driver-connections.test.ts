@@ -1,6 +1,7 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- each function stands beside its use */
 /** Connections of the patched driver that end: see patches/README.md. Unhandled rejections fail the run by themselves. */
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -72,7 +73,7 @@ const underWay: [string, (sql: postgres.Sql) => Promise<unknown>][] = [
   ],
   ['a simple query', (sql) => sql.unsafe('select 1 as a; select n, pg_sleep(0.001) /*own*/ from numbers')],
   ['forEach', (sql) => sql`select n, pg_sleep(0.001) /*own*/ from numbers`.forEach(() => {})],
-  ['a cursor', (sql) => sql`select n, pg_sleep(0.001) /*own*/ from numbers`.cursor(50, () => delay(1))],
+  ['a cursor', (sql) => sql`select n, pg_sleep(0.001) /*own*/ from numbers`.cursor(50, () => void delay(1))],
   [
     'an iterated cursor',
     async (sql) => {
@@ -168,7 +169,7 @@ describe('a session that the server ends by a timeout', () => {
 });
 
 /** A server that does this with each connection. */
-async function serve(work: (near: import('node:net').Socket) => void): Promise<string> {
+async function serve(work: (near: Socket) => void): Promise<string> {
   const server = createServer((near) => {
     near.on('error', () => {});
     work(near);
@@ -209,9 +210,9 @@ describe('while a session begins', () => {
   });
 
   it.each([
-    ['at once', (near: import('node:net').Socket) => near.end()],
-    ['after the first bytes', (near: import('node:net').Socket) => near.once('data', () => near.end())],
-    ['by an error', (near: import('node:net').Socket) => near.end(fatal('53300'))],
+    ['at once', (near: Socket) => near.end()],
+    ['after the first bytes', (near: Socket) => near.once('data', () => near.end())],
+    ['by an error', (near: Socket) => near.end(fatal('53300'))],
   ])('a server that ends it %s fails the query instead of trying for ever', async (_, work) => {
     const sql = client({}, await serve(work));
     const started = performance.now();

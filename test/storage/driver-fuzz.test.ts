@@ -33,7 +33,13 @@ it(
       onunsafe: (transaction) => left.push(transaction),
     });
     const { wrong, stored, undone, answered, failed, kinds } = await fuzz({
-      ...{ sql, proxy, seed, operations, admin: database.sql, atOnce: 700, faultEvery: 2500 },
+      sql,
+      proxy,
+      seed,
+      operations,
+      admin: database.sql,
+      atOnce: 700,
+      faultEvery: 2500,
     });
     console.log(`seed ${seed}: ${answered} answered, ${failed} failed by faults`, Object.fromEntries(kinds));
     expect(wrong).toEqual([]);

@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- each function stands beside its use */
 /** Results of the patched driver after something failed in the middle of one: see patches/README.md. */
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -71,7 +72,7 @@ const failures: [string, (on: postgres.ISql) => Promise<unknown>][] = [
   ],
   [
     'a callback of a cursor that rejects',
-    (on) => on`select n from numbers`.cursor(70, () => Promise.reject(new Error('no'))),
+    (on) => on`select n from numbers`.cursor(70, (() => Promise.reject(new Error('no'))) as () => void),
   ],
   [
     'a callback of a cursor that throws for the last page',

@@ -143,7 +143,9 @@ describe('a transaction that has ended', () => {
         return finish();
       })
       .catch(() => {});
-    await expect(late`insert into kept values (7)`).rejects.toMatchObject({ code: 'TRANSACTION_ENDED' });
+    await expect(insertSeven(late as unknown as postgres.TransactionSql)).rejects.toMatchObject({
+      code: 'TRANSACTION_ENDED',
+    });
     expect(await stored()).toEqual([]);
     expect(await ask(sql, 1)).toBe(1);
   });

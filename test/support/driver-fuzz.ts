@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- each function stands beside its use */
 /**
  * Random statements, transactions, failures, timeouts and cancellations on one pool, while its connections are cut. Each
  * operation checks its own answer. What an operation stores has a number of its own, so that the end can be compared.
