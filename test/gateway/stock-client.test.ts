@@ -30,6 +30,13 @@ async function fill(client: StockClient, room: string, from: number, to: number)
 const seqs = (messages: readonly Message[]) => messages.map((message) => message.seq);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
+const transportOf = ({ socket }: StockClient): string => socket.io.engine.transport.name;
+const bare = (...transports: ('polling' | 'websocket')[]): StockOptions => ({
+  transports,
+  addTrailingSlash: false,
+});
+const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
+
 describe('a stock socket.io-client', () => {
   it('is told who it is and where its rooms stand', async () => {
     const first = await connect('ready-1');
@@ -46,11 +53,6 @@ describe('a stock socket.io-client', () => {
   });
 
   it('connects without the trailing slash: by WebSocket, by long-polling, and by an upgrade', async () => {
-    const transportOf = ({ socket }: StockClient): string => socket.io.engine.transport.name;
-    const bare = (...transports: ('polling' | 'websocket')[]): StockOptions => ({
-      transports,
-      addTrailingSlash: false,
-    });
     const slashed = await connect('slashed');
     const { room } = await slashed.ok('room:create', { kind: 'channel', name: 'Slashes' });
     const others = [
@@ -68,7 +70,6 @@ describe('a stock socket.io-client', () => {
     }
     await until('all four came', () => slashed.heard('message').filter((one) => one.room === room.id).length === 4);
     // Not every address that begins so.
-    const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
     expect(await statusOf('/socket.io?EIO=4&transport=nonsense')).toBe(400);
     expect(await statusOf('/socket.iox?EIO=4&transport=polling')).toBe(404);
   });
