@@ -154,7 +154,8 @@ async function start(
   releases.push(() => guests?.stop());
   const files = new StaticFiles(webFolder());
   const metricsText = group?.metrics ?? (() => metrics.text());
-  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files, clientAddress });
+  const origins = { origins: config.origins, localOrigins: config.embedded };
+  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files, clientAddress, origins });
 
   const { url, socket } = await listen(app, config, group === undefined);
   releases.push(async () => {

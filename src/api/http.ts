@@ -14,6 +14,7 @@ export interface HttpAnswer {
 
 const reasons: Record<number, string> = {
   200: 'OK',
+  204: 'No Content',
   304: 'Not Modified',
   400: 'Bad Request',
   401: 'Unauthorized',
@@ -65,7 +66,13 @@ export function handle(
   res: HttpResponse,
   req: HttpRequest,
   handler: Handler,
-  options: { maxBodyBytes: number; clientAddress: ClientAddress; failed: (error: unknown) => void },
+  options: {
+    maxBodyBytes: number;
+    clientAddress: ClientAddress;
+    failed: (error: unknown) => void;
+    /** Of every answer, an error too. */
+    headers?: Readonly<Record<string, string>>;
+  },
 ): void {
   let aborted = false;
   res.onAborted(() => {
@@ -76,7 +83,7 @@ export function handle(
   // the body must be asked for before this turn ends, so it is gathered in any case
   const body = readBody(res, options.maxBodyBytes);
   const reply = (http: HttpAnswer): void => {
-    if (!aborted) answer(res, http, headOnly);
+    if (!aborted) answer(res, { ...http, headers: { ...options.headers, ...http.headers } }, headOnly);
   };
   const run = async (): Promise<void> => {
     try {

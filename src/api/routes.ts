@@ -7,6 +7,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
 import { answer, errorAnswer, handle, type Handler } from './http.ts';
+import { corsHeaders, preflightHeaders, type OriginSettings } from './origins.ts';
 import type { StaticFiles } from './static-files.ts';
 
 export interface ApiParts {
@@ -21,12 +22,14 @@ export interface ApiParts {
   readonly guests: Guests | undefined;
   readonly files: StaticFiles;
   readonly clientAddress: ClientAddress;
+  /** Pages of which origins may fetch a guest token: the same that may connect. */
+  readonly origins: OriginSettings;
 }
 
 const maxBodyBytes = 64 * 1024;
 
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, metricsText, health, guests, files, clientAddress } = parts;
+  const { metrics, metricsText, health, files, clientAddress } = parts;
   const failed = (error: unknown): void => {
     metrics.internalErrors.inc({ where: 'http' });
     parts.log.error({ err: error }, 'a request failed');
@@ -56,13 +59,10 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
     body: await metricsText(),
   }));
 
-  app.post(
-    '/api/v1/auth/guest',
-    route((request) => {
-      if (guests === undefined)
-        throw new ParleyError('forbidden', 'Guests are off: this server checks tokens of its operator.');
-      return guests.create(request);
-    }),
+  serveGuests(
+    app,
+    parts,
+    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
   );
 
   app.any('/*', (res, req) => {
@@ -74,5 +74,33 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
       file ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
       method === 'head',
     );
+  });
+}
+
+type Route = (
+  handler: Handler,
+  headers: Readonly<Record<string, string>>,
+) => (res: HttpResponse, req: HttpRequest) => void;
+
+/** A page that may open the socket may fetch the token for it, from another origin too. */
+function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, route: Route): void {
+  const path = '/api/v1/auth/guest';
+  const foreign = new ParleyError('forbidden', 'Pages of this origin may not connect (PARLEY_ORIGINS).');
+  const create: Handler = (request) => {
+    if (guests === undefined)
+      throw new ParleyError('forbidden', 'Guests are off: this server checks tokens of its operator.');
+    return guests.create(request);
+  };
+  const refuse: Handler = () => {
+    throw foreign;
+  };
+  app.post(path, (res, req) => {
+    const cors = corsHeaders(req, origins);
+    route(cors === undefined ? refuse : create, cors ?? {})(res, req);
+  });
+  app.options(path, (res, req) => {
+    const cors = corsHeaders(req, origins);
+    if (cors === undefined) return answer(res, errorAnswer(foreign));
+    return answer(res, { status: 204, headers: { ...cors, ...preflightHeaders } });
   });
 }

@@ -8,15 +8,34 @@ function hueOf(id: string): number {
   return (hash % 12) * 30;
 }
 
-/** The first letters of the first and last word, by grapheme, so that an emoji or an accent stays whole. */
+/** One for the page: making a segmenter takes longer than everything else an avatar needs. */
+const segmenter = new Intl.Segmenter();
+/** A room shows the same few names again and again. */
+const maxKept = 1000;
+const kept = new Map<string, string>();
+
 function initialsOf(name: string): string {
+  const known = kept.get(name);
+  if (known !== undefined) return known;
+  const initials = cutInitials(name);
+  if (kept.size >= maxKept) kept.clear();
+  kept.set(name, initials);
+  return initials;
+}
+
+/** The first letters of the first and last word, by grapheme, so that an emoji or an accent stays whole. */
+function cutInitials(name: string): string {
   const words = name.trim().split(/\s+/);
   const picked = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
-  const segmenter = new Intl.Segmenter();
   return picked
-    .map((word) => [...segmenter.segment(word ?? '')][0]?.segment ?? '')
+    .map((word) => firstOf(segmenter.segment(word ?? '')))
     .join('')
     .toUpperCase();
+}
+
+function firstOf(segments: Intl.Segments): string {
+  for (const { segment } of segments) return segment;
+  return '';
 }
 
 interface AvatarProps {

@@ -4,7 +4,7 @@ import type { Attachment } from './body.ts';
 import { Icon } from './icons.tsx';
 import { everybody, mentionsIn } from './mentions.ts';
 import { knownName } from './people.ts';
-import { encryptedText, pieces, textOf } from './text.ts';
+import { encryptedText, keptPieces, textOf } from './text.ts';
 import { useClient } from './use.ts';
 
 /** What a message says: its text with links and mentions, its files, or that only others can read it. */
@@ -17,7 +17,7 @@ export function BodyView({ body }: { body: unknown }): JSX.Element {
     <>
       {text !== '' && (
         <p class="text" dir="auto">
-          {pieces(text).map(({ text: part, href }) =>
+          {keptPieces(text).map(({ text: part, href }) =>
             href === undefined ? (
               <Mentioning text={part} />
             ) : (

@@ -28,11 +28,10 @@ export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
   });
 
   const enter = (room: RoomSummary, member: boolean): void =>
-    run(async () => {
-      if (!member) await client.joinRoom(room.id);
-      onClose();
-      showRoom(room.id);
-    });
+    run(
+      async () => void (member || (await client.joinRoom(room.id))),
+      () => (onClose(), showRoom(room.id)),
+    );
 
   const none = query === '' ? 'There are no open channels yet.' : `No channel has “${query}” in its name or topic.`;
   return (

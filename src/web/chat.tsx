@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import type { Message, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { Composer } from './composer.tsx';
+import { Failure, useAction } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Members } from './members.tsx';
 import { MessageList } from './message-list.tsx';
@@ -45,7 +46,7 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const muted = muteOf(entry, me) !== undefined;
   const receipts = useReceipts(id, members);
   const { thread, openThread, closeThread } = useThreadPanel();
-  const talk = useMemo(() => ({ entry, members, receipts, thread }), [entry, members, receipts, thread]);
+  const talk = useMemo(() => ({ entry, room, members, receipts, thread }), [entry, room, members, receipts, thread]);
   const may = useMemo(
     () => messageRights(entry, silent, muted),
     [entry?.kind, entry?.role, entry?.archived, entry?.editWindow, silent, muted],
@@ -163,18 +164,18 @@ function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): J
 
 function Gone({ id, reason }: { id: string; reason: string | undefined }): JSX.Element {
   const client = useClient();
-  const [error, setError] = useState(reason);
-  const join = (): void => {
-    client.joinRoom(id).then(
+  const { busy, error, run } = useAction();
+  const join = (): void =>
+    run(
+      () => client.joinRoom(id),
       (room) => showRoom(room.id),
-      (thrown: Error) => setError(thrown.message),
     );
-  };
   return (
     <div class="hint">
-      <p>{error ?? 'This conversation is not here any more.'}</p>
+      <p>{error === undefined ? (reason ?? 'This conversation is not here any more.') : ''}</p>
+      <Failure error={error} />
       <div class="buttons">
-        <button class="button primary" type="button" onClick={join}>
+        <button class="button primary" type="button" disabled={busy} onClick={join}>
           Join
         </button>
         <button class="button" type="button" onClick={showList}>

@@ -1,7 +1,9 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
+import { connectedOr } from './connected.ts';
 import { giveFocus, holdFocus } from './focus.ts';
 import { Icon } from './icons.tsx';
+import { useClient } from './use.ts';
 
 interface DialogProps {
   title: string;
@@ -49,16 +51,41 @@ export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Ele
   );
 }
 
-/** Runs one action at a time, and holds what went wrong for the form to show. */
-export function useAction(): { busy: boolean; error: string | undefined; run: (action: () => Promise<void>) => void } {
+export interface Action {
+  readonly busy: boolean;
+  readonly error: string | undefined;
+  /**
+   * @param action begins when there is a connection; not at all if what shows it is closed before
+   * @param done what follows on the screen: only while what began it is still shown
+   */
+  readonly run: <T>(action: () => Promise<T>, done?: (result: T) => void) => void;
+}
+
+/**
+ * Runs one action at a time, and holds what went wrong for the form to show. Whoever closes a dialog or a panel takes back
+ * what waits in it for the connection: it must not act later, behind the user's back.
+ */
+export function useAction(): Action {
+  const client = useClient();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
-  const run = (action: () => Promise<void>): void => {
-    if (busy) return;
+  const shown = useRef<AbortController>(undefined);
+  useEffect(() => {
+    const here = (shown.current = new AbortController());
+    return () => here.abort();
+  }, []);
+  const run: Action['run'] = (action, done) => {
+    const signal = shown.current?.signal;
+    if (busy || signal === undefined) return;
     setBusy(true);
     setError(undefined);
     const giveBack = holdFocus();
-    action()
+    const perform = async (): Promise<void> => {
+      await connectedOr(client, signal);
+      const result = await action();
+      if (!signal.aborted) done?.(result);
+    };
+    perform()
       .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
       .finally(() => (setBusy(false), giveBack()));
   };

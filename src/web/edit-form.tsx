@@ -41,7 +41,7 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
   const save = (): void => {
     if (empty || tooLong) return;
     if (mentions.wire(text.trim()) === textOf(message.body)) return onDone();
-    run(() => room.edit(message.seq, body).then(onDone));
+    run(() => room.edit(message.seq, body), onDone);
   };
   const keyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
     if (mentions.key(event)) return;

@@ -31,11 +31,15 @@ export interface Conversation {
   readonly messages: readonly Message[];
   readonly outgoing: readonly Outgoing[];
   readonly me: { readonly id: string; readonly name: string | null };
-  /** The mark stands before the first message past this that somebody else wrote; undefined: no mark. */
+  /**
+   * The mark stands before the first message past this that somebody else wrote; undefined: no mark. What is held must
+   * begin at or before that message (`reachesUnread`).
+   */
   readonly unreadAfter: number | undefined;
 }
 
-export function rowsOf({ messages, outgoing, me, unreadAfter }: Conversation): Row[] {
+/** @param before rows of an earlier call: a row that is the same is the same object, so that it need not be drawn again */
+export function rowsOf({ messages, outgoing, me, unreadAfter }: Conversation, before: readonly Row[] = []): Row[] {
   const rows: Row[] = [];
   const days = new Days();
   let marked = unreadAfter === undefined;
@@ -51,7 +55,11 @@ export function rowsOf({ messages, outgoing, me, unreadAfter }: Conversation): R
     const { id, body, replyTo } = entry.input;
     add(rows, days, me.id, me.name, { id, body, replyTo, at: entry.at, outgoing: entry });
   }
-  return rows;
+  const known = new Map(before.map((row) => [row.key, row]));
+  return rows.map((row) => {
+    const held = known.get(row.key);
+    return held !== undefined && isSame(held, row) ? held : row;
+  });
 }
 
 function add(rows: Row[], days: Days, from: string, name: string | null, item: Item): void {
@@ -62,6 +70,8 @@ function add(rows: Row[], days: Days, from: string, name: string | null, item: I
     last.items.push(item);
   } else rows.push({ kind: 'group', key: item.id, from, name, items: [item] });
 }
+
+const dayMs = 86_400_000;
 
 /** Days that were opened. Kept beside the rows: to look for the last one among them is quadratic within a day. */
 class Days {
@@ -81,4 +91,26 @@ class Days {
   }
 }
 
-const dayMs = 86_400_000;
+function isSame(a: Row, b: Row): boolean {
+  if (a.kind !== 'group' || b.kind !== 'group') return a.kind === b.kind;
+  const sameHead = a.from === b.from && a.name === b.name && a.items.length === b.items.length;
+  return sameHead && a.items.every((item, at) => isSameItem(item, b.items[at]));
+}
+
+/** Of what is on its way a new item is made each time; a stored message is the same object until it changes. */
+function isSameItem(a: Item, b: Item | undefined): boolean {
+  return a === b || (a.outgoing !== undefined && a.outgoing === b?.outgoing);
+}
+
+/**
+ * Whether what is held begins at or before the first unread message, so that the mark may be put into it.
+ * @param sparse numbers are missing in between: a thread
+ */
+export function reachesUnread(
+  { messages, hasOlder }: { readonly messages: readonly Message[]; readonly hasOlder: boolean },
+  unreadAfter: number,
+  sparse: boolean,
+): boolean {
+  const first = messages[0]?.seq;
+  return !hasOlder || (first !== undefined && first <= (sparse ? unreadAfter : unreadAfter + 1));
+}

@@ -4,7 +4,7 @@ import { inboxOf } from './inbox.ts';
 import type { Invitation } from './inbox.ts';
 import { nameOf } from './people.ts';
 import { RoomSign } from './room-sign.tsx';
-import { showRoom } from './route.ts';
+import { shownRoom, showRoom } from './route.ts';
 import { useClient } from './use.ts';
 
 /** Those that wait for our answer. */
@@ -12,12 +12,17 @@ export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.El
   const client = useClient();
   const inbox = inboxOf(client);
   const { busy, error, run } = useAction();
-  const accept = (invitation: Invitation): void =>
-    run(async () => {
-      await inbox.accept(invitation);
-      onAccepted?.();
-      showRoom(invitation.room);
-    });
+  const accept = (invitation: Invitation): void => {
+    const from = shownRoom.peek();
+    run(
+      () => inbox.accept(invitation),
+      () => {
+        onAccepted?.();
+        // Whoever has gone elsewhere meanwhile stays there.
+        if (shownRoom.peek() === from) showRoom(invitation.room);
+      },
+    );
+  };
   return (
     <>
       <ul>

@@ -1,4 +1,7 @@
-/** Addresses that let somebody into a room: `#join=<token>`. Kept until there is a session to join with. */
+/**
+ * Addresses that let somebody into a room: `#join=<token>`. Kept until there is a session to join with and its user has
+ * agreed: anybody may write such an address into a page.
+ */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import { ParleyError } from '../client/index.ts';
@@ -9,7 +12,7 @@ import { say } from './toast.tsx';
 
 const prefix = '#join=';
 
-interface JoinLink {
+export interface JoinLink {
   readonly token: string;
 }
 
@@ -17,8 +20,6 @@ interface JoinLink {
 const wanted = signal<JoinLink | undefined>(undefined);
 /** A link that was opened, until the server has said whether it lets us in. */
 export const joinLink: ReadonlySignal<JoinLink | undefined> = wanted;
-let asked: JoinLink | undefined;
-
 function take(): void {
   if (!location.hash.startsWith(prefix)) return;
   wanted.value = { token: location.hash.slice(prefix.length) };
@@ -32,28 +33,24 @@ export function joinAddress(token: string): string {
   return `${new URL('.', location.href).href}${prefix}${token}`;
 }
 
-/** Uses the link, if there is one. @returns whether it led into a room */
-export async function followJoinLink(client: Client): Promise<boolean> {
-  const link = wanted.value;
-  if (link === undefined || link === asked) return false;
-  asked = link;
-  const answered = (): void => {
-    if (wanted.value === link) wanted.value = undefined;
-  };
+/** The user does not want to. */
+export function dropJoinLink(): void {
+  wanted.value = undefined;
+}
+
+/** Uses the link that the user has agreed to. Rejects where the server does not let us in. */
+export async function followJoinLink(client: Client, link: JoinLink): Promise<void> {
   try {
     const { room } = await client.call('link:join', link);
-    answered();
+    if (wanted.peek() === link) wanted.value = undefined;
     showRoom(room.id);
     say(`Welcome to ${titleOf(room)}.`);
-    return true;
   } catch (thrown) {
-    // That was no answer: the address has lost the token already, and the next connection asks again.
-    const later = thrown instanceof ParleyError && thrown.retryable;
-    if (!later) answered();
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    say(later ? `This link cannot be used just now: ${why}` : `This link does not let you in: ${why}`);
-    return false;
-  } finally {
-    if (asked === link) asked = undefined;
+    // That was no answer: the question stays, since the address has lost the token already.
+    if (thrown instanceof ParleyError && thrown.retryable)
+      throw new Error(`This link cannot be used just now: ${why}`, { cause: thrown });
+    if (wanted.peek() === link) wanted.value = undefined;
+    say(`This link does not let you in: ${why}`);
   }
 }

@@ -8,6 +8,7 @@ import type { Row } from './grouping.ts';
 import { Icon } from './icons.tsx';
 import { MessageGroup } from './message.tsx';
 import { useClient, useStore } from './use.ts';
+import { useFirstUnread } from './use-first-unread.ts';
 import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';
 import type { LogState, Scrolled } from './use-scroll.ts';
@@ -37,16 +38,13 @@ export function Log(props: LogProps): JSX.Element {
   const client = useClient();
   const me = client.user.value ?? { id: '', name: null };
   const online = useStore(client.state).status === 'connected';
-  // Where the mark stood when it was opened: the line must not move while one reads. Of a page that was just loaded the
-  // server has not told it yet; what the store has may be older than what was read elsewhere.
-  const opened = useRef<{ readonly unreadAfter: number | undefined }>(undefined);
-  if (online && mark !== undefined && state.status === 'ready')
-    opened.current ??= { unreadAfter: mark.unread > 0 ? mark.read : undefined };
-  const settled = opened.current !== undefined;
-  const unreadAfter = opened.current?.unreadAfter;
+  const sparse = one === 'reply';
+  const { unreadAfter, settled, furtherBack } = useFirstUnread({ reading, state, online, mark, sparse });
   const { messages, outgoing } = state;
+  const before = useRef<readonly Row[]>([]);
   const rows = useMemo(() => {
-    const all = rowsOf({ messages, outgoing, me, unreadAfter });
+    const all = rowsOf({ messages, outgoing, me, unreadAfter }, before.current);
+    before.current = all;
     const [first] = all;
     const sameDay = first?.kind === 'day' && head !== undefined && midnight(head.at) === first.at;
     return sameDay ? all.slice(1) : all;
@@ -60,18 +58,8 @@ export function Log(props: LogProps): JSX.Element {
     [head, messages],
   );
   const { scroller, content, away, missed, toLatest, stay } = useScroll(reading, state, me.id, settled);
-  const seeking = useJump({ reading, state, online, wanted, sparse: one === 'reply', scroller, stay });
-  const draw = (row: Row): JSX.Element => (
-    <RowView
-      key={row.key}
-      row={row}
-      mine={row.kind === 'group' && row.from === me.id}
-      many={many}
-      room={room}
-      bySeq={bySeq}
-      onReply={onReply}
-    />
-  );
+  const seeking = useJump({ reading, state, online, wanted, sparse, scroller, stay });
+  const draw = useKeptRows({ me: me.id, many, room, bySeq, onReply });
   return (
     <div class="log-place">
       <div
@@ -86,6 +74,13 @@ export function Log(props: LogProps): JSX.Element {
         <div ref={content} class="log-content">
           {headRows.map(draw)}
           {children}
+          {settled && furtherBack !== undefined && (
+            <p class="log-line unread-line">
+              <span>
+                The first of {furtherBack.toLocaleString()} new {many} is further back
+              </span>
+            </p>
+          )}
           {rows.map(draw)}
         </div>
       </div>
@@ -103,6 +98,44 @@ export function Log(props: LogProps): JSX.Element {
       )}
     </div>
   );
+}
+
+interface Drawing {
+  readonly me: string;
+  readonly many: string;
+  readonly room: Room;
+  readonly bySeq: ReadonlyMap<number, Message>;
+  readonly onReply: (message: Message) => void;
+}
+
+interface Drawn {
+  readonly drawing: Omit<Drawing, 'bySeq'>;
+  /** What the messages of the row answer. */
+  readonly answered: readonly (Message | undefined)[];
+  readonly view: JSX.Element;
+}
+
+/** Draws rows. A row that is as it was gives the element that it gave before, which is passed over as a whole. */
+function useKeptRows(next: Drawing): (row: Row) => JSX.Element {
+  const kept = useRef(new WeakMap<Row, Drawn>());
+  const { me, many, room, bySeq, onReply } = next;
+  const drawing = useMemo(() => ({ me, many, room, onReply }), [me, many, room, onReply]);
+  return (row) => {
+    const answered =
+      row.kind === 'group'
+        ? row.items.flatMap(({ replyTo }) => (replyTo === undefined ? [] : [bySeq.get(replyTo)]))
+        : [];
+    const held = kept.current.get(row);
+    const isSame = held?.drawing === drawing && answered.every((message, at) => message === held.answered[at]);
+    // The name of the day is another one tomorrow.
+    if (held !== undefined && isSame && row.kind !== 'day') return held.view;
+    const mine = row.kind === 'group' && row.from === me;
+    const view = (
+      <RowView key={row.key} row={row} mine={mine} many={many} room={room} bySeq={bySeq} onReply={onReply} />
+    );
+    kept.current.set(row, { drawing, answered, view });
+    return view;
+  };
 }
 
 interface RowViewProps {

@@ -3,12 +3,13 @@ import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { Failure, useAction } from './dialog.tsx';
+import type { Action } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Invite } from './invite.tsx';
 import { MemberCard, mayManage } from './member-card.tsx';
 import { Panel } from './panel.tsx';
 import { mayIn } from './rights.ts';
-import { showList, showRoom } from './route.ts';
+import { leaveShown, showRoom } from './route.ts';
 import { useClient, useStore } from './use.ts';
 
 interface MembersProps {
@@ -33,7 +34,8 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
     run(async () => {
       await client.leaveRoom(id);
       client.release(id);
-      showList();
+      // What shows this may be gone with the room.
+      leaveShown(id);
     });
   const mayInvite = mayIn(entry, 'add');
   return (
@@ -84,7 +86,7 @@ interface PersonProps {
   member: Member;
   online: boolean | undefined;
   me: string | undefined;
-  run: (action: () => Promise<void>) => void;
+  run: Action['run'];
 }
 
 function Person({ member, online, me, run }: PersonProps): JSX.Element {
@@ -105,10 +107,10 @@ function Person({ member, online, me, run }: PersonProps): JSX.Element {
   );
   if (mine) return <div class="person">{inside}</div>;
   const write = (): void =>
-    run(async () => {
-      const room = await client.createRoom({ kind: 'direct', user: member.user });
-      showRoom(room.id);
-    });
+    run(
+      () => client.createRoom({ kind: 'direct', user: member.user }),
+      (room) => showRoom(room.id),
+    );
   return (
     <button class="person" type="button" onClick={write} title={`Write to ${name}`}>
       <span class="sr-only">Write to </span>

@@ -3,6 +3,7 @@
  * (src/protocol/mention-scan.ts).
  */
 import { inWord, mentionRuns, type Member } from '../client/index.ts';
+import { insideCode } from './code-spans.ts';
 
 export const everybody = 'room';
 
@@ -12,16 +13,12 @@ export interface Mention {
   readonly id: string;
 }
 
-const code = /(`+)[^`]+\1/gu;
-
 /** @param isKnown of an id: `@ann.` is of the user `ann.` if there is one, else of `ann` */
 export function mentionsIn(text: string, isKnown: (id: string) => boolean): Mention[] {
   if (!text.includes('@')) return [];
-  const inCode = Array.from(text.matchAll(code), ({ 0: { length }, index }) => [index, index + length] as const);
-  let next = 0; // the first code that does not end before the mention
+  const isInCode = insideCode(text);
   return Array.from(mentionRuns(text)).flatMap(({ at: index, run, bare }) => {
-    while ((inCode[next]?.[1] ?? Infinity) <= index) next++;
-    if (index > (inCode[next]?.[0] ?? Infinity)) return [];
+    if (isInCode(index)) return [];
     const forms = bare === run ? [run] : [run, run.slice(0, -1), bare];
     const id = forms.find((form) => form === everybody || isKnown(form));
     return id === undefined || id === '' ? [] : [{ from: index, to: index + 1 + id.length, id }];
@@ -71,32 +68,4 @@ export function queryAt(text: string, caret: number, picked: Picked): { from: nu
   // Named already: what follows is the sentence.
   if ([...picked.keys()].some((name) => query.startsWith(`${name} `))) return undefined;
   return { from: caret - whole.length, query };
-}
-
-export interface Candidate {
-  readonly id: string;
-  readonly name: string;
-  readonly about?: string;
-}
-
-const maxCandidates = 8;
-
-/** Members whose name, a word of it, or id begins so; the better match first. */
-export function candidatesFor(query: string, members: readonly Member[], me: string, all: boolean): Candidate[] {
-  const wanted = query.toLocaleLowerCase();
-  const rank = ({ user, name }: Member): number => {
-    const lower = (name ?? user).toLocaleLowerCase();
-    if (lower.startsWith(wanted)) return 0;
-    if (lower.split(/[\s.-]+/u).some((word) => word.startsWith(wanted))) return 1;
-    return user.toLocaleLowerCase().startsWith(wanted) ? 2 : 3;
-  };
-  const people = members
-    .filter(({ user }) => user !== me)
-    .map((member) => ({ member, at: rank(member) }))
-    .filter(({ at }) => at < 3)
-    .sort((a, b) => a.at - b.at || (a.member.name ?? a.member.user).localeCompare(b.member.name ?? b.member.user))
-    .map(({ member: { user, name } }): Candidate => ({ id: user, name: name ?? user }));
-  const room: Candidate[] =
-    all && everybody.startsWith(wanted) ? [{ id: everybody, name: everybody, about: 'Everybody in this room' }] : [];
-  return [...people.slice(0, maxCandidates - room.length), ...room];
 }

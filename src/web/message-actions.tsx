@@ -92,7 +92,7 @@ export function MessageActions(props: ActionsProps): JSX.Element {
 
 function DeleteDialog({ room, message, onClose }: { room: Room; message: Message; onClose: () => void }): JSX.Element {
   const { busy, error, run } = useAction();
-  const remove = (): void => run(() => room.delete(message.seq).then(onClose));
+  const remove = (): void => run(() => room.delete(message.seq), onClose);
   return (
     <Dialog title="Delete this message?" onClose={onClose}>
       <p class="to-delete" dir="auto">

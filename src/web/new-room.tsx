@@ -14,11 +14,10 @@ export function NewRoom({ onClose }: { onClose: () => void }): JSX.Element {
     event.preventDefault();
     const name = fieldText(event.currentTarget, 'name');
     if (name === '') return;
-    run(async () => {
-      const room = await client.createRoom({ kind, name });
-      onClose();
-      showRoom(room.id);
-    });
+    run(
+      () => client.createRoom({ kind, name }),
+      (room) => (onClose(), showRoom(room.id)),
+    );
   };
   return (
     <Dialog title="New conversation" onClose={onClose}>

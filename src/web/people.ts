@@ -22,8 +22,14 @@ export function knownName(id: string): string | undefined {
   return learnt.value < 0 ? undefined : names.get(id);
 }
 
+/** Not for drawing: the answer is that of this moment. */
+export function isKnown(id: string): boolean {
+  return names.has(id);
+}
+
+/** For drawing, as `knownName`. */
 export function nameOf(id: string, name?: string | null): string {
-  return name ?? names.get(id) ?? id;
+  return name ?? knownName(id) ?? id;
 }
 
 export function learnMembers(members: readonly Member[]): void {

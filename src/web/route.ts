@@ -85,6 +85,11 @@ export function wantedShown(): void {
   current.value = { room: place.room };
 }
 
+/** Of a room that we left, or that is gone: back to the list, unless another one is shown by now. */
+export function leaveShown(id: string): void {
+  if (shownRoom.peek() === id) showList();
+}
+
 /** From a room back to the list. It replaces the entry, so that Back does not lead into the room again. */
 export function showList(): void {
   history.replaceState(null, '', '#/');

@@ -5,6 +5,8 @@ import { readStored, writeStored } from './storage.ts';
 
 export interface Session {
   readonly token: string;
+  /** The server made it for a name: it is nowhere but here, and there is no way back to it. */
+  readonly guest: boolean;
 }
 
 const key = 'parley.session';
@@ -13,13 +15,32 @@ const key = 'parley.session';
 interface Kept {
   readonly session?: Session;
   readonly notice?: string;
+  /** A token that somebody gave and that is not taken: to be mended, or to be compared with the right one. */
+  readonly refused?: string;
 }
 
 function restored(): Kept {
   const stored = readStored(localStorage, key);
   if (typeof stored !== 'object' || stored === null) return {};
-  if ('token' in stored && typeof stored.token === 'string') return { session: { token: stored.token } };
-  return 'notice' in stored && typeof stored.notice === 'string' ? { notice: stored.notice } : {};
+  if ('token' in stored && typeof stored.token === 'string') {
+    const { token } = stored;
+    // Sessions of earlier versions do not say it.
+    const guest = 'guest' in stored && typeof stored.guest === 'boolean' ? stored.guest : isOfGuest(token);
+    return { session: { token, guest } };
+  }
+  if (!('notice' in stored) || typeof stored.notice !== 'string') return {};
+  const refused = 'refused' in stored && typeof stored.refused === 'string' ? stored.refused : undefined;
+  return { notice: stored.notice, ...(refused !== undefined && { refused }) };
+}
+
+function isOfGuest(token: string): boolean {
+  try {
+    const payload = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
+    const claims = JSON.parse(atob(payload)) as { sub?: unknown } | null;
+    return typeof claims?.sub === 'string' && claims.sub.startsWith('guest-');
+  } catch {
+    return false;
+  }
 }
 
 const before = restored();
@@ -30,25 +51,32 @@ export const session: ReadonlySignal<Session | undefined> = held;
 /** Why the last session ended, for the sign-in form to say. */
 export const notice = signal<string | undefined>(before.notice);
 
+/** The token of the last session, if somebody gave it and the server does not take it: the form shows it again. */
+export const refusedToken = signal<string | undefined>(before.refused);
+
 export function keepSession(next: Session): void {
   writeStored(localStorage, key, next);
   notice.value = undefined;
+  refusedToken.value = undefined;
   held.value = next;
 }
 
 /** @param reason of one that its user did not end; the other tabs are told, for they are put out too */
 export function endSession(reason?: string): void {
-  writeStored(localStorage, key, reason === undefined ? undefined : { notice: reason });
+  const refused = reason !== undefined && held.peek()?.guest === false ? held.peek()?.token : undefined;
+  writeStored(localStorage, key, reason === undefined ? undefined : { notice: reason, refused });
   notice.value = reason;
+  refusedToken.value = refused;
   held.value = undefined;
 }
 
 /** Signed in or out in another tab: so are we. */
 addEventListener('storage', (event) => {
   if (event.key !== key) return;
-  const { session: next, notice: reason } = restored();
+  const { session: next, notice: reason, refused } = restored();
   // First the reason: without one the end of a session is its user's wish, and what waits to be sent is deleted.
   notice.value = reason;
+  refusedToken.value = refused;
   if (next?.token !== held.value?.token) held.value = next;
 });
 
@@ -62,9 +90,10 @@ export async function signInAsGuest(name: string): Promise<'done' | 'closed'> {
   if (answer.status === 403 || answer.status === 404) return 'closed';
   const body = (await answer.json().catch(() => ({}))) as Record<string, unknown>;
   if (answer.ok && typeof body['token'] === 'string') {
-    keepSession({ token: body['token'] });
+    keepSession({ token: body['token'], guest: true });
     return 'done';
   }
-  const said = body['message'] ?? body['detail'] ?? body['title'];
+  const { error } = body;
+  const said = typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined;
   throw new Error(typeof said === 'string' ? said : `The server answered ${answer.status}.`);
 }

@@ -5,7 +5,7 @@ import { Dialog, Failure, useAction } from './dialog.tsx';
 import { mayIn } from './rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
 import { titleOf } from './rooms.ts';
-import { showList } from './route.ts';
+import { leaveShown } from './route.ts';
 import { say } from './toast.tsx';
 import { useClient, useStore } from './use.ts';
 
@@ -108,8 +108,7 @@ function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): 
     run(async () => {
       await client.call('room:transfer', { room: room.id, user: member.user });
       say(`${nameIn(member)} owns ${titleOf(room)} now.`);
-      onClose();
-    });
+    }, onClose);
   };
   return (
     <Dialog title="Hand it over" onClose={onClose}>
@@ -149,9 +148,9 @@ function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }
     run(async () => {
       await client.leaveRoom(room.id);
       client.release(room.id);
-      onLeft();
-      showList();
-    });
+      // What shows this may be gone with the room.
+      leaveShown(room.id);
+    }, onLeft);
   return (
     <Dialog title={`Leave ${titleOf(room)}?`} onClose={onClose}>
       <p class="muted">
@@ -179,10 +178,9 @@ function Delete({ room, onClose, onDeleted }: SettingsProps & { onDeleted: () =>
     run(async () => {
       await client.call('room:delete', { room: room.id });
       client.release(room.id);
-      onDeleted();
-      showList();
+      leaveShown(room.id);
       say(`${title} is deleted.`);
-    });
+    }, onDeleted);
   return (
     <Dialog title={`Delete ${title}?`} onClose={onClose}>
       <form onSubmit={(event) => (event.preventDefault(), remove())}>

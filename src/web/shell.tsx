@@ -5,7 +5,9 @@ import { Chat } from './chat.tsx';
 import { startNotifications } from './desktop-notifications.ts';
 import { Mark } from './icons.tsx';
 import { inboxOf } from './inbox.ts';
-import { followJoinLink, joinLink } from './join-link.ts';
+import { JoinByLink } from './join-by-link.tsx';
+import { joinLink } from './join-link.ts';
+import { keepNames } from './keep-names.ts';
 import { isMuted, loadLevels } from './levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
@@ -31,6 +33,7 @@ export function Shell(): JSX.Element {
       <Banner />
       <Sidebar />
       {id === undefined ? <NoRoom /> : <Chat key={id} id={id} />}
+      {joinLink.value !== undefined && <JoinByLink />}
       <Toast />
     </div>
   );
@@ -46,6 +49,7 @@ function useServices(): void {
       startNotifications(client),
       tellDelivery(client),
       keepFollowed(client),
+      keepNames(client),
     ];
     return () => stops.forEach((stop) => stop());
   }, [client]);
@@ -59,22 +63,11 @@ function useEntrance(): void {
   const onPhone = useMatch(phone);
   const state = useStore(client.state);
   const done = useRef(false);
-  const entered = useRef(false);
-  const link = joinLink.value;
   useEffect(() => {
-    // One that is opened later, in the page that is there.
-    if (entered.current && link !== undefined) void followJoinLink(client);
-  }, [link]);
-  useEffect(() => {
-    if (state.status !== 'connected') return;
-    // Or one that could not be used with the last connection.
-    if (entered.current) void followJoinLink(client);
-    if (done.current) return;
+    if (state.status !== 'connected' || done.current) return;
     done.current = true;
-    void enterGeneral(client).then(async (first) => {
-      const led = await followJoinLink(client);
-      entered.current = true;
-      if (led || shownRoom.value !== undefined) return;
+    void enterGeneral(client).then((first) => {
+      if (shownRoom.value !== undefined) return;
       const recent = client.rooms.value[0]?.id;
       if (first) showRoom(generalId);
       else if (!onPhone && recent !== undefined) showRoom(recent);

@@ -4,6 +4,7 @@ import type { RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { Browse } from './browse.tsx';
 import { shortTime } from './dates.ts';
+import { Dialog } from './dialog.tsx';
 import { Icon, Mark } from './icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
@@ -15,7 +16,7 @@ import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
 import { isSearching, SearchField, SearchResults } from './search.tsx';
 import { addressOf, shownRoom } from './route.ts';
-import { endSession } from './session.ts';
+import { endSession, session } from './session.ts';
 import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './theme.ts';
 import { Threads } from './threads.tsx';
@@ -175,6 +176,8 @@ function Me(): JSX.Element {
   const client = useClient();
   const user = useStore(client.user);
   const name = user?.name ?? user?.id ?? '…';
+  const [asking, setAsking] = useState(false);
+  const signOut = (): void => (session.peek()?.guest === true ? setAsking(true) : endSession());
   const theme = isDark.value ? 'Use the light theme' : 'Use the dark theme';
   return (
     <footer class="me">
@@ -185,9 +188,28 @@ function Me(): JSX.Element {
       <button class="icon-button" type="button" onClick={toggleTheme} aria-label={theme} title={theme}>
         <Icon name={isDark.value ? 'sun' : 'moon'} />
       </button>
-      <button class="icon-button" type="button" onClick={() => endSession()} aria-label="Sign out" title="Sign out">
+      <button class="icon-button" type="button" onClick={signOut} aria-label="Sign out" title="Sign out">
         <Icon name="leave" />
       </button>
+      {asking && <SignOut name={name} onClose={() => setAsking(false)} />}
     </footer>
+  );
+}
+
+function SignOut({ name, onClose }: { name: string; onClose: () => void }): JSX.Element {
+  return (
+    <Dialog title="Sign out?" onClose={onClose}>
+      <p class="muted">
+        A guest cannot sign in again: nobody can come back as {name}. What {name} wrote stays.
+      </p>
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={onClose}>
+          Stay
+        </button>
+        <button class="button danger" type="button" onClick={() => endSession()}>
+          Sign out
+        </button>
+      </div>
+    </Dialog>
   );
 }

@@ -2,10 +2,12 @@ import { useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedSubmitEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import { Mark } from './icons.tsx';
-import { keepSession, notice, signInAsGuest } from './session.ts';
+import { keepSession, notice, refusedToken, signInAsGuest } from './session.ts';
 
 export function SignIn(): JSX.Element {
-  const [closed, setClosed] = useState(false);
+  const refused = refusedToken.value;
+  /** A token is wanted, since one was refused, or since there are no guests here. */
+  const [closed, setClosed] = useState(refused !== undefined);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const field = useRef<HTMLInputElement>(null);
@@ -14,8 +16,11 @@ export function SignIn(): JSX.Element {
     setBusy(true);
     setError(undefined);
     try {
-      if (closed) keepSession({ token: text });
-      else if ((await signInAsGuest(text)) === 'closed') setClosed(true);
+      if (closed) keepSession({ token: text, guest: false });
+      else if ((await signInAsGuest(text)) === 'closed') {
+        setClosed(true);
+        setError('This server takes no guests.');
+      }
     } catch (thrown) {
       setError(thrown instanceof TypeError ? 'The server cannot be reached.' : (thrown as Error).message);
     } finally {
@@ -35,12 +40,16 @@ export function SignIn(): JSX.Element {
         <Mark size={48} />
         <h1 id="welcome">Welcome to Parley</h1>
         <p class="muted">
-          {closed
-            ? 'This server takes no guests. Paste the token that you were given.'
-            : 'Choose a name that the others will know you by.'}
+          {closed ? 'Paste the token that you were given.' : 'Choose a name that the others will know you by.'}
         </p>
         {notice.value !== undefined && <p class="notice">{notice.value}</p>}
-        <Field key={closed ? 'token' : 'name'} closed={closed} invalid={error !== undefined} field={field} />
+        <Field
+          key={closed ? 'token' : 'name'}
+          closed={closed}
+          invalid={error !== undefined}
+          value={closed ? refused : undefined}
+          field={field}
+        />
         {error !== undefined && (
           <p class="error" role="alert" id="sign-in-error">
             {error}
@@ -60,10 +69,12 @@ export function SignIn(): JSX.Element {
 interface FieldProps {
   closed: boolean;
   invalid: boolean;
+  /** What stands in it at first. */
+  value: string | undefined;
   field: { current: HTMLInputElement | null };
 }
 
-function Field({ closed, invalid, field }: FieldProps): JSX.Element {
+function Field({ closed, invalid, value, field }: FieldProps): JSX.Element {
   return (
     <label class="field">
       <span>{closed ? 'Token' : 'Your name'}</span>
@@ -71,6 +82,7 @@ function Field({ closed, invalid, field }: FieldProps): JSX.Element {
         ref={field}
         name={closed ? 'token' : 'name'}
         type="text"
+        defaultValue={value ?? ''}
         required
         autofocus
         maxLength={closed ? 8192 : limits.userNameLength}

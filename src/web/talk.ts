@@ -2,13 +2,14 @@
 import { createContext } from 'preact';
 import type { Context } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { Member, RoomEntry } from '../client/index.ts';
+import type { Member, Room, RoomEntry } from '../client/index.ts';
 import type { MessageRights } from './rights.ts';
 import type { Receipts } from './use-receipts.ts';
 
 /** Moves with each message and mark: only few of what is drawn may listen. */
 export interface Talk {
   readonly entry: RoomEntry | undefined;
+  readonly room: Room;
   readonly members: readonly Member[];
   /** Undefined: the room is too large for them. */
   readonly receipts: Receipts | undefined;

@@ -13,13 +13,16 @@ export function textOf(body: unknown): string {
 
 export type Piece = { readonly text: string; readonly href?: string };
 
+/** Longer runs are no addresses that anybody follows, and are shown as text. */
+const maxAddress = 2048;
+
 /** Plain text cut at its web addresses. Only http and https become links, so no `javascript:` can. */
 export function pieces(text: string): Piece[] {
   const found: Piece[] = [];
   let from = 0;
   for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"]+/giu)) {
     const address = trimEnd(match[0]);
-    if (!URL.canParse(address)) continue;
+    if (address.length > maxAddress || !URL.canParse(address)) continue;
     if (match.index > from) found.push({ text: text.slice(from, match.index) });
     found.push({ text: address, href: new URL(address).href });
     from = match.index + address.length;
@@ -28,22 +31,50 @@ export function pieces(text: string): Piece[] {
   return found;
 }
 
+const closings: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
+
 /** The full stop of the sentence is not part of the address; a bracket is, if it was opened inside. */
 function trimEnd(address: string): string {
+  // Closing brackets of each kind that have no opening one, in the part that is left: counted once, then kept up.
+  const unopened = new Map(Object.values(closings).map((closing) => [closing, 0]));
+  for (let at = 0; at < address.length; at += 1) {
+    const letter = address[at] ?? '';
+    const closed = unopened.get(letter);
+    if (closed !== undefined) unopened.set(letter, closed + 1);
+    const closing = closings[letter];
+    if (closing !== undefined) unopened.set(closing, (unopened.get(closing) ?? 0) - 1);
+  }
   let end = address.length;
   for (; end > 0; end -= 1) {
     const last = address[end - 1] ?? '';
     if (".,;:!?'*_…".includes(last)) continue;
-    const opening = { ')': '(', ']': '[', '}': '{' }[last];
-    if (opening === undefined) break;
-    const inside = address.slice(0, end);
-    if (inside.split(opening).length >= inside.split(last).length) break;
+    const surplus = unopened.get(last);
+    if (surplus === undefined || surplus <= 0) break;
+    unopened.set(last, surplus - 1);
   }
   return address.slice(0, end);
 }
 
+/** What a text was cut into the last times: a message is drawn again with each reaction to it and each name that comes. */
+const cut = new Map<string, readonly Piece[]>();
+const maxCut = 500;
+
+export function keptPieces(text: string): readonly Piece[] {
+  const known = cut.get(text);
+  if (known !== undefined) return known;
+  const made = pieces(text);
+  if (cut.size >= maxCut) cut.clear();
+  cut.set(text, made);
+  return made;
+}
+
+/** Three emoji of the longest kind, with spaces around them, are far shorter. */
+const maxEmojiText = 200;
+const segmenter = new Intl.Segmenter();
+
 /** Up to three emoji and nothing else: shown large. */
 export function isEmojiOnly(text: string): boolean {
+  if (text.length > maxEmojiText) return false;
   const bare = text.replace(/\s/gu, '');
   if (
     bare === '' ||
@@ -51,7 +82,7 @@ export function isEmojiOnly(text: string): boolean {
     !/^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\p{Emoji_Modifier}|\u200d|\ufe0f|\u20e3)+$/u.test(bare)
   )
     return false;
-  return [...new Intl.Segmenter().segment(bare)].length <= 3;
+  return [...segmenter.segment(bare)].length <= 3;
 }
 
 export const deletedText = 'Message deleted';
@@ -65,11 +96,14 @@ export function withText(body: unknown, text: string): unknown {
   return undefined;
 }
 
+const maxSummarised = 2000;
+
 /** One line of it, for lists and quotations. */
 export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string {
   if (message.deletedAt !== undefined) return deletedText;
   if (encryptedOf(message.body) !== undefined) return encryptedText;
-  const text = textOf(message.body).replace(/\s+/gu, ' ').trim();
+  // The line has 140 characters; names are at most as long as the ids that they replace, or far shorter than this.
+  const text = textOf(message.body).slice(0, maxSummarised).replace(/\s+/gu, ' ').trim();
   if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
   return withNames(text).slice(0, 140);
 }

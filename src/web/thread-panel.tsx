@@ -85,6 +85,17 @@ function Follow({ thread }: { thread: Thread }): JSX.Element | null {
 /** Of a thread that one does not follow nothing is counted. */
 const unfollowed = { read: 0, unread: 0 };
 
+const bares = new WeakMap<Message, Message>();
+
+/** The same object each time, so that a reply that did not change is not drawn again. */
+function bareOf(message: Message, root: number): Message {
+  if (message.replyTo !== root) return message;
+  const { replyTo: _, ...rest } = message;
+  const bare = bares.get(message) ?? rest;
+  bares.set(message, bare);
+  return bare;
+}
+
 interface ThreadLogProps {
   thread: Thread;
   silence: string | undefined;
@@ -108,7 +119,7 @@ function ThreadLog({ thread, silence }: ThreadLogProps): JSX.Element {
   // What answers the root does so without a quotation: the root stands above.
   const bare = useMemo(
     () => ({
-      messages: messages.map((one) => (one.replyTo === thread.root ? { ...one, replyTo: undefined } : one)),
+      messages: messages.map((one) => bareOf(one, thread.root)),
       outgoing: outgoing.map((one) =>
         one.input.replyTo === thread.root ? { ...one, input: { ...one.input, replyTo: undefined } } : one,
       ),

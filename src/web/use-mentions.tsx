@@ -2,15 +2,18 @@
  * Naming people in a text field: `@` and some letters open a list of members, which the arrow keys, Enter, Tab, Escape and
  * the mouse work. The field shows names; `wire` gives the text as it is sent, with ids.
  */
-import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
+import type { PresenceState, Room } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
 import { isComposing } from './composing.ts';
 import { Icon } from './icons.tsx';
-import { candidatesFor, labelFor, queryAt, toWire } from './mentions.ts';
-import type { Candidate, Picked } from './mentions.ts';
+import { candidatesFor } from './candidates.ts';
+import type { Activity, Candidate } from './candidates.ts';
+import { everybody, labelFor, queryAt, toWire } from './mentions.ts';
+import type { Picked } from './mentions.ts';
 import { useTalk } from './talk.ts';
-import { useClient } from './use.ts';
+import { useClient, useStore } from './use.ts';
 
 interface MentionField {
   /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
@@ -28,7 +31,8 @@ export function useMentions(
   write: (text: string) => void,
   before: Picked,
 ): MentionField {
-  const { members, entry } = useTalk();
+  const { members, entry, room } = useTalk();
+  const presence = useStore(room.presence);
   const me = useClient().user.value?.id ?? '';
   const listId = useId();
   /** No state: what is written in the same moment must know it. */
@@ -45,7 +49,10 @@ export function useMentions(
     caret.current = undefined;
   });
   const all = entry?.kind !== 'direct' && (entry?.role === 'owner' || entry?.role === 'admin');
-  const candidates = at === undefined || at.from === dismissed ? [] : candidatesFor(at.query, members, me, all);
+  const isOpen = at !== undefined && at.from !== dismissed;
+  // Not while the list is open: what one is about to choose must not move.
+  const activity = useMemo(() => activityIn(room, presence), [isOpen, at?.from, room]);
+  const candidates = isOpen ? candidatesFor({ query: at.query, members, me, all, activity }) : [];
   const chosen = candidates[Math.min(active, candidates.length - 1)];
   const optionId = (id: string): string => `${listId}-${id}`;
 
@@ -123,18 +130,24 @@ export function useMentions(
   };
 }
 
-function Face({ candidate: { id, name, about } }: { candidate: Candidate }): JSX.Element {
+function activityIn(room: Room, presence: ReadonlyMap<string, PresenceState>): Activity {
+  const lastSeqs = new Map(room.state.value.messages.map(({ from, seq }) => [from, seq]));
+  return { online: (user) => presence.get(user)?.online, lastSeq: (user) => lastSeqs.get(user) ?? 0 };
+}
+
+function Face({ candidate: { id, name, about, online } }: { candidate: Candidate }): JSX.Element {
   return (
     <>
-      {about === undefined ? (
-        <Avatar id={id} name={name} size={28} />
+      {id !== everybody ? (
+        <Avatar id={id} name={name} size={28} online={online} />
       ) : (
         <span class="face-sign">
           <Icon name="group" size={16} />
         </span>
       )}
       <span class="picker-name" dir="auto">
-        {about === undefined ? name : `@${name}`}
+        {id === everybody ? `@${name}` : name}
+        {online !== undefined && <span class="sr-only">, {online ? 'online' : 'offline'}</span>}
       </span>
       {about !== undefined && <span class="muted small-text">{about}</span>}
     </>

@@ -57,6 +57,8 @@ export function useScroll(room: Scrolled, state: LogState, me: string, settled: 
   };
   useKeptPlace(scroller, state, following);
   useLayoutEffect(() => {
+    // The list is started over: reading begins anew.
+    if (state.status === 'loading' || !settled) begun.current = false;
     if (begun.current || state.status !== 'ready') return;
     placed.current = true;
     begun.current = settled;

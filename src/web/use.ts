@@ -1,6 +1,7 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
 import type { Client, Readable } from '../client/index.ts';
+import { drawSoon, forgetDraw } from './frames.ts';
 
 const ClientContext = createContext<Client | undefined>(undefined);
 export const ClientProvider = ClientContext.Provider;
@@ -11,14 +12,19 @@ export function useClient(): Client {
   return client;
 }
 
-/** The present value of one of the SDK's stores; draws again when it changes. */
+/** The present value of one of the SDK's stores; draws again when it changes, at most once a frame. */
 export function useStore<T>(store: Readable<T>): T {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const value = store.value;
   useLayoutEffect(() => {
     // It may have changed between the drawing and this effect.
     if (store.value !== value) draw(undefined as never);
-    return store.subscribe(() => draw(undefined as never));
+    const again = (): void => draw(undefined as never);
+    const stop = store.subscribe(() => drawSoon(again));
+    return () => {
+      stop();
+      forgetDraw(again);
+    };
   }, [store]);
   return value;
 }

@@ -29,6 +29,7 @@ beforeAll(async () => {
     guests,
     files: new StaticFiles('/nonexistent'),
     clientAddress: new ClientAddress(['127.0.0.1']),
+    origins: { origins: undefined, localOrigins: true },
   });
   const socket = await new Promise<us_listen_socket | false>((resolve) => app.listen('127.0.0.1', 0, resolve));
   url = `http://127.0.0.1:${uWS.us_socket_local_port(socket as never)}/api/v1/auth/guest`;
@@ -69,5 +70,30 @@ describe('POST /api/v1/auth/guest', () => {
     expect(await from('2001:db8::ffff')).toBe(429);
     expect(await from('2001:db8:0:1::1')).toBe(200);
     expect(await from('198.51.100.1')).toBe(200);
+  });
+
+  it('answers pages of the origins that may connect, errors too, and refuses the others', async () => {
+    const address = { 'x-forwarded-for': '198.51.100.7' };
+    const asked = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+    const preflight = (origin: string) => fetch(url, { method: 'OPTIONS', headers: { ...asked, origin } });
+    for (const origin of ['http://localhost:5173', 'http://127.0.0.1:1', 'http://[::1]:8080', new URL(url).origin]) {
+      const allowed = await preflight(origin);
+      expect([origin, allowed.status]).toEqual([origin, 204]);
+      expect(allowed.headers.get('access-control-allow-origin')).toBe(origin);
+      expect(allowed.headers.get('access-control-allow-methods')).toContain('POST');
+      expect(allowed.headers.get('access-control-allow-headers')?.toLowerCase()).toContain('content-type');
+      const good = await ask('{"name":"Ann"}', { origin, ...address });
+      expect([good.status, good.headers.get('access-control-allow-origin')]).toEqual([200, origin]);
+      expect(good.headers.get('vary')).toBe('Origin');
+      const bad = await ask('{', { origin, ...address });
+      expect([bad.status, bad.headers.get('access-control-allow-origin')]).toEqual([400, origin]);
+    }
+    for (const origin of ['https://evil.example', 'http://localhost.evil.example', 'null', 'nonsense']) {
+      for (const refused of [await preflight(origin), await ask('{"name":"Ann"}', { origin, ...address })]) {
+        expect([origin, refused.status]).toEqual([origin, 403]);
+        expect(refused.headers.get('access-control-allow-origin')).toBeNull();
+        expect(await refused.json()).toMatchObject({ error: { code: 'forbidden' } });
+      }
+    }
   });
 });

@@ -78,6 +78,12 @@ export class Person {
     await this.inRoom(name);
   }
 
+  /** A guest is asked first. */
+  async signOut(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Sign out' }).click();
+    await this.page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  }
+
   /** In the list of conversations. */
   link(title: string): Locator {
     return this.page

@@ -232,7 +232,7 @@ describe('one person', () => {
 
   it('signs out, and the next one starts as somebody else', async () => {
     const ann = await visit('Ann');
-    await ann.page.getByRole('button', { name: 'Sign out' }).click();
+    await ann.signOut();
     await ann.enter('Another');
     await ann.page.locator('.me-name', { hasText: 'Another' }).waitFor();
   });
@@ -252,7 +252,7 @@ describe('one person', () => {
     expect(await ann.field.inputValue()).toBe('');
     await become(hers, 'Ann');
     expect(await ann.field.inputValue()).toBe('for nobody else');
-    await ann.page.getByRole('button', { name: 'Sign out' }).click();
+    await ann.signOut();
     await ann.page.getByLabel('Your name').waitFor();
     const kept = `Object.keys(sessionStorage).filter((key) => key.startsWith('parley.draft.'))`;
     await until('no draft is kept', async () => (await ann.page.evaluate<string[]>(kept)).length === 0);

@@ -35,7 +35,7 @@ export class Parley {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     }
-    await until('Parley answers', () => this.#answers(), 60_000);
+    await until('Parley answers', () => this.#answers(), 180_000);
   }
 
   /** Without a chance to say goodbye. */

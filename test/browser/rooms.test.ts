@@ -396,12 +396,14 @@ describe('a room', () => {
     await ben.page.goto(address);
     await ben.page.getByLabel('Your name').fill('Ben');
     await ben.page.keyboard.press('Enter');
+    await dialog(ben).getByRole('button', { name: 'Join', exact: true }).click();
     await ben.inRoom('by link');
     expect(ben.page.url()).not.toContain('join=');
     await dialog(ann).getByRole('button', { name: 'Revoke' }).click();
     await dialog(ann).getByText('There are no links.').waitFor();
     const carl = await visit('Carl');
     await carl.page.goto(address);
+    await dialog(carl).getByRole('button', { name: 'Join', exact: true }).click();
     await carl.page.getByText('This link does not let you in').waitFor();
     expect(await carl.link('by link').count()).toBe(0);
   });

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { candidatesFor, mentionsIn, queryAt, toDraft, toWire } from '../../src/web/mentions.ts';
-import { isEmojiOnly, pieces, textOf } from '../../src/web/text.ts';
+import { candidatesFor, suffixes } from '../../src/web/candidates.ts';
+import { codeSpans } from '../../src/web/code-spans.ts';
+import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/mentions.ts';
+import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/text.ts';
 
 describe('pieces', () => {
   const cases: [string, string[]][] = [
@@ -34,6 +36,9 @@ it('shows any body as text', () => {
 
 const at = (text: string): string | undefined => queryAt(text, text.length, new Map([['Ben', 'guest-1']]))?.query;
 const member = (user: string, name: string) => ({ user, name, role: 'member' as const, read: 0, joinedAt: 0 });
+
+const isOnline = (id: string): boolean => id !== 'guest-aaaa1111';
+const lastSeq = (id: string): number => ({ 'guest-aaaa1111': 9, 'guest-cccc2222': 5 })[id] ?? 0;
 
 describe('mentions', () => {
   const names: Record<string, string> = { 'guest-1': 'Ben', 'guest-2-': 'Ben Miller', 'guest-3': 'Ben' };
@@ -78,11 +83,102 @@ describe('mentions', () => {
 
   it('offer names that begin so before words of names, and everybody to those who may', () => {
     const members = [member('u1', 'Ann'), member('u2', 'Rob Anders'), member('u3', 'Me'), member('ro9', 'Zed')];
+    const activity = { online: () => undefined, lastSeq: () => 0 };
     const offered = (query: string, all = true): string[] =>
-      candidatesFor(query, members, 'u3', all).map(({ id }) => id);
+      candidatesFor({ query, members, me: 'u3', all, activity }).map(({ id }) => id);
     expect(offered('an')).toEqual(['u1', 'u2']);
     expect(offered('ro')).toEqual(['u2', 'ro9', 'room']);
     expect(offered('ro', false)).toEqual(['u2', 'ro9']);
     expect(offered('me')).toEqual([]);
+  });
+
+  it('offer those first who are online, then those who wrote last, and tell one name from the same', () => {
+    const members = [
+      member('guest-aaaa1111', 'Ben'),
+      member('guest-bbbb1111', 'ben '),
+      member('guest-cccc2222', 'Ben'),
+      member('guest-dddd', 'Bea'),
+    ];
+    const offered = candidatesFor({
+      query: 'b',
+      members,
+      me: 'x',
+      all: false,
+      activity: { online: isOnline, lastSeq },
+    });
+    expect(offered.map(({ id, about }) => [id, about])).toEqual([
+      ['guest-cccc2222', '…c2222'],
+      ['guest-dddd', undefined],
+      ['guest-bbbb1111', '…b1111'],
+      ['guest-aaaa1111', '…a1111'],
+    ]);
+    const short = suffixes([
+      { user: 'x', name: 'Al' },
+      { user: 'yx', name: 'AL' },
+    ]);
+    expect([short('x'), short('yx')]).toEqual(['x', 'yx']);
+  });
+});
+
+/** Milliseconds of processor time, of the best of several runs: other programs may take the processor. */
+const best = (work: () => unknown): number =>
+  Math.min(
+    ...Array.from({ length: 7 }, () => {
+      const from = process.cpuUsage();
+      work();
+      return process.cpuUsage(from).user / 1000;
+    }),
+  );
+
+const growing = (length: number): string => {
+  let text = '';
+  for (let run = 1; text.length < length; run += 1) text += `${'`'.repeat(run)}a`;
+  return text.slice(0, length);
+};
+
+const href = (text: string): string | undefined => pieces(text).find((piece) => piece.href !== undefined)?.text;
+const spans = (text: string): string[] => codeSpans(text).map(([from, to]) => text.slice(from, to));
+
+describe('text that is made to be slow', () => {
+  const cases: [string, (length: number) => string][] = [
+    ['closing brackets', (length) => `http://a.example/${')'.repeat(length)}`],
+    ['closing brackets of three kinds', (length) => `http://a.example/${')]}'.repeat(length / 3)}`],
+    ['stops and brackets', (length) => `http://a.example/${'.)'.repeat(length / 2)}`],
+    ['addresses without a host', (length) => 'http:// '.repeat(length / 8)],
+    ['addresses in one run', (length) => 'http://'.repeat(length / 7)],
+    ['backticks without an end', (length) => '`'.repeat(length)],
+    ['runs of backticks that never fit', (length) => '``a`'.repeat(length / 4)],
+    ['growing runs of backticks', growing],
+    ['open code', (length) => `@\`${'a'.repeat(length)}`],
+    ['spaces', (length) => ' '.repeat(length)],
+  ];
+
+  it.each(cases)('costs in proportion to its length: %s', (_, make) => {
+    const cost = (length: number): number => {
+      const text = make(length);
+      return best(() => {
+        pieces(text);
+        codeSpans(text);
+        isEmojiOnly(text);
+        summaryOf({ body: { text } });
+      });
+    };
+    cost(1000);
+    const [short, long] = [cost(15_000), cost(60_000)];
+    // Four times as long: a quadratic scan takes 16 times as long, and seconds.
+    expect(long < 100 || long < short * 10).toBe(true);
+  });
+
+  it('is cut as before: brackets, stops and code', () => {
+    expect(href('see (http://a.example/x(y)).')).toBe('http://a.example/x(y)');
+    expect(href('http://a.example/[x]]}')).toBe('http://a.example/[x]');
+    expect(href(`http://a.example/${')'.repeat(15_000)}`)).toBe('http://a.example/');
+    expect(href(`http://a.example/${'x'.repeat(3000)}`)).toBeUndefined();
+    expect(spans('a `b` ``c`d`` `e')).toEqual(['`b`', '`c`', '` `']);
+    const pattern = /(`+)[^`]+\1/gu;
+    for (let n = 0; n < 4096; n += 1) {
+      const text = Array.from({ length: 12 }, (_, bit) => ((n >> bit) & 1 ? '`' : 'x')).join('');
+      expect([text, spans(text)]).toEqual([text, [...text.matchAll(pattern)].map(([span]) => span)]);
+    }
   });
 });

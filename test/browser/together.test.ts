@@ -110,7 +110,7 @@ it('signs out of all tabs, and leaves nothing behind', async () => {
   const second = await ann.another();
   await second.page.goto(ann.page.url());
   await second.hears('a secret');
-  await ann.page.getByRole('button', { name: 'Sign out' }).click();
+  await ann.signOut();
   await second.page.getByLabel('Your name').waitFor();
   await nothingIsKept(ann);
 });

@@ -98,8 +98,18 @@ describe('docker-compose.yml', () => {
     for (const name of names)
       for (const [, included] of file(`nginx/${name}`).matchAll(/^\s*include (\S+);/gm))
         expect(names).toContain(included);
-    const upstreams = [...file('nginx/parley.conf').matchAll(/^\s*server (parley-\d):3000/gm)].map(([, name]) => name);
-    expect(upstreams).toEqual([...nodes, ...nodes]);
+    const addresses = nodes.map((name) => textOf(mapOf(mapOf(service(name)['networks'])['front'])['ipv4_address']));
+    const upstreams = [...file('nginx/parley-nodes.conf').matchAll(/^\s*server (\S+):3000/gm)].map(([, name]) => name);
+    expect(upstreams).toEqual([...addresses, ...addresses, ...addresses]);
+  });
+
+  it('lies in a network that no cloud takes by default', () => {
+    const front = mapOf(mapOf(compose['networks'])['front']);
+    const [range] = listOf(mapOf(front['ipam'])['config']).map((one) => textOf(mapOf(one)['subnet']));
+    const [first, second] = (range ?? '').split('.').map(Number) as [number, number];
+    expect(range).toMatch(/^10\.\d+\.250\.0\/24$/);
+    // AWS and Docker: 172.16.0.0/12; Google Cloud: 10.128.0.0/9; Azure: 10.0.0.0/16; Kubernetes: 10.96.0.0/12; Podman: 10.88.0.0/15.
+    expect([first, second < 88, second > 43]).toEqual([10, true, true]);
   });
 });
 
@@ -108,6 +118,15 @@ describe('nginx/', () => {
     const { pingIntervalMs, pingTimeoutMs } = loadConfig({});
     const timeout = /^proxy_read_timeout (\d+)s;/m.exec(file('nginx/parley-locations.conf'))?.[1];
     expect(Number(timeout) * 1000).toBeGreaterThan(pingIntervalMs + pingTimeoutMs);
+  });
+
+  it('puts its groups and its listeners into both forms of the nodes, and listens on IPv6 too', () => {
+    const groups = (name: string): string[] =>
+      [...file(`nginx/${name}`).matchAll(/^upstream (\w+) /gm)].map(([, group = '']) => group);
+    expect(groups('parley-nodes.conf')).toEqual(['parley_any', 'parley_sticky', 'parley_all']);
+    expect(groups('parley-names.conf')).toEqual(groups('parley-nodes.conf'));
+    expect(file('nginx/parley.conf')).toMatch(/^ {2}listen \[::\]:80;/m);
+    expect(file('nginx/parley-tls.conf')).toMatch(/^ {2}listen \[::\]:443 ssl;/m);
   });
 
   it('never sends a POST twice', () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Message } from '../../src/protocol/model.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { connectStock, text, type StockClient, type StockOptions } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
 let server: TestServer;
@@ -16,8 +16,8 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function connect(user: string): Promise<StockClient> {
-  const client = await connectStock(server.url, await tokenOf(user, { name: `The ${user}` }));
+async function connect(user: string, options: StockOptions = {}): Promise<StockClient> {
+  const client = await connectStock(server.url, await tokenOf(user, { name: `The ${user}` }), options);
   clients.push(client);
   return client;
 }
@@ -29,6 +29,13 @@ async function fill(client: StockClient, room: string, from: number, to: number)
 
 const seqs = (messages: readonly Message[]) => messages.map((message) => message.seq);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+const transportOf = ({ socket }: StockClient): string => socket.io.engine.transport.name;
+const bare = (...transports: ('polling' | 'websocket')[]): StockOptions => ({
+  transports,
+  addTrailingSlash: false,
+});
+const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
 
 describe('a stock socket.io-client', () => {
   it('is told who it is and where its rooms stand', async () => {
@@ -43,6 +50,28 @@ describe('a stock socket.io-client', () => {
       { id: room.id, kind: 'channel', name: 'Ready', role: 'owner', seq: 3, rev: 3, read: 0 },
     ]);
     expect(ready.session).toBe(again.socket.id);
+  });
+
+  it('connects without the trailing slash: by WebSocket, by long-polling, and by an upgrade', async () => {
+    const slashed = await connect('slashed');
+    const { room } = await slashed.ok('room:create', { kind: 'channel', name: 'Slashes' });
+    const others = [
+      await connect('bare-ws', bare('websocket')),
+      await connect('bare-poll', bare('polling')),
+      await connect('bare-both', bare('polling', 'websocket')),
+    ];
+    await until('the last has upgraded', () => transportOf(others[2] as StockClient) === 'websocket');
+    expect(others.map(transportOf)).toEqual(['websocket', 'polling', 'websocket']);
+    for (const other of others) await other.ok('room:join', { room: room.id });
+    await slashed.ok('message:send', text(room.id, 'to all'));
+    for (const other of others) {
+      await other.event('message', (message) => message.room === room.id);
+      expect((await other.ok('message:send', text(room.id, 'back'))).seq).toBeGreaterThan(1);
+    }
+    await until('all four came', () => slashed.heard('message').filter((one) => one.room === room.id).length === 4);
+    // Not every address that begins so.
+    expect(await statusOf('/socket.io?EIO=4&transport=nonsense')).toBe(400);
+    expect(await statusOf('/socket.iox?EIO=4&transport=polling')).toBe(404);
   });
 
   it('gets an ack with seq, and a second client hears the message', async () => {

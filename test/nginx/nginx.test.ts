@@ -1,11 +1,12 @@
 /** Two nodes behind the nginx configuration that we ship. */
 import { Agent, get as httpGet } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
+import { Agent as TlsAgent, get as httpsGet } from 'node:https';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, it } from 'vitest';
 import { Crowd } from '../support/crowd.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense } from '../support/messaging.ts';
 import { total } from '../support/metrics.ts';
+import { startDns } from '../support/dns.ts';
 import { startNginx, type Nginx } from '../support/nginx.ts';
 import { freePort } from '../support/processes.ts';
 import { spawnServer, type SpawnedServer } from '../support/spawn.ts';
@@ -150,9 +151,88 @@ it('serves REST and TLS, keeps what is for operators inside, and no token in its
   expect((await secure.ok('message:send', text(room.id, 'x'))).seq).toBe(1);
   secure.close();
   await until('it is logged', () => nginx.accessLog().includes('"GET /socket.io/" 101'));
-  expect(nginx.accessLog()).not.toContain('token');
+  expect(nginx.accessLog()).not.toContain('token=');
   expect(nginx.accessLog()).not.toContain(token.slice(0, 20));
+  const overIpv6 = await connect('vera', {}, nginx.url6);
+  expect(nodeOf(overIpv6)).toMatch(/^n[12]$/);
+  expect((await tlsHeader('strict-transport-security')) ?? '').toBe('max-age=300');
 }, 60_000);
+
+const tlsHeader = (name: string): Promise<string | undefined> =>
+  new Promise((resolve, reject) => {
+    const options = { rejectUnauthorized: false, agent: false } as const;
+    const request = httpsGet(`${nginx.tlsUrl}/health`, options, (response) => {
+      response.resume();
+      resolve(String(response.headers[name]));
+    });
+    request.on('error', reject);
+  });
+
+/** @returns the statuses of handshakes over long-polling, one after the other */
+async function handshakes(count: number): Promise<number[]> {
+  const statuses: number[] = [];
+  for (let n = 0; n < count; n++)
+    statuses.push((await fetch(`${nginx.url}/socket.io/?EIO=4&transport=polling`)).status);
+  return statuses;
+}
+
+it('writes no token when all nodes are unavailable, at any level of its log', async () => {
+  await nginx.stop();
+  nginx = await startNginx(ports, { errorLevel: 'debug' });
+  await Promise.all(nodes.map(end));
+  const secret = 'eyJhbGciOiJIUzI1NiJ9.c2VjcmV0';
+  for (const path of ['/socket.io/?EIO=4&transport=polling&', '/socket.io?', '/?', '/api/v1/x?', '/metrics?', '/%?'])
+    for (const method of ['GET', 'POST'])
+      await fetch(`${nginx.url}${path}token=${secret}`, { method }).then((answer) => answer.body?.cancel());
+  await until('it is logged', () => nginx.accessLog().includes('"GET /socket.io/" 502'));
+  expect(nginx.accessLog()).not.toContain(secret.slice(0, 10));
+  expect(nginx.errorLog()).not.toContain(secret.slice(0, 10));
+  // The access log says what failed: no node took the connection.
+  expect(nginx.accessLog()).toMatch(/"GET \/socket\.io\/" 502 .*"127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+/);
+}, 60_000);
+
+it('serves new handshakes while the nodes restart in turn, quicker than fail_timeout', async () => {
+  for (const round of [1, 2]) {
+    for (const n of [0, 1] as const) {
+      await end(nodes[n]);
+      // Enough to have it left out of every group.
+      expect([round, n, await handshakes(24)]).toEqual([round, n, Array(24).fill(200)]);
+      expect((await fetch(`${nginx.url}/health`)).status).toBe(200);
+      nodes[n] = await startNode(n);
+    }
+  }
+  // A POST that no node has taken goes to another node too.
+  await end(nodes[0]);
+  const guest = await fetch(`${nginx.url}/api/v1/auth/guest`, { method: 'POST', body: '{}' });
+  expect(guest.status).toBe(403);
+}, 120_000);
+
+it('starts and serves while a name of a node has no address, and uses the node once it has one', async () => {
+  await nginx.stop();
+  const known = new Map([['parley-a.test', '127.0.0.1']]);
+  const dns = await startDns(known);
+  try {
+    const hosts = [`parley-a.test:${ports[0]}`, `parley-b.test:${ports[1]}`];
+    nginx = await startNginx(ports, { names: { hosts, resolver: dns.address } });
+    expect(await handshakes(24)).toEqual(Array(24).fill(200));
+    const one = await connect('ann', { transports: ['websocket'] });
+    expect(nodeOf(one)).toBe('n1');
+    known.set('parley-b.test', '127.0.0.1');
+    await until(
+      'the second node is in use',
+      async () => {
+        clients.pop()?.close();
+        return nodeOf(await connect('ben', { transports: ['websocket'] })) === 'n2';
+      },
+      30_000,
+    );
+    known.delete('parley-a.test');
+    await end(nodes[0]);
+    expect(await handshakes(24)).toEqual(Array(24).fill(200));
+  } finally {
+    await dns.stop();
+  }
+}, 90_000);
 
 it('hides a restart of both nodes, one after the other, from clients that send', async () => {
   const crowd = await Crowd.enter({ url: nginx.url, users: 60, rooms: 6, transports: ['polling', 'websocket'] });

@@ -7,10 +7,19 @@ import { freePort, run, runServer, temporaryFolder } from './processes.ts';
 import { until } from './until.ts';
 
 const shipped = fileURLToPath(new URL('../../nginx/', import.meta.url));
-const files = ['nginx.conf', 'parley.conf', 'parley-locations.conf', 'parley-tls.conf'];
+const files = [
+  'nginx.conf',
+  'parley.conf',
+  'parley-nodes.conf',
+  'parley-names.conf',
+  'parley-locations.conf',
+  'parley-tls.conf',
+];
 
 export interface Nginx {
   readonly url: string;
+  /** The same over IPv6. */
+  readonly url6: string;
   readonly tlsUrl: string;
   accessLog(): string;
   errorLog(): string;
@@ -28,25 +37,35 @@ export async function findNginx(): Promise<string> {
   return join(folder, 'nginx');
 }
 
+export interface NginxOptions {
+  /** Use parley-names.conf: host names with ports in the place of `nodes`, and the address of a DNS server. */
+  readonly names?: { readonly hosts: readonly string[]; readonly resolver: string };
+  /** How much nginx writes about itself; as shipped: `warn`. */
+  readonly errorLevel?: 'warn' | 'info' | 'debug';
+}
+
 /** @param nodes ports of Parley nodes on this machine */
-export async function startNginx(nodes: readonly number[]): Promise<Nginx> {
+export async function startNginx(nodes: readonly number[], options: NginxOptions = {}): Promise<Nginx> {
   const program = await findNginx();
   const folder = temporaryFolder('parley-nginx-');
   const [port, tlsPort] = [await freePort(), await freePort()];
   const [certificate, key] = await makeCertificate(folder);
   const changes: [RegExp, string][] = [
     [/listen 80;/, `listen 127.0.0.1:${port};`],
+    [/listen \[::\]:80;/, `listen [::1]:${port};`],
     [/listen 443 ssl;/, `listen 127.0.0.1:${tlsPort} ssl;`],
+    [/listen \[::\]:443 ssl;/, `listen [::1]:${tlsPort} ssl;`],
     [/\/etc\/nginx\/tls\/fullchain\.pem/, certificate],
     [/\/etc\/nginx\/tls\/privkey\.pem/, key],
     [/# include parley-tls\.conf;/, 'include parley-tls.conf;'],
     [/\/run\/nginx\.pid/, join(folder, 'pid')],
     // a pipe of Node is a socket, which cannot be opened by its name
-    [/\/dev\/stderr warn/, `${join(folder, 'error.log')} warn`],
-    [/\/dev\/stdout parley/, `${join(folder, 'access.log')} parley`],
+    [/\/dev\/stderr warn/, `${join(folder, 'error.log')} ${options.errorLevel ?? 'warn'}`],
+    [/\/var\/log\/nginx\/access\.log parley/, `${join(folder, 'access.log')} parley`],
     [/^http \{/m, `http {\n${temporaryPaths(folder)}`],
     // the nodes that the test has, in the place of three
-    [/ {2}server parley-1:3000(.*)\n.*\n.*\n/g, nodes.map((node) => `  server 127.0.0.1:${node}$1\n`).join('')],
+    [/ {2}server 10\.61\.250\.11:3000(.*)\n.*\n.*\n/g, nodes.map((node) => `  server 127.0.0.1:${node}$1\n`).join('')],
+    ...(options.names === undefined ? [] : await namesInstead(options.names)),
   ];
   const used = new Set<RegExp>();
   for (const name of files) {
@@ -76,11 +95,25 @@ export async function startNginx(nodes: readonly number[]): Promise<Nginx> {
   });
   return {
     url,
+    url6: `http://[::1]:${port}`,
     tlsUrl: `https://127.0.0.1:${tlsPort}`,
     accessLog: log('access.log'),
     errorLog: log('error.log'),
     stop: () => server.stop(),
   };
+}
+
+/** The ports of the hop are free ones, and the names and their DNS server those of the test. */
+async function namesInstead({ hosts, resolver }: NonNullable<NginxOptions['names']>): Promise<[RegExp, string][]> {
+  const ports = await Promise.all(hosts.map(() => freePort()));
+  const lines = (line: (port: number, at: number) => string): string => ports.map(line).join('');
+  return [
+    [/include parley-nodes\.conf;/, 'include parley-names.conf;'],
+    [/^resolver 127\.0\.0\.11 valid=5s;/m, `resolver ${resolver} valid=1s ipv6=off;`],
+    [/ {2}server 127\.0\.0\.1:13001(.*)\n.*\n.*\n/g, lines((port) => `  server 127.0.0.1:${port}$1\n`)],
+    [/ {2}listen 127\.0\.0\.1:13001;\n.*\n.*\n/, lines((port) => `  listen 127.0.0.1:${port};\n`)],
+    [/ {2}13001 .*\n.*\n.*\n/, lines((port, at) => `  ${port} ${hosts[at]};\n`)],
+  ];
 }
 
 function temporaryPaths(folder: string): string {

@@ -32,6 +32,8 @@ export interface StockOptions {
   readonly reconnection?: boolean;
   /** WebSocket alone, unless told otherwise. */
   readonly transports?: readonly ('polling' | 'websocket')[];
+  /** Without it the address of the server ends in `/socket.io`. */
+  readonly addTrailingSlash?: boolean;
   /** Of Node's http: from which address, with which trust. */
   readonly agent?: Agent;
 }
@@ -45,6 +47,7 @@ export function openStock(url: string, auth: Record<string, unknown>, options: S
     ...(options.agent === undefined ? {} : { agent: options.agent as unknown as string }),
     auth,
     query: options.query ?? {},
+    addTrailingSlash: options.addTrailingSlash ?? true,
     extraHeaders: options.headers ?? {},
     reconnection: options.reconnection ?? false,
     reconnectionDelay: 20,

@@ -8,9 +8,11 @@ import uWS, {
   type TemplatedApp,
   type us_socket_context_t,
   type WebSocket,
+  type WebSocketBehavior,
 } from 'uWebSockets.js';
 import type { ClientAddress } from '../../api/client-address.ts';
 import { answer, type HttpAnswer } from '../../api/http.ts';
+import { corsHeaders, preflightHeaders } from '../../api/origins.ts';
 import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';
@@ -19,7 +21,6 @@ import { Admission, type AdmissionSettings } from './admission.ts';
 import { Candidate } from './candidate.ts';
 import { checkRequest, engineErrors, newId, openPacket } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { originAllowed } from './origins.ts';
 import { packet, type Frame } from './packet.ts';
 import { LongPolling } from './long-polling.ts';
 import { PollingWire } from './polling.ts';
@@ -143,7 +144,7 @@ export class Engine<S extends Session> {
 
   #serve(app: TemplatedApp): void {
     const { path, pingIntervalMs, pingTimeoutMs, maxFrameBytes, maxBufferedBytes } = this.#settings;
-    app.ws<UserData<S>>(path, {
+    const behavior: WebSocketBehavior<UserData<S>> = {
       maxPayloadLength: maxFrameBytes,
       maxBackpressure: maxBufferedBytes,
       // without it publish drops messages in the middle of the stream, silently
@@ -158,8 +159,12 @@ export class Engine<S extends Session> {
       subscription: (_ws, topic, now, before) => this.guard(() => this.topics.nativeChanged(topic, now, before)),
       dropped: (ws) => this.guard(() => dropped(ws.getUserData().party)),
       close: (ws, code, message) => this.guard(() => this.#closed(ws, code, message)),
-    });
-    app.any(`${path}*`, (res, req) => this.guard(() => this.#request(res, req)));
+    };
+    const request = (res: HttpResponse, req: HttpRequest): void => this.guard(() => this.#request(res, req));
+    // Clients with `addTrailingSlash: false` leave the last slash out.
+    const bare = path.replace(/\/$/, '');
+    app.ws(path, behavior).ws(bare, behavior);
+    app.any(`${path}*`, request).any(bare, request);
   }
 
   /** Everything at the path that is no WebSocket handshake. */
@@ -170,7 +175,7 @@ export class Engine<S extends Session> {
     const query = new URLSearchParams(req.getQuery());
     const headers = this.#headers(req);
     if (headers === undefined) return this.#refuse(res, 'origin', { status: 403, json: foreignOrigin });
-    if (method === 'options') return answer(res, { status: 204, headers: { ...headers, ...preflight } });
+    if (method === 'options') return answer(res, { status: 204, headers: { ...headers, ...preflightHeaders } });
     const upgrade = req.getHeader('upgrade') !== '';
     const error = checkRequest({ method, query, upgrade, webSocketVersion: req.getHeader('sec-websocket-version') });
     if (error !== undefined) return this.#badRequest(res, error, headers);
@@ -353,12 +358,8 @@ export class Engine<S extends Session> {
    * @returns undefined if the origin may not connect.
    */
   #headers(req: HttpRequest): Headers | undefined {
-    const origin = req.getHeader('origin');
-    if (!originAllowed(origin, req.getHeader('host'), this.#settings)) return undefined;
-    const cors =
-      origin === ''
-        ? {}
-        : { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Credentials': 'true', Vary: 'Origin' };
+    const cors = corsHeaders(req, this.#settings);
+    if (cors === undefined) return undefined;
     return req.getHeader('connection').toLowerCase() === 'close' ? { ...cors, Connection: 'close' } : cors;
   }
 
@@ -375,12 +376,6 @@ export class Engine<S extends Session> {
 const foreignOrigin = { code: 4, message: 'Origin not allowed' };
 
 const pollHeaders = { 'Cache-Control': 'no-store', 'Content-Type': 'text/plain; charset=UTF-8' };
-
-const preflight = {
-  'Access-Control-Allow-Methods': 'GET, POST',
-  'Access-Control-Allow-Headers': 'Content-Type, Authorization',
-  'Access-Control-Max-Age': '86400',
-};
 
 /** Over its limit: uWS closes it, with no word of why. */
 function dropped<S extends Session>(party: S | Candidate<S>): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AddressLimit } from '../../../src/gateway/engine/address-limit.ts';
 import { checkRequest, engineErrors, newId, openPacket } from '../../../src/gateway/engine/handshake.ts';
-import { originAllowed } from '../../../src/gateway/engine/origins.ts';
+import { originAllowed } from '../../../src/api/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
 const polling = { query: 'EIO=4&transport=polling', upgrade: false };

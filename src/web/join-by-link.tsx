@@ -1,0 +1,33 @@
+import type { JSX } from 'preact';
+import { Dialog, Failure, useAction } from './dialog.tsx';
+import { dropJoinLink, followJoinLink, joinLink } from './join-link.ts';
+import { useClient } from './use.ts';
+
+/** Asks before a link of the address is used: the members of the conversation will see who came. */
+export function JoinByLink(): JSX.Element | null {
+  const client = useClient();
+  const { busy, error, run } = useAction();
+  const link = joinLink.value;
+  if (link === undefined) return null;
+  return (
+    <Dialog title="Join a conversation?" onClose={dropJoinLink}>
+      <p class="muted">
+        A link leads into a conversation. Its members will see that you are there, and what you write in it.
+      </p>
+      <Failure error={error} />
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={dropJoinLink}>
+          Not now
+        </button>
+        <button
+          class="button primary"
+          type="button"
+          disabled={busy}
+          onClick={() => run(() => followJoinLink(client, link))}
+        >
+          Join
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,48 @@
+/** Names of the people that the list of conversations mentions, in rooms that were not opened since the page was loaded. */
+import type { Client, RoomEntry } from '../client/index.ts';
+import { everybody, mentionsIn } from './mentions.ts';
+import { isKnown, learnMembers } from './people.ts';
+import { textOf } from './text.ts';
+
+/** So many rooms are asked for members in one connection, one after the other. */
+const maxAsked = 20;
+
+/** @returns what ends it */
+export function keepNames(client: Client): () => void {
+  const asked = new Set<string>();
+  let busy = false;
+  let open = true;
+  const look = async (): Promise<void> => {
+    if (busy || client.state.value.status !== 'connected') return;
+    busy = true;
+    try {
+      for (let room = next(client, asked); open && room !== undefined; room = next(client, asked)) {
+        asked.add(room.id);
+        learnMembers(await client.members(room.id));
+      }
+    } catch {
+      // The room was left, or the connection is gone: the id is shown until the room is opened.
+    } finally {
+      busy = false;
+    }
+  };
+  const stops = [client.rooms.subscribe(() => void look()), client.state.subscribe(() => void look())];
+  void look();
+  return () => {
+    open = false;
+    for (const stop of stops) stop();
+  };
+}
+
+function next(client: Client, asked: ReadonlySet<string>): RoomEntry | undefined {
+  return asked.size >= maxAsked
+    ? undefined
+    : client.rooms.value.find((room) => !asked.has(room.id) && isNameless(room));
+}
+
+function isNameless({ last }: RoomEntry): boolean {
+  if (last === undefined || last.deletedAt !== undefined) return false;
+  if (last.name === null && !isKnown(last.from)) return true;
+  const text = textOf(last.body).slice(0, 2000);
+  return mentionsIn(text, () => true).some(({ id }) => id !== everybody && !isKnown(id));
+}
