@@ -95,13 +95,17 @@ async function start(
   const redis = await openCluster(config, log, health, releases);
   if (redis !== undefined) metrics.watchRedis(() => redis.up);
 
-  const verifier = await TokenVerifier.create({
-    secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
-    publicKey: config.jwtPublicKey,
-    jwksUrl: config.jwksUrl,
-    issuer: config.jwtIssuer,
-    audience: config.jwtAudience,
-  });
+  const verifier = await TokenVerifier.create(
+    {
+      secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
+      publicKey: config.jwtPublicKey,
+      jwksUrl: config.jwksUrl,
+      issuer: config.jwtIssuer,
+      audience: config.jwtAudience,
+      leewayMs: config.jwtLeewayMs,
+    },
+    { note: (fields, line) => log.info(fields, line) },
+  );
 
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);

@@ -128,6 +128,12 @@ export const configKeys = {
   jwksUrl: optional('PARLEY_JWKS_URL', 'Where the public keys are published (JWKS).', url('https:', 'http:')),
   jwtIssuer: optional('PARLEY_JWT_ISSUER', 'Required `iss` of tokens.', text(1, 1024)),
   jwtAudience: optional('PARLEY_JWT_AUDIENCE', 'Required `aud` of tokens.', text(1, 1024)),
+  jwtLeewayMs: key(
+    'PARLEY_JWT_LEEWAY_MS',
+    'How far the clocks of the issuer and the server may differ, for `iat` and `nbf` of tokens. `exp` has no leeway.',
+    number(0, 600_000),
+    '60000',
+  ),
   origins: optional(
     'PARLEY_ORIGINS',
     'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.',

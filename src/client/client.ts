@@ -86,6 +86,8 @@ export class Client {
     });
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
     this.#catchUp = new CatchUp((input) => this.#tabs.request('sync', input));
+    // Before the tabs listen, which let the connection go.
+    this.#stopListening = listen('window', 'pagehide', () => this.#save());
     this.#tabs = new Tabs(
       {
         url: options.url,
@@ -107,7 +109,6 @@ export class Client {
     this.presence = new Presence((name, input) => this.#tabs.request(name, input));
     this.#tabs.state.subscribe((state) => this.#stateChanged(state));
     this.#list.entries.subscribe(() => (this.#saveTimer ??= setTimeout(() => this.#save(), saveAfterMs)));
-    this.#stopListening = listen('window', 'pagehide', () => this.#save());
   }
 
   get state(): Readable<ConnectionState> {
@@ -225,6 +226,8 @@ export class Client {
 
   /** Ends it in this tab. What waited to be sent stays in the store, for the next client. */
   close(): void {
+    // Before the connection goes: what is read up to is sent over it.
+    this.#save();
     this.#tabs.close();
   }
 

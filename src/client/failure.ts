@@ -16,6 +16,19 @@ export function asParleyError(thrown: unknown): ParleyError {
   return new ParleyError('internal', detail, { cause: thrown });
 }
 
+/** For what an application gives (tokens, a store) and may never answer: fails with `unavailable` after the time. */
+export async function within<T>(ms: number, what: string, work: T | Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject: (error: ParleyError) => void) => {
+    timer = setTimeout(() => reject(disconnected(`No answer in time: ${what}.`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The connection went, or was never there: nobody knows whether the command was carried out. */
 export function disconnected(detail = 'The connection to the server is interrupted.'): ParleyError {
   return new ParleyError('unavailable', detail);

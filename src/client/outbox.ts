@@ -22,6 +22,7 @@ import { asParleyError, fromWire } from './failure.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
 import { uuid } from './uuid.ts';
+import { bytesOf } from './wire.ts';
 
 export type SendInput = CommandInput<'message:send'>;
 export type SendResult = CommandOutput<'message:send'>;
@@ -200,7 +201,7 @@ export class Outbox {
   #refusal(json: string | undefined): ParleyError | undefined {
     if (this.#entries.size >= outboxLimit) return new ParleyError('limit_reached');
     if (json === undefined || json === 'null') return new ParleyError('invalid', 'A message needs a body.');
-    if (new TextEncoder().encode(json).length > limits.bodyBytes) return new ParleyError('too_large');
+    if (bytesOf(json) > limits.bodyBytes) return new ParleyError('too_large');
     return undefined;
   }
 

@@ -262,8 +262,9 @@ export class Room implements Syncable {
     this.#members.read(mark);
   }
 
-  /** Keeps what is held, if it changed. */
+  /** Keeps what is held, if it changed, and sends the read mark that waits: the page or the client may end. */
   save(): void {
+    void this.#readMark.flush();
     if (this.#saveTimer === undefined || this.#partial) return;
     this.#forgetSave();
     const { messages, cursor } = this.#timeline;
@@ -342,7 +343,6 @@ export class Room implements Syncable {
   stop(): void {
     this.#life += 1;
     this.#typing.stop();
-    void this.#readMark.flush();
     this.#members.stop();
     clearTimeout(this.#loadTimer);
     this.save();

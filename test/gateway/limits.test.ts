@@ -1,9 +1,11 @@
 /** Each limit is reached and then passed by one. */
+import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { connectRaw, openRaw, refusedUpgrade } from '../support/raw-client.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
 
 let server: TestServer;
 let client: StockClient;
@@ -66,9 +68,34 @@ describe('the size of', () => {
     raw.send(frameOf(maxFrameBytes));
     expect(await raw.next('431')).toContain('unknown_command');
     raw.send(frameOf(maxFrameBytes + 1));
-    expect((await raw.untilClosed()).code).toBe(1006);
+    expect(await raw.untilClosed()).toEqual({ code: 1009, reason: 'too_large' });
+    expect(raw.frames.at(-1)).toContain('"code":"too_large"');
     const metrics = await server.metrics();
     expect(metrics.get('parley_connections_closed_total{reason="too_large"}')).toBe(1);
+    // so much more that it is not even received
+    const huge = await connectRaw(server.url, await tokenOf('ben'));
+    huge.send(frameOf(maxFrameBytes * 4 + 1));
+    expect((await huge.untilClosed()).code).toBe(1006);
+  });
+
+  it('a frame that is too large is answered, so a stock client with retries gives it up and goes on', async () => {
+    const stock = io(server.url, {
+      auth: { token: await tokenOf('retrier') },
+      transports: ['websocket'],
+      forceNew: true,
+      retries: 2,
+      reconnectionDelay: 10,
+      reconnectionDelayMax: 20,
+    });
+    let connects = 0;
+    stock.on('connect', () => connects++);
+    const answers: unknown[] = [];
+    stock.emit('history', { room: 'x'.repeat(maxFrameBytes) }, (answer: unknown) => answers.push(answer));
+    stock.emit('room:list', {}, (error: unknown, answer: unknown) => answers.push(answer ?? error));
+    await until('the next command is answered too', () => answers.length === 2);
+    expect(answers[0]).toMatchObject({ ok: false, error: { code: 'too_large' } });
+    expect(connects).toBeLessThanOrEqual(4);
+    stock.close();
   });
 
   it.each([
