@@ -52,8 +52,11 @@ $$;
 
 -- Another node knows tokens of the user, which show the issuer's clock: of several the one that is furthest ahead is
 -- right, since a token is never seen before it is signed.
-create function correct_revocation(its_id bigint, issuer_clock bigint) returns void
+-- Returns where the revocation ends now; null: it is gone.
+create function correct_revocation(its_id bigint, issuer_clock bigint) returns bigint
 language sql as $$
-  update revocations set clock = issuer_clock, issued_before = issuer_second(created_at, issuer_clock)
-  where id = its_id and issued_before is not null and (clock is null or clock < issuer_clock)
+  update revocations
+  set clock = greatest(clock, issuer_clock), issued_before = issuer_second(created_at, greatest(clock, issuer_clock))
+  where id = its_id and issued_before is not null
+  returning issued_before
 $$;

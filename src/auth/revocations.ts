@@ -104,9 +104,15 @@ export class Revocations {
 
   /** Adds what this node knows to a revocation of all tokens, which was made elsewhere. */
   async complete({ id, user, issuedBefore, reason, spared }: Revocation, here: KnownHere): Promise<void> {
-    if (here.clock !== null) await this.#sql`select correct_revocation(${id}, ${here.clock}::int8)`;
-    const named = newest(here.tokens.filter(({ key }) => key !== spared));
-    if (named.every(({ issuedAt }) => issuedAt < (issuedBefore ?? 0))) return;
+    const [row] =
+      here.clock === null
+        ? [{ boundary: issuedBefore }]
+        : await this.#sql<
+            { boundary: number | null }[]
+          >`select correct_revocation(${id}, ${here.clock}::int8) as boundary`;
+    const boundary = row?.boundary ?? issuedBefore ?? 0;
+    const named = newest(here.tokens.filter(({ key, issuedAt }) => key !== spared && issuedAt >= boundary));
+    if (named.length === 0) return;
     await this.#sql`
       select revoke_tokens(${user}, ${named.map(({ key }) => key)}::text[],
         ${named.map(({ expires }) => expires)}::int8[], ${reason})`;

@@ -21,6 +21,7 @@ export class Archive {
   readonly failed = new Cell<ParleyError | undefined>(undefined);
   readonly #store: Store;
   #prefix: string | undefined;
+  #savedAt = 0;
   #begin: () => void = () => undefined;
   readonly #begun = new Promise<void>((resolve) => (this.#begin = resolve));
 
@@ -56,7 +57,7 @@ export class Archive {
 
   /** The rooms saved last are kept. Each has an index entry of its own: tabs that save at once lose none. */
   async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
-    this.#put(id, snapshot, snapshot && { id, at: Date.now() });
+    this.#put(id, snapshot, snapshot && { id, at: (this.#savedAt = Math.max(Date.now(), this.#savedAt + 1)) });
     if (snapshot === undefined) return;
     const saved = (await this.list('saved/')) as { id: string; at: number }[];
     for (const old of saved.sort((a, b) => b.at - a.at).slice(maxRooms)) this.#put(old.id);

@@ -1,9 +1,9 @@
-import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
+import { errorKinds, ParleyError } from '../protocol/errors.ts';
 import type { ErrorCode, WireError } from '../protocol/errors.ts';
 
 /** An error as it came over the wire. A code that this client does not know yet counts as `internal`. */
 export function fromWire(error: Partial<WireError>): ParleyError {
-  const known = typeof error.code === 'string' && Object.hasOwn(errorCatalogue, error.code);
+  const known = typeof error.code === 'string' && Object.hasOwn(errorKinds, error.code);
   const code: ErrorCode = known ? (error.code as ErrorCode) : 'internal';
   const options = typeof error.retryAfter === 'number' ? { retryAfter: error.retryAfter } : undefined;
   return new ParleyError(code, error.message, options);

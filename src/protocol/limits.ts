@@ -1,10 +1,21 @@
+/** The limits that the SDK keeps too; it carries no others. */
+export const clientLimits = {
+  /** A message's body or a signal's data, as UTF-8 JSON. */
+  bodyBytes: 16 * 1024,
+  /** Entries in one page of `history`, `room:list`, `room:members` and the like. */
+  pageSize: 100,
+  /** Rooms in one `sync`. */
+  syncRooms: 500,
+  /** Messages in one `sync` answer, over all its rooms. */
+  syncMessages: 1000,
+} as const;
+
 /**
  * Limits that are part of the protocol: a client may rely on them and every server keeps them. What an operator may
  * tune (frame size, rates, connections) stands in `src/config.ts` instead.
  */
 export const limits = {
-  /** A message's body or a signal's data, as UTF-8 JSON. */
-  bodyBytes: 16 * 1024,
+  ...clientLimits,
   /** Nesting of a body. 5,000 levels parse but overflow the stack when they are written again; Postgres has a bound too. */
   bodyDepth: 32,
   /** Binary parts of one signal; stock parsers take as many. */
@@ -40,14 +51,8 @@ export const limits = {
   searchLength: 80,
   searchWords: 8,
   signalNameLength: 32,
-  /** Entries in one page of `history`, `room:list`, `room:members` and the like. */
-  pageSize: 100,
   /** `sync` and `history` of one connection that may wait for their answer: each may be a megabyte. */
   pendingReads: 8,
-  /** Rooms in one `sync`. */
-  syncRooms: 500,
-  /** Messages in one `sync` answer, over all its rooms. */
-  syncMessages: 1000,
   /** Bytes of messages in one `sync` answer. A single message may exceed it, so that a client always gets on. */
   syncBytes: 1024 * 1024,
   /** In rooms with more members a read mark is told to the reader's own devices only: everybody telling everybody is n². */
