@@ -1,7 +1,7 @@
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData, EventName } from '../protocol/events.ts';
-import { clientLimits as limits } from '../protocol/limits.ts';
+import { appLimits as limits } from '../protocol/limits.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';

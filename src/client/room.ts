@@ -10,7 +10,7 @@
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
-import { clientLimits as limits } from '../protocol/limits.ts';
+import { appLimits as limits } from '../protocol/limits.ts';
 import type { Member, Message, PresenceState } from '../protocol/model.ts';
 import { snapshotMessages } from './archive.ts';
 import type { Archive } from './archive.ts';
