@@ -18,10 +18,12 @@ import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { portInUse } from './startup-error.ts';
+import { claimPort } from './workers/port.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending } from './storage/migrate.ts';
+import { checkSearchLanguage } from './storage/search-language.ts';
 import { openPresence } from './presence/open.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
 import { Health } from './telemetry/health.ts';
@@ -56,6 +58,8 @@ type Release = () => Promise<void> | void;
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
+  // the workers of a group share a port that their parent has claimed
+  if (group === undefined && config.port !== 0) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -83,6 +87,7 @@ async function start(
   const { database, secret, handOver } = await openStorage(config, log, onFatal, releases);
   const { sql } = database;
   await migrate(sql);
+  if (config.search) await checkSearchLanguage(sql, config.searchLanguage);
   health.add({ name: 'database', run: async () => void (await sql`select 1`) });
   health.add({
     name: 'migrations',
@@ -271,7 +276,8 @@ function listen(
         return;
       }
       const port = uWS.us_socket_local_port(socket as never);
-      resolve({ url: `http://${host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host}:${port}`, socket });
+      const shown = host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+      resolve({ url: `http://${shown}:${port}`, socket });
     };
     // By default uWS shares the port, and a second server started by mistake would give no error. uWS takes options with
     // a host too, its types do not say so.

@@ -1,8 +1,9 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
 import { describeConfig, type Config } from './config.ts';
-import { openDataFolder } from './storage/data-folder.ts';
+import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrationsPending } from './storage/migrate.ts';
+import { checkSearchLanguage } from './storage/search-language.ts';
 import { openRedis } from './storage/redis.ts';
 import { createLog } from './telemetry/log.ts';
 import { version } from './version.ts';
@@ -24,6 +25,10 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     try {
       print(`ok    ${name}: ${await check()}`);
     } catch (error) {
+      if (error instanceof DataFolderInUse) {
+        print(`ok    ${name}: a running Parley has the data folder; stop it to look inside`);
+        continue;
+      }
       well = false;
       print(`FAIL  ${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -52,6 +57,7 @@ async function checkDatabase(config: Config): Promise<string> {
     try {
       const [row] = await database.sql<{ version: string }[]>`select version()`;
       const pending = await migrationsPending(database.sql);
+      if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
       const schema =
         pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
       return `${row?.version.split(' ').slice(0, 2).join(' ') ?? ''} (${database.kind}), schema ${schema}`;

@@ -81,7 +81,7 @@ export class Archive {
   async #try<T>(otherwise: T, act: (prefix: string) => Promise<T>): Promise<T> {
     if (this.#prefix === undefined) return otherwise;
     try {
-      return await within(answerMs, 'the store', act(this.#prefix));
+      return await within(answerMs, act(this.#prefix));
     } catch (thrown) {
       this.failed.set(asParleyError(thrown));
       return otherwise;

@@ -17,10 +17,10 @@ export function asParleyError(thrown: unknown): ParleyError {
 }
 
 /** For what an application gives (tokens, a store) and may never answer: fails with `unavailable` after the time. */
-export async function within<T>(ms: number, what: string, work: T | Promise<T>): Promise<T> {
+export async function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject: (error: ParleyError) => void) => {
-    timer = setTimeout(() => reject(disconnected(`No answer in time: ${what}.`)), ms);
+    timer = setTimeout(() => reject(disconnected('No answer in time.')), ms);
   });
   try {
     return await Promise.race([work, late]);

@@ -48,8 +48,7 @@ export class TokenKeeper {
   /** @throws what the source throws; `unavailable` if it takes too long */
   async take(): Promise<string> {
     const source = this.#source;
-    return (this.#last =
-      typeof source === 'string' ? source : await within(this.#timeoutMs, 'the token function', source()));
+    return (this.#last = typeof source === 'string' ? source : await within(this.#timeoutMs, source()));
   }
 
   /** @param atLeast ms to wait; a clock that runs ahead makes all tokens look expired */

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import postgres from 'postgres';
+import { readConnectionUrl } from './connection-url.ts';
 
 /**
  * How values travel, the same for both forms of the database:
@@ -87,9 +88,11 @@ function openSocket({ host, port, path }: { host: string[]; port: number[]; path
 
 /** The one place where a `postgres` client is made. */
 export function createClient(url: string, options: ClientOptions): postgres.Sql {
-  return postgres(url, {
+  // a caller with a socket of its own has no server to find
+  const { url: plain, ...target } = 'socket' in options ? { url } : readConnectionUrl(url);
+  return postgres(plain, {
     // missing in the driver's types
-    ...({ socket: openSocket } as object),
+    ...({ socket: openSocket, ...target } as object),
     onnotice: () => {},
     ...options,
     types,

@@ -157,7 +157,7 @@ describe('connections', () => {
       PARLEY_MAX_CONNECTIONS: '3',
       PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '2',
       PARLEY_COMMANDS_PER_SECOND: '1',
-      PARLEY_COMMAND_BURST: '3',
+      PARLEY_COMMAND_BURST: '10',
     });
   });
   afterAll(() => small.stop());
