@@ -107,13 +107,13 @@ export function host(): Parser<string> {
 export function origin(): Parser<string> {
   return (source) => {
     if (source === '*') return { ok: true, value: source };
-    const url = URL.canParse(source) ? new URL(source) : undefined;
+    const parsed = URL.canParse(source) ? new URL(source) : undefined;
     const bare =
-      url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
-    if (url === undefined || !bare || url.host === '') {
+      parsed !== undefined && parsed.pathname === '/' && parsed.search === '' && parsed.hash === '' && parsed.username === '';
+    if (parsed === undefined || !bare || parsed.host === '') {
       return { ok: false, expected: 'an origin such as https://chat.example.com, or *' };
     }
-    return { ok: true, value: `${url.protocol}//${url.host}` };
+    return { ok: true, value: `${parsed.protocol}//${parsed.host}` };
   };
 }
 

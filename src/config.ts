@@ -443,8 +443,8 @@ function misread(source: string, lines: boolean): string | undefined {
 }
 
 /** A URL may hold a user and a password; neither is shown. */
-function masked(text: string): string {
-  return text.replaceAll(/(\w:\/\/)[^/@\s]*@/g, '$1(hidden)@');
+function masked(value: string): string {
+  return value.replaceAll(/(\w:\/\/)[^/@\s]*@/g, '$1(hidden)@');
 }
 
 function suggestion(name: string, known: Set<string>): string {

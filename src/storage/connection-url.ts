@@ -11,10 +11,10 @@ export interface ConnectionTarget {
 }
 
 /** Settings of libpq that the driver has no use for; a server would refuse them as unknown parameters. */
-const unused = [
-  ...['channel_binding', 'keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count'],
-  ...['tcp_user_timeout', 'gssencmode', 'sslsni', 'sslcompression', 'sslcert', 'sslkey', 'sslcrl'],
-];
+const unused =
+  'channel_binding keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout gssencmode sslsni sslcompression sslcert sslkey sslcrl'.split(
+    ' ',
+  );
 const modes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
 /** @throws {StartupError} in one line, without the password. */

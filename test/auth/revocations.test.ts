@@ -67,8 +67,9 @@ it('all tokens means those issued before, also those that do not say when, but n
   expect(await revocations.isRevoked(token('ann', 'a'))).toBe(true);
 });
 
+const second = (at: number) => Math.floor(at / 1000) * 1000;
+
 it('a token of the second of a revocation is good, unless it was known before', async () => {
-  const second = (at: number) => Math.floor(at / 1000) * 1000;
   // the second may change on the way
   for (let tries = 0; ; tries++) {
     const now = Date.now();

@@ -241,7 +241,7 @@ describe('a JWKS URL', () => {
       const stranger = await generateKeyPair('ES256');
       const forged = await sign(stranger.privateKey, 'ES256', { sub: 'eve' }, kid === undefined ? {} : { kid });
       await expect(verifier.verify(forged)).rejects.toMatchObject({ code: 'unauthorized' });
-      const early = await sign(made[1]!.privateKey, 'ES256', { sub: 'ann', nbf: inAnHour() });
+      const early = await sign((made[1] as (typeof made)[0]).privateKey, 'ES256', { sub: 'ann', nbf: inAnHour() });
       await expect(verifier.verify(early)).rejects.toMatchObject({ code: 'unavailable' });
     }
     keys = before;
