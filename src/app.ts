@@ -25,6 +25,7 @@ import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending, readMigrations } from './storage/migrate.ts';
+import { checkSearchLanguage } from './storage/search-language.ts';
 import { openPresence } from './presence/open.ts';
 import type { RedisProblem } from './storage/redis-refusal.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
@@ -64,8 +65,8 @@ type Release = () => Promise<void> | void;
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
-  // before anything else is begun; workers share a port that their parent has found to be free
-  if (group === undefined) await claimPort(hostOf(config), config.port);
+  // before anything else is begun; the workers of a group share a port that their parent has claimed
+  if (group === undefined && config.port !== 0) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -94,16 +95,21 @@ async function start(
   const { sql, reads, background } = database;
   const clock = new ServerClock(log);
   await prepareDatabase(database, { clock, metrics, log, health, releases });
+  if (config.search) await database.explaining(() => checkSearchLanguage(sql, config.searchLanguage));
 
   const redis = await openCluster(config, { log, health, metrics }, releases);
 
-  const verifier = await TokenVerifier.create({
-    secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
-    publicKey: config.jwtPublicKey,
-    jwksUrl: config.jwksUrl,
-    issuer: config.jwtIssuer,
-    audience: config.jwtAudience,
-  });
+  const verifier = await TokenVerifier.create(
+    {
+      secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
+      publicKey: config.jwtPublicKey,
+      jwksUrl: config.jwksUrl,
+      issuer: config.jwtIssuer,
+      audience: config.jwtAudience,
+      leewayMs: config.jwtLeewayMs,
+    },
+    { note: (fields, line) => log.info(fields, line) },
+  );
 
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);
@@ -326,7 +332,8 @@ function listen(
         return;
       }
       const port = uWS.us_socket_local_port(socket as never);
-      resolve({ url: `http://${host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host}:${port}`, socket });
+      const shown = host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+      resolve({ url: `http://${shown}:${port}`, socket });
     };
     // By default uWS shares the port, and a second server started by mistake would give no error. uWS takes options with
     // a host too, its types do not say so.

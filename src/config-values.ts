@@ -68,6 +68,8 @@ export function list<T>(item: Parser<T>): Parser<T[]> {
     const value: T[] = [];
     if (source.trim() === '') return { ok: true, value };
     for (const part of source.split(',')) {
+      // a comma at the end, or two in a row
+      if (part.trim() === '') continue;
       const parsed = item(part.trim());
       if (!parsed.ok) return { ok: false, expected: `a list by comma, each ${parsed.expected}` };
       value.push(parsed.value);
@@ -79,13 +81,39 @@ export function list<T>(item: Parser<T>): Parser<T[]> {
 /** An IP address, or a range of them in CIDR form. */
 export function range(): Parser<string> {
   return (source) => {
-    const [address = '', bits, ...rest] = source.split('/');
+    // IPv6 is also written in brackets
+    const plain = source.replace(/^\[([0-9a-fA-F:.]+)\]/, '$1');
+    const [address = '', bits, ...rest] = plain.split('/');
     const max = isIP(address) === 6 ? 128 : 32;
     const good =
       isIP(address) !== 0 &&
       rest.length === 0 &&
       (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
-    return good ? { ok: true, value: source } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
+    return good ? { ok: true, value: plain } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
+  };
+}
+
+/** An address or a name to listen on, without the brackets of IPv6. */
+export function host(): Parser<string> {
+  return (source) => {
+    const value = source.replace(/^\[(.+)\]$/, '$1');
+    const good =
+      isIP(value) !== 0 || (value === source && /^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$/.test(value));
+    return good ? { ok: true, value } : { ok: false, expected: 'an address such as 0.0.0.0 or ::1, or a host name' };
+  };
+}
+
+/** A web origin as browsers write it: lower case, no path, no port that is the default one. */
+export function origin(): Parser<string> {
+  return (source) => {
+    if (source === '*') return { ok: true, value: source };
+    const parsed = URL.canParse(source) ? new URL(source) : undefined;
+    const bare =
+      parsed !== undefined && parsed.pathname === '/' && parsed.search === '' && parsed.hash === '' && parsed.username === '';
+    if (parsed === undefined || !bare || parsed.host === '') {
+      return { ok: false, expected: 'an origin such as https://chat.example.com, or *' };
+    }
+    return { ok: true, value: `${parsed.protocol}//${parsed.host}` };
   };
 }
 

@@ -2,13 +2,16 @@
  * The configuration: the only reader of the environment. `loadConfig` parses every key, lists every bad one in a single
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
+import { contradictions } from './config-checks.ts';
 import { StartupError } from './startup-error.ts';
 import { splitHosts } from './storage/hosts.ts';
 import {
   bytes,
   countOrAuto,
   flag,
+  host,
   hostPattern,
+  origin,
   list,
   mediaType,
   number,
@@ -27,6 +30,8 @@ interface Key<T> {
   /** As text, the way an operator would write it. Absent: unset is `undefined`. */
   readonly default?: string;
   readonly secret?: true;
+  /** It may have several lines. */
+  readonly lines?: true;
 }
 
 const key = <T>(env: string, about: string, parse: Parser<T>, byDefault: string): Key<T> & { default: string } => ({
@@ -54,8 +59,8 @@ export const configKeys = {
   port: key('PORT', 'Port for everything; 0 picks a free one.', number(0, 65535), '3000'),
   host: optional(
     'PARLEY_HOST',
-    'Address to listen on. Default: 127.0.0.1 in the embedded demo, else all.',
-    text(1, 255),
+    'Address to listen on; IPv6 with or without brackets. Default: 127.0.0.1 in the embedded demo, else all.',
+    host(),
   ),
   nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
 
@@ -166,14 +171,23 @@ export const configKeys = {
 
   jwtSecret: secret('PARLEY_JWT_SECRET', 'HS256 secret, at least 32 bytes.', text(32, 4096)),
   jwtPreviousSecret: secret('PARLEY_JWT_PREVIOUS_SECRET', 'Accepted too, while secrets are rotated.', text(32, 4096)),
-  jwtPublicKey: optional('PARLEY_JWT_PUBLIC_KEY', 'PEM public key for RS256, ES256 or EdDSA.', text(32, 16384)),
+  jwtPublicKey: {
+    ...optional('PARLEY_JWT_PUBLIC_KEY', 'PEM public key for RS256, ES256 or EdDSA.', text(32, 16384)),
+    lines: true,
+  },
   jwksUrl: optional('PARLEY_JWKS_URL', 'Where the public keys are published (JWKS).', url('https:', 'http:')),
   jwtIssuer: optional('PARLEY_JWT_ISSUER', 'Required `iss` of tokens.', text(1, 1024)),
   jwtAudience: optional('PARLEY_JWT_AUDIENCE', 'Required `aud` of tokens.', text(1, 1024)),
+  jwtLeewayMs: key(
+    'PARLEY_JWT_LEEWAY_MS',
+    'How far the clocks of the issuer and the server may differ, for `iat` and `nbf` of tokens. `exp` has no leeway.',
+    number(0, 600_000),
+    '60000',
+  ),
   origins: optional(
     'PARLEY_ORIGINS',
     'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.',
-    list(text(1, 255)),
+    list(origin()),
   ),
 
   pingIntervalMs: key('PARLEY_PING_INTERVAL_MS', 'Time between heartbeats.', number(1000, 300_000), '25000'),
@@ -423,16 +437,18 @@ export function loadConfig(env: Environment = process.env): Config {
   const values: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(configKeys) as [string, Key<unknown>][]) {
     const given = env[entry.env];
-    const source = given === undefined || given === '' ? entry.default : given;
+    const source = given === undefined || given === '' ? entry.default : given.trim();
     if (source === undefined) continue;
-    const parsed = entry.parse(source);
+    const expected = given ? misread(source, entry.lines === true) : undefined;
+    const parsed = expected === undefined ? entry.parse(source) : ({ ok: false, expected } as const);
     if (parsed.ok) values[name] = parsed.value;
-    else problems.push(`${entry.env}=${entry.secret ? '(hidden)' : source}: expected ${parsed.expected}`);
+    else problems.push(`${entry.env}=${entry.secret ? '(hidden)' : masked(source)}: expected ${parsed.expected}`);
   }
   const known = new Set(Object.values(configKeys).map((entry) => entry.env as string));
   for (const name of Object.keys(env)) {
     if (name.startsWith('PARLEY_') && !known.has(name)) problems.push(`${name}: unknown${suggestion(name, known)}`);
   }
+  if (problems.length === 0) problems.push(...contradictions(values as unknown as Config));
   if (problems.length > 0) throw new StartupError(`Bad configuration:\n  ${problems.join('\n  ')}`);
   const config = { ...values, embedded: values['databaseUrl'] === undefined } as Config;
   return Object.freeze(config);
@@ -461,12 +477,25 @@ export function environmentWith(changed: Environment): NodeJS.ProcessEnv {
 export function describeConfig(config: Config): { env: string; value: string; about: string }[] {
   return (Object.entries(configKeys) as [keyof Keys, Key<unknown>][]).map(([name, entry]) => {
     const value: string | number | boolean | readonly string[] | undefined = config[name];
-    const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : String(value);
+    const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : masked(String(value));
     return { env: entry.env, value: shown, about: entry.about };
   });
 }
 
+/** What a shell or a file left in a value: refused, for nobody means it. White space at the ends has been cut off. */
+function misread(source: string, lines: boolean): string | undefined {
+  if (source === '') return 'a value, or none at all';
+  if (/^(["'`])[^]*\1$/.test(source) && source.length > 1) return 'a value without quotes around it';
+  return !lines && /[\r\n\0]/.test(source) ? 'one line' : undefined;
+}
+
+/** A URL may hold a user and a password; neither is shown. */
+function masked(value: string): string {
+  return value.replaceAll(/(\w:\/\/)[^/@\s]*@/g, '$1(hidden)@');
+}
+
 function suggestion(name: string, known: Set<string>): string {
+  if (known.has(name.slice('PARLEY_'.length))) return `; did you mean ${name.slice('PARLEY_'.length)}?`;
   const near = [...known].map((other) => ({ other, d: distance(name, other) })).sort((a, b) => a.d - b.d)[0];
   return near !== undefined && near.d <= 3 ? `; did you mean ${near.other}?` : '';
 }

@@ -1,11 +1,12 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
 import { describeConfig, type Config } from './config.ts';
-import { openDataFolder } from './storage/data-folder.ts';
 import { ServerClock } from './storage/clock.ts';
+import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { hazards, hazardsOf } from './storage/durability.ts';
 import { migrationsPending } from './storage/migrate.ts';
 import { evictionText, openRedis } from './storage/redis.ts';
+import { checkSearchLanguage } from './storage/search-language.ts';
 import { createLog } from './telemetry/log.ts';
 import { capConnections, openFilesLimit } from './telemetry/system.ts';
 import { version } from './version.ts';
@@ -31,6 +32,10 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
     try {
       print(`ok    ${name}: ${await check()}`);
     } catch (error) {
+      if (error instanceof DataFolderInUse) {
+        print(`ok    ${name}: a running Parley has the data folder; stop it to look inside`);
+        continue;
+      }
       well = false;
       print(`FAIL  ${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -71,6 +76,7 @@ async function checkDatabase(config: Config): Promise<string> {
       const clock = new ServerClock();
       if (row !== undefined) clock.measured(row.now, from, Date.now());
       const pending = await migrationsPending(database.sql);
+      if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
       const schema =
         pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
       const found = database.settings === undefined ? [] : hazardsOf(database.settings);

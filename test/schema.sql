@@ -197,6 +197,7 @@ create table revocations (
   reason text not null,
   created_at timestamp with time zone not null default clock_timestamp(),
   expires_at timestamp with time zone,
+  clock bigint,
   constraint revocations_pkey PRIMARY KEY (id),
   constraint revocations_reason_check CHECK ((reason = ANY (ARRAY['user'::text, 'operator'::text])))
 );
@@ -615,6 +616,16 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.correct_revocation(its_id bigint, issuer_clock bigint)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  update revocations
+  set clock = greatest(clock, issuer_clock), issued_before = issuer_second(created_at, greatest(clock, issuer_clock))
+  where id = its_id and issued_before is not null
+  returning issued_before
+$function$;
+
 CREATE OR REPLACE FUNCTION public.create_room(room text, room_kind text, room_name text, creator text, peer text, max_rooms integer)
  RETURNS text
  LANGUAGE plpgsql
@@ -973,6 +984,14 @@ CREATE OR REPLACE FUNCTION public.is_encrypted(body jsonb)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select coalesce(jsonb_typeof(body) = 'object' and body ? 'encrypted', false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.issuer_second(at timestamp with time zone, clock bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select floor(extract(epoch from at) + coalesce(clock, 0) / 1000.0)::bigint * 1000
 $function$;
 
 CREATE OR REPLACE FUNCTION public.join_room(room text, subject text, max_members integer, max_rooms integer, rights jsonb)
@@ -1563,16 +1582,30 @@ end $function$;
 
 CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text)
  RETURNS boolean
+ LANGUAGE sql
+AS $function$
+  select revoke_all(subject, spared_token, its_issued, kept_session, why, null::bigint, '{}'::text[], '{}'::bigint[], '{}'::bigint[])
+$function$;
+
+CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text, issuer_clock bigint, known text[], known_issued bigint[], known_ends bigint[])
+ RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
+declare
+  moment timestamptz;
+  boundary bigint;
 begin
   perform pg_advisory_xact_lock(hashtextextended('parley:revoke:' || subject, 0));
   if spared_token is not null and token_revoked(subject, spared_token, its_issued) then
     return false;
   end if;
+  moment := clock_timestamp();
+  boundary := issuer_second(moment, issuer_clock);
   delete from revocations where user_id = subject and issued_before is not null;
-  insert into revocations (user_id, issued_before, spared, spared_session, reason)
-  values (subject, floor(extract(epoch from clock_timestamp()) * 1000), spared_token, kept_session, why);
+  insert into revocations (user_id, issued_before, spared, spared_session, reason, created_at, clock)
+  values (subject, boundary, spared_token, kept_session, why, moment, issuer_clock);
+  perform revoke_tokens(subject, array_agg(k.token), array_agg(k.ends), why)
+  from unnest(known, known_issued, known_ends) as k (token, issued, ends) where k.issued >= boundary;
   return true;
 end $function$;
 
@@ -1590,6 +1623,16 @@ begin
   delete from join_links l where l.room_id = room and l.id = link;
   return case when found then 'revoked' else 'no_subject' end;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.revoke_tokens(subject text, tokens text[], ends bigint[], why text)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  insert into revocations (user_id, token, reason, expires_at)
+  select subject, t.token, why, to_timestamp(t.ends / 1000.0)
+  from unnest(tokens, ends) as t (token, ends)
+  where not exists (select from revocations r where r.user_id = subject and r.token = t.token)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.room_words(name text, topic text)
  RETURNS tsvector

@@ -5,15 +5,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
 import type { Applied } from '../storage/confirmations.ts';
-import type { Identity } from './tokens.ts';
+import type { Admission, Identity } from './tokens.ts';
 
 export type RevocationReason = 'user' | 'operator';
 
 export interface Revocation {
   readonly id: number;
+  /** The transaction that made it. */
+  readonly xid: string;
   readonly user: string;
   readonly token: string | null;
   readonly session: string | null;
+  /** By the issuer's clock. Tokens of this second and later ones that were known before have rows of their own. */
   readonly issuedBefore: number | null;
   readonly spared: string | null;
   readonly sparedSession: string | null;
@@ -25,16 +28,45 @@ const claimMs = 3000;
 const unclaimedMs = 60_000;
 const page = 1000;
 
-/** @returns the places of those that are revoked. */
+/** Tokens of one user that a revocation of all of them names; a user with more has the youngest named. */
+const maxNamed = 1000;
+
+/** Notes at the others that they are admitted. @returns the places of those that are revoked. */
 export async function revokedAmong(sql: postgres.Sql, tokens: readonly Identity[]): Promise<ReadonlySet<number>> {
-  const rows = await sql<{ n: number }[]>`
-    select t.n::int as n
-    from unnest(
-      ${tokens.map(({ user }) => user)}::text[], ${tokens.map(({ key }) => key)}::text[],
-      ${tokens.map(({ issuedAt }) => issuedAt)}::int8[]
-    ) with ordinality as t (user_id, token, issued, n)
-    where token_revoked(t.user_id, t.token, t.issued)`;
-  return new Set(rows.map(({ n }) => n - 1));
+  const [row] = await sql<[Admission & { revoked: number[] }]>`
+    select pg_current_snapshot()::text as snapshot, floor(extract(epoch from clock_timestamp()) * 1000)::int8 as at,
+      array(
+        select t.n::int
+        from unnest(
+          ${tokens.map(({ user }) => user)}::text[], ${tokens.map(({ key }) => key)}::text[],
+          ${tokens.map(({ issuedAt }) => issuedAt)}::int8[]
+        ) with ordinality as t (user_id, token, issued, n)
+        where token_revoked(t.user_id, t.token, t.issued)
+      ) as revoked`;
+  const revoked = new Set(row.revoked.map((n) => n - 1));
+  const admission = { snapshot: row.snapshot, at: row.at };
+  tokens.forEach((token, i) => {
+    if (!revoked.has(i)) token.admitted ??= admission;
+  });
+  return revoked;
+}
+
+/** Whether a revocation was there when the token was admitted; the token is younger than the revocation then. */
+export function admittedAfter({ xid }: Revocation, { snapshot }: Admission): boolean {
+  const [xmin = '', xmax = '', running = ''] = snapshot.split(':');
+  const id = BigInt(xid);
+  return id < BigInt(xmin) || (id < BigInt(xmax) && !running.split(',').includes(xid));
+}
+
+/** The tokens of a user that a node admitted before a revocation, and what they show of the issuer's clock. */
+export interface KnownHere {
+  readonly tokens: readonly Identity[];
+  readonly clock: number | null;
+}
+
+function newest(tokens: readonly Identity[]): readonly Identity[] {
+  if (tokens.length <= maxNamed) return tokens;
+  return tokens.toSorted((a, b) => b.issuedAt - a.issuedAt).slice(0, maxNamed);
 }
 
 export class Revocations {
@@ -58,19 +90,40 @@ export class Revocations {
 
   /**
    * Every token of the user that was issued until now, but `spare`'s; its session is the only one that is not closed.
+   * @param here what this node knows of the user; other nodes add theirs when they read the revocation
    * @returns false if the spared token is revoked itself; then nothing was done.
    */
   async revokeAll(
     user: string,
     reason: RevocationReason,
     spare?: { readonly token: Identity; readonly session: string },
+    here: KnownHere = { tokens: [], clock: null },
   ): Promise<boolean> {
+    const named = newest(here.tokens.filter(({ key }) => key !== spare?.token.key));
     const [row] = await this.#sql<[{ done: boolean }]>`
       select revoke_all(${user}, ${spare?.token.key ?? null}, ${spare?.token.issuedAt ?? null},
-        ${spare?.session ?? null}, ${reason}) as done`;
+        ${spare?.session ?? null}, ${reason}, ${here.clock}::int8, ${named.map(({ key }) => key)}::text[],
+        ${named.map(({ issuedAt }) => issuedAt)}::int8[], ${named.map(({ expires }) => expires)}::int8[]) as done`;
     this.#nudge();
     if (row.done) await this.#applied({ kind: 'revocation', user });
     return row.done;
+  }
+
+  /** Adds what this node knows to a revocation of all tokens, which was made elsewhere. */
+  async complete({ id, user, issuedBefore, reason, spared }: Revocation, here: KnownHere): Promise<void> {
+    const [row] =
+      here.clock === null
+        ? [{ boundary: issuedBefore }]
+        : await this.#sql<
+            { boundary: number | null }[]
+          >`select correct_revocation(${id}, ${here.clock}::int8) as boundary`;
+    const boundary = row?.boundary ?? issuedBefore ?? 0;
+    const named = newest(here.tokens.filter(({ key, issuedAt }) => key !== spared && issuedAt >= boundary));
+    if (named.length === 0) return;
+    await this.#sql`
+      select revoke_tokens(${user}, ${named.map(({ key }) => key)}::text[],
+        ${named.map(({ expires }) => expires)}::int8[], ${reason})`;
+    this.#nudge();
   }
 
   /** The token of a live connection of the user. @returns false if no node has such a one. */
@@ -114,9 +167,9 @@ export class Revocations {
    * What was committed since the cursor, and where to read on from. A transaction that was open at the cursor may have had
    * a lower id than others that were done; therefore some rows come again.
    */
-  async since(cursor: string): Promise<{ cursor: string; rows: (Revocation & { xid: string })[] }> {
+  async since(cursor: string): Promise<{ cursor: string; rows: Revocation[] }> {
     let next: string | undefined;
-    const rows: (Revocation & { xid: string })[] = [];
+    const rows: Revocation[] = [];
     for (let after = { xid: cursor, id: 0 }; ;) {
       // older than a day: out of another database's backup, whose transactions counted further
       const found = await this.#sql<(RevocationRow & { xmin: string })[]>`
@@ -154,7 +207,7 @@ interface RevocationRow {
   reason: RevocationReason;
 }
 
-function revocationOf(row: RevocationRow): Revocation & { xid: string } {
+function revocationOf(row: RevocationRow): Revocation {
   return {
     id: row.id ?? 0,
     xid: row.xid,

@@ -1,19 +1,11 @@
 /** Signing and checking of tokens (JWT). */
-import {
-  createRemoteJWKSet,
-  errors,
-  importSPKI,
-  jwtVerify,
-  SignJWT,
-  type CryptoKey,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  type JWTVerifyResult,
-} from 'jose';
-import { createHash, webcrypto } from 'node:crypto';
+import { errors, importSPKI, jwtVerify, SignJWT, type CryptoKey, type JWTPayload, type JWTVerifyResult } from 'jose';
+import { createHash, randomUUID, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
 import { latestInstant, userId } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
+import { KeySet } from './key-set.ts';
+import { KnownTokens } from './known-tokens.ts';
 import { nameOf } from './token-name.ts';
 
 export interface Identity {
@@ -22,10 +14,20 @@ export interface Identity {
   readonly tier: string | null;
   /** Milliseconds since 1970. */
   readonly expires: number;
-  /** The same; 0 if the token does not say. */
+  /** The same; 0 if the token does not say. By the clock of its issuer. */
   readonly issuedAt: number;
   /** What revocations know the token by: a hash of its `jti`, or of all of it. */
   readonly key: string;
+  /** When the database was first found not to have revoked the token; absent: it was not asked yet. */
+  admitted?: Admission;
+}
+
+/** One look at the revocations. Connections that arrive together share it. */
+export interface Admission {
+  /** What the database knew, as Postgres writes a snapshot: `xmin:xmax:xip,…`. */
+  readonly snapshot: string;
+  /** By the database's clock; milliseconds since 1970. */
+  readonly at: number;
 }
 
 export interface TokenKeys {
@@ -36,7 +38,23 @@ export interface TokenKeys {
   readonly jwksUrl?: string | undefined;
   readonly issuer?: string | undefined;
   readonly audience?: string | undefined;
+  /** How far ahead the clock of the issuer may be: for `iat` and `nbf`, not for `exp`. */
+  readonly leewayMs?: number;
 }
+
+export interface TokenVerifierOptions {
+  /** Verified tokens that are remembered. */
+  readonly cacheSize?: number;
+  /** Takes a line for the log. */
+  readonly note?: (fields: object, line: string) => void;
+  readonly now?: () => number;
+}
+
+export const defaultLeewayMs = 60_000;
+/** A token that is good only after a day is not early but wrong, as with milliseconds in the place of seconds. */
+const longestWaitMs = 86_400_000;
+/** A client asks again this soon at the latest: it may get another token meanwhile. */
+const longestRetryMs = 60_000;
 
 type Check = (token: string) => Promise<JWTVerifyResult>;
 
@@ -44,60 +62,75 @@ const asymmetric = ['EdDSA', 'ES256', 'RS256'];
 
 export class TokenVerifier {
   readonly #checks: readonly Check[];
-  /** Verified tokens by hash, oldest first, so that a reconnect storm costs a hash (2 µs) and no signature (90 to 240 µs). */
-  readonly #cache = new Map<string, Identity>();
-  readonly #cacheSize: number;
+  /** So that a reconnect storm costs a hash (2 µs) and no signature (90 to 240 µs). */
+  readonly #known: KnownTokens;
+  /** How far the clocks of the issuer and the server may differ. */
+  readonly leewayMs: number;
+  readonly #note: (fields: object, line: string) => void;
+  readonly #now: () => number;
 
-  private constructor(checks: readonly Check[], cacheSize: number) {
+  private constructor(checks: readonly Check[], leewayMs: number, options: TokenVerifierOptions) {
     this.#checks = checks;
-    this.#cacheSize = cacheSize;
+    this.leewayMs = leewayMs;
+    this.#known = new KnownTokens(options.cacheSize ?? 50_000);
+    this.#note = options.note ?? (() => {});
+    this.#now = options.now ?? Date.now;
   }
 
   /** @throws {StartupError} if the public key cannot be read. */
-  static async create(keys: TokenKeys, cacheSize = 50_000): Promise<TokenVerifier> {
+  static async create(keys: TokenKeys, options: TokenVerifierOptions = {}): Promise<TokenVerifier> {
+    const now = options.now ?? Date.now;
     const common = {
       requiredClaims: ['exp', 'sub'],
-      clockTolerance: 0,
       ...(keys.issuer === undefined ? {} : { issuer: keys.issuer }),
       ...(keys.audience === undefined ? {} : { audience: keys.audience }),
     };
+    // `#checkTimes` compares the times, with an answer of its own for each.
+    const settings = (algorithms: string[]) => ({
+      ...common,
+      algorithms,
+      clockTolerance: Number.MAX_SAFE_INTEGER,
+    });
     const checks: Check[] = [];
     for (const secret of keys.secrets) {
       // Imported once: of a secret that is given as bytes jose makes a key at each check, 50 of 110 µs.
       const bytes = new TextEncoder().encode(secret);
       const key = await webcrypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify']);
-      checks.push((token) => jwtVerify(token, key, { ...common, algorithms: ['HS256'] }));
+      checks.push((token) => jwtVerify(token, key, settings(['HS256'])));
     }
     if (keys.publicKey !== undefined) {
       const { key, algorithm } = await importPublicKey(keys.publicKey.replaceAll('\\n', '\n'));
-      checks.push((token) => jwtVerify(token, key, { ...common, algorithms: [algorithm] }));
+      checks.push((token) => jwtVerify(token, key, settings([algorithm])));
     }
     if (keys.jwksUrl !== undefined) {
-      const remote: JWTVerifyGetKey = createRemoteJWKSet(new URL(keys.jwksUrl));
-      checks.push((token) => jwtVerify(token, remote, { ...common, algorithms: asymmetric }));
+      const remote = new KeySet(keys.jwksUrl, now);
+      checks.push((token) => remote.verify(token, settings(asymmetric)));
     }
-    return new TokenVerifier(checks, cacheSize);
+    return new TokenVerifier(checks, keys.leewayMs ?? defaultLeewayMs, options);
   }
 
   /**
-   * @throws {ParleyError} `token_expired`, `unauthorized` (with what is wrong, never the token), or `unavailable` when
-   * the key server does not answer.
+   * @throws {ParleyError} `token_expired`, `unauthorized` (with what is wrong, never the token), or `unavailable` for what
+   * time heals: the token is not good yet, or the key server does not answer.
    */
   async verify(token: string): Promise<Identity> {
     const hash = hashOf(token);
-    const known = this.#cache.get(hash);
+    const known = this.#known.get(hash);
     if (known !== undefined) {
-      if (known.expires > Date.now()) return known;
-      this.#cache.delete(hash);
+      if (known.expires > this.#now()) return known;
+      this.#known.delete(hash);
       throw new ParleyError('token_expired');
     }
-    const identity = identityOf(await this.#payload(token), hash);
-    if (this.#cache.size >= this.#cacheSize) {
-      const oldest = this.#cache.keys().next();
-      if (!oldest.done) this.#cache.delete(oldest.value);
-    }
-    this.#cache.set(hash, identity);
+    const payload = await this.#payload(token);
+    this.#checkTimes(payload);
+    const identity = this.#identityOf(payload, hash);
+    this.#known.add(hash, identity);
     return identity;
+  }
+
+  /** The tokens of a user that were verified here and are remembered. */
+  knownOf(user: string): readonly Identity[] {
+    return this.#known.of(user);
   }
 
   async #payload(token: string): Promise<JWTPayload> {
@@ -106,12 +139,41 @@ export class TokenVerifier {
       try {
         return (await check(token)).payload;
       } catch (error) {
-        const told = explain(error);
-        if (told.code === 'token_expired') throw told;
-        if (told.code === 'unavailable' || !(error instanceof errors.JWSSignatureVerificationFailed)) best = told;
+        const failure = explain(error);
+        if (failure.code === 'unavailable') best = failure;
+        else if (!(error instanceof errors.JWSSignatureVerificationFailed)) best ??= failure;
       }
     }
     throw best ?? notSigned();
+  }
+
+  #checkTimes(payload: JWTPayload): void {
+    const now = this.#now();
+    if (instantOf(payload.exp) <= now) throw new ParleyError('token_expired');
+    for (const claim of ['nbf', 'iat'] as const) {
+      const wait = (payload[claim] ?? 0) * 1000 - this.leewayMs - now;
+      if (wait <= 0) continue;
+      const detail = `The token's ${claim} is ahead of the server's clock.`;
+      if (wait > longestWaitMs) throw new ParleyError('unauthorized', detail);
+      throw new ParleyError('unavailable', detail, { retryAfter: Math.ceil(Math.min(wait, longestRetryMs)) });
+    }
+  }
+
+  #identityOf(payload: JWTPayload, hash: string): Identity {
+    const user = userId.safeParse(payload.sub);
+    if (!user.success)
+      throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
+    const { name, shortened } = nameOf(payload['name']);
+    if (shortened) this.#note({ user: user.data, name }, 'The name in a token is too long; it was shortened.');
+    const tier = payload['tier'];
+    return {
+      user: user.data,
+      name,
+      tier: typeof tier === 'string' ? tier : null,
+      expires: instantOf(payload.exp),
+      issuedAt: instantOf(payload.iat),
+      key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
+    };
   }
 }
 
@@ -121,6 +183,8 @@ export function signToken(
   claims: { user: string; name?: string | undefined; tier?: string | undefined; ttlSeconds: number },
 ): Promise<string> {
   const extra = {
+    // two tokens of one second differ, so that a revocation in that second can name the first
+    jti: randomUUID(),
     ...(claims.name === undefined ? {} : { name: claims.name }),
     ...(claims.tier === undefined ? {} : { tier: claims.tier }),
   };
@@ -130,21 +194,6 @@ export function signToken(
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000) + claims.ttlSeconds)
     .sign(new TextEncoder().encode(secret));
-}
-
-function identityOf(payload: JWTPayload, hash: string): Identity {
-  const user = userId.safeParse(payload.sub);
-  if (!user.success)
-    throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
-  const tier = payload['tier'];
-  return {
-    user: user.data,
-    name: nameOf(payload['name']).name,
-    tier: typeof tier === 'string' ? tier : null,
-    expires: instantOf(payload.exp),
-    issuedAt: instantOf(payload.iat),
-    key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
-  };
 }
 
 /** A token may say any number: what no date can be written of counts as the first or the last that can. */
@@ -157,15 +206,9 @@ function hashOf(text: string): string {
 }
 
 function explain(error: unknown): ParleyError {
-  if (error instanceof errors.JWTExpired) return new ParleyError('token_expired');
+  if (error instanceof ParleyError) return error;
   if (error instanceof errors.JWTClaimValidationFailed) {
     return new ParleyError('unauthorized', `The token's ${error.claim} is missing or wrong.`);
-  }
-  if (keysAreMissing(error)) {
-    return new ParleyError('unavailable', 'The keys to check tokens with cannot be fetched.', {
-      retryAfter: 5000,
-      cause: error,
-    });
   }
   if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) {
     return new ParleyError('unauthorized', 'This is not a token (JWT).');
@@ -175,13 +218,6 @@ function explain(error: unknown): ParleyError {
 
 function notSigned(): ParleyError {
   return new ParleyError('unauthorized', 'The token was not signed with a key that is accepted here.');
-}
-
-/** The key server does not answer, or with something else than keys (jose's generic error), as proxies do in an outage. */
-function keysAreMissing(error: unknown): boolean {
-  if (error instanceof TypeError) return /fetch/.test(error.message);
-  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
-  return error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC';
 }
 
 /** A PEM does not name its algorithm; the one that can import it is the one it is for. */

@@ -1,5 +1,5 @@
 /** One user's part of the store. What fails costs the survival over a reload, nothing else. */
-import { asParleyError } from './failure.ts';
+import { asParleyError, within } from './failure.ts';
 import { Cell } from './readable.ts';
 import type { ParleyError } from '../protocol/errors.ts';
 import type { Message } from '../protocol/model.ts';
@@ -13,15 +13,16 @@ export interface RoomSnapshot {
 }
 
 const maxRooms = 50;
+/** A store that takes longer has failed; the client goes on without. */
+const answerMs = 5000;
 export const snapshotMessages = 100;
 
 export class Archive {
   readonly failed = new Cell<ParleyError | undefined>(undefined);
   readonly #store: Store;
   #prefix: string | undefined;
+  #savedAt = 0;
   #begin: () => void = () => undefined;
-  /** The last change of the index, which is read and written: one after the other, or each would undo the one before. */
-  #listed = Promise.resolve();
   readonly #begun = new Promise<void>((resolve) => (this.#begin = resolve));
 
   constructor(store: Store) {
@@ -54,24 +55,22 @@ export class Archive {
     return (await this.get(`room/${id}`)) as RoomSnapshot | undefined;
   }
 
-  /** The rooms saved last are kept. */
-  saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
-    this.set(`room/${id}`, snapshot);
-    const list = (): Promise<void> => this.#list(id, snapshot !== undefined);
-    return (this.#listed = this.#listed.then(list, list));
+  /** The rooms saved last are kept. Each has an index entry of its own: tabs that save at once lose none. */
+  async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
+    this.#put(id, snapshot, snapshot && { id, at: (this.#savedAt = Math.max(Date.now(), this.#savedAt + 1)) });
+    if (snapshot === undefined) return;
+    const saved = (await this.list('saved/')) as { id: string; at: number }[];
+    for (const old of saved.sort((a, b) => b.at - a.at).slice(maxRooms)) this.#put(old.id);
   }
 
-  async #list(id: string, kept: boolean): Promise<void> {
-    const before = ((await this.get('rooms')) ?? []) as string[];
-    const rooms = before.filter((other) => other !== id);
-    if (kept && rooms.unshift(id) && before[0] === id) return;
-    for (const old of rooms.splice(maxRooms)) this.set(`room/${old}`, undefined);
-    this.set('rooms', rooms);
+  #put(id: string, snapshot?: RoomSnapshot, saved?: object): void {
+    this.set(`room/${id}`, snapshot);
+    this.set(`saved/${id}`, saved);
   }
 
   /** Removes all that is kept of this user, and keeps nothing from now on. */
   async forget(): Promise<void> {
-    await this.#begun;
+    this.#begin();
     const forgotten = this.#try(undefined, async (prefix) => {
       for (const [key] of await this.#store.list(prefix)) await this.#store.set(key, undefined);
     });
@@ -82,7 +81,7 @@ export class Archive {
   async #try<T>(otherwise: T, act: (prefix: string) => Promise<T>): Promise<T> {
     if (this.#prefix === undefined) return otherwise;
     try {
-      return await act(this.#prefix);
+      return await within(answerMs, act(this.#prefix));
     } catch (thrown) {
       this.failed.set(asParleyError(thrown));
       return otherwise;

@@ -1,7 +1,7 @@
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData, EventName } from '../protocol/events.ts';
-import { limits } from '../protocol/limits.ts';
+import { appLimits as limits } from '../protocol/limits.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
@@ -86,6 +86,8 @@ export class Client {
     });
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
     this.#catchUp = new CatchUp((input) => this.#tabs.request('sync', input));
+    // Before the tabs listen, which let the connection go.
+    this.#stopListening = listen('window', 'pagehide', () => this.#save());
     this.#tabs = new Tabs(
       {
         url: options.url,
@@ -107,7 +109,6 @@ export class Client {
     this.presence = new Presence((name, input) => this.#tabs.request(name, input));
     this.#tabs.state.subscribe((state) => this.#stateChanged(state));
     this.#list.entries.subscribe(() => (this.#saveTimer ??= setTimeout(() => this.#save(), saveAfterMs)));
-    this.#stopListening = listen('window', 'pagehide', () => this.#save());
   }
 
   get state(): Readable<ConnectionState> {
@@ -225,6 +226,8 @@ export class Client {
 
   /** Ends it in this tab. What waited to be sent stays in the store, for the next client. */
   close(): void {
+    // Before the connection goes: what is read up to is sent over it.
+    this.#save();
     this.#tabs.close();
   }
 

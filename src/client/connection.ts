@@ -22,7 +22,8 @@ import type { TokenSource } from './token.ts';
 import { isObject } from './wire.ts';
 
 export type ConnectionState =
-  | { readonly status: 'connecting'; readonly attempt: number }
+  /** `error`: why the try before failed, as in `waiting`. */
+  | { readonly status: 'connecting'; readonly attempt: number; readonly error?: ParleyError }
   | { readonly status: 'connected' }
   /** `until`: when the next try starts, as of `Date.now()`. */
   | { readonly status: 'waiting'; readonly until: number; readonly attempt: number; readonly error?: ParleyError }
@@ -49,6 +50,8 @@ export interface ConnectionHandlers {
 const stableMs = 5000;
 /** A token that waited longer than this for its link is asked for again. */
 const freshMs = 10_000;
+/** A token that was refused may be of the second of a revocation: the next one should be of another second. */
+const nextTokenMs = 1000;
 /** A clock that is looked at this often and has moved on by far more: the machine slept, and links died unnoticed. */
 const lookMs = 5000;
 const sleptMs = 30_000;
@@ -62,6 +65,8 @@ export class Connection {
   #attempt = 0;
   #liveSince = 0;
   #refusals = 0;
+  /** Of the last try. */
+  #error: ParleyError | undefined;
   /** The token that was taken back: it is not tried again, only another one is. */
   #revoked: string | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -76,7 +81,7 @@ export class Connection {
   constructor(options: ConnectionOptions, handlers: ConnectionHandlers) {
     this.#options = options;
     this.#handlers = handlers;
-    this.#token = new TokenKeeper(options.token, async (token) => {
+    this.#token = new TokenKeeper(options.token, options.timeoutMs, async (token) => {
       const { expires } = await this.request('auth:refresh', { token });
       return expires;
     });
@@ -156,7 +161,7 @@ export class Connection {
     this.#suspended = false;
     this.#clear();
     const life = this.#life;
-    this.#state.set({ status: 'connecting', attempt: this.#attempt });
+    this.#state.set({ status: 'connecting', attempt: this.#attempt, ...(this.#error && { error: this.#error }) });
     let token: string;
     try {
       token = await this.#token.take();
@@ -194,6 +199,7 @@ export class Connection {
   #live(ready: EventData<'ready'>): void {
     this.#liveSince = Date.now();
     this.#refusals = 0;
+    this.#error = undefined;
     this.#token.refreshBefore(ready.expires);
     this.#handlers.ready(ready);
     // Unless it was not what was hoped for.
@@ -225,15 +231,20 @@ export class Connection {
     } else this.#wait(end.error);
   }
 
-  /** An expired token is worth one more try, with the one the application gives next. */
-  #mayHelpToRenew(error: ParleyError): boolean {
+  /** A token that is refused is worth one more try, with the one the application gives next. */
+  #mayHelpToRenew({ code }: ParleyError): boolean {
     this.#refusals += 1;
-    return error.code === 'token_expired' && this.#token.renewable && this.#refusals === 1;
+    return (code === 'token_expired' || code === 'unauthorized') && this.#token.renewable && this.#refusals === 1;
   }
 
   #wait(error: ParleyError | undefined): void {
-    const delay = delayBefore(this.#attempt, reconnectBackoff, error?.retryAfter);
+    const delay = delayBefore(
+      this.#attempt,
+      reconnectBackoff,
+      error?.code === 'unauthorized' ? nextTokenMs : error?.retryAfter,
+    );
     this.#attempt += 1;
+    this.#error = error;
     this.#notBefore = error?.retryAfter === undefined ? 0 : Date.now() + delay;
     this.#retryTimer = setTimeout(() => void this.#connect(), delay);
     const until = Date.now() + delay;

@@ -1,9 +1,9 @@
-import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
+import { errorKinds, ParleyError } from '../protocol/errors.ts';
 import type { ErrorCode, WireError } from '../protocol/errors.ts';
 
 /** An error as it came over the wire. A code that this client does not know yet counts as `internal`. */
 export function fromWire(error: Partial<WireError>): ParleyError {
-  const known = typeof error.code === 'string' && Object.hasOwn(errorCatalogue, error.code);
+  const known = typeof error.code === 'string' && Object.hasOwn(errorKinds, error.code);
   const code: ErrorCode = known ? (error.code as ErrorCode) : 'internal';
   const options = typeof error.retryAfter === 'number' ? { retryAfter: error.retryAfter } : undefined;
   return new ParleyError(code, error.message, options);
@@ -14,6 +14,19 @@ export function asParleyError(thrown: unknown): ParleyError {
   if (thrown instanceof ParleyError) return thrown;
   const detail = thrown instanceof Error ? thrown.message : String(thrown);
   return new ParleyError('internal', detail, { cause: thrown });
+}
+
+/** For what an application gives (tokens, a store) and may never answer: fails with `unavailable` after the time. */
+export async function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject: (error: ParleyError) => void) => {
+    timer = setTimeout(() => reject(disconnected('No answer in time.')), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The connection went, or was never there: nobody knows whether the command was carried out. */

@@ -13,7 +13,7 @@ import type { WireError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { disconnected, fromWire } from './failure.ts';
 import { InFlight } from './in-flight.ts';
-import { decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
+import { bytesOf, decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
 import type { Greeting, Packet } from './wire.ts';
 
 /** The part of the browser's WebSocket that is used; `ws` has it too. */
@@ -81,7 +81,7 @@ export class Link {
       if (this.#phase !== 'live' || this.#socket.readyState !== open) throw disconnected();
       const frame = encodeCommand(id, name, input);
       // The server ends a connection over this; a queued message that is too long would then end every next one.
-      if (frame.length > this.#maxPayload) throw new ParleyError('too_large');
+      if (bytesOf(frame) > this.#maxPayload) throw new ParleyError('too_large');
       this.#socket.send(frame);
     });
   }
@@ -172,7 +172,6 @@ export class Link {
 /** Close codes of the catalogue that tell the next try something. */
 function why(event: object): { error?: ParleyError } {
   if (!('code' in event)) return {};
-  if (event.code === 4401) return { error: new ParleyError('unauthorized') };
   if (event.code === 4403) return { error: new ParleyError('session_revoked') };
   if (event.code === 4402) return { error: new ParleyError('token_expired') };
   if (event.code === 4429) return { error: new ParleyError('rate_limited', undefined, { retryAfter: 5000 }) };

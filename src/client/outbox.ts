@@ -14,7 +14,7 @@
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { WireError } from '../protocol/errors.ts';
-import { limits } from '../protocol/limits.ts';
+import { appLimits as limits } from '../protocol/limits.ts';
 import type { Message } from '../protocol/model.ts';
 import type { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
@@ -22,6 +22,7 @@ import { asParleyError, fromWire } from './failure.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
 import { uuid } from './uuid.ts';
+import { bytesOf } from './wire.ts';
 
 export type SendInput = CommandInput<'message:send'>;
 export type SendResult = CommandOutput<'message:send'>;
@@ -200,7 +201,7 @@ export class Outbox {
   #refusal(json: string | undefined): ParleyError | undefined {
     if (this.#entries.size >= outboxLimit) return new ParleyError('limit_reached');
     if (json === undefined || json === 'null') return new ParleyError('invalid', 'A message needs a body.');
-    if (new TextEncoder().encode(json).length > limits.bodyBytes) return new ParleyError('too_large');
+    if (bytesOf(json) > limits.bodyBytes) return new ParleyError('too_large');
     return undefined;
   }
 

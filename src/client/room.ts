@@ -10,7 +10,7 @@
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
-import { limits } from '../protocol/limits.ts';
+import { appLimits as limits } from '../protocol/limits.ts';
 import type { Member, Message, PresenceState } from '../protocol/model.ts';
 import { snapshotMessages } from './archive.ts';
 import type { Archive } from './archive.ts';
@@ -262,8 +262,9 @@ export class Room implements Syncable {
     this.#members.read(mark);
   }
 
-  /** Keeps what is held, if it changed. */
+  /** Keeps what is held, if it changed, and sends the read mark that waits: the page or the client may end. */
   save(): void {
+    void this.#readMark.flush();
     if (this.#saveTimer === undefined || this.#partial) return;
     this.#forgetSave();
     const { messages, cursor } = this.#timeline;
@@ -342,7 +343,6 @@ export class Room implements Syncable {
   stop(): void {
     this.#life += 1;
     this.#typing.stop();
-    void this.#readMark.flush();
     this.#members.stop();
     clearTimeout(this.#loadTimer);
     this.save();

@@ -1,4 +1,4 @@
-import { asParleyError } from './failure.ts';
+import { asParleyError, within } from './failure.ts';
 
 /** Where tokens come from. A function is asked on each connect, so that it can give a fresh one. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -21,13 +21,18 @@ export function subjectOf(token: string): string | undefined {
 /** Gives the token for each connect, and renews the one of the live connection before it expires. */
 export class TokenKeeper {
   readonly #source: TokenSource;
+  readonly #timeoutMs: number;
   readonly #refresh: (token: string) => Promise<number>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last = '';
 
-  /** @param refresh tells the server the new token; answers when that one expires */
-  constructor(source: TokenSource, refresh: (token: string) => Promise<number>) {
+  /**
+   * @param timeoutMs what the source may take
+   * @param refresh tells the server the new token; answers when that one expires
+   */
+  constructor(source: TokenSource, timeoutMs: number, refresh: (token: string) => Promise<number>) {
     this.#source = source;
+    this.#timeoutMs = timeoutMs;
     this.#refresh = refresh;
   }
 
@@ -40,9 +45,10 @@ export class TokenKeeper {
     return this.#last;
   }
 
+  /** @throws what the source throws; `unavailable` if it takes too long */
   async take(): Promise<string> {
-    this.#last = typeof this.#source === 'string' ? this.#source : await this.#source();
-    return this.#last;
+    const source = this.#source;
+    return (this.#last = typeof source === 'string' ? source : await within(this.#timeoutMs, source()));
   }
 
   /** @param atLeast ms to wait; a clock that runs ahead makes all tokens look expired */

@@ -98,6 +98,11 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** As UTF-8, which is what the server counts. */
+export function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
 export const pong = '3';
 export const disconnect = '41';
 

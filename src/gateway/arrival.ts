@@ -76,6 +76,8 @@ export class Arrival {
     const user = connections.identify(connection, identity.user, identity.name);
     memberships.joining(connection, user.id);
     const { name, rooms } = await this.#arrivals.memberships(identity);
+    const refused = this.#attendance.checkArrival(identity);
+    if (refused !== undefined) await refused;
     if (!connection.live) return;
     user.name ??= name;
     memberships.enter(connection, rooms);

@@ -1,6 +1,7 @@
 /** Connections as sessions of their users: counted, watched, listed, and ended when their token is taken back. */
-import type { Revocation } from '../auth/revocations.ts';
-import type { Identity } from '../auth/tokens.ts';
+import { issuerClock } from '../auth/issuer-clock.ts';
+import { admittedAfter, type KnownHere, type Revocation } from '../auth/revocations.ts';
+import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import type { Told } from '../presence/watching.ts';
@@ -28,14 +29,22 @@ export class Attendance implements PresenceHost<Connection> {
   #connections: Connections | undefined = undefined;
   /** Tokens that the database is being asked about: a revocation after its answer was read finds them here. */
   readonly #renewals = new Set<Renewal>();
+  #tokens: Pick<TokenVerifier, 'knownOf' | 'leewayMs'> | undefined = undefined;
+  /** Revocations of all tokens of a user, the oldest first, for those who are arriving while one is applied. */
+  readonly #recent = new Map<string, { readonly revocation: Revocation; readonly at: number }>();
 
   constructor(parts: { metrics: Metrics; node: string }) {
     this.#metrics = parts.metrics;
     this.#node = parts.node;
   }
 
-  serve(part: PresencePart<Connection>, connections: Connections): void {
+  serve(
+    part: PresencePart<Connection>,
+    connections: Connections,
+    tokens: Pick<TokenVerifier, 'knownOf' | 'leewayMs'>,
+  ): void {
     this.#part = part;
+    this.#tokens = tokens;
     this.#connections = connections;
   }
 
@@ -95,8 +104,10 @@ export class Attendance implements PresenceHost<Connection> {
   /** All of the user's but this one. */
   async revokeOthers(connection: Connection): Promise<CommandOutput<'session:revoke'>> {
     const { identity: token, session } = connection;
-    if (token !== undefined && (await this.#running().revocations.revokeAll(token.user, 'user', { token, session }))) {
-      return {};
+    if (token !== undefined) {
+      const { revocations } = this.#running();
+      const here = this.#here(token.user, () => true);
+      if (await revocations.revokeAll(token.user, 'user', { token, session }, here)) return {};
     }
     throw new ParleyError('unauthorized', 'The token of this connection has been revoked.');
   }
@@ -116,10 +127,29 @@ export class Attendance implements PresenceHost<Connection> {
     } finally {
       this.#renewals.delete(renewal);
     }
+    const late = this.checkArrival(token);
+    if (late !== undefined) await late;
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
     connection.identity = token;
     connection.expires = token.expires;
+  }
+
+  /**
+   * Called when the database has admitted the token, without waiting in between if there is nothing to refuse: from then
+   * on a revocation finds the connection. One that was applied meanwhile, which the database's answer did not know, is
+   * found here.
+   * @throws {ParleyError} `unauthorized`
+   */
+  checkArrival(token: Identity): Promise<void> | undefined {
+    const recent = this.#recent.get(token.user)?.revocation;
+    if (recent === undefined || recent.spared === token.key || !predates(recent, token)) return undefined;
+    return this.#refuse(recent, token);
+  }
+
+  async #refuse(revocation: Revocation, token: Identity): Promise<never> {
+    await this.#running().revocations.complete(revocation, { tokens: [token], clock: null });
+    throw new ParleyError('unauthorized', 'This token has been revoked.');
   }
 
   viewerOf(connection: Connection): string | undefined {
@@ -160,6 +190,7 @@ export class Attendance implements PresenceHost<Connection> {
 
   async revoked(revocation: Revocation): Promise<void> {
     const { id, user, reason, session } = revocation;
+    if (revocation.issuedBefore !== null) return this.#allRevoked(revocation);
     for (const renewal of this.#renewals) {
       if (renewal.token.user === user && concerns(revocation, renewal.session, renewal.token)) renewal.revoked = true;
     }
@@ -170,6 +201,36 @@ export class Attendance implements PresenceHost<Connection> {
       if (session !== null && revocation.token === null) await this.#running().revocations.claim(id, identity);
       this.#revoke(connection, reason);
     }
+  }
+
+  /** Names the tokens that are known here, so that no node takes them again, and ends their connections in any case. */
+  async #allRevoked(revocation: Revocation): Promise<void> {
+    const { user, reason } = revocation;
+    const now = performance.now();
+    for (const [of, { at }] of this.#recent) if (at < now - recentMs) this.#recent.delete(of);
+    this.#recent.delete(user);
+    this.#recent.set(user, { revocation, at: now });
+    const ending = this.#of(user).filter(
+      ({ identity, session }) =>
+        identity?.admitted !== undefined &&
+        (revocation.spared === identity.key ? revocation.sparedSession !== session : predates(revocation, identity)),
+    );
+    const here = this.#here(user, (token) => predates(revocation, token));
+    try {
+      await this.#running().revocations.complete(revocation, here);
+    } finally {
+      for (const connection of ending) this.#revoke(connection, reason);
+    }
+  }
+
+  /** The tokens of a user, those of live connections and others that are remembered. */
+  #here(user: string, counts: (token: Identity) => boolean): KnownHere {
+    const live = this.#of(user).flatMap(({ identity }) => identity ?? []);
+    const all = new Set([...live, ...(this.#tokens?.knownOf(user) ?? [])]);
+    return {
+      tokens: [...all].filter((token) => token.admitted !== undefined && counts(token)),
+      clock: issuerClock(all, this.#tokens?.leewayMs ?? 0),
+    };
   }
 
   #of(user: string): Connection[] {
@@ -192,10 +253,15 @@ export class Attendance implements PresenceHost<Connection> {
   }
 }
 
+/** Longer than a question to the database may take. */
+const recentMs = 60_000;
+
+/** Whether the token was admitted before the revocation of all tokens of its user. */
+function predates(revocation: Revocation, { admitted }: Identity): boolean {
+  return admitted === undefined || !admittedAfter(revocation, admitted);
+}
+
+/** For a revocation of one token, or of one session. */
 function concerns(revocation: Revocation, session: string, token: Identity): boolean {
-  if (revocation.issuedBefore !== null) {
-    if (revocation.spared === token.key) return revocation.sparedSession !== session;
-    return token.issuedAt < revocation.issuedBefore;
-  }
   return revocation.token === null ? revocation.session === session : revocation.token === token.key;
 }

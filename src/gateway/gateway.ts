@@ -122,7 +122,7 @@ export class Gateway {
       log,
     });
     const overload = new Overload(settings, messaging.writer, metrics);
-    attendance.serve(core.presence, local.connections);
+    attendance.serve(core.presence, local.connections, core.verifier);
     const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
     const rate = new CommandRate(settings);
     const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });

@@ -35,6 +35,11 @@ const refusals = Array.from({ length: 16 }, (_, i) =>
   JSON.stringify({ ok: false, error: new ParleyError('overloaded', undefined, { retryAfter: 500 + i * 64 }).toWire() }),
 );
 
+const frameTooLarge = JSON.stringify({
+  ok: false,
+  error: new ParleyError('too_large', 'The frame is over PARLEY_MAX_FRAME_BYTES.').toWire(),
+});
+
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
   readonly #parts: ParleyParts;
@@ -67,6 +72,13 @@ export class Parley implements SocketApp {
     if (kind !== 'ack' || connection.awaitsAck) return true;
     this.stray(connection, 'ack');
     return false;
+  }
+
+  /** Without an answer a client that sends again what was not acknowledged would be closed for it for ever. */
+  oversized(connection: Connection, head: Uint8Array): void {
+    if (connection.state !== 'ready' || connection.form !== 'json' || kindOf(head) !== 'event') return;
+    const ack = ackOf(head);
+    if (ack !== undefined && ack !== '') connection.send(ackText(ack, frameTooLarge));
   }
 
   stray(connection: Connection, packet: 'ack' | 'connect'): void {

@@ -21,6 +21,8 @@ export interface SocketApp {
   stray?(connection: Connection, packet: 'ack' | 'connect'): void;
   /** Asked before a text frame is as much as decoded. A refused one has been answered. */
   admit?(connection: Connection, frame: Uint8Array): boolean;
+  /** A text frame over the limit came, for which the connection is closed. */
+  oversized?(connection: Connection, head: Uint8Array): void;
   /** The client left the namespace, or its connection ended. */
   disconnected(connection: Connection, namespace: string): void;
   topicChanged(topic: string, occupied: boolean): void;
@@ -84,6 +86,10 @@ export class Sockets implements EngineHost<Connection> {
 
   admit(connection: Connection, frame: Uint8Array): boolean {
     return this.#app.admit?.(connection, frame) ?? true;
+  }
+
+  oversized(connection: Connection, head: Uint8Array): void {
+    this.#app.oversized?.(connection, head);
   }
 
   /** DISCONNECT by the server: stock clients do not come back by themselves. */

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { StartupError } from '../startup-error.ts';
 import { sessionUnfit } from './failure.ts';
 import { HostChoice, splitHosts, type Host } from './hosts.ts';
+import { readConnectionUrl } from './connection-url.ts';
 
 /**
  * How values travel, the same for both forms of the database:
@@ -115,12 +116,15 @@ async function takesWrites(url: string, options: ClientOptions, { host, port }: 
 /** The one place where a `postgres` client is made. */
 export function createClient(text: string, options: ClientOptions & PatchedOptions): postgres.Sql {
   requirePatch();
-  const { url, hosts, writable } = splitHosts(text);
+  const { url: single, hosts, writable } = splitHosts(text);
+  // a caller with a socket of its own has no server to find
+  const { url, ...target } = 'socket' in options ? { url: single } : readConnectionUrl(single);
   const choice =
     hosts.length === 1
       ? undefined
       : new HostChoice(hosts, async (host) => (await takesWrites(url, base, host)) || !writable);
   const base: ClientOptions = {
+    ...(target as object),
     onnotice: () => {},
     ...options,
     types,

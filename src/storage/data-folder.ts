@@ -15,6 +15,9 @@ export interface DataFolder {
   release(): Promise<void>;
 }
 
+/** Another process has it: nothing is wrong with the folder. */
+export class DataFolderInUse extends StartupError {}
+
 /** Longest socket path the kernel takes: 108 bytes with the final zero on Linux, 104 on macOS. */
 const maxSocketPathBytes = 103;
 
@@ -28,7 +31,7 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
   } catch (error) {
     throw new StartupError(`The data folder ${path} cannot be written: ${errorCode(error)}`, { cause: error });
   }
-  if (lock === undefined) throw new StartupError(`The data folder ${path} is in use by another Parley process`);
+  if (lock === undefined) throw new DataFolderInUse(`The data folder ${path} is in use by another Parley process`);
   return { path, release: lock.release };
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type postgres from 'postgres';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
+import { readConnectionUrl } from './connection-url.ts';
 import { readSettings, synchronousCommit, type ServerSettings } from './durability.ts';
 import { startEmbeddedPostgres } from './embedded/bridge.ts';
 import { startMaintenance } from './embedded/maintenance.ts';
@@ -178,7 +179,9 @@ const silenceMarginMs = 10_000;
 
 /** A server that sends nothing for longer than a statement may run is gone, or the network is. */
 function silence(text: string, statementTimeoutMs: number): PatchedOptions {
-  const ms = Number(new URL(splitHosts(text).url).searchParams.get('statement_timeout') ?? statementTimeoutMs);
+  const ms = Number(
+    new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout') ?? statementTimeoutMs,
+  );
   // 0 and texts such as 1min: no limit that is known here
   return ms > 0 ? { silence_timeout: (ms + silenceMarginMs) / 1000 } : {};
 }

@@ -1,7 +1,8 @@
 /** Tokens that are taken back, on the tables. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { RevocationWatch } from '../../src/auth/revocation-watch.ts';
-import { Revocations, revokedAmong, type Revocation } from '../../src/auth/revocations.ts';
+import { issuerClock } from '../../src/auth/issuer-clock.ts';
+import { admittedAfter, Revocations, revokedAmong, type Revocation } from '../../src/auth/revocations.ts';
 import type { Identity } from '../../src/auth/tokens.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -65,6 +66,98 @@ it('all tokens means those issued before, also those that do not say when, but n
   await revocations.revokeAll('ann', 'operator');
   expect(await database.sql`select from revocations`).toHaveLength(1);
   expect(await revocations.isRevoked(token('ann', 'a'))).toBe(true);
+});
+
+const second = (at: number) => Math.floor(at / 1000) * 1000;
+
+it('a token of the second of a revocation is good, unless it was known before', async () => {
+  // the second may change on the way
+  for (let tries = 0; ; tries++) {
+    const now = Date.now();
+    const [old, unseen, next] = ['old', 'unseen', 'next'].map((key) => token('ann', key, second(now)));
+    if (old === undefined || unseen === undefined || next === undefined) throw new Error('three tokens');
+    expect(await revocations.isRevoked(old)).toBe(false);
+    await revocations.revokeAll('ann', 'user', undefined, { tokens: [old], clock: 0 });
+    if (second(Date.now()) !== second(now) && tries < 5) continue;
+    const before = token('ann', 'before', second(now) - 1000);
+    expect([...(await revokedAmong(database.sql, [old, before, next]))]).toEqual([0, 1]);
+    return;
+  }
+});
+
+it.each([
+  ['ahead', 30_000],
+  ['behind', -30_000],
+])(
+  'an issuer whose clock is %s by %i ms: all before the revocation are refused, all after it are good',
+  async (_, skew) => {
+    const at = (ms: number) => Math.floor((Date.now() + skew + ms) / 1000) * 1000;
+    const live = token('ann', 'live', at(-1000));
+    const unseen = token('ann', 'unseen', at(-4000));
+    await revokedAmong(database.sql, [live]);
+    const here = { tokens: [live], clock: issuerClock([live], 60_000) };
+    expect(here.clock).toBeLessThanOrEqual(skew);
+    expect(here.clock).toBeGreaterThan(skew - 3000);
+    await revocations.revokeAll('ann', 'user', undefined, here);
+    const next = token('ann', 'next', at(0));
+    expect([...(await revokedAmong(database.sql, [live, unseen, next]))]).toEqual([0, 1]);
+    // an operator's, which a node completes
+    await database.sql`truncate revocations`;
+    const node = await holding(token('nobody', 'x'));
+    await revocations.revokeAll('ann', 'operator');
+    await until('it is read', () => node.applied.length === 1);
+    for (const revocation of node.applied) await revocations.complete(revocation, here);
+    await revocations.complete(node.applied[0] as Revocation, { tokens: [], clock: skew - 20_000 });
+    expect([...(await revokedAmong(database.sql, [live, unseen, token('ann', 'next', at(0))]))]).toEqual([0, 1]);
+    await node.stop();
+  },
+);
+
+it('shows the clock of the issuer by the tokens that were fresh when they came', () => {
+  const admitted = { snapshot: '1:1:', at: 1_000_000 };
+  const of = (...ahead: number[]) =>
+    issuerClock(
+      ahead.map((ms) => ({ ...token('a', 'k', 1_000_000 + ms), admitted })),
+      60_000,
+    );
+  expect(of()).toBeNull();
+  expect(issuerClock([token('a', 'k')], 60_000)).toBeNull();
+  // kept for an hour; of whole seconds; one of them fresh; the furthest ahead
+  expect(of(-3_600_000)).toBeNull();
+  expect(of(-999)).toBe(0);
+  expect(of(-20_000, -900)).toBe(0);
+  expect(of(-20_000, -25_000)).toBe(-20_000);
+  expect(of(30_000, -500, 29_000)).toBe(30_000);
+  expect(of(61_001, -61_001)).toBeNull();
+});
+
+it('knows of each token whether it was admitted before a revocation, also one that commits late', async () => {
+  const node = await holding(token('nobody', 'x'));
+  const [before, while_, after] = ['before', 'while', 'after'].map((key) => token('ann', key, Date.now() + minute));
+  if (before === undefined || while_ === undefined || after === undefined) throw new Error('three tokens');
+  await revokedAmong(database.sql, [before]);
+  await database.sql.begin(async (sql) => {
+    await sql`insert into revocations (user_id, issued_before, reason) values ('ann', 1, 'operator')`;
+    // later transactions end in between
+    await database.sql`insert into revocations (user_id, issued_before, reason) values ('ben', 1, 'operator')`;
+    await revokedAmong(database.sql, [while_]);
+  });
+  await revokedAmong(database.sql, [after, before]);
+  await until('it is read', () => node.applied.some(({ user }) => user === 'ann'));
+  const revocation = node.applied.find(({ user }) => user === 'ann') as Revocation;
+  expect([before, while_, after].map(({ admitted }) => admitted && admittedAfter(revocation, admitted))).toEqual([
+    false,
+    false,
+    true,
+  ]);
+  await node.stop();
+});
+
+it('names no more tokens than the youngest thousand', async () => {
+  const many = Array.from({ length: 1001 }, (_, i) => token('ann', `k${i}`, Date.now() + 30_000 + i));
+  await revocations.revokeAll('ann', 'user', undefined, { tokens: many, clock: 0 });
+  expect([...(await revokedAmong(database.sql, many))]).toHaveLength(1000);
+  expect(await revocations.isRevoked(many[0] as Identity)).toBe(false);
 });
 
 it('a token that takes back all others is spared, unless it was taken back itself', async () => {

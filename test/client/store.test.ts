@@ -42,7 +42,7 @@ describe('the archive', () => {
     const store = memoryStore();
     let fail = true;
     const once = async (key: string): Promise<unknown> => {
-      if (fail && key === 'u/rooms') {
+      if (fail && key === 'u/room/r3') {
         fail = false;
         throw new Error('not now');
       }

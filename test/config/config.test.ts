@@ -28,7 +28,14 @@ describe('the configuration', () => {
   it.each([
     [{ PARLEY_MAX_FRAME_BYTES: '128k' }, { maxFrameBytes: 131_072 }],
     [{ PARLEY_MAX_FRAME_BYTES: '1MB' }, { maxFrameBytes: 1_048_576 }],
-    [{ PARLEY_MAX_FRAME_BYTES: '5000' }, { maxFrameBytes: 5000 }],
+    [{ PARLEY_MAX_FRAME_BYTES: '50000' }, { maxFrameBytes: 50_000 }],
+    [{ PARLEY_JWT_ISSUER: ' https://id.example\n' }, { jwtIssuer: 'https://id.example' }],
+    [{ PARLEY_HOST: '[::1]' }, { host: '::1' }],
+    [
+      { PARLEY_TRUSTED_PROXIES: ' [::1], 10.0.0.0/8,, [fd00::]/8 ' },
+      { trustedProxies: ['::1', '10.0.0.0/8', 'fd00::/8'] },
+    ],
+    [{ PARLEY_ORIGINS: 'HTTPS://A.example:443/, http://[::1]:80' }, { origins: ['https://a.example', 'http://[::1]'] }],
     [
       { PARLEY_ORIGINS: 'https://a.example, https://b.example' },
       { origins: ['https://a.example', 'https://b.example'] },
@@ -46,6 +53,26 @@ describe('the configuration', () => {
     [{ DATABASE_URL: 'postgresql://u:p@h/d' }, { embedded: false }],
   ])('reads %j', (env, expected) => {
     expect(loadConfig(env)).toMatchObject(expected);
+  });
+
+  it.each([
+    [{ PARLEY_JWT_SECRET: `"${secret}"` }, 'PARLEY_JWT_SECRET=(hidden): expected a value without quotes'],
+    [{ PARLEY_JWT_SECRET: `${secret}\n${secret}` }, 'PARLEY_JWT_SECRET=(hidden): expected one line'],
+    [{ PARLEY_JWT_AUDIENCE: "'chat'" }, 'PARLEY_JWT_AUDIENCE'],
+    [{ PARLEY_JWT_ISSUER: '  ' }, 'PARLEY_JWT_ISSUER=: expected a value'],
+    [{ PARLEY_COMMAND_BURST: '1' }, 'PARLEY_COMMAND_BURST=1: expected at least 10'],
+    [{ PARLEY_MAX_FRAME_BYTES: '8k' }, 'PARLEY_MAX_FRAME_BYTES=8192: expected at least'],
+    [{ PARLEY_WRITER_QUEUE: '10' }, 'PARLEY_WRITER_QUEUE=10: expected at least 500, which is PARLEY_WRITER_BATCH'],
+    [{ PARLEY_DATA_DIR: 'package.json' }, 'PARLEY_DATA_DIR=package.json: expected a folder'],
+    [{ PARLEY_PORT: '3000' }, 'PARLEY_PORT: unknown; did you mean PORT?'],
+    [{ PARLEY_JWKS_URL: 'ftp://me:hunter2@id/keys' }, 'PARLEY_JWKS_URL=ftp://(hidden)@id/keys: expected'],
+    [{ PARLEY_ORIGINS: 'chat.example' }, 'PARLEY_ORIGINS=chat.example: expected a list by comma, each an origin'],
+    [{ PARLEY_HOST: 'http://x' }, 'PARLEY_HOST=http://x: expected an address'],
+  ])('refuses %j by name, in one line', (env, line) => {
+    const wrong = (): unknown => loadConfig(env);
+    expect(wrong).toThrow(StartupError);
+    expect(wrong).toThrow(line);
+    expect(wrong).not.toThrow(/hunter2/);
   });
 
   it('names every bad and every unknown key in one error, with what was expected and without secrets', () => {
@@ -109,14 +136,20 @@ describe('the configuration', () => {
 
   it('is described without its secrets', () => {
     const described = describeConfig(
-      loadConfig({ DATABASE_URL: 'postgres://u:hunter2@h/d', PARLEY_JWT_SECRET: secret, PARLEY_ORIGINS: 'a,b' }),
+      loadConfig({
+        DATABASE_URL: 'postgres://u:hunter2@h/d',
+        PARLEY_JWT_SECRET: secret,
+        PARLEY_ORIGINS: 'https://a,https://b',
+        PARLEY_JWKS_URL: 'https://me:hunter2@id/keys',
+      }),
     );
     const shown = Object.fromEntries(described.map(({ env, value }) => [env, value]));
     expect(shown).toMatchObject({
       DATABASE_URL: '(set)',
       PARLEY_JWT_SECRET: '(set)',
       PARLEY_JWT_PREVIOUS_SECRET: '(unset)',
-      PARLEY_ORIGINS: 'a,b',
+      PARLEY_ORIGINS: 'https://a,https://b',
+      PARLEY_JWKS_URL: 'https://(hidden)@id/keys',
       PORT: '3000',
     });
     expect(described).toHaveLength(Object.keys(configKeys).length);

@@ -1,9 +1,11 @@
 /** Each limit is reached and then passed by one. */
+import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { connectRaw, openRaw, refusedUpgrade } from '../support/raw-client.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
 
 let server: TestServer;
 let client: StockClient;
@@ -66,9 +68,34 @@ describe('the size of', () => {
     raw.send(frameOf(maxFrameBytes));
     expect(await raw.next('431')).toContain('unknown_command');
     raw.send(frameOf(maxFrameBytes + 1));
-    expect((await raw.untilClosed()).code).toBe(1006);
+    expect(await raw.untilClosed()).toEqual({ code: 1009, reason: 'too_large' });
+    expect(raw.frames.at(-1)).toContain('"code":"too_large"');
     const metrics = await server.metrics();
     expect(metrics.get('parley_connections_closed_total{reason="too_large"}')).toBe(1);
+    // so much more that it is not even received
+    const huge = await connectRaw(server.url, await tokenOf('ben'));
+    huge.send(frameOf(maxFrameBytes * 4 + 1));
+    expect((await huge.untilClosed()).code).toBe(1006);
+  });
+
+  it('a frame that is too large is answered, so a stock client with retries gives it up and goes on', async () => {
+    const stock = io(server.url, {
+      auth: { token: await tokenOf('retrier') },
+      transports: ['websocket'],
+      forceNew: true,
+      retries: 2,
+      reconnectionDelay: 10,
+      reconnectionDelayMax: 20,
+    });
+    let connects = 0;
+    stock.on('connect', () => connects++);
+    const answers: unknown[] = [];
+    stock.emit('history', { room: 'x'.repeat(maxFrameBytes) }, (answer: unknown) => answers.push(answer));
+    stock.emit('room:list', {}, (error: unknown, answer: unknown) => answers.push(answer ?? error));
+    await until('the next command is answered too', () => answers.length === 2);
+    expect(answers[0]).toMatchObject({ ok: false, error: { code: 'too_large' } });
+    expect(connects).toBeLessThanOrEqual(4);
+    stock.close();
   });
 
   it.each([
@@ -130,7 +157,7 @@ describe('connections', () => {
       PARLEY_MAX_CONNECTIONS: '3',
       PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '2',
       PARLEY_COMMANDS_PER_SECOND: '1',
-      PARLEY_COMMAND_BURST: '3',
+      PARLEY_COMMAND_BURST: '10',
     });
   });
   afterAll(() => small.stop());
@@ -158,10 +185,10 @@ describe('connections', () => {
   it('may run so many commands a second', async () => {
     const token = await tokenOf('fast');
     const raw = await connectRaw(small.url, token);
-    raw.send(...[1, 2, 3, 4].map((n) => `42${n}["auth:refresh",{"token":"${token}"}]`));
-    const answers = await Promise.all([1, 2, 3, 4].map((n) => raw.next(`43${n}[`)));
-    expect(answers.slice(0, 3).every((answer) => answer.includes('"ok":true'))).toBe(true);
-    const { error } = (JSON.parse((answers[3] ?? '').slice(3)) as [{ error: object }])[0];
+    raw.send(...Array.from({ length: 11 }, (_, i) => i + 1).map((n) => `42${n}["auth:refresh",{"token":"${token}"}]`));
+    const answers = await Promise.all(Array.from({ length: 11 }, (_, i) => i + 1).map((n) => raw.next(`43${n}[`)));
+    expect(answers.slice(0, 10).every((answer) => answer.includes('"ok":true'))).toBe(true);
+    const { error } = (JSON.parse((answers[10] ?? '').replace(/^43\d+/, '')) as [{ error: object }])[0];
     expect(error).toMatchObject({ code: 'rate_limited', retryable: true, retryAfter: 1000 });
     await raw.close();
   });

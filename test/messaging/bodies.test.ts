@@ -120,6 +120,7 @@ describe('attachments', () => {
     ['at a host with a longer name', { url: 'https://xfiles.example/' }, 'not allowed here'],
     ['at the host that only hosts below it', { url: 'https://cdn.example/' }, 'not allowed here'],
     ['at another port', { url: 'https://files.example:8443/' }, 'not allowed here'],
+    ['below a host, at another port', { url: 'https://eu.cdn.example:8443/' }, 'not allowed here'],
     ['without TLS', { url: 'http://files.example/a.png' }, 'expected https'],
     ['on this machine', { url: 'http://localhost/a.png' }, 'expected https'],
     ['in the text itself', { url: 'data:image/png;base64,AAAA' }, 'expected https'],

@@ -58,6 +58,8 @@ export interface EngineHost<S extends Session> {
   opened(session: S): void;
   /** Asked before a text frame is as much as decoded; the bytes are the engine's. A refused one has been answered. */
   admit?(session: S, frame: Uint8Array): boolean;
+  /** A text frame over the limit came; the session is closed after this. `head` is the first bytes of the frame. */
+  oversized?(session: S, head: Uint8Array): void;
   /** A message, without Engine.IO's type. Bytes are the host's own. */
   message(session: S, data: string | Buffer): void;
   closed(session: S): void;
@@ -81,6 +83,12 @@ interface UserData<S extends Session> {
 type Headers = Readonly<Record<string, string>>;
 
 const sweepMs = 1000;
+/**
+ * uWS cuts a connection over its limit without a close frame (1006). Frames up to this many times our limit are received,
+ * and their senders learn why: by an ack with `too_large`, and by the close code 1009.
+ */
+const oversizeFactor = 4;
+const oversizeHeadBytes = 64;
 
 export class Engine<S extends Session> {
   readonly topics: Topics;
@@ -145,7 +153,7 @@ export class Engine<S extends Session> {
   #serve(app: TemplatedApp): void {
     const { path, pingIntervalMs, pingTimeoutMs, maxFrameBytes, maxBufferedBytes } = this.#settings;
     const behavior: WebSocketBehavior<UserData<S>> = {
-      maxPayloadLength: maxFrameBytes,
+      maxPayloadLength: maxFrameBytes * oversizeFactor,
       maxBackpressure: maxBufferedBytes,
       // without it publish drops messages in the middle of the stream, silently
       closeOnBackpressureLimit: 1,
@@ -293,6 +301,11 @@ export class Engine<S extends Session> {
   #message(ws: WebSocket<UserData<S>>, message: ArrayBuffer, isBinary: boolean): void {
     const { party } = ws.getUserData();
     const session = party instanceof Candidate ? party.taken : party;
+    if (session !== undefined && message.byteLength > this.#settings.maxFrameBytes) {
+      if (session.closedFor !== undefined) return;
+      if (!isBinary) this.#host.oversized?.(session, Buffer.from(message.slice(0, oversizeHeadBytes)));
+      return session.close('too_large', 'too_large');
+    }
     // uWS takes the buffer back after this turn: what is kept is copied out here
     const bytes = Buffer.from(isBinary ? message.slice(0) : message);
     if (session === undefined) (party as Candidate<S>).message(isBinary ? bytes : bytes.toString('utf8'));

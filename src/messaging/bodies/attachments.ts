@@ -57,14 +57,12 @@ export class AttachmentRules {
     }
   }
 
-  #isAllowed({ host, hostname }: URL, isLocal: boolean): boolean {
+  #isAllowed({ host }: URL, isLocal: boolean): boolean {
     const { attachmentHosts: hosts } = this.#options;
     if (hosts === undefined) return isLocal;
     return hosts.some((allowed) => {
       if (allowed === '*') return true;
-      return allowed.startsWith('*.')
-        ? hostname.endsWith(allowed.slice(1)) || host.endsWith(allowed.slice(1))
-        : host === allowed;
+      return allowed.startsWith('*.') ? host.endsWith(allowed.slice(1)) : host === allowed;
     });
   }
 }

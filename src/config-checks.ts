@@ -1,0 +1,48 @@
+/** What settings mean beyond their form: each with the others. */
+import { existsSync, statSync } from 'node:fs';
+import { commandWeights } from './protocol/command-weights.ts';
+import { limits } from './protocol/limits.ts';
+
+/** A command with the longest body, and what surrounds the body. */
+const leastFrameBytes = limits.bodyBytes + 4096;
+
+interface Checked {
+  readonly commandBurst: number;
+  readonly maxFrameBytes: number;
+  readonly writerBatch: number;
+  readonly writerQueue: number;
+  readonly dataDir: string;
+  readonly databaseUrl: string | undefined;
+}
+
+/** @returns a line for each setting that can do nothing, or that another one contradicts. */
+export function contradictions(config: Checked): string[] {
+  const problems: string[] = [];
+  const dearest = Math.max(...Object.values(commandWeights));
+  if (config.commandBurst < dearest) {
+    problems.push(
+      `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
+    );
+  }
+  if (config.maxFrameBytes < leastFrameBytes) {
+    problems.push(
+      `PARLEY_MAX_FRAME_BYTES=${config.maxFrameBytes}: expected at least ${leastFrameBytes}, for a message of ${limits.bodyBytes} bytes must fit`,
+    );
+  }
+  ascending(problems, [
+    ['PARLEY_WRITER_BATCH', config.writerBatch],
+    ['PARLEY_WRITER_QUEUE', config.writerQueue],
+  ]);
+  const { dataDir } = config;
+  if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {
+    problems.push(`PARLEY_DATA_DIR=${dataDir}: expected a folder, this is a file`);
+  }
+  return problems;
+}
+
+function ascending(problems: string[], settings: readonly (readonly [string, number])[]): void {
+  settings.forEach(([name, value], i) => {
+    const [before, least] = settings[i - 1] ?? ['', 0];
+    if (value < least) problems.push(`${name}=${value}: expected at least ${least}, which is ${before}`);
+  });
+}
