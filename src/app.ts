@@ -16,6 +16,8 @@ import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
+import { Epochs } from './messaging/epochs.ts';
+import { readInstallation, renewEpoch } from './messaging/installation.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { portInUse } from './startup-error.ts';
 import { openDataFolder } from './storage/data-folder.ts';
@@ -103,6 +105,15 @@ async function start(
     audience: config.jwtAudience,
   });
 
+  const epochs = new Epochs({
+    read: () => readInstallation(sql),
+    renew: (expected) => renewEpoch(sql, expected),
+    metrics,
+    log,
+  });
+  releases.push(() => epochs.stop());
+  await epochs.start();
+
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);
   const parts = { app, metrics, log, node, clientAddress };
@@ -131,7 +142,7 @@ async function start(
   releases.push(() => presence.close());
   const rates = openUserRates(config, redis, metrics);
   releases.push(() => rates.stop());
-  await gateway.serve({ messaging, fanout, verifier, presence, rates });
+  await gateway.serve({ messaging, fanout, verifier, presence, rates, epochs });
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeDoor());
     await gateway.openDoor(redis);

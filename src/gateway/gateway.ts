@@ -4,6 +4,7 @@ import type { ClientAddress } from '../api/client-address.ts';
 import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
+import type { Epochs } from '../messaging/epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import { Tails } from '../messaging/tails.ts';
 import type { RedisLink } from '../storage/redis.ts';
@@ -22,6 +23,7 @@ import { Engine, type EngineSettings } from './engine/engine.ts';
 import { createHandlers } from './handlers.ts';
 import { createLocal, type Local } from './local.ts';
 import { MembershipSync } from './membership-sync.ts';
+import { followEpochs } from './new-epoch.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
 import { Repair } from './repair.ts';
@@ -84,9 +86,10 @@ export class Gateway {
     verifier: TokenVerifier;
     presence: PresencePart<Connection>;
     rates: UserRates;
+    epochs: Epochs;
   }): Promise<void> {
     const { metrics, log, node } = this.#parts;
-    const { messaging, fanout } = core;
+    const { messaging, fanout, epochs } = core;
     const attendance = this.#attendance;
     const settings = this.#settings;
     const { tailMessages, tailBytes } = settings;
@@ -137,10 +140,12 @@ export class Gateway {
       memberships: new MembershipSync(messaging.missed, local.memberships, local.receiver),
       roomStates: new RoomStateSync(messaging.missed, local.receiver),
       heads: (rooms) => messaging.missed.heads(rooms),
+      epochs,
       pollMs: settings.headsPollMs,
       metrics,
       log,
     });
+    followEpochs({ ...core, local, repair, tails, arrival, log });
     this.#serving = { local, repair, overload, commands, sockets, engine, watch };
     await repair.start();
   }

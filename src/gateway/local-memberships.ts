@@ -52,6 +52,10 @@ export class LocalMemberships {
     this.#parts.slow.closed(connection);
   }
 
+  roomsOf(connection: Connection): string[] {
+    return roomsOf(connection);
+  }
+
   isIn(connection: Connection, room: string): boolean {
     const topic = roomTopic(connection.form, room, connection.quiet);
     return connection.isSubscribed(topic) || connection.away?.has(room) === true;
@@ -126,6 +130,12 @@ export class LocalMemberships {
       if (this.#parts.connections.user(user) !== undefined) taken.push({ user, room });
     }
     return taken;
+  }
+
+  /** The database went back in time: what was sent of memberships says nothing of those that stand now. */
+  forget(): void {
+    this.#standings.clear();
+    this.#unwelcomed.clear();
   }
 
   userIds(): string[] {

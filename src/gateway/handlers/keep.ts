@@ -22,7 +22,7 @@ export function createKeepHandlers(parts: {
   return {
     delivered: ({ connection, user }, { room, seq }) => {
       if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
-      messaging.readMarks.delivered(user.id, room, seq);
+      if (connection.stale?.has(room) !== true) messaging.readMarks.delivered(user.id, room, seq);
       return {};
     },
     'room:receipts': ({ user }, input) => messaging.receipts(user.id, input),
