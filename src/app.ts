@@ -118,7 +118,12 @@ async function start(
   const clientAddress = new ClientAddress(config.trustedProxies);
   const parts = { app, metrics, log, node, clientAddress };
   const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1), parts);
-  const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
+  const fanout = await openFanout(config, redis, {
+    receive: (envelopes) => gateway.receive(envelopes),
+    epochs,
+    metrics,
+    log,
+  });
   releases.push(() => fanout.close());
   const messaging = new Messaging({
     ...config,
@@ -200,11 +205,13 @@ async function openCluster(
 async function openFanout(
   config: Config,
   link: RedisLink | undefined,
-  parts: { receive: Receiver; metrics: Metrics; log: Log },
+  parts: { receive: Receiver; epochs: Epochs; metrics: Metrics; log: Log },
 ): Promise<Fanout> {
   if (link === undefined) return new MemoryFanout(parts.receive);
   const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
-  const fanout = new RedisFanout({ ...parts, link, prefix, partitions });
+  const { epochs } = parts;
+  const otherEpoch = (): void => epochs.hint();
+  const fanout = new RedisFanout({ ...parts, link, prefix, partitions, installation: epochs, otherEpoch });
   await fanout.open();
   return fanout;
 }

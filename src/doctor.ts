@@ -1,5 +1,7 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
+import type postgres from 'postgres';
 import { describeConfig, type Config } from './config.ts';
+import { readInstallation } from './messaging/installation.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrationsPending } from './storage/migrate.ts';
@@ -31,6 +33,16 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
   return well;
 }
 
+/** @throws {Error} if the database was restored and nothing has begun a new epoch since. */
+async function requireHistory(sql: postgres.Sql): Promise<void> {
+  const { intact, complete } = await readInstallation(sql);
+  if (!complete) throw new Error('tables lack their primary keys: a restore is under way or failed');
+  if (!intact)
+    throw new Error(
+      'it was restored, copied or promoted, and the epoch is of before; run parley restored, or start a node',
+    );
+}
+
 async function checkRedis(url: string): Promise<string> {
   const redis = await openRedis({ url, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
   try {
@@ -54,6 +66,7 @@ async function checkDatabase(config: Config): Promise<string> {
       const pending = await migrationsPending(database.sql);
       const schema =
         pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
+      if (pending.length === 0) await requireHistory(database.sql);
       return `${row?.version.split(' ').slice(0, 2).join(' ') ?? ''} (${database.kind}), schema ${schema}`;
     } finally {
       await database.close();

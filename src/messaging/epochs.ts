@@ -35,6 +35,7 @@ export class Epochs {
   #id = '';
   #epoch = '';
   #lsn = 0;
+  #hintedAt = -Infinity;
   #checking: Promise<void> | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #failing = false;
@@ -72,6 +73,14 @@ export class Epochs {
   /** Reads the epoch now; callers share one read. @throws {Error} where Postgres does not answer. */
   check(): Promise<void> {
     return (this.#checking ??= this.#step().finally(() => (this.#checking = undefined)));
+  }
+
+  /** Another node may know a later epoch. At most four reads a second, whatever comes. */
+  hint(): void {
+    const now = performance.now();
+    if (now - this.#hintedAt < 250) return;
+    this.#hintedAt = now;
+    void this.#poll();
   }
 
   /** A room stands below a rev that was delivered under this epoch. */
