@@ -16,6 +16,8 @@ import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './gateway/engine/handshake.ts';
+import { Epochs } from './messaging/epochs.ts';
+import { readInstallation, renewEpoch } from './messaging/installation.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { listenFailure, StartupError } from './startup-error.ts';
 import { ServerClock } from './storage/clock.ts';
@@ -111,11 +113,25 @@ async function start(
     { note: (fields, line) => log.info(fields, line) },
   );
 
+  const epochs = new Epochs({
+    read: () => readInstallation(sql),
+    renew: (expected) => renewEpoch(sql, expected),
+    metrics,
+    log,
+  });
+  releases.push(() => epochs.stop());
+  await epochs.start();
+
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);
   const parts = { app, metrics, log, node, clientAddress };
   const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1, log), parts);
-  const fanout = await openFanout(config, redis, { receive: (envelopes) => gateway.receive(envelopes), metrics, log });
+  const fanout = await openFanout(config, redis, {
+    receive: (envelopes) => gateway.receive(envelopes),
+    epochs,
+    metrics,
+    log,
+  });
   releases.push(() => fanout.close());
   const confirmations = new Confirmations({ sql, metrics, log });
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
@@ -147,7 +163,7 @@ async function start(
   releases.push(() => presence.close());
   const rates = openUserRates(config, redis, metrics);
   releases.push(() => rates.stop());
-  await gateway.serve({ messaging, fanout, verifier, presence, rates, lease });
+  await gateway.serve({ messaging, fanout, verifier, presence, rates, lease, epochs });
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeDoor());
     await gateway.openDoor(redis);
@@ -240,11 +256,13 @@ async function openCluster(
 async function openFanout(
   config: Config,
   link: RedisLink | undefined,
-  parts: { receive: Receiver; metrics: Metrics; log: Log },
+  parts: { receive: Receiver; epochs: Epochs; metrics: Metrics; log: Log },
 ): Promise<Fanout> {
   if (link === undefined) return new MemoryFanout(parts.receive);
   const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
-  const fanout = new RedisFanout({ ...parts, link, prefix, partitions });
+  const { epochs } = parts;
+  const otherEpoch = (): void => epochs.hint();
+  const fanout = new RedisFanout({ ...parts, link, prefix, partitions, installation: epochs, otherEpoch });
   await fanout.open();
   return fanout;
 }

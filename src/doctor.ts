@@ -1,5 +1,7 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
+import type postgres from 'postgres';
 import { describeConfig, type Config } from './config.ts';
+import { readInstallation } from './messaging/installation.ts';
 import { ServerClock } from './storage/clock.ts';
 import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
@@ -49,6 +51,16 @@ function checkOpenFiles({ maxConnections, databasePoolSize }: Config): string {
   return warning === undefined ? `limit ${limit ?? 'unknown'}, enough for ${maxConnections} connections` : warning;
 }
 
+/** @throws {Error} if the database was restored and nothing has begun a new epoch since. */
+async function requireHistory(sql: postgres.Sql): Promise<void> {
+  const { intact, complete } = await readInstallation(sql);
+  if (!complete) throw new Error('tables lack their primary keys: a restore is under way or failed');
+  if (!intact)
+    throw new Error(
+      'it was restored, copied or promoted, and the epoch is of before; run parley restored, or start a node',
+    );
+}
+
 async function checkRedis(url: string, prefix: string, warn: (line: string) => void): Promise<string> {
   const redis = await openRedis({ url, prefix, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
   try {
@@ -79,6 +91,7 @@ async function checkDatabase(config: Config): Promise<string> {
       if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
       const schema =
         pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
+      if (pending.length === 0) await requireHistory(database.sql);
       const found = database.settings === undefined ? [] : hazardsOf(database.settings);
       if (found.includes('read_only'))
         throw new Error(`${hazards.read_only} (default_transaction_read_only, or a standby)`);

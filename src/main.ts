@@ -7,6 +7,7 @@ import { loadConfig, requireKeys, type Config } from './config.ts';
 import { doctor } from './doctor.ts';
 import { readDemoSecret } from './auth/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
+import { restoredCommand, restoredHelp } from './restored-command.ts';
 import { sessionsCommand, sessionsHelp } from './sessions-command.ts';
 import { errorCode, StartupError } from './startup-error.ts';
 import { exportCommand, importCommand, transferHelp } from './transfer-command.ts';
@@ -31,6 +32,7 @@ Usage: parley <command>
 ${sessionsHelp}
 ${transferHelp}
 ${usersHelp}
+${restoredHelp}
   doctor                       print the configuration without secrets, and check each service
   --help, --version
 
@@ -226,6 +228,9 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return importCommand(rest, loadConfig);
     case 'users':
       return usersCommand(rest, loadConfig, console.log);
+    case 'restored':
+      parse(rest, {});
+      return restoredCommand(loadConfig(), console.log);
     case 'doctor': {
       parse(rest, {});
       const config = loadConfig();

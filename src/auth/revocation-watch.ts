@@ -26,6 +26,7 @@ export class RevocationWatch {
   #again = false;
   #failing = false;
   #stopped = false;
+  #restarts = 0;
 
   constructor(options: RevocationWatchOptions) {
     this.#options = options;
@@ -59,6 +60,15 @@ export class RevocationWatch {
     return (await this.#polling) ?? true;
   }
 
+  /** The database went back in time: its transaction ids may lie below the cursor. Every young revocation counts again. */
+  restart(): void {
+    if (this.#cursor === undefined) return;
+    this.#restarts++;
+    this.#cursor = '0';
+    this.#known = new Set();
+    this.hurry();
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timers.forEach(clearInterval);
@@ -66,8 +76,10 @@ export class RevocationWatch {
   }
 
   async #poll(from: string): Promise<void> {
+    const restarts = this.#restarts;
     const { cursor, rows } = await this.#options.revocations.since(from);
     for (const row of rows) if (!this.#known.has(keyOf(row))) await this.#options.apply(row);
+    if (restarts !== this.#restarts) return; // `hurry` has asked for another poll
     this.#known = new Set(rows.map(keyOf));
     this.#cursor = cursor;
   }

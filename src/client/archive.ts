@@ -9,6 +9,8 @@ import type { Store } from './store.ts';
 export interface RoomSnapshot {
   readonly messages: readonly Message[];
   readonly cursor: number;
+  /** Of the history that both are of. */
+  readonly epoch: string | undefined;
   readonly hasOlder: boolean;
 }
 

@@ -3,7 +3,7 @@
  * under way are part of the next.
  */
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
-import { appLimits as limits } from '../protocol/limits.ts';
+import { clientLimits as limits } from '../protocol/client-limits.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
 import { asParleyError } from './failure.ts';
 

@@ -1,7 +1,7 @@
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData, EventName } from '../protocol/events.ts';
-import { appLimits as limits } from '../protocol/limits.ts';
+import { clientLimits as limits } from '../protocol/client-limits.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
@@ -63,6 +63,8 @@ export class Client {
   readonly #catchUp: CatchUp;
   readonly #list = new RoomList();
   readonly #rooms = new Map<string, Room>();
+  /** The history that the list is of. */
+  #epoch: string | undefined;
   readonly #user = new Cell<User | undefined>(undefined);
   readonly #listeners = new Map<EventName, Set<(data: never) => void>>();
   /** The `ready` of this connection. */
@@ -85,7 +87,9 @@ export class Client {
       sent: (room, rev) => this.#sent(room, rev),
     });
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
-    this.#catchUp = new CatchUp((input) => this.#tabs.request('sync', input));
+    this.#catchUp = new CatchUp((input) =>
+      this.#tabs.request('sync', { ...input, ...(this.#epoch && { epoch: this.#epoch }) }),
+    );
     // Before the tabs listen, which let the connection go.
     this.#stopListening = listen('window', 'pagehide', () => this.#save());
     this.#tabs = new Tabs(
@@ -142,6 +146,7 @@ export class Client {
       archive: this.#archive,
       presence: this.presence,
       members: () => this.members(id),
+      epoch: () => this.#epoch,
       onRead: (of, seq) => this.#list.read(of, seq),
       onStored: (messages) => this.#list.saw(messages),
     });
@@ -247,9 +252,10 @@ export class Client {
   async #identified(user: string | undefined): Promise<void> {
     const known = user !== undefined || this.#options.store === undefined;
     this.#archive.open(known ? `${this.#options.url} ${user ?? ''}/` : undefined);
-    const list = (await this.#archive.get('list')) as { user: User; rooms: RoomEntry[] } | undefined;
+    const list = (await this.#archive.get('list')) as { user: User; rooms: RoomEntry[]; epoch?: string } | undefined;
     if (list !== undefined && this.#user.value === undefined) {
       this.#user.set(list.user);
+      this.#epoch = list.epoch;
       this.#list.replace(list.rooms);
     }
     await this.#outbox.restore();
@@ -259,7 +265,8 @@ export class Client {
     clearTimeout(this.#saveTimer);
     this.#saveTimer = undefined;
     const { value: user } = this.#user;
-    if (user !== undefined) this.#archive.set('list', { user, rooms: this.#list.entries.value.slice(0, savedRooms) });
+    const rooms = this.#list.entries.value.slice(0, savedRooms);
+    if (user !== undefined) this.#archive.set('list', { user, rooms, epoch: this.#epoch });
     for (const room of this.#rooms.values()) room.save();
   }
 
@@ -271,6 +278,8 @@ export class Client {
     }
     this.#user.set(ready.user);
     this.#ready = ready;
+    if (ready.epoch !== this.#epoch) this.#list.clear();
+    this.#epoch = ready.epoch;
     this.#list.replace(ready.rooms, ready.more);
     this.#tell('ready', ready);
     this.#catchUp.resume();

@@ -1,6 +1,6 @@
 /** The threads that a user follows, with what they have not read of each; of the entry `parley/threads`. */
 import type { EventData } from '../protocol/events.ts';
-import { appLimits as limits } from '../protocol/limits.ts';
+import { clientLimits as limits } from '../protocol/client-limits.ts';
 import type { Message, Thread as Standing } from '../protocol/model.ts';
 import type { Client } from './client.ts';
 import { Cell } from './readable.ts';

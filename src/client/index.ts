@@ -15,7 +15,7 @@ export type { Store } from './store.ts';
 export type { TokenSource } from './token.ts';
 export { ParleyError } from '../protocol/errors.ts';
 export type { ErrorCode } from '../protocol/errors.ts';
-export { appLimits as limits } from '../protocol/limits.ts';
+export { clientLimits as limits } from '../protocol/client-limits.ts';
 export { inWord, mentionRuns } from '../protocol/mention-scan.ts';
 export type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 export type { EventData, EventName } from '../protocol/events.ts';

@@ -23,15 +23,32 @@ export function messageStream(
 ): MessageStream {
   async function* iterate(from?: number): AsyncGenerator<Message, void> {
     let last = from;
+    let before: readonly Message[] = [];
     for (let failures = 0; ;) {
       const { status, messages, error } = state.value;
       if (status === 'gone' && error !== undefined) throw error;
       if (status === 'closed') return;
       const first = messages[0]?.seq;
       if (status === 'ready') last ??= (first ?? 1) - 1;
+      // What was given last is another message now, or none: the history went back. On from the first that was not held.
+      const at = before.at(-1);
+      const newest = messages.at(-1);
+      if (
+        status === 'ready' &&
+        first !== undefined &&
+        at !== undefined &&
+        newest !== undefined &&
+        at.seq >= first &&
+        messages[at.seq - first]?.id !== at.id
+      ) {
+        const ids = new Set(before.map(({ id }) => id));
+        const start = before[0]?.seq ?? 0;
+        last = (messages.find(({ id, seq }) => seq >= start && !ids.has(id))?.seq ?? newest.seq + 1) - 1;
+      }
       const next = first === undefined || last === undefined ? undefined : messages[last + 1 - first];
       if (next !== undefined) {
         last = next.seq;
+        before = messages.slice(0, last + 1 - (first ?? 1));
         yield next;
       } else if (status !== 'ready' || first === undefined || last === undefined || first <= last + 1) {
         await new Promise<void>((resolve) => {

@@ -14,7 +14,7 @@
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { WireError } from '../protocol/errors.ts';
-import { appLimits as limits } from '../protocol/limits.ts';
+import { clientLimits as limits } from '../protocol/client-limits.ts';
 import type { Message } from '../protocol/model.ts';
 import type { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';

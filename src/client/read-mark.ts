@@ -25,6 +25,11 @@ export class ReadMark {
     this.#wanted = Math.max(this.#wanted, seq);
   }
 
+  /** The history went back, and the mark with it. */
+  reset(seq: number): void {
+    this.#told = this.#wanted = seq;
+  }
+
   /** Tells what is untold; also called when the connection is back, and at the end. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);

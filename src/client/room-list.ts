@@ -32,6 +32,12 @@ export class RoomList {
     return this.#byId.get(id);
   }
 
+  /** What it holds is of another history. */
+  clear(): void {
+    this.#byId.clear();
+    this.#stale.clear();
+  }
+
   /** The list anew. @param more these are the first of them: `add` brings the rest */
   replace(rooms: readonly Told[], more = false): void {
     this.#before = new Map(this.#byId);

@@ -10,7 +10,7 @@
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
-import { appLimits as limits } from '../protocol/limits.ts';
+import { clientLimits as limits } from '../protocol/client-limits.ts';
 import type { Member, Message, PresenceState } from '../protocol/model.ts';
 import { snapshotMessages } from './archive.ts';
 import type { Archive } from './archive.ts';
@@ -54,6 +54,8 @@ export interface RoomServices {
   readonly archive: Archive;
   readonly presence: Presence;
   readonly members: () => Promise<readonly Member[]>;
+  /** The history that the server has now. */
+  readonly epoch: () => string | undefined;
   /** The read mark moved here, and the room list should know at once. */
   readonly onRead: (room: string, seq: number) => void;
   /** Stored messages came; the list shows the newest. */
@@ -88,6 +90,8 @@ export class Room implements Syncable {
   readonly #state = new Cell<RoomState>(blank);
   readonly #typing: Typing;
   readonly #readMark: ReadMark;
+  /** The history that `#timeline` is of. */
+  #epoch: string | undefined;
   #timeline: Timeline = { messages: [], cursor: 0 };
   #live: readonly Change[] = [];
   /** More live events came than are kept: what they told is asked for again. */
@@ -134,6 +138,10 @@ export class Room implements Syncable {
 
   get state(): Readable<RoomState> {
     return this.#state;
+  }
+
+  get epoch(): string | undefined {
+    return this.#epoch;
   }
 
   get cursor(): number {
@@ -232,6 +240,7 @@ export class Room implements Syncable {
     this.#restored = true;
     if (snapshot === undefined || life !== this.#life) return;
     this.#timeline = snapshot;
+    this.#epoch = snapshot.epoch;
     this.#patch({ status: 'ready', hasOlder: snapshot.hasOlder });
     this.#mergeLive(true);
   }
@@ -245,12 +254,19 @@ export class Room implements Syncable {
     if (!this.#restored) return;
     if (head === undefined) return fresh ? this.reload() : this.gone(new ParleyError('not_member'));
     this.#members.reload();
+    const stands = this.#epoch === this.#services.epoch();
+    if (!stands && this.#epoch !== undefined) {
+      // The database went back in time: marks, acks and events of before say nothing of what is there now.
+      this.#readMark.reset(head.read);
+      this.#live = [];
+      this.#services.outbox.covered(this.id, Infinity);
+    }
     // The mark of a room that was just opened may have been moved here already, and be untold.
     if (!fresh) this.#readMark.stands(head.read);
     void this.#readMark.flush();
     const { status } = this.#state.value;
     const missing = head.seq - (this.#timeline.messages.at(-1)?.seq ?? 0);
-    if (status !== 'ready' || missing > maxCatchUp) this.reload();
+    if (status !== 'ready' || !stands || missing > maxCatchUp) this.reload();
     else if (head.rev !== this.cursor) this.#services.catchUp.request(this);
   }
 
@@ -270,7 +286,7 @@ export class Room implements Syncable {
     const { messages, cursor } = this.#timeline;
     const kept = messages.slice(-snapshotMessages);
     const hasOlder = this.#state.value.hasOlder || kept.length < messages.length;
-    void this.#services.archive.saveRoom(this.id, { messages: kept, cursor, hasOlder });
+    void this.#services.archive.saveRoom(this.id, { messages: kept, cursor, hasOlder, epoch: this.#epoch });
   }
 
   disconnected(): void {
@@ -369,6 +385,7 @@ export class Room implements Syncable {
       const page = await this.#services.request('history', { room: this.id, limit: historyPage });
       if (life !== this.#life) return;
       this.#timeline = { messages: page.messages, cursor: page.rev };
+      this.#epoch = page.epoch;
       this.#services.onStored(page.messages);
       this.#patch({ status: 'ready', hasOlder: page.more });
       this.#mergeLive(true);

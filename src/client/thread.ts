@@ -53,6 +53,8 @@ export class Thread {
   #timeline: Timeline = { messages: [], cursor: 0 };
   #live: readonly Change[] = [];
   #changesMeanwhile: Change[] | undefined;
+  /** That of the room when this was loaded. */
+  #epoch: string | undefined;
   /** Tells answers to an earlier life (before a reload) apart. */
   #life = 0;
   #pulling = false;
@@ -196,7 +198,14 @@ export class Thread {
     if (ofRoom === 'closed') return this.close();
     if (ofRoom === 'gone' && error !== undefined) return this.#gone(error);
     this.#show();
-    if (status === 'ready' && ofRoom === 'ready' && this.room.cursor > this.#timeline.cursor) void this.#pull();
+    if (status !== 'ready' || ofRoom !== 'ready') return;
+    const { epoch } = this.room;
+    if ((this.#epoch ??= epoch) !== epoch) {
+      this.#epoch = epoch;
+      this.#live = [];
+      this.#readMark.reset(0);
+      this.#reload();
+    } else if (this.room.cursor > this.#timeline.cursor) void this.#pull();
   }
 
   async #pull(failures = 0): Promise<void> {

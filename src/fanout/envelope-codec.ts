@@ -1,5 +1,6 @@
 /**
- * Envelopes as bytes, for Redis: a byte of version, 8 of the publishing node, then msgpack of one array an envelope.
+ * Envelopes as bytes, for Redis: a byte of version, 24 of their origin, then msgpack of one array an envelope. The origin is
+ * the publishing node, its installation and the epoch of its database, 8 bytes each.
  * Bodies are JSON texts in it and stay texts.
  *
  * A change that older nodes would misread takes another version; they count such messages and get what is stored from
@@ -9,9 +10,10 @@ import { Packr } from 'msgpackr';
 import type { Role } from '../protocol/model.ts';
 import type { Envelope, MembershipChange, RoomClosed, RoomEvent, UserEvent } from './fanout.ts';
 
-export const codecVersion = 1;
+export const codecVersion = 2;
 export const nodeIdBytes = 8;
-const headerBytes = 1 + nodeIdBytes;
+const originBytes = 3 * nodeIdBytes;
+const headerBytes = 1 + originBytes;
 
 /** Over it a batch is split: Redis copies a message into the buffer of every subscriber. */
 export const maxMessageBytes = 1024 * 1024;
@@ -21,9 +23,17 @@ const packr = new Packr({ useRecords: false, int64AsType: 'number' });
 const kinds = { room: 0, user: 1, membership: 2, closed: 3 } as const;
 const roles: readonly unknown[] = ['owner', 'admin', 'member', 'guest', null] satisfies (Role | null)[];
 
+/** @param installation and @param epoch UUIDs */
+export function originOf(node: Uint8Array, installation: string, epoch: string): Buffer {
+  const parts = [installation, epoch].map((uuid) =>
+    Buffer.from(uuid.replaceAll('-', ''), 'hex').subarray(0, nodeIdBytes),
+  );
+  return Buffer.concat([node, ...parts], originBytes);
+}
+
 /** @returns messages of at most `maxBytes`, a single larger envelope alone in its own. */
 export function encodeEnvelopes(
-  node: Uint8Array,
+  origin: Uint8Array,
   envelopes: readonly Envelope[],
   maxBytes = maxMessageBytes,
 ): Buffer[] {
@@ -32,18 +42,31 @@ export function encodeEnvelopes(
   if (headerBytes + packed.length > maxBytes && envelopes.length > 1) {
     const middle = envelopes.length >> 1;
     return [envelopes.slice(0, middle), envelopes.slice(middle)].flatMap((half) =>
-      encodeEnvelopes(node, half, maxBytes),
+      encodeEnvelopes(origin, half, maxBytes),
     );
   }
   const message = Buffer.allocUnsafe(headerBytes + packed.length);
   message[0] = codecVersion;
-  message.set(node, 1);
+  message.set(origin, 1);
   message.set(packed, headerBytes);
   return [message];
 }
 
-export function isFrom(message: Uint8Array, node: Uint8Array): boolean {
-  for (let i = 0; i < nodeIdBytes; i++) if (message[i + 1] !== node[i]) return false;
+/**
+ * Whose message it is, as this origin sees it: its own, of another installation, of another epoch, or of a peer. What this
+ * version cannot read counts as a peer's, for `decodeEnvelopes` says what is wrong with it.
+ */
+export function senderOf(message: Uint8Array, origin: Uint8Array): 'self' | 'foreign' | 'epoch' | 'peer' {
+  if (message[0] !== codecVersion || message.length <= headerBytes) return 'peer';
+  if (!isAlike(message, origin, 1)) return 'foreign';
+  if (isAlike(message, origin, 0)) return 'self';
+  return isAlike(message, origin, 2) ? 'peer' : 'epoch';
+}
+
+/** @param part of the origin: node, installation, epoch */
+function isAlike(message: Uint8Array, origin: Uint8Array, part: 0 | 1 | 2): boolean {
+  const from = part * nodeIdBytes;
+  for (let i = from; i < from + nodeIdBytes; i++) if (message[i + 1] !== origin[i]) return false;
   return true;
 }
 

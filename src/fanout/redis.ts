@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { decodeEnvelopes, encodeEnvelopes, isFrom, nodeIdBytes } from './envelope-codec.ts';
+import { decodeEnvelopes, encodeEnvelopes, nodeIdBytes, originOf, senderOf } from './envelope-codec.ts';
 import type { Envelope, Fanout, Others, Receiver } from './fanout.ts';
 import { partOf } from './partition.ts';
 
@@ -21,6 +21,10 @@ export interface RedisFanoutOptions {
   readonly prefix: string;
   /** Channels that the rooms are spread over; the same on all nodes. */
   readonly partitions: number;
+  /** As they are now. Envelopes carry both. */
+  readonly installation: { readonly id: string; readonly epoch: string };
+  /** A node of the same installation has another epoch: one of the two has not noticed yet. */
+  readonly otherEpoch: () => void;
   readonly receive: Receiver;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -54,6 +58,8 @@ export class RedisFanout implements Fanout {
   readonly #maxUnanswered: number;
   readonly #listeners: ((heard: boolean) => void)[] = [];
   readonly #endings: (() => void)[] = [];
+  #origin: { readonly epoch: string; readonly bytes: Buffer } | undefined = undefined;
+  #foreignLogged = false;
   #unanswered = 0;
   #lastPublish: Promise<void> = Promise.resolve();
   #hearing = false;
@@ -97,7 +103,7 @@ export class RedisFanout implements Fanout {
     this.#options.receive(envelopes);
     try {
       for (const { channel, part } of this.#split(envelopes)) {
-        for (const message of encodeEnvelopes(this.#node, part)) this.#send(channel, message);
+        for (const message of encodeEnvelopes(this.#originNow(), part)) this.#send(channel, message);
       }
     } catch (error) {
       this.#failed('encoding', error);
@@ -187,12 +193,20 @@ export class RedisFanout implements Fanout {
   }
 
   #message(channel: Buffer, message: Buffer): void {
-    if (!this.#hearing || isFrom(message, this.#node) || !this.#ownChannels.has(channel.toString())) return;
-    const envelopes = decodeEnvelopes(message);
+    if (!this.#hearing || !this.#ownChannels.has(channel.toString())) return;
+    const sender = senderOf(message, this.#originNow());
+    if (sender === 'self') return;
+    if (sender === 'foreign') return this.#foreign();
+    let envelopes = decodeEnvelopes(message);
     if (typeof envelopes === 'string') {
       this.#options.metrics.foreignMessages.inc({ reason: envelopes });
       this.#warn('a message from Redis is none that this version understands', { reason: envelopes });
       return;
+    }
+    if (sender === 'epoch') {
+      this.#options.metrics.foreignMessages.inc({ reason: 'epoch' });
+      this.#options.otherEpoch();
+      envelopes = envelopes.flatMap(withoutRevs);
     }
     try {
       this.#options.receive(envelopes);
@@ -200,6 +214,24 @@ export class RedisFanout implements Fanout {
       this.#options.metrics.internalErrors.inc({ where: 'fanout' });
       this.#options.log.error({ err: error }, 'envelopes of another node could not be received');
     }
+  }
+
+  #originNow(): Buffer {
+    const { id, epoch } = this.#options.installation;
+    if (this.#origin?.epoch !== epoch) this.#origin = { epoch, bytes: originOf(this.#node, id, epoch) };
+    return this.#origin.bytes;
+  }
+
+  /** Another installation uses this Redis with the same prefix. Logged once: it would come with every message. */
+  #foreign(): void {
+    this.#options.metrics.foreignMessages.inc({ reason: 'installation' });
+    if (this.#foreignLogged) return;
+    this.#foreignLogged = true;
+    this.#options.log.warn(
+      { prefix: this.#options.prefix },
+      'Another Parley installation uses this Redis with the same prefix. Its events are dropped. Presence, sessions and ' +
+        'rates are mixed: give each installation its own PARLEY_REDIS_PREFIX.',
+    );
   }
 
   /** Asks for all subscriptions that are needed; we hear when Redis has made all of them. */
@@ -253,6 +285,14 @@ export class RedisFanout implements Fanout {
     this.#loggedAt = now;
     this.#options.log.warn(details, text);
   }
+}
+
+/** Revs of another epoch count nothing here; what a node misses by that is read from Postgres. */
+function withoutRevs(envelope: Envelope): Envelope[] {
+  if (envelope.to === 'room') return envelope.rev === undefined ? [envelope] : [];
+  if (envelope.to !== 'user') return [envelope];
+  const { head: _, ...rest } = envelope;
+  return [rest];
 }
 
 function laneOf({ to }: Envelope): Lane {

@@ -20,6 +20,7 @@ export class Arrival {
   readonly #local: Local;
   readonly #attendance: Attendance;
   readonly #node: string;
+  readonly #epochs: { readonly epoch: string };
   readonly #maxPerUser: number;
 
   constructor(options: {
@@ -29,6 +30,7 @@ export class Arrival {
     local: Local;
     attendance: Attendance;
     node: string;
+    epochs: { readonly epoch: string };
     maxConnectionsPerUser: number;
   }) {
     this.#verifier = options.verifier;
@@ -37,6 +39,7 @@ export class Arrival {
     this.#local = options.local;
     this.#attendance = options.attendance;
     this.#node = options.node;
+    this.#epochs = options.epochs;
     this.#maxPerUser = options.maxConnectionsPerUser;
   }
 
@@ -61,7 +64,7 @@ export class Arrival {
       if (connection.live) connection.state = 'open';
       throw error;
     }
-    if (connection.live) await this.#ready(connection);
+    if (connection.live) await this.greet(connection);
   }
 
   /** Subscribe first, then read: what is committed in between comes as an event or is in the heads of `ready`. */
@@ -88,8 +91,11 @@ export class Arrival {
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 
-  async #ready(connection: Connection): Promise<void> {
+  /** Sends `ready`: after CONNECT, and again when the database went back in time. */
+  async greet(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
+    // before the read: what is read later may be of a later epoch, and is sent again then
+    const { epoch } = this.#epochs;
     await this.#local.occupancy.standing(connection);
     const { rooms, more } = await this.#arrivals.summaries(user.id);
     // it may have left, or be somebody else by now
@@ -98,6 +104,7 @@ export class Arrival {
       user: { id: user.id, name: user.name },
       session: connection.session,
       node: this.#node,
+      epoch,
       expires: connection.expires,
       rooms,
       more,

@@ -72,6 +72,8 @@ export class Connection extends Session {
   quiet = false;
   /** Rooms it is off, for it is behind. */
   away: Set<string> | undefined = undefined;
+  /** Rooms of which it holds a cursor of an earlier epoch: it has not pulled them since the database went back in time. */
+  stale: Set<string> | undefined = undefined;
   /** Rooms of backend services that it is in; see FreeRooms. */
   freeRooms: Set<string> | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;

@@ -64,6 +64,11 @@ export class Delivery {
     return this.#settings.is(room, json);
   }
 
+  /** The database went back in time: settings may be others now. */
+  forget(): void {
+    this.#settings.clear();
+  }
+
   toUser(user: LocalUser, event: string, json: string): void {
     let deliveries = 0;
     for (const connection of user.connections) {

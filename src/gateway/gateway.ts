@@ -4,6 +4,7 @@ import type { ClientAddress } from '../api/client-address.ts';
 import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
+import type { Epochs } from '../messaging/epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import { Tails } from '../messaging/tails.ts';
 import type { Lease } from '../storage/lease.ts';
@@ -24,6 +25,7 @@ import { createHandlers } from './handlers.ts';
 import { createLocal, type Local } from './local.ts';
 import { readsOnlyUntil } from './local-memberships.ts';
 import { MembershipSync } from './membership-sync.ts';
+import { followEpochs } from './new-epoch.ts';
 import { Overload } from './overload.ts';
 import { Parley } from './parley.ts';
 import { Repair } from './repair.ts';
@@ -94,9 +96,10 @@ export class Gateway {
     presence: PresencePart<Connection>;
     rates: UserRates;
     lease: Lease;
+    epochs: Epochs;
   }): Promise<void> {
     const { metrics, log, node } = this.#parts;
-    const { messaging, fanout, lease } = core;
+    const { messaging, fanout, lease, epochs } = core;
     const attendance = this.#attendance;
     const settings = this.#settings;
     const { tailMessages, tailBytes } = settings;
@@ -154,10 +157,12 @@ export class Gateway {
       memberships,
       roomStates: new RoomStateSync(messaging.missed, local.receiver),
       heads: (rooms) => messaging.missed.heads(rooms),
+      epochs,
       pollMs: settings.headsPollMs,
       metrics,
       log,
     });
+    followEpochs({ ...core, local, repair, tails, arrival, log });
     this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
     await repair.start();
     lease.follow((isNew) => {

@@ -2,6 +2,7 @@
 import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { TokenVerifier } from '../auth/tokens.ts';
 import type { Fanout } from '../fanout/fanout.ts';
+import type { Epochs } from '../messaging/epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { Tails } from '../messaging/tails.ts';
 import type { CommandName, CommandOutput, ParsedInput } from '../protocol/commands.ts';
@@ -11,6 +12,7 @@ import type { Attendance } from './attendance.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import { Encoded } from './encoded.ts';
 import { createKeepHandlers } from './handlers/keep.ts';
+import { createPullHandlers } from './handlers/pull.ts';
 import { roomHandlers } from './handlers/rooms.ts';
 import { createTalkHandlers } from './handlers/talk.ts';
 import type { Local } from './local.ts';
@@ -36,11 +38,12 @@ export function createHandlers(parts: {
   local: Local;
   attendance: Attendance;
   tails: Tails;
+  epochs: Epochs;
   metrics: Metrics;
   signalLimits: SignalLimits;
 }): Handlers {
-  const { messaging, verifier, rates, local, attendance, tails } = parts;
-  const { slow, memberships, receiver, mayDeliver } = local;
+  const { messaging, verifier, rates, local, attendance } = parts;
+  const { memberships, mayDeliver } = local;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
@@ -76,21 +79,10 @@ export function createHandlers(parts: {
       const { rev, count } = await changes.make({ kind: 'remove', room, seq, user: user.id, emoji });
       return { rev, count };
     },
-    history: async ({ connection, user }, input) => {
-      // an older page brings nobody up to date
-      if (input.before === undefined) slow.pulling(connection, [input.room]);
-      const { json, rev } = await messaging.history(user.id, input);
-      receiver.toldHeads(connection, [{ id: input.room, rev }]);
-      return new Encoded(json);
-    },
-    sync: async ({ connection, user }, input) => {
-      slow.pulling(connection, Object.keys(input.cursors));
-      const sees = (room: string): boolean => mayDeliver() && memberships.isIn(connection, room);
-      const { json, heads } = await messaging.sync(user.id, input, tails, sees);
-      receiver.toldHeads(connection, heads);
-      return new Encoded(json);
-    },
-    read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
+    ...createPullHandlers(parts),
+    read: ({ connection, user }, { room, seq }) =>
+      // a mark of the old history moves nothing; the answer says where the mark stands
+      readMarks.set(user.id, room, connection.stale?.has(room) === true ? 0 : seq),
     ...roomHandlers(messaging, local),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),

@@ -25,6 +25,10 @@ export class LastTold {
     return before === value;
   }
 
+  clear(): void {
+    this.#told.clear();
+  }
+
   is(key: string, value: string): boolean {
     return this.#told.get(key) === value;
   }

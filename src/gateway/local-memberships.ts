@@ -55,6 +55,10 @@ export class LocalMemberships {
     this.#parts.slow.closed(connection);
   }
 
+  roomsOf(connection: Connection): string[] {
+    return roomsOf(connection);
+  }
+
   isIn(connection: Connection, room: string): boolean {
     const topic = roomTopic(connection.form, room, connection.quiet);
     return connection.isSubscribed(topic) || connection.away?.has(room) === true;
@@ -133,10 +137,6 @@ export class LocalMemberships {
     return taken;
   }
 
-  forgetVersions(): void {
-    this.#versions.clear();
-  }
-
   usersIn(room: string): string[] {
     const users = new Set<string>();
     for (const connection of this.#parts.connections.all()) {
@@ -144,6 +144,17 @@ export class LocalMemberships {
       if (user !== undefined && (state !== 'ready' || this.isIn(connection, room))) users.add(user.id);
     }
     return [...users];
+  }
+
+  forgetVersions(): void {
+    this.#versions.clear();
+  }
+
+  /** The database went back in time: what was sent of memberships says nothing of those that stand now. */
+  forget(): void {
+    this.forgetVersions();
+    this.#standings.clear();
+    this.#unwelcomed.clear();
   }
 
   userIds(): string[] {

@@ -54,6 +54,7 @@ export class MembershipSync {
   readonly #maxGapMs: number;
   #cursor: string | undefined = undefined;
   #readAt = 0;
+  #life = 0;
   /** Users whose memberships changed here while a step reads. */
   #touched = new Set<string>();
   #running: Promise<boolean> | undefined = undefined;
@@ -84,6 +85,12 @@ export class MembershipSync {
     this.#members.membershipTouched = undefined;
   }
 
+  /** The database went back in time: the next step reads all memberships of the users here. */
+  restart(): void {
+    this.#life++;
+    this.#cursor = undefined;
+  }
+
   /** Resolves after a step that began after this call. @returns false if changes are left, for the next step. */
   step(): Promise<boolean> {
     if (this.#running === undefined) return this.#begin();
@@ -102,17 +109,19 @@ export class MembershipSync {
   }
 
   async #step(): Promise<boolean> {
+    const life = this.#life;
+    const anew = this.#cursor === undefined;
     const cursor = this.#cursor ?? (await this.#source.cursor());
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
-    const whole = page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    const whole = anew || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched.clear();
       again = this.#apply(await this.#wholly([...again.keys()], again));
     }
     // whoever changes faster than that is read with the next step's rows, which are those of this one
-    if (again.size === 0) {
+    if (again.size === 0 && life === this.#life) {
       this.#cursor = page.cursor;
       this.#readAt = startedAt;
     }

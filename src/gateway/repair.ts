@@ -3,14 +3,16 @@
  * all occupied rooms, in one query each.
  *
  * alone: memberships and settings. The answer of Postgres may be lost after the commit, and a second try finds it done and
- * tells nobody; a command beside the server (`parley import`) tells nobody at all. Heads need no look, for whatever moves
- * a rev leaves a row in the outbox, which is relayed.
+ * tells nobody; a command beside the server (`parley import`) tells nobody at all. A head ahead of what was delivered needs
+ * no repair, for whatever moves a rev leaves a row in the outbox, which is relayed.
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
+ * A head below a rev that was delivered here says that the database went back in time (see messaging/epochs.ts).
  * resuming (the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
  * lease is held, for a user may have been removed meanwhile; then the heads. Tried again until it succeeds.
  */
 import type { Others } from '../fanout/fanout.ts';
+import type { Epochs } from '../messaging/epochs.ts';
 import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,6 +31,7 @@ export interface RepairParts {
   readonly roomStates: RoomStateSync;
   /** The rev of each of the rooms in Postgres. */
   readonly heads: (rooms: readonly string[]) => Promise<readonly { room: string; head: number }[]>;
+  readonly epochs: Pick<Epochs, 'epoch' | 'wentBack'>;
   readonly pollMs: number;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -52,6 +55,7 @@ export class Repair {
   #timer: NodeJS.Timeout | undefined = undefined;
   #failing = false;
   #stopped = false;
+  #resumed: (() => void)[] = [];
 
   constructor(parts: RepairParts) {
     this.#parts = parts;
@@ -74,6 +78,7 @@ export class Repair {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#parts.memberships.stop();
+    for (const resolve of this.#resumed.splice(0)) resolve();
     await this.#running;
   }
 
@@ -84,6 +89,20 @@ export class Repair {
   /** What is read of Postgres may go out only after the memberships of that moment are known. */
   async beforeRead(): Promise<void> {
     if (!this.#hears) await this.#parts.memberships.step();
+  }
+
+  /**
+   * The database went back in time: cursors and positions of the old history go, and nothing goes out until memberships
+   * have been read anew. Resolves then, or when the node stops.
+   */
+  restart(): Promise<void> {
+    const { memberships, roomStates, order } = this.#parts;
+    memberships.restart();
+    roomStates.restart();
+    order.forget();
+    const resumed = new Promise<void>((resolve) => this.#resumed.push(resolve));
+    this.#resume();
+    return resumed;
   }
 
   #lost(): void {
@@ -126,7 +145,7 @@ export class Repair {
   }
 
   async #round(): Promise<void> {
-    const { others, order, receiver, lease, memberships, roomStates, metrics, log } = this.#parts;
+    const { order, receiver, lease, memberships, roomStates, metrics, log } = this.#parts;
     const resumes = this.#resumes;
     try {
       await memberships.step();
@@ -135,9 +154,10 @@ export class Repair {
         this.#resuming = false;
         order.release();
         receiver.release();
+        for (const resolve of this.#resumed.splice(0)) resolve();
       }
       await roomStates.step();
-      if (others !== undefined) await this.#compareHeads();
+      await this.#compareHeads();
       this.#failing = false;
     } catch (error) {
       this.#wasDeaf = true;
@@ -148,12 +168,18 @@ export class Repair {
   }
 
   async #compareHeads(): Promise<void> {
-    const { order, heads } = this.#parts;
+    const { others, order, heads, epochs } = this.#parts;
+    // before the read: what is delivered while it lasts may be newer
+    const [epoch, known] = [epochs.epoch, order.known()];
     const wasDeaf = this.#wasDeaf;
     this.#wasDeaf = !this.#hears;
     const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;
-    for (const { room, head } of await heads(order.rooms())) {
-      order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
+    let back = false;
+    for (const { room, head } of await heads([...known.keys()])) {
+      if (head < (known.get(room) ?? 0)) back = true;
+      else if (others !== undefined && epoch === epochs.epoch)
+        order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
     }
+    if (back) await epochs.wentBack(epoch);
   }
 }

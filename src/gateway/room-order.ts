@@ -68,6 +68,8 @@ interface RoomState {
   start: number;
   /** Somebody was told a head. */
   told: boolean;
+  /** The highest head that a client was given. */
+  given: number;
   gap: Gap | undefined;
 }
 
@@ -85,6 +87,7 @@ interface Gap {
 }
 
 const unknown = -1;
+const blank = (): RoomState => ({ delivered: unknown, start: unknown, told: false, given: unknown, gap: undefined });
 const maxBackoffMs = 5000;
 
 export class RoomOrder {
@@ -118,9 +121,23 @@ export class RoomOrder {
     return [...this.#rooms.keys()];
   }
 
+  /** The highest rev of each room that was delivered here or that a client was given; 0 where there is none. */
+  known(): Map<string, number> {
+    return new Map(Array.from(this.#rooms, ([room, { delivered, given }]) => [room, Math.max(0, delivered, given)]));
+  }
+
+  /** The revs known here are of another history: each room begins anew, as one whose head no client was given. */
+  forget(): void {
+    for (const [room, state] of this.#rooms) {
+      this.#closeGap(state);
+      this.#reads.remove(room);
+      this.#rooms.set(room, blank());
+    }
+  }
+
   /** The room has connections here. */
   add(room: string): void {
-    this.#rooms.set(room, { delivered: unknown, start: unknown, told: false, gap: undefined });
+    this.#rooms.set(room, blank());
   }
 
   remove(room: string): void {
@@ -167,6 +184,7 @@ export class RoomOrder {
     if (state === undefined) return undefined;
     const { told } = state;
     state.told = true;
+    if (head > state.given) state.given = head;
     if (!told && head > state.delivered) {
       state.delivered = state.start = head;
     } else if (head < state.start) {

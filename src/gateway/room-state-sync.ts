@@ -28,6 +28,11 @@ export class RoomStateSync {
     this.#cursor = await this.#source.cursor();
   }
 
+  /** The database went back in time: changes are followed from the next step on. */
+  restart(): void {
+    this.#cursor = undefined;
+  }
+
   /**
    * A state that was read while a newer one was told goes out after it; the newer one's row is read by the next step,
    * and tells it again.

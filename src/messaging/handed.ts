@@ -13,6 +13,7 @@ export class Handed {
   readonly #options: HandedOptions;
   #ids: number[] = [];
   #committedAt = 0;
+  #life = 0;
   #tidying: NodeJS.Timeout | undefined = undefined;
 
   constructor(options: HandedOptions) {
@@ -28,14 +29,20 @@ export class Handed {
   /** Calls with what is to be deleted now; if that fails it stays to be deleted. */
   async deleting<T>(call: (ids: number[]) => Promise<T>): Promise<T> {
     this.#committedAt = performance.now();
-    const ids = this.#ids;
+    const [ids, life] = [this.#ids, this.#life];
     this.#ids = [];
     try {
       return await call(ids);
     } catch (error) {
-      this.#ids.push(...ids);
+      if (life === this.#life) this.#ids.push(...ids);
       throw error;
     }
+  }
+
+  /** The database went back in time: these ids may be given out again. */
+  forget(): void {
+    this.#ids = [];
+    this.#life++;
   }
 
   /** After the last commit: leaves no row for others to relay. */

@@ -17,8 +17,10 @@ export async function history(
   sql: postgres.Sql,
   user: string,
   input: ParsedInput<'history'>,
+  epoch: string,
 ): Promise<{ json: string; rev: number }> {
   const { room, before, after, limit } = input;
+  const reset = (before ?? after) !== undefined && input.epoch !== undefined && input.epoch !== epoch;
   const forward = after !== undefined;
   const bound = forward ? sql`t.seq > ${after}` : before === undefined ? sql`true` : sql`t.seq < ${before}`;
   const rows = await sql<Row[]>`
@@ -31,7 +33,7 @@ export async function history(
       select ${messageColumns(sql, user)}, u.name
       from messages t left join users u on u.id = t.sender_id
       where a.role is not null and t.room_id = ${room} and t.seq >= a.first_seq and ${bound}
-      order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${limit + 1}
+      order by t.seq ${forward ? sql`asc` : sql`desc`} limit ${reset ? 0 : limit + 1}
     ) x on true`;
   const [first] = rows;
   requireMember(first);
@@ -41,6 +43,7 @@ export async function history(
   const messages = page.map(messageJson).join(',');
   const [oldest, newest] = [page[0]?.seq ?? null, page.at(-1)?.seq ?? null];
   const rev = first?.last_rev ?? 0;
-  const json = `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${found.length > limit},"rev":${rev}}`;
-  return { json, rev };
+  const rest = `"rev":${rev},"epoch":"${epoch}"${reset ? ',"reset":true' : ''}`;
+  const more = found.length > limit;
+  return { json: `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${more},${rest}}`, rev };
 }

@@ -124,32 +124,38 @@ export class Messaging {
     return (this.#options.now ?? Date.now)();
   }
 
-  history(user: string, input: ParsedInput<'history'>): Promise<{ json: string; rev: number }> {
-    return history(this.#options.reads, user, input);
+  /** @param epoch under which this is read */
+  history(user: string, input: ParsedInput<'history'>, epoch: string): Promise<{ json: string; rev: number }> {
+    return history(this.#options.reads, user, input, epoch);
   }
 
   /**
    * The JSON text of `sync`'s output, and the heads that it tells.
    * @param tails for the rooms that `sees` names: who asks is on them, and whatever comes from now on comes live.
+   * @param epoch under which this is read
    */
   async sync(
     user: string,
     input: ParsedInput<'sync'>,
     tails: Tails,
     sees: (room: string) => boolean,
+    epoch: string,
   ): Promise<{ json: string; heads: readonly Head[] }> {
     const near = await fromTails(user, input, tails, sees);
     const { metrics, reads } = this.#options;
     metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
     const left = Object.keys(near.rest.cursors).length;
-    if (left === 0) return answer(near);
+    if (left === 0) return answer(near, epoch);
     metrics.syncedRooms.inc({ source: 'postgres' }, left);
     const far = await sync(reads, user, near.rest);
-    return answer({
-      rooms: [...near.rooms, ...far.rooms],
-      more: near.more || far.more,
-      heads: [...near.heads, ...far.heads],
-    });
+    const all = { rooms: [...near.rooms, ...far.rooms], more: near.more || far.more };
+    return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
+  }
+
+  /** The database went back in time: nothing that waits here may be written into the new history. */
+  forgetHistory(): void {
+    this.readMarks.forget();
+    this.writer.handed.forget();
   }
 
   /** Where tails begin. */
@@ -190,8 +196,8 @@ export class Messaging {
   }
 }
 
-function answer({ rooms, more, heads }: SyncedRooms): { json: string; heads: readonly Head[] } {
-  return { json: `{"rooms":{${rooms.join(',')}},"more":${more}}`, heads };
+function answer({ rooms, more, heads }: SyncedRooms, epoch: string): { json: string; heads: readonly Head[] } {
+  return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads };
 }
 
 /** What is told of a room with a rev has changed something that may be searched. */

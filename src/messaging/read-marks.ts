@@ -68,6 +68,11 @@ export class ReadMarks {
     this.#gather({ kind: 'delivered', user, room, seq });
   }
 
+  /** The database went back in time: marks that wait name messages of the old history. */
+  forget(): void {
+    this.#gathered.clear();
+  }
+
   async flush(): Promise<void> {
     await this.#writing;
     await this.#writeGathered();

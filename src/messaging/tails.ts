@@ -76,6 +76,10 @@ export class Tails {
     this.#tails.delete(room);
   }
 
+  clear(): void {
+    for (const room of [...this.#tails.keys()]) this.forget(room);
+  }
+
   /** Resolves when the tail reaches down to the cursor, or will not. */
   async reach(room: string, cursor: number): Promise<void> {
     for (let attempt = 0; attempt < tries; attempt++) {

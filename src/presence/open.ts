@@ -40,6 +40,8 @@ export interface PresencePart<W extends object> {
   readonly watching: Watching<W>;
   readonly nodes: Nodes;
   readonly revocations: Revocations;
+  /** The database went back in time: revocations are read anew. */
+  restart(): void;
   close(): Promise<void>;
 }
 
@@ -96,6 +98,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
     watching,
     nodes,
     revocations,
+    restart: () => watch.restart(),
     async close() {
       watching.stop();
       await watch.stop();

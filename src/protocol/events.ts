@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
 import {
+  epoch,
   instant,
   invitation,
   message,
@@ -27,11 +28,14 @@ export const events = {
     about:
       'Right after CONNECT: who you are and where your rooms stand. The connection is subscribed to all of them before ' +
       'their heads are read, so nothing falls between; sync the rooms whose `rev` is ahead of your cursor. `more`: you ' +
-      'have more rooms than one page, list them with `room:list`.',
+      'have more rooms than one page, list them with `room:list`. It comes again on a connection whose database went back in ' +
+      'time (a restore from a backup), then with another `epoch`: drop every cursor and every message of the epoch before, ' +
+      'and load the rooms anew. Keep the epoch beside your cursors, and compare it at each `ready`.',
     data: z.object({
       user: z.object({ id: userId, name: z.string().nullable() }),
       session: z.string().describe('id of this connection'),
       node: z.string().describe('the server process that holds it'),
+      epoch,
       expires: instant.describe('when the token expires; send `auth:refresh` before; milliseconds since 1970, UTC'),
       rooms: z.array(roomSummary),
       more: z.boolean(),

@@ -46,6 +46,11 @@ export const role = z.enum(['owner', 'admin', 'member', 'guest']);
 
 export const seq = z.int().min(1).describe("the message's number in its room: 1, 2, 3 …");
 export const rev = z.int().min(0).describe("the room's change counter");
+export const epoch = z
+  .uuid()
+  .describe(
+    'the history of the database; another one after it went back in time, and cursors of this one are void then',
+  );
 /** 9999-12-31T23:59:59.999Z: as far as a year has four digits, which is what JavaScript writes and Postgres reads alike. */
 export const latestInstant = 253_402_300_799_999;
 export const instant = z.int().min(0).max(latestInstant).describe('milliseconds since 1970, UTC');

@@ -134,6 +134,12 @@ export class Metrics {
     'parley_membership_unconfirmed_nodes_total',
     'Nodes that did not confirm a removal within 3 s and were taken for stopped',
   );
+  readonly epochChanges = this.#counter(
+    'parley_epoch_changes_total',
+    'Times that this node noticed that the database went back in time',
+  );
+  /** Label: sign (storage, log or heads). */
+  readonly epochsRenewed = this.#counter('parley_epochs_renewed_total', 'New epochs that this node began', ['sign']);
   readonly relayed = this.#counter('parley_outbox_relayed_total', 'Outbox rows handed on for another process');
   readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
   readonly presenceChanges = this.#counter('parley_presence_changes_total', 'Changes told to watchers here', ['to']);

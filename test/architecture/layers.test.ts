@@ -24,7 +24,7 @@ const layers = [
 const lowest = 'startup-error.ts';
 
 /** What runs in browsers may load; the command schemas would bring zod with them. */
-const protocolForClients = ['protocol/errors.ts', 'protocol/limits.ts'];
+const protocolForClients = ['protocol/errors.ts', 'protocol/limits.ts', 'protocol/client-limits.ts'];
 
 /** The page reads the table of rights too, so that what it shows and what the server allows are one thing. */
 const tablesForPages = ['messaging/roles.ts'];

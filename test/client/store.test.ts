@@ -20,7 +20,7 @@ const broken = async (): Promise<never> => {
 };
 
 describe('the archive', () => {
-  const snapshot = { messages: [], cursor: 1, hasOlder: false };
+  const snapshot = { messages: [], cursor: 1, hasOlder: false, epoch: undefined };
 
   it('keeps the rooms saved last, and no more than its bound', async () => {
     const store = memoryStore();

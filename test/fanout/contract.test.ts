@@ -33,6 +33,8 @@ function redisForm(partitions: number): Form {
         link: opened,
         prefix,
         partitions,
+        installation: { id: crypto.randomUUID(), epoch: crypto.randomUUID() },
+        otherEpoch: () => undefined,
         receive,
         metrics: new Metrics(),
         log: silentLog,

@@ -2,11 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { codecVersion, decodeEnvelopes, encodeEnvelopes, nodeIdBytes } from '../../src/fanout/envelope-codec.ts';
+import {
+  codecVersion,
+  decodeEnvelopes,
+  encodeEnvelopes,
+  nodeIdBytes,
+  originOf,
+} from '../../src/fanout/envelope-codec.ts';
 import type { Envelope, RoomEvent } from '../../src/fanout/fanout.ts';
 import { partOf } from '../../src/fanout/partition.ts';
 import { RedisFanout } from '../../src/fanout/redis.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
+import type { Log } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { Random } from '../hostile/fuzz/random.ts';
 import { silentLog } from '../support/messaging.ts';
@@ -28,13 +35,32 @@ interface Node {
   readonly fanout: RedisFanout;
   readonly link: RedisLink;
   readonly calls: Envelope[][];
+  /** Epochs of this node at which it was given an envelope of another one. */
+  readonly others: readonly string[];
   /** Revs of the room as they came. */
   revs(room: string): (number | undefined)[];
   count(series: string): Promise<number>;
 }
 
-async function node(options: { url?: string; partitions?: number; maxUnansweredBytes?: number } = {}): Promise<Node> {
-  const { url = inject('redisUrl'), partitions = 1, maxUnansweredBytes } = options;
+interface NodeOptions {
+  readonly url?: string;
+  readonly partitions?: number;
+  readonly maxUnansweredBytes?: number;
+  readonly installation?: { id: string; epoch: string };
+  readonly log?: Log;
+}
+
+const theOnly = { id: crypto.randomUUID(), epoch: crypto.randomUUID() };
+
+async function node(options: NodeOptions = {}): Promise<Node> {
+  const {
+    url = inject('redisUrl'),
+    partitions = 1,
+    maxUnansweredBytes,
+    installation = theOnly,
+    log = silentLog,
+  } = options;
+  const others: string[] = [];
   const link = await openRedis({ url, prefix, log: silentLog });
   cleanUp.push(() => link.close());
   const calls: Envelope[][] = [];
@@ -43,9 +69,11 @@ async function node(options: { url?: string; partitions?: number; maxUnansweredB
     link,
     prefix,
     partitions,
+    installation,
+    otherEpoch: () => void others.push(installation.epoch),
     receive: (envelopes) => void calls.push([...envelopes]),
     metrics,
-    log: silentLog,
+    log,
     ...(maxUnansweredBytes === undefined ? {} : { maxUnansweredBytes }),
   });
   cleanUp.push(() => fanout.close());
@@ -54,6 +82,7 @@ async function node(options: { url?: string; partitions?: number; maxUnansweredB
     fanout,
     link,
     calls,
+    others,
     revs: (room) => calls.flat().flatMap((one) => (one.to === 'room' && one.room === room ? [one.rev] : [])),
     async count(series) {
       const line = (await metrics.text()).split('\n').find((text) => text.startsWith(series));
@@ -75,6 +104,42 @@ function event(room: string, rev: number, json = `{"rev":${rev}}`): RoomEvent {
 const firstRevs = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
 
 describe('of two nodes over Redis', () => {
+  it('drops envelopes of another installation with the same prefix, counts them and logs that once', async () => {
+    const warnings: unknown[] = [];
+    const log = Object.assign(Object.create(silentLog) as Log, {
+      warn: (...args: unknown[]) => void warnings.push(args),
+    });
+    const a = await node({ log });
+    const foreign = await node({ installation: { id: crypto.randomUUID(), epoch: theOnly.epoch } });
+    const peer = await node();
+    foreign.fanout.publish([event('x', 1), { to: 'membership', user: 'ann', room: 'x', role: null }]);
+    foreign.fanout.publish([{ to: 'user', user: 'ann', event: 'member', json: '{}' }]);
+    await until(
+      'three are counted',
+      async () => (await a.count('parley_fanout_foreign_messages_total{reason="installation"}')) === 3,
+    );
+    peer.fanout.publish([event('x', 2)]);
+    await until('that of a peer comes', () => a.calls.length > 0);
+    expect(a.calls).toEqual([[event('x', 2)]]);
+    expect(warnings).toHaveLength(1);
+    expect(JSON.stringify(warnings)).toContain('PARLEY_REDIS_PREFIX');
+  });
+
+  it('takes of a node with another epoch all but revs, and asks for the epoch', async () => {
+    const own = { ...theOnly };
+    const [a, b] = [await node({ installation: own }), await node()];
+    own.epoch = crypto.randomUUID();
+    const signal: Envelope = { to: 'room', room: 'x', event: 'signal', json: '{}' };
+    const left: Envelope = { to: 'membership', user: 'ann', room: 'x', role: null };
+    const joined = { to: 'user', user: 'ann', event: 'member', json: '{}' } as const;
+    b.fanout.publish([event('x', 160), signal]);
+    b.fanout.publish([left, { ...joined, head: { room: 'x', rev: 160 } }]);
+    await until('the rest is received', () => a.calls.flat().length === 3);
+    expect(a.calls.flat()).toEqual(expect.arrayContaining([signal, left, joined]));
+    expect(a.others).toEqual([own.epoch, own.epoch]);
+    expect(await a.count('parley_fanout_foreign_messages_total{reason="epoch"}')).toBe(2);
+  });
+
   it('the other one gets a batch in one call, in order, and each node its own only once', async () => {
     const [a, b] = [await node(), await node()];
     const batch = [event('x', 1), event('y', 1), event('x', 2)];
@@ -252,7 +317,7 @@ describe('when Redis is away', () => {
 
 describe('a message that is none', () => {
   const packr = new Packr({ useRecords: false, int64AsType: 'number' });
-  const sender = randomBytes(nodeIdBytes);
+  const sender = originOf(randomBytes(nodeIdBytes), theOnly.id, theOnly.epoch);
   const message = (rows: unknown, version = codecVersion): Buffer =>
     Buffer.concat([Buffer.from([version]), sender, packr.pack(rows)]);
 
@@ -260,7 +325,7 @@ describe('a message that is none', () => {
     ['empty', Buffer.alloc(0), 'malformed'],
     ['a text', Buffer.from('hello, is this a chat server?'), 'version'],
     ['a header alone', Buffer.concat([Buffer.from([codecVersion]), sender]), 'malformed'],
-    ['cut short', message([[0, 'x', 'message', '{}', 1]]).subarray(0, 14), 'malformed'],
+    ['cut short', message([[0, 'x', 'message', '{}', 1]]).subarray(0, 30), 'malformed'],
     ['no array', message({ to: 'room' }), 'malformed'],
     ['rows that are none', message([1, null]), 'malformed'],
     ['a kind that is none', message([[9, 'x']]), 'malformed'],

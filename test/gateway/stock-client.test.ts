@@ -121,7 +121,7 @@ describe('a stock socket.io-client', () => {
     }
     expect(forward).toEqual([range(1, 10), range(11, 20), range(21, 25)]);
     const beyond = await client.ok('history', { room: room.id, after: 25 });
-    expect(beyond).toEqual({ messages: [], before: null, after: null, more: false, rev: 25 });
+    expect(beyond).toMatchObject({ messages: [], before: null, after: null, more: false, rev: 25 });
   });
 
   it('gets exactly the 1,000 messages it was away for, in order', async () => {

@@ -62,7 +62,7 @@ afterAll(async () => {
 const fanout = new MemoryFanout(() => undefined);
 
 it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
-  ['history', 1, (user, room) => history(sql, user, { room, limit: 100 })],
+  ['history', 1, (user, room) => history(sql, user, { room, limit: 100 }, '')],
   [
     'sync, from the beginning of every room',
     2,

@@ -57,7 +57,10 @@ describe('sync', () => {
     // as a change of a message left it that was being deleted: clients asked on and on
     await sql`update rooms set last_rev = last_rev + 2 where id = ${bare}`;
     // from what is stored: the tails of this node know nothing of those revs
-    const pull = async (cursors: Record<string, number>, limit = 100): Promise<CommandOutput<'sync'>> => {
+    const pull = async (
+      cursors: Record<string, number>,
+      limit = 100,
+    ): Promise<Omit<CommandOutput<'sync'>, 'epoch'>> => {
       const { rooms, more } = await sync(sql, 'syncer', { cursors, limit, bytes: 1024 * 1024 });
       return { rooms: JSON.parse(`{${rooms.join(',')}}`) as CommandOutput<'sync'>['rooms'], more };
     };
@@ -93,11 +96,11 @@ describe('sync', () => {
   it('leaves out rooms that one may not see, and that do not exist', async () => {
     const other = await connectStock(server.url, await tokenOf('stranger'));
     const room = await roomWith('mine', 1);
-    expect(await other.ok('sync', { cursors: { [room]: 0, nowhere: 0 } })).toEqual({ rooms: {}, more: false });
+    expect(await other.ok('sync', { cursors: { [room]: 0, nowhere: 0 } })).toMatchObject({ rooms: {}, more: false });
     other.close();
   });
 
   it('answers nothing to no cursors', async () => {
-    expect(await client.ok('sync', { cursors: {} })).toEqual({ rooms: {}, more: false });
+    expect(await client.ok('sync', { cursors: {} })).toMatchObject({ rooms: {}, more: false });
   });
 });

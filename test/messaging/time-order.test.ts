@@ -97,7 +97,7 @@ async function round(sql: postgres.Sql = database.sql, retentionDays?: number): 
 }
 
 async function seqs(sql: postgres.Sql, room: string, user = 'ann'): Promise<number[]> {
-  const page = await history(sql, user, { room, limit: 200 });
+  const page = await history(sql, user, { room, limit: 200 }, 'epoch');
   return (JSON.parse(page.json) as { messages: { seq: number }[] }).messages.map(({ seq }) => seq);
 }
 

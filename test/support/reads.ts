@@ -78,7 +78,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
       of: 'newest 50 of a large room',
       run: () => {
         const room = pick(large);
-        return history(sql, member(room), { room: room.id, limit: 50 });
+        return history(sql, member(room), { room: room.id, limit: 50 }, '');
       },
     },
     {
@@ -86,7 +86,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
       of: '50 before a message, anywhere',
       run: () => {
         const room = pick(large);
-        return history(sql, member(room), { room: room.id, before: 1 + below(room.messages), limit: 50 });
+        return history(sql, member(room), { room: room.id, before: 1 + below(room.messages), limit: 50 }, '');
       },
     },
     {
@@ -94,7 +94,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
       of: '100 after a message, anywhere',
       run: () => {
         const room = pick(large);
-        return history(sql, member(room), { room: room.id, after: below(room.messages), limit: 100 });
+        return history(sql, member(room), { room: room.id, after: below(room.messages), limit: 100 }, '');
       },
     },
     {
@@ -264,7 +264,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
     {
       command: 'history',
       of: 'a room of 50',
-      run: () => history(sql, member(smallest), { room: smallest.id, limit: 50 }),
+      run: () => history(sql, member(smallest), { room: smallest.id, limit: 50 }, ''),
     },
   ];
   return list;

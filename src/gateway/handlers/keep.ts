@@ -29,7 +29,7 @@ export function createKeepHandlers(parts: {
   return {
     delivered: ({ connection, user }, { room, seq }) => {
       requireHere(connection, room);
-      messaging.readMarks.delivered(user.id, room, seq);
+      if (connection.stale?.has(room) !== true) messaging.readMarks.delivered(user.id, room, seq);
       return {};
     },
     'room:receipts': ({ user }, input) => messaging.receipts(user.id, input),

@@ -1,0 +1,155 @@
+/**
+ * Watches whether the database went back in time: a restore, a failover that lost commits. Revs are given out again then,
+ * so cursors, replay buffers and positions of the old history must go.
+ *
+ * Three signs, read each second in one small statement: the row of the installation does not describe itself (a restored
+ * dump, a copy, a promoted standby, a recovery to a point in time), the database's log ends before a position read
+ * earlier (a volume that was set back), or another node began a new epoch. The fourth sign is a room's head below a rev
+ * that this node delivered or sent in an answer; `Repair` compares heads and reports it by `wentBack`.
+ *
+ * The node that notices first begins the new epoch by compare-and-set. Every node adopts it within a second.
+ */
+import { StartupError } from '../startup-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Installation } from './installation.ts';
+
+export interface EpochsOptions {
+  readonly read: () => Promise<Installation>;
+  readonly renew: (expected: string) => Promise<boolean>;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly pollMs?: number;
+}
+
+type Sign = 'storage' | 'log' | 'heads';
+
+const causes: Readonly<Record<Sign, string>> = {
+  storage: 'it was restored, copied or promoted',
+  log: 'its log ends before a position that it had reached',
+  heads: 'a room stands at a lower rev than this node has delivered',
+};
+
+export class Epochs {
+  readonly #options: EpochsOptions;
+  #id = '';
+  #epoch = '';
+  #lsn = 0;
+  #hintedAt = -Infinity;
+  #checking: Promise<void> | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #failing = false;
+  #stopped = false;
+
+  /** Called after the epoch has changed, before any later check. */
+  onChange: (() => void) | undefined = undefined;
+
+  constructor(options: EpochsOptions) {
+    this.#options = options;
+  }
+
+  /** Of the installation: the same for the life of the database. */
+  get id(): string {
+    return this.#id;
+  }
+
+  /** Of the history, as this node knows it. */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** Reads the epoch, and renews it if the database was restored meanwhile. From here on changes are noticed. */
+  async start(): Promise<void> {
+    await this.#step();
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#checking?.catch(() => {});
+  }
+
+  /** Reads the epoch now; callers share one read. @throws {Error} where Postgres does not answer. */
+  check(): Promise<void> {
+    return (this.#checking ??= this.#step().finally(() => (this.#checking = undefined)));
+  }
+
+  /** Another node may know a later epoch. At most four reads a second, whatever comes. */
+  hint(): void {
+    const now = performance.now();
+    if (now - this.#hintedAt < 250) return;
+    this.#hintedAt = now;
+    void this.#poll();
+  }
+
+  /** A room stands below a rev that was delivered under this epoch. */
+  async wentBack(epoch: string): Promise<void> {
+    if (epoch !== this.#epoch) return; // noticed already
+    const { complete } = await this.#options.read();
+    if (complete) await this.#renew(epoch, 'heads');
+    await this.check();
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    const { pollMs = 1000 } = this.#options;
+    this.#timer = setTimeout(
+      () => void this.#poll().finally(() => this.#schedule()),
+      pollMs * (0.8 + Math.random() * 0.2),
+    );
+  }
+
+  async #poll(): Promise<void> {
+    try {
+      await this.check();
+      this.#failing = false;
+    } catch (error) {
+      this.#options.metrics.repairFailures.inc({ what: 'epoch' });
+      if (!this.#failing)
+        this.#options.log.warn({ err: error }, 'Could not read the epoch from Postgres; trying again.');
+      this.#failing = true;
+    }
+  }
+
+  async #step(): Promise<void> {
+    let found = await this.#options.read();
+    if (!found.complete) {
+      // a restore is under way: a running node waits for its end
+      if (this.#epoch !== '') return;
+      throw new StartupError(
+        'The database lacks primary keys: a restore is under way or failed. Start when it is done.',
+      );
+    }
+    const sign: Sign | undefined = !found.intact
+      ? 'storage'
+      : found.epoch === this.#epoch && found.lsn < this.#lsn
+        ? 'log'
+        : undefined;
+    if (sign !== undefined) {
+      await this.#renew(found.epoch, sign);
+      found = await this.#options.read();
+    }
+    const { id, epoch, lsn } = found;
+    this.#id = id;
+    this.#lsn = lsn;
+    if (epoch === this.#epoch) return;
+    const first = this.#epoch === '';
+    this.#epoch = epoch;
+    if (first) return;
+    const { metrics, log } = this.#options;
+    metrics.epochChanges.inc();
+    log.warn({ epoch }, 'The database went back in time: this node adopts the new epoch and resets its clients.');
+    this.onChange?.();
+  }
+
+  async #renew(expected: string, sign: Sign): Promise<void> {
+    const { renew, metrics, log } = this.#options;
+    if (!(await renew(expected))) return;
+    metrics.epochsRenewed.inc({ sign });
+    log.warn(
+      { before: expected, sign },
+      `The database may have gone back in time (${causes[sign]}): began a new epoch.`,
+    );
+  }
+}

@@ -1,0 +1,24 @@
+/** `parley restored`: says that the database went back in time. For operators, after a restore. */
+import type { Config } from './config.ts';
+import { readInstallation, renewEpoch } from './messaging/installation.ts';
+import { StartupError } from './startup-error.ts';
+import { withDatabase } from './with-database.ts';
+
+export const restoredHelp = `  restored                     begin a new epoch, after a restore: clients load their rooms anew`;
+
+/** @throws {StartupError} */
+export async function restoredCommand(config: Config, print: (line: string) => void): Promise<void> {
+  await withDatabase(config, async (sql) => {
+    const before = await readInstallation(sql);
+    if (!before.complete) {
+      throw new StartupError('The database lacks primary keys: the restore is under way or failed. Finish it first.');
+    }
+    const renewed = await renewEpoch(sql, before.epoch);
+    const { epoch } = await readInstallation(sql);
+    print(
+      renewed
+        ? `Began epoch ${epoch}, in place of ${before.epoch}. Running nodes notice within seconds; clients load their rooms anew.`
+        : `A node began epoch ${epoch} just now, in place of ${before.epoch}. Nothing is left to do.`,
+    );
+  });
+}

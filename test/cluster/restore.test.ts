@@ -1,0 +1,164 @@
+/** The database goes back in time under live nodes. Every client ends with the content that is there then. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { connect, memoryStore, type Client, type Store } from '../../src/client/index.ts';
+import { startCluster } from '../support/cluster.ts';
+import { asAdministrator, createTestDatabase } from '../support/database.ts';
+import { startServer, tokenOf } from '../support/server.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+/** Saves the database now. @returns what puts it back as it was, under live connections. */
+function dump(url: string): () => Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-restore-'));
+  ends.push(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'dump');
+  execFileSync('pg_dump', ['-Fc', '-f', file, url]);
+  const name = new URL(url).pathname.slice(1);
+  return async () => {
+    await asAdministrator((sql) => sql`drop database ${sql(name)} with (force)`);
+    await asAdministrator((sql) => sql`create database ${sql(name)} template template0`);
+    execFileSync('pg_restore', ['-d', url, file]);
+  };
+}
+
+async function sdk(url: string, user: string, store: Store = memoryStore()): Promise<Client> {
+  const client = connect({ url, token: () => tokenOf(user), WebSocket, store });
+  ends.push(() => client.close());
+  await until('it is connected', () => client.state.value.status === 'connected');
+  return client;
+}
+
+const send = async (client: StockClient, from: number, to: number, word: string): Promise<void> => {
+  for (let i = from; i <= to; i++) await client.ok('message:send', text('r', `${word}${i}`));
+};
+
+const bodies = (client: Client): unknown[] => client.room('r').messages.value.map(({ body }) => body);
+
+/** As README says: one cursor, and `reset` means to begin anew from history. */
+async function pulled(client: StockClient, held: unknown[], cursor: number): Promise<unknown[]> {
+  const page = (await client.ok('sync', { cursors: { r: cursor } })).rooms['r'];
+  if (page?.reset !== true) return [...held, ...(page?.messages ?? []).map(({ body }) => body)];
+  return (await client.ok('history', { room: 'r', limit: 100 })).messages.map(({ body }) => body);
+}
+
+it.each(['one node alone', 'two nodes with Redis'])(
+  'clients of all forms end with the content of the room after a restore (%s)',
+  async (form) => {
+    let urls: string[];
+    let database;
+    if (form === 'one node alone') {
+      database = await createTestDatabase();
+      const shared = database;
+      ends.push(() => shared.drop());
+      const server = await startServer({ PARLEY_DRAIN_MS: '0' }, database);
+      ends.push(() => server.stop());
+      urls = [server.url, server.url];
+    } else {
+      const cluster = await startCluster(2);
+      ends.push(() => cluster.stop());
+      database = cluster.database;
+      urls = cluster.nodes.map(({ url }) => url);
+    }
+    const [here = '', there = ''] = urls;
+    const ann = await connectStock(here, await tokenOf('ann'), { reconnection: true });
+    ends.push(() => ann.close());
+    await ann.ok('room:create', { kind: 'channel', id: 'r', name: 'R' });
+    const stock = await connectStock(there, await tokenOf('ben'), { reconnection: true });
+    ends.push(() => stock.close());
+    const polling = await connectStock(here, await tokenOf('cat'), { reconnection: true, transports: ['polling'] });
+    ends.push(() => polling.close());
+    for (const client of [stock, polling]) await client.ok('room:join', { room: 'r' });
+    const live = await sdk(there, 'dan');
+    const store = memoryStore();
+    const away = await sdk(here, 'eve', store);
+    for (const client of [live, away]) {
+      await client.joinRoom('r');
+      client.room('r');
+    }
+    await send(ann, 1, 20, 'kept');
+    const restore = dump(database.url);
+    await send(ann, 21, 35, 'lost');
+    await until('the SDKs have all', () => [live, away].every((one) => bodies(one).length === 35));
+    away.close();
+    const before = ann.heard('ready')[0]?.epoch;
+    await restore();
+    // nobody runs a command: the nodes notice
+    for (const client of [ann, stock, polling]) {
+      const again = await client.event('ready', ({ epoch }) => epoch !== before);
+      expect(again.rooms.map(({ id, rev }) => [id, rev])).toEqual([['r', 20]]);
+    }
+    const from = [stock, polling].map((client) => client.heard('message').length);
+    await send(ann, 21, 50, 'new');
+    const room = [...Array.from({ length: 20 }, (_, i) => `kept${i + 1}`)];
+    for (let i = 21; i <= 50; i++) room.push(`new${i}`);
+    for (const [i, client] of [stock, polling].entries()) {
+      await until('all new ones come live', () => client.heard('message').length === (from[i] ?? 0) + 30);
+      expect(await pulled(client, [], 35)).toEqual(room);
+    }
+    await until('the live SDK has the room', () => bodies(live).length === 50);
+    expect(bodies(live)).toEqual(room);
+    // its cursor is 35, and the head has passed it again
+    const back = await sdk(there, 'eve', store);
+    back.room('r');
+    await until('the SDK that comes back has the room', () => bodies(back).at(-1) === 'new50');
+    expect(bodies(back)).toEqual(room);
+  },
+  90_000,
+);
+
+it('begins a new epoch at the start, if the database was restored while all nodes were down', async () => {
+  const database = await createTestDatabase();
+  ends.push(() => database.drop());
+  const first = await startServer({ PARLEY_DRAIN_MS: '0' }, database);
+  const ann = await connectStock(first.url, await tokenOf('ann'));
+  await ann.ok('room:create', { kind: 'channel', id: 'r', name: 'R' });
+  await send(ann, 1, 2, 'kept');
+  const restore = dump(database.url);
+  await send(ann, 3, 4, 'lost');
+  const before = ann.heard('ready')[0]?.epoch ?? '';
+  ann.close();
+  await first.stop();
+  await restore();
+  const second = await startServer({ PARLEY_DRAIN_MS: '0' }, database);
+  ends.push(() => second.stop());
+  const again = await connectStock(second.url, await tokenOf('ann'));
+  ends.push(() => again.close());
+  expect(again.heard('ready')[0]?.epoch).not.toBe(before);
+  await send(again, 3, 6, 'new');
+  const { rooms } = await again.ok('sync', { cursors: { r: 4 }, epoch: before });
+  expect(rooms['r']).toEqual({ messages: [], rev: 6, more: false, reset: true });
+  expect(await again.ok('history', { room: 'r', after: 4, limit: 10, epoch: before })).toMatchObject({
+    messages: [],
+    reset: true,
+  });
+}, 60_000);
+
+it('notices a room that stands below what was delivered, though nothing else shows it', async () => {
+  const server = await startServer({ PARLEY_DRAIN_MS: '0', PARLEY_HEADS_POLL_MS: '200' });
+  ends.push(() => server.stop());
+  const ann = await connectStock(server.url, await tokenOf('ann'));
+  ends.push(() => ann.close());
+  await ann.ok('room:create', { kind: 'channel', id: 'r', name: 'R' });
+  await send(ann, 1, 10, 'kept');
+  const before = ann.heard('ready')[0]?.epoch;
+  const { sql } = server.database;
+  await sql.begin(async (tx) => {
+    await tx`delete from messages where room_id = 'r' and seq > 5`;
+    await tx`update rooms set last_seq = 5, last_rev = 5 where id = 'r'`;
+  });
+  const again = await ann.event('ready', ({ epoch }) => epoch !== before);
+  expect(again.rooms[0]?.rev).toBe(5);
+  await send(ann, 6, 7, 'new');
+  await until('the new ones come', () => ann.heard('message').length === 12);
+  expect((await server.metrics()).get('parley_epochs_renewed_total{sign="heads"}')).toBe(1);
+}, 60_000);
