@@ -91,9 +91,11 @@ function openSocketTo(choice: HostChoice): Socket {
   socket.once('close', () => choice.reconsider());
   choice.choose().then(
     ({ host, port }) => {
-      if (socket.destroyed || socket.writableEnded) return void socket.destroy();
-      socket.connect(port, host);
-      socket.uncork();
+      if (socket.destroyed || socket.writableEnded) socket.destroy();
+      else {
+        socket.connect(port, host);
+        socket.uncork();
+      }
     },
     (error: Error) => void socket.destroy(error),
   );

@@ -42,6 +42,6 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-function unhandled(error: Error): void {
-  void Promise.reject(error);
+function unhandled(failure: Error): void {
+  void Promise.reject(failure);
 }

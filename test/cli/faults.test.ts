@@ -19,14 +19,14 @@ afterAll(() => database.drop());
 
 const base = { PARLEY_JWT_SECRET: testSecret, PARLEY_HOST: '127.0.0.1', PORT: '0', PARLEY_DRAIN_MS: '0' };
 
-describe('a start that cannot be', () => {
-  const start = async (env: Record<string, string>): Promise<string> => {
-    const { code, stderr, stdout } = await runProgram(['serve'], { ...base, DATABASE_URL: database.url, ...env });
-    expect([code, stdout]).toEqual([1, '']);
-    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-    return stderr;
-  };
+const start = async (env: Record<string, string>): Promise<string> => {
+  const { code, stderr, stdout } = await runProgram(['serve'], { ...base, DATABASE_URL: database.url, ...env });
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  return stderr;
+};
 
+describe('a start that cannot be', () => {
   it('for want of connections says so', async () => {
     const role = `few_${randomBytes(4).toString('hex')}`;
     await asAdministrator((sql) => sql.unsafe(`create role ${role} superuser login password 'x'`));

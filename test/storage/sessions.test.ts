@@ -114,9 +114,15 @@ describe('a session that becomes read-only', () => {
   });
 });
 
+const list = (text: string): string[] => splitHosts(text).hosts.map(({ host, port }) => `${host} ${port}`);
+
+const where = async (sql: Sql): Promise<string> => {
+  const [row] = await sql<[{ port: string }]>`select current_setting('port') as port`;
+  return row.port;
+};
+
 describe('several hosts', () => {
   it('are read as libpq reads them', () => {
-    const list = (text: string): string[] => splitHosts(text).hosts.map(({ host, port }) => `${host} ${port}`);
     expect(list('postgres://u:p@a:5433,b/db')).toEqual(['a 5433', 'b 5432']);
     expect(list('postgres://u:p%40x@[::1]:5433,[fe80::2],c:1/db?sslmode=require')).toEqual([
       '::1 5433',
@@ -183,10 +189,6 @@ describe('several hosts', () => {
     expect(own.password).toBe(shared.password);
     await setCluster('default_transaction_read_only', 'on');
     const url = `postgres://${own.username}:${own.password}@127.0.0.1:1,${own.host},${shared.host}/postgres`;
-    const where = async (sql: Sql): Promise<string> => {
-      const [row] = await sql<[{ port: string }]>`select current_setting('port') as port`;
-      return row.port;
-    };
     const pool = await openServer({ url, poolSize: 2 });
     expect(await where(pool.sql)).toBe(shared.port);
     await setCluster('default_transaction_read_only', undefined);
@@ -215,17 +217,17 @@ describe('several hosts', () => {
   });
 });
 
-describe('synchronous_commit', () => {
-  const effective = async (url: string): Promise<string> => {
-    const pool = await openServer({ url, poolSize: 1 });
-    try {
-      const [row] = await pool.sql<[{ value: string }]>`select current_setting('synchronous_commit') as value`;
-      return row.value;
-    } finally {
-      await pool.close();
-    }
-  };
+const effective = async (url: string): Promise<string> => {
+  const pool = await openServer({ url, poolSize: 1 });
+  try {
+    const [row] = await pool.sql<[{ value: string }]>`select current_setting('synchronous_commit') as value`;
+    return row.value;
+  } finally {
+    await pool.close();
+  }
+};
 
+describe('synchronous_commit', () => {
   it.each([
     ['off', 'on'],
     ['local', 'local'],
