@@ -18,7 +18,7 @@ let redis: OwnService;
 let stopSending: () => Promise<void> = () => Promise.resolve();
 afterEach(async () => {
   await stopSending();
-  redis.kill('SIGCONT');
+  await redis.kill('SIGCONT');
   await cluster.stop();
   await redis.stop();
 });
@@ -191,7 +191,7 @@ it(
     // who is let in again is in
     await owner.ok('room:invite', { room: 'hall', user: 'member', role: 'member' });
     const joins = (): number => member.heard('member').filter(({ change }) => change === 'joined').length;
-  await until('the member is back', () => joins() === 2);
+    await until('the member is back', () => joins() === 2);
     await member.ok('signal', { room: 'hall', name: 'typing' });
   },
   longMs,
