@@ -74,6 +74,7 @@ create table members (
   muted_until timestamp with time zone,
   last_sent_at timestamp with time zone,
   last_delivered_seq bigint not null default 0,
+  version bigint not null default 0,
   constraint members_pkey PRIMARY KEY (room_id, user_id),
   constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
   constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
@@ -86,7 +87,8 @@ create table membership_changes (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
   at timestamp with time zone not null default clock_timestamp(),
-  updated boolean not null default false
+  updated boolean not null default false,
+  version bigint not null default 0
 );
 CREATE INDEX membership_changes_by_xid ON public.membership_changes USING btree (xid);
 
@@ -1202,9 +1204,11 @@ CREATE OR REPLACE FUNCTION public.note_membership()
 AS $function$
 begin
   if tg_op = 'DELETE' then
-    insert into membership_changes (room_id, user_id) values (old.room_id, old.user_id);
+    insert into membership_changes (room_id, user_id, version)
+    values (old.room_id, old.user_id, nextval('membership_version'));
   else
-    insert into membership_changes (room_id, user_id, updated) values (new.room_id, new.user_id, tg_op = 'UPDATE');
+    insert into membership_changes (room_id, user_id, updated, version)
+    values (new.room_id, new.user_id, tg_op = 'UPDATE', new.version);
   end if;
   return null;
 end $function$;
@@ -1333,6 +1337,15 @@ begin
   from jsonb_array_elements(asked) as a (v)
   left join messages m on m.room_id = a.v ->> 1 and m.seq = abs(seqs[(a.v ->> 0)::integer])
   left join threads t on t.room_id = m.room_id and t.root = m.thread;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.number_membership()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  new.version := nextval('membership_version');
+  return new;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.pin_message(room text, target bigint, actor text, pinning boolean, max_pins integer, handed bigint[], rights jsonb, OUT outcome text, OUT rev bigint, OUT at timestamp with time zone, OUT id uuid, OUT outbox_id bigint)
@@ -2343,5 +2356,7 @@ begin
 end $function$;
 
 CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role, muted_until ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();
+
+CREATE TRIGGER number_membership BEFORE INSERT OR UPDATE OF role, muted_until ON public.members FOR EACH ROW EXECUTE FUNCTION number_membership();
 
 CREATE TRIGGER find_thread BEFORE INSERT ON public.messages FOR EACH ROW WHEN (((new.reply_to IS NOT NULL) AND (new.thread IS NULL))) EXECUTE FUNCTION find_thread();
