@@ -1,4 +1,5 @@
 -- A revocation of all tokens and the clock of whoever signs them.
+-- Runs beside: 0017
 
 -- Of a row with `issued_before`: how far the issuer's clock is ahead of the database's, as the nodes see it by the
 -- user's tokens; negative: behind; null: no node has seen one yet. `created_at` + `clock` is the moment in the issuer's

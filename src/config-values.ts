@@ -109,7 +109,11 @@ export function origin(): Parser<string> {
     if (source === '*') return { ok: true, value: source };
     const parsed = URL.canParse(source) ? new URL(source) : undefined;
     const bare =
-      parsed !== undefined && parsed.pathname === '/' && parsed.search === '' && parsed.hash === '' && parsed.username === '';
+      parsed !== undefined &&
+      parsed.pathname === '/' &&
+      parsed.search === '' &&
+      parsed.hash === '' &&
+      parsed.username === '';
     if (parsed === undefined || !bare || parsed.host === '') {
       return { ok: false, expected: 'an origin such as https://chat.example.com, or *' };
     }

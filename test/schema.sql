@@ -29,6 +29,18 @@ create table imports (
   constraint imports_pkey PRIMARY KEY (room_id)
 );
 
+create table installation (
+  one boolean not null default true,
+  id uuid not null default gen_random_uuid(),
+  epoch uuid not null default gen_random_uuid(),
+  since timestamp with time zone not null default clock_timestamp(),
+  timeline text not null,
+  database oid not null,
+  xid xid8 not null,
+  constraint installation_one_check CHECK (one),
+  constraint installation_pkey PRIMARY KEY (one)
+);
+
 create table invitations (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
@@ -938,6 +950,21 @@ begin
   end loop;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.installation_state()
+ RETURNS TABLE(id uuid, epoch uuid, since timestamp with time zone, intact boolean, complete boolean, lsn bigint)
+ LANGUAGE sql
+AS $function$
+  select i.id, i.epoch, i.since,
+    i.timeline = w.timeline
+      and i.database = (select d.oid from pg_database d where d.datname = current_database())
+      and i.xmin::text = (i.xid::text::numeric % 4294967296)::text,
+    (select count(*) = 9 from pg_constraint c where c.contype = 'p' and c.conrelid in (
+      'installation'::regclass, 'members'::regclass, 'mentions'::regclass, 'messages'::regclass, 'reactions'::regclass,
+      'rooms'::regclass, 'schema_migrations'::regclass, 'threads'::regclass, 'users'::regclass)),
+    w.lsn
+  from installation i, wal_position() w
+$function$;
+
 CREATE OR REPLACE FUNCTION public.invite_user(room text, actor text, subject text, new_role text, valid interval, room_max integer, user_max integer, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -1591,6 +1618,26 @@ begin
     delete from thread_follows f using free where f.room_id = room and f.root = free.root and f.user_id = free.user_id;
   end if;
   return gone;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.renew_epoch(expected uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  place text := (select w.timeline from wal_position() w);
+begin
+  update installation i set
+    epoch = gen_random_uuid(), since = clock_timestamp(), timeline = place,
+    database = (select d.oid from pg_database d where d.datname = current_database()), xid = pg_current_xact_id()
+  where i.epoch = expected;
+  if not found then
+    return false;
+  end if;
+  delete from membership_changes;
+  delete from room_changes;
+  update revocations set xid = pg_current_xact_id();
+  return true;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text)
@@ -2353,6 +2400,18 @@ begin
       update join_links x set uses = x.uses + 1 where x.room_id = link_room and x.id = l.id;
     end if;
   end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.wal_position(OUT timeline text, OUT lsn bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  timeline := substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8);
+  lsn := (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint;
+exception when feature_not_supported or insufficient_privilege or undefined_function then
+  timeline := '';
+  lsn := 0;
 end $function$;
 
 CREATE TRIGGER note_membership AFTER INSERT OR DELETE OR UPDATE OF role, muted_until ON public.members FOR EACH ROW EXECUTE FUNCTION note_membership();

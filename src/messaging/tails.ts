@@ -77,7 +77,7 @@ export class Tails {
   }
 
   clear(): void {
-    for (const room of [...this.#tails.keys()]) this.forget(room);
+    for (const room of Array.from(this.#tails.keys())) this.forget(room);
   }
 
   /** Resolves when the tail reaches down to the cursor, or will not. */

@@ -109,8 +109,8 @@ export class Writer {
     this.#stripes = this.turns.map((turns, n) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      const maxWaiting = this.places[n] as Places;
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), { maxBatch, maxWaiting });
+      const places = this.places[n] as Places;
+      return new Batcher((sends) => turns.take(() => commit(sends, parts)), { maxBatch, maxWaiting: places });
     });
   }
 

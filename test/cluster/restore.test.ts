@@ -99,7 +99,7 @@ it.each(['one node alone', 'two nodes with Redis'])(
     }
     const from = [stock, polling].map((client) => client.heard('message').length);
     await send(ann, 21, 50, 'new');
-    const room = [...Array.from({ length: 20 }, (_, i) => `kept${i + 1}`)];
+    const room = Array.from({ length: 20 }, (_, i) => `kept${i + 1}`);
     for (let i = 21; i <= 50; i++) room.push(`new${i}`);
     for (const [i, client] of [stock, polling].entries()) {
       await until('all new ones come live', () => client.heard('message').length === (from[i] ?? 0) + 30);
