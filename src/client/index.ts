@@ -16,7 +16,6 @@ export type { TokenSource } from './token.ts';
 export { ParleyError } from '../protocol/errors.ts';
 export type { ErrorCode } from '../protocol/errors.ts';
 export { clientLimits as limits } from '../protocol/client-limits.ts';
-export { inWord, mentionRuns } from '../protocol/mention-scan.ts';
 export type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 export type { EventData, EventName } from '../protocol/events.ts';
 export type { Member, Message, PresenceState, Reaction, Role, RoomKind, RoomSummary } from '../protocol/model.ts';

@@ -24,7 +24,12 @@ const layers = [
 const lowest = 'startup-error.ts';
 
 /** What runs in browsers may load; the command schemas would bring zod with them. */
-const protocolForClients = ['protocol/errors.ts', 'protocol/limits.ts', 'protocol/client-limits.ts'];
+const protocolForClients = [
+  'protocol/errors.ts',
+  'protocol/limits.ts',
+  'protocol/client-limits.ts',
+  'protocol/mention-scan.ts',
+];
 
 /** The page reads the table of rights too, so that what it shows and what the server allows are one thing. */
 const tablesForPages = ['messaging/roles.ts'];
@@ -132,7 +137,9 @@ describe('the layers of src', () => {
       'api/static-files.ts',
       'app.ts',
       'auth/demo-secret.ts',
+      'config-checks.ts',
       'messaging/transfer/',
+      'storage/connection-url.ts',
       'storage/data-folder.ts',
       'storage/database.ts',
       'storage/embedded/',
