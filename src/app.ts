@@ -68,7 +68,7 @@ type Release = () => Promise<void> | void;
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
   // before anything else is begun; the workers of a group share a port that their parent has claimed
-  if (group === undefined && config.port !== 0) await claimPort(hostOf(config), config.port);
+  if (group === undefined) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -244,7 +244,7 @@ async function openCluster(
   releases.push(() => redis.close());
   // what the link knows, without a question: it tries Redis all the time
   const check = (): Promise<void> =>
-    redis.problem === undefined ? Promise.resolve() : Promise.reject(new Error(redis.problem));
+    redis.problem === undefined ? Promise.resolve() : Promise.reject(new NotReady(redis.problem));
   health.add({ name: 'redis', vital: false, run: check });
   metrics.watchRedis({
     states: () => redis.states(),

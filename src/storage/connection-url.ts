@@ -18,10 +18,11 @@ const unused =
 const modes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
 /** @throws {StartupError} in one line, without the password. */
-export function readConnectionUrl(text: string): ConnectionTarget {
-  const hosts = /^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^@/?#]*)/.exec(text);
-  const list = (hosts?.[2] ?? '').split(',');
-  const url = parse(`${hosts?.[1] ?? ''}${list[0] ?? ''}${text.slice(hosts?.[0].length ?? 0)}`);
+export function readConnectionUrl(given: string): ConnectionTarget {
+  const text = withPasswordEncoded(given);
+  const start = /^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^@/?#]*)/.exec(text);
+  const list = (start?.[2] ?? '').split(',');
+  const url = parse(`${start?.[1] ?? ''}${list[0] ?? ''}${text.slice(start?.[0].length ?? 0)}`);
   const params = url.searchParams;
   const named = params.get('host');
   const names = named === null ? list.map(hostOf) : named.split(',');
@@ -41,13 +42,23 @@ export function readConnectionUrl(text: string): ConnectionTarget {
 
 function parse(text: string): URL {
   if (URL.canParse(text)) return new URL(text);
-  // a password with characters that a URL reserves
-  const found = /^(postgres(?:ql)?:\/\/[^:@/]*:)(.*)(@[^@]*)$/.exec(text);
-  const encoded = found === null ? '' : `${found[1]}${encodeURIComponent(found[2] ?? '')}${found[3]}`;
-  if (URL.canParse(encoded)) return new URL(encoded);
   throw new StartupError(
     'DATABASE_URL is not a URL; expected postgres://user:password@host:5432/database, with reserved characters of the password percent-encoded',
   );
+}
+
+const host = String.raw`(?:\[[^\]@]*\]|[^:@/?#,[\]]*)(?::\d*)?`;
+const hosts = `${host}(?:,${host})*(?:[/?#]|$)`;
+const encodedForm = new RegExp(String.raw`^(postgres(?:ql)?:\/\/[^:@/?#]*:)([^:@/?#]*)(@${hosts}.*)$`, 's');
+const withoutPassword = new RegExp(String.raw`^postgres(?:ql)?:\/\/(?:[^:@/?#]*@)?${hosts}`);
+const reservedForm = /^(postgres(?:ql)?:\/\/[^:@/?#]*:)(.*)(@[^@]*)$/s;
+
+/** A password may hold characters that a URL reserves; what is percent-encoded already stays. */
+function withPasswordEncoded(text: string): string {
+  const found = encodedForm.exec(text) ?? (withoutPassword.test(text) ? null : reservedForm.exec(text));
+  if (found === null) return text;
+  const [, before = '', password = '', after = ''] = found;
+  return `${before}${password.replaceAll(/%(?![\da-f]{2})|[^%\w.~!*'()-]/giu, (part) => encodeURIComponent(part))}${after}`;
 }
 
 function hostOf(part: string): string {

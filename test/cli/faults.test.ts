@@ -17,7 +17,13 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const base = { PARLEY_JWT_SECRET: testSecret, PARLEY_HOST: '127.0.0.1', PORT: '0', PARLEY_DRAIN_MS: '0' };
+const base = {
+  PARLEY_JWT_SECRET: testSecret,
+  PARLEY_HOST: '127.0.0.1',
+  PORT: '0',
+  PARLEY_DRAIN_MS: '0',
+  PARLEY_LOG_LEVEL: 'error',
+};
 
 const start = async (env: Record<string, string>): Promise<string> => {
   const { code, stderr, stdout } = await runProgram(['serve'], { ...base, DATABASE_URL: database.url, ...env });
@@ -105,7 +111,13 @@ describe('at the limit of open files', () => {
 
   it('the process lives, warns at its start, caps its connections, and serves when there is room again', async () => {
     const child = spawn('sh', ['-c', `ulimit -n 256; exec "${process.execPath}" "${entry}" serve`], {
-      env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', DATABASE_URL: database.url, ...base },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        NODE_ENV: 'production',
+        DATABASE_URL: database.url,
+        ...base,
+        PARLEY_LOG_LEVEL: 'warn',
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let out = '';

@@ -91,7 +91,7 @@ describe('an upgrade', () => {
   });
 
   it('at another path is none', async () => {
-    for (const path of ['/', '/socket.io', '/socket.io/x/', '/health']) {
+    for (const path of ['/', '/socket.iox', '/socket.io/x/', '/health']) {
       const { status } = await request('GET', `${path}?${socketQuery}`, upgradeHeaders);
       expect([path, status === 101]).toEqual([path, false]);
     }

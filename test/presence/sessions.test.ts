@@ -61,12 +61,17 @@ describe('on one node', () => {
     expect(sessions[1]?.agent?.length).toBeLessThanOrEqual(120);
     expect(sessions[1]?.address).toMatch(/127\.0\.0\.1/);
     for (const { since } of sessions) expect(since).toBeGreaterThanOrEqual(before);
-    // one that is no name is no reason to refuse somebody
-    for (const device of ['x'.repeat(65), '', 5, 'a\u0000b']) {
+    // one that is no name is no reason to refuse somebody; what may be shown of it is
+    for (const [device, shown] of [
+      ['x'.repeat(65), `${'x'.repeat(63)}…`],
+      ['', null],
+      [5, null],
+      ['a\u0000b', 'ab'],
+    ]) {
       const odd = openStock(server.url, { token: await tokenOf('list-odd'), device });
       clients.push(odd);
       await odd.event('ready');
-      expect((await odd.ok('session:list', {})).sessions[0]?.device).toBeNull();
+      expect((await odd.ok('session:list', {})).sessions[0]?.device).toBe(shown);
       odd.close();
       await until('it is gone', async () => (await server.metrics()).get('parley_users') === 2);
     }

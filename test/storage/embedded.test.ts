@@ -154,6 +154,7 @@ describe('when things end', () => {
       ...(await Promise.allSettled([sql`select 4`])),
     );
     expect(results.map((result) => result.status)).toEqual(results.map(() => 'rejected'));
+    await vi.waitFor(() => expect(fatal).toHaveBeenCalled(), 10_000);
     expect(fatal.mock.calls).toMatchObject([
       [{ message: expect.stringContaining('Maximum call stack size') as string }],
     ]);
