@@ -69,6 +69,8 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
     DATABASE_URL: options.databaseUrl,
     PARLEY_JWT_SECRET: testSecret,
     PARLEY_HOST: '127.0.0.1',
+    // the Postgres of tests has no fsync, which a start warns of
+    PARLEY_LOG_LEVEL: 'error',
     PARLEY_COMMANDS_PER_SECOND: '1000000',
     PARLEY_COMMAND_BURST: '1000000',
     PARLEY_SIGNALS_PER_SECOND: '1000000',

@@ -1,7 +1,10 @@
 /** Words of all languages are found as they were written, on both forms of Postgres. */
 import * as fc from 'fast-check';
 import type postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, /** A letter or digit. Presentation forms of a lone mark are a space and a mark to NFKC, which is no word. */
+const isWritten = (c: string): boolean => /^[\p{L}\p{N}]$/u.test(c) && !/\s/u.test(c.normalize('NFKC'));
+
+describe, expect, it } from 'vitest';
 import { pieces, Search } from '../../src/messaging/search.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
@@ -173,12 +176,12 @@ describe.each(forms)('in $name', ({ open }) => {
       fc
         .integer({ min: 0x21, max: 0xffff })
         .map((code) => String.fromCodePoint(code))
-        .filter((c) => /^[\p{L}\p{N}]$/u.test(c)),
+        .filter(isWritten),
       fc.constantFrom(...'ΣςσİıẞßﬃＡａǅЙйéÅÅ한국日本語กำ가각👍'.split(/(?:)/u)),
       fc
         .integer({ min: 0x10000, max: 0x1fbff })
         .map((code) => String.fromCodePoint(code))
-        .filter((c) => /^[\p{L}\p{N}]$/u.test(c)),
+        .filter(isWritten),
     );
     const marked = fc
       .tuple(letter, fc.constantFrom('', '', '', '\u0301', '\u0307', '\u0308', '\ufe0f', '\u200d'))
@@ -202,7 +205,7 @@ describe.each(forms)('in $name', ({ open }) => {
           expect(content).toContain(found.map((piece) => piece.text).join(''));
         }
       }),
-      { numRuns: 400 },
+      { numRuns: 400, seed: 20_261_130 },
     );
   });
 });
