@@ -47,8 +47,8 @@ function parse(text: string): URL {
   );
 }
 
-const host = String.raw`(?:\[[^\]@]*\]|[^:@/?#,[\]]*)(?::\d*)?`;
-const hosts = `${host}(?:,${host})*(?:[/?#]|$)`;
+const hostForm = String.raw`(?:\[[^\]@]*\]|[^:@/?#,[\]]*)(?::\d*)?`;
+const hosts = `${hostForm}(?:,${hostForm})*(?:[/?#]|$)`;
 const encodedForm = new RegExp(String.raw`^(postgres(?:ql)?:\/\/[^:@/?#]*:)([^:@/?#]*)(@${hosts}.*)$`, 's');
 const withoutPassword = new RegExp(String.raw`^postgres(?:ql)?:\/\/(?:[^:@/?#]*@)?${hosts}`);
 const reservedForm = /^(postgres(?:ql)?:\/\/[^:@/?#]*:)(.*)(@[^@]*)$/s;

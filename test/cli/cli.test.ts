@@ -161,7 +161,11 @@ describe('parley serve does not start', () => {
       /^The data folder \/sys\/parley cannot be written: E/,
     ],
   ])('%s, and says so in one line', async (_, env, message) => {
-    const { code, stdout, stderr } = await parley(['serve'], { PORT: '0', PARLEY_LOG_LEVEL: 'error', ...(env() as Record<string, string>) });
+    const { code, stdout, stderr } = await parley(['serve'], {
+      PORT: '0',
+      PARLEY_LOG_LEVEL: 'error',
+      ...(env() as Record<string, string>),
+    });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr.trimEnd().split('\n')).toEqual([expect.stringMatching(message)]);
   });

@@ -1,10 +1,7 @@
 /** Words of all languages are found as they were written, on both forms of Postgres. */
 import * as fc from 'fast-check';
 import type postgres from 'postgres';
-import { afterAll, beforeAll, /** A letter or digit. Presentation forms of a lone mark are a space and a mark to NFKC, which is no word. */
-const isWritten = (c: string): boolean => /^[\p{L}\p{N}]$/u.test(c) && !/\s/u.test(c.normalize('NFKC'));
-
-describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pieces, Search } from '../../src/messaging/search.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
@@ -41,6 +38,9 @@ const forms = [
     },
   },
 ];
+
+/** A letter or digit. Presentation forms of a lone mark are a space and a mark to NFKC, which is no word. */
+const isWritten = (c: string): boolean => /^[\p{L}\p{N}]$/u.test(c) && !/\s/u.test(c.normalize('NFKC'));
 
 describe.each(forms)('in $name', ({ open }) => {
   let sql: postgres.Sql;
