@@ -39,8 +39,12 @@ const forms = [
   },
 ];
 
+/** Letters to Unicode that stand for nothing by themselves: a tatweel, fillers of Hangul, Arabic marks on a tatweel, a vertical tilde. */
+const unsaid = /[\u0640\u115f\u1160\u2e2f\u3164\ufcf2-\ufcf4\ufe71\ufe77\ufe79\ufe7b\ufe7d\ufe7f\uffa0]/u;
+
 /** A letter or digit. Presentation forms of a lone mark are a space and a mark to NFKC, which is no word. */
-const isWritten = (c: string): boolean => /^[\p{L}\p{N}]$/u.test(c) && !/\s/u.test(c.normalize('NFKC'));
+const isWritten = (c: string): boolean =>
+  /^[\p{L}\p{N}]$/u.test(c) && !/\s/u.test(c.normalize('NFKC')) && !unsaid.test(c);
 
 describe.each(forms)('in $name', ({ open }) => {
   let sql: postgres.Sql;
@@ -77,6 +81,7 @@ describe.each(forms)('in $name', ({ open }) => {
       ['hallo', 'monde', 'qué', 'yes', 'no', '你好'],
     ],
     ['symbols', 'ok 👍🏽 → 5€', ['👍', '👍🏽', '→', '€']],
+    ['letters and numbers that a locale may not know', 'x ⓫, ࡰ ፲ ௰', ['⓫', 'ࡰ', '፲', '௰']],
   ])('finds words with %s', async (_, content, queries) => {
     for (const query of queries) expect([query, await finds(query, content)]).toEqual([query, true]);
   });
