@@ -60,12 +60,11 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
   const empty = invitations.length === 0 && mentions.length === 0 && unread.length === 0;
   return (
     <Dialog title="Notifications" look="inbox" onClose={onClose}>
-      {invitations.length > 0 && (
-        <section aria-label="Invitations">
-          <h3>Invitations</h3>
-          <Invitations onAccepted={onClose} />
-        </section>
-      )}
+      {/* Hidden and not removed: the event of an acceptance may come before its answer, which leads on to the room. */}
+      <section aria-label="Invitations" hidden={invitations.length === 0}>
+        <h3>Invitations</h3>
+        <Invitations onAccepted={onClose} />
+      </section>
       {unread.length > 0 && (
         <section aria-label="Unread">
           <h3>Unread</h3>

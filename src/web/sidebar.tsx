@@ -84,11 +84,11 @@ export function Sidebar(): JSX.Element {
   );
 }
 
-function Invited(): JSX.Element | null {
+function Invited(): JSX.Element {
   const client = useClient();
-  if (inboxOf(client).invitations.value.length === 0) return null;
+  // Hidden and not removed: the event of an acceptance may come before its answer, which leads on to the room.
   return (
-    <section aria-label="Invitations">
+    <section aria-label="Invitations" hidden={inboxOf(client).invitations.value.length === 0}>
       <h2>Invitations</h2>
       <Invitations />
     </section>
