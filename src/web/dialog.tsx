@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useId, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
 import { connectedOr } from './connected.ts';
 import { giveFocus, holdFocus } from './focus.ts';
@@ -70,7 +70,8 @@ export function useAction(): Action {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const shown = useRef<AbortController>(undefined);
-  useEffect(() => {
+  // Not useEffect, which runs after the next frame: on a slow machine a click may come before, and would do nothing.
+  useLayoutEffect(() => {
     const here = (shown.current = new AbortController());
     return () => here.abort();
   }, []);
