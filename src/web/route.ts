@@ -75,6 +75,8 @@ export function addressOfMessage({ room, seq, thread }: Pick<Message, 'room' | '
 
 export function showRoom(id: string): void {
   location.hash = addressOf(id);
+  // At once: `hashchange` comes later, and who asks in between must not lead on to another room.
+  current.value = read();
 }
 
 /** What was wanted was shown, or cannot be. It replaces the entry: the same link leads there again, and Back to where one was. */
