@@ -133,13 +133,14 @@ async function start(
     log,
   });
   releases.push(() => fanout.close());
-  const confirmations = new Confirmations({ sql, metrics, log });
+  const confirmations = new Confirmations({ sql: database.lease, metrics, log });
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
   const messaging = new Messaging({
     ...config,
     sql,
     applied: (of) => confirmations.applied(of),
     reads,
+    lease: database.lease,
     background,
     now: () => clock.now(),
     fanout,
@@ -311,6 +312,7 @@ async function openStorage(
       statementTimeoutMs: config.databaseReadTimeoutMs,
     },
     backgroundPoolSize: config.databaseBackgroundPoolSize,
+    isNode: true,
     onUnsafe,
   });
   releases.push(() => database.close());

@@ -62,7 +62,7 @@ export class Connection extends Session {
   pending = 0;
   /** Those of them that read pages of messages. */
   reading = 0;
-  /** Changes of membership that came while `joining`; they are newer than what is being read. */
+  /** Changes of membership that came while `joining`. */
   changes: MembershipChange[] | undefined = undefined;
   /** Namespaces besides `/` that it is connected to. */
   namespaces: Set<string> | undefined = undefined;

@@ -164,12 +164,12 @@ export class Gateway {
     });
     followEpochs({ ...core, local, repair, tails, arrival, log });
     this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
-    await repair.start();
     lease.follow((isNew) => {
       // of another history they would be too high
       if (isNew) local.memberships.forgetVersions();
       return memberships.step();
     });
+    await repair.start();
     await lease.start();
   }
 

@@ -40,9 +40,13 @@ export class LocalMemberships {
     this.membershipTouched?.(user);
   }
 
-  enter(connection: Connection, read: readonly Standing[]): void {
+  /** A change that came meanwhile may be older than the read: of each membership the later version stands. */
+  enter(connection: Connection, read: readonly Entered[]): void {
     for (const membership of read) this.#put(connection, membership);
-    for (const change of connection.changes ?? []) this.#put(connection, change);
+    for (const change of connection.changes ?? []) {
+      const known = read.find(({ room }) => room === change.room)?.version ?? 0;
+      if (known <= (change.version ?? Infinity)) this.#put(connection, change);
+    }
     connection.changes = undefined;
   }
 
@@ -215,6 +219,7 @@ export class LocalMemberships {
 }
 
 type Standing = Pick<Membership, 'room' | 'role' | 'mutedUntil'>;
+type Entered = Pick<Membership, 'room' | 'role' | 'mutedUntil' | 'version'>;
 
 /** In milliseconds since 1970; undefined: they may write. */
 export function readsOnlyUntil({ role, mutedUntil }: Standing): number | undefined {

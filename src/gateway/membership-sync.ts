@@ -3,7 +3,8 @@
  * is affected is also sent the `member` event that they would have had.
  *
  * A step reads what changed since the last one, in present state. What is newer here than that read, because a change
- * came or a connection arrived while it was under way, is left alone, and read again.
+ * came or a connection arrived while it was under way, is left alone: a row with a version where it is applied, one without
+ * (the end of a membership that a whole read does not show) is read again.
  */
 import type { UserEvent } from '../fanout/fanout.ts';
 import { toldMuteEnd, type Membership, type MembershipPage } from '../messaging/membership-changes.ts';
@@ -135,7 +136,8 @@ export class MembershipSync {
     for (const membership of memberships.flatMap((one) => this.#ofEach(one))) {
       const { user, room, role } = membership;
       if (role === null) this.#events.departed(user);
-      if (this.#touched.has(user)) {
+      // with a version it needs no second read: in a crowd that comes and goes the step would not end, nor the lease hold
+      if (membership.version === undefined && this.#touched.has(user)) {
         const updated = again.get(user) ?? new Set();
         if (membership.updated === true) updated.add(room);
         again.set(user, updated);

@@ -8,7 +8,7 @@
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
  * A head below a rev that was delivered here says that the database went back in time (see messaging/epochs.ts).
- * resuming (the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
+ * resuming (the node starts, the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
  * lease is held, for a user may have been removed meanwhile; then the heads. Tried again until it succeeds.
  */
 import type { Others } from '../fanout/fanout.ts';
@@ -71,7 +71,9 @@ export class Repair {
       else this.#lost();
     });
     lease.onLapse(() => this.#resume());
-    this.#schedule();
+    // an event that came before this suspended the order, and nobody was told
+    if (lease.held) this.#schedule();
+    else this.#resume();
   }
 
   async stop(): Promise<void> {

@@ -12,7 +12,12 @@ import { summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
 export interface Memberships {
   /** The name of the token, else the one stored before. */
   readonly name: string | null;
-  readonly rooms: readonly { readonly room: string; readonly role: Role; readonly mutedUntil?: number }[];
+  readonly rooms: readonly {
+    readonly room: string;
+    readonly role: Role;
+    readonly version: number;
+    readonly mutedUntil?: number;
+  }[];
 }
 
 /** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
@@ -62,7 +67,7 @@ export class Arrivals {
       from arriving a
       left join users u on u.id = a.id
       left join lateral (
-        select array_agg(room_id) as rooms, array_agg(role) as roles,
+        select array_agg(room_id) as rooms, array_agg(role) as roles, array_agg(version) as versions,
           array_agg(room_id) filter (where muted_until > now()) as muted,
           array_agg(
             case when muted_until = 'infinity' then '' else (extract(epoch from muted_until) * 1000)::bigint::text end
@@ -110,14 +115,19 @@ interface MembershipsRow {
   name: string | null;
   rooms: string[] | null;
   roles: Role[] | null;
+  versions: number[] | null;
   /** Rooms of those in which the user is muted; nearly always null. */
   muted: string[] | null;
   /** Until when, in milliseconds since 1970; empty: for ever. */
   until: string[] | null;
 }
 
-function membershipsIn({ rooms, roles, muted, until }: MembershipsRow): Memberships['rooms'] {
-  const found = (rooms ?? []).map((room, i) => ({ room, role: (roles ?? [])[i] as Role }));
+function membershipsIn({ rooms, roles, versions, muted, until }: MembershipsRow): Memberships['rooms'] {
+  const found = (rooms ?? []).map((room, i) => ({
+    room,
+    role: (roles ?? [])[i] as Role,
+    version: versions?.[i] ?? 0,
+  }));
   if (muted === null) return found;
   const ends = new Map(muted.map((room, i) => [room, until?.[i] ?? '']));
   return found.map((membership) => {

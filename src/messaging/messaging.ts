@@ -35,6 +35,8 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly sql: postgres.Sql;
   /** For reads alone; `sql` is for commits. */
   readonly reads: postgres.Sql;
+  /** See Database. */
+  readonly lease: postgres.Sql;
   readonly background: postgres.Sql;
   readonly fanout: Fanout;
   readonly metrics: Metrics;
@@ -114,7 +116,7 @@ export class Messaging {
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
-    this.missed = new MissedReader(reads, this.rooms);
+    this.missed = new MissedReader({ reads, lease: options.lease, rooms: this.rooms });
     this.#outbox = new Outbox({ sql: background, fanout, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
   }

@@ -18,10 +18,13 @@ import type { Rooms } from './rooms.ts';
 /** What a node reads of Postgres when it was not told by the others. */
 export class MissedReader {
   readonly #sql: postgres.Sql;
+  readonly #lease: postgres.Sql;
   readonly #rooms: Rooms;
 
-  constructor(sql: postgres.Sql, rooms: Rooms) {
-    this.#sql = sql;
+  /** @param parts.lease for memberships, by which the node's lease is renewed */
+  constructor({ reads, lease, rooms }: { reads: postgres.Sql; lease: postgres.Sql; rooms: Rooms }) {
+    this.#sql = reads;
+    this.#lease = lease;
     this.#rooms = rooms;
   }
 
@@ -34,11 +37,11 @@ export class MissedReader {
   }
 
   cursor(): Promise<string> {
-    return membershipCursor(this.#sql);
+    return membershipCursor(this.#lease);
   }
 
   changes(cursor: string): Promise<MembershipPage> {
-    return membershipChanges(this.#sql, cursor);
+    return membershipChanges(this.#lease, cursor);
   }
 
   roomChanges(cursor: string): Promise<RoomChangePage> {
@@ -46,7 +49,7 @@ export class MissedReader {
   }
 
   membershipsOf(users: readonly string[]): Promise<Membership[]> {
-    return membershipsOf(this.#sql, users);
+    return membershipsOf(this.#lease, users);
   }
 
   /** @returns undefined if the user is no member. */

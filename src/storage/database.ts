@@ -19,6 +19,11 @@ export interface Database {
   readonly sql: postgres.Sql;
   /** History, sync, search: a commit never waits behind one of them. Embedded there is one session, so `sql` itself. */
   readonly reads: postgres.Sql;
+  /**
+   * What says whether this node may deliver (see lease.ts). The lease ends after 3 s, and commits may wait for a lock for
+   * longer, so it waits behind none of them.
+   */
+  readonly lease: postgres.Sql;
   /** Retention, purges, the outbox, the search index. */
   readonly background: postgres.Sql;
   readonly kind: 'embedded' | 'server';
@@ -80,6 +85,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
   return {
     sql,
     reads: sql,
+    lease: sql,
     background: sql,
     kind: 'embedded',
     explaining: (step) => step(),
@@ -99,6 +105,8 @@ export interface ServerOptions {
   readonly statementTimeoutMs?: number;
   /** Absent: reads use the connections of `sql`. */
   readonly reads?: ReadPoolOptions;
+  /** Whether the lease has connections of its own; absent: it uses those of `sql`. */
+  readonly isNode?: boolean;
   /** Connections; absent: background work uses those of `sql`. */
   readonly backgroundPoolSize?: number;
   readonly onUnsafe?: OnUnsafe;
@@ -123,10 +131,15 @@ export async function openServer(options: ServerOptions): Promise<Database> {
     backgroundPoolSize === undefined
       ? sql
       : openPool(options, settings, backgroundPoolSize, statementTimeoutMs, silence(url, statementTimeoutMs));
-  const pools = [...new Set([sql, reads, background])];
+  const lease =
+    options.isNode === true
+      ? openPool(options, settings, leaseConnections, leaseStatementMs, silence(url, leaseStatementMs, leaseSilenceMs))
+      : sql;
+  const pools = [...new Set([sql, reads, lease, background])];
   return {
     sql,
     reads,
+    lease,
     background,
     kind: 'server',
     settings,
@@ -177,13 +190,19 @@ function openReadPool(
 
 const silenceMarginMs = 10_000;
 
+/** One for looks, one for what they find. */
+export const leaseConnections = 2;
+/** An answer that comes after the lease has ended is worth nothing, but for the first after a start: it reads more. */
+const leaseStatementMs = 5000;
+const leaseSilenceMs = 1000;
+
 /** A server that sends nothing for longer than a statement may run is gone, or the network is. */
-function silence(text: string, statementTimeoutMs: number): PatchedOptions {
+function silence(text: string, statementTimeoutMs: number, marginMs = silenceMarginMs): PatchedOptions {
   const ms = Number(
     new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout') ?? statementTimeoutMs,
   );
   // 0 and texts such as 1min: no limit that is known here
-  return ms > 0 ? { silence_timeout: (ms + silenceMarginMs) / 1000 } : {};
+  return ms > 0 ? { silence_timeout: (ms + marginMs) / 1000 } : {};
 }
 
 /** A connection of its own, which brings no settings, so that it shows what the server has. */

@@ -2,7 +2,7 @@
  * Whether this node may deliver: what it knows of memberships and revocations is confirmed, and recently enough (see
  * confirmations.ts). It looks twice a second, and at once after `hurry`; only what is new is read and confirmed.
  *
- * held → (no look has succeeded for `leaseMs`: Postgres does not answer, or the process was stopped) lapsed → (a look
+ * It is not held before the first look. held → (no look has succeeded for `leaseMs`: Postgres does not answer, or the process was stopped) lapsed → (a look
  * that began later has succeeded) held. The clock decides in the moment of asking, since a process that was stopped runs
  * no timer before it reads its sockets.
  */
@@ -37,7 +37,10 @@ export class Lease {
   #onLapse: () => void = () => {};
   #until = -Infinity;
   #lookedAt = -Infinity;
-  #hasLapsed = false;
+  /** Not held, and known to be so. Before the first look nothing has gone out that would have to be suspended. */
+  #hasLapsed = true;
+  /** This node has had no row since its last renewal. */
+  #isNew = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #running: Promise<void> | undefined = undefined;
   #next: Promise<void> | undefined = undefined;
@@ -54,7 +57,10 @@ export class Lease {
     this.#readers.push(reader);
   }
 
-  /** @param listener called once each time that the lease was found to have ended; the next renewal is its affair. */
+  /**
+   * @param listener called once each time that the lease was found to have ended; the next renewal is its affair. That the
+   * lease is not held before the first renewal it is not told.
+   */
   onLapse(listener: () => void): void {
     this.#onLapse = listener;
   }
@@ -144,23 +150,23 @@ export class Lease {
 
   async #renew(): Promise<void> {
     const { confirmations } = this.#options;
-    let isNew = false;
     for (let attempt = 0; attempt < maxTries; attempt++) {
       const from = (this.#lookedAt = performance.now());
       const { snapshot, registered, news } = await confirmations.look();
       if (!registered) {
         // not before the row is there does a look count
         await confirmations.register();
-        isNew = true;
+        this.#isNew = true;
         continue;
       }
-      if (isNew || news) {
-        const done = await Promise.all(this.#readers.map((read) => read(isNew)));
+      if (this.#isNew || news) {
+        const done = await Promise.all(this.#readers.map((read) => read(this.#isNew)));
         if (done.includes(false)) continue;
         if (!(await confirmations.confirm(snapshot))) continue;
       }
       this.#until = from + leaseMs;
       this.#hasLapsed = false;
+      this.#isNew = false;
       return;
     }
     throw new Error('memberships change faster than they can be applied');

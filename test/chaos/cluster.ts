@@ -178,6 +178,7 @@ class Run {
       if (ms > stallLimitMs) {
         const late = devices.filter(({ name }) => !inSync.has(name) || !nextAck.has(name));
         this.#recorder.find('stalled', `after ${stallLimitMs} ms: ${late.map(({ name }) => name).join()}`);
+        await this.#tellAll();
         break;
       }
       await delay(10);
@@ -216,6 +217,18 @@ class Run {
     await this.#stage.ready(quietLimitMs);
   }
 
+  /** What a finding's cause may be found by. */
+  async #tellAll(): Promise<void> {
+    for (const { name, client, rooms, address } of this.#crowd.devices) {
+      const views = rooms.map((room) => {
+        const { status, messages } = client.room(room).state.value;
+        return `${room} ${status} ${messages.at(-1)?.seq ?? 0}`;
+      });
+      this.#say(`  ${name} ${client.state.value.status} at ${address()}: ${views.join(', ')}`);
+    }
+    for (const node of this.#stage.nodes) this.#say(`  ${await node.account()}`);
+  }
+
   #behind(head: ReadonlyMap<string, number>): string | undefined {
     for (const { name, client, rooms } of this.#crowd.devices) {
       for (const room of rooms) {
@@ -241,7 +254,8 @@ class Run {
       if (why === undefined) return;
       if (performance.now() > deadline) {
         const kind = what.startsWith('presence') ? 'presence' : 'stalled';
-        return this.#recorder.find(kind, `${limitMs} ms in vain until ${what}: ${why}`);
+        this.#recorder.find(kind, `${limitMs} ms in vain until ${what}: ${why}`);
+        return this.#tellAll();
       }
       await delay(20);
     }

@@ -28,6 +28,8 @@ export interface Device {
   readonly user: string;
   readonly rooms: readonly string[];
   readonly client: Client;
+  /** The node that its present socket goes to. */
+  readonly address: () => string;
   /** When the last ack came, as of `performance.now()`. */
   ackedAt: number;
   /** The longest time without an ack since `write(true)`. */
@@ -143,17 +145,22 @@ export class Crowd {
 
   async #device(user: string, rooms: readonly string[], letter: string): Promise<Device> {
     const name = `${user}-${letter}`;
-    const client = this.#connect(user, name);
-    const device: Device = { name, user, rooms, client, ackedAt: 0, stallMs: 0, waiting: 0, writes: 0 };
+    let host = '';
+    const address = (): string => host;
+    const client = this.#connect(user, name, (at) => (host = at));
+    const device: Device = { name, user, rooms, client, address, ackedAt: 0, stallMs: 0, waiting: 0, writes: 0 };
     await until(`${name} is connected`, () => client.state.value.status === 'connected', setupLimitMs);
     this.devices.push(device);
     return device;
   }
 
-  #connect(user: string, name: string): Client {
+  #connect(user: string, name: string, went: (host: string) => void = () => {}): Client {
     /** The last rev of each room on the present socket: a connection gets them in order, each once. */
     let revs = new Map<string, number>();
-    const Socket = this.#sockets(() => (revs = new Map()));
+    const Socket = this.#sockets((host) => {
+      revs = new Map();
+      went(host);
+    });
     const client = connect({
       url: 'http://any.node',
       token: () => undatedTokenOf(user),
@@ -176,7 +183,7 @@ export class Crowd {
     return client;
   }
 
-  #sockets(opened: () => void): SocketConstructor {
+  #sockets(opened: (host: string) => void): SocketConstructor {
     const { address } = this.#options;
     const recorder = this.#recorder;
     return class extends WebSocket {
@@ -186,7 +193,7 @@ export class Crowd {
         target.hostname = hostname;
         target.port = port;
         super(target);
-        opened();
+        opened(target.host);
       }
 
       override send(text: unknown): void {

@@ -106,6 +106,20 @@ export class ChaosNode {
     return metrics;
   }
 
+  /** What it says of itself now, for a finding whose cause is to be found: what stands out of its metrics, and its last lines. */
+  async account(): Promise<string> {
+    const server = this.#server;
+    if (server === undefined) return 'no process';
+    const metrics = await readMetrics(server.url).catch(() => new Map<string, number>());
+    const told = [...metrics].filter(
+      ([series, value]) =>
+        value !== 0 &&
+        /^parley_(conn|database|fanout|held|lease|membership|outbox|repair|redis|writer)/.test(series) &&
+        !/_bucket|_sum/.test(series),
+    );
+    return `${server.url} pid ${server.pid}\n${told.map(([series, value]) => `${series} ${value}`).join('\n')}\n${server.stdout().slice(-6000)}`;
+  }
+
   count(name: Counter): number {
     return (this.counted.get(name) ?? 0) + (this.#life.get(name) ?? 0);
   }

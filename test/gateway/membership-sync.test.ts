@@ -133,6 +133,22 @@ describe('a step', () => {
     expect(members.told).toEqual(['ben left r']);
   });
 
+  it('ends in a crowd that comes and goes: rows with a version are not read again', async () => {
+    const versioned = [
+      { ...change('ann', 'r', null), version: 8 },
+      { ...change('ben', 's', 'member' as const), version: 9 },
+    ];
+    stored.answers = [{ cursor: '7', changed: versioned }];
+    stored.during = () => {
+      members.live('ann', 't', true);
+      members.live('ben', 't', true);
+    };
+    expect(await sync.step()).toBe(true);
+    expect(stored.whole).toEqual([]);
+    await sync.step();
+    expect(stored.cursors).toEqual(['0', '7']);
+  });
+
   it('tells of a role that changed, also of who is read again', async () => {
     const updated = { ...change('ann', 'r', 'member'), updated: true, mutedUntil: 5 };
     stored.answers = [{ cursor: '7', changed: [updated, { ...change('ben', 'r', 'member'), updated: true }] }];

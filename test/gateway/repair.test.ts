@@ -1,0 +1,60 @@
+/** The start of a node whose lease is not held yet, with a real lease on a real Postgres. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Repair } from '../../src/gateway/repair.ts';
+import { RoomOrder } from '../../src/gateway/room-order.ts';
+import { Confirmations } from '../../src/storage/confirmations.ts';
+import { Lease } from '../../src/storage/lease.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { silentLog } from '../support/messaging.ts';
+import { until } from '../support/until.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+it('a node that hears of others before its lease is held delivers once it is', async () => {
+  const [metrics, log] = [new Metrics(), silentLog];
+  const confirmations = new Confirmations({ sql: database.sql });
+  const lease = new Lease({ confirmations, alone: false, metrics, log });
+  const delivered: number[] = [];
+  const order = new RoomOrder({
+    deliver: ({ rev }) => delivered.push(rev ?? 0),
+    read: () => Promise.resolve({ head: 0, events: [], complete: true }),
+    heard: () => true,
+    mayDeliver: () => lease.held,
+    metrics,
+    log,
+  });
+  const nothing = {
+    start: () => Promise.resolve(),
+    step: () => Promise.resolve(true),
+    stop: () => {},
+    restart: () => {},
+  };
+  const repair = new Repair({
+    others: { heard: true, onChange: () => {} },
+    order,
+    receiver: { release: () => {} },
+    lease,
+    memberships: nothing as never,
+    roomStates: nothing as never,
+    heads: () => Promise.resolve([]),
+    epochs: { epoch: 'e', wentBack: () => Promise.resolve() },
+    pollMs: 60_000,
+    metrics,
+    log,
+  });
+  // an envelope of another node, which asks whether it may go out
+  expect(order.isSuspended()).toBe(true);
+  await repair.start();
+  await lease.start();
+  await until('the order is released', () => !order.isSuspended());
+  order.add('r');
+  order.receive({ to: 'room', room: 'r', event: 'message', rev: 1, json: '{}' });
+  expect(delivered).toEqual([1]);
+  await repair.stop();
+  await lease.stop();
+});
