@@ -46,8 +46,10 @@ it('watches users, those too with whom a room is shared only later', async () =>
   await ann.invite(room.id, 'w-ben');
   await until('it is told', () => of('w-ben').length === 1);
   enter('w-ben');
-  enter('w-cid');
+  const cid = enter('w-cid');
   await until('he is there', () => of('w-ben').length === 2);
+  // before that he would be told as absent first
+  await until('the other is there too', () => cid.state.value.status === 'connected');
   expect(of('w-ben')).toEqual([false, true]);
   expect(of('w-cid')).toEqual([]);
   await ann.invite(room.id, 'w-cid');

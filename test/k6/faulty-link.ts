@@ -21,6 +21,8 @@ const oneIn = 40;
 /** By how much the sends of the late connection are late, and when they are the last: so many of others, then silence. */
 const lateMs = 500;
 const before = { sends: 100, silenceMs: 200 };
+/** A message is swapped with one that comes within that time. */
+const longestHoldMs = 200;
 /** What `forget` keeps from everybody. */
 const victim = (seq: number): boolean => seq % oneIn === 7;
 
@@ -43,7 +45,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
   sockets.on('connection', (near, req) => {
     const far = new WebSocket(new URL(req.url ?? '/', target.replace('http', 'ws')));
     const early: string[] = [];
-    let held: string | undefined;
+    let held: { readonly frame: string; readonly timer: NodeJS.Timeout } | undefined;
     const pass = (frame: string): void => {
       if (near.readyState === WebSocket.OPEN) near.send(frame);
     };
@@ -83,7 +85,8 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
         return;
       }
       if (held !== undefined) {
-        const first = held;
+        const { frame: first, timer } = held;
+        clearTimeout(timer);
         held = undefined;
         pass(frame);
         pass(first);
@@ -92,13 +95,22 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
       seen += 1;
       if (fault === 'none' || seen % oneIn !== 0) return pass(frame);
       faults += 1;
-      if (fault === 'swap') held = frame;
+      if (fault === 'swap') {
+        // where none follows, the last look of k6 finds it by itself, and it would come a second time
+        const timer = setTimeout(() => {
+          held = undefined;
+          faults -= 1;
+          pass(frame);
+        }, longestHoldMs);
+        held = { frame, timer };
+      }
       if (fault === 'double') {
         pass(frame);
         pass(frame);
       }
     });
     const end = (): void => {
+      clearTimeout(held?.timer);
       near.terminate();
       far.terminate();
     };
