@@ -25,6 +25,8 @@ export class Checker {
   readonly #crowd: Audience;
   /** Of each room: up to which seq it was compared. */
   readonly #checked = new Map<string, number>();
+  /** Of each reader: how often it had begun anew. */
+  readonly #resets = new Map<string, number>();
   /** Where each key is stored. */
   readonly #stored = new Map<string, string>();
   stored = 0;
@@ -115,13 +117,18 @@ export class Checker {
     const offset = rows[0]?.seq ?? 1;
     for (const { reader, room, name } of this.#crowd.readers) {
       if (room !== id) continue;
-      let expected = this.#checked.get(id) ?? 0;
+      // it may begin anew only where the database went back
+      const isAnew = reader.resets !== (this.#resets.get(name) ?? 0);
+      if (reader.resets > this.#recorder.restores) this.#find('view', `${name} was told reset ${reader.resets} times`);
+      this.#resets.set(name, reader.resets);
+      let expected = isAnew ? 0 : (this.#checked.get(id) ?? 0);
       for (const { seq, body } of reader.messages.splice(0)) {
         expected += 1;
         if (seq < expected) this.#find('doubled', `${name} has ${id} ${seq} twice`);
         else if (seq !== expected) this.#find('lost', `${name} has ${id} ${seq} where ${expected} is due`);
         expected = seq;
-        if (rows[seq - offset]?.key !== bodyOf({ body }).k) this.#find('reordered', `${name} has another ${id} ${seq}`);
+        if (seq >= offset && rows[seq - offset]?.key !== bodyOf({ body }).k)
+          this.#find('reordered', `${name} has another ${id} ${seq}`);
       }
       if (expected !== last_seq) this.#find('lost', `${name} has ${id} up to ${expected} of ${last_seq}`);
     }

@@ -112,10 +112,14 @@ class Run {
   async round(round: Round): Promise<void> {
     for (const { kind } of round) this.#faults[kind] = (this.#faults[kind] ?? 0) + 1;
     for (const node of this.#stage.nodes) await node.look();
+    if (round.some(({ kind }) => kind === 'postgres restored')) await this.#stage.save();
     this.#crowd.guestComesOrGoes();
     this.#crowd.write(true);
     await delay(1000);
-    await inflictRound(this.#stage, round);
+    await inflictRound(this.#stage, round, () => {
+      this.#recorder.restored();
+      this.#crowd.restored();
+    });
     // somebody leaves, or comes, of whom Redis has just forgotten everything
     if (round.some(({ kind }) => kind === 'redis flushed')) this.#crowd.guestComesOrGoes();
     await this.#recover(round);

@@ -58,6 +58,7 @@ export class Crowd {
   /** How often the owner removed the one whom it invites. */
   removals = 0;
   readonly #goers: { readonly client: Client; readonly done: Promise<void> }[] = [];
+  readonly #stays: Stay[] = [];
   readonly #uncertain = new Set<Stay>();
   #watcher: Client | undefined;
   #guest: Client | undefined;
@@ -116,6 +117,14 @@ export class Crowd {
       .map(([user]) => `${user} ${JSON.stringify(this.#watcher?.presence.get(user) ?? null)}`);
   }
 
+  /** The database went back in time. */
+  restored(): void {
+    for (const stay of this.#stays) {
+      stay.restored();
+      this.#uncertain.add(stay);
+    }
+  }
+
   /** Everything that was under way has ended: what is known of those who come and go holds again. */
   settled(): void {
     for (const stay of this.#uncertain) stay.certain = true;
@@ -155,8 +164,9 @@ export class Crowd {
   }
 
   #connect(user: string, name: string, went: (host: string) => void = () => {}): Client {
-    /** The last rev of each room on the present socket: a connection gets them in order, each once. */
+    /** The last rev of each room on the present socket: a connection gets them in order, each once in an epoch. */
     let revs = new Map<string, number>();
+    let restores = 0;
     const Socket = this.#sockets((host) => {
       revs = new Map();
       went(host);
@@ -169,6 +179,8 @@ export class Crowd {
     });
     client.on('message', (message) => {
       const { room, rev } = message;
+      if (restores !== this.#recorder.restores) revs = new Map();
+      restores = this.#recorder.restores;
       const before = revs.get(room) ?? 0;
       if (rev === before) this.#recorder.find('doubled', `${name} heard ${room} rev ${rev} twice on one connection`);
       if (rev < before) this.#recorder.find('reordered', `${name} heard ${room} rev ${rev} after ${before}`);
@@ -265,6 +277,7 @@ export class Crowd {
   /** Leaves by itself, and comes back. */
   async #joinAndLeave(client: Client): Promise<void> {
     const stay = new Stay('leaver', doorRoom, client, this.#recorder);
+    this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
       await this.#certainly(() => client.joinRoom(doorRoom), stay);
@@ -282,6 +295,7 @@ export class Crowd {
   async #inviteAndRemove(owner: Client, client: Client): Promise<void> {
     const member = { room: doorRoom, user: 'removed' };
     const stay = new Stay(member.user, doorRoom, client, this.#recorder);
+    this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
       await this.#certainly(() => owner.call('room:invite', { ...member, role: 'member' }), stay);

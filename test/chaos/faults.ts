@@ -6,7 +6,7 @@ import { wrongClock } from '../support/faketime.ts';
 import type { Fault, Round } from './plan.ts';
 import type { ChaosNode, Stage } from './stage.ts';
 
-type Inflict = (stage: Stage, node: ChaosNode, fault: Fault) => Promise<void>;
+type Inflict = (stage: Stage, node: ChaosNode, fault: Fault, restored: () => void) => Promise<void>;
 
 const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
   'node killed': async (_, node, { ms }) => {
@@ -92,6 +92,12 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
       await admin.close();
     }
   },
+  'postgres restored': async (stage, _, { ms }, restored) => {
+    // so that there is something to lose
+    await delay(ms);
+    await stage.restore();
+    restored();
+  },
   'postgres delayed': (_, node, fault) => slowed(node.postgres, fault),
   'postgres cut': (_, node, { ms }) => away(node.postgres, 'cut', ms),
   'postgres swallowed': (_, node, { ms }) => away(node.postgres, 'swallow', ms),
@@ -119,10 +125,11 @@ async function away(proxy: ChaosNode['redis'], how: 'cut' | 'swallow', ms: numbe
   proxy.restore();
 }
 
-export async function inflictRound(stage: Stage, round: Round): Promise<void> {
+/** @param restored called when the database has gone back to what `stage.save` kept. */
+export async function inflictRound(stage: Stage, round: Round, restored: () => void): Promise<void> {
   const ends = round.map(async (fault) => {
     await delay(fault.afterMs);
-    await inflict[fault.kind](stage, stage.nodes[fault.node] as ChaosNode, fault);
+    await inflict[fault.kind](stage, stage.nodes[fault.node] as ChaosNode, fault, restored);
   });
   await Promise.all(ends);
 }

@@ -18,6 +18,7 @@ export const faultKinds = {
   'postgres connections ended': 'postgres',
   'postgres locked': 'postgres',
   'postgres read-only': 'postgres',
+  'postgres restored': 'postgres',
   'postgres delayed': 'postgres',
   'postgres cut': 'postgres',
   'postgres swallowed': 'postgres',

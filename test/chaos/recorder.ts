@@ -48,6 +48,8 @@ export class Recorder {
   /** The highest seq of each room that was acknowledged. */
   readonly heads = new Map<string, number>();
   readonly findings: { readonly kind: FindingKind; readonly text: string }[] = [];
+  /** How often the database went back to what it held at the last check. */
+  restores = 0;
   /** Since the last check. */
   readonly accesses: Access[] = [];
   absences: Absence[] = [];
@@ -104,6 +106,16 @@ export class Recorder {
 
   waiting(): Sent[] {
     return [...this.sent.values()].filter(({ state }) => state === 'waiting');
+  }
+
+  /** What was acknowledged and heard since the last check is gone by intent; what waits is sent again. */
+  restored(): void {
+    this.restores += 1;
+    for (const { key, state } of this.sent.values()) if (state !== 'waiting') this.sent.delete(key);
+    this.heard.clear();
+    this.heads.clear();
+    this.accesses.length = 0;
+    this.absences = [];
   }
 
   /** All of it has been compared with Postgres. */

@@ -1,5 +1,10 @@
 /** Three nodes as processes of their own on one Postgres and one Redis of the run, each behind its own proxies to both. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type postgres from 'postgres';
 import { openServer } from '../../src/storage/database.ts';
 import { readMetrics, total, type MetricValues } from '../support/metrics.ts';
@@ -173,9 +178,45 @@ export interface Stage {
   readonly redis: OwnService;
   /** Straight to Postgres, by no proxy; it connects again after a restart. */
   readonly sql: postgres.Sql;
+  /** Makes a copy of the database from a dump of it. */
+  save(): Promise<void>;
+  /** Puts the copy in its place, under live connections. */
+  restore(): Promise<void>;
   /** Until every node answers and is ready. */
   ready(limitMs: number): Promise<void>;
   stop(): Promise<void>;
+}
+
+const run = promisify(execFile);
+const copy = 'saved';
+
+/** The database is restored beside the live one and takes its name: so long as that takes, nodes find none. */
+function backupOf(url: string): Pick<Stage, 'save' | 'restore'> {
+  const name = new URL(url).pathname.slice(1);
+  const at = (database: string): string => Object.assign(new URL(url), { pathname: `/${database}` }).href;
+  const asAdministrator = async (...statements: string[]): Promise<void> => {
+    const admin = await openServer({ url: at('template1'), poolSize: 1 });
+    try {
+      for (const statement of statements) await admin.sql.unsafe(statement);
+    } finally {
+      await admin.close();
+    }
+  };
+  return {
+    async save() {
+      const folder = await mkdtemp(join(tmpdir(), 'parley-chaos-'));
+      try {
+        const file = join(folder, 'dump');
+        await run('pg_dump', ['-Fc', '-f', file, url]);
+        // not from template1, where the administrator is
+        await asAdministrator(`drop database if exists ${copy}`, `create database ${copy} template template0`);
+        await run('pg_restore', ['-d', at(copy), file]);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+    restore: () => asAdministrator(`drop database ${name} with (force)`, `alter database ${copy} rename to ${name}`),
+  };
 }
 
 export async function openStage(size: number, env: Env = {}): Promise<Stage> {
@@ -224,7 +265,7 @@ export async function openStage(size: number, env: Env = {}): Promise<Stage> {
       }
     };
     await ready(startLimitMs);
-    return { nodes, postgres, redis, sql, ready, stop };
+    return { nodes, postgres, redis, sql, ...backupOf(postgres.url), ready, stop };
   } catch (error) {
     await stop();
     throw error;

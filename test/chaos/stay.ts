@@ -31,6 +31,12 @@ export class Stay {
     this.#absence = undefined;
   }
 
+  /** The database went back in time: they are in or out as they were then. */
+  restored(): void {
+    this.#absence = undefined;
+    this.certain = false;
+  }
+
   /** It is acknowledged that they are out. */
   ended(): void {
     if (this.certain) this.#absence = this.#recorder.removed(this.#user, this.#room);

@@ -1,6 +1,7 @@
 /**
  * A member of one room that follows the protocol and nothing more: it keeps the room's messages in order, pulls with
- * `sync` when it finds a gap or is told that it is behind, and can stop reading, as a phone in a tunnel does.
+ * `sync` when it finds a gap or is told that it is behind, begins anew when it is told `reset`, and can stop reading, as a
+ * phone in a tunnel does.
  */
 import { WebSocket } from 'ws';
 import { socketQuery } from '../support/raw-client.ts';
@@ -15,6 +16,7 @@ interface Page {
   readonly messages: readonly (Heard & { rev: number })[];
   readonly rev: number;
   readonly more: boolean;
+  readonly reset?: boolean;
 }
 
 export interface ReaderOptions {
@@ -38,6 +40,8 @@ export class Reader {
   /** Moments that it was told to leave at. */
   readonly drains: number[] = [];
   behinds = 0;
+  /** How often it began anew: its messages then run from the first of the room. */
+  resets = 0;
   signals = 0;
   opened = 0;
   ready = false;
@@ -47,6 +51,8 @@ export class Reader {
   readonly #acks = new Map<number, (ack: Ack) => void>();
   #ws: WebSocket | undefined;
   #next = 1;
+  /** Of its cursor. */
+  #epoch: string | undefined;
   #pulling = false;
   #missed = false;
   #ended = false;
@@ -141,9 +147,10 @@ export class Reader {
     else if (name === 'ready') {
       this.ready = true;
       this.onReady();
-      const { rooms } = data as { rooms: { id: string; rev: number }[] };
+      const { rooms, epoch } = data as { rooms: { id: string; rev: number }[]; epoch: string };
+      this.#epoch ??= epoch;
       const head = rooms.find(({ id }) => id === this.#options.room)?.rev ?? 0;
-      if (head > this.cursor || this.#missed) void this.#pull();
+      if (head > this.cursor || this.#missed || epoch !== this.#epoch) void this.#pull();
     }
   }
 
@@ -169,7 +176,7 @@ export class Reader {
     for (let more = true; more || this.#missed;) {
       this.#missed = false;
       const { room } = this.#options;
-      const ack = await this.command('sync', { cursors: { [room]: this.cursor } });
+      const ack = await this.command('sync', { cursors: { [room]: this.cursor }, epoch: this.#epoch });
       if (life !== this.opened || !this.ready) return;
       if (!ack.ok) {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -178,6 +185,13 @@ export class Reader {
         continue;
       }
       const page = (ack['rooms'] as Record<string, Page>)[room];
+      this.#epoch = ack['epoch'] as string;
+      if (page?.reset === true) {
+        this.resets += 1;
+        this.messages.length = this.cursor = 0;
+        this.#missed = true;
+        continue;
+      }
       for (const { seq, id, body } of page?.messages ?? []) this.messages.push({ seq, id, body });
       this.cursor = page?.rev ?? this.cursor;
       more = page?.more ?? false;
