@@ -8,7 +8,8 @@ import { WebSocket } from 'ws';
 import { connect, memoryStore, type Client, type Store } from '../../src/client/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
-import { startServer, tokenOf } from '../support/server.ts';
+import { startServer, testSecret, tokenOf } from '../support/server.ts';
+import { runProgram } from '../support/spawn.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
@@ -141,6 +142,38 @@ it('begins a new epoch at the start, if the database was restored while all node
     messages: [],
     reset: true,
   });
+}, 60_000);
+
+it('doctor finds a copy whose epoch is of before, and `parley restored` begins one that a running node takes up', async () => {
+  const server = await startServer({ PARLEY_DRAIN_MS: '0' });
+  ends.push(() => server.stop());
+  const ann = await connectStock(server.url, await tokenOf('ann'));
+  ends.push(() => ann.close());
+  const before = ann.heard('ready')[0]?.epoch ?? '';
+  const folder = mkdtempSync(join(tmpdir(), 'parley-restored-'));
+  ends.push(() => rmSync(folder, { recursive: true, force: true }));
+  const parley = (url: string, ...args: string[]) =>
+    runProgram(
+      args,
+      { DATABASE_URL: url, PARLEY_JWT_SECRET: testSecret, PARLEY_DATA_DIR: join(folder, 'data') },
+      folder,
+    );
+
+  // the copy of a database is another one: no node of it began an epoch
+  const file = join(folder, 'dump');
+  execFileSync('pg_dump', ['-Fc', '-f', file, server.database.url]);
+  const copy = await createTestDatabase({ empty: true });
+  ends.push(() => copy.drop());
+  execFileSync('pg_restore', ['-d', copy.url, file]);
+  expect((await parley(copy.url, 'doctor')).stdout).toContain('it was restored, copied or promoted');
+  expect((await parley(copy.url, 'restored')).stdout).toMatch(new RegExp(`Began epoch \\S+, in place of ${before}`));
+  expect((await parley(copy.url, 'doctor')).stdout).not.toContain('it was restored, copied or promoted');
+
+  // an operator may say so also where a node serves
+  const { code, stdout } = await parley(server.database.url, 'restored');
+  expect(code).toBe(0);
+  const again = await ann.event('ready', ({ epoch }) => epoch !== before);
+  expect(stdout).toContain(`Began epoch ${again.epoch}`);
 }, 60_000);
 
 it('notices a room that stands below what was delivered, though nothing else shows it', async () => {
