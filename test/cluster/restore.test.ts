@@ -3,13 +3,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import postgres from 'postgres';
 import { afterEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect, memoryStore, type Client, type Store } from '../../src/client/index.ts';
+import { openServer } from '../../src/storage/database.ts';
 import { startCluster } from '../support/cluster.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
 import { startServer, testSecret, tokenOf } from '../support/server.ts';
-import { runProgram } from '../support/spawn.ts';
+import { startOwnPostgres, startStandby } from '../support/services.ts';
+import { runProgram, spawnServer } from '../support/spawn.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
@@ -116,6 +119,62 @@ it.each(['one node alone', 'two nodes with Redis'])(
   },
   90_000,
 );
+
+it('a standby that lacks the last messages takes over: clients end with what it has', async () => {
+  const primary = await startOwnPostgres();
+  ends.push(() => primary.stop());
+  const standby = await startStandby(primary.url);
+  ends.push(() => standby.stop());
+  const [first, second] = [new URL(primary.url), new URL(standby.url)];
+  const url = `postgres://postgres:${first.password}@${first.host},${second.host}/postgres`;
+  const server = await spawnServer({ DATABASE_URL: url, PARLEY_JWT_SECRET: testSecret, PARLEY_DRAIN_MS: '0' });
+  ends.push(async () => {
+    server.kill('SIGTERM');
+    await server.exit();
+  });
+  const ann = await connectStock(server.url, await tokenOf('ann'), { reconnection: true });
+  ends.push(() => ann.close());
+  await ann.ok('room:create', { kind: 'channel', id: 'r', name: 'R' });
+  const live = await sdk(server.url, 'dan');
+  await live.joinRoom('r');
+  live.room('r');
+  await send(ann, 1, 10, 'kept');
+  const there = await openServer({ url: primary.url, poolSize: 1 });
+  const of = async (sql: postgres.Sql): Promise<string> => {
+    const [row] = await sql<[{ seq: string } | undefined]>`select last_seq::text as seq from rooms where id = 'r'`;
+    return row?.seq ?? '';
+  };
+  await until('the standby has them', async () => {
+    const [row] = await there.sql<[{ done: boolean }]>`
+      select replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication`;
+    return row.done;
+  });
+  // it hears nothing more of the primary
+  // openServer takes no standby
+  const left = postgres(standby.url, { max: 1 });
+  await left`alter system set primary_conninfo = ''`;
+  await left`select pg_reload_conf()`;
+  await until('the standby follows nobody', async () => {
+    const rows = await there.sql`select from pg_stat_replication`;
+    return rows.length === 0;
+  });
+  await send(ann, 11, 20, 'lost');
+  expect(await of(there.sql)).toBe('20');
+  await there.close();
+  const before = ann.heard('ready')[0]?.epoch;
+  await primary.kill('SIGKILL');
+  await left`select pg_promote()`;
+  expect(await of(left)).toBe('10');
+  const again = await ann.event('ready', ({ epoch }) => epoch !== before);
+  expect(again.rooms.map(({ id, rev }) => [id, rev])).toEqual([['r', 10]]);
+  await send(ann, 11, 15, 'new');
+  await until('the SDK has what is there', () => bodies(live).at(-1) === 'new15');
+  expect(bodies(live)).toEqual([
+    ...Array.from({ length: 10 }, (_, i) => `kept${i + 1}`),
+    ...Array.from({ length: 5 }, (_, i) => `new${i + 11}`),
+  ]);
+  await left.end();
+}, 90_000);
 
 it('begins a new epoch at the start, if the database was restored while all nodes were down', async () => {
   const database = await createTestDatabase();

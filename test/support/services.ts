@@ -95,6 +95,13 @@ export function startOwnPostgres(options: PostgresOptions = {}): Promise<OwnServ
   ]);
 }
 
+/** A standby that follows the Postgres of the URL, which it does not hold up. It takes reads until it is promoted. */
+export function startStandby(primary: string): Promise<OwnService> {
+  return firstWay('a Postgres of their own, 15 or later,', undefined, [
+    fromBinaries(findPostgres, (bin) => launchStandby(bin, primary)),
+  ]);
+}
+
 /** Redis as a process of the caller's own. It keeps nothing on disk: it is empty after each start. */
 export function startOwnRedis(): Promise<OwnService> {
   return firstWay('a Redis of their own, 7 or later,', undefined, [
@@ -191,6 +198,27 @@ async function launchPostgres(bin: string, options: PostgresOptions): Promise<Ow
     ],
     { ...user, cwd: folder },
   );
+  return servePostgres(bin, folder, options);
+}
+
+async function launchStandby(bin: string, primary: string): Promise<OwnService> {
+  // it may be in another folder than the server, and other versions beside it
+  const tool = findBinaries('pg_basebackup')
+    .map((folder) => join(folder, 'pg_basebackup'))
+    .find((path) => majorVersion(path) === majorVersion(join(bin, 'postgres')));
+  if (tool === undefined)
+    throw new Error(`There is no pg_basebackup of the version of ${bin} (Debian: postgresql-client).`);
+  const user = unprivileged('postgres');
+  const folder = temporaryFolder('parley-standby-');
+  if (user !== undefined) chownSync(folder, user.uid, user.gid);
+  const args = ['-D', join(folder, 'data'), '-R', '-X', 'stream', '-c', 'fast', '-d', primary];
+  await run(tool, args, { ...user, cwd: folder });
+  return servePostgres(bin, folder, {});
+}
+
+async function servePostgres(bin: string, folder: string, options: PostgresOptions): Promise<OwnService> {
+  const user = unprivileged('postgres');
+  const data = join(folder, 'data');
   const port = await freePort();
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
   const launch = (): RunningServer =>
