@@ -141,7 +141,7 @@ export class SearchIndex {
 
   /** Notes every room whose index is behind its head, or in another language; lets go of rooms that are no more. */
   async #look(): Promise<void> {
-    const { sql, language } = this.#options;
+    const { sql } = this.#options;
     const gone = await sql<{ room_id: string }[]>`
       select room_id from search_rooms s where not exists (select from rooms r where r.id = s.room_id)`;
     for (const { room_id: room } of gone) await this.#forget(room);
