@@ -213,7 +213,7 @@ async function prepareDatabase(
 ): Promise<void> {
   const { sql, kind } = database;
   const { clock, metrics, log, health, releases } = parts;
-  await database.explaining(() => migrate(sql));
+  await database.explaining(() => database.migrating(migrate));
   const commits = database.settings === undefined ? undefined : database.settings.synchronous_commit;
   if (commits === 'off') log.warn(`Postgres: ${hazards.synchronous_commit}; the sessions of Parley turn it on.`);
   const watch = new DatabaseWatch({ sql, clock, metrics, log, kind });

@@ -1,8 +1,9 @@
 /**
- * The configuration: the only reader of the environment. `loadConfig` parses every key, lists every bad one in a single
+ * The configuration: the only reader of the environment, and of the files that it names for secrets. `loadConfig` parses every key, lists every bad one in a single
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
 import { contradictions } from './config-checks.ts';
+import { secretOf } from './config-secrets.ts';
 import { StartupError } from './startup-error.ts';
 import { splitHosts } from './storage/hosts.ts';
 import {
@@ -436,7 +437,7 @@ export function loadConfig(env: Environment = process.env): Config {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(configKeys) as [string, Key<unknown>][]) {
-    const given = env[entry.env];
+    const given = entry.secret ? secretOf(env, entry.env, problems) : env[entry.env];
     const source = given === undefined || given === '' ? entry.default : given.trim();
     if (source === undefined) continue;
     const expected = given ? misread(source, entry.lines === true) : undefined;
@@ -444,7 +445,8 @@ export function loadConfig(env: Environment = process.env): Config {
     if (parsed.ok) values[name] = parsed.value;
     else problems.push(`${entry.env}=${entry.secret ? '(hidden)' : masked(source)}: expected ${parsed.expected}`);
   }
-  const known = new Set(Object.values(configKeys).map((entry) => entry.env as string));
+  const all: Key<unknown>[] = Object.values(configKeys);
+  const known = new Set(all.flatMap((entry) => (entry.secret ? [entry.env, `${entry.env}_FILE`] : entry.env)));
   for (const name of Object.keys(env)) {
     if (name.startsWith('PARLEY_') && !known.has(name)) problems.push(`${name}: unknown${suggestion(name, known)}`);
   }

@@ -79,7 +79,7 @@ async function migrateOnly(config: Config): Promise<void> {
       ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
       : await openEmbedded({ dataDir: folder.path, onFatal: fatal });
   try {
-    const applied = await database.explaining(() => migrate(database.sql));
+    const applied = await database.explaining(() => database.migrating(migrate));
     console.log(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
   } finally {
     await database.close();

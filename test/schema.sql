@@ -921,6 +921,8 @@ AS $function$
 declare
   head bigint;
   reached bigint;
+  seqs bigint[];
+  top bigint;
 begin
   insert into search_rooms (room_id, language)
   select id, lang from rooms where id = any (room_ids) order by id on conflict do nothing;
@@ -928,20 +930,25 @@ begin
     select s.room_id, s.rev from search_rooms s where s.room_id = any (room_ids) order by s.room_id for no key update
   loop
     select last_rev into head from rooms where id = room;
+    select array_agg(p.seq), max(p.rev), count(*) into seqs, top, indexed from (
+      select t.seq, t.rev from messages t
+      where t.room_id collate "POSIX" = room and t.rev > reached order by t.rev limit most
+    ) p;
+    perform from message_search x where x.room_id = room and x.seq = any (seqs) order by x.seq for update;
+    -- a message that has got a later rev meanwhile comes again
     with changed as materialized (
-      select t.seq, t.rev, t.sender_id, t.created_at, search_text(t.body) as content
-      from messages t where t.room_id collate "POSIX" = room and t.rev > reached order by t.rev limit most
+      select t.seq, t.sender_id, t.created_at, search_text(t.body) as content
+      from messages t where t.room_id = room and t.seq = any (seqs)
     ), dropped as (
       delete from message_search x using changed c
       where c.content is null and x.room_id = room and x.seq = c.seq
-    ), kept as (
-      insert into message_search (room_id, seq, at, words)
-      select room, c.seq, c.created_at,
-        search_words(lang, c.content) || array_to_tsvector(array[E'\x01r' || room, E'\x01u' || c.sender_id])
-      from changed c where c.content is not null
-      on conflict (room_id, seq) do update set words = excluded.words
     )
-    select count(*), coalesce(max(c.rev), reached) into indexed, reached from changed c;
+    insert into message_search (room_id, seq, at, words)
+    select room, c.seq, c.created_at,
+      search_words(lang, c.content) || array_to_tsvector(array[E'\x01r' || room, E'\x01u' || c.sender_id])
+    from changed c where c.content is not null order by c.seq
+    on conflict (room_id, seq) do update set words = excluded.words;
+    reached := coalesce(top, reached);
     more := indexed = most;
     -- short of a full page all up to the head was seen; a rev beyond the head read before it comes again, which does no harm
     update search_rooms s set rev = case when more then reached else greatest(head, reached) end, language = lang
@@ -1605,6 +1612,7 @@ begin
     delete from message_versions v where v.room_id = room and v.seq = any (gone);
     delete from reactions r where r.room_id = room and r.seq = any (gone);
     delete from reaction_counts c where c.room_id = room and c.seq = any (gone);
+    perform from message_search s where s.room_id = room and s.seq = any (gone) order by s.seq for update;
     delete from message_search s where s.room_id = room and s.seq = any (gone);
     delete from mentions t where t.room_id = room and t.seq = any (gone);
     select coalesce(array_agg(x.root), '{}') into ended from unnest(roots) as x (root)

@@ -191,7 +191,10 @@ export class Revocations {
   }
 
   async prune(): Promise<void> {
-    await this.#sql`delete from revocations where expires_at < clock_timestamp()`;
+    // what somebody holds goes in the next round
+    await this.#sql`
+      delete from revocations where ctid = any (array(
+        select ctid from revocations where expires_at < clock_timestamp() for update skip locked))`;
   }
 }
 

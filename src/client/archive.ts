@@ -59,15 +59,19 @@ export class Archive {
 
   /** The rooms saved last are kept. Each has an index entry of its own: tabs that save at once lose none. */
   async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
-    this.#put(id, snapshot, snapshot && { id, at: (this.#savedAt = Math.max(Date.now(), this.#savedAt + 1)) });
+    await this.#put(id, snapshot, snapshot && { id, at: (this.#savedAt = Math.max(Date.now(), this.#savedAt + 1)) });
     if (snapshot === undefined) return;
     const saved = (await this.list('saved/')) as { id: string; at: number }[];
-    for (const old of saved.sort((a, b) => b.at - a.at).slice(maxRooms)) this.#put(old.id);
+    for (const old of saved.sort((a, b) => b.at - a.at).slice(maxRooms)) await this.#put(old.id);
   }
 
-  #put(id: string, snapshot?: RoomSnapshot, saved?: object): void {
-    this.set(`room/${id}`, snapshot);
-    this.set(`saved/${id}`, saved);
+  /** The index entry of a room that could not be removed stays, so the next call finds that room. */
+  async #put(id: string, snapshot?: RoomSnapshot, saved?: object): Promise<void> {
+    await this.#begun;
+    await this.#try(undefined, async (prefix) => {
+      await this.#store.set(`${prefix}room/${id}`, snapshot);
+      await this.#store.set(`${prefix}saved/${id}`, saved);
+    });
   }
 
   /** Removes all that is kept of this user, and keeps nothing from now on. */

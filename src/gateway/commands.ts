@@ -13,6 +13,7 @@ import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
+import { namedBy, refuseOldSeq, type SeqField } from './old-history.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { EventArgs, Frames } from './packets/packet.ts';
 
@@ -37,6 +38,8 @@ interface Entry {
   readonly reads: boolean;
   /** It stores something, which only the process that holds the database may. */
   readonly stores: boolean;
+  /** Where it names a message. */
+  readonly names: SeqField | undefined;
   readonly input: z.ZodType;
   readonly handle: AnyHandler;
   readonly succeeded: { inc(): void };
@@ -121,6 +124,7 @@ export class Commands {
           weight: commandWeights[name],
           reads: reading.has(name),
           stores: storing.has(name),
+          names: namedBy[name],
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
@@ -150,6 +154,8 @@ export class Commands {
       if (entry.reads && connection.reading >= limits.pendingReads) {
         throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
       }
+      if (connection.stale !== undefined && entry.names !== undefined)
+        refuseOldSeq(connection.stale, entry.names, data);
       const answer = entry.handle({ connection, user }, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);

@@ -4,8 +4,12 @@
  * It works in small transactions, room by room: those that write wait for one of them at most, each changed message takes
  * a rev of its room, and the outbox tells the nodes, so every client comes to the same. Cut off anywhere, it is run again
  * and does the rest. There is no index of messages by sender, which each send would pay for: all messages are looked at.
+ *
+ * Locks are taken in one order: the room, its messages by seq, then the rows that belong to those messages. Retention
+ * deletes expired messages without the lock of their room, so the lock of the room alone would not do.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { Revocations } from '../auth/revocations.ts';
 import type { Applied } from '../storage/confirmations.ts';
@@ -34,6 +38,10 @@ const roomsPage = 50;
 const scanned = 10_000;
 /** Messages changed in one transaction: about 20 ms with the room locked. */
 const changedAtOnce = 200;
+/** Rows of one table that belong to no single room, in one statement. */
+const rowsAtOnce = 500;
+/** How long rows are left alone that others hold. */
+const heldMs = 20;
 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
@@ -117,13 +125,14 @@ class Forget {
     }
     for (let more = true; more;) more = (await this.#takeReactionsBack(room)) === changedAtOnce;
     for (let more = true; more;) more = (await this.#renamePins(room)) === changedAtOnce;
-    await sql`update message_versions set edited_by = ${this.pseudonym} where room_id = ${room} and edited_by = ${this.#user}`;
+    for (let after: number | undefined = 0; after !== undefined;) after = await this.#renameVersions(room, after);
   }
 
   async #forgetMessages(room: string, seqs: number[]): Promise<void> {
     const { pseudonym } = this;
     await this.#sql.begin(async (tx) => {
       const base = await lockRoom(tx, room);
+      await lockMessages(tx, room, seqs);
       const changed = this.#keep
         ? await tx`
             update messages t set sender_id = ${pseudonym}, rev = ${base}::bigint + n.n, changed = true
@@ -137,7 +146,9 @@ class Forget {
           await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
         }
       }
-      // it names the sender; what stays is taken in anew
+      // it names the sender; what stays is taken in anew. The search index locks these rows in the order of their seqs too.
+      await tx`
+        select from message_search where room_id = ${room} and seq = any (${seqs}::bigint[]) order by seq for update`;
       await tx`delete from message_search where room_id = ${room} and seq = any (${seqs}::bigint[])`;
       await tx`
         update threads t set rev = ${base + seqs.length}, repliers = array_replace(t.repliers, ${this.#user}, ${pseudonym}),
@@ -161,6 +172,7 @@ class Forget {
         select distinct seq from reactions where room_id = ${room} and user_id = ${user} order by seq limit ${changedAtOnce}`;
       if (rows.length === 0) return 0;
       const seqs = rows.map(({ seq }) => seq);
+      await lockMessages(tx, room, seqs);
       const gone = await tx<{ seq: number; emoji: string }[]>`
         delete from reactions where room_id = ${room} and user_id = ${user} and seq = any (${seqs}::bigint[]) returning seq, emoji`;
       await tx`
@@ -181,14 +193,32 @@ class Forget {
   async #renamePins(room: string): Promise<number> {
     return this.#sql.begin(async (tx) => {
       const base = await lockRoom(tx, room);
+      const rows = await tx<{ seq: number }[]>`
+        select seq from messages where room_id = ${room} and pinned_at is not null and pinned_by = ${this.#user}
+        order by seq limit ${changedAtOnce} for no key update`;
+      if (rows.length === 0) return 0;
       const pinned = await tx`
         update messages t set pinned_by = ${this.pseudonym}, rev = ${base}::bigint + n.n, changed = true
-        from (
-          select p.seq, row_number() over (order by p.seq) as n from messages p
-          where p.room_id = ${room} and p.pinned_at is not null and p.pinned_by = ${this.#user} order by p.seq limit ${changedAtOnce}
-        ) n where t.room_id = ${room} and t.seq = n.seq`;
-      if (pinned.count > 0) await moveRev(tx, room, base, pinned.count);
+        from unnest(${rows.map(({ seq }) => seq)}::bigint[]) with ordinality as n (seq, n)
+        where t.room_id = ${room} and t.seq = n.seq`;
+      await moveRev(tx, room, base, pinned.count);
       return pinned.count;
+    });
+  }
+
+  /** Versions of a page of messages behind a seq. @returns the last of those messages; undefined: there are no more. */
+  async #renameVersions(room: string, after: number): Promise<number | undefined> {
+    return this.#sql.begin(async (tx) => {
+      await lockRoom(tx, room);
+      const rows = await tx<{ seq: number }[]>`
+        select distinct seq from message_versions
+        where room_id = ${room} and seq > ${after} and edited_by = ${this.#user} order by seq limit ${changedAtOnce}`;
+      const seqs = rows.map(({ seq }) => seq);
+      await lockMessages(tx, room, seqs);
+      await tx`
+        update message_versions set edited_by = ${this.pseudonym}
+        where room_id = ${room} and seq = any (${seqs}::bigint[]) and edited_by = ${this.#user}`;
+      return rows.length === changedAtOnce ? seqs.at(-1) : undefined;
     });
   }
 
@@ -197,19 +227,45 @@ class Forget {
     const sql = this.#sql;
     const user = this.#user;
     for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes']) {
-      await sql`delete from ${sql(table)} where user_id = ${user}`;
+      await this.#ofUser(table, 'user_id', (page) => sql`delete from ${sql(table)} where ctid = any (array(${page}))`);
     }
-    await sql`delete from join_links where made_by = ${user}`; // they worked by their right alone
+    // they worked by their right alone
+    await this.#ofUser(
+      'join_links',
+      'made_by',
+      (page) => sql`delete from join_links where ctid = any (array(${page}))`,
+    );
     for (const [table, column] of [
       ['rooms', 'created_by'],
       ['deleted_rooms', 'deleted_by'],
       ['bans', 'banned_by'],
       ['invitations', 'invited_by'],
     ] as const) {
-      await sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ${sql(column)} = ${user}`;
+      await this.#ofUser(
+        table,
+        column,
+        (page) => sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ctid = any (array(${page}))`,
+      );
     }
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
+  }
+
+  /** Page by page. Rows that somebody holds come later, so no statement waits with rows in its hands. */
+  async #ofUser(
+    table: string,
+    column: string,
+    change: (page: postgres.PendingQuery<postgres.Row[]>) => postgres.PendingQuery<postgres.Row[]>,
+  ): Promise<void> {
+    const sql = this.#sql;
+    for (;;) {
+      const { count } = await change(sql`
+        select ctid from ${sql(table)} where ${sql(column)} = ${this.#user} limit ${rowsAtOnce} for update skip locked`);
+      if (count === rowsAtOnce) continue;
+      const left = await sql`select from ${sql(table)} where ${sql(column)} = ${this.#user} limit 1`;
+      if (left.length === 0) return;
+      if (count === 0) await delay(heldMs);
+    }
   }
 }
 
@@ -218,6 +274,12 @@ async function lockRoom(tx: postgres.TransactionSql, room: string): Promise<numb
   const [row] = await tx<{ rev: number }[]>`
     select last_rev as rev from rooms where id = ${room} for no key update`;
   return row?.rev ?? 0;
+}
+
+/** In the order in which everybody locks messages. Some of them may be gone. */
+async function lockMessages(tx: postgres.TransactionSql, room: string, seqs: readonly number[]): Promise<void> {
+  await tx`
+    select from messages where room_id = ${room} and seq = any (${seqs as number[]}::bigint[]) order by seq for no key update`;
 }
 
 async function moveRev(tx: postgres.TransactionSql, room: string, base: number, steps: number): Promise<void> {

@@ -101,8 +101,11 @@ async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: n
     for (const table of tables) {
       const { count: rows } = await tx`
         delete from ${tx(table)}
-        where ctid = any (array(select ctid from ${tx(table)} where room_id = ${room.id} limit ${batch}))`;
-      if (rows > 0) return { table, rows };
+        where ctid = any (array(
+          select ctid from ${tx(table)} where room_id = ${room.id} limit ${batch} for update skip locked))`;
+      // a statement that began before the deletion may hold some: waiting for it with rows in hand could be a deadlock
+      if (rows > 0 || (await tx`select from ${tx(table)} where room_id = ${room.id} limit 1`).count > 0)
+        return { table, rows };
     }
     await tx`update deleted_rooms set purged_at = now() where id = ${room.id}`;
     return 'room';
@@ -113,9 +116,9 @@ async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: n
 async function removeEnded(sql: postgres.Sql, batch: number): Promise<number> {
   const invitations = await sql`
     delete from invitations
-    where ctid = any (array(select ctid from invitations where expires_at < now() limit ${batch}))`;
+    where ctid = any (array(select ctid from invitations where expires_at < now() limit ${batch} for update skip locked))`;
   const mutes = await sql`
     delete from kept_mutes
-    where ctid = any (array(select ctid from kept_mutes where muted_until < now() limit ${batch}))`;
+    where ctid = any (array(select ctid from kept_mutes where muted_until < now() limit ${batch} for update skip locked))`;
   return Math.max(invitations.count, mutes.count);
 }

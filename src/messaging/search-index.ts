@@ -141,11 +141,11 @@ export class SearchIndex {
 
   /** Notes every room whose index is behind its head, or in another language; lets go of rooms that are no more. */
   async #look(): Promise<void> {
-    const { sql, language } = this.#options;
+    const { sql } = this.#options;
     const gone = await sql<{ room_id: string }[]>`
       select room_id from search_rooms s where not exists (select from rooms r where r.id = s.room_id)`;
     for (const { room_id: room } of gone) await this.#forget(room);
-    await sql`update search_rooms set rev = 0, language = ${language} where language <> ${language}`;
+    await this.#changeLanguage();
     for (let after = ''; !this.#stopped;) {
       const rows = await sql<{ id: string; behind: boolean }[]>`
         select p.id, p.last_rev > coalesce(s.rev, 0) as behind
@@ -158,12 +158,25 @@ export class SearchIndex {
     }
   }
 
+  /** Rooms in the order in which `index_messages` locks them, and in pages: it waits for their locks. */
+  async #changeLanguage(): Promise<void> {
+    const { sql, language } = this.#options;
+    for (let count = rowsAtOnce; count === rowsAtOnce && !this.#stopped;) {
+      ({ count } = await sql`
+        with page as materialized (
+          select room_id from search_rooms where language <> ${language}
+          order by room_id limit ${rowsAtOnce} for no key update
+        )
+        update search_rooms s set rev = 0, language = ${language} from page p where s.room_id = p.room_id`);
+    }
+  }
+
   async #forget(room: string): Promise<void> {
     const { sql } = this.#options;
     for (let count = rowsAtOnce; count === rowsAtOnce && !this.#stopped;) {
       ({ count } = await sql`
         delete from message_search s using (
-          select seq from message_search where room_id = ${room} order by seq limit ${rowsAtOnce}
+          select seq from message_search where room_id = ${room} order by seq limit ${rowsAtOnce} for update
         ) x where s.room_id = ${room} and s.seq = x.seq`);
     }
     if (!this.#stopped) await sql`delete from search_rooms where room_id = ${room}`;

@@ -98,6 +98,13 @@ export const protocolCases = {
     'an ack with binary': 'so too',
     'the ack of a client, with binary': 'so too',
   },
+  'Frames that are too large': {
+    'a text frame over `maxPayload`, no more than four times as long':
+      'an ack with `too_large` where the command asks for one, then closed: 1009 `too_large`',
+    'a binary frame over `maxPayload`, no more than four times as long': 'closed: 1009 `too_large`, without an ack',
+    'a frame more than four times as long as `maxPayload`': 'not received, without an ack; the client sees 1006',
+    'a stock client with `retries`': 'it gives the command up after so many tries, and the next one is answered',
+  },
   'Text packets': {
     'an ack id of 19 digits': 'comes back unaltered',
     'an ack id of 20 digits': 'closed: `protocol_error`',

@@ -53,7 +53,10 @@ export const commands = {
       "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
       'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
       'list of `{url, type, size, name?, width?, height?}`), and `encrypted` (`{alg, kid, data, …}`, without a `text` ' +
-      'beside it). Who is mentioned gets `mention`.',
+      'beside it). Who is mentioned gets `mention`. The `url` of an attachment is https, in the form that URL parsers ' +
+      'write, without user and password, at a host that `PARLEY_ATTACHMENT_HOSTS` names; without that setting a message ' +
+      'with attachments is `invalid`. `*.example.com` is every host below `example.com`, not `example.com` itself, and a ' +
+      'host without a port is port 443. The server never fetches the file: each client that shows the message does.',
     input: z.object({
       room: roomId,
       id: z.uuid().toLowerCase(),

@@ -93,6 +93,8 @@ function openSocketTo(choice: HostChoice): Socket {
     ({ host, port }) => {
       if (socket.destroyed || socket.writableEnded) socket.destroy();
       else {
+        // the driver asks for the certificate of this host
+        Object.assign(socket, { host });
         socket.connect(port, host);
         socket.uncork();
       }
@@ -126,9 +128,10 @@ export function createClient(text: string, options: ClientOptions & PatchedOptio
       ? undefined
       : new HostChoice(hosts, async (host) => (await takesWrites(url, base, host)) || !writable);
   const base: ClientOptions = {
-    ...(target as object),
     onnotice: () => {},
     ...options,
+    // what the URL asks for goes before
+    ...(target as object),
     types,
     // seconds; the driver's own grows to 20 s, for which every send would wait after the server is back
     backoff: (attempt: number) => Math.min(0.5, 0.02 * 2 ** attempt) * (0.5 + Math.random() / 2),

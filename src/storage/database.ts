@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type postgres from 'postgres';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
+import { durationOf } from './connection-settings.ts';
 import { readConnectionUrl } from './connection-url.ts';
 import { readSettings, synchronousCommit, type ServerSettings } from './durability.ts';
 import { startEmbeddedPostgres } from './embedded/bridge.ts';
@@ -31,6 +32,8 @@ export interface Database {
   readonly settings?: ServerSettings;
   /** Runs a step of the start. @throws {StartupError} where the step failed for a reason that the operator can mend. */
   explaining<T>(step: () => Promise<T>): Promise<T>;
+  /** Runs migrations on a session of their own, which may be silent for as long as a migration takes. */
+  migrating<T>(step: (sql: postgres.Sql) => Promise<T>): Promise<T>;
   /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
   close(): Promise<void>;
 }
@@ -88,6 +91,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     lease: sql,
     background: sql,
     kind: 'embedded',
+    migrating: (step) => step(sql),
     explaining: (step) => step(),
     async close() {
       await maintenance.stop();
@@ -125,16 +129,12 @@ export const oldestServerVersion = 15;
 export async function openServer(options: ServerOptions): Promise<Database> {
   const { url, connectTimeoutSeconds = 10, statementTimeoutMs = 15_000, reads: read, backgroundPoolSize } = options;
   const settings = await inspectServer(url, connectTimeoutSeconds);
-  const sql = openPool(options, settings, options.poolSize, statementTimeoutMs);
+  const quiet = silence(url, statementTimeoutMs);
+  const sql = openPool(options, settings, options.poolSize, statementTimeoutMs, quiet);
   const reads = read === undefined ? sql : openReadPool(options, settings, read);
   const background =
-    backgroundPoolSize === undefined
-      ? sql
-      : openPool(options, settings, backgroundPoolSize, statementTimeoutMs, silence(url, statementTimeoutMs));
-  const lease =
-    options.isNode === true
-      ? openPool(options, settings, leaseConnections, leaseStatementMs, silence(url, leaseStatementMs, leaseSilenceMs))
-      : sql;
+    backgroundPoolSize === undefined ? sql : openPool(options, settings, backgroundPoolSize, statementTimeoutMs, quiet);
+  const lease = options.isNode === true ? openLeasePool(options, settings) : sql;
   const pools = [...new Set([sql, reads, lease, background])];
   return {
     sql,
@@ -143,6 +143,14 @@ export async function openServer(options: ServerOptions): Promise<Database> {
     background,
     kind: 'server',
     settings,
+    migrating: async (step) => {
+      const own = openPool(options, settings, 1, statementTimeoutMs);
+      try {
+        return await step(own);
+      } finally {
+        await own.end({ timeout: closeTimeoutSeconds });
+      }
+    },
     explaining: async (step) => {
       try {
         return await step();
@@ -188,21 +196,32 @@ function openReadPool(
   });
 }
 
-const silenceMarginMs = 10_000;
-
 /** One for looks, one for what they find. */
-export const leaseConnections = 2;
-/** An answer that comes after the lease has ended is worth nothing, but for the first after a start: it reads more. */
+const leaseConnections = 2;
 const leaseStatementMs = 5000;
-const leaseSilenceMs = 1000;
+const leaseSilenceMs = 6000;
+
+/**
+ * An answer that comes after the lease has ended is worth nothing, but for the first after a start: it reads more. What the
+ * URL says of statements is not for these.
+ */
+function openLeasePool(options: ServerOptions, settings: ServerSettings): postgres.Sql {
+  const sql = openPool(options, settings, leaseConnections, leaseStatementMs, {
+    silence_timeout: leaseSilenceMs / 1000,
+  });
+  Object.assign(sql.options.connection, { statement_timeout: leaseStatementMs });
+  return sql;
+}
+
+const silenceMarginMs = 10_000;
+/** Where the URL says that statements may run without an end. */
+const silenceWithoutLimitMs = 600_000;
 
 /** A server that sends nothing for longer than a statement may run is gone, or the network is. */
-function silence(text: string, statementTimeoutMs: number, marginMs = silenceMarginMs): PatchedOptions {
-  const ms = Number(
-    new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout') ?? statementTimeoutMs,
-  );
-  // 0 and texts such as 1min: no limit that is known here
-  return ms > 0 ? { silence_timeout: (ms + marginMs) / 1000 } : {};
+function silence(text: string, statementTimeoutMs: number): PatchedOptions {
+  const asked = new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout');
+  const ms = asked === null ? statementTimeoutMs : durationOf('statement_timeout', asked);
+  return { silence_timeout: (ms > 0 ? ms + silenceMarginMs : silenceWithoutLimitMs) / 1000 };
 }
 
 /** A connection of its own, which brings no settings, so that it shows what the server has. */
@@ -299,6 +318,8 @@ function connectFailure(error: unknown, where: Server): string {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `${where.name} cannot be reached: the name of the host is unknown (${code})`;
+    case 'NO_TLS':
+      return `${where.name} has no TLS; turn it on there, or set another sslmode in DATABASE_URL`;
     case 'CONNECT_TIMEOUT':
       return `${where.name} cannot be reached: no answer in time`;
     default:

@@ -70,12 +70,18 @@ const transientCodes = new Set([
   'UNSAFE_TRANSACTION', // the session was found inside a transaction and is ended
   'EPIPE',
   'ETIMEDOUT',
+  'EPROTO',
+  'NO_TLS', // the server was started without
 ]);
+
+/** A certificate that has expired, is of another name or authority, or a handshake that failed. */
+const tlsCodes =
+  /^(CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|ERR_TLS_|ERR_SSL_|ERR_OSSL_)/;
 
 export function failureOf(error: unknown): Failure {
   const code = sqlState(error);
   if (code === undefined) return 'fault';
-  if (transientStates.has(code) || transientCodes.has(code)) return 'transient';
+  if (transientStates.has(code) || transientCodes.has(code) || tlsCodes.test(code)) return 'transient';
   // 08 connection exceptions, 28 a user or password that is being changed, 53 insufficient resources
   if (/^(08|28|53)...$/.test(code)) return 'transient';
   // 22 data exceptions, 54 program limits
@@ -88,7 +94,7 @@ export function transientReason(error: unknown): 'connection' | 'deadlock' | 'se
   if (code === '40P01') return 'deadlock';
   if (code === '40001') return 'serialization';
   if (code === '23505') return 'unique';
-  return transientCodes.has(code) || /^(08|57P)/.test(code) ? 'connection' : 'other';
+  return transientCodes.has(code) || tlsCodes.test(code) || /^(08|57P)/.test(code) ? 'connection' : 'other';
 }
 
 /** The error for a client: `overloaded` or `unavailable` where waiting helps. Anything unexpected stays as it is, to be logged as a fault. */

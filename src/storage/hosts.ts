@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { withPasswordEncoded } from './password-encoding.ts';
 
 /**
  * DATABASE_URL may name several hosts, as libpq takes them: `postgres://a:5432,b:5433/db` or `?host=a,b&port=5432,5433`.
@@ -24,7 +25,8 @@ const patienceMs = 250;
 const writableAttributes = ['read-write', 'primary'];
 
 /** @throws {Error} with what is wrong, in words for an operator, without the URL. */
-export function splitHosts(text: string): HostList {
+export function splitHosts(given: string): HostList {
+  const text = withPasswordEncoded(given);
   const match = /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?$/.exec(text);
   if (match === null) return { url: text, hosts: [{ host: '', port: defaultPort }], writable: false };
   const [, scheme = '', user = '', authority = '', path = '', query] = match;

@@ -20,7 +20,6 @@ export type ClosedConnection =
   | 'slow_consumer'
   | 'token_expired'
   | 'too_large'
-  | 'unauthorized'
   | 'unavailable';
 /** An ack without a question of the server's, one whose question has been given up, or CONNECT to an unknown namespace. */
 export type StrayPacket = 'ack' | 'late_ack' | 'connect';
@@ -37,7 +36,7 @@ export type DoorRefusal =
   | 'server_side_emit'
   | 'too_large';
 export type InternalError =
-  'command' | 'delivery' | 'door' | 'fanout' | 'http' | 'socket' | 'sweep' | 'timer' | 'writer';
+  'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 /** What showed that events were missing: a jump in rev, a room's head in Postgres, Redis away, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 

@@ -7,6 +7,8 @@ import postgres from 'postgres';
 import { afterEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect, memoryStore, type Client, type Store } from '../../src/client/index.ts';
+import { marks, namedBy } from '../../src/gateway/old-history.ts';
+import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { openServer } from '../../src/storage/database.ts';
 import { startCluster } from '../support/cluster.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
@@ -254,3 +256,64 @@ it('notices a room that stands below what was delivered, though nothing else sho
   await until('the new ones come', () => ann.heard('message').length === 12);
   expect((await server.metrics()).get('parley_epochs_renewed_total{sign="heads"}')).toBe(1);
 }, 60_000);
+
+it('a seq of the old history hits no message of the new one', async () => {
+  const server = await startServer({ PARLEY_DRAIN_MS: '0', PARLEY_HEADS_POLL_MS: '200' });
+  ends.push(() => server.stop());
+  const ann = await connectStock(server.url, await tokenOf('ann'));
+  const ben = await connectStock(server.url, await tokenOf('ben'));
+  for (const client of [ann, ben]) ends.push(() => client.close());
+  await ann.ok('room:create', { kind: 'group', id: 'r', name: 'R' });
+  await ann.ok('room:invite', { room: 'r', user: 'ben', role: 'admin' });
+  await send(ann, 1, 10, 'kept');
+  const before = ann.heard('ready')[0]?.epoch;
+  const { sql } = server.database;
+  await sql.begin(async (tx) => {
+    await tx`delete from messages where room_id = 'r' and seq > 5`;
+    await tx`update rooms set last_seq = 5, last_rev = 5 where id = 'r'`;
+  });
+  for (const client of [ann, ben]) await client.event('ready', ({ epoch }) => epoch !== before);
+  await ben.ok('history', { room: 'r' });
+  await send(ben, 6, 8, 'new');
+
+  // ann means kept7, which is no more
+  const told = { room: 'r', seq: 7 };
+  const root = { room: 'r', root: 7 };
+  const refused = [
+    await ann.error('message:edit', { ...told, body: { text: 'wrong' } }),
+    await ann.error('message:delete', told),
+    await ann.error('message:versions', told),
+    await ann.error('message:pin', told),
+    await ann.error('message:unpin', told),
+    await ann.error('reaction:add', { ...told, emoji: '👍' }),
+    await ann.error('reaction:remove', { ...told, emoji: '👍' }),
+    await ann.error('thread:follow', root),
+    await ann.error('thread:unfollow', root),
+    await ann.error('thread:read', { ...root, seq: 7 }),
+    await ann.error('thread:history', root),
+    await ann.error('message:send', { ...text('r', 'an answer'), replyTo: 7 }),
+  ];
+  for (const answer of refused) {
+    expect(answer.code).toBe('not_found');
+    expect(answer.message).toContain('load the room first');
+  }
+  expect(await ann.ok('history', { room: 'r', before: 8 })).toMatchObject({ messages: [], reset: true });
+  expect(await ann.ok('history', { room: 'r', after: 6 })).toMatchObject({ messages: [], reset: true });
+  // neither does a message without a seq wait, nor another room
+  await ann.ok('message:send', text('r', 'no answer'));
+  const [stored] = await sql`select body, rev, pinned_at, deleted_at from messages where room_id = 'r' and seq = 7`;
+  expect(stored).toEqual({ body: '"new7"', rev: 7, pinned_at: null, deleted_at: null });
+
+  await ann.ok('history', { room: 'r' });
+  await ann.ok('reaction:add', { ...told, emoji: '👍' });
+  expect((await ann.ok('history', { room: 'r', before: 8 })).messages).toHaveLength(7);
+}, 60_000);
+
+it('every command that names a message or a mark is one of those that mind the history', () => {
+  const fields = ['seq', 'root', 'replyTo'];
+  for (const [name, { input }] of Object.entries(commands) as [CommandName, { input: unknown }][]) {
+    const { shape = {} } = input as { shape?: Record<string, unknown> };
+    const names = fields.some((field) => field in shape);
+    expect([name, namedBy[name] !== undefined || marks.has(name)]).toEqual([name, names]);
+  }
+});

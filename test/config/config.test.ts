@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { configKeys, describeConfig, loadConfig, requireKeys } from '../../src/config.ts';
 import { StartupError } from '../../src/startup-error.ts';
@@ -73,6 +76,39 @@ describe('the configuration', () => {
     expect(wrong).toThrow(StartupError);
     expect(wrong).toThrow(line);
     expect(wrong).not.toThrow(/hunter2/);
+  });
+
+  it('takes a secret from the file that its key with _FILE names', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'parley-secrets-'));
+    const path = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const good = path('good', `${secret}\n`);
+    expect(loadConfig({ PARLEY_JWT_SECRET_FILE: good, PARLEY_JWT_SECRET: '' }).jwtSecret).toBe(secret);
+    const url = 'postgres://u:p@h/d';
+    expect(loadConfig({ DATABASE_URL_FILE: path('url', url) })).toMatchObject({ databaseUrl: url, embedded: false });
+    expect(loadConfig({ DATABASE_URL_FILE: '' }).databaseUrl).toBeUndefined();
+    for (const [bad, expected] of [
+      [
+        { PARLEY_JWT_SECRET: secret, PARLEY_JWT_SECRET_FILE: good },
+        'expected one of PARLEY_JWT_SECRET and PARLEY_JWT_S',
+      ],
+      [
+        { PARLEY_JWT_SECRET_FILE: '/nowhere' },
+        'PARLEY_JWT_SECRET_FILE=/nowhere: expected a file that can be read: ENOENT',
+      ],
+      [{ REDIS_URL_FILE: path('empty', '\n') }, 'expected a value, the file is empty'],
+      [
+        { REDIS_URL_FILE: path('wrong', 'http://u:hunter2@h') },
+        'REDIS_URL=(hidden): expected a URL that begins with redis://',
+      ],
+      [{ PARLEY_NODE_FILE: good }, 'PARLEY_NODE_FILE: unknown'],
+    ] as const) {
+      expect(() => loadConfig(bad)).toThrow(expected);
+      expect(() => loadConfig(bad)).not.toThrow(/hunter2|long enough/);
+    }
+    rmSync(folder, { recursive: true });
   });
 
   it('names every bad and every unknown key in one error, with what was expected and without secrets', () => {

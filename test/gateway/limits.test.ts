@@ -1,11 +1,9 @@
 /** Each limit is reached and then passed by one. */
-import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { connectRaw, openRaw, refusedUpgrade } from '../support/raw-client.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
-import { until } from '../support/until.ts';
 
 let server: TestServer;
 let client: StockClient;
@@ -76,26 +74,6 @@ describe('the size of', () => {
     const huge = await connectRaw(server.url, await tokenOf('ben'));
     huge.send(frameOf(maxFrameBytes * 4 + 1));
     expect((await huge.untilClosed()).code).toBe(1006);
-  });
-
-  it('a frame that is too large is answered, so a stock client with retries gives it up and goes on', async () => {
-    const stock = io(server.url, {
-      auth: { token: await tokenOf('retrier') },
-      transports: ['websocket'],
-      forceNew: true,
-      retries: 2,
-      reconnectionDelay: 10,
-      reconnectionDelayMax: 20,
-    });
-    let connects = 0;
-    stock.on('connect', () => connects++);
-    const answers: unknown[] = [];
-    stock.emit('history', { room: 'x'.repeat(maxFrameBytes) }, (answer: unknown) => answers.push(answer));
-    stock.emit('room:list', {}, (error: unknown, answer: unknown) => answers.push(answer ?? error));
-    await until('the next command is answered too', () => answers.length === 2);
-    expect(answers[0]).toMatchObject({ ok: false, error: { code: 'too_large' } });
-    expect(connects).toBeLessThanOrEqual(4);
-    stock.close();
   });
 
   it.each([

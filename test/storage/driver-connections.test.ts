@@ -278,6 +278,24 @@ describe('every wait ends', () => {
     },
   );
 
+  it('also when statements go on to be written to the silent connection', async () => {
+    const sql = client({ silence_timeout: 0.3 });
+    await sql`select 1`;
+    proxy.swallow();
+    const started = performance.now();
+    const answered: number[] = [];
+    const asked = [];
+    for (let n = 0; n < 15; n++) {
+      asked.push(sql`select 1`.catch(() => answered.push(performance.now() - started)));
+      await delay(100);
+    }
+    expect(answered.length).toBeGreaterThan(0);
+    expect(answered[0]).toBeLessThan(1000);
+    proxy.restore();
+    await Promise.all(asked);
+    await until('the pool answers', () => answers(sql));
+  });
+
   it('a statement waits for a free connection a limited time', async () => {
     const sql = client({ wait_timeout: 0.2, max_pipeline: 0 });
     await sql`select 1`;

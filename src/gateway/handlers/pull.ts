@@ -9,6 +9,7 @@ import type { Local } from '../local.ts';
 
 /** Beyond every head, so that the answer is `reset`. */
 const ofAnotherEpoch = Number.MAX_SAFE_INTEGER;
+const ofNoEpoch = '00000000-0000-0000-0000-000000000000';
 
 export function createPullHandlers(parts: {
   messaging: Messaging;
@@ -28,7 +29,9 @@ export function createPullHandlers(parts: {
       const epoch = await epochFor(input.epoch);
       // an older page brings nobody up to date
       if (input.before === undefined) slow.pulling(connection, [input.room]);
-      const { json, rev } = await messaging.history(user.id, input, epoch);
+      // a page from the middle of the old history would look like the present one
+      const old = input.epoch === undefined && connection.stale?.has(input.room) === true;
+      const { json, rev } = await messaging.history(user.id, old ? { ...input, epoch: ofNoEpoch } : input, epoch);
       receiver.toldHeads(connection, [{ id: input.room, rev }]);
       if (input.before === undefined && input.after === undefined) pulled(connection, [input.room]);
       return new Encoded(json);
