@@ -63,6 +63,27 @@ export function url(...protocols: string[]): Parser<string> {
   };
 }
 
+/**
+ * The driver would take any parameter of the URL as an option of its own, before those that Parley sets, and as text:
+ * `enableOfflineQueue=false` would turn the queue on. So `family` alone is taken.
+ */
+export function redisUrl(): Parser<string> {
+  const one = url('redis:', 'rediss:');
+  return (source) => {
+    const parsed = one(source);
+    if (!parsed.ok) return parsed;
+    const { pathname, searchParams, hash } = new URL(source);
+    const unknown = [...searchParams.keys()].find((name) => name !== 'family');
+    if (unknown !== undefined)
+      return { ok: false, expected: `no parameter ${unknown}: of the parameters of the URL Parley takes family alone` };
+    const family = searchParams.get('family');
+    if (family !== null && !/^[46]$/.test(family)) return { ok: false, expected: 'family=4 or family=6' };
+    if (hash !== '' || !/^(\/\d*)?$/.test(pathname))
+      return { ok: false, expected: 'the number of the database after the host, as in redis://host:6379/0' };
+    return parsed;
+  };
+}
+
 export function list<T>(item: Parser<T>): Parser<T[]> {
   return (source) => {
     const value: T[] = [];

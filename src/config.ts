@@ -18,6 +18,7 @@ import {
   number,
   oneOf,
   range,
+  redisUrl,
   text,
   tier,
   url,
@@ -110,8 +111,8 @@ export const configKeys = {
 
   redisUrl: secret(
     'REDIS_URL',
-    'Redis 7 or later: redis://user:password@host:6379/0, for more than one process. Unset: this one is alone.',
-    url('redis:', 'rediss:'),
+    'Redis 7 or later: redis://user:password@host:6379/0, for more than one process; rediss:// for TLS, `?family=6` for IPv6. Unset: this one is alone.',
+    redisUrl(),
   ),
   redisPrefix: key('PARLEY_REDIS_PREFIX', 'Begins every key and channel of ours in Redis.', text(1, 64), 'parley:'),
   fanoutPartitions: key(

@@ -236,7 +236,6 @@ class Forget {
       (page) => sql`delete from join_links where ctid = any (array(${page}))`,
     );
     for (const [table, column] of [
-      ['rooms', 'created_by'],
       ['deleted_rooms', 'deleted_by'],
       ['bans', 'banned_by'],
       ['invitations', 'invited_by'],
@@ -247,8 +246,24 @@ class Forget {
         (page) => sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ctid = any (array(${page}))`,
       );
     }
+    await this.#renameCreator();
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
+  }
+
+  /** Commits lock rooms in the order of their ids, and so does this: a busy room would be left out for ever. */
+  async #renameCreator(): Promise<void> {
+    const sql = this.#sql;
+    // read first: the search through all rooms must not hold any
+    const rows = await sql<{ id: string }[]>`select id from rooms where created_by = ${this.#user} order by id`;
+    for (let at = 0; at < rows.length; at += roomsPage) {
+      const ids = rows.slice(at, at + roomsPage).map(({ id }) => id);
+      await sql`
+        with page as materialized (
+          select id from rooms where id = any (${ids}::text[]) order by id for no key update
+        )
+        update rooms r set created_by = ${this.pseudonym} from page p where r.id = p.id and r.created_by = ${this.#user}`;
+    }
   }
 
   /** Page by page. Rows that somebody holds come later, so no statement waits with rows in its hands. */

@@ -78,6 +78,26 @@ describe('the configuration', () => {
     expect(wrong).not.toThrow(/hunter2/);
   });
 
+  it.each([
+    ['redis://h?connectTimeout=0', 'expected no parameter connectTimeout'],
+    ['redis://h:1/0?enableOfflineQueue=false', 'expected no parameter enableOfflineQueue'],
+    ['rediss://u:hunter2@h?tls=true', 'expected no parameter tls'],
+    ['redis://h?family=5', 'expected family=4 or family=6'],
+    ['redis://h/cache', 'expected the number of the database'],
+    ['redis://h/0#1', 'expected the number of the database'],
+  ])('refuses %s, of which the driver would make something else', (url, expected) => {
+    const load = (): unknown => loadConfig({ DATABASE_URL: 'postgres://h/d', REDIS_URL: url });
+    expect(load).toThrow(expected);
+    expect(load).not.toThrow('hunter2');
+  });
+
+  it.each(['redis://h', 'redis://h/', 'redis://:p@h:6379/3', 'rediss://u:p@h/0?family=6', 'redis://[::1]:6379'])(
+    'takes %s',
+    (url) => {
+      expect(loadConfig({ REDIS_URL: url }).redisUrl).toBe(url);
+    },
+  );
+
   it('takes a secret from the file that its key with _FILE names', () => {
     const folder = mkdtempSync(join(tmpdir(), 'parley-secrets-'));
     const path = (name: string, text: string): string => {

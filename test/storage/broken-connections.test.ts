@@ -38,6 +38,25 @@ async function endBackend(backend: number): Promise<void> {
   await until('the backend is gone', isGone);
 }
 
+it('a pool whose connection ended under a query can be ended', async () => {
+  const other = createClient(proxy.url, { max: 2, connect_timeout: 3 });
+  await other`select 1`;
+  const asked = other`select pg_sleep(5)`.catch((error: { code: string }) => error.code);
+  const begun = other.begin((tx) => tx`select pg_sleep(5)`).catch((error: { code: string }) => error.code);
+  await until('both run', async () => {
+    const rows = await asAdministrator(
+      (admin) => admin`
+        select from pg_stat_activity
+        where datname = ${new URL(database.url).pathname.slice(1)} and query like '%pg_sleep(5)%' and state = 'active'`,
+    );
+    return rows.length === 2;
+  });
+  proxy.cut();
+  await Promise.all([asked, begun]);
+  await other.end();
+  proxy.restore();
+});
+
 describe('a transaction whose connection ends', () => {
   it('fails, its rollback too, and the process and the pool go on', async () => {
     const transaction = sql.begin(async (tx) => {

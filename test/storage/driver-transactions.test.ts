@@ -151,6 +151,24 @@ describe('a transaction that has ended', () => {
   });
 });
 
+it('a transaction that Postgres rolls back at its commit is no success', async () => {
+  const sql = client(1);
+  const done = sql.begin(async (tx) => {
+    await tx`insert into kept values (1)`;
+    await tx
+      .savepoint(async (inner) => {
+        // the rollback to it fails then, and with that the transaction
+        await inner`release savepoint s0`;
+        throw new Error('caught by the caller');
+      })
+      .catch(() => {});
+    return 'committed';
+  });
+  await expect(done).rejects.toMatchObject({ code: 'TRANSACTION_ROLLED_BACK' });
+  expect(await stored()).toEqual([]);
+  expect(await ask(sql, 1)).toBe(1);
+});
+
 describe('a reserved connection', () => {
   it.each([99, 100, 101])('works behind %i statements on one connection', async (filled) => {
     const sql = client(1);
@@ -212,6 +230,27 @@ describe('a reserved connection', () => {
       second.release();
       expect(await Promise.all(askMany(sql, 5))).toEqual(upTo(5));
     }
+  });
+
+  it('comes, or fails, where the connection that it waits for is lost', async () => {
+    const sql = client(1);
+    await ask(sql, 1);
+    const holding = sql`select pg_sleep(5)`.catch((error: { code: string }) => error.code);
+    await delay(50);
+    const own = sql.reserve().then(
+      (reserved) => reserved.release(),
+      () => {},
+    );
+    proxy.cut();
+    proxy.restore();
+    await holding;
+    await own;
+    await until('the pool answers', () =>
+      ask(sql, 1).then(
+        () => true,
+        () => false,
+      ),
+    );
   });
 
   it('is no loss for the pool when it cannot be opened', async () => {
