@@ -375,9 +375,15 @@ export const configKeys = {
   ),
   searchesAtOnce: key(
     'PARLEY_SEARCHES_AT_ONCE',
-    'Searches of this process at once; four times as many wait.',
+    'Searches of this process at once, one of each user. Four times as many wait, two of each user; users take turns.',
     number(1, 100),
     '2',
+  ),
+  searchTimeoutMs: key(
+    'PARLEY_SEARCH_TIMEOUT_MS',
+    'Time that Postgres gives a statement of a search; then the search is refused with `overloaded`. The embedded database has no such limit.',
+    number(100, 600_000),
+    '2000',
   ),
   signalsPerSecond: key(
     'PARLEY_SIGNALS_PER_SECOND',

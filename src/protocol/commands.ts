@@ -321,6 +321,8 @@ export const commands = {
       'Messages of your rooms that say what you look for, newest first: the `text` of bodies, or bodies that are a text. ' +
       'Words are found wherever they stand, `"in quotes"` next to each other, `or` between them, `-word` not at all; the last word is found ' +
       'by its beginning too. Encrypted and deleted messages are not found, new ones and edits within about a second. ' +
+      `A query of more than ${limits.searchWords} words and operators is \`invalid\`; in scripts without spaces four characters count as a word. ` +
+      'One search of a user runs at a time, and a search that takes too long is `overloaded`. ' +
       'Pass `next` on as `cursor` for the next page.',
     input: z.object({
       query: plainText(limits.searchQueryLength),
