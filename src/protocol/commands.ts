@@ -22,6 +22,7 @@ import {
   session,
   thread,
   userId,
+  version,
 } from './model.ts';
 import { roomCommands } from './room-commands.ts';
 
@@ -93,11 +94,11 @@ export const commands = {
       'What a message said before, newest first, for owners and admins: version 1 is what was sent. Pass `before` on ' +
       `for the next page. Of more than ${limits.messageVersions} the first and the newest are kept. A deletion is a ` +
       'version too, and leaves the bodies of all of them null.',
-    input: z.object({ room: roomId, seq, before: z.int().min(1).optional(), limit: pageLimit }),
+    input: z.object({ room: roomId, seq, before: version.optional(), limit: pageLimit }),
     output: z.object({
       versions: z.array(
         z.object({
-          version: z.int().min(1),
+          version,
           body: z.json(),
           by: userId.describe('who replaced it'),
           at: instant.describe('when it was replaced; milliseconds since 1970, UTC'),
