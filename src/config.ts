@@ -184,9 +184,15 @@ export const configKeys = {
     number(0, 600_000),
     '60000',
   ),
+  tokenInUrl: key(
+    'PARLEY_TOKEN_IN_URL',
+    'Whether the token may come as `?token=` of the handshake. Proxies and servers write addresses into their logs, so leave it off where a client can send `auth` or a header.',
+    flag(),
+    'off',
+  ),
   origins: optional(
     'PARLEY_ORIGINS',
-    'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.',
+    'Web origins that may connect, by comma; `*` for any. Default: the same host by the same scheme; in the embedded demo any page of this machine too. The demo answers only to names of this machine, to addresses, and to the hosts of this list.',
     list(origin()),
   ),
 
