@@ -1,5 +1,5 @@
 # Parley with everything it needs; by itself it runs the demo with a database of its own in /data.
-#   docker build -t parley . && docker run -p 3000:3000 -v parley:/data parley
+#   docker build -t parley . && docker run -p 127.0.0.1:3000:3000 -v parley:/data parley
 # The whole set, three nodes behind nginx with Postgres and Redis: docker-compose.yml.
 
 # Debian 13: uWebSockets.js wants glibc 2.38 for Node 22 and later.

@@ -8,13 +8,13 @@
 import { randomUUID } from 'node:crypto';
 import { MemoryFanout } from '../src/fanout/memory.ts';
 import { SearchIndex } from '../src/messaging/search-index.ts';
-import { Search } from '../src/messaging/search.ts';
 import { Writer } from '../src/messaging/writer.ts';
 import { openServer } from '../src/storage/database.ts';
 import { migrate } from '../src/storage/migrate.ts';
 import { createLog } from '../src/telemetry/log.ts';
 import { Metrics } from '../src/telemetry/metrics.ts';
 import { openPostgres } from './postgres.ts';
+import { createSearch } from '../test/support/messaging.ts';
 
 const seconds = Number(process.argv[2] ?? 5);
 const filled = Number(process.argv[3] ?? 300_000);
@@ -137,7 +137,7 @@ async function searches(): Promise<void> {
   const [size] =
     await sql`select pg_size_pretty(pg_total_relation_size('message_search')) as search, pg_size_pretty(pg_total_relation_size('messages')) as messages`;
   console.log(`${perRoom * 300} messages`, size);
-  const search = new Search(sql, { language: 'simple', atOnce: 1 });
+  const search = createSearch(sql);
   const looks: [string, string, string | undefined, () => string][] = [
     ['a common word, in 300 rooms', 'u1', undefined, () => words[0] ?? ''],
     ['a common word, in 30 rooms', 'u5', undefined, () => words[0] ?? ''],

@@ -147,6 +147,7 @@ async function start(
     metrics,
     log,
     writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
+    searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
   });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   const presence = await openPresence({

@@ -186,9 +186,15 @@ export const configKeys = {
     number(0, 600_000),
     '60000',
   ),
+  tokenInUrl: key(
+    'PARLEY_TOKEN_IN_URL',
+    'Whether the token may come as `?token=` of the handshake. Proxies and servers write addresses into their logs, so leave it off where a client can send `auth` or a header.',
+    flag(),
+    'off',
+  ),
   origins: optional(
     'PARLEY_ORIGINS',
-    'Web origins that may connect, by comma; `*` for any. Default: the same host; in the embedded demo any page of this machine too.',
+    'Web origins that may connect, by comma; `*` for any. Default: the same host by the same scheme; in the embedded demo any page of this machine too. The demo answers only to names of this machine, to addresses, and to the hosts of this list.',
     list(origin()),
   ),
 
@@ -377,9 +383,15 @@ export const configKeys = {
   ),
   searchesAtOnce: key(
     'PARLEY_SEARCHES_AT_ONCE',
-    'Searches of this process at once; four times as many wait.',
+    'Searches of this process at once, one of each user. Four times as many wait, two of each user; users take turns.',
     number(1, 100),
     '2',
+  ),
+  searchTimeoutMs: key(
+    'PARLEY_SEARCH_TIMEOUT_MS',
+    'Time that Postgres gives a statement of a search; then the search is refused with `overloaded`. The embedded database has no such limit.',
+    number(100, 600_000),
+    '2000',
   ),
   signalsPerSecond: key(
     'PARLEY_SIGNALS_PER_SECOND',

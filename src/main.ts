@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line. Wires the parts and alone ends the process. */
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './auth/tokens.ts';
 import { loadConfig, requireKeys, type Config } from './config.ts';
@@ -17,6 +17,7 @@ import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 import { newId } from './gateway/engine/handshake.ts';
+import { printable } from './telemetry/printable.ts';
 import { version } from './version.ts';
 import { joinParent, type ParentLink } from './workers/worker.ts';
 
@@ -69,7 +70,7 @@ async function token(args: string[], config: Config): Promise<void> {
     );
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
-  console.log(await signToken(secret, { user: user.data, name: name.data, tier: values.tier, ttlSeconds: ttl }));
+  print(await signToken(secret, { user: user.data, name: name.data, tier: values.tier, ttlSeconds: ttl }));
 }
 
 async function migrateOnly(config: Config): Promise<void> {
@@ -80,7 +81,7 @@ async function migrateOnly(config: Config): Promise<void> {
       : await openEmbedded({ dataDir: folder.path, onFatal: fatal });
   try {
     const applied = await database.explaining(() => database.migrating(migrate));
-    console.log(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
+    print(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
   } finally {
     await database.close();
     await folder?.release();
@@ -101,7 +102,7 @@ async function serve(args: string[], config: Config): Promise<void> {
     process.exit(1);
   });
   const app = await startApp(config, fatal);
-  console.log(await banner(app, config));
+  print(await banner(app, config));
   stop = stopper(app, stopLimitMs(config));
 }
 
@@ -121,7 +122,7 @@ async function serveByWorkers(config: Config, workers: number): Promise<void> {
   });
   process.on('SIGHUP', () => void supervisor.roll().catch(fatal));
   const url = await supervisor.start();
-  console.log(`Parley ${version} listens on ${url} with ${workers} workers`);
+  print(`Parley ${version} listens on ${url} with ${workers} workers`);
 }
 
 /**
@@ -196,6 +197,11 @@ function onStopSignals(stop: (signal: NodeJS.Signals) => void): void {
   process.on('SIGINT', once);
 }
 
+/** Whatever is printed may hold text of users. */
+function print(text: string): void {
+  console.log(printable(text));
+}
+
 function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: string[], options: T) {
   try {
     return parseArgs({ args, options, allowPositionals: false });
@@ -206,8 +212,7 @@ function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: s
 
 /** What the operator can mend is told in its own words; anything else with its stack. */
 function fatal(error: unknown): never {
-  if (error instanceof StartupError) console.error(error.message);
-  else console.error(error);
+  console.error(printable(error instanceof StartupError ? error.message : inspect(error)));
   process.exit(1);
 }
 
@@ -221,30 +226,30 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
     case 'token':
       return token(rest, loadConfig());
     case 'sessions':
-      return sessionsCommand(rest, loadConfig, console.log);
+      return sessionsCommand(rest, loadConfig, print);
     case 'export':
       return exportCommand(rest, loadConfig);
     case 'import':
       return importCommand(rest, loadConfig);
     case 'users':
-      return usersCommand(rest, loadConfig, console.log);
+      return usersCommand(rest, loadConfig, print);
     case 'restored':
       parse(rest, {});
-      return restoredCommand(loadConfig(), console.log);
+      return restoredCommand(loadConfig(), print);
     case 'doctor': {
       parse(rest, {});
       const config = loadConfig();
-      process.exitCode = (await doctor(config, () => requireKeys(config), console.log)) ? 0 : 1;
+      process.exitCode = (await doctor(config, () => requireKeys(config), print)) ? 0 : 1;
       return;
     }
     case '--help':
     case '-h':
     case 'help':
-      console.log(help);
+      print(help);
       return;
     case '--version':
     case '-v':
-      console.log(version);
+      print(version);
       return;
     default:
       throw new StartupError(`There is no command ${command}.\n\n${help}`);
@@ -252,12 +257,12 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
 }
 
 // A rejection that nobody holds is a bug of ours, but no reason to cut tens of thousands of connections.
-process.on('unhandledRejection', (error) => console.error('unhandled rejection:', error));
+process.on('unhandledRejection', (error) => console.error(`unhandled rejection: ${printable(inspect(error))}`));
 
 /** The machine gives no more files, memory or processes at the moment: the call that failed is lost, all else goes on. */
 const exhausted = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 process.on('uncaughtException', (error) => {
-  if (exhausted.has(errorCode(error))) console.error('a call of the system failed:', error);
+  if (exhausted.has(errorCode(error))) console.error(`a call of the system failed: ${printable(inspect(error))}`);
   else fatal(error);
 });
 

@@ -11,6 +11,7 @@ import { whenApplied } from './storage/confirmations.ts';
 import { openServer } from './storage/database.ts';
 import { openRedis } from './storage/redis.ts';
 import { createLog } from './telemetry/log.ts';
+import { printableValue } from './telemetry/printable.ts';
 
 export const sessionsHelp = `  sessions list --user U       print the user's live connections on all nodes (needs REDIS_URL)
   sessions revoke --user U     take back the token of a session and close its connections,
@@ -60,15 +61,17 @@ async function list(user: string, config: Config, print: Print): Promise<void> {
   await withNodes(config, async (nodes, up) => {
     if (nodes === undefined || !up) throw new StartupError('Redis does not answer (REDIS_URL).');
     const { sessions, complete, silent } = await nodes.sessionsOf(user);
-    for (const session of sessions) print(line(session));
+    for (const session of sessions) print(sessionLine(session));
     if (sessions.length === 0) print(`${user} has no live sessions.`);
     if (silent.length > 0) print(`No answer from: ${silent.join(', ')}`);
     else if (!complete) print('There are more.');
   });
 }
 
-function line({ session, since, node, address, device, agent }: Session): string {
-  return [session, new Date(since).toISOString(), node, address, device ?? '-', agent ?? '-'].join('  ');
+/** Node names and devices come from other nodes by Redis, where others may write too. */
+export function sessionLine({ session, since, node, address, device, agent }: Session): string {
+  const values = [session, new Date(since).toISOString(), node, address, device ?? '-', agent ?? '-'];
+  return values.map(printableValue).join('  ');
 }
 
 async function revoke(user: string, session: string | undefined, config: Config, print: Print): Promise<void> {

@@ -1727,6 +1727,39 @@ AS $function$
   select floor(extract(epoch from moment) / 345600)::integer
 $function$;
 
+CREATE OR REPLACE FUNCTION public.search_excerpt(config regconfig, content text, hits tsquery, runs text[])
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  size integer := coalesce(length(content), 0); -- a body may have no text, although the index still knows one
+  start integer := 1;
+  part text;
+begin
+  while start <= size loop
+    part := substr(content, start, 1000);
+    -- a word that the window cuts could match by a part of it
+    if start + 1000 <= size then
+      part := left(part, 700) || coalesce(substring(right(part, -700) from '^.*\s'), right(part, -700));
+    end if;
+    if start > 1 then
+      part := coalesce(nullif(regexp_replace(left(part, 300), '^\S+', ''), ''), left(part, 300)) || right(part, -300);
+    end if;
+    if search_touches(config, search_plain(part), hits, runs) then
+      if start = 1 then
+        return substr(content, 1, 1300);
+      end if;
+      -- what stands in front of the match is shown too
+      part := substr(content, start - 200, 1500);
+      return coalesce(nullif(regexp_replace(left(part, 100), '^\S+\s', ''), ''), left(part, 100)) || right(part, -100);
+    end if;
+    exit when start + 1000 > size;
+    start := start + 700;
+  end loop;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.search_fold(content text)
  RETURNS text
  LANGUAGE sql
@@ -1768,32 +1801,33 @@ AS $function$
 declare
   config regconfig := lang::regconfig;
   unspaced text := '^[' || search_unspaced() || ']';
+  excerpt text := search_excerpt(config, translate(content, E'\x1f', ' '), hits, runs);
   pieces text[]; -- runs of scripts without spaces, what parts words, and words
   plain text[];
-  found bigint[];
+  matched boolean[] := '{}';
   first integer;
   marked text := '';
 begin
+  if excerpt is null then
+    return left(content, 300);
+  end if;
   select array_agg(m[1]) into pieces
   from regexp_matches(
-    translate(content, E'\x1f', ' '),
+    excerpt,
     -- selectors and joiners stay with what they belong to
     '([' || search_unspaced() || '][' || search_unspaced() || '\u200b-\u200f\ufe00-\ufe0f]*|[' || search_between() || ']+|[^' || search_unspaced() || search_between() || ']+)', 'g') as m;
   -- all at once; no class has the character between them
   plain := string_to_array(search_plain(array_to_string(pieces, E'\x1f')), E'\x1f');
-  select array_agg(f.n) into found
-  from (
-    select u.n from unnest(plain) with ordinality as u (w, n)
-    where case when u.w = '' or u.w = ' ' then false
-      when exists (select from unnest(runs) as r where strpos(u.w, r) > 0) then true
-      when numnode(hits) = 0 then false
-      when octet_length(u.w) = length(u.w) then to_tsvector(config, u.w) @@ hits
-      else to_tsvector(config, regexp_replace(u.w, '[' || search_unspaced() || ']+', ' ', 'g')) @@ hits end
-    order by u.n limit 100
-  ) f;
-  first := coalesce(found[1], 1);
+  for i in 1 .. coalesce(cardinality(pieces), 0) loop
+    exit when i > first + 80;
+    matched[i] := plain[i] not in ('', ' ') and search_touches(config, plain[i], hits, runs);
+    if matched[i] and first is null then
+      first := i;
+    end if;
+  end loop;
+  first := coalesce(first, 1);
   for i in greatest(first - 30, 1) .. least(first + 80, coalesce(cardinality(pieces), 0)) loop
-    marked := marked || case when i <> all (coalesce(found, '{}')) then pieces[i]
+    marked := marked || case when not coalesce(matched[i], false) then pieces[i]
       when pieces[i] ~ unspaced then search_marked_run(pieces[i], plain[i], runs, opening, closing)
       else opening || pieces[i] || closing end;
   end loop;
@@ -2075,6 +2109,16 @@ AS $function$
   ) c
 $function$;
 
+CREATE OR REPLACE FUNCTION public.search_size(wanted tsquery)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (count(*) filter (where t.m[1] in ('|', '!') or t.m[1] !~ ('^''[' || search_unspaced() || ']'))
+    + ceil(count(*) filter (where t.m[1] ~ ('^''[' || search_unspaced() || ']')) / 4.0))::integer
+  from regexp_matches(wanted::text, '(''[^'']*''|[|!])', 'g') as t (m)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.search_term(config regconfig, part text, quoted boolean, prefix boolean, every boolean)
  RETURNS tsquery
  LANGUAGE plpgsql
@@ -2125,6 +2169,27 @@ AS $function$
     when 'object' then case when not body ? 'encrypted' and jsonb_typeof(body -> 'text') = 'string' then body ->> 'text' end
   end
 $function$;
+
+CREATE OR REPLACE FUNCTION public.search_touches(config regconfig, plain text, hits tsquery, runs text[])
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+  run text;
+begin
+  foreach run in array coalesce(runs, '{}') loop
+    if strpos(plain, run) > 0 then
+      return true;
+    end if;
+  end loop;
+  if numnode(hits) is null or numnode(hits) = 0 then
+    return false;
+  elsif octet_length(plain) = length(plain) then
+    return to_tsvector(config, plain) @@ hits;
+  end if;
+  return to_tsvector(config, regexp_replace(plain, '[' || search_unspaced() || ']+', ' ', 'g')) @@ hits;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.search_unspaced()
  RETURNS text

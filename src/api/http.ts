@@ -1,5 +1,5 @@
 /** Answering and reading HTTP on uWS, whose rules are strict: never touch a response after an abort, never leave one open. */
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import uWS, { type HttpRequest, type HttpResponse } from 'uWebSockets.js';
 import type { ClientAddress } from './client-address.ts';
 import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
 
@@ -29,20 +29,43 @@ const reasons: Record<number, string> = {
   503: 'Service Unavailable',
 };
 
+// uWS names itself in every answer otherwise
+(uWS as unknown as { _cfg(key: string): void })._cfg('silent');
+
+/** Of every answer: nothing here is to be framed, guessed at or told of. Pages bring a policy of their own. */
+export const safeHeaders = {
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+} as const;
+
 /** Call it with a response that is neither answered nor aborted. */
 export function answer(res: HttpResponse, { status, headers, json, body }: HttpAnswer, withoutBody = false): void {
   res.cork(() => {
     res.writeStatus(`${status} ${reasons[status] ?? ''}`);
     if (json !== undefined)
       res.writeHeader('Content-Type', 'application/json; charset=utf-8').writeHeader('Cache-Control', 'no-store');
-    res.writeHeader('X-Content-Type-Options', 'nosniff');
-    for (const [name, value] of Object.entries(headers ?? {})) res.writeHeader(name, value);
+    for (const [name, value] of Object.entries({ ...safeHeaders, ...headers })) res.writeHeader(name, value);
     const content = json === undefined ? (body ?? '') : JSON.stringify(json);
     if (status === 204) res.endWithoutBody();
     // given a length, endWithoutBody would wait for the body, and the connection's next request be its end
     else if (withoutBody) res.writeHeader('Content-Length', String(Buffer.byteLength(content))).endWithoutBody();
     else res.end(content);
   });
+}
+
+/**
+ * Whether two parties on the way could take another part of the stream for its body. uWS goes by one of the lengths; a proxy
+ * that goes by another one would take the rest for the next request. Such a connection is closed without an answer: uWS would
+ * read on behind one, also where the answer says that the connection closes.
+ */
+export function isAmbiguous(req: HttpRequest): boolean {
+  if (req.getHeader('content-length') === '') return false;
+  let lengths = req.getHeader('transfer-encoding') === '' ? 0 : 1;
+  req.forEach((name) => {
+    if (name === 'content-length') lengths++;
+  });
+  return lengths > 1;
 }
 
 /** The catalogue's error as an answer. */

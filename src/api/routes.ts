@@ -6,8 +6,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
-import { answer, errorAnswer, handle, type Handler } from './http.ts';
-import { corsHeaders, preflightHeaders, type OriginSettings } from './origins.ts';
+import { answer, errorAnswer, handle, isAmbiguous, type Handler } from './http.ts';
+import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from './origins.ts';
 import type { StaticFiles } from './static-files.ts';
 
 export interface ApiParts {
@@ -28,23 +28,33 @@ export interface ApiParts {
 
 const maxBodyBytes = 64 * 1024;
 
+type Serve = (res: HttpResponse, req: HttpRequest) => void;
+
+/** Serves what has one length, and asks for a name that this server answers to. */
+function guarded(origins: OriginSettings, serve: Serve): Serve {
+  const foreign = new ParleyError('forbidden', 'This server does not answer to this name (PARLEY_ORIGINS).');
+  return (res, req) => {
+    if (isAmbiguous(req)) return void res.close();
+    if (!hostAllowed(req.getHeader('host'), origins)) return answer(res, errorAnswer(foreign));
+    serve(res, req);
+  };
+}
+
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, metricsText, health, files, clientAddress } = parts;
+  const { metrics, metricsText, health, files, clientAddress, origins } = parts;
   const failed = (error: unknown): void => {
     metrics.internalErrors.inc({ where: 'http' });
     parts.log.error({ err: error }, 'a request failed');
   };
-  const route = (handler: Handler) => (res: HttpResponse, req: HttpRequest) =>
-    handle(res, req, handler, { maxBodyBytes, clientAddress, failed });
+  const route = (handler: Handler): Serve =>
+    guarded(origins, (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed }));
   const get = (path: string, handler: Handler): void => {
     app.get(path, route(handler));
     app.head(path, route(handler));
-    app.any(path, (res) =>
-      answer(res, {
-        status: 405,
-        json: { error: { code: 'invalid', message: 'Use GET.' } },
-        headers: { Allow: 'GET, HEAD' },
-      }),
+    const other = { status: 405, json: { error: { code: 'invalid', message: 'Use GET.' } } };
+    app.any(
+      path,
+      guarded(origins, (res) => answer(res, { ...other, headers: { Allow: 'GET, HEAD' } })),
     );
   };
 
@@ -65,22 +75,20 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
     (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
   );
 
-  app.any('/*', (res, req) => {
+  const file: Serve = (res, req) => {
     const method = req.getMethod();
-    const file =
+    const found =
       method === 'get' || method === 'head' ? files.get(req.getUrl(), req.getHeader('if-none-match')) : undefined;
     answer(
       res,
-      file ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
+      found ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
       method === 'head',
     );
-  });
+  };
+  app.any('/*', guarded(origins, file));
 }
 
-type Route = (
-  handler: Handler,
-  headers: Readonly<Record<string, string>>,
-) => (res: HttpResponse, req: HttpRequest) => void;
+type Route = (handler: Handler, headers: Readonly<Record<string, string>>) => Serve;
 
 /** A page that may open the socket may fetch the token for it, from another origin too. */
 function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, route: Route): void {
@@ -94,13 +102,15 @@ function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, route: Ro
   const refuse: Handler = () => {
     throw foreign;
   };
-  app.post(path, (res, req) => {
+  const post: Serve = (res, req) => {
     const cors = corsHeaders(req, origins);
     route(cors === undefined ? refuse : create, cors ?? {})(res, req);
-  });
-  app.options(path, (res, req) => {
+  };
+  const preflight: Serve = (res, req) => {
     const cors = corsHeaders(req, origins);
     if (cors === undefined) return answer(res, errorAnswer(foreign));
     return answer(res, { status: 204, headers: { ...cors, ...preflightHeaders } });
-  });
+  };
+  app.post(path, guarded(origins, post));
+  app.options(path, guarded(origins, preflight));
 }

@@ -1,13 +1,15 @@
 /**
  * Envelopes as bytes, for Redis: a byte of version, 24 of their origin, then msgpack of one array an envelope. The origin is
  * the publishing node, its installation and the epoch of its database, 8 bytes each.
- * Bodies are JSON texts in it and stay texts.
+ * Bodies are JSON texts in it and stay texts. Each text is parsed once, when it arrives: one that is no JSON would reach all
+ * clients of a room, and they would close their connections.
  *
  * A change that older nodes would misread takes another version; they count such messages and get what is stored from
  * Postgres, so nodes of two versions may run side by side while an upgrade rolls through.
  */
 import { Packr } from 'msgpackr';
 import type { Role } from '../protocol/model.ts';
+import { isEventText } from './event-text.ts';
 import type { Envelope, MembershipChange, RoomClosed, RoomEvent, UserEvent } from './fanout.ts';
 
 export const codecVersion = 2;
@@ -129,14 +131,15 @@ function fromRow(row: readonly unknown[]): Envelope | undefined {
 function roomEvent([, room, event, json, rev, except, attachments]: readonly unknown[]): RoomEvent | undefined {
   if (!isText(room) || !isText(event) || !isText(json) || !isRev(rev)) return undefined;
   const envelope = { to: 'room' as const, room, event, json, ...(rev === 0 ? {} : { rev }) };
-  if (except === undefined) return envelope;
+  if (except === undefined) return isEventText(event, json) ? envelope : undefined;
   if (!isText(except) || !Array.isArray(attachments)) return undefined;
   if (!attachments.every((part) => part instanceof Uint8Array)) return undefined;
+  if (!isEventText(event, json, attachments.length)) return undefined;
   return { ...envelope, ...(except === '' ? {} : { except }), ...(attachments.length === 0 ? {} : { attachments }) };
 }
 
 function userEvent([, user, event, json, room, rev, about]: readonly unknown[]): UserEvent | undefined {
-  if (!isText(user) || !isText(event) || !isText(json)) return undefined;
+  if (!isText(user) || !isText(event) || !isText(json) || !isEventText(event, json)) return undefined;
   if (room === undefined) return { to: 'user', user, event, json };
   if (!isText(room) || !isRev(rev) || !(about === undefined || isText(about))) return undefined;
   const head = room === '' ? {} : { head: { room, rev } };
@@ -153,7 +156,9 @@ function membershipChange([, user, room, role, mutedUntil, version]: readonly un
 }
 
 function roomClosed([, room, event, json]: readonly unknown[]): RoomClosed | undefined {
-  return isText(room) && isText(event) && isText(json) ? { to: 'closed', room, event, json } : undefined;
+  return isText(room) && isText(event) && isText(json) && isEventText(event, json)
+    ? { to: 'closed', room, event, json }
+    : undefined;
 }
 
 function isText(value: unknown): value is string {

@@ -44,7 +44,7 @@ export interface RoomEvent {
   readonly event: string;
   /** The room's rev that this event carries; absent for events that are not persisted. */
   readonly rev?: number;
-  /** The event's data as JSON text. Written once where it arises; nobody on the way parses it. */
+  /** The event's data as JSON text. Written once where it arises. A node that gets it from another one checks that it is JSON. */
   readonly json: string;
   /** Binary parts that the JSON's placeholders `{"_placeholder":true,"num":n}` name; only signals have any. */
   readonly attachments?: readonly Uint8Array[];

@@ -4,16 +4,20 @@ import { admittedAfter, type KnownHere, type Revocation } from '../auth/revocati
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
-import type { Told } from '../presence/watching.ts';
+import type { Told, Watching } from '../presence/watching.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Session } from '../protocol/model.ts';
+import { FairTurns, type RefusedTurn } from '../messaging/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
+
+/** Presence look-ups: one query takes 50, and no user has more than a few of them in it. */
+const lookUps = { places: 50, placesPerUser: 8, waiting: 20_000, waitingPerUser: 800, waitMs: 10_000 };
 
 interface Renewal {
   readonly session: string;
@@ -24,6 +28,7 @@ interface Renewal {
 export class Attendance implements PresenceHost<Connection> {
   readonly #metrics: Metrics;
   readonly #node: string;
+  readonly #turns: FairTurns;
   #part: PresencePart<Connection> | undefined = undefined;
   /** Absent until the node serves: nobody is here then. */
   #connections: Connections | undefined = undefined;
@@ -36,6 +41,8 @@ export class Attendance implements PresenceHost<Connection> {
   constructor(parts: { metrics: Metrics; node: string }) {
     this.#metrics = parts.metrics;
     this.#node = parts.node;
+    const refused = (limit: RefusedTurn): void => parts.metrics.turnsRefused.inc({ place: 'presence', limit });
+    this.#turns = new FairTurns({ ...lookUps, refused });
   }
 
   serve(
@@ -79,11 +86,14 @@ export class Attendance implements PresenceHost<Connection> {
 
   async presenceOf(viewer: string, users: readonly string[]): Promise<CommandOutput<'presence:get'>> {
     // fromEntries: a user may be called __proto__
-    return { presence: Object.fromEntries(await this.#running().watching.get(viewer, users)) };
+    const found = await this.#turns.take(viewer, () => this.#running().watching.get(viewer, users));
+    return { presence: Object.fromEntries(found) };
   }
 
   async watch(connection: Connection, users: readonly string[]): Promise<CommandOutput<'presence:watch'>> {
-    return { presence: Object.fromEntries(await this.#running().watching.watch(connection, users)) };
+    const begin = (): ReturnType<Watching<Connection>['watch']> => this.#running().watching.watch(connection, users);
+    const viewer = connection.user?.id;
+    return { presence: Object.fromEntries(await (viewer === undefined ? begin() : this.#turns.take(viewer, begin))) };
   }
 
   unwatch(connection: Connection, users: readonly string[] | undefined): CommandOutput<'presence:unwatch'> {

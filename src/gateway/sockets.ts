@@ -31,6 +31,8 @@ export interface SocketApp {
 export interface SocketSettings {
   readonly connectTimeoutMs: number;
   readonly commandBurst: number;
+  /** Whether `?token=` counts. */
+  readonly tokenInUrl: boolean;
 }
 
 export class Sockets implements EngineHost<Connection> {
@@ -63,7 +65,9 @@ export class Sockets implements EngineHost<Connection> {
     const form = query.get('parser') === 'msgpack' ? 'msgpack' : 'json';
     const token = authorization.startsWith('Bearer ')
       ? authorization.slice('Bearer '.length)
-      : (query.get('token') ?? undefined);
+      : this.#settings.tokenInUrl
+        ? (query.get('token') ?? undefined)
+        : undefined;
     // `~` is in no room id: a room cannot be named after somebody's connection, and get what backends send to that
     return new Connection(`~${newId()}`, address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
   }

@@ -7,7 +7,14 @@ import { roomId } from '../protocol/model.ts';
 /** The words of a query, without what `search_parse` (migrations/0014) reads as more than words. Empty: nothing can be found. */
 export function wordsOf(query: string): string {
   const words = query.split(/[\s!-/:-@[-`{-~]+/).filter((word) => word !== '');
-  return words.slice(0, limits.searchWords).join(' ');
+  return words.join(' ');
+}
+
+/** @throws {ParleyError} `invalid` for a query that Postgres reads as more words than it compares. */
+export function requireSize(size: number): void {
+  if (size > limits.searchWords) {
+    throw new ParleyError('invalid', `query: at most ${limits.searchWords} words and operators.`);
+  }
 }
 
 const position = z.tuple([z.string().max(400), roomId]);

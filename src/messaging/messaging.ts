@@ -8,6 +8,7 @@ import { Arrivals } from './arrivals.ts';
 import type { AttachmentRulesOptions } from './bodies/attachments.ts';
 import { Bodies } from './bodies/bodies.ts';
 import { Changes } from './changes.ts';
+import { FairTurns } from './fair-turns.ts';
 import { history } from './history.ts';
 import { Invitations } from './invitations.ts';
 import { JoinLinks } from './join-links.ts';
@@ -50,12 +51,20 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly search: boolean;
   readonly searchLanguage: string;
   readonly searchesAtOnce: number;
+  /** Absent: the database cannot end a statement. */
+  readonly searchTimeoutMs: number | undefined;
+  /** Connections of `reads`: as many reads of users run at once. */
+  readonly databaseReadPoolSize: number;
+  readonly databaseReadWaitMs: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
   readonly applied: WhenApplied;
   /** The clock of Postgres, in milliseconds since 1970. Default: that of this machine. */
   readonly now?: () => number;
 }
+
+/** Reads that wait for a place: of all users, and of one with all that 100 connections may have on the way. */
+const waitingReads = { waiting: 20_000, waitingPerUser: 800 };
 
 /** Everything that is stored, behind one door. */
 export class Messaging {
@@ -73,6 +82,7 @@ export class Messaging {
   readonly visibility: Visibility;
   readonly missed: MissedReader;
   readonly #options: MessagingOptions;
+  readonly #turns: FairTurns;
   readonly #outbox: Outbox;
   readonly #purge: RoomPurge;
   readonly #retention: Retention;
@@ -81,9 +91,17 @@ export class Messaging {
 
   constructor(options: MessagingOptions) {
     const { sql, reads, background, metrics, log } = options;
-    const { searchLanguage: language, searchesAtOnce: atOnce } = options;
+    const { searchLanguage: language, searchesAtOnce: atOnce, searchTimeoutMs: timeoutMs } = options;
+    const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
+    this.#turns = new FairTurns({
+      places,
+      placesPerUser: Math.ceil(places / 2),
+      ...waitingReads,
+      waitMs,
+      refused: (limit) => metrics.turnsRefused.inc({ place: 'reads', limit }),
+    });
     if (options.search) {
-      this.#search = new Search(reads, { language, atOnce });
+      this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
         sql: background,
         metrics,
@@ -126,9 +144,17 @@ export class Messaging {
     return (this.#options.now ?? Date.now)();
   }
 
+  /**
+   * A read for a user, when it is the user's turn: users share the connections for reads.
+   * @throws {ParleyError} `overloaded` when the read gets no place
+   */
+  reading<T>(user: string, read: () => Promise<T>): Promise<T> {
+    return this.#turns.take(user, read);
+  }
+
   /** @param epoch under which this is read */
   history(user: string, input: ParsedInput<'history'>, epoch: string): Promise<{ json: string; rev: number }> {
-    return history(this.#options.reads, user, input, epoch);
+    return this.reading(user, () => history(this.#options.reads, user, input, epoch));
   }
 
   /**
@@ -149,7 +175,7 @@ export class Messaging {
     const left = Object.keys(near.rest.cursors).length;
     if (left === 0) return answer(near, epoch);
     metrics.syncedRooms.inc({ source: 'postgres' }, left);
-    const far = await sync(reads, user, near.rest);
+    const far = await this.reading(user, () => sync(reads, user, near.rest));
     const all = { rooms: [...near.rooms, ...far.rooms], more: near.more || far.more };
     return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
   }
@@ -166,23 +192,23 @@ export class Messaging {
   }
 
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
-    return versions(this.#options.reads, user, input);
+    return this.reading(user, () => versions(this.#options.reads, user, input));
   }
 
   mentions(user: string, input: ParsedInput<'mentions'>): Promise<string> {
-    return mentions(this.#options.reads, user, input);
+    return this.reading(user, () => mentions(this.#options.reads, user, input));
   }
 
   pinned(user: string, room: string): Promise<string> {
-    return pinned(this.#options.reads, user, room);
+    return this.reading(user, () => pinned(this.#options.reads, user, room));
   }
 
   receipts(user: string, input: ParsedInput<'room:receipts'>): Promise<CommandOutput<'room:receipts'>> {
-    return receipts(this.#options.reads, user, input);
+    return this.reading(user, () => receipts(this.#options.reads, user, input));
   }
 
   unread(user: string, input: ParsedInput<'unread'>): Promise<CommandOutput<'unread'>> {
-    return unread(this.#options.reads, user, input);
+    return this.reading(user, () => unread(this.#options.reads, user, input));
   }
 
   /** @throws {ParleyError} `forbidden` where it is switched off. */

@@ -6,7 +6,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
-import { readCursor, wordsOf, writeCursor } from './channel-search.ts';
+import { readCursor, requireSize, wordsOf, writeCursor } from './channel-search.ts';
 import { muteEnd } from './membership-changes.ts';
 import { rightsOf } from './roles.ts';
 import type { Applied } from '../storage/confirmations.ts';
@@ -132,12 +132,15 @@ export class Rooms {
     const words = wordsOf(query);
     if (words === '') return { rooms: [], after: null, more: false };
     const beyond = after === undefined ? undefined : readCursor(after);
+    const [parsed] = await this.#reads<[{ wanted: string; size: number }]>`
+      select wanted::text, search_size(wanted) as size from search_parse('simple', ${words}, true)`;
+    requireSize(parsed.size);
     const rows = await this.#reads<(SummaryRow & { member_count: number; key: string })[]>`
       select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key, null as peer, null as peer_name
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
       where r.kind = 'channel' and r.archived_at is null
-        and room_words(r.name, r.topic) @@ (select wanted from search_parse('simple', ${words}, true))
+        and room_words(r.name, r.topic) @@ ${parsed.wanted}::text::tsquery
         ${
           beyond === undefined
             ? this.#sql``

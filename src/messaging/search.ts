@@ -2,6 +2,10 @@
 import type postgres from 'postgres';
 import type { ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import { errorCode } from '../startup-error.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { requireSize } from './channel-search.ts';
+import { FairTurns } from './fair-turns.ts';
 import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
@@ -10,12 +14,19 @@ import { requireMember } from './rooms.ts';
 export interface SearchSettings {
   /** The text search configuration of Postgres, such as `simple` or `english`. */
   readonly language: string;
-  /** Searches at once; as many again wait four times over, the next is refused. */
+  /** Searches at once, one of each user; as many again wait four times over, the next is refused. */
   readonly atOnce: number;
+  /** A search waits no longer for its place. */
+  readonly waitMs: number;
+  /** Postgres ends a statement that takes longer. Absent: the database cannot end one. */
+  readonly timeoutMs: number | undefined;
 }
 
 /** The newest messages of a user's rooms that are looked at before the index is asked: what is common is among them. */
 const look = 1200;
+
+/** Searches of one user that wait while another one of that user runs. */
+const waitingPerUser = 2;
 
 /** Kept out of the text before its matches are marked with them. */
 const [open, close] = ['\u0002', '\u0003'];
@@ -23,54 +34,62 @@ const [open, close] = ['\u0002', '\u0003'];
 /** Of a snippet, in UTF-16 units: in front of its first match, and in all. */
 const [snippetBefore, snippetLength] = [60, 200];
 
+interface Parsed {
+  readonly size: number;
+  readonly wanted: string;
+  readonly hits: string | null;
+  readonly runs: string[];
+  readonly kind: string | null;
+  readonly role: Role | null;
+}
+
 export class Search {
   readonly #sql: postgres.Sql;
   readonly #settings: SearchSettings;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #metrics: Metrics;
+  readonly #turns: FairTurns;
 
-  constructor(sql: postgres.Sql, settings: SearchSettings) {
+  constructor(sql: postgres.Sql, settings: SearchSettings, metrics: Metrics) {
     this.#sql = sql;
     this.#settings = settings;
+    this.#metrics = metrics;
+    this.#turns = new FairTurns({
+      places: settings.atOnce,
+      placesPerUser: 1,
+      waiting: settings.atOnce * 4,
+      waitingPerUser,
+      waitMs: settings.waitMs,
+      refused: (limit) => metrics.turnsRefused.inc({ place: 'search', limit }),
+    });
   }
 
   /**
    * A page as the JSON text of `search`'s output.
-   * @throws {ParleyError} `invalid` for a cursor that is none, `overloaded` when as many wait as may
+   * @throws {ParleyError} `invalid` for a cursor that is none or a query that is too large, `overloaded` when the search
+   * gets no place or takes too long
    */
-  async page(user: string, input: ParsedInput<'search'>): Promise<string> {
-    const { atOnce } = this.#settings;
-    if (this.#running >= atOnce) {
-      if (this.#waiting.length >= atOnce * 4) throw new ParleyError('overloaded', undefined, { retryAfter: 1000 });
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running++;
-    }
-    try {
-      return await this.#page(user, input);
-    } finally {
-      // whoever waited longest takes the place
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next();
-    }
+  page(user: string, input: ParsedInput<'search'>): Promise<string> {
+    return this.#turns.take(user, () => this.#page(user, input));
   }
 
   async #page(user: string, input: ParsedInput<'search'>): Promise<string> {
-    const sql = this.#sql;
     const { language } = this.#settings;
     const { room, from, since, until, limit } = input;
     const last = input.cursor === undefined ? undefined : parseCursor(input.cursor);
-    if (room !== undefined) {
-      const [access] = await sql<{ kind: string; role: Role | null }[]>`
-        select r.kind, m.role from rooms r left join members m on m.room_id = r.id and m.user_id = ${user}
-        where r.id = ${room}`;
-      requireMember(access);
-    }
+    const [parsed] = await this.#sql<[Parsed]>`
+      select search_size(q.wanted) as size, q.wanted::text, q.hits::text, q.runs, r.kind, m.role
+      from search_parse(${language}, ${input.query}, false) q
+      left join rooms r on r.id = ${room ?? null} left join members m on m.room_id = r.id and m.user_id = ${user}`;
+    if (room !== undefined) requireMember(parsed.kind === null ? undefined : { kind: parsed.kind, role: parsed.role });
+    requireSize(parsed.size);
+    if (parsed.size === 0) return '{"hits":[],"next":null}';
     // what the index has may be a moment old: a row is told only if it matches as it stands now
-    const rows = await sql<(Hit & { match: boolean })[]>`
-      with q as materialized (select wanted as query, hits, runs from search_parse(${language}, ${input.query}, false))
-      select ${messageColumns(sql, user)}, u.name,
+    const rows = await this.#inTime(
+      (sql) => sql<(Hit & { match: boolean })[]>`
+      with q as materialized (
+        select ${parsed.wanted}::text::tsquery as query, ${parsed.hits}::text::tsquery as hits, ${parsed.runs}::text[] as runs
+      )
+      select ${messageColumns(this.#sql, user)}, u.name,
         coalesce(search_words(${language}, b.content) @@ q.query, false) as match,
         search_marked(${language}, translate(b.content, ${open + close}, ''), q.hits, q.runs, ${open}, ${close}) as snippet
       from q
@@ -81,8 +100,9 @@ export class Search {
       join messages t on t.room_id = s.room_id and t.seq = s.seq
       cross join lateral (select search_text(t.body) as content) b
       left join users u on u.id = t.sender_id
-      where numnode(q.query) > 0 and querytree(q.query) <> 'T'
-      order by s.n`;
+      where querytree(q.query) <> 'T'
+      order by s.n`,
+    );
     const page = rows.slice(0, limit);
     const end = rows.length > limit ? page.at(-1) : undefined;
     const hits = page.flatMap((row) =>
@@ -92,7 +112,25 @@ export class Search {
     );
     return `{"hits":[${hits.join(',')}],"next":${end === undefined ? 'null' : JSON.stringify(cursorOf(end))}}`;
   }
+
+  /** The statement with a time limit of its own: other reads have a longer one. */
+  async #inTime<T>(read: (sql: postgres.ISql) => Promise<T>): Promise<T> {
+    const { timeoutMs } = this.#settings;
+    if (timeoutMs === undefined) return read(this.#sql);
+    try {
+      return (await this.#sql.begin('read only', async (sql) => {
+        await sql`select set_config('statement_timeout', ${String(timeoutMs)}, true)`;
+        return read(sql);
+      })) as T;
+    } catch (error) {
+      if (errorCode(error) !== '57014') throw error;
+      this.#metrics.searchTimeouts.inc();
+      throw new ParleyError('overloaded', tooLong, { retryAfter: timeoutMs, cause: error });
+    }
+  }
 }
+
+const tooLong = 'The search takes too long; look for rarer words, in one room, or in a shorter time.';
 
 type Hit = StoredMessage & { readonly snippet: string | null };
 

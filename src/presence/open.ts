@@ -87,7 +87,14 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
   } else {
     const shared = new RedisPresence({ redis, prefix, node, listener: watching, log });
     presence = shared;
-    nodes = new RedisNodes({ redis, prefix, log, host: nodeHost, incarnation: () => shared.incarnation });
+    nodes = new RedisNodes({
+      redis,
+      prefix,
+      log,
+      host: nodeHost,
+      incarnation: () => shared.incarnation,
+      unreadable: () => metrics.foreignMessages.inc({ reason: 'node' }),
+    });
   }
   watching.start(presence);
   metrics.watchPresence({ users: () => presence.localUsers, watched: () => watching.pairs });

@@ -14,6 +14,8 @@ export interface RedisNodesOptions {
   readonly host?: NodeHost;
   /** Under what name this node lives in presence, which knows who has to answer. */
   readonly incarnation?: () => string;
+  /** Called for each message that could not be read. */
+  readonly unreadable?: () => void;
 }
 
 type Message =
@@ -33,6 +35,8 @@ interface Question {
 }
 
 const answerMs = 1000;
+/** Whoever may publish may do so a thousand times a second. */
+const warnEveryMs = 10_000;
 /** Questions that wait for their answers. */
 const maxQuestions = 1000;
 
@@ -46,6 +50,7 @@ export class RedisNodes implements Nodes {
   readonly #questions = new Map<string, Question>();
   readonly #stopListening: () => void;
   #subscribed: Promise<boolean> = Promise.resolve(false);
+  #warnedAt = -Infinity;
 
   constructor(options: RedisNodesOptions) {
     this.#options = options;
@@ -130,7 +135,11 @@ export class RedisNodes implements Nodes {
     try {
       this.#take(JSON.parse(message.toString()) as Message);
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'a message of another node could not be taken');
+      this.#options.unreadable?.();
+      const now = performance.now();
+      if (now - this.#warnedAt < warnEveryMs) return;
+      this.#warnedAt = now;
+      this.#options.log.warn({ err: error }, 'A message of another node could not be read and is dropped.');
     }
   };
 

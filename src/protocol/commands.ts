@@ -22,6 +22,7 @@ import {
   session,
   thread,
   userId,
+  version,
 } from './model.ts';
 import { roomCommands } from './room-commands.ts';
 
@@ -96,11 +97,11 @@ export const commands = {
       'What a message said before, newest first, for owners and admins: version 1 is what was sent. Pass `before` on ' +
       `for the next page. Of more than ${limits.messageVersions} the first and the newest are kept. A deletion is a ` +
       'version too, and leaves the bodies of all of them null.',
-    input: z.object({ room: roomId, seq, before: z.int().min(1).optional(), limit: pageLimit }),
+    input: z.object({ room: roomId, seq, before: version.optional(), limit: pageLimit }),
     output: z.object({
       versions: z.array(
         z.object({
-          version: z.int().min(1),
+          version,
           body: z.json(),
           by: userId.describe('who replaced it'),
           at: instant.describe('when it was replaced; milliseconds since 1970, UTC'),
@@ -324,6 +325,8 @@ export const commands = {
       'Messages of your rooms that say what you look for, newest first: the `text` of bodies, or bodies that are a text. ' +
       'Words are found wherever they stand, `"in quotes"` next to each other, `or` between them, `-word` not at all; the last word is found ' +
       'by its beginning too. Encrypted and deleted messages are not found, new ones and edits within about a second. ' +
+      `A query of more than ${limits.searchWords} words and operators is \`invalid\`; in scripts without spaces four characters count as a word. ` +
+      'One search of a user runs at a time, and a search that takes too long is `overloaded`. ' +
       'Pass `next` on as `cursor` for the next page.',
     input: z.object({
       query: plainText(limits.searchQueryLength),

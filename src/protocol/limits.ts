@@ -32,7 +32,7 @@ export const limits = {
   linkUses: 100_000,
   /** The longest life of a join link that ends by itself: a year. */
   linkSeconds: 31_536_000,
-  /** Words of a search for channels that are looked for. */
+  /** Words and operators (`or`, `-`) of a search. In scripts without spaces four characters count as a word. */
   searchWords: 8,
   signalNameLength: 32,
   /** `sync` and `history` of one connection that may wait for their answer: each may be a megabyte. */

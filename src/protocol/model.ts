@@ -46,6 +46,8 @@ export const role = z.enum(['owner', 'admin', 'member', 'guest']);
 
 export const seq = z.int().min(1).describe("the message's number in its room: 1, 2, 3 …");
 export const rev = z.int().min(0).describe("the room's change counter");
+/** The column is an integer of 32 bits. */
+export const version = z.int().min(1).max(2_147_483_647);
 export const epoch = z
   .uuid()
   .describe(

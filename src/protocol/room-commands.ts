@@ -38,7 +38,7 @@ export const roomCommands = {
   'room:search': {
     about:
       'Open channels that are not archived, whose name or topic has words that begin with each of the words of `query` ' +
-      `(of at most ${limits.searchWords}). In the order of their names; pass \`after\` on for the next page.`,
+      `(at most ${limits.searchWords}; more are \`invalid\`). In the order of their names; pass \`after\` on for the next page.`,
     input: z.object({
       query: plainText(limits.searchLength),
       after: z.string().max(1024).optional(),

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino';
 import { PinoPretty } from 'pino-pretty';
+import { printable } from './printable.ts';
 
 export type Log = Logger;
 
@@ -7,5 +8,15 @@ export type Log = Logger;
 export function createLog(options: { level: string; pretty: boolean; node: string }): Log {
   const settings = { level: options.level, base: { node: options.node } };
   if (!options.pretty) return pino(settings);
-  return pino(settings, PinoPretty({ ignore: 'pid,hostname,node', translateTime: 'HH:MM:ss', singleLine: true }));
+  const pretty = PinoPretty({ ignore: 'pid,hostname,node', translateTime: 'HH:MM:ss', singleLine: true });
+  return pino(settings, { write: (line: string) => void pretty.write(harmless(line)) });
+}
+
+/** A line of JSON whose texts show no control characters when they are printed. */
+function harmless(line: string): string {
+  return `${JSON.stringify(JSON.parse(line), show)}\n`;
+}
+
+function show(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? printable(value) : value;
 }

@@ -168,6 +168,16 @@ export class Metrics {
     'parley_search_failures_total',
     'Steps of it that failed and are tried again',
   );
+  readonly searchTimeouts = this.#counter(
+    'parley_search_timeouts_total',
+    'Searches that Postgres ended for their time',
+  );
+  /** Labels: place (presence, reads or search), limit (user, queue or time). */
+  readonly turnsRefused = this.#counter(
+    'parley_turns_refused_total',
+    'Reads, searches and presence look-ups of users that were refused because they got no place',
+    ['place', 'limit'],
+  );
   readonly retentionRooms = this.#counter('parley_retention_purges_total', 'Times that messages of a room expired');
   readonly retentionMessages = this.#counter('parley_retention_messages_total', 'Rows of expired messages deleted');
   readonly retentionFailures = this.#counter('parley_retention_failures_total', 'Rounds of it that failed');

@@ -39,16 +39,18 @@ describe('CONNECT', () => {
     client.close();
   });
 
-  it('takes the token from the query or the Authorization header too, and its own before those', async () => {
+  it('takes the token from the Authorization header too, where allowed from the query, and its own before those', async () => {
     const token = await tokenOf('ann');
+    const open = await startServer({ PARLEY_TOKEN_IN_URL: 'on' });
     for (const options of [{ query: { token } }, { headers: { Authorization: `Bearer ${token}` } }]) {
-      const client = openStock(server.url, {}, options);
+      const client = openStock(open.url, {}, options);
       expect(await client.event('ready')).toMatchObject({ user: { id: 'ann' } });
       client.close();
     }
-    const client = openStock(server.url, { token: await tokenOf('ben') }, { query: { token } });
+    const client = openStock(open.url, { token: await tokenOf('ben') }, { query: { token } });
     expect(await client.event('ready')).toMatchObject({ user: { id: 'ben' } });
     client.close();
+    await open.stop();
   });
 
   it('accepts the present and the previous secret', async () => {
@@ -74,7 +76,7 @@ describe.each([
   ['long-polling', pollingLine],
 ] as const)('the token of the handshake of %s', (_, open) => {
   it('is there for another CONNECT after one that failed', async () => {
-    const narrow = await startServer({ PARLEY_MAX_CONNECTIONS_PER_USER: '1' });
+    const narrow = await startServer({ PARLEY_MAX_CONNECTIONS_PER_USER: '1', PARLEY_TOKEN_IN_URL: 'on' });
     const token = await tokenOf('ann');
     const first = await connectRaw(narrow.url, token);
     const line = await open(narrow.url, `&token=${token}`);
@@ -90,6 +92,13 @@ describe.each([
     await line.close();
     await narrow.stop();
   });
+});
+
+it('a token in the URL counts only where the operator says so', async () => {
+  const line = await webSocketLine(server.url, `&token=${await tokenOf('ann')}`);
+  await line.send('40');
+  expect(await heard(line, '44')).toContain('"code":"unauthorized"');
+  await line.close();
 });
 
 const heard = (line: Line, prefix: string): Promise<string> =>

@@ -1,5 +1,6 @@
 /** `parley sessions`, beside servers that run. `npm run build` must have been run. */
 import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { testSecret, tokenOf } from '../support/server.ts';
@@ -73,7 +74,21 @@ describe.each([
     bystander.close();
   });
 
-  if (shared)
+  if (shared) {
+    it('users forget leaves nothing of the user in Redis', async () => {
+      const client = await connectStock(server.url, await tokenOf('zoe'));
+      const redis = new Redis(inject('redisUrl'));
+      const prefix = env['PARLEY_REDIS_PREFIX'] ?? '';
+      const there = await connectStock(server.url, await tokenOf('ann-stays'));
+      const keys = (): Promise<string[]> => redis.keys(`${prefix}*zoe*`);
+      await until('presence has the user', async () => (await keys()).some((key) => key.includes('presence:user:')));
+      expect(await runProgram(['users', 'forget', 'zoe'], env)).toMatchObject({ code: 0 });
+      expect(client.socket.connected).toBe(false);
+      expect((await keys()).filter((key) => key.includes('presence'))).toEqual([]);
+      there.close();
+      redis.disconnect();
+    });
+
     it('lists sessions', async () => {
       const client = await connectStock(server.url, await tokenOf('cid'), { headers: { 'User-Agent': 'Agent/7' } });
       const { code, stdout } = await sessions('list', '--user', 'cid');
@@ -87,4 +102,5 @@ describe.each([
       });
       client.close();
     });
+  }
 });

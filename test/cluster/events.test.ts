@@ -1,9 +1,15 @@
 /** Clients of different nodes, one Redis that is well. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { Packr } from 'msgpackr';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { codecVersion, nodeIdBytes, originOf } from '../../src/fanout/envelope-codec.ts';
 import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
+
+const foreign = 'parley_fanout_foreign_messages_total';
 
 describe.each([
   ['one partition', '1'],
@@ -107,5 +113,38 @@ describe.each([
       const rows = await cluster.database.sql`select 1 from outbox`;
       return rows.length === 0;
     });
+  });
+
+  it('events that are no JSON reach no client, and nobody is cut off by them', async () => {
+    const packr = new Packr({ useRecords: false, int64AsType: 'number' });
+    const { database, prefix, nodes } = cluster;
+    const [row] = await database.sql<{ id: string; epoch: string }[]>`select id, epoch from installation`;
+    const origin = originOf(randomBytes(nodeIdBytes), row?.id ?? '', row?.epoch ?? '');
+    const redis = new Redis(inject('redisUrl'));
+    const closed: string[] = [];
+    for (const { socket } of [ann, ben]) socket.on('disconnect', (why) => closed.push(why));
+    const rows = [
+      [0, 'hall', 'typing', '{"a":', 0],
+      [0, 'hall', 'x","y', '{}', 0],
+      [1, 'ann', 'member', 'undefined'],
+      [0, 'hall', 'signal', '{"d":{"_placeholder":true,"num":3}}', 0, '', [Buffer.from('x')]],
+    ];
+    const before = await Promise.all(nodes.map(async (node) => total(await node.metrics(), foreign)));
+    for (const one of rows) {
+      const message = Buffer.concat([Buffer.from([codecVersion]), origin, packr.pack([one])]);
+      for (let n = 0; n < Number(partitions); n++) await redis.publish(`${prefix}room:${n}`, message);
+      await redis.publish(`${prefix}user`, message);
+    }
+    await redis.quit();
+    await until('they are counted', async () => {
+      const counted = await Promise.all(nodes.map(async (node) => total(await node.metrics(), foreign)));
+      return counted.every((count, node) => count >= (before[node] ?? 0) + rows.length * 2);
+    });
+    await ann.ok('message:send', text('hall', 'after them'));
+    await ben.event(
+      'message',
+      ({ body }) => body === 'after them' || (body as { text?: string }).text === 'after them',
+    );
+    expect(closed).toEqual([]);
   });
 });

@@ -121,10 +121,12 @@ function serveSockets(): void {
   const echo = new Echo((form, args) => {
     for (const frame of encodeArgs(form, 'event', '/', '', args)) engine.topics.publish(`all:${form}`, frame);
   });
-  const sockets = new Sockets({ connectTimeoutMs: Number(values['connect-timeout']), commandBurst: 1 }, echo, {
-    metrics,
-    log,
-  });
+  const socketSettings = {
+    connectTimeoutMs: Number(values['connect-timeout']),
+    commandBurst: 1,
+    tokenInUrl: false,
+  };
+  const sockets = new Sockets(socketSettings, echo, { metrics, log });
   const engine = new Engine(settings, parts, sockets);
 }
 

@@ -2,12 +2,12 @@
 import * as fc from 'fast-check';
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pieces, Search } from '../../src/messaging/search.ts';
+import { pieces } from '../../src/messaging/search.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { createWriter, makeRoom, send } from '../support/messaging.ts';
+import { createSearch, createWriter, makeRoom, send } from '../support/messaging.ts';
 import { makeDataDir } from '../support/spawn.ts';
 
 interface Opened {
@@ -149,7 +149,7 @@ describe.each(forms)('in $name', ({ open }) => {
   });
 
   const search = async (query: string): Promise<CommandOutput<'search'>> => {
-    const page = await new Search(sql, { language: 'simple', atOnce: 1 }).page('ann', { query, limit: 50 });
+    const page = await createSearch(sql).page('ann', { query, limit: 50 });
     return JSON.parse(page) as CommandOutput<'search'>;
   };
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cutSnippet, pieces, Search } from '../../src/messaging/search.ts';
+import { cutSnippet, pieces } from '../../src/messaging/search.ts';
 import { SearchIndex } from '../../src/messaging/search-index.ts';
 import type { CommandInput, CommandOutput } from '../../src/protocol/commands.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { createWriter, makeRoom, send, silentLog } from '../support/messaging.ts';
+import { createSearch, createWriter, makeRoom, send, silentLog } from '../support/messaging.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { makeDataDir, spawnServer } from '../support/spawn.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
@@ -188,13 +188,112 @@ describe('search', () => {
 
   it('runs as many at once as it may, lets four times as many wait, and refuses the next', async () => {
     const { sql } = server.database;
-    const search = new Search(sql, { language: 'simple', atOnce: 1 });
+    const metrics = new Metrics();
+    const search = createSearch(sql, { atOnce: 1 }, metrics);
     const results = await Promise.allSettled(
-      Array.from({ length: 6 }, () => search.page('ann', { query: 'quick', limit: 20 })),
+      Array.from({ length: 6 }, (_, n) => search.page(`user-${n}`, { query: 'quick', limit: 20 })),
     );
+    expect(await metrics.text()).toContain('parley_turns_refused_total{place="search",limit="queue"} 1');
     expect(results.map(({ status }) => status)).toEqual([...Array<string>(5).fill('fulfilled'), 'rejected']);
     expect((results[5] as PromiseRejectedResult).reason).toMatchObject({ code: 'overloaded', retryAfter: 1000 });
     await search.page('ann', { query: 'quick', limit: 20 });
+  });
+
+  it('takes a query of eight words and operators, and not of nine', async () => {
+    const eight = 'a b c d e f g h';
+    expect(eight.split(' ')).toHaveLength(limits.searchWords);
+    for (const query of [eight, 'a b or c d -e f', `"${eight}"`, 'a.b.c.d.e.f.g.h', '東'.repeat(33)]) {
+      await ann.ok('search', { query });
+    }
+    const before = await server.metrics();
+    const wrong = [
+      `${eight} i`,
+      'a b or c d -e f g',
+      `"${eight} i"`,
+      'a.b.c.d.e.f.g.h.i',
+      '東'.repeat(34),
+      '½'.repeat(9),
+    ];
+    for (const query of wrong) {
+      const error = await ann.error('search', { query });
+      expect([query, error]).toMatchObject([query, { code: 'invalid', message: expect.stringContaining('at most 8') }]);
+    }
+    const invalid = 'parley_commands_total{command="search",outcome="invalid"}';
+    expect((await server.metrics()).get(invalid)).toBe((before.get(invalid) ?? 0) + wrong.length);
+    // the query of the audit: as many words as 200 characters may have
+    expect(await ann.error('search', { query: `"${'ab '.repeat(60)}"` })).toMatchObject({ code: 'invalid' });
+  });
+
+  it('shows a match deep in a long text, whole words alone, and what stands in front of it', async () => {
+    const deep = `${'ab '.repeat(4000)}in front needle, behind ${'cd '.repeat(1000)}`;
+    const unicode = `${'äb '.repeat(2500)}in front 東京needle behind ${'cd '.repeat(500)}`;
+    await fill('deep', deep, unicode, `${'ab '.repeat(200)}${'x'.repeat(350)} needles needle`);
+    const { hits } = await find(ann, { query: '"needle"', room: 'deep' });
+    const shown = hits.map(({ snippet }) => snippet.map(({ text: part, hit }) => (hit ? `<${part}>` : part)).join(''));
+    expect(shown.map((one) => one.includes('<needle>'))).toEqual([true, true, true]);
+    expect(shown[2]).toMatch(/^(ab )+in front <needle>, behind (cd ?)+$/);
+    const [han] = (await find(ann, { query: '東京', room: 'deep' })).hits;
+    expect(han?.snippet[1]).toEqual({ text: '東京', hit: true });
+    // wherever a window begins or ends, a part of a word is no match
+    await fill('cut', ...Array.from({ length: 30 }, (_, n) => `${'a'.repeat(n)}${'lambda '.repeat(1500)} bda`));
+    for (const query of ['"bda"', '"bda"']) {
+      const { hits: ends } = await find(ann, { query, room: 'cut', limit: 50 });
+      const marked = ends.map(({ snippet }) => snippet.filter(({ hit }) => hit).map(({ text: part }) => part));
+      expect(marked).toEqual(Array.from({ length: 30 }, () => ['bda']));
+    }
+  });
+
+  it('survives a hit of the index whose message has no text any more', async () => {
+    await fill('stale', 'stale words');
+    const { sql } = server.database;
+    await searchable(server);
+    await sql`update messages set body = '{}' where room_id = 'stale'`;
+    expect(await ann.ok('search', { query: 'stale', room: 'stale' })).toEqual({ hits: [], next: null });
+  });
+
+  it('costs milliseconds a document, also where a long text matches thousands of times', async () => {
+    const { sql } = server.database;
+    const documents = 20;
+    const cost = async (content: string, hits: string): Promise<number> => {
+      let least = Infinity;
+      for (let round = 0; round < 5; round++) {
+        const from = performance.now();
+        await sql`
+          select length(search_marked('simple', ${content} || n, ${hits}::tsquery, '{}', 'a', 'b')) as size
+          from generate_series(1, ${documents}) n`;
+        least = Math.min(least, performance.now() - from);
+      }
+      return least / documents;
+    };
+    // on two idle cores 2 ms; when every word was compared by itself 15 ms, with ts_headline 321 ms
+    expect(await cost('ab '.repeat(5300), "'ab'")).toBeLessThan(10);
+    await fill('heavy', ...Array.from({ length: 21 }, () => 'ab '.repeat(5300)));
+    await searchable(server);
+    const search = createSearch(sql);
+    const from = performance.now();
+    await Promise.all([1, 2].map(() => search.page('ann', { query: '"ab ab ab ab ab ab ab ab"', limit: 50 })));
+    expect(performance.now() - from).toBeLessThan(4000);
+  });
+
+  it('gives a user one place, so that a neighbour waits for no more than one search of somebody', async () => {
+    const search = createSearch(server.database.sql, { atOnce: 1 });
+    const order: string[] = [];
+    const ask = (user: string): Promise<number> =>
+      search.page(user, { query: 'ab', limit: 50 }).then(() => order.push(user));
+    const all = await Promise.allSettled(['ann', 'ann', 'ann', 'ben', 'ann'].map(ask));
+    expect(order.slice(0, 2).toSorted()).toEqual(['ann', 'ben']);
+    expect(all[4]).toMatchObject({ status: 'rejected', reason: { code: 'overloaded' } });
+  });
+
+  it('ends a search that takes longer than it may', async () => {
+    const { sql } = server.database;
+    const metrics = new Metrics();
+    const search = createSearch(sql, { timeoutMs: 1 }, metrics);
+    const ended = await search.page('ann', { query: 'ab', limit: 50, room: 'heavy' }).catch((error: unknown) => error);
+    expect(ended).toMatchObject({ code: 'overloaded', message: expect.stringContaining('takes too long') });
+    expect(await metrics.text()).toContain('parley_search_timeouts_total 1');
+    const settings = await Promise.all(Array.from({ length: 8 }, () => sql`show statement_timeout`));
+    expect(new Set(settings.map(([row]) => row?.['statement_timeout'] as string))).toEqual(new Set(['15s']));
   });
 
   it('tells users in very many rooms the same', async () => {
@@ -218,7 +317,7 @@ describe('the index', () => {
     const parts = { sql, log: silentLog, busy: () => false, sweepMs: 100, gatherMs: 1 };
     const first = new SearchIndex({ ...parts, metrics: new Metrics(), language: 'simple' });
     const found = async (language: string, query: string): Promise<number> => {
-      const page = await new Search(sql, { language, atOnce: 1 }).page('ann', { query, limit: 50 });
+      const page = await createSearch(sql, { language }).page('ann', { query, limit: 50 });
       return (JSON.parse(page) as Page).hits.length;
     };
     await until('it is found', async () => (await found('simple', '449')) === 1);

@@ -12,12 +12,12 @@ import { pinned } from '../../src/messaging/pins.ts';
 import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/messaging/recent-rows.ts';
 import { Rooms } from '../../src/messaging/rooms.ts';
-import { Search } from '../../src/messaging/search.ts';
 import { sync } from '../../src/messaging/sync.ts';
 import { Threads } from '../../src/messaging/threads.ts';
 import { createClient } from '../../src/storage/client.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createSearch } from '../support/messaging.ts';
 
 let database: TestDatabase;
 let sql: ReturnType<typeof createClient>;
@@ -86,16 +86,12 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
   ['unread', 1, async (user) => expect((await unread(sql, user, {})).rooms).toHaveLength(roomsOf[user].length)],
   ['room:list', 1, (user) => newRooms().list(user, { scope: 'mine', limit: 100 })],
   ['room:list of open channels', 1, (user) => newRooms().list(user, { scope: 'open', limit: 100 })],
-  ['room:search', 1, (user) => newRooms().search(user, { query: 'room', limit: 50 })],
+  ['room:search', 2, (user) => newRooms().search(user, { query: 'room', limit: 50 })],
   ['room:members', 2, (user, room) => newRooms().members(user, { room, limit: 100 })],
   ['room:receipts', 1, (user, room) => receipts(sql, user, { room, limit: 100 })],
   ['room:pins', 1, (user, room) => pinned(sql, user, room)],
-  ['search', 1, (user) => new Search(sql, { language: 'simple', atOnce: 1 }).page(user, { query: 'hello', limit: 50 })],
-  [
-    'search in a room',
-    2,
-    (user, room) => new Search(sql, { language: 'simple', atOnce: 1 }).page(user, { query: 'hello', room, limit: 50 }),
-  ],
+  ['search', 2, (user) => createSearch(sql).page(user, { query: 'hello', limit: 50 })],
+  ['search in a room', 2, (user, room) => createSearch(sql).page(user, { query: 'hello', room, limit: 50 })],
   ['mentions', 1, (user) => mentions(sql, user, { limit: 100 })],
   ['thread:list', 1, (user) => new Threads({ sql, fanout }).list(user, { limit: 100 })],
   ['thread:history', 1, (user, room) => new Threads({ sql, fanout }).history(user, { room, root: 1, limit: 100 })],

@@ -11,7 +11,6 @@ import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { history } from '../../src/messaging/history.ts';
 import { Retention } from '../../src/messaging/retention.ts';
-import { Search } from '../../src/messaging/search.ts';
 import { sync } from '../../src/messaging/sync.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines } from '../../src/messaging/transfer/import.ts';
@@ -19,7 +18,7 @@ import { commands } from '../../src/protocol/commands.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { createWriter, makeRoom, send, silentLog, type TestWriter } from '../support/messaging.ts';
+import { createSearch, createWriter, makeRoom, send, silentLog, type TestWriter } from '../support/messaging.ts';
 
 const day = 86_400_000;
 let database: TestDatabase;
@@ -262,7 +261,7 @@ describe('of any times', () => {
         if (wanted.length > 0) expect(written[0]).toBe(wanted[0]);
 
         await sql`select * from index_messages(${[room]}::text[], 'simple', 100)`;
-        const search = new Search(sql, { language: 'simple', atOnce: 1 });
+        const search = createSearch(sql);
         const found = async (input: object): Promise<number[]> => {
           const parsed = commands.search.input.parse({ query: 'word', room, ...page, ...input });
           const { hits } = JSON.parse(await search.page('ann', parsed)) as { hits: { message: { seq: number } }[] };

@@ -142,7 +142,7 @@ it('serves REST and TLS, keeps what is for operators inside, and no token in its
   for (const path of ['/metrics', '/ready', '/metrics/', '/Ready', '//metrics'])
     expect([path, (await fetch(`${nginx.url}${path}`)).status]).toEqual([path, 404]);
   const token = await tokenOf('ann');
-  const plain = openStock(nginx.url, {}, { query: { token } });
+  const plain = openStock(nginx.url, { token }, { query: { token } });
   clients.push(plain);
   await plain.event('ready');
   const agent = new TlsAgent({ rejectUnauthorized: false });

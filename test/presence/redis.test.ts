@@ -6,6 +6,7 @@ import { RedisNodes } from '../../src/presence/redis-nodes.ts';
 import type { PresenceScripts } from '../../src/presence/redis-scripts.ts';
 import { RedisPresence } from '../../src/presence/redis.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
+import type { Log } from '../../src/telemetry/log.ts';
 import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -201,6 +202,21 @@ it('does not fall over what others say on its channel', async () => {
   }
   a.presence.arrived('ann');
   await until('it goes on', () => a.of('ann').length === 1);
+});
+
+it('counts what is no message of a node, and warns of it once', async () => {
+  const prefix = newPrefix();
+  const { redis } = await startNode(prefix, 'a');
+  let unreadable = 0;
+  const warnings: string[] = [];
+  const log = { ...silentLog, warn: (_: object, line: string) => void warnings.push(line) } as unknown as Log;
+  const nodes = new RedisNodes({ redis, prefix, log, unreadable: () => unreadable++ });
+  cleanUp.push(() => nodes.close());
+  await nodes.sessionsOf('nobody');
+  const own = (await redis.commands.pubsub('CHANNELS', `${prefix}control:*`)) as string[];
+  for (const text of ['', '{', 'null', '5']) for (const name of own) await redis.commands.publish(name, text);
+  await until('all are counted', () => unreadable === 4);
+  expect(warnings).toEqual(['A message of another node could not be read and is dropped.']);
 });
 
 it('restores whatever part of it Redis has lost, within 15 s', { timeout: 60_000 }, async () => {

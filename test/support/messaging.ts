@@ -4,6 +4,7 @@ import type postgres from 'postgres';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { rightsOf } from '../../src/messaging/roles.ts';
+import { Search, type SearchSettings } from '../../src/messaging/search.ts';
 import { Writer, type Send, type WriterOptions } from '../../src/messaging/writer.ts';
 import type { Role } from '../../src/protocol/model.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -31,6 +32,11 @@ export function createWriter(sql: postgres.Sql, options: Partial<WriterOptions> 
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
     },
   };
+}
+
+/** A search without sockets, as a server without settings of its own has it. */
+export function createSearch(sql: postgres.Sql, more: Partial<SearchSettings> = {}, metrics = new Metrics()): Search {
+  return new Search(sql, { language: 'simple', atOnce: 2, waitMs: 10_000, timeoutMs: undefined, ...more }, metrics);
 }
 
 export function send(room: string, sender: string, body: unknown = 'x', more: Partial<Send> = {}): Send {

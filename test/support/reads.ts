@@ -10,13 +10,13 @@ import { pinned } from '../../src/messaging/pins.ts';
 import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/messaging/recent-rows.ts';
 import { Rooms } from '../../src/messaging/rooms.ts';
-import { Search } from '../../src/messaging/search.ts';
 import { sync } from '../../src/messaging/sync.ts';
 import { Threads } from '../../src/messaging/threads.ts';
 import { versions } from '../../src/messaging/versions.ts';
 import { Visibility } from '../../src/messaging/visibility.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { dataSetMember, dataSetUser, dataSetWord, heavyUser, type DataSet, type DataSetRoom } from './data-set.ts';
+import { createSearch } from './messaging.ts';
 
 export interface Read {
   /** The command of the protocol, or what a node does by itself. */
@@ -44,7 +44,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
   const threads = new Threads({ sql, fanout });
   const arrivals = new Arrivals(sql);
   const visibility = new Visibility(sql);
-  const search = new Search(sql, { language: 'simple', atOnce: 1 });
+  const search = createSearch(sql);
   const heads = new Map<string, { id: string; last_rev: number }[]>();
   for (let n = 0; n < Math.min(5, set.heavyUsers); n++) {
     const user = heavyUser(n);

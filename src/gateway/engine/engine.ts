@@ -11,7 +11,7 @@ import uWS, {
   type WebSocketBehavior,
 } from 'uWebSockets.js';
 import type { ClientAddress } from '../../api/client-address.ts';
-import { answer, type HttpAnswer } from '../../api/http.ts';
+import { answer, isAmbiguous, type HttpAnswer } from '../../api/http.ts';
 import { corsHeaders, preflightHeaders } from '../../api/origins.ts';
 import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -177,6 +177,10 @@ export class Engine<S extends Session> {
 
   /** Everything at the path that is no WebSocket handshake. */
   #request(res: HttpResponse, req: HttpRequest): void {
+    if (isAmbiguous(req)) {
+      this.#parts.metrics.refused.inc({ reason: 'bad_request' });
+      return void res.close();
+    }
     const method = req.getMethod();
     // without a body, or it would be read as the next answer
     if (method === 'head') return answer(res, { status: 400, json: engineErrors.method }, true);

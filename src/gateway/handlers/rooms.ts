@@ -40,10 +40,18 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
     'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
     'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
     'room:invite': ({ user }, input) => rooms.add(user.id, input),
-    'room:list': ({ connection, user }, input) => toldAll(connection, rooms.list(user.id, input)),
-    'room:members': ({ user }, input) => rooms.members(user.id, input),
+    'room:list': ({ connection, user }, input) =>
+      toldAll(
+        connection,
+        messaging.reading(user.id, () => rooms.list(user.id, input)),
+      ),
+    'room:members': ({ user }, input) => messaging.reading(user.id, () => rooms.members(user.id, input)),
     'room:get': ({ connection, user }, { room }) => told(connection, rooms.get(user.id, room)),
-    'room:search': ({ connection, user }, input) => toldAll(connection, rooms.search(user.id, input)),
+    'room:search': ({ connection, user }, input) =>
+      toldAll(
+        connection,
+        messaging.reading(user.id, () => rooms.search(user.id, input)),
+      ),
     'room:update': ({ connection, user }, input) => told(connection, admin.update(user.id, input)),
     'room:archive': ({ connection, user }, { room }) => told(connection, admin.archive(user.id, room, true)),
     'room:unarchive': ({ connection, user }, { room }) => told(connection, admin.archive(user.id, room, false)),

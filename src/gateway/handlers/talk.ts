@@ -23,10 +23,12 @@ export function createTalkHandlers(messaging: Messaging): TalkHandlers {
     'message:unpin': ({ user }, { room, seq }) => pins.make({ room, seq, user: user.id, change: 'remove' }),
     'room:pins': async ({ user }, { room }) => new Encoded(await messaging.pinned(user.id, room)),
     mentions: async ({ user }, input) => new Encoded(await messaging.mentions(user.id, input)),
-    'thread:history': async ({ user }, input) => new Encoded(await threads.history(user.id, input)),
+    'thread:history': async ({ user }, input) =>
+      new Encoded(await messaging.reading(user.id, () => threads.history(user.id, input))),
     'thread:follow': ({ user }, input) => threads.follow(user.id, input),
     'thread:unfollow': ({ user }, input) => threads.unfollow(user.id, input),
     'thread:read': ({ user }, input) => threads.read(user.id, input),
-    'thread:list': async ({ user }, input) => new Encoded(await threads.list(user.id, input)),
+    'thread:list': async ({ user }, input) =>
+      new Encoded(await messaging.reading(user.id, () => threads.list(user.id, input))),
   };
 }

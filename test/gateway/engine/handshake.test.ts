@@ -1,7 +1,8 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { AddressLimit } from '../../../src/gateway/engine/address-limit.ts';
 import { checkRequest, engineErrors, newId, openPacket } from '../../../src/gateway/engine/handshake.ts';
-import { originAllowed } from '../../../src/api/origins.ts';
+import { hostAllowed, originAllowed } from '../../../src/api/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
 const polling = { query: 'EIO=4&transport=polling', upgrade: false };
@@ -67,7 +68,43 @@ describe('an origin', () => {
     ['http://chat.example:3000', { origins: ['https://a.example'], localOrigins: true }, false],
     ['null', { origins: ['*'], localOrigins: false }, true],
   ])('%j with %j may connect: %s', (origin, settings, allowed) => {
-    expect(originAllowed(origin, here, settings)).toBe(allowed);
+    // the demo answers to names of this machine alone; see below
+    const host = settings.localOrigins && settings.origins === undefined ? 'localhost:3000' : here;
+    expect(originAllowed(origin, { host, proto: '' }, { ...settings, localOrigins: host !== here })).toBe(allowed);
+  });
+
+  it.each([
+    ['http://chat.example', 'chat.example', '', true],
+    ['http://chat.example', 'chat.example', 'http', true],
+    ['http://chat.example', 'chat.example', 'https', false],
+    ['https://chat.example', 'chat.example', 'https', true],
+    ['https://chat.example', 'chat.example:443', 'https', true],
+    ['https://chat.example', 'chat.example:80', 'https', false],
+    ['http://chat.example', 'chat.example:443', 'http', false],
+    ['ftp://chat.example', 'chat.example', '', false],
+    ['file://chat.example', 'chat.example', '', false],
+  ])('%j for the host %j behind the scheme %j may connect: %s', (origin, host, proto, allowed) => {
+    expect(originAllowed(origin, { host, proto }, closed)).toBe(allowed);
+  });
+
+  it.each([
+    ['localhost:3000', undefined, true],
+    ['127.0.0.1:3000', undefined, true],
+    ['[::1]:3000', undefined, true],
+    ['192.168.7.2:3000', undefined, true],
+    [`${hostname()}:3000`, undefined, true],
+    ['rebind.evil.example:3000', undefined, false],
+    ['localhost.evil.example', undefined, false],
+    ['127.0.0.1.evil.example', undefined, false],
+    ['not a host', undefined, false],
+    ['chat.example', ['https://chat.example'], true],
+    ['rebind.evil.example', ['https://chat.example'], false],
+    ['rebind.evil.example', ['*'], true],
+  ])('the demo answers to the name %j with the origins %j: %s', (host, origins, allowed) => {
+    const demo = { origins, localOrigins: true };
+    expect(hostAllowed(host, demo)).toBe(allowed);
+    expect(originAllowed('', { host, proto: '' }, demo)).toBe(allowed);
+    expect(hostAllowed(host, { origins, localOrigins: false })).toBe(true);
   });
 });
 

@@ -1,0 +1,28 @@
+/** Events as other nodes write them. Clients close the connection over a packet that they cannot parse. */
+import { limits } from '../protocol/limits.ts';
+
+const namePattern = /^[A-Za-z0-9:_-]{1,64}$/;
+/** Nesting in which placeholders are looked for; no node writes more around an attachment. */
+const maxDepth = 64;
+
+/** Whether the name and the JSON text make a packet that every client can parse. */
+export function isEventText(event: string, json: string, attachments = 0): boolean {
+  if (!namePattern.test(event) || attachments > limits.signalAttachments) return false;
+  try {
+    const value: unknown = JSON.parse(json);
+    return attachments === 0 || hasPlaces(value, attachments, 0);
+  } catch {
+    return false; // no JSON, or deeper than the stack
+  }
+}
+
+/** Whether every placeholder in the value names an attachment. */
+function hasPlaces(value: unknown, attachments: number, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth > maxDepth) return false;
+  if ('_placeholder' in value && value._placeholder === true) {
+    const num: unknown = 'num' in value ? value.num : undefined;
+    return Number.isInteger(num) && (num as number) >= 0 && (num as number) < attachments;
+  }
+  return Object.values(value).every((part) => hasPlaces(part, attachments, depth + 1));
+}

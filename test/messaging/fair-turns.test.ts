@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/messaging/fair-turns.ts';
+import { closedGate, type Gate } from '../support/gate.ts';
+
+interface Stage {
+  readonly turns: FairTurns;
+  /** Users whose work has begun, in order. */
+  readonly begun: string[];
+  readonly refused: RefusedTurn[];
+  /** Asks for work that ends when its gate opens. */
+  readonly ask: (user: string) => { readonly gate: Gate; readonly done: Promise<unknown> };
+}
+
+function stage(options: Partial<FairTurnsOptions>): Stage {
+  const begun: string[] = [];
+  const refused: RefusedTurn[] = [];
+  const turns = new FairTurns({
+    places: 1,
+    placesPerUser: 1,
+    waiting: 100,
+    waitingPerUser: 100,
+    waitMs: 60_000,
+    refused: (limit) => refused.push(limit),
+    ...options,
+  });
+  const ask: Stage['ask'] = (user) => {
+    const gate = closedGate();
+    const done = turns
+      .take(user, async () => {
+        begun.push(user);
+        await gate.opened;
+        return 'done';
+      })
+      .catch((error: unknown) => (error as { code: string }).code);
+    return { gate, done };
+  };
+  return { turns, begun, refused, ask };
+}
+
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('fair turns', () => {
+  it('give a user who waits with one piece of work a place before the second piece of another', async () => {
+    const { ask, begun } = stage({});
+    const work = ['ann', 'ann', 'ann', 'ann', 'ben', 'cat', 'ben'].map(ask);
+    for (const { gate } of work) gate.open();
+    await Promise.all(work.map(({ done }) => done));
+    expect(begun).toEqual(['ann', 'ben', 'cat', 'ann', 'ben', 'ann', 'ann']);
+  });
+
+  it('leave places to others when a user has as many as one may have', async () => {
+    const { ask, begun } = stage({ places: 3, placesPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ben'].map(ask);
+    await settle();
+    expect(begun).toEqual(['ann', 'ann', 'ben']);
+    for (const { gate } of work) gate.open();
+    expect(await Promise.all(work.map(({ done }) => done))).toEqual(['done', 'done', 'done', 'done']);
+  });
+
+  it('refuse what a user has waiting over the share of one', async () => {
+    const { ask, refused } = stage({ waitingPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ann'].map(ask);
+    expect(await work[3]?.done).toBe('overloaded');
+    expect(refused).toEqual(['user']);
+    for (const { gate } of work) gate.open();
+    expect(await Promise.all(work.map(({ done }) => done))).toEqual(['done', 'done', 'done', 'overloaded']);
+  });
+
+  it('take the newest from whoever has the most waiting, when the queue is full', async () => {
+    const { ask, refused, begun } = stage({ waiting: 3 });
+    const work = ['ann', 'ann', 'ann', 'ann', 'ben'].map(ask);
+    expect(await work[3]?.done).toBe('overloaded');
+    const late = ask('ann');
+    expect(await late.done).toBe('overloaded');
+    expect(refused).toEqual(['queue', 'queue']);
+    for (const { gate } of work) gate.open();
+    await Promise.all(work.map(({ done }) => done));
+    expect(begun.filter((user) => user === 'ben')).toHaveLength(1);
+  });
+
+  it('refuse work that has waited for too long, and give the place on afterwards', async () => {
+    const { ask, refused, turns } = stage({ waitMs: 20 });
+    const [first, second] = [ask('ann'), ask('ben')];
+    expect(await second.done).toBe('overloaded');
+    expect(refused).toEqual(['time']);
+    expect(turns.waiting).toBe(0);
+    first.gate.open();
+    expect(await first.done).toBe('done');
+    const next = ask('ben');
+    next.gate.open();
+    expect(await next.done).toBe('done');
+  });
+
+  it('give the place on when work fails', async () => {
+    const { turns } = stage({});
+    const failing = turns.take('ann', () => Promise.reject(new Error('wrong')));
+    const next = turns.take('ben', () => Promise.resolve('fine'));
+    await expect(failing).rejects.toThrow('wrong');
+    expect(await next).toBe('fine');
+  });
+});

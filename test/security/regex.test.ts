@@ -1,0 +1,181 @@
+/**
+ * No regular expression takes more than linear time for what a user sends. A new one makes the first test fail until it is
+ * listed here, with the longest text that it sees or the reason why it sees none of users.
+ */
+import { expect, it } from 'vitest';
+import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
+
+/** Files that see what operators configure, answers of Postgres, Redis and the system, or the project's own texts. */
+const withoutUsers: readonly string[] = [
+  'config-values.ts',
+  'config.ts',
+  'doctor.ts',
+  'main.ts',
+  'protocol/document.ts',
+  'storage/connection-url.ts',
+  'storage/database.ts',
+  'storage/failure.ts',
+  'storage/hosts.ts',
+  'storage/migrate.ts',
+  'storage/redis-refusal.ts',
+  'storage/redis-writes.ts',
+  'storage/redis.ts',
+  'storage/search-language.ts',
+  'telemetry/system.ts',
+  'transfer-command.ts',
+  'workers/worker.ts',
+];
+
+/** A body, and what a browser shows of it. */
+const body = 16 * 1024;
+/** A request's line and headers together. */
+const header = 8 * 1024;
+/** A frame. */
+const frame = 64 * 1024;
+/** Names, ids and the like: bounded before or by the expression itself; here far longer than any. */
+const short = 1024;
+
+/** Longest text of each, in UTF-16 units. A regular expression in the place of a number: what `new RegExp` makes, or one like it. */
+const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, number]>>>> = {
+  'api/client-address.ts': { [String.raw`/^\[(.+)\](?::\d+)?$/`]: header, [String.raw`/^([\d.]+):\d+$/`]: header },
+  'client/connection.ts': { [String.raw`/\/$/`]: header },
+  'client/uuid.ts': { '/(.{8})(.{4})(.{4})(.{4})/': short },
+  'fanout/event-text.ts': { '/^[A-Za-z0-9:_-]{1,64}$/': frame },
+  'gateway/engine/engine.ts': { [String.raw`/\/$/`]: header },
+  'gateway/engine/packet.ts': { [String.raw`/[\r\n]/g`]: frame, '/^[A-Za-z0-9+/]*={0,2}$/': frame },
+  'gateway/packets/text.ts': { [String.raw`/^\d{1,2}$/`]: frame },
+  'gateway/sockets.ts': { [String.raw`/[^\x20-\x7e]/g`]: header },
+  'messaging/bodies/mentions.ts': { '/^ {0,3}(`{3,}|~{3,})/': body, '/`+/g': body },
+  'messaging/channel-search.ts': { '/[\\s!-/:-@[-`{-~]+/': short },
+  'messaging/json-body.ts': {
+    [String.raw`/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/`]: frame,
+    [String.raw`/\de[+-](\d{1,3})/g`]: frame,
+  },
+  'messaging/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
+  'messaging/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
+  'messaging/search.ts': { [String.raw`/\ufffd$/`]: body },
+  'messaging/transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
+  'messaging/transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
+  'protocol/body.ts': {
+    [String.raw`/^[a-z]+\/[a-z0-9][a-z0-9.+_-]*$/`]: body,
+    '/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/': body,
+    [String.raw`/^[\x21-\x7e]{1,128}$/`]: body,
+  },
+  'protocol/commands.ts': { '/^[A-Za-z0-9_~-]{1,64}$/': frame },
+  'protocol/emoji.ts': {
+    'new RegExp': [new RegExp('^\\p{RGI_Emoji}$', 'v'), frame],
+    [String.raw`/^\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?(?:\u200d\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?)*$/u`]:
+      frame,
+  },
+  'protocol/model.ts': {
+    '/^[A-Za-z0-9_.:-]{1,64}$/': frame,
+    '/^[A-Za-z0-9_.:@|+-]{1,64}$/': frame,
+    [String.raw`/[\u0000-\u001f\u007f]/`]: frame,
+    '/^[0-9a-f]{16}$/': frame,
+  },
+  'protocol/room-commands.ts': { '/^[A-Za-z0-9_-]{32}$/': frame },
+  'telemetry/printable.ts': { [String.raw`/[\t\n]/g`]: frame },
+  'web/avatar.tsx': { [String.raw`/\s+/`]: short },
+  'web/body.ts': { '/^https?:$/u': body },
+  'web/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
+  'web/mentions.ts': {
+    [String.raw`/[\\^$.*+?()[\]{}|/]/gu`]: short,
+    'new RegExp': [/@(ann|ann b|room)(?![\p{L}\p{N}_]|[.:|+@-][A-Za-z0-9_])/gu, body],
+    [String.raw`/@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u`]: body,
+  },
+  'web/search.tsx': { '/Mac|iP(hone|ad)/u': short },
+  'web/text.ts': {
+    [String.raw`/\bhttps?:\/\/[^\s<>"]+/giu`]: body,
+    [String.raw`/\s/gu`]: body,
+    [String.raw`/^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\p{Emoji_Modifier}|\u200d|\ufe0f|\u20e3)+$/u`]:
+      body,
+    [String.raw`/\s+/gu`]: body,
+  },
+  'web/use-mentions.tsx': { [String.raw`/^\s/u`]: body },
+};
+
+/** Files in which every expression sees names and words of users, of at most a body. */
+const ofTexts: readonly string[] = ['protocol/display-text.ts', 'protocol/mention-scan.ts', 'telemetry/printable.ts'];
+
+const found = regexesOf().filter(({ file }) => !withoutUsers.includes(file));
+
+interface Timed {
+  readonly name: string;
+  readonly regex: RegExp;
+  readonly longest: number;
+}
+
+const listed = found.flatMap(({ file, source }): Timed[] => {
+  const entry = seen[file]?.[source] ?? (ofTexts.includes(file) && source !== 'new RegExp' ? body : undefined);
+  if (entry === undefined) return [];
+  const [regex, longest] = typeof entry === 'number' ? [toRegExp(source), entry] : entry;
+  return [{ name: `${file} ${source.slice(0, 80)}`, regex, longest }];
+});
+
+it('every regular expression that may see text of users is listed', () => {
+  const unlisted = found.filter(({ file, source }) => seen[file]?.[source] === undefined && !ofTexts.includes(file));
+  expect(unlisted).toEqual([]);
+  const gone = Object.entries(seen).flatMap(([file, sources]) =>
+    Object.keys(sources).filter((source) => !found.some((one) => one.file === file && one.source === source)),
+  );
+  expect(gone).toEqual([]);
+  const files = regexesOf().map(({ file }) => file);
+  expect([...withoutUsers, ...ofTexts].filter((file) => !files.includes(file))).toEqual([]);
+  expect(listed.length).toBeGreaterThan(50);
+});
+
+/** Below it no time is worth a comparison: the longest text is read in a small part of an event loop's turn. */
+const negligibleMs = 4;
+const growth = 2.5;
+/** For the runs with one text. */
+const patienceMs = 300;
+
+function timeOf(regex: RegExp, text: string): number {
+  const from = performance.now();
+  if (regex.global) text.replaceAll(regex, '');
+  else regex.test(text);
+  return performance.now() - from;
+}
+
+/** The least of several: whatever else the machine does only adds. */
+function leastOf(regex: RegExp, text: string, runs: number): number {
+  let [least, spent] = [Infinity, 0];
+  for (let run = 0; run < runs && least > negligibleMs / 8 && spent < patienceMs; run++) {
+    const took = timeOf(regex, text);
+    least = Math.min(least, took);
+    spent += took;
+  }
+  return least;
+}
+
+/** What is wrong with the expression for texts of this make. */
+function slowness(regex: RegExp, textOf: (length: number) => string, longest: number): string | undefined {
+  let before = 0;
+  // an exponential one shows itself at once, a quadratic one long before the longest text
+  for (let length = 16; ; length = length < 32 ? length + 4 : length * 2) {
+    const size = Math.min(length, longest * 2);
+    const took = leastOf(regex, textOf(size), 7);
+    if (took > negligibleMs && (before === 0 || took > before * growth)) {
+      // once more, with patience, before anything is said
+      const [half, whole] = [leastOf(regex, textOf(size / 2), 25), leastOf(regex, textOf(size), 25)];
+      if (whole > negligibleMs && whole > half * growth)
+        return `${half.toFixed(2)} ms for ${size / 2}, ${whole.toFixed(2)} ms for ${size}: ${JSON.stringify(textOf(12))}`;
+    }
+    if (size === longest * 2) return undefined;
+    before = took;
+  }
+}
+
+it.each([
+  ['quadratic', /a+$/, 4096],
+  ['quadratic in a pair', /(?:ab)+$/, 8192],
+  ['quadratic by a search', /"[^~]*x"/, 8192],
+  ['exponential', /^(?:a+)+$/, 1024],
+] as const)('finds one that is %s', (_, regex, longest) => {
+  const isSlow = worstTexts(regex, longest).some((textOf) => slowness(regex, textOf, longest) !== undefined);
+  expect(isSlow).toBe(true);
+});
+
+it.each(listed.map((one) => [one.name, one] as const))('%s is linear', (_, { regex, longest }) => {
+  for (const textOf of worstTexts(regex, longest)) expect(slowness(regex, textOf, longest)).toBeUndefined();
+});
