@@ -9,6 +9,9 @@ const leastFrameBytes = limits.bodyBytes + 4096;
 interface Checked {
   readonly commandBurst: number;
   readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly maxUnsentBytesPerUser: number;
+  readonly maxUnsentBytesPerAddress: number;
   readonly writerBatch: number;
   readonly writerQueue: number;
   readonly dataDir: string;
@@ -32,6 +35,11 @@ export function contradictions(config: Checked): string[] {
   ascending(problems, [
     ['PARLEY_WRITER_BATCH', config.writerBatch],
     ['PARLEY_WRITER_QUEUE', config.writerQueue],
+  ]);
+  ascending(problems, [
+    ['PARLEY_MAX_BUFFERED_BYTES', config.maxBufferedBytes],
+    ['PARLEY_MAX_UNSENT_BYTES_PER_USER', config.maxUnsentBytesPerUser],
+    ['PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS', config.maxUnsentBytesPerAddress],
   ]);
   const { dataDir } = config;
   if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {

@@ -233,6 +233,24 @@ export const configKeys = {
     bytes(4096, 1024 ** 3),
     '1m',
   ),
+  maxUnsentBytesPerUser: key(
+    'PARLEY_MAX_UNSENT_BYTES_PER_USER',
+    'Unsent bytes of one user, over all connections to this process. A user over the limit gets no large answer, and the connections with the largest buffers are closed.',
+    bytes(65_536, 2 ** 40),
+    '16m',
+  ),
+  maxUnsentBytesPerAddress: key(
+    'PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS',
+    'Unsent bytes of one IP address (of IPv6: one /64), treated likewise.',
+    bytes(65_536, 2 ** 40),
+    '128m',
+  ),
+  readsAtOncePerUser: key(
+    'PARLEY_READS_AT_ONCE_PER_USER',
+    'Reads of messages (`history`, `sync`, `search` and the like) of one user that run at once in this process; eight times as many wait.',
+    number(1, 10_000),
+    '4',
+  ),
   compression: key(
     'PARLEY_COMPRESSION',
     'permessage-deflate for frames over 1 KiB: off, or shared (one compressor for all; costs about 30 µs a delivery of 2 KB).',

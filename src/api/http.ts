@@ -45,6 +45,27 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
   });
 }
 
+/**
+ * The same for a large body, to a client that may not read it. uWS takes what the socket takes; the rest stays with the
+ * caller, who is told at each step how many bytes are left. The caller has attached `onAborted`.
+ */
+export function answerInParts(
+  res: HttpResponse,
+  { headers, body }: { headers: Readonly<Record<string, string>>; body: Uint8Array<ArrayBuffer> },
+  left: (bytes: number) => void,
+): void {
+  const write = (from: number): boolean => {
+    const [ok, done] = res.tryEnd(body.subarray(from), body.byteLength);
+    left(done ? 0 : body.byteLength - res.getWriteOffset());
+    return ok;
+  };
+  res.cork(() => {
+    res.writeStatus('200 OK').writeHeader('X-Content-Type-Options', 'nosniff');
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    if (!write(0)) res.onWritable((offset) => write(offset));
+  });
+}
+
 /** The catalogue's error as an answer. */
 export function errorAnswer(error: ParleyError): HttpAnswer {
   const { httpStatus } = errorCatalogue[error.code];

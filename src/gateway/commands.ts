@@ -11,12 +11,14 @@ import type { CommandRate, CommandRateLimits } from './command-rate.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
+import type { Unsent } from './unsent.ts';
+import { UserReads, type UserReadLimits } from './user-reads.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { EventArgs, Frames } from './packets/packet.ts';
 
-export interface CommandLimits extends CommandRateLimits {
+export interface CommandLimits extends CommandRateLimits, UserReadLimits {
   readonly maxPendingCommands: number;
 }
 
@@ -25,6 +27,7 @@ export interface CommandParts {
   readonly limits: CommandLimits;
   readonly rate: CommandRate;
   readonly overload: Overload;
+  readonly unsent: Unsent;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -35,6 +38,8 @@ interface Entry {
   readonly name: CommandName;
   readonly weight: number;
   readonly reads: boolean;
+  /** Its answer may be large, so none is made while the last one is unsent. */
+  readonly large: boolean;
   /** It stores something, which only the process that holds the database may. */
   readonly stores: boolean;
   readonly input: z.ZodType;
@@ -54,6 +59,20 @@ const reading: ReadonlySet<CommandName> = new Set([
   'room:pins',
   'search',
   'unread',
+]);
+
+/** Pages of other things: tens of kilobytes, as often as somebody asks. */
+const listing: ReadonlySet<CommandName> = new Set([
+  'room:list',
+  'room:members',
+  'room:search',
+  'room:bans',
+  'room:receipts',
+  'invitation:list',
+  'link:list',
+  'session:list',
+  'presence:get',
+  'presence:watch',
 ]);
 
 const storing: ReadonlySet<CommandName> = new Set([
@@ -101,7 +120,9 @@ export class Commands {
   readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
-  readonly #outgoing = new Outgoing();
+  readonly #outgoing: Outgoing;
+  readonly #unsent: Unsent;
+  readonly #reads: UserReads;
   readonly #running = { writes: 0, all: 0 };
   #refusing: 'none' | 'writes' | 'all' = 'none';
   #idle: { what: 'writes' | 'all'; resolve: () => void }[] = [];
@@ -111,6 +132,9 @@ export class Commands {
     this.#limits = options.limits;
     this.#rate = options.rate;
     this.#overload = options.overload;
+    this.#unsent = options.unsent;
+    this.#reads = new UserReads(options.limits, metrics);
+    this.#outgoing = new Outgoing((connection) => this.#unsent.note(connection));
     this.#metrics = metrics;
     this.#log = options.log;
     this.#entries = new Map(
@@ -120,6 +144,7 @@ export class Commands {
           name,
           weight: commandWeights[name],
           reads: reading.has(name),
+          large: reading.has(name) || listing.has(name),
           stores: storing.has(name),
           input: commands[name].input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
@@ -150,12 +175,22 @@ export class Commands {
       if (entry.reads && connection.reading >= limits.pendingReads) {
         throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
       }
-      const answer = entry.handle({ connection, user }, data);
+      if (entry.large) this.#unsent.admit(connection, user);
+      const answer = entry.reads
+        ? this.#reads.run(user, () => this.#read(connection, user, entry, data))
+        : entry.handle({ connection, user }, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);
     } catch (error) {
       this.#fail(connection, ack, entry, error);
     }
+  }
+
+  /** Its turn has come: what was sent to the user while it waited counts too. */
+  #read(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
+    if (connection.user !== user) throw new ParleyError('unavailable', 'The connection left before its turn came.');
+    this.#unsent.admit(connection, user);
+    return entry.handle({ connection, user }, data);
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {

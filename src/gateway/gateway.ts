@@ -33,10 +33,18 @@ import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
+import { Unsent, type UnsentSettings } from './unsent.ts';
 import { every } from '../telemetry/periodic.ts';
 
 export interface GatewaySettings
-  extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
+  extends
+    EngineSettings,
+    SocketSettings,
+    CommandLimits,
+    SignalLimits,
+    SlowConsumerSettings,
+    UnsentSettings,
+    DoorSettings {
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
@@ -124,11 +132,13 @@ export class Gateway {
       metrics,
       log,
     });
-    const overload = new Overload(settings, messaging.writer, metrics);
+    const unsent = new Unsent(settings, metrics);
+    const relief = { relieve: (bytes: number) => unsent.relieve(local.connections.all(), bytes) };
+    const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
     attendance.serve(core.presence, local.connections, core.verifier);
     const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
     const rate = new CommandRate(settings);
-    const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });
+    const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
@@ -139,12 +149,12 @@ export class Gateway {
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, writer, metrics, log });
+    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, unsent, writer, metrics, log });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
-    const watch = watchSlow(local, engine);
+    const watch = watchSlow(local, engine, unsent);
     const memberships = new MembershipSync(messaging.missed, local.memberships, {
       toUser: (event) => local.receiver.toUser(event),
       departed: (user) => attendance.departed(user),
@@ -228,13 +238,16 @@ function isAwaited(envelope: Envelope): boolean {
   return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
 }
 
-function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
+function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>, unsent: Unsent): NodeJS.Timeout {
   let seen = 0;
   return every(() => {
-    // buffers grow only by what is delivered
-    if (delivery.delivered === seen && !slow.anyQuiet) return;
+    // buffers grow only by what is delivered and by answers, which are counted as they are sent
+    if (delivery.delivered === seen && !slow.anyQuiet && unsent.total === 0) return;
     seen = delivery.delivered;
-    engine.guard(() => slow.sweep(engine.all()));
+    engine.guard(() => {
+      slow.sweep(engine.all());
+      unsent.sweep(engine.all());
+    });
   }, slowSweepMs);
 }
 

@@ -16,6 +16,7 @@ import { ackText } from './packets/text.ts';
 import type { Overload } from './overload.ts';
 import { ackOf, kindOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
+import type { Unsent } from './unsent.ts';
 
 export interface ParleyParts {
   readonly local: Local;
@@ -24,6 +25,7 @@ export interface ParleyParts {
   readonly commands: Commands;
   readonly rate: CommandRate;
   readonly overload: Overload;
+  readonly unsent: Unsent;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
   readonly writer: { isFull(room: string): boolean };
   readonly metrics: Metrics;
@@ -89,10 +91,16 @@ export class Parley implements SocketApp {
   }
 
   disconnected(connection: Connection): void {
-    const { attendance, local } = this.#parts;
+    const { attendance, local, unsent } = this.#parts;
     attendance.gone(connection);
     local.memberships.leave(connection);
     local.connections.anonymize(connection);
+    // what waits is of its address alone now
+    unsent.note(connection);
+  }
+
+  ended(connection: Connection): void {
+    this.#parts.unsent.note(connection);
   }
 
   topicChanged(topic: string, occupied: boolean): void {

@@ -25,6 +25,8 @@ export interface SocketApp {
   oversized?(connection: Connection, head: Uint8Array): void;
   /** The client left the namespace, or its connection ended. */
   disconnected(connection: Connection, namespace: string): void;
+  /** The connection ended, after it left its namespaces. */
+  ended?(connection: Connection): void;
   topicChanged(topic: string, occupied: boolean): void;
 }
 
@@ -78,6 +80,7 @@ export class Sockets implements EngineHost<Connection> {
     if (connection.state !== 'open') wasIn.push('/');
     connection.state = 'closed';
     for (const namespace of wasIn) this.#app.disconnected(connection, namespace);
+    this.#app.ended?.(connection);
   }
 
   topicChanged(topic: string, occupied: boolean): void {

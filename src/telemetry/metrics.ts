@@ -81,6 +81,12 @@ export class Metrics {
     this.#registry,
   ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
+  /** Label: limit (connection, user, address or reads). */
+  readonly answersRefused = this.#counter(
+    'parley_answers_refused_total',
+    'Large answers that were not made: earlier ones are unsent, or as many reads of the user run and wait as may',
+    ['limit'],
+  );
   readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
@@ -263,6 +269,10 @@ export class Metrics {
   watchRepair(read: { fills: () => number; held: () => number }): void {
     this.#watch('parley_fanout_fills', 'Rooms whose missing events are being read or wait for it', read.fills);
     this.#watch('parley_fanout_held_events', 'Events held until those before them have come', read.held);
+  }
+
+  watchUnsent(bytes: () => number): void {
+    this.#watch('parley_unsent_bytes', 'Bytes that wait until clients read them', bytes);
   }
 
   watchTails(read: { rooms: () => number; bytes: () => number }): void {
