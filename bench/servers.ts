@@ -37,6 +37,10 @@ export const liftedLimits: Readonly<Record<string, string>> = {
   PARLEY_COMMAND_BURST: '1000000',
   PARLEY_SIGNALS_PER_SECOND: '1000000',
   PARLEY_SIGNAL_BURST: '1000000',
+  PARLEY_READS_AT_ONCE_PER_USER: '1000',
+  PARLEY_MAX_UNSENT_BYTES_PER_USER: '8g',
+  PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS: '16g',
+  PARLEY_TIERS: 'off',
 };
 
 /** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */

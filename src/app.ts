@@ -11,6 +11,7 @@ import { demoSecret } from './auth/demo-secret.ts';
 import { openUserRates } from './auth/rates/user-rates.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
+import { userLimits } from './config-user-limits.ts';
 import type { Fanout, Receiver } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
@@ -161,7 +162,7 @@ async function start(
     lease,
   });
   releases.push(() => presence.close());
-  const rates = openUserRates(config, redis, metrics);
+  const rates = openUserRates({ ...config, ...userLimits(config) }, redis, metrics);
   releases.push(() => rates.stop());
   await gateway.serve({ messaging, fanout, verifier, presence, rates, lease, epochs });
   if (redis !== undefined && config.socketioDoor) {
@@ -275,6 +276,7 @@ function gatewaySettings(config: Config, workers: number, log: Log): GatewaySett
   const available = constrained > 0 && constrained < total ? constrained : total;
   return {
     ...config,
+    ...userLimits(config),
     maxConnections,
     path: '/socket.io/',
     localOrigins: config.embedded,

@@ -8,6 +8,7 @@ const leastFrameBytes = limits.bodyBytes + 4096;
 
 interface Checked {
   readonly commandBurst: number;
+  readonly commandBurstPerUser: number | undefined;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
   readonly maxUnsentBytesPerUser: number;
@@ -25,6 +26,12 @@ export function contradictions(config: Checked): string[] {
   if (config.commandBurst < dearest) {
     problems.push(
       `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
+    );
+  }
+  const { commandBurstPerUser = dearest } = config;
+  if (commandBurstPerUser < dearest) {
+    problems.push(
+      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
     );
   }
   if (config.maxFrameBytes < leastFrameBytes) {

@@ -18,7 +18,7 @@ import {
   oneOf,
   range,
   text,
-  tier,
+  tiers,
   url,
   type Parser,
 } from './config-values.ts';
@@ -305,12 +305,47 @@ export const configKeys = {
     number(1, 1_000_000),
     '1000',
   ),
-  tiers: key(
+  commandsPerSecondPerUser: optional(
+    'PARLEY_COMMANDS_PER_SECOND_PER_USER',
+    'Commands of one user to this process, over all connections, counted likewise. Default: twice PARLEY_COMMANDS_PER_SECOND.',
+    number(1, 10_000_000),
+  ),
+  commandBurstPerUser: optional(
+    'PARLEY_COMMAND_BURST_PER_USER',
+    'Commands of one user at once. Default: five times PARLEY_COMMAND_BURST.',
+    number(1, 10_000_000),
+  ),
+  commandsPerSecondPerAddress: key(
+    'PARLEY_COMMANDS_PER_SECOND_PER_ADDRESS',
+    'Refused CONNECTs and stray packets of connections without a user, from one IP address (of IPv6: one /64); ten times as many at once. A connection over the rate is closed.',
+    number(1, 1_000_000),
+    '100',
+  ),
+  bytesInPerSecondPerUser: optional(
+    'PARLEY_BYTES_IN_PER_SECOND_PER_USER',
+    'Bytes that the connections of one user send to this process; ten times as many at once. Default: 8k for each command a second of the user.',
+    bytes(1024, 2 ** 40),
+  ),
+  bytesOutPerSecondPerUser: optional(
+    'PARLEY_BYTES_OUT_PER_SECOND_PER_USER',
+    'Bytes of large answers (`sync`, `history`, lists) to one user from this process; ten times as many at once. Default: 32k for each command a second of the user.',
+    bytes(1024, 2 ** 40),
+  ),
+  joinsPerMinutePerUser: optional(
+    'PARLEY_JOINS_PER_MINUTE_PER_USER',
+    'Rooms that one user creates, joins and leaves a minute, over all nodes. Default: as many as commands a second of the user.',
+    number(1, 10_000_000),
+  ),
+  invitationsPerMinutePerUser: optional(
+    'PARLEY_INVITATIONS_PER_MINUTE_PER_USER',
+    'Users whom one user adds or invites to rooms a minute, over all nodes. Default: as many as commands a second of the user.',
+    number(1, 10_000_000),
+  ),
+  tiers: optional(
     'PARLEY_TIERS',
     "Messages a minute of one user, over all devices and nodes, by the token's `tier`: such as standard=600,premium=6000. " +
-      'Tokens without a tier or with another one count as standard. Empty: unlimited.',
-    list(tier()),
-    '',
+      'Tokens without a tier or with another one count as standard. Default: standard, with 60 for each command a second of the user. `off`: unlimited.',
+    tiers(),
   ),
   connectsPerMinutePerUser: key(
     'PARLEY_CONNECTS_PER_MINUTE_PER_USER',
@@ -404,6 +439,16 @@ export const configKeys = {
     '20',
   ),
   signalBurst: key('PARLEY_SIGNAL_BURST', 'Signals of one connection at once.', number(1, 1_000_000), '40'),
+  signalsPerSecondPerUser: optional(
+    'PARLEY_SIGNALS_PER_SECOND_PER_USER',
+    'Signals of one user to this process, over all connections. Default: twice PARLEY_SIGNALS_PER_SECOND.',
+    number(1, 10_000_000),
+  ),
+  signalBurstPerUser: optional(
+    'PARLEY_SIGNAL_BURST_PER_USER',
+    'Signals of one user at once. Default: twice PARLEY_SIGNAL_BURST.',
+    number(1, 10_000_000),
+  ),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(

@@ -13,6 +13,7 @@ import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import type { Unsent } from './unsent.ts';
 import { UserReads, type UserReadLimits } from './user-reads.ts';
+import type { UserShares } from './user-shares.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
 import { encodeAck } from './packets/encode.ts';
@@ -28,6 +29,7 @@ export interface CommandParts {
   readonly rate: CommandRate;
   readonly overload: Overload;
   readonly unsent: Unsent;
+  readonly shares: UserShares;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -123,6 +125,7 @@ export class Commands {
   readonly #outgoing: Outgoing;
   readonly #unsent: Unsent;
   readonly #reads: UserReads;
+  readonly #shares: UserShares;
   readonly #running = { writes: 0, all: 0 };
   #refusing: 'none' | 'writes' | 'all' = 'none';
   #idle: { what: 'writes' | 'all'; resolve: () => void }[] = [];
@@ -133,6 +136,7 @@ export class Commands {
     this.#rate = options.rate;
     this.#overload = options.overload;
     this.#unsent = options.unsent;
+    this.#shares = options.shares;
     this.#reads = new UserReads(options.limits, metrics);
     this.#outgoing = new Outgoing((connection) => this.#unsent.note(connection));
     this.#metrics = metrics;
@@ -175,7 +179,7 @@ export class Commands {
       if (entry.reads && connection.reading >= limits.pendingReads) {
         throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
       }
-      if (entry.large) this.#unsent.admit(connection, user);
+      if (entry.large) this.#admitLarge(connection, user);
       const answer = entry.reads
         ? this.#reads.run(user, () => this.#read(connection, user, entry, data))
         : entry.handle({ connection, user }, data);
@@ -186,10 +190,16 @@ export class Commands {
     }
   }
 
+  /** @throws {ParleyError} if no large answer may be made for the user now. */
+  #admitLarge(connection: Connection, user: LocalUser): void {
+    this.#unsent.admit(connection, user);
+    this.#shares.mayAnswer(user);
+  }
+
   /** Its turn has come: what was sent to the user while it waited counts too. */
   #read(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
     if (connection.user !== user) throw new ParleyError('unavailable', 'The connection left before its turn came.');
-    this.#unsent.admit(connection, user);
+    this.#admitLarge(connection, user);
     return entry.handle({ connection, user }, data);
   }
 
@@ -224,6 +234,7 @@ export class Commands {
   #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
     if (ack !== '') {
       const json = output instanceof Encoded ? output.json : JSON.stringify(output);
+      if (entry.large && connection.user !== undefined) this.#shares.answered(connection.user, json.length);
       const ok = json === '{}' ? '{"ok":true}' : `{"ok":true,${json.slice(1)}`;
       this.#send(connection, encodeAck(connection.form, ack, ok), later);
     }

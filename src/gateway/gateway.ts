@@ -34,6 +34,7 @@ import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
 import { Unsent, type UnsentSettings } from './unsent.ts';
+import { UserShares, type UserShareLimits } from './user-shares.ts';
 import { every } from '../telemetry/periodic.ts';
 
 export interface GatewaySettings
@@ -44,6 +45,7 @@ export interface GatewaySettings
     SignalLimits,
     SlowConsumerSettings,
     UnsentSettings,
+    UserShareLimits,
     DoorSettings {
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
@@ -136,9 +138,10 @@ export class Gateway {
     const relief = { relieve: (bytes: number) => unsent.relieve(local.connections.all(), bytes) };
     const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
     attendance.serve(core.presence, local.connections, core.verifier);
-    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
-    const rate = new CommandRate(settings);
-    const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, metrics, log });
+    const shares = new UserShares(settings, metrics);
+    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, shares, signalLimits: settings });
+    const rate = new CommandRate(settings, shares);
+    const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, shares, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
@@ -149,7 +152,19 @@ export class Gateway {
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, unsent, writer, metrics, log });
+    const parley = new Parley({
+      local,
+      arrival,
+      attendance,
+      commands,
+      rate,
+      overload,
+      unsent,
+      shares,
+      writer,
+      metrics,
+      log,
+    });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
@@ -173,7 +188,7 @@ export class Gateway {
       log,
     });
     followEpochs({ ...core, local, repair, tails, arrival, log });
-    this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
+    this.#serving = { local, repair, lease, overload, shares, commands, sockets, engine, watch };
     await repair.start();
     lease.follow((isNew) => {
       // of another history they would be too high
@@ -215,12 +230,13 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { local, repair, lease, overload, sockets, engine, watch } = this.#running();
+    const { local, repair, lease, overload, shares, sockets, engine, watch } = this.#running();
     this.closeDoor();
     clearInterval(watch);
     local.order.stop();
     await repair.stop();
     overload.stop();
+    shares.stop();
     sockets.stop();
     engine.close();
     await lease.stop();
@@ -256,6 +272,7 @@ interface Serving {
   readonly repair: Repair;
   readonly lease: Lease;
   readonly overload: Overload;
+  readonly shares: UserShares;
   readonly commands: Commands;
   readonly sockets: Sockets;
   readonly engine: Engine<Connection>;

@@ -17,6 +17,7 @@ import type { Overload } from './overload.ts';
 import { ackOf, kindOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
 import type { Unsent } from './unsent.ts';
+import type { UserShares } from './user-shares.ts';
 
 export interface ParleyParts {
   readonly local: Local;
@@ -26,6 +27,7 @@ export interface ParleyParts {
   readonly rate: CommandRate;
   readonly overload: Overload;
   readonly unsent: Unsent;
+  readonly shares: UserShares;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
   readonly writer: { isFull(room: string): boolean };
   readonly metrics: Metrics;
@@ -41,6 +43,8 @@ const frameTooLarge = JSON.stringify({
   ok: false,
   error: new ParleyError('too_large', 'The frame is over PARLEY_MAX_FRAME_BYTES.').toWire(),
 });
+
+const tooManyBytes = 'Your connections have sent too many bytes; wait before the next command.';
 
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
@@ -107,8 +111,13 @@ export class Parley implements SocketApp {
     this.#parts.local.occupancy.topicChanged(topic, occupied);
   }
 
+  received(connection: Connection, bytes: number): void {
+    if (connection.user !== undefined) this.#parts.shares.received(connection.user, bytes);
+  }
+
   #admitEvent(connection: Connection, frame: Uint8Array): boolean {
     const { overload, writer } = this.#parts;
+    if (this.#inDebt(connection, frame)) return false;
     const taken = overload.admit();
     if (taken && !overload.writerFull) return true;
     const ack = ackOf(frame);
@@ -120,6 +129,20 @@ export class Parley implements SocketApp {
     }
     if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
     return false;
+  }
+
+  /** Too many bytes have come from the user: this event is refused before it is decoded. */
+  #inDebt(connection: Connection, frame: Uint8Array): boolean {
+    const { shares, rate, metrics } = this.#parts;
+    const wait = connection.user === undefined ? 0 : shares.mayReceive(connection.user);
+    if (wait === 0) return false;
+    const ack = ackOf(frame);
+    if (ack === undefined) return false;
+    rate.refused(connection);
+    metrics.commands.labels({ command: 'unknown', outcome: 'rate_limited' }).inc();
+    const error = new ParleyError('rate_limited', tooManyBytes, { retryAfter: wait });
+    if (ack !== '') connection.send(ackText(ack, JSON.stringify({ ok: false, error: error.toWire() })));
+    return true;
   }
 
   async #connect(connection: Connection, payload: object | undefined): Promise<void> {

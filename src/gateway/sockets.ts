@@ -19,6 +19,8 @@ export interface SocketApp {
   event(connection: Connection, namespace: string, args: EventArgs, ack: string, asked: boolean): void;
   /** A packet came that nobody waits for: an ack, or CONNECT to a namespace that there is not. */
   stray?(connection: Connection, packet: 'ack' | 'connect'): void;
+  /** A message came, of so many bytes: before `admit`, and before it is decoded. */
+  received?(connection: Connection, bytes: number): void;
   /** Asked before a text frame is as much as decoded. A refused one has been answered. */
   admit?(connection: Connection, frame: Uint8Array): boolean;
   /** A text frame over the limit came, for which the connection is closed. */
@@ -88,6 +90,7 @@ export class Sockets implements EngineHost<Connection> {
   }
 
   admit(connection: Connection, frame: Uint8Array): boolean {
+    this.#app.received?.(connection, frame.byteLength);
     return this.#app.admit?.(connection, frame) ?? true;
   }
 
@@ -114,6 +117,7 @@ export class Sockets implements EngineHost<Connection> {
   #decode(connection: Connection, data: string | Buffer): Packet | 'invalid' | 'incomplete' {
     const { assembly } = connection;
     if (typeof data !== 'string') {
+      this.#app.received?.(connection, data.byteLength);
       if (connection.form === 'msgpack') return decodeMsgpack(data) ?? 'invalid';
       if (assembly === undefined) return 'invalid';
       const whole = assembly.add(data);

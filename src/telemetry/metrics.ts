@@ -91,6 +91,12 @@ export class Metrics {
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
+  /** Label: limit. Counted as often as somebody goes on. */
+  readonly userRefused = new HotCounter(
+    'parley_user_refused_total',
+    'Commands, signals and packets over a limit of their user, or of the address of a connection without a user',
+    this.#registry,
+  );
   /** Label: packet. Counted as often as somebody sends them. */
   readonly strayPackets = new HotCounter(
     'parley_stray_packets_total',
