@@ -87,6 +87,10 @@ export class Metrics {
     'Large answers that were not made: earlier ones are unsent, or as many reads of the user run and wait as may',
     ['limit'],
   );
+  readonly membersCoalesced = this.#counter(
+    'parley_member_events_coalesced_total',
+    'Joins and leaves of users who come and go, of which the room is told the last one',
+  );
   readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
