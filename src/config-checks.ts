@@ -7,6 +7,8 @@ import { limits } from './protocol/limits.ts';
 const leastFrameBytes = limits.bodyBytes + 4096;
 
 interface Checked {
+  readonly port: number;
+  readonly adminPort: number | undefined;
   readonly commandBurst: number;
   readonly commandBurstPerUser: number | undefined;
   readonly maxFrameBytes: number;
@@ -22,6 +24,9 @@ interface Checked {
 /** @returns a line for each setting that can do nothing, or that another one contradicts. */
 export function contradictions(config: Checked): string[] {
   const problems: string[] = [];
+  if (config.adminPort === config.port && config.port !== 0) {
+    problems.push(`PARLEY_ADMIN_PORT=${config.adminPort}: expected another port than PORT`);
+  }
   const dearest = Math.max(...Object.values(commandWeights));
   if (config.commandBurst < dearest) {
     problems.push(

@@ -62,6 +62,12 @@ export const configKeys = {
     'Address to listen on; IPv6 with or without brackets. Default: 127.0.0.1 in the embedded demo, else all.',
     host(),
   ),
+  adminPort: optional(
+    'PARLEY_ADMIN_PORT',
+    'Port for what operators use: `/metrics`, and `/ready` with what each check says. Set, the public port serves neither. Unset: both are on the public port.',
+    number(0, 65535),
+  ),
+  adminHost: key('PARLEY_ADMIN_HOST', 'Address that the admin port listens on.', host(), '127.0.0.1'),
   nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
 
   workers: optional(

@@ -6,11 +6,12 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
-import { answer, errorAnswer, handle, type Handler } from './http.ts';
+import { answer, errorAnswer, handle, type Handler, type HttpAnswer } from './http.ts';
 import { corsHeaders, preflightHeaders, type OriginSettings } from './origins.ts';
 import type { StaticFiles } from './static-files.ts';
 
-export interface ApiParts {
+/** What operators use, on whichever port. */
+export interface OperatorParts {
   readonly metrics: Metrics;
   /** The text of `/metrics`, for all workers where there are several. */
   readonly metricsText: () => Promise<string>;
@@ -18,27 +19,67 @@ export interface ApiParts {
   readonly log: Log;
   readonly version: string;
   readonly node: string;
+  readonly clientAddress: ClientAddress;
+}
+
+export interface ApiParts extends OperatorParts {
+  /** Whether this port is the operators' too: with metrics, and with what each readiness check says. */
+  readonly forOperators: boolean;
   /** Absent outside the embedded demo. */
   readonly guests: Guests | undefined;
   readonly files: StaticFiles;
-  readonly clientAddress: ClientAddress;
   /** Pages of which origins may fetch a guest token: the same that may connect. */
   readonly origins: OriginSettings;
 }
 
 const maxBodyBytes = 64 * 1024;
 
+/** The listener of operators: nothing else is on it. */
+export function registerAdminRoutes(app: TemplatedApp, parts: OperatorParts): void {
+  const get = getter(app, parts);
+  serveHealth(get, parts);
+  serveDetails(get, parts);
+  serveNothingElse(app);
+}
+
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, metricsText, health, files, clientAddress } = parts;
-  const failed = (error: unknown): void => {
+  const { files, clientAddress, health } = parts;
+  const failed = failures(parts);
+  const get = getter(app, parts);
+  serveHealth(get, parts);
+  if (parts.forOperators) {
+    serveDetails(get, parts);
+  } else {
+    get('/ready', async () => {
+      const { ready } = await health.report();
+      return { status: ready ? 200 : 503, json: { ready } };
+    });
+  }
+
+  serveGuests(
+    app,
+    parts,
+    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
+  );
+
+  serveNothingElse(app, (req) => files.get(req.getUrl(), req.getHeader('if-none-match')));
+}
+
+type Get = (path: string, handler: Handler) => void;
+
+function failures({ metrics, log }: OperatorParts): (error: unknown) => void {
+  return (error) => {
     metrics.internalErrors.inc({ where: 'http' });
-    parts.log.error({ err: error }, 'a request failed');
+    log.error({ err: error }, 'a request failed');
   };
-  const route = (handler: Handler) => (res: HttpResponse, req: HttpRequest) =>
-    handle(res, req, handler, { maxBodyBytes, clientAddress, failed });
-  const get = (path: string, handler: Handler): void => {
-    app.get(path, route(handler));
-    app.head(path, route(handler));
+}
+
+function getter(app: TemplatedApp, parts: OperatorParts): Get {
+  const options = { maxBodyBytes, clientAddress: parts.clientAddress, failed: failures(parts) };
+  return (path, handler) => {
+    const route = (res: HttpResponse, req: HttpRequest): void => handle(res, req, handler, options);
+    app.get(path, route);
+    app.head(path, route);
     app.any(path, (res) =>
       answer(res, {
         status: 405,
@@ -47,8 +88,13 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
       }),
     );
   };
+}
 
-  get('/health', () => ({ status: 200, json: { status: 'ok', version: parts.version, node: parts.node } }));
+function serveHealth(get: Get, { version, node }: OperatorParts): void {
+  get('/health', () => ({ status: 200, json: { status: 'ok', version, node } }));
+}
+
+function serveDetails(get: Get, { health, metrics, metricsText }: OperatorParts): void {
   get('/ready', async () => {
     const report = await health.report();
     return { status: report.ready ? 200 : 503, json: report };
@@ -58,17 +104,15 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
     headers: { 'Content-Type': metrics.contentType },
     body: await metricsText(),
   }));
+}
 
-  serveGuests(
-    app,
-    parts,
-    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
-  );
-
+function serveNothingElse(
+  app: TemplatedApp,
+  find: (req: HttpRequest) => HttpAnswer | undefined = () => undefined,
+): void {
   app.any('/*', (res, req) => {
     const method = req.getMethod();
-    const file =
-      method === 'get' || method === 'head' ? files.get(req.getUrl(), req.getHeader('if-none-match')) : undefined;
+    const file = method === 'get' || method === 'head' ? find(req) : undefined;
     answer(
       res,
       file ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
