@@ -22,11 +22,11 @@ export class TokenBuckets {
     this.#bucket(key, now).tokens -= cost;
   }
 
-  /** @returns 0 if the key is in no debt, else the milliseconds until it is in none. */
-  wait(key: string, now = performance.now()): number {
+  /** @returns 0 if the key has so many tokens (0: is in no debt), else the milliseconds until it has. Takes none. */
+  wait(key: string, tokens = 0, now = performance.now()): number {
     const bucket = this.#buckets.get(key);
-    if (bucket === undefined || bucket.tokens >= 0) return 0;
-    return Math.max(0, Math.ceil((-bucket.tokens / this.#perSecond) * 1000 - (now - bucket.at)));
+    if (bucket === undefined || bucket.tokens >= tokens) return 0;
+    return Math.max(0, Math.ceil(((tokens - bucket.tokens) / this.#perSecond) * 1000 - (now - bucket.at)));
   }
 
   sweep(now = performance.now()): void {

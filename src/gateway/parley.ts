@@ -44,16 +44,24 @@ const frameTooLarge = JSON.stringify({
   error: new ParleyError('too_large', 'The frame is over PARLEY_MAX_FRAME_BYTES.').toWire(),
 });
 
-const tooManyBytes = 'Your connections have sent too many bytes; wait before the next command.';
+/** Written once; the milliseconds to wait and two brackets follow. */
+const overShare = JSON.stringify({
+  ok: false,
+  error: new ParleyError('rate_limited', 'Your connections ask for too much; wait before the next command.', {
+    retryAfter: 0,
+  }).toWire(),
+}).replace(/0}}$/, '');
 
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
   readonly #parts: ParleyParts;
   readonly #strays: Readonly<Record<StrayPacket, Tally>>;
+  readonly #rateLimited: Tally;
 
   constructor(parts: ParleyParts) {
     this.#parts = parts;
-    const { strayPackets } = parts.metrics;
+    const { strayPackets, commands } = parts.metrics;
+    this.#rateLimited = commands.labels({ command: 'unknown', outcome: 'rate_limited' });
     this.#strays = {
       ack: strayPackets.labels({ packet: 'ack' }),
       late_ack: strayPackets.labels({ packet: 'late_ack' }),
@@ -117,7 +125,7 @@ export class Parley implements SocketApp {
 
   #admitEvent(connection: Connection, frame: Uint8Array): boolean {
     const { overload, writer } = this.#parts;
-    if (this.#inDebt(connection, frame)) return false;
+    if (this.#isOverShare(connection, frame)) return false;
     const taken = overload.admit();
     if (taken && !overload.writerFull) return true;
     const ack = ackOf(frame);
@@ -131,17 +139,19 @@ export class Parley implements SocketApp {
     return false;
   }
 
-  /** Too many bytes have come from the user: this event is refused before it is decoded. */
-  #inDebt(connection: Connection, frame: Uint8Array): boolean {
-    const { shares, rate, metrics } = this.#parts;
+  /**
+   * The user has sent too much: this event is refused before it is decoded. A hundred connections may bring 20,000 at once,
+   * and an error made for each would take a second.
+   */
+  #isOverShare(connection: Connection, frame: Uint8Array): boolean {
+    const { shares, rate } = this.#parts;
     const wait = connection.user === undefined ? 0 : shares.mayReceive(connection.user);
     if (wait === 0) return false;
     const ack = ackOf(frame);
     if (ack === undefined) return false;
     rate.refused(connection);
-    metrics.commands.labels({ command: 'unknown', outcome: 'rate_limited' }).inc();
-    const error = new ParleyError('rate_limited', tooManyBytes, { retryAfter: wait });
-    if (ack !== '') connection.send(ackText(ack, JSON.stringify({ ok: false, error: error.toWire() })));
+    this.#rateLimited.inc();
+    if (ack !== '') connection.send(ackText(ack, `${overShare}${wait}}}`));
     return true;
   }
 

@@ -77,9 +77,11 @@ export class UserShares {
     this.#buckets.bytes_out.charge(user.id, bytes);
   }
 
-  /** @returns 0 if the user may send more, else the milliseconds to wait. */
+  /** Before a command is decoded. @returns 0 if the user has bytes and a command left, else the milliseconds to wait. */
   mayReceive(user: LocalUser): number {
-    return this.#counted('bytes_in', this.#buckets.bytes_in.wait(user.id));
+    const now = performance.now();
+    const bytes = this.#counted('bytes_in', this.#buckets.bytes_in.wait(user.id, 0, now));
+    return bytes > 0 ? bytes : this.#counted('commands', this.#buckets.commands.wait(user.id, 1, now));
   }
 
   /** Before an answer that may be large. @throws {ParleyError} `rate_limited` */
