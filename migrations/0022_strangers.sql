@@ -1,9 +1,9 @@
 -- Strangers of a room are answered without its lock.
 -- Runs beside: 0017
 
--- Who is no member of a room, and may not join it, got the answer only when the room's row was free: the time told that
--- there is such a room, and many who asked held its row against its members. They are answered before it is locked, as
--- for a room that there is not. Whoever is let through is looked at again under the lock, for it may have changed.
+-- A stranger is a user who is no member of a room and may not join it. Strangers waited for the room's row, so the time of
+-- the answer showed that the room exists, and many strangers kept the row from the members. Strangers now get the answer
+-- of a missing room before the row is locked. Other users are checked again under the lock, because roles may change.
 
 create or replace function enter_room(room text, actor text, rights jsonb, out refusal text, out room_kind text, out actor_role text)
  returns record

@@ -12,7 +12,7 @@ export interface CommandRateLimits {
  * What a connection may ask for: its token bucket and that of its user, and its end when it goes on regardless. Commands
  * take from both by their weight, and so does each packet that no client of good faith repeats: else those alone would be
  * without any limit. A connection without a user takes from its address; without anything left there it ends at once,
- * since what it asked for has been refused before.
+ * since every packet that counts here follows a refusal or serves no purpose.
  */
 export class CommandRate {
   readonly #limits: CommandRateLimits;

@@ -172,7 +172,7 @@ export class Commands {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from, entry, asked);
+      this.#admit(connection, user, from, entry, asked);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const data = parseInput(entry.input, input);
@@ -266,11 +266,14 @@ export class Commands {
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number, entry: Entry | undefined, asked: boolean): void {
+  #admit(connection: Connection, user: LocalUser, now: number, entry: Entry | undefined, asked: boolean): void {
     if (this.#refusing !== 'none' && (this.#refusing === 'all' || entry?.stores === true)) {
       throw new ParleyError('draining', undefined, { retryAfter: 1000 });
     }
-    const wait = this.#rate.take(connection, entry?.weight ?? 1, now);
+    // of text frames this was checked before they were decoded
+    const debt = asked ? 0 : this.#shares.mayReceive(user);
+    if (debt > 0) this.#rate.refused(connection);
+    const wait = debt > 0 ? debt : this.#rate.take(connection, entry?.weight ?? 1, now);
     if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
     connection.refused = 0;
     if (connection.pending >= this.#limits.maxPendingCommands) {

@@ -60,6 +60,8 @@ export class Connection extends Session {
   /** Unsent bytes that are counted for it, and the user they are counted for; see Unsent. */
   counted = 0;
   countedFor: LocalUser | undefined = undefined;
+  /** Unsent bytes at the last sweep. */
+  swept = 0;
   /** Signals it may send at once, as of `signalsAt`: likewise; undefined before its first one. */
   signalCredit: number | undefined = undefined;
   signalsAt = 0;

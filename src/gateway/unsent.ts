@@ -1,7 +1,7 @@
 /**
  * Bytes that wait to be sent, in the buffers of uWS and in answers to HTTP polls, by connection, user and address.
  *
- * A client that does not read what it asked for costs memory, and a user may have a hundred connections. So a connection
+ * A client that does not read its answers costs memory, and a user may have a hundred connections. So a connection
  * whose last answer still waits gets no other large answer, and neither does a user or an address over its limit. What
  * room events add is bounded by `sweep`: over a limit the connections with the largest buffers are closed. While memory is
  * short `relieve` closes the largest buffers of all, before work of others is refused.
@@ -44,7 +44,7 @@ export class Unsent {
     metrics.watchUnsent(() => this.#total);
   }
 
-  /** Bytes of all connections, as they were when each was last looked at. */
+  /** Bytes of all connections, as of the last count of each. */
   get total(): number {
     return this.#total;
   }
@@ -77,6 +77,7 @@ export class Unsent {
     const buffered: Connection[] = [];
     for (const connection of connections) {
       this.note(connection);
+      connection.swept = connection.counted;
       if (connection.counted > 0) buffered.push(connection);
     }
     const users = new Set<LocalUser>();
@@ -100,7 +101,8 @@ export class Unsent {
     const worth: Connection[] = [];
     for (const connection of connections) {
       this.note(connection);
-      if (connection.counted >= worthBytes) worth.push(connection);
+      // what was sent a moment ago may be on its way: a client that reads has taken it by the next sweep
+      if (Math.min(connection.counted, connection.swept) >= worthBytes) worth.push(connection);
     }
     return this.#close(worth, 'memory', bytes);
   }
@@ -109,7 +111,7 @@ export class Unsent {
     const { softBufferedBytes, maxUnsentBytesPerUser, maxUnsentBytesPerAddress } = this.#settings;
     if (connection.counted > softBufferedBytes) return 'connection';
     if (user.unsent > maxUnsentBytesPerUser) {
-      // counted when they were last looked at: some may have drained
+      // some buffers may have drained since they were counted
       for (const other of user.connections) this.note(other);
       if (user.unsent > maxUnsentBytesPerUser) return 'user';
     }

@@ -32,7 +32,11 @@ export class UserReads {
     if (reads.running < readsAtOncePerUser) return this.#start(user, read);
     if (reads.waiting.length >= waitingFactor * readsAtOncePerUser) {
       this.#metrics.answersRefused.inc({ limit: 'reads' });
-      throw new ParleyError('overloaded', 'Wait for the pages that your connections asked for.', { retryAfter: 100 });
+      throw new ParleyError(
+        'overloaded',
+        'Your connections wait for as many pages as they may; wait for these first.',
+        { retryAfter: 100 },
+      );
     }
     return new Promise((resolve, reject) => {
       reads.waiting.push(() => {

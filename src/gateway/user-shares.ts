@@ -87,7 +87,7 @@ export class UserShares {
   /** Before an answer that may be large. @throws {ParleyError} `rate_limited` */
   mayAnswer(user: LocalUser): void {
     const wait = this.#counted('bytes_out', this.#buckets.bytes_out.wait(user.id));
-    if (wait > 0) throw limited('Your connections have asked for too many bytes; wait before the next page.', wait);
+    if (wait > 0) throw limited('Your connections have received too many bytes; wait before the next page.', wait);
   }
 
   sweep(now: number): void {

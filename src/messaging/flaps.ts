@@ -1,7 +1,8 @@
 /**
- * Users who come into a room and leave it again and again: each change is an event to the whole room. The first few are
- * published as they come; of those that follow within the window only the last one is, at its end, and only if the room
- * was not told the same before. What the user's own connections get, and memberships, are not held back.
+ * Coalesces the `member` events of a user who joins a room and leaves it again and again; each is an event to the whole
+ * room. Within a window the first few changes are published as they come. Of the changes that follow, only the last one is
+ * published, at the end of the window, and only if it differs from the last published one. Memberships and the events to
+ * the user's own connections are not held back.
  */
 import type { EventData } from '../protocol/events.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -11,7 +12,8 @@ type Member = EventData<'member'>;
 interface Flapping {
   /** Changes that were published. */
   published: number;
-  told: Member['change'];
+  /** The last change that was published. */
+  last: Member['change'];
   held: Member | undefined;
   readonly timer: NodeJS.Timeout;
 }
@@ -36,12 +38,12 @@ export class Flaps {
     this.#options = options;
   }
 
-  /** @returns whether the room is to be told now. */
+  /** @returns whether the change is to be published to the room now. */
   note(data: Member): boolean {
     const key = `${data.room}\n${data.user}`;
     const flapping = this.#flapping.get(key);
     if (data.by !== data.user || (data.change !== 'joined' && data.change !== 'left')) {
-      // somebody else's doing: it is told behind what it follows
+      // a change by another user: held changes come before it
       if (flapping !== undefined) this.#end(key, flapping);
       return true;
     }
@@ -51,12 +53,12 @@ export class Flaps {
         const ended = this.#flapping.get(key);
         if (ended !== undefined) this.#end(key, ended);
       }, this.#options.windowMs ?? defaultWindowMs).unref();
-      this.#flapping.set(key, { published: 1, told: data.change, held: undefined, timer });
+      this.#flapping.set(key, { published: 1, last: data.change, held: undefined, timer });
       return true;
     }
     if (flapping.published < flapsAtOnce) {
       flapping.published++;
-      flapping.told = data.change;
+      flapping.last = data.change;
       return true;
     }
     this.#options.metrics?.membersCoalesced.inc();
@@ -69,9 +71,9 @@ export class Flaps {
     for (const [key, flapping] of this.#flapping) this.#end(key, flapping);
   }
 
-  #end(key: string, { timer, held, told }: Flapping): void {
+  #end(key: string, { timer, held, last }: Flapping): void {
     clearTimeout(timer);
     this.#flapping.delete(key);
-    if (held !== undefined && held.change !== told) this.#options.publish(held);
+    if (held !== undefined && held.change !== last) this.#options.publish(held);
   }
 }

@@ -15,7 +15,7 @@ export function memberToUser(user: string, data: EventData<'member'>): UserEvent
 
 /**
  * Off the topic first: who has left hears nothing more of the room but this.
- * @param toRoom whether the room is told now
+ * @param toRoom whether the event is published to the room now
  */
 export function departure(data: EventData<'member'>, version: number | undefined, toRoom: boolean): Envelope[] {
   const { user, room } = data;

@@ -89,7 +89,7 @@ export class Metrics {
   );
   readonly membersCoalesced = this.#counter(
     'parley_member_events_coalesced_total',
-    'Joins and leaves of users who come and go, of which the room is told the last one',
+    'Joins and leaves of one user in quick succession for which the room received no event',
   );
   readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');

@@ -81,6 +81,18 @@ it('bytes that one user sends are limited over all connections', async () => {
   await ann.ok('message:send', text('hall', 'x'.repeat(4096)));
 });
 
+it('bytes of attachments count too', async () => {
+  await start({ PARLEY_BYTES_IN_PER_SECOND_PER_USER: '4k' });
+  await eves[0]?.ok('room:join', { room: 'hall' });
+  await until('both are in', () => eves.every((eve) => eve.heard('member').length > 0));
+  const data = Buffer.alloc(10_000);
+  const { went, error } = await alternate(20, (eve) => eve.ok('signal', { room: 'hall', name: 'picture', data }));
+  expect(went).toBeGreaterThanOrEqual(4);
+  expect(went).toBeLessThan(7);
+  expect(error).toContain('rate_limited');
+  expect(await refused('bytes_in')).toBe(1);
+});
+
 it('bytes that one user gets in large answers are limited over all connections: sync counts by what it returns', async () => {
   await start({ PARLEY_BYTES_OUT_PER_SECOND_PER_USER: '2k' });
   for (let n = 0; n < 5; n++) await ann.ok('message:send', text('hall', 'x'.repeat(2000)));
