@@ -1,16 +1,17 @@
 /** Starts the parts in order, each with its slice of the configuration, and stops them in reverse. */
-import uWS, { type us_listen_socket } from 'uWebSockets.js';
+import uWS from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ClientAddress } from './api/client-address.ts';
 import { Guests } from './api/guests.ts';
-import { registerRoutes } from './api/routes.ts';
+import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
 import { StaticFiles } from './api/static-files.ts';
 import { demoSecret } from './auth/demo-secret.ts';
 import { openUserRates } from './auth/rates/user-rates.ts';
 import { TokenVerifier } from './auth/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
+import { userLimits } from './config-user-limits.ts';
 import type { Fanout, Receiver } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
@@ -19,7 +20,8 @@ import { newId } from './gateway/engine/handshake.ts';
 import { Epochs } from './messaging/epochs.ts';
 import { readInstallation, renewEpoch } from './messaging/installation.ts';
 import { Messaging } from './messaging/messaging.ts';
-import { listenFailure, StartupError } from './startup-error.ts';
+import { hostOf, listen } from './listen.ts';
+import { StartupError } from './startup-error.ts';
 import { ServerClock } from './storage/clock.ts';
 import { DatabaseWatch } from './storage/database-watch.ts';
 import { hazards } from './storage/durability.ts';
@@ -37,12 +39,15 @@ import { Health, NotReady } from './telemetry/health.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import { paced } from './telemetry/paced.ts';
 import { capConnections } from './telemetry/system.ts';
 import { version } from './version.ts';
 import { claimPort } from './workers/port.ts';
 
 export interface RunningApp {
   readonly url: string;
+  /** Where operators reach metrics and readiness in detail; undefined: on the public port. */
+  readonly adminUrl: string | undefined;
   readonly log: Log;
   /** The secret that signs guests' tokens; absent outside the embedded demo. */
   readonly demoSecret: string | undefined;
@@ -163,7 +168,7 @@ async function start(
     lease,
   });
   releases.push(() => presence.close());
-  const rates = openUserRates(config, redis, metrics);
+  const rates = openUserRates({ ...config, ...userLimits(config) }, redis, metrics);
   releases.push(() => rates.stop());
   await gateway.serve({ messaging, fanout, verifier, presence, rates, lease, epochs });
   if (redis !== undefined && config.socketioDoor) {
@@ -177,11 +182,13 @@ async function start(
       : new Guests({ secret: config.jwtSecret ?? secret, perMinute: config.guestsPerMinute, metrics });
   releases.push(() => guests?.stop());
   const files = new StaticFiles(webFolder());
-  const metricsText = group?.metrics ?? (() => metrics.text());
+  const metricsText = paced(group?.metrics ?? (() => metrics.text()));
   const origins = { origins: config.origins, localOrigins: config.embedded };
-  registerRoutes(app, { metrics, metricsText, health, log, version, node, guests, files, clientAddress, origins });
+  const operator = { metrics, metricsText, health, log, version, node, clientAddress };
+  const adminUrl = await openAdmin(config, operator, group === undefined, releases);
+  registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
 
-  const { url, socket } = await listen(app, config, group === undefined);
+  const { url, socket } = await listen(app, { host: hostOf(config), port: config.port }, group === undefined);
   releases.push(async () => {
     health.stop();
     uWS.us_listen_socket_close(socket);
@@ -200,11 +207,30 @@ async function start(
   });
   return {
     url,
+    adminUrl,
     log,
     demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret),
     readings: () => metrics.readings(),
     stop,
   };
+}
+
+/** The listener of operators, which the public one does without. It answers until the process has stopped. */
+async function openAdmin(
+  config: Config,
+  parts: OperatorParts,
+  alone: boolean,
+  releases: Release[],
+): Promise<string | undefined> {
+  if (config.adminPort === undefined) return undefined;
+  const admin = uWS.App();
+  registerAdminRoutes(admin, parts);
+  const { url } = await listen(admin, { host: config.adminHost, port: config.adminPort }, alone);
+  releases.push(() => {
+    admin.close();
+  });
+  parts.log.info({ url }, 'Metrics and detailed readiness are on the admin port; the public port does not serve them.');
+  return url;
 }
 
 /** Brings the schema up to date, and from then on watches the database. @throws {StartupError} */
@@ -277,6 +303,7 @@ function gatewaySettings(config: Config, workers: number, log: Log): GatewaySett
   const available = constrained > 0 && constrained < total ? constrained : total;
   return {
     ...config,
+    ...userLimits(config),
     maxConnections,
     path: '/socket.io/',
     localOrigins: config.embedded,
@@ -329,41 +356,4 @@ function webFolder(): string {
   return import.meta.url.endsWith('.ts') || !existsSync(beside)
     ? fileURLToPath(new URL('../dist/web', import.meta.url))
     : beside;
-}
-
-/** In the demo guests are on and the database has no password: it is for this machine unless asked otherwise. */
-export function hostOf(config: Config): string {
-  return config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
-}
-
-/** The port alone, or shared with other workers. */
-const listenOptions = { shared: 0, alone: 1 } as const;
-
-function listen(
-  app: uWS.TemplatedApp,
-  config: Config,
-  alone: boolean,
-): Promise<{ url: string; socket: us_listen_socket }> {
-  const host = hostOf(config);
-  return new Promise((resolve, reject) => {
-    const listening = (socket: us_listen_socket | false): void => {
-      if (socket === false) {
-        // uWS does not say why; the port may have become free meanwhile
-        claimPort(host, config.port).then(() => reject(listenFailure(host, config.port, 'EADDRINUSE')), reject);
-        return;
-      }
-      const port = uWS.us_socket_local_port(socket as never);
-      const shown = host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
-      resolve({ url: `http://${shown}:${port}`, socket });
-    };
-    // By default uWS shares the port, and a second server started by mistake would give no error. uWS takes options with
-    // a host too, its types do not say so.
-    const listenWith = app.listen.bind(app) as unknown as (
-      host: string,
-      port: number,
-      options: number,
-      done: typeof listening,
-    ) => void;
-    listenWith(host, config.port, alone ? listenOptions.alone : listenOptions.shared, listening);
-  });
 }

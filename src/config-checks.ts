@@ -7,8 +7,14 @@ import { limits } from './protocol/limits.ts';
 const leastFrameBytes = limits.bodyBytes + 4096;
 
 interface Checked {
+  readonly port: number;
+  readonly adminPort: number | undefined;
   readonly commandBurst: number;
+  readonly commandBurstPerUser: number | undefined;
   readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly maxUnsentBytesPerUser: number;
+  readonly maxUnsentBytesPerAddress: number;
   readonly writerBatch: number;
   readonly writerQueue: number;
   readonly dataDir: string;
@@ -18,10 +24,19 @@ interface Checked {
 /** @returns a line for each setting that can do nothing, or that another one contradicts. */
 export function contradictions(config: Checked): string[] {
   const problems: string[] = [];
+  if (config.adminPort === config.port && config.port !== 0) {
+    problems.push(`PARLEY_ADMIN_PORT=${config.adminPort}: expected another port than PORT`);
+  }
   const dearest = Math.max(...Object.values(commandWeights));
   if (config.commandBurst < dearest) {
     problems.push(
       `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
+    );
+  }
+  const { commandBurstPerUser = dearest } = config;
+  if (commandBurstPerUser < dearest) {
+    problems.push(
+      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
     );
   }
   if (config.maxFrameBytes < leastFrameBytes) {
@@ -32,6 +47,11 @@ export function contradictions(config: Checked): string[] {
   ascending(problems, [
     ['PARLEY_WRITER_BATCH', config.writerBatch],
     ['PARLEY_WRITER_QUEUE', config.writerQueue],
+  ]);
+  ascending(problems, [
+    ['PARLEY_MAX_BUFFERED_BYTES', config.maxBufferedBytes],
+    ['PARLEY_MAX_UNSENT_BYTES_PER_USER', config.maxUnsentBytesPerUser],
+    ['PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS', config.maxUnsentBytesPerAddress],
   ]);
   const { dataDir } = config;
   if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {

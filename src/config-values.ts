@@ -160,7 +160,13 @@ export function mediaType(): Parser<string> {
 }
 
 /** A tier of users and how much it may, such as `premium=6000`. */
-export function tier(): Parser<string> {
+/** Tiers by comma, or `off`: none, so that messages are unlimited. */
+export function tiers(): Parser<string[]> {
+  const some = list(tier());
+  return (source) => (source === 'off' ? { ok: true, value: [] } : some(source));
+}
+
+function tier(): Parser<string> {
   return (source) =>
     /^[A-Za-z0-9_.-]{1,32}=[1-9]\d{0,6}$/.test(source)
       ? { ok: true, value: source }

@@ -20,7 +20,7 @@ import {
   range,
   redisUrl,
   text,
-  tier,
+  tiers,
   url,
   type Parser,
 } from './config-values.ts';
@@ -64,6 +64,12 @@ export const configKeys = {
     'Address to listen on; IPv6 with or without brackets. Default: 127.0.0.1 in the embedded demo, else all.',
     host(),
   ),
+  adminPort: optional(
+    'PARLEY_ADMIN_PORT',
+    'Port for what operators use: `/metrics`, and `/ready` with what each check says. Set, the public port serves neither. Unset: both are on the public port.',
+    number(0, 65535),
+  ),
+  adminHost: key('PARLEY_ADMIN_HOST', 'Address that the admin port listens on.', host(), '127.0.0.1'),
   nodeName: optional('PARLEY_NODE', 'Name of this process in logs and `ready`. Default: random.', text(1, 64)),
 
   workers: optional(
@@ -241,6 +247,24 @@ export const configKeys = {
     bytes(4096, 1024 ** 3),
     '1m',
   ),
+  maxUnsentBytesPerUser: key(
+    'PARLEY_MAX_UNSENT_BYTES_PER_USER',
+    'Unsent bytes of one user, over all connections to this process. A user over the limit gets no large answer, and the connections with the largest buffers are closed.',
+    bytes(65_536, 2 ** 40),
+    '16m',
+  ),
+  maxUnsentBytesPerAddress: key(
+    'PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS',
+    'Unsent bytes of one IP address (of IPv6: one /64), treated likewise.',
+    bytes(65_536, 2 ** 40),
+    '128m',
+  ),
+  readsAtOncePerUser: key(
+    'PARLEY_READS_AT_ONCE_PER_USER',
+    'Reads of messages (`history`, `sync`, `search` and the like) of one user that run at once in this process; eight times as many wait.',
+    number(1, 10_000),
+    '4',
+  ),
   compression: key(
     'PARLEY_COMPRESSION',
     'permessage-deflate for frames over 1 KiB: off, or shared (one compressor for all; costs about 30 µs a delivery of 2 KB).',
@@ -295,12 +319,47 @@ export const configKeys = {
     number(1, 1_000_000),
     '1000',
   ),
-  tiers: key(
+  commandsPerSecondPerUser: optional(
+    'PARLEY_COMMANDS_PER_SECOND_PER_USER',
+    'Commands of one user to this process, over all connections, counted likewise. Default: twice PARLEY_COMMANDS_PER_SECOND.',
+    number(1, 10_000_000),
+  ),
+  commandBurstPerUser: optional(
+    'PARLEY_COMMAND_BURST_PER_USER',
+    'Commands of one user at once. Default: five times PARLEY_COMMAND_BURST.',
+    number(1, 10_000_000),
+  ),
+  commandsPerSecondPerAddress: key(
+    'PARLEY_COMMANDS_PER_SECOND_PER_ADDRESS',
+    'Refused CONNECTs and stray packets of connections without a user, from one IP address (of IPv6: one /64); ten times as many at once. A connection over the rate is closed.',
+    number(1, 1_000_000),
+    '100',
+  ),
+  bytesInPerSecondPerUser: optional(
+    'PARLEY_BYTES_IN_PER_SECOND_PER_USER',
+    'Bytes that the connections of one user send to this process; ten times as many at once. Default: 8k for each command a second of the user.',
+    bytes(1024, 2 ** 40),
+  ),
+  bytesOutPerSecondPerUser: optional(
+    'PARLEY_BYTES_OUT_PER_SECOND_PER_USER',
+    'Bytes of large answers (`sync`, `history`, lists) to one user from this process; ten times as many at once. Default: 32k for each command a second of the user.',
+    bytes(1024, 2 ** 40),
+  ),
+  joinsPerMinutePerUser: optional(
+    'PARLEY_JOINS_PER_MINUTE_PER_USER',
+    'Rooms that one user creates, joins and leaves a minute, over all nodes. Default: as many as commands a second of the user.',
+    number(1, 10_000_000),
+  ),
+  invitationsPerMinutePerUser: optional(
+    'PARLEY_INVITATIONS_PER_MINUTE_PER_USER',
+    'Users whom one user adds or invites to rooms a minute, over all nodes. Default: as many as commands a second of the user.',
+    number(1, 10_000_000),
+  ),
+  tiers: optional(
     'PARLEY_TIERS',
     "Messages a minute of one user, over all devices and nodes, by the token's `tier`: such as standard=600,premium=6000. " +
-      'Tokens without a tier or with another one count as standard. Empty: unlimited.',
-    list(tier()),
-    '',
+      'Tokens without a tier or with another one count as standard. Default: standard, with 60 for each command a second of the user. `off`: unlimited.',
+    tiers(),
   ),
   connectsPerMinutePerUser: key(
     'PARLEY_CONNECTS_PER_MINUTE_PER_USER',
@@ -400,6 +459,16 @@ export const configKeys = {
     '20',
   ),
   signalBurst: key('PARLEY_SIGNAL_BURST', 'Signals of one connection at once.', number(1, 1_000_000), '40'),
+  signalsPerSecondPerUser: optional(
+    'PARLEY_SIGNALS_PER_SECOND_PER_USER',
+    'Signals of one user to this process, over all connections. Default: twice PARLEY_SIGNALS_PER_SECOND.',
+    number(1, 10_000_000),
+  ),
+  signalBurstPerUser: optional(
+    'PARLEY_SIGNAL_BURST_PER_USER',
+    'Signals of one user at once. Default: twice PARLEY_SIGNAL_BURST.',
+    number(1, 10_000_000),
+  ),
   maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(

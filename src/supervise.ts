@@ -1,6 +1,6 @@
 /** Wires the parent of several workers: how many, on which port, under which names. */
 import { availableParallelism } from 'node:os';
-import { hostOf } from './app.ts';
+import { hostOf } from './listen.ts';
 import { configKeys, environmentWith, requireKeys, type Config } from './config.ts';
 import { StartupError } from './startup-error.ts';
 import { GroupMetrics } from './telemetry/group-metrics.ts';
@@ -39,6 +39,8 @@ export async function supervise(config: Config, workers: number, entry: string, 
   if (Buffer.byteLength(node) > longest)
     throw new StartupError(`PARLEY_NODE=${node}: expected at most ${longest} bytes, for workers add their number.`);
   const port = await claimPort(hostOf(config), config.port);
+  const { adminPort, adminHost } = config;
+  const admin = adminPort === undefined ? undefined : String(await claimPort(adminHost, adminPort));
   const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
   const supervisor = new Supervisor({
     workers,
@@ -46,7 +48,7 @@ export async function supervise(config: Config, workers: number, entry: string, 
       new Child({
         entry,
         args: ['serve', '--worker', `${place}/${workers}`],
-        env: environmentWith({ PORT: String(port), PARLEY_NODE: `${node}-${place}` }),
+        env: environmentWith({ PORT: String(port), PARLEY_ADMIN_PORT: admin, PARLEY_NODE: `${node}-${place}` }),
         scrape,
       }),
     stopMs: stopLimitMs(config) + graceMs,

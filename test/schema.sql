@@ -348,6 +348,10 @@ AS $function$
 declare
   archived timestamptz;
 begin
+  if not exists (select from invitations i where i.room_id = room and i.user_id = subject) then
+    outcome := 'not_found';
+    return;
+  end if;
   select r.archived_at into archived from rooms r where r.id = room for no key update;
   if not found then
     outcome := 'not_found';
@@ -768,6 +772,12 @@ AS $function$
 declare
   archived timestamptz;
 begin
+  select r.kind, m.role into room_kind, actor_role
+  from rooms r left join members m on m.room_id = r.id and m.user_id = actor where r.id = room;
+  if actor_role is null and not coalesce(rights -> 'may' -> room_kind ? 'nobody', false) then
+    refusal := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select r.kind, r.archived_at into room_kind, archived from rooms r where r.id = room for no key update;
   if not found then
     refusal := 'not_found';
@@ -1554,6 +1564,12 @@ declare
   room_kind text;
   was text;
 begin
+  select r.kind, m.role into room_kind, was
+  from rooms r left join members m on m.room_id = r.id and m.user_id = subject where r.id = room;
+  if was is null then
+    outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select kind into room_kind from rooms where id = room for no key update;
   select role into was from members where room_id = room and user_id = subject;
   if room_kind is null then

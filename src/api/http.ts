@@ -55,6 +55,27 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
 }
 
 /**
+ * The same for a large body, to a client that may not read it. uWS takes what the socket takes; the rest stays with the
+ * caller, who is told at each step how many bytes are left. The caller has attached `onAborted`.
+ */
+export function answerInParts(
+  res: HttpResponse,
+  { headers, body }: { headers: Readonly<Record<string, string>>; body: Uint8Array<ArrayBuffer> },
+  left: (bytes: number) => void,
+): void {
+  const write = (from: number): boolean => {
+    const [ok, done] = res.tryEnd(body.subarray(from), body.byteLength);
+    left(done ? 0 : body.byteLength - res.getWriteOffset());
+    return ok;
+  };
+  res.cork(() => {
+    res.writeStatus('200 OK');
+    for (const [name, value] of Object.entries({ ...safeHeaders, ...headers })) res.writeHeader(name, value);
+    if (!write(0)) res.onWritable((offset) => write(offset));
+  });
+}
+
+/**
  * Whether two parties on the way could take another part of the stream for its body. uWS goes by one of the lengths; a proxy
  * that goes by another one would take the rest for the next request. Such a connection is closed without an answer: uWS would
  * read on behind one, also where the answer says that the connection closes.

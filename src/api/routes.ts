@@ -6,11 +6,12 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
-import { answer, errorAnswer, handle, isAmbiguous, type Handler } from './http.ts';
+import { answer, errorAnswer, handle, isAmbiguous, type Handler, type HttpAnswer } from './http.ts';
 import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from './origins.ts';
 import type { StaticFiles } from './static-files.ts';
 
-export interface ApiParts {
+/** What operators use, on whichever port. */
+export interface OperatorParts {
   readonly metrics: Metrics;
   /** The text of `/metrics`, for all workers where there are several. */
   readonly metricsText: () => Promise<string>;
@@ -18,10 +19,15 @@ export interface ApiParts {
   readonly log: Log;
   readonly version: string;
   readonly node: string;
+  readonly clientAddress: ClientAddress;
+}
+
+export interface ApiParts extends OperatorParts {
+  /** Whether this port is the operators' too: with metrics, and with what each readiness check says. */
+  readonly forOperators: boolean;
   /** Absent outside the embedded demo. */
   readonly guests: Guests | undefined;
   readonly files: StaticFiles;
-  readonly clientAddress: ClientAddress;
   /** Pages of which origins may fetch a guest token: the same that may connect. */
   readonly origins: OriginSettings;
 }
@@ -29,36 +35,85 @@ export interface ApiParts {
 const maxBodyBytes = 64 * 1024;
 
 type Serve = (res: HttpResponse, req: HttpRequest) => void;
+type Guard = (serve: Serve) => Serve;
+
+/** Serves what has one length. */
+const unambiguous: Guard = (serve) => (res, req) => {
+  if (isAmbiguous(req)) res.close();
+  else serve(res, req);
+};
 
 /** Serves what has one length, and asks for a name that this server answers to. */
-function guarded(origins: OriginSettings, serve: Serve): Serve {
+function guarding(origins: OriginSettings): Guard {
   const foreign = new ParleyError('forbidden', 'This server does not answer to this name (PARLEY_ORIGINS).');
-  return (res, req) => {
-    if (isAmbiguous(req)) return void res.close();
-    if (!hostAllowed(req.getHeader('host'), origins)) return answer(res, errorAnswer(foreign));
-    serve(res, req);
-  };
+  return (serve) =>
+    unambiguous((res, req) => {
+      if (!hostAllowed(req.getHeader('host'), origins)) return answer(res, errorAnswer(foreign));
+      serve(res, req);
+    });
+}
+
+/** The listener of operators: nothing else is on it. */
+export function registerAdminRoutes(app: TemplatedApp, parts: OperatorParts): void {
+  const get = getter(app, parts, unambiguous);
+  serveHealth(get, parts);
+  serveDetails(get, parts);
+  serveNothingElse(app, unambiguous);
 }
 
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { metrics, metricsText, health, files, clientAddress, origins } = parts;
-  const failed = (error: unknown): void => {
+  const { files, clientAddress, health } = parts;
+  const failed = failures(parts);
+  const guard = guarding(parts.origins);
+  const get = getter(app, parts, guard);
+  serveHealth(get, parts);
+  if (parts.forOperators) {
+    serveDetails(get, parts);
+  } else {
+    get('/ready', async () => {
+      const { ready } = await health.report();
+      return { status: ready ? 200 : 503, json: { ready } };
+    });
+  }
+
+  serveGuests(
+    app,
+    parts,
+    guard,
+    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
+  );
+
+  serveNothingElse(app, guard, (req) => files.get(req.getUrl(), req.getHeader('if-none-match')));
+}
+
+type Get = (path: string, handler: Handler) => void;
+
+function failures({ metrics, log }: OperatorParts): (error: unknown) => void {
+  return (error) => {
     metrics.internalErrors.inc({ where: 'http' });
-    parts.log.error({ err: error }, 'a request failed');
+    log.error({ err: error }, 'a request failed');
   };
-  const route = (handler: Handler): Serve =>
-    guarded(origins, (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed }));
-  const get = (path: string, handler: Handler): void => {
-    app.get(path, route(handler));
-    app.head(path, route(handler));
+}
+
+function getter(app: TemplatedApp, parts: OperatorParts, guard: Guard): Get {
+  const options = { maxBodyBytes, clientAddress: parts.clientAddress, failed: failures(parts) };
+  return (path, handler) => {
+    const route = guard((res, req) => handle(res, req, handler, options));
+    app.get(path, route);
+    app.head(path, route);
     const other = { status: 405, json: { error: { code: 'invalid', message: 'Use GET.' } } };
     app.any(
       path,
-      guarded(origins, (res) => answer(res, { ...other, headers: { Allow: 'GET, HEAD' } })),
+      guard((res) => answer(res, { ...other, headers: { Allow: 'GET, HEAD' } })),
     );
   };
+}
 
-  get('/health', () => ({ status: 200, json: { status: 'ok', version: parts.version, node: parts.node } }));
+function serveHealth(get: Get, { version, node }: OperatorParts): void {
+  get('/health', () => ({ status: 200, json: { status: 'ok', version, node } }));
+}
+
+function serveDetails(get: Get, { health, metrics, metricsText }: OperatorParts): void {
   get('/ready', async () => {
     const report = await health.report();
     return { status: report.ready ? 200 : 503, json: report };
@@ -68,30 +123,29 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
     headers: { 'Content-Type': metrics.contentType },
     body: await metricsText(),
   }));
+}
 
-  serveGuests(
-    app,
-    parts,
-    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
-  );
-
+function serveNothingElse(
+  app: TemplatedApp,
+  guard: Guard,
+  find: (req: HttpRequest) => HttpAnswer | undefined = () => undefined,
+): void {
   const file: Serve = (res, req) => {
     const method = req.getMethod();
-    const found =
-      method === 'get' || method === 'head' ? files.get(req.getUrl(), req.getHeader('if-none-match')) : undefined;
+    const found = method === 'get' || method === 'head' ? find(req) : undefined;
     answer(
       res,
       found ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
       method === 'head',
     );
   };
-  app.any('/*', guarded(origins, file));
+  app.any('/*', guard(file));
 }
 
 type Route = (handler: Handler, headers: Readonly<Record<string, string>>) => Serve;
 
 /** A page that may open the socket may fetch the token for it, from another origin too. */
-function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, route: Route): void {
+function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, guard: Guard, route: Route): void {
   const path = '/api/v1/auth/guest';
   const foreign = new ParleyError('forbidden', 'Pages of this origin may not connect (PARLEY_ORIGINS).');
   const create: Handler = (request) => {
@@ -111,6 +165,6 @@ function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, route: Ro
     if (cors === undefined) return answer(res, errorAnswer(foreign));
     return answer(res, { status: 204, headers: { ...cors, ...preflightHeaders } });
   };
-  app.post(path, guarded(origins, post));
-  app.options(path, guarded(origins, preflight));
+  app.post(path, guard(post));
+  app.options(path, guard(preflight));
 }

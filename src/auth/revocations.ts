@@ -2,9 +2,9 @@
  * Tokens that are taken back before they expire. The table is the only truth: CONNECT asks it each time, and every node
  * reads what is new in it each second, or at once when another node says so. See migrations/0003 for what a row means.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
 import type { Applied } from '../storage/confirmations.ts';
+import { Claims } from './claims.ts';
 import type { Admission, Identity } from './tokens.ts';
 
 export type RevocationReason = 'user' | 'operator';
@@ -23,8 +23,6 @@ export interface Revocation {
   readonly reason: RevocationReason;
 }
 
-/** How long the node that holds a session may take to say so: it looks each second. */
-const claimMs = 3000;
 const unclaimedMs = 60_000;
 const page = 1000;
 
@@ -73,6 +71,7 @@ export class Revocations {
   readonly #sql: postgres.Sql;
   readonly #nudge: () => void;
   readonly #applied: (of: Applied) => Promise<void>;
+  readonly #claims: Claims;
 
   /**
    * @param nudge tells all nodes to look at once; if it fails they look within a second.
@@ -82,6 +81,7 @@ export class Revocations {
     this.#sql = sql;
     this.#nudge = nudge;
     this.#applied = applied;
+    this.#claims = new Claims(sql);
   }
 
   async isRevoked(token: Identity): Promise<boolean> {
@@ -133,17 +133,10 @@ export class Revocations {
       values (${user}, ${session}, ${reason}, clock_timestamp() + ${unclaimedMs} * interval '1 ms')
       returning id`;
     this.#nudge();
-    for (const deadline = performance.now() + claimMs; performance.now() < deadline;) {
-      const [row] = await this.#sql`select from revocations where id = ${id} and token is not null`;
-      if (row !== undefined) {
-        // other connections with its token may be on other nodes
-        await this.#applied({ kind: 'revocation', user });
-        return true;
-      }
-      await delay(20);
-    }
-    const unclaimed = await this.#sql`delete from revocations where id = ${id} and token is null returning id`;
-    return unclaimed.length === 0;
+    if (!(await this.#claims.wait(id))) return false;
+    // other connections with its token may be on other nodes
+    await this.#applied({ kind: 'revocation', user });
+    return true;
   }
 
   /** The session of a revocation is here, with this token. */

@@ -9,15 +9,24 @@ export class TokenBuckets {
     this.#burst = burst;
   }
 
-  /** Takes one token. @returns 0 if there was one, else the milliseconds until there is. */
-  take(key: string, now = performance.now()): number {
-    const bucket = this.#buckets.get(key) ?? { tokens: this.#burst, at: now };
-    bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond);
-    bucket.at = now;
-    this.#buckets.set(key, bucket);
-    if (bucket.tokens < 1) return Math.ceil(((1 - bucket.tokens) / this.#perSecond) * 1000);
-    bucket.tokens -= 1;
+  /** Takes so many tokens if they are there. @returns 0 if they were, else the milliseconds until they are. */
+  take(key: string, now = performance.now(), cost = 1): number {
+    const bucket = this.#bucket(key, now);
+    if (bucket.tokens < cost) return Math.ceil(((cost - bucket.tokens) / this.#perSecond) * 1000);
+    bucket.tokens -= cost;
     return 0;
+  }
+
+  /** Takes what has been used already, also what is not there: `wait` says how long the key is in debt. */
+  charge(key: string, cost: number, now = performance.now()): void {
+    this.#bucket(key, now).tokens -= cost;
+  }
+
+  /** @returns 0 if the key has so many tokens (0: is in no debt), else the milliseconds until it has. Takes none. */
+  wait(key: string, tokens = 0, now = performance.now()): number {
+    const bucket = this.#buckets.get(key);
+    if (bucket === undefined || bucket.tokens >= tokens) return 0;
+    return Math.max(0, Math.ceil(((tokens - bucket.tokens) / this.#perSecond) * 1000 - (now - bucket.at)));
   }
 
   sweep(now = performance.now()): void {
@@ -28,5 +37,17 @@ export class TokenBuckets {
 
   get size(): number {
     return this.#buckets.size;
+  }
+
+  #bucket(key: string, now: number): { tokens: number; at: number } {
+    let bucket = this.#buckets.get(key);
+    if (bucket === undefined) {
+      bucket = { tokens: this.#burst, at: now };
+      this.#buckets.set(key, bucket);
+      return bucket;
+    }
+    bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond);
+    bucket.at = now;
+    return bucket;
   }
 }

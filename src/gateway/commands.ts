@@ -11,13 +11,16 @@ import type { CommandRate, CommandRateLimits } from './command-rate.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
+import type { Unsent } from './unsent.ts';
+import { UserReads, type UserReadLimits } from './user-reads.ts';
+import type { UserShares } from './user-shares.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
 import { namedBy, refuseOldSeq, type SeqField } from './old-history.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { EventArgs, Frames } from './packets/packet.ts';
 
-export interface CommandLimits extends CommandRateLimits {
+export interface CommandLimits extends CommandRateLimits, UserReadLimits {
   readonly maxPendingCommands: number;
 }
 
@@ -26,6 +29,8 @@ export interface CommandParts {
   readonly limits: CommandLimits;
   readonly rate: CommandRate;
   readonly overload: Overload;
+  readonly unsent: Unsent;
+  readonly shares: UserShares;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -36,6 +41,8 @@ interface Entry {
   readonly name: CommandName;
   readonly weight: number;
   readonly reads: boolean;
+  /** Its answer may be large, so none is made while the last one is unsent. */
+  readonly large: boolean;
   /** It stores something, which only the process that holds the database may. */
   readonly stores: boolean;
   /** Where it names a message. */
@@ -57,6 +64,20 @@ const reading: ReadonlySet<CommandName> = new Set([
   'room:pins',
   'search',
   'unread',
+]);
+
+/** Pages of other things: tens of kilobytes, as often as somebody asks. */
+const listing: ReadonlySet<CommandName> = new Set([
+  'room:list',
+  'room:members',
+  'room:search',
+  'room:bans',
+  'room:receipts',
+  'invitation:list',
+  'link:list',
+  'session:list',
+  'presence:get',
+  'presence:watch',
 ]);
 
 const storing: ReadonlySet<CommandName> = new Set([
@@ -104,7 +125,10 @@ export class Commands {
   readonly #overload: Overload;
   readonly #metrics: Metrics;
   readonly #log: Log;
-  readonly #outgoing = new Outgoing();
+  readonly #outgoing: Outgoing;
+  readonly #unsent: Unsent;
+  readonly #reads: UserReads;
+  readonly #shares: UserShares;
   readonly #running = { writes: 0, all: 0 };
   #refusing: 'none' | 'writes' | 'all' = 'none';
   #idle: { what: 'writes' | 'all'; resolve: () => void }[] = [];
@@ -114,6 +138,10 @@ export class Commands {
     this.#limits = options.limits;
     this.#rate = options.rate;
     this.#overload = options.overload;
+    this.#unsent = options.unsent;
+    this.#shares = options.shares;
+    this.#reads = new UserReads(options.limits, metrics);
+    this.#outgoing = new Outgoing((connection) => this.#unsent.note(connection));
     this.#metrics = metrics;
     this.#log = options.log;
     this.#entries = new Map(
@@ -123,6 +151,7 @@ export class Commands {
           name,
           weight: commandWeights[name],
           reads: reading.has(name),
+          large: reading.has(name) || listing.has(name),
           stores: storing.has(name),
           names: namedBy[name],
           input: commands[name].input,
@@ -147,21 +176,42 @@ export class Commands {
     const from = performance.now();
     const entry = this.#entries.get(name);
     try {
-      this.#admit(connection, from, entry, asked);
+      this.#admit(connection, user, from, entry, asked);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const data = parseInput(entry.input, input);
       if (entry.reads && connection.reading >= limits.pendingReads) {
         throw new ParleyError('overloaded', 'Wait for the pages that are on their way.', { retryAfter: 100 });
       }
-      if (connection.stale !== undefined && entry.names !== undefined)
-        refuseOldSeq(connection.stale, entry.names, data);
-      const answer = entry.handle({ connection, user }, data);
+      if (entry.large) this.#admitLarge(connection, user);
+      const answer = entry.reads
+        ? this.#reads.run(user, () => this.#read(connection, user, entry, data))
+        : this.#handle(connection, user, entry, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);
     } catch (error) {
       this.#fail(connection, ack, entry, error);
     }
+  }
+
+  /** @throws {ParleyError} if no large answer may be made for the user now. */
+  #admitLarge(connection: Connection, user: LocalUser): void {
+    this.#unsent.admit(connection, user);
+    this.#shares.mayAnswer(user);
+  }
+
+  /** Its turn has come: what was sent to the user while it waited counts too. */
+  #read(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
+    if (connection.user !== user) throw new ParleyError('unavailable', 'The connection left before its turn came.');
+    this.#admitLarge(connection, user);
+    return this.#handle(connection, user, entry, data);
+  }
+
+  #handle(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
+    if (connection.stale !== undefined && entry.names !== undefined) {
+      refuseOldSeq(connection.stale, entry.names, data);
+    }
+    return entry.handle({ connection, user }, data);
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
@@ -195,6 +245,7 @@ export class Commands {
   #succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
     if (ack !== '') {
       const json = output instanceof Encoded ? output.json : JSON.stringify(output);
+      if (entry.large && connection.user !== undefined) this.#shares.answered(connection.user, json.length);
       const ok = json === '{}' ? '{"ok":true}' : `{"ok":true,${json.slice(1)}`;
       this.#send(connection, encodeAck(connection.form, ack, ok), later);
     }
@@ -226,11 +277,14 @@ export class Commands {
   }
 
   /** @throws {ParleyError} if the connection or the server may not take another command now. */
-  #admit(connection: Connection, now: number, entry: Entry | undefined, asked: boolean): void {
+  #admit(connection: Connection, user: LocalUser, now: number, entry: Entry | undefined, asked: boolean): void {
     if (this.#refusing !== 'none' && (this.#refusing === 'all' || entry?.stores === true)) {
       throw new ParleyError('draining', undefined, { retryAfter: 1000 });
     }
-    const wait = this.#rate.take(connection, entry?.weight ?? 1, now);
+    // of text frames this was checked before they were decoded
+    const debt = asked ? 0 : this.#shares.mayReceive(user);
+    if (debt > 0) this.#rate.refused(connection);
+    const wait = debt > 0 ? debt : this.#rate.take(connection, entry?.weight ?? 1, now);
     if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
     connection.refused = 0;
     if (connection.pending >= this.#limits.maxPendingCommands) {

@@ -22,6 +22,10 @@ export interface LocalUser {
   readonly connections: Connection[];
   /** Rooms in which they may only read, and until when, in milliseconds since 1970; absent for nearly everybody. */
   readsOnly: Map<string, number> | undefined;
+  /** Bytes that wait to be sent to their connections here; see Unsent. */
+  unsent: number;
+  /** Reads of messages that run, and those that wait for their turn; see UserReads. */
+  reads: { running: number; readonly waiting: (() => void)[] } | undefined;
 }
 
 interface Question {
@@ -53,6 +57,11 @@ export class Connection extends Session {
   refilledAt: number;
   /** Acks that go out at the end of this turn. */
   unsent: Frame[] | undefined = undefined;
+  /** Unsent bytes that are counted for it, and the user they are counted for; see Unsent. */
+  counted = 0;
+  countedFor: LocalUser | undefined = undefined;
+  /** Unsent bytes at the last sweep. */
+  swept = 0;
   /** Signals it may send at once, as of `signalsAt`: likewise; undefined before its first one. */
   signalCredit: number | undefined = undefined;
   signalsAt = 0;

@@ -33,10 +33,20 @@ import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
 import { Sockets, type SocketSettings } from './sockets.ts';
+import { Unsent, type UnsentSettings } from './unsent.ts';
+import { UserShares, type UserShareLimits } from './user-shares.ts';
 import { every } from '../telemetry/periodic.ts';
 
 export interface GatewaySettings
-  extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
+  extends
+    EngineSettings,
+    SocketSettings,
+    CommandLimits,
+    SignalLimits,
+    SlowConsumerSettings,
+    UnsentSettings,
+    UserShareLimits,
+    DoorSettings {
   readonly maxConnectionsPerUser: number;
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
@@ -124,11 +134,14 @@ export class Gateway {
       metrics,
       log,
     });
-    const overload = new Overload(settings, messaging.writer, metrics);
+    const unsent = new Unsent(settings, metrics);
+    const relief = { relieve: (bytes: number) => unsent.relieve(local.connections.all(), bytes) };
+    const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
     attendance.serve(core.presence, local.connections, core.verifier);
-    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
-    const rate = new CommandRate(settings);
-    const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });
+    const shares = new UserShares(settings, metrics);
+    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, shares, signalLimits: settings });
+    const rate = new CommandRate(settings, shares);
+    const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, shares, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,
@@ -139,12 +152,24 @@ export class Gateway {
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
-    const parley = new Parley({ local, arrival, attendance, commands, rate, overload, writer, metrics, log });
+    const parley = new Parley({
+      local,
+      arrival,
+      attendance,
+      commands,
+      rate,
+      overload,
+      unsent,
+      shares,
+      writer,
+      metrics,
+      log,
+    });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
-    const watch = watchSlow(local, engine);
+    const watch = watchSlow(local, engine, unsent);
     const memberships = new MembershipSync(messaging.missed, local.memberships, {
       toUser: (event) => local.receiver.toUser(event),
       departed: (user) => attendance.departed(user),
@@ -163,7 +188,7 @@ export class Gateway {
       log,
     });
     followEpochs({ ...core, local, repair, tails, arrival, log });
-    this.#serving = { local, repair, lease, overload, commands, sockets, engine, watch };
+    this.#serving = { local, repair, lease, overload, shares, commands, sockets, engine, watch };
     lease.follow((isNew) => {
       // of another history they would be too high
       if (isNew) local.memberships.forgetVersions();
@@ -205,12 +230,13 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { local, repair, lease, overload, sockets, engine, watch } = this.#running();
+    const { local, repair, lease, overload, shares, sockets, engine, watch } = this.#running();
     this.closeDoor();
     clearInterval(watch);
     local.order.stop();
     await repair.stop();
     overload.stop();
+    shares.stop();
     sockets.stop();
     engine.close();
     await lease.stop();
@@ -228,13 +254,16 @@ function isAwaited(envelope: Envelope): boolean {
   return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
 }
 
-function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>): NodeJS.Timeout {
+function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>, unsent: Unsent): NodeJS.Timeout {
   let seen = 0;
   return every(() => {
-    // buffers grow only by what is delivered
-    if (delivery.delivered === seen && !slow.anyQuiet) return;
+    // buffers grow only by what is delivered and by answers, which are counted as they are sent
+    if (delivery.delivered === seen && !slow.anyQuiet && unsent.total === 0) return;
     seen = delivery.delivered;
-    engine.guard(() => slow.sweep(engine.all()));
+    engine.guard(() => {
+      slow.sweep(engine.all());
+      unsent.sweep(engine.all());
+    });
   }, slowSweepMs);
 }
 
@@ -243,6 +272,7 @@ interface Serving {
   readonly repair: Repair;
   readonly lease: Lease;
   readonly overload: Overload;
+  readonly shares: UserShares;
   readonly commands: Commands;
   readonly sockets: Sockets;
   readonly engine: Engine<Connection>;

@@ -17,6 +17,7 @@ import { roomHandlers } from './handlers/rooms.ts';
 import { createTalkHandlers } from './handlers/talk.ts';
 import type { Local } from './local.ts';
 import type { SignalLimits } from './signals.ts';
+import type { UserShares } from './user-shares.ts';
 
 export interface Caller {
   readonly connection: Connection;
@@ -40,6 +41,7 @@ export function createHandlers(parts: {
   tails: Tails;
   epochs: Epochs;
   metrics: Metrics;
+  shares: UserShares;
   signalLimits: SignalLimits;
 }): Handlers {
   const { messaging, verifier, rates, local, attendance } = parts;
@@ -83,7 +85,7 @@ export function createHandlers(parts: {
     read: ({ connection, user }, { room, seq }) =>
       // a mark of the old history moves nothing; the answer says where the mark stands
       readMarks.set(user.id, room, connection.stale?.has(room) === true ? 0 : seq),
-    ...roomHandlers(messaging, local),
+    ...roomHandlers(messaging, local, rates),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
     'presence:unwatch': ({ connection }, { users }) => attendance.unwatch(connection, users),

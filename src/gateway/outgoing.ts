@@ -6,7 +6,13 @@ import type { Frames } from './packets/packet.ts';
  * connection, and each write outside of a handler of uWS costs a system call.
  */
 export class Outgoing {
+  readonly #sent: (connection: Connection) => void;
   #waiting: Connection[] = [];
+
+  /** @param sent is called after a write of a connection's acks. */
+  constructor(sent: (connection: Connection) => void) {
+    this.#sent = sent;
+  }
 
   send(connection: Connection, frames: Frames): void {
     if (connection.unsent !== undefined) {
@@ -25,6 +31,7 @@ export class Outgoing {
       connection.unsent = undefined;
       // corked, also with one frame: what uWS still holds of this turn's events for it goes in the same system call
       connection.sendAll(frames);
+      this.#sent(connection);
     }
   }
 }

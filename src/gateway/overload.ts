@@ -20,6 +20,18 @@ const least = 0.05;
 /** Delays of the event loop that a single turn may take. */
 const longTurn = 4;
 
+/** Frees memory before work is refused for it. */
+export interface Relief {
+  /** @returns how many bytes are free by it. */
+  relieve(bytes: number): number;
+}
+
+/** Share of the memory limit at which buffers of slow readers are dropped, and to which they are. */
+const relieveAt = 0.9;
+const relieveTo = 0.8;
+/** Memory that was freed is seen some time later. */
+const relieveEveryMs = 1000;
+
 /** How deep the writer is in work. */
 export interface WriterLoad {
   /** Whether as many messages wait as may, in any of its stripes. */
@@ -39,11 +51,13 @@ export interface WriterLoad {
 export class Overload {
   readonly #settings: OverloadSettings;
   readonly #writer: WriterLoad;
+  readonly #relief: Relief;
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
   readonly #refused: Readonly<Record<OverloadReason, Tally>>;
   readonly #memory = new ResidentMemory();
   #share = 1;
+  #relievedAt = -Infinity;
   #delayMs = 0;
   /** When this turn of the event loop took its first piece of work. */
   #turnFrom: number | undefined = undefined;
@@ -53,9 +67,11 @@ export class Overload {
   #asked = 0;
   #writerShare = 1;
 
-  constructor(settings: OverloadSettings, writer: WriterLoad, metrics: Metrics) {
+  constructor(settings: OverloadSettings, parts: { writer: WriterLoad; relief: Relief; metrics: Metrics }) {
+    const { metrics } = parts;
     this.#settings = settings;
-    this.#writer = writer;
+    this.#writer = parts.writer;
+    this.#relief = parts.relief;
     this.#refused = {
       event_loop: metrics.overloaded.labels({ limit: 'event_loop' }),
       memory: metrics.overloaded.labels({ limit: 'memory' }),
@@ -117,9 +133,11 @@ export class Overload {
     this.#delayMs += newest * (delayMs - this.#delayMs);
     this.#delay.reset();
     const { maxEventLoopDelayMs, maxMemoryBytes } = this.#settings;
+    const memory = this.#memory.read();
+    this.#relieve(memory, maxMemoryBytes);
     const loads: ['event_loop' | 'memory', number][] = [
       ['event_loop', this.#delayMs / maxEventLoopDelayMs],
-      ['memory', this.#memory.read() / maxMemoryBytes],
+      ['memory', memory / maxMemoryBytes],
     ];
     const [reason, load] = loads.reduce((worst, next) => (next[1] > worst[1] ? next : worst));
     if (load > 1) {
@@ -133,5 +151,13 @@ export class Overload {
     this.#writerShare += (writerShare - this.#writerShare) * (writerShare < this.#writerShare ? 1 : newest);
     if (this.#writerShare > 0.99) this.#writerShare = 1;
     this.#writerRefused = this.#asked = 0;
+  }
+
+  /** Who does not read pays first: the largest buffers go before the work of anybody else is refused. */
+  #relieve(memory: number, maxMemoryBytes: number): void {
+    const now = performance.now();
+    if (memory < relieveAt * maxMemoryBytes || now - this.#relievedAt < relieveEveryMs) return;
+    this.#relievedAt = now;
+    this.#relief.relieve(memory - relieveTo * maxMemoryBytes);
   }
 }

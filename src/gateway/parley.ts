@@ -16,6 +16,8 @@ import { ackText } from './packets/text.ts';
 import type { Overload } from './overload.ts';
 import { ackOf, kindOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from './sockets.ts';
+import type { Unsent } from './unsent.ts';
+import type { UserShares } from './user-shares.ts';
 
 export interface ParleyParts {
   readonly local: Local;
@@ -24,6 +26,8 @@ export interface ParleyParts {
   readonly commands: Commands;
   readonly rate: CommandRate;
   readonly overload: Overload;
+  readonly unsent: Unsent;
+  readonly shares: UserShares;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
   readonly writer: { isFull(room: string): boolean };
   readonly metrics: Metrics;
@@ -40,14 +44,24 @@ const frameTooLarge = JSON.stringify({
   error: new ParleyError('too_large', 'The frame is over PARLEY_MAX_FRAME_BYTES.').toWire(),
 });
 
+/** Written once; the milliseconds to wait and two brackets follow. */
+const overShare = JSON.stringify({
+  ok: false,
+  error: new ParleyError('rate_limited', 'Your connections ask for too much; wait before the next command.', {
+    retryAfter: 0,
+  }).toWire(),
+}).replace(/0}}$/, '');
+
 export class Parley implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/']);
   readonly #parts: ParleyParts;
   readonly #strays: Readonly<Record<StrayPacket, Tally>>;
+  readonly #rateLimited: Tally;
 
   constructor(parts: ParleyParts) {
     this.#parts = parts;
-    const { strayPackets } = parts.metrics;
+    const { strayPackets, commands } = parts.metrics;
+    this.#rateLimited = commands.labels({ command: 'unknown', outcome: 'rate_limited' });
     this.#strays = {
       ack: strayPackets.labels({ packet: 'ack' }),
       late_ack: strayPackets.labels({ packet: 'late_ack' }),
@@ -89,18 +103,29 @@ export class Parley implements SocketApp {
   }
 
   disconnected(connection: Connection): void {
-    const { attendance, local } = this.#parts;
+    const { attendance, local, unsent } = this.#parts;
     attendance.gone(connection);
     local.memberships.leave(connection);
     local.connections.anonymize(connection);
+    // what waits is of its address alone now
+    unsent.note(connection);
+  }
+
+  ended(connection: Connection): void {
+    this.#parts.unsent.note(connection);
   }
 
   topicChanged(topic: string, occupied: boolean): void {
     this.#parts.local.occupancy.topicChanged(topic, occupied);
   }
 
+  received(connection: Connection, bytes: number): void {
+    if (connection.user !== undefined) this.#parts.shares.received(connection.user, bytes);
+  }
+
   #admitEvent(connection: Connection, frame: Uint8Array): boolean {
     const { overload, writer } = this.#parts;
+    if (this.#isOverShare(connection, frame)) return false;
     const taken = overload.admit();
     if (taken && !overload.writerFull) return true;
     const ack = ackOf(frame);
@@ -112,6 +137,22 @@ export class Parley implements SocketApp {
     }
     if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
     return false;
+  }
+
+  /**
+   * The user has sent too much: this event is refused before it is decoded. A hundred connections may bring 20,000 at once,
+   * and an error made for each would take a second.
+   */
+  #isOverShare(connection: Connection, frame: Uint8Array): boolean {
+    const { shares, rate } = this.#parts;
+    const wait = connection.user === undefined ? 0 : shares.mayReceive(connection.user);
+    if (wait === 0) return false;
+    const ack = ackOf(frame);
+    if (ack === undefined) return false;
+    rate.refused(connection);
+    this.#rateLimited.inc();
+    if (ack !== '') connection.send(ackText(ack, `${overShare}${wait}}}`));
+    return true;
   }
 
   async #connect(connection: Connection, payload: object | undefined): Promise<void> {

@@ -19,12 +19,16 @@ export interface SocketApp {
   event(connection: Connection, namespace: string, args: EventArgs, ack: string, asked: boolean): void;
   /** A packet came that nobody waits for: an ack, or CONNECT to a namespace that there is not. */
   stray?(connection: Connection, packet: 'ack' | 'connect'): void;
+  /** A message came, of so many bytes: before `admit`, and before it is decoded. */
+  received?(connection: Connection, bytes: number): void;
   /** Asked before a text frame is as much as decoded. A refused one has been answered. */
   admit?(connection: Connection, frame: Uint8Array): boolean;
   /** A text frame over the limit came, for which the connection is closed. */
   oversized?(connection: Connection, head: Uint8Array): void;
   /** The client left the namespace, or its connection ended. */
   disconnected(connection: Connection, namespace: string): void;
+  /** The connection ended, after it left its namespaces. */
+  ended?(connection: Connection): void;
   topicChanged(topic: string, occupied: boolean): void;
 }
 
@@ -82,6 +86,7 @@ export class Sockets implements EngineHost<Connection> {
     if (connection.state !== 'open') wasIn.push('/');
     connection.state = 'closed';
     for (const namespace of wasIn) this.#app.disconnected(connection, namespace);
+    this.#app.ended?.(connection);
   }
 
   topicChanged(topic: string, occupied: boolean): void {
@@ -89,6 +94,7 @@ export class Sockets implements EngineHost<Connection> {
   }
 
   admit(connection: Connection, frame: Uint8Array): boolean {
+    this.#app.received?.(connection, frame.byteLength);
     return this.#app.admit?.(connection, frame) ?? true;
   }
 
@@ -115,6 +121,7 @@ export class Sockets implements EngineHost<Connection> {
   #decode(connection: Connection, data: string | Buffer): Packet | 'invalid' | 'incomplete' {
     const { assembly } = connection;
     if (typeof data !== 'string') {
+      this.#app.received?.(connection, data.byteLength);
       if (connection.form === 'msgpack') return decodeMsgpack(data) ?? 'invalid';
       if (assembly === undefined) return 'invalid';
       const whole = assembly.add(data);

@@ -219,6 +219,7 @@ export class Messaging {
 
   /** Resolves when everything that was accepted is committed and answered. */
   async stop(): Promise<void> {
+    this.rooms.flush();
     await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }

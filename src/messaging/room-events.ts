@@ -13,11 +13,14 @@ export function memberToUser(user: string, data: EventData<'member'>): UserEvent
   return summary === undefined ? told : { ...told, about: room, head: { room, rev: summary.rev } };
 }
 
-/** Off the topic first: who has left hears nothing more of the room but this. */
-export function departure(data: EventData<'member'>, version: number | undefined): Envelope[] {
+/**
+ * Off the topic first: who has left hears nothing more of the room but this.
+ * @param toRoom whether the event is published to the room now
+ */
+export function departure(data: EventData<'member'>, version: number | undefined, toRoom: boolean): Envelope[] {
   const { user, room } = data;
   const end = { to: 'membership' as const, user, room, role: null, ...(version === undefined ? {} : { version }) };
-  return [end, memberToUser(user, data), memberToRoom(data)];
+  return [end, memberToUser(user, data), ...(toRoom ? [memberToRoom(data)] : [])];
 }
 
 export function roomToRoom(data: EventData<'room'>): RoomEvent {

@@ -7,9 +7,11 @@ import type { EventData } from '../protocol/events.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { readCursor, requireSize, wordsOf, writeCursor } from './channel-search.ts';
+import { Flaps } from './flaps.ts';
 import { muteEnd } from './membership-changes.ts';
 import { rightsOf } from './roles.ts';
 import type { Applied } from '../storage/confirmations.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { departure, memberToRoom, memberToUser } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
 import { muteColumns, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
@@ -37,11 +39,22 @@ export class Rooms {
   readonly #applied: WhenApplied;
   readonly #maxRooms: number;
   readonly #maxMembers: number;
+  readonly #flaps: Flaps;
 
-  constructor(options: RoomLimits & { sql: postgres.Sql; reads?: postgres.Sql; fanout: Fanout; applied: WhenApplied }) {
+  constructor(
+    options: RoomLimits & {
+      sql: postgres.Sql;
+      reads?: postgres.Sql;
+      fanout: Fanout;
+      applied: WhenApplied;
+      metrics?: Metrics;
+    },
+  ) {
     this.#sql = options.sql;
     this.#reads = options.reads ?? options.sql;
     this.#fanout = options.fanout;
+    const publish = (data: EventData<'member'>): void => options.fanout.publish([memberToRoom(data)]);
+    this.#flaps = new Flaps({ publish, metrics: options.metrics });
     this.#applied = options.applied;
     this.#maxRooms = options.maxRoomsPerUser;
     this.#maxMembers = options.maxMembersPerRoom;
@@ -225,7 +238,7 @@ export class Rooms {
       one === undefined ? [] : [{ one, data: memberEvent(room, one, 'joined', by) }],
     );
     this.#fanout.publish([
-      ...joined.map(({ data }) => memberToRoom(data)),
+      ...joined.filter(({ data }) => this.#flaps.note(data)).map(({ data }) => memberToRoom(data)),
       ...joined.map(({ one }) => membership(room, one)),
     ]);
     // read after the subscription: a message in between is in the summary's rev, or comes as an event
@@ -240,7 +253,9 @@ export class Rooms {
     const standing = await this.#standing(room, user);
     // gone meanwhile: whoever did that tells it
     if (standing === undefined) return;
-    this.#fanout.publish([membership(room, standing), memberToRoom(memberEvent(room, standing, change, by))]);
+    const data = memberEvent(room, standing, change, by);
+    this.#flaps.note(data);
+    this.#fanout.publish([membership(room, standing), memberToRoom(data)]);
   }
 
   /** The column `name`, for the statement that ends a membership: asked for afterwards, it could fail and tell nobody. */
@@ -255,7 +270,13 @@ export class Rooms {
 
   /** At once, without a query that could fail: they may hear nothing more. */
   departed(data: Omit<EventData<'member'>, 'role'>, version: number | null): void {
-    this.#fanout.publish(departure({ ...data, role: null }, version ?? undefined));
+    const left = { ...data, role: null };
+    this.#fanout.publish(departure(left, version ?? undefined, this.#flaps.note(left)));
+  }
+
+  /** Tells rooms what was held back of members who come and go. */
+  flush(): void {
+    this.#flaps.flush();
   }
 
   /** Resolves when every node has applied what was committed of the user in the room, or delivers nothing. */

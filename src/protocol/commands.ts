@@ -371,7 +371,8 @@ export const commands = {
   'room:create': {
     about:
       'Makes a room and you its owner. A direct room is found or made by the two users. Creating your own room again ' +
-      'under the same id returns it.',
+      'under the same id returns it. An id that any room has or had is refused, which tells that there is such a room: give ' +
+      'private rooms ids that nobody guesses, or none.',
     input: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('channel'), name: roomName, id: newRoomId.optional() }),
       z.object({ kind: z.literal('group'), name: roomName, id: newRoomId.optional() }),

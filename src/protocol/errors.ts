@@ -36,6 +36,10 @@ export const errorKinds = {
   draining: { message: 'The server is going down; connect again.', retryable: true },
   connect_timeout: { message: 'No CONNECT packet came in time.', retryable: true },
   ping_timeout: { message: 'The connection was silent for longer than pingInterval + pingTimeout.', retryable: true },
+  slow_consumer: {
+    message: 'The connection takes events more slowly than they come; connect again and sync.',
+    retryable: true,
+  },
   protocol_error: { message: 'The frame is not a valid packet.', retryable: false },
   internal: { message: 'The server failed to handle this; it has been logged.', retryable: true },
 } as const satisfies Record<string, ErrorKind>;
@@ -58,6 +62,7 @@ export const errorCatalogue = {
   draining: { ...errorKinds.draining, httpStatus: 503, closeCode: 1001 },
   connect_timeout: { ...errorKinds.connect_timeout, httpStatus: 408, closeCode: 4408 },
   ping_timeout: { ...errorKinds.ping_timeout, httpStatus: 408, closeCode: 4409 },
+  slow_consumer: { ...errorKinds.slow_consumer, httpStatus: 503, closeCode: 4413 },
   protocol_error: { ...errorKinds.protocol_error, httpStatus: 400, closeCode: 4400 },
   internal: { ...errorKinds.internal, httpStatus: 500 },
 } as const satisfies Record<keyof typeof errorKinds, ServerErrorKind>;

@@ -80,10 +80,26 @@ export class Metrics {
     this.#registry,
   ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
+  /** Label: limit (connection, user, address or reads). */
+  readonly answersRefused = this.#counter(
+    'parley_answers_refused_total',
+    'Large answers that were not made: earlier ones are unsent, or as many reads of the user run and wait as may',
+    ['limit'],
+  );
+  readonly membersCoalesced = this.#counter(
+    'parley_member_events_coalesced_total',
+    'Joins and leaves of one user in quick succession for which the room received no event',
+  );
   readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
   /** Label: limit. Counted when there is least time for it. */
   readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
+  /** Label: limit. Counted as often as somebody goes on. */
+  readonly userRefused = new HotCounter(
+    'parley_user_refused_total',
+    'Commands, signals and packets over a limit of their user, or of the address of a connection without a user',
+    this.#registry,
+  );
   /** Label: packet. Counted as often as somebody sends them. */
   readonly strayPackets = new HotCounter(
     'parley_stray_packets_total',
@@ -272,6 +288,10 @@ export class Metrics {
   watchRepair(read: { fills: () => number; held: () => number }): void {
     this.#watch('parley_fanout_fills', 'Rooms whose missing events are being read or wait for it', read.fills);
     this.#watch('parley_fanout_held_events', 'Events held until those before them have come', read.held);
+  }
+
+  watchUnsent(bytes: () => number): void {
+    this.#watch('parley_unsent_bytes', 'Bytes that wait until clients read them', bytes);
   }
 
   watchTails(read: { rooms: () => number; bytes: () => number }): void {

@@ -26,6 +26,7 @@ beforeAll(async () => {
     log: silentLog,
     version: '0.0.0',
     node: 'test',
+    forOperators: true,
     guests,
     files: new StaticFiles('/nonexistent'),
     clientAddress: new ClientAddress(['127.0.0.1']),

@@ -65,6 +65,7 @@ describe('the configuration', () => {
     [{ PARLEY_JWT_ISSUER: '  ' }, 'PARLEY_JWT_ISSUER=: expected a value'],
     [{ PARLEY_COMMAND_BURST: '1' }, 'PARLEY_COMMAND_BURST=1: expected at least 10'],
     [{ PARLEY_MAX_FRAME_BYTES: '8k' }, 'PARLEY_MAX_FRAME_BYTES=8192: expected at least'],
+    [{ PARLEY_ADMIN_PORT: '3000' }, 'PARLEY_ADMIN_PORT=3000: expected another port than PORT'],
     [{ PARLEY_WRITER_QUEUE: '10' }, 'PARLEY_WRITER_QUEUE=10: expected at least 500, which is PARLEY_WRITER_BATCH'],
     [{ PARLEY_DATA_DIR: 'package.json' }, 'PARLEY_DATA_DIR=package.json: expected a folder'],
     [{ PARLEY_PORT: '3000' }, 'PARLEY_PORT: unknown; did you mean PORT?'],

@@ -39,6 +39,7 @@ beforeAll(async () => {
     PARLEY_SOFT_BUFFERED_BYTES: '64k',
     PARLEY_BEHIND_BUFFERED_BYTES: '32m',
     PARLEY_MAX_BUFFERED_BYTES: '64m',
+    PARLEY_MAX_UNSENT_BYTES_PER_USER: '64m',
   });
   ann = await listen(backends.nodes[0].url, 'ann');
   await ann.stock.ok('room:create', { kind: 'channel', id: 'hall', name: 'Hall' });

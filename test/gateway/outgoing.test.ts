@@ -9,7 +9,7 @@ import { silentLog } from '../support/messaging.ts';
 
 function connect(): { connection: Connection; sent: unknown[] } {
   const sent: unknown[] = [];
-  const address = { address: '127.0.0.1', network: { key: '127.0.0.1', connections: 1, latest: undefined } };
+  const address = { address: '127.0.0.1', network: { key: '127.0.0.1', connections: 1, unsent: 0, latest: undefined } };
   const connection = new Connection('~a', address, 0, 'json', 1, undefined, null);
   connection.attach({
     send: (frame) => sent.push(frame),
@@ -21,6 +21,7 @@ function connect(): { connection: Connection; sent: unknown[] } {
     getTopics: () => [],
     getBufferedAmount: () => 0,
     end: () => undefined,
+    close: () => undefined,
   });
   return { connection, sent };
 }
@@ -29,7 +30,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 it('an event that is newer than an answer goes out behind it, and by itself at once', async () => {
   const { connection, sent } = connect();
-  const outgoing = new Outgoing();
+  const outgoing = new Outgoing(() => {});
   connection.sendBehindAcks(['first']);
   outgoing.send(connection, ['ack']);
   connection.sendBehindAcks(['second']);
@@ -64,7 +65,7 @@ it('`behind` goes out behind the answer whose head it corrects, and only in room
   ]);
   // the answer is sent later in the same turn
   await Promise.resolve();
-  new Outgoing().send(connection, ['ack']);
+  new Outgoing(() => {}).send(connection, ['ack']);
   await turn();
   await turn();
   expect(sent).toEqual(['ack', '42["behind",{"room":"mine","head":6}]']);

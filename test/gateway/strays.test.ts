@@ -21,6 +21,7 @@ beforeAll(async () => {
   server = await startServer({
     PARLEY_COMMANDS_PER_SECOND: '1',
     PARLEY_COMMAND_BURST: String(burst),
+    PARLEY_COMMAND_BURST_PER_USER: '100000',
     PARLEY_MAX_REFUSED_COMMANDS: String(maxRefused),
   });
 });

@@ -86,6 +86,8 @@ describe('of a server with low limits, clients that stop reading', () => {
       PARLEY_SOFT_BUFFERED_BYTES: '64k',
       PARLEY_BEHIND_BUFFERED_BYTES: '8m',
       PARLEY_MAX_BUFFERED_BYTES: '64m',
+      PARLEY_MAX_UNSENT_BYTES_PER_USER: '64m',
+      PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS: '1g',
       ...freeOfRates,
     });
     sender = await connectStock(server.url, await tokenOf('sender'));

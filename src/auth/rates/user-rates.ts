@@ -11,6 +11,8 @@ export interface UserRateSettings {
   /** Entries such as `standard=600`: messages a minute. */
   readonly tiers: readonly string[];
   readonly connectsPerMinutePerUser: number;
+  readonly joinsPerMinutePerUser: number;
+  readonly invitationsPerMinutePerUser: number;
 }
 
 /** For tokens that name none, or one that is not configured. */
@@ -21,18 +23,26 @@ const minute = 60_000;
 export class UserRates {
   readonly #sends: Allowance;
   readonly #connects: Allowance;
+  readonly #joins: Allowance;
+  readonly #invitations: Allowance;
   readonly #tiers: ReadonlyMap<string, Rate>;
   readonly #connectRate: Rate;
+  readonly #joinRate: Rate;
+  readonly #invitationRate: Rate;
 
   constructor(settings: Omit<UserRateSettings, 'redisPrefix'>, rates: Rates) {
     this.#sends = new Allowance({ rates, name: 'send' });
     this.#connects = new Allowance({ rates, name: 'connect' });
+    this.#joins = new Allowance({ rates, name: 'join' });
+    this.#invitations = new Allowance({ rates, name: 'invite' });
     this.#tiers = new Map(
       settings.tiers.map((entry) => {
         const [name = '', limit] = entry.split('=');
         return [name, { limit: Number(limit), windowMs: minute }];
       }),
     );
+    this.#joinRate = { limit: settings.joinsPerMinutePerUser, windowMs: minute };
+    this.#invitationRate = { limit: settings.invitationsPerMinutePerUser, windowMs: minute };
     this.#connectRate = { limit: settings.connectsPerMinutePerUser, windowMs: minute };
   }
 
@@ -48,14 +58,27 @@ export class UserRates {
     return this.#connects.spend(user, this.#connectRate);
   }
 
+  /** Counts a room that the user comes into or leaves. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  join(user: string): Promise<void> | undefined {
+    return this.#joins.spend(user, this.#joinRate);
+  }
+
+  /** Counts somebody whom the user adds or invites. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  invite(user: string): Promise<void> | undefined {
+    return this.#invitations.spend(user, this.#invitationRate);
+  }
+
   /** What was counted may have been lost. */
   verify(): void {
-    this.#sends.verify();
-    this.#connects.verify();
+    for (const allowance of this.#all()) allowance.verify();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#sends.stop(), this.#connects.stop()]);
+    await Promise.all(this.#all().map((allowance) => allowance.stop()));
+  }
+
+  #all(): Allowance[] {
+    return [this.#sends, this.#connects, this.#joins, this.#invitations];
   }
 }
 

@@ -4,9 +4,11 @@ export interface AddressUse {
   readonly network: Network;
 }
 
-interface Network {
+export interface Network {
   readonly key: string;
   connections: number;
+  /** Bytes that wait to be sent to its connections; see gateway/unsent.ts. */
+  unsent: number;
   latest: AddressUse | undefined;
 }
 
@@ -23,7 +25,7 @@ export class AddressLimit {
   take(address: string, key: string): AddressUse | undefined {
     let network = this.#networks.get(key);
     if (network === undefined) {
-      network = { key, connections: 0, latest: undefined };
+      network = { key, connections: 0, unsent: 0, latest: undefined };
       this.#networks.set(key, network);
     }
     if (network.connections >= this.#max) return undefined;

@@ -1,5 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
-import { answer } from '../../api/http.ts';
+import { answer, answerInParts } from '../../api/http.ts';
 import { encodePayload, frameBytes, packet, worthCompressing, type Frame } from './packet.ts';
 import type { Wire } from './session.ts';
 import type { Topics } from './topics.ts';
@@ -15,6 +15,9 @@ export interface Poll {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** A larger answer is written as its client takes it, so that what waits is counted: uWS tells nothing of its own buffer. */
+const inPartsBytes = 64 * 1024;
+
 /**
  * The long-polling wire of one session: what is to be sent waits in `#queue` until a GET takes all of it.
  *
@@ -28,6 +31,8 @@ export class PollingWire implements Wire {
   #queue: Frame[] = [];
   #queuedBytes = 0;
   #poll: Poll | undefined = undefined;
+  /** A large answer that its client has not taken whole, and the bytes that are left of it. */
+  #sending: { readonly poll: Poll; left: number } | undefined = undefined;
   #flushing = false;
   /** A WebSocket is being probed: each GET is answered at once, so that the client can let go of polling. */
   #probing = false;
@@ -42,15 +47,16 @@ export class PollingWire implements Wire {
   }
 
   get waiting(): boolean {
-    return this.#poll !== undefined;
+    return this.#poll !== undefined || this.#sending !== undefined;
   }
 
   /** Takes a GET; `aborted` is called if its client goes away first, which ends the session. */
   poll(poll: Poll, aborted: () => void): void {
     this.#poll = poll;
     poll.res.onAborted(() => {
-      if (this.#poll !== poll) return;
-      this.#poll = undefined;
+      if (this.#poll === poll) this.#poll = undefined;
+      else if (this.#sending?.poll === poll) this.#sending = undefined;
+      else return;
       aborted();
     });
     if (this.#queue.length > 0) this.#flush();
@@ -61,7 +67,7 @@ export class PollingWire implements Wire {
     if (this.#over) return 2;
     this.#queue.push(frame);
     this.#queuedBytes += frameBytes(frame);
-    if (this.#queuedBytes > this.#settings.maxBufferedBytes) {
+    if (this.getBufferedAmount() > this.#settings.maxBufferedBytes) {
       this.end(1006, 'backpressure');
       return 2;
     }
@@ -106,7 +112,7 @@ export class PollingWire implements Wire {
   }
 
   getBufferedAmount(): number {
-    return this.#queuedBytes;
+    return this.#queuedBytes + (this.#sending?.left ?? 0);
   }
 
   /** The client closed: a GET that waits is let go with a noop, as the protocol has it. */
@@ -114,6 +120,14 @@ export class PollingWire implements Wire {
     if (this.#over) return;
     this.#finish(code === 1000 ? packet.noop : packet.close);
     this.#ended(code, reason);
+  }
+
+  close(): void {
+    this.#queue = [];
+    const sending = this.#sending;
+    this.#sending = undefined;
+    this.end(1006, '');
+    sending?.poll.res.close();
   }
 
   probe(probing: boolean): void {
@@ -152,6 +166,15 @@ export class PollingWire implements Wire {
     const poll = this.#poll;
     if (poll === undefined) return;
     this.#poll = undefined;
-    answer(poll.res, { status: 200, headers: poll.headers, body: encodePayload(frames) });
+    const { res, headers } = poll;
+    const text = encodePayload(frames);
+    if (text.length < inPartsBytes) return answer(res, { status: 200, headers, body: text });
+    const body = Buffer.from(text);
+    const sending = { poll, left: body.byteLength };
+    this.#sending = sending;
+    answerInParts(res, { headers, body }, (left) => {
+      sending.left = left;
+      if (left === 0 && this.#sending === sending) this.#sending = undefined;
+    });
   }
 }

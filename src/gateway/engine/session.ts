@@ -15,7 +15,15 @@ export interface Wire {
   getTopics(): string[];
   getBufferedAmount(): number;
   end(code: number, reason: string): void;
+  /** Ends at once; what is unsent is dropped. */
+  close(): unknown;
 }
+
+/**
+ * Unsent bytes with which a connection is still closed politely. uWS keeps a closed socket for up to 16 s until its buffer
+ * has drained, and nobody counts that buffer any more: a client that never reads could leave 4 MB there, again and again.
+ */
+const politeBytes = 64 * 1024;
 
 /**
  * An Engine.IO session: one client, over one wire at a time. Kept small, since there are tens of thousands: no timers, no
@@ -87,13 +95,16 @@ export class Session {
     if (this.#wire === undefined || this.closedFor !== undefined) return;
     this.closedFor = reason;
     const kind = errorCatalogue[error];
-    this.#wire.end('closeCode' in kind ? kind.closeCode : 1000, error);
+    // a node that stops sends all it has; the process ends soon
+    if (reason !== 'draining' && this.bufferedBytes > politeBytes) this.#wire.close();
+    else this.#wire.end('closeCode' in kind ? kind.closeCode : 1000, error);
   }
 
   /** Ends it as the client asked, or a backend service. */
   end(reason: ClosedConnection = 'client'): void {
     if (this.#wire === undefined || this.closedFor !== undefined) return;
     this.closedFor = reason;
-    this.#wire.end(1000, reason === 'client' ? '' : reason);
+    if (this.bufferedBytes > politeBytes) this.#wire.close();
+    else this.#wire.end(1000, reason === 'client' ? '' : reason);
   }
 }

@@ -9,6 +9,7 @@ import type { Handlers } from '../handlers.ts';
 import type { LocalMemberships } from '../local-memberships.ts';
 import type { Connection } from '../connection.ts';
 import { admitSignal, type SignalLimits } from '../signals.ts';
+import type { UserShares } from '../user-shares.ts';
 
 type KeepHandlers = Pick<Handlers, 'delivered' | 'room:receipts' | 'unread' | 'search' | 'signal'>;
 
@@ -18,9 +19,10 @@ export function createKeepHandlers(parts: {
   memberships: LocalMemberships;
   mayDeliver: () => boolean;
   metrics: Metrics;
+  shares: UserShares;
   signalLimits: SignalLimits;
 }): KeepHandlers {
-  const { messaging, fanout, memberships, mayDeliver, metrics, signalLimits } = parts;
+  const { messaging, fanout, memberships, mayDeliver, metrics, shares, signalLimits } = parts;
   /** By what this node knows: nothing is stored in the same statement that could ask. */
   const requireHere = (connection: Connection, room: string): void => {
     if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
@@ -40,6 +42,7 @@ export function createKeepHandlers(parts: {
       // for ever, or until a mute ends
       if ((user.readsOnly?.get(room) ?? 0) > messaging.now()) throw new ParleyError('forbidden');
       admitSignal(connection, signalLimits, metrics);
+      shares.signal(user);
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;
       const json =

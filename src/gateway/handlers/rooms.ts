@@ -1,4 +1,5 @@
 /** The commands of rooms and their members. */
+import type { UserRates } from '../../auth/rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { RoomSummary } from '../../protocol/model.ts';
 import type { RoomCommandName } from '../../protocol/room-commands.ts';
@@ -11,7 +12,7 @@ type RoomHandlers = Pick<
   RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
 >;
 
-export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local): RoomHandlers {
+export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local, rates: UserRates): RoomHandlers {
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
     const answered = await answer;
@@ -35,11 +36,28 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
         return entered;
       }),
     );
+  /** Each of them is an event to a whole room, or brings a room to somebody. */
+  const joining = async <T>(user: string, work: () => Promise<T>): Promise<T> => {
+    await rates.join(user);
+    return work();
+  };
+  const inviting = async <T>(user: string, work: () => Promise<T>): Promise<T> => {
+    await rates.invite(user);
+    return work();
+  };
   return {
-    'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
-    'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
-    'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
-    'room:invite': ({ user }, input) => rooms.add(user.id, input),
+    'room:create': ({ connection, user }, input) =>
+      standing(
+        connection,
+        joining(user.id, () => rooms.create(user.id, input)),
+      ),
+    'room:join': ({ connection, user }, { room }) =>
+      standing(
+        connection,
+        joining(user.id, () => rooms.join(user.id, room)),
+      ),
+    'room:leave': ({ user }, { room }) => done(joining(user.id, () => rooms.leave(user.id, room))),
+    'room:invite': ({ user }, input) => inviting(user.id, () => rooms.add(user.id, input)),
     'room:list': ({ connection, user }, input) =>
       toldAll(
         connection,
@@ -64,15 +82,23 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
     'room:ban': ({ user }, input) => done(admin.ban(user.id, input)),
     'room:unban': ({ user }, input) => done(admin.unban(user.id, input)),
     'room:bans': ({ user }, input) => admin.bans(user.id, input),
-    'invitation:create': ({ user }, input) => invitations.create(user.id, input),
+    'invitation:create': ({ user }, input) => inviting(user.id, () => invitations.create(user.id, input)),
     'invitation:list': ({ user }, input) => invitations.list(user.id, input),
-    'invitation:accept': ({ connection, user }, { room }) => standing(connection, invitations.accept(user.id, room)),
+    'invitation:accept': ({ connection, user }, { room }) =>
+      standing(
+        connection,
+        joining(user.id, () => invitations.accept(user.id, room)),
+      ),
     'invitation:decline': ({ user }, { room }) => done(invitations.decline(user.id, room)),
     'invitation:cancel': ({ user }, input) => done(invitations.cancel(user.id, input)),
     'link:create': ({ user }, input) => links.create(user.id, input),
     'link:list': ({ user }, input) => links.list(user.id, input),
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
-    'link:join': ({ connection, user }, { token }) => standing(connection, links.join(user.id, token)),
+    'link:join': ({ connection, user }, { token }) =>
+      standing(
+        connection,
+        joining(user.id, () => links.join(user.id, token)),
+      ),
   };
 }
 
