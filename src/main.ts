@@ -28,7 +28,7 @@ Usage: parley <command>
         [--workers N|auto]     as N processes on one port, with a parent that restarts them
   migrate                      bring the database to this version, then end
   token --user U               print a token
-        [--name N] [--ttl 1h] [--tier T]
+        [--name N] [--ttl 1h] [--tier T] [--backend]
 ${sessionsHelp}
 ${transferHelp}
 ${usersHelp}
@@ -54,6 +54,7 @@ async function token(args: string[], config: Config): Promise<void> {
     name: { type: 'string' },
     ttl: { type: 'string' },
     tier: { type: 'string' },
+    backend: { type: 'boolean', default: false },
   });
   const user = userId.safeParse(values.user);
   if (!user.success)
@@ -69,7 +70,8 @@ async function token(args: string[], config: Config): Promise<void> {
     );
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
-  console.log(await signToken(secret, { user: user.data, name: name.data, tier: values.tier, ttlSeconds: ttl }));
+  const { tier, backend } = values;
+  console.log(await signToken(secret, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
 }
 
 async function migrateOnly(config: Config): Promise<void> {

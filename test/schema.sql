@@ -7,6 +7,14 @@ create table bans (
   constraint bans_pkey PRIMARY KEY (room_id, user_id)
 );
 
+create table blocks (
+  user_id text collate "C" not null,
+  blocked_id text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint blocks_pkey PRIMARY KEY (user_id, blocked_id)
+);
+CREATE INDEX blocks_by_blocked ON public.blocks USING btree (blocked_id, user_id);
+
 create table chores (
   name text collate "C" not null,
   due_at timestamp with time zone not null,
@@ -21,6 +29,14 @@ create table deleted_rooms (
   constraint deleted_rooms_pkey PRIMARY KEY (id)
 );
 CREATE INDEX deleted_rooms_unpurged ON public.deleted_rooms USING btree (deleted_at) WHERE (purged_at IS NULL);
+
+create table departures (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  left_at timestamp with time zone,
+  constraint departures_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX departures_by_user ON public.departures USING btree (user_id);
 
 create table imports (
   room_id text collate "C" not null,
@@ -40,6 +56,16 @@ create table installation (
   constraint installation_one_check CHECK (one),
   constraint installation_pkey PRIMARY KEY (one)
 );
+
+create table invitation_rests (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  declined boolean not null,
+  rests_until timestamp with time zone not null,
+  constraint invitation_rests_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX invitation_rests_by_end ON public.invitation_rests USING btree (rests_until);
+CREATE INDEX invitation_rests_by_user ON public.invitation_rests USING btree (user_id);
 
 create table invitations (
   room_id text collate "C" not null,
@@ -313,6 +339,9 @@ begin
     return case when was = new_role then 'already' else 'another_role' end;
   elsif not may_give(rights, e.actor_role, new_role) then
     return 'forbidden';
+  elsif has_blocked(subject, actor) or has_blocked(actor, subject) or exists (
+    select from departures d where d.room_id = room and d.user_id = subject and d.left_at is not null) then
+    return 'not_asked';
   end if;
   return admit(room, subject, new_role, max_members, max_rooms);
 end $function$;
@@ -338,10 +367,12 @@ begin
   from rooms r where r.id = room;
   update rooms r set member_count = r.member_count + 1 where r.id = room;
   delete from invitations i where i.room_id = room and i.user_id = subject;
+  delete from invitation_rests x where x.room_id = room and x.user_id = subject;
+  delete from departures d where d.room_id = room and d.user_id = subject;
   return 'joined';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.answer_invitation(room text, subject text, accept boolean, max_members integer, max_rooms integer, OUT outcome text, OUT given_role text, OUT inviter text)
+CREATE OR REPLACE FUNCTION public.answer_invitation(room text, subject text, accept boolean, rest interval, max_members integer, max_rooms integer, OUT outcome text, OUT given_role text, OUT inviter text)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -354,11 +385,14 @@ begin
     return;
   end if;
   select i.role, i.invited_by into given_role, inviter from invitations i
-  where i.room_id = room and i.user_id = subject and i.expires_at > now();
+  where i.room_id = room and i.user_id = subject and i.expires_at > now() and not has_blocked(subject, i.invited_by);
   if not found then
     outcome := 'not_found';
   elsif not accept then
     delete from invitations i where i.room_id = room and i.user_id = subject;
+    insert into invitation_rests (room_id, user_id, declined, rests_until)
+    values (room, subject, true, clock_timestamp() + rest)
+    on conflict (room_id, user_id) do update set declined = true, rests_until = excluded.rests_until;
     outcome := 'declined';
   elsif archived is not null then
     outcome := 'archived';
@@ -511,6 +545,22 @@ begin
     removed := true;
   end if;
   outcome := 'banned';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.block_user(actor text, subject text, pair text, max_blocks integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('parley:blocks:' || actor, 0));
+  perform pg_advisory_xact_lock(hashtextextended('parley:pair:' || pair, 0));
+  if has_blocked(actor, subject) then
+    return 'already';
+  elsif (select count(*) from blocks b where b.user_id = actor) >= max_blocks then
+    return 'limit_reached';
+  end if;
+  insert into blocks (user_id, blocked_id) values (actor, subject);
+  return 'blocked';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.cancel_invitation(room text, actor text, subject text, rights jsonb)
@@ -909,6 +959,14 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.has_blocked(blocker text, other text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.index_messages(room_ids text[], lang text, most integer)
  RETURNS TABLE(room text, indexed integer, more boolean)
  LANGUAGE plpgsql
@@ -971,8 +1029,12 @@ CREATE OR REPLACE FUNCTION public.invite_user(room text, actor text, subject tex
 AS $function$
 declare
   e record;
+  hidden boolean := has_blocked(subject, actor);
+  is_resting boolean;
 begin
   select * into e from enter_room(room, actor, rights);
+  select x.declined into is_resting from invitation_rests x
+  where x.room_id = room and x.user_id = subject and x.rests_until > now();
   if e.refusal is not null then
     return e.refusal;
   elsif not may_give(rights, e.actor_role, new_role) then
@@ -981,21 +1043,32 @@ begin
     return 'already';
   elsif exists (select from bans b where b.room_id = room and b.user_id = subject) then
     return 'banned';
+  elsif has_blocked(actor, subject) then
+    return 'blocked';
+  elsif is_resting then
+    return 'resting';
   end if;
+  -- one of somebody else that the user can see: plain members, and whom the user blocked, leave it as it is
   update invitations i set expires_at = clock_timestamp() + valid
   where i.room_id = room and i.user_id = subject and i.expires_at > now() and i.invited_by <> actor
-    and not is_below(rights, e.actor_role, 'member');
+    and not has_blocked(subject, i.invited_by) and (hidden or not is_below(rights, e.actor_role, 'member'));
   if found then
-    return 'invited';
+    return 'invited_again';
   end if;
   delete from invitations i where i.room_id = room and (i.user_id = subject or i.expires_at <= now());
   if (select count(*) from invitations i where i.room_id = room) >= room_max
-    or (select count(*) from invitations i where i.user_id = subject and i.expires_at > now()) >= user_max then
+    or (select count(*) from invitations i
+        where i.user_id = subject and i.expires_at > now() and not has_blocked(subject, i.invited_by)) >= user_max then
     return 'limit_reached';
   end if;
-  insert into users (id) values (subject) on conflict do nothing;
   insert into invitations (room_id, user_id, role, invited_by, expires_at)
   values (room, subject, new_role, actor, clock_timestamp() + valid);
+  if hidden or is_resting is not null then
+    return 'invited_again';
+  end if;
+  insert into invitation_rests (room_id, user_id, declined, rests_until)
+  values (room, subject, false, clock_timestamp() + interval '1 day')
+  on conflict (room_id, user_id) do update set declined = false, rests_until = excluded.rests_until;
   return 'invited';
 end $function$;
 
@@ -1256,14 +1329,16 @@ begin
       t.v -> 4 as names, (t.v ->> 5)::boolean as everybody
     from jsonb_array_elements(targets) with ordinality as t (v, n)
   ), person as (
-    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, m.user_id
+    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, t.actor, m.user_id
     from target t
     cross join lateral jsonb_array_elements(t.names) with ordinality as g (forms, n)
     cross join lateral jsonb_array_elements_text(g.forms) with ordinality as f (id, n)
     join members m on m.room_id = t.room_id and m.user_id = f.id
     order by t.n, g.n, f.n
   ), wanted as materialized (
-    select distinct p.room_id, p.seq, p.user_id from person p where p.user_id <> p.sender
+    select distinct p.room_id, p.seq, p.user_id from person p
+    where p.user_id <> p.sender
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
     union all
     select t.room_id, t.seq, '*' from target t
     join rooms r on r.id = t.room_id
@@ -1442,6 +1517,8 @@ declare
 begin
   delete from members m where m.room_id = room and m.user_id = subject returning m.muted_until into mute;
   update rooms r set member_count = r.member_count - 1 where r.id = room;
+  insert into departures (room_id, user_id) values (room, subject)
+  on conflict (room_id, user_id) do update set left_at = null;
   if mute > now() then
     insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, mute)
     on conflict (room_id, user_id) do update set muted_until = excluded.muted_until;
@@ -1560,6 +1637,7 @@ begin
     return;
   end if;
   perform put_out(room, subject);
+  update departures d set left_at = clock_timestamp() where d.room_id = room and d.user_id = subject;
   if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
     update members set role = 'owner', muted_until = null
     where room_id = room and user_id = (
@@ -2189,7 +2267,9 @@ begin
     select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
-  where p.viewer = p.user_id or s.shared;
+  where p.viewer = p.user_id or s.shared and not exists (
+    select from blocks k where k.user_id = p.viewer and k.blocked_id = p.user_id
+      or k.user_id = p.user_id and k.blocked_id = p.viewer);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp with time zone)

@@ -12,6 +12,8 @@ export interface Identity {
   readonly user: string;
   readonly name: string | null;
   readonly tier: string | null;
+  /** The token is of a back end of the installation: what it does needs no consent of users. */
+  readonly backend?: true;
   /** Milliseconds since 1970. */
   readonly expires: number;
   /** The same; 0 if the token does not say. By the clock of its issuer. */
@@ -170,6 +172,7 @@ export class TokenVerifier {
       user: user.data,
       name,
       tier: typeof tier === 'string' ? tier : null,
+      ...(payload['backend'] === true ? { backend: true } : {}),
       expires: instantOf(payload.exp),
       issuedAt: instantOf(payload.iat),
       key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
@@ -180,13 +183,14 @@ export class TokenVerifier {
 /** Signs a token of Parley's own: for guests of the demo and `parley token`. */
 export function signToken(
   secret: string,
-  claims: { user: string; name?: string | undefined; tier?: string | undefined; ttlSeconds: number },
+  claims: { user: string; name?: string | undefined; tier?: string | undefined; backend?: boolean; ttlSeconds: number },
 ): Promise<string> {
   const extra = {
     // two tokens of one second differ, so that a revocation in that second can name the first
     jti: randomUUID(),
     ...(claims.name === undefined ? {} : { name: claims.name }),
     ...(claims.tier === undefined ? {} : { tier: claims.tier }),
+    ...(claims.backend === true ? { backend: true } : {}),
   };
   return new SignJWT(extra)
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })

@@ -38,6 +38,7 @@ import { every } from '../telemetry/periodic.ts';
 export interface GatewaySettings
   extends EngineSettings, SocketSettings, CommandLimits, SignalLimits, SlowConsumerSettings, DoorSettings {
   readonly maxConnectionsPerUser: number;
+  readonly adding: 'consent' | 'direct';
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
   /** Between looks at Postgres for what this node was not told. */
@@ -126,7 +127,15 @@ export class Gateway {
     });
     const overload = new Overload(settings, messaging.writer, metrics);
     attendance.serve(core.presence, local.connections, core.verifier);
-    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, signalLimits: settings });
+    const handlers = createHandlers({
+      ...core,
+      local,
+      attendance,
+      tails,
+      metrics,
+      signalLimits: settings,
+      adding: settings.adding,
+    });
     const rate = new CommandRate(settings);
     const commands = new Commands({ handlers, limits: settings, rate, overload, metrics, log });
     const { maxConnectionsPerUser } = settings;

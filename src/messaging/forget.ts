@@ -35,6 +35,9 @@ const scanned = 10_000;
 /** Messages changed in one transaction: about 20 ms with the room locked. */
 const changedAtOnce = 200;
 
+/** What only the server reads of them. */
+const ownTables = ['blocks', 'departures', 'invitation_rests'] as const;
+
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
   // first: what comes from them after this would be left
@@ -196,9 +199,10 @@ class Forget {
   async erase(): Promise<boolean> {
     const sql = this.#sql;
     const user = this.#user;
-    for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes']) {
+    for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes', ...ownTables]) {
       await sql`delete from ${sql(table)} where user_id = ${user}`;
     }
+    await sql`delete from blocks where blocked_id = ${user}`;
     await sql`delete from join_links where made_by = ${user}`; // they worked by their right alone
     for (const [table, column] of [
       ['rooms', 'created_by'],

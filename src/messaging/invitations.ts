@@ -37,13 +37,42 @@ export class Invitations {
     this.#limits = parts;
   }
 
+  /**
+   * `room:invite`: adds the user where that needs no consent, else invites them. A member gets the role.
+   * @param mayAdd whether users may be added without being asked
+   */
+  async add(actor: string, input: ParsedInput<'room:invite'>, mayAdd: boolean): Promise<CommandOutput<'room:invite'>> {
+    if (input.user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
+    const added = mayAdd ? await this.#rooms.add(actor, input) : undefined;
+    if (added !== undefined) return added;
+    return (await this.#invite(actor, input)) ?? this.#rooms.setRole(actor, input);
+  }
+
   async create(actor: string, input: ParsedInput<'invitation:create'>): Promise<CommandOutput<'invitation:create'>> {
+    const invited = await this.#invite(actor, input);
+    if (invited === undefined) throw new ParleyError('conflict', 'The user is in the room already.');
+    return invited;
+  }
+
+  /** @returns undefined if the user is a member. */
+  async #invite(
+    actor: string,
+    input: ParsedInput<'invitation:create'>,
+  ): Promise<{ invitation: Invitation } | undefined> {
     const { room, user, role } = input;
-    const [row] = await this.#sql<[{ outcome: 'invited' | 'already' | Refusal }]>`
+    type Outcome = 'invited' | 'invited_again' | 'already' | 'blocked' | 'resting' | Refusal;
+    const [row] = await this.#sql<[{ outcome: Outcome }]>`
       select invite_user(${room}, ${actor}, ${user}, ${role}, ${`${limits.invitationDays} days`}::text::interval,
         ${limits.roomInvitations}, ${limits.userInvitations}, ${rightsOf('invite')}::text::jsonb) as outcome`;
     refuse(row.outcome, { limit_reached: 'As many invitations as may wait for the room or the user.' });
-    if (row.outcome === 'already') throw new ParleyError('conflict', 'The user is in the room already.');
+    if (row.outcome === 'already') return undefined;
+    if (row.outcome === 'blocked') throw new ParleyError('forbidden', 'You have blocked this user.');
+    if (row.outcome === 'resting') {
+      throw new ParleyError(
+        'limit_reached',
+        `The user declined an invitation to this room less than ${limits.invitationRestDays} days ago.`,
+      );
+    }
     const [found] = await this.#page(
       this.#sql`i.room_id = ${room} and i.user_id = ${user}`,
       this.#sql`order by i.user_id`,
@@ -51,7 +80,9 @@ export class Invitations {
     );
     // answered or taken back in this moment
     if (found === undefined) throw new ParleyError('not_found');
-    this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
+    if (row.outcome === 'invited') {
+      this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
+    }
     return { invitation: found };
   }
 
@@ -61,7 +92,7 @@ export class Invitations {
     const found =
       room === undefined
         ? await this.#page(
-            this.#sql`i.user_id = ${user} and i.room_id > ${after}`,
+            this.#sql`i.user_id = ${user} and i.room_id > ${after} and not has_blocked(i.user_id, i.invited_by)`,
             this.#sql`order by i.room_id`,
             limit + 1,
           )
@@ -100,7 +131,8 @@ export class Invitations {
     const { maxMembersPerRoom, maxRoomsPerUser } = this.#limits;
     const [row] = await this.#sql<[{ outcome: 'joined' | 'declined' | Refusal; inviter: string }]>`
       select outcome, inviter
-      from answer_invitation(${room}, ${user}, ${accept}, ${maxMembersPerRoom}, ${maxRoomsPerUser})`;
+      from answer_invitation(${room}, ${user}, ${accept},
+        ${`${limits.invitationRestDays} days`}::text::interval, ${maxMembersPerRoom}, ${maxRoomsPerUser})`;
     refuse(row.outcome, { banned: youAreBanned, not_found: 'You have no invitation to this room.' });
     return row.inviter;
   }

@@ -48,7 +48,9 @@ const rules = [
     "- **Edit window** of a room takes the place of the server's; 0: authors may edit for ever. Owners and admins always may.",
     '- **Banned** users are removed, cannot join or accept, and cannot be invited or added until the ban is lifted. Their messages stay.',
     '- **Links** work only while who made them may make links. The token is shown once; the server keeps its hash.',
-    `- **Invitations** end after ${limits.invitationDays} days. \`room:invite\` adds without asking; \`invitation:create\` asks.`,
+    `- **Invitations** end after ${limits.invitationDays} days. The invited user gets an event once a day at most, however often somebody invites. After a user declined, nobody may invite them to the room for ${limits.invitationRestDays} days.`,
+    '- **Adding**: `room:invite` invites. With `PARLEY_ADDING=direct`, or by a back end whose token has the claim `"backend": true`, it adds a user without asking. A user who left the room, or who blocked the caller, is invited all the same.',
+    '- **Blocks**: no invitation, mention or direct room by a blocked user reaches the user who blocked them, and neither sees the presence of the other. The blocked user gets the answers that they got before. A mention of `@room` reaches everybody; `mentions` leaves out those of blocked users.',
     '- **Deleted** rooms are gone at once for everybody; what was stored is removed in the background, a batch at a time. The id is never given again, so that no cursor of the old room fits a new one.',
   ].join('\n'),
 ].join('\n\n');

@@ -71,14 +71,14 @@ export class Rooms {
     return { room: await this.summary(user, room) };
   }
 
-  /** Adds a user, or gives a member another role. */
-  async add(actor: string, input: ParsedInput<'room:invite'>): Promise<CommandOutput<'room:invite'>> {
+  /** Adds a user, or gives a member another role. @returns undefined if they may only be invited. */
+  async add(actor: string, input: ParsedInput<'room:invite'>): Promise<{ member: Member } | undefined> {
     const { room, user, role } = input;
-    if (user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
-    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | 'another_role' | Refusal }]>`
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | 'another_role' | 'not_asked' | Refusal }]>`
       select add_member(${room}, ${actor}, ${user}, ${role}, ${this.#maxMembers}, ${this.#maxRooms},
         ${rightsOf('add')}::text::jsonb) as outcome`;
     refuse(row.outcome);
+    if (row.outcome === 'not_asked') return undefined;
     if (row.outcome === 'another_role') return this.setRole(actor, input);
     if (row.outcome === 'joined') await this.welcome(room, [user], actor);
     return { member: await this.member(room, user) };
@@ -292,7 +292,7 @@ function memberEvent(
 export const youAreBanned = 'You are banned from this room.';
 
 /** The same for both users, whoever asks; a NUL-free separator that no user id holds keeps pairs apart. */
-function directRoomId(a: string, b: string): string {
+export function directRoomId(a: string, b: string): string {
   const pair = [a, b].sort().join('\n');
   return `direct:${createHash('sha256').update(pair).digest('base64url').slice(0, 32)}`;
 }

@@ -10,6 +10,7 @@ import {
   emoji,
   epoch,
   instant,
+  invitation,
   member,
   message,
   presence,
@@ -24,6 +25,7 @@ import {
   userId,
 } from './model.ts';
 import { roomCommands } from './room-commands.ts';
+import { userCommands } from './user-commands.ts';
 
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 const reacting = {
@@ -389,11 +391,13 @@ export const commands = {
   },
   'room:invite': {
     about:
-      'Adds a user to a group or channel without asking them, or gives a member another role, as `room:role` does. ' +
-      'For owners and admins; only an owner makes admins. `invitation:create` asks instead.',
+      'Invites a user, as `invitation:create` does, or gives a member another role, as `room:role` does. The answer has ' +
+      'the `invitation` or the `member`. The user is added without being asked where the server says so ' +
+      '(`PARLEY_ADDING=direct`), and for a back end whose token says `"backend": true`; then owners and admins may, and the ' +
+      'answer has the `member`. Whoever left the room, or has blocked you, is always invited.',
     input: z.object({ room: roomId, user: userId, role: role.exclude(['owner']).default('member') }),
-    output: z.object({ member }),
-    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+    output: z.object({ member: member.optional(), invitation: invitation.optional() }),
+    errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'limit_reached'],
   },
   'room:list': {
     about:
@@ -414,6 +418,7 @@ export const commands = {
     errors: ['not_found', 'not_member'],
   },
   ...roomCommands,
+  ...userCommands,
   'presence:get': {
     about:
       'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +

@@ -140,7 +140,8 @@ export const roomCommands = {
   'invitation:create': {
     about:
       `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews it; one by ` +
-      `somebody else members renew as it is. They get \`invitation\`. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
+      `somebody else members renew as it is. They get \`invitation\`, once a day at most. After they declined, nobody may ` +
+      `invite them to the room for ${limits.invitationRestDays} days. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
     input: aMember.extend({ role: newRole.default('member') }),
     output: z.object({ invitation }),
     errors: [...managing, 'conflict', 'limit_reached'],
@@ -164,7 +165,7 @@ export const roomCommands = {
     errors: ['not_found', 'forbidden', 'limit_reached'],
   },
   'invitation:decline': {
-    about: 'Declines an invitation. The inviter gets `invitation`.',
+    about: `Declines an invitation. The inviter gets \`invitation\`. Nobody may invite you to the room for ${limits.invitationRestDays} days.`,
     input: aRoom,
     output: z.object({}),
     errors: ['not_found'],

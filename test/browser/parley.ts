@@ -70,7 +70,7 @@ export class Parley {
   #env(): NodeJS.ProcessEnv {
     const { PATH, HOME } = process.env;
     const where = { PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#data.path };
-    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000' };
+    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000', PARLEY_ADDING: 'direct' };
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

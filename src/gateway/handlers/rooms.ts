@@ -11,7 +11,12 @@ type RoomHandlers = Pick<
   RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
 >;
 
-export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local): RoomHandlers {
+/** @param adding whether users join only by their own consent, or may be added */
+export function roomHandlers(
+  messaging: Messaging,
+  { occupancy, receiver }: Local,
+  adding: 'consent' | 'direct',
+): RoomHandlers {
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
     const answered = await answer;
@@ -39,7 +44,8 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
     'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
     'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
     'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
-    'room:invite': ({ user }, input) => rooms.add(user.id, input),
+    'room:invite': ({ connection, user }, input) =>
+      invitations.add(user.id, input, adding === 'direct' || connection.identity?.backend === true),
     'room:list': ({ connection, user }, input) => toldAll(connection, rooms.list(user.id, input)),
     'room:members': ({ user }, input) => rooms.members(user.id, input),
     'room:get': ({ connection, user }, { room }) => told(connection, rooms.get(user.id, room)),

@@ -1,0 +1,41 @@
+/** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024). */
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import { directRoomId } from './rooms.ts';
+
+export class Blocks {
+  readonly #sql: postgres.Sql;
+  readonly #fanout: Fanout;
+
+  constructor({ sql, fanout }: { sql: postgres.Sql; fanout: Fanout }) {
+    this.#sql = sql;
+    this.#fanout = fanout;
+  }
+
+  async block(actor: string, user: string): Promise<void> {
+    if (user === actor) throw new ParleyError('invalid', 'user: you cannot block yourself.');
+    const pair = directRoomId(actor, user);
+    const [row] = await this.#sql<[{ outcome: 'blocked' | 'already' | 'limit_reached' }]>`
+      select block_user(${actor}, ${user}, ${pair}, ${limits.userBlocks}) as outcome`;
+    if (row.outcome === 'limit_reached') {
+      throw new ParleyError('limit_reached', `A user blocks at most ${limits.userBlocks} others.`);
+    }
+    // A membership that ends makes every node check who may see whose presence, also where there was none.
+    this.#fanout.publish([{ to: 'membership', user: actor, room: pair, role: null }]);
+  }
+
+  async unblock(actor: string, user: string): Promise<void> {
+    await this.#sql`delete from blocks where user_id = ${actor} and blocked_id = ${user}`;
+  }
+
+  async list(actor: string, { after = '', limit }: ParsedInput<'user:blocks'>): Promise<CommandOutput<'user:blocks'>> {
+    const rows = await this.#sql<{ user: string; at: number }[]>`
+      select blocked_id as user, at from blocks
+      where user_id = ${actor} and blocked_id > ${after} order by blocked_id limit ${limit + 1}`;
+    const page = rows.slice(0, limit).map(({ user, at }) => ({ user, at }));
+    return { blocks: page, after: page.at(-1)?.user ?? null, more: rows.length > limit };
+  }
+}
