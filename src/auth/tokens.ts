@@ -2,7 +2,7 @@
 import { errors, importSPKI, jwtVerify, SignJWT, type CryptoKey, type JWTPayload, type JWTVerifyResult } from 'jose';
 import { createHash, randomUUID, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
-import { latestInstant, userId } from '../protocol/model.ts';
+import { backendPrefix, latestInstant, userId } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
 import { KeySet } from './key-set.ts';
 import { KnownTokens } from './known-tokens.ts';
@@ -165,6 +165,12 @@ export class TokenVerifier {
     const user = userId.safeParse(payload.sub);
     if (!user.success)
       throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
+    if (user.data.startsWith(backendPrefix) && payload['backend'] !== true) {
+      throw new ParleyError(
+        'unauthorized',
+        `The token's sub begins with ${backendPrefix}, which needs the claim "backend": true.`,
+      );
+    }
     const { name, shortened } = nameOf(payload['name']);
     if (shortened) this.#note({ user: user.data, name }, 'The name in a token is too long; it was shortened.');
     const tier = payload['tier'];

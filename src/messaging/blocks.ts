@@ -4,24 +4,34 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
-import { directRoomId } from './rooms.ts';
+import { directRoomId, type Rooms } from './rooms.ts';
 
 export class Blocks {
   readonly #sql: postgres.Sql;
   readonly #fanout: Fanout;
+  readonly #rooms: Rooms;
 
-  constructor({ sql, fanout }: { sql: postgres.Sql; fanout: Fanout }) {
+  constructor({ sql, fanout, rooms }: { sql: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
     this.#sql = sql;
     this.#fanout = fanout;
+    this.#rooms = rooms;
   }
 
   async block(actor: string, user: string): Promise<void> {
     if (user === actor) throw new ParleyError('invalid', 'user: you cannot block yourself.');
     const pair = directRoomId(actor, user);
-    const [row] = await this.#sql<[{ outcome: 'blocked' | 'already' | 'limit_reached' }]>`
-      select block_user(${actor}, ${user}, ${pair}, ${limits.userBlocks}) as outcome`;
+    const [row] = await this.#sql<
+      [{ outcome: 'blocked' | 'left' | 'already' | 'limit_reached'; name: string | null; version: number | null }]
+    >`
+      select outcome, ${this.#rooms.nameOf(actor)}, ${this.#rooms.endIf(this.#sql`outcome = 'left'`)}
+      from block_user(${actor}, ${user}, ${pair}, ${limits.userBlocks}) as outcome`;
     if (row.outcome === 'limit_reached') {
       throw new ParleyError('limit_reached', `A user blocks at most ${limits.userBlocks} others.`);
+    }
+    if (row.outcome === 'left') {
+      this.#rooms.departed({ room: pair, user: actor, name: row.name, change: 'left', by: actor }, row.version);
+      await this.#rooms.applied(pair, actor);
+      return;
     }
     // A membership that ends makes every node check who may see whose presence, also where there was none.
     this.#fanout.publish([{ to: 'membership', user: actor, room: pair, role: null }]);

@@ -36,7 +36,7 @@ const scanned = 10_000;
 const changedAtOnce = 200;
 
 /** What only the server reads of them. */
-const ownTables = ['blocks', 'departures', 'invitation_rests'] as const;
+const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as const;
 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
@@ -69,17 +69,17 @@ class Forget {
     this.#keep = keep;
   }
 
-  /** @returns how many. Of direct rooms too, which nobody else can take them out of; the other one keeps the room. */
+  /** @returns how many. The other user of a direct room keeps the room. */
   async leaveRooms(): Promise<number> {
     const sql = this.#sql;
     let left = 0;
     for (;;) {
-      const rooms = await sql<{ room: string; kind: string }[]>`
-        select m.room_id as room, r.kind from members m left join rooms r on r.id = m.room_id
+      const rooms = await sql<{ room: string }[]>`
+        select m.room_id as room from members m
         where m.user_id = ${this.#user} order by m.room_id limit ${roomsPage}`;
       if (rooms.length === 0) return left;
-      for (const { room, kind } of rooms) {
-        if (kind !== 'direct') await sql`select remove_member(${room}, ${this.#user})`;
+      for (const { room } of rooms) {
+        await sql`select remove_member(${room}, ${this.#user}, false)`;
         await sql.begin(async (tx) => {
           await tx`select from rooms where id = ${room} for no key update`;
           const gone = await tx`delete from members where room_id = ${room} and user_id = ${this.#user}`;
@@ -204,9 +204,11 @@ class Forget {
     }
     await sql`delete from blocks where blocked_id = ${user}`;
     await sql`delete from join_links where made_by = ${user}`; // they worked by their right alone
+    await sql`update rooms set peer_id = null where peer_id = ${user} or kind = 'direct' and created_by = ${user}`;
     for (const [table, column] of [
       ['rooms', 'created_by'],
       ['deleted_rooms', 'deleted_by'],
+      ['deleted_rooms', 'made_by'],
       ['bans', 'banned_by'],
       ['invitations', 'invited_by'],
     ] as const) {

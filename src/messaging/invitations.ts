@@ -5,24 +5,13 @@ import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Invitation, RoomKind } from '../protocol/model.ts';
+import type { Invitation } from '../protocol/model.ts';
+import { invitationsWhere } from './invitation-rows.ts';
 import { rightsOf } from './roles.ts';
 import { requireRight } from './room-admin.ts';
 import { invitationTo } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
 import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
-
-interface InvitationRow {
-  room_id: string;
-  kind: RoomKind;
-  room_name: string | null;
-  user_id: string;
-  role: Invitation['role'];
-  invited_by: string;
-  by_name: string | null;
-  at: number;
-  expires_at: number;
-}
 
 export class Invitations {
   readonly #sql: postgres.Sql;
@@ -73,11 +62,7 @@ export class Invitations {
         `The user declined an invitation to this room less than ${limits.invitationRestDays} days ago.`,
       );
     }
-    const [found] = await this.#page(
-      this.#sql`i.room_id = ${room} and i.user_id = ${user}`,
-      this.#sql`order by i.user_id`,
-      1,
-    );
+    const [found] = await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id = ${user}`, 1);
     // answered or taken back in this moment
     if (found === undefined) throw new ParleyError('not_found');
     if (row.outcome === 'invited') {
@@ -91,16 +76,12 @@ export class Invitations {
     if (room !== undefined) await requireRight(this.#sql, user, room, 'invitations');
     const found =
       room === undefined
-        ? await this.#page(
+        ? await invitationsWhere(
+            this.#sql,
             this.#sql`i.user_id = ${user} and i.room_id > ${after} and not has_blocked(i.user_id, i.invited_by)`,
-            this.#sql`order by i.room_id`,
             limit + 1,
           )
-        : await this.#page(
-            this.#sql`i.room_id = ${room} and i.user_id > ${after}`,
-            this.#sql`order by i.user_id`,
-            limit + 1,
-          );
+        : await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id > ${after}`, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const next = room === undefined ? last?.room : last?.user;
@@ -139,23 +120,5 @@ export class Invitations {
 
   #tellAnswer(inviter: string, data: EventData<'invitation'>): void {
     this.#fanout.publish([invitationTo(data.user, data), invitationTo(inviter, data)]);
-  }
-
-  async #page(where: postgres.Fragment, order: postgres.Fragment, limit: number): Promise<Invitation[]> {
-    const rows = await this.#sql<InvitationRow[]>`
-      select i.room_id, r.kind, r.name as room_name, i.user_id, i.role, i.invited_by, u.name as by_name, i.at, i.expires_at
-      from invitations i join rooms r on r.id = i.room_id left join users u on u.id = i.invited_by
-      where i.expires_at > now() and ${where} ${order} limit ${limit}`;
-    return rows.map((row) => ({
-      room: row.room_id,
-      kind: row.kind,
-      name: row.room_name,
-      user: row.user_id,
-      role: row.role,
-      by: row.invited_by,
-      byName: row.by_name,
-      at: row.at,
-      expires: row.expires_at,
-    }));
   }
 }

@@ -113,7 +113,7 @@ export class Messaging {
     this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
-    this.blocks = new Blocks(options);
+    this.blocks = new Blocks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);

@@ -8,6 +8,7 @@
  */
 import type postgres from 'postgres';
 import { setTimeout as delay } from 'node:timers/promises';
+import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -120,5 +121,13 @@ async function removeEnded(sql: postgres.Sql, batch: number): Promise<number> {
   const rests = await sql`
     delete from invitation_rests
     where ctid = any (array(select ctid from invitation_rests where rests_until < now() limit ${batch}))`;
-  return Math.max(invitations.count, mutes.count, rests.count);
+  const ids = await sql`
+    delete from deleted_rooms where ctid = any (array(
+      select ctid from deleted_rooms
+      where purged_at is not null and deleted_at < now() - ${`${limits.deletedRoomDays} days`}::text::interval
+      order by deleted_at limit ${batch}))`;
+  const edits = await sql`
+    delete from slow_edits where ctid = any (array(
+      select ctid from slow_edits where at < now() - ${limits.slowModeSeconds} * interval '1 s' limit ${batch}))`;
+  return Math.max(invitations.count, mutes.count, rests.count, ids.count, edits.count);
 }

@@ -6,9 +6,11 @@ export function stateColumns(sql: postgres.ISql): postgres.Fragment {
   return sql`r.id, r.kind, r.name, r.topic, r.archived_at, r.retention_days, r.slow_mode_s, r.senders, r.edit_window_s`;
 }
 
-/** What `SummaryRow` takes of `r` and a row `m` of `members`, but for the peer. */
+/** What `SummaryRow` takes of `r` and a row `m` of `members`. */
 export function summaryColumns(sql: postgres.ISql): postgres.Fragment {
-  return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)}`;
+  return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)},
+    case when r.kind = 'direct' then peer_of(r, m.user_id) end as peer,
+    case when r.kind = 'direct' then peer_name(r.id, peer_of(r, m.user_id)) end as peer_name`;
 }
 
 /** A mute that has ended is none. */

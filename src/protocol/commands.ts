@@ -366,28 +366,35 @@ export const commands = {
   },
   'room:create': {
     about:
-      'Makes a room and you its owner. A direct room is found or made by the two users. Creating your own room again ' +
-      'under the same id returns it.',
+      'Makes a room and you its owner. Creating your own room again under the same id returns it. A direct room is of two ' +
+      'users, and either finds or makes it. The other user is in it after they accepted an invitation, which they get ' +
+      'when you make the room, or make it again; you may write before. Until then you do not see their name or presence. ' +
+      'If you left the room, you are back in it. Ids that begin with `backend:` are for back ends, whose tokens have the claim ' +
+      '`"backend": true`.',
     input: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('channel'), name: roomName, id: newRoomId.optional() }),
       z.object({ kind: z.literal('group'), name: roomName, id: newRoomId.optional() }),
       z.object({ kind: z.literal('direct'), user: userId.describe('the other user') }),
     ]),
     output: z.object({ room: roomSummary, created: z.boolean() }),
-    errors: ['conflict', 'limit_reached'],
+    errors: ['conflict', 'forbidden', 'limit_reached'],
   },
   'room:join': {
-    about: 'Joins a channel, unless you are banned from it or it is archived. Joining again changes nothing.',
+    about:
+      'Joins a channel, unless you are banned from it or it is archived. Whoever joins a channel that has no member, or ' +
+      'guests alone, becomes its owner. Joining again changes nothing.',
     input: z.object({ room: roomId }),
     output: z.object({ room: roomSummary }),
     errors: ['not_found', 'forbidden', 'limit_reached'],
   },
   'room:leave': {
     about:
-      'Leaves a channel or group. When the last owner leaves, the longest-standing member of the highest role becomes owner.',
+      'Leaves a room. When the owner leaves, the longest-standing member of the highest role becomes owner. A group that its ' +
+      'last member leaves is deleted, and so is a channel without messages; other channels are not listed while nobody is ' +
+      'in them. Only an invitation, or you yourself, bring you back.',
     input: z.object({ room: roomId }),
     output: z.object({}),
-    errors: ['not_found', 'not_member', 'forbidden'],
+    errors: ['not_found', 'not_member'],
   },
   'room:invite': {
     about:

@@ -31,3 +31,22 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await again.ok('user:unblock', { user: 'ann' });
   expect((await ben.ok('invitation:list', {})).invitations).toMatchObject([{ room: 'two', by: 'ann' }]);
 });
+
+it('a direct room is asked for, left and blocked from any node', async () => {
+  const cid = await cluster.connect(0, 'cid');
+  const dora = await cluster.connect(1, 'dora');
+  const { room } = await cid.ok('room:create', { kind: 'direct', user: 'dora' });
+  await dora.event('invitation', (one) => one.room === room.id);
+  await dora.ok('invitation:accept', { room: room.id });
+  await cid.event('member', (one) => one.room === room.id && one.user === 'dora' && one.change === 'joined');
+  await dora.ok('user:block', { user: 'cid' });
+  await cid.event('member', (one) => one.room === room.id && one.user === 'dora' && one.role === null);
+  const again = await cluster.connect(0, 'dora');
+  await cid.ok('message:send', { room: room.id, id: crypto.randomUUID(), body: 'still there?' });
+  await cid.ok('room:create', { kind: 'direct', user: 'dora' });
+  for (const client of [dora, again]) {
+    expect(await client.error('history', { room: room.id })).toMatchObject({ code: 'not_found' });
+    expect((await client.ok('invitation:list', {})).invitations).toEqual([]);
+    expect(client.heard('message')).toEqual([]);
+  }
+});

@@ -1,6 +1,7 @@
 /** The commands of rooms and their members. */
 import type { Messaging } from '../../messaging/messaging.ts';
-import type { RoomSummary } from '../../protocol/model.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import { backendPrefix, type RoomSummary } from '../../protocol/model.ts';
 import type { RoomCommandName } from '../../protocol/room-commands.ts';
 import type { Connection } from '../connection.ts';
 import type { Handlers } from '../handlers.ts';
@@ -17,6 +18,8 @@ export function roomHandlers(
   { occupancy, receiver }: Local,
   adding: 'consent' | 'direct',
 ): RoomHandlers {
+  const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
+  const mayAdd = (connection: Connection): boolean => adding === 'direct' || isBackend(connection);
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
     const answered = await answer;
@@ -41,11 +44,15 @@ export function roomHandlers(
       }),
     );
   return {
-    'room:create': ({ connection, user }, input) => standing(connection, rooms.create(user.id, input)),
+    'room:create': ({ connection, user }, input) => {
+      if (input.kind !== 'direct' && input.id?.startsWith(backendPrefix) === true && !isBackend(connection)) {
+        throw new ParleyError('forbidden', `id: ids that begin with ${backendPrefix} are for back ends.`);
+      }
+      return standing(connection, rooms.create(user.id, input, mayAdd(connection)));
+    },
     'room:join': ({ connection, user }, { room }) => standing(connection, rooms.join(user.id, room)),
     'room:leave': ({ user }, { room }) => done(rooms.leave(user.id, room)),
-    'room:invite': ({ connection, user }, input) =>
-      invitations.add(user.id, input, adding === 'direct' || connection.identity?.backend === true),
+    'room:invite': ({ connection, user }, input) => invitations.add(user.id, input, mayAdd(connection)),
     'room:list': ({ connection, user }, input) => toldAll(connection, rooms.list(user.id, input)),
     'room:members': ({ user }, input) => rooms.members(user.id, input),
     'room:get': ({ connection, user }, { room }) => told(connection, rooms.get(user.id, room)),
