@@ -37,6 +37,9 @@ const back = async (client: StockClient, room: string): Promise<void> => {
   await client.ok('room:join', { room });
 };
 
+const waits = async (room: string) =>
+  (await ann.ok('invitation:list', { room })).invitations.map(({ user, by }) => `${user} by ${by}`);
+
 describe('slow mode', () => {
   it('goes on when a member leaves and comes back', async () => {
     const room = await channel();
@@ -117,9 +120,6 @@ describe('a mute', () => {
 });
 
 describe('the invitations of a user', () => {
-  const waits = async (room: string) =>
-    (await ann.ok('invitation:list', { room })).invitations.map(({ user, by }) => `${user} by ${by}`);
-
   it.each([
     ['a ban', 'room:ban', {}],
     ['a removal', 'room:remove', {}],
