@@ -21,21 +21,6 @@ alter table deleted_rooms add column made_by text collate "C";
 create index deleted_rooms_by_maker on deleted_rooms (made_by, deleted_at);
 create index deleted_rooms_by_time on deleted_rooms (deleted_at);
 
--- The other user of a direct room, member or not.
-create function peer_of(r rooms, viewer text) returns text language sql stable as $$
-  select coalesce(
-    case when r.created_by = viewer then r.peer_id when r.peer_id = viewer then r.created_by end,
-    (select m.user_id from members m where r.kind = 'direct' and m.room_id = r.id and m.user_id <> viewer limit 1))
-$$;
-
--- The name of the other user of a direct room, of one who is or was in it: not of one who only was asked.
-create function peer_name(room text, peer text) returns text language sql stable as $$
-  select u.name from users u
-  where u.id = peer and (
-    exists (select from members m where m.room_id = room and m.user_id = peer)
-    or exists (select from departures d where d.room_id = room and d.user_id = peer))
-$$;
-
 -- Whether a user may be in one more room, besides this one.
 create function may_have_more(subject text, how text, room text, max_rooms integer) returns boolean language sql stable as $$
   select case when how = 'own' then (
@@ -212,6 +197,9 @@ begin
     end if;
     select * into r from rooms x where x.id = room for no key update;
     if r.id is not null then
+      if r.peer_id is null and r.created_by in (creator, peer) then
+        update rooms x set peer_id = case r.created_by when creator then peer else creator end where x.id = room;
+      end if;
       if exists (select from members m where m.room_id = room and m.user_id = creator) then
         return case when r.member_count < 2 then 'exists_alone' else 'exists' end;
       end if;

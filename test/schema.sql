@@ -776,6 +776,9 @@ begin
     end if;
     select * into r from rooms x where x.id = room for no key update;
     if r.id is not null then
+      if r.peer_id is null and r.created_by in (creator, peer) then
+        update rooms x set peer_id = case r.created_by when creator then peer else creator end where x.id = room;
+      end if;
       if exists (select from members m where m.room_id = room and m.user_id = creator) then
         return case when r.member_count < 2 then 'exists_alone' else 'exists' end;
       end if;
@@ -1576,27 +1579,6 @@ begin
   new.version := nextval('membership_version');
   return new;
 end $function$;
-
-CREATE OR REPLACE FUNCTION public.peer_name(room text, peer text)
- RETURNS text
- LANGUAGE sql
- STABLE
-AS $function$
-  select u.name from users u
-  where u.id = peer and (
-    exists (select from members m where m.room_id = room and m.user_id = peer)
-    or exists (select from departures d where d.room_id = room and d.user_id = peer))
-$function$;
-
-CREATE OR REPLACE FUNCTION public.peer_of(r rooms, viewer text)
- RETURNS text
- LANGUAGE sql
- STABLE
-AS $function$
-  select coalesce(
-    case when r.created_by = viewer then r.peer_id when r.peer_id = viewer then r.created_by end,
-    (select m.user_id from members m where r.kind = 'direct' and m.room_id = r.id and m.user_id <> viewer limit 1))
-$function$;
 
 CREATE OR REPLACE FUNCTION public.pin_message(room text, target bigint, actor text, pinning boolean, max_pins integer, handed bigint[], rights jsonb, OUT outcome text, OUT rev bigint, OUT at timestamp with time zone, OUT id uuid, OUT outbox_id bigint)
  RETURNS record

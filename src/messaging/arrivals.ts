@@ -7,7 +7,7 @@ import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from './batcher.ts';
 import { muteEnd } from './membership-changes.ts';
-import { summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
+import { peerOf, summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
 
 export interface Memberships {
   /** The name of the token, else the one stored before. */
@@ -84,7 +84,7 @@ export class Arrivals {
       from unnest(${ids}::text[]) as u (id)
       cross join lateral (
         select ${summaryColumns(this.#sql)}
-        from members m join rooms r on r.id = m.room_id
+        from members m join rooms r on r.id = m.room_id ${peerOf(this.#sql)}
         where m.user_id = u.id order by m.room_id limit ${limits.readyRooms + 1}
       ) s
       order by s.id`;

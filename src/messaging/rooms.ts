@@ -14,7 +14,7 @@ import { rightsOf } from './roles.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import { departure, invitationTo, memberToRoom, memberToUser } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
-import { muteColumns, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
+import { muteColumns, peerOf, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
 
 interface MemberRow extends MuteRow {
   user_id: string;
@@ -138,6 +138,7 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}
       from rooms r
       ${mine ? this.#sql`` : this.#sql`left`} join members m on m.room_id = r.id and m.user_id = ${user}
+      ${peerOf(this.#sql)}
       where ${
         mine
           ? this.#sql`m.room_id > ${after}`
@@ -158,6 +159,7 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
+      ${peerOf(this.#sql)}
       where r.kind = 'channel' and r.archived_at is null and r.member_count > 0
         and room_words(r.name, r.topic) @@ (select wanted from search_parse('simple', ${words}, true))
         ${
@@ -208,6 +210,7 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}
       from rooms r
       join members m on m.room_id = r.id and m.user_id = ${user}
+      ${peerOf(this.#sql)}
       where r.id = ${room}`;
     return row === undefined ? undefined : summaryOf(row);
   }
@@ -218,6 +221,7 @@ export class Rooms {
       select ${summaryColumns(this.#sql)}, r.member_count
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
+      ${peerOf(this.#sql)}
       where r.id = ${room} and (m.role is not null or r.kind = 'channel')`;
     if (row === undefined) throw new ParleyError('not_found');
     return { room: summaryOf(row) };
