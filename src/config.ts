@@ -469,7 +469,18 @@ export const configKeys = {
     'Signals of one user at once. Default: twice PARLEY_SIGNAL_BURST.',
     number(1, 10_000_000),
   ),
-  maxRoomsPerUser: key('PARLEY_MAX_ROOMS_PER_USER', 'Rooms one user may be in.', number(1, 1_000_000), '5000'),
+  adding: key(
+    'PARLEY_ADDING',
+    'How `room:invite` brings a user into a room, and `room:create` the other user into a direct room. consent: the user is invited, and accepts or declines. direct: the user is added without being asked, for a closed installation. Tokens with `"backend": true` always add.',
+    oneOf('consent', 'direct'),
+    'consent',
+  ),
+  maxRoomsPerUser: key(
+    'PARLEY_MAX_ROOMS_PER_USER',
+    'Rooms that one user may have made or be in by their own will; apart from these, as many that others added them to, and as many direct rooms that others opened.',
+    number(1, 1_000_000),
+    '5000',
+  ),
   maxMembersPerRoom: key('PARLEY_MAX_MEMBERS_PER_ROOM', 'Members one room may have.', number(2, 10_000_000), '100000'),
   guestsPerMinute: key(
     'PARLEY_GUESTS_PER_MINUTE',

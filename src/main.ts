@@ -29,7 +29,7 @@ Usage: parley <command>
         [--workers N|auto]     as N processes on one port, with a parent that restarts them
   migrate                      bring the database to this version, then end
   token --user U               print a token
-        [--name N] [--ttl 1h] [--tier T]
+        [--name N] [--ttl 1h] [--tier T] [--backend]
 ${sessionsHelp}
 ${transferHelp}
 ${usersHelp}
@@ -55,6 +55,7 @@ async function token(args: string[], config: Config): Promise<void> {
     name: { type: 'string' },
     ttl: { type: 'string' },
     tier: { type: 'string' },
+    backend: { type: 'boolean', default: false },
   });
   const user = userId.safeParse(values.user);
   if (!user.success)
@@ -70,7 +71,8 @@ async function token(args: string[], config: Config): Promise<void> {
     );
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
-  print(await signToken(secret, { user: user.data, name: name.data, tier: values.tier, ttlSeconds: ttl }));
+  const { tier, backend } = values;
+  print(await signToken(secret, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
 }
 
 async function migrateOnly(config: Config): Promise<void> {

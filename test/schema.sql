@@ -7,6 +7,14 @@ create table bans (
   constraint bans_pkey PRIMARY KEY (room_id, user_id)
 );
 
+create table blocks (
+  user_id text collate "C" not null,
+  blocked_id text collate "C" not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint blocks_pkey PRIMARY KEY (user_id, blocked_id)
+);
+CREATE INDEX blocks_by_blocked ON public.blocks USING btree (blocked_id, user_id);
+
 create table chores (
   name text collate "C" not null,
   due_at timestamp with time zone not null,
@@ -18,9 +26,22 @@ create table deleted_rooms (
   deleted_by text collate "C" not null,
   deleted_at timestamp with time zone not null default clock_timestamp(),
   purged_at timestamp with time zone,
+  made_by text collate "C",
   constraint deleted_rooms_pkey PRIMARY KEY (id)
 );
+CREATE INDEX deleted_rooms_by_maker ON public.deleted_rooms USING btree (made_by, deleted_at);
+CREATE INDEX deleted_rooms_by_time ON public.deleted_rooms USING btree (deleted_at);
 CREATE INDEX deleted_rooms_unpurged ON public.deleted_rooms USING btree (deleted_at) WHERE (purged_at IS NULL);
+
+create table departures (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  left_at timestamp with time zone,
+  last_sent_at timestamp with time zone,
+  was_guest boolean not null default false,
+  constraint departures_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX departures_by_user ON public.departures USING btree (user_id);
 
 create table imports (
   room_id text collate "C" not null,
@@ -40,6 +61,16 @@ create table installation (
   constraint installation_one_check CHECK (one),
   constraint installation_pkey PRIMARY KEY (one)
 );
+
+create table invitation_rests (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  declined boolean not null,
+  rests_until timestamp with time zone not null,
+  constraint invitation_rests_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX invitation_rests_by_end ON public.invitation_rests USING btree (rests_until);
+CREATE INDEX invitation_rests_by_user ON public.invitation_rests USING btree (user_id);
 
 create table invitations (
   room_id text collate "C" not null,
@@ -87,9 +118,11 @@ create table members (
   last_sent_at timestamp with time zone,
   last_delivered_seq bigint not null default 0,
   version bigint not null default 0,
+  via text not null default 'own'::text,
   constraint members_pkey PRIMARY KEY (room_id, user_id),
   constraint members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'guest'::text]))),
-  constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+  constraint members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+  constraint members_via_check CHECK ((via = ANY (ARRAY['own'::text, 'added'::text, 'peer'::text])))
 ) with (fillfactor=80);
 CREATE INDEX members_by_role ON public.members USING btree (room_id, role, user_id) WHERE (role <> 'member'::text);
 CREATE INDEX members_by_user ON public.members USING btree (user_id, room_id);
@@ -246,10 +279,12 @@ create table rooms (
   edit_window_s integer,
   first_seq bigint not null default 1,
   purged_rev bigint not null default 0,
+  peer_id text collate "C",
   constraint rooms_kind_check CHECK ((kind = ANY (ARRAY['direct'::text, 'group'::text, 'channel'::text]))),
   constraint rooms_pkey PRIMARY KEY (id),
   constraint rooms_senders_check CHECK ((senders = ANY (ARRAY['all'::text, 'admins'::text])))
 ) with (fillfactor=70);
+CREATE INDEX rooms_by_maker ON public.rooms USING btree (created_by);
 CREATE INDEX rooms_by_words ON public.rooms USING gin (room_words(name, topic)) WHERE ((kind = 'channel'::text) AND (archived_at IS NULL));
 CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
 CREATE INDEX rooms_that_expire ON public.rooms USING btree (id) WHERE ((retention_days IS NOT NULL) OR (first_seq > 1));
@@ -269,6 +304,15 @@ create table search_rooms (
   language text not null,
   constraint search_rooms_pkey PRIMARY KEY (room_id)
 );
+
+create table slow_edits (
+  room_id text collate "C" not null,
+  user_id text collate "C" not null,
+  at timestamp with time zone not null,
+  constraint slow_edits_pkey PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX slow_edits_by_time ON public.slow_edits USING btree (at);
+CREATE INDEX slow_edits_by_user ON public.slow_edits USING btree (user_id);
 
 create table thread_follows (
   room_id text collate "C" not null,
@@ -313,61 +357,76 @@ begin
     return case when was = new_role then 'already' else 'another_role' end;
   elsif not may_give(rights, e.actor_role, new_role) then
     return 'forbidden';
+  elsif has_blocked(subject, actor) or has_blocked(actor, subject) or exists (
+    select from departures d where d.room_id = room and d.user_id = subject and d.left_at is not null) then
+    return 'not_asked';
   end if;
-  return admit(room, subject, new_role, max_members, max_rooms);
+  return admit(room, subject, new_role, max_members, max_rooms, 'added');
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.admit(room text, subject text, new_role text, max_members integer, max_rooms integer)
+CREATE OR REPLACE FUNCTION public.admit(room text, subject text, new_role text, max_members integer, max_rooms integer, how text DEFAULT 'own'::text)
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
 declare
   mute timestamptz;
+  sent timestamptz;
 begin
   if exists (select from bans b where b.room_id = room and b.user_id = subject) then
     return 'banned';
   elsif (select r.member_count from rooms r where r.id = room) >= max_members
-    or (select count(*) from members m where m.user_id = subject) >= max_rooms then
+    or not may_have_more(subject, how, room, max_rooms) then
     return 'limit_reached';
   end if;
   insert into users (id) values (subject) on conflict do nothing;
-  -- what was said before they came is not unread
   delete from kept_mutes k where k.room_id = room and k.user_id = subject returning k.muted_until into mute;
-  insert into members (room_id, user_id, role, last_read_seq, muted_until)
-  select room, subject, new_role, r.last_seq, case when new_role in ('member', 'guest') then mute end
+  delete from departures d where d.room_id = room and d.user_id = subject returning d.last_sent_at into sent;
+  -- what was said before they came is not unread
+  insert into members (room_id, user_id, role, last_read_seq, muted_until, last_sent_at, via)
+  select room, subject, new_role, r.last_seq, case when new_role in ('member', 'guest') then mute end, sent, how
   from rooms r where r.id = room;
   update rooms r set member_count = r.member_count + 1 where r.id = room;
   delete from invitations i where i.room_id = room and i.user_id = subject;
+  delete from invitation_rests x where x.room_id = room and x.user_id = subject;
   return 'joined';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.answer_invitation(room text, subject text, accept boolean, max_members integer, max_rooms integer, OUT outcome text, OUT given_role text, OUT inviter text)
+CREATE OR REPLACE FUNCTION public.answer_invitation(room text, subject text, accept boolean, rest interval, max_members integer, max_rooms integer, OUT outcome text, OUT given_role text, OUT inviter text)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 declare
-  archived timestamptz;
+  r rooms;
 begin
   if not exists (select from invitations i where i.room_id = room and i.user_id = subject) then
     outcome := 'not_found';
     return;
   end if;
-  select r.archived_at into archived from rooms r where r.id = room for no key update;
+  select * into r from rooms x where x.id = room for no key update;
   if not found then
     outcome := 'not_found';
     return;
   end if;
   select i.role, i.invited_by into given_role, inviter from invitations i
-  where i.room_id = room and i.user_id = subject and i.expires_at > now();
+  where i.room_id = room and i.user_id = subject and i.expires_at > now() and not has_blocked(subject, i.invited_by);
   if not found then
     outcome := 'not_found';
   elsif not accept then
     delete from invitations i where i.room_id = room and i.user_id = subject;
+    insert into invitation_rests (room_id, user_id, declined, rests_until)
+    values (room, subject, true, clock_timestamp() + rest)
+    on conflict (room_id, user_id) do update set declined = true, rests_until = excluded.rests_until;
     outcome := 'declined';
-  elsif archived is not null then
+  elsif r.archived_at is not null then
     outcome := 'archived';
   else
-    outcome := admit(room, subject, given_role, max_members, max_rooms);
+    if not exists (
+      select from members m where m.room_id = room and m.user_id = inviter and m.role in ('owner', 'admin')) then
+      given_role := returning_role(room, subject, given_role);
+    end if;
+    outcome := admit(
+      room, subject, given_role, max_members, max_rooms,
+      case when r.kind = 'direct' and r.created_by <> subject then 'peer' else 'own' end);
   end if;
 end $function$;
 
@@ -484,6 +543,36 @@ begin
   return case when found then 'updated' else 'unchanged' end;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.ask_peer(room text, actor text, subject text, valid interval, user_max integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  is_resting boolean;
+begin
+  perform from rooms r where r.id = room for no key update;
+  select x.declined into is_resting from invitation_rests x
+  where x.room_id = room and x.user_id = subject and x.rests_until > now();
+  if is_resting or not exists (select from members m where m.room_id = room and m.user_id = actor)
+    or exists (select from members m where m.room_id = room and m.user_id = subject)
+    or (select count(*) from invitations i
+        where i.user_id = subject and i.room_id <> room and i.expires_at > now() and not has_blocked(subject, i.invited_by)
+       ) >= user_max then
+    return false;
+  end if;
+  insert into invitations (room_id, user_id, role, invited_by, expires_at)
+  values (room, subject, 'member', actor, clock_timestamp() + valid)
+  on conflict (room_id, user_id) do update set
+    role = excluded.role, invited_by = excluded.invited_by, at = clock_timestamp(), expires_at = excluded.expires_at;
+  if is_resting is not null or has_blocked(subject, actor) then
+    return false;
+  end if;
+  insert into invitation_rests (room_id, user_id, declined, rests_until)
+  values (room, subject, false, clock_timestamp() + interval '1 day')
+  on conflict (room_id, user_id) do update set declined = false, rests_until = excluded.rests_until;
+  return true;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.ban_user(room text, actor text, subject text, why text, max_bans integer, rights jsonb, OUT outcome text, OUT removed boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -509,12 +598,28 @@ begin
     return;
   end if;
   insert into bans (room_id, user_id, banned_by, reason) values (room, subject, actor, why);
-  delete from invitations i where i.room_id = room and i.user_id = subject;
+  delete from invitations i where i.room_id = room and (i.user_id = subject or i.invited_by = subject);
   if was is not null then
     perform put_out(room, subject);
     removed := true;
   end if;
   outcome := 'banned';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.block_user(actor text, subject text, pair text, max_blocks integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('parley:blocks:' || actor, 0));
+  perform pg_advisory_xact_lock(hashtextextended('parley:pair:' || pair, 0));
+  if has_blocked(actor, subject) then
+    return 'already';
+  elsif (select count(*) from blocks b where b.user_id = actor) >= max_blocks then
+    return 'limit_reached';
+  end if;
+  insert into blocks (user_id, blocked_id) values (actor, subject);
+  return coalesce((select l.outcome from remove_member(pair, actor) l where l.outcome = 'left'), 'blocked');
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.cancel_invitation(room text, actor text, subject text, rights jsonb)
@@ -634,6 +739,20 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.close_room(room text, actor text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  maker text;
+begin
+  delete from rooms r where r.id = room returning r.created_by into maker;
+  insert into deleted_rooms (id, deleted_by, made_by) values (room, actor, maker)
+  on conflict (id) do update set
+    deleted_by = excluded.deleted_by, made_by = excluded.made_by, deleted_at = clock_timestamp(), purged_at = null;
+  insert into membership_changes (room_id, user_id) values (room, '*');
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.correct_revocation(its_id bigint, issuer_clock bigint)
  RETURNS bigint
  LANGUAGE sql
@@ -644,35 +763,60 @@ AS $function$
   returning issued_before
 $function$;
 
-CREATE OR REPLACE FUNCTION public.create_room(room text, room_kind text, room_name text, creator text, peer text, max_rooms integer)
+CREATE OR REPLACE FUNCTION public.create_room(room text, room_kind text, room_name text, creator text, peer text, max_rooms integer, asking boolean DEFAULT false)
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
+declare
+  r rooms;
+  alone boolean;
+  entered text;
 begin
-  insert into users (id) select u from unnest(array[creator, peer]) as u where u is not null order by u on conflict do nothing;
-  if (select count(*) from members where user_id = creator) >= max_rooms
-    and not exists (select from members where room_id = room and user_id = creator) then
+  insert into users (id) values (creator) on conflict do nothing;
+  if room_kind = 'direct' then
+    perform pg_advisory_xact_lock(hashtextextended('parley:pair:' || room, 0));
+    if has_blocked(creator, peer) then
+      return 'blocked';
+    end if;
+    select * into r from rooms x where x.id = room for no key update;
+    if r.id is not null then
+      if r.peer_id is null and r.created_by in (creator, peer) then
+        update rooms x set peer_id = case r.created_by when creator then peer else creator end where x.id = room;
+      end if;
+      if exists (select from members m where m.room_id = room and m.user_id = creator) then
+        return case when r.member_count < 2 then 'exists_alone' else 'exists' end;
+      end if;
+      entered := admit(
+        room, creator, 'member', 2, max_rooms, case when r.created_by = creator then 'own' else 'peer' end);
+      return case when entered <> 'joined' then entered when r.member_count = 0 then 'returned_alone' else 'returned' end;
+    end if;
+  end if;
+  if not may_have_more(creator, 'own', room, max_rooms) then
     return 'limit_reached';
   end if;
-  insert into rooms (id, kind, name, created_by, member_count)
-  values (room, room_kind, room_name, creator, case when peer is null or peer = creator then 1 else 2 end)
+  alone := peer is null or asking or has_blocked(peer, creator) or not may_have_more(peer, 'peer', room, max_rooms);
+  insert into rooms (id, kind, name, created_by, peer_id, member_count)
+  values (room, room_kind, room_name, creator, peer, case when alone then 1 else 2 end)
   on conflict (id) do nothing;
   if not found then
-    if exists (select from rooms r join members m on m.room_id = r.id and m.user_id = creator
-               where r.id = room and r.kind = room_kind and (r.kind = 'direct' or r.created_by = creator)) then
+    if exists (select from rooms x join members m on m.room_id = x.id and m.user_id = creator
+               where x.id = room and x.kind = room_kind and x.created_by = creator) then
       return 'exists';
     end if;
     return 'conflict';
   end if;
   -- looked at after the insert, which waits for a deletion that is under way
   if exists (select from deleted_rooms d where d.id = room) then
-    delete from rooms r where r.id = room;
+    delete from rooms x where x.id = room;
     return 'conflict';
   end if;
+  if not alone then
+    insert into users (id) values (peer) on conflict do nothing;
+    insert into members (room_id, user_id, role, via) values (room, peer, 'member', 'peer');
+  end if;
   insert into members (room_id, user_id, role)
-  select room, u, case when room_kind = 'direct' then 'member' else 'owner' end
-  from (select distinct u from unnest(array[creator, peer]) as u where u is not null) as founders;
-  return 'created';
+  values (room, creator, case when room_kind = 'direct' then 'member' else 'owner' end);
+  return case when room_kind = 'direct' and alone then 'created_alone' else 'created' end;
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean, OUT changed boolean)
@@ -737,10 +881,7 @@ begin
   if e.refusal is not null then
     return e.refusal;
   end if;
-  delete from rooms r where r.id = room;
-  insert into deleted_rooms (id, deleted_by) values (room, actor)
-  on conflict (id) do update set deleted_by = excluded.deleted_by, deleted_at = excluded.deleted_at, purged_at = null;
-  insert into membership_changes (room_id, user_id) values (room, '*');
+  perform close_room(room, actor);
   return 'deleted';
 end $function$;
 
@@ -748,6 +889,9 @@ CREATE OR REPLACE FUNCTION public.edit_message(m messages, actor text, actor_rol
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
+declare
+  pause interval;
+  free_at timestamptz;
 begin
   if m.deleted_at is not null then
     return 'not_found';
@@ -758,6 +902,17 @@ begin
   elsif actor_role not in ('owner', 'admin') and window_ms > 0
     and changed_at > m.created_at + window_ms * interval '1 millisecond' then
     return 'too_late';
+  end if;
+  if actor_role = 'member' then
+    select r.slow_mode_s * interval '1 second' into pause from rooms r where r.id = m.room_id and r.slow_mode_s > 0;
+    if pause is not null then
+      select s.at + pause into free_at from slow_edits s where s.room_id = m.room_id and s.user_id = actor;
+      if free_at > changed_at then
+        return 'slow:' || ceil(extract(epoch from free_at - changed_at) * 1000)::bigint;
+      end if;
+      insert into slow_edits (room_id, user_id, at) values (m.room_id, actor, changed_at)
+      on conflict (room_id, user_id) do update set at = excluded.at;
+    end if;
   end if;
   perform keep_version(m, m.body, actor, changed_at, max_versions);
   update messages t set body = new_body, rev = next_rev, edited_at = changed_at, changed = true
@@ -771,6 +926,7 @@ CREATE OR REPLACE FUNCTION public.enter_room(room text, actor text, rights jsonb
 AS $function$
 declare
   archived timestamptz;
+  muted timestamptz;
 begin
   select r.kind, m.role into room_kind, actor_role
   from rooms r left join members m on m.room_id = r.id and m.user_id = actor where r.id = room;
@@ -783,7 +939,7 @@ begin
     refusal := 'not_found';
     return;
   end if;
-  select m.role into actor_role from members m where m.room_id = room and m.user_id = actor;
+  select m.role, m.muted_until into actor_role, muted from members m where m.room_id = room and m.user_id = actor;
   if not coalesce(rights -> 'may' -> room_kind ? coalesce(actor_role, 'nobody'), false) then
     refusal := case
       when actor_role is not null then 'forbidden'
@@ -792,6 +948,8 @@ begin
     end;
   elsif archived is not null and not (rights -> 'archived')::boolean then
     refusal := 'archived';
+  elsif muted > now() and not coalesce((rights -> 'muted')::boolean, true) then
+    refusal := 'actor_muted';
   end if;
 end $function$;
 
@@ -919,6 +1077,14 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.has_blocked(blocker text, other text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.index_messages(room_ids text[], lang text, most integer)
  RETURNS TABLE(room text, indexed integer, more boolean)
  LANGUAGE plpgsql
@@ -988,8 +1154,12 @@ CREATE OR REPLACE FUNCTION public.invite_user(room text, actor text, subject tex
 AS $function$
 declare
   e record;
+  hidden boolean := has_blocked(subject, actor);
+  is_resting boolean;
 begin
   select * into e from enter_room(room, actor, rights);
+  select x.declined into is_resting from invitation_rests x
+  where x.room_id = room and x.user_id = subject and x.rests_until > now();
   if e.refusal is not null then
     return e.refusal;
   elsif not may_give(rights, e.actor_role, new_role) then
@@ -998,21 +1168,32 @@ begin
     return 'already';
   elsif exists (select from bans b where b.room_id = room and b.user_id = subject) then
     return 'banned';
+  elsif has_blocked(actor, subject) then
+    return 'blocked';
+  elsif is_resting then
+    return 'resting';
   end if;
+  -- one of somebody else that the user can see: plain members, and whom the user blocked, leave it as it is
   update invitations i set expires_at = clock_timestamp() + valid
   where i.room_id = room and i.user_id = subject and i.expires_at > now() and i.invited_by <> actor
-    and not is_below(rights, e.actor_role, 'member');
+    and not has_blocked(subject, i.invited_by) and (hidden or not is_below(rights, e.actor_role, 'member'));
   if found then
-    return 'invited';
+    return 'invited_again';
   end if;
   delete from invitations i where i.room_id = room and (i.user_id = subject or i.expires_at <= now());
   if (select count(*) from invitations i where i.room_id = room) >= room_max
-    or (select count(*) from invitations i where i.user_id = subject and i.expires_at > now()) >= user_max then
+    or (select count(*) from invitations i
+        where i.user_id = subject and i.expires_at > now() and not has_blocked(subject, i.invited_by)) >= user_max then
     return 'limit_reached';
   end if;
-  insert into users (id) values (subject) on conflict do nothing;
   insert into invitations (room_id, user_id, role, invited_by, expires_at)
   values (room, subject, new_role, actor, clock_timestamp() + valid);
+  if hidden or is_resting is not null then
+    return 'invited_again';
+  end if;
+  insert into invitation_rests (room_id, user_id, declined, rests_until)
+  values (room, subject, false, clock_timestamp() + interval '1 day')
+  on conflict (room_id, user_id) do update set declined = false, rests_until = excluded.rests_until;
   return 'invited';
 end $function$;
 
@@ -1053,7 +1234,11 @@ begin
   elsif e.refusal is not null then
     return e.refusal;
   end if;
-  return admit(room, subject, 'member', max_members, max_rooms);
+  return admit(
+    room, subject,
+    case when exists (select from members m where m.room_id = room and m.role <> 'guest')
+      then returning_role(room, subject, 'member') else 'owner' end,
+    max_members, max_rooms);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.keep_version(m messages, kept jsonb, actor text, changed_at timestamp with time zone, max_versions integer)
@@ -1174,6 +1359,24 @@ AS $function$
   select coalesce(rights -> 'gives' -> actor_role ? new_role, false)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.may_have_more(subject text, how text, room text, max_rooms integer)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when how = 'own' then (
+    select count(*) from (
+      select m.room_id from members m where m.user_id = subject and m.via = 'own'
+      union
+      select r.id from rooms r where r.created_by = subject
+      union
+      select d.id from deleted_rooms d where d.made_by = subject and d.deleted_at > now() - interval '1 day'
+    ) x (id) where x.id <> room
+  ) else (
+    select count(*) from members m where m.user_id = subject and m.via = how and m.room_id <> room
+  ) end < max_rooms
+$function$;
+
 CREATE OR REPLACE FUNCTION public.mute_member(room text, actor text, subject text, until timestamp with time zone, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -1273,14 +1476,16 @@ begin
       t.v -> 4 as names, (t.v ->> 5)::boolean as everybody
     from jsonb_array_elements(targets) with ordinality as t (v, n)
   ), person as (
-    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, m.user_id
+    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, t.actor, m.user_id
     from target t
     cross join lateral jsonb_array_elements(t.names) with ordinality as g (forms, n)
     cross join lateral jsonb_array_elements_text(g.forms) with ordinality as f (id, n)
     join members m on m.room_id = t.room_id and m.user_id = f.id
     order by t.n, g.n, f.n
   ), wanted as materialized (
-    select distinct p.room_id, p.seq, p.user_id from person p where p.user_id <> p.sender
+    select distinct p.room_id, p.seq, p.user_id from person p
+    where p.user_id <> p.sender
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
     union all
     select t.room_id, t.seq, '*' from target t
     join rooms r on r.id = t.room_id
@@ -1455,12 +1660,16 @@ CREATE OR REPLACE FUNCTION public.put_out(room text, subject text)
  LANGUAGE plpgsql
 AS $function$
 declare
-  mute timestamptz;
+  was members;
 begin
-  delete from members m where m.room_id = room and m.user_id = subject returning m.muted_until into mute;
+  delete from members m where m.room_id = room and m.user_id = subject returning m.* into was;
   update rooms r set member_count = r.member_count - 1 where r.id = room;
-  if mute > now() then
-    insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, mute)
+  insert into departures (room_id, user_id, last_sent_at, was_guest)
+  values (room, subject, was.last_sent_at, was.role = 'guest')
+  on conflict (room_id, user_id) do update set
+    left_at = null, last_sent_at = excluded.last_sent_at, was_guest = excluded.was_guest;
+  if was.muted_until > now() then
+    insert into kept_mutes (room_id, user_id, muted_until) values (room, subject, was.muted_until)
     on conflict (room_id, user_id) do update set muted_until = excluded.muted_until;
   end if;
 end $function$;
@@ -1553,41 +1762,57 @@ begin
     return 'forbidden';
   end if;
   perform put_out(room, subject);
+  delete from invitations i where i.room_id = room and i.invited_by = subject;
   return 'removed';
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.remove_member(room text, subject text, OUT outcome text, OUT heir text)
+CREATE OR REPLACE FUNCTION public.remove_member(room text, subject text, closing boolean DEFAULT true, OUT outcome text, OUT heir text)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 declare
-  room_kind text;
+  r rooms;
   was text;
 begin
-  select r.kind, m.role into room_kind, was
-  from rooms r left join members m on m.room_id = r.id and m.user_id = subject where r.id = room;
+  select x.kind, m.role into r.kind, was
+  from rooms x left join members m on m.room_id = x.id and m.user_id = subject where x.id = room;
   if was is null then
-    outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    outcome := case when r.kind = 'channel' then 'not_member' else 'not_found' end;
     return;
   end if;
-  select kind into room_kind from rooms where id = room for no key update;
+  select * into r from rooms x where x.id = room for no key update;
   select role into was from members where room_id = room and user_id = subject;
-  if room_kind is null then
+  if r.id is null then
     outcome := 'not_found';
     return;
   elsif was is null then
-    outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
-    return;
-  elsif room_kind = 'direct' then
-    outcome := 'forbidden';
+    outcome := case when r.kind = 'channel' then 'not_member' else 'not_found' end;
     return;
   end if;
   perform put_out(room, subject);
+  update departures d set left_at = clock_timestamp() where d.room_id = room and d.user_id = subject;
+  if closing and r.member_count = 1 and (r.kind = 'group' or r.kind = 'channel' and r.last_seq = 0) then
+    if r.last_rev > 0 then
+      perform close_room(room, subject);
+      outcome := 'closed';
+      return;
+    end if;
+    delete from rooms x where x.id = room;
+    delete from bans x where x.room_id = room;
+    delete from departures x where x.room_id = room;
+    delete from invitation_rests x where x.room_id = room;
+    delete from invitations x where x.room_id = room;
+    delete from join_links x where x.room_id = room;
+    delete from kept_mutes x where x.room_id = room;
+    delete from slow_edits x where x.room_id = room;
+    outcome := 'left';
+    return;
+  end if;
   if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
     update members set role = 'owner', muted_until = null
     where room_id = room and user_id = (
       select user_id from members where room_id = room and role in ('admin', 'member')
-      order by role, joined_at, user_id limit 1)
+      order by coalesce(muted_until > now(), false), role, joined_at, user_id limit 1)
     returning user_id into heir;
   end if;
   outcome := 'left';
@@ -1663,6 +1888,15 @@ begin
   update revocations set xid = pg_current_xact_id();
   return true;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.returning_role(room text, subject text, new_role text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select case when new_role = 'member' and exists (
+    select from departures d where d.room_id = room and d.user_id = subject and d.was_guest) then 'guest' else new_role end
+$function$;
 
 CREATE OR REPLACE FUNCTION public.revoke_all(subject text, spared_token text, its_issued bigint, kept_session text, why text)
  RETURNS boolean
@@ -2258,6 +2492,9 @@ begin
   end if;
   update members m set role = new_role, muted_until = case when new_role in ('member', 'guest') then m.muted_until end
   where m.room_id = room and m.user_id = subject;
+  if new_role = 'guest' or is_below(rights, was, new_role) then
+    delete from invitations i where i.room_id = room and i.invited_by = subject;
+  end if;
   return 'role';
 end $function$;
 
@@ -2278,7 +2515,9 @@ begin
     select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
-  where p.viewer = p.user_id or s.shared;
+  where p.viewer = p.user_id or s.shared and not exists (
+    select from blocks k where k.user_id = p.viewer and k.blocked_id = p.user_id
+      or k.user_id = p.user_id and k.blocked_id = p.viewer);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp with time zone)
@@ -2476,7 +2715,7 @@ begin
   select * into e from enter_room(link_room, maker, rights);
   -- again, for the room was not locked
   select * into l from join_links x where x.token_hash = hash;
-  given_role := l.role;
+  given_role := returning_role(link_room, subject, l.role);
   if l.id is null or l.expires_at <= now() or l.uses >= l.max_uses or not may_give(rights, e.actor_role, l.role) then
     outcome := 'not_found';
   elsif exists (select from members m where m.room_id = link_room and m.user_id = subject) then
@@ -2484,7 +2723,7 @@ begin
   elsif e.refusal is not null then
     outcome := case e.refusal when 'archived' then 'archived' else 'not_found' end;
   else
-    outcome := admit(link_room, subject, l.role, max_members, max_rooms);
+    outcome := admit(link_room, subject, given_role, max_members, max_rooms);
     if outcome = 'joined' then
       update join_links x set uses = x.uses + 1 where x.room_id = link_room and x.id = l.id;
     end if;

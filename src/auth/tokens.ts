@@ -2,7 +2,7 @@
 import { errors, importSPKI, jwtVerify, SignJWT, type CryptoKey, type JWTPayload, type JWTVerifyResult } from 'jose';
 import { createHash, randomUUID, webcrypto } from 'node:crypto';
 import { ParleyError } from '../protocol/errors.ts';
-import { latestInstant, userId } from '../protocol/model.ts';
+import { backendPrefix, latestInstant, userId } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
 import { KeySet } from './key-set.ts';
 import { KnownTokens } from './known-tokens.ts';
@@ -12,6 +12,8 @@ export interface Identity {
   readonly user: string;
   readonly name: string | null;
   readonly tier: string | null;
+  /** The token is of a back end of the installation: what it does needs no consent of users. */
+  readonly backend?: true;
   /** Milliseconds since 1970. */
   readonly expires: number;
   /** The same; 0 if the token does not say. By the clock of its issuer. */
@@ -163,6 +165,12 @@ export class TokenVerifier {
     const user = userId.safeParse(payload.sub);
     if (!user.success)
       throw new ParleyError('unauthorized', `The token's sub is no user id: ${user.error.issues[0]?.message}.`);
+    if (user.data.startsWith(backendPrefix) && payload['backend'] !== true) {
+      throw new ParleyError(
+        'unauthorized',
+        `The token's sub begins with ${backendPrefix}, which needs the claim "backend": true.`,
+      );
+    }
     const { name, shortened } = nameOf(payload['name']);
     if (shortened) this.#note({ user: user.data, name }, 'The name in a token is too long; it was shortened.');
     const tier = payload['tier'];
@@ -170,6 +178,7 @@ export class TokenVerifier {
       user: user.data,
       name,
       tier: typeof tier === 'string' ? tier : null,
+      ...(payload['backend'] === true ? { backend: true } : {}),
       expires: instantOf(payload.exp),
       issuedAt: instantOf(payload.iat),
       key: payload.jti === undefined || payload.jti === '' ? hash : hashOf(`jti\n${payload.iss ?? ''}\n${payload.jti}`),
@@ -180,13 +189,14 @@ export class TokenVerifier {
 /** Signs a token of Parley's own: for guests of the demo and `parley token`. */
 export function signToken(
   secret: string,
-  claims: { user: string; name?: string | undefined; tier?: string | undefined; ttlSeconds: number },
+  claims: { user: string; name?: string | undefined; tier?: string | undefined; backend?: boolean; ttlSeconds: number },
 ): Promise<string> {
   const extra = {
     // two tokens of one second differ, so that a revocation in that second can name the first
     jti: randomUUID(),
     ...(claims.name === undefined ? {} : { name: claims.name }),
     ...(claims.tier === undefined ? {} : { tier: claims.tier }),
+    ...(claims.backend === true ? { backend: true } : {}),
   };
   return new SignJWT(extra)
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })

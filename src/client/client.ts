@@ -200,7 +200,7 @@ export class Client {
     this.#left(id);
   }
 
-  async invite(room: string, user: string, role?: Exclude<Role, 'owner'>): Promise<Member> {
+  async invite(room: string, user: string, role?: Exclude<Role, 'owner'>): Promise<Member | undefined> {
     const { member } = await this.call('room:invite', { room, user, ...(role && { role }) });
     return member;
   }

@@ -48,6 +48,7 @@ export interface GatewaySettings
     UserShareLimits,
     DoorSettings {
   readonly maxConnectionsPerUser: number;
+  readonly adding: 'consent' | 'direct';
   readonly maxEventLoopDelayMs: number;
   readonly maxMemoryBytes: number;
   /** Between looks at Postgres for what this node was not told. */
@@ -139,7 +140,16 @@ export class Gateway {
     const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
     attendance.serve(core.presence, local.connections, core.verifier);
     const shares = new UserShares(settings, metrics);
-    const handlers = createHandlers({ ...core, local, attendance, tails, metrics, shares, signalLimits: settings });
+    const handlers = createHandlers({
+      ...core,
+      local,
+      attendance,
+      tails,
+      metrics,
+      shares,
+      signalLimits: settings,
+      adding: settings.adding,
+    });
     const rate = new CommandRate(settings, shares);
     const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, shares, metrics, log });
     const { maxConnectionsPerUser } = settings;

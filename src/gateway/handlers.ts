@@ -14,6 +14,7 @@ import { Encoded } from './encoded.ts';
 import { createKeepHandlers } from './handlers/keep.ts';
 import { createPullHandlers } from './handlers/pull.ts';
 import { roomHandlers } from './handlers/rooms.ts';
+import { createUserHandlers } from './handlers/users.ts';
 import { createTalkHandlers } from './handlers/talk.ts';
 import type { Local } from './local.ts';
 import type { SignalLimits } from './signals.ts';
@@ -43,12 +44,14 @@ export function createHandlers(parts: {
   metrics: Metrics;
   shares: UserShares;
   signalLimits: SignalLimits;
+  adding: 'consent' | 'direct';
 }): Handlers {
   const { messaging, verifier, rates, local, attendance } = parts;
   const { memberships, mayDeliver } = local;
   const { writer, changes, readMarks, bodies } = messaging;
   return {
     ...createTalkHandlers(messaging),
+    ...createUserHandlers(messaging),
     ...createKeepHandlers({ ...parts, memberships, mayDeliver }),
     'message:send': ({ connection, user }, { room, id, body, replyTo, lane }) => {
       const { json, mentions } = bodies.read(body);
@@ -85,7 +88,7 @@ export function createHandlers(parts: {
     read: ({ connection, user }, { room, seq }) =>
       // a mark of the old history moves nothing; the answer says where the mark stands
       readMarks.set(user.id, room, connection.stale?.has(room) === true ? 0 : seq),
-    ...roomHandlers(messaging, local, rates),
+    ...roomHandlers(messaging, local, { rates, adding: parts.adding }),
     'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
     'presence:watch': ({ connection }, { users }) => attendance.watch(connection, users),
     'presence:unwatch': ({ connection }, { users }) => attendance.unwatch(connection, users),

@@ -7,7 +7,7 @@ import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from './batcher.ts';
 import { muteEnd } from './membership-changes.ts';
-import { summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
+import { peerOf, summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
 
 export interface Memberships {
   /** The name of the token, else the one stored before. */
@@ -85,17 +85,13 @@ export class Arrivals {
   async #loadSummaries(users: string[]): Promise<{ rooms: RoomSummary[]; more: boolean }[]> {
     const ids = [...new Set(users)];
     const rows = await this.#sql<(SummaryRow & { user_id: string })[]>`
-      select u.id as user_id, s.*, p.user_id as peer, pu.name as peer_name
+      select u.id as user_id, s.*
       from unnest(${ids}::text[]) as u (id)
       cross join lateral (
         select ${summaryColumns(this.#sql)}
-        from members m join rooms r on r.id = m.room_id
+        from members m join rooms r on r.id = m.room_id ${peerOf(this.#sql)}
         where m.user_id = u.id order by m.room_id limit ${limits.readyRooms + 1}
       ) s
-      left join lateral (
-        select x.user_id from members x where s.kind = 'direct' and x.room_id = s.id and x.user_id <> u.id limit 1
-      ) p on true
-      left join users pu on pu.id = p.user_id
       order by s.id`;
     const pages = new Map<string, { rooms: RoomSummary[]; more: boolean }>(
       ids.map((id) => [id, { rooms: [], more: false }]),

@@ -48,7 +48,10 @@ export interface Changed {
   readonly count: number;
 }
 
-type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached' | 'archived' | 'muted';
+type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached' | 'archived' | 'muted' | Slow;
+/** With the milliseconds until the next edit. */
+type Slow = `slow:${number}`;
+const slow = 'slow:';
 interface Outcome {
   /** Its place in the batch. */
   n: number;
@@ -220,7 +223,15 @@ export function behind(room: string, head: number): RoomEvent {
   return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
 }
 
+function isSlow(outcome: Refusal): outcome is Slow {
+  return outcome.startsWith(slow);
+}
+
 function refusal(outcome: Refusal, change: Change, until: number | null): ParleyError {
+  if (isSlow(outcome)) {
+    const retryAfter = Number(outcome.slice(slow.length));
+    return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
+  }
   if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
   if (outcome === 'muted') return mutedError(until);
   if (outcome === 'too_late') return new ParleyError('forbidden', 'The time in which it may be edited is over.');

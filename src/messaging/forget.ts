@@ -43,6 +43,9 @@ const rowsAtOnce = 500;
 /** How long rows are left alone that others hold. */
 const heldMs = 20;
 
+/** What only the server reads of them. */
+const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as const;
+
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
   // first: what comes from them after this would be left
@@ -74,17 +77,17 @@ class Forget {
     this.#keep = keep;
   }
 
-  /** @returns how many. Of direct rooms too, which nobody else can take them out of; the other one keeps the room. */
+  /** @returns how many. The other user of a direct room keeps the room. */
   async leaveRooms(): Promise<number> {
     const sql = this.#sql;
     let left = 0;
     for (;;) {
-      const rooms = await sql<{ room: string; kind: string }[]>`
-        select m.room_id as room, r.kind from members m left join rooms r on r.id = m.room_id
+      const rooms = await sql<{ room: string }[]>`
+        select m.room_id as room from members m
         where m.user_id = ${this.#user} order by m.room_id limit ${roomsPage}`;
       if (rooms.length === 0) return left;
-      for (const { room, kind } of rooms) {
-        if (kind !== 'direct') await sql`select remove_member(${room}, ${this.#user})`;
+      for (const { room } of rooms) {
+        await sql`select remove_member(${room}, ${this.#user}, false)`;
         await sql.begin(async (tx) => {
           await tx`select from rooms where id = ${room} for no key update`;
           const gone = await tx`delete from members where room_id = ${room} and user_id = ${this.#user}`;
@@ -226,17 +229,19 @@ class Forget {
   async erase(): Promise<boolean> {
     const sql = this.#sql;
     const user = this.#user;
-    for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes']) {
+    for (const table of ['mentions', 'thread_follows', 'invitations', 'bans', 'kept_mutes', ...ownTables]) {
       await this.#ofUser(table, 'user_id', (page) => sql`delete from ${sql(table)} where ctid = any (array(${page}))`);
     }
-    // they worked by their right alone
-    await this.#ofUser(
-      'join_links',
-      'made_by',
-      (page) => sql`delete from join_links where ctid = any (array(${page}))`,
-    );
+    for (const [table, column] of [
+      ['blocks', 'blocked_id'],
+      // they worked by their right alone
+      ['join_links', 'made_by'],
+    ] as const) {
+      await this.#ofUser(table, column, (page) => sql`delete from ${sql(table)} where ctid = any (array(${page}))`);
+    }
     for (const [table, column] of [
       ['deleted_rooms', 'deleted_by'],
+      ['deleted_rooms', 'made_by'],
       ['bans', 'banned_by'],
       ['invitations', 'invited_by'],
     ] as const) {
@@ -246,23 +251,26 @@ class Forget {
         (page) => sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ctid = any (array(${page}))`,
       );
     }
-    await this.#renameCreator();
+    await this.#renameInRooms();
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
   }
 
   /** Commits lock rooms in the order of their ids, and so does this: a busy room would be left out for ever. */
-  async #renameCreator(): Promise<void> {
+  async #renameInRooms(): Promise<void> {
     const sql = this.#sql;
     // read first: the search through all rooms must not hold any
-    const rows = await sql<{ id: string }[]>`select id from rooms where created_by = ${this.#user} order by id`;
+    const rows = await sql<{ id: string }[]>`
+      select id from rooms where created_by = ${this.#user} or peer_id = ${this.#user} order by id`;
     for (let at = 0; at < rows.length; at += roomsPage) {
       const ids = rows.slice(at, at + roomsPage).map(({ id }) => id);
       await sql`
         with page as materialized (
           select id from rooms where id = any (${ids}::text[]) order by id for no key update
         )
-        update rooms r set created_by = ${this.pseudonym} from page p where r.id = p.id and r.created_by = ${this.#user}`;
+        update rooms r set peer_id = null,
+          created_by = case r.created_by when ${this.#user} then ${this.pseudonym} else r.created_by end
+        from page p where r.id = p.id`;
     }
   }
 

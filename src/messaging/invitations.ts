@@ -5,24 +5,13 @@ import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Invitation, RoomKind } from '../protocol/model.ts';
+import type { Invitation } from '../protocol/model.ts';
+import { invitationsWhere } from './invitation-rows.ts';
 import { rightsOf } from './roles.ts';
 import { requireRight } from './room-admin.ts';
 import { invitationTo } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
 import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
-
-interface InvitationRow {
-  room_id: string;
-  kind: RoomKind;
-  room_name: string | null;
-  user_id: string;
-  role: Invitation['role'];
-  invited_by: string;
-  by_name: string | null;
-  at: number;
-  expires_at: number;
-}
 
 export class Invitations {
   readonly #sql: postgres.Sql;
@@ -37,21 +26,48 @@ export class Invitations {
     this.#limits = parts;
   }
 
+  /**
+   * `room:invite`: adds the user where that needs no consent, else invites them. A member gets the role.
+   * @param mayAdd whether users may be added without being asked
+   */
+  async add(actor: string, input: ParsedInput<'room:invite'>, mayAdd: boolean): Promise<CommandOutput<'room:invite'>> {
+    if (input.user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
+    const added = mayAdd ? await this.#rooms.add(actor, input) : undefined;
+    if (added !== undefined) return added;
+    return (await this.#invite(actor, input)) ?? this.#rooms.setRole(actor, input);
+  }
+
   async create(actor: string, input: ParsedInput<'invitation:create'>): Promise<CommandOutput<'invitation:create'>> {
+    const invited = await this.#invite(actor, input);
+    if (invited === undefined) throw new ParleyError('conflict', 'The user is in the room already.');
+    return invited;
+  }
+
+  /** @returns undefined if the user is a member. */
+  async #invite(
+    actor: string,
+    input: ParsedInput<'invitation:create'>,
+  ): Promise<{ invitation: Invitation } | undefined> {
     const { room, user, role } = input;
-    const [row] = await this.#sql<[{ outcome: 'invited' | 'already' | Refusal }]>`
+    type Outcome = 'invited' | 'invited_again' | 'already' | 'blocked' | 'resting' | Refusal;
+    const [row] = await this.#sql<[{ outcome: Outcome }]>`
       select invite_user(${room}, ${actor}, ${user}, ${role}, ${`${limits.invitationDays} days`}::text::interval,
         ${limits.roomInvitations}, ${limits.userInvitations}, ${rightsOf('invite')}::text::jsonb) as outcome`;
     refuse(row.outcome, { limit_reached: 'As many invitations as may wait for the room or the user.' });
-    if (row.outcome === 'already') throw new ParleyError('conflict', 'The user is in the room already.');
-    const [found] = await this.#page(
-      this.#sql`i.room_id = ${room} and i.user_id = ${user}`,
-      this.#sql`order by i.user_id`,
-      1,
-    );
+    if (row.outcome === 'already') return undefined;
+    if (row.outcome === 'blocked') throw new ParleyError('forbidden', 'You have blocked this user.');
+    if (row.outcome === 'resting') {
+      throw new ParleyError(
+        'limit_reached',
+        `The user declined an invitation to this room less than ${limits.invitationRestDays} days ago.`,
+      );
+    }
+    const [found] = await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id = ${user}`, 1);
     // answered or taken back in this moment
     if (found === undefined) throw new ParleyError('not_found');
-    this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
+    if (row.outcome === 'invited') {
+      this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
+    }
     return { invitation: found };
   }
 
@@ -60,16 +76,12 @@ export class Invitations {
     if (room !== undefined) await requireRight(this.#sql, user, room, 'invitations');
     const found =
       room === undefined
-        ? await this.#page(
-            this.#sql`i.user_id = ${user} and i.room_id > ${after}`,
-            this.#sql`order by i.room_id`,
+        ? await invitationsWhere(
+            this.#sql,
+            this.#sql`i.user_id = ${user} and i.room_id > ${after} and not has_blocked(i.user_id, i.invited_by)`,
             limit + 1,
           )
-        : await this.#page(
-            this.#sql`i.room_id = ${room} and i.user_id > ${after}`,
-            this.#sql`order by i.user_id`,
-            limit + 1,
-          );
+        : await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id > ${after}`, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const next = room === undefined ? last?.room : last?.user;
@@ -100,30 +112,13 @@ export class Invitations {
     const { maxMembersPerRoom, maxRoomsPerUser } = this.#limits;
     const [row] = await this.#sql<[{ outcome: 'joined' | 'declined' | Refusal; inviter: string }]>`
       select outcome, inviter
-      from answer_invitation(${room}, ${user}, ${accept}, ${maxMembersPerRoom}, ${maxRoomsPerUser})`;
+      from answer_invitation(${room}, ${user}, ${accept},
+        ${`${limits.invitationRestDays} days`}::text::interval, ${maxMembersPerRoom}, ${maxRoomsPerUser})`;
     refuse(row.outcome, { banned: youAreBanned, not_found: 'You have no invitation to this room.' });
     return row.inviter;
   }
 
   #tellAnswer(inviter: string, data: EventData<'invitation'>): void {
     this.#fanout.publish([invitationTo(data.user, data), invitationTo(inviter, data)]);
-  }
-
-  async #page(where: postgres.Fragment, order: postgres.Fragment, limit: number): Promise<Invitation[]> {
-    const rows = await this.#sql<InvitationRow[]>`
-      select i.room_id, r.kind, r.name as room_name, i.user_id, i.role, i.invited_by, u.name as by_name, i.at, i.expires_at
-      from invitations i join rooms r on r.id = i.room_id left join users u on u.id = i.invited_by
-      where i.expires_at > now() and ${where} ${order} limit ${limit}`;
-    return rows.map((row) => ({
-      room: row.room_id,
-      kind: row.kind,
-      name: row.room_name,
-      user: row.user_id,
-      role: row.role,
-      by: row.invited_by,
-      byName: row.by_name,
-      at: row.at,
-      expires: row.expires_at,
-    }));
   }
 }

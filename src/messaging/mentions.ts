@@ -53,6 +53,7 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
             select n.room_id, n.seq, n.at
             from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
             where n.room_id = m.room_id and n.user_id = '*' and n.at >= m.joined_at and t.sender_id <> m.user_id
+              and not has_blocked(m.user_id, t.sender_id)
               and n.seq >= r.first_seq
               -- offset: each is looked up by its whole key; made a join of, it reads all mentions of the room for each
               and not exists (

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from './arrivals.ts';
 import type { AttachmentRulesOptions } from './bodies/attachments.ts';
+import { Blocks } from './blocks.ts';
 import { Bodies } from './bodies/bodies.ts';
 import { Changes } from './changes.ts';
 import { FairTurns } from './fair-turns.ts';
@@ -77,6 +78,7 @@ export class Messaging {
   readonly roomAdmin: RoomAdmin;
   readonly invitations: Invitations;
   readonly links: JoinLinks;
+  readonly blocks: Blocks;
   readonly arrivals: Arrivals;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
@@ -131,6 +133,7 @@ export class Messaging {
     this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
+    this.blocks = new Blocks({ ...options, rooms: this.rooms });
     this.arrivals = new Arrivals(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);

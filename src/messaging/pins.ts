@@ -27,7 +27,8 @@ export interface Pin {
 type Pinned = CommandOutput<'message:pin'>;
 
 interface Outcome {
-  outcome: 'changed' | 'unchanged' | 'not_found' | 'not_member' | 'forbidden' | 'archived' | 'limit_reached';
+  outcome:
+    'changed' | 'unchanged' | 'not_found' | 'not_member' | 'forbidden' | 'archived' | 'actor_muted' | 'limit_reached';
   rev: number;
   at: number;
   outbox_id: number | null;
@@ -84,6 +85,7 @@ export class Pins {
     if (outcome === 'limit_reached') {
       return new ParleyError('limit_reached', `A room has at most ${limits.pins} pinned messages.`);
     }
+    if (outcome === 'actor_muted') return new ParleyError('forbidden', 'You are muted in this room.');
     if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
     if (outcome !== 'changed' && outcome !== 'unchanged') return new ParleyError(outcome);
     if (outcome === 'changed') {

@@ -8,7 +8,7 @@ export function renderRooms(): string {
     '# Rooms: kinds, roles, rights',
     kinds,
     '## What each role may do',
-    'In a direct room both users are plain members. "archived": it may also be done while the room is archived.',
+    'In a direct room both users are plain members; either may leave it. "archived": it may also be done while the room is archived.',
     table(
       ['action', '', 'direct', 'group', 'channel', 'archived'],
       Object.entries(actions).map(([name, { about, by, archived }]) => [
@@ -32,7 +32,7 @@ export function renderRooms(): string {
 const kinds = [
   '| kind | who gets in | who sees it |',
   '| --- | --- | --- |',
-  '| `direct` | its two users, for good | they |',
+  '| `direct` | the user who opens it, and the other one after they accepted | they |',
   '| `group` | who is invited, added, or has a join link | its members; to others it does not exist |',
   '| `channel` | everybody who is not banned | everybody finds it; members read it |',
 ].join('\n');
@@ -40,16 +40,21 @@ const kinds = [
 const rules = [
   '## Rules',
   [
-    '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows.',
+    '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows. Whoever joins a channel that has no member, or guests alone, becomes its owner.',
+    '- **Empty** rooms: a group that its last member leaves is deleted, and so is a channel without messages. Other channels are not listed while nobody is in them.',
+    '- **Limits** (`PARLEY_MAX_ROOMS_PER_USER`) count apart: rooms that a user made or came into by their own will, rooms that others added them to, and direct rooms that others opened. A room counts for its maker until it is deleted, and a day longer.',
     '- **Archived**: nothing is sent, edited, deleted, reacted to or pinned, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
-    '- **Muted**: a member sends, edits, reacts and signals nothing until the mute ends; deleting own messages stays allowed. Who becomes admin or owner is muted no more.',
-    '- **Slow mode**: members send one message in so many seconds; the next is `rate_limited` with `retryAfter`. Owners and admins are free of it.',
+    '- **Muted**: a member sends, edits, reacts, signals, pins and invites nothing, makes no links and changes no settings until the mute ends; deleting own messages stays allowed. A mute goes on when the member leaves and comes back. Who becomes admin or owner is muted no more.',
+    '- **Slow mode**: members send one message in so many seconds, and edit one; the next is `rate_limited` with `retryAfter`. Leaving and coming back changes nothing of it. Owners and admins are free of it.',
     '- **Who may send** (`senders: "admins"`): owners and admins send; members still react.',
     "- **Edit window** of a room takes the place of the server's; 0: authors may edit for ever. Owners and admins always may.",
-    '- **Banned** users are removed, cannot join or accept, and cannot be invited or added until the ban is lifted. Their messages stay.',
+    '- **Banned** users are removed, cannot join or accept, and cannot be invited or added until the ban is lifted. Their messages stay; their invitations go, as do those of whoever is removed or gets a lower role.',
+    '- **Guests** who leave come back as guests, unless an owner or admin invites or adds them.',
     '- **Links** work only while who made them may make links. The token is shown once; the server keeps its hash.',
-    `- **Invitations** end after ${limits.invitationDays} days. \`room:invite\` adds without asking; \`invitation:create\` asks.`,
-    '- **Deleted** rooms are gone at once for everybody; what was stored is removed in the background, a batch at a time. The id is never given again, so that no cursor of the old room fits a new one.',
+    `- **Invitations** end after ${limits.invitationDays} days. The invited user gets an event once a day at most, however often somebody invites. After a user declined, nobody may invite them to the room for ${limits.invitationRestDays} days.`,
+    '- **Adding**: `room:invite` invites. With `PARLEY_ADDING=direct`, or by a back end whose token has the claim `"backend": true`, it adds a user without asking, to direct rooms too. A user who left the room, or who blocked the caller, is invited all the same.',
+    '- **Blocks**: no invitation, mention or direct room by a blocked user reaches the user who blocked them, and neither sees the presence of the other. The blocked user gets the answers that they got before. A mention of `@room` reaches everybody; `mentions` leaves out those of blocked users.',
+    '- **Deleted** rooms are gone at once for everybody; what was stored is removed in the background, a batch at a time. Nobody can take the id for a year, so that no cursor of the old room fits a new one.',
   ].join('\n'),
 ].join('\n\n');
 

@@ -15,6 +15,8 @@ interface Action {
   readonly by: Readonly<Record<RoomKind, readonly Standing[]>>;
   /** Whether it may be done while the room is archived. */
   readonly archived: boolean;
+  /** False: a muted member may not, because it would be heard like a message. */
+  readonly muted?: false;
 }
 
 const all = ['owner', 'admin', 'member', 'guest'] as const;
@@ -50,24 +52,34 @@ export const actions = {
     about: 'pin messages and take pins away',
     by: { direct: both, group: admins, channel: admins },
     archived: false,
+    muted: false,
   },
   versions: { about: 'see what a message said before', ...managed(admins, true) },
   join: { about: 'join by themselves', by: { direct: none, group: none, channel: ['nobody'] }, archived: false },
-  leave: { about: 'leave', ...managed(all, true) },
-  invite: { about: 'invite, to be accepted', by: { direct: none, group: admins, channel: writers }, archived: false },
+  leave: { about: 'leave', by: { direct: both, group: all, channel: all }, archived: true },
+  invite: {
+    about: 'invite, to be accepted',
+    by: { direct: none, group: admins, channel: writers },
+    archived: false,
+    muted: false,
+  },
   invitations: {
     about: 'list invitations and take them back; members those they made',
     by: { direct: none, group: admins, channel: writers },
     archived: true,
   },
-  add: { about: 'add members directly', ...managed(admins, false) },
-  link: { about: 'make join links', ...managed(admins, false) },
+  add: { about: 'add members directly', ...managed(admins, false), muted: false },
+  link: { about: 'make join links', ...managed(admins, false), muted: false },
   links: { about: 'list join links and revoke them', ...managed(admins, true) },
   role: { about: 'change roles', ...managed(admins, true) },
   remove: { about: 'remove members', ...managed(admins, true) },
   mute: { about: 'mute members', ...managed(admins, true) },
   ban: { about: 'ban users, list and lift bans', ...managed(admins, true) },
-  update: { about: 'change name, topic, slow mode, who may send, edit window', ...managed(admins, false) },
+  update: {
+    about: 'change name, topic, slow mode, who may send, edit window',
+    ...managed(admins, false),
+    muted: false,
+  },
   retention: { about: 'change how long messages are kept', ...managed(owner, false) },
   archive: { about: 'archive and unarchive', ...managed(admins, true) },
   transfer: { about: 'make another member the owner', ...managed(owner, true) },
@@ -107,8 +119,8 @@ export function rightsOf(action: ActionName): string {
 }
 
 const texts = Object.fromEntries(
-  Object.entries(actions).map(([name, { by, archived }]) => [
+  Object.entries<Action>(actions).map(([name, { by, archived, muted = true }]) => [
     name,
-    JSON.stringify({ may: by, archived, below, gives }),
+    JSON.stringify({ may: by, archived, muted, below, gives }),
   ]),
 ) as Record<ActionName, string>;

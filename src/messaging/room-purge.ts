@@ -1,5 +1,5 @@
 /**
- * Removes what is left of deleted rooms, and invitations and kept mutes that have ended (links go when a new one is made). A
+ * Removes what is left of deleted rooms, and invitations, their rests and kept mutes that have ended (links go when a new one is made). A
  * batch of rows of one table a transaction and a pause after it, so that nobody's commit waits for more than a batch. Every
  * table with a column `room_id` is gone through, members first: other nodes hear of a deletion by the changes of membership,
  * when they were not told.
@@ -8,6 +8,7 @@
  */
 import type postgres from 'postgres';
 import { setTimeout as delay } from 'node:timers/promises';
+import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -120,5 +121,17 @@ async function removeEnded(sql: postgres.Sql, batch: number): Promise<number> {
   const mutes = await sql`
     delete from kept_mutes
     where ctid = any (array(select ctid from kept_mutes where muted_until < now() limit ${batch} for update skip locked))`;
-  return Math.max(invitations.count, mutes.count);
+  const rests = await sql`
+    delete from invitation_rests
+    where ctid = any (array(select ctid from invitation_rests where rests_until < now() limit ${batch} for update skip locked))`;
+  const ids = await sql`
+    delete from deleted_rooms where ctid = any (array(
+      select ctid from deleted_rooms
+      where purged_at is not null and deleted_at < now() - ${`${limits.deletedRoomDays} days`}::text::interval
+      order by deleted_at limit ${batch} for update skip locked))`;
+  const edits = await sql`
+    delete from slow_edits where ctid = any (array(
+      select ctid from slow_edits
+      where at < now() - ${limits.slowModeSeconds} * interval '1 s' limit ${batch} for update skip locked))`;
+  return Math.max(invitations.count, mutes.count, rests.count, ids.count, edits.count);
 }

@@ -1,13 +1,15 @@
 /** What the SQL functions of migrations/0005 answer, as errors. */
 import { ParleyError } from '../protocol/errors.ts';
 
-export type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'archived' | 'banned' | 'no_subject' | 'limit_reached';
+export type Refusal =
+  'not_found' | 'not_member' | 'forbidden' | 'archived' | 'actor_muted' | 'banned' | 'no_subject' | 'limit_reached';
 
 const errors: Record<Refusal, () => ParleyError> = {
   not_found: () => new ParleyError('not_found'),
   not_member: () => new ParleyError('not_member'),
   forbidden: () => new ParleyError('forbidden'),
   archived: () => new ParleyError('forbidden', 'The room is archived.'),
+  actor_muted: () => new ParleyError('forbidden', 'You are muted in this room.'),
   banned: () => new ParleyError('forbidden', 'The user is banned from this room.'),
   no_subject: () => new ParleyError('not_found', 'There is no such member.'),
   limit_reached: () =>

@@ -5,16 +5,18 @@ import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { limits } from '../protocol/limits.ts';
 import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { readCursor, requireSize, wordsOf, writeCursor } from './channel-search.ts';
 import { Flaps } from './flaps.ts';
+import { invitationsWhere } from './invitation-rows.ts';
 import { muteEnd } from './membership-changes.ts';
 import { rightsOf } from './roles.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { departure, memberToRoom, memberToUser } from './room-events.ts';
+import { departure, invitationTo, memberToRoom, memberToUser } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
-import { muteColumns, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
+import { muteColumns, peerOf, summaryColumns, summaryOf, type MuteRow, type SummaryRow } from './summary.ts';
 
 interface MemberRow extends MuteRow {
   user_id: string;
@@ -26,6 +28,9 @@ interface MemberRow extends MuteRow {
 
 /** Resolves when no node delivers, answers or accepts by what was before a committed change. */
 export type WhenApplied = (of: Applied) => Promise<void>;
+
+/** What `create_room` did; with `_alone` the other user of the direct room is to be asked. */
+type Opened = 'created' | 'exists' | 'returned';
 
 export interface RoomLimits {
   readonly maxRoomsPerUser: number;
@@ -60,19 +65,35 @@ export class Rooms {
     this.#maxMembers = options.maxMembersPerRoom;
   }
 
-  async create(user: string, input: ParsedInput<'room:create'>): Promise<CommandOutput<'room:create'>> {
+  /** @param mayAdd whether the other user of a direct room is in it without being asked */
+  async create(user: string, input: ParsedInput<'room:create'>, mayAdd = false): Promise<CommandOutput<'room:create'>> {
     const direct = input.kind === 'direct';
     if (direct && input.user === user) throw new ParleyError('invalid', 'user: a direct room needs another user.');
     const id = direct ? directRoomId(user, input.user) : (input.id ?? randomBytes(12).toString('hex'));
     const peer = direct ? input.user : null;
     const name = direct ? null : input.name;
-    const [row] = await this.#sql<[{ outcome: 'created' | 'exists' | 'conflict' | 'limit_reached' }]>`
-      select create_room(${id}, ${input.kind}, ${name}, ${user}, ${peer}, ${this.#maxRooms}) as outcome`;
-    if (row.outcome === 'conflict') throw new ParleyError('conflict', `The id ${id} is or was another room's.`);
-    if (row.outcome === 'limit_reached') throw new ParleyError('limit_reached', 'You are in as many rooms as you may.');
-    const created = row.outcome === 'created';
-    if (created) await this.welcome(id, peer === null ? [user] : [user, peer], user);
-    return { room: await this.summary(user, id), created };
+    const [row] = await this.#sql<[{ outcome: Opened | `${Opened}_alone` | 'blocked' | 'conflict' | Refusal }]>`
+      select create_room(${id}, ${input.kind}, ${name}, ${user}, ${peer}, ${this.#maxRooms}, ${!mayAdd}) as outcome`;
+    const { outcome } = row;
+    if (outcome === 'conflict') throw new ParleyError('conflict', `The id ${id} is or was another room's.`);
+    if (outcome === 'blocked') throw new ParleyError('forbidden', 'You have blocked this user.');
+    refuse(outcome, { limit_reached: 'You have made, or are in, as many rooms as you may.' });
+    if (outcome === 'created') await this.welcome(id, peer === null ? [user] : [user, peer], user);
+    else if (outcome !== 'exists' && outcome !== 'exists_alone') await this.welcome(id, [user], user);
+    if (peer !== null && outcome.endsWith('_alone')) await this.#askPeer(id, user, peer);
+    return { room: await this.summary(user, id), created: outcome === 'created' || outcome === 'created_alone' };
+  }
+
+  /** Invites the other user of a direct room. Whether they get to know is not for the caller to see. */
+  async #askPeer(room: string, by: string, user: string): Promise<void> {
+    const [row] = await this.#sql<[{ asked: boolean }]>`
+      select ask_peer(${room}, ${by}, ${user}, ${`${limits.invitationDays} days`}::text::interval, ${limits.userInvitations})
+        as asked`;
+    if (!row.asked) return;
+    const [invitation] = await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id = ${user}`, 1);
+    // answered in this moment
+    if (invitation === undefined) return;
+    this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by, invitation })]);
   }
 
   async join(user: string, room: string): Promise<CommandOutput<'room:join'>> {
@@ -84,14 +105,14 @@ export class Rooms {
     return { room: await this.summary(user, room) };
   }
 
-  /** Adds a user, or gives a member another role. */
-  async add(actor: string, input: ParsedInput<'room:invite'>): Promise<CommandOutput<'room:invite'>> {
+  /** Adds a user, or gives a member another role. @returns undefined if they may only be invited. */
+  async add(actor: string, input: ParsedInput<'room:invite'>): Promise<{ member: Member } | undefined> {
     const { room, user, role } = input;
-    if (user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
-    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | 'another_role' | Refusal }]>`
+    const [row] = await this.#sql<[{ outcome: 'joined' | 'already' | 'another_role' | 'not_asked' | Refusal }]>`
       select add_member(${room}, ${actor}, ${user}, ${role}, ${this.#maxMembers}, ${this.#maxRooms},
         ${rightsOf('add')}::text::jsonb) as outcome`;
     refuse(row.outcome);
+    if (row.outcome === 'not_asked') return undefined;
     if (row.outcome === 'another_role') return this.setRole(actor, input);
     if (row.outcome === 'joined') await this.welcome(room, [user], actor);
     return { member: await this.member(room, user) };
@@ -109,12 +130,17 @@ export class Rooms {
 
   async leave(user: string, room: string): Promise<void> {
     const [row] = await this.#sql<
-      [{ outcome: 'left' | Refusal; heir: string | null; name: string | null; version: number | null }]
+      [{ outcome: 'left' | 'closed' | Refusal; heir: string | null; name: string | null; version: number | null }]
     >`
-      select outcome, heir, ${this.nameOf(user)}, ${this.endIf(this.#sql`outcome = 'left'`)} from remove_member(${room}, ${user})`;
+      select outcome, heir, ${this.nameOf(user)}, ${this.endIf(this.#sql`outcome in ('left', 'closed')`)}
+      from remove_member(${room}, ${user})`;
     refuse(row.outcome);
     this.departed({ room, user, name: row.name, change: 'left', by: user }, row.version);
     if (row.heir !== null) await this.tell(room, row.heir, 'role', user);
+    if (row.outcome === 'closed') {
+      const json = JSON.stringify({ room, change: 'deleted', by: user });
+      this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
+    }
     await this.applied(room, user);
   }
 
@@ -122,17 +148,14 @@ export class Rooms {
     const { scope, after = '', limit } = input;
     const mine = scope === 'mine';
     const rows = await this.#reads<SummaryRow[]>`
-      select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
+      select ${summaryColumns(this.#sql)}
       from rooms r
       ${mine ? this.#sql`` : this.#sql`left`} join members m on m.room_id = r.id and m.user_id = ${user}
-      left join lateral (
-        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
-      ) p on true
-      left join users pu on pu.id = p.user_id
+      ${peerOf(this.#sql)}
       where ${
         mine
           ? this.#sql`m.room_id > ${after}`
-          : this.#sql`r.kind = 'channel' and r.archived_at is null and r.id > ${after}`
+          : this.#sql`r.kind = 'channel' and r.archived_at is null and r.member_count > 0 and r.id > ${after}`
       }
       order by r.id limit ${limit + 1}`;
     const page = rows.slice(0, limit);
@@ -149,10 +172,11 @@ export class Rooms {
       select wanted::text, search_size(wanted) as size from search_parse('simple', ${words}, true)`;
     requireSize(parsed.size);
     const rows = await this.#reads<(SummaryRow & { member_count: number; key: string })[]>`
-      select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key, null as peer, null as peer_name
+      select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
-      where r.kind = 'channel' and r.archived_at is null
+      ${peerOf(this.#sql)}
+      where r.kind = 'channel' and r.archived_at is null and r.member_count > 0
         and room_words(r.name, r.topic) @@ ${parsed.wanted}::text::tsquery
         ${
           beyond === undefined
@@ -190,31 +214,30 @@ export class Rooms {
     return { members: page.map(memberOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
   }
 
-  /** A room of the user's, as they see it. */
+  /** A room of the user's, as they see it. @throws {ParleyError} `not_found` if it is none of theirs. */
   async summary(user: string, room: string): Promise<RoomSummary> {
+    const summary = await this.#summaryOf(user, room);
+    if (summary === undefined) throw new ParleyError('not_found');
+    return summary;
+  }
+
+  async #summaryOf(user: string, room: string): Promise<RoomSummary | undefined> {
     const [row] = await this.#sql<SummaryRow[]>`
-      select ${summaryColumns(this.#sql)}, p.user_id as peer, pu.name as peer_name
+      select ${summaryColumns(this.#sql)}
       from rooms r
       join members m on m.room_id = r.id and m.user_id = ${user}
-      left join lateral (
-        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
-      ) p on true
-      left join users pu on pu.id = p.user_id
+      ${peerOf(this.#sql)}
       where r.id = ${room}`;
-    if (row === undefined) throw new ParleyError('not_found');
-    return summaryOf(row);
+    return row === undefined ? undefined : summaryOf(row);
   }
 
   /** A room of the user's, or any channel. */
   async get(user: string, room: string): Promise<CommandOutput<'room:get'>> {
     const [row] = await this.#sql<SummaryRow[]>`
-      select ${summaryColumns(this.#sql)}, r.member_count, p.user_id as peer, pu.name as peer_name
+      select ${summaryColumns(this.#sql)}, r.member_count
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}
-      left join lateral (
-        select x.user_id from members x where r.kind = 'direct' and x.room_id = r.id and x.user_id <> ${user} limit 1
-      ) p on true
-      left join users pu on pu.id = p.user_id
+      ${peerOf(this.#sql)}
       where r.id = ${room} and (m.role is not null or r.kind = 'channel')`;
     if (row === undefined) throw new ParleyError('not_found');
     return { room: summaryOf(row) };
@@ -243,9 +266,14 @@ export class Rooms {
     ]);
     // read after the subscription: a message in between is in the summary's rev, or comes as an event
     const told = await Promise.all(
-      joined.map(async ({ data }) => ({ ...data, summary: await this.summary(data.user, room) })),
+      joined.map(async ({ data }) => ({ data, summary: await this.#summaryOf(data.user, room) })),
     );
-    this.#fanout.publish(told.map((data) => memberToUser(data.user, data)));
+    // whoever left meanwhile is informed of that by the node where they left
+    this.#fanout.publish(
+      told.flatMap(({ data, summary }) =>
+        summary === undefined ? [] : [memberToUser(data.user, { ...data, summary })],
+      ),
+    );
   }
 
   /** The room, and every node, hear how a member stands now. */
@@ -316,7 +344,7 @@ function memberEvent(
 export const youAreBanned = 'You are banned from this room.';
 
 /** The same for both users, whoever asks; a NUL-free separator that no user id holds keeps pairs apart. */
-function directRoomId(a: string, b: string): string {
+export function directRoomId(a: string, b: string): string {
   const pair = [a, b].sort().join('\n');
   return `direct:${createHash('sha256').update(pair).digest('base64url').slice(0, 32)}`;
 }

@@ -6,9 +6,29 @@ export function stateColumns(sql: postgres.ISql): postgres.Fragment {
   return sql`r.id, r.kind, r.name, r.topic, r.archived_at, r.retention_days, r.slow_mode_s, r.senders, r.edit_window_s`;
 }
 
-/** What `SummaryRow` takes of `r` and a row `m` of `members`, but for the peer. */
+/** What `SummaryRow` takes of `r`, a row `m` of `members`, and `peerOf`. */
 export function summaryColumns(sql: postgres.ISql): postgres.Fragment {
-  return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)}`;
+  return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)}, p.id as peer, p.name as peer_name`;
+}
+
+/**
+ * To be joined as `p`, after `r` and `m`: the other user of a direct room, member or not. Their name is there if they are or
+ * were in the room, not if they only were asked. An import does not say for whom a room was opened; then members do.
+ */
+export function peerOf(sql: postgres.ISql): postgres.Fragment {
+  return sql`
+    left join lateral (
+      select o.id, (
+        select u.name from users u where u.id = o.id and (
+          exists (select from members x where x.room_id = r.id and x.user_id = o.id)
+          or exists (select from departures d where d.room_id = r.id and d.user_id = o.id))) as name
+      from (
+        select coalesce(
+          case when r.created_by = m.user_id then r.peer_id when r.peer_id = m.user_id then r.created_by end,
+          (select x.user_id from members x where x.room_id = r.id and x.user_id <> m.user_id limit 1)) as id
+      ) o
+      where r.kind = 'direct'
+    ) p on true`;
 }
 
 /** A mute that has ended is none. */

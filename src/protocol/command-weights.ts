@@ -25,7 +25,7 @@ export const commandWeights: Record<CommandName, number> = {
   'presence:unwatch': 1,
   'presence:watch': 2,
   'room:create': 5,
-  'room:invite': 2,
+  'room:invite': 5,
   'room:join': 2,
   'room:leave': 2,
   'room:list': 2,
@@ -63,4 +63,7 @@ export const commandWeights: Record<CommandName, number> = {
   signal: 1,
   sync: 2,
   unread: 5,
+  'user:block': 2,
+  'user:unblock': 2,
+  'user:blocks': 2,
 };

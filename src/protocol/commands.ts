@@ -10,6 +10,7 @@ import {
   emoji,
   epoch,
   instant,
+  invitation,
   member,
   message,
   presence,
@@ -25,6 +26,7 @@ import {
   version,
 } from './model.ts';
 import { roomCommands } from './room-commands.ts';
+import { userCommands } from './user-commands.ts';
 
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 const reacting = {
@@ -370,37 +372,46 @@ export const commands = {
   },
   'room:create': {
     about:
-      'Makes a room and you its owner. A direct room is found or made by the two users. Creating your own room again ' +
-      'under the same id returns it. An id that any room has or had is refused, which tells that there is such a room: give ' +
-      'private rooms ids that nobody guesses, or none.',
+      'Makes a room and you its owner. Creating your own room again under the same id returns it. A direct room is of two ' +
+      'users, and either finds or makes it. The other user is in it after they accepted an invitation, which they get ' +
+      'when you make the room, or make it again; you may write before. Until then you do not see their name or presence. ' +
+      'If you left the room, you are back in it. An id that any room has or had is refused, which tells that there is ' +
+      'such a room: give private rooms ids that nobody guesses, or none. Ids that begin with `backend:` are for back ' +
+      'ends, whose tokens have the claim `"backend": true`.',
     input: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('channel'), name: roomName, id: newRoomId.optional() }),
       z.object({ kind: z.literal('group'), name: roomName, id: newRoomId.optional() }),
       z.object({ kind: z.literal('direct'), user: userId.describe('the other user') }),
     ]),
     output: z.object({ room: roomSummary, created: z.boolean() }),
-    errors: ['conflict', 'limit_reached'],
+    errors: ['conflict', 'forbidden', 'limit_reached'],
   },
   'room:join': {
-    about: 'Joins a channel, unless you are banned from it or it is archived. Joining again changes nothing.',
+    about:
+      'Joins a channel, unless you are banned from it or it is archived. Whoever joins a channel that has no member, or ' +
+      'guests alone, becomes its owner. Joining again changes nothing.',
     input: z.object({ room: roomId }),
     output: z.object({ room: roomSummary }),
     errors: ['not_found', 'forbidden', 'limit_reached'],
   },
   'room:leave': {
     about:
-      'Leaves a channel or group. When the last owner leaves, the longest-standing member of the highest role becomes owner.',
+      'Leaves a room. When the owner leaves, the longest-standing member of the highest role becomes owner. A group that its ' +
+      'last member leaves is deleted, and so is a channel without messages; other channels are not listed while nobody is ' +
+      'in them. Only an invitation, or you yourself, bring you back.',
     input: z.object({ room: roomId }),
     output: z.object({}),
-    errors: ['not_found', 'not_member', 'forbidden'],
+    errors: ['not_found', 'not_member'],
   },
   'room:invite': {
     about:
-      'Adds a user to a group or channel without asking them, or gives a member another role, as `room:role` does. ' +
-      'For owners and admins; only an owner makes admins. `invitation:create` asks instead.',
+      'Invites a user, as `invitation:create` does, or gives a member another role, as `room:role` does. The answer has ' +
+      'the `invitation` or the `member`. The user is added without being asked where the server says so ' +
+      '(`PARLEY_ADDING=direct`), and for a back end whose token says `"backend": true`; then owners and admins may, and the ' +
+      'answer has the `member`. Whoever left the room, or has blocked you, is always invited.',
     input: z.object({ room: roomId, user: userId, role: role.exclude(['owner']).default('member') }),
-    output: z.object({ member }),
-    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+    output: z.object({ member: member.optional(), invitation: invitation.optional() }),
+    errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'limit_reached'],
   },
   'room:list': {
     about:
@@ -421,6 +432,7 @@ export const commands = {
     errors: ['not_found', 'not_member'],
   },
   ...roomCommands,
+  ...userCommands,
   'presence:get': {
     about:
       'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +

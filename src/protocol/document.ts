@@ -110,7 +110,7 @@ function intro(): string {
     '1. Open `ws://host/socket.io/?EIO=4&transport=websocket`. The server sends `0{"sid":…,"pingInterval":…,"pingTimeout":…,"maxPayload":…}`.',
     '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token may also come in an `Authorization: Bearer` header of the handshake, or as `?token=` where the operator has set `PARLEY_TOKEN_IN_URL=on`, for the first CONNECT that is accepted. Addresses end up in logs, so a server ignores `?token=` otherwise. `device` beside the token, 1 to 64 characters, names the device in the list of sessions.',
     '3. The event `ready` follows. Answer each `2` of the server with `3`.',
-    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name`, `tier`, `iat` and `jti`. One may be taken back before it expires (`session:revoke`).',
+    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name`, `tier`, `iat`, `jti` and `backend` (`true` in tokens of your own back ends, which may add users to rooms without asking). One may be taken back before it expires (`session:revoke`).',
   ].join('\n\n');
 }
 

@@ -27,6 +27,12 @@ export const limits = {
   /** Those of one user, over all rooms: nobody's list is flooded. */
   userInvitations: 200,
   invitationDays: 30,
+  /** How long nobody may invite a user to a room after they declined. */
+  invitationRestDays: 30,
+  /** How long the id of a deleted room is not given again. */
+  deletedRoomDays: 365,
+  /** Users whom one user blocks. */
+  userBlocks: 1000,
   /** Join links of one room that may still bring somebody in. */
   roomLinks: 50,
   linkUses: 100_000,

@@ -7,6 +7,12 @@ import { limits } from './limits.ts';
 /** Every room's id; a name that it does not match is no room of Parley's. */
 export const roomIdPattern = /^[A-Za-z0-9_.:-]{1,64}$/;
 
+/**
+ * Begins ids that only back ends may take: tokens with the claim `backend` make rooms with such ids and name such users. What a
+ * back end emits to such a name reaches no room that a user has made.
+ */
+export const backendPrefix = 'backend:';
+
 export const roomId = z
   .string()
   .regex(roomIdPattern, 'a room id is 1 to 64 of A-Z a-z 0-9 _ . : -')

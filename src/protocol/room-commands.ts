@@ -57,7 +57,9 @@ export const roomCommands = {
         name: roomName.optional(),
         topic: roomTopic.nullable().optional(),
         retentionDays: retentionDays.nullable().optional().describe('null: messages are kept for ever'),
-        slowMode: slowMode.optional().describe('seconds between two messages of a member; 0: off'),
+        slowMode: slowMode
+          .optional()
+          .describe('seconds between two messages, and between two edits, of a member; 0: off'),
         senders: senders.optional(),
         editWindow: editWindow.nullable().optional().describe("seconds; null: the server's; 0: no limit"),
       })
@@ -79,8 +81,8 @@ export const roomCommands = {
   },
   'room:delete': {
     about:
-      'Deletes the room with all that is in it, for everybody and at once; its id is never given again. The room gets ' +
-      '`room`.',
+      'Deletes the room with all that is in it, for everybody and at once. Nobody can take its id for ' +
+      `${limits.deletedRoomDays} days. The room gets \`room\`.`,
     input: aRoom,
     output: z.object({}),
     errors: managing,
@@ -105,7 +107,7 @@ export const roomCommands = {
   },
   'room:mute': {
     about:
-      'A member below you sends, edits, reacts and signals nothing for so many seconds, without `seconds` until ' +
+      'A member below you sends, edits, reacts, signals, pins and invites nothing for so many seconds, without `seconds` until ' +
       '`room:unmute`. The room gets `member`.',
     input: aMember.extend({ seconds: z.int().min(1).max(limits.muteSeconds).optional() }),
     output: z.object({ until: mutedUntil }),
@@ -140,7 +142,8 @@ export const roomCommands = {
   'invitation:create': {
     about:
       `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews it; one by ` +
-      `somebody else members renew as it is. They get \`invitation\`. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
+      `somebody else members renew as it is. They get \`invitation\`, once a day at most. After they declined, nobody may ` +
+      `invite them to the room for ${limits.invitationRestDays} days. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
     input: aMember.extend({ role: newRole.default('member') }),
     output: z.object({ invitation }),
     errors: [...managing, 'conflict', 'limit_reached'],
@@ -164,7 +167,7 @@ export const roomCommands = {
     errors: ['not_found', 'forbidden', 'limit_reached'],
   },
   'invitation:decline': {
-    about: 'Declines an invitation. The inviter gets `invitation`.',
+    about: `Declines an invitation. The inviter gets \`invitation\`. Nobody may invite you to the room for ${limits.invitationRestDays} days.`,
     input: aRoom,
     output: z.object({}),
     errors: ['not_found'],

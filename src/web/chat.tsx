@@ -123,7 +123,13 @@ function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): J
   }, [id, onPhone]);
   const title = entry === undefined ? id : titleOf(entry);
   const online = usePresence(entry?.peer?.id);
-  const about = entry?.kind === 'direct' ? peerState[String(online)] : `${count} ${count === 1 ? 'member' : 'members'}`;
+  const isAlone = entry?.kind === 'direct' && entry.peer?.name === null && online === undefined;
+  const about =
+    entry?.kind !== 'direct'
+      ? `${count} ${count === 1 ? 'member' : 'members'}`
+      : isAlone
+        ? 'Invited'
+        : peerState[String(online)];
   return (
     <header class="chat-head">
       <button class="icon-button back" type="button" onClick={showList} aria-label="Back to the conversations">

@@ -27,15 +27,18 @@ export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.El
     <>
       <ul>
         {inbox.invitations.value.map((invitation) => {
-          const title = invitation.name ?? invitation.room;
+          const { by, byName, kind, role } = invitation;
+          const inviter = nameOf(by, byName);
+          const title = kind === 'direct' ? inviter : (invitation.name ?? invitation.room);
+          const peer = { id: by, name: byName };
           return (
             <li key={invitation.room} class="invitation">
-              <RoomSign room={{ ...invitation, id: invitation.room }} size={38} />
+              <RoomSign room={{ ...invitation, id: invitation.room, peer }} size={38} />
               <p>
                 <strong dir="auto">{title}</strong>
                 <span class="muted small-text" dir="auto">
-                  {nameOf(invitation.by, invitation.byName)} invites you
-                  {invitation.role === 'member' ? '' : ` as ${invitation.role}`}
+                  {kind === 'direct' ? 'wants to write to you' : `${inviter} invites you`}
+                  {role === 'member' ? '' : ` as ${role}`}
                 </span>
               </p>
               <div class="invitation-buttons">

@@ -25,7 +25,7 @@ const tabs: readonly Tab[] = [
   { name: 'About', shown: ({ kind }) => kind !== 'direct', Panel: SettingsGeneral },
   { name: 'Notifications', shown: () => true, Panel: SettingsNotifications },
   { name: 'Access', shown: (room) => mayIn(room, 'invitations') || mayIn(room, 'links'), Panel: SettingsAccess },
-  { name: 'More', shown: ({ kind }) => kind !== 'direct', Panel: SettingsDanger },
+  { name: 'More', shown: () => true, Panel: SettingsDanger },
 ];
 
 /** All that is said of a room, and what of it we may change. */

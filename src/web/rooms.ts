@@ -1,12 +1,14 @@
 /** What a room is called, and the way into the room that everybody meets in. */
 import { ParleyError } from '../client/index.ts';
 import type { Client, RoomSummary } from '../client/index.ts';
+import { nameOf } from './people.ts';
 import { readStored, writeStored } from './storage.ts';
 
 export const generalId = 'general';
 
 export function titleOf(room: Pick<RoomSummary, 'kind' | 'name' | 'peer' | 'id'>): string {
-  if (room.kind === 'direct') return room.peer?.name ?? room.peer?.id ?? 'Direct messages';
+  // the server gives the name only after they accepted; this page may know it from elsewhere
+  if (room.kind === 'direct') return room.peer === undefined ? 'Direct messages' : nameOf(room.peer.id, room.peer.name);
   return room.name ?? room.id;
 }
 

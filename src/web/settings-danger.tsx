@@ -44,7 +44,7 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
       )}
       {mayIn(room, 'leave') && (
         <Deed
-          title={`Leave this ${room.kind}`}
+          title={`Leave this ${room.kind === 'direct' ? 'conversation' : room.kind}`}
           about={
             room.role === 'owner'
               ? 'The longest-standing member of the highest role follows you.'
@@ -141,6 +141,12 @@ function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): 
   );
 }
 
+const wayBack: Record<RoomEntry['kind'], string> = {
+  channel: 'You may join it again.',
+  group: 'Somebody has to invite you before you can come back.',
+  direct: 'You may open it again. Until then they can only invite you.',
+};
+
 function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
@@ -153,9 +159,7 @@ function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }
     }, onLeft);
   return (
     <Dialog title={`Leave ${titleOf(room)}?`} onClose={onClose}>
-      <p class="muted">
-        {room.kind === 'channel' ? 'You may join it again.' : 'Somebody has to invite you before you can come back.'}
-      </p>
+      <p class="muted">{wayBack[room.kind]}</p>
       <Failure error={error} />
       <div class="dialog-buttons">
         <button class="button" type="button" onClick={onClose}>

@@ -9,21 +9,26 @@ import { until } from '../support/until.ts';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
+/** Whether people are put into rooms, which is less to click, or are asked, as is the default. */
+export type Adding = 'consent' | 'direct';
+
 export class Parley {
   readonly url: string;
   readonly #port: number;
+  readonly #adding: Adding;
   readonly #data = makeDataDir();
   #child: ChildProcess | undefined;
   #output = '';
 
-  private constructor(port: number) {
+  private constructor(port: number, adding: Adding) {
     this.#port = port;
+    this.#adding = adding;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<Parley> {
+  static async start(adding: Adding = 'direct'): Promise<Parley> {
     if (!existsSync(main)) throw new Error(`${main} is not there: npm run build`);
-    const parley = new Parley(await freePort());
+    const parley = new Parley(await freePort(), adding);
     await parley.start();
     return parley;
   }
@@ -70,7 +75,7 @@ export class Parley {
   #env(): NodeJS.ProcessEnv {
     const { PATH, HOME } = process.env;
     const where = { PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#data.path };
-    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000' };
+    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000', PARLEY_ADDING: this.#adding };
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

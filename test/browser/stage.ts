@@ -2,7 +2,7 @@ import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Person } from './browser.ts';
 import { launch } from './chromium.ts';
-import { Parley } from './parley.ts';
+import { Parley, type Adding } from './parley.ts';
 
 export interface Stage {
   readonly parley: Parley;
@@ -13,13 +13,14 @@ export interface Stage {
 /**
  * A server and a browser for all tests of the file.
  * @param expected trouble that the tests make
+ * @param adding how people come into rooms that they did not join by themselves
  */
-export function useStage(expected?: RegExp): Stage {
+export function useStage(expected?: RegExp, adding?: Adding): Stage {
   let parley: Parley | undefined;
   let browser: Browser | undefined;
   let people: Person[] = [];
   beforeAll(async () => {
-    [parley, browser] = await Promise.all([Parley.start(), launch()]);
+    [parley, browser] = await Promise.all([Parley.start(adding), launch()]);
   });
   afterAll(async () => {
     await browser?.close();

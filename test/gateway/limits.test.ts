@@ -107,16 +107,20 @@ function cursors(n: number): Record<string, number> {
 }
 
 describe('the number of', () => {
-  it('rooms of a user is bounded, for making, joining and being invited', async () => {
+  it('rooms of a user is bounded, for making and joining, and apart from these for being added', async () => {
     const user = await connectStock(server.url, await tokenOf('many-rooms'));
     for (const id of ['m1', 'm2', 'm3', 'm4']) await user.ok('room:create', { kind: 'group', name: id, id });
     const full = { code: 'limit_reached', retryable: false };
     expect(await user.error('room:create', { kind: 'group', name: 'm5', id: 'm5' })).toMatchObject(full);
     expect(await user.error('room:join', { room: 'limits' })).toMatchObject(full);
-    expect(await client.error('room:invite', { room: 'limits', user: 'many-rooms' })).toMatchObject(full);
     expect(await user.ok('room:create', { kind: 'group', name: 'm4', id: 'm4' })).toMatchObject({ created: false });
     await user.ok('room:leave', { room: 'm1' });
     await user.ok('room:create', { kind: 'group', name: 'm5', id: 'm5' });
+    for (const id of ['x1', 'x2', 'x3', 'x4', 'x5']) {
+      await server.database.sql`select create_room(${id}, 'group', ${id}, 'somebody', null, 100)`;
+      await server.database.sql`select admit(${id}, 'many-rooms', 'member', 10, 4, 'added') as outcome`;
+    }
+    expect(await client.error('room:invite', { room: 'limits', user: 'many-rooms' })).toMatchObject(full);
     user.close();
   });
 

@@ -74,6 +74,11 @@ describe('a user who is forgotten', () => {
     await dealings('talk', ben);
     const { room: direct } = await ben.ok('room:create', { kind: 'direct', user: 'ann' });
     await ben.ok('message:send', text(direct.id, { text: 'in private' }));
+    const { sql } = server.database;
+    await sql`insert into blocks (user_id, blocked_id) values ('benjamin', 'troll'), ('troll', 'benjamin')`;
+    await sql`insert into invitation_rests (room_id, user_id, declined, rests_until) values ('talk', 'benjamin', true, 'infinity')`;
+    await sql`insert into slow_edits (room_id, user_id, at) values ('talk', 'benjamin', now())`;
+    await sql`insert into deleted_rooms (id, deleted_by, made_by) values ('of-benj', 'benjamin', 'benjamin')`;
     const held = new Map<number, Message>();
     const cursor = await pull(held, 'talk', 0);
     const heard = ann.events.length;

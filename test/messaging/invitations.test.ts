@@ -77,11 +77,11 @@ describe('an invitation', () => {
     const declined = { change: 'declined', room, user: 'ben', by: 'ben' };
     expect(await ann.event('invitation', (data) => data.room === room)).toEqual(declined);
     expect(await ben.error('invitation:accept', { room })).toMatchObject({ code: 'not_found' });
-    await ann.ok('invitation:create', { room, user: 'ben' });
-    await ann.ok('invitation:cancel', { room, user: 'ben' });
-    await ben.event('invitation', (data) => data.room === room && data.change === 'cancelled');
-    expect(await ben.error('invitation:accept', { room })).toMatchObject({ code: 'not_found' });
-    expect(await ann.error('invitation:cancel', { room, user: 'ben' })).toMatchObject({ code: 'not_found' });
+    await ann.ok('invitation:create', { room, user: 'cid' });
+    await ann.ok('invitation:cancel', { room, user: 'cid' });
+    await cid.event('invitation', (data) => data.room === room && data.change === 'cancelled');
+    expect(await cid.error('invitation:accept', { room })).toMatchObject({ code: 'not_found' });
+    expect(await ann.error('invitation:cancel', { room, user: 'cid' })).toMatchObject({ code: 'not_found' });
   });
 
   it('to a member is a conflict; again it takes the place of the one before', async () => {

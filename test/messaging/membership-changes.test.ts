@@ -55,6 +55,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   afterEach(async () => {
     await sql`delete from rooms`;
     await sql`delete from members`;
+    await sql`delete from departures`;
     await sql`delete from membership_changes`;
   });
 

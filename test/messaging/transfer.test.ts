@@ -322,7 +322,7 @@ describe('an import into a room that is here', () => {
     const deletion = () => sql`select delete_room('busy', 'ann', ${rightsOf('delete')}::text::jsonb) as outcome`;
     expect(await deletion()).toEqual([{ outcome: 'deleted' }]);
     await expect(imported(sql, lines)).rejects.toThrow(
-      'Line 2: room busy was deleted here; its id is never given again.',
+      'Line 2: room busy was deleted here, and its id cannot be taken again yet.',
     );
     expect(await sql`select id from rooms`).toEqual([]);
     expect(await sql`select room_id from imports`).toEqual([]);

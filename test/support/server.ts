@@ -31,6 +31,8 @@ export async function startServer(env: Record<string, string> = {}, shared?: Tes
     PARLEY_LOG_PRETTY: 'false',
     PARLEY_HOST: '127.0.0.1',
     PORT: '0',
+    // most tests are about who is in a room, not about how they came; consent.test.ts has the default
+    PARLEY_ADDING: 'direct',
     ...env,
   });
   try {

@@ -89,7 +89,11 @@ export interface SpawnedServer extends Program {
 
 /** Starts a server and waits until it listens. Without PORT it takes a free one. */
 export async function spawnServer(env: Env, cwd?: string): Promise<SpawnedServer> {
-  const program = startProgram(['serve'], { PARLEY_LOG_LEVEL: 'warn', PORT: '0', ...env }, cwd);
+  const program = startProgram(
+    ['serve'],
+    { PARLEY_LOG_LEVEL: 'warn', PORT: '0', PARLEY_ADDING: 'direct', ...env },
+    cwd,
+  );
   const url = await until(
     'the server listens',
     () => {

@@ -7,6 +7,7 @@ export const testSecret = 'a secret of the tests, long enough for HS256';
 export interface TokenOptions {
   readonly name?: string;
   readonly tier?: string;
+  readonly backend?: boolean;
   readonly ttlSeconds?: number;
 }
 

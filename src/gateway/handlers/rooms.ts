@@ -1,7 +1,8 @@
 /** The commands of rooms and their members. */
 import type { UserRates } from '../../auth/rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
-import type { RoomSummary } from '../../protocol/model.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import { backendPrefix, type RoomSummary } from '../../protocol/model.ts';
 import type { RoomCommandName } from '../../protocol/room-commands.ts';
 import type { Connection } from '../connection.ts';
 import type { Handlers } from '../handlers.ts';
@@ -12,7 +13,19 @@ type RoomHandlers = Pick<
   RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
 >;
 
-export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Local, rates: UserRates): RoomHandlers {
+export interface RoomHandlerOptions {
+  readonly rates: UserRates;
+  /** Whether users join only by their own consent, or may be added. */
+  readonly adding: 'consent' | 'direct';
+}
+
+export function roomHandlers(
+  messaging: Messaging,
+  { occupancy, receiver }: Local,
+  { rates, adding }: RoomHandlerOptions,
+): RoomHandlers {
+  const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
+  const mayAdd = (connection: Connection): boolean => adding === 'direct' || isBackend(connection);
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
     const answered = await answer;
@@ -46,18 +59,23 @@ export function roomHandlers(messaging: Messaging, { occupancy, receiver }: Loca
     return work();
   };
   return {
-    'room:create': ({ connection, user }, input) =>
-      standing(
+    'room:create': ({ connection, user }, input) => {
+      if (input.kind !== 'direct' && input.id?.startsWith(backendPrefix) === true && !isBackend(connection)) {
+        throw new ParleyError('forbidden', `id: ids that begin with ${backendPrefix} are for back ends.`);
+      }
+      return standing(
         connection,
-        joining(user.id, () => rooms.create(user.id, input)),
-      ),
+        joining(user.id, () => rooms.create(user.id, input, mayAdd(connection))),
+      );
+    },
     'room:join': ({ connection, user }, { room }) =>
       standing(
         connection,
         joining(user.id, () => rooms.join(user.id, room)),
       ),
     'room:leave': ({ user }, { room }) => done(joining(user.id, () => rooms.leave(user.id, room))),
-    'room:invite': ({ user }, input) => inviting(user.id, () => rooms.add(user.id, input)),
+    'room:invite': ({ connection, user }, input) =>
+      inviting(user.id, () => invitations.add(user.id, input, mayAdd(connection))),
     'room:list': ({ connection, user }, input) =>
       toldAll(
         connection,

@@ -198,14 +198,15 @@ async function storeOrder(tx: postgres.TransactionSql, room: string, fresh: read
 async function storeMembers(tx: postgres.TransactionSql, room: string, json: string): Promise<void> {
   if (json === '[]') return;
   const joined = await tx`
-    insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until)
+    insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until, via)
     select ${room}, m."user",
       -- one whom a run before made, and who left meanwhile: the room has an heir
       case when m.role = 'owner' and exists (select from members o where o.room_id = ${room} and o.role = 'owner')
         then 'admin' else m.role end,
       least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),
       case when m.muted is not null then coalesce(to_timestamp((m.muted ->> 'until')::bigint / 1000.0), 'infinity')
-        when m.role in ('member', 'guest') then k.muted_until end
+        when m.role in ('member', 'guest') then k.muted_until end,
+      'added'
     from jsonb_to_recordset(${json}::text::jsonb) as m (
       "user" text, role text, read bigint, delivered bigint, "joinedAt" bigint, muted jsonb)
     join rooms r on r.id = ${room}

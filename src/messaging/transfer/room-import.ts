@@ -33,7 +33,7 @@ export function beginRoom(sql: postgres.Sql, line: LineOf<'room'>): Promise<Begu
         (select shared from imports where room_id = id) as begun
       from rooms r where id = ${id}`;
     if (held === undefined || held.deleted) {
-      throw new WrongLine(`room ${id} was deleted here; its id is never given again.`);
+      throw new WrongLine(`room ${id} was deleted here, and its id cannot be taken again yet.`);
     }
     if (held.kind !== kind) throw new WrongLine(`room ${id} is a ${held.kind} here, not a ${kind}.`);
     if (first > held.last_seq + 1) {

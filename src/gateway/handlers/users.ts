@@ -1,0 +1,18 @@
+/** The commands by which a user decides who may reach them. */
+import type { Messaging } from '../../messaging/messaging.ts';
+import type { UserCommandName } from '../../protocol/user-commands.ts';
+import type { Handlers } from '../handlers.ts';
+
+export function createUserHandlers({ blocks }: Messaging): Pick<Handlers, UserCommandName> {
+  return {
+    'user:block': async ({ user }, input) => {
+      await blocks.block(user.id, input.user);
+      return {};
+    },
+    'user:unblock': async ({ user }, input) => {
+      await blocks.unblock(user.id, input.user);
+      return {};
+    },
+    'user:blocks': ({ user }, input) => blocks.list(user.id, input),
+  };
+}

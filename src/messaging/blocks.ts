@@ -1,0 +1,51 @@
+/** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024). */
+import type postgres from 'postgres';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import { directRoomId, type Rooms } from './rooms.ts';
+
+export class Blocks {
+  readonly #sql: postgres.Sql;
+  readonly #fanout: Fanout;
+  readonly #rooms: Rooms;
+
+  constructor({ sql, fanout, rooms }: { sql: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
+    this.#sql = sql;
+    this.#fanout = fanout;
+    this.#rooms = rooms;
+  }
+
+  async block(actor: string, user: string): Promise<void> {
+    if (user === actor) throw new ParleyError('invalid', 'user: you cannot block yourself.');
+    const pair = directRoomId(actor, user);
+    const [row] = await this.#sql<
+      [{ outcome: 'blocked' | 'left' | 'already' | 'limit_reached'; name: string | null; version: number | null }]
+    >`
+      select outcome, ${this.#rooms.nameOf(actor)}, ${this.#rooms.endIf(this.#sql`outcome = 'left'`)}
+      from block_user(${actor}, ${user}, ${pair}, ${limits.userBlocks}) as outcome`;
+    if (row.outcome === 'limit_reached') {
+      throw new ParleyError('limit_reached', `A user blocks at most ${limits.userBlocks} others.`);
+    }
+    if (row.outcome === 'left') {
+      this.#rooms.departed({ room: pair, user: actor, name: row.name, change: 'left', by: actor }, row.version);
+      await this.#rooms.applied(pair, actor);
+      return;
+    }
+    // A membership that ends makes every node check who may see whose presence, also where there was none.
+    this.#fanout.publish([{ to: 'membership', user: actor, room: pair, role: null }]);
+  }
+
+  async unblock(actor: string, user: string): Promise<void> {
+    await this.#sql`delete from blocks where user_id = ${actor} and blocked_id = ${user}`;
+  }
+
+  async list(actor: string, { after = '', limit }: ParsedInput<'user:blocks'>): Promise<CommandOutput<'user:blocks'>> {
+    const rows = await this.#sql<{ user: string; at: number }[]>`
+      select blocked_id as user, at from blocks
+      where user_id = ${actor} and blocked_id > ${after} order by blocked_id limit ${limit + 1}`;
+    const page = rows.slice(0, limit).map(({ user, at }) => ({ user, at }));
+    return { blocks: page, after: page.at(-1)?.user ?? null, more: rows.length > limit };
+  }
+}

@@ -1,0 +1,38 @@
+/** The commands by which a user decides who may reach them. */
+import { z } from 'zod';
+import { pageLimit, type CommandSchema } from './command-schema.ts';
+import { limits } from './limits.ts';
+import { instant, userId } from './model.ts';
+
+const aUser = z.object({ user: userId });
+
+export const userCommands = {
+  'user:block': {
+    about:
+      'Blocks a user. No invitation, direct room or mention by them reaches you, and neither of you sees the presence of ' +
+      'the other. You leave your direct room with them. They are not informed, and their commands are answered as before. ' +
+      `Blocking again changes nothing. At most ${limits.userBlocks.toLocaleString('en')} a user.`,
+    input: aUser,
+    output: z.object({}),
+    errors: ['limit_reached'],
+  },
+  'user:unblock': {
+    about:
+      'Lifts a block. An invitation that the user made meanwhile is visible from then on. Without a block nothing changes.',
+    input: aUser,
+    output: z.object({}),
+    errors: [],
+  },
+  'user:blocks': {
+    about: 'The users whom you have blocked, in user id order. Pass `after` on for the next page.',
+    input: z.object({ after: userId.optional(), limit: pageLimit }),
+    output: z.object({
+      blocks: z.array(z.object({ user: userId, at: instant.describe('when you blocked them') })),
+      after: userId.nullable(),
+      more: z.boolean(),
+    }),
+    errors: [],
+  },
+} as const satisfies Record<string, CommandSchema>;
+
+export type UserCommandName = keyof typeof userCommands;

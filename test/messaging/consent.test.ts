@@ -1,0 +1,291 @@
+/** Nobody is in a room that they did not agree to: the default of PARLEY_ADDING, and what back ends may. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limits } from '../../src/protocol/limits.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+
+let server: TestServer;
+let ann: StockClient;
+let ben: StockClient;
+let cid: StockClient;
+let backend: StockClient;
+let rooms = 0;
+
+const fast = { PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' };
+
+beforeAll(async () => {
+  // an empty value is an unset one
+  server = await startServer({ ...fast, PARLEY_ADDING: '' });
+  const connect = async (user: string) => connectStock(server.url, await tokenOf(user, { name: user.toUpperCase() }));
+  [ann, ben, cid] = [await connect('ann'), await connect('ben'), await connect('cid')];
+  backend = await connectStock(server.url, await tokenOf('crm', { backend: true }));
+});
+afterAll(async () => {
+  for (const client of [ann, ben, cid, backend]) client.close();
+  await server.stop();
+});
+
+async function roomOf(owner: StockClient, kind: 'group' | 'channel' = 'group'): Promise<string> {
+  const room = `consent-${++rooms}`;
+  await owner.ok('room:create', { kind, name: 'Room', id: room });
+  return room;
+}
+
+const invitationsTo = async (client: StockClient, room: string) =>
+  (await client.ok('invitation:list', { limit: 100 })).invitations.filter((one) => one.room === room);
+
+describe('room:invite', () => {
+  it('invites a user, who is in the room only after they accepted', async () => {
+    const room = await roomOf(ann);
+    const answer = await ann.ok('room:invite', { room, user: 'ben', role: 'guest' });
+    expect(answer).toMatchObject({ invitation: { room, user: 'ben', by: 'ann', role: 'guest' } });
+    expect(answer.member).toBeUndefined();
+    expect(await ben.event('invitation', (one) => one.room === room)).toMatchObject({ change: 'created', by: 'ann' });
+    expect(await ben.error('history', { room })).toMatchObject({ code: 'not_found' });
+    expect((await ben.ok('room:list', { limit: 100 })).rooms.map(({ id }) => id)).not.toContain(room);
+    expect((await ann.ok('room:members', { room })).members.map(({ user }) => user)).toEqual(['ann']);
+    expect((await ben.ok('invitation:accept', { room })).room.role).toBe('guest');
+    // of a member it is the role
+    expect(await ann.ok('room:invite', { room, user: 'ben', role: 'admin' })).toMatchObject({
+      member: { user: 'ben', role: 'admin' },
+    });
+    expect(await ann.error('room:invite', { room, user: 'ann' })).toMatchObject({ code: 'invalid' });
+  });
+
+  it('cannot fill a user: invitations are no rooms of theirs', async () => {
+    const small = await startServer({ ...fast, PARLEY_ADDING: 'consent', PARLEY_MAX_ROOMS_PER_USER: '2' });
+    const dan = await connectStock(small.url, await tokenOf('dan'));
+    const [eve, fay] = [
+      await connectStock(small.url, await tokenOf('eve')),
+      await connectStock(small.url, await tokenOf('fay')),
+    ];
+    for (const other of [eve, fay]) {
+      for (let n = 0; n < 2; n++) await other.ok('room:invite', { room: await roomOf(other), user: 'dan' });
+    }
+    for (let n = 0; n < 2; n++) await roomOf(dan);
+    for (const client of [dan, eve, fay]) client.close();
+    await small.stop();
+  });
+
+  it('of a back end adds the user at once, as its role in the room allows', async () => {
+    const room = await roomOf(backend);
+    expect(await backend.ok('room:invite', { room, user: 'ben' })).toMatchObject({ member: { user: 'ben' } });
+    await ben.event('member', (one) => one.room === room && one.change === 'joined');
+    const other = await roomOf(ann);
+    expect(await backend.error('room:invite', { room: other, user: 'ben' })).toMatchObject({ code: 'not_found' });
+  });
+
+  it('adds users where the installation says so', async () => {
+    const closed = await startServer({ ...fast, PARLEY_ADDING: 'direct' });
+    const dan = await connectStock(closed.url, await tokenOf('dan'));
+    const room = await roomOf(dan);
+    expect(await dan.ok('room:invite', { room, user: 'eve' })).toMatchObject({ member: { user: 'eve' } });
+    dan.close();
+    await closed.stop();
+  });
+
+  it('never adds a user who left: they are invited', async () => {
+    const room = await roomOf(backend);
+    await backend.ok('room:invite', { room, user: 'ben' });
+    await ben.ok('room:leave', { room });
+    expect(await backend.ok('room:invite', { room, user: 'ben' })).toMatchObject({ invitation: { user: 'ben' } });
+    expect(await ben.error('history', { room })).toMatchObject({ code: 'not_found' });
+    await ben.ok('invitation:accept', { room });
+    // who was removed did not leave
+    await backend.ok('room:remove', { room, user: 'ben' });
+    expect(await backend.ok('room:invite', { room, user: 'ben' })).toMatchObject({ member: { user: 'ben' } });
+  });
+});
+
+describe('an invitation', () => {
+  it(`that was declined rests for ${limits.invitationRestDays} days, whoever invites`, async () => {
+    const room = await roomOf(ann, 'channel');
+    await cid.ok('room:join', { room });
+    await ann.ok('invitation:create', { room, user: 'ben' });
+    await ben.ok('invitation:decline', { room });
+    for (const client of [ann, cid]) {
+      for (const command of ['invitation:create', 'room:invite']) {
+        expect(await client.error(command, { room, user: 'ben' })).toMatchObject({ code: 'limit_reached' });
+      }
+    }
+    const { sql } = server.database;
+    await sql`update invitation_rests set rests_until = rests_until - ${`${limits.invitationRestDays} days`}::text::interval + interval '1 minute'
+      where room_id = ${room}`;
+    await ann.error('invitation:create', { room, user: 'ben' });
+    await sql`update invitation_rests set rests_until = rests_until - interval '1 minute' where room_id = ${room}`;
+    const before = ben.heard('invitation').length;
+    await ann.ok('invitation:create', { room, user: 'ben' });
+    await ben.event('invitation', (one) => ben.heard('invitation').indexOf(one) >= before && one.room === room);
+  });
+
+  it('comes as an event once a day, however often it is made', async () => {
+    const room = await roomOf(ann);
+    for (let n = 0; n < 3; n++) {
+      await ann.ok('invitation:create', { room, user: 'ben', role: n === 0 ? 'guest' : 'member' });
+      await ann.ok('room:invite', { room, user: 'ben' });
+      if (n < 2) await ann.ok('invitation:cancel', { room, user: 'ben' });
+    }
+    const last = await roomOf(ann);
+    await ann.ok('invitation:create', { room: last, user: 'ben' });
+    await ben.event('invitation', (one) => one.room === last);
+    const created = ben.heard('invitation').filter((one) => one.room === room && one.change === 'created');
+    expect(created).toHaveLength(1);
+    // it waits all the same
+    expect(await invitationsTo(ben, room)).toMatchObject([{ role: 'member', by: 'ann' }]);
+    await server.database.sql`update invitation_rests set rests_until = now() where room_id = ${room}`;
+    await ann.ok('invitation:create', { room, user: 'ben' });
+    await ben.event(
+      'invitation',
+      (one) => one === ben.heard('invitation').filter((e) => e.room === room && e.change === 'created')[1],
+    );
+  });
+
+  it('makes no user of an id that never connected', async () => {
+    const room = await roomOf(ann);
+    await ann.ok('invitation:create', { room, user: 'nobody-yet' });
+    await ann.ok('room:invite', { room, user: 'nor-this-one' });
+    expect(await server.database.sql`select id from users where id in ('nobody-yet', 'nor-this-one')`).toEqual([]);
+    const late = await connectStock(server.url, await tokenOf('nobody-yet'));
+    await late.ok('invitation:accept', { room });
+    late.close();
+  });
+});
+
+describe('a block', () => {
+  it('is kept, listed page by page, and lifted', async () => {
+    for (const user of ['zoe', 'never-here', 'ann']) await cid.ok('user:block', { user });
+    await cid.ok('user:block', { user: 'zoe' });
+    const first = await cid.ok('user:blocks', { limit: 2 });
+    expect(first).toMatchObject({ blocks: [{ user: 'ann' }, { user: 'never-here' }], after: 'never-here', more: true });
+    expect(await cid.ok('user:blocks', { after: 'never-here' })).toMatchObject({
+      blocks: [{ user: 'zoe' }],
+      more: false,
+    });
+    // nobody sees the list of another
+    expect((await ann.ok('user:blocks', {})).blocks).toEqual([]);
+    for (const user of ['zoe', 'never-here', 'ann', 'zoe']) await cid.ok('user:unblock', { user });
+    expect(await cid.ok('user:blocks', {})).toEqual({ blocks: [], after: null, more: false });
+    expect(await cid.error('user:block', { user: 'cid' })).toMatchObject({ code: 'invalid' });
+  });
+
+  it(`is one of ${limits.userBlocks} of a user`, async () => {
+    const { sql } = server.database;
+    await sql`insert into blocks (user_id, blocked_id) select 'cid', 'x-' || n from generate_series(1, ${limits.userBlocks - 1}::int) n`;
+    await cid.ok('user:block', { user: 'last' });
+    expect(await cid.error('user:block', { user: 'one-more' })).toMatchObject({ code: 'limit_reached' });
+    await cid.ok('user:block', { user: 'last' });
+    await cid.ok('user:unblock', { user: 'x-1' });
+    await cid.ok('user:block', { user: 'one-more' });
+    await sql`delete from blocks where user_id = 'cid'`;
+  });
+
+  it('hides invitations, also those made before, and the inviter sees no difference', async () => {
+    const [early, late, free] = [await roomOf(ann), await roomOf(ann), await roomOf(ann)];
+    await ann.ok('invitation:create', { room: early, user: 'ben' });
+    await ben.ok('user:block', { user: 'ann' });
+    for (const command of ['invitation:create', 'room:invite'] as const) {
+      expect(await ann.ok(command, { room: late, user: 'ben' })).toMatchObject({
+        invitation: { user: 'ben', by: 'ann' },
+      });
+    }
+    expect((await ann.ok('invitation:list', { room: late })).invitations).toHaveLength(1);
+    for (const room of [early, late]) {
+      expect(await invitationsTo(ben, room)).toEqual([]);
+      expect(await ben.error('invitation:accept', { room })).toMatchObject({ code: 'not_found' });
+      expect(await ben.error('invitation:decline', { room })).toMatchObject({ code: 'not_found' });
+    }
+    expect(await ben.error('room:invite', { room: await roomOf(ben), user: 'ann' })).toMatchObject({
+      code: 'forbidden',
+    });
+    // one by somebody else takes its place
+    await ann.ok('invitation:create', { room: late, user: 'cid', role: 'admin' });
+    await cid.ok('invitation:accept', { room: late });
+    await cid.ok('invitation:create', { room: late, user: 'ben' });
+    expect(await invitationsTo(ben, late)).toMatchObject([{ by: 'cid' }]);
+    // and is not taken away by the blocked one
+    await ann.ok('invitation:create', { room: late, user: 'ben' });
+    expect(await invitationsTo(ben, late)).toMatchObject([{ by: 'cid' }]);
+    await ben.ok('user:unblock', { user: 'ann' });
+    expect(await invitationsTo(ben, early)).toMatchObject([{ by: 'ann' }]);
+    await ann.ok('invitation:create', { room: free, user: 'ben' });
+    await ben.event('invitation', (one) => one.room === free);
+    expect(ben.heard('invitation').some((one) => one.room === late && one.by === 'ann')).toBe(false);
+  });
+
+  it('does not use up the invitations that a user may have', async () => {
+    const { sql } = server.database;
+    await sql`insert into rooms (id, kind, created_by) select 'flood-' || n, 'group', 'ann' from generate_series(1, ${limits.userInvitations}::int) n`;
+    await sql`
+      insert into invitations (room_id, user_id, role, invited_by, expires_at)
+      select 'flood-' || n, 'flooded', 'member', 'ann', now() + interval '1 day' from generate_series(1, ${limits.userInvitations}::int) n`;
+    const room = await roomOf(cid);
+    expect(await cid.error('invitation:create', { room, user: 'flooded' })).toMatchObject({ code: 'limit_reached' });
+    const flooded = await connectStock(server.url, await tokenOf('flooded'));
+    await flooded.ok('user:block', { user: 'ann' });
+    await cid.ok('invitation:create', { room, user: 'flooded' });
+    flooded.close();
+  });
+
+  it('stops a back end from adding the user', async () => {
+    const room = await roomOf(backend);
+    await ben.ok('user:block', { user: 'crm' });
+    expect(await backend.ok('room:invite', { room, user: 'ben' })).toMatchObject({ invitation: { user: 'ben' } });
+    expect(await ben.error('history', { room })).toMatchObject({ code: 'not_found' });
+    await ben.ok('user:unblock', { user: 'crm' });
+  });
+
+  it('stops mentions, of a message and of an edit', async () => {
+    const room = await roomOf(ann, 'channel');
+    for (const client of [ben, cid]) await client.ok('room:join', { room });
+    await ben.ok('user:block', { user: 'ann' });
+    const { seq } = await ann.ok('message:send', text(room, { text: '@ben @cid look' }));
+    await cid.event('mention', (one) => one.room === room && one.seq === seq);
+    const plain = await ann.ok('message:send', text(room, { text: 'nothing' }));
+    await ann.ok('message:edit', { room, seq: plain.seq, body: { text: '@ben now' } });
+    const all = await ann.ok('message:send', text(room, { text: '@room hear' }));
+    await cid.event('mention', (one) => one.room === room && one.seq === all.seq);
+    const { seq: last } = await cid.ok('message:send', text(room, { text: '@ben you' }));
+    await ben.event('mention', (one) => one.room === room && one.seq === last);
+    expect(ben.heard('mention').filter((one) => one.room === room && !one.everybody)).toHaveLength(1);
+    const { mentions } = await ben.ok('mentions', {});
+    expect(mentions.filter(({ message }) => message.room === room).map(({ message }) => message.seq)).toEqual([last]);
+    await ben.ok('user:unblock', { user: 'ann' });
+  });
+
+  it('hides presence from both, and ends their watches', async () => {
+    const room = await roomOf(ann, 'channel');
+    for (const client of [ben, cid]) await client.ok('room:join', { room });
+    expect((await ann.ok('presence:watch', { users: ['ben', 'cid'] })).presence).toHaveProperty('ben');
+    await ben.ok('presence:watch', { users: ['ann'] });
+    await ben.ok('user:block', { user: 'ann' });
+    await ann.event('presence', (one) => one.user === 'ben' && one.hidden === true);
+    await ben.event('presence', (one) => one.user === 'ann' && one.hidden === true);
+    expect((await ann.ok('presence:get', { users: ['ben', 'cid'] })).presence).toEqual({ cid: { online: true } });
+    expect((await ben.ok('presence:get', { users: ['ann', 'cid'] })).presence).toEqual({ cid: { online: true } });
+    expect((await ben.ok('presence:watch', { users: ['ann'] })).presence).toEqual({});
+    await ben.ok('user:unblock', { user: 'ann' });
+    expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({ ben: { online: true } });
+  });
+
+  it('outlives a restart, and its user', async () => {
+    const database = await createTestDatabase();
+    const first = await startServer(fast, database);
+    const dan = await connectStock(first.url, await tokenOf('dan'));
+    await dan.ok('user:block', { user: 'ann' });
+    dan.close();
+    await first.stop();
+    const second = await startServer({ ...fast, PARLEY_ADDING: 'consent' }, database);
+    const [back, eve] = [
+      await connectStock(second.url, await tokenOf('dan')),
+      await connectStock(second.url, await tokenOf('ann')),
+    ];
+    expect((await back.ok('user:blocks', {})).blocks).toMatchObject([{ user: 'ann' }]);
+    const room = await roomOf(eve);
+    await eve.ok('room:invite', { room, user: 'dan' });
+    expect(await invitationsTo(back, room)).toEqual([]);
+    for (const client of [back, eve]) client.close();
+    await second.stop();
+    await database.drop();
+  });
+});
