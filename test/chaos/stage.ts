@@ -195,7 +195,8 @@ function backupOf(url: string): Pick<Stage, 'save' | 'restore'> {
   const name = new URL(url).pathname.slice(1);
   const at = (database: string): string => Object.assign(new URL(url), { pathname: `/${database}` }).href;
   const asAdministrator = async (...statements: string[]): Promise<void> => {
-    const admin = await openServer({ url: at('template1'), poolSize: 1 });
+    // dropping a database makes a checkpoint
+    const admin = await openServer({ url: at('template1'), poolSize: 1, statementTimeoutMs: 120_000 });
     try {
       for (const statement of statements) await admin.sql.unsafe(statement);
     } finally {
