@@ -35,8 +35,7 @@ export type DoorRefusal =
   | 'rooms_per_connection'
   | 'server_side_emit'
   | 'too_large';
-export type InternalError =
-  'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
+export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 /** What showed that events were missing: a jump in rev, a room's head in Postgres, Redis away, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 
