@@ -9,15 +9,12 @@ export interface ConnectionSettings {
   readonly connect_timeout?: number;
   /** Seconds until TCP probes an idle connection; null: it does not. Absent: the driver's own. */
   readonly keep_alive?: number | null;
+  /** The password is proven for the TLS channel; the driver takes no other way of signing in. */
+  readonly channel_binding?: 'require';
 }
 
 /** A setting that Parley has no use for is taken with the values that ask for nothing. */
 const harmless: Readonly<Record<string, { readonly values: readonly string[]; readonly because: string }>> = {
-  channel_binding: {
-    values: ['disable', 'prefer'],
-    because:
-      'Parley does not bind the password to the TLS channel; leave channel_binding out, and use sslmode=verify-full',
-  },
   gssencmode: { values: ['disable', 'prefer'], because: 'Parley does not encrypt with GSSAPI; use sslmode' },
   sslcompression: { values: ['0'], because: 'Parley does not compress TLS' },
   load_balance_hosts: { values: ['disable'], because: 'Parley takes the first host that serves' },
@@ -68,10 +65,15 @@ export function readConnectionSettings(params: URLSearchParams): ConnectionSetti
       throw new StartupError(`DATABASE_URL: ${name}=${value}: ${known.because}`);
     params.delete(name);
   }
+  const binding = params.get('channel_binding');
+  params.delete('channel_binding');
+  if (binding !== null && !['disable', 'prefer', 'require'].includes(binding))
+    throw new StartupError(`DATABASE_URL: channel_binding=${binding}: expected disable, prefer or require`);
   const timeout = params.get('connect_timeout');
   params.delete('connect_timeout');
   return {
     ...(timeout === null ? {} : { connect_timeout: seconds('connect_timeout', timeout) }),
+    ...(binding === 'require' ? { channel_binding: 'require' } : {}),
     ...keepAlive(params),
   };
 }

@@ -28,6 +28,8 @@ export function readConnectionUrl(given: string): ConnectionTarget {
   for (const name of ['host', 'port']) params.delete(name);
   const ssl = readTls(params, isSocket);
   const settings = readConnectionSettings(params);
+  if (settings.channel_binding !== undefined && (ssl === false || ssl === 'prefer'))
+    throw new StartupError('DATABASE_URL: channel_binding=require needs sslmode=require, verify-ca or verify-full');
   if (isSocket) return { url: url.href, host: socket, port: ports[0] ?? 5432, ssl: false, ...settings };
   return {
     url: url.href,

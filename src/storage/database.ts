@@ -320,6 +320,8 @@ function connectFailure(error: unknown, where: Server): string {
       return `${where.name} cannot be reached: the name of the host is unknown (${code})`;
     case 'NO_TLS':
       return `${where.name} has no TLS; turn it on there, or set another sslmode in DATABASE_URL`;
+    case 'NO_CHANNEL_BINDING':
+      return `${where.name} does not bind the password to the TLS channel, as channel_binding=require in DATABASE_URL asks`;
     case 'CONNECT_TIMEOUT':
       return `${where.name} cannot be reached: no answer in time`;
     default:

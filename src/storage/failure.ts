@@ -71,6 +71,7 @@ const transientCodes = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'EPROTO',
+  'NO_CHANNEL_BINDING',
   'NO_TLS', // the server was started without
 ]);
 

@@ -1,6 +1,18 @@
 /** TLS to Postgres as DATABASE_URL asks for it, with a server of this file's own and certificates made by openssl. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -23,7 +35,7 @@ function makeAuthority(name: string): void {
   openssl('req -x509 -newkey rsa:2048 -nodes -days 2 -subj', `/CN=${name}`, `-keyout ${name}.key -out ${name}.crt`);
 }
 
-function makeCertificate(name: string, subject: string, names: string): void {
+function makeCertificate(name: string, subject: string, names: string, digest = 'sha256'): void {
   writeFileSync(path(`${name}.ext`), names === '' ? '' : `subjectAltName=${names}\n`);
   openssl(
     'req',
@@ -38,7 +50,7 @@ function makeCertificate(name: string, subject: string, names: string): void {
     `${name}.csr`,
   );
   openssl(
-    `x509 -req -in ${name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ${name}.ext -out ${name}.crt`,
+    `x509 -req -in ${name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -${digest} -extfile ${name}.ext -out ${name}.crt`,
   );
 }
 
@@ -166,6 +178,59 @@ it('of several hosts, each is asked for its own certificate', async () => {
   expect(await session(several(`localhost:1,127.0.0.1:${port}`))).toMatch(/cannot be/);
   await serveWith('both');
 });
+
+it('the password is bound to the TLS channel, so nobody between can use it', async () => {
+  expect(await session(urlOf('sslmode=require&channel_binding=require'))).toMatchObject({ encrypted: true });
+  for (const [binding, answer] of [
+    ['prefer', { encrypted: true }],
+    ['require', expect.stringMatching(/channel binding/)],
+  ] as const) {
+    const between = await standBetween();
+    const url = urlOf(`sslmode=require&channel_binding=${binding}`).replace(new URL(postgres.url).port, between.port);
+    expect(await session(url), binding).toEqual(
+      typeof answer === 'object' && 'encrypted' in answer ? expect.objectContaining(answer) : answer,
+    );
+    between.close();
+  }
+  // the hash is the one that the signature of the certificate uses
+  for (const digest of ['sha384', 'sha512']) {
+    makeCertificate(digest, 'postgres', 'DNS:localhost', digest);
+    await serveWith(digest);
+    expect(await session(urlOf('sslmode=require&channel_binding=require')), digest).toMatchObject({ encrypted: true });
+  }
+  await serveWith('both');
+});
+
+/** Ends TLS with a certificate of its own and passes on what it reads, as somebody who listens would. */
+async function standBetween(): Promise<{ port: string; close: () => void }> {
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket): Socket => {
+    sockets.add(socket);
+    return socket.on('error', () => socket.destroy());
+  };
+  const request = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+  const listener = createServer((near) => {
+    keep(near).once('data', () => {
+      const far = keep(connect(Number(new URL(postgres.url).port), '127.0.0.1'));
+      far.write(request);
+      far.once('data', () => {
+        near.write('S');
+        const [cert, key] = [readFileSync(path('other.crt')), readFileSync(path('other.key'))];
+        const inner = keep(new TLSSocket(near, { isServer: true, cert, key }));
+        const outer = keep(connectTls({ socket: far, rejectUnauthorized: false }));
+        inner.pipe(outer).pipe(inner);
+      });
+    });
+  }).listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return {
+    port: String((listener.address() as AddressInfo).port),
+    close: () => {
+      listener.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
 
 it('a revoked certificate is refused', async () => {
   writeFileSync(
