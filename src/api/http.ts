@@ -81,10 +81,10 @@ export function answerInParts(
  * read on behind one, also where the answer says that the connection closes.
  */
 export function isAmbiguous(req: HttpRequest): boolean {
-  if (req.getHeader('content-length') === '') return false;
-  let lengths = req.getHeader('transfer-encoding') === '' ? 0 : 1;
+  if (req.getHeader('content-length') === '' && req.getHeader('transfer-encoding') === '') return false;
+  let lengths = 0;
   req.forEach((name) => {
-    if (name === 'content-length') lengths++;
+    if (name === 'content-length' || name === 'transfer-encoding') lengths++;
   });
   return lengths > 1;
 }

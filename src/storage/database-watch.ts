@@ -82,11 +82,12 @@ export class DatabaseWatch {
 
   /**
    * The update changes no row and reads none; a session that is read-only refuses it nevertheless. So the answer proves
-   * that this session can write, and a session that cannot leaves the pool (`sessionUnfit`).
+   * that this session can write, and a session that cannot leaves the pool (`sessionUnfit`). The role of a node need not have
+   * the right to write to `schema_migrations`.
    */
   async #ask(): Promise<ServerSettings & { now: number }> {
     const [row] = await this.#options.sql<[ServerSettings & { now: number }]>`
-      with writes as (update schema_migrations set name = name where false)
+      with writes as (update chores set due_at = due_at where false)
       select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
         current_setting('synchronous_commit') as synchronous_commit, current_setting('transaction_read_only') as read_only,
         clock_timestamp() as now`;

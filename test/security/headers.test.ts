@@ -60,6 +60,7 @@ describe('a request with two lengths is refused, and nothing behind it is a requ
     ['two Content-Lengths, the first one the larger', 'Content-Length: 40\r\nContent-Length: 2\r\n'],
     ['the same twice', 'Content-Length: 2\r\nContent-Length: 2\r\n'],
     ['a length and chunks', 'Content-Length: 2\r\nTransfer-Encoding: chunked\r\n'],
+    ['two codings', 'Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n'],
     ['a list of lengths', 'Content-Length: 2, 40\r\n'],
   ])('%s', async (_name, lengths) => {
     for (const path of [guest, polling, '/metrics', '/nowhere']) {

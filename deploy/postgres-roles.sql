@@ -1,0 +1,14 @@
+-- The least that a node needs in Postgres, for whoever applies migrations by another role (docs/database.md, "Roles"):
+--
+--   psql -v ON_ERROR_STOP=1 -v role=parley_node -f deploy/postgres-roles.sql "$OWNER_URL"
+--
+-- Run it as the owner of the database after the first `parley migrate`; later migrations are covered too. The role exists.
+
+grant usage on schema public to :"role";
+grant select, insert, update, delete on all tables in schema public to :"role";
+grant usage, select, update on all sequences in schema public to :"role";
+grant execute on all functions in schema public to :"role";
+revoke insert, update, delete on schema_migrations from :"role";
+alter default privileges in schema public grant select, insert, update, delete on tables to :"role";
+alter default privileges in schema public grant usage, select, update on sequences to :"role";
+alter default privileges in schema public grant execute on functions to :"role";

@@ -1,0 +1,99 @@
+/** A node with a role of Postgres that may read and write rows, and nothing else. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openServer } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { startServer, tokenOf } from '../support/server.ts';
+import { connectStock, text } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
+
+const grants = readFileSync(fileURLToPath(new URL('../../deploy/postgres-roles.sql', import.meta.url)), 'utf8');
+const suffix = randomBytes(4).toString('hex');
+const [node, owner] = [`node_${suffix}`, `owner_${suffix}`];
+let database: TestDatabase;
+
+const urlOf = (role: string, of: TestDatabase): string => {
+  const url = new URL(of.url);
+  [url.username, url.password] = [role, 'x'];
+  return url.href;
+};
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await asAdministrator(async (sql) => {
+    for (const role of [node, owner])
+      await sql.unsafe(`create role ${role} login nosuperuser nocreatedb nocreaterole password 'x'`);
+  });
+  // in the place of psql, which puts the name in
+  await database.sql.unsafe(grants.replaceAll(':"role"', `"${node}"`));
+});
+afterAll(async () => {
+  await database.drop();
+  await asAdministrator(async (sql) => {
+    for (const role of [node, owner]) await sql.unsafe(`drop role ${role}`);
+  });
+});
+
+it('serves: nothing but rows is written where no migration is pending', async () => {
+  const server = await startServer({ DATABASE_URL: urlOf(node, database), PARLEY_RETENTION_EVERY_MS: '100' }, database);
+  let report = '';
+  const ann = await connectStock(server.url, await tokenOf('ann'));
+  await ann.ok('room:create', { kind: 'channel', name: 'R', id: 'r' });
+  const { seq } = await ann.ok('message:send', text('r', { text: 'hello there' }));
+  await ann.ok('message:edit', { room: 'r', seq, body: { text: 'hello again' } });
+  await ann.ok('reaction:add', { room: 'r', seq, emoji: '👍' });
+  await ann.ok('message:pin', { room: 'r', seq });
+  await ann.ok('link:create', { room: 'r' });
+  await ann.ok('read', { room: 'r', seq });
+  await until('it is found', async () => (await ann.ok('search', { query: 'again' })).hits.length === 1);
+  await ann.ok('session:revoke', { all: true });
+  await ann.ok('room:create', { kind: 'group', name: 'G', id: 'g' });
+  await ann.ok('room:delete', { room: 'g' });
+  await until(
+    'it is ready',
+    async () => {
+      const answer = await fetch(`${server.url}/ready`);
+      report = await answer.text();
+      return answer.status === 200;
+    },
+    5000,
+  ).catch((error: unknown) => {
+    throw new Error(report, { cause: error });
+  });
+  const metrics = await server.metrics();
+  for (const [series, value] of metrics) {
+    if (/_failures_total|internal_errors/.test(series)) expect([series, value]).toEqual([series, 0]);
+  }
+  ann.close();
+  await server.stop();
+});
+
+it('may make, change and drop nothing else', async () => {
+  const opened = await openServer({ url: urlOf(node, database), poolSize: 1 });
+  for (const statement of [
+    'create table x (n int)',
+    'drop table messages',
+    'alter table messages add column x int',
+    'truncate messages',
+    'delete from schema_migrations',
+    'create or replace function search_unspaced() returns text language sql as $$ select $q$x$q$ $$',
+    "copy messages to program 'true'",
+    'create role x',
+  ]) {
+    await expect(opened.sql.unsafe(statement), statement).rejects.toMatchObject({ code: '42501' });
+  }
+  await opened.close();
+});
+
+it('a role that owns the database and is no superuser applies all migrations', async () => {
+  const empty = await createTestDatabase({ empty: true });
+  const name = new URL(empty.url).pathname.slice(1);
+  await asAdministrator((sql) => sql.unsafe(`alter database ${name} owner to ${owner}`));
+  const opened = await openServer({ url: urlOf(owner, empty), poolSize: 1 });
+  expect((await migrate(opened.sql)).length).toBeGreaterThan(10);
+  await opened.close();
+  await empty.drop();
+});
