@@ -24,13 +24,9 @@ const harmless: Readonly<Record<string, { readonly values: readonly string[]; re
   datestyle: { values: ['iso'], because: 'Parley reads times in ISO form' },
 };
 
-const kernel = 'Parley cannot set the value for one connection; set it in the kernel, and leave the setting out';
 const file = 'Parley reads no such file; put the values into DATABASE_URL';
 const unsupported = 'Parley does not support the setting';
 const refused: Readonly<Record<string, string>> = {
-  keepalives_interval: kernel,
-  keepalives_count: kernel,
-  tcp_user_timeout: kernel,
   passfile: file,
   service: file,
   servicefile: file,
@@ -78,7 +74,16 @@ export function readConnectionSettings(params: URLSearchParams): ConnectionSetti
   };
 }
 
+/** What these would end a dead connection by: Parley ends one that owes an answer by a limit of its own (database.ts). */
+const ownLimit = ['keepalives_interval', 'keepalives_count', 'tcp_user_timeout'];
+
 function keepAlive(params: URLSearchParams): ConnectionSettings {
+  for (const name of ownLimit) {
+    const value = params.get(name);
+    if (value !== null && !/^\d+$/.test(value))
+      throw new StartupError(`DATABASE_URL: ${name}=${value}: expected a whole number`);
+    params.delete(name);
+  }
   const [on, idle] = [params.get('keepalives'), params.get('keepalives_idle')];
   params.delete('keepalives');
   params.delete('keepalives_idle');

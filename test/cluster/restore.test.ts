@@ -50,6 +50,11 @@ const send = async (client: StockClient, from: number, to: number, word: string)
 
 const bodies = (client: Client): unknown[] => client.room('r').messages.value.map(({ body }) => body);
 
+const headIn = async (sql: postgres.Sql): Promise<string> => {
+  const [row] = await sql<[{ seq: string } | undefined]>`select last_seq::text as seq from rooms where id = 'r'`;
+  return row?.seq ?? '';
+};
+
 /** As README says: one cursor, and `reset` means to begin anew from history. */
 async function pulled(client: StockClient, held: unknown[], cursor: number): Promise<unknown[]> {
   const page = (await client.ok('sync', { cursors: { r: cursor } })).rooms['r'];
@@ -142,10 +147,6 @@ it('a standby that lacks the last messages takes over: clients end with what it 
   live.room('r');
   await send(ann, 1, 10, 'kept');
   const there = await openServer({ url: primary.url, poolSize: 1 });
-  const of = async (sql: postgres.Sql): Promise<string> => {
-    const [row] = await sql<[{ seq: string } | undefined]>`select last_seq::text as seq from rooms where id = 'r'`;
-    return row?.seq ?? '';
-  };
   await until('the standby has them', async () => {
     const [row] = await there.sql<[{ done: boolean }]>`
       select replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication`;
@@ -161,12 +162,12 @@ it('a standby that lacks the last messages takes over: clients end with what it 
     return rows.length === 0;
   });
   await send(ann, 11, 20, 'lost');
-  expect(await of(there.sql)).toBe('20');
+  expect(await headIn(there.sql)).toBe('20');
   await there.close();
   const before = ann.heard('ready')[0]?.epoch;
   await primary.kill('SIGKILL');
   await left`select pg_promote()`;
-  expect(await of(left)).toBe('10');
+  expect(await headIn(left)).toBe('10');
   const again = await ann.event('ready', ({ epoch }) => epoch !== before);
   expect(again.rooms.map(({ id, rev }) => [id, rev])).toEqual([['r', 10]]);
   await send(ann, 11, 15, 'new');

@@ -19,12 +19,13 @@ export interface RoomHandlerOptions {
   readonly adding: 'consent' | 'direct';
 }
 
+const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
+
 export function roomHandlers(
   messaging: Messaging,
   { occupancy, receiver }: Local,
   { rates, adding }: RoomHandlerOptions,
 ): RoomHandlers {
-  const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
   const mayAdd = (connection: Connection): boolean => adding === 'direct' || isBackend(connection);
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
