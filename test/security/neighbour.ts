@@ -1,4 +1,4 @@
-/** The neighbour of an attacked server, in a process of its own: sends twenty times a second until its parent says stop. */
+/** The neighbour of an attacked server, in a process of its own: sends twenty times a second until its parent ends. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 
@@ -17,7 +17,6 @@ await new Promise<void>((resolve) => socket.once('ready', () => resolve()));
 
 let times: number[] = [];
 let refused: Record<string, number> = {};
-let over = false;
 
 function report(): Fared {
   const sorted = times.toSorted((a, b) => a - b);
@@ -28,14 +27,16 @@ function report(): Fared {
   return fared;
 }
 
-process.on('message', (message) => {
-  process.send?.(report());
-  if (message === 'stop') over = true;
+/** Whether a report is due that waits for a send to be answered: of no send there is nothing to say. */
+let due = false;
+process.on('message', () => {
+  if (times.length === 0) due = true;
+  else process.send?.(report());
 });
 process.on('disconnect', () => process.exit());
 process.send?.('ready');
 
-while (!over) {
+for (;;) {
   const from = performance.now();
   const message = { room, id: crypto.randomUUID(), body: { text: 'from the neighbour' } };
   const answer = (await socket
@@ -45,7 +46,7 @@ while (!over) {
   times.push(performance.now() - from);
   const code = answer.error?.code;
   if (code !== undefined) refused[code] = (refused[code] ?? 0) + 1;
+  if (due) process.send?.(report());
+  due = false;
   await delay(50);
 }
-socket.disconnect();
-process.exit();
