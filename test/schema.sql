@@ -398,6 +398,10 @@ AS $function$
 declare
   r rooms;
 begin
+  if not exists (select from invitations i where i.room_id = room and i.user_id = subject) then
+    outcome := 'not_found';
+    return;
+  end if;
   select * into r from rooms x where x.id = room for no key update;
   if not found then
     outcome := 'not_found';
@@ -924,6 +928,12 @@ declare
   archived timestamptz;
   muted timestamptz;
 begin
+  select r.kind, m.role into room_kind, actor_role
+  from rooms r left join members m on m.room_id = r.id and m.user_id = actor where r.id = room;
+  if actor_role is null and not coalesce(rights -> 'may' -> room_kind ? 'nobody', false) then
+    refusal := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select r.kind, r.archived_at into room_kind, archived from rooms r where r.id = room for no key update;
   if not found then
     refusal := 'not_found';
@@ -1757,6 +1767,12 @@ declare
   r rooms;
   was text;
 begin
+  select x.kind, m.role into r.kind, was
+  from rooms x left join members m on m.room_id = x.id and m.user_id = subject where x.id = room;
+  if was is null then
+    outcome := case when r.kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select * into r from rooms x where x.id = room for no key update;
   select role into was from members where room_id = room and user_id = subject;
   if r.id is null then

@@ -204,7 +204,7 @@ class Forget {
     }
     await sql`delete from blocks where blocked_id = ${user}`;
     await sql`delete from join_links where made_by = ${user}`; // they worked by their right alone
-    await sql`update rooms set peer_id = null where peer_id = ${user} or kind = 'direct' and created_by = ${user}`;
+    await this.#forgetPeers();
     for (const [table, column] of [
       ['rooms', 'created_by'],
       ['deleted_rooms', 'deleted_by'],
@@ -216,6 +216,23 @@ class Forget {
     }
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
+  }
+
+  /** For whom a direct room was opened. Commits lock rooms in the order of their ids, and so does this. */
+  async #forgetPeers(): Promise<void> {
+    const sql = this.#sql;
+    // read first: the search through all rooms must not hold any
+    const rows = await sql<{ id: string }[]>`
+      select id from rooms
+      where kind = 'direct' and peer_id is not null and (peer_id = ${this.#user} or created_by = ${this.#user}) order by id`;
+    for (let at = 0; at < rows.length; at += roomsPage) {
+      const ids = rows.slice(at, at + roomsPage).map(({ id }) => id);
+      await sql`
+        with page as materialized (
+          select id from rooms where id = any (${ids}::text[]) order by id for no key update
+        )
+        update rooms r set peer_id = null from page p where r.id = p.id`;
+    }
   }
 }
 
