@@ -18,7 +18,6 @@ export function roomHandlers(
   { occupancy, receiver }: Local,
   adding: 'consent' | 'direct',
 ): RoomHandlers {
-  const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
   const mayAdd = (connection: Connection): boolean => adding === 'direct' || isBackend(connection);
   const { rooms, roomAdmin: admin, invitations, links } = messaging;
   const told = async <T extends { room: RoomSummary }>(connection: Connection, answer: Promise<T>): Promise<T> => {
@@ -79,6 +78,10 @@ export function roomHandlers(
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
     'link:join': ({ connection, user }, { token }) => standing(connection, links.join(user.id, token)),
   };
+}
+
+function isBackend({ identity }: Connection): boolean {
+  return identity?.backend === true;
 }
 
 async function done(work: Promise<void>): Promise<Record<string, never>> {
