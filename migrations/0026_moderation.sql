@@ -16,7 +16,8 @@ create table slow_edits (
 create index slow_edits_by_time on slow_edits (at);
 create index slow_edits_by_user on slow_edits (user_id);
 
--- As in 0005. With `muted` false in rights, a muted member is refused: actor_muted.
+-- As in 0005. With `muted` false in rights, a muted member is refused: actor_muted. A user who is no member and may do nothing
+-- here gets the answer before the room is locked: waiting for the lock would show that the room exists, and keep it from members.
 create or replace function enter_room(
   room text, actor text, rights jsonb, out refusal text, out room_kind text, out actor_role text
 ) language plpgsql as $$
@@ -24,6 +25,12 @@ declare
   archived timestamptz;
   muted timestamptz;
 begin
+  select r.kind, m.role into room_kind, actor_role
+  from rooms r left join members m on m.room_id = r.id and m.user_id = actor where r.id = room;
+  if actor_role is null and not coalesce(rights -> 'may' -> room_kind ? 'nobody', false) then
+    refusal := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select r.kind, r.archived_at into room_kind, archived from rooms r where r.id = room for no key update;
   if not found then
     refusal := 'not_found';
@@ -152,6 +159,10 @@ create or replace function answer_invitation(
 declare
   r rooms;
 begin
+  if not exists (select from invitations i where i.room_id = room and i.user_id = subject) then
+    outcome := 'not_found';
+    return;
+  end if;
   select * into r from rooms x where x.id = room for no key update;
   if not found then
     outcome := 'not_found';
@@ -305,6 +316,12 @@ declare
   r rooms;
   was text;
 begin
+  select x.kind, m.role into r.kind, was
+  from rooms x left join members m on m.room_id = x.id and m.user_id = subject where x.id = room;
+  if was is null then
+    outcome := case when r.kind = 'channel' then 'not_member' else 'not_found' end;
+    return;
+  end if;
   select * into r from rooms x where x.id = room for no key update;
   select role into was from members where room_id = room and user_id = subject;
   if r.id is null then

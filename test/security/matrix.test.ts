@@ -77,6 +77,9 @@ const matrix: Readonly<Record<CommandName, readonly [group: string, channel: str
   'session:list': ['oooooo', 'oooooo', 'oo'],
   'session:revoke': ['nnnnnn', 'nnnnnn', 'nn'],
   'auth:refresh': ['oooooo', 'oooooo', 'oo'],
+  'user:block': ['oooooo', 'oooooo', 'oo'],
+  'user:unblock': ['oooooo', 'oooooo', 'oo'],
+  'user:blocks': ['oooooo', 'oooooo', 'oo'],
 };
 
 const letters: Readonly<Record<string, string>> = {

@@ -19,8 +19,6 @@ export interface RoomHandlerOptions {
   readonly adding: 'consent' | 'direct';
 }
 
-const isBackend = ({ identity }: Connection): boolean => identity?.backend === true;
-
 export function roomHandlers(
   messaging: Messaging,
   { occupancy, receiver }: Local,
@@ -119,6 +117,10 @@ export function roomHandlers(
         joining(user.id, () => links.join(user.id, token)),
       ),
   };
+}
+
+function isBackend({ identity }: Connection): boolean {
+  return identity?.backend === true;
 }
 
 async function done(work: Promise<void>): Promise<Record<string, never>> {
