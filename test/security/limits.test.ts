@@ -2,12 +2,18 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { configKeys } from '../../src/config.ts';
+import { configKeys, loadConfig } from '../../src/config.ts';
+import { userLimits } from '../../src/config-user-limits.ts';
 import { limits } from '../../src/protocol/limits.ts';
 
 const text = readFileSync(fileURLToPath(new URL('../../SECURITY.md', import.meta.url)), 'utf8');
+/** Of a user's limits that nobody set: they follow from those of a connection. */
+const derived: Readonly<Record<string, unknown>> = { ...userLimits(loadConfig({})) };
 const defaults = new Map<string, string>(
-  Object.values(configKeys).map((key) => [key.env, 'default' in key ? key.default : '(unset)']),
+  Object.entries(configKeys).map(([name, key]) => [
+    key.env,
+    'default' in key ? key.default : String(derived[name] ?? '(unset)'),
+  ]),
 );
 const rows = [...text.matchAll(/^\| (\w+) +\| (.+?) +\| +(\S*) *\| `(\w+)` *\|$/gm)].map(
   ([, who, what, limit, name]) => ({
