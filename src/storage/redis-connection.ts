@@ -42,6 +42,8 @@ export class RedisConnection {
   #upAt: number | undefined = undefined;
   #attempts = 0;
   #closed = false;
+  /** The socket that is being ended: each of its pending commands may say so again. */
+  #ending: object | undefined = undefined;
 
   constructor(options: RedisConnectionOptions) {
     this.name = options.name;
@@ -119,8 +121,10 @@ export class RedisConnection {
   cut(problem: RedisProblem, error?: Error): void {
     this.#probe = undefined;
     this.#set(problem, error);
-    const { status } = this.client;
-    if (!this.#closed && (status === 'ready' || status === 'connect')) this.client.disconnect(true);
+    const { status, stream } = this.client;
+    if (this.#closed || stream === this.#ending || (status !== 'ready' && status !== 'connect')) return;
+    this.#ending = stream;
+    this.client.disconnect(true);
   }
 
   close(): void {

@@ -8,11 +8,13 @@ import { limits } from '../../src/protocol/limits.ts';
 
 const text = readFileSync(fileURLToPath(new URL('../../SECURITY.md', import.meta.url)), 'utf8');
 /** Of a user's limits that nobody set: they follow from those of a connection. */
-const derived: Readonly<Record<string, unknown>> = { ...userLimits(loadConfig({})) };
+const derived: Readonly<Record<string, string | number | readonly string[] | undefined>> = {
+  ...userLimits(loadConfig({})),
+};
 const defaults = new Map<string, string>(
   Object.entries(configKeys).map(([name, key]) => [
     key.env,
-    'default' in key ? key.default : String(derived[name] ?? '(unset)'),
+    'default' in key ? key.default : [derived[name] ?? '(unset)'].flat().join(),
   ]),
 );
 const rows = [...text.matchAll(/^\| (\w+) +\| (.+?) +\| +(\S*) *\| `(\w+)` *\|$/gm)].map(

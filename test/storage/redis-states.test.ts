@@ -67,6 +67,21 @@ it('takes a master that became a replica for unavailable, until it is a master a
   expect(said('is a replica')).toBe(1);
 });
 
+it('ends a connection once, however many of its replies are refusals', async () => {
+  const link = await open();
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', warned);
+  cleanUp.push(() => void process.off('warning', warned));
+  await admin.replicaof('127.0.0.1', 1);
+  const writes = Array.from({ length: 50 }, (_, n) => link.commands.set(`x${n}`, '1').catch(() => {}));
+  await Promise.all(writes);
+  await until('it is down', () => !link.up);
+  await admin.replicaof('NO', 'ONE');
+  await until('it is back', () => link.writable);
+  expect(warnings).toEqual([]);
+});
+
 it('takes a replica that allows writes for what it is', async () => {
   const link = await open();
   await admin.config('SET', 'replica-read-only', 'no');
