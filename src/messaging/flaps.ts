@@ -20,6 +20,8 @@ interface Flapping {
 
 export interface FlapOptions {
   readonly publish: (data: Member) => void;
+  /** At the end of a window: the user may have left, or come back, through another node meanwhile. Default: `publish`. */
+  readonly publishLate?: (data: Member) => void;
   readonly metrics?: Pick<Metrics, 'membersCoalesced'> | undefined;
   readonly windowMs?: number;
 }
@@ -51,7 +53,7 @@ export class Flaps {
       if (this.#flapping.size >= maxFlapping) return true;
       const timer = setTimeout(() => {
         const ended = this.#flapping.get(key);
-        if (ended !== undefined) this.#end(key, ended);
+        if (ended !== undefined) this.#end(key, ended, this.#options.publishLate);
       }, this.#options.windowMs ?? defaultWindowMs).unref();
       this.#flapping.set(key, { published: 1, last: data.change, held: undefined, timer });
       return true;
@@ -71,9 +73,9 @@ export class Flaps {
     for (const [key, flapping] of this.#flapping) this.#end(key, flapping);
   }
 
-  #end(key: string, { timer, held, last }: Flapping): void {
+  #end(key: string, { timer, held, last }: Flapping, publish = this.#options.publish): void {
     clearTimeout(timer);
     this.#flapping.delete(key);
-    if (held !== undefined && held.change !== last) this.#options.publish(held);
+    if (held !== undefined && held.change !== last) publish(held);
   }
 }

@@ -59,7 +59,7 @@ export class Rooms {
     this.#reads = options.reads ?? options.sql;
     this.#fanout = options.fanout;
     const publish = (data: EventData<'member'>): void => options.fanout.publish([memberToRoom(data)]);
-    this.#flaps = new Flaps({ publish, metrics: options.metrics });
+    this.#flaps = new Flaps({ publish, publishLate: (data) => void this.#tellIfSo(data), metrics: options.metrics });
     this.#applied = options.applied;
     this.#maxRooms = options.maxRoomsPerUser;
     this.#maxMembers = options.maxMembersPerRoom;
@@ -94,6 +94,19 @@ export class Rooms {
     // answered in this moment
     if (invitation === undefined) return;
     this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by, invitation })]);
+  }
+
+  /** A change that was held back: the user may have left, or come back, through another node meanwhile. */
+  async #tellIfSo(data: EventData<'member'>): Promise<void> {
+    const { room, user, change } = data;
+    let isSo = true;
+    try {
+      const rows = await this.#sql`select from members where room_id = ${room} and user_id = ${user}`;
+      isSo = rows.length > 0 === (change === 'joined');
+    } catch {
+      // Postgres is away: it is the last that this node knows
+    }
+    if (isSo) this.#fanout.publish([memberToRoom(data)]);
   }
 
   async join(user: string, room: string): Promise<CommandOutput<'room:join'>> {

@@ -35,9 +35,9 @@ export const errorKinds = {
   unavailable: { message: 'The database cannot be reached at the moment.', retryable: true },
   draining: { message: 'The server is going down; connect again.', retryable: true },
   connect_timeout: { message: 'No CONNECT packet came in time.', retryable: true },
-  ping_timeout: { message: 'The connection was silent for longer than pingInterval + pingTimeout.', retryable: true },
+  ping_timeout: { message: 'The connection was silent for too long.', retryable: true },
   slow_consumer: {
-    message: 'The connection takes events more slowly than they come; connect again and sync.',
+    message: 'The connection reads too slowly; connect again and sync.',
     retryable: true,
   },
   protocol_error: { message: 'The frame is not a valid packet.', retryable: false },

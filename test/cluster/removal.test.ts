@@ -32,7 +32,12 @@ interface Scene {
 async function scene(members: readonly string[]): Promise<Scene> {
   redis = await startOwnRedis();
   // the senders go as fast as the machine lets them
-  const env = { PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' };
+  const env = {
+    PARLEY_COMMANDS_PER_SECOND: '100000',
+    PARLEY_COMMAND_BURST: '100000',
+    PARLEY_SIGNALS_PER_SECOND: '100000',
+    PARLEY_SIGNAL_BURST: '100000',
+  };
   cluster = await startCluster(3, { redisUrl: redis.url, env });
   const owner = await cluster.connect(0, 'owner');
   await owner.ok('room:create', { kind: 'group', name: 'Hall', id: 'hall' });

@@ -62,3 +62,23 @@ it('a flapping member costs the room few events, and their own connections hear 
   expect(metrics.get('parley_member_events_coalesced_total')).toBe(31 - flapsAtOnce);
   await stage.stop();
 }, 60_000);
+
+it('what is held back is not told where the user has left through another node', async () => {
+  const stage = await openTalkStage();
+  const room = await stage.room('channel');
+  const { ann, stranger } = stage.people;
+  for (let n = 0; n < flapsAtOnce; n++) {
+    await stranger.ok(n % 2 === 0 ? 'room:join' : 'room:leave', { room });
+  }
+  await stranger.ok('room:join', { room });
+  // as another node does it, which has told the room by itself
+  await stage.server.database.sql`select remove_member(${room}, 'stranger')`;
+  const heard = () => ann.heard('member').filter(({ user }) => user === 'stranger');
+  await until(
+    'it is held back',
+    async () => (await stage.server.metrics()).get('parley_member_events_coalesced_total') === 1,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 10_500));
+  expect(heard()).toHaveLength(flapsAtOnce);
+  await stage.stop();
+}, 30_000);

@@ -112,8 +112,13 @@ it('an address over the limit gets no large answer for any user; other addresses
   raws.push(ann);
   ann.send(sync(7));
   expect(await ann.next('437[')).toContain('"ok":true');
-  await until('the largest buffers are closed', async () => (await unsent()) <= 4 * mega);
-  expect(await metric('parley_slow_consumers_total{step="address"}')).toBeGreaterThan(0);
+  // a kernel may take more than it did: they ask until it is full
+  await until('the largest buffers are closed', async () => {
+    const { ws } = eves[turn++ % eves.length] as RawClient;
+    if (ws.readyState === ws.OPEN) ws.send(sync(turn));
+    return ((await metric('parley_slow_consumers_total{step="address"}')) ?? 0) > 0;
+  });
+  await until('the rest is below the limit', async () => (await unsent()) <= 4 * mega);
 }, 60_000);
 
 it('an answer to an HTTP poll that its client does not take is counted, and ends with the request', async () => {

@@ -38,7 +38,16 @@ afterAll(async () => {
 });
 
 it('serves: nothing but rows is written where no migration is pending', async () => {
-  const server = await startServer({ DATABASE_URL: urlOf(node, database), PARLEY_RETENTION_EVERY_MS: '100' }, database);
+  const server = await startServer(
+    {
+      DATABASE_URL: urlOf(node, database),
+      PARLEY_RETENTION_EVERY_MS: '100',
+      // it asks until it has found
+      PARLEY_COMMANDS_PER_SECOND: '100000',
+      PARLEY_COMMAND_BURST: '100000',
+    },
+    database,
+  );
   let report = '';
   const ann = await connectStock(server.url, await tokenOf('ann'));
   await ann.ok('room:create', { kind: 'channel', name: 'R', id: 'r' });
