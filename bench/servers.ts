@@ -41,7 +41,6 @@ export const liftedLimits: Readonly<Record<string, string>> = {
   PARLEY_READS_AT_ONCE_PER_USER: '1000',
   PARLEY_MAX_UNSENT_BYTES_PER_USER: '8g',
   PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS: '16g',
-  PARLEY_TIERS: 'off',
 };
 
 /** @param databaseUrl a real Postgres; without it Parley runs its embedded one in a fresh folder. */

@@ -1,8 +1,14 @@
+/** Of one key. Whoever keeps one drops it when `sweep` says that it was forgotten. */
+export interface Bucket {
+  tokens: number;
+  at: number;
+}
+
 /** A rate with a burst, for many keys at once. Idle keys cost nothing: full buckets are forgotten by `sweep`. */
 export class TokenBuckets {
   readonly #perSecond: number;
   readonly #burst: number;
-  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+  readonly #buckets = new Map<string, Bucket>();
 
   constructor(perSecond: number, burst: number) {
     this.#perSecond = perSecond;
@@ -11,7 +17,11 @@ export class TokenBuckets {
 
   /** Takes so many tokens if they are there. @returns 0 if they were, else the milliseconds until they are. */
   take(key: string, now = performance.now(), cost = 1): number {
-    const bucket = this.#bucket(key, now);
+    return this.takeFrom(this.bucket(key, now), now, cost);
+  }
+
+  takeFrom(bucket: Bucket, now: number, cost: number): number {
+    this.#refill(bucket, now);
     if (bucket.tokens < cost) return Math.ceil(((cost - bucket.tokens) / this.#perSecond) * 1000);
     bucket.tokens -= cost;
     return 0;
@@ -19,19 +29,30 @@ export class TokenBuckets {
 
   /** Takes what has been used already, also what is not there: `wait` says how long the key is in debt. */
   charge(key: string, cost: number, now = performance.now()): void {
-    this.#bucket(key, now).tokens -= cost;
+    this.chargeTo(this.bucket(key, now), now, cost);
+  }
+
+  chargeTo(bucket: Bucket, now: number, cost: number): void {
+    this.#refill(bucket, now);
+    bucket.tokens -= cost;
   }
 
   /** @returns 0 if the key has so many tokens (0: is in no debt), else the milliseconds until it has. Takes none. */
   wait(key: string, tokens = 0, now = performance.now()): number {
     const bucket = this.#buckets.get(key);
-    if (bucket === undefined || bucket.tokens >= tokens) return 0;
+    return bucket === undefined || bucket.tokens >= tokens ? 0 : this.waitFor(bucket, now, tokens);
+  }
+
+  waitFor(bucket: Bucket, now: number, tokens: number): number {
     return Math.max(0, Math.ceil(((tokens - bucket.tokens) / this.#perSecond) * 1000 - (now - bucket.at)));
   }
 
-  sweep(now = performance.now()): void {
+  /** @param forgotten called with each key whose bucket is full, and forgotten */
+  sweep(now = performance.now(), forgotten?: (key: string) => void): void {
     for (const [key, bucket] of this.#buckets) {
-      if (bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond >= this.#burst) this.#buckets.delete(key);
+      if (bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond < this.#burst) continue;
+      this.#buckets.delete(key);
+      forgotten?.(key);
     }
   }
 
@@ -39,15 +60,17 @@ export class TokenBuckets {
     return this.#buckets.size;
   }
 
-  #bucket(key: string, now: number): { tokens: number; at: number } {
+  bucket(key: string, now: number): Bucket {
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
       bucket = { tokens: this.#burst, at: now };
       this.#buckets.set(key, bucket);
-      return bucket;
     }
+    return bucket;
+  }
+
+  #refill(bucket: Bucket, now: number): void {
     bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond);
     bucket.at = now;
-    return bucket;
   }
 }

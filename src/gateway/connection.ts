@@ -7,6 +7,7 @@ import { Session } from './engine/session.ts';
 import type { Assembly } from './packets/attachments.ts';
 import { encodeArgs } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
+import type { KeptShares } from './user-shares.ts';
 
 /**
  * Of the namespace `/`:
@@ -24,6 +25,10 @@ export interface LocalUser {
   readsOnly: Map<string, number> | undefined;
   /** Bytes that wait to be sent to their connections here; see Unsent. */
   unsent: number;
+  /** See UserShares. */
+  shares: KeptShares | undefined;
+  /** Bytes that have come and are not counted in `shares` yet. */
+  uncounted: number;
   /** Reads of messages that run, and those that wait for their turn; see UserReads. */
   reads: { running: number; readonly waiting: (() => void)[] } | undefined;
 }

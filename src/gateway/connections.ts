@@ -19,7 +19,16 @@ export class Connections {
     let user = this.#users.get(id);
     if (user === undefined) {
       // most have one connection; push would make room for 16 more
-      user = { id, name, connections: [connection], readsOnly: undefined, unsent: 0, reads: undefined };
+      user = {
+        id,
+        name,
+        connections: [connection],
+        readsOnly: undefined,
+        unsent: 0,
+        shares: undefined,
+        uncounted: 0,
+        reads: undefined,
+      };
       this.#users.set(id, user);
     } else {
       user.connections.push(connection);

@@ -5,7 +5,7 @@
  *
  * What a user may do over all nodes (messages, CONNECTs, joins, invitations) is counted in auth/rates.
  */
-import { TokenBuckets } from '../auth/token-bucket.ts';
+import { TokenBuckets, type Bucket } from '../auth/token-bucket.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -23,19 +23,30 @@ export interface UserShareLimits {
   readonly commandsPerSecondPerAddress: number;
 }
 
+/** Of a user who is here: each command looks at both, and a look-up by the id would cost a tenth of a command. */
+export interface KeptShares {
+  readonly commands: Bucket;
+  readonly bytesIn: Bucket;
+}
+
 export const userShares = ['commands', 'signals', 'bytes_in', 'bytes_out', 'address'] as const;
 export type UserShare = (typeof userShares)[number];
 
 /** Of bytes, and of an address's packets: as many seconds' worth may come at once. */
 const burstSeconds = 10;
 const sweepMs = 10_000;
+/** Bytes. */
+const countedAtOnce = 4096;
 
 export class UserShares {
   readonly #buckets: Readonly<Record<UserShare, TokenBuckets>>;
   readonly #refused: Readonly<Record<UserShare, Tally>>;
   readonly #sweeper: NodeJS.Timeout;
+  readonly #userOf: (id: string) => LocalUser | undefined;
 
-  constructor(limits: UserShareLimits, metrics: Metrics) {
+  /** @param userOf who is here by that id */
+  constructor(limits: UserShareLimits, metrics: Metrics, userOf: (id: string) => LocalUser | undefined) {
+    this.#userOf = userOf;
     this.#buckets = {
       commands: new TokenBuckets(limits.commandsPerSecondPerUser, limits.commandBurstPerUser),
       signals: new TokenBuckets(limits.signalsPerSecondPerUser, limits.signalBurstPerUser),
@@ -55,7 +66,9 @@ export class UserShares {
 
   /** @returns 0 if the user had as much left, else the milliseconds to wait. */
   command(user: LocalUser, weight: number, now: number): number {
-    return this.#counted('commands', this.#buckets.commands.take(user.id, now, weight));
+    const kept = this.#kept(user, now);
+    if (user.uncounted > 0) this.#countReceived(user, kept, now);
+    return this.#counted('commands', this.#buckets.commands.takeFrom(kept.commands, now, weight));
   }
 
   /** Of a connection without a user. @returns 0 if its address had one left, else the milliseconds to wait. */
@@ -64,13 +77,15 @@ export class UserShares {
   }
 
   /** @throws {ParleyError} `rate_limited` */
-  signal(user: LocalUser): void {
-    const wait = this.#counted('signals', this.#buckets.signals.take(user.id));
+  signal(user: LocalUser, now: number): void {
+    const wait = this.#counted('signals', this.#buckets.signals.take(user.id, now));
     if (wait > 0) throw limited('Too many signals of your connections; wait before the next one.', wait);
   }
 
+  /** Small frames are counted with the next command, or together. */
   received(user: LocalUser, bytes: number): void {
-    this.#buckets.bytes_in.charge(user.id, bytes);
+    user.uncounted += bytes;
+    if (user.uncounted >= countedAtOnce) this.#countNow(user);
   }
 
   answered(user: LocalUser, bytes: number): void {
@@ -79,9 +94,11 @@ export class UserShares {
 
   /** Before a command is decoded. @returns 0 if the user has bytes and a command left, else the milliseconds to wait. */
   mayReceive(user: LocalUser): number {
+    const { shares } = user;
+    if (shares === undefined || (shares.bytesIn.tokens >= 0 && shares.commands.tokens >= 1)) return 0;
     const now = performance.now();
-    const bytes = this.#counted('bytes_in', this.#buckets.bytes_in.wait(user.id, 0, now));
-    return bytes > 0 ? bytes : this.#counted('commands', this.#buckets.commands.wait(user.id, 1, now));
+    const bytes = this.#counted('bytes_in', this.#buckets.bytes_in.waitFor(shares.bytesIn, now, 0));
+    return bytes > 0 ? bytes : this.#counted('commands', this.#buckets.commands.waitFor(shares.commands, now, 1));
   }
 
   /** Before an answer that may be large. @throws {ParleyError} `rate_limited` */
@@ -91,7 +108,28 @@ export class UserShares {
   }
 
   sweep(now: number): void {
-    for (const share of userShares) this.#buckets[share].sweep(now);
+    const forgotten = (id: string): void => {
+      const user = this.#userOf(id);
+      if (user !== undefined) user.shares = undefined;
+    };
+    for (const share of userShares) this.#buckets[share].sweep(now, forgotten);
+  }
+
+  #countNow(user: LocalUser): void {
+    const now = performance.now();
+    this.#countReceived(user, this.#kept(user, now), now);
+  }
+
+  #countReceived(user: LocalUser, { bytesIn }: KeptShares, now: number): void {
+    this.#buckets.bytes_in.chargeTo(bytesIn, now, user.uncounted);
+    user.uncounted = 0;
+  }
+
+  #kept(user: LocalUser, now: number): KeptShares {
+    return (user.shares ??= {
+      commands: this.#buckets.commands.bucket(user.id, now),
+      bytesIn: this.#buckets.bytes_in.bucket(user.id, now),
+    });
   }
 
   stop(): void {

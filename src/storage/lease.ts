@@ -90,7 +90,7 @@ export class Lease {
 
   /** Whether events may go out, signals be taken, and answers come from memory. */
   get held(): boolean {
-    if (performance.now() < this.#until || this.#options.alone) return true;
+    if (this.#options.alone || performance.now() < this.#until) return true;
     if (!this.#hasLapsed) {
       this.#hasLapsed = true;
       this.#options.metrics.leaseLapses.inc();

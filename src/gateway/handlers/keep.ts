@@ -41,8 +41,9 @@ export function createKeepHandlers(parts: {
       requireHere(connection, room);
       // for ever, or until a mute ends
       if ((user.readsOnly?.get(room) ?? 0) > messaging.now()) throw new ParleyError('forbidden');
-      admitSignal(connection, signalLimits, metrics);
-      shares.signal(user);
+      const now = performance.now();
+      admitSignal(connection, signalLimits, metrics, now);
+      shares.signal(user, now);
       const { json: payload, attachments } = encodeSignal(data);
       const rest = payload === '' ? '' : `,"data":${payload}`;
       const json =
