@@ -66,6 +66,9 @@ beforeAll(async () => {
     execArgv: ['--import', 'tsx'],
   });
   await once(neighbour, 'message');
+  await fared();
+  await new Promise((resolve) => setTimeout(resolve, eachMs));
+  console.log(`quiet: neighbour ${JSON.stringify(await fared())}`);
 }, 60_000);
 
 afterAll(async () => {
