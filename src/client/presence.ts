@@ -135,14 +135,14 @@ export class Presence {
 
   #learn(presence: Record<string, PresenceState>, newer: ReadonlySet<string>): void {
     for (const [user, state] of Object.entries(presence)) {
-      if (!this.#listeners.has(user)) continue;
-      if (newer.has(user)) {
-        // the watch had begun, so the event is as new as the answer, or newer; one that ended a watch may be older
-        if (!this.#known.has(user)) this.#plan([user]);
-        continue;
+      // what is known is as new as the answer, or newer: the watch had begun, and events have kept it so
+      if (!this.#listeners.has(user) || this.#known.has(user)) continue;
+      // one that ended a watch may be older
+      if (newer.has(user)) this.#plan([user]);
+      else {
+        this.#known.set(user, state);
+        this.#tell(user);
       }
-      this.#known.set(user, state);
-      this.#tell(user);
     }
   }
 

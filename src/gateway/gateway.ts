@@ -182,10 +182,15 @@ export class Gateway {
       overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
     const watch = watchSlow(local, engine, unsent);
-    const memberships = new MembershipSync(messaging.missed, local.memberships, {
-      toUser: (event) => local.receiver.toUser(event),
-      departed: (user) => attendance.departed(user),
-    });
+    const memberships = new MembershipSync(
+      messaging.missed,
+      local.memberships,
+      {
+        toUser: (event) => local.receiver.toUser(event),
+        departed: (user) => attendance.departed(user),
+      },
+      { hears: () => fanout.others?.heard !== false },
+    );
     const repair = new Repair({
       others: fanout.others,
       order: local.order,

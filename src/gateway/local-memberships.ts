@@ -150,6 +150,11 @@ export class LocalMemberships {
     return [...users];
   }
 
+  isOutside(user: string, room: string): boolean {
+    const connections = this.#parts.connections.user(user)?.connections ?? [];
+    return connections.some((connection) => connection.state === 'ready' && !this.isIn(connection, room));
+  }
+
   forgetVersions(): void {
     this.#versions.clear();
   }

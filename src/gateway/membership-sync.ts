@@ -28,6 +28,8 @@ export interface LocalMembers {
   userIds(): string[];
   /** Users with connections in the room, or with connections that are just coming. */
   usersIn(room: string): string[];
+  /** Whether a connection of the user is here and not in the room. */
+  isOutside(user: string, room: string): boolean;
   joined(): Iterable<{ readonly user: string; readonly room: string }>;
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
   unwelcomed(user: string, room: string): void;
@@ -47,6 +49,9 @@ const maxGapMs = 45 * 60_000;
 /** The event that welcomes a member follows the change after one query. */
 const welcomeMs = 1000;
 const maxPasses = 5;
+/** A join that a step finds waits so long for the events that tell of it: else the user would hear of it three times. */
+const joinWaitMs = 1000;
+const maxLate = 10_000;
 
 export class MembershipSync {
   readonly #source: MembershipSource;
@@ -56,6 +61,10 @@ export class MembershipSync {
   #cursor: string | undefined = undefined;
   #readAt = 0;
   #life = 0;
+  readonly #hears: () => boolean;
+  /** Joins that wait, by `user\nroom`, in the order of time. */
+  readonly #late = new Map<string, { readonly membership: Membership; readonly since: number }>();
+  #lateTimer: NodeJS.Timeout | undefined = undefined;
   /** Users whose memberships changed here while a step reads. */
   #touched = new Set<string>();
   #running: Promise<boolean> | undefined = undefined;
@@ -65,8 +74,9 @@ export class MembershipSync {
     source: MembershipSource,
     members: LocalMembers,
     events: MemberEvents,
-    options: { maxGapMs?: number } = {},
+    options: { maxGapMs?: number; hears?: () => boolean } = {},
   ) {
+    this.#hears = options.hears ?? (() => false);
     this.#source = source;
     this.#members = members;
     this.#events = events;
@@ -84,12 +94,15 @@ export class MembershipSync {
 
   stop(): void {
     this.#members.membershipTouched = undefined;
+    clearTimeout(this.#lateTimer);
+    this.#late.clear();
   }
 
   /** The database went back in time: the next step reads all memberships of the users here. */
   restart(): void {
     this.#life++;
     this.#cursor = undefined;
+    this.#late.clear();
   }
 
   /** Resolves after a step that began after this call. @returns false if changes are left, for the next step. */
@@ -126,6 +139,7 @@ export class MembershipSync {
       this.#cursor = page.cursor;
       this.#readAt = startedAt;
     }
+    this.#applyLate();
     for (const { user, room } of this.#members.takeUnwelcomed(welcomeMs)) void this.#welcome(user, room);
     return again.size === 0;
   }
@@ -143,12 +157,35 @@ export class MembershipSync {
         again.set(user, updated);
         continue;
       }
-      const change = this.#members.reconcile(membership);
-      if (change === 'joined') void this.#welcome(user, room);
-      else if (change !== undefined)
-        this.#events.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
+      if (this.#mayWait(membership)) this.#late.set(`${user}\n${room}`, { membership, since: performance.now() });
+      else this.#reconcile(membership);
     }
     return again;
+  }
+
+  /** A fresh join, whose event is on its way. Its version tells later whether it still stands. */
+  #mayWait({ user, room, role, version }: Membership): boolean {
+    const isFresh = role !== null && version !== undefined && this.#hears();
+    return isFresh && this.#late.size < maxLate && this.#members.isOutside(user, room);
+  }
+
+  #applyLate(): void {
+    const before = performance.now() - (this.#hears() ? joinWaitMs : 0);
+    for (const [key, { membership, since }] of this.#late) {
+      if (since > before) break; // in order of time
+      this.#late.delete(key);
+      this.#reconcile(membership);
+    }
+    clearTimeout(this.#lateTimer);
+    if (this.#late.size > 0) this.#lateTimer = setTimeout(() => this.#applyLate(), joinWaitMs).unref();
+  }
+
+  #reconcile(membership: Membership): void {
+    const { user, room } = membership;
+    const change = this.#members.reconcile(membership);
+    if (change === 'joined') void this.#welcome(user, room);
+    else if (change !== undefined)
+      this.#events.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
   }
 
   /** The deletion of a room is one row for all of its members. */

@@ -93,6 +93,17 @@ const begin = () => {
 const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+it('two answers that say the same are told once', async () => {
+  const { answers, presence, heard } = begin();
+  await asked(answers, 1);
+  presence.memberJoined();
+  await asked(answers, 2);
+  answers[0]?.({ ben: { online: false } });
+  answers[1]?.({ ben: { online: false } });
+  await settled();
+  expect(heard).toEqual([false]);
+});
+
 describe('an event that is read before the answer to the watch', () => {
   it('is newer', async () => {
     const { answers, presence, heard } = begin();

@@ -19,6 +19,9 @@ class Members implements LocalMembers, MemberEvents {
   usersIn(room: string): string[] {
     return this.userIds().filter((user) => this.rooms.get(user)?.has(room));
   }
+  isOutside(user: string, room: string): boolean {
+    return this.rooms.get(user)?.has(room) === false;
+  }
   departed(user: string): void {
     this.gone.push(user);
   }
@@ -147,6 +150,28 @@ describe('a step', () => {
     expect(stored.whole).toEqual([]);
     await sync.step();
     expect(stored.cursors).toEqual(['0', '7']);
+  });
+
+  it('a join waits for the events that tell of it, as long as the others are heard', async () => {
+    let hears = true;
+    sync = new MembershipSync(stored, members, members, { hears: () => hears });
+    await sync.start();
+    stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 's', 'member'), version: 8 }] }];
+    stored.members.get('ann')?.add('s');
+    expect(await sync.step()).toBe(true);
+    expect(members.told).toEqual([]);
+    expect(members.rooms.get('ann')?.has('s')).toBe(false);
+    // and is made up for where they do not come
+    await until('it is told', () => members.told.length === 1);
+    expect(members.told).toEqual(['ann joined s']);
+    expect(members.rooms.get('ann')?.has('s')).toBe(true);
+    // nobody else would tell it
+    hears = false;
+    stored.members.get('ben')?.add('s');
+    stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 's', 'member'), version: 9 }] }];
+    await sync.step();
+    expect(members.rooms.get('ben')?.has('s')).toBe(true);
+    sync.stop();
   });
 
   it('tells of a role that changed, also of who is read again', async () => {
