@@ -1,5 +1,5 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
-import type postgres from 'postgres';
+import type { postgres } from './storage/sql.ts';
 import { describeConfig, type Config } from './config.ts';
 import { readInstallation } from './messaging/installation.ts';
 import { ServerClock } from './storage/clock.ts';

@@ -1,5 +1,5 @@
 /** The database of a command that runs beside servers, or, embedded, instead of one. */
-import type postgres from 'postgres';
+import type { postgres } from './storage/sql.ts';
 import type { Config } from './config.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';

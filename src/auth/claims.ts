@@ -3,7 +3,7 @@
  * one statement at a time for all of them: with a loop of its own for each, one user caused 20,000 transactions a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 
 interface Wait {
   readonly id: number;

@@ -2,7 +2,7 @@
  * Tokens that are taken back before they expire. The table is the only truth: CONNECT asks it each time, and every node
  * reads what is new in it each second, or at once when another node says so. See migrations/0003 for what a row means.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import { Claims } from './claims.ts';
 import type { Admission, Identity } from './tokens.ts';

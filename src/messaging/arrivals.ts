@@ -1,5 +1,5 @@
 /** What a connection needs when it arrives: which rooms its user is in, and where they stand. Batched over connections. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { revokedAmong } from '../auth/revocations.ts';
 import type { Identity } from '../auth/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';

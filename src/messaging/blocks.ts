@@ -1,5 +1,5 @@
 /** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024). */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -7,7 +7,7 @@
  * whether it took effect, and the next finds it done, its event may have been told by nobody, and which it was cannot be
  * seen in the row any more: the room is told `behind`, and pulls.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';

@@ -10,7 +10,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { Revocations } from '../auth/revocations.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import { leaveToOutbox } from './outbox.ts';

@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export interface HandedOptions {

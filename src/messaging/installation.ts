@@ -1,5 +1,5 @@
 /** The row that names this installation and the history of its database. See migrations/0012. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 
 export interface Installation {
   readonly id: string;

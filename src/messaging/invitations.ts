@@ -1,5 +1,5 @@
 /** Invitations that are accepted or declined. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -1,5 +1,5 @@
 /** Join links. The token is 24 random bytes; what is stored is its SHA-256, so who reads the table cannot come in by it. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';

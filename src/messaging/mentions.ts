@@ -1,5 +1,5 @@
 /** Mentions that are stored: telling those who are mentioned, and the list that each may read later. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { EventData } from '../protocol/events.ts';

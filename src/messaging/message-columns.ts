@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 
 /**
  * What `StoredMessage` takes of a row `t` of `messages`, but for the sender's name. What was done to it since comes as one

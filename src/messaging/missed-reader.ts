@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { UserEvent } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';

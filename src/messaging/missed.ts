@@ -1,5 +1,5 @@
 /** What a node missed of its rooms: heads to compare with what it delivered, and the events after that. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 import { messageColumns } from './message-columns.ts';

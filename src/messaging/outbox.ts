@@ -7,7 +7,7 @@
  * nodes drop revs that they had. Alone it looks every five seconds: a dead process's clients were its own, and come back
  * with their cursors, but an operator's command may have changed something beside it.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

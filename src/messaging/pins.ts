@@ -2,7 +2,7 @@
  * Pins. They are rare, so each is a call of its own; it takes its turn in the room's stripe as other changes of messages
  * do, is safe to try again as they are, and tells `behind` where they do (changes.ts).
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -5,7 +5,7 @@
  * Some nobody waits for: delivered marks, and the read marks of those who send, who have read what they answer. They are
  * gathered for a while first. Losing some with a process does no harm: they come again with the next message.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';

@@ -1,5 +1,5 @@
 /** Who has read what, and what a user has not: pages of `room:receipts`, and `unread`. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role } from '../protocol/model.ts';

@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import type { Personal, TailRow } from './tail.ts';

@@ -13,7 +13,7 @@
  * other or undoes its work. If a node dies between the two steps, the next round finds what is left.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';

@@ -1,5 +1,5 @@
 /** Changed settings of rooms as Postgres has them, for nodes that may not have been told. See migrations/0009. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import { roomToRoom } from './room-events.ts';
 import { stateColumns, stateOf, type StateRow } from './summary.ts';

@@ -6,7 +6,7 @@
  *
  * Any node does it (`skip locked`), the one that deleted a room at once; what a dead one left, others find within a minute.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';

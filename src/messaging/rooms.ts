@@ -1,5 +1,5 @@
 /** Rooms and their members: making, joining, leaving, adding, listing. Writes go through SQL functions (migrations/). */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -7,7 +7,7 @@
  * when there is less to do. Measured: see docs/decisions.md.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { takeChore } from './chores.ts';

@@ -1,5 +1,5 @@
 /** Finding messages in a user's rooms. The words come from the index (search-index.ts), everything else from the messages. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { errorCode } from '../startup-error.ts';

@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Role, RoomKind, RoomState, RoomSummary } from '../protocol/model.ts';
 
 /** What `StateRow` takes of a row `r` of `rooms`. */

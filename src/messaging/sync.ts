@@ -4,7 +4,7 @@
  * change between the two, and so pass the first head: a page that ended there would claim to hold it and would not, and
  * the event of that change says nothing of the message itself.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';

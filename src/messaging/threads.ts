@@ -1,5 +1,5 @@
 /** Threads as their readers see them: pages of replies, who follows what, and how much of it they have not read. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';

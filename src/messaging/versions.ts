@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';

@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { Batcher } from './batcher.ts';
 
 export interface ViewerAndUser {

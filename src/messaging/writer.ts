@@ -12,7 +12,7 @@
  * What changes messages (changes.ts) takes turns with a stripe's commits, so what one node publishes of a room is in the
  * order of its commits.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
 import { partOf } from '../fanout/partition.ts';
 import { ParleyError, type ErrorCode } from '../protocol/errors.ts';

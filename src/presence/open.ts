@@ -1,5 +1,5 @@
 /** Presence and sessions as one part: makes its parts in the form that the node needs. */
-import type postgres from 'postgres';
+import type { postgres } from '../storage/sql.ts';
 import { RevocationWatch } from '../auth/revocation-watch.ts';
 import { Revocations, type Revocation } from '../auth/revocations.ts';
 import { limits } from '../protocol/limits.ts';

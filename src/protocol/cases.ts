@@ -112,7 +112,7 @@ export const protocolCases = {
     'no attachments announced (`450-`)': 'an event like any other',
     'one placeholder twice': 'both are the attachment',
     'a placeholder that names no attachment': 'closed: `protocol_error`',
-    'a placeholder under `__proto__`': 'filled, as any other key is',
+    'a placeholder under `__proto__`': 'filled, as under every other key',
     'more than 10 attachments, or no number of them': 'closed: `protocol_error`',
     'a heartbeat between an event and its attachments': 'taken; the event is heard',
     'text while attachments are awaited': 'closed: `protocol_error`',

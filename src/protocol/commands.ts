@@ -51,7 +51,7 @@ const newRoomId = roomId
 export const commands = {
   'message:send': {
     about:
-      'Stores a message and tells the room. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
+      'Stores a message and sends it to the members. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
       'again returns the first `seq` and stores nothing, on any node, at any later time. A reply to a reply is in the ' +
       "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
       'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
@@ -375,8 +375,8 @@ export const commands = {
       'Makes a room and you its owner. Creating your own room again under the same id returns it. A direct room is of two ' +
       'users, and either finds or makes it. The other user is in it after they accepted an invitation, which they get ' +
       'when you make the room, or make it again; you may write before. Until then you do not see their name or presence. ' +
-      'If you left the room, you are back in it. An id that any room has or had is refused, which tells that there is ' +
-      'such a room: give private rooms ids that nobody guesses, or none. Ids that begin with `backend:` are for back ' +
+      'If you left the room, you are back in it. An id that any room has or had is refused, so the answer shows that ' +
+      'there is such a room: give private rooms ids that nobody guesses, or none. Ids that begin with `backend:` are for back ' +
       'ends, whose tokens have the claim `"backend": true`.',
     input: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('channel'), name: roomName, id: newRoomId.optional() }),
@@ -396,7 +396,7 @@ export const commands = {
   },
   'room:leave': {
     about:
-      'Leaves a room. When the owner leaves, the longest-standing member of the highest role becomes owner. A group that its ' +
+      'Leaves a room. When the owner leaves, the member of the highest role who joined first becomes owner. A group that its ' +
       'last member leaves is deleted, and so is a channel without messages; other channels are not listed while nobody is ' +
       'in them. Only an invitation, or you yourself, bring you back.',
     input: z.object({ room: roomId }),

@@ -4,7 +4,7 @@
  * up -> (two looks in a row fail, or the database is read-only) -> down -> (a look goes well) -> up. Each change is one
  * line in the log. One failed look alone may be a connection that ended while the server is well.
  */
-import type postgres from 'postgres';
+import type { postgres } from './sql.ts';
 import { NotReady } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

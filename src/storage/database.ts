@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type postgres from 'postgres';
+import type { postgres } from './sql.ts';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
 import { durationOf } from './connection-settings.ts';

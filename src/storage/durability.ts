@@ -1,5 +1,5 @@
 /** What Postgres promises about a commit, and whether Parley's promise ("acknowledged means durable") can stand on that. */
-import type postgres from 'postgres';
+import type { postgres } from './sql.ts';
 import type { DatabaseHazard } from '../telemetry/metrics.ts';
 
 export interface ServerSettings {

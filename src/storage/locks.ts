@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type postgres from 'postgres';
+import type { postgres } from './sql.ts';
 import { StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
 import { every } from '../telemetry/periodic.ts';

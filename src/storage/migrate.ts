@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type postgres from 'postgres';
+import type { postgres } from './sql.ts';
 import { StartupError } from '../startup-error.ts';
 import { migrationLock } from './locks.ts';
 

@@ -156,6 +156,11 @@ describe('the layers of src', () => {
     expect(users.filter((file) => !takers.some((taker) => file.startsWith(taker)))).toEqual([]);
   });
 
+  it('leave the driver of Postgres to storage/client.ts, and its types to storage/sql.ts', () => {
+    const others = imports.filter(({ to }) => to === 'postgres').map(({ from }) => from);
+    expect(others.toSorted()).toEqual(['storage/client.ts', 'storage/sql.ts']);
+  });
+
   it('leave prom-client to telemetry', () => {
     const others = imports.filter(({ from, to }) => to === 'prom-client' && partOf(from) !== 'telemetry');
     expect(others.map(show)).toEqual([]);

@@ -2,7 +2,7 @@
  * Writes rooms as lines (lines.ts), in pages, so that memory does not grow with them. Each room is read in one snapshot:
  * the file has it as it was at one moment, whoever writes meanwhile.
  */
-import type postgres from 'postgres';
+import type { postgres } from '../../storage/sql.ts';
 import { StartupError } from '../../startup-error.ts';
 import type { RoomKind } from '../../protocol/model.ts';
 import { muteColumns, type MuteRow } from '../summary.ts';

@@ -1,5 +1,5 @@
 /** Stores what stands in a room beside its messages and members (standing.ts). */
-import type postgres from 'postgres';
+import type { postgres } from '../../storage/sql.ts';
 import type { LineOf } from './lines.ts';
 
 /**

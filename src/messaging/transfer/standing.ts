@@ -1,5 +1,5 @@
 /** What stands in a room beside its messages and members, as lines of an export: follows, bans, mutes, invitations, links. */
-import type postgres from 'postgres';
+import type { postgres } from '../../storage/sql.ts';
 import { muteColumns, type MuteRow } from '../summary.ts';
 import type { Counts, LineOf } from './lines.ts';
 

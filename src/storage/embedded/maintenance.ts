@@ -1,4 +1,4 @@
-import type postgres from 'postgres';
+import type { postgres } from '../sql.ts';
 
 /**
  * What a server's background processes do. PGlite has none: without this, deleted rows are never reclaimed, the planner
