@@ -1,6 +1,6 @@
 /** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
 import type { z } from 'zod';
-import { commandWeights } from '../protocol/command-weights.ts';
+import type { CommandSchema } from '../protocol/command-schema.ts';
 import { commands, type CommandName } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
@@ -16,7 +16,7 @@ import { UserReads, type UserReadLimits } from './user-reads.ts';
 import type { UserShares } from './user-shares.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
-import { namedBy, refuseOldSeq, type SeqField } from './old-history.ts';
+import { refuseOldSeq, type SeqField } from './old-history.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { EventArgs, Frames } from './packets/packet.ts';
 
@@ -53,71 +53,6 @@ interface Entry {
   readonly ackSeconds: { observe(seconds: number): void };
 }
 
-/** Their answers may be large, so only so many of a connection are made at once. */
-const reading: ReadonlySet<CommandName> = new Set([
-  'history',
-  'sync',
-  'message:versions',
-  'thread:history',
-  'thread:list',
-  'mentions',
-  'room:pins',
-  'search',
-  'unread',
-]);
-
-/** Pages of other things: tens of kilobytes, as often as somebody asks. */
-const listing: ReadonlySet<CommandName> = new Set([
-  'room:list',
-  'room:members',
-  'room:search',
-  'room:bans',
-  'room:receipts',
-  'invitation:list',
-  'link:list',
-  'session:list',
-  'presence:get',
-  'presence:watch',
-]);
-
-const storing: ReadonlySet<CommandName> = new Set([
-  'message:send',
-  'message:edit',
-  'message:delete',
-  'reaction:add',
-  'reaction:remove',
-  'message:pin',
-  'message:unpin',
-  'thread:follow',
-  'thread:unfollow',
-  'thread:read',
-  'read',
-  'delivered',
-  'room:create',
-  'room:invite',
-  'room:join',
-  'room:leave',
-  'room:update',
-  'room:archive',
-  'room:unarchive',
-  'room:delete',
-  'room:role',
-  'room:transfer',
-  'room:remove',
-  'room:mute',
-  'room:unmute',
-  'room:ban',
-  'room:unban',
-  'invitation:create',
-  'invitation:accept',
-  'invitation:decline',
-  'invitation:cancel',
-  'link:create',
-  'link:revoke',
-  'link:join',
-  'session:revoke',
-]);
-
 export class Commands {
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #limits: CommandLimits;
@@ -145,16 +80,16 @@ export class Commands {
     this.#metrics = metrics;
     this.#log = options.log;
     this.#entries = new Map(
-      (Object.keys(commands) as CommandName[]).map((name) => [
+      (Object.entries(commands) as [CommandName, CommandSchema][]).map(([name, declared]) => [
         name,
         {
           name,
-          weight: commandWeights[name],
-          reads: reading.has(name),
-          large: reading.has(name) || listing.has(name),
-          stores: storing.has(name),
-          names: namedBy[name],
-          input: commands[name].input,
+          weight: declared.weight,
+          reads: declared.answer === 'page',
+          large: declared.answer !== undefined,
+          stores: declared.kind === 'write',
+          names: declared.message,
+          input: declared.input,
           // name and input belong together: the schema that parses is the one that the handler's type came from
           handle: handlers[name] as AnyHandler,
           succeeded: metrics.commands.labels({ command: name, outcome: 'ok' }),

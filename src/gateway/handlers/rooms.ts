@@ -3,15 +3,13 @@ import type { UserRates } from '../../auth/rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { backendPrefix, type RoomSummary } from '../../protocol/model.ts';
-import type { RoomCommandName } from '../../protocol/room-commands.ts';
+import type { invitationCommands } from '../../protocol/commands/invitations.ts';
+import type { roomCommands } from '../../protocol/commands/rooms.ts';
 import type { Connection } from '../connection.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Local } from '../local.ts';
 
-type RoomHandlers = Pick<
-  Handlers,
-  RoomCommandName | 'room:create' | 'room:join' | 'room:leave' | 'room:invite' | 'room:list' | 'room:members'
->;
+type RoomHandlers = Pick<Handlers, keyof typeof roomCommands | keyof typeof invitationCommands>;
 
 export interface RoomHandlerOptions {
   readonly rates: UserRates;
