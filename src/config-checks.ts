@@ -1,6 +1,6 @@
 /** What settings mean beyond their form: each with the others. */
 import { existsSync, statSync } from 'node:fs';
-import { commandWeights } from './protocol/command-weights.ts';
+import { greatestWeight } from './protocol/commands.ts';
 import { limits } from './protocol/limits.ts';
 
 /** A command with the longest body, and what surrounds the body. */
@@ -27,16 +27,15 @@ export function contradictions(config: Checked): string[] {
   if (config.adminPort === config.port && config.port !== 0) {
     problems.push(`PARLEY_ADMIN_PORT=${config.adminPort}: expected another port than PORT`);
   }
-  const dearest = Math.max(...Object.values(commandWeights));
-  if (config.commandBurst < dearest) {
+  if (config.commandBurst < greatestWeight) {
     problems.push(
-      `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
+      `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${greatestWeight}, for \`search\` counts as ${greatestWeight} commands`,
     );
   }
-  const { commandBurstPerUser = dearest } = config;
-  if (commandBurstPerUser < dearest) {
+  const { commandBurstPerUser = greatestWeight } = config;
+  if (commandBurstPerUser < greatestWeight) {
     problems.push(
-      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${dearest}, for \`search\` counts as ${dearest} commands`,
+      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${greatestWeight}, for \`search\` counts as ${greatestWeight} commands`,
     );
   }
   if (config.maxFrameBytes < leastFrameBytes) {

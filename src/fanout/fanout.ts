@@ -49,7 +49,7 @@ export interface RoomEvent {
   /** Binary parts that the JSON's placeholders `{"_placeholder":true,"num":n}` name; only signals have any. */
   readonly attachments?: readonly Uint8Array[];
   /** A session that shall not get it (the sender of a signal). */
-  readonly except?: string;
+  readonly except?: string | undefined;
 }
 
 /** To every connection of one user. */

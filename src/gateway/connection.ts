@@ -1,3 +1,4 @@
+import type { Caller } from '../auth/caller.ts';
 import type { Identity } from '../auth/tokens.ts';
 import type { MembershipChange } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -49,8 +50,6 @@ export class Connection extends Session {
   user: LocalUser | undefined = undefined;
   /** When the token expires; milliseconds since 1970. */
   expires = 0;
-  /** The token it is here with; it may be taken back. */
-  identity: Identity | undefined = undefined;
   /** When it became `ready`, milliseconds since 1970; 0 while it is not counted among its user's. */
   since = 0;
   /** What the client calls its device. */
@@ -90,6 +89,8 @@ export class Connection extends Session {
   stale: Set<string> | undefined = undefined;
   /** Rooms of backend services that it is in; see FreeRooms. */
   freeRooms: Set<string> | undefined = undefined;
+  #identity: Identity | undefined = undefined;
+  #caller: Caller | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;
   #asked = 0;
   /** Questions whose answers, if they still come, nobody waits for. */
@@ -111,6 +112,27 @@ export class Connection extends Session {
     this.credit = credit;
     this.handshakeToken = handshakeToken;
     this.agent = agent;
+  }
+
+  /** The token it is here with; it may be taken back. */
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  /** Another token may have other rights. */
+  set identity(identity: Identity | undefined) {
+    this.#identity = identity;
+    this.#caller = undefined;
+  }
+
+  /** Made at the first command, and kept until the token changes: most connections of a crowd give no command. */
+  callerFor(user: LocalUser): Caller {
+    return (this.#caller ??= {
+      user,
+      tier: this.#identity?.tier ?? null,
+      backend: this.#identity?.backend === true,
+      session: this.session,
+    });
   }
 
   sendFrames(frames: Frames): void {

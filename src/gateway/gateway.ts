@@ -9,6 +9,7 @@ import type { Messaging } from '../messaging/messaging.ts';
 import { Tails } from '../messaging/tails.ts';
 import type { Lease } from '../storage/lease.ts';
 import type { RedisLink } from '../storage/redis.ts';
+import { commands as declarations } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -17,6 +18,9 @@ import { Arrival } from './arrival.ts';
 import { Attendance } from './attendance.ts';
 import { CommandRate } from './command-rate.ts';
 import { Commands, type CommandLimits } from './commands.ts';
+import { commandsAround } from './commands/around.ts';
+import { connectionCommands } from './commands/connection-commands.ts';
+import { commandTable } from './commands/table.ts';
 import type { Connection } from './connection.ts';
 import { openDoor, type Door, type DoorSettings } from './door/door.ts';
 import { drain } from './drain.ts';
@@ -142,18 +146,18 @@ export class Gateway {
     const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
     attendance.serve(core.presence, local.connections, core.verifier);
     const shares = new UserShares(settings, metrics, (id) => local.connections.user(id));
-    const handlers = createHandlers({
-      ...core,
-      local,
-      attendance,
-      tails,
+    const follows = (user: string, room: string): boolean => lease.held && local.memberships.isInside(user, room);
+    const table = commandTable(
+      {
+        declarations,
+        handlers: createHandlers({ ...core, attendance, tails, follows, adding: settings.adding }),
+        ofConnection: connectionCommands({ ...core, attendance }),
+        around: commandsAround({ local, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
+      },
       metrics,
-      shares,
-      signalLimits: settings,
-      adding: settings.adding,
-    });
+    );
     const rate = new CommandRate(settings, shares);
-    const commands = new Commands({ handlers, limits: settings, rate, overload, unsent, shares, metrics, log });
+    const commands = new Commands({ table, limits: settings, rate, overload, unsent, shares, metrics, log });
     const { maxConnectionsPerUser } = settings;
     const arrival = new Arrival({
       ...core,

@@ -7,7 +7,7 @@ import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Invitation } from '../protocol/model.ts';
 import { invitationsWhere } from './invitation-rows.ts';
-import { rightsOf } from './roles.ts';
+import { rightsOf } from '../protocol/permissions.ts';
 import { requireRight } from './room-admin.ts';
 import { invitationTo } from './room-events.ts';
 import { refuse, type Refusal } from './room-refusals.ts';

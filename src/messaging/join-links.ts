@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
 import type { JoinLink } from '../protocol/model.ts';
-import { rightsOf } from './roles.ts';
+import { rightsOf } from '../protocol/permissions.ts';
 import { requireRight } from './room-admin.ts';
 import { refuse, type Refusal } from './room-refusals.ts';
 import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';

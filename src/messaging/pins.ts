@@ -14,7 +14,7 @@ import { behind, type ChangesOptions } from './changes.ts';
 import { commit } from './commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
-import { rightsOf } from './roles.ts';
+import { rightsOf } from '../protocol/permissions.ts';
 import { requireMember } from './rooms.ts';
 
 export interface Pin {

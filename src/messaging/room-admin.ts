@@ -1,11 +1,11 @@
-/** What those who run a room do with it and its members. Who may stands in roles.ts. */
+/** What those who run a room do with it and its members. Who may stands in protocol/permissions.ts. */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Ban, Role, RoomKind } from '../protocol/model.ts';
-import { rightsOf, may, type ActionName } from './roles.ts';
+import { rightsOf, may, type ActionName } from '../protocol/permissions.ts';
 import type { RoomChange } from './room-changes.ts';
 import { roomToRoom } from './room-events.ts';
 import type { RoomPurge } from './room-purge.ts';

@@ -11,7 +11,7 @@ import { readCursor, requireSize, wordsOf, writeCursor } from './channel-search.
 import { Flaps } from './flaps.ts';
 import { invitationsWhere } from './invitation-rows.ts';
 import { muteEnd } from './membership-changes.ts';
-import { rightsOf } from './roles.ts';
+import { rightsOf } from '../protocol/permissions.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { departure, invitationTo, memberToRoom, memberToUser } from './room-events.ts';

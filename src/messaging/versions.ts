@@ -2,7 +2,7 @@ import type { postgres } from '../storage/sql.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';
-import { rolesFor } from './roles.ts';
+import { rolesFor } from '../protocol/permissions.ts';
 import { requireMember } from './rooms.ts';
 
 interface Row {

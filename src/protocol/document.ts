@@ -1,8 +1,8 @@
 /** Renders the reference pages in docs/ from the schemas, so that they cannot drift. A test compares; `vitest -u` renews. */
 import { z } from 'zod';
 import { protocolCases } from './cases.ts';
-import { commandWeights } from './command-weights.ts';
-import { commands, type CommandName } from './commands.ts';
+import type { Declarations } from './command-schema.ts';
+import { commands } from './commands.ts';
 import { errorCatalogue, type ErrorCode } from './errors.ts';
 import { events } from './events.ts';
 import { limits } from './limits.ts';
@@ -37,19 +37,19 @@ const named: [RegExp, string][] = [
   [/^user id, /, 'UserId'],
 ];
 
-export function renderProtocol(): string {
+/** @param declared the commands that the page has, in this order */
+export function renderProtocol(declared: Declarations = commands): string {
   const parts = [
     generated,
     '# Protocol',
     intro(),
     '## Commands',
-    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC. `PARLEY_COMMANDS_PER_SECOND` counts a command as one, or as many as stand under `Counts as`; a CONNECT that is refused and an ack that the server does not wait for take of that rate too.',
+    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC. A command of the kind `write` stores something, one of the kind `read` stores nothing, and a `signal` is sent on without being stored. A server that hands its database over answers a `write` with `draining` first, and still answers the others. `PARLEY_COMMANDS_PER_SECOND` counts a command as many times as its `Counts as` says; a CONNECT that is refused and an ack that the server does not wait for take of that rate too.',
   ];
-  for (const name of Object.keys(commands) as CommandName[]) {
-    const { about, input, output, errors } = commands[name];
+  for (const [name, { about, kind, weight, input, output, errors }] of Object.entries(declared)) {
     parts.push(`### \`${name}\``, about, shape('in', input, 'input'), shape('ok', output, 'output'));
     if (errors.length > 0) parts.push(`Errors: ${errors.map((code) => `\`${code}\``).join(', ')}`);
-    if (commandWeights[name] !== 1) parts.push(`Counts as: ${commandWeights[name]}`);
+    parts.push(`Kind: ${kind}. Counts as: ${weight}.`);
   }
   parts.push(
     '## Shapes',

@@ -32,7 +32,7 @@ const protocolForClients = [
 ];
 
 /** The page reads the table of rights too, so that what it shows and what the server allows are one thing. */
-const tablesForPages = ['messaging/roles.ts'];
+const tablesForPages = ['protocol/permissions.ts'];
 
 interface Import {
   readonly from: string;

@@ -7,8 +7,8 @@ import postgres from 'postgres';
 import { afterEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect, memoryStore, type Client, type Store } from '../../src/client/index.ts';
-import { marks, namedBy } from '../../src/gateway/old-history.ts';
-import { commands, type CommandName } from '../../src/protocol/commands.ts';
+import type { CommandSchema } from '../../src/protocol/command-schema.ts';
+import { commands } from '../../src/protocol/commands.ts';
 import { openServer } from '../../src/storage/database.ts';
 import { startCluster } from '../support/cluster.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
@@ -312,9 +312,9 @@ it('a seq of the old history hits no message of the new one', async () => {
 
 it('every command that names a message or a mark is one of those that mind the history', () => {
   const fields = ['seq', 'root', 'replyTo'];
-  for (const [name, { input }] of Object.entries(commands) as [CommandName, { input: unknown }][]) {
+  for (const [name, { input, message, mark }] of Object.entries<CommandSchema>(commands)) {
     const { shape = {} } = input as { shape?: Record<string, unknown> };
     const names = fields.some((field) => field in shape);
-    expect([name, namedBy[name] !== undefined || marks.has(name)]).toEqual([name, names]);
+    expect([name, message !== undefined || mark !== undefined]).toEqual([name, names]);
   }
 });

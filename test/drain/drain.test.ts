@@ -156,6 +156,8 @@ it('acknowledges what was sent before, refuses what comes after as retryable, an
   send(60);
   const { error } = (JSON.parse((await stays.next('4360[')).slice(4)) as [{ error: object }])[0];
   expect(error).toMatchObject({ code: 'draining', retryable: true, retryAfter: 1000 });
+  stays.send('4262["user:block",{"user":"ben"}]');
+  expect(await stays.next('4362[')).toContain('"code":"draining"');
   stays.send('4261["history",{"room":"last"}]');
   expect(await stays.next('4361[')).toContain('"ok":true');
   expect(await stays.untilClosed()).toEqual({ code: 1001, reason: 'draining' });

@@ -3,7 +3,7 @@
  * command such as `parley import` works beside it. What such a writer does is here done by its SQL, which tells nobody.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { rightsOf } from '../../src/messaging/roles.ts';
+import { rightsOf } from '../../src/protocol/permissions.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines } from '../../src/messaging/transfer/import.ts';
 import { createTestDatabase } from '../support/database.ts';

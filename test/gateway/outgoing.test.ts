@@ -1,35 +1,16 @@
 import { expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { Connection } from '../../src/gateway/connection.ts';
 import { Topics } from '../../src/gateway/engine/topics.ts';
 import { createLocal } from '../../src/gateway/local.ts';
 import { Outgoing } from '../../src/gateway/outgoing.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { openConnection } from '../support/connection.ts';
 import { silentLog } from '../support/messaging.ts';
-
-function connect(): { connection: Connection; sent: unknown[] } {
-  const sent: unknown[] = [];
-  const address = { address: '127.0.0.1', network: { key: '127.0.0.1', connections: 1, unsent: 0, latest: undefined } };
-  const connection = new Connection('~a', address, 0, 'json', 1, undefined, null);
-  connection.attach({
-    send: (frame) => sent.push(frame),
-    cork: (send) => send(),
-    subscribe: () => true,
-    unsubscribe: () => true,
-    isSubscribed: () => false,
-    publish: () => true,
-    getTopics: () => [],
-    getBufferedAmount: () => 0,
-    end: () => undefined,
-    close: () => undefined,
-  });
-  return { connection, sent };
-}
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 it('an event that is newer than an answer goes out behind it, and by itself at once', async () => {
-  const { connection, sent } = connect();
+  const { connection, sent } = openConnection();
   const outgoing = new Outgoing(() => {});
   connection.sendBehindAcks(['first']);
   outgoing.send(connection, ['ack']);
@@ -42,7 +23,7 @@ it('an event that is newer than an answer goes out behind it, and by itself at o
 });
 
 it('`behind` goes out behind the answer whose head it corrects, and only in rooms of the user', async () => {
-  const { connection, sent } = connect();
+  const { connection, sent } = openConnection();
   const topics = new Topics({ publish: () => true, numSubscribers: () => 0 }, () => undefined);
   const { order, receiver } = createLocal({
     topics: () => topics,

@@ -1,7 +1,7 @@
 /** Every role of every kind of room tries every action: what happens is what the table of roles says. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { actions, below, gives, may, type ActionName, type Standing } from '../../src/messaging/roles.ts';
+import { actions, below, gives, may, type ActionName, type Standing } from '../../src/protocol/permissions.ts';
 import type { Role, RoomKind } from '../../src/protocol/model.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';

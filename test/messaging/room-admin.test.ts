@@ -1,6 +1,6 @@
 /** Settings, archive, mutes, bans, removal, ownership, deletion: what happens, and who is told. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { rightsOf } from '../../src/messaging/roles.ts';
+import { rightsOf } from '../../src/protocol/permissions.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { closedGate } from '../support/gate.ts';
 import { addMember } from '../support/messaging.ts';

@@ -8,7 +8,7 @@ import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
 import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
 import { splitLines } from '../../src/messaging/transfer/split-lines.ts';
-import { rightsOf } from '../../src/messaging/roles.ts';
+import { rightsOf } from '../../src/protocol/permissions.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';

@@ -64,7 +64,8 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/': body,
     [String.raw`/^[\x21-\x7e]{1,128}$/`]: body,
   },
-  'protocol/commands.ts': { '/^[A-Za-z0-9_~-]{1,64}$/': frame },
+  'protocol/commands/invitations.ts': { '/^[A-Za-z0-9_-]{32}$/': frame },
+  'protocol/commands/sessions.ts': { '/^[A-Za-z0-9_~-]{1,64}$/': frame },
   'protocol/emoji.ts': {
     'new RegExp': [new RegExp('^\\p{RGI_Emoji}$', 'v'), frame],
     [String.raw`/^\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?(?:\u200d\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?)*$/u`]:
@@ -76,7 +77,6 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/[\u0000-\u001f\u007f]/`]: frame,
     '/^[0-9a-f]{16}$/': frame,
   },
-  'protocol/room-commands.ts': { '/^[A-Za-z0-9_-]{32}$/': frame },
   'telemetry/printable.ts': { [String.raw`/[\t\n]/g`]: frame },
   'web/avatar.tsx': { [String.raw`/\s+/`]: short },
   'web/body.ts': { '/^https?:$/u': body },

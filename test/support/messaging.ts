@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { rightsOf } from '../../src/messaging/roles.ts';
+import { rightsOf } from '../../src/protocol/permissions.ts';
 import { Search, type SearchSettings } from '../../src/messaging/search.ts';
 import { Writer, type Send, type WriterOptions } from '../../src/messaging/writer.ts';
 import type { Role } from '../../src/protocol/model.ts';

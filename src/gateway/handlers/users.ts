@@ -1,9 +1,9 @@
 /** The commands by which a user decides who may reach them. */
 import type { Messaging } from '../../messaging/messaging.ts';
-import type { UserCommandName } from '../../protocol/user-commands.ts';
-import type { Handlers } from '../handlers.ts';
+import type { userCommands } from '../../protocol/commands/users.ts';
+import type { HandlersOf } from '../commands/table.ts';
 
-export function createUserHandlers({ blocks }: Messaging): Pick<Handlers, UserCommandName> {
+export function userHandlers({ blocks }: Messaging): HandlersOf<typeof userCommands> {
   return {
     'user:block': async ({ user }, input) => {
       await blocks.block(user.id, input.user);

@@ -1,8 +1,8 @@
 /** The commands by which a user decides who may reach them. */
 import { z } from 'zod';
-import { pageLimit, type CommandSchema } from './command-schema.ts';
-import { limits } from './limits.ts';
-import { instant, userId } from './model.ts';
+import { pageLimit, type Declarations } from '../command-schema.ts';
+import { limits } from '../limits.ts';
+import { instant, userId } from '../model.ts';
 
 const aUser = z.object({ user: userId });
 
@@ -12,6 +12,8 @@ export const userCommands = {
       'Blocks a user. No invitation, direct room or mention by them reaches you, and neither of you sees the presence of ' +
       'the other. You leave your direct room with them. They are not informed, and their commands are answered as before. ' +
       `Blocking again changes nothing. At most ${limits.userBlocks.toLocaleString('en')} a user.`,
+    kind: 'write',
+    weight: 2,
     input: aUser,
     output: z.object({}),
     errors: ['limit_reached'],
@@ -19,12 +21,17 @@ export const userCommands = {
   'user:unblock': {
     about:
       'Lifts a block. An invitation that the user made meanwhile is visible from then on. Without a block nothing changes.',
+    kind: 'write',
+    weight: 2,
     input: aUser,
     output: z.object({}),
     errors: [],
   },
   'user:blocks': {
     about: 'The users whom you have blocked, in user id order. Pass `after` on for the next page.',
+    kind: 'read',
+    weight: 2,
+    answer: 'list',
     input: z.object({ after: userId.optional(), limit: pageLimit }),
     output: z.object({
       blocks: z.array(z.object({ user: userId, at: instant.describe('when you blocked them') })),
@@ -33,6 +40,4 @@ export const userCommands = {
     }),
     errors: [],
   },
-} as const satisfies Record<string, CommandSchema>;
-
-export type UserCommandName = keyof typeof userCommands;
+} as const satisfies Declarations;

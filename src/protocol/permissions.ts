@@ -4,7 +4,7 @@
  * `change_messages`, which every message passes, have theirs written out; a test runs every role through every action and
  * compares.
  */
-import type { Role, RoomKind } from '../protocol/model.ts';
+import type { Role, RoomKind } from './model.ts';
 
 /** `nobody`: a user who is not in the room. */
 export type Standing = Role | 'nobody';

@@ -1,10 +1,10 @@
 /** Renders docs/rooms.md from the table, so that it cannot drift. A test compares; `vitest -u` renews. */
-import { limits } from '../protocol/limits.ts';
-import { actions, below, gives } from './roles.ts';
+import { limits } from './limits.ts';
+import { actions, below, gives } from './permissions.ts';
 
 export function renderRooms(): string {
   return `${[
-    '<!-- Generated from src/messaging/roles.ts. Renew with: npm test -- -u -->',
+    '<!-- Generated from src/protocol/permissions.ts. Renew with: npm test -- -u -->',
     '# Rooms: kinds, roles, rights',
     kinds,
     '## What each role may do',

@@ -1,0 +1,118 @@
+/**
+ * What commands need of the connection they come by, round their handlers: the heads that it was sent, its subscriptions,
+ * its limits for signals, and the rooms of which it holds an old epoch. The commands that stand here need nothing of it
+ * where they come another way, but `signal`: see its handler.
+ */
+import type { Commands } from '../../protocol/commands.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import type { RoomSummary } from '../../protocol/model.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Connection } from '../connection.ts';
+import { Encoded, type NamedHead } from '../encoded.ts';
+import type { Local } from '../local.ts';
+import { beyondEveryHead, ofNoEpoch } from '../old-history.ts';
+import { admitSignal, type SignalLimits } from '../signals.ts';
+import type { UserShares } from '../user-shares.ts';
+import type { ConnectionCommandName } from './connection-commands.ts';
+import type { AroundOf } from './table.ts';
+
+export interface AroundParts {
+  readonly local: Local;
+  readonly shares: UserShares;
+  readonly signalLimits: SignalLimits;
+  /** The time of the database, in milliseconds since 1970. */
+  readonly now: () => number;
+  readonly metrics: Metrics;
+}
+
+type NamesRooms = Encoded | { readonly room: RoomSummary } | { readonly rooms: readonly RoomSummary[] };
+
+export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, ConnectionCommandName>> {
+  const { local, shares, signalLimits, now, metrics } = parts;
+  const { slow, memberships, occupancy, receiver, mayDeliver } = local;
+  /** By what this node knows: no statement checks the room. */
+  const requireHere = (connection: Connection, room: string): void => {
+    if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
+    if (!mayDeliver()) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
+  };
+  const noteHeads = (connection: Connection, _input: unknown, answer: NamesRooms): void =>
+    receiver.toldHeads(connection, headsOf(answer));
+  const naming = { after: noteHeads };
+  /** The ack of an entry waits until the events of the room reach this node. */
+  const entering = {
+    after: async (connection: Connection, input: unknown, answer: NamesRooms): Promise<void> => {
+      await occupancy.standing(connection);
+      noteHeads(connection, input, answer);
+    },
+  };
+  return {
+    history: {
+      before: (connection, _user, input) => {
+        // an older page brings nobody up to date
+        if (input.before === undefined) slow.pulling(connection, [input.room]);
+        // a page from the middle of the old history would look like the present one
+        const old = input.epoch === undefined && connection.stale?.has(input.room) === true;
+        return old ? { ...input, epoch: ofNoEpoch } : input;
+      },
+      after: (connection, input, answer) => {
+        noteHeads(connection, input, answer as Encoded);
+        if (input.before === undefined && input.after === undefined) pulled(connection, [input.room]);
+      },
+    },
+    sync: {
+      before: (connection, _user, input) => {
+        const { stale } = connection;
+        const { cursors } = input;
+        const rooms = Object.keys(cursors);
+        slow.pulling(connection, rooms);
+        if (stale === undefined || input.epoch !== undefined) return input;
+        // a cursor of 0 holds nothing, so it is of every epoch
+        const voids = rooms.filter((room) => cursors[room] !== 0 && stale.has(room));
+        return voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
+      },
+      after: (connection, input, answer) => {
+        noteHeads(connection, input, answer as Encoded);
+        pulled(connection, Object.keys(input.cursors));
+      },
+    },
+    delivered: {
+      before: (connection, _user, input) => {
+        requireHere(connection, input.room);
+        return input;
+      },
+    },
+    signal: {
+      before: (connection, user, input) => {
+        requireHere(connection, input.room);
+        // for ever, or until a mute ends
+        if ((user.readsOnly?.get(input.room) ?? 0) > now()) throw new ParleyError('forbidden');
+        const at = performance.now();
+        admitSignal(connection, signalLimits, metrics, at);
+        shares.signal(user, at);
+        return input;
+      },
+    },
+    'room:create': entering,
+    'room:join': entering,
+    'invitation:accept': entering,
+    'link:join': entering,
+    'room:get': naming,
+    'room:list': naming,
+    'room:search': naming,
+    'room:update': naming,
+    'room:archive': naming,
+    'room:unarchive': naming,
+  };
+}
+
+function headsOf(answer: NamesRooms): readonly NamedHead[] {
+  if (answer instanceof Encoded) return answer.heads;
+  return 'room' in answer ? [answer.room] : answer.rooms;
+}
+
+/** The client has these rooms as they stand in the present epoch, or an answer that says `reset`. */
+function pulled(connection: Connection, rooms: readonly string[]): void {
+  if (connection.stale === undefined) return;
+  for (const room of rooms) connection.stale.delete(room);
+  if (connection.stale.size === 0) connection.stale = undefined;
+}

@@ -1,0 +1,28 @@
+/** Commands that are about the connection they come by: its watches and its token. They have no meaning without one. */
+import type { TokenVerifier } from '../../auth/tokens.ts';
+import type { Commands } from '../../protocol/commands.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import type { Attendance } from '../attendance.ts';
+import type { ConnectionHandlersOf } from './table.ts';
+
+export type ConnectionCommandName = 'presence:watch' | 'presence:unwatch' | 'session:revoke' | 'auth:refresh';
+
+export function connectionCommands(parts: {
+  attendance: Attendance;
+  verifier: TokenVerifier;
+}): ConnectionHandlersOf<Pick<Commands, ConnectionCommandName>> {
+  const { attendance, verifier } = parts;
+  return {
+    'presence:watch': (connection, _user, { users }) => attendance.watch(connection, users),
+    'presence:unwatch': (connection, _user, { users }) => attendance.unwatch(connection, users),
+    // `all` spares the token and the session of this connection
+    'session:revoke': (connection, user, input) =>
+      'session' in input ? attendance.revokeSession(user.id, input.session) : attendance.revokeOthers(connection),
+    'auth:refresh': async (connection, user, { token }) => {
+      const identity = await verifier.verify(token);
+      if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
+      await attendance.renew(connection, identity);
+      return { expires: identity.expires };
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/**
+ * Puts declarations and handlers together: from here on a command is one entry, and the dispatcher needs no other
+ * knowledge of it. Types make sure that each declared command has exactly one handler.
+ */
+import type { z } from 'zod';
+import type { Caller } from '../../auth/caller.ts';
+import type { CommandSchema, Declarations } from '../../protocol/command-schema.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Connection, LocalUser } from '../connection.ts';
+import type { Encoded } from '../encoded.ts';
+import type { SeqFields } from '../old-history.ts';
+
+type Input<S extends CommandSchema> = z.output<S['input']>;
+type Output<S extends CommandSchema> = z.output<S['output']>;
+
+/** What commands do: input is validated. An answer is an object, or JSON text as it is. */
+export type HandlersOf<D extends Declarations> = {
+  readonly [C in keyof D]: (caller: Caller, input: Input<D[C]>) => Promise<Output<D[C]> | Encoded> | Output<D[C]>;
+};
+
+/** What commands do that are about the connection they come by, so that no other way in can give them. */
+export type ConnectionHandlersOf<D extends Declarations> = {
+  readonly [C in keyof D]: (
+    connection: Connection,
+    user: LocalUser,
+    input: Input<D[C]>,
+  ) => Promise<Output<D[C]>> | Output<D[C]>;
+};
+
+/** What a command that comes by a connection needs besides its handler. */
+export interface Around<I, O> {
+  /** Runs in the turn of the handler. @returns the input for the handler. @throws {ParleyError} to refuse the command */
+  readonly before?: (connection: Connection, user: LocalUser, input: I) => I;
+  /** Runs before the ack goes out. */
+  readonly after?: (connection: Connection, input: I, answer: O | Encoded) => void | Promise<void>;
+}
+
+export type AroundOf<D extends Declarations> = {
+  readonly [C in keyof D]?: Around<Input<D[C]>, Output<D[C]>>;
+};
+
+export interface CommandSet<D extends Declarations, OfConnection extends keyof D> {
+  readonly declarations: D;
+  readonly handlers: HandlersOf<Omit<D, OfConnection>>;
+  readonly ofConnection: ConnectionHandlersOf<Pick<D, OfConnection>>;
+  readonly around: AroundOf<Omit<D, OfConnection>>;
+}
+
+type Run = (connection: Connection, user: LocalUser, input: unknown) => object | Promise<object>;
+type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
+type ByName<T> = Readonly<Partial<Record<string, T>>>;
+
+export interface Entry extends SeqFields {
+  readonly name: string;
+  readonly weight: number;
+  readonly input: z.ZodType;
+  /** The answer is a page of messages: a user gets few of these at once. */
+  readonly reads: boolean;
+  /** The answer may be large: none is made while the last one is unsent. */
+  readonly large: boolean;
+  /** The command stores something, which only the process that holds the database may do. */
+  readonly stores: boolean;
+  readonly run: Run;
+  readonly succeeded: { inc(): void };
+  readonly ackSeconds: { observe(seconds: number): void };
+}
+
+/** The entries of the commands, by name. */
+export type CommandTable = ReadonlyMap<string, Entry>;
+
+export function commandTable<D extends Declarations, OfConnection extends keyof D>(
+  { declarations, handlers, ofConnection, around }: CommandSet<D, OfConnection>,
+  metrics: Metrics,
+): CommandTable {
+  // the schema that parses is the one that the handler's type came from
+  const plain = handlers as ByName<AnyHandler>;
+  const bound = ofConnection as ByName<Run>;
+  const steps = around as ByName<Around<unknown, object>>;
+  const runOf = (name: string): Run => {
+    const handle = plain[name];
+    const run = handle === undefined ? bound[name] : withSteps(handle, steps[name]);
+    if (run === undefined) throw new Error(`The command ${name} has no handler.`);
+    return run;
+  };
+  return new Map(
+    Object.entries<CommandSchema>(declarations).map(([name, declared]) => [
+      name,
+      {
+        name,
+        weight: declared.weight,
+        message: declared.message,
+        mark: declared.mark,
+        input: declared.input,
+        reads: declared.answer === 'page',
+        large: declared.answer !== undefined,
+        stores: declared.kind === 'write',
+        run: runOf(name),
+        succeeded: metrics.commands.labels({ command: name, outcome: 'ok' }),
+        ackSeconds: metrics.ackSeconds.labels({ command: name }),
+      },
+    ]),
+  );
+}
+
+/** Made once for each command: a run of it makes no function of its own. */
+function withSteps(handle: AnyHandler, { before, after }: Around<unknown, object> = {}): Run {
+  const begin: Run =
+    before === undefined
+      ? (connection, user, input) => handle(connection.callerFor(user), input)
+      : (connection, user, input) => handle(connection.callerFor(user), before(connection, user, input));
+  if (after === undefined) return begin;
+  return async (connection, user, input) => {
+    const answer = await begin(connection, user, input);
+    const ended = after(connection, input, answer);
+    if (ended !== undefined) await ended;
+    return answer;
+  };
+}

@@ -1,0 +1,47 @@
+/** Messages, their reactions, pins and mentions. */
+import type { UserRates } from '../../auth/rates/user-rates.ts';
+import type { Messaging } from '../../messaging/messaging.ts';
+import type { messageCommands } from '../../protocol/commands/messages.ts';
+import type { HandlersOf } from '../commands/table.ts';
+import { Encoded } from '../encoded.ts';
+
+export function messageHandlers(messaging: Messaging, rates: UserRates): HandlersOf<typeof messageCommands> {
+  const { writer, changes, readMarks, bodies, pins } = messaging;
+  return {
+    'message:send': ({ user, tier }, { room, id, body, replyTo, lane }) => {
+      const { json, mentions } = bodies.read(body);
+      const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
+      const paced = rates.send(user.id, tier);
+      const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      // whoever answers has read what there was
+      return sent.then((stored) => {
+        readMarks.sent(user.id, room, stored.seq);
+        return stored;
+      });
+    },
+    'message:edit': async ({ user, tier }, { room, seq, body }) => {
+      await rates.send(user.id, tier);
+      const { json, mentions } = bodies.read(body);
+      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
+      return { seq, rev, at };
+    },
+    'message:delete': async ({ user }, { room, seq }) => {
+      const { rev } = await changes.make({ kind: 'delete', room, seq, user: user.id });
+      return { seq, rev };
+    },
+    'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
+    'reaction:add': async ({ user, tier }, { room, seq, emoji }) => {
+      await rates.send(user.id, tier);
+      const { rev, count } = await changes.make({ kind: 'add', room, seq, user: user.id, emoji });
+      return { rev, count };
+    },
+    'reaction:remove': async ({ user }, { room, seq, emoji }) => {
+      const { rev, count } = await changes.make({ kind: 'remove', room, seq, user: user.id, emoji });
+      return { rev, count };
+    },
+    'message:pin': ({ user }, { room, seq }) => pins.make({ room, seq, user: user.id, change: 'add' }),
+    'message:unpin': ({ user }, { room, seq }) => pins.make({ room, seq, user: user.id, change: 'remove' }),
+    'room:pins': async ({ user }, { room }) => new Encoded(await messaging.pinned(user.id, room)),
+    mentions: async ({ user }, input) => new Encoded(await messaging.mentions(user.id, input)),
+  };
+}

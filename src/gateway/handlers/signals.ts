@@ -1,0 +1,20 @@
+/** Signals, which nothing stores. */
+import type { Fanout } from '../../fanout/fanout.ts';
+import { encodeSignal } from '../../messaging/json-body.ts';
+import type { signalCommands } from '../../protocol/commands/signals.ts';
+import type { HandlersOf } from '../commands/table.ts';
+
+/** No statement checks a signal: whoever calls the handler has checked that the caller may write in the room. */
+export function signalHandlers(fanout: Fanout): HandlersOf<typeof signalCommands> {
+  return {
+    signal: ({ user, session }, { room, name, expires, data }) => {
+      const { json: payload, attachments } = encodeSignal(data);
+      const rest = payload === '' ? '' : `,"data":${payload}`;
+      const json =
+        `{"room":"${room}","from":"${user.id}","fromName":${JSON.stringify(user.name)},` +
+        `"name":${JSON.stringify(name)},"expires":${expires}${rest}}`;
+      fanout.publish([{ to: 'room', room, event: 'signal', json, attachments, except: session }]);
+      return {};
+    },
+  };
+}

@@ -1,0 +1,164 @@
+/** Messages: what is sent, edited, deleted, reacted to, pinned and mentioned. */
+import { z } from 'zod';
+import { cursor, pageLimit, type Declarations } from '../command-schema.ts';
+import { limits } from '../limits.ts';
+import { emoji, instant, message, rev, roomId, seq, userId, version } from '../model.ts';
+
+const reacting = {
+  input: z.object({ room: roomId, seq, emoji }),
+  output: z.object({
+    rev: rev.describe('the rev of the message now'),
+    count: z.int().min(0).describe('users with it now'),
+  }),
+} as const;
+const pinning = {
+  input: z.object({ room: roomId, seq }),
+  output: z.object({ rev: rev.describe('the rev of the message now') }),
+} as const;
+
+export const messageCommands = {
+  'message:send': {
+    about:
+      'Stores a message and sends it to the members. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
+      'again returns the first `seq` and stores nothing, on any node, at any later time. A reply to a reply is in the ' +
+      "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
+      'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
+      'list of `{url, type, size, name?, width?, height?}`), and `encrypted` (`{alg, kid, data, …}`, without a `text` ' +
+      'beside it). Who is mentioned gets `mention`. The `url` of an attachment is https, in the form that URL parsers ' +
+      'write, without user and password, at a host that `PARLEY_ATTACHMENT_HOSTS` names; without that setting a message ' +
+      'with attachments is `invalid`. `*.example.com` is every host below `example.com`, not `example.com` itself, and a ' +
+      'host without a port is port 443. The server never fetches the file: each client that shows the message does.',
+    kind: 'write',
+    weight: 1,
+    message: 'replyTo',
+    input: z.object({
+      room: roomId,
+      id: z.uuid().toLowerCase(),
+      body: z.unknown().describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
+      replyTo: seq.optional().describe('the seq of the message it answers'),
+      lane: z
+        .enum(['critical', 'high', 'normal', 'low', 'batch'])
+        .optional()
+        .describe('planned: the priority of notifications. It is stored, and nothing reads it yet'),
+    }),
+    output: z.object({ seq, rev, at: instant }),
+    errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],
+  },
+  'message:edit': {
+    about:
+      'Replaces the body of a message. Its author may, for as long as the server allows; owners and admins may at any ' +
+      'time. The same body again changes nothing. The room gets `message:updated`.',
+    kind: 'write',
+    weight: 2,
+    message: 'seq',
+    input: z.object({
+      room: roomId,
+      seq,
+      body: z.unknown().describe('as in `message:send`'),
+    }),
+    output: z.object({ seq, rev, at: instant.describe('when it was edited; milliseconds since 1970, UTC') }),
+    errors: ['not_found', 'not_member', 'forbidden', 'too_large'],
+  },
+  'message:delete': {
+    about:
+      'Deletes a message, for its author, owners and admins. What remains is its place: seq, id, sender, times and who ' +
+      'changed it when; its body, the earlier ones and its reactions are gone for everybody. Deleting it again changes ' +
+      'nothing. The room gets `message:deleted`.',
+    kind: 'write',
+    weight: 2,
+    message: 'seq',
+    input: z.object({ room: roomId, seq }),
+    output: z.object({ seq, rev }),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'message:versions': {
+    about:
+      'What a message said before, newest first, for owners and admins: version 1 is what was sent. Pass `before` on ' +
+      `for the next page. Of more than ${limits.messageVersions} the first and the newest are kept. A deletion is a ` +
+      'version too, and leaves the bodies of all of them null.',
+    kind: 'read',
+    weight: 2,
+    answer: 'page',
+    message: 'seq',
+    input: z.object({ room: roomId, seq, before: version.optional(), limit: pageLimit }),
+    output: z.object({
+      versions: z.array(
+        z.object({
+          version,
+          body: z.json(),
+          by: userId.describe('who replaced it'),
+          at: instant.describe('when it was replaced; milliseconds since 1970, UTC'),
+        }),
+      ),
+      before: z.int().nullable(),
+      more: z.boolean(),
+    }),
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'reaction:add': {
+    about:
+      'Reacts to a message with an emoji, for all who may write. Doing it again changes nothing. ' +
+      `At most ${limits.reactionKinds} kinds a message. The room gets \`reaction\`.`,
+    kind: 'write',
+    weight: 1,
+    message: 'seq',
+    ...reacting,
+    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+  },
+  'reaction:remove': {
+    about: 'Takes your reaction back. If there is none, nothing changes. The room gets `reaction`.',
+    kind: 'write',
+    weight: 1,
+    message: 'seq',
+    ...reacting,
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'message:pin': {
+    about:
+      'Pins a message: for owners and admins, in direct rooms for both. Doing it again changes nothing. At most ' +
+      `${limits.pins} in a room. The room gets \`pin\`.`,
+    kind: 'write',
+    weight: 2,
+    message: 'seq',
+    ...pinning,
+    errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
+  },
+  'message:unpin': {
+    about: 'Takes a pin away, for the same. If there is none, nothing changes. The room gets `pin`.',
+    kind: 'write',
+    weight: 2,
+    message: 'seq',
+    ...pinning,
+    errors: ['not_found', 'not_member', 'forbidden'],
+  },
+  'room:pins': {
+    about: 'The pinned messages of a room, the last pinned first.',
+    kind: 'read',
+    weight: 2,
+    answer: 'page',
+    input: z.object({ room: roomId }),
+    output: z.object({ messages: z.array(message), rev }),
+    errors: ['not_found', 'not_member'],
+  },
+  mentions: {
+    about:
+      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. Pass ' +
+      '`before` on for the next page.',
+    kind: 'read',
+    weight: 4,
+    answer: 'page',
+    input: z.object({ before: cursor.optional(), limit: pageLimit }),
+    output: z.object({
+      mentions: z.array(
+        z.object({
+          at: instant.describe('when it mentioned you; an edit may have'),
+          everybody: z.boolean().describe('as one of all in the room'),
+          message,
+        }),
+      ),
+      before: cursor.nullable(),
+      more: z.boolean(),
+    }),
+    errors: [],
+  },
+} as const satisfies Declarations;

@@ -1,0 +1,43 @@
+/** The sessions of a user, and the token of a connection. */
+import { z } from 'zod';
+import type { Declarations } from '../command-schema.ts';
+import { instant, session } from '../model.ts';
+
+export const sessionCommands = {
+  'session:list': {
+    about:
+      'Your live connections on all nodes, the oldest first. Not `complete`: a node did not answer within a second, or ' +
+      'there are more than are listed.',
+    kind: 'read',
+    // asks every node
+    weight: 10,
+    answer: 'list',
+    input: z.object({}),
+    output: z.object({ sessions: z.array(session), complete: z.boolean() }),
+    errors: [],
+  },
+  'session:revoke': {
+    about:
+      'Takes back the token of one of your connections, or with `all` every token of yours that was issued until now but ' +
+      'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
+      '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
+      'moment; `iat` has whole seconds, so one of this very second is taken back too. Of a session only the token goes that ' +
+      'it is here with: one that `auth:refresh` replaced is good until it expires, or until `all`.',
+    kind: 'write',
+    weight: 10,
+    input: z.union([
+      z.object({ session: z.string().regex(/^[A-Za-z0-9_~-]{1,64}$/, 'the id of a session') }),
+      z.object({ all: z.literal(true) }),
+    ]),
+    output: z.object({}),
+    errors: ['not_found', 'unauthorized'],
+  },
+  'auth:refresh': {
+    about: 'Replaces the token of this connection before it expires. It must be of the same user.',
+    kind: 'read',
+    weight: 1,
+    input: z.object({ token: z.string().min(1).max(8192) }),
+    output: z.object({ expires: instant }),
+    errors: ['unauthorized', 'token_expired', 'forbidden'],
+  },
+} as const satisfies Declarations;

@@ -1,0 +1,28 @@
+/** Signals: events that are not stored. */
+import { z } from 'zod';
+import type { Declarations } from '../command-schema.ts';
+import { limits } from '../limits.ts';
+import { plainText, roomId } from '../model.ts';
+
+export const signalCommands = {
+  signal: {
+    about:
+      'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers. Of one connection the ' +
+      'server takes so many a second as its operator allows, apart from the rate of its commands.',
+    kind: 'signal',
+    weight: 1,
+    input: z.object({
+      room: roomId,
+      name: plainText(limits.signalNameLength),
+      expires: z
+        .int()
+        .min(100)
+        .max(limits.signalExpiryMs)
+        .default(limits.signalDefaultExpiryMs)
+        .describe('milliseconds for which it counts'),
+      data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
+    }),
+    output: z.object({}),
+    errors: ['not_member', 'forbidden', 'too_large'],
+  },
+} as const satisfies Declarations;
