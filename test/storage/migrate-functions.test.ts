@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { StartupError } from '../../src/startup-error.ts';
 import { openServer } from '../../src/storage/database.ts';
+import { migrationLock } from '../../src/storage/locks.ts';
 import { migrate, migrationsPending } from '../../src/storage/migrate.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
 
 const table = readFileSync(fileURLToPath(new URL('../../migrations/0031_functions.sql', import.meta.url)), 'utf8');
 const answering = (answer: number): string =>
@@ -146,15 +148,26 @@ it('leaves the functions of a later release as they are, and takes them up again
   expect(await answer()).toBe(1);
 });
 
-it('leaves the functions of a later release as they are, also when both migrate at once', async () => {
-  write(later, { '0003_later.sql': '-- Runs beside: 0002\nselect pg_sleep(0.1)', 'functions/f.sql': answering(2) });
+it('looks again behind the lock, where a later release may have been meanwhile', async () => {
   await migrate(database.sql, release);
-  const clients = await Promise.all(
-    Array.from({ length: 10 }, () => openServer({ url: database.url, poolSize: 1, statementTimeoutMs: 2000 })),
-  );
-  await Promise.all(clients.map((client, n) => migrate(client.sql, n % 2 === 0 ? release : later)));
-  await Promise.all(clients.map((client) => client.close()));
+  write(release, { 'functions/f.sql': answering(3) });
+  const node = await openServer({ url: database.url, poolSize: 1 });
+  let earlier: Promise<string[]> = Promise.resolve([]);
+  await database.sql.begin(async (tx) => {
+    await tx`select pg_advisory_xact_lock(${migrationLock[0]}, ${migrationLock[1]})`;
+    earlier = migrate(node.sql, release);
+    await until('the node of the earlier release waits for the lock', async () => {
+      const waiting = await tx`
+        select from pg_locks l join pg_database d on d.oid = l.database
+        where l.locktype = 'advisory' and not l.granted and d.datname = current_database()`;
+      return waiting.length === 1;
+    });
+    await tx.unsafe(answering(2));
+    await tx`insert into schema_migrations (number, name, checksum, runs_beside) values (3, '0003_later', '', 2)`;
+  });
+  expect(await earlier).toEqual([]);
   expect(await answer()).toBe(2);
+  await node.close();
 });
 
 it('applies a file again whose function was dropped in between', async () => {
