@@ -12,8 +12,8 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
 const table = readFileSync(fileURLToPath(new URL('../../migrations/0031_functions.sql', import.meta.url)), 'utf8');
-const answering = (answer: number): string =>
-  `-- Returns a number.\ncreate or replace function f() returns integer language sql as $$ select ${answer} $$;\n`;
+const answering = (value: number): string =>
+  `-- Returns a number.\ncreate or replace function f() returns integer language sql as $$ select ${value} $$;\n`;
 
 let database: TestDatabase;
 /** Two releases, each with a folder of migrations. */
