@@ -51,17 +51,22 @@ export async function applyFunctions(
 ): Promise<readonly string[]> {
   if (files.length === 0) return [];
   const pending = await functionsPending(tx, files);
-  // Functions call each other, and Postgres looks for the callees of an SQL function when it is made. So all of them are
+  // Functions call each other, and Postgres looks for the callees of an SQL function when it is made. So SQL functions are
   // made first without that check, and then once more with it.
-  for (const check of ['off', 'on'] as const) {
+  const inSql = pending.filter(({ text }) => /\blanguage sql\b/i.test(text));
+  const others = pending.filter((file) => !inSql.includes(file));
+  for (const [check, some] of [
+    ['on', others],
+    ['off', inSql],
+    ['on', inSql],
+  ] as const) {
     await tx`select set_config('check_function_bodies', ${check}, true)`;
-    for (const file of pending) await apply(tx, file);
+    for (const file of some) await apply(tx, file);
   }
-  for (const { name, checksum } of pending) {
-    await tx`
-      insert into schema_functions (name, checksum) values (${name}, ${checksum})
-      on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`;
-  }
+  await tx`
+    insert into schema_functions (name, checksum)
+    select * from unnest(${pending.map(({ name }) => name)}::text[], ${pending.map(({ checksum }) => checksum)}::text[])
+    on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`;
   await tx`delete from schema_functions where name <> all (${files.map(({ name }) => name)}::text[])`;
   return pending.map(nameOf);
 }
