@@ -1,6 +1,6 @@
 -- Adds a user to a group or channel on the decision of a member.
--- Takes the room, the actor, the subject (the user to add), the new role, the most members of the room, the most
--- rooms to which others may add the subject, and the rights (enter_room).
+-- Takes the room, the actor, the subject (the user to add) and the new role. Then the most members of the room, the
+-- most rooms to which others may add the subject, and the rights (enter_room).
 -- Returns joined, already (the subject has that role), another_role, forbidden (the actor may not give that role),
 -- not_asked, banned or limit_reached (admit), or a refusal of enter_room. not_asked: the subject left the room, or
 -- one of the two has blocked the other; an invitation is still possible.

@@ -1,8 +1,8 @@
 -- Accepts or declines an invitation.
--- Takes the room, the subject (the invited user), whether the subject accepts, how long the room may not invite a
--- user who declined, the most members of the room, and the most rooms of the subject.
+-- Takes the room, the subject (the invited user) and whether the subject accepts. Then the time without invitations
+-- after a refusal, the most members of the room, and the most rooms of the subject.
 -- Returns one row. outcome: joined, declined, archived, not_found (no valid invitation, or its maker is blocked),
--- banned or limit_reached (admit). given_role: the role of the invitation; a user who left as a guest stays one
+-- banned or limit_reached (admit). given_role: the role of the invitation; a user that left as a guest stays one
 -- unless an owner or admin invites. inviter: the maker of the invitation.
 -- Locks the room's row. A user without an invitation gets the answer before the lock, so no wait shows that the room
 -- exists.

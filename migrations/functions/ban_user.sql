@@ -1,4 +1,4 @@
--- Bans a user, who need not be a member.
+-- Bans a user. The user need not be a member.
 -- Takes the room, the actor, the subject, the reason (may be null), the most bans of the room, and the rights
 -- (enter_room).
 -- Returns one row. outcome: banned, already, forbidden (the subject is not below the actor), limit_reached, or a

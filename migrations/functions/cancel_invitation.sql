@@ -1,7 +1,7 @@
 -- Takes an invitation back.
 -- Takes the room, the actor, the subject (the invited user), and the rights (enter_room).
 -- Returns cancelled, no_subject (there is none that the actor may take back), or a refusal of enter_room. An actor
--- that ranks above members takes back any invitation, another actor only its own.
+-- that ranks above members takes back any invitation. Another actor takes back only its own.
 -- Locks the room's row (enter_room).
 create or replace function cancel_invitation(room text, actor text, subject text, rights jsonb)
 returns text

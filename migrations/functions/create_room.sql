@@ -1,6 +1,6 @@
 -- Makes a room with its first members, or opens a direct room again.
--- Takes the room's id, its kind and name, the creator, the peer (null unless the room is direct), the most rooms of a
--- user, and whether the peer is asked first (asking).
+-- Takes the room's id, its kind and name, the creator, the peer (null unless the room is direct) and the most rooms
+-- of a user. asking: the peer gets an invitation first.
 -- Returns one of these.
 --   created         made; both users are members of a direct room
 --   created_alone   made; the peer of the direct room is no member yet

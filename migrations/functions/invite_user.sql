@@ -1,6 +1,6 @@
 -- Invites a user into a room.
--- Takes the room, the actor, the subject, the new role, how long the invitation is valid, the most invitations of the
--- room and of the subject, and the rights (enter_room).
+-- Takes the room, the actor, the subject, the new role and the time for which the invitation is valid. Then the most
+-- invitations of the room, the most of the subject, and the rights (enter_room).
 -- Returns invited (the subject gets an event), invited_again (the subject gets none, because of an event lately or a
 -- block; the actor cannot see which), already (a member), banned, blocked (by the actor), resting (the subject
 -- declined), forbidden, limit_reached, or a refusal of enter_room.

@@ -1,6 +1,6 @@
 -- Makes a join link. Links that have ended or are used up make room for it.
--- Takes the room, the actor, the link's id, the hash of its token, the role that it gives, its end (null: none), its
--- most uses (null: any number), the most links of the room, and the rights (enter_room).
+-- Takes the room, the actor, the link's id, the hash of its token, and the role that the link gives. Then its end
+-- (null: none), its most uses (null: any number), the most links of the room, and the rights (enter_room).
 -- Returns made, forbidden, limit_reached, or a refusal of enter_room.
 -- Locks the room's row (enter_room). Raises unique_violation if the id or the hash is taken.
 create or replace function make_link(

@@ -3,7 +3,7 @@
 -- Takes seqs (one an input of that batch: stored now; negative: stored before; 0: refused), asked ([[n, room, sender,
 -- names, everybody], …] of those that answer or mention, n from 1), noted (the batch's outbox row: a message that
 -- mentions a user gets the lane high, unless its sender named one), and the most threads that a user may follow.
--- Returns one row for each that was asked: n, and as JSON the state of the thread and, of messages stored now, the
+-- Returns one row for each element of asked: n, and as JSON the state of the thread and, of messages stored now, the
 -- mentioned users ('*': everybody).
 -- The rooms are locked by append_messages. trim_follows locks rows of other rooms.
 create or replace function note_sends(seqs bigint[], asked jsonb, noted bigint, max_follows integer)

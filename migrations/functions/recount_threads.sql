@@ -1,6 +1,7 @@
 -- Counts the threads of a room whose messages came by an import. Roots and replies that say nothing of their thread
 -- have it from find_thread, since they come in the order of their seqs.
--- Takes the room, and following: whether users that wrote in a thread follow it, if the import does not say who did.
+-- Takes the room, and following: whether users that wrote in a thread follow it. An import that names the followers
+-- does not need this.
 -- Returns nothing. Locks rows of messages and threads of the room; only the import writes to the room meanwhile.
 create or replace function recount_threads(room text, following boolean)
 returns void

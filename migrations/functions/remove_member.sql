@@ -1,5 +1,5 @@
 -- Lets a member leave a room.
--- Takes the room, the subject, and closing: whether the last member's leaving may close the room.
+-- Takes the room and the subject. closing: the room is closed when its last member leaves.
 -- Returns one row. outcome: left, closed (an empty group, or an empty channel without messages), not_found or
 -- not_member. heir: the new owner, if the room had no other. A muted member becomes the owner only if there is no
 -- other candidate, for an owner is never muted.

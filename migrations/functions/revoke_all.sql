@@ -1,7 +1,7 @@
 -- Revokes all tokens of a user but one.
--- Takes the subject, the hash of the spared token (null: none) and its time of issue (milliseconds), the session that
--- is spared with it, the reason (user or operator), how far the issuer's clock is ahead (milliseconds; null: not
--- known), and the tokens that the calling node knows: hashes, times of issue, ends.
+-- Takes the subject, the hash of the spared token (null: none), its time of issue (milliseconds), the session of the
+-- spared token, and the reason (user or operator). Then how far the issuer's clock is ahead (milliseconds; null: not
+-- known). The last three are the tokens that the calling node knows: hashes, times of issue, ends.
 -- Returns false, and does nothing, if the spared token is revoked itself: a revoked token must not save itself by
 -- revoking the others. Else true.
 -- Locks the user's revocations by an advisory lock, which puts two such calls in an order.

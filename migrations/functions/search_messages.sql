@@ -1,7 +1,7 @@
 -- Messages that a user may see and that match, newest first.
--- Takes the viewer, the query, the room and the sender (null: any), the times since and until (null: any), the last
--- message of the page before (last_at, last_room, last_seq; null: the first page), the most messages, and look: how
--- many of the newest messages are read, whatever they say.
+-- Takes the viewer, the query, the room and the sender (null: any), and the times since and until (null: any).
+-- last_at, last_room and last_seq name the last message of the page before (null: the first page). most: messages of
+-- one page. look: how many of the newest messages are read first.
 -- Returns room and seq of each message. Locks nothing.
 -- Two ways, for common and for rare words:
 -- 1. The newest messages are read: of a user in few or small rooms those of each room, a share by its size; else
