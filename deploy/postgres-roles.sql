@@ -8,7 +8,7 @@ grant usage on schema public to :"role";
 grant select, insert, update, delete on all tables in schema public to :"role";
 grant usage, select, update on all sequences in schema public to :"role";
 grant execute on all functions in schema public to :"role";
-revoke insert, update, delete on schema_migrations from :"role";
+revoke insert, update, delete on schema_migrations, schema_functions from :"role";
 alter default privileges in schema public grant select, insert, update, delete on tables to :"role";
 alter default privileges in schema public grant usage, select, update on sequences to :"role";
 alter default privileges in schema public grant execute on functions to :"role";

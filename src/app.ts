@@ -28,7 +28,7 @@ import { hazards } from './storage/durability.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
-import { migrate, migrationsPending, readMigrations } from './storage/migrate.ts';
+import { migrate, migrationsPending, readSchema } from './storage/migrate.ts';
 import { checkSearchLanguage } from './storage/search-language.ts';
 import { openPresence } from './presence/open.ts';
 import type { RedisProblem } from './storage/redis-refusal.ts';
@@ -247,7 +247,7 @@ async function prepareDatabase(
   releases.push(() => watch.stop());
   await watch.look().catch(() => {}); // a database that became unavailable is a state, which the watch has logged
   health.add({ name: 'database', run: () => watch.look() });
-  const files = readMigrations();
+  const files = readSchema();
   health.add({
     name: 'migrations',
     run: async () => {

@@ -6,6 +6,7 @@ import { ServerClock } from './storage/clock.ts';
 import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { hazards, hazardsOf } from './storage/durability.ts';
+import { isFunction } from './storage/function-files.ts';
 import { migrationsPending } from './storage/migrate.ts';
 import { evictionText, openRedis } from './storage/redis.ts';
 import { checkSearchLanguage } from './storage/search-language.ts';
@@ -89,8 +90,11 @@ async function checkDatabase(config: Config): Promise<string> {
       if (row !== undefined) clock.measured(row.now, from, Date.now());
       const pending = await migrationsPending(database.sql);
       if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
+      const functions = pending.filter(isFunction).length;
       const schema =
-        pending.length === 0 ? 'up to date' : `${pending.length} migrations to apply (parley migrate, or serve)`;
+        pending.length === 0
+          ? 'up to date'
+          : `${pending.length - functions} migrations to apply, ${functions} functions (parley migrate, or serve)`;
       if (pending.length === 0) await requireHistory(database.sql);
       const found = database.settings === undefined ? [] : hazardsOf(database.settings);
       if (found.includes('read_only'))

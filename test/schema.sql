@@ -289,6 +289,13 @@ CREATE INDEX rooms_by_words ON public.rooms USING gin (room_words(name, topic)) 
 CREATE INDEX rooms_open ON public.rooms USING btree (id) WHERE (kind = 'channel'::text);
 CREATE INDEX rooms_that_expire ON public.rooms USING btree (id) WHERE ((retention_days IS NOT NULL) OR (first_seq > 1));
 
+create table schema_functions (
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default now(),
+  constraint schema_functions_pkey PRIMARY KEY (name)
+);
+
 create table schema_migrations (
   number integer not null,
   name text not null,

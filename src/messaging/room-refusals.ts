@@ -1,4 +1,4 @@
-/** What the SQL functions of migrations/0005 answer, as errors. */
+/** Outcomes of the SQL functions that change rooms and members (migrations/functions), as errors. */
 import { ParleyError } from '../protocol/errors.ts';
 
 export type Refusal =

@@ -1,4 +1,4 @@
-/** Rooms and their members: making, joining, leaving, adding, listing. Writes go through SQL functions (migrations/). */
+/** Rooms and their members: making, joining, leaving, adding, listing. Writes go through SQL functions (migrations/functions). */
 import type { postgres } from '../storage/sql.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';

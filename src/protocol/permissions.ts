@@ -113,7 +113,7 @@ export function rolesFor(action: ActionName): Role[] {
   return all.filter((role) => roles.includes(role));
 }
 
-/** What a SQL function needs to decide an action, as JSON text: `enter_room` in migrations/0005 says how. */
+/** What a SQL function needs to decide an action, as JSON text: migrations/functions/enter_room.sql says how. */
 export function rightsOf(action: ActionName): string {
   return texts[action];
 }

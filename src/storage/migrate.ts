@@ -4,6 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { postgres } from './sql.ts';
 import { StartupError } from '../startup-error.ts';
+import {
+  applyFunctions,
+  functionsPending,
+  lineOf,
+  nameOf,
+  readFunctions,
+  type FunctionFile,
+} from './function-files.ts';
 import { migrationLock } from './locks.ts';
 
 /** `migrations/` at the top, two folders up from here in src/ and in dist/. */
@@ -16,6 +24,12 @@ export interface Migration {
   readonly checksum: string;
   /** The oldest version, by its last migration, that may go on running beside it; see docs/database.md. */
   readonly runsBeside: number | undefined;
+}
+
+/** All files of a folder of migrations. */
+export interface SchemaFiles {
+  readonly migrations: readonly Migration[];
+  readonly functions: readonly FunctionFile[];
 }
 
 interface Applied {
@@ -35,15 +49,19 @@ const earlierForms: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Applies what is missing, in order, each file in a transaction of its own, and returns the names of what it applied.
- * Any number of processes may do so at once: each transaction waits for the one before and looks again. Writes nothing
- * where nothing is missing. Throws a StartupError, and leaves the database as the last whole migration left it, when a
- * file fails or was edited after it had been applied, or when the database is too new for the files.
+ * Applies what is missing, and returns the names of what it applied: the numbered files in order, each in a transaction of
+ * its own, and the function files that differ in the transaction of the last number. So a database that has the last
+ * number has its functions too. Any number of processes may do so at once: each transaction waits for the one before and
+ * looks again. Writes nothing where nothing is missing.
+ *
+ * A database that is newer than the files, and may be, keeps its functions: they are those of a later release.
+ *
+ * Throws a StartupError when a file fails, which undoes its transaction, when a numbered file was edited after it had been
+ * applied, and when the database is too new for the files.
  */
 export async function migrate(sql: postgres.Sql, folder: string = defaultFolder): Promise<string[]> {
-  const files = readMigrations(folder);
-  if (await isCurrent(sql, files)) return [];
-  const applied: string[] = [];
+  const { migrations: files, functions } = readSchema(folder);
+  if (await isCurrent(sql, files, functions)) return [];
   await sql.begin(async (tx) => {
     await lock(tx);
     await tx`
@@ -57,33 +75,40 @@ export async function migrate(sql: postgres.Sql, folder: string = defaultFolder)
     await takeEarlierForms(tx, files);
     compare(files, await readApplied(tx));
   });
+  const applied: string[] = [];
   for (const file of files) {
     const done = await sql.begin(async (tx) => {
       await lock(tx);
       const before = await readApplied(tx);
       compare(files, before);
-      if (before.some((row) => row.number === file.number)) return false;
-      await apply(tx, file);
-      return true;
+      const missing = !before.some((row) => row.number === file.number);
+      if (missing) await apply(tx, file);
+      const last = file === files.at(-1) && !isNewer(before, files);
+      return [...(missing ? [file.name] : []), ...(last ? await applyFunctions(tx, functions) : [])];
     });
-    if (done) applied.push(file.name);
+    applied.push(...done);
   }
   return applied;
 }
 
-/** The names of the migrations that the database lacks. Throws as `migrate` does when it has others. */
+/** The names of the files that the database lacks. Throws as `migrate` does when the database has others. */
 export async function migrationsPending(
   sql: postgres.Sql,
-  from: string | readonly Migration[] = defaultFolder,
+  from: string | SchemaFiles = defaultFolder,
 ): Promise<string[]> {
-  const files = typeof from === 'string' ? readMigrations(from) : from;
+  const { migrations: files, functions } = typeof from === 'string' ? readSchema(from) : from;
   const [table] = await sql<{ exists: boolean }[]>`select to_regclass('schema_migrations') is not null as exists`;
   const applied = table?.exists === true ? await readApplied(sql) : [];
   compare(files, applied);
-  return files.filter((file) => !applied.some((row) => row.number === file.number)).map((file) => file.name);
+  const missing = files.filter((file) => !applied.some((row) => row.number === file.number)).map((file) => file.name);
+  return isNewer(applied, files) ? missing : [...missing, ...(await functionsPending(sql, functions)).map(nameOf)];
 }
 
-async function isCurrent(sql: postgres.Sql, files: readonly Migration[]): Promise<boolean> {
+async function isCurrent(
+  sql: postgres.Sql,
+  files: readonly Migration[],
+  functions: readonly FunctionFile[],
+): Promise<boolean> {
   const [column] = await sql`
     select from pg_attribute
     where attrelid = to_regclass('schema_migrations') and attname = 'runs_beside' and not attisdropped`;
@@ -91,7 +116,13 @@ async function isCurrent(sql: postgres.Sql, files: readonly Migration[]): Promis
   const applied = await readApplied(sql);
   if (applied.some(({ checksum }) => earlierForms.has(checksum))) return false;
   compare(files, applied);
-  return files.every((file) => applied.some((row) => row.number === file.number));
+  if (!files.every((file) => applied.some((row) => row.number === file.number))) return false;
+  return isNewer(applied, files) || (await functionsPending(sql, functions)).length === 0;
+}
+
+/** Whether a later release has been at the database. Numbers put releases in order, which checksums of functions do not. */
+function isNewer(applied: readonly Applied[], files: readonly Migration[]): boolean {
+  return (applied.at(-1)?.number ?? 0) > (files.at(-1)?.number ?? 0);
 }
 
 async function takeEarlierForms(tx: postgres.TransactionSql, files: readonly Migration[]): Promise<void> {
@@ -115,9 +146,9 @@ async function apply(tx: postgres.TransactionSql, file: Migration): Promise<void
     await tx.unsafe(file.text);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const position = 'position' in error ? Number(error.position) : NaN;
-    const line = Number.isNaN(position) ? '' : ` (line ${file.text.slice(0, position).split('\n').length})`;
-    throw new StartupError(`Migration ${file.name} failed${line}: ${error.message}`, { cause: error });
+    throw new StartupError(`Migration ${file.name} failed${lineOf(error, file.text)}: ${error.message}`, {
+      cause: error,
+    });
   }
   await tx`
     insert into schema_migrations (number, name, checksum, runs_beside)
@@ -153,6 +184,11 @@ function compare(files: readonly Migration[], applied: readonly Applied[]): void
 }
 
 const padded = (number: number): string => String(number).padStart(4, '0');
+
+/** @throws {StartupError} */
+export function readSchema(folder: string = defaultFolder): SchemaFiles {
+  return { migrations: readMigrations(folder), functions: readFunctions(folder) };
+}
 
 /** @throws {StartupError} */
 export function readMigrations(folder: string = defaultFolder): Migration[] {

@@ -57,7 +57,7 @@ async function tracesOf(user: string): Promise<string[]> {
   const { sql } = server.database;
   const columns = await sql<{ name: string; field: string }[]>`
     select table_name as name, column_name as field from information_schema.columns
-    where table_schema = 'public' and table_name not in ('revocations', 'membership_changes', 'schema_migrations')`;
+    where table_schema = 'public' and table_name not in ('revocations', 'membership_changes', 'schema_migrations', 'schema_functions')`;
   const found: string[] = [];
   for (const { name, field } of columns) {
     const rows = await sql`select from ${sql(name)} where ${sql(field)}::text like ${`%${user}%`} limit 1`;

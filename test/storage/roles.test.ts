@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { StartupError } from '../../src/startup-error.ts';
 import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createEarlierDatabase } from '../support/earlier.ts';
 import { startServer, tokenOf } from '../support/server.ts';
 import { connectStock, text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -88,6 +90,7 @@ it('may make, change and drop nothing else', async () => {
     'alter table messages add column x int',
     'truncate messages',
     'delete from schema_migrations',
+    'delete from schema_functions',
     'create or replace function search_unspaced() returns text language sql as $$ select $q$x$q$ $$',
     "copy messages to program 'true'",
     'create role x',
@@ -95,6 +98,39 @@ it('may make, change and drop nothing else', async () => {
     await expect(opened.sql.unsafe(statement), statement).rejects.toMatchObject({ code: '42501' });
   }
   await opened.close();
+});
+
+it('does not start while a function file is pending, and says so', async () => {
+  await database.sql`update schema_functions set checksum = '' where name = 'has_blocked'`;
+  const refused: unknown = await startServer({ DATABASE_URL: urlOf(node, database) }, database).catch(
+    (error: unknown) => error,
+  );
+  expect(refused).toBeInstanceOf(StartupError);
+  expect(String(refused)).toContain(`does not let "${node}" do what Parley needs`);
+  await migrate(database.sql);
+  const server = await startServer({ DATABASE_URL: urlOf(node, database) }, database);
+  await server.stop();
+});
+
+it('gets no right to write to schema_functions by the default privileges of an earlier release', async () => {
+  const earlier = await createEarlierDatabase('0028');
+  const script = grants
+    .replaceAll(':"role"', `"${node}"`)
+    .replace('schema_migrations, schema_functions', 'schema_migrations');
+  await earlier.sql.unsafe(script);
+  await migrate(earlier.sql);
+  const opened = await openServer({ url: urlOf(node, earlier), poolSize: 1 });
+  await expect(opened.sql`select name from schema_functions`).resolves.not.toHaveLength(0);
+  for (const statement of [
+    "insert into schema_functions values ('x', 'x')",
+    "update schema_functions set checksum = ''",
+    'delete from schema_functions',
+  ]) {
+    await expect(opened.sql.unsafe(statement), statement).rejects.toMatchObject({ code: '42501' });
+  }
+  await opened.sql`insert into users (id) values ('ann')`;
+  await opened.close();
+  await earlier.drop();
 });
 
 it('a role that owns the database and is no superuser applies all migrations', async () => {

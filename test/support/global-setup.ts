@@ -65,7 +65,9 @@ async function makeEmbeddedTemplate(): Promise<void> {
   const { version } = JSON.parse(readFileSync(root('node_modules/@electric-sql/pglite/package.json'), 'utf8')) as {
     version: string;
   };
-  const migrations = readdirSync(root('migrations')).map((file) => readFileSync(root(`migrations/${file}`), 'utf8'));
+  const migrations = readdirSync(root('migrations'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.sql'))
+    .map((file) => readFileSync(root(`migrations/${file}`), 'utf8'));
   const key = createHash('sha256')
     .update(`${version}\n${migrations.join('\n')}`)
     .digest('hex')

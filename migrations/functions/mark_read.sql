@@ -1,0 +1,29 @@
+-- Moves read marks forward.
+-- Takes batch ([{"r": room, "u": user, "s": seq}, …], each room and user once).
+-- Returns one row an input: n = its place from 1, the mark (null: no member), whether the mark moved, and the members
+-- of the room.
+-- Locks rows of members in the order of room and user, as every function does that locks several of them.
+create or replace function mark_read(batch json)
+returns table (n integer, mark bigint, moved boolean, member_count integer)
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with input as materialized (
+    select e.ord::integer as n, e.r as room_id, e.u as user_id, e.s as seq
+    from rows from (json_to_recordset(batch) as (r text, u text, s bigint)) with ordinality as e (r, u, s, ord)
+  ), standing as materialized (
+    select i.n, m.room_id, m.user_id, m.last_read_seq, least(i.seq, r.last_seq) as target, r.member_count
+    from input i
+    join members m on m.room_id = i.room_id and m.user_id = i.user_id
+    join rooms r on r.id = i.room_id
+    order by m.room_id, m.user_id for no key update of m
+  ), written as (
+    update members m set last_read_seq = s.target from standing s
+    where m.room_id = s.room_id and m.user_id = s.user_id and s.target > m.last_read_seq
+  )
+  select i.n, greatest(s.last_read_seq, s.target), coalesce(s.target > s.last_read_seq, false), s.member_count
+  from input i left join standing s on s.n = i.n order by i.n;
+end $$;

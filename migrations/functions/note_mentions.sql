@@ -1,0 +1,44 @@
+-- Makes these the mentions of messages. A part of note_sends and note_changes.
+-- Takes targets ([[room, seq, sender, actor, names, everybody], …]; actor: the user that sent or edited; names: [[id,
+-- …], …], of each the first that is a member counts), and the time of the mentions.
+-- Returns the mentions that are new. A message does not mention its sender. Nobody is mentioned by a user that is
+-- blocked. Everybody in a group or channel is mentioned only by its owners and admins.
+-- The caller holds the locks of the rooms.
+create or replace function note_mentions(targets jsonb, noted_at timestamptz)
+returns table (room_id text, seq bigint, user_id text)
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with target as materialized (
+    select t.n, t.v ->> 0 as room_id, (t.v ->> 1)::bigint as seq, t.v ->> 2 as sender, t.v ->> 3 as actor,
+      t.v -> 4 as names, (t.v ->> 5)::boolean as everybody
+    from jsonb_array_elements(targets) with ordinality as t (v, n)
+  ), person as (
+    select distinct on (t.n, g.n) t.room_id, t.seq, t.sender, t.actor, m.user_id
+    from target t
+    cross join lateral jsonb_array_elements(t.names) with ordinality as g (forms, n)
+    cross join lateral jsonb_array_elements_text(g.forms) with ordinality as f (id, n)
+    join members m on m.room_id = t.room_id and m.user_id = f.id
+    order by t.n, g.n, f.n
+  ), wanted as materialized (
+    select distinct p.room_id, p.seq, p.user_id from person p
+    where p.user_id <> p.sender
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
+    union all
+    select t.room_id, t.seq, '*' from target t
+    join rooms r on r.id = t.room_id
+    join members m on m.room_id = t.room_id and m.user_id = t.actor
+    where t.everybody and (r.kind = 'direct' or m.role in ('owner', 'admin'))
+  ), dropped as (
+    delete from mentions m using target t
+    where m.room_id = t.room_id and m.seq = t.seq and not exists (
+      select from wanted w where w.room_id = m.room_id and w.seq = m.seq and w.user_id = m.user_id)
+  )
+  insert into mentions (room_id, seq, user_id, at)
+  select w.room_id, w.seq, w.user_id, noted_at from wanted w
+  on conflict do nothing
+  returning mentions.room_id, mentions.seq, mentions.user_id;
+end $$;

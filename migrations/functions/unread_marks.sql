@@ -1,0 +1,12 @@
+-- The rooms of a user in id order, with the read mark. Messages that have expired count as read.
+-- Takes the user, the room after which to begin, and the most rooms. Returns id, last_seq and mark of each room.
+-- Locks nothing.
+create or replace function unread_marks(viewer text, after text, max_rooms integer)
+returns table (id text, last_seq bigint, mark bigint)
+language sql stable
+as $$
+  select r.id, r.last_seq, greatest(m.last_read_seq, r.first_seq - 1)
+  from members m join rooms r on r.id = m.room_id
+  where m.user_id = viewer and m.room_id > after
+  order by m.room_id limit max_rooms
+$$;

@@ -1,0 +1,30 @@
+-- The rooms of a user in id order, with what the user has not read.
+-- Takes the user, the room after which to begin, the most rooms, and the most that a count says.
+-- Returns one row a room: the room, the read mark, its last seq, the unread messages, the unread mentions (of
+-- everybody too; a message that mentions everybody and the user counts once), and the time of its last message. Locks
+-- nothing.
+create or replace function unread_rooms(viewer text, after text, max_rooms integer, max_unread integer)
+returns table (room text, read bigint, seq bigint, unread bigint, mentions bigint, at timestamptz)
+language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
+    -- two look-ups: asked for both users at once it reads what mentions anybody. offset: the third goes by its whole key
+    least(max_unread,
+      (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark limit max_unread) own)
+      + (select count(*) from (
+        select from mentions x
+        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
+          and not exists (
+            select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer offset 0)
+        limit max_unread) everybody)),
+    t.created_at
+  from unread_marks(viewer, after, max_rooms) y
+  left join messages t on t.room_id = y.id and t.seq = y.last_seq
+  order by y.id;
+end $$;
