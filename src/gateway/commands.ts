@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { commandWeights } from '../protocol/command-weights.ts';
 import { commands, type CommandName } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import { FairTurns } from '../messaging/fair-turns.ts';
 import { limits } from '../protocol/limits.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -12,7 +13,6 @@ import type { Connection, LocalUser } from './connection.ts';
 import { Outgoing } from './outgoing.ts';
 import type { Overload } from './overload.ts';
 import type { Unsent } from './unsent.ts';
-import { UserReads, type UserReadLimits } from './user-reads.ts';
 import type { UserShares } from './user-shares.ts';
 import { Encoded } from './encoded.ts';
 import type { Caller, Handlers } from './handlers.ts';
@@ -20,8 +20,11 @@ import { namedBy, refuseOldSeq, type SeqField } from './old-history.ts';
 import { encodeAck } from './packets/encode.ts';
 import type { EventArgs, Frames } from './packets/packet.ts';
 
-export interface CommandLimits extends CommandRateLimits, UserReadLimits {
+export interface CommandLimits extends CommandRateLimits {
   readonly maxPendingCommands: number;
+  /** Large answers of one user that are made at once; eight times as many wait. */
+  readonly readsAtOncePerUser: number;
+  readonly databaseReadWaitMs: number;
 }
 
 export interface CommandParts {
@@ -127,7 +130,7 @@ export class Commands {
   readonly #log: Log;
   readonly #outgoing: Outgoing;
   readonly #unsent: Unsent;
-  readonly #reads: UserReads;
+  readonly #reads: FairTurns;
   readonly #shares: UserShares;
   readonly #running = { writes: 0, all: 0 };
   #refusing: 'none' | 'writes' | 'all' = 'none';
@@ -140,7 +143,9 @@ export class Commands {
     this.#overload = options.overload;
     this.#unsent = options.unsent;
     this.#shares = options.shares;
-    this.#reads = new UserReads(options.limits, metrics);
+    const { readsAtOncePerUser: placesPerUser, databaseReadWaitMs: waitMs } = options.limits;
+    const waits = { waiting: 20_000, waitingPerUser: 8 * placesPerUser, waitMs };
+    this.#reads = new FairTurns({ place: 'answers', places: Infinity, placesPerUser, ...waits, metrics });
     this.#outgoing = new Outgoing((connection) => this.#unsent.note(connection));
     this.#metrics = metrics;
     this.#log = options.log;
@@ -185,7 +190,7 @@ export class Commands {
       }
       if (entry.large) this.#admitLarge(connection, user);
       const answer = entry.reads
-        ? this.#reads.run(user, () => this.#read(connection, user, entry, data))
+        ? this.#reads.take(user.id, () => this.#read(connection, user, entry, data))
         : this.#handle(connection, user, entry, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#succeed(connection, ack, entry, from, answer);
