@@ -125,7 +125,7 @@ export class Messaging {
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
     this.#purge = new RoomPurge({ sql: background, metrics, log });
-    this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
+    this.roomAdmin = new RoomAdmin({ sql, reads, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });

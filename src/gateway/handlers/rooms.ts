@@ -81,7 +81,11 @@ export function roomHandlers(
         messaging.reading(user.id, () => rooms.list(user.id, input)),
       ),
     'room:members': ({ user }, input) => messaging.reading(user.id, () => rooms.members(user.id, input)),
-    'room:get': ({ connection, user }, { room }) => told(connection, rooms.get(user.id, room)),
+    'room:get': ({ connection, user }, { room }) =>
+      told(
+        connection,
+        messaging.reading(user.id, () => rooms.get(user.id, room)),
+      ),
     'room:search': ({ connection, user }, input) =>
       toldAll(
         connection,
@@ -98,9 +102,9 @@ export function roomHandlers(
     'room:unmute': ({ user }, input) => done(admin.unmute(user.id, input)),
     'room:ban': ({ user }, input) => done(admin.ban(user.id, input)),
     'room:unban': ({ user }, input) => done(admin.unban(user.id, input)),
-    'room:bans': ({ user }, input) => admin.bans(user.id, input),
+    'room:bans': ({ user }, input) => messaging.reading(user.id, () => admin.bans(user.id, input)),
     'invitation:create': ({ user }, input) => inviting(user.id, () => invitations.create(user.id, input)),
-    'invitation:list': ({ user }, input) => invitations.list(user.id, input),
+    'invitation:list': ({ user }, input) => messaging.reading(user.id, () => invitations.list(user.id, input)),
     'invitation:accept': ({ connection, user }, { room }) =>
       standing(
         connection,
@@ -109,7 +113,7 @@ export function roomHandlers(
     'invitation:decline': ({ user }, { room }) => done(invitations.decline(user.id, room)),
     'invitation:cancel': ({ user }, input) => done(invitations.cancel(user.id, input)),
     'link:create': ({ user }, input) => links.create(user.id, input),
-    'link:list': ({ user }, input) => links.list(user.id, input),
+    'link:list': ({ user }, input) => messaging.reading(user.id, () => links.list(user.id, input)),
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
     'link:join': ({ connection, user }, { token }) =>
       standing(

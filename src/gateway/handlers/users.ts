@@ -3,7 +3,8 @@ import type { Messaging } from '../../messaging/messaging.ts';
 import type { UserCommandName } from '../../protocol/user-commands.ts';
 import type { Handlers } from '../handlers.ts';
 
-export function createUserHandlers({ blocks }: Messaging): Pick<Handlers, UserCommandName> {
+export function createUserHandlers(messaging: Messaging): Pick<Handlers, UserCommandName> {
+  const { blocks } = messaging;
   return {
     'user:block': async ({ user }, input) => {
       await blocks.block(user.id, input.user);
@@ -13,6 +14,6 @@ export function createUserHandlers({ blocks }: Messaging): Pick<Handlers, UserCo
       await blocks.unblock(user.id, input.user);
       return {};
     },
-    'user:blocks': ({ user }, input) => blocks.list(user.id, input),
+    'user:blocks': ({ user }, input) => messaging.reading(user.id, () => blocks.list(user.id, input)),
   };
 }
