@@ -75,8 +75,8 @@ export const commands = {
   },
   'message:edit': {
     about:
-      'Replaces the body of a message. Its author may, for as long as the server allows; owners and admins may at any ' +
-      'time. The same body again changes nothing. The room gets `message:updated`.',
+      'Replaces the body of a message. Its author may, for as long as the server allows, and only where the author may ' +
+      'send; owners and admins may at any time. The same body again changes nothing. The room gets `message:updated`.',
     input: z.object({
       room: roomId,
       seq,
