@@ -104,7 +104,7 @@ export const configKeys = {
   ),
   databaseReadWaitMs: key(
     'PARLEY_DATABASE_READ_WAIT_MS',
-    'Time that a read waits for a connection; then it is refused with `overloaded`.',
+    'Time that a read waits for its turn, and then for a connection; after it the read is refused with `overloaded`.',
     number(100, 600_000),
     '10000',
   ),

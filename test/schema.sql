@@ -452,18 +452,27 @@ declare
   any_slow boolean;
   slowed integer[] := '{}';
   ahead jsonb;
+  entered text[];
+  closed jsonb; -- the rooms that are not locked, as its keys; null: there is none
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
+  select array_agg(distinct m.room_id) into entered
+  from jsonb_array_elements(batch) as e (v)
+  join members m on m.room_id = e.v ->> 0 and m.user_id = e.v ->> 2;
+  if cardinality(entered) is distinct from cardinality(room_ids) then
+    select jsonb_object_agg(u.id, true) into closed
+    from (select unnest(room_ids) except select unnest(entered)) as u (id);
+  end if;
   select bool_or(l.slow_mode_s > 0) into any_slow
-  from (select slow_mode_s from rooms where id = any (room_ids) order by id for no key update) l;
+  from (select slow_mode_s from rooms where id = any (entered) order by id for no key update) l;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   -- A statement of its own: it sees what the lock waited for. One look-up a room; null unless a clock went back.
   select jsonb_object_agg(l.id, l.at) into ahead
   from (
     select u.id, coalesce(o.ordered_at, x.created_at) as at
-    from unnest(room_ids) as u (id)
+    from unnest(entered) as u (id)
     cross join lateral (
       select m.seq, m.created_at from messages m where m.room_id = u.id order by m.seq desc limit 1
     ) x
@@ -484,7 +493,8 @@ begin
       m.muted_until, m.last_sent_at, r.slow_mode_s,
       case
         when r.id is null then 'not_found'
-        when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
+        when m.role is null or closed ? i.room_id then
+          case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
         when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
         when r.archived_at is not null then 'archived'
@@ -669,17 +679,25 @@ declare
   entries jsonb := '[]';
   noted bigint; -- the outbox row's id; the row is written last
   committed_at timestamptz;
+  entered text[];
+  locked boolean;
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
-  perform from rooms where id = any (room_ids) order by id for no key update;
+  select array_agg(p.v ->> 0) into entered
+  from jsonb_array_elements(batch) as p (v)
+  where exists (
+    select from jsonb_array_elements(p.v -> 1) as c (v)
+    join members x on x.room_id = p.v ->> 0 and x.user_id = c.v ->> 3);
+  perform from rooms where id = any (entered) order by id for no key update;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   noted := nextval(pg_get_serial_sequence('outbox', 'id'));
   for part in select p.v ->> 0 as room_id, p.v -> 1 as changes from jsonb_array_elements(batch) as p (v) loop
     select r.kind, r.last_rev, r.archived_at, coalesce(r.edit_window_s * 1000::bigint, window_ms), r.first_seq
     into room_kind, base, archived, room_window_ms, first from rooms r where r.id = part.room_id;
     head := base;
+    locked := coalesce(part.room_id = any (entered), false);
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
         c.v -> 4 as body, c.v ->> 4 as emoji
@@ -691,7 +709,7 @@ begin
       select x.role, x.muted_until into actor_role, muted from members x where x.room_id = part.room_id and x.user_id = change.actor;
       if base is null then
         outcome := 'not_found';
-      elsif actor_role is null then
+      elsif actor_role is null or not locked then
         outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
       elsif actor_role = 'guest' then
         outcome := 'forbidden';
@@ -906,6 +924,8 @@ begin
     return 'forbidden';
   elsif m.body = new_body then
     return 'unchanged';
+  elsif actor_role = 'member' and exists (select from rooms r where r.id = m.room_id and r.senders = 'admins') then
+    return 'forbidden';
   elsif actor_role not in ('owner', 'admin') and window_ms > 0
     and changed_at > m.created_at + window_ms * interval '1 millisecond' then
     return 'too_late';

@@ -28,18 +28,27 @@ declare
   any_slow boolean;
   slowed integer[] := '{}';
   ahead jsonb;
+  entered text[];
+  closed jsonb; -- the rooms that are not locked, as its keys; null: there is none
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
+  select array_agg(distinct m.room_id) into entered
+  from jsonb_array_elements(batch) as e (v)
+  join members m on m.room_id = e.v ->> 0 and m.user_id = e.v ->> 2;
+  if cardinality(entered) is distinct from cardinality(room_ids) then
+    select jsonb_object_agg(u.id, true) into closed
+    from (select unnest(room_ids) except select unnest(entered)) as u (id);
+  end if;
   select bool_or(l.slow_mode_s > 0) into any_slow
-  from (select slow_mode_s from rooms where id = any (room_ids) order by id for no key update) l;
+  from (select slow_mode_s from rooms where id = any (entered) order by id for no key update) l;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   -- A statement of its own: it sees what the lock waited for. One look-up a room; null unless a clock went back.
   select jsonb_object_agg(l.id, l.at) into ahead
   from (
     select u.id, coalesce(o.ordered_at, x.created_at) as at
-    from unnest(room_ids) as u (id)
+    from unnest(entered) as u (id)
     cross join lateral (
       select m.seq, m.created_at from messages m where m.room_id = u.id order by m.seq desc limit 1
     ) x
@@ -60,7 +69,8 @@ begin
       m.muted_until, m.last_sent_at, r.slow_mode_s,
       case
         when r.id is null then 'not_found'
-        when m.role is null then case when r.kind = 'channel' then 'not_member' else 'not_found' end
+        when m.role is null or closed ? i.room_id then
+          case when r.kind = 'channel' then 'not_member' else 'not_found' end
         when m.role = 'guest' then 'forbidden'
         when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
         when r.archived_at is not null then 'archived'

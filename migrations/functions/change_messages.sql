@@ -39,17 +39,25 @@ declare
   entries jsonb := '[]';
   noted bigint; -- the outbox row's id; the row is written last
   committed_at timestamptz;
+  entered text[];
+  locked boolean;
 begin
   if cardinality(handed) > 0 then
     delete from outbox where id = any (handed);
   end if;
-  perform from rooms where id = any (room_ids) order by id for no key update;
+  select array_agg(p.v ->> 0) into entered
+  from jsonb_array_elements(batch) as p (v)
+  where exists (
+    select from jsonb_array_elements(p.v -> 1) as c (v)
+    join members x on x.room_id = p.v ->> 0 and x.user_id = c.v ->> 3);
+  perform from rooms where id = any (entered) order by id for no key update;
   committed_at := date_trunc('milliseconds', clock_timestamp());
   noted := nextval(pg_get_serial_sequence('outbox', 'id'));
   for part in select p.v ->> 0 as room_id, p.v -> 1 as changes from jsonb_array_elements(batch) as p (v) loop
     select r.kind, r.last_rev, r.archived_at, coalesce(r.edit_window_s * 1000::bigint, window_ms), r.first_seq
     into room_kind, base, archived, room_window_ms, first from rooms r where r.id = part.room_id;
     head := base;
+    locked := coalesce(part.room_id = any (entered), false);
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
         c.v -> 4 as body, c.v ->> 4 as emoji
@@ -61,7 +69,7 @@ begin
       select x.role, x.muted_until into actor_role, muted from members x where x.room_id = part.room_id and x.user_id = change.actor;
       if base is null then
         outcome := 'not_found';
-      elsif actor_role is null then
+      elsif actor_role is null or not locked then
         outcome := case when room_kind = 'channel' then 'not_member' else 'not_found' end;
       elsif actor_role = 'guest' then
         outcome := 'forbidden';

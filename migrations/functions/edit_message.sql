@@ -22,6 +22,8 @@ begin
     return 'forbidden';
   elsif m.body = new_body then
     return 'unchanged';
+  elsif actor_role = 'member' and exists (select from rooms r where r.id = m.room_id and r.senders = 'admins') then
+    return 'forbidden';
   elsif actor_role not in ('owner', 'admin') and window_ms > 0
     and changed_at > m.created_at + window_ms * interval '1 millisecond' then
     return 'too_late';

@@ -56,12 +56,12 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
 
 /**
  * The same for a large body, to a client that may not read it. uWS takes what the socket takes; the rest stays with the
- * caller, who is told at each step how many bytes are left. The caller has attached `onAborted`.
+ * caller, and `left` gets the number of its bytes at each step. The caller has attached `onAborted`.
  */
 export function answerInParts(
   res: HttpResponse,
   { headers, body }: { headers: Readonly<Record<string, string>>; body: Uint8Array<ArrayBuffer> },
-  left: (bytes: number) => void,
+  left: (bytes: number) => void = () => {},
 ): void {
   const write = (from: number): boolean => {
     const [ok, done] = res.tryEnd(body.subarray(from), body.byteLength);

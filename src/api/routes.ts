@@ -6,7 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Guests } from './guests.ts';
-import { answer, errorAnswer, handle, isAmbiguous, type Handler, type HttpAnswer } from './http.ts';
+import { answer, answerInParts, errorAnswer, handle, isAmbiguous, type Handler, type HttpAnswer } from './http.ts';
 import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from './origins.ts';
 import type { StaticFiles } from './static-files.ts';
 
@@ -133,6 +133,13 @@ function serveNothingElse(
   const file: Serve = (res, req) => {
     const method = req.getMethod();
     const found = method === 'get' || method === 'head' ? find(req) : undefined;
+    const { headers = {}, body } = found ?? {};
+    if (method === 'get' && body instanceof Uint8Array && body.byteLength > 0) {
+      // uWS would keep a copy of what the client has not read, for each of its requests; this way the next request before
+      // the end of the answer closes the connection
+      res.onAborted(() => {});
+      return answerInParts(res, { headers, body });
+    }
     answer(
       res,
       found ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),

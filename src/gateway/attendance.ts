@@ -3,21 +3,25 @@ import { issuerClock } from '../auth/issuer-clock.ts';
 import { admittedAfter, type KnownHere, type Revocation } from '../auth/revocations.ts';
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope } from '../fanout/fanout.ts';
+import type { Nodes } from '../presence/nodes.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import type { Told, Watching } from '../presence/watching.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Session } from '../protocol/model.ts';
-import { FairTurns, type RefusedTurn } from '../messaging/fair-turns.ts';
+import { FairTurns } from '../messaging/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';
 
+const waits = { waiting: 20_000, waitingPerUser: 800, waitMs: 10_000 };
 /** Presence look-ups: one query takes 50, and no user has more than a few of them in it. */
-const lookUps = { places: 50, placesPerUser: 8, waiting: 20_000, waitingPerUser: 800, waitMs: 10_000 };
+const lookUps = { place: 'presence', places: 50, placesPerUser: 8, ...waits } as const;
+/** Lists of sessions: each may wait a second for a silent node, and a node keeps 1,000 such questions at most. */
+const sessionLists = { place: 'sessions', places: 500, placesPerUser: 4, ...waits } as const;
 
 interface Renewal {
   readonly session: string;
@@ -28,7 +32,8 @@ interface Renewal {
 export class Attendance implements PresenceHost<Connection> {
   readonly #metrics: Metrics;
   readonly #node: string;
-  readonly #turns: FairTurns;
+  readonly #lookUps: FairTurns;
+  readonly #sessionLists: FairTurns;
   #part: PresencePart<Connection> | undefined = undefined;
   /** Absent until the node serves: nobody is here then. */
   #connections: Connections | undefined = undefined;
@@ -41,8 +46,9 @@ export class Attendance implements PresenceHost<Connection> {
   constructor(parts: { metrics: Metrics; node: string }) {
     this.#metrics = parts.metrics;
     this.#node = parts.node;
-    const refused = (limit: RefusedTurn): void => parts.metrics.turnsRefused.inc({ place: 'presence', limit });
-    this.#turns = new FairTurns({ ...lookUps, refused });
+    const { metrics } = parts;
+    this.#lookUps = new FairTurns({ ...lookUps, metrics });
+    this.#sessionLists = new FairTurns({ ...sessionLists, metrics });
   }
 
   serve(
@@ -86,14 +92,14 @@ export class Attendance implements PresenceHost<Connection> {
 
   async presenceOf(viewer: string, users: readonly string[]): Promise<CommandOutput<'presence:get'>> {
     // fromEntries: a user may be called __proto__
-    const found = await this.#turns.take(viewer, () => this.#running().watching.get(viewer, users));
+    const found = await this.#lookUps.take(viewer, () => this.#running().watching.get(viewer, users));
     return { presence: Object.fromEntries(found) };
   }
 
   async watch(connection: Connection, users: readonly string[]): Promise<CommandOutput<'presence:watch'>> {
     const begin = (): ReturnType<Watching<Connection>['watch']> => this.#running().watching.watch(connection, users);
     const viewer = connection.user?.id;
-    return { presence: Object.fromEntries(await (viewer === undefined ? begin() : this.#turns.take(viewer, begin))) };
+    return { presence: Object.fromEntries(await (viewer === undefined ? begin() : this.#lookUps.take(viewer, begin))) };
   }
 
   unwatch(connection: Connection, users: readonly string[] | undefined): CommandOutput<'presence:unwatch'> {
@@ -102,7 +108,8 @@ export class Attendance implements PresenceHost<Connection> {
   }
 
   async sessions(user: string): Promise<CommandOutput<'session:list'>> {
-    const { sessions, complete } = await this.#running().nodes.sessionsOf(user);
+    const ask = (): ReturnType<Nodes['sessionsOf']> => this.#running().nodes.sessionsOf(user);
+    const { sessions, complete } = await this.#sessionLists.take(user, ask);
     return { sessions, complete };
   }
 

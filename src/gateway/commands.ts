@@ -1,4 +1,5 @@
 /** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
+import { FairTurns } from '../messaging/fair-turns.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -13,11 +14,13 @@ import { withoutOldSeqs } from './old-history.ts';
 import type { Overload } from './overload.ts';
 import type { EventArgs } from './packets/packet.ts';
 import type { Unsent } from './unsent.ts';
-import { UserReads, type UserReadLimits } from './user-reads.ts';
 import type { UserShares } from './user-shares.ts';
 
-export interface CommandLimits extends CommandRateLimits, UserReadLimits {
+export interface CommandLimits extends CommandRateLimits {
   readonly maxPendingCommands: number;
+  /** Large answers of one user that are made at once; eight times as many wait. */
+  readonly readsAtOncePerUser: number;
+  readonly databaseReadWaitMs: number;
 }
 
 export interface CommandParts {
@@ -35,7 +38,7 @@ export class Commands {
   readonly #table: CommandTable;
   readonly #admission: Admission;
   readonly #answers: Answers;
-  readonly #reads: UserReads;
+  readonly #reads: FairTurns;
   readonly #running = new Running();
 
   constructor(options: CommandParts) {
@@ -43,7 +46,9 @@ export class Commands {
     this.#table = options.table;
     this.#admission = new Admission(options);
     this.#answers = new Answers(options);
-    this.#reads = new UserReads(options.limits, metrics);
+    const { readsAtOncePerUser: placesPerUser, databaseReadWaitMs: waitMs } = options.limits;
+    const waits = { waiting: 20_000, waitingPerUser: 8 * placesPerUser, waitMs };
+    this.#reads = new FairTurns({ place: 'answers', places: Infinity, placesPerUser, ...waits, metrics });
   }
 
   /** From now on these commands are answered `draining`; resolves when those that run have been answered. */
@@ -65,7 +70,7 @@ export class Commands {
       if (entry.reads) this.#admission.admitPage(connection);
       if (entry.large) this.#admission.admitLarge(connection, user);
       const answer = entry.reads
-        ? this.#reads.run(user, () => this.#read(connection, user, entry, data))
+        ? this.#reads.take(user.id, () => this.#read(connection, user, entry, data))
         : this.#handle(connection, user, entry, data);
       if (answer instanceof Promise) this.#later(connection, ack, entry, from, answer);
       else this.#answers.succeed(connection, ack, entry, from, answer);

@@ -30,8 +30,6 @@ export interface LocalUser {
   shares: KeptShares | undefined;
   /** Bytes that have come and are not counted in `shares` yet. */
   uncounted: number;
-  /** Reads of messages that run, and those that wait for their turn; see UserReads. */
-  reads: { running: number; readonly waiting: (() => void)[] } | undefined;
 }
 
 interface Question {

@@ -27,7 +27,6 @@ export class Connections {
         unsent: 0,
         shares: undefined,
         uncounted: 0,
-        reads: undefined,
       };
       this.#users.set(id, user);
     } else {

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ParleyError } from '../protocol/errors.ts';
+import { BatchQueue } from './batch-queue.ts';
 
 /** One answer an item, in their order. An Error is the answer to that item alone. */
 export type Run<I, O> = (items: I[]) => Promise<(O | Error)[]>;
@@ -41,6 +42,14 @@ export class Places {
   }
 }
 
+export interface BatchLimits<I> {
+  readonly maxBatch: number;
+  /** How many may wait here, or places that are shared with other batchers. */
+  readonly maxWaiting: number | Places;
+  /** Senders take turns when more waits than fits in a batch. Absent: the order is that of arrival. */
+  readonly senderOf?: (item: I) => string;
+}
+
 /**
  * Gathers items while one call is under way and makes the next call of all that came meanwhile (group commit). Nothing
  * waits when nothing is under way: a lone item is a batch of one, at once.
@@ -52,16 +61,15 @@ export class Batcher<I, O> {
   readonly #run: Run<I, O>;
   readonly #maxBatch: number;
   readonly #places: Places;
-  #waiting: Waiting<I, O>[] = [];
+  readonly #waiting: BatchQueue<Waiting<I, O>>;
   #running = false;
   #idle: (() => void)[] = [];
 
-  /** @param limits `maxWaiting`: how many may wait here, or places that are shared with other batchers. */
-  constructor(run: Run<I, O>, limits: { maxBatch: number; maxWaiting: number | Places }) {
+  constructor(run: Run<I, O>, { maxBatch, maxWaiting, senderOf }: BatchLimits<I>) {
     this.#run = run;
-    this.#maxBatch = limits.maxBatch;
-    const { maxWaiting } = limits;
+    this.#maxBatch = maxBatch;
     this.#places = typeof maxWaiting === 'number' ? new Places(maxWaiting) : maxWaiting;
+    this.#waiting = new BatchQueue(senderOf === undefined ? undefined : ({ item }) => senderOf(item));
   }
 
   get waiting(): number {
@@ -103,10 +111,9 @@ export class Batcher<I, O> {
         });
       } catch (error) {
         const reason = error instanceof Error ? error : new Error(String(error));
-        const failed = batch.concat(this.#waiting);
-        this.#places.free(this.#waiting.length);
-        this.#waiting = [];
-        for (const entry of failed) entry.reject(reason);
+        const others = this.#waiting.clear();
+        this.#places.free(others.length);
+        for (const entry of batch.concat(others)) entry.reject(reason);
       }
     }
     this.#running = false;
@@ -114,9 +121,7 @@ export class Batcher<I, O> {
   }
 
   #take(): Waiting<I, O>[] {
-    const all = this.#waiting;
-    const batch = all.length <= this.#maxBatch ? all : all.splice(0, this.#maxBatch);
-    if (batch === all) this.#waiting = [];
+    const batch = this.#waiting.take(this.#maxBatch);
     this.#places.free(batch.length);
     return batch;
   }

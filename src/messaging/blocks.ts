@@ -8,11 +8,13 @@ import { directRoomId, type Rooms } from './rooms.ts';
 
 export class Blocks {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
   readonly #rooms: Rooms;
 
-  constructor({ sql, fanout, rooms }: { sql: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
+  constructor({ sql, reads, fanout, rooms }: { sql: postgres.Sql; reads: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
     this.#sql = sql;
+    this.#reads = reads;
     this.#fanout = fanout;
     this.#rooms = rooms;
   }
@@ -42,7 +44,7 @@ export class Blocks {
   }
 
   async list(actor: string, { after = '', limit }: ParsedInput<'user:blocks'>): Promise<CommandOutput<'user:blocks'>> {
-    const rows = await this.#sql<{ user: string; at: number }[]>`
+    const rows = await this.#reads<{ user: string; at: number }[]>`
       select blocked_id as user, at from blocks
       where user_id = ${actor} and blocked_id > ${after} order by blocked_id limit ${limit + 1}`;
     const page = rows.slice(0, limit).map(({ user, at }) => ({ user, at }));

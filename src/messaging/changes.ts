@@ -104,6 +104,7 @@ export class Changes {
         new Batcher((changes) => stripe.take(() => commit(changes, { ...options, store, settle })), {
           maxBatch: options.maxBatch ?? groupSize,
           maxWaiting: places[n] as Places,
+          senderOf: ({ user }) => user,
         }),
     );
   }

@@ -1,14 +1,22 @@
 /**
- * Places that users share: so much work at once, and the users who wait take turns. A user with a hundred waiting pieces
- * of work gets a place as often as a user with one.
+ * What one user may take of a node's work that others wait for: every read, search and look-up of a user takes its turn here.
+ * Users share the places of one kind of work. So much work runs at once, and the users who wait take turns. A user with a
+ * hundred waiting pieces of work gets a place as often as a user with one.
  *
  * A waiting piece of work leaves when it gets a place, when it has waited for `waitMs`, or when the queue is full and
- * another user, who has less waiting, asks: the user with the most waiting loses the newest piece.
+ * another user, who has less waiting, asks: the user with the most waiting loses the newest piece. Each refusal is the same
+ * error and is counted in the same metric.
  */
 import { ParleyError } from '../protocol/errors.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+/** `answers`: large answers in memory, `reads`: connections to Postgres, `sessions`: questions to the other nodes. */
+export type TurnPlace = 'answers' | 'presence' | 'reads' | 'search' | 'sessions';
 
 export interface FairTurnsOptions {
-  /** Work at once. */
+  /** The kind of work, a label of the metric. */
+  readonly place: TurnPlace;
+  /** Work at once. Infinity: each user has a share, and the users share nothing. */
   readonly places: number;
   /** Work of one user at once. */
   readonly placesPerUser: number;
@@ -17,8 +25,7 @@ export interface FairTurnsOptions {
   readonly waitingPerUser: number;
   /** Work that waited for longer is refused. */
   readonly waitMs: number;
-  /** Called for each piece of work that is refused. */
-  readonly refused: (limit: RefusedTurn) => void;
+  readonly metrics: Metrics;
 }
 
 /** The limit that refused a piece of work: the user's share, the whole queue, or the time. */
@@ -35,12 +42,16 @@ interface Share {
   readonly waiting: Waiting[];
 }
 
-const retryAfterMs = 1000;
+/** A user over the share waits for the user's own answers; the others wait for a queue that is longer. */
+const retryAfterMs: Readonly<Record<RefusedTurn, number>> = { user: 100, queue: 1000, time: 1000 };
+const ownWait = 'Wait for the answers that are on their way.';
 
 export class FairTurns {
   readonly #options: FairTurnsOptions;
-  /** Users with running or waiting work. Those who wait for a place stand in the order of their turns. */
+  /** Users with running or waiting work. */
   readonly #shares = new Map<string, Share>();
+  /** Users with waiting work who have less running than they may, in the order of their turns. */
+  readonly #line = new Map<string, Share>();
   #running = 0;
   #waiting = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -54,7 +65,7 @@ export class FairTurns {
   }
 
   /** @throws {ParleyError} `overloaded` when the work gets no place */
-  async take<T>(user: string, work: () => Promise<T>): Promise<T> {
+  async take<T>(user: string, work: () => T | Promise<T>): Promise<T> {
     const { places, placesPerUser } = this.#options;
     const share = this.#shares.get(user) ?? { running: 0, waiting: [] };
     if (this.#running < places && share.running < placesPerUser) {
@@ -70,24 +81,28 @@ export class FairTurns {
       share.running--;
       this.#running--;
       // whoever had a place is the last to get the next one
-      this.#shares.delete(user);
-      if (share.running > 0 || share.waiting.length > 0) this.#shares.set(user, share);
+      this.#line.delete(user);
+      if (share.waiting.length > 0) this.#line.set(user, share);
+      else if (share.running === 0) this.#shares.delete(user);
       this.#next();
     }
   }
 
   #wait(user: string, share: Share): Promise<void> {
-    const { waiting, waitingPerUser, waitMs } = this.#options;
+    const { waiting, waitingPerUser, placesPerUser, waitMs } = this.#options;
     return new Promise((resolve, reject) => {
       const refuse = (limit: RefusedTurn): void => {
-        this.#options.refused(limit);
-        reject(new ParleyError('overloaded', limit === 'user' ? ownWait : undefined, { retryAfter: retryAfterMs }));
+        const { place, metrics } = this.#options;
+        metrics.turnsRefused.inc({ place, limit });
+        const retryAfter = retryAfterMs[limit];
+        reject(new ParleyError('overloaded', limit === 'user' ? ownWait : undefined, { retryAfter }));
       };
       if (share.waiting.length >= waitingPerUser) return refuse('user');
       if (this.#waiting >= waiting && !this.#makeRoom(share.waiting.length)) return refuse('queue');
       share.waiting.push({ begin: resolve, refuse, until: performance.now() + waitMs });
       this.#waiting++;
       this.#shares.set(user, share);
+      if (share.running < placesPerUser) this.#line.set(user, share);
       this.#watch();
     });
   }
@@ -98,6 +113,7 @@ export class FairTurns {
     for (const share of this.#shares.values()) {
       if (share.waiting.length > (longest?.waiting.length ?? 0)) longest = share;
     }
+    // at least one stays with the user, whose place in the line is kept
     if (longest === undefined || longest.waiting.length <= own + 1) return false;
     this.#waiting--;
     longest.waiting.pop()?.refuse('queue');
@@ -107,18 +123,16 @@ export class FairTurns {
   /** Gives free places to the users whose turn is next. */
   #next(): void {
     const { places, placesPerUser } = this.#options;
-    if (this.#running >= places) return;
-    for (const [user, share] of this.#shares) {
-      if (share.waiting.length === 0 || share.running >= placesPerUser) continue;
-      const [first] = share.waiting.splice(0, 1);
+    for (const [user, share] of this.#line) {
+      if (this.#running >= places) return;
+      const first = share.waiting.shift();
       this.#waiting--;
       share.running++;
       this.#running++;
       // the others come before this user's next work
-      this.#shares.delete(user);
-      this.#shares.set(user, share);
+      this.#line.delete(user);
+      if (share.waiting.length > 0 && share.running < placesPerUser) this.#line.set(user, share);
       first?.begin();
-      if (this.#running >= places) return;
     }
   }
 
@@ -128,20 +142,23 @@ export class FairTurns {
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
-        const now = performance.now();
-        for (const [user, share] of this.#shares) {
-          while ((share.waiting[0]?.until ?? Infinity) <= now) {
-            this.#waiting--;
-            share.waiting.shift()?.refuse('time');
-          }
-          if (share.running === 0 && share.waiting.length === 0) this.#shares.delete(user);
-        }
+        this.#refuseLate(performance.now());
         this.#watch();
       },
       Math.min(this.#options.waitMs, 250),
     );
     this.#timer.unref();
   }
-}
 
-const ownWait = 'Wait for the answers that are on their way.';
+  #refuseLate(now: number): void {
+    for (const [user, share] of this.#shares) {
+      while ((share.waiting[0]?.until ?? Infinity) <= now) {
+        this.#waiting--;
+        share.waiting.shift()?.refuse('time');
+      }
+      if (share.waiting.length > 0) continue;
+      this.#line.delete(user);
+      if (share.running === 0) this.#shares.delete(user);
+    }
+  }
+}

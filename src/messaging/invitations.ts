@@ -15,12 +15,14 @@ import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
 
 export class Invitations {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
   readonly #rooms: Rooms;
   readonly #limits: RoomLimits;
 
-  constructor(parts: RoomLimits & { sql: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
+  constructor(parts: RoomLimits & { sql: postgres.Sql; reads: postgres.Sql; fanout: Fanout; rooms: Rooms }) {
     this.#sql = parts.sql;
+    this.#reads = parts.reads;
     this.#fanout = parts.fanout;
     this.#rooms = parts.rooms;
     this.#limits = parts;
@@ -73,15 +75,16 @@ export class Invitations {
 
   async list(user: string, input: ParsedInput<'invitation:list'>): Promise<CommandOutput<'invitation:list'>> {
     const { room, after = '', limit } = input;
-    if (room !== undefined) await requireRight(this.#sql, user, room, 'invitations');
+    const sql = this.#reads;
+    if (room !== undefined) await requireRight(sql, user, room, 'invitations');
     const found =
       room === undefined
         ? await invitationsWhere(
-            this.#sql,
-            this.#sql`i.user_id = ${user} and i.room_id > ${after} and not has_blocked(i.user_id, i.invited_by)`,
+            sql,
+            sql`i.user_id = ${user} and i.room_id > ${after} and not has_blocked(i.user_id, i.invited_by)`,
             limit + 1,
           )
-        : await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id > ${after}`, limit + 1);
+        : await invitationsWhere(sql, sql`i.room_id = ${room} and i.user_id > ${after}`, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const next = room === undefined ? last?.room : last?.user;

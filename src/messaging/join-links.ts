@@ -21,11 +21,13 @@ interface LinkRow {
 
 export class JoinLinks {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #rooms: Rooms;
   readonly #limits: RoomLimits;
 
-  constructor(parts: RoomLimits & { sql: postgres.Sql; rooms: Rooms }) {
+  constructor(parts: RoomLimits & { sql: postgres.Sql; reads: postgres.Sql; rooms: Rooms }) {
     this.#sql = parts.sql;
+    this.#reads = parts.reads;
     this.#rooms = parts.rooms;
     this.#limits = parts;
   }
@@ -47,8 +49,8 @@ export class JoinLinks {
 
   async list(user: string, input: ParsedInput<'link:list'>): Promise<CommandOutput<'link:list'>> {
     const { room, after = '', limit } = input;
-    await requireRight(this.#sql, user, room, 'links');
-    const rows = await this.#sql<LinkRow[]>`
+    await requireRight(this.#reads, user, room, 'links');
+    const rows = await this.#reads<LinkRow[]>`
       select l.id, l.role, l.made_by, l.at, l.expires_at, l.max_uses, l.uses from join_links l
       where l.room_id = ${room} and l.id > ${after}
         and (l.expires_at is null or l.expires_at > now()) and (l.max_uses is null or l.uses < l.max_uses)

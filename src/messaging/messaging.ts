@@ -95,13 +95,8 @@ export class Messaging {
     const { sql, reads, background, metrics, log } = options;
     const { searchLanguage: language, searchesAtOnce: atOnce, searchTimeoutMs: timeoutMs } = options;
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
-    this.#turns = new FairTurns({
-      places,
-      placesPerUser: Math.ceil(places / 2),
-      ...waitingReads,
-      waitMs,
-      refused: (limit) => metrics.turnsRefused.inc({ place: 'reads', limit }),
-    });
+    const placesPerUser = Math.ceil(places / 2);
+    this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
@@ -130,7 +125,7 @@ export class Messaging {
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
     this.#purge = new RoomPurge({ sql: background, metrics, log });
-    this.roomAdmin = new RoomAdmin({ sql, fanout, rooms: this.rooms, purge: this.#purge });
+    this.roomAdmin = new RoomAdmin({ sql, reads, fanout, rooms: this.rooms, purge: this.#purge });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });

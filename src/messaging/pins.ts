@@ -52,6 +52,7 @@ export class Pins {
         new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), {
           maxBatch: 1,
           maxWaiting: places[n] as Places,
+          senderOf: ({ user }) => user,
         }),
     );
   }

@@ -16,6 +16,7 @@ import { stateColumns, stateOf, type StateRow } from './summary.ts';
 
 export interface RoomAdminParts {
   readonly sql: postgres.Sql;
+  readonly reads: postgres.Sql;
   readonly fanout: Fanout;
   readonly rooms: Rooms;
   readonly purge: RoomPurge;
@@ -31,12 +32,14 @@ interface BanRow {
 
 export class RoomAdmin {
   readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
   readonly #rooms: Rooms;
   readonly #purge: RoomPurge;
 
-  constructor({ sql, fanout, rooms, purge }: RoomAdminParts) {
+  constructor({ sql, reads, fanout, rooms, purge }: RoomAdminParts) {
     this.#sql = sql;
+    this.#reads = reads;
     this.#fanout = fanout;
     this.#rooms = rooms;
     this.#purge = purge;
@@ -144,8 +147,8 @@ export class RoomAdmin {
     actor: string,
     { room, after = '', limit }: ParsedInput<'room:bans'>,
   ): Promise<CommandOutput<'room:bans'>> {
-    await requireRight(this.#sql, actor, room, 'ban');
-    const rows = await this.#sql<BanRow[]>`
+    await requireRight(this.#reads, actor, room, 'ban');
+    const rows = await this.#reads<BanRow[]>`
       select b.user_id, u.name, b.banned_by, b.reason, b.at
       from bans b left join users u on u.id = b.user_id
       where b.room_id = ${room} and b.user_id > ${after} order by b.user_id limit ${limit + 1}`;

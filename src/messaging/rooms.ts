@@ -246,7 +246,7 @@ export class Rooms {
 
   /** A room of the user's, or any channel. */
   async get(user: string, room: string): Promise<CommandOutput<'room:get'>> {
-    const [row] = await this.#sql<SummaryRow[]>`
+    const [row] = await this.#reads<SummaryRow[]>`
       select ${summaryColumns(this.#sql)}, r.member_count
       from rooms r
       left join members m on m.room_id = r.id and m.user_id = ${user}

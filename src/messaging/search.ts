@@ -54,12 +54,13 @@ export class Search {
     this.#settings = settings;
     this.#metrics = metrics;
     this.#turns = new FairTurns({
+      place: 'search',
       places: settings.atOnce,
       placesPerUser: 1,
       waiting: settings.atOnce * 4,
       waitingPerUser,
       waitMs: settings.waitMs,
-      refused: (limit) => metrics.turnsRefused.inc({ place: 'search', limit }),
+      metrics,
     });
   }
 

@@ -46,7 +46,7 @@ const rules = [
     '- **Archived**: nothing is sent, edited, deleted, reacted to or pinned, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
     '- **Muted**: a member sends, edits, reacts, signals, pins and invites nothing, makes no links and changes no settings until the mute ends; deleting own messages stays allowed. A mute goes on when the member leaves and comes back. Who becomes admin or owner is muted no more.',
     '- **Slow mode**: members send one message in so many seconds, and edit one; the next is `rate_limited` with `retryAfter`. Leaving and coming back changes nothing of it. Owners and admins are free of it.',
-    '- **Who may send** (`senders: "admins"`): owners and admins send; members still react.',
+    '- **Who may send** (`senders: "admins"`): owners and admins send and edit; members still react, and delete their own messages.',
     "- **Edit window** of a room takes the place of the server's; 0: authors may edit for ever. Owners and admins always may.",
     '- **Banned** users are removed, cannot join or accept, and cannot be invited or added until the ban is lifted. Their messages stay; their invitations go, as do those of whoever is removed or gets a lower role.',
     '- **Guests** who leave come back as guests, unless an owner or admin invites or adds them.',

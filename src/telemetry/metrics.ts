@@ -79,10 +79,10 @@ export class Metrics {
     this.#registry,
   ).labels();
   readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
-  /** Label: limit (connection, user, address or reads). */
+  /** Label: limit (connection, user or address). */
   readonly answersRefused = this.#counter(
     'parley_answers_refused_total',
-    'Large answers that were not made: earlier ones are unsent, or as many reads of the user run and wait as may',
+    'Large answers that were not made, because earlier ones are unsent',
     ['limit'],
   );
   readonly membersCoalesced = this.#counter(
@@ -187,10 +187,10 @@ export class Metrics {
     'parley_search_timeouts_total',
     'Searches that Postgres ended for their time',
   );
-  /** Labels: place (presence, reads or search), limit (user, queue or time). */
+  /** Labels: place (answers, presence, reads, search or sessions), limit (user, queue or time). */
   readonly turnsRefused = this.#counter(
     'parley_turns_refused_total',
-    'Reads, searches and presence look-ups of users that were refused because they got no place',
+    'Reads, searches and look-ups of users that were refused because they got no place',
     ['place', 'limit'],
   );
   readonly retentionRooms = this.#counter('parley_retention_purges_total', 'Times that messages of a room expired');

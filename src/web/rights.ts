@@ -31,8 +31,8 @@ export interface MessageRights {
 }
 
 /**
- * @param silent nothing can be written in it now
- * @param muted the server takes no reactions and no edits of ours either
+ * @param silent nothing can be written in it now, and nothing that was written can be edited
+ * @param muted the server takes no reactions of ours either
  */
 export function messageRights(
   room: (Standing & Pick<RoomSummary, 'editWindow'>) | undefined,
@@ -45,7 +45,7 @@ export function messageRights(
     write: !silent && mayIn(room, 'send'),
     react: react && !muted,
     takeBack: react,
-    edit: own && !muted,
+    edit: own && !silent,
     delete: own,
     editWithin: window === 0 || moderate ? Infinity : window * 1000,
     moderate,

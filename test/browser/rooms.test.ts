@@ -279,7 +279,7 @@ describe('a room', () => {
     await ann.call('room:update', { room, editWindow: 1 });
     await are('React, Reply, Thread, Delete');
     await ann.call('room:update', { room, editWindow: null, senders: 'admins' });
-    await are('React, Edit, Delete');
+    await are('React, Delete');
     await ann.call('room:mute', { room, user: await userAt(ben) });
     await are('Delete');
     await ann.call('room:unmute', { room, user: await userAt(ben) });

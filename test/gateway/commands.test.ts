@@ -71,6 +71,7 @@ beforeEach(() => {
     maxRefusedCommands: 100,
     maxPendingCommands: 100,
     readsAtOncePerUser: 4,
+    databaseReadWaitMs: 10_000,
     commandsPerSecondPerUser: much,
     commandBurstPerUser: much,
     signalsPerSecondPerUser: much,

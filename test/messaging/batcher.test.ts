@@ -18,6 +18,8 @@ function held(): { run: Run<number, number>; batches: number[][]; letGo: (fails?
 }
 
 const limits = { maxBatch: 3, maxWaiting: 5 };
+/** A sender for each hundred. */
+const senderOf = (n: number): string => String(Math.floor(n / 100));
 
 describe('the batcher', () => {
   it('runs what comes in one turn together, and what comes meanwhile next, in batches of bounded size', async () => {
@@ -35,6 +37,54 @@ describe('the batcher', () => {
     letGo();
     expect(await Promise.all(later)).toEqual([6, 8, 10, 12]);
     expect(batches).toEqual([[1, 2], [3, 4, 5], [6]]);
+  });
+
+  it('lets senders take turns when more waits than fits in a batch, and keeps the order of each sender', async () => {
+    const { run, batches, letGo } = held();
+    const batcher = new Batcher(run, { maxBatch: 3, maxWaiting: 100, senderOf });
+    const answers = [100, 101, 102, 103, 104, 200, 105, 201, 300].map((n) => batcher.add(n));
+    await until('the first batch runs', () => batches.length === 1);
+    answers.push(batcher.add(400), batcher.add(202));
+    for (let n = 1; n <= 4; n++) {
+      await until('the batch runs', () => batches.length === n);
+      letGo();
+    }
+    expect(await Promise.all(answers)).toHaveLength(11);
+    expect(batches).toEqual([
+      [100, 200, 300],
+      [101, 201, 400],
+      [102, 202, 103],
+      [104, 105],
+    ]);
+  });
+
+  it('keeps the order of arrival while all that waits fits in a batch', async () => {
+    const { run, batches, letGo } = held();
+    const batcher = new Batcher(run, { ...limits, senderOf: (n) => String(n % 2) });
+    const answers = [1, 3, 2].map((n) => batcher.add(n));
+    await until('the batch runs', () => batches.length === 1);
+    letGo();
+    await Promise.all(answers);
+    expect(batches).toEqual([[1, 3, 2]]);
+  });
+
+  it('fails those who wait for their turn with a run that fails as a whole', async () => {
+    const { run, batches, letGo } = held();
+    const batcher = new Batcher(run, { maxBatch: 1, maxWaiting: 3, senderOf: (n) => String(n % 2) });
+    const failing = [1, 2, 3].map((n) => batcher.add(n));
+    await until('the first batch runs', () => batches.length === 1);
+    letGo();
+    expect(await failing[0]).toBe(2);
+    await until('the second batch runs', () => batches.length === 2);
+    letGo(new Error('down'));
+    for (const answer of failing.slice(1)) await expect(answer).rejects.toThrow('down');
+    expect(batcher.waiting).toBe(0);
+    const next = [4, 5, 6].map((n) => batcher.add(n));
+    for (let n = 3; n <= 5; n++) {
+      await until('the batch runs', () => batches.length === n);
+      letGo();
+    }
+    expect(await Promise.all(next)).toEqual([8, 10, 12]);
   });
 
   it('refuses with overloaded as soon as as many wait as may', async () => {

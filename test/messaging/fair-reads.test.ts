@@ -1,8 +1,9 @@
 /** Reads of users share few connections to Postgres: whoever asks for many does not stand in front of the others. */
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { total } from '../support/metrics.ts';
-import { startServer, tokenOf } from '../support/server.ts';
-import { connectStock, text } from '../support/stock-client.ts';
+import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
 it('a user with one read is served before the second read of a user with eight; what waits too long is refused', async () => {
@@ -43,4 +44,79 @@ it('a user with one read is served before the second read of a user with eight; 
   expect(total(await server.metrics(), 'parley_turns_refused_total')).toBeGreaterThan(0);
   for (const client of [ann, ben]) client.close();
   await server.stop();
+});
+
+describe('users take turns for one connection that reads', () => {
+  let server: TestServer;
+  let ann: StockClient;
+  let ben: StockClient;
+  beforeAll(async () => {
+    server = await startServer({
+      PARLEY_DATABASE_READ_POOL_SIZE: '1',
+      PARLEY_COMMANDS_PER_SECOND: '100000',
+      PARLEY_COMMAND_BURST: '100000',
+    });
+    ann = await connectStock(server.url, await tokenOf('ann'));
+    ben = await connectStock(server.url, await tokenOf('ben'));
+    await ann.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
+    await ann.ok('room:invite', { room: 'r', user: 'ben', role: 'admin' });
+    await ann.ok('message:send', text('r', { text: 'x' }));
+  });
+  afterAll(async () => {
+    for (const client of [ann, ben]) client.close();
+    await server.stop();
+  });
+
+  const room = 'r';
+  /** Commands that read, each with a table that it reads. `sync` reads as `history` does, and `search` has turns of its own. */
+  const reads = [
+    ['history', { room }, 'messages'],
+    ['message:versions', { room, seq: 1 }, 'message_versions'],
+    ['thread:history', { room, root: 1 }, 'threads'],
+    ['thread:list', {}, 'thread_follows'],
+    ['mentions', {}, 'mentions'],
+    ['unread', {}, 'members'],
+    ['room:pins', { room }, 'messages'],
+    ['room:list', {}, 'rooms'],
+    ['room:search', { query: 'x' }, 'rooms'],
+    ['room:get', { room }, 'rooms'],
+    ['room:members', { room }, 'members'],
+    ['room:receipts', { room }, 'members'],
+    ['room:bans', { room }, 'bans'],
+    ['invitation:list', {}, 'invitations'],
+    ['invitation:list', { room }, 'invitations'],
+    ['link:list', { room }, 'join_links'],
+    ['user:blocks', {}, 'blocks'],
+  ] as const satisfies readonly (readonly [CommandName, object, string])[];
+
+  it.each(reads)('%s %j', async (name, input, table) => {
+    const order: string[] = [];
+    const ask = async (who: string, client: StockClient): Promise<void> => {
+      expect(await client.socket.emitWithAck(name, input)).toMatchObject({ ok: true });
+      order.push(who);
+    };
+    const asked: Promise<void>[] = [];
+    await server.database.sql.begin(async (tx) => {
+      await tx`lock table ${tx(table)} in access exclusive mode`;
+      for (let n = 0; n < 8; n++) asked.push(ask('ann', ann));
+      // needs no table, and is answered when the node has taken what came before
+      await ann.ok('presence:unwatch', {});
+      asked.push(ask('ben', ben));
+      await ben.ok('presence:unwatch', {});
+      const alike = await tx<{ waiting: number }[]>`
+        select count(*)::int as waiting from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' group by query`;
+      expect(Math.max(0, ...alike.map(({ waiting }) => waiting))).toBeLessThan(2);
+    });
+    await Promise.all(asked);
+    expect(order.indexOf('ben')).toBeLessThan(2);
+  });
+
+  it('for each command that only reads', () => {
+    const elsewhere = new Set(['sync', 'search', 'presence:get', 'session:list']);
+    const reading = Object.keys(commands).filter((name) =>
+      /(^|:)(get|list|history|members|receipts|search|bans|blocks|pins|versions|mentions|unread)$/.test(name),
+    );
+    expect(reading.filter((name) => !elsewhere.has(name) && !reads.some(([one]) => one === name))).toEqual([]);
+  });
 });

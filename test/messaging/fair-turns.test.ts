@@ -1,26 +1,29 @@
 import { describe, expect, it } from 'vitest';
 import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/messaging/fair-turns.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate, type Gate } from '../support/gate.ts';
 
 interface Stage {
   readonly turns: FairTurns;
   /** Users whose work has begun, in order. */
   readonly begun: string[];
-  readonly refused: RefusedTurn[];
+  /** As counted, each limit as often as it refused work. */
+  readonly refused: () => Promise<RefusedTurn[]>;
   /** Asks for work that ends when its gate opens. */
   readonly ask: (user: string) => { readonly gate: Gate; readonly done: Promise<unknown> };
 }
 
 function stage(options: Partial<FairTurnsOptions>): Stage {
   const begun: string[] = [];
-  const refused: RefusedTurn[] = [];
+  const metrics = new Metrics();
   const turns = new FairTurns({
+    place: 'reads',
     places: 1,
     placesPerUser: 1,
     waiting: 100,
     waitingPerUser: 100,
     waitMs: 60_000,
-    refused: (limit) => refused.push(limit),
+    metrics,
     ...options,
   });
   const ask: Stage['ask'] = (user) => {
@@ -33,6 +36,10 @@ function stage(options: Partial<FairTurnsOptions>): Stage {
       })
       .catch((error: unknown) => (error as { code: string }).code);
     return { gate, done };
+  };
+  const refused = async (): Promise<RefusedTurn[]> => {
+    const { values } = await metrics.turnsRefused.get();
+    return values.flatMap(({ labels, value }) => Array<RefusedTurn>(value).fill(labels['limit'] as RefusedTurn));
   };
   return { turns, begun, refused, ask };
 }
@@ -61,7 +68,7 @@ describe('fair turns', () => {
     const { ask, refused } = stage({ waitingPerUser: 2 });
     const work = ['ann', 'ann', 'ann', 'ann'].map(ask);
     expect(await work[3]?.done).toBe('overloaded');
-    expect(refused).toEqual(['user']);
+    expect(await refused()).toEqual(['user']);
     for (const { gate } of work) gate.open();
     expect(await Promise.all(work.map(({ done }) => done))).toEqual(['done', 'done', 'done', 'overloaded']);
   });
@@ -72,7 +79,7 @@ describe('fair turns', () => {
     expect(await work[3]?.done).toBe('overloaded');
     const late = ask('ann');
     expect(await late.done).toBe('overloaded');
-    expect(refused).toEqual(['queue', 'queue']);
+    expect(await refused()).toEqual(['queue', 'queue']);
     for (const { gate } of work) gate.open();
     await Promise.all(work.map(({ done }) => done));
     expect(begun.filter((user) => user === 'ben')).toHaveLength(1);
@@ -82,13 +89,27 @@ describe('fair turns', () => {
     const { ask, refused, turns } = stage({ waitMs: 20 });
     const [first, second] = [ask('ann'), ask('ben')];
     expect(await second.done).toBe('overloaded');
-    expect(refused).toEqual(['time']);
+    expect(await refused()).toEqual(['time']);
     expect(turns.waiting).toBe(0);
     first.gate.open();
     expect(await first.done).toBe('done');
     const next = ask('ben');
     next.gate.open();
     expect(await next.done).toBe('done');
+  });
+
+  it('share nothing but a share of each user where places are without number', async () => {
+    const { ask, begun, turns } = stage({ places: Infinity, placesPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ben', 'ben', 'cat', 'ann'].map(ask);
+    await settle();
+    expect(begun).toEqual(['ann', 'ann', 'ben', 'ben', 'cat']);
+    expect(turns.waiting).toBe(2);
+    work[0]?.gate.open();
+    await work[0]?.done;
+    await settle();
+    expect(begun).toEqual(['ann', 'ann', 'ben', 'ben', 'cat', 'ann']);
+    for (const { gate } of work) gate.open();
+    expect(await Promise.all(work.map(({ done }) => done))).toEqual(Array(7).fill('done'));
   });
 
   it('give the place on when work fails', async () => {

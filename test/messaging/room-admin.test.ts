@@ -90,10 +90,22 @@ describe('settings', () => {
     expect(await ann.error('room:update', { room, ...passes })).toMatchObject({ code: 'invalid' });
   });
 
-  it('senders: only owners and admins send, members react', async () => {
+  it('senders: only owners and admins send and edit; members react, and delete their own messages', async () => {
     const room = await roomOfTwo();
-    await ann.ok('room:update', { room, senders: 'admins' });
     await ann.ok('message:send', text(room, 'news'));
+    const own = await ben.ok('message:send', text(room, 'mine'));
+    const taken = await ben.ok('message:send', text(room, 'to be taken back'));
+    await ann.ok('room:update', { room, senders: 'admins' });
+    expect(await ben.error('message:edit', { room, seq: own.seq, body: 'news of mine' })).toMatchObject({
+      code: 'forbidden',
+    });
+    // an edit that took effect before and comes again
+    const { rev } = (await ann.ok('history', { room })).messages.find(({ seq }) => seq === own.seq) ?? {};
+    await ben.ok('message:edit', { room, seq: own.seq, body: text(room, 'mine').body });
+    await ben.ok('message:delete', { room, seq: taken.seq });
+    const left = (await ann.ok('history', { room })).messages.find(({ seq }) => seq === own.seq);
+    expect(left).toMatchObject({ rev, body: text(room, 'mine').body });
+    await ann.ok('message:edit', { room, seq: 1, body: 'news, mended' });
     expect(await ben.error('message:send', text(room, 'x'))).toMatchObject({
       code: 'forbidden',
       message: 'Only owners and admins may send here.',
@@ -101,6 +113,7 @@ describe('settings', () => {
     await ben.ok('reaction:add', { room, seq: 1, emoji: '👍' });
     await ann.ok('room:role', { room, user: 'ben', role: 'admin' });
     await ben.ok('message:send', text(room, 'x'));
+    await ben.ok('message:edit', { room, seq: own.seq, body: 'news of mine' });
   });
 
   it("an edit window takes the place of the server's, for authors", async () => {

@@ -1,6 +1,7 @@
 /** Strangers of a private room learn nothing by the time of an answer, and do not wait for its members, nor these for them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openTalkStage, type TalkStage } from '../support/talk.ts';
+import { until } from '../support/until.ts';
 
 let stage: TalkStage;
 beforeAll(async () => {
@@ -9,6 +10,12 @@ beforeAll(async () => {
 afterAll(() => stage.stop());
 
 const asked = (room: string): readonly (readonly [string, object])[] => [
+  ['message:send', { room, id: crypto.randomUUID(), body: { text: 'hello' } }],
+  ['message:send', { room, id: crypto.randomUUID(), body: { text: 'hello' }, replyTo: 1 }],
+  ['message:edit', { room, seq: 1, body: { text: 'hello' } }],
+  ['message:delete', { room, seq: 1 }],
+  ['reaction:add', { room, seq: 1, emoji: '👍' }],
+  ['message:pin', { room, seq: 1 }],
   ['room:join', { room }],
   ['room:leave', { room }],
   ['room:invite', { room, user: 'ann' }],
@@ -40,6 +47,64 @@ it('a command of a stranger does not wait for the room’s row, and is answered 
       code: 'conflict',
     });
   });
+});
+
+async function untilOneWaits(): Promise<void> {
+  await until('a statement waits for a row', async () => {
+    // a transaction would see what was when it first asked
+    const [row] = await stage.server.database.sql<{ n: number }[]>`
+      select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    return (row?.n ?? 0) > 0;
+  });
+}
+
+it('a message to a channel does not wait for the row of the channel, and is refused as one of no member', async () => {
+  const room = await stage.room('channel');
+  const { stranger } = stage.people;
+  const { sql } = stage.server.database;
+  await sql.begin(async (tx) => {
+    await tx`select from rooms where id = ${room} for update`;
+    for (const [name, input] of asked(room).slice(0, 6)) {
+      expect([name, (await stranger.error(name, input)).code]).toEqual([name, 'not_member']);
+    }
+  });
+  expect(await sql`select from messages where room_id = ${room}`).toHaveLength(0);
+});
+
+it.each([
+  ['message:send', (room: string) => ({ room, id: crypto.randomUUID(), body: { text: 'hello' } })],
+  ['reaction:add', (room: string) => ({ room, seq: 1, emoji: '👍' })],
+])('a removal that commits first wins over %s that waits for the row', async (name, input) => {
+  const room = await stage.room();
+  await stage.say('owner', room, 'first');
+  const { sql } = stage.server.database;
+  let asking: Promise<unknown> = Promise.resolve();
+  await sql.begin(async (tx) => {
+    await tx`select from rooms where id = ${room} for update`;
+    asking = stage.people.ann.error(name, input(room));
+    await untilOneWaits();
+    await tx`delete from members where room_id = ${room} and user_id = 'ann'`;
+  });
+  expect(await asking).toMatchObject({ code: 'not_found' });
+  expect(await sql`select from messages where room_id = ${room}`).toHaveLength(1);
+});
+
+it('a user who comes into a room while a batch waits for another room is refused there: that room is not locked', async () => {
+  const [held, entered] = [await stage.room(), await stage.room('channel')];
+  const { sql } = stage.server.database;
+  const batch = [
+    [held, crypto.randomUUID(), 'ann', 'x'],
+    [entered, crypto.randomUUID(), 'stranger', 'x'],
+  ];
+  let appending: Promise<{ outcome: string }[]> = Promise.resolve([]);
+  await sql.begin(async (tx) => {
+    await tx`select from rooms where id = ${held} for update`;
+    appending = (async () => sql<{ outcome: string }[]>`
+      select outcome from append_messages(${[held, entered]}::text[], ${JSON.stringify(batch)}::text::jsonb, '{}')`)();
+    await untilOneWaits();
+    await tx`insert into members (room_id, user_id, role) values (${entered}, 'stranger', 'member')`;
+  });
+  expect((await appending).map(({ outcome }) => outcome)).toEqual(['fresh', 'not_member']);
 });
 
 it('a member still waits for the row, and is looked at again under it', async () => {

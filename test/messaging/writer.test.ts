@@ -100,6 +100,22 @@ describe('the writer', () => {
     expect(await entries()).toEqual([[{ room: a, from: 3, to: 3, lanes: null }]]);
   });
 
+  it('stores a message of a neighbour before what one user sent too much of, and keeps the order of each', async () => {
+    const { writer } = createWriter(database.sql, { stripes: 1, maxBatch: 10 });
+    const [eves, anns] = [await makeRoom(database.sql, 'much', 'eve'), await makeRoom(database.sql, 'little', 'ann')];
+    const done: string[] = [];
+    const note = (sender: string, room: string, n: number): Promise<unknown> =>
+      writer.send(send(room, sender, n)).then(({ seq }) => {
+        expect(seq).toBe(n);
+        done.push(sender);
+      });
+    const sends = Array.from({ length: 100 }, (_, n) => note('eve', eves, n + 1));
+    sends.push(note('ann', anns, 1), note('ann', anns, 2));
+    await Promise.all(sends);
+    // both of them in the first batch
+    expect(done.lastIndexOf('ann')).toBeLessThan(10);
+  });
+
   it('answers overloaded past its queue, and stores what it took', async () => {
     const { writer } = createWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
     const room = await makeRoom(database.sql, 'queue', 'ann');

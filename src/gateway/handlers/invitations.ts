@@ -5,16 +5,14 @@ import type { invitationCommands } from '../../protocol/commands/invitations.ts'
 import type { HandlersOf } from '../commands/table.ts';
 import { done } from './rooms.ts';
 
-export function invitationHandlers(
-  { invitations, links }: Messaging,
-  rates: UserRates,
-): HandlersOf<typeof invitationCommands> {
+export function invitationHandlers(messaging: Messaging, rates: UserRates): HandlersOf<typeof invitationCommands> {
+  const { invitations, links } = messaging;
   return {
     'invitation:create': async ({ user }, input) => {
       await rates.invite(user.id);
       return invitations.create(user.id, input);
     },
-    'invitation:list': ({ user }, input) => invitations.list(user.id, input),
+    'invitation:list': ({ user }, input) => messaging.reading(user.id, () => invitations.list(user.id, input)),
     'invitation:accept': async ({ user }, { room }) => {
       await rates.join(user.id);
       return invitations.accept(user.id, room);
@@ -22,7 +20,7 @@ export function invitationHandlers(
     'invitation:decline': ({ user }, { room }) => done(invitations.decline(user.id, room)),
     'invitation:cancel': ({ user }, input) => done(invitations.cancel(user.id, input)),
     'link:create': ({ user }, input) => links.create(user.id, input),
-    'link:list': ({ user }, input) => links.list(user.id, input),
+    'link:list': ({ user }, input) => messaging.reading(user.id, () => links.list(user.id, input)),
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
     'link:join': async ({ user }, { token }) => {
       await rates.join(user.id);

@@ -42,7 +42,7 @@ export function roomHandlers(
     },
     'room:list': ({ user }, input) => messaging.reading(user.id, () => rooms.list(user.id, input)),
     'room:members': ({ user }, input) => messaging.reading(user.id, () => rooms.members(user.id, input)),
-    'room:get': ({ user }, { room }) => rooms.get(user.id, room),
+    'room:get': ({ user }, { room }) => messaging.reading(user.id, () => rooms.get(user.id, room)),
     'room:search': ({ user }, input) => messaging.reading(user.id, () => rooms.search(user.id, input)),
     'room:update': ({ user }, input) => admin.update(user.id, input),
     'room:archive': ({ user }, { room }) => admin.archive(user.id, room, true),
@@ -55,7 +55,7 @@ export function roomHandlers(
     'room:unmute': ({ user }, input) => done(admin.unmute(user.id, input)),
     'room:ban': ({ user }, input) => done(admin.ban(user.id, input)),
     'room:unban': ({ user }, input) => done(admin.unban(user.id, input)),
-    'room:bans': ({ user }, input) => admin.bans(user.id, input),
+    'room:bans': ({ user }, input) => messaging.reading(user.id, () => admin.bans(user.id, input)),
   };
 }
 

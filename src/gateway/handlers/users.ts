@@ -3,7 +3,8 @@ import type { Messaging } from '../../messaging/messaging.ts';
 import type { userCommands } from '../../protocol/commands/users.ts';
 import type { HandlersOf } from '../commands/table.ts';
 
-export function userHandlers({ blocks }: Messaging): HandlersOf<typeof userCommands> {
+export function userHandlers(messaging: Messaging): HandlersOf<typeof userCommands> {
+  const { blocks } = messaging;
   return {
     'user:block': async ({ user }, input) => {
       await blocks.block(user.id, input.user);
@@ -13,6 +14,6 @@ export function userHandlers({ blocks }: Messaging): HandlersOf<typeof userComma
       await blocks.unblock(user.id, input.user);
       return {};
     },
-    'user:blocks': ({ user }, input) => blocks.list(user.id, input),
+    'user:blocks': ({ user }, input) => messaging.reading(user.id, () => blocks.list(user.id, input)),
   };
 }

@@ -46,8 +46,8 @@ export const messageCommands = {
   },
   'message:edit': {
     about:
-      'Replaces the body of a message. Its author may, for as long as the server allows; owners and admins may at any ' +
-      'time. The same body again changes nothing. The room gets `message:updated`.',
+      'Replaces the body of a message. Its author may, for as long as the server allows, and only where the author may ' +
+      'send; owners and admins may at any time. The same body again changes nothing. The room gets `message:updated`.',
     kind: 'write',
     weight: 2,
     message: 'seq',
