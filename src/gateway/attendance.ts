@@ -4,7 +4,8 @@ import { admittedAfter, type KnownHere, type Revocation } from '../auth/revocati
 import type { Identity, TokenVerifier } from '../auth/tokens.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
-import type { Told, Watching } from '../presence/watching.ts';
+import type { Told } from '../presence/sight.ts';
+import type { Watching } from '../presence/watching.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';

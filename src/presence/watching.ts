@@ -1,11 +1,7 @@
 import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import { blockedStanding, graceMs, toldOf, type Blocked, type Sight, type Told } from './sight.ts';
 import { every } from '../telemetry/periodic.ts';
-
-export interface Told {
-  online: boolean;
-  lastSeen?: number;
-}
 
 export interface Pair {
   readonly viewer: string;
@@ -16,8 +12,8 @@ export interface WatchingOptions<W extends object> {
   readonly maxWatched: number;
   /** Who looks through this watcher. */
   viewerOf(watcher: W): string | undefined;
-  /** Of the pairs, which may see: one for each, in order. */
-  visible(pairs: readonly Pair[]): Promise<boolean[]>;
+  /** What the viewers may learn of the users: one answer for each pair, in order. */
+  sights(pairs: readonly Pair[]): Promise<Sight[]>;
   /** A change that watchers are to be told. */
   tell(watchers: ReadonlySet<W>, user: string, told: Told): void;
   /** The viewer may not see the user any more; the watch has ended. */
@@ -27,8 +23,6 @@ export interface WatchingOptions<W extends object> {
   mayTell(): boolean;
 }
 
-/** Absences shorter than this are not told. */
-export const graceMs = 5000;
 const sweepMs = 250;
 /** Users looked up again at once before they are told offline. */
 const maxDue = 1000;
@@ -48,12 +42,20 @@ interface WatchedBy<W> {
 
 interface Entry<W> {
   readonly watchers: Set<W>;
+  /** Watchers whom the user has blocked. */
+  readonly blocked: Map<W, BlockedWatch>;
   /** What all its watchers were told; undefined until it is read. */
   told: Told | undefined;
   /** Grows with each change that is heard, so that a reader knows whether what it read may be old. */
   changes: number;
   /** They are gone, which is told at that moment of the process's life unless they come back. */
   leaving: Leaving | undefined;
+}
+
+interface BlockedWatch {
+  readonly told: Told;
+  /** When the watcher gets the absence, as a moment of the process's life; undefined: the watcher knows of it. */
+  at: number | undefined;
 }
 
 interface Leaving {
@@ -76,12 +78,17 @@ interface Leaving {
  * again as soon as the viewer or the user leaves any room, and in rounds: a watch ends at most 30 s after the last shared
  * room is gone (with more than 60,000 watched pairs on the node: in proportion). From the moment that one of them leaves a
  * room until the answer, changes of the pair wait.
+ *
+ * Of a pair: seen ⇄ (the user blocks the viewer, or lifts the block) blocked → (no shared room) ended. A blocked watcher gets no
+ * change of the user, but 5 s after the block the absence that sight.ts describes.
  */
 export class Watching<W extends object> implements PresenceListener {
   readonly #options: WatchingOptions<W>;
   readonly #entries = new Map<string, Entry<W>>();
   readonly #watched = new Map<W, Set<string>>();
   readonly #leaving = new Set<string>();
+  /** Users of whom a blocked watcher has yet to get the absence. */
+  readonly #blocking = new Set<string>();
   /** Users who left a room: their pairs are to be looked at. */
   readonly #suspects = new Set<string>();
   /** Users whose pairs are being looked at. */
@@ -122,10 +129,16 @@ export class Watching<W extends object> implements PresenceListener {
 
   /** What the viewer may see of the users, as it is now. */
   async get(viewer: string, users: readonly string[]): Promise<Map<string, Told>> {
-    const seen = await this.#seenBy(viewer, users);
-    const standings = await this.#read(seen);
+    const sights = await this.#sightsOf(viewer, users);
+    const read = [...sights.keys()];
+    const standings = await this.#read(read);
     return new Map(
-      seen.map((user, i) => [user, this.#entries.get(user)?.told ?? toldOf(standings[i] ?? { online: false })]),
+      read.map((user, i) => [
+        user,
+        this.#blockedTold(sights.get(user)) ??
+          this.#entries.get(user)?.told ??
+          toldOf(standings[i] ?? { online: false }),
+      ]),
     );
   }
 
@@ -134,14 +147,24 @@ export class Watching<W extends object> implements PresenceListener {
     this.#requireSpace(watcher, users);
     const viewer = this.#options.viewerOf(watcher);
     const departures = this.#departures;
-    const seen = viewer === undefined ? [] : await this.#seenBy(viewer, users);
+    const sights = viewer === undefined ? new Map<string, Sight>() : await this.#sightsOf(viewer, users);
+    const watched = [...sights.keys()];
     // it may have ended or be somebody else's by now, or there were other watches meanwhile
     if (viewer === undefined || this.#options.viewerOf(watcher) !== viewer) throw new ParleyError('unavailable');
-    this.#requireSpace(watcher, seen);
-    for (const user of seen) this.#add(watcher, user);
+    this.#requireSpace(watcher, watched);
+    for (const [user, sight] of sights) {
+      this.#add(watcher, user);
+      if (typeof sight === 'object') this.#block(watcher, user, sight, sight.agoMs < graceMs);
+      else this.#unblock(watcher, user);
+    }
     if (departures !== this.#departures) this.#suspects.add(viewer);
-    await this.#load(seen);
-    return new Map(seen.map((user) => [user, this.#entries.get(user)?.told ?? { online: false }]));
+    await this.#load(watched);
+    return new Map(
+      watched.map((user) => [
+        user,
+        this.#blockedTold(sights.get(user)) ?? this.#entries.get(user)?.told ?? { online: false },
+      ]),
+    );
   }
 
   /** @param users all of them, if undefined. */
@@ -169,10 +192,56 @@ export class Watching<W extends object> implements PresenceListener {
     this.#uncompared = [];
   }
 
-  async #seenBy(viewer: string, users: readonly string[]): Promise<string[]> {
+  /** Those of the users of whom the viewer may learn anything. */
+  async #sightsOf(viewer: string, users: readonly string[]): Promise<Map<string, Sight>> {
     const distinct = [...new Set(users)];
-    const visible = await this.#options.visible(distinct.map((user) => ({ viewer, user })));
-    return distinct.filter((_, i) => visible[i]);
+    const sights = await this.#options.sights(distinct.map((user) => ({ viewer, user })));
+    return new Map(
+      distinct.flatMap((user, i): [string, Sight][] => {
+        const sight = sights[i] ?? 'none';
+        return sight === 'none' ? [] : [[user, sight]];
+      }),
+    );
+  }
+
+  #blockedTold(sight: Sight | undefined): Told | undefined {
+    if (typeof sight !== 'object') return undefined;
+    return toldOf(blockedStanding(sight, this.#presence?.rememberedMs ?? 0));
+  }
+
+  /** @param knowsOnline the watcher takes the user for online */
+  #block(watcher: W, user: string, sight: Blocked, knowsOnline: boolean): void {
+    const entry = this.#entries.get(user);
+    if (entry === undefined || entry.blocked.has(watcher)) return;
+    entry.watchers.delete(watcher);
+    this.#forgetUnsent(watcher, user);
+    const { lastSeen } = blockedStanding(sight, this.#presence?.rememberedMs ?? 0);
+    const told = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
+    const at = knowsOnline ? performance.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
+    entry.blocked.set(watcher, { told, at });
+    if (at !== undefined) this.#blocking.add(user);
+  }
+
+  #unblock(watcher: W, user: string): boolean {
+    const entry = this.#entries.get(user);
+    if (entry?.blocked.delete(watcher) !== true) return false;
+    entry.watchers.add(watcher);
+    return true;
+  }
+
+  #tellBlocked(now: number): void {
+    for (const user of this.#blocking) {
+      let waits = false;
+      for (const [watcher, watch] of this.#entries.get(user)?.blocked ?? []) {
+        if (watch.at === undefined) continue;
+        waits = true;
+        const isSettled = !this.#isSuspect(user) && !this.#isSuspect(this.#options.viewerOf(watcher) ?? '');
+        if (watch.at > now || !isSettled || !this.#options.mayTell()) continue;
+        watch.at = undefined;
+        this.#options.tell(new Set([watcher]), user, watch.told);
+      }
+      if (!waits) this.#blocking.delete(user);
+    }
   }
 
   #requireSpace(watcher: W, users: readonly string[]): void {
@@ -230,7 +299,7 @@ export class Watching<W extends object> implements PresenceListener {
   #tell(user: string, entry: Entry<W>, told: Told): void {
     const first = entry.told === undefined;
     entry.told = told;
-    if (first) return;
+    if (first || entry.watchers.size === 0) return;
     const isSettled = this.#suspects.size === 0 && this.#underCheck.size === 0;
     if (isSettled && this.#options.mayTell()) return this.#options.tell(entry.watchers, user, told);
     this.#tellUnsuspected(user, entry, told);
@@ -245,9 +314,7 @@ export class Watching<W extends object> implements PresenceListener {
         certain.add(watcher);
         continue;
       }
-      let unsent = this.#unsent.get(watcher);
-      if (unsent === undefined) this.#unsent.set(watcher, (unsent = new Set()));
-      unsent.add(user);
+      this.#hold(watcher, user);
       // also where the pair was looked at a moment ago
       this.#suspects.add(user);
     }
@@ -272,6 +339,26 @@ export class Watching<W extends object> implements PresenceListener {
     if (told !== undefined) this.#options.tell(new Set([watcher]), user, told);
   }
 
+  /** What the watcher got last: a change that waits is the other way round. */
+  #knowsOnline(watcher: W, user: string): boolean {
+    const isOnline = this.#entries.get(user)?.told?.online === true;
+    return this.#unsent.get(watcher)?.has(user) === true ? !isOnline : isOnline;
+  }
+
+  /** A block was lifted. The watcher who knows of an absence gets the presence; the one who does not has missed nothing. */
+  #tellUnblocked(watcher: W, user: string): void {
+    const entry = this.#entries.get(user);
+    const hasAbsence = entry?.blocked.get(watcher)?.at === undefined;
+    if (!this.#unblock(watcher, user)) return;
+    if ((entry?.told?.online === true) === hasAbsence) this.#hold(watcher, user);
+  }
+
+  #hold(watcher: W, user: string): void {
+    let unsent = this.#unsent.get(watcher);
+    if (unsent === undefined) this.#unsent.set(watcher, (unsent = new Set()));
+    unsent.add(user);
+  }
+
   #forgetUnsent(watcher: W, user: string): void {
     const unsent = this.#unsent.get(watcher);
     if (unsent?.delete(user) === true && unsent.size === 0) this.#unsent.delete(watcher);
@@ -280,7 +367,7 @@ export class Watching<W extends object> implements PresenceListener {
   #add(watcher: W, user: string): void {
     let entry = this.#entries.get(user);
     if (entry === undefined) {
-      entry = { watchers: new Set(), told: undefined, changes: 0, leaving: undefined };
+      entry = { watchers: new Set(), blocked: new Map(), told: undefined, changes: 0, leaving: undefined };
       this.#entries.set(user, entry);
     }
     let watched = this.#watched.get(watcher);
@@ -299,12 +386,15 @@ export class Watching<W extends object> implements PresenceListener {
     this.#forgetUnsent(watcher, user);
     const entry = this.#entries.get(user);
     entry?.watchers.delete(watcher);
-    if (entry?.watchers.size !== 0) return;
+    entry?.blocked.delete(watcher);
+    if (entry?.watchers.size !== 0 || entry.blocked.size > 0) return;
     this.#entries.delete(user);
     this.#leaving.delete(user);
+    this.#blocking.delete(user);
   }
 
   #sweep(now: number): void {
+    if (this.#blocking.size > 0) this.#tellBlocked(now);
     if (!this.#confirming && this.#leaving.size > 0) {
       const due = [...this.#leaving].filter((user) => (this.#entries.get(user)?.leaving?.at ?? 0) <= now);
       if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
@@ -388,7 +478,8 @@ export class Watching<W extends object> implements PresenceListener {
   #gatherSuspects(): void {
     if (this.#suspects.size === 0 || this.#urgent.length > 0) return;
     for (const user of this.#suspects) {
-      for (const watcher of this.#entries.get(user)?.watchers ?? []) this.#urgent.push({ watcher, user });
+      const { watchers = [], blocked } = this.#entries.get(user) ?? {};
+      for (const watcher of [...watchers, ...(blocked?.keys() ?? [])]) this.#urgent.push({ watcher, user });
     }
     for (const [watcher, users] of this.#watched) {
       if (!this.#suspects.has(this.#options.viewerOf(watcher) ?? '')) continue;
@@ -402,10 +493,17 @@ export class Watching<W extends object> implements PresenceListener {
     this.#checking = true;
     try {
       const asked = pairs.map(({ watcher, user }) => ({ viewer: this.#options.viewerOf(watcher) ?? '', user }));
-      const visible = await this.#options.visible(asked);
+      const sights = await this.#options.sights(asked);
       pairs.forEach(({ watcher, user }, i) => {
         if (this.#watched.get(watcher)?.has(user) !== true) return;
-        if (visible[i] === true) return this.#tellUnsent(watcher, user);
+        const sight = sights[i] ?? 'none';
+        if (typeof sight === 'object') {
+          return this.#block(watcher, user, sight, this.#knowsOnline(watcher, user));
+        }
+        if (sight === 'seen') {
+          this.#tellUnblocked(watcher, user);
+          return this.#tellUnsent(watcher, user);
+        }
         this.#remove(watcher, user);
         this.#options.ended(watcher, user);
       });
@@ -418,10 +516,4 @@ export class Watching<W extends object> implements PresenceListener {
       this.#checking = false;
     }
   }
-}
-
-/** For an answer: who has just left counts as there, as those who watch have it. */
-function toldOf({ online, lastSeen, agoMs }: Standing): Told {
-  if (online || (agoMs !== undefined && agoMs < graceMs)) return { online: true };
-  return lastSeen === undefined ? { online: false } : { online: false, lastSeen };
 }

@@ -146,8 +146,8 @@ export const commands = {
   },
   mentions: {
     about:
-      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. Pass ' +
-      '`before` on for the next page.',
+      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. ' +
+      'Those of users whom you have blocked are left out. Pass `before` on for the next page.',
     input: z.object({ before: cursor.optional(), limit: pageLimit }),
     output: z.object({
       mentions: z.array(
@@ -311,7 +311,11 @@ export const commands = {
         z.object({
           room: roomId,
           unread: z.int().min(0).max(limits.unreadCount).describe(`${limits.unreadCount}: as many or more`),
-          mentions: z.int().min(0).max(limits.unreadCount).describe('those of them that mention you'),
+          mentions: z
+            .int()
+            .min(0)
+            .max(limits.unreadCount)
+            .describe('those of them that mention you, without those of users whom you have blocked'),
           read: z.int().min(0).describe('your read mark'),
           seq: z.int().min(0).describe('the number of the last message, 0 if there was none'),
           at: instant.nullable().describe('when it was committed; null if there is none, or it has expired'),
@@ -436,7 +440,8 @@ export const commands = {
   'presence:get': {
     about:
       'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +
-      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not.',
+      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not. It ' +
+      'leaves out users whom you have blocked. A user who has blocked you is offline, last seen at the moment of the block.',
     input: z.object({ users: someUsers }),
     output: z.object({ presence: z.record(userId, presence) }),
     errors: [],

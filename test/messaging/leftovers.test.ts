@@ -128,6 +128,61 @@ it('a group that its last member leaves is deleted with what is in it', async ()
   ]);
 });
 
+it('a group that is left to guests gives itself to the one who has been there longest', async () => {
+  const [owner, early, late] = [await connect('g-owner'), await connect('g-early'), await connect('g-late')];
+  const room = 'guest-group';
+  await owner.ok('room:create', { kind: 'group', name: 'Readers', id: room });
+  await owner.ok('message:send', text(room, 'kept'));
+  for (const user of ['g-early', 'g-late']) await owner.ok('room:invite', { room, user, role: 'guest' });
+  await owner.ok('room:mute', { room, user: 'g-early' });
+  await owner.ok('room:unmute', { room, user: 'g-early' });
+  await owner.ok('room:leave', { room });
+  await early.event('member', (one) => one.room === room && one.user === 'g-early' && one.role === 'owner');
+  await late.event('member', (one) => one.room === room && one.user === 'g-early' && one.role === 'owner');
+  expect((await early.ok('message:send', text(room, 'mine now'))).seq).toBe(2);
+  expect((await late.ok('history', { room })).messages).toHaveLength(2);
+  expect(await late.error('message:send', text(room, 'x'))).toMatchObject({ code: 'forbidden' });
+  // the last one deletes it, as ever
+  await early.ok('room:leave', { room });
+  await late.event('member', (one) => one.room === room && one.user === 'g-late' && one.role === 'owner');
+  await late.ok('room:leave', { room });
+  expect(await server.database.sql`select id from rooms where id = ${room}`).toEqual([]);
+});
+
+it('a member who may write comes before a guest, a muted one too; a muted guest comes last', async () => {
+  const owner = await connect('h-owner');
+  const room = 'heirs';
+  await owner.ok('room:create', { kind: 'group', name: 'Heirs', id: room });
+  for (const user of ['h-mute-guest', 'h-guest']) await owner.ok('room:invite', { room, user, role: 'guest' });
+  await owner.ok('room:invite', { room, user: 'h-muted' });
+  for (const user of ['h-mute-guest', 'h-muted']) await owner.ok('room:mute', { room, user });
+  const { sql } = server.database;
+  const ownerNow = async () =>
+    (
+      await sql<{ id: string }[]>`
+    select user_id as id from members where room_id = ${room} and role = 'owner'`
+    ).map(({ id }) => id);
+  const heirs: string[] = [];
+  for (let user = 'h-owner'; user !== ''; user = heirs.at(-1) ?? '') {
+    await sql`select remove_member(${room}, ${user})`;
+    const [heir] = await ownerNow();
+    if (heir === undefined) break;
+    heirs.push(heir);
+  }
+  expect(heirs).toEqual(['h-muted', 'h-guest', 'h-mute-guest']);
+});
+
+it('a channel that is left to guests has no owner until somebody joins', async () => {
+  const [owner, guest] = [await connect('c-owner'), await connect('c-guest')];
+  await owner.ok('room:create', { kind: 'channel', name: 'Open', id: 'guest-channel' });
+  await owner.ok('message:send', text('guest-channel', 'x'));
+  await guest.ok('room:join', { room: 'guest-channel' });
+  await owner.ok('room:role', { room: 'guest-channel', user: 'c-guest', role: 'guest' });
+  await owner.ok('room:leave', { room: 'guest-channel' });
+  expect((await guest.ok('room:members', { room: 'guest-channel' })).members).toMatchObject([{ role: 'guest' }]);
+  expect(await owner.ok('room:join', { room: 'guest-channel' })).toMatchObject({ room: { role: 'owner' } });
+});
+
 it(`the id of a deleted room is free again after ${limits.deletedRoomDays} days`, async () => {
   const { sql } = server.database;
   const day = `${limits.deletedRoomDays} days`;
