@@ -1,5 +1,6 @@
 import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import { BlockedWatches } from './blocked-watches.ts';
 import { blockedStanding, graceMs, toldOf, type Blocked, type Sight, type Told } from './sight.ts';
 import { every } from '../telemetry/periodic.ts';
 
@@ -42,20 +43,12 @@ interface WatchedBy<W> {
 
 interface Entry<W> {
   readonly watchers: Set<W>;
-  /** Watchers whom the user has blocked. */
-  readonly blocked: Map<W, BlockedWatch>;
   /** What all its watchers were told; undefined until it is read. */
   told: Told | undefined;
   /** Grows with each change that is heard, so that a reader knows whether what it read may be old. */
   changes: number;
   /** They are gone, which is told at that moment of the process's life unless they come back. */
   leaving: Leaving | undefined;
-}
-
-interface BlockedWatch {
-  readonly told: Told;
-  /** When the watcher gets the absence, as a moment of the process's life; undefined: the watcher knows of it. */
-  at: number | undefined;
 }
 
 interface Leaving {
@@ -79,16 +72,14 @@ interface Leaving {
  * room is gone (with more than 60,000 watched pairs on the node: in proportion). From the moment that one of them leaves a
  * room until the answer, changes of the pair wait.
  *
- * Of a pair: seen ⇄ (the user blocks the viewer, or lifts the block) blocked → (no shared room) ended. A blocked watcher gets no
- * change of the user, but 5 s after the block the absence that sight.ts describes.
+ * Of a pair: seen ⇄ (the user blocks the viewer, or lifts the block) blocked (blocked-watches.ts) → (no shared room) ended.
  */
 export class Watching<W extends object> implements PresenceListener {
   readonly #options: WatchingOptions<W>;
   readonly #entries = new Map<string, Entry<W>>();
   readonly #watched = new Map<W, Set<string>>();
   readonly #leaving = new Set<string>();
-  /** Users of whom a blocked watcher has yet to get the absence. */
-  readonly #blocking = new Set<string>();
+  readonly #blocked = new BlockedWatches<W>();
   /** Users who left a room: their pairs are to be looked at. */
   readonly #suspects = new Set<string>();
   /** Users whose pairs are being looked at. */
@@ -209,39 +200,25 @@ export class Watching<W extends object> implements PresenceListener {
     return toldOf(blockedStanding(sight, this.#presence?.rememberedMs ?? 0));
   }
 
-  /** @param knowsOnline the watcher takes the user for online */
   #block(watcher: W, user: string, sight: Blocked, knowsOnline: boolean): void {
-    const entry = this.#entries.get(user);
-    if (entry === undefined || entry.blocked.has(watcher)) return;
-    entry.watchers.delete(watcher);
+    const remembered = this.#presence?.rememberedMs ?? 0;
+    if (!this.#blocked.add(watcher, user, sight, knowsOnline, remembered)) return;
+    this.#entries.get(user)?.watchers.delete(watcher);
     this.#forgetUnsent(watcher, user);
-    const { lastSeen } = blockedStanding(sight, this.#presence?.rememberedMs ?? 0);
-    const told = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
-    const at = knowsOnline ? performance.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
-    entry.blocked.set(watcher, { told, at });
-    if (at !== undefined) this.#blocking.add(user);
   }
 
-  #unblock(watcher: W, user: string): boolean {
-    const entry = this.#entries.get(user);
-    if (entry?.blocked.delete(watcher) !== true) return false;
-    entry.watchers.add(watcher);
+  /** @returns what the watcher takes the user for; undefined: the user had not blocked them. */
+  #unblock(watcher: W, user: string): 'online' | 'offline' | undefined {
+    const known = this.#blocked.remove(watcher, user);
+    if (known !== undefined) this.#entries.get(user)?.watchers.add(watcher);
+    return known;
+  }
+
+  #tellBlocked(watcher: W, user: string, told: Told): boolean {
+    const isSuspect = this.#isSuspect(user) || this.#isSuspect(this.#options.viewerOf(watcher) ?? '');
+    if (isSuspect || !this.#options.mayTell()) return false;
+    this.#options.tell(new Set([watcher]), user, told);
     return true;
-  }
-
-  #tellBlocked(now: number): void {
-    for (const user of this.#blocking) {
-      let waits = false;
-      for (const [watcher, watch] of this.#entries.get(user)?.blocked ?? []) {
-        if (watch.at === undefined) continue;
-        waits = true;
-        const isSettled = !this.#isSuspect(user) && !this.#isSuspect(this.#options.viewerOf(watcher) ?? '');
-        if (watch.at > now || !isSettled || !this.#options.mayTell()) continue;
-        watch.at = undefined;
-        this.#options.tell(new Set([watcher]), user, watch.told);
-      }
-      if (!waits) this.#blocking.delete(user);
-    }
   }
 
   #requireSpace(watcher: W, users: readonly string[]): void {
@@ -345,12 +322,12 @@ export class Watching<W extends object> implements PresenceListener {
     return this.#unsent.get(watcher)?.has(user) === true ? !isOnline : isOnline;
   }
 
-  /** A block was lifted. The watcher who knows of an absence gets the presence; the one who does not has missed nothing. */
+  /** A block was lifted: the watcher gets what has changed since the watcher got something. */
   #tellUnblocked(watcher: W, user: string): void {
-    const entry = this.#entries.get(user);
-    const hasAbsence = entry?.blocked.get(watcher)?.at === undefined;
-    if (!this.#unblock(watcher, user)) return;
-    if ((entry?.told?.online === true) === hasAbsence) this.#hold(watcher, user);
+    const known = this.#unblock(watcher, user);
+    if (known === undefined) return;
+    const isOnline = this.#entries.get(user)?.told?.online === true;
+    if (isOnline !== (known === 'online')) this.#hold(watcher, user);
   }
 
   #hold(watcher: W, user: string): void {
@@ -367,7 +344,7 @@ export class Watching<W extends object> implements PresenceListener {
   #add(watcher: W, user: string): void {
     let entry = this.#entries.get(user);
     if (entry === undefined) {
-      entry = { watchers: new Set(), blocked: new Map(), told: undefined, changes: 0, leaving: undefined };
+      entry = { watchers: new Set(), told: undefined, changes: 0, leaving: undefined };
       this.#entries.set(user, entry);
     }
     let watched = this.#watched.get(watcher);
@@ -386,15 +363,14 @@ export class Watching<W extends object> implements PresenceListener {
     this.#forgetUnsent(watcher, user);
     const entry = this.#entries.get(user);
     entry?.watchers.delete(watcher);
-    entry?.blocked.delete(watcher);
-    if (entry?.watchers.size !== 0 || entry.blocked.size > 0) return;
+    this.#blocked.remove(watcher, user);
+    if (entry?.watchers.size !== 0 || this.#blocked.has(user)) return;
     this.#entries.delete(user);
     this.#leaving.delete(user);
-    this.#blocking.delete(user);
   }
 
   #sweep(now: number): void {
-    if (this.#blocking.size > 0) this.#tellBlocked(now);
+    this.#blocked.tellDue(now, (watcher, user, told) => this.#tellBlocked(watcher, user, told));
     if (!this.#confirming && this.#leaving.size > 0) {
       const due = [...this.#leaving].filter((user) => (this.#entries.get(user)?.leaving?.at ?? 0) <= now);
       if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
@@ -478,8 +454,8 @@ export class Watching<W extends object> implements PresenceListener {
   #gatherSuspects(): void {
     if (this.#suspects.size === 0 || this.#urgent.length > 0) return;
     for (const user of this.#suspects) {
-      const { watchers = [], blocked } = this.#entries.get(user) ?? {};
-      for (const watcher of [...watchers, ...(blocked?.keys() ?? [])]) this.#urgent.push({ watcher, user });
+      const watchers = this.#entries.get(user)?.watchers ?? [];
+      for (const watcher of [...watchers, ...this.#blocked.watchersOf(user)]) this.#urgent.push({ watcher, user });
     }
     for (const [watcher, users] of this.#watched) {
       if (!this.#suspects.has(this.#options.viewerOf(watcher) ?? '')) continue;

@@ -1,8 +1,14 @@
 /** Rooms that nobody is in, and what counts against the limit of rooms. */
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { RoomPurge } from '../../src/messaging/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
+import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
@@ -170,6 +176,38 @@ it('a member who may write comes before a guest, a muted one too; a muted guest 
     heirs.push(heir);
   }
   expect(heirs).toEqual(['h-muted', 'h-guest', 'h-mute-guest']);
+});
+
+it('groups that were left to guests before migration 0030 get an owner by it, and those of an unfinished import do not', async () => {
+  const database = await createTestDatabase({ empty: true });
+  const folder = mkdtempSync(join(tmpdir(), 'parley-migrations-'));
+  const all = fileURLToPath(new URL('../../migrations/', import.meta.url));
+  for (const file of readdirSync(all)) if (file < '0030') copyFileSync(join(all, file), join(folder, file));
+  const { sql } = database;
+  await migrate(sql, folder);
+  await sql`insert into users (id) values ('ann'), ('ben'), ('cid')`;
+  await sql`
+    insert into rooms (id, kind, created_by, member_count) values
+      ('owned', 'group', 'ann', 2), ('lost', 'group', 'ann', 2), ('half', 'group', 'ann', 1), ('open', 'channel', 'ann', 1)`;
+  await sql`insert into imports (room_id, shared) values ('half', false)`;
+  await sql`
+    insert into members (room_id, user_id, role, joined_at) values
+      ('owned', 'ann', 'owner', now()), ('owned', 'ben', 'guest', now() - interval '1 day'),
+      ('lost', 'ben', 'guest', now()), ('lost', 'cid', 'guest', now() - interval '1 day'),
+      ('half', 'ben', 'guest', now()), ('open', 'ben', 'guest', now())`;
+  const [before] = await sql<[{ count: number }]>`select count(*) from membership_changes`;
+  await migrate(sql);
+  expect(await sql`select room_id as room, user_id as user from members where role = 'owner' order by room_id`).toEqual(
+    [
+      { room: 'lost', user: 'cid' },
+      { room: 'owned', user: 'ann' },
+    ],
+  );
+  // nodes beside learn of it
+  const [after] = await sql<[{ count: number }]>`select count(*) from membership_changes`;
+  expect(after.count).toBe(before.count + 1);
+  rmSync(folder, { recursive: true });
+  await database.drop();
 });
 
 it('a channel that is left to guests has no owner until somebody joins', async () => {
