@@ -64,11 +64,11 @@ it('each of two workers answers on the admin port for both, also after one was k
   await expectAdmin(server);
   const [victim = 0] = server.workers();
   process.kill(victim, 'SIGKILL');
-  await until('another took its place', () => server.workers()[0] !== victim);
-  await until('all are counted', async () => (await metrics()).get('parley_connections') === clients.length);
+  await until('another took its place', () => server.workers()[0] !== victim, 60_000);
+  await until('all are counted', async () => (await metrics()).get('parley_connections') === clients.length, 60_000);
   await expectAdmin(server);
   expect((await metrics()).get('parley_worker_restarts_total')).toBe(1);
-}, 90_000);
+}, 180_000);
 
 it('a rolling restart keeps the admin port', async () => {
   const server = (group = await startGroup(env));
@@ -77,7 +77,7 @@ it('a rolling restart keeps the admin port', async () => {
   await until('both are replaced', () => server.log('rolling restart: done').length === 1, 60_000);
   expect(server.workers().some((pid) => before.includes(pid))).toBe(false);
   await expectAdmin(server);
-}, 90_000);
+}, 180_000);
 
 it('an admin port that another process has is refused at the start, with its number', async () => {
   const server = (group = await startGroup(env));
@@ -85,4 +85,4 @@ it('an admin port that another process has is refused at the start, with its num
   expect(code).toBe(1);
   expect(stderr).toContain(new URL(admin).port);
   await expectAdmin(server);
-}, 90_000);
+}, 180_000);
