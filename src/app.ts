@@ -163,7 +163,7 @@ async function start(
     metrics,
     log,
     host: gateway.presenceHost,
-    visible: (pairs) => messaging.visibility.of(pairs),
+    sights: (pairs) => messaging.visibility.of(pairs),
     confirmations,
     lease,
   });

@@ -142,8 +142,10 @@ create table mentions (
   seq bigint not null,
   user_id text collate "C" not null,
   at timestamp with time zone not null,
+  called_by text collate "C",
   constraint mentions_pkey PRIMARY KEY (room_id, seq, user_id)
 );
+CREATE INDEX mentions_by_caller ON public.mentions USING btree (called_by) WHERE (called_by IS NOT NULL);
 CREATE INDEX mentions_by_user ON public.mentions USING btree (user_id, at, room_id, seq);
 CREATE INDEX mentions_of_rooms ON public.mentions USING btree (room_id, at, seq) WHERE (user_id = '*'::text);
 CREATE INDEX mentions_unread ON public.mentions USING btree (room_id COLLATE "POSIX", user_id, seq);
@@ -1104,6 +1106,25 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.give_owner(room text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  heir text;
+begin
+  if exists (select from members m where m.room_id = room and m.role = 'owner') then
+    return null;
+  end if;
+  update members m set role = 'owner', muted_until = null
+  where m.room_id = room and m.user_id = (
+    select x.user_id from members x join rooms r on r.id = x.room_id
+    where x.room_id = room and (x.role in ('admin', 'member') and r.kind <> 'direct' or r.kind = 'group')
+    order by x.role = 'guest', coalesce(x.muted_until > now(), false), x.role, x.joined_at, x.user_id limit 1)
+  returning m.user_id into heir;
+  return heir;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.has_blocked(blocker text, other text)
  RETURNS boolean
  LANGUAGE sql
@@ -1238,6 +1259,16 @@ CREATE OR REPLACE FUNCTION public.is_encrypted(body jsonb)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select coalesce(jsonb_typeof(body) = 'object' and body ? 'encrypted', false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.is_from_blocked(viewer text, mention mentions)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select exists (
+    select from messages t join blocks b on b.user_id = viewer and b.blocked_id in (t.sender_id, mention.called_by)
+    where t.room_id = mention.room_id and t.seq = mention.seq)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.issuer_second(at timestamp with time zone, clock bigint)
@@ -1510,11 +1541,11 @@ begin
     join members m on m.room_id = t.room_id and m.user_id = f.id
     order by t.n, g.n, f.n
   ), wanted as materialized (
-    select distinct p.room_id, p.seq, p.user_id from person p
+    select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
     union all
-    select t.room_id, t.seq, '*' from target t
+    select t.room_id, t.seq, '*', nullif(t.actor, t.sender) from target t
     join rooms r on r.id = t.room_id
     join members m on m.room_id = t.room_id and m.user_id = t.actor
     where t.everybody and (r.kind = 'direct' or m.role in ('owner', 'admin'))
@@ -1522,11 +1553,22 @@ begin
     delete from mentions m using target t
     where m.room_id = t.room_id and m.seq = t.seq and not exists (
       select from wanted w where w.room_id = m.room_id and w.seq = m.seq and w.user_id = m.user_id)
+  ), noted as (
+    insert into mentions (room_id, seq, user_id, at, called_by)
+    select w.room_id, w.seq, w.user_id, noted_at, w.called_by from wanted w
+    on conflict do nothing
+    returning mentions.room_id, mentions.seq, mentions.user_id
   )
-  insert into mentions (room_id, seq, user_id, at)
-  select w.room_id, w.seq, w.user_id, noted_at from wanted w
-  on conflict do nothing
-  returning mentions.room_id, mentions.seq, mentions.user_id;
+  select n.room_id, n.seq, n.user_id from noted n
+  union all
+  select n.room_id, n.seq, '!' || x.user_id
+  from noted n
+  join target t on t.room_id = n.room_id and t.seq = n.seq
+  cross join lateral (
+    select distinct b.user_id from blocks b join members m on m.room_id = n.room_id and m.user_id = b.user_id
+    where b.blocked_id in (t.sender, t.actor) limit 1001
+  ) x
+  where n.user_id = '*';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.note_sends(seqs bigint[], asked jsonb, noted bigint, max_follows integer)
@@ -1835,12 +1877,8 @@ begin
     outcome := 'left';
     return;
   end if;
-  if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
-    update members set role = 'owner', muted_until = null
-    where room_id = room and user_id = (
-      select user_id from members where room_id = room and role in ('admin', 'member')
-      order by coalesce(muted_until > now(), false), role, joined_at, user_id limit 1)
-    returning user_id into heir;
+  if was = 'owner' then
+    heir := give_owner(room);
   end if;
   outcome := 'left';
 end $function$;
@@ -2527,6 +2565,14 @@ end $function$;
 
 CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])
  RETURNS SETOF integer
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select s.n from sights(viewers, users) s where s.blocked_at is null
+$function$;
+
+CREATE OR REPLACE FUNCTION public.sights(viewers text[], users text[])
+ RETURNS TABLE(n integer, blocked_at timestamp with time zone, blocked_ms bigint)
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
@@ -2534,17 +2580,18 @@ CREATE OR REPLACE FUNCTION public.sharing_a_room(viewers text[], users text[])
  SET enable_mergejoin TO 'off'
  SET jit TO 'off'
 AS $function$
+#variable_conflict use_column
 begin
   return query
-  select p.n::integer
+  select p.n::integer, k.at, (extract(epoch from clock_timestamp() - k.at) * 1000)::bigint
   from unnest(viewers, users) with ordinality as p (viewer, user_id, n)
   left join lateral (
     select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
+  left join blocks k on k.user_id = p.user_id and k.blocked_id = p.viewer
   where p.viewer = p.user_id or s.shared and not exists (
-    select from blocks k where k.user_id = p.viewer and k.blocked_id = p.user_id
-      or k.user_id = p.user_id and k.blocked_id = p.viewer);
+    select from blocks o where o.user_id = p.viewer and o.blocked_id = p.user_id);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp with time zone)
@@ -2677,17 +2724,22 @@ CREATE OR REPLACE FUNCTION public.unread_rooms(viewer text, after text, max_room
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
+declare
+  -- most users block nobody, and then no message is read for its sender
+  blocks_some boolean := exists (select from blocks b where b.user_id = viewer);
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: asked for both users at once it reads what mentions anybody. offset: the third goes by its whole key
+    -- two look-ups: for both users in one it reads what mentions anybody. offset: the third goes by its whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x
-        where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark limit max_unread) own)
+        where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark
+          and (not blocks_some or not is_from_blocked(viewer, x)) limit max_unread) own)
       + (select count(*) from (
         select from mentions x
         where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
+          and (not blocks_some or not is_from_blocked(viewer, x))
           and not exists (
             select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer offset 0)
         limit max_unread) everybody)),

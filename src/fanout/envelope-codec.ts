@@ -108,8 +108,10 @@ function toRow(envelope: Envelope): unknown[] {
     if (about !== undefined) return [...few, head?.room ?? '', head?.rev ?? 0, about];
     return head === undefined ? few : [...few, head.room, head.rev];
   }
-  const { room, event, json, rev, attachments, except } = envelope;
+  const { room, event, json, rev, attachments, except, withheld } = envelope;
   const few = [kinds.room, room, event, json, rev ?? 0];
+  // an older node does not read the users, and delivers the event to them too
+  if (withheld !== undefined) return [...few, except ?? '', attachments ?? [], withheld];
   return attachments === undefined && except === undefined ? few : [...few, except ?? '', attachments ?? []];
 }
 
@@ -128,14 +130,21 @@ function fromRow(row: readonly unknown[]): Envelope | undefined {
   }
 }
 
-function roomEvent([, room, event, json, rev, except, attachments]: readonly unknown[]): RoomEvent | undefined {
+function roomEvent(row: readonly unknown[]): RoomEvent | undefined {
+  const [, room, event, json, rev, except, attachments, withheld] = row;
   if (!isText(room) || !isText(event) || !isText(json) || !isRev(rev)) return undefined;
   const envelope = { to: 'room' as const, room, event, json, ...(rev === 0 ? {} : { rev }) };
   if (except === undefined) return isEventText(event, json) ? envelope : undefined;
   if (!isText(except) || !Array.isArray(attachments)) return undefined;
   if (!attachments.every((part) => part instanceof Uint8Array)) return undefined;
   if (!isEventText(event, json, attachments.length)) return undefined;
-  return { ...envelope, ...(except === '' ? {} : { except }), ...(attachments.length === 0 ? {} : { attachments }) };
+  if (!(withheld === undefined || (Array.isArray(withheld) && withheld.every(isText)))) return undefined;
+  return {
+    ...envelope,
+    ...(except === '' ? {} : { except }),
+    ...(attachments.length === 0 ? {} : { attachments }),
+    ...(withheld === undefined ? {} : { withheld }),
+  };
 }
 
 function userEvent([, user, event, json, room, rev, about]: readonly unknown[]): UserEvent | undefined {

@@ -50,6 +50,8 @@ export interface RoomEvent {
   readonly attachments?: readonly Uint8Array[];
   /** A session that shall not get it (the sender of a signal). */
   readonly except?: string | undefined;
+  /** Users who shall not get it: those who have blocked the sender of a mention of everybody. Only an event without a rev has any. */
+  readonly withheld?: readonly string[];
 }
 
 /** To every connection of one user. */

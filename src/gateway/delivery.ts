@@ -55,7 +55,9 @@ export class Delivery {
       else deliveries += this.#publish(envelope, true);
     }
     // no pull brings it to those who are off the room
-    if (rev === undefined && event !== 'signal') deliveries += this.#sendEach(slow.off(room), event, envelope.json);
+    if (rev === undefined && event !== 'signal') {
+      deliveries += this.#sendEach(allBut(slow.off(room), envelope.withheld), event, envelope.json);
+    }
     this.#count(event, deliveries);
   }
 
@@ -118,18 +120,29 @@ export class Delivery {
     this.#countDeliveries(1);
   }
 
-  /** Writes the event once for each form in use. @returns how many connections it went to. */
-  #publish({ room, event, json, attachments, except }: RoomEvent, quiet: boolean): number {
+  /**
+   * Writes the event once for each form in use. A publish leaves out one connection at most, so those of withheld users are
+   * off the topic for its time; another connection stays on it, so the room does not look empty meanwhile.
+   * @returns how many connections it went to.
+   */
+  #publish({ room, event, json, attachments, except, withheld = [] }: RoomEvent, quiet: boolean): number {
     const { connections } = this.#parts;
     const topics = this.#parts.topics();
     const sender = except === undefined ? undefined : connections.session(except);
     let deliveries = 0;
     for (const form of connections.formsInUse) {
       const topic = roomTopic(form, room, quiet);
-      const others = topics.subscribers(topic) - (sender !== undefined && isOn(sender, room, form, quiet) ? 1 : 0);
+      const leftOut = withheld.flatMap((id) => connections.of(id).filter((one) => one.isSubscribed(topic)));
+      const others =
+        topics.subscribers(topic) - leftOut.length - (sender !== undefined && isOn(sender, room, form, quiet) ? 1 : 0);
       if (others === 0) continue;
       deliveries += others;
-      for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+      for (const one of leftOut) one.unsubscribe(topic);
+      try {
+        for (const frame of encodeEvent(form, event, json, attachments)) topics.publish(topic, frame, sender?.wire);
+      } finally {
+        for (const one of leftOut) one.subscribe(topic);
+      }
     }
     return deliveries;
   }
@@ -164,6 +177,10 @@ export class Delivery {
     this.#parts.metrics.fanoutDeliveries.inc(deliveries);
     this.delivered += deliveries;
   }
+}
+
+function* allBut(connections: Iterable<Connection>, users: readonly string[] = []): Iterable<Connection> {
+  for (const connection of connections) if (!users.includes(connection.user?.id ?? '')) yield connection;
 }
 
 /** Whether a member's connection is on this one of the room's topics; known here, so uWS need not be asked. */

@@ -1,10 +1,13 @@
-/** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024). */
+/** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024, 0030). */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import { directRoomId, type Rooms } from './rooms.ts';
+
+/** No id of a room, so no membership ends by it. */
+const noRoom = '~';
 
 export class Blocks {
   readonly #sql: postgres.Sql;
@@ -35,12 +38,17 @@ export class Blocks {
       await this.#rooms.applied(pair, actor);
       return;
     }
-    // A membership that ends makes every node check who may see whose presence, also where there was none.
-    this.#fanout.publish([{ to: 'membership', user: actor, room: pair, role: null }]);
+    this.#recheckPresence(actor);
   }
 
   async unblock(actor: string, user: string): Promise<void> {
-    await this.#sql`delete from blocks where user_id = ${actor} and blocked_id = ${user}`;
+    const lifted = await this.#sql`delete from blocks where user_id = ${actor} and blocked_id = ${user}`;
+    if (lifted.count > 0) this.#recheckPresence(actor);
+  }
+
+  /** A membership that ends makes every node check who may see whose presence, also where there was none. */
+  #recheckPresence(user: string): void {
+    this.#fanout.publish([{ to: 'membership', user, room: noRoom, role: null }]);
   }
 
   async list(actor: string, { after = '', limit }: ParsedInput<'user:blocks'>): Promise<CommandOutput<'user:blocks'>> {

@@ -240,6 +240,7 @@ class Forget {
       await this.#ofUser(table, column, (page) => sql`delete from ${sql(table)} where ctid = any (array(${page}))`);
     }
     for (const [table, column] of [
+      ['mentions', 'called_by'],
       ['deleted_rooms', 'deleted_by'],
       ['deleted_rooms', 'made_by'],
       ['bans', 'banned_by'],

@@ -1,18 +1,18 @@
 import type { postgres } from '../storage/sql.ts';
+import type { Sight } from '../presence/sight.ts';
+import type { Pair } from '../presence/watching.ts';
 import { Batcher } from './batcher.ts';
-
-export interface ViewerAndUser {
-  readonly viewer: string;
-  readonly user: string;
-}
 
 /** Questions in one query, each of up to a page of pairs. */
 const batch = { maxBatch: 50, maxWaiting: 20_000 };
 
-/** Who may see whether somebody is there: themselves, and those with whom they share a room. */
+/**
+ * Which viewer sees the presence of which user: their own, and that of users with whom they share a room. A user who has
+ * blocked the viewer is offline to them since the block. A viewer who has blocked the user sees nothing of them.
+ */
 export class Visibility {
   readonly #sql: postgres.Sql;
-  readonly #batcher: Batcher<readonly ViewerAndUser[], boolean[]>;
+  readonly #batcher: Batcher<readonly Pair[], Sight[]>;
 
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
@@ -20,17 +20,19 @@ export class Visibility {
   }
 
   /** One answer for each pair, in order. */
-  of(pairs: readonly ViewerAndUser[]): Promise<boolean[]> {
+  of(pairs: readonly Pair[]): Promise<Sight[]> {
     return this.#batcher.add(pairs);
   }
 
-  async #ask(questions: (readonly ViewerAndUser[])[]): Promise<boolean[][]> {
+  async #ask(questions: (readonly Pair[])[]): Promise<Sight[][]> {
     const pairs = questions.flat();
-    const rows = await this.#sql<{ n: number }[]>`
-      select n from sharing_a_room(
-        ${pairs.map(({ viewer }) => viewer)}::text[], ${pairs.map(({ user }) => user)}::text[]) as n`;
-    const visible = new Set(rows.map(({ n }) => n - 1));
+    const rows = await this.#sql<{ n: number; at: number | null; ms: number | null }[]>`
+      select n, blocked_at as at, blocked_ms as ms from sights(
+        ${pairs.map(({ viewer }) => viewer)}::text[], ${pairs.map(({ user }) => user)}::text[])`;
+    const sights = new Map<number, Sight>(
+      rows.map(({ n, at, ms }) => [n - 1, at === null || ms === null ? 'seen' : { blockedAt: at, agoMs: ms }]),
+    );
     let at = 0;
-    return questions.map((question) => question.map(() => visible.has(at++)));
+    return questions.map((question) => question.map((): Sight => sights.get(at++) ?? 'none'));
   }
 }

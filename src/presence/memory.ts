@@ -10,6 +10,7 @@ export class MemoryPresence implements Presence {
   readonly #users = new LocalUsers();
   readonly #seen = new Map<string, number>();
   readonly #maxRemembered: number;
+  readonly #began = performance.now();
 
   constructor(listener: PresenceListener, options: { maxRemembered?: number } = {}) {
     this.#listener = listener;
@@ -35,6 +36,10 @@ export class MemoryPresence implements Presence {
   }
 
   doubt(): void {}
+
+  get rememberedMs(): number {
+    return performance.now() - this.#began;
+  }
 
   get localUsers(): number {
     return this.#users.size;

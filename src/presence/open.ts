@@ -22,7 +22,7 @@ export interface PresenceHost<W extends object> extends Pick<WatchingOptions<W>,
   revoked(revocation: Revocation): Promise<void>;
 }
 
-export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<W>, 'visible'> {
+export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<W>, 'sights'> {
   readonly sql: postgres.Sql;
   /** Absent: this node is alone. */
   readonly redis: RedisLink | undefined;
@@ -49,10 +49,10 @@ export interface PresencePart<W extends object> {
 const warnEveryMs = 10_000;
 
 export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
-  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, visible, confirmations, lease } = options;
+  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, sights, confirmations, lease } = options;
   let warnedAt = -Infinity;
   const watching = new Watching<W>({
-    visible,
+    sights,
     maxWatched: limits.presenceWatched,
     viewerOf: (watcher) => host.viewerOf(watcher),
     tell: (watchers, user, told) => host.tell(watchers, user, told),

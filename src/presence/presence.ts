@@ -22,6 +22,8 @@ export interface Presence {
   check(users: readonly string[]): Promise<Standing[] | undefined>;
   /** These users seem gone, and no change said so: a node that has any of them writes them down again. Never throws. */
   doubt(users: readonly string[]): void;
+  /** For how long it is known when a user was there last, in milliseconds. */
+  readonly rememberedMs: number;
   /** Users with connections on this node. */
   readonly localUsers: number;
   /** Takes this node's users off, as if their connections had ended. */

@@ -21,7 +21,7 @@ import type { Redis } from 'ioredis';
 
 export const deadMs = 8000;
 const keyTtlMs = 3_600_000;
-const seenTtlMs = 30 * 24 * 3_600_000;
+export const seenTtlMs = 30 * 24 * 3_600_000;
 
 /** ARGV[1] is the prefix. `alive` is false for incarnations that are unknown or dead. */
 const common = `

@@ -3,7 +3,7 @@ import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
 import { LocalUsers } from './local-users.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
-import { deadMs, definePresenceScripts, type PresenceScripts } from './redis-scripts.ts';
+import { deadMs, definePresenceScripts, seenTtlMs, type PresenceScripts } from './redis-scripts.ts';
 import { every } from '../telemetry/periodic.ts';
 
 export interface RedisPresenceOptions {
@@ -91,6 +91,10 @@ export class RedisPresence implements Presence {
   /** Under which name this node lives in Redis. */
   get incarnation(): string {
     return this.#incarnation;
+  }
+
+  get rememberedMs(): number {
+    return seenTtlMs;
   }
 
   get localUsers(): number {

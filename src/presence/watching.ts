@@ -1,11 +1,8 @@
 import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import { BlockedWatches } from './blocked-watches.ts';
+import { blockedStanding, graceMs, toldOf, type Blocked, type Sight, type Told } from './sight.ts';
 import { every } from '../telemetry/periodic.ts';
-
-export interface Told {
-  online: boolean;
-  lastSeen?: number;
-}
 
 export interface Pair {
   readonly viewer: string;
@@ -16,8 +13,8 @@ export interface WatchingOptions<W extends object> {
   readonly maxWatched: number;
   /** Who looks through this watcher. */
   viewerOf(watcher: W): string | undefined;
-  /** Of the pairs, which may see: one for each, in order. */
-  visible(pairs: readonly Pair[]): Promise<boolean[]>;
+  /** What the viewers may learn of the users: one answer for each pair, in order. */
+  sights(pairs: readonly Pair[]): Promise<Sight[]>;
   /** A change that watchers are to be told. */
   tell(watchers: ReadonlySet<W>, user: string, told: Told): void;
   /** The viewer may not see the user any more; the watch has ended. */
@@ -27,8 +24,6 @@ export interface WatchingOptions<W extends object> {
   mayTell(): boolean;
 }
 
-/** Absences shorter than this are not told. */
-export const graceMs = 5000;
 const sweepMs = 250;
 /** Users looked up again at once before they are told offline. */
 const maxDue = 1000;
@@ -76,12 +71,15 @@ interface Leaving {
  * again as soon as the viewer or the user leaves any room, and in rounds: a watch ends at most 30 s after the last shared
  * room is gone (with more than 60,000 watched pairs on the node: in proportion). From the moment that one of them leaves a
  * room until the answer, changes of the pair wait.
+ *
+ * Of a pair: seen ⇄ (the user blocks the viewer, or lifts the block) blocked (blocked-watches.ts) → (no shared room) ended.
  */
 export class Watching<W extends object> implements PresenceListener {
   readonly #options: WatchingOptions<W>;
   readonly #entries = new Map<string, Entry<W>>();
   readonly #watched = new Map<W, Set<string>>();
   readonly #leaving = new Set<string>();
+  readonly #blocked = new BlockedWatches<W>();
   /** Users who left a room: their pairs are to be looked at. */
   readonly #suspects = new Set<string>();
   /** Users whose pairs are being looked at. */
@@ -122,10 +120,16 @@ export class Watching<W extends object> implements PresenceListener {
 
   /** What the viewer may see of the users, as it is now. */
   async get(viewer: string, users: readonly string[]): Promise<Map<string, Told>> {
-    const seen = await this.#seenBy(viewer, users);
-    const standings = await this.#read(seen);
+    const sights = await this.#sightsOf(viewer, users);
+    const read = [...sights.keys()];
+    const standings = await this.#read(read);
     return new Map(
-      seen.map((user, i) => [user, this.#entries.get(user)?.told ?? toldOf(standings[i] ?? { online: false })]),
+      read.map((user, i) => [
+        user,
+        this.#blockedTold(sights.get(user)) ??
+          this.#entries.get(user)?.told ??
+          toldOf(standings[i] ?? { online: false }),
+      ]),
     );
   }
 
@@ -134,14 +138,24 @@ export class Watching<W extends object> implements PresenceListener {
     this.#requireSpace(watcher, users);
     const viewer = this.#options.viewerOf(watcher);
     const departures = this.#departures;
-    const seen = viewer === undefined ? [] : await this.#seenBy(viewer, users);
+    const sights = viewer === undefined ? new Map<string, Sight>() : await this.#sightsOf(viewer, users);
+    const watched = [...sights.keys()];
     // it may have ended or be somebody else's by now, or there were other watches meanwhile
     if (viewer === undefined || this.#options.viewerOf(watcher) !== viewer) throw new ParleyError('unavailable');
-    this.#requireSpace(watcher, seen);
-    for (const user of seen) this.#add(watcher, user);
+    this.#requireSpace(watcher, watched);
+    for (const [user, sight] of sights) {
+      this.#add(watcher, user);
+      if (typeof sight === 'object') this.#block(watcher, user, sight, sight.agoMs < graceMs);
+      else this.#unblock(watcher, user);
+    }
     if (departures !== this.#departures) this.#suspects.add(viewer);
-    await this.#load(seen);
-    return new Map(seen.map((user) => [user, this.#entries.get(user)?.told ?? { online: false }]));
+    await this.#load(watched);
+    return new Map(
+      watched.map((user) => [
+        user,
+        this.#blockedTold(sights.get(user)) ?? this.#entries.get(user)?.told ?? { online: false },
+      ]),
+    );
   }
 
   /** @param users all of them, if undefined. */
@@ -169,10 +183,42 @@ export class Watching<W extends object> implements PresenceListener {
     this.#uncompared = [];
   }
 
-  async #seenBy(viewer: string, users: readonly string[]): Promise<string[]> {
+  /** Those of the users of whom the viewer may learn anything. */
+  async #sightsOf(viewer: string, users: readonly string[]): Promise<Map<string, Sight>> {
     const distinct = [...new Set(users)];
-    const visible = await this.#options.visible(distinct.map((user) => ({ viewer, user })));
-    return distinct.filter((_, i) => visible[i]);
+    const sights = await this.#options.sights(distinct.map((user) => ({ viewer, user })));
+    return new Map(
+      distinct.flatMap((user, i): [string, Sight][] => {
+        const sight = sights[i] ?? 'none';
+        return sight === 'none' ? [] : [[user, sight]];
+      }),
+    );
+  }
+
+  #blockedTold(sight: Sight | undefined): Told | undefined {
+    if (typeof sight !== 'object') return undefined;
+    return toldOf(blockedStanding(sight, this.#presence?.rememberedMs ?? 0));
+  }
+
+  #block(watcher: W, user: string, sight: Blocked, knowsOnline: boolean): void {
+    const remembered = this.#presence?.rememberedMs ?? 0;
+    if (!this.#blocked.add(watcher, user, sight, knowsOnline, remembered)) return;
+    this.#entries.get(user)?.watchers.delete(watcher);
+    this.#forgetUnsent(watcher, user);
+  }
+
+  /** @returns what the watcher takes the user for; undefined: the user had not blocked them. */
+  #unblock(watcher: W, user: string): 'online' | 'offline' | undefined {
+    const known = this.#blocked.remove(watcher, user);
+    if (known !== undefined) this.#entries.get(user)?.watchers.add(watcher);
+    return known;
+  }
+
+  #tellBlocked(watcher: W, user: string, told: Told): boolean {
+    const isSuspect = this.#isSuspect(user) || this.#isSuspect(this.#options.viewerOf(watcher) ?? '');
+    if (isSuspect || !this.#options.mayTell()) return false;
+    this.#options.tell(new Set([watcher]), user, told);
+    return true;
   }
 
   #requireSpace(watcher: W, users: readonly string[]): void {
@@ -230,7 +276,7 @@ export class Watching<W extends object> implements PresenceListener {
   #tell(user: string, entry: Entry<W>, told: Told): void {
     const first = entry.told === undefined;
     entry.told = told;
-    if (first) return;
+    if (first || entry.watchers.size === 0) return;
     const isSettled = this.#suspects.size === 0 && this.#underCheck.size === 0;
     if (isSettled && this.#options.mayTell()) return this.#options.tell(entry.watchers, user, told);
     this.#tellUnsuspected(user, entry, told);
@@ -245,9 +291,7 @@ export class Watching<W extends object> implements PresenceListener {
         certain.add(watcher);
         continue;
       }
-      let unsent = this.#unsent.get(watcher);
-      if (unsent === undefined) this.#unsent.set(watcher, (unsent = new Set()));
-      unsent.add(user);
+      this.#hold(watcher, user);
       // also where the pair was looked at a moment ago
       this.#suspects.add(user);
     }
@@ -270,6 +314,26 @@ export class Watching<W extends object> implements PresenceListener {
     this.#forgetUnsent(watcher, user);
     const told = this.#entries.get(user)?.told;
     if (told !== undefined) this.#options.tell(new Set([watcher]), user, told);
+  }
+
+  /** What the watcher got last: a change that waits is the other way round. */
+  #knowsOnline(watcher: W, user: string): boolean {
+    const isOnline = this.#entries.get(user)?.told?.online === true;
+    return this.#unsent.get(watcher)?.has(user) === true ? !isOnline : isOnline;
+  }
+
+  /** A block was lifted: the watcher gets what has changed since the watcher got something. */
+  #tellUnblocked(watcher: W, user: string): void {
+    const known = this.#unblock(watcher, user);
+    if (known === undefined) return;
+    const isOnline = this.#entries.get(user)?.told?.online === true;
+    if (isOnline !== (known === 'online')) this.#hold(watcher, user);
+  }
+
+  #hold(watcher: W, user: string): void {
+    let unsent = this.#unsent.get(watcher);
+    if (unsent === undefined) this.#unsent.set(watcher, (unsent = new Set()));
+    unsent.add(user);
   }
 
   #forgetUnsent(watcher: W, user: string): void {
@@ -299,12 +363,14 @@ export class Watching<W extends object> implements PresenceListener {
     this.#forgetUnsent(watcher, user);
     const entry = this.#entries.get(user);
     entry?.watchers.delete(watcher);
-    if (entry?.watchers.size !== 0) return;
+    this.#blocked.remove(watcher, user);
+    if (entry?.watchers.size !== 0 || this.#blocked.has(user)) return;
     this.#entries.delete(user);
     this.#leaving.delete(user);
   }
 
   #sweep(now: number): void {
+    this.#blocked.tellDue(now, (watcher, user, told) => this.#tellBlocked(watcher, user, told));
     if (!this.#confirming && this.#leaving.size > 0) {
       const due = [...this.#leaving].filter((user) => (this.#entries.get(user)?.leaving?.at ?? 0) <= now);
       if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
@@ -388,7 +454,8 @@ export class Watching<W extends object> implements PresenceListener {
   #gatherSuspects(): void {
     if (this.#suspects.size === 0 || this.#urgent.length > 0) return;
     for (const user of this.#suspects) {
-      for (const watcher of this.#entries.get(user)?.watchers ?? []) this.#urgent.push({ watcher, user });
+      const watchers = this.#entries.get(user)?.watchers ?? [];
+      for (const watcher of [...watchers, ...this.#blocked.watchersOf(user)]) this.#urgent.push({ watcher, user });
     }
     for (const [watcher, users] of this.#watched) {
       if (!this.#suspects.has(this.#options.viewerOf(watcher) ?? '')) continue;
@@ -402,10 +469,17 @@ export class Watching<W extends object> implements PresenceListener {
     this.#checking = true;
     try {
       const asked = pairs.map(({ watcher, user }) => ({ viewer: this.#options.viewerOf(watcher) ?? '', user }));
-      const visible = await this.#options.visible(asked);
+      const sights = await this.#options.sights(asked);
       pairs.forEach(({ watcher, user }, i) => {
         if (this.#watched.get(watcher)?.has(user) !== true) return;
-        if (visible[i] === true) return this.#tellUnsent(watcher, user);
+        const sight = sights[i] ?? 'none';
+        if (typeof sight === 'object') {
+          return this.#block(watcher, user, sight, this.#knowsOnline(watcher, user));
+        }
+        if (sight === 'seen') {
+          this.#tellUnblocked(watcher, user);
+          return this.#tellUnsent(watcher, user);
+        }
         this.#remove(watcher, user);
         this.#options.ended(watcher, user);
       });
@@ -418,10 +492,4 @@ export class Watching<W extends object> implements PresenceListener {
       this.#checking = false;
     }
   }
-}
-
-/** For an answer: who has just left counts as there, as those who watch have it. */
-function toldOf({ online, lastSeen, agoMs }: Standing): Told {
-  if (online || (agoMs !== undefined && agoMs < graceMs)) return { online: true };
-  return lastSeen === undefined ? { online: false } : { online: false, lastSeen };
 }

@@ -80,7 +80,9 @@ export const events = {
   mention: {
     about:
       'A message, or an edit of it, mentions you; `everybody`: all of the room, yourself too if you wrote it. It comes ' +
-      'after the message itself and may be lost: `mentions` lists them.',
+      'after the message itself and may be lost: `mentions` lists them. It does not come from a user whom you have ' +
+      `blocked. Where more than ${limits.mentionBlockers.toLocaleString('en')} members have blocked the user who mentions ` +
+      'everybody, it comes to nobody.',
     data: z.object({
       room: roomId,
       seq,
@@ -184,7 +186,8 @@ export const events = {
   presence: {
     about:
       'A user whom you watch came online or went offline. Absences under 5 seconds are not told. `hidden`: you share no ' +
-      'room any more, the watch has ended and `online` says nothing. Unlike signals these come to slow connections too.',
+      'room any more or have blocked the user, the watch has ended and `online` says nothing. A user who blocks you goes ' +
+      'offline for you. Unlike signals these come to slow connections too.',
     data: presence.extend({ user: userId, hidden: z.literal(true).optional() }),
   },
   'session:revoked': {

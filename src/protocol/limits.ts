@@ -33,6 +33,8 @@ export const limits = {
   deletedRoomDays: 365,
   /** Users whom one user blocks. */
   userBlocks: 1000,
+  /** Members of a room who have blocked the sender of a mention of everybody. With more of them nobody gets its event. */
+  mentionBlockers: 1000,
   /** Join links of one room that may still bring somebody in. */
   roomLinks: 50,
   linkUses: 100_000,

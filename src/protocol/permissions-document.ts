@@ -40,7 +40,7 @@ const kinds = [
 const rules = [
   '## Rules',
   [
-    '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows. Whoever joins a channel that has no member, or guests alone, becomes its owner.',
+    '- A room has one owner. `room:transfer` makes another member the owner and the old one an admin. When the owner leaves, the longest-standing member of the highest role follows. In a group this may be a guest, where only guests are left: nobody else could come in. Whoever joins a channel that has no member, or guests alone, becomes its owner.',
     '- **Empty** rooms: a group that its last member leaves is deleted, and so is a channel without messages. Other channels are not listed while nobody is in them.',
     '- **Limits** (`PARLEY_MAX_ROOMS_PER_USER`) count apart: rooms that a user made or came into by their own will, rooms that others added them to, and direct rooms that others opened. A room counts for its maker until it is deleted, and a day longer.',
     '- **Archived**: nothing is sent, edited, deleted, reacted to or pinned, nobody comes in and settings stay; reading, leaving, roles and bans go on.',
@@ -53,7 +53,7 @@ const rules = [
     '- **Links** work only while who made them may make links. The token is shown once; the server keeps its hash.',
     `- **Invitations** end after ${limits.invitationDays} days. The invited user gets an event once a day at most, however often somebody invites. After a user declined, nobody may invite them to the room for ${limits.invitationRestDays} days.`,
     '- **Adding**: `room:invite` invites. With `PARLEY_ADDING=direct`, or by a back end whose token has the claim `"backend": true`, it adds a user without asking, to direct rooms too. A user who left the room, or who blocked the caller, is invited all the same.',
-    '- **Blocks**: no invitation, mention or direct room by a blocked user reaches the user who blocked them, and neither sees the presence of the other. The blocked user gets the answers that they got before. A mention of `@room` reaches everybody; `mentions` leaves out those of blocked users.',
+    '- **Blocks**: no invitation, mention or direct room by a blocked user reaches the user who blocked them, and this user does not see their presence. A mention of `@room` by the blocked user passes by the user who blocked them; `mentions` and the counts of `unread` leave out all mentions by blocked users. The blocked user gets the answers that they got before. In a room that both share, the user who blocked them looks offline since the moment of the block: the same answers and the same event as of a user who went away. What the user writes there is still visible, and shows that they are there.',
     '- **Deleted** rooms are gone at once for everybody; what was stored is removed in the background, a batch at a time. Nobody can take the id for a year, so that no cursor of the old room fits a new one.',
   ].join('\n'),
 ].join('\n\n');

@@ -61,6 +61,11 @@ export class Inbox {
     if (asked === this.#asked) this.#show(page, []);
   }
 
+  /** After a block was made or lifted: it decides what is here. */
+  async reloadAll(): Promise<void> {
+    await Promise.all([this.reload(), this.#loadInvitations()]);
+  }
+
   async accept({ room }: Invitation): Promise<void> {
     await this.#client.call('invitation:accept', { room });
     this.#remove(room);
@@ -81,8 +86,7 @@ export class Inbox {
 
   #refresh(): void {
     // What fails now is asked for again with the next connection.
-    this.reload().catch(() => undefined);
-    this.#loadInvitations().catch(() => undefined);
+    this.reloadAll().catch(() => undefined);
   }
 
   #soon(): void {

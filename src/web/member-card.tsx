@@ -3,11 +3,14 @@ import type { JSX } from 'preact';
 import { limits } from '../client/index.ts';
 import type { Member, Role, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
+import { blocksOf } from './blocks.ts';
 import { muteTimes } from './choices.ts';
 import { Dialog, Failure, useAction } from './dialog.tsx';
 import { givenBy, isBelow, mayIn } from './rights.ts';
 import { titleOf } from './rooms.ts';
+import { leaveShown } from './route.ts';
 import { Select } from './select.tsx';
+import { say } from './toast.tsx';
 import { useClient } from './use.ts';
 
 interface CardProps {
@@ -16,17 +19,22 @@ interface CardProps {
   onClose: () => void;
 }
 
-/** Whether there is anything that we may do with that member. */
-export function mayManage(room: RoomEntry | undefined, { role }: Member): boolean {
+/** Whether there is anything that we may do with that member in the room. */
+function mayManage(room: RoomEntry | undefined, { role }: Member): boolean {
   if (!isBelow(room, role)) return false;
   return (['role', 'remove', 'mute', 'ban'] as const).some((action) => mayIn(room, action));
 }
 
-/** What owners and admins may do with somebody below them. */
+export function cardTitle(room: RoomEntry | undefined, member: Member): string {
+  return `${mayManage(room, member) ? 'Manage' : 'About'} ${member.name ?? member.user}`;
+}
+
+/** What owners and admins may do with somebody below them, and what everybody may: block them. */
 export function MemberCard({ room, member, onClose }: CardProps): JSX.Element {
   const name = member.name ?? member.user;
+  const manages = mayManage(room, member);
   return (
-    <Dialog title={`Manage ${name}`} onClose={onClose}>
+    <Dialog title={cardTitle(room, member)} onClose={onClose}>
       <div class="card-head">
         <Avatar id={member.user} name={name} size={48} />
         <p>
@@ -34,9 +42,12 @@ export function MemberCard({ room, member, onClose }: CardProps): JSX.Element {
           <span class="muted small-text">{member.user}</span>
         </p>
       </div>
-      {mayIn(room, 'role') && <RolePart room={room} member={member} />}
-      {mayIn(room, 'mute') && <MutePart room={room} member={member} />}
-      {(mayIn(room, 'remove') || mayIn(room, 'ban')) && <GoPart room={room} member={member} onClose={onClose} />}
+      {manages && mayIn(room, 'role') && <RolePart room={room} member={member} />}
+      {manages && mayIn(room, 'mute') && <MutePart room={room} member={member} />}
+      {manages && (mayIn(room, 'remove') || mayIn(room, 'ban')) && (
+        <GoPart room={room} member={member} onClose={onClose} />
+      )}
+      <BlockPart room={room} member={member} onClose={onClose} />
     </Dialog>
   );
 }
@@ -76,6 +87,62 @@ function RolePart({ room, member }: Omit<CardProps, 'onClose'>): JSX.Element {
       </label>
       <Failure error={error} />
     </>
+  );
+}
+
+/** A block is of the user, not of the room, but it ends the conversation of the two. */
+function BlockPart({ room, member: { user, name: known }, onClose }: CardProps): JSX.Element {
+  const client = useClient();
+  const blocks = blocksOf(client);
+  const { busy, error, run } = useAction();
+  const [asking, setAsking] = useState(false);
+  const name = known ?? user;
+  const block = (): void =>
+    run(async () => {
+      await blocks.block(user);
+      say(`${name} is blocked.`);
+      if (room.kind !== 'direct') return;
+      // What shows this is gone with the room.
+      client.release(room.id);
+      leaveShown(room.id);
+    }, onClose);
+  if (blocks.users.value.has(user)) {
+    return (
+      <div class="part">
+        <p>You have blocked {name}.</p>
+        <button class="button" type="button" disabled={busy} onClick={() => run(() => blocks.unblock(user))}>
+          Unblock<span class="sr-only"> {name}</span>
+        </button>
+        <Failure error={error} />
+      </div>
+    );
+  }
+  if (!asking) {
+    return (
+      <div class="dialog-buttons">
+        <button class="button danger" type="button" onClick={() => setAsking(true)}>
+          Block…
+        </button>
+      </div>
+    );
+  }
+  return (
+    <form class="sure" onSubmit={(event) => (event.preventDefault(), block())}>
+      <p>
+        {name} can no longer write to you in private, invite you or mention you, and sees you as offline. In rooms that
+        you share you still read each other.{room.kind === 'direct' && ' You leave this conversation.'} {name} is not
+        informed.
+      </p>
+      <Failure error={error} />
+      <div class="dialog-buttons">
+        <button class="button" type="button" onClick={() => setAsking(false)}>
+          Back
+        </button>
+        <button class="button danger" type="submit" disabled={busy}>
+          Block<span class="sr-only"> {name}</span>
+        </button>
+      </div>
+    </form>
   );
 }
 

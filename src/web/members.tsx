@@ -2,11 +2,12 @@ import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../client/index.ts';
 import { Avatar } from './avatar.tsx';
+import { blocksOf } from './blocks.ts';
 import { Failure, useAction } from './dialog.tsx';
 import type { Action } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { Invite } from './invite.tsx';
-import { MemberCard, mayManage } from './member-card.tsx';
+import { cardTitle, MemberCard } from './member-card.tsx';
 import { Panel } from './panel.tsx';
 import { mayIn } from './rights.ts';
 import { leaveShown, showRoom } from './route.ts';
@@ -45,13 +46,13 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
         {[...here, ...away].map((member) => (
           <li key={member.user} class="person-row">
             <Person member={member} online={presence.get(member.user)?.online} me={client.user.value?.id} run={run} />
-            {mayManage(entry, member) && (
+            {member.user !== client.user.value?.id && (
               <button
                 class="icon-button tiny"
                 type="button"
                 onClick={() => setManaged(member.user)}
-                aria-label={`Manage ${member.name ?? member.user}`}
-                title={`Manage ${member.name ?? member.user}`}
+                aria-label={cardTitle(entry, member)}
+                title={cardTitle(entry, member)}
               >
                 <Icon name="more" size={22} />
               </button>
@@ -91,6 +92,7 @@ interface PersonProps {
 
 function Person({ member, online, me, run }: PersonProps): JSX.Element {
   const client = useClient();
+  const blocked = blocksOf(client).users.value.has(member.user);
   const name = member.name ?? member.user;
   const mine = member.user === me;
   const inside = (
@@ -101,6 +103,7 @@ function Person({ member, online, me, run }: PersonProps): JSX.Element {
         {mine && <span class="muted"> (you)</span>}
         {online !== undefined && <span class="sr-only">, {online ? 'online' : 'offline'}</span>}
       </span>
+      {blocked && <span class="role">blocked</span>}
       {member.muted !== undefined && <span class="role">muted</span>}
       {member.role !== 'member' && <span class="role">{member.role}</span>}
     </>

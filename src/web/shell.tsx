@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
+import { blocksOf } from './blocks.ts';
 import { Chat } from './chat.tsx';
 import { startNotifications } from './desktop-notifications.ts';
 import { Mark } from './icons.tsx';
@@ -46,6 +47,7 @@ function useServices(): void {
     const stops = [
       loadLevels(client),
       inboxOf(client).start(),
+      blocksOf(client).start(),
       startNotifications(client),
       tellDelivery(client),
       keepFollowed(client),

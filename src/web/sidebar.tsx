@@ -21,6 +21,7 @@ import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './theme.ts';
 import { Threads } from './threads.tsx';
 import { useClient, usePresence, useStore } from './use.ts';
+import { UserSettings } from './user-settings.tsx';
 
 export function Sidebar(): JSX.Element {
   const client = useClient();
@@ -177,6 +178,7 @@ function Me(): JSX.Element {
   const user = useStore(client.user);
   const name = user?.name ?? user?.id ?? '…';
   const [asking, setAsking] = useState(false);
+  const [settings, setSettings] = useState(false);
   const signOut = (): void => (session.peek()?.guest === true ? setAsking(true) : endSession());
   const theme = isDark.value ? 'Use the light theme' : 'Use the dark theme';
   return (
@@ -185,12 +187,22 @@ function Me(): JSX.Element {
       <span class="me-name" dir="auto">
         {name}
       </span>
+      <button
+        class="icon-button"
+        type="button"
+        onClick={() => setSettings(true)}
+        aria-label="Your settings"
+        title="Your settings"
+      >
+        <Icon name="settings" />
+      </button>
       <button class="icon-button" type="button" onClick={toggleTheme} aria-label={theme} title={theme}>
         <Icon name={isDark.value ? 'sun' : 'moon'} />
       </button>
       <button class="icon-button" type="button" onClick={signOut} aria-label="Sign out" title="Sign out">
         <Icon name="leave" />
       </button>
+      {settings && <UserSettings onClose={() => setSettings(false)} />}
       {asking && <SignOut name={name} onClose={() => setAsking(false)} />}
     </footer>
   );

@@ -52,3 +52,84 @@ it('a room of two is asked for, answered, left and asked for again', async () =>
   await ben.inRoom('Ann');
   await ben.hears('gone?');
 });
+
+it('a blocked user reaches the other one by no way, until the block is lifted', async () => {
+  const [ann, ben] = await Promise.all([visit('Ann'), visit('Bruno')]);
+  await ann.create('Channel', 'square');
+  await ben.join('square');
+  const row = ben.page.locator('.person-row', { hasText: 'Ann' });
+  const bell = (name: string) => ben.page.getByRole('button', { name, exact: true });
+  await ben.page.getByRole('button', { name: 'About Ann' }).click();
+  const card = ben.page.getByRole('dialog', { name: 'About Ann' });
+  await card.getByRole('button', { name: 'Block…' }).click();
+  await card.getByText('sees you as offline').waitFor();
+  expect(await audit(ben.page)).toEqual([]);
+  await card.getByRole('button', { name: 'Block Ann' }).click();
+  await card.waitFor({ state: 'detached' });
+  await row.getByText('blocked', { exact: true }).waitFor();
+  // the page says what the server says
+  await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
+  await ben.page.getByRole('alert').filter({ hasText: 'blocked' }).waitFor();
+
+  // to the blocked user the other one has gone, and all else is as before
+  await ann.page.getByRole('button', { name: 'Write to Bruno , offline' }).waitFor();
+  await ann.page.getByRole('button', { name: 'Write to Bruno' }).click();
+  await ann.inRoom('Bruno');
+  await ann.say('are you there?');
+  await ann.create('Group', 'a trap');
+  await ann.page.getByRole('button', { name: 'Invite people' }).click();
+  await ann.page.getByRole('button', { name: 'Invite Bruno', exact: true }).click();
+  await ann.page.getByRole('button', { name: 'Invited Bruno', exact: true }).waitFor();
+  await ann.page.keyboard.press('Escape');
+  await ann.open('square');
+  await ann.say('@room hear me');
+  await ben.hears('hear me');
+  expect(await bell('Notifications').count()).toBe(1);
+
+  await ben.page.reload();
+  await ben.inRoom('square');
+  await row.getByText('blocked', { exact: true }).waitFor();
+  expect(await bell('Notifications').count()).toBe(1);
+  await ben.page.getByRole('button', { name: 'Your settings' }).click();
+  const blocked = ben.page.getByRole('region', { name: 'Blocked users' });
+  await blocked.getByRole('button', { name: 'Unblock Ann' }).waitFor();
+  expect(await audit(ben.page)).toEqual([]);
+  await blocked.getByRole('button', { name: 'Unblock Ann' }).click();
+  await blocked.getByText('Nobody.').waitFor();
+  await ben.page.keyboard.press('Escape');
+  await row.getByText('blocked', { exact: true }).waitFor({ state: 'detached' });
+
+  await ann.page.getByRole('button', { name: 'Write to Bruno , online' }).waitFor();
+  await bell('Notifications, 2 new').click();
+  const panel = ben.page.getByRole('dialog');
+  await panel.getByRole('button', { name: 'Accept a trap' }).waitFor();
+  await panel.getByRole('button', { name: 'Accept Ann' }).click();
+  await ben.inRoom('Ann');
+  await ben.hears('are you there?');
+});
+
+it('a block from the room of two leaves it, and the card lifts it too', async () => {
+  const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
+  await ann.create('Channel', 'corner');
+  await ben.join('corner');
+  await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
+  await ben.inRoom('Ann');
+  await ann.page.getByRole('button', { name: 'Notifications, 1 new' }).click();
+  await ann.page.getByRole('dialog').getByRole('button', { name: 'Accept Ben' }).click();
+  await ann.inRoom('Ben');
+  await ben.page.getByRole('button', { name: 'Members' }).click();
+  await ben.page.getByRole('button', { name: 'About Ann' }).click();
+  await ben.page.getByRole('button', { name: 'Block…' }).click();
+  await ben.page.getByText('You leave this conversation.').waitFor();
+  await ben.page.getByRole('button', { name: 'Block Ann' }).click();
+  await ben.link('Ann').waitFor({ state: 'detached' });
+  await ann.say('hello?');
+  await ben.open('corner');
+  await ben.page.getByRole('button', { name: 'About Ann' }).click();
+  await ben.page.getByRole('dialog').getByRole('button', { name: 'Unblock Ann' }).click();
+  await ben.page.getByRole('dialog').getByRole('button', { name: 'Block…' }).waitFor();
+  await ben.page.keyboard.press('Escape');
+  await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
+  await ben.inRoom('Ann');
+  await ben.hears('hello?');
+});

@@ -20,16 +20,26 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await ann.event('member', (one) => one.room === 'one' && one.user === 'ben');
   await ann.ok('presence:watch', { users: ['ben'] });
   await ben.ok('user:block', { user: 'ann' });
-  // neither sees the other, on any node
-  await ann.event('presence', (one) => one.user === 'ben' && one.hidden === true);
-  expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({});
+  // to the one who is blocked the other one went away, on any node; the one who blocks sees nothing
+  const told = await ann.event('presence', (one) => one.user === 'ben');
+  expect(told).toEqual({ user: 'ben', online: false, lastSeen: expect.any(Number) as number });
+  expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({
+    ben: { online: false, lastSeen: told.lastSeen },
+  });
   expect((await ben.ok('presence:get', { users: ['ann'] })).presence).toEqual({});
+  // a mention of everybody passes them by, on the other node
+  await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: '@room hear' } });
+  await ann.event('mention', (one) => one.room === 'one' && one.everybody);
+  await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: 'the fence' } });
+  await ben.event('message', (one) => one.room === 'one' && one.seq === 2);
+  expect(ben.heard('mention')).toEqual([]);
   expect(await ann.ok('room:invite', { room: 'two', user: 'ben' })).toMatchObject({ invitation: { user: 'ben' } });
   const again = await cluster.connect(0, 'ben');
   for (const client of [ben, again]) expect((await client.ok('invitation:list', {})).invitations).toEqual([]);
   expect((await again.ok('user:blocks', {})).blocks).toMatchObject([{ user: 'ann' }]);
   await again.ok('user:unblock', { user: 'ann' });
   expect((await ben.ok('invitation:list', {})).invitations).toMatchObject([{ room: 'two', by: 'ann' }]);
+  await ann.event('presence', (one) => one.user === 'ben' && one.online);
 });
 
 it('a direct room is asked for, left and blocked from any node', async () => {

@@ -1,4 +1,5 @@
 /** Nobody is in a room that they did not agree to: the default of PARLEY_ADDING, and what back ends may. */
+import msgpackParser from 'socket.io-msgpack-parser';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -10,6 +11,7 @@ let ann: StockClient;
 let ben: StockClient;
 let cid: StockClient;
 let backend: StockClient;
+const extras: StockClient[] = [];
 let rooms = 0;
 
 const fast = { PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' };
@@ -22,7 +24,7 @@ beforeAll(async () => {
   backend = await connectStock(server.url, await tokenOf('crm', { backend: true }));
 });
 afterAll(async () => {
-  for (const client of [ann, ben, cid, backend]) client.close();
+  for (const client of [ann, ben, cid, backend, ...extras]) client.close();
   await server.stop();
 });
 
@@ -30,6 +32,24 @@ async function roomOf(owner: StockClient, kind: 'group' | 'channel' = 'group'): 
   const room = `consent-${++rooms}`;
   await owner.ok('room:create', { kind, name: 'Room', id: room });
   return room;
+}
+
+const mentionsOf = async (client: StockClient, room: string): Promise<number[]> =>
+  (await client.ok('mentions', { limit: 100 })).mentions
+    .filter(({ message }) => message.room === room)
+    .map(({ message }) => message.seq);
+
+const unreadMentions = async (client: StockClient, room: string): Promise<number | undefined> =>
+  (await client.ok('unread', {})).rooms.find((one) => one.room === room)?.mentions;
+
+/** A mention by another user comes after all that was sent before; no mention of everybody came. @returns its seq. */
+async function nothingMore(client: StockClient, room: string): Promise<number> {
+  const user = client.heard('ready')[0]?.user.id ?? '';
+  const { seq } = await cid.ok('message:send', text(room, { text: `@${user} fence` }));
+  await client.event('mention', (one) => one.room === room && one.seq === seq);
+  const everybody = client.heard('mention').filter((one) => one.room === room && one.everybody);
+  expect(everybody).toEqual([]);
+  return seq;
 }
 
 const invitationsTo = async (client: StockClient, room: string) =>
@@ -247,26 +267,142 @@ describe('a block', () => {
     await cid.event('mention', (one) => one.room === room && one.seq === all.seq);
     const { seq: last } = await cid.ok('message:send', text(room, { text: '@ben you' }));
     await ben.event('mention', (one) => one.room === room && one.seq === last);
-    expect(ben.heard('mention').filter((one) => one.room === room && !one.everybody)).toHaveLength(1);
-    const { mentions } = await ben.ok('mentions', {});
-    expect(mentions.filter(({ message }) => message.room === room).map(({ message }) => message.seq)).toEqual([last]);
+    expect(ben.heard('mention').filter((one) => one.room === room)).toHaveLength(1);
+    expect(await mentionsOf(ben, room)).toEqual([last]);
     await ben.ok('user:unblock', { user: 'ann' });
+    expect(await mentionsOf(ben, room)).toEqual([last, all.seq]);
   });
 
-  it('hides presence from both, and ends their watches', async () => {
+  it('stops the mention of everybody that the blocked user writes into the message of another', async () => {
     const room = await roomOf(ann, 'channel');
     for (const client of [ben, cid]) await client.ok('room:join', { room });
-    expect((await ann.ok('presence:watch', { users: ['ben', 'cid'] })).presence).toHaveProperty('ben');
-    await ben.ok('presence:watch', { users: ['ann'] });
     await ben.ok('user:block', { user: 'ann' });
-    await ann.event('presence', (one) => one.user === 'ben' && one.hidden === true);
-    await ben.event('presence', (one) => one.user === 'ann' && one.hidden === true);
-    expect((await ann.ok('presence:get', { users: ['ben', 'cid'] })).presence).toEqual({ cid: { online: true } });
-    expect((await ben.ok('presence:get', { users: ['ann', 'cid'] })).presence).toEqual({ cid: { online: true } });
-    expect((await ben.ok('presence:watch', { users: ['ann'] })).presence).toEqual({});
+    const { seq } = await cid.ok('message:send', text(room, { text: 'of cid' }));
+    await ann.ok('message:edit', { room, seq, body: { text: '@room of cid, by ann' } });
+    await cid.event('mention', (one) => one.room === room && one.seq === seq);
+    const fence = await nothingMore(ben, room);
+    expect(await mentionsOf(ben, room)).toEqual([fence]);
+    expect(await unreadMentions(ben, room)).toBe(1);
     await ben.ok('user:unblock', { user: 'ann' });
-    expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({ ben: { online: true } });
+    expect(await mentionsOf(ben, room)).toEqual([fence, seq]);
   });
+
+  it('leaves mentions out of the list and the counts of unread, also those from before, until it is lifted', async () => {
+    const room = await roomOf(ann, 'channel');
+    for (const client of [ben, cid]) await client.ok('room:join', { room });
+    const early = await ann.ok('message:send', text(room, { text: '@ben before' }));
+    await ben.ok('user:block', { user: 'ann' });
+    const all = await ann.ok('message:send', text(room, { text: '@room while it lasts' }));
+    await ann.ok('message:send', text(room, { text: '@ben while it lasts' }));
+    const other = await cid.ok('message:send', text(room, { text: '@ben of cid' }));
+    expect(await unreadMentions(ben, room)).toBe(1);
+    expect(await unreadMentions(cid, room)).toBe(1);
+    expect(await mentionsOf(ben, room)).toEqual([other.seq]);
+    await ben.ok('user:unblock', { user: 'ann' });
+    // the one by name was never made
+    expect(await mentionsOf(ben, room)).toEqual([other.seq, all.seq, early.seq]);
+    expect(await unreadMentions(ben, room)).toBe(3);
+  });
+
+  it('keeps the mention of everybody from each connection of the user, of either form, and from no other user', async () => {
+    const room = await roomOf(ann, 'channel');
+    const query = { query: { parser: 'msgpack' }, parser: msgpackParser };
+    const [eve, packed, fay, polling] = [
+      await connectStock(server.url, await tokenOf('eve')),
+      await connectStock(server.url, await tokenOf('eve'), query),
+      await connectStock(server.url, await tokenOf('fay'), query),
+      await connectStock(server.url, await tokenOf('eve'), { transports: ['polling'] }),
+    ];
+    for (const client of [cid, eve, fay]) await client.ok('room:join', { room });
+    await eve.ok('user:block', { user: 'ann' });
+    const { seq } = await ann.ok('message:send', text(room, { text: '@room all of you' }));
+    for (const client of [ann, fay]) await client.event('mention', (one) => one.room === room && one.seq === seq);
+    for (const client of [eve, packed, polling]) await nothingMore(client, room);
+    // their subscriptions are as before
+    const { seq: next } = await ann.ok('message:send', text(room, { text: 'for all' }));
+    for (const client of [eve, packed, polling]) {
+      await client.event('message', (one) => one.room === room && one.seq === next);
+    }
+    for (const client of [eve, packed, fay, polling]) client.close();
+  });
+
+  it(`lets the event of a mention of everybody go out where ${limits.mentionBlockers} members block its sender, and no more`, async () => {
+    const room = await roomOf(ann, 'channel');
+    await cid.ok('room:join', { room });
+    const { sql } = server.database;
+    const blockAs = async (from: number, to: number): Promise<void> => {
+      await sql`insert into users (id) select 'angry-' || n from generate_series(${from}::int, ${to}::int) n`;
+      await sql`
+        insert into members (room_id, user_id, role)
+        select ${room}, 'angry-' || n, 'member' from generate_series(${from}::int, ${to}::int) n`;
+      await sql`insert into blocks select 'angry-' || n, 'ann' from generate_series(${from}::int, ${to}::int) n`;
+    };
+    await blockAs(1, limits.mentionBlockers);
+    const first = await ann.ok('message:send', text(room, { text: '@room one' }));
+    await cid.event('mention', (one) => one.room === room && one.seq === first.seq);
+    await blockAs(limits.mentionBlockers + 1, limits.mentionBlockers + 1);
+    const second = await ann.ok('message:send', text(room, { text: '@room two' }));
+    const last = await ann.ok('message:send', text(room, { text: '@cid three' }));
+    await cid.event('mention', (one) => one.room === room && one.seq === last.seq);
+    expect(cid.heard('mention').filter((one) => one.room === room && one.seq === second.seq)).toEqual([]);
+    expect(await mentionsOf(cid, room)).toEqual([last.seq, second.seq, first.seq]);
+    await sql`delete from blocks where user_id like 'angry-%'`;
+  });
+
+  it('looks to the blocked user as if the other one had gone away at that moment, and come back when it is lifted', async () => {
+    const room = await roomOf(ann, 'channel');
+    const users = ['dora', 'gone'];
+    const [dora, gone] = [
+      await connectStock(server.url, await tokenOf('dora')),
+      await connectStock(server.url, await tokenOf('gone')),
+    ];
+    for (const client of [dora, gone]) await client.ok('room:join', { room });
+    expect((await ann.ok('presence:watch', { users })).presence).toEqual({
+      dora: { online: true },
+      gone: { online: true },
+    });
+    await dora.ok('presence:watch', { users: ['ann'] });
+    const from = Date.now();
+    gone.close();
+    await dora.ok('user:block', { user: 'ann' });
+    // within the time that an absence may be a flap, both still count as there
+    expect((await ann.ok('presence:get', { users })).presence).toEqual({
+      dora: { online: true },
+      gone: { online: true },
+    });
+    await dora.event('presence', (one) => one.user === 'ann' && one.hidden === true);
+    const told = await Promise.all(users.map((user) => ann.event('presence', (one) => one.user === user)));
+    const lastSeen = expect.any(Number) as number;
+    expect(told).toEqual(users.map((user) => ({ user, online: false, lastSeen })));
+    const moments = told.map((one) => one.lastSeen ?? 0);
+    for (const at of moments) expect(Math.abs(at - from)).toBeLessThan(5000);
+    const away = Object.fromEntries(told.map(({ user, online, lastSeen: at }) => [user, { online, lastSeen: at }]));
+    for (const command of ['presence:get', 'presence:watch'] as const) {
+      expect((await ann.ok(command, { users })).presence).toEqual(away);
+    }
+    const fresh = await connectStock(server.url, await tokenOf('ann'));
+    expect((await fresh.ok('presence:watch', { users })).presence).toEqual(away);
+    // the user who blocks knows of it
+    expect((await dora.ok('presence:get', { users: ['ann', 'cid'] })).presence).not.toHaveProperty('ann');
+    expect((await dora.ok('presence:watch', { users: ['ann'] })).presence).toEqual({});
+    // coming and going is no news for the blocked user
+    const again = await connectStock(server.url, await tokenOf('dora'));
+    dora.close();
+    await again.ok('user:unblock', { user: 'ann' });
+    await connectStock(server.url, await tokenOf('gone')).then((back) => extras.push(back));
+    for (const client of [ann, fresh]) {
+      for (const user of users) await client.event('presence', (one) => one.user === user && one.online);
+      expect(client.heard('presence').filter(({ user, hidden }) => users.includes(user) && hidden === true)).toEqual(
+        [],
+      );
+      expect(client.heard('presence').filter(({ user }) => user === 'dora')).toHaveLength(client === ann ? 2 : 1);
+    }
+    // a watch of a blocked user ends as any other, with the last shared room
+    await again.ok('user:block', { user: 'ann' });
+    for (const client of [again, extras.at(-1) as StockClient]) await client.ok('room:leave', { room });
+    for (const user of users) await ann.event('presence', (one) => one.user === user && one.hidden === true);
+    for (const client of [again, fresh]) client.close();
+  }, 60_000);
 
   it('outlives a restart, and its user', async () => {
     const database = await createTestDatabase();

@@ -172,6 +172,21 @@ describe('a user who is forgotten', () => {
     ben.close();
   });
 
+  it('is forgotten as the one who called everybody in the message of another', async () => {
+    const ben = await connectStock(server.url, await tokenOf('barnabas'));
+    await ann.ok('room:create', { kind: 'group', name: 'called', id: 'called' });
+    await ann.ok('room:invite', { room: 'called', user: 'barnabas', role: 'admin' });
+    await ann.ok('message:send', text('called', { text: 'of ann' }));
+    await ben.ok('message:edit', { room: 'called', seq: 1, body: { text: '@room of ann' } });
+    expect(await tracesOf('barnabas')).toContain('mentions.called_by');
+    await forgetUser(server.database.sql, 'barnabas', {
+      keepMessages: false,
+      applied: whenApplied(server.database.sql),
+    });
+    expect(await tracesOf('barnabas')).toEqual([]);
+    ben.close();
+  });
+
   it('is forgotten in batches, and every change has a rev of its own', async () => {
     const { sql } = server.database;
     await sql`insert into users (id) values ('busybody')`;

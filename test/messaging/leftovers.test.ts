@@ -1,8 +1,14 @@
 /** Rooms that nobody is in, and what counts against the limit of rooms. */
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { RoomPurge } from '../../src/messaging/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
+import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
@@ -126,6 +132,93 @@ it('a group that its last member leaves is deleted with what is in it', async ()
   expect(await sql`select deleted_by, made_by from deleted_rooms where id = 'last-group'`).toEqual([
     { deleted_by: 'two', made_by: 'one' },
   ]);
+});
+
+it('a group that is left to guests gives itself to the one who has been there longest', async () => {
+  const [owner, early, late] = [await connect('g-owner'), await connect('g-early'), await connect('g-late')];
+  const room = 'guest-group';
+  await owner.ok('room:create', { kind: 'group', name: 'Readers', id: room });
+  await owner.ok('message:send', text(room, 'kept'));
+  for (const user of ['g-early', 'g-late']) await owner.ok('room:invite', { room, user, role: 'guest' });
+  await owner.ok('room:mute', { room, user: 'g-early' });
+  await owner.ok('room:unmute', { room, user: 'g-early' });
+  await owner.ok('room:leave', { room });
+  await early.event('member', (one) => one.room === room && one.user === 'g-early' && one.role === 'owner');
+  await late.event('member', (one) => one.room === room && one.user === 'g-early' && one.role === 'owner');
+  expect((await early.ok('message:send', text(room, 'mine now'))).seq).toBe(2);
+  expect((await late.ok('history', { room })).messages).toHaveLength(2);
+  expect(await late.error('message:send', text(room, 'x'))).toMatchObject({ code: 'forbidden' });
+  // the last one deletes it, as ever
+  await early.ok('room:leave', { room });
+  await late.event('member', (one) => one.room === room && one.user === 'g-late' && one.role === 'owner');
+  await late.ok('room:leave', { room });
+  expect(await server.database.sql`select id from rooms where id = ${room}`).toEqual([]);
+});
+
+it('a member who may write comes before a guest, a muted one too; a muted guest comes last', async () => {
+  const owner = await connect('h-owner');
+  const room = 'heirs';
+  await owner.ok('room:create', { kind: 'group', name: 'Heirs', id: room });
+  for (const user of ['h-mute-guest', 'h-guest']) await owner.ok('room:invite', { room, user, role: 'guest' });
+  await owner.ok('room:invite', { room, user: 'h-muted' });
+  for (const user of ['h-mute-guest', 'h-muted']) await owner.ok('room:mute', { room, user });
+  const { sql } = server.database;
+  const ownerNow = async () =>
+    (
+      await sql<{ id: string }[]>`
+    select user_id as id from members where room_id = ${room} and role = 'owner'`
+    ).map(({ id }) => id);
+  const heirs: string[] = [];
+  for (let user = 'h-owner'; user !== ''; user = heirs.at(-1) ?? '') {
+    await sql`select remove_member(${room}, ${user})`;
+    const [heir] = await ownerNow();
+    if (heir === undefined) break;
+    heirs.push(heir);
+  }
+  expect(heirs).toEqual(['h-muted', 'h-guest', 'h-mute-guest']);
+});
+
+it('groups that were left to guests before migration 0030 get an owner by it, and those of an unfinished import do not', async () => {
+  const database = await createTestDatabase({ empty: true });
+  const folder = mkdtempSync(join(tmpdir(), 'parley-migrations-'));
+  const all = fileURLToPath(new URL('../../migrations/', import.meta.url));
+  for (const file of readdirSync(all)) if (file < '0030') copyFileSync(join(all, file), join(folder, file));
+  const { sql } = database;
+  await migrate(sql, folder);
+  await sql`insert into users (id) values ('ann'), ('ben'), ('cid')`;
+  await sql`
+    insert into rooms (id, kind, created_by, member_count) values
+      ('owned', 'group', 'ann', 2), ('lost', 'group', 'ann', 2), ('half', 'group', 'ann', 1), ('open', 'channel', 'ann', 1)`;
+  await sql`insert into imports (room_id, shared) values ('half', false)`;
+  await sql`
+    insert into members (room_id, user_id, role, joined_at) values
+      ('owned', 'ann', 'owner', now()), ('owned', 'ben', 'guest', now() - interval '1 day'),
+      ('lost', 'ben', 'guest', now()), ('lost', 'cid', 'guest', now() - interval '1 day'),
+      ('half', 'ben', 'guest', now()), ('open', 'ben', 'guest', now())`;
+  const [before] = await sql<[{ count: number }]>`select count(*) from membership_changes`;
+  await migrate(sql);
+  expect(await sql`select room_id as room, user_id as user from members where role = 'owner' order by room_id`).toEqual(
+    [
+      { room: 'lost', user: 'cid' },
+      { room: 'owned', user: 'ann' },
+    ],
+  );
+  // nodes beside learn of it
+  const [after] = await sql<[{ count: number }]>`select count(*) from membership_changes`;
+  expect(after.count).toBe(before.count + 1);
+  rmSync(folder, { recursive: true });
+  await database.drop();
+});
+
+it('a channel that is left to guests has no owner until somebody joins', async () => {
+  const [owner, guest] = [await connect('c-owner'), await connect('c-guest')];
+  await owner.ok('room:create', { kind: 'channel', name: 'Open', id: 'guest-channel' });
+  await owner.ok('message:send', text('guest-channel', 'x'));
+  await guest.ok('room:join', { room: 'guest-channel' });
+  await owner.ok('room:role', { room: 'guest-channel', user: 'c-guest', role: 'guest' });
+  await owner.ok('room:leave', { room: 'guest-channel' });
+  expect((await guest.ok('room:members', { room: 'guest-channel' })).members).toMatchObject([{ role: 'guest' }]);
+  expect(await owner.ok('room:join', { room: 'guest-channel' })).toMatchObject({ room: { role: 'owner' } });
 });
 
 it(`the id of a deleted room is free again after ${limits.deletedRoomDays} days`, async () => {

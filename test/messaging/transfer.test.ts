@@ -33,6 +33,11 @@ async function exported(sql: postgres.Sql, room?: string, since?: number): Promi
   return text.trimEnd().split('\n');
 }
 
+const kindsOf = (lines: readonly string[]): string[] =>
+  lines.map((line) => (JSON.parse(line) as { type: string }).type);
+
+const block = (user: string, blocked: string): string => JSON.stringify({ type: 'block', user, blocked, at: 1 });
+
 /** Everything but the moment of the export. */
 const bodyOf = (lines: string[]): string[] => lines.slice(1);
 
@@ -197,6 +202,79 @@ describe('an export', () => {
     await fresh.drop();
   });
 
+  it('of all rooms has departures and blocks, and an import on an empty server keeps what they do', async () => {
+    const [from, to] = [await createTestDatabase(), await createTestDatabase()];
+    const rights = (action: Parameters<typeof rightsOf>[0]) => from.sql`${rightsOf(action)}::text::jsonb`;
+    await makeRoom(from.sql, 'left', 'ann', 'ben', 'cid', 'dan', 'eve');
+    await from.sql`update rooms set slow_mode_s = 3600 where id = 'left'`;
+    await from.sql`update members set role = 'guest' where room_id = 'left' and user_id = 'cid'`;
+    const { writer } = createWriter(from.sql);
+    await writer.send(send('left', 'ben', 'the last for an hour'));
+    await writer.stop();
+    await from.sql`select mute_member('left', 'ann', 'dan', 'infinity', ${rights('mute')})`;
+    for (const user of ['ben', 'cid', 'dan']) await from.sql`select remove_member('left', ${user})`;
+    await from.sql`select remove_from_room('left', 'ann', 'eve', ${rights('remove')})`;
+    await from.sql`insert into blocks values ('ben', 'ann', '2026-01-01'), ('never-here', 'ann', '2026-01-02')`;
+
+    const lines = await exported(from.sql);
+    expect(lines.slice(1, 3).map((line) => JSON.parse(line) as unknown)).toEqual([
+      { type: 'block', user: 'ben', blocked: 'ann', at: Date.UTC(2026, 0, 1) },
+      { type: 'block', user: 'never-here', blocked: 'ann', at: Date.UTC(2026, 0, 2) },
+    ]);
+    expect(await imported(to.sql, lines)).toEqual({ rooms: 1, messages: 1 });
+    expect(bodyOf(await exported(to.sql))).toEqual(bodyOf(lines));
+    expect(await imported(to.sql, lines)).toEqual({ rooms: 1, messages: 0 });
+    expect(bodyOf(await exported(to.sql))).toEqual(bodyOf(lines));
+    // one room alone says nothing of whom its members block
+    expect(kindsOf(await exported(from.sql, 'left'))).not.toContain('block');
+
+    // whoever left is not added without a question, a guest comes back as one, and slow mode and mutes go on
+    const add = (user: string) => to.sql`
+      select add_member('left', 'ann', ${user}, 'member', 100, 100, ${rightsOf('add')}::text::jsonb) as outcome`;
+    expect([await add('ben'), await add('eve')]).toEqual([[{ outcome: 'not_asked' }], [{ outcome: 'joined' }]]);
+    for (const user of ['ben', 'cid', 'dan']) {
+      await to.sql`select admit('left', ${user}, returning_role('left', ${user}, 'member'), 100, 100)`;
+    }
+    expect(
+      await to.sql`
+        select user_id, role, muted_until::text, last_sent_at is not null as sent from members
+        where room_id = 'left' and user_id in ('ben', 'cid', 'dan') order by user_id`,
+    ).toEqual([
+      { user_id: 'ben', role: 'member', muted_until: null, sent: true },
+      { user_id: 'cid', role: 'guest', muted_until: null, sent: false },
+      { user_id: 'dan', role: 'member', muted_until: 'infinity', sent: false },
+    ]);
+    await from.drop();
+    await to.drop();
+  });
+
+  it('keeps who called everybody in the message of another', async () => {
+    const [from, to] = [await createTestDatabase(), await createTestDatabase()];
+    await makeRoom(from.sql, 'called', 'ann', 'ben');
+    const { writer } = createWriter(from.sql);
+    await writer.send(send('called', 'ben', 'x'));
+    await writer.stop();
+    await change(from.sql, 'called', ['edit', 1, 'ann', { text: '@room' }]);
+    await from.sql`select * from note_changes(array[1], '[[0,"edit","called",1,"ann",[],true]]'::jsonb)`;
+    await imported(to.sql, await exported(from.sql));
+    expect(await to.sql`select user_id, called_by from mentions`).toEqual([{ user_id: '*', called_by: 'ann' }]);
+    await from.drop();
+    await to.drop();
+  });
+
+  it('of format 2, without departures and blocks, is read as before', async () => {
+    const fresh = await createTestDatabase();
+    const old = (await exported(source.sql, 'rich')).flatMap((text) => {
+      const line = JSON.parse(text) as Record<string, unknown>;
+      if (line['type'] === 'departure') return [];
+      delete line['departures'];
+      delete line['blocks'];
+      return [JSON.stringify(line['type'] === 'export' ? { ...line, format: 2 } : line)];
+    });
+    expect(await imported(fresh.sql, old)).toEqual({ rooms: 1, messages: 9 });
+    await fresh.drop();
+  });
+
   it('of format 1 has none of these, but its threads are made anew', async () => {
     const lines = await exported(source.sql, 'rich');
     const old = lines.flatMap((text) => {
@@ -204,7 +282,7 @@ describe('an export', () => {
       const type = line['type'] as string;
       if (['mention', 'follow', 'ban', 'mute', 'invitation', 'link'].includes(type)) return [];
       const later = ['topic', 'archivedAt', 'slowMode', 'senders', 'editWindow', 'thread', 'pinnedAt', 'pinnedBy'];
-      later.push('muted', 'mentions', 'follows', 'bans', 'mutes', 'invitations', 'links');
+      later.push('muted', 'mentions', 'follows', 'bans', 'mutes', 'invitations', 'links', 'departures', 'blocks');
       for (const field of later) delete line[field];
       return [JSON.stringify(type === 'export' ? { ...line, format: 1 } : line)];
     });
@@ -494,11 +572,19 @@ describe('an import', () => {
     ['an unknown line', [head, '{"type":"x"}'], 2, 'type:'],
     [
       'another format',
-      ['{"type":"export","format":3,"at":1,"since":null}'],
+      ['{"type":"export","format":4,"at":1,"since":null}'],
       1,
-      'format 3; this Parley reads 2 and before.',
+      'format 4; this Parley reads 3 and before.',
     ],
     ['no head', [room()], 1, 'does not begin with an export line'],
+    ['a block inside of a room', [head, room(), block('ann', 'ben')], 3, 'a block line inside of room r.'],
+    ['a block by oneself', [head, block('ann', 'ann')], 2, 'a block of ann by the same user.'],
+    [
+      'a missing block',
+      [head, block('ann', 'ben'), '{"type":"end","rooms":0,"messages":0,"blocks":2}'],
+      3,
+      'it counts 2 blocks; there were 1.',
+    ],
     ['a message outside of a room', [head, message(1)], 2, 'outside of a room'],
     ['a gap', [head, room(), message(2)], 3, 'message 2 where 1 is next.'],
     ['one that comes twice', [head, room(), message(1), message(1)], 4, 'message 1 where 2 is next.'],

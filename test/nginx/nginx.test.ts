@@ -191,6 +191,15 @@ it('writes no token when all nodes are unavailable, at any level of its log', as
   expect(nginx.accessLog()).toMatch(/"GET \/socket\.io\/" 502 .*"127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+/);
 }, 60_000);
 
+it('writes no token of a server that an operator adds without a log of its own', async () => {
+  await nginx.stop();
+  nginx = await startNginx(ports, { beside: 'server { listen PORT; location / { return 204; } }' });
+  const secret = 'eyJhbGciOiJIUzI1NiJ9.c2VjcmV0';
+  expect((await fetch(`${nginx.besideUrl}/added?token=${secret}`)).status).toBe(204);
+  await until('it is logged', () => nginx.accessLog().includes('"GET /added" 204'));
+  expect(nginx.accessLog()).not.toContain(secret.slice(0, 10));
+}, 60_000);
+
 it('serves new handshakes while the nodes restart in turn, quicker than fail_timeout', async () => {
   for (const round of [1, 2]) {
     for (const n of [0, 1] as const) {

@@ -21,6 +21,7 @@ export interface Nginx {
   /** The same over IPv6. */
   readonly url6: string;
   readonly tlsUrl: string;
+  readonly besideUrl: string;
   accessLog(): string;
   errorLog(): string;
   stop(): Promise<void>;
@@ -40,6 +41,8 @@ export async function findNginx(): Promise<string> {
 export interface NginxOptions {
   /** Use parley-names.conf: host names with ports in the place of `nodes`, and the address of a DNS server. */
   readonly names?: { readonly hosts: readonly string[]; readonly resolver: string };
+  /** A server that an operator adds to nginx.conf; `PORT` stands for a free port, which `besideUrl` has. */
+  readonly beside?: string;
   /** How much nginx writes about itself; as shipped: `warn`. */
   readonly errorLevel?: 'warn' | 'info' | 'debug';
 }
@@ -48,7 +51,7 @@ export interface NginxOptions {
 export async function startNginx(nodes: readonly number[], options: NginxOptions = {}): Promise<Nginx> {
   const program = await findNginx();
   const folder = temporaryFolder('parley-nginx-');
-  const [port, tlsPort] = [await freePort(), await freePort()];
+  const [port, tlsPort, besidePort] = [await freePort(), await freePort(), await freePort()];
   const [certificate, key] = await makeCertificate(folder);
   const changes: [RegExp, string][] = [
     [/listen 80;/, `listen 127.0.0.1:${port};`],
@@ -57,7 +60,10 @@ export async function startNginx(nodes: readonly number[], options: NginxOptions
     [/listen \[::\]:443 ssl;/, `listen [::1]:${tlsPort} ssl;`],
     [/\/etc\/nginx\/tls\/fullchain\.pem/, certificate],
     [/\/etc\/nginx\/tls\/privkey\.pem/, key],
-    [/# include parley-tls\.conf;/, 'include parley-tls.conf;'],
+    [
+      /# include parley-tls\.conf;/,
+      `include parley-tls.conf;\n${(options.beside ?? '').replace('PORT', `127.0.0.1:${besidePort}`)}`,
+    ],
     [/\/run\/nginx\.pid/, join(folder, 'pid')],
     // a pipe of Node is a socket, which cannot be opened by its name
     [/\/dev\/stderr warn/, `${join(folder, 'error.log')} ${options.errorLevel ?? 'warn'}`],
@@ -97,6 +103,7 @@ export async function startNginx(nodes: readonly number[], options: NginxOptions
     url,
     url6: `http://[::1]:${port}`,
     tlsUrl: `https://127.0.0.1:${tlsPort}`,
+    besideUrl: `http://127.0.0.1:${besidePort}`,
     accessLog: log('access.log'),
     errorLog: log('error.log'),
     stop: () => server.stop(),

@@ -34,6 +34,8 @@ export interface StockOptions {
   readonly transports?: readonly ('polling' | 'websocket')[];
   /** Without it the address of the server ends in `/socket.io`. */
   readonly addTrailingSlash?: boolean;
+  /** Of packets, in the place of JSON: `socket.io-msgpack-parser`, together with `query: { parser: 'msgpack' }`. */
+  readonly parser?: object;
   /** Of Node's http: from which address, with which trust. */
   readonly agent?: Agent;
 }
@@ -45,6 +47,7 @@ export function openStock(url: string, auth: Record<string, unknown>, options: S
   const socket = io(url, {
     transports: [...(options.transports ?? ['websocket'])],
     ...(options.agent === undefined ? {} : { agent: options.agent as unknown as string }),
+    ...(options.parser === undefined ? {} : { parser: options.parser }),
     auth,
     query: options.query ?? {},
     addTrailingSlash: options.addTrailingSlash ?? true,

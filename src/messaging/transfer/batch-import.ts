@@ -62,9 +62,9 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
       join messages t on t.room_id = ${id} and t.seq = r.seq and t.rev = r.rev
       on conflict (room_id, seq, user_id, emoji) do nothing`;
     await tx`
-      insert into mentions (room_id, seq, user_id, at)
-      select ${id}, n.seq, n."user", to_timestamp(n.at / 1000.0)
-      from jsonb_to_recordset(${of('mention')}::text::jsonb) as n (seq bigint, rev bigint, "user" text, at bigint)
+      insert into mentions (room_id, seq, user_id, at, called_by)
+      select ${id}, n.seq, n."user", to_timestamp(n.at / 1000.0), n.by
+      from jsonb_to_recordset(${of('mention')}::text::jsonb) as n (seq bigint, rev bigint, "user" text, at bigint, by text)
       join messages t on t.room_id = ${id} and t.seq = n.seq and t.rev = n.rev
       on conflict (room_id, seq, user_id) do nothing`;
     await storeStanding(tx, { room: id, shared }, of);

@@ -27,6 +27,7 @@ export class CheckedLines {
   #room: OpenRoom | undefined = undefined;
   #rooms = 0;
   #messages = 0;
+  #blocks = 0;
   #ended = false;
   /** Of the line that was read last, from 1. */
   number = 0;
@@ -52,6 +53,7 @@ export class CheckedLines {
     if (line.type === 'export') throw new WrongLine('a second export line.');
     if (line.type === 'end') this.#end(line);
     else if (line.type === 'room') this.#open(line);
+    else if (line.type === 'block') this.#block(line);
     else if (this.#room === undefined) throw new WrongLine(`a ${line.type} line outside of a room.`);
     else if (line.type === 'room:end') this.#close(this.#room, line);
     else check(this.#room, line);
@@ -73,7 +75,16 @@ export class CheckedLines {
         `it counts ${line.rooms} rooms and ${line.messages} messages; there were ${this.#rooms} and ${this.#messages}.`,
       );
     }
+    if (line.blocks !== this.#blocks) {
+      throw new WrongLine(`it counts ${line.blocks} blocks; there were ${this.#blocks}.`);
+    }
     this.#ended = true;
+  }
+
+  #block({ user, blocked }: LineOf<'block'>): void {
+    if (this.#room !== undefined) throw new WrongLine(`a block line inside of room ${this.#room.line.id}.`);
+    if (user === blocked) throw new WrongLine(`a block of ${user} by the same user.`);
+    this.#blocks++;
   }
 
   #open(line: LineOf<'room'>): void {

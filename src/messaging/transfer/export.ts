@@ -35,6 +35,7 @@ export async function exportRooms(sql: postgres.Sql, options: ExportOptions, wri
   const { room, since = null } = options;
   const head: LineOf<'export'> = { type: 'export', format, at: Date.now(), since };
   await write(`${JSON.stringify(head)}\n`);
+  const blocks = room === undefined ? await exportBlocks(sql, write) : 0;
   const known = new Set<string>();
   let [rooms, messages] = [0, 0];
   for await (const ids of room === undefined ? allRooms(sql) : [[room]]) {
@@ -49,9 +50,26 @@ export async function exportRooms(sql: postgres.Sql, options: ExportOptions, wri
       messages += count;
     }
   }
-  const end: LineOf<'end'> = { type: 'end', rooms, messages };
+  const end: LineOf<'end'> = { type: 'end', rooms, messages, blocks };
   await write(`${JSON.stringify(end)}\n`);
   return { rooms, messages };
+}
+
+/** They come before all rooms: an import has them before anybody can invite or mention somebody. @returns how many. */
+async function exportBlocks(sql: postgres.Sql, write: Write): Promise<number> {
+  let written = 0;
+  for (let after = { user: '', blocked: '' }; ;) {
+    const rows = await sql<Omit<LineOf<'block'>, 'type'>[]>`
+      select user_id as user, blocked_id as blocked, at from blocks
+      where (user_id, blocked_id) > (${after.user}, ${after.blocked}) order by user_id, blocked_id limit ${rowsPage}`;
+    let text = '';
+    for (const row of rows) text += `${JSON.stringify({ type: 'block', ...row } satisfies LineOf<'block'>)}\n`;
+    await write(text);
+    written += rows.length;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < rowsPage) return written;
+    after = last;
+  }
 }
 
 async function* allRooms(sql: postgres.Sql): AsyncGenerator<string[]> {
@@ -217,13 +235,16 @@ class RoomExport {
 
   async #mentions(from: number, to: number): Promise<void> {
     for (let after = { seq: from, user: '' }; ;) {
-      const rows = await this.#tx<Omit<LineOf<'mention'>, 'type'>[]>`
-        select n.seq, t.rev, n.user_id as user, n.at
+      const rows = await this.#tx<(Omit<LineOf<'mention'>, 'type' | 'by'> & { by: string | null })[]>`
+        select n.seq, t.rev, n.user_id as user, n.called_by as by, n.at
         from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
         where n.room_id = ${this.#room} and n.seq <= ${to} and (n.seq, n.user_id) > (${after.seq}, ${after.user})
         order by n.seq, n.user_id limit ${rowsPage}`;
       let text = '';
-      for (const row of rows) text += `${JSON.stringify({ type: 'mention', ...row } satisfies LineOf<'mention'>)}\n`;
+      for (const { by, ...row } of rows) {
+        const mention: LineOf<'mention'> = { type: 'mention', ...row, ...(by !== null && { by }) };
+        text += `${JSON.stringify(mention)}\n`;
+      }
       await this.#write(text);
       this.#written.mentions += rows.length;
       const last = rows.at(-1);

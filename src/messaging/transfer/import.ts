@@ -59,6 +59,7 @@ class Import {
   readonly #sql: postgres.Sql;
   readonly #lines = new CheckedLines();
   #room: OpenRoom | undefined = undefined;
+  #blocks: LineOf<'block'>[] = [];
   #waiting: ImportRow[] = [];
   #waitingBytes = 0;
   /** All up to this line is stored. */
@@ -73,7 +74,10 @@ class Import {
 
   async take(text: string): Promise<void> {
     const line = this.#lines.take(text);
-    if (line.type === 'export' || line.type === 'end') return;
+    if (line.type === 'export') return;
+    if (line.type === 'block') return this.#block(line);
+    if (this.#blocks.length > 0) await this.#storeBlocks(this.#lines.number - 1);
+    if (line.type === 'end') return;
     if (line.type === 'room') return this.#begin(line);
     // no other line passes the check outside of one
     const room = this.#room as OpenRoom;
@@ -84,6 +88,7 @@ class Import {
   async end(): Promise<void> {
     if (this.#lines.ended) return;
     if (this.#room !== undefined) await this.#flush(this.#room);
+    if (this.#blocks.length > 0) await this.#storeBlocks(this.#lines.number);
     throw new WrongLine('the file ends here, before its end line: it was cut off.');
   }
 
@@ -100,6 +105,23 @@ class Import {
     if (error instanceof ParleyError) return new ImportError(number, error.message, stored, error);
     const why = `the database failed: ${error instanceof Error ? error.message : String(error)}`;
     return new ImportError(number, why, stored, error);
+  }
+
+  async #block(line: LineOf<'block'>): Promise<void> {
+    this.#blocks.push(line);
+    if (this.#blocks.length >= batchRows) await this.#storeBlocks(this.#lines.number);
+  }
+
+  /** Blocks only add up: one that a user lifted here comes back with an old file, but none is lost. */
+  async #storeBlocks(line: number): Promise<void> {
+    const json = JSON.stringify(this.#blocks);
+    this.#blocks = [];
+    await this.#sql`
+      insert into blocks (user_id, blocked_id, at)
+      select b."user", b.blocked, to_timestamp(b.at / 1000.0)
+      from jsonb_to_recordset(${json}::text::jsonb) as b ("user" text, blocked text, at bigint)
+      on conflict do nothing`;
+    this.#progress(line, 'blocks of users');
   }
 
   async #begin(line: LineOf<'room'>): Promise<void> {

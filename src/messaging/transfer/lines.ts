@@ -3,14 +3,17 @@ import { z } from 'zod';
 import { limits } from '../../protocol/limits.ts';
 import { emoji, instant, rev, role, roomId, roomKind, seq, userId } from '../../protocol/model.ts';
 
-/** Format 1 had no settings, threads, mentions, pins, bans, mutes, invitations and links; it is still read. */
-export const format = 2;
+/**
+ * Format 1 had no settings, threads, mentions, pins, bans, mutes, invitations and links, format 2 no departures and blocks; both
+ * are still read.
+ */
+export const format = 3;
 /** A body of 16 KiB takes more where its numbers are written out; nothing of ours comes near. */
 export const maxLineBytes = 1024 * 1024;
 
 const name = z.string().nullable();
 const count = z.int().min(0);
-/** Absent in files of format 1. */
+/** Absent in files of earlier formats. */
 const counted = count.default(0);
 const inviteRole = z.enum(['admin', 'member', 'guest']);
 /** Until when; null: until it is lifted. */
@@ -18,6 +21,8 @@ const until = instant.nullable();
 
 export const line = z.discriminatedUnion('type', [
   z.object({ type: z.literal('export'), format: z.int(), at: instant, since: instant.nullable() }),
+  /** Outside of rooms. A user has blocked another. */
+  z.object({ type: z.literal('block'), user: userId, blocked: userId, at: instant }),
   z.object({
     type: z.literal('room'),
     id: roomId,
@@ -74,6 +79,8 @@ export const line = z.discriminatedUnion('type', [
     rev: rev.describe('of the message'),
     /** `*`: everybody. */
     user: z.union([z.literal('*'), userId]),
+    /** Of a mention of everybody: the user who wrote it into the message of another. */
+    by: userId.optional(),
     at: instant,
   }),
   z.object({ type: z.literal('follow'), root: seq, user: userId, read: count, at: instant }),
@@ -85,6 +92,16 @@ export const line = z.discriminatedUnion('type', [
     at: instant,
   }),
   z.object({ type: z.literal('mute'), user: userId, until }),
+  z.object({
+    type: z.literal('departure'),
+    user: userId,
+    /** When they left; null: they were removed or banned. */
+    left: instant.nullable(),
+    /** Their last message, for slow mode. */
+    sent: instant.optional(),
+    /** They were a guest. */
+    guest: z.literal(true).optional(),
+  }),
   z.object({
     type: z.literal('invitation'),
     user: userId,
@@ -126,11 +143,12 @@ export const line = z.discriminatedUnion('type', [
     follows: counted,
     bans: counted,
     mutes: counted,
+    departures: counted,
     invitations: counted,
     links: counted,
     expired: counted,
   }),
-  z.object({ type: z.literal('end'), rooms: count, messages: count }),
+  z.object({ type: z.literal('end'), rooms: count, messages: count, blocks: counted }),
 ]);
 
 /** What `room:end` counts, and the lines that are meant. */
@@ -142,6 +160,7 @@ export const countedLines = {
   follow: 'follows',
   ban: 'bans',
   mute: 'mutes',
+  departure: 'departures',
   invitation: 'invitations',
   link: 'links',
   member: 'members',
@@ -157,6 +176,7 @@ export const noCounts = (): Counts => ({
   follows: 0,
   bans: 0,
   mutes: 0,
+  departures: 0,
   invitations: 0,
   links: 0,
   members: 0,

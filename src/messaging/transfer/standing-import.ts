@@ -1,4 +1,4 @@
-/** Stores what stands in a room beside its messages and members (standing.ts). */
+/** Stores what a room has beside its messages and members (standing.ts). */
 import type { postgres } from '../../storage/sql.ts';
 import type { LineOf } from './lines.ts';
 
@@ -11,7 +11,7 @@ import type { LineOf } from './lines.ts';
 export async function storeStanding(
   tx: postgres.TransactionSql,
   { room, shared }: { readonly room: string; readonly shared: boolean },
-  of: (type: LineOf<'follow' | 'ban' | 'mute' | 'invitation' | 'link'>['type']) => string,
+  of: (type: LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>['type']) => string,
 ): Promise<void> {
   const follows = of('follow');
   if (follows !== '[]') {
@@ -26,7 +26,8 @@ export async function storeStanding(
       on conflict do nothing`;
   }
   if (shared) return;
-  const [bans, mutes, invitations, links] = [of('ban'), of('mute'), of('invitation'), of('link')];
+  const [bans, mutes, departures] = [of('ban'), of('mute'), of('departure')];
+  const [invitations, links] = [of('invitation'), of('link')];
   if (bans !== '[]') {
     await tx`
       insert into bans (room_id, user_id, banned_by, reason, at)
@@ -38,6 +39,13 @@ export async function storeStanding(
       insert into kept_mutes (room_id, user_id, muted_until)
       select ${room}, m."user", coalesce(to_timestamp(m.until / 1000.0), 'infinity')
       from jsonb_to_recordset(${mutes}::text::jsonb) as m ("user" text, until bigint) on conflict do nothing`;
+  }
+  if (departures !== '[]') {
+    await tx`
+      insert into departures (room_id, user_id, left_at, last_sent_at, was_guest)
+      select ${room}, d."user", to_timestamp(d."left" / 1000.0), to_timestamp(d.sent / 1000.0), coalesce(d.guest, false)
+      from jsonb_to_recordset(${departures}::text::jsonb) as d ("user" text, "left" bigint, sent bigint, guest boolean)
+      on conflict do nothing`;
   }
   if (invitations !== '[]') {
     await tx`

@@ -1,9 +1,9 @@
-/** What stands in a room beside its messages and members, as lines of an export: follows, bans, mutes, invitations, links. */
+/** What a room has beside its messages and members, as lines of an export: follows, bans, mutes, departures, invitations, links. */
 import type { postgres } from '../../storage/sql.ts';
 import { muteColumns, type MuteRow } from '../summary.ts';
 import type { Counts, LineOf } from './lines.ts';
 
-type Standing = LineOf<'follow' | 'ban' | 'mute' | 'invitation' | 'link'>;
+type Standing = LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>;
 
 export interface StandingRow {
   readonly line: Standing;
@@ -46,6 +46,25 @@ export function standingParts(tx: postgres.TransactionSql, room: string, first: 
         select m.user_id as user, ${muteColumns(tx)} from kept_mutes m
         where m.room_id = ${room} and m.user_id > ${after} and m.muted_until > now() order by m.user_id limit ${limit}`;
       return rows.map(({ user, muted_until: until }) => ({ key: user, line: { type: 'mute', user, until } }));
+    }),
+    byUser('departures', async (after, limit) => {
+      const rows = await tx<
+        { user: string; left: number | null; sent: number | null; guest: boolean; name: string | null }[]
+      >`
+        select d.user_id as user, d.left_at as left, d.last_sent_at as sent, d.was_guest as guest, u.name
+        from departures d left join users u on u.id = d.user_id
+        where d.room_id = ${room} and d.user_id > ${after} order by d.user_id limit ${limit}`;
+      return rows.map(({ user, left, sent, guest, name }) => ({
+        key: user,
+        names: [[user, name]],
+        line: {
+          type: 'departure',
+          user,
+          left,
+          ...(sent === null ? {} : { sent }),
+          ...(guest ? { guest } : {}),
+        },
+      }));
     }),
     byUser('invitations', async (after, limit) => {
       const rows = await tx<(Omit<LineOf<'invitation'>, 'type'> & { name: string | null })[]>`

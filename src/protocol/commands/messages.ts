@@ -142,8 +142,8 @@ export const messageCommands = {
   },
   mentions: {
     about:
-      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. Pass ' +
-      '`before` on for the next page.',
+      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. ' +
+      'Those of users whom you have blocked are left out. Pass `before` on for the next page.',
     kind: 'read',
     weight: 4,
     answer: 'page',

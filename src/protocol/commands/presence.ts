@@ -10,7 +10,8 @@ export const presenceCommands = {
   'presence:get': {
     about:
       'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +
-      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not.',
+      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not. It ' +
+      'leaves out users whom you have blocked. A user who has blocked you is offline, last seen at the moment of the block.',
     kind: 'read',
     weight: 2,
     answer: 'list',

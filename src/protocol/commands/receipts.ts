@@ -58,7 +58,11 @@ export const receiptCommands = {
         z.object({
           room: roomId,
           unread: z.int().min(0).max(limits.unreadCount).describe(`${limits.unreadCount}: as many or more`),
-          mentions: z.int().min(0).max(limits.unreadCount).describe('those of them that mention you'),
+          mentions: z
+            .int()
+            .min(0)
+            .max(limits.unreadCount)
+            .describe('those of them that mention you, without those of users whom you have blocked'),
           read: z.int().min(0).describe('your read mark'),
           seq: z.int().min(0).describe('the number of the last message, 0 if there was none'),
           at: instant.nullable().describe('when it was committed; null if there is none, or it has expired'),
