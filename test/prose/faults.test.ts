@@ -77,6 +77,7 @@ describe('sentences', () => {
 
   it('of code end with their paragraph: a lone backtick hides nothing that follows', () => {
     expect(textsOf('A lone ` here.\n\nRedis is away.\n\nOne more ` here.')).toContain('Redis is away.');
+    expect(textsOf('| `` | Redis is away. |\n| `` | One more. |')).toContain('Redis is away.');
   });
 
   it('end at a full stop before a space, and not inside of a name or a number', () => {

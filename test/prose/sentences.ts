@@ -25,7 +25,7 @@ interface Block {
 
 function withoutMarkup(text: string): string {
   return text
-    .replaceAll(/(`+)(?:(?!\n\s*\n)[\s\S])*?[^`]\1(?!`)/g, (span) => codeWord + blank(span))
+    .replaceAll(/(`+)(?:(?!\n\s*[\n|])[\s\S])*?[^`]\1(?!`)/g, (span) => codeWord + blank(span))
     .replaceAll(/!\[[^\]]*\]\([^)]*\)/g, '')
     .replaceAll(/\[([^\]]*)\]\([^)\s]*\)/g, (_, shown: string) => (isPath.test(shown) ? codeWord : shown))
     .replaceAll(/<?https?:\/\/[^\s>)]+>?/g, codeWord)
