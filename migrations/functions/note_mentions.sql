@@ -1,7 +1,8 @@
 -- Makes these the mentions of messages. A part of note_sends and note_changes.
 -- Takes targets ([[room, seq, sender, actor, names, everybody], …]; actor: the user that sent or edited; names: [[id,
 -- …], …], of each the first that is a member counts), and the time of the mentions.
--- Returns the mentions that are new. A message does not mention its sender. Nobody is mentioned by a user that is
+-- Returns the mentions that are new. For a new mention of everybody a row '!' and id follows for each member that has
+-- blocked the sender or the actor, at most 1,001. A message does not mention its sender. Nobody is mentioned by a user that is
 -- blocked. Everybody in a group or channel is mentioned only by its owners and admins.
 -- The caller holds the locks of the rooms.
 create or replace function note_mentions(targets jsonb, noted_at timestamptz)
@@ -24,11 +25,11 @@ begin
     join members m on m.room_id = t.room_id and m.user_id = f.id
     order by t.n, g.n, f.n
   ), wanted as materialized (
-    select distinct p.room_id, p.seq, p.user_id from person p
+    select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
     union all
-    select t.room_id, t.seq, '*' from target t
+    select t.room_id, t.seq, '*', nullif(t.actor, t.sender) from target t
     join rooms r on r.id = t.room_id
     join members m on m.room_id = t.room_id and m.user_id = t.actor
     where t.everybody and (r.kind = 'direct' or m.role in ('owner', 'admin'))
@@ -36,9 +37,20 @@ begin
     delete from mentions m using target t
     where m.room_id = t.room_id and m.seq = t.seq and not exists (
       select from wanted w where w.room_id = m.room_id and w.seq = m.seq and w.user_id = m.user_id)
+  ), noted as (
+    insert into mentions (room_id, seq, user_id, at, called_by)
+    select w.room_id, w.seq, w.user_id, noted_at, w.called_by from wanted w
+    on conflict do nothing
+    returning mentions.room_id, mentions.seq, mentions.user_id
   )
-  insert into mentions (room_id, seq, user_id, at)
-  select w.room_id, w.seq, w.user_id, noted_at from wanted w
-  on conflict do nothing
-  returning mentions.room_id, mentions.seq, mentions.user_id;
+  select n.room_id, n.seq, n.user_id from noted n
+  union all
+  select n.room_id, n.seq, '!' || x.user_id
+  from noted n
+  join target t on t.room_id = n.room_id and t.seq = n.seq
+  cross join lateral (
+    select distinct b.user_id from blocks b join members m on m.room_id = n.room_id and m.user_id = b.user_id
+    where b.blocked_id in (t.sender, t.actor) limit 1001
+  ) x
+  where n.user_id = '*';
 end $$;

@@ -48,12 +48,8 @@ begin
     outcome := 'left';
     return;
   end if;
-  if was = 'owner' and not exists (select from members where room_id = room and role = 'owner') then
-    update members set role = 'owner', muted_until = null
-    where room_id = room and user_id = (
-      select user_id from members where room_id = room and role in ('admin', 'member')
-      order by coalesce(muted_until > now(), false), role, joined_at, user_id limit 1)
-    returning user_id into heir;
+  if was = 'owner' then
+    heir := give_owner(room);
   end if;
   outcome := 'left';
 end $$;

@@ -55,7 +55,7 @@ const headIn = async (sql: postgres.Sql): Promise<string> => {
   return row?.seq ?? '';
 };
 
-/** As README says: one cursor, and `reset` means to begin anew from history. */
+/** As docs/connecting.md says: one cursor, and `reset` means to begin anew from history. */
 async function pulled(client: StockClient, held: unknown[], cursor: number): Promise<unknown[]> {
   const page = (await client.ok('sync', { cursors: { r: cursor } })).rooms['r'];
   if (page?.reset !== true) return [...held, ...(page?.messages ?? []).map(({ body }) => body)];

@@ -140,7 +140,8 @@ describe('the image and the unit', () => {
   it('name only keys that there are', () => {
     // of the compose file's reader, and of the load tests
     const others = new Set(['PARLEY_HTTP_PORT', 'PARLEY_URL', 'PARLEY_SECRET']);
-    for (const name of ['Dockerfile', 'deploy/parley.service', 'docker-compose.yml', 'README.md']) {
+    const pages = ['README.md', 'docs/connecting.md', 'docs/deployment.md', 'docs/features.md', 'docs/operations.md'];
+    for (const name of ['Dockerfile', 'deploy/parley.service', 'docker-compose.yml', ...pages]) {
       const used = [...file(name).matchAll(/\bPARLEY_[A-Z_]+/g)].map(([key]) => key).filter((key) => !keys.has(key));
       expect([name, used.filter((key) => !others.has(key))]).toEqual([name, []]);
     }

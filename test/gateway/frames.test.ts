@@ -1,4 +1,4 @@
-/** The wire from outside, as the README types it: plain WebSocket frames. */
+/** The wire from outside, as docs/connecting.md types it: plain WebSocket frames. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectRaw, openRaw, type RawClient } from '../support/raw-client.ts';
@@ -23,7 +23,7 @@ async function command(client: RawClient, id: string, name: string, input: unkno
 }
 
 describe('frames typed by hand', () => {
-  it('connect, send, and hear, as in the README', async () => {
+  it('connect, send and receive, as in docs/connecting.md', async () => {
     const client = await openRaw(server.url);
     const open = await client.next();
     expect(JSON.parse(open.slice(1))).toEqual({

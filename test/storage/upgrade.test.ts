@@ -65,7 +65,7 @@ describe.each(['0001', '0005', '0008', '0011', '0015', '0028'])('a database that
     const { sql } = database;
     await fill(sql, release);
     const before = await rows(sql);
-    server = await startServer({}, database);
+    server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '10000', PARLEY_COMMAND_BURST: '10000' }, database);
     expect(await migrationsPending(sql)).toEqual([]);
     expect(await rows(sql)).toEqual(before);
 
@@ -112,7 +112,7 @@ describe.each(['0001', '0005', '0008', '0011', '0015', '0028'])('a database that
 it('a database that ends with migration 0028 comes to the schema of a new one', async () => {
   database = await createEarlierDatabase('0028');
   const fresh = await createTestDatabase();
-  server = await startServer({}, database);
+  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '10000', PARLEY_COMMAND_BURST: '10000' }, database);
   expect(await describeSchema(database.sql)).toBe(await describeSchema(fresh.sql));
   await fresh.drop();
 });

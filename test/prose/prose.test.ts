@@ -1,0 +1,49 @@
+/** The pages that operators and developers read keep the prose rule (CONTRIBUTING.md, "Prose"). */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { faults } from './faults.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Printed from texts in the code. Their sentences are checked when the texts themselves are. */
+const generated = [
+  'docs/protocol.md',
+  'docs/errors.md',
+  'docs/config.md',
+  'docs/rooms.md',
+  'docs/benchmarks/README.md',
+];
+
+const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md', '.env.example'].concat(
+  readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' })
+    .map((path) => `docs/${path.replaceAll('\\', '/')}`)
+    .filter((path) => path.endsWith('.md') && !generated.includes(path))
+    .sort(),
+);
+
+/** The comments of a file of settings, as Markdown. */
+function commentsOf(env: string): string {
+  return env
+    .split('\n')
+    .map((line) => /^# (.*)$/.exec(line)?.[1] ?? '')
+    .join('\n');
+}
+
+it.each(pages)('%s keeps the prose rule', (path) => {
+  const text = readFileSync(`${root}${path}`, 'utf8');
+  const found = faults(path.endsWith('.md') ? text : commentsOf(text));
+  expect(found.map(({ line, rule, sentence }) => `${path}:${line}: ${rule}: ${sentence}`)).toEqual([]);
+});
+
+it('each row of the failure modes names its test, or says why there is none', () => {
+  const rows = readFileSync(`${root}docs/FAILURE-MODES.md`, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !/^\| (?:fault |-)/.test(line))
+    .map((line) => line.split('|').at(-2)?.trim() ?? '');
+  expect(rows.length).toBeGreaterThan(50);
+  const named = rows
+    .filter((cell) => !cell.startsWith('none: '))
+    .map((cell) => /^`(test\/\S+)`$/.exec(cell)?.[1] ?? cell);
+  expect(named.filter((path) => !existsSync(`${root}${path}`))).toEqual([]);
+});
