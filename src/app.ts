@@ -16,7 +16,7 @@ import type { Fanout, Receiver } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
-import { newId } from './gateway/engine/handshake.ts';
+import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './messaging/epochs.ts';
 import { readInstallation, renewEpoch } from './messaging/installation.ts';
 import { Messaging } from './messaging/messaging.ts';

@@ -16,7 +16,7 @@ import { stopLimitMs, supervise, workerCount } from './supervise.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
-import { newId } from './gateway/engine/handshake.ts';
+import { newId } from './transport/engineio/handshake.ts';
 import { printable } from './telemetry/printable.ts';
 import { version } from './version.ts';
 import { joinParent, type ParentLink } from './workers/worker.ts';

@@ -3,7 +3,7 @@ import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
-import type { Topics } from './engine/topics.ts';
+import type { Topics } from '../transport/engineio/topics.ts';
 import { LastTold } from './last-told.ts';
 import { encodeEvent } from './packets/encode.ts';
 import type { Form, Frames } from './packets/packet.ts';

@@ -24,7 +24,7 @@ import { commandTable } from './commands/table.ts';
 import type { Connection } from './connection.ts';
 import { openDoor, type Door, type DoorSettings } from './door/door.ts';
 import { drain } from './drain.ts';
-import { Engine, type EngineSettings } from './engine/engine.ts';
+import { Engine, type EngineSettings } from '../transport/engineio/engine.ts';
 import { createHandlers } from './handlers.ts';
 import { createLocal, type Local } from './local.ts';
 import { readsOnlyUntil } from './local-memberships.ts';

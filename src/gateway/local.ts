@@ -8,7 +8,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Connections } from './connections.ts';
 import { Delivery } from './delivery.ts';
-import type { Topics } from './engine/topics.ts';
+import type { Topics } from '../transport/engineio/topics.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
 import { LocalMemberships } from './local-memberships.ts';
 import { Occupancy } from './occupancy.ts';

@@ -2,8 +2,8 @@
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection } from './connection.ts';
-import { newId } from './engine/handshake.ts';
-import type { Arriving, EngineHost } from './engine/engine.ts';
+import { newId } from '../transport/engineio/handshake.ts';
+import type { Arriving, EngineHost } from '../transport/engineio/engine.ts';
 import { Assembly } from './packets/attachments.ts';
 import { encodeConnectError, encodeDisconnect } from './packets/encode.ts';
 import { decodeMsgpack } from './packets/msgpack.ts';

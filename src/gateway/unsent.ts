@@ -11,7 +11,7 @@
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
-import type { Network } from './engine/address-limit.ts';
+import type { Network } from '../transport/engineio/address-limit.ts';
 
 export interface UnsentSettings {
   /** Unsent bytes of one connection over which it gets no large answer. */

@@ -11,7 +11,7 @@ import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { every } from '../telemetry/periodic.ts';
 import type { LocalUser } from './connection.ts';
-import type { Network } from './engine/address-limit.ts';
+import type { Network } from '../transport/engineio/address-limit.ts';
 
 export interface UserShareLimits {
   readonly commandsPerSecondPerUser: number;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { Topics } from '../../src/gateway/engine/topics.ts';
+import { Topics } from '../../src/transport/engineio/topics.ts';
 import { createLocal } from '../../src/gateway/local.ts';
 import { Outgoing } from '../../src/gateway/outgoing.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

@@ -1,7 +1,7 @@
 /** Properties of what reads the wire: nothing makes it throw, and what it lets through the next layer can take. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodePayload, encodePayload } from '../../src/gateway/engine/packet.ts';
+import { decodePayload, encodePayload } from '../../src/transport/engineio/packet.ts';
 import { Assembly } from '../../src/gateway/packets/attachments.ts';
 import { decodeMsgpack, packArgs } from '../../src/gateway/packets/msgpack.ts';
 import { encodeEvent } from '../../src/gateway/packets/encode.ts';

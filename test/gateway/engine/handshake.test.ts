@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { AddressLimit } from '../../../src/gateway/engine/address-limit.ts';
-import { checkRequest, engineErrors, newId, openPacket } from '../../../src/gateway/engine/handshake.ts';
+import { AddressLimit } from '../../../src/transport/engineio/address-limit.ts';
+import { checkRequest, engineErrors, newId, openPacket } from '../../../src/transport/engineio/handshake.ts';
 import { hostAllowed, originAllowed } from '../../../src/api/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodePayload, encodePayload, frameBytes } from '../../../src/gateway/engine/packet.ts';
+import { decodePayload, encodePayload, frameBytes } from '../../../src/transport/engineio/packet.ts';
 
 const text = fc
   .tuple(fc.constantFrom('0', '1', '2', '3', '4', '5', '6'), fc.string({ unit: 'binary' }))

@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { Session } from './transport-socket.ts';
 import type { Topics } from './topics.ts';
 import { packet } from './packet.ts';
 import { every } from '../../telemetry/periodic.ts';

@@ -1,6 +1,6 @@
 import { packet, type Frame } from './packet.ts';
 import type { PollingEntry } from './long-polling.ts';
-import type { Session, Wire } from './session.ts';
+import type { Session, Wire } from './transport-socket.ts';
 
 /**
  * A WebSocket that would take over a long-polling session.

@@ -24,7 +24,7 @@ import { Heartbeat } from './heartbeat.ts';
 import { packet, type Frame } from './packet.ts';
 import { LongPolling } from './long-polling.ts';
 import { PollingWire } from './polling.ts';
-import type { Session, Wire } from './session.ts';
+import type { Session, Wire } from './transport-socket.ts';
 import { Topics } from './topics.ts';
 import { every } from '../../telemetry/periodic.ts';
 

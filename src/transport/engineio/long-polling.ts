@@ -4,7 +4,7 @@ import { ParleyError } from '../../protocol/errors.ts';
 import { engineErrors, type EngineError } from './handshake.ts';
 import { decodePayload, type Frame } from './packet.ts';
 import type { PollingWire } from './polling.ts';
-import type { Session } from './session.ts';
+import type { Session } from './transport-socket.ts';
 
 /** A session that began with long-polling; its sid stays known until it ends, so that later uses can be refused rightly. */
 export interface PollingEntry<S extends Session> {

@@ -1,5 +1,5 @@
 import { worthCompressing, type Frame } from './packet.ts';
-import type { Wire } from './session.ts';
+import type { Wire } from './transport-socket.ts';
 
 /** The part of uWS's app that topics need. */
 export interface NativeTopics {
