@@ -9,7 +9,7 @@ import type { EventData } from '../protocol/events.ts';
 import type { Attendance } from './attendance.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Local } from './local.ts';
-import { encodeConnect, encodeEvent } from './packets/encode.ts';
+import { encodeConnect, encodeEvent } from '../transport/socketio/encode.ts';
 
 /** A name that is none is as good as no name. */
 

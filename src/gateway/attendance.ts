@@ -15,8 +15,8 @@ import { FairTurns } from '../messaging/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { encodeEvent } from './packets/encode.ts';
-import type { Form, Frames } from './packets/packet.ts';
+import { encodeEvent } from '../transport/socketio/encode.ts';
+import type { Form, Frames } from '../transport/socketio/packet.ts';
 
 const waits = { waiting: 20_000, waitingPerUser: 800, waitMs: 10_000 };
 /** Presence look-ups: one query takes 50, and no user has more than a few of them in it. */

@@ -12,7 +12,7 @@ import type { CommandTable, Entry } from './commands/table.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
 import type { Overload } from './overload.ts';
-import type { EventArgs } from './packets/packet.ts';
+import type { EventArgs } from '../transport/socketio/packet.ts';
 import type { Unsent } from './unsent.ts';
 import type { UserShares } from './user-shares.ts';
 

@@ -5,9 +5,9 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { AddressUse } from '../transport/engineio/address-limit.ts';
 import type { Frame } from '../transport/engineio/packet.ts';
 import { Session } from '../transport/engineio/transport-socket.ts';
-import type { Assembly } from './packets/attachments.ts';
-import { encodeArgs } from './packets/encode.ts';
-import type { Form, Frames } from './packets/packet.ts';
+import type { Assembly } from '../transport/socketio/attachments.ts';
+import { encodeArgs } from '../transport/socketio/encode.ts';
+import type { Form, Frames } from '../transport/socketio/packet.ts';
 import type { KeptShares } from './user-shares.ts';
 
 /**

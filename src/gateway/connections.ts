@@ -1,6 +1,6 @@
 import type { Connection, LocalUser } from './connection.ts';
 import { FreeRooms } from './free-rooms.ts';
-import type { Form } from './packets/packet.ts';
+import type { Form } from '../transport/socketio/packet.ts';
 import { forms } from './room-topics.ts';
 
 const jsonAlone: readonly Form[] = ['json'];

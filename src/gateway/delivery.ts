@@ -5,8 +5,8 @@ import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import { LastTold } from './last-told.ts';
-import { encodeEvent } from './packets/encode.ts';
-import type { Form, Frames } from './packets/packet.ts';
+import { encodeEvent } from '../transport/socketio/encode.ts';
+import type { Form, Frames } from '../transport/socketio/packet.ts';
 import { forms, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection } from './connection.ts';
-import { encodeEvent } from './packets/encode.ts';
+import { encodeEvent } from '../transport/socketio/encode.ts';
 
 const stepMs = 50;
 

@@ -36,7 +36,7 @@ import { Repair } from './repair.ts';
 import { RoomStateSync } from './room-state-sync.ts';
 import type { SignalLimits } from './signals.ts';
 import type { SlowConsumerSettings } from './slow-consumers.ts';
-import { Sockets, type SocketSettings } from './sockets.ts';
+import { Sockets, type SocketSettings } from '../connect/sockets.ts';
 import { Unsent, type UnsentSettings } from './unsent.ts';
 import { UserShares, type UserShareLimits } from './user-shares.ts';
 import { every } from '../telemetry/periodic.ts';

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts';
-import type { Frames } from './packets/packet.ts';
+import type { Frames } from '../transport/socketio/packet.ts';
 
 /**
  * Acks of one turn of the event loop, sent together: a commit answers many sends at once, several of them often of one

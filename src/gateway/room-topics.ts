@@ -2,7 +2,7 @@
  * The topics of a room. One for each form of packets, so that an event is written once for each form in use, and for each
  * form another one without signals, for connections that are slow.
  */
-import type { Form } from './packets/packet.ts';
+import type { Form } from '../transport/socketio/packet.ts';
 
 const prefixes: Record<Form, { all: string; quiet: string }> = {
   json: { all: 'r:', quiet: 'e:' },

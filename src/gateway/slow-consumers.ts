@@ -1,6 +1,6 @@
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
-import { encodeEvent } from './packets/encode.ts';
+import { encodeEvent } from '../transport/socketio/encode.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 
 export interface SlowConsumerSettings {

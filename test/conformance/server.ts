@@ -15,9 +15,9 @@ import { ClientAddress } from '../../src/api/client-address.ts';
 import type { Connection } from '../../src/gateway/connection.ts';
 import { Engine, type EngineHost, type EngineSettings } from '../../src/transport/engineio/engine.ts';
 import { Session } from '../../src/transport/engineio/transport-socket.ts';
-import { encodeArgs, encodeConnect, encodeConnectError } from '../../src/gateway/packets/encode.ts';
-import type { EventArgs, Form } from '../../src/gateway/packets/packet.ts';
-import { Sockets, type SocketApp } from '../../src/gateway/sockets.ts';
+import { encodeArgs, encodeConnect, encodeConnectError } from '../../src/transport/socketio/encode.ts';
+import type { EventArgs, Form } from '../../src/transport/socketio/packet.ts';
+import { Sockets, type SocketApp } from '../../src/connect/sockets.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 

@@ -2,11 +2,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodePayload, encodePayload } from '../../src/transport/engineio/packet.ts';
-import { Assembly } from '../../src/gateway/packets/attachments.ts';
-import { decodeMsgpack, packArgs } from '../../src/gateway/packets/msgpack.ts';
-import { encodeEvent } from '../../src/gateway/packets/encode.ts';
-import { maxAckDigits, maxAttachments, type Packet } from '../../src/gateway/packets/packet.ts';
-import { argsText, decodeText } from '../../src/gateway/packets/text.ts';
+import { Assembly } from '../../src/transport/socketio/attachments.ts';
+import { decodeMsgpack, packArgs } from '../../src/transport/socketio/msgpack.ts';
+import { encodeEvent } from '../../src/transport/socketio/encode.ts';
+import { maxAckDigits, maxAttachments, type Packet } from '../../src/transport/socketio/packet.ts';
+import { argsText, decodeText } from '../../src/transport/socketio/text.ts';
 import { encodeBody, encodeSignal } from '../../src/messaging/json-body.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { ParleyError } from '../../src/protocol/errors.ts';

@@ -8,7 +8,7 @@ import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Local } from '../local.ts';
-import type { Sockets } from '../sockets.ts';
+import type { Sockets } from '../../connect/sockets.ts';
 import { DoorAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
 import { openClients } from './clients.ts';

@@ -1,6 +1,6 @@
 /** What comes by Redis, read and checked: anybody may have written it. */
 import { z } from 'zod';
-import { isPlainMsgpack, withTimestamps } from '../packets/msgpack-check.ts';
+import { isPlainMsgpack, withTimestamps } from '../../transport/socketio/msgpack-check.ts';
 import { reservedEvents } from './names.ts';
 import { plain } from './plain.ts';
 import { Refused } from './refusals.ts';

@@ -1,5 +1,5 @@
-import { encodeArgs } from '../packets/encode.ts';
-import type { Form, Frames } from '../packets/packet.ts';
+import { encodeArgs } from '../../transport/socketio/encode.ts';
+import type { Form, Frames } from '../../transport/socketio/packet.ts';
 import type { EventPacket } from './messages.ts';
 
 /** An event on its way out, written at most once for each form. */

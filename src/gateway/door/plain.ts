@@ -1,5 +1,5 @@
-import { isPlaceholder } from '../packets/attachments.ts';
-import { maxAttachments } from '../packets/packet.ts';
+import { isPlaceholder } from '../../transport/socketio/attachments.ts';
+import { maxAttachments } from '../../transport/socketio/packet.ts';
 import { Refused } from './refusals.ts';
 
 const maxDepth = 64;

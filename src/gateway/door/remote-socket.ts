@@ -2,7 +2,7 @@ import { roomOfTopic } from '../room-topics.ts';
 import type { Connection } from '../connection.ts';
 import type { Connections } from '../connections.ts';
 import type { Delivery } from '../delivery.ts';
-import type { Sockets } from '../sockets.ts';
+import type { Sockets } from '../../connect/sockets.ts';
 import { userPrefix } from './names.ts';
 import type { Outbound } from './outbound.ts';
 import type { Questions } from './questions.ts';

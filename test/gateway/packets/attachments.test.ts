@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Assembly, extract, restore } from '../../../src/gateway/packets/attachments.ts';
-import { encodeArgs } from '../../../src/gateway/packets/encode.ts';
-import { decodeText } from '../../../src/gateway/packets/text.ts';
+import { Assembly, extract, restore } from '../../../src/transport/socketio/attachments.ts';
+import { encodeArgs } from '../../../src/transport/socketio/encode.ts';
+import { decodeText } from '../../../src/transport/socketio/text.ts';
 import { encodeSignal } from '../../../src/messaging/json-body.ts';
 import { binaryValue } from './values.ts';
 

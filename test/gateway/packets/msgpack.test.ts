@@ -2,9 +2,14 @@ import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { Decoder, Encoder } from 'socket.io-msgpack-parser';
 import { describe, expect, it } from 'vitest';
-import { encodeAck, encodeConnectError, encodeDisconnect, encodeEvent } from '../../../src/gateway/packets/encode.ts';
-import { isPlainMsgpack } from '../../../src/gateway/packets/msgpack-check.ts';
-import { decodeMsgpack, packArgs } from '../../../src/gateway/packets/msgpack.ts';
+import {
+  encodeAck,
+  encodeConnectError,
+  encodeDisconnect,
+  encodeEvent,
+} from '../../../src/transport/socketio/encode.ts';
+import { isPlainMsgpack } from '../../../src/transport/socketio/msgpack-check.ts';
+import { decodeMsgpack, packArgs } from '../../../src/transport/socketio/msgpack.ts';
 import { binaryValue } from './values.ts';
 
 const packr = new Packr({ useRecords: false });

@@ -8,7 +8,7 @@ import {
   decodeText,
   disconnectText,
   eventText,
-} from '../../../src/gateway/packets/text.ts';
+} from '../../../src/transport/socketio/text.ts';
 
 describe('decodeText', () => {
   it.each([

@@ -1,5 +1,5 @@
 /** Socket.IO v5 packets as the gateway handles them, whatever their form on the wire. */
-import type { Frame } from '../../transport/engineio/packet.ts';
+import type { Frame } from '../engineio/packet.ts';
 
 export type Packet =
   | { readonly type: 'connect'; readonly namespace: string; readonly payload: object | undefined }

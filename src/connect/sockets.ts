@@ -1,14 +1,14 @@
 /** Socket.IO v5 over Engine.IO: packets in, each to its namespace, violations closed. */
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Connection } from './connection.ts';
+import { Connection } from '../gateway/connection.ts';
 import { newId } from '../transport/engineio/handshake.ts';
 import type { Arriving, EngineHost } from '../transport/engineio/engine.ts';
-import { Assembly } from './packets/attachments.ts';
-import { encodeConnectError, encodeDisconnect } from './packets/encode.ts';
-import { decodeMsgpack } from './packets/msgpack.ts';
-import type { EventArgs, Packet } from './packets/packet.ts';
-import { decodeText, textEvent } from './packets/text.ts';
+import { Assembly } from '../transport/socketio/attachments.ts';
+import { encodeConnectError, encodeDisconnect } from '../transport/socketio/encode.ts';
+import { decodeMsgpack } from '../transport/socketio/msgpack.ts';
+import type { EventArgs, Packet } from '../transport/socketio/packet.ts';
+import { decodeText, textEvent } from '../transport/socketio/text.ts';
 import { every } from '../telemetry/periodic.ts';
 
 /** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
