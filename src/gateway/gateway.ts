@@ -22,7 +22,7 @@ import { commandsAround } from './commands/around.ts';
 import { connectionCommands } from './commands/connection-commands.ts';
 import { commandTable } from './commands/table.ts';
 import type { Connection } from './connection.ts';
-import { openDoor, type Door, type DoorSettings } from './door/door.ts';
+import { openDoor, type Door, type DoorSettings } from '../interop/socketio-redis/interop.ts';
 import { drain } from './drain.ts';
 import { Engine, type EngineSettings } from '../transport/engineio/engine.ts';
 import { createHandlers } from './handlers.ts';

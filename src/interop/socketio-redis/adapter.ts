@@ -6,7 +6,7 @@ import type { Host } from './host.ts';
 import { readEmit, readRequest, type Decode, type Emit, type RequestName } from './messages.ts';
 import { kindOf, maxFreeNameLength } from './names.ts';
 import { plain } from './plain.ts';
-import type { Questions } from './questions.ts';
+import type { Questions } from './requests.ts';
 import { Refused, type Refusals } from './refusals.ts';
 import type { Recipient } from './remote-socket.ts';
 

@@ -1,5 +1,5 @@
-import type { Connection } from '../connection.ts';
-import type { Local } from '../local.ts';
+import type { Connection } from '../../gateway/connection.ts';
+import type { Local } from '../../gateway/local.ts';
 import { kindOf, userPrefix } from './names.ts';
 
 export interface Filter {

@@ -1,11 +1,11 @@
-import { roomOfTopic } from '../room-topics.ts';
-import type { Connection } from '../connection.ts';
-import type { Connections } from '../connections.ts';
-import type { Delivery } from '../delivery.ts';
+import { roomOfTopic } from '../../gateway/room-topics.ts';
+import type { Connection } from '../../gateway/connection.ts';
+import type { Connections } from '../../gateway/connections.ts';
+import type { Delivery } from '../../gateway/delivery.ts';
 import type { Sockets } from '../../connect/sockets.ts';
 import { userPrefix } from './names.ts';
 import type { Outbound } from './outbound.ts';
-import type { Questions } from './questions.ts';
+import type { Questions } from './requests.ts';
 import { Refused, type Refusals } from './refusals.ts';
 import type { TopicAudience } from './audience.ts';
 

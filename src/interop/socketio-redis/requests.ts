@@ -1,4 +1,4 @@
-import type { Connection } from '../connection.ts';
+import type { Connection } from '../../gateway/connection.ts';
 import { plain } from './plain.ts';
 import { Refused } from './refusals.ts';
 

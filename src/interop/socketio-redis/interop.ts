@@ -7,13 +7,13 @@
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Local } from '../local.ts';
+import type { Local } from '../../gateway/local.ts';
 import type { Sockets } from '../../connect/sockets.ts';
 import { DoorAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
 import { openClients } from './clients.ts';
 import { Host } from './host.ts';
-import { Questions } from './questions.ts';
+import { Questions } from './requests.ts';
 import { Refusals } from './refusals.ts';
 
 export interface DoorSettings {
