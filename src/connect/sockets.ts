@@ -1,7 +1,7 @@
 /** Socket.IO v5 over Engine.IO: packets in, each to its namespace, violations closed. */
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Connection } from '../gateway/connection.ts';
+import { Connection } from '../hub/connection.ts';
 import { newId } from '../transport/engineio/handshake.ts';
 import type { Arriving, EngineHost } from '../transport/engineio/engine.ts';
 import { Assembly } from '../transport/socketio/attachments.ts';

@@ -7,8 +7,8 @@ import { limits } from '../protocol/limits.ts';
 import { cleanDisplayText } from '../protocol/display-text.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Attendance } from './attendance.ts';
-import type { Connection, LocalUser } from './connection.ts';
-import type { Local } from './local.ts';
+import type { Connection, LocalUser } from '../hub/connection.ts';
+import type { Local } from '../hub/hub.ts';
 import { encodeConnect, encodeEvent } from '../transport/socketio/encode.ts';
 
 /** A name that is none is as good as no name. */

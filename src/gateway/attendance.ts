@@ -13,8 +13,8 @@ import type { EventData } from '../protocol/events.ts';
 import type { Session } from '../protocol/model.ts';
 import { FairTurns } from '../messaging/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Connection } from './connection.ts';
-import type { Connections } from './connections.ts';
+import type { Connection } from '../hub/connection.ts';
+import type { Connections } from '../hub/connections.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
 import type { Form, Frames } from '../transport/socketio/packet.ts';
 

@@ -1,4 +1,4 @@
-import type { Connection } from './connection.ts';
+import type { Connection } from '../hub/connection.ts';
 import type { UserShares } from './user-shares.ts';
 
 export interface CommandRateLimits {

@@ -9,11 +9,11 @@ import { Answers } from './commands/answers.ts';
 import { parseInput } from './commands/input.ts';
 import { Running, type Drained } from './commands/running.ts';
 import type { CommandTable, Entry } from './commands/table.ts';
-import type { Connection, LocalUser } from './connection.ts';
+import type { Connection, LocalUser } from '../hub/connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
 import type { Overload } from './overload.ts';
 import type { EventArgs } from '../transport/socketio/packet.ts';
-import type { Unsent } from './unsent.ts';
+import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 
 export interface CommandLimits extends CommandRateLimits {

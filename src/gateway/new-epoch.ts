@@ -8,7 +8,7 @@ import type { Messaging } from '../messaging/messaging.ts';
 import type { Tails } from '../messaging/tails.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Arrival } from './arrival.ts';
-import type { Local } from './local.ts';
+import type { Local } from '../hub/hub.ts';
 import type { Repair } from './repair.ts';
 
 export interface NewEpochParts {

@@ -1,4 +1,4 @@
-import type { Connection } from './connection.ts';
+import type { Connection } from '../hub/connection.ts';
 import type { Frames } from '../transport/socketio/packet.ts';
 
 /**

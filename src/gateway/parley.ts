@@ -8,15 +8,15 @@ import type { Arrival } from './arrival.ts';
 import type { Attendance } from './attendance.ts';
 import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './commands.ts';
-import type { Connection } from './connection.ts';
+import type { Connection } from '../hub/connection.ts';
 import { encodeConnectError } from '../transport/socketio/encode.ts';
-import type { Local } from './local.ts';
+import type { Local } from '../hub/hub.ts';
 import type { EventArgs } from '../transport/socketio/packet.ts';
 import { ackText } from '../transport/socketio/text.ts';
 import type { Overload } from './overload.ts';
 import { ackOf, kindOf, roomOfSend } from './raw-event.ts';
 import type { SocketApp } from '../connect/sockets.ts';
-import type { Unsent } from './unsent.ts';
+import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 
 export interface ParleyParts {

@@ -17,7 +17,7 @@ import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { MembershipSync } from './membership-sync.ts';
-import type { FanoutReceiver } from './fanout-receiver.ts';
+import type { FanoutReceiver } from '../hub/fanout-receiver.ts';
 import type { RoomOrder } from './room-order.ts';
 import type { RoomStateSync } from './room-state-sync.ts';
 

@@ -1,7 +1,7 @@
 /** What a connection may send of signals: a token bucket of its own, apart from that of its commands. */
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Connection } from './connection.ts';
+import type { Connection } from '../hub/connection.ts';
 
 export interface SignalLimits {
   readonly signalsPerSecond: number;

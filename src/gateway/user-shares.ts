@@ -10,7 +10,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { every } from '../telemetry/periodic.ts';
-import type { LocalUser } from './connection.ts';
+import type { LocalUser } from '../hub/connection.ts';
 import type { Network } from '../transport/engineio/address-limit.ts';
 
 export interface UserShareLimits {

@@ -1,4 +1,4 @@
-import type { Connection } from '../gateway/connection.ts';
+import type { Connection } from './connection.ts';
 
 /**
  * Rooms that no member joins: backend services put connections into them and take them out. They live as long as their

@@ -1,4 +1,4 @@
-import { Connection } from '../../src/gateway/connection.ts';
+import { Connection } from '../../src/hub/connection.ts';
 
 /** A connection without a socket: what it sends is kept. @param credit commands that it may give at once */
 export function openConnection(credit = 1): { connection: Connection; sent: unknown[] } {

@@ -2,9 +2,9 @@
 import { ParleyError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import type { CommandRate } from '../command-rate.ts';
-import type { Connection, LocalUser } from '../connection.ts';
+import type { Connection, LocalUser } from '../../hub/connection.ts';
 import type { Overload } from '../overload.ts';
-import type { Unsent } from '../unsent.ts';
+import type { Unsent } from '../../hub/unsent.ts';
 import type { UserShares } from '../user-shares.ts';
 import type { Entry } from './table.ts';
 

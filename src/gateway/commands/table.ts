@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import type { Caller } from '../../auth/caller.ts';
 import type { CommandSchema, Declarations } from '../../protocol/command-schema.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connection, LocalUser } from '../connection.ts';
+import type { Connection, LocalUser } from '../../hub/connection.ts';
 import type { Encoded } from '../encoded.ts';
 import type { SeqFields } from '../old-history.ts';
 

@@ -1,5 +1,5 @@
-import type { Connection } from '../../gateway/connection.ts';
-import type { Local } from '../../gateway/local.ts';
+import type { Connection } from '../../hub/connection.ts';
+import type { Local } from '../../hub/hub.ts';
 import { kindOf, userPrefix } from './names.ts';
 
 export interface Filter {

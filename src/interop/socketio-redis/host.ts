@@ -1,4 +1,4 @@
-import type { Connection } from '../../gateway/connection.ts';
+import type { Connection } from '../../hub/connection.ts';
 import type { TopicAudience } from './audience.ts';
 import type { EventPacket } from './messages.ts';
 import { Outbound } from './outbound.ts';

@@ -7,7 +7,7 @@
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Local } from '../../gateway/local.ts';
+import type { Local } from '../../hub/hub.ts';
 import type { Sockets } from '../../connect/sockets.ts';
 import { DoorAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';

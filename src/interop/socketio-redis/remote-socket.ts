@@ -1,7 +1,7 @@
-import { roomOfTopic } from '../../gateway/room-topics.ts';
-import type { Connection } from '../../gateway/connection.ts';
-import type { Connections } from '../../gateway/connections.ts';
-import type { Delivery } from '../../gateway/delivery.ts';
+import { roomOfTopic } from '../../hub/room-topics.ts';
+import type { Connection } from '../../hub/connection.ts';
+import type { Connections } from '../../hub/connections.ts';
+import type { Delivery } from '../../hub/broadcaster.ts';
 import type { Sockets } from '../../connect/sockets.ts';
 import { userPrefix } from './names.ts';
 import type { Outbound } from './outbound.ts';

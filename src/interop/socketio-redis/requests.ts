@@ -1,4 +1,4 @@
-import type { Connection } from '../../gateway/connection.ts';
+import type { Connection } from '../../hub/connection.ts';
 import { plain } from './plain.ts';
 import { Refused } from './refusals.ts';
 

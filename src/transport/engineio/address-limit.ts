@@ -7,7 +7,7 @@ export interface AddressUse {
 export interface Network {
   readonly key: string;
   connections: number;
-  /** Bytes that wait to be sent to its connections; see gateway/unsent.ts. */
+  /** Bytes that wait to be sent to its connections; see hub/unsent.ts. */
   unsent: number;
   latest: AddressUse | undefined;
 }

@@ -7,12 +7,12 @@ import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Connections } from './connections.ts';
-import { Delivery } from './delivery.ts';
+import { Delivery } from './broadcaster.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
-import { LocalMemberships } from './local-memberships.ts';
-import { Occupancy } from './occupancy.ts';
-import { RoomOrder, type RoomOrderParts } from './room-order.ts';
+import { LocalMemberships } from './subscriptions.ts';
+import { Occupancy } from './interest.ts';
+import { RoomOrder, type RoomOrderParts } from '../gateway/room-order.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
 
 export interface Local {

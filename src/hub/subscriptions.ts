@@ -2,7 +2,7 @@ import type { MembershipChange } from '../fanout/fanout.ts';
 import type { Membership } from '../messaging/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { LastTold } from './last-told.ts';
+import { LastTold } from '../gateway/last-told.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 

@@ -4,9 +4,9 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import type { Delivery } from './delivery.ts';
-import type { LocalMemberships } from './local-memberships.ts';
-import type { RoomOrder } from './room-order.ts';
+import type { Delivery } from './broadcaster.ts';
+import type { LocalMemberships } from './subscriptions.ts';
+import type { RoomOrder } from '../gateway/room-order.ts';
 
 export interface FanoutReceiverParts {
   readonly connections: Connections;

@@ -1,5 +1,5 @@
 import type { Connection, LocalUser } from './connection.ts';
-import { FreeRooms } from '../hub/ad-hoc-rooms.ts';
+import { FreeRooms } from './ad-hoc-rooms.ts';
 import type { Form } from '../transport/socketio/packet.ts';
 import { forms } from './room-topics.ts';
 
