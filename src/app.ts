@@ -17,7 +17,7 @@ import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './transport/engineio/handshake.ts';
-import { Epochs } from './messaging/epochs.ts';
+import { Epochs } from './recovery/epochs.ts';
 import { readInstallation, renewEpoch } from './messaging/installation.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { hostOf, listen } from './listen.ts';

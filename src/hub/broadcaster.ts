@@ -4,7 +4,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
-import { LastTold } from '../gateway/last-told.ts';
+import { LastTold } from '../recovery/version-cache.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
 import type { Form, Frames } from '../transport/socketio/packet.ts';
 import { forms, roomTopic } from './room-topics.ts';

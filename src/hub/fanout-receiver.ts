@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import type { Delivery } from './broadcaster.ts';
 import type { LocalMemberships } from './subscriptions.ts';
-import type { RoomOrder } from '../gateway/room-order.ts';
+import type { RoomOrder } from '../recovery/resequencer.ts';
 
 export interface FanoutReceiverParts {
   readonly connections: Connections;

@@ -12,7 +12,7 @@ import type { Topics } from '../transport/engineio/topics.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
 import { LocalMemberships } from './subscriptions.ts';
 import { Occupancy } from './interest.ts';
-import { RoomOrder, type RoomOrderParts } from '../gateway/room-order.ts';
+import { RoomOrder, type RoomOrderParts } from '../recovery/resequencer.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
 
 export interface Local {

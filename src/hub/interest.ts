@@ -1,7 +1,7 @@
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Connection } from './connection.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
-import type { RoomOrder } from '../gateway/room-order.ts';
+import type { RoomOrder } from '../recovery/resequencer.ts';
 import { roomOfTopic, roomTopics } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 

@@ -1,8 +1,8 @@
 import type { MembershipChange } from '../fanout/fanout.ts';
-import type { Membership } from '../messaging/membership-changes.ts';
+import type { Membership } from '../rooms/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { LastTold } from '../gateway/last-told.ts';
+import { LastTold } from '../recovery/version-cache.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 

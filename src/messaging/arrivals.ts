@@ -6,7 +6,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from './batcher.ts';
-import { muteEnd } from './membership-changes.ts';
+import { muteEnd } from '../rooms/membership-changes.ts';
 import { peerOf, summaryColumns, summaryOf, type SummaryRow } from './summary.ts';
 
 export interface Memberships {

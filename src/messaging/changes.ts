@@ -19,7 +19,7 @@ import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
-import { behindJson } from './missed.ts';
+import { behindJson } from '../recovery/backfill.ts';
 import { mutedError } from './muted.ts';
 import type { Writer } from './writer.ts';
 

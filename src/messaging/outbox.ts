@@ -11,9 +11,9 @@ import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { pruneMembershipChanges } from './membership-changes.ts';
-import { pruneRoomChanges } from './room-changes.ts';
-import { eventsBetween } from './missed.ts';
+import { pruneMembershipChanges } from '../rooms/membership-changes.ts';
+import { pruneRoomChanges } from '../rooms/settings-changes.ts';
+import { eventsBetween } from '../recovery/backfill.ts';
 
 export interface OutboxOptions {
   readonly sql: postgres.Sql;

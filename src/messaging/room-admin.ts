@@ -6,7 +6,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Ban, Role, RoomKind } from '../protocol/model.ts';
 import { rightsOf, may, type ActionName } from '../protocol/permissions.ts';
-import type { RoomChange } from './room-changes.ts';
+import type { RoomChange } from '../rooms/settings-changes.ts';
 import { roomToRoom } from './room-events.ts';
 import type { RoomPurge } from './room-purge.ts';
 import { refuse, type Refusal } from './room-refusals.ts';

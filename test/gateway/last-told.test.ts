@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { LastTold } from '../../src/gateway/last-told.ts';
+import { LastTold } from '../../src/recovery/version-cache.ts';
 
 it('knows what was told last, of each key', () => {
   const told = new LastTold();

@@ -1,7 +1,7 @@
 /** Steps of MembershipSync against connections that are none, and a Postgres that is told when to answer. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MembershipSync, type LocalMembers, type MemberEvents } from '../../src/gateway/membership-sync.ts';
-import type { Membership, MembershipPage } from '../../src/messaging/membership-changes.ts';
+import { MembershipSync, type LocalMembers, type MemberEvents } from '../../src/recovery/membership-reconciler.ts';
+import type { Membership, MembershipPage } from '../../src/rooms/membership-changes.ts';
 import type { UserEvent } from '../../src/fanout/fanout.ts';
 import { until } from '../support/until.ts';
 

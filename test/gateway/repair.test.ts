@@ -1,7 +1,7 @@
 /** The start of a node whose lease is not held yet, with a real lease on a real Postgres. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Repair } from '../../src/gateway/repair.ts';
-import { RoomOrder } from '../../src/gateway/room-order.ts';
+import { Repair } from '../../src/recovery/anti-entropy.ts';
+import { RoomOrder } from '../../src/recovery/resequencer.ts';
 import { Confirmations } from '../../src/storage/confirmations.ts';
 import { Lease } from '../../src/storage/lease.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

@@ -1,9 +1,9 @@
 /** The order of a room's events, as a table of what comes and what goes out. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { RoomOrder, type RoomOrderLimits } from '../../src/gateway/room-order.ts';
+import { RoomOrder, type RoomOrderLimits } from '../../src/recovery/resequencer.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
-import type { Missed, MissedEvent } from '../../src/messaging/missed.ts';
+import type { Missed, MissedEvent } from '../../src/recovery/backfill.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';

@@ -5,8 +5,8 @@ import {
   membershipCursor,
   membershipsOf,
   pruneMembershipChanges,
-} from '../../src/messaging/membership-changes.ts';
-import { eventsBetween, headsOf, missedEvents } from '../../src/messaging/missed.ts';
+} from '../../src/rooms/membership-changes.ts';
+import { eventsBetween, headsOf, missedEvents } from '../../src/recovery/backfill.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { until } from '../support/until.ts';

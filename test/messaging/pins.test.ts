@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { missedEvents } from '../../src/messaging/missed.ts';
+import { missedEvents } from '../../src/recovery/backfill.ts';
 import { openTalkStage, type TalkStage } from '../support/talk.ts';
 
 let stage: TalkStage;

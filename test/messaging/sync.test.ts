@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sync } from '../../src/messaging/sync.ts';
+import { sync } from '../../src/recovery/catch-up.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';

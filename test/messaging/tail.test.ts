@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Tail, type TailRow } from '../../src/messaging/tail.ts';
+import { Tail, type TailRow } from '../../src/recovery/room-replay.ts';
 
 const row = (rev: number, text: TailRow['text'] = `m${rev}`): TailRow => ({ rev, text });
 const texts = (tail: Tail, cursor: number, limit = 100, bytes = 1000): readonly string[] =>

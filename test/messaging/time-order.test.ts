@@ -11,7 +11,7 @@ import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { history } from '../../src/messaging/history.ts';
 import { Retention } from '../../src/messaging/retention.ts';
-import { sync } from '../../src/messaging/sync.ts';
+import { sync } from '../../src/recovery/catch-up.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines } from '../../src/messaging/transfer/import.ts';
 import { commands } from '../../src/protocol/commands.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { roomChanges } from '../../src/messaging/room-changes.ts';
+import { roomChanges } from '../../src/rooms/settings-changes.ts';
 import { Rooms } from '../../src/messaging/rooms.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';

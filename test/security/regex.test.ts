@@ -55,7 +55,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/\de[+-](\d{1,3})/g`]: frame,
   },
   'messaging/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
-  'messaging/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
+  'recovery/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
   'messaging/search.ts': { [String.raw`/\ufffd$/`]: body },
   'messaging/transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
   'messaging/transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },

@@ -1,8 +1,8 @@
 import type { postgres } from '../storage/sql.ts';
-import { messageColumns } from './message-columns.ts';
-import { messageJson, type StoredMessage } from './message-json.ts';
-import type { Personal, TailRow } from './tail.ts';
-import type { Recent, RecentRows } from './tails.ts';
+import { messageColumns } from '../messaging/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messaging/message-json.ts';
+import type { Personal, TailRow } from './room-replay.ts';
+import type { Recent, RecentRows } from './replay-buffer.ts';
 
 /** With more of them a message is read for each viewer alone. */
 const maxReactors = 100;

@@ -1,6 +1,6 @@
-/** Tells local members of rooms whose settings changed, of what this node was not told (see repair.ts). */
+/** Tells local members of rooms whose settings changed, of what this node was not told (see anti-entropy.ts). */
 import type { Envelope, RoomEvent } from '../fanout/fanout.ts';
-import type { RoomChangePage } from '../messaging/room-changes.ts';
+import type { RoomChangePage } from '../rooms/settings-changes.ts';
 
 export interface RoomStateSource {
   cursor(): Promise<string>;

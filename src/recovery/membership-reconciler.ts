@@ -1,5 +1,5 @@
 /**
- * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (see repair.ts). Who
+ * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (see anti-entropy.ts). Who
  * is affected is also sent the `member` event that they would have had.
  *
  * A step reads what changed since the last one, in present state. What is newer here than that read, because a change
@@ -7,7 +7,7 @@
  * (the end of a membership that a whole read does not show) is read again.
  */
 import type { UserEvent } from '../fanout/fanout.ts';
-import { toldMuteEnd, type Membership, type MembershipPage } from '../messaging/membership-changes.ts';
+import { toldMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { everyMember } from '../storage/confirmations.ts';

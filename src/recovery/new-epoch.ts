@@ -3,13 +3,13 @@
  * are read anew, then each connection gets `ready` again, which names the new epoch and the heads. Until a connection has
  * pulled a room, its cursor there is of the old history: see `stale` in Connection.
  */
-import type { Epochs } from '../messaging/epochs.ts';
+import type { Epochs } from './epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
-import type { Tails } from '../messaging/tails.ts';
+import type { Tails } from './replay-buffer.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Arrival } from './arrival.ts';
+import type { Arrival } from '../gateway/arrival.ts';
 import type { Local } from '../hub/hub.ts';
-import type { Repair } from './repair.ts';
+import type { Repair } from './anti-entropy.ts';
 
 export interface NewEpochParts {
   readonly epochs: Epochs;

@@ -9,11 +9,11 @@ import {
   membershipsOf,
   type Membership,
   type MembershipPage,
-} from './membership-changes.ts';
-import { headsOf, missedEvents, type Missed } from './missed.ts';
-import { roomChanges, type RoomChangePage } from './room-changes.ts';
-import { memberToUser } from './room-events.ts';
-import type { Rooms } from './rooms.ts';
+} from '../rooms/membership-changes.ts';
+import { headsOf, missedEvents, type Missed } from './backfill.ts';
+import { roomChanges, type RoomChangePage } from '../rooms/settings-changes.ts';
+import { memberToUser } from '../messaging/room-events.ts';
+import type { Rooms } from '../messaging/rooms.ts';
 
 /** What a node reads of Postgres when it was not told by the others. */
 export class MissedReader {

@@ -12,7 +12,7 @@
  * What is held is bounded, for a room and for all; over it what a room holds is let go, for it is in Postgres too.
  */
 import type { RoomEvent } from '../fanout/fanout.ts';
-import type { Missed } from '../messaging/missed.ts';
+import type { Missed } from './backfill.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -49,7 +49,7 @@ export interface RoomOrderLimits {
  * The grace: on a full machine (bench/cluster.ts: nodes, Redis, Postgres and the load on 2 processors) 35 to 98 of 20,000
  * events came more than 20 ms behind one that overtook them, and were read from Postgres in vain. A longer grace costs something only where
  * an event is truly lost while Redis is up: what follows it in its room is held so much longer, and past 1,000 held events (a
- * room with 10,000 a second) they are read with it. It is as long as repair allows an event to be on its way (repair.ts).
+ * room with 10,000 a second) they are read with it. It is as long as repair allows an event to be on its way (anti-entropy.ts).
  */
 const defaults: RoomOrderLimits = {
   graceMs: 100,

@@ -7,19 +7,19 @@
  * no repair, for whatever moves a rev leaves a row in the outbox, which is relayed.
  * hearing: a look every few seconds, for Pub/Sub may lose things silently.
  * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
- * A head below a rev that was delivered here says that the database went back in time (see messaging/epochs.ts).
+ * A head below a rev that was delivered here says that the database went back in time (see recovery/epochs.ts).
  * resuming (the node starts, the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
  * lease is held, for a user may have been removed meanwhile; then the heads. Tried again until it succeeds.
  */
 import type { Others } from '../fanout/fanout.ts';
-import type { Epochs } from '../messaging/epochs.ts';
+import type { Epochs } from './epochs.ts';
 import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { MembershipSync } from './membership-sync.ts';
+import type { MembershipSync } from './membership-reconciler.ts';
 import type { FanoutReceiver } from '../hub/fanout-receiver.ts';
-import type { RoomOrder } from './room-order.ts';
-import type { RoomStateSync } from './room-state-sync.ts';
+import type { RoomOrder } from './resequencer.ts';
+import type { RoomStateSync } from './settings-reconciler.ts';
 
 export interface RepairParts {
   /** Undefined: this node is alone. */

@@ -9,9 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Batcher } from './batcher.ts';
-import type { Head, SyncedRooms } from './sync.ts';
-import { Tail, type TailPage, type TailRow } from './tail.ts';
+import { Batcher } from '../messaging/batcher.ts';
+import type { Head, SyncedRooms } from './catch-up.ts';
+import { Tail, type TailPage, type TailRow } from './room-replay.ts';
 
 /** Rows that are asked for: those with revs over `after`. */
 export interface Recent {
