@@ -14,7 +14,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
-import { Arrival } from './arrival.ts';
+import { Arrival } from '../connect/connect.ts';
 import { Attendance } from './attendance.ts';
 import { CommandRate } from './command-rate.ts';
 import { Commands, type CommandLimits } from './commands.ts';

@@ -4,7 +4,7 @@ import { clientError } from '../storage/failure.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
-import type { Arrival } from './arrival.ts';
+import type { Arrival } from '../connect/connect.ts';
 import type { Attendance } from './attendance.ts';
 import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './commands.ts';

@@ -4,7 +4,7 @@ import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Arrivals } from './arrivals.ts';
+import { Arrivals } from '../connect/connect-load.ts';
 import type { AttachmentRulesOptions } from './bodies/attachments.ts';
 import { Blocks } from './blocks.ts';
 import { Bodies } from './bodies/bodies.ts';

@@ -7,7 +7,7 @@ import type { Epochs } from './epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { Tails } from './replay-buffer.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Arrival } from '../gateway/arrival.ts';
+import type { Arrival } from '../connect/connect.ts';
 import type { Local } from '../hub/hub.ts';
 import type { Repair } from './anti-entropy.ts';
 

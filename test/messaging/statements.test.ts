@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { Arrivals } from '../../src/messaging/arrivals.ts';
+import { Arrivals } from '../../src/connect/connect-load.ts';
 import { history } from '../../src/messaging/history.ts';
 import { mentions } from '../../src/messaging/mentions.ts';
 import { headsOf, missedEvents } from '../../src/recovery/backfill.ts';

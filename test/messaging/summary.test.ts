@@ -1,7 +1,7 @@
 /** What Postgres reads for the rooms of a user: the other user of a room is looked up in direct rooms alone. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Arrivals } from '../../src/messaging/arrivals.ts';
+import { Arrivals } from '../../src/connect/connect-load.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;

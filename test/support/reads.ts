@@ -1,6 +1,6 @@
 /** Every command that reads, on a data set, through the modules that answer it. For `bench/data.ts` and tests of plans. */
 import type postgres from 'postgres';
-import { Arrivals } from '../../src/messaging/arrivals.ts';
+import { Arrivals } from '../../src/connect/connect-load.ts';
 import { history } from '../../src/messaging/history.ts';
 import { membershipsOf } from '../../src/rooms/membership-changes.ts';
 import { mentions } from '../../src/messaging/mentions.ts';
