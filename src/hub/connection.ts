@@ -8,7 +8,7 @@ import { Session } from '../transport/engineio/transport-socket.ts';
 import type { Assembly } from '../transport/socketio/attachments.ts';
 import { encodeArgs } from '../transport/socketio/encode.ts';
 import type { Form, Frames } from '../transport/socketio/packet.ts';
-import type { KeptShares } from '../gateway/user-shares.ts';
+import type { KeptShares } from '../commands/user-shares.ts';
 
 /**
  * Of the namespace `/`:

@@ -1,14 +1,14 @@
 /** A new command stands in two places, its declaration and its handler: all that the dispatcher does follows from them. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { CommandRate } from '../../src/gateway/command-rate.ts';
-import { Commands } from '../../src/gateway/commands.ts';
-import { commandTable, type HandlersOf } from '../../src/gateway/commands/table.ts';
+import { CommandRate } from '../../src/commands/command-rate.ts';
+import { Commands } from '../../src/commands/dispatcher.ts';
+import { commandTable, type HandlersOf } from '../../src/commands/table.ts';
 import type { Connection, LocalUser } from '../../src/hub/connection.ts';
 import { Connections } from '../../src/hub/connections.ts';
-import { Overload } from '../../src/gateway/overload.ts';
+import { Overload } from '../../src/commands/load-shedding.ts';
 import { Unsent } from '../../src/hub/unsent.ts';
-import { UserShares } from '../../src/gateway/user-shares.ts';
+import { UserShares } from '../../src/commands/user-shares.ts';
 import type { Declarations } from '../../src/protocol/command-schema.ts';
 import { renderProtocol } from '../../src/protocol/document.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

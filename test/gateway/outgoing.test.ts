@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Topics } from '../../src/transport/engineio/topics.ts';
 import { createLocal } from '../../src/hub/hub.ts';
-import { Outgoing } from '../../src/gateway/outgoing.ts';
+import { Outgoing } from '../../src/commands/outgoing.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { openConnection } from '../support/connection.ts';
 import { silentLog } from '../support/messaging.ts';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ackOf, kindOf, roomOfSend } from '../../src/gateway/raw-event.ts';
+import { ackOf, kindOf, roomOfSend } from '../../src/commands/header.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 

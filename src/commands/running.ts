@@ -1,6 +1,6 @@
 /** Commands that wait for their answer, counted for their connection and for the drain. */
-import { ParleyError } from '../../protocol/errors.ts';
-import type { Connection } from '../../hub/connection.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { Connection } from '../hub/connection.ts';
 import type { Entry } from './table.ts';
 
 /** What a drain refuses. Writes go first: another process may store from then on, and reads are still answered. */

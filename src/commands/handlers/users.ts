@@ -1,7 +1,7 @@
 /** The commands by which a user decides who may reach them. */
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { userCommands } from '../../protocol/commands/users.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 
 export function userHandlers(messaging: Messaging): HandlersOf<typeof userCommands> {
   const { blocks } = messaging;

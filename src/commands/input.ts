@@ -1,6 +1,6 @@
 /** Inputs of commands, checked against their schemas. */
 import type { z } from 'zod';
-import { ParleyError } from '../../protocol/errors.ts';
+import { ParleyError } from '../protocol/errors.ts';
 
 /** @throws {ParleyError} `invalid` */
 export function parseInput(schema: z.ZodType, input: unknown): unknown {

@@ -1,11 +1,11 @@
 /** Decides whether a command may run now: by the rates of its connection and its user, and by the server's load. */
-import { ParleyError } from '../../protocol/errors.ts';
-import { limits } from '../../protocol/limits.ts';
-import type { CommandRate } from '../command-rate.ts';
-import type { Connection, LocalUser } from '../../hub/connection.ts';
-import type { Overload } from '../overload.ts';
-import type { Unsent } from '../../hub/unsent.ts';
-import type { UserShares } from '../user-shares.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import type { CommandRate } from './command-rate.ts';
+import type { Connection, LocalUser } from '../hub/connection.ts';
+import type { Overload } from './load-shedding.ts';
+import type { Unsent } from '../hub/unsent.ts';
+import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
 
 export interface AdmissionParts {

@@ -2,7 +2,7 @@
 import type { UserRates } from '../../auth/rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { invitationCommands } from '../../protocol/commands/invitations.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 import { done } from './rooms.ts';
 
 export function invitationHandlers(messaging: Messaging, rates: UserRates): HandlersOf<typeof invitationCommands> {

@@ -2,7 +2,7 @@
 import type { UserRates } from '../../auth/rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { messageCommands } from '../../protocol/commands/messages.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';
 
 export function messageHandlers(messaging: Messaging, rates: UserRates): HandlersOf<typeof messageCommands> {

@@ -1,15 +1,15 @@
 /** Writes the one ack of a command, and counts what became of the command. */
-import { ParleyError } from '../../protocol/errors.ts';
-import { clientError } from '../../storage/failure.ts';
-import type { Log } from '../../telemetry/log.ts';
-import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connection } from '../../hub/connection.ts';
-import { Encoded } from '../encoded.ts';
-import { Outgoing } from '../outgoing.ts';
-import { encodeAck } from '../../transport/socketio/encode.ts';
-import type { Frames } from '../../transport/socketio/packet.ts';
-import type { Unsent } from '../../hub/unsent.ts';
-import type { UserShares } from '../user-shares.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { clientError } from '../storage/failure.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from '../hub/connection.ts';
+import { Encoded } from './encoded.ts';
+import { Outgoing } from './outgoing.ts';
+import { encodeAck } from '../transport/socketio/encode.ts';
+import type { Frames } from '../transport/socketio/packet.ts';
+import type { Unsent } from '../hub/unsent.ts';
+import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
 
 export class Answers {

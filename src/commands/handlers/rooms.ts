@@ -5,7 +5,7 @@ import type { roomCommands } from '../../protocol/commands/rooms.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { backendPrefix } from '../../protocol/model.ts';
 import type { Caller } from '../../auth/caller.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 
 export interface RoomHandlerOptions {
   readonly rates: UserRates;

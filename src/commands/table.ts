@@ -3,12 +3,12 @@
  * knowledge of it. Types make sure that each declared command has exactly one handler.
  */
 import type { z } from 'zod';
-import type { Caller } from '../../auth/caller.ts';
-import type { CommandSchema, Declarations } from '../../protocol/command-schema.ts';
-import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connection, LocalUser } from '../../hub/connection.ts';
-import type { Encoded } from '../encoded.ts';
-import type { SeqFields } from '../old-history.ts';
+import type { Caller } from '../auth/caller.ts';
+import type { CommandSchema, Declarations } from '../protocol/command-schema.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection, LocalUser } from '../hub/connection.ts';
+import type { Encoded } from './encoded.ts';
+import type { SeqFields } from './old-history.ts';
 
 type Input<S extends CommandSchema> = z.output<S['input']>;
 type Output<S extends CommandSchema> = z.output<S['output']>;

@@ -4,7 +4,7 @@ import type { Messaging } from '../../messaging/messaging.ts';
 import type { Tails } from '../../recovery/replay-buffer.ts';
 import type { pullCommands } from '../../protocol/commands/reads.ts';
 import type { searchCommands } from '../../protocol/commands/search.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';
 import { beyondEveryHead, ofNoEpoch } from '../old-history.ts';
 

@@ -3,16 +3,16 @@
  * its limits for signals, and the rooms of which it holds an old epoch. The commands that stand here need nothing of it
  * where they come another way, but `signal`: see its handler.
  */
-import type { Commands } from '../../protocol/commands.ts';
-import { ParleyError } from '../../protocol/errors.ts';
-import type { RoomSummary } from '../../protocol/model.ts';
-import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Connection } from '../../hub/connection.ts';
-import { Encoded, type NamedHead } from '../encoded.ts';
-import type { Local } from '../../hub/hub.ts';
-import { beyondEveryHead, ofNoEpoch } from '../old-history.ts';
-import { admitSignal, type SignalLimits } from '../signals.ts';
-import type { UserShares } from '../user-shares.ts';
+import type { Commands } from '../protocol/commands.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import type { RoomSummary } from '../protocol/model.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Connection } from '../hub/connection.ts';
+import { Encoded, type NamedHead } from './encoded.ts';
+import type { Local } from '../hub/hub.ts';
+import { beyondEveryHead, ofNoEpoch } from './old-history.ts';
+import { admitSignal, type SignalLimits } from './signals.ts';
+import type { UserShares } from './user-shares.ts';
 import type { ConnectionCommandName } from './connection-commands.ts';
 import type { AroundOf } from './table.ts';
 

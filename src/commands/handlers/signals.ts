@@ -2,7 +2,7 @@
 import type { Fanout } from '../../fanout/fanout.ts';
 import { encodeSignal } from '../../messaging/json-body.ts';
 import type { signalCommands } from '../../protocol/commands/signals.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 
 /** No statement checks a signal: whoever calls the handler has checked that the caller may write in the room. */
 export function signalHandlers(fanout: Fanout): HandlersOf<typeof signalCommands> {

@@ -1,7 +1,7 @@
 /** Read marks, delivered marks, and what is unread. */
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { receiptCommands } from '../../protocol/commands/receipts.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 
 export function receiptHandlers(messaging: Messaging): HandlersOf<typeof receiptCommands> {
   const { readMarks } = messaging;

@@ -1,7 +1,7 @@
 /** Threads of replies. */
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { threadCommands } from '../../protocol/commands/threads.ts';
-import type { HandlersOf } from '../commands/table.ts';
+import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';
 
 export function threadHandlers(messaging: Messaging): HandlersOf<typeof threadCommands> {
