@@ -5,7 +5,7 @@ import type { Identity } from '../auth/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
-import { Batcher } from '../messaging/batcher.ts';
+import { Batcher } from '../storage/batcher.ts';
 import { muteEnd } from '../rooms/membership-changes.ts';
 import { peerOf, summaryColumns, summaryOf, type SummaryRow } from '../messaging/summary.ts';
 

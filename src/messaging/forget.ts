@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
 import { Revocations } from '../auth/revocations.ts';
 import type { Applied } from '../storage/confirmations.ts';
-import { leaveToOutbox } from './outbox.ts';
+import { leaveToOutbox } from '../recovery/relay.ts';
 
 export interface ForgetOptions {
   /** Leave what they wrote, under the pseudonym; else the bodies go, as if each had been deleted. */

@@ -5,18 +5,18 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Arrivals } from '../connect/connect-load.ts';
-import type { AttachmentRulesOptions } from './bodies/attachments.ts';
+import type { AttachmentRulesOptions } from '../messages/bodies/attachments.ts';
 import { Blocks } from './blocks.ts';
-import { Bodies } from './bodies/bodies.ts';
-import { Changes } from './changes.ts';
+import { Bodies } from '../messages/bodies/bodies.ts';
+import { Changes } from '../messages/changes.ts';
 import { FairTurns } from './fair-turns.ts';
-import { history } from './history.ts';
+import { history } from '../messages/history.ts';
 import { Invitations } from './invitations.ts';
 import { JoinLinks } from './join-links.ts';
-import { mentions } from './mentions.ts';
+import { mentions } from '../messages/mentions.ts';
 import { MissedReader } from '../recovery/backfill-reader.ts';
-import { Outbox } from './outbox.ts';
-import { pinned, Pins } from './pins.ts';
+import { Outbox } from '../recovery/relay.ts';
+import { pinned, Pins } from '../messages/pins.ts';
 import { ReadMarks } from './read-marks.ts';
 import { receipts, unread } from './receipts.ts';
 import { Retention } from './retention.ts';
@@ -29,9 +29,9 @@ import { fromTails, type Recent, type RecentRows, type Tails } from '../recovery
 import { Threads } from './threads.ts';
 import { SearchIndex } from './search-index.ts';
 import { Search } from './search.ts';
-import { versions } from './versions.ts';
+import { versions } from '../messages/versions.ts';
 import { Visibility } from './visibility.ts';
-import { Writer } from './writer.ts';
+import { Writer } from '../messages/writer/writer.ts';
 
 export interface MessagingOptions extends AttachmentRulesOptions {
   readonly sql: postgres.Sql;

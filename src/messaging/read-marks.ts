@@ -11,7 +11,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher } from '../storage/batcher.ts';
 
 type Kind = 'read' | 'sent' | 'delivered';
 

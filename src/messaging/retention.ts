@@ -19,7 +19,7 @@ import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { keepChore, takeChore } from './chores.ts';
-import type { Writer } from './writer.ts';
+import type { Writer } from '../messages/writer/writer.ts';
 
 export interface RetentionOptions {
   readonly sql: postgres.Sql;

@@ -7,8 +7,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { requireSize } from './channel-search.ts';
 import { FairTurns } from './fair-turns.ts';
 import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
-import { messageColumns } from './message-columns.ts';
-import { messageJson, type StoredMessage } from './message-json.ts';
+import { messageColumns } from '../messages/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 import { requireMember } from './rooms.ts';
 
 export interface SearchSettings {

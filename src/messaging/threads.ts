@@ -6,9 +6,9 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role } from '../protocol/model.ts';
-import { messageColumns } from './message-columns.ts';
-import { messageJson, type StoredMessage } from './message-json.ts';
-import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import { messageColumns } from '../messages/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messages/message-json.ts';
+import { decodeCursor, encodeCursor } from '../messages/page-cursor.ts';
 import { requireMember } from './rooms.ts';
 
 /** A message that may not be there, by the side of what is. */

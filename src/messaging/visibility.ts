@@ -1,7 +1,7 @@
 import type { postgres } from '../storage/sql.ts';
 import type { Sight } from '../presence/sight.ts';
 import type { Pair } from '../presence/watching.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher } from '../storage/batcher.ts';
 
 /** Questions in one query, each of up to a page of pairs. */
 const batch = { maxBatch: 50, maxWaiting: 20_000 };

@@ -2,8 +2,8 @@
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
-import { messageColumns } from '../messaging/message-columns.ts';
-import { messageJson, type StoredMessage } from '../messaging/message-json.ts';
+import { messageColumns } from '../messages/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 
 export interface MissedEvent extends RoomEvent {
   readonly rev: number;

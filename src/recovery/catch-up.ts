@@ -7,8 +7,8 @@
 import type { postgres } from '../storage/sql.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { RoomSummary } from '../protocol/model.ts';
-import { messageColumns } from '../messaging/message-columns.ts';
-import { messageJson, type StoredMessage } from '../messaging/message-json.ts';
+import { messageColumns } from '../messages/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 
 interface Share {
   readonly room: string;

@@ -1,6 +1,6 @@
 import type { postgres } from '../storage/sql.ts';
-import { messageColumns } from '../messaging/message-columns.ts';
-import { messageJson, type StoredMessage } from '../messaging/message-json.ts';
+import { messageColumns } from '../messages/message-columns.ts';
+import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 import type { Personal, TailRow } from './room-replay.ts';
 import type { Recent, RecentRows } from './replay-buffer.ts';
 

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Batcher } from '../messaging/batcher.ts';
+import { Batcher } from '../storage/batcher.ts';
 import type { Head, SyncedRooms } from './catch-up.ts';
 import { Tail, type TailPage, type TailRow } from './room-replay.ts';
 

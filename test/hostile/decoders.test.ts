@@ -7,7 +7,7 @@ import { decodeMsgpack, packArgs } from '../../src/transport/socketio/msgpack.ts
 import { encodeEvent } from '../../src/transport/socketio/encode.ts';
 import { maxAckDigits, maxAttachments, type Packet } from '../../src/transport/socketio/packet.ts';
 import { argsText, decodeText } from '../../src/transport/socketio/text.ts';
-import { encodeBody, encodeSignal } from '../../src/messaging/json-body.ts';
+import { encodeBody, encodeSignal } from '../../src/messages/bodies/json-body.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { ParleyError } from '../../src/protocol/errors.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Batcher, type Run } from '../../src/messaging/batcher.ts';
+import { Batcher, type Run } from '../../src/storage/batcher.ts';
 import { until } from '../support/until.ts';
 
 /** Doubles its items; each run waits until it is let go. */

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { AttachmentRulesOptions } from '../../src/messaging/bodies/attachments.ts';
-import { Bodies } from '../../src/messaging/bodies/bodies.ts';
-import { mentionsIn } from '../../src/messaging/bodies/mentions.ts';
+import type { AttachmentRulesOptions } from '../../src/messages/bodies/attachments.ts';
+import { Bodies } from '../../src/messages/bodies/bodies.ts';
+import { mentionsIn } from '../../src/messages/bodies/mentions.ts';
 import { limits } from '../../src/protocol/limits.ts';
 
 const open: AttachmentRulesOptions = {

@@ -1,9 +1,9 @@
 /** Changes of messages when the database falters: each takes effect once, and nobody is left with less than the truth. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Changes, type Change } from '../../src/messaging/changes.ts';
-import { Pins } from '../../src/messaging/pins.ts';
-import { Writer } from '../../src/messaging/writer.ts';
+import { Changes, type Change } from '../../src/messages/changes.ts';
+import { Pins } from '../../src/messages/pins.ts';
+import { Writer } from '../../src/messages/writer/writer.ts';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

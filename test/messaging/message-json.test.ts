@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { changesJson, messageJson } from '../../src/messaging/message-json.ts';
+import { changesJson, messageJson } from '../../src/messages/message-json.ts';
 import { message } from '../../src/protocol/model.ts';
 
 it('the JSON that is written by hand is what the schema of messages describes', () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { pino } from 'pino';
 import type { Fanout } from '../../src/fanout/fanout.ts';
-import { Outbox } from '../../src/messaging/outbox.ts';
+import { Outbox } from '../../src/recovery/relay.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { parseMetrics, total } from '../support/metrics.ts';

@@ -7,8 +7,8 @@
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Changes } from '../../src/messaging/changes.ts';
-import { Pins } from '../../src/messaging/pins.ts';
+import { Changes } from '../../src/messages/changes.ts';
+import { Pins } from '../../src/messages/pins.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -5,10 +5,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Arrivals } from '../../src/connect/connect-load.ts';
-import { history } from '../../src/messaging/history.ts';
-import { mentions } from '../../src/messaging/mentions.ts';
+import { history } from '../../src/messages/history.ts';
+import { mentions } from '../../src/messages/mentions.ts';
 import { headsOf, missedEvents } from '../../src/recovery/backfill.ts';
-import { pinned } from '../../src/messaging/pins.ts';
+import { pinned } from '../../src/messages/pins.ts';
 import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
 import { Rooms } from '../../src/messaging/rooms.ts';

@@ -9,7 +9,7 @@ import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { history } from '../../src/messaging/history.ts';
+import { history } from '../../src/messages/history.ts';
 import { Retention } from '../../src/messaging/retention.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mentionsIn } from '../../src/messaging/bodies/mentions.ts';
+import { mentionsIn } from '../../src/messages/bodies/mentions.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { inWord, mentionRuns } from '../../src/protocol/mention-scan.ts';
 import { mentionsIn as drawn } from '../../src/web/mentions.ts';

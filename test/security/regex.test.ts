@@ -48,13 +48,13 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'commands/parley.ts': { '/0}}$/': header },
   'transport/socketio/text.ts': { [String.raw`/^\d{1,2}$/`]: frame },
   'connect/sockets.ts': { [String.raw`/[^\x20-\x7e]/g`]: header },
-  'messaging/bodies/mentions.ts': { '/^ {0,3}(`{3,}|~{3,})/': body, '/`+/g': body },
+  'messages/bodies/mentions.ts': { '/^ {0,3}(`{3,}|~{3,})/': body, '/`+/g': body },
   'messaging/channel-search.ts': { '/[\\s!-/:-@[-`{-~]+/': short },
-  'messaging/json-body.ts': {
+  'messages/bodies/json-body.ts': {
     [String.raw`/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/`]: frame,
     [String.raw`/\de[+-](\d{1,3})/g`]: frame,
   },
-  'messaging/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
+  'messages/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
   'recovery/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
   'messaging/search.ts': { [String.raw`/\ufffd$/`]: body },
   'messaging/transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },

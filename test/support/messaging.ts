@@ -5,7 +5,7 @@ import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { Search, type SearchSettings } from '../../src/messaging/search.ts';
-import { Writer, type Send, type WriterOptions } from '../../src/messaging/writer.ts';
+import { Writer, type Send, type WriterOptions } from '../../src/messages/writer/writer.ts';
 import type { Role } from '../../src/protocol/model.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

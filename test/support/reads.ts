@@ -1,18 +1,18 @@
 /** Every command that reads, on a data set, through the modules that answer it. For `bench/data.ts` and tests of plans. */
 import type postgres from 'postgres';
 import { Arrivals } from '../../src/connect/connect-load.ts';
-import { history } from '../../src/messaging/history.ts';
+import { history } from '../../src/messages/history.ts';
 import { membershipsOf } from '../../src/rooms/membership-changes.ts';
-import { mentions } from '../../src/messaging/mentions.ts';
+import { mentions } from '../../src/messages/mentions.ts';
 import { eventsBetween, headsOf, missedEvents } from '../../src/recovery/backfill.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { pinned } from '../../src/messaging/pins.ts';
+import { pinned } from '../../src/messages/pins.ts';
 import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
 import { Rooms } from '../../src/messaging/rooms.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
 import { Threads } from '../../src/messaging/threads.ts';
-import { versions } from '../../src/messaging/versions.ts';
+import { versions } from '../../src/messages/versions.ts';
 import { Visibility } from '../../src/messaging/visibility.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { dataSetMember, dataSetUser, dataSetWord, heavyUser, type DataSet, type DataSetRoom } from './data-set.ts';

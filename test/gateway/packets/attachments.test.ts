@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Assembly, extract, restore } from '../../../src/transport/socketio/attachments.ts';
 import { encodeArgs } from '../../../src/transport/socketio/encode.ts';
 import { decodeText } from '../../../src/transport/socketio/text.ts';
-import { encodeSignal } from '../../../src/messaging/json-body.ts';
+import { encodeSignal } from '../../../src/messages/bodies/json-body.ts';
 import { binaryValue } from './values.ts';
 
 const hole = (num: unknown) => ({ _placeholder: true, num });

@@ -14,14 +14,14 @@ import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Batcher, type Places } from './batcher.ts';
+import { Batcher, type Places } from '../storage/batcher.ts';
 import type { Mentions } from './bodies/mentions.ts';
-import { commit } from './commit.ts';
+import { commit } from './writer/commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from '../recovery/backfill.ts';
-import { mutedError } from './muted.ts';
-import type { Writer } from './writer.ts';
+import { mutedError } from '../messaging/muted.ts';
+import type { Writer } from './writer/writer.ts';
 
 interface Target {
   readonly room: string;

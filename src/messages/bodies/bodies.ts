@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { attachments, encrypted, mentions as mentionList } from '../../protocol/body.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
-import { encodeBody } from '../json-body.ts';
+import { encodeBody } from './json-body.ts';
 import { AttachmentRules, type AttachmentRulesOptions } from './attachments.ts';
 import { mentionsIn, type Mentions } from './mentions.ts';
 

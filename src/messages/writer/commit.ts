@@ -1,9 +1,9 @@
 /** The way of a batch into Postgres: tried again where that may help, and split where one of it is at fault. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { ParleyError } from '../protocol/errors.ts';
-import { failureOf, transientReason } from '../storage/failure.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import { failureOf, transientReason } from '../../storage/failure.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 
 export interface CommitParts<I, R, O> {
   /** One attempt, safe to try again. */

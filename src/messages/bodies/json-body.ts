@@ -1,5 +1,5 @@
-import { ParleyError } from '../protocol/errors.ts';
-import { limits } from '../protocol/limits.ts';
+import { ParleyError } from '../../protocol/errors.ts';
+import { limits } from '../../protocol/limits.ts';
 
 /**
  * Writes a body as the JSON text that is stored and sent on; nobody parses it again on the server.

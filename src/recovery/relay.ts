@@ -13,7 +13,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { pruneMembershipChanges } from '../rooms/membership-changes.ts';
 import { pruneRoomChanges } from '../rooms/settings-changes.ts';
-import { eventsBetween } from '../recovery/backfill.ts';
+import { eventsBetween } from './backfill.ts';
 
 export interface OutboxOptions {
   readonly sql: postgres.Sql;

@@ -1,5 +1,5 @@
-import type { postgres } from '../storage/sql.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { postgres } from '../../storage/sql.ts';
+import type { Log } from '../../telemetry/log.ts';
 
 export interface HandedOptions {
   readonly sql: postgres.Sql;

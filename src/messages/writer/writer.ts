@@ -13,21 +13,21 @@
  * What changes messages (changes.ts) takes turns with a stripe's commits, so what one node publishes of a room is in the
  * order of its commits.
  */
-import type { postgres } from '../storage/sql.ts';
-import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
-import { partOf } from '../fanout/partition.ts';
-import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
-import { limits } from '../protocol/limits.ts';
-import { Batcher, Places } from './batcher.ts';
-import type { Mentions } from './bodies/mentions.ts';
+import type { postgres } from '../../storage/sql.ts';
+import type { Envelope, Fanout, RoomEvent } from '../../fanout/fanout.ts';
+import { partOf } from '../../fanout/partition.ts';
+import { ParleyError, type ErrorCode } from '../../protocol/errors.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { limits } from '../../protocol/limits.ts';
+import { Batcher, Places } from '../../storage/batcher.ts';
+import type { Mentions } from '../bodies/mentions.ts';
 import { commit } from './commit.ts';
-import { Handed } from './handed.ts';
-import { mentionEvents } from './mentions.ts';
-import { messageJson } from './message-json.ts';
-import { mutedError } from './muted.ts';
-import { Turns } from './turns.ts';
+import { Handed } from './outbox-cleanup.ts';
+import { mentionEvents } from '../mentions.ts';
+import { messageJson } from '../message-json.ts';
+import { mutedError } from '../../messaging/muted.ts';
+import { Turns } from './mutex.ts';
 
 export interface Send {
   readonly room: string;

@@ -9,13 +9,13 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role } from '../protocol/model.ts';
-import { Batcher, type Places } from './batcher.ts';
+import { Batcher, type Places } from '../storage/batcher.ts';
 import { behind, type ChangesOptions } from './changes.ts';
-import { commit } from './commit.ts';
+import { commit } from './writer/commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { rightsOf } from '../protocol/permissions.ts';
-import { requireMember } from './rooms.ts';
+import { requireMember } from '../messaging/rooms.ts';
 
 export interface Pin {
   readonly room: string;
