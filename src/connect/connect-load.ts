@@ -7,7 +7,7 @@ import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';
 import { Batcher } from '../storage/batcher.ts';
 import { muteEnd } from '../rooms/membership-changes.ts';
-import { peerOf, summaryColumns, summaryOf, type SummaryRow } from '../messaging/summary.ts';
+import { peerOf, summaryColumns, summaryOf, type SummaryRow } from '../rooms/summary.ts';
 
 export interface Memberships {
   /** The name of the token, else the one stored before. */

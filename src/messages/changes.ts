@@ -20,7 +20,7 @@ import { commit } from './writer/commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from '../recovery/backfill.ts';
-import { mutedError } from '../messaging/muted.ts';
+import { mutedError } from '../rooms/muted.ts';
 import type { Writer } from './writer/writer.ts';
 
 interface Target {

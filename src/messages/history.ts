@@ -3,7 +3,7 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
-import { requireMember } from '../messaging/rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 type Row = { kind: string; role: Role | null; last_rev: number } & {
   [K in keyof StoredMessage]: StoredMessage[K] | null;

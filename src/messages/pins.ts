@@ -15,7 +15,7 @@ import { commit } from './writer/commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { rightsOf } from '../protocol/permissions.ts';
-import { requireMember } from '../messaging/rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 export interface Pin {
   readonly room: string;

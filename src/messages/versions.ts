@@ -3,7 +3,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
 import type { Role } from '../protocol/model.ts';
 import { rolesFor } from '../protocol/permissions.ts';
-import { requireMember } from '../messaging/rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 interface Row {
   kind: string;

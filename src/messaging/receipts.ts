@@ -3,7 +3,7 @@ import type { postgres } from '../storage/sql.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role } from '../protocol/model.ts';
-import { requireMember } from './rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 /** Access and marks come from one statement. */
 export async function receipts(

@@ -4,12 +4,12 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { errorCode } from '../startup-error.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { requireSize } from './channel-search.ts';
+import { requireSize } from '../rooms/channel-search.ts';
 import { FairTurns } from './fair-turns.ts';
 import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
-import { requireMember } from './rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 export interface SearchSettings {
   /** The text search configuration of Postgres, such as `simple` or `english`. */

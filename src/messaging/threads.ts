@@ -9,7 +9,7 @@ import type { Role } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 import { decodeCursor, encodeCursor } from '../messages/page-cursor.ts';
-import { requireMember } from './rooms.ts';
+import { requireMember } from '../rooms/rooms.ts';
 
 /** A message that may not be there, by the side of what is. */
 type Nullable<T> = { [K in keyof T]: T[K] | null };

@@ -12,8 +12,8 @@ import {
 } from '../rooms/membership-changes.ts';
 import { headsOf, missedEvents, type Missed } from './backfill.ts';
 import { roomChanges, type RoomChangePage } from '../rooms/settings-changes.ts';
-import { memberToUser } from '../messaging/room-events.ts';
-import type { Rooms } from '../messaging/rooms.ts';
+import { memberToUser } from '../rooms/room-events.ts';
+import type { Rooms } from '../rooms/rooms.ts';
 
 /** What a node reads of Postgres when it was not told by the others. */
 export class MissedReader {

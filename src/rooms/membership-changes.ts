@@ -1,7 +1,7 @@
 /** Changes of membership as Postgres has them, for nodes that may not have been told. See migrations/0002. */
 import type { postgres } from '../storage/sql.ts';
 import type { Role } from '../protocol/model.ts';
-import { muteColumns, type MuteRow } from '../messaging/summary.ts';
+import { muteColumns, type MuteRow } from './summary.ts';
 
 export interface Membership {
   readonly room: string;

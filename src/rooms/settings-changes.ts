@@ -1,8 +1,8 @@
 /** Changed settings of rooms as Postgres has them, for nodes that may not have been told. See migrations/0009. */
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
-import { roomToRoom } from '../messaging/room-events.ts';
-import { stateColumns, stateOf, type StateRow } from '../messaging/summary.ts';
+import { roomToRoom } from './room-events.ts';
+import { stateColumns, stateOf, type StateRow } from './summary.ts';
 
 export type RoomChange = 'updated' | 'archived' | 'unarchived';
 

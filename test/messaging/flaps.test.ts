@@ -1,7 +1,7 @@
 /** A user who comes into a room and leaves it again and again is not an event each time to everybody else. */
 import { expect, it } from 'vitest';
 import type { EventData } from '../../src/protocol/events.ts';
-import { Flaps, flapsAtOnce } from '../../src/messaging/flaps.ts';
+import { Flaps, flapsAtOnce } from '../../src/rooms/flaps.ts';
 import { openTalkStage } from '../support/talk.ts';
 import { until } from '../support/until.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { RoomPurge } from '../../src/messaging/room-purge.ts';
+import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

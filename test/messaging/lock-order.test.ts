@@ -7,7 +7,7 @@ import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { forgetUser } from '../../src/messaging/forget.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
-import { RoomPurge } from '../../src/messaging/room-purge.ts';
+import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { makeRoom, silentLog } from '../support/messaging.ts';

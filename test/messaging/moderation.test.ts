@@ -1,6 +1,6 @@
 /** What moderation leaves on a user: neither leaving the room nor another command sheds it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RoomPurge } from '../../src/messaging/room-purge.ts';
+import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLog } from '../support/messaging.ts';

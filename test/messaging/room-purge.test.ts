@@ -1,6 +1,6 @@
 /** What is left of deleted rooms goes in batches, and is counted. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { RoomPurge } from '../../src/messaging/room-purge.ts';
+import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -11,7 +11,7 @@ import { headsOf, missedEvents } from '../../src/recovery/backfill.ts';
 import { pinned } from '../../src/messages/pins.ts';
 import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
-import { Rooms } from '../../src/messaging/rooms.ts';
+import { Rooms } from '../../src/rooms/rooms.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
 import { Threads } from '../../src/messaging/threads.ts';
 import { createClient } from '../../src/storage/client.ts';

@@ -3,7 +3,7 @@ import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { roomChanges } from '../../src/rooms/settings-changes.ts';
-import { Rooms } from '../../src/messaging/rooms.ts';
+import { Rooms } from '../../src/rooms/rooms.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
 import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';

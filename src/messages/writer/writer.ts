@@ -26,7 +26,7 @@ import { commit } from './commit.ts';
 import { Handed } from './outbox-cleanup.ts';
 import { mentionEvents } from '../mentions.ts';
 import { messageJson } from '../message-json.ts';
-import { mutedError } from '../../messaging/muted.ts';
+import { mutedError } from '../../rooms/muted.ts';
 import { Turns } from './mutex.ts';
 
 export interface Send {

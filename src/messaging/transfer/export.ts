@@ -5,7 +5,7 @@
 import type { postgres } from '../../storage/sql.ts';
 import { StartupError } from '../../startup-error.ts';
 import type { RoomKind } from '../../protocol/model.ts';
-import { muteColumns, type MuteRow } from '../summary.ts';
+import { muteColumns, type MuteRow } from '../../rooms/summary.ts';
 import { format, noCounts, type LineOf } from './lines.ts';
 import { standingParts } from './standing.ts';
 

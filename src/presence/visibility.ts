@@ -1,6 +1,6 @@
 import type { postgres } from '../storage/sql.ts';
-import type { Sight } from '../presence/sight.ts';
-import type { Pair } from '../presence/watching.ts';
+import type { Sight } from './sight.ts';
+import type { Pair } from './watching.ts';
 import { Batcher } from '../storage/batcher.ts';
 
 /** Questions in one query, each of up to a page of pairs. */

@@ -10,7 +10,7 @@ import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { readCursor, requireSize, wordsOf, writeCursor } from './channel-search.ts';
 import { Flaps } from './flaps.ts';
 import { invitationsWhere } from './invitation-rows.ts';
-import { muteEnd } from '../rooms/membership-changes.ts';
+import { muteEnd } from './membership-changes.ts';
 import { rightsOf } from '../protocol/permissions.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
