@@ -26,7 +26,7 @@ import { Rooms, type WhenApplied } from '../rooms/rooms.ts';
 import { recentRows } from '../recovery/recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from '../recovery/catch-up.ts';
 import { fromTails, type Recent, type RecentRows, type Tails } from '../recovery/replay-buffer.ts';
-import { Threads } from './threads.ts';
+import { Threads } from '../threads/threads.ts';
 import { SearchIndex } from './search-index.ts';
 import { Search } from './search.ts';
 import { versions } from '../messages/versions.ts';

@@ -11,7 +11,7 @@ import { missedEvents, eventsBetween } from '../../src/recovery/backfill.ts';
 import { pinned, Pins } from '../../src/messages/pins.ts';
 import { Retention } from '../../src/messaging/retention.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
-import { Threads } from '../../src/messaging/threads.ts';
+import { Threads } from '../../src/threads/threads.ts';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import type { Message } from '../../src/protocol/model.ts';

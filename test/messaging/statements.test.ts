@@ -13,7 +13,7 @@ import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
 import { Rooms } from '../../src/rooms/rooms.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
-import { Threads } from '../../src/messaging/threads.ts';
+import { Threads } from '../../src/threads/threads.ts';
 import { createClient } from '../../src/storage/client.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -11,7 +11,7 @@ import { receipts, unread } from '../../src/messaging/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
 import { Rooms } from '../../src/rooms/rooms.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
-import { Threads } from '../../src/messaging/threads.ts';
+import { Threads } from '../../src/threads/threads.ts';
 import { versions } from '../../src/messages/versions.ts';
 import { Visibility } from '../../src/presence/visibility.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
