@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ReadMarks } from '../../src/messaging/read-marks.ts';
-import { unread } from '../../src/messaging/receipts.ts';
+import { ReadMarks } from '../../src/receipts/read-marks.ts';
+import { unread } from '../../src/receipts/receipts.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { limits } from '../../src/protocol/limits.ts';

@@ -7,7 +7,7 @@ import { mentions } from '../../src/messages/mentions.ts';
 import { eventsBetween, headsOf, missedEvents } from '../../src/recovery/backfill.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { pinned } from '../../src/messages/pins.ts';
-import { receipts, unread } from '../../src/messaging/receipts.ts';
+import { receipts, unread } from '../../src/receipts/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
 import { Rooms } from '../../src/rooms/rooms.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
