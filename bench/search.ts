@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { MemoryFanout } from '../src/fanout/memory.ts';
-import { SearchIndex } from '../src/messaging/search-index.ts';
+import { SearchIndex } from '../src/search/search-index.ts';
 import { Writer } from '../src/messages/writer/writer.ts';
 import { openServer } from '../src/storage/database.ts';
 import { migrate } from '../src/storage/migrate.ts';

@@ -29,7 +29,7 @@ import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending, readSchema } from './storage/migrate.ts';
-import { checkSearchLanguage } from './storage/search-language.ts';
+import { checkSearchLanguage } from './search/search-language.ts';
 import { openPresence } from './presence/open.ts';
 import type { RedisProblem } from './storage/redis-refusal.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';

@@ -9,7 +9,7 @@ import { hazards, hazardsOf } from './storage/durability.ts';
 import { isFunction } from './storage/function-files.ts';
 import { migrationsPending } from './storage/migrate.ts';
 import { evictionText, openRedis } from './storage/redis.ts';
-import { checkSearchLanguage } from './storage/search-language.ts';
+import { checkSearchLanguage } from './search/search-language.ts';
 import { createLog } from './telemetry/log.ts';
 import { capConnections, openFilesLimit } from './telemetry/system.ts';
 import { version } from './version.ts';

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pieces } from '../../src/messaging/search.ts';
+import { pieces } from '../../src/search/search.ts';
 import type { CommandOutput } from '../../src/protocol/commands.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cutSnippet, pieces } from '../../src/messaging/search.ts';
-import { SearchIndex } from '../../src/messaging/search-index.ts';
+import { cutSnippet, pieces } from '../../src/search/search.ts';
+import { SearchIndex } from '../../src/search/search-index.ts';
 import type { CommandInput, CommandOutput } from '../../src/protocol/commands.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

@@ -22,7 +22,7 @@ const withoutUsers: readonly string[] = [
   'storage/redis-refusal.ts',
   'storage/redis-writes.ts',
   'storage/redis.ts',
-  'storage/search-language.ts',
+  'search/search-language.ts',
   'telemetry/system.ts',
   'transfer-command.ts',
   'workers/worker.ts',
@@ -56,7 +56,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   },
   'messages/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
   'recovery/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
-  'messaging/search.ts': { [String.raw`/\ufffd$/`]: body },
+  'search/search.ts': { [String.raw`/\ufffd$/`]: body },
   'messaging/transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
   'messaging/transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
   'protocol/body.ts': {

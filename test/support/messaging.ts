@@ -4,7 +4,7 @@ import type postgres from 'postgres';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
-import { Search, type SearchSettings } from '../../src/messaging/search.ts';
+import { Search, type SearchSettings } from '../../src/search/search.ts';
 import { Writer, type Send, type WriterOptions } from '../../src/messages/writer/writer.ts';
 import type { Role } from '../../src/protocol/model.ts';
 import { createLog } from '../../src/telemetry/log.ts';

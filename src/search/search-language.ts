@@ -1,4 +1,4 @@
-import type { postgres } from './sql.ts';
+import type { postgres } from '../storage/sql.ts';
 import { StartupError } from '../startup-error.ts';
 
 /** @throws {StartupError} naming the languages that there are. */
