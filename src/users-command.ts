@@ -1,7 +1,7 @@
 /** `parley users forget`: deletes what is known of a user. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
 import type { Config } from './config.ts';
-import { forgetUser } from './messaging/forget.ts';
+import { forgetUser } from './retention/forget-user.ts';
 import { forgetPresence } from './presence/forget.ts';
 import { userId } from './protocol/model.ts';
 import { whenApplied } from './storage/confirmations.ts';

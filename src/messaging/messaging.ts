@@ -19,7 +19,7 @@ import { Outbox } from '../recovery/relay.ts';
 import { pinned, Pins } from '../messages/pins.ts';
 import { ReadMarks } from '../receipts/read-marks.ts';
 import { receipts, unread } from '../receipts/receipts.ts';
-import { Retention } from './retention.ts';
+import { Retention } from '../retention/retention.ts';
 import { RoomAdmin } from '../rooms/room-admin.ts';
 import { RoomPurge } from '../retention/room-purge.ts';
 import { Rooms, type WhenApplied } from '../rooms/rooms.ts';

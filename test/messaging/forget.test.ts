@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { forgetUser } from '../../src/messaging/forget.ts';
+import { forgetUser } from '../../src/retention/forget-user.ts';
 import type { Message } from '../../src/protocol/model.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';

@@ -5,7 +5,7 @@
  */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { forgetUser } from '../../src/messaging/forget.ts';
+import { forgetUser } from '../../src/retention/forget-user.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

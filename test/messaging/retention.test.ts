@@ -9,7 +9,7 @@ import { Changes } from '../../src/messages/changes.ts';
 import { mentions } from '../../src/messages/mentions.ts';
 import { missedEvents, eventsBetween } from '../../src/recovery/backfill.ts';
 import { pinned, Pins } from '../../src/messages/pins.ts';
-import { Retention } from '../../src/messaging/retention.ts';
+import { Retention } from '../../src/retention/retention.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
 import { Threads } from '../../src/threads/threads.ts';
 import type { Envelope } from '../../src/fanout/fanout.ts';

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/fanout/fanout.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { history } from '../../src/messages/history.ts';
-import { Retention } from '../../src/messaging/retention.ts';
+import { Retention } from '../../src/retention/retention.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
 import { exportRooms } from '../../src/messaging/transfer/export.ts';
 import { importLines } from '../../src/messaging/transfer/import.ts';
