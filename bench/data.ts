@@ -11,7 +11,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { exportRooms } from '../src/messaging/transfer/export.ts';
+import { exportRooms } from '../src/transfer/export.ts';
 import { createClient } from '../src/storage/client.ts';
 import { planning } from '../src/storage/database.ts';
 import { migrate } from '../src/storage/migrate.ts';

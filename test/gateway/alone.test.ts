@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rightsOf } from '../../src/protocol/permissions.ts';
-import { exportRooms } from '../../src/messaging/transfer/export.ts';
-import { importLines } from '../../src/messaging/transfer/import.ts';
+import { exportRooms } from '../../src/transfer/export.ts';
+import { importLines } from '../../src/transfer/import.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createWriter, makeRoom, send } from '../support/messaging.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';

@@ -4,10 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { roomChanges } from '../../src/rooms/settings-changes.ts';
 import { Rooms } from '../../src/rooms/rooms.ts';
-import { exportRooms } from '../../src/messaging/transfer/export.ts';
-import { importLines, ImportError } from '../../src/messaging/transfer/import.ts';
-import { maxLineBytes } from '../../src/messaging/transfer/lines.ts';
-import { splitLines } from '../../src/messaging/transfer/split-lines.ts';
+import { exportRooms } from '../../src/transfer/export.ts';
+import { importLines, ImportError } from '../../src/transfer/import.ts';
+import { maxLineBytes } from '../../src/transfer/lines.ts';
+import { splitLines } from '../../src/transfer/split-lines.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

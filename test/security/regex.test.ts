@@ -57,8 +57,8 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'messages/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
   'recovery/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
   'search/search.ts': { [String.raw`/\ufffd$/`]: body },
-  'messaging/transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
-  'messaging/transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
+  'transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
+  'transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
   'protocol/body.ts': {
     [String.raw`/^[a-z]+\/[a-z0-9][a-z0-9.+_-]*$/`]: body,
     '/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/': body,

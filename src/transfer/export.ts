@@ -2,10 +2,10 @@
  * Writes rooms as lines (lines.ts), in pages, so that memory does not grow with them. Each room is read in one snapshot:
  * the file has it as it was at one moment, whoever writes meanwhile.
  */
-import type { postgres } from '../../storage/sql.ts';
-import { StartupError } from '../../startup-error.ts';
-import type { RoomKind } from '../../protocol/model.ts';
-import { muteColumns, type MuteRow } from '../../rooms/summary.ts';
+import type { postgres } from '../storage/sql.ts';
+import { StartupError } from '../startup-error.ts';
+import type { RoomKind } from '../protocol/model.ts';
+import { muteColumns, type MuteRow } from '../rooms/summary.ts';
 import { format, noCounts, type LineOf } from './lines.ts';
 import { standingParts } from './standing.ts';
 

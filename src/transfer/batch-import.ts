@@ -1,5 +1,5 @@
 /** Stores a batch of an import's lines, all of one room: a transaction that leaves the room's messages dense. */
-import type { postgres } from '../../storage/sql.ts';
+import type { postgres } from '../storage/sql.ts';
 import type { Item } from './checked-lines.ts';
 import type { LineOf } from './lines.ts';
 import { storeStanding } from './standing-import.ts';

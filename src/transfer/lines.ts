@@ -1,7 +1,7 @@
 /** The lines of an export, one JSON object each: docs/export.md says what they mean and in which order they come. */
 import { z } from 'zod';
-import { limits } from '../../protocol/limits.ts';
-import { emoji, instant, rev, role, roomId, roomKind, seq, userId } from '../../protocol/model.ts';
+import { limits } from '../protocol/limits.ts';
+import { emoji, instant, rev, role, roomId, roomKind, seq, userId } from '../protocol/model.ts';
 
 /**
  * Format 1 had no settings, threads, mentions, pins, bans, mutes, invitations and links, format 2 no departures and blocks; both

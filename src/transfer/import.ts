@@ -6,8 +6,8 @@
  * members come last, so nobody sees half of it, unless it was there before: then its members stay as they are, its rev moves
  * on with each batch, and whoever holds a cursor gets `reset`.
  */
-import type { postgres } from '../../storage/sql.ts';
-import { ParleyError } from '../../protocol/errors.ts';
+import type { postgres } from '../storage/sql.ts';
+import { ParleyError } from '../protocol/errors.ts';
 import { storeBatch, type ImportRow } from './batch-import.ts';
 import { CheckedLines, rowOf, type Item } from './checked-lines.ts';
 import { maxLineBytes, type LineOf } from './lines.ts';

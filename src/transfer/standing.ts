@@ -1,6 +1,6 @@
 /** What a room has beside its messages and members, as lines of an export: follows, bans, mutes, departures, invitations, links. */
-import type { postgres } from '../../storage/sql.ts';
-import { muteColumns, type MuteRow } from '../../rooms/summary.ts';
+import type { postgres } from '../storage/sql.ts';
+import { muteColumns, type MuteRow } from '../rooms/summary.ts';
 import type { Counts, LineOf } from './lines.ts';
 
 type Standing = LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>;

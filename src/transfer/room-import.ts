@@ -1,6 +1,6 @@
 /** A room of an import: it is begun without members, and made whole when all of it is there. */
-import type { postgres } from '../../storage/sql.ts';
-import { leaveToOutbox } from '../../recovery/relay.ts';
+import type { postgres } from '../storage/sql.ts';
+import { leaveToOutbox } from '../recovery/relay.ts';
 import type { LineOf } from './lines.ts';
 import { WrongLine } from './wrong-line.ts';
 

@@ -1,5 +1,5 @@
 /** Stores what a room has beside its messages and members (standing.ts). */
-import type { postgres } from '../../storage/sql.ts';
+import type { postgres } from '../storage/sql.ts';
 import type { LineOf } from './lines.ts';
 
 /**

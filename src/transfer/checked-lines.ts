@@ -1,5 +1,5 @@
 /** The lines of an import as they come, each checked for itself and against those before it. Knows no database. */
-import { encodeBody } from '../../messages/bodies/json-body.ts';
+import { encodeBody } from '../messages/bodies/json-body.ts';
 import {
   countedLines,
   format,
