@@ -2,10 +2,10 @@
 /** The command line. Wires the parts and alone ends the process. */
 import { inspect, parseArgs } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
-import { signToken } from './auth/tokens.ts';
+import { signToken } from './sessions/tokens.ts';
 import { loadConfig, requireKeys, type Config } from './config.ts';
 import { doctor } from './doctor.ts';
-import { readDemoSecret } from './auth/demo-secret.ts';
+import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { restoredCommand, restoredHelp } from './restored-command.ts';
 import { sessionsCommand, sessionsHelp } from './sessions-command.ts';

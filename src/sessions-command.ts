@@ -1,6 +1,6 @@
 /** `parley sessions`: who of a user is connected, and ending it. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
-import { Revocations } from './auth/revocations.ts';
+import { Revocations } from './sessions/revocations.ts';
 import type { Config } from './config.ts';
 import type { Nodes } from './presence/nodes.ts';
 import { RedisNodes } from './presence/redis-nodes.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { TokenBuckets } from '../auth/token-bucket.ts';
-import { signToken } from '../auth/tokens.ts';
+import { signToken } from '../sessions/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { userName } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

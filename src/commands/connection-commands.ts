@@ -1,8 +1,8 @@
 /** Commands that are about the connection they come by: its watches and its token. They have no meaning without one. */
-import type { TokenVerifier } from '../auth/tokens.ts';
+import type { TokenVerifier } from '../sessions/tokens.ts';
 import type { Commands } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import type { Attendance } from '../gateway/attendance.ts';
+import type { Attendance } from '../sessions/registry.ts';
 import type { ConnectionHandlersOf } from './table.ts';
 
 export type ConnectionCommandName = 'presence:watch' | 'presence:unwatch' | 'session:revoke' | 'auth:refresh';

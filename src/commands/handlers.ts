@@ -3,7 +3,7 @@ import type { UserRates } from '../auth/rates/user-rates.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging/messaging.ts';
 import type { Commands } from '../protocol/commands.ts';
-import type { Attendance } from '../gateway/attendance.ts';
+import type { Attendance } from '../sessions/registry.ts';
 import type { ConnectionCommandName } from './connection-commands.ts';
 import type { HandlersOf } from './table.ts';
 import { invitationHandlers } from './handlers/invitations.ts';

@@ -5,7 +5,7 @@ import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
 import type { Arrival } from '../connect/connect.ts';
-import type { Attendance } from '../gateway/attendance.ts';
+import type { Attendance } from '../sessions/registry.ts';
 import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './dispatcher.ts';
 import type { Connection } from '../hub/connection.ts';

@@ -3,7 +3,7 @@
  * knowledge of it. Types make sure that each declared command has exactly one handler.
  */
 import type { z } from 'zod';
-import type { Caller } from '../auth/caller.ts';
+import type { Caller } from '../sessions/caller.ts';
 import type { CommandSchema, Declarations } from '../protocol/command-schema.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';

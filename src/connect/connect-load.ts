@@ -1,7 +1,7 @@
 /** What a connection needs when it arrives: which rooms its user is in, and where they stand. Batched over connections. */
 import type { postgres } from '../storage/sql.ts';
-import { revokedAmong } from '../auth/revocations.ts';
-import type { Identity } from '../auth/tokens.ts';
+import { revokedAmong } from '../sessions/revocations.ts';
+import type { Identity } from '../sessions/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Role, RoomSummary } from '../protocol/model.ts';

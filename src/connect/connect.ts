@@ -1,12 +1,12 @@
 /** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
 import type { UserRates } from '../auth/rates/user-rates.ts';
-import type { Identity, TokenVerifier } from '../auth/tokens.ts';
+import type { Identity, TokenVerifier } from '../sessions/tokens.ts';
 import type { Arrivals } from './connect-load.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import { cleanDisplayText } from '../protocol/display-text.ts';
 import type { EventData } from '../protocol/events.ts';
-import type { Attendance } from '../gateway/attendance.ts';
+import type { Attendance } from '../sessions/registry.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { Local } from '../hub/hub.ts';
 import { encodeConnect, encodeEvent } from '../transport/socketio/encode.ts';

@@ -2,7 +2,7 @@
 import type { TemplatedApp } from 'uWebSockets.js';
 import type { ClientAddress } from '../api/client-address.ts';
 import type { UserRates } from '../auth/rates/user-rates.ts';
-import type { TokenVerifier } from '../auth/tokens.ts';
+import type { TokenVerifier } from '../sessions/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { Epochs } from '../recovery/epochs.ts';
 import type { Messaging } from '../messaging/messaging.ts';
@@ -15,7 +15,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
 import { Arrival } from '../connect/connect.ts';
-import { Attendance } from './attendance.ts';
+import { Attendance } from '../sessions/registry.ts';
 import { CommandRate } from '../commands/command-rate.ts';
 import { Commands, type CommandLimits } from '../commands/dispatcher.ts';
 import { commandsAround } from '../commands/around.ts';

@@ -1,5 +1,5 @@
-import type { Caller } from '../auth/caller.ts';
-import type { Identity } from '../auth/tokens.ts';
+import type { Caller } from '../sessions/caller.ts';
+import type { Identity } from '../sessions/tokens.ts';
 import type { MembershipChange } from '../fanout/fanout.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { AddressUse } from '../transport/engineio/address-limit.ts';

@@ -1,7 +1,7 @@
 /** Presence and sessions as one part: makes its parts in the form that the node needs. */
 import type { postgres } from '../storage/sql.ts';
-import { RevocationWatch } from '../auth/revocation-watch.ts';
-import { Revocations, type Revocation } from '../auth/revocations.ts';
+import { RevocationWatch } from '../sessions/revocation-watch.ts';
+import { Revocations, type Revocation } from '../sessions/revocations.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Confirmations } from '../storage/confirmations.ts';
 import type { Lease } from '../storage/lease.ts';

@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
-import { Revocations } from '../auth/revocations.ts';
+import { Revocations } from '../sessions/revocations.ts';
 import type { Applied } from '../storage/confirmations.ts';
 import { leaveToOutbox } from '../recovery/relay.ts';
 

@@ -4,7 +4,7 @@ import { ClientAddress } from '../../src/api/client-address.ts';
 import { Guests } from '../../src/api/guests.ts';
 import { registerRoutes } from '../../src/api/routes.ts';
 import { StaticFiles } from '../../src/api/static-files.ts';
-import { TokenVerifier } from '../../src/auth/tokens.ts';
+import { TokenVerifier } from '../../src/sessions/tokens.ts';
 import { Health } from '../../src/telemetry/health.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLog } from '../support/messaging.ts';

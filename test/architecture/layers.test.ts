@@ -136,7 +136,7 @@ describe('the layers of src', () => {
     const takers = [
       'api/static-files.ts',
       'app.ts',
-      'auth/demo-secret.ts',
+      'sessions/demo-secret.ts',
       'config-checks.ts',
       'config-secrets.ts',
       'messaging/transfer/',

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pollingLine, webSocketLine, type Line } from '../protocol/lines.ts';
-import { signToken } from '../../src/auth/tokens.ts';
+import { signToken } from '../../src/sessions/tokens.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { startServer, testSecret, tokenOf, type TestServer } from '../support/server.ts';
 import { connectError, connectStock, openStock, text } from '../support/stock-client.ts';

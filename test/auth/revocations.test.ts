@@ -1,9 +1,9 @@
 /** Tokens that are taken back, on the tables. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { RevocationWatch } from '../../src/auth/revocation-watch.ts';
-import { issuerClock } from '../../src/auth/issuer-clock.ts';
-import { admittedAfter, Revocations, revokedAmong, type Revocation } from '../../src/auth/revocations.ts';
-import type { Identity } from '../../src/auth/tokens.ts';
+import { RevocationWatch } from '../../src/sessions/revocation-watch.ts';
+import { issuerClock } from '../../src/sessions/issuer-clock.ts';
+import { admittedAfter, Revocations, revokedAmong, type Revocation } from '../../src/sessions/revocations.ts';
+import type { Identity } from '../../src/sessions/tokens.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';

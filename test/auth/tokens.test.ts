@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { signToken, TokenVerifier } from '../../src/auth/tokens.ts';
+import { signToken, TokenVerifier } from '../../src/sessions/tokens.ts';
 
 const secret = 'the first secret, of at least 32 bytes';
 const other = 'another secret, also of at least 32 bytes';

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, limits } from '../../src/client/index.ts';
 import { Presence } from '../../src/client/presence.ts';
 import type { Client, PresenceState, Socket, TokenSource } from '../../src/client/index.ts';
-import { signToken } from '../../src/auth/tokens.ts';
+import { signToken } from '../../src/sessions/tokens.ts';
 import { startServer, testSecret, tokenOf, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 

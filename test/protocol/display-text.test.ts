@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nameOf } from '../../src/auth/token-name.ts';
+import { nameOf } from '../../src/sessions/token-name.ts';
 import { cleanDisplayText, displayFault } from '../../src/protocol/display-text.ts';
 import { attachment } from '../../src/protocol/body.ts';
 import { commands } from '../../src/protocol/commands.ts';

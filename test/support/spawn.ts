@@ -4,7 +4,7 @@ import { constants, cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { signToken } from '../../src/auth/tokens.ts';
+import { signToken } from '../../src/sessions/tokens.ts';
 import { readMetrics, type MetricValues } from './metrics.ts';
 import { embeddedTemplate, temporaryFolder } from './processes.ts';
 import { until } from './until.ts';

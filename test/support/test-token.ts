@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose';
-import { signToken } from '../../src/auth/tokens.ts';
+import { signToken } from '../../src/sessions/tokens.ts';
 
 /** What servers of tests are configured with; the embedded demo has one of its own. */
 export const testSecret = 'a secret of the tests, long enough for HS256';

@@ -4,7 +4,7 @@ import type { Messaging } from '../../messaging/messaging.ts';
 import type { roomCommands } from '../../protocol/commands/rooms.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { backendPrefix } from '../../protocol/model.ts';
-import type { Caller } from '../../auth/caller.ts';
+import type { Caller } from '../../sessions/caller.ts';
 import type { HandlersOf } from '../table.ts';
 
 export interface RoomHandlerOptions {

@@ -1,7 +1,7 @@
 /** Connections as sessions of their users: counted, watched, listed, and ended when their token is taken back. */
-import { issuerClock } from '../auth/issuer-clock.ts';
-import { admittedAfter, type KnownHere, type Revocation } from '../auth/revocations.ts';
-import type { Identity, TokenVerifier } from '../auth/tokens.ts';
+import { issuerClock } from './issuer-clock.ts';
+import { admittedAfter, type KnownHere, type Revocation } from './revocations.ts';
+import type { Identity, TokenVerifier } from './tokens.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { Nodes } from '../presence/nodes.ts';
 import type { PresenceHost, PresencePart } from '../presence/open.ts';
