@@ -8,7 +8,7 @@ import { Guests } from './api/guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
 import { StaticFiles } from './api/static-files.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
-import { openUserRates } from './auth/rates/user-rates.ts';
+import { openUserRates } from './rates/user-rates.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
 import { requireKeys, type Config } from './config.ts';
 import { userLimits } from './config-user-limits.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { TokenBuckets } from '../auth/token-bucket.ts';
+import { TokenBuckets } from '../rates/token-bucket.ts';
 import { signToken } from '../sessions/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { userName } from '../protocol/model.ts';

@@ -1,5 +1,5 @@
 /** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
-import { FairTurns } from '../messaging/fair-turns.ts';
+import { FairTurns } from '../rates/fair-turns.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

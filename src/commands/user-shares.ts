@@ -5,7 +5,7 @@
  *
  * What a user may do over all nodes (messages, CONNECTs, joins, invitations) is counted in auth/rates.
  */
-import { TokenBuckets, type Bucket } from '../auth/token-bucket.ts';
+import { TokenBuckets, type Bucket } from '../rates/token-bucket.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

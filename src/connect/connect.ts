@@ -1,5 +1,5 @@
 /** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
-import type { UserRates } from '../auth/rates/user-rates.ts';
+import type { UserRates } from '../rates/user-rates.ts';
 import type { Identity, TokenVerifier } from '../sessions/tokens.ts';
 import type { Arrivals } from './connect-load.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -9,7 +9,7 @@ import type { AttachmentRulesOptions } from '../messages/bodies/attachments.ts';
 import { Blocks } from '../rooms/blocks.ts';
 import { Bodies } from '../messages/bodies/bodies.ts';
 import { Changes } from '../messages/changes.ts';
-import { FairTurns } from './fair-turns.ts';
+import { FairTurns } from '../rates/fair-turns.ts';
 import { history } from '../messages/history.ts';
 import { Invitations } from '../rooms/invitations.ts';
 import { JoinLinks } from '../rooms/join-links.ts';

@@ -5,7 +5,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { errorCode } from '../startup-error.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { requireSize } from '../rooms/channel-search.ts';
-import { FairTurns } from '../messaging/fair-turns.ts';
+import { FairTurns } from '../rates/fair-turns.ts';
 import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';

@@ -7,7 +7,7 @@
  */
 import { createLocalJWKSet, errors, jwtVerify, type JWTVerifyOptions, type JWTVerifyResult } from 'jose';
 import { ParleyError } from '../protocol/errors.ts';
-import { TokenBuckets } from '../auth/token-bucket.ts';
+import { TokenBuckets } from '../rates/token-bucket.ts';
 
 const fetchMs = 5000;
 /** A set is fetched again after this time. */

@@ -11,7 +11,7 @@ import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Session } from '../protocol/model.ts';
-import { FairTurns } from '../messaging/fair-turns.ts';
+import { FairTurns } from '../rates/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from '../hub/connection.ts';
 import type { Connections } from '../hub/connections.ts';

@@ -1,10 +1,10 @@
 /** What every form of rates does, and what holds when nodes admit by themselves and report afterwards. */
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { Allowance } from '../../src/auth/rates/allowance.ts';
-import { FallbackRates } from '../../src/auth/rates/fallback.ts';
-import { MemoryRates } from '../../src/auth/rates/memory.ts';
-import { windowParts, type Rate, type Rates } from '../../src/auth/rates/rates.ts';
-import { RedisRates } from '../../src/auth/rates/redis.ts';
+import { Allowance } from '../../src/rates/allowance.ts';
+import { FallbackRates } from '../../src/rates/fallback.ts';
+import { MemoryRates } from '../../src/rates/memory.ts';
+import { windowParts, type Rate, type Rates } from '../../src/rates/rates.ts';
+import { RedisRates } from '../../src/rates/redis.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { until } from '../support/until.ts';

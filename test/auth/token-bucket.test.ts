@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { TokenBuckets } from '../../src/auth/token-bucket.ts';
+import { TokenBuckets } from '../../src/rates/token-bucket.ts';
 
 describe('token buckets', () => {
   it('give a burst, then one a period, and say how long to wait', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/messaging/fair-turns.ts';
+import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/rates/fair-turns.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate, type Gate } from '../support/gate.ts';
 

@@ -1,5 +1,5 @@
 /** Invitations and join links. */
-import type { UserRates } from '../../auth/rates/user-rates.ts';
+import type { UserRates } from '../../rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { invitationCommands } from '../../protocol/commands/invitations.ts';
 import type { HandlersOf } from '../table.ts';

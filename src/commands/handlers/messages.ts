@@ -1,5 +1,5 @@
 /** Messages, their reactions, pins and mentions. */
-import type { UserRates } from '../../auth/rates/user-rates.ts';
+import type { UserRates } from '../../rates/user-rates.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { messageCommands } from '../../protocol/commands/messages.ts';
 import type { HandlersOf } from '../table.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { RedisLink } from '../../storage/redis.ts';
+import type { RedisLink } from '../storage/redis.ts';
 import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /**

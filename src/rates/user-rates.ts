@@ -1,5 +1,5 @@
-import type { RedisLink } from '../../storage/redis.ts';
-import type { Metrics } from '../../telemetry/metrics.ts';
+import type { RedisLink } from '../storage/redis.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { Allowance } from './allowance.ts';
 import { FallbackRates } from './fallback.ts';
 import { MemoryRates } from './memory.ts';
