@@ -7,7 +7,7 @@ import { userName } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { networkOf } from './client-address.ts';
 import type { HttpAnswer, Received } from './http.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 const ttlSeconds = 30 * 24 * 3600;
 const sweepMs = 60_000;

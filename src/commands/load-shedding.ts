@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 import { ResidentMemory } from '../telemetry/system.ts';
 
 export interface OverloadSettings {

@@ -9,7 +9,7 @@ import { TokenBuckets, type Bucket } from '../rates/token-bucket.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 import type { LocalUser } from '../hub/connection.ts';
 import type { Network } from '../transport/engineio/address-limit.ts';
 

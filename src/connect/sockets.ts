@@ -9,7 +9,7 @@ import { encodeConnectError, encodeDisconnect } from '../transport/socketio/enco
 import { decodeMsgpack } from '../transport/socketio/msgpack.ts';
 import type { EventArgs, Packet } from '../transport/socketio/packet.ts';
 import { decodeText, textEvent } from '../transport/socketio/text.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 /** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
 export interface SocketApp {

@@ -39,7 +39,7 @@ import type { SlowConsumerSettings } from '../hub/slow-consumers.ts';
 import { Sockets, type SocketSettings } from '../connect/sockets.ts';
 import { Unsent, type UnsentSettings } from '../hub/unsent.ts';
 import { UserShares, type UserShareLimits } from '../commands/user-shares.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 export interface GatewaySettings
   extends

@@ -4,7 +4,7 @@ import type { Log } from '../telemetry/log.ts';
 import { LocalUsers } from './local-users.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
 import { deadMs, definePresenceScripts, seenTtlMs, type PresenceScripts } from './redis-scripts.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 export interface RedisPresenceOptions {
   readonly redis: RedisLink;

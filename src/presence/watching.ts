@@ -2,7 +2,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
 import { BlockedWatches } from './blocked-watches.ts';
 import { blockedStanding, graceMs, toldOf, type Blocked, type Sight, type Told } from './sight.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 export interface Pair {
   readonly viewer: string;

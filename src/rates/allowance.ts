@@ -1,6 +1,6 @@
 import { ParleyError } from '../protocol/errors.ts';
 import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 interface Account {
   /** Without the name that begins it: a text less for each user who was here lately. */

@@ -18,7 +18,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { keepChore, takeChore } from '../messaging/chores.ts';
+import { keepChore, takeChore } from '../jobs/chores.ts';
 import type { Writer } from '../messages/writer/writer.ts';
 
 export interface RetentionOptions {

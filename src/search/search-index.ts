@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { takeChore } from '../messaging/chores.ts';
+import { takeChore } from '../jobs/chores.ts';
 
 export interface SearchIndexOptions {
   readonly sql: postgres.Sql;

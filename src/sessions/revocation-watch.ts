@@ -1,6 +1,6 @@
 import type { Log } from '../telemetry/log.ts';
 import type { Revocation, Revocations } from './revocations.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 const pollMs = 1000;
 const pruneMs = 600_000;

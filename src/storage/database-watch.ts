@@ -8,7 +8,7 @@ import type { postgres } from './sql.ts';
 import { NotReady } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 import type { ServerClock } from './clock.ts';
 import { hazards, hazardsOf, type Hazard, type ServerSettings } from './durability.ts';
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from './sql.ts';
 import { StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 
 /** Keys of advisory locks: the first half is "parl" in ASCII, so that other users of the database stay clear of it. */
 const lockSpace = 0x7061726c;

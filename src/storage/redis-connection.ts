@@ -8,7 +8,7 @@
  * brings much, or a process that was busy itself, is not silent.
  */
 import { Redis } from 'ioredis';
-import { every } from '../telemetry/periodic.ts';
+import { every } from '../jobs/periodic.ts';
 import { refusalOf, type RedisProblem, type Refusal } from './redis-refusal.ts';
 
 export type RedisConnectionName = 'commands' | 'subscriber' | 'door';

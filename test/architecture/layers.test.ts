@@ -119,9 +119,9 @@ describe('the layers of src', () => {
     expect(readers.filter((file) => file !== 'config.ts')).toEqual([]);
   });
 
-  it('leave timers that repeat to telemetry/periodic.ts: an exception in a bare one ends the process', () => {
+  it('leave timers that repeat to jobs/periodic.ts: an exception in a bare one ends the process', () => {
     const users = server.filter((file) => /\bsetInterval\(/.test(codeOf(file)));
-    expect(users).toEqual(['telemetry/periodic.ts']);
+    expect(users).toEqual(['jobs/periodic.ts']);
   });
 
   it('leave figures of the system to telemetry/system.ts: they open files, which fails at the limit of them', () => {

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { capConnections, openFilesLimit, ResidentMemory } from '../../src/telemetry/system.ts';
-import { every } from '../../src/telemetry/periodic.ts';
+import { every } from '../../src/jobs/periodic.ts';
 import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { testSecret, tokenOf } from '../support/server.ts';
 import { entry, runProgram, spawnServer } from '../support/spawn.ts';

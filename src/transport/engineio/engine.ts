@@ -26,7 +26,7 @@ import { LongPolling } from './long-polling.ts';
 import { PollingWire } from './polling.ts';
 import type { Session, Wire } from './transport-socket.ts';
 import { Topics } from './topics.ts';
-import { every } from '../../telemetry/periodic.ts';
+import { every } from '../../jobs/periodic.ts';
 
 export interface EngineSettings extends AdmissionSettings {
   readonly path: string;

@@ -1,7 +1,7 @@
 import type { Session } from './transport-socket.ts';
 import type { Topics } from './topics.ts';
 import { packet } from './packet.ts';
-import { every } from '../../telemetry/periodic.ts';
+import { every } from '../../jobs/periodic.ts';
 
 const count = 25;
 /** Newcomers that get their first ping a whole interval later; in a storm the others are spread over all topics. */
