@@ -5,8 +5,8 @@ import { signToken } from '../sessions/tokens.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { userName } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { networkOf } from './client-address.ts';
-import type { HttpAnswer, Received } from './http.ts';
+import { networkOf } from '../http/client-address.ts';
+import type { HttpAnswer, Received } from '../http/http.ts';
 import { every } from '../jobs/periodic.ts';
 
 const ttlSeconds = 30 * 24 * 3600;

@@ -4,11 +4,19 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Health } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { ClientAddress } from './client-address.ts';
+import type { ClientAddress } from '../http/client-address.ts';
 import type { Guests } from './guests.ts';
-import { answer, answerInParts, errorAnswer, handle, isAmbiguous, type Handler, type HttpAnswer } from './http.ts';
-import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from './origins.ts';
-import type { StaticFiles } from './static-files.ts';
+import {
+  answer,
+  answerInParts,
+  errorAnswer,
+  handle,
+  isAmbiguous,
+  type Handler,
+  type HttpAnswer,
+} from '../http/http.ts';
+import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from '../http/origins.ts';
+import type { StaticFiles } from '../http/static-files.ts';
 
 /** What operators use, on whichever port. */
 export interface OperatorParts {

@@ -1,6 +1,6 @@
 /** The gateway as one part: makes its own parts, takes fan-out's events, and sends its clients away when it stops. */
 import type { TemplatedApp } from 'uWebSockets.js';
-import type { ClientAddress } from '../api/client-address.ts';
+import type { ClientAddress } from '../http/client-address.ts';
 import type { UserRates } from '../rates/user-rates.ts';
 import type { TokenVerifier } from '../sessions/tokens.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ClientAddress, networkOf } from '../../src/api/client-address.ts';
+import { ClientAddress, networkOf } from '../../src/http/client-address.ts';
 
 const of = (trusted: string[], peer: string, forwardedFor = '', proxied = ''): string =>
   new ClientAddress(trusted).of(peer, forwardedFor, proxied);

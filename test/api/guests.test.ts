@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import uWS, { type us_listen_socket } from 'uWebSockets.js';
-import { ClientAddress } from '../../src/api/client-address.ts';
+import { ClientAddress } from '../../src/http/client-address.ts';
 import { Guests } from '../../src/api/guests.ts';
 import { registerRoutes } from '../../src/api/routes.ts';
-import { StaticFiles } from '../../src/api/static-files.ts';
+import { StaticFiles } from '../../src/http/static-files.ts';
 import { TokenVerifier } from '../../src/sessions/tokens.ts';
 import { Health } from '../../src/telemetry/health.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';

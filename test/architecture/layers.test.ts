@@ -134,7 +134,7 @@ describe('the layers of src', () => {
   it('open files and start processes only where a failure has a taker', () => {
     // at the start, whose errors end it with a line; in a worker thread; the fork, whose error event is handled
     const takers = [
-      'api/static-files.ts',
+      'http/static-files.ts',
       'app.ts',
       'sessions/demo-secret.ts',
       'config-checks.ts',

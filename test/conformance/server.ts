@@ -11,7 +11,7 @@
  */
 import uWS from 'uWebSockets.js';
 import { parseArgs } from 'node:util';
-import { ClientAddress } from '../../src/api/client-address.ts';
+import { ClientAddress } from '../../src/http/client-address.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Engine, type EngineHost, type EngineSettings } from '../../src/transport/engineio/engine.ts';
 import { Session } from '../../src/transport/engineio/transport-socket.ts';

@@ -39,7 +39,7 @@ const short = 1024;
 
 /** Longest text of each, in UTF-16 units. A regular expression in the place of a number: what `new RegExp` makes, or one like it. */
 const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, number]>>>> = {
-  'api/client-address.ts': { [String.raw`/^\[(.+)\](?::\d+)?$/`]: header, [String.raw`/^([\d.]+):\d+$/`]: header },
+  'http/client-address.ts': { [String.raw`/^\[(.+)\](?::\d+)?$/`]: header, [String.raw`/^([\d.]+):\d+$/`]: header },
   'client/connection.ts': { [String.raw`/\/$/`]: header },
   'client/uuid.ts': { '/(.{8})(.{4})(.{4})(.{4})/': short },
   'fanout/event-text.ts': { '/^[A-Za-z0-9:_-]{1,64}$/': frame },

@@ -1,6 +1,6 @@
 /** Whether a newcomer may come in: before anything is made or read for it. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
-import { networkOf, type ClientAddress } from '../../api/client-address.ts';
+import { networkOf, type ClientAddress } from '../../http/client-address.ts';
 import { TokenBuckets } from '../../rates/token-bucket.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import type { RefusedHandshake } from '../../telemetry/metrics.ts';

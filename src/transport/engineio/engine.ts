@@ -10,9 +10,9 @@ import uWS, {
   type WebSocket,
   type WebSocketBehavior,
 } from 'uWebSockets.js';
-import type { ClientAddress } from '../../api/client-address.ts';
-import { answer, isAmbiguous, type HttpAnswer } from '../../api/http.ts';
-import { corsHeaders, preflightHeaders } from '../../api/origins.ts';
+import type { ClientAddress } from '../../http/client-address.ts';
+import { answer, isAmbiguous, type HttpAnswer } from '../../http/http.ts';
+import { corsHeaders, preflightHeaders } from '../../http/origins.ts';
 import { errorCatalogue, type ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { ClosedConnection, Metrics, RefusedHandshake } from '../../telemetry/metrics.ts';

@@ -1,5 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
-import { answer, errorAnswer, readBody } from '../../api/http.ts';
+import { answer, errorAnswer, readBody } from '../../http/http.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { engineErrors, type EngineError } from './handshake.ts';
 import { decodePayload, type Frame } from './packet.ts';

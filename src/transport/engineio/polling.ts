@@ -1,5 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
-import { answer, answerInParts } from '../../api/http.ts';
+import { answer, answerInParts } from '../../http/http.ts';
 import { encodePayload, frameBytes, packet, worthCompressing, type Frame } from './packet.ts';
 import type { Wire } from './transport-socket.ts';
 import type { Topics } from './topics.ts';

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { AddressLimit } from '../../../src/transport/engineio/address-limit.ts';
 import { checkRequest, engineErrors, newId, openPacket } from '../../../src/transport/engineio/handshake.ts';
-import { hostAllowed, originAllowed } from '../../../src/api/origins.ts';
+import { hostAllowed, originAllowed } from '../../../src/http/origins.ts';
 
 const good = { method: 'get', query: 'EIO=4&transport=websocket', upgrade: true, webSocketVersion: '13' };
 const polling = { query: 'EIO=4&transport=polling', upgrade: false };
