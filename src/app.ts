@@ -18,7 +18,7 @@ import { RedisFanout } from './fanout/redis.ts';
 import { Gateway, type GatewaySettings } from './gateway/gateway.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './recovery/epochs.ts';
-import { readInstallation, renewEpoch } from './messaging/installation.ts';
+import { readInstallation, renewEpoch } from './storage/installation.ts';
 import { Messaging } from './messaging/messaging.ts';
 import { hostOf, listen } from './http/listen.ts';
 import { StartupError } from './startup-error.ts';

@@ -1,7 +1,7 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
 import type { postgres } from './storage/sql.ts';
 import { describeConfig, type Config } from './config.ts';
-import { readInstallation } from './messaging/installation.ts';
+import { readInstallation } from './storage/installation.ts';
 import { ServerClock } from './storage/clock.ts';
 import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';

@@ -1,6 +1,6 @@
 /** `parley restored`: says that the database went back in time. For operators, after a restore. */
 import type { Config } from './config.ts';
-import { readInstallation, renewEpoch } from './messaging/installation.ts';
+import { readInstallation, renewEpoch } from './storage/installation.ts';
 import { StartupError } from './startup-error.ts';
 import { withDatabase } from './with-database.ts';
 

@@ -12,7 +12,7 @@
 import { StartupError } from '../startup-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Installation } from '../messaging/installation.ts';
+import type { Installation } from '../storage/installation.ts';
 
 export interface EpochsOptions {
   readonly read: () => Promise<Installation>;

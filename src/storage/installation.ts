@@ -1,5 +1,5 @@
 /** The row that names this installation and the history of its database. See migrations/0012. */
-import type { postgres } from '../storage/sql.ts';
+import type { postgres } from './sql.ts';
 
 export interface Installation {
   readonly id: string;
