@@ -128,7 +128,7 @@ describe('the layers of src', () => {
     const calls = /\bprocess\.(memoryUsage|report|resourceUsage)\b|\/proc\/self\/(limits|stat)/;
     const users = server.filter((file) => calls.test(codeOf(file)));
     // an import shows its progress; it serves nobody
-    expect(users.filter((file) => file !== 'transfer-command.ts')).toEqual(['telemetry/system.ts']);
+    expect(users.filter((file) => file !== 'transfer.ts')).toEqual(['telemetry/system.ts']);
   });
 
   it('open files and start processes only where a failure has a taker', () => {
@@ -146,7 +146,7 @@ describe('the layers of src', () => {
       'storage/embedded/',
       'storage/migrate.ts',
       'telemetry/system.ts',
-      'transfer-command.ts',
+      'transfer.ts',
       'version.ts',
       'workers/child.ts',
     ];

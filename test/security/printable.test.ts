@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { sessionLine } from '../../src/sessions-command.ts';
+import { sessionLine } from '../../src/cli/sessions.ts';
 import { printable, printableValue } from '../../src/telemetry/printable.ts';
 
 const src = fileURLToPath(new URL('../../src/', import.meta.url));

@@ -24,7 +24,7 @@ const withoutUsers: readonly string[] = [
   'storage/redis.ts',
   'search/search-language.ts',
   'telemetry/system.ts',
-  'transfer-command.ts',
+  'transfer.ts',
   'workers/worker.ts',
 ];
 

@@ -1,10 +1,10 @@
 /** The database of a command that runs beside servers, or, embedded, instead of one. */
-import type { postgres } from './storage/sql.ts';
-import type { Config } from './config.ts';
-import { openDataFolder } from './storage/data-folder.ts';
-import { openEmbedded, openServer } from './storage/database.ts';
-import { migrationsPending } from './storage/migrate.ts';
-import { StartupError } from './startup-error.ts';
+import type { postgres } from '../storage/sql.ts';
+import type { Config } from '../config.ts';
+import { openDataFolder } from '../storage/data-folder.ts';
+import { openEmbedded, openServer } from '../storage/database.ts';
+import { migrationsPending } from '../storage/migrate.ts';
+import { StartupError } from '../startup-error.ts';
 
 /** @throws {StartupError} if a server uses the embedded database, or the database is of another version. */
 export async function withDatabase<T>(config: Config, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {

@@ -1,13 +1,13 @@
 /** `parley users forget`: deletes what is known of a user. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
-import type { Config } from './config.ts';
-import { forgetUser } from './retention/forget-user.ts';
-import { forgetPresence } from './presence/forget.ts';
-import { userId } from './protocol/model.ts';
-import { whenApplied } from './storage/confirmations.ts';
-import { StartupError } from './startup-error.ts';
-import { openRedis } from './storage/redis.ts';
-import { createLog } from './telemetry/log.ts';
+import type { Config } from '../config.ts';
+import { forgetUser } from '../retention/forget-user.ts';
+import { forgetPresence } from '../presence/forget.ts';
+import { userId } from '../protocol/model.ts';
+import { whenApplied } from '../storage/confirmations.ts';
+import { StartupError } from '../startup-error.ts';
+import { openRedis } from '../storage/redis.ts';
+import { createLog } from '../telemetry/log.ts';
 import { withDatabase } from './with-database.ts';
 
 export const usersHelp = `  users forget U               delete what is known of a user: name, memberships, sessions, messages

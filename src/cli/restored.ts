@@ -1,7 +1,7 @@
 /** `parley restored`: says that the database went back in time. For operators, after a restore. */
-import type { Config } from './config.ts';
-import { readInstallation, renewEpoch } from './storage/installation.ts';
-import { StartupError } from './startup-error.ts';
+import type { Config } from '../config.ts';
+import { readInstallation, renewEpoch } from '../storage/installation.ts';
+import { StartupError } from '../startup-error.ts';
 import { withDatabase } from './with-database.ts';
 
 export const restoredHelp = `  restored                     begin a new epoch, after a restore: clients load their rooms anew`;

@@ -1,18 +1,18 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
-import type { postgres } from './storage/sql.ts';
-import { describeConfig, type Config } from './config.ts';
-import { readInstallation } from './storage/installation.ts';
-import { ServerClock } from './storage/clock.ts';
-import { DataFolderInUse, openDataFolder } from './storage/data-folder.ts';
-import { openEmbedded, openServer } from './storage/database.ts';
-import { hazards, hazardsOf } from './storage/durability.ts';
-import { isFunction } from './storage/function-files.ts';
-import { migrationsPending } from './storage/migrate.ts';
-import { evictionText, openRedis } from './storage/redis.ts';
-import { checkSearchLanguage } from './search/search-language.ts';
-import { createLog } from './telemetry/log.ts';
-import { capConnections, openFilesLimit } from './telemetry/system.ts';
-import { version } from './version.ts';
+import type { postgres } from '../storage/sql.ts';
+import { describeConfig, type Config } from '../config.ts';
+import { readInstallation } from '../storage/installation.ts';
+import { ServerClock } from '../storage/clock.ts';
+import { DataFolderInUse, openDataFolder } from '../storage/data-folder.ts';
+import { openEmbedded, openServer } from '../storage/database.ts';
+import { hazards, hazardsOf } from '../storage/durability.ts';
+import { isFunction } from '../storage/function-files.ts';
+import { migrationsPending } from '../storage/migrate.ts';
+import { evictionText, openRedis } from '../storage/redis.ts';
+import { checkSearchLanguage } from '../search/search-language.ts';
+import { createLog } from '../telemetry/log.ts';
+import { capConnections, openFilesLimit } from '../telemetry/system.ts';
+import { version } from '../version.ts';
 
 /** @returns whether everything that was checked is well. */
 export async function doctor(config: Config, checkKeys: () => void, print: (line: string) => void): Promise<boolean> {

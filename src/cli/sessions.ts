@@ -1,17 +1,17 @@
 /** `parley sessions`: who of a user is connected, and ending it. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
-import { Revocations } from './sessions/revocations.ts';
-import type { Config } from './config.ts';
-import type { Nodes } from './presence/nodes.ts';
-import { RedisNodes } from './presence/redis-nodes.ts';
-import type { Session } from './protocol/model.ts';
-import { userId } from './protocol/model.ts';
-import { StartupError } from './startup-error.ts';
-import { whenApplied } from './storage/confirmations.ts';
-import { openServer } from './storage/database.ts';
-import { openRedis } from './storage/redis.ts';
-import { createLog } from './telemetry/log.ts';
-import { printableValue } from './telemetry/printable.ts';
+import { Revocations } from '../sessions/revocations.ts';
+import type { Config } from '../config.ts';
+import type { Nodes } from '../presence/nodes.ts';
+import { RedisNodes } from '../presence/redis-nodes.ts';
+import type { Session } from '../protocol/model.ts';
+import { userId } from '../protocol/model.ts';
+import { StartupError } from '../startup-error.ts';
+import { whenApplied } from '../storage/confirmations.ts';
+import { openServer } from '../storage/database.ts';
+import { openRedis } from '../storage/redis.ts';
+import { createLog } from '../telemetry/log.ts';
+import { printableValue } from '../telemetry/printable.ts';
 
 export const sessionsHelp = `  sessions list --user U       print the user's live connections on all nodes (needs REDIS_URL)
   sessions revoke --user U     take back the token of a session and close its connections,

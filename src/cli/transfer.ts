@@ -2,11 +2,11 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { Config } from './config.ts';
-import { exportRooms, type Write } from './transfer/export.ts';
-import { importLines, ImportError } from './transfer/import.ts';
-import { instant, roomId } from './protocol/model.ts';
-import { StartupError } from './startup-error.ts';
+import type { Config } from '../config.ts';
+import { exportRooms, type Write } from '../transfer/export.ts';
+import { importLines, ImportError } from '../transfer/import.ts';
+import { instant, roomId } from '../protocol/model.ts';
+import { StartupError } from '../startup-error.ts';
 import { withDatabase } from './with-database.ts';
 
 export const transferHelp = `  export --room R | --all      print rooms with their messages and members, a line of JSON each
