@@ -3,7 +3,7 @@
 import { inspect, parseArgs } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './sessions/tokens.ts';
-import { loadConfig, requireKeys, type Config } from './config.ts';
+import { loadConfig, requireKeys, type Config } from './config/config.ts';
 import { doctor } from './cli/doctor.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';

@@ -1,7 +1,7 @@
 /** Wires the parent of several workers: how many, on which port, under which names. */
 import { availableParallelism } from 'node:os';
 import { hostOf } from './http/listen.ts';
-import { configKeys, environmentWith, requireKeys, type Config } from './config.ts';
+import { configKeys, environmentWith, requireKeys, type Config } from './config/config.ts';
 import { StartupError } from './startup-error.ts';
 import { GroupMetrics } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';

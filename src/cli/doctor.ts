@@ -1,6 +1,6 @@
 /** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
 import type { postgres } from '../storage/sql.ts';
-import { describeConfig, type Config } from '../config.ts';
+import { describeConfig, type Config } from '../config/config.ts';
 import { readInstallation } from '../storage/installation.ts';
 import { ServerClock } from '../storage/clock.ts';
 import { DataFolderInUse, openDataFolder } from '../storage/data-folder.ts';

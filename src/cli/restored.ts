@@ -1,5 +1,5 @@
 /** `parley restored`: says that the database went back in time. For operators, after a restore. */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { readInstallation, renewEpoch } from '../storage/installation.ts';
 import { StartupError } from '../startup-error.ts';
 import { withDatabase } from './with-database.ts';

@@ -1,7 +1,7 @@
 /** `parley sessions`: who of a user is connected, and ending it. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
 import { Revocations } from '../sessions/revocations.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Nodes } from '../presence/nodes.ts';
 import { RedisNodes } from '../presence/redis-nodes.ts';
 import type { Session } from '../protocol/model.ts';

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { exportRooms, type Write } from '../transfer/export.ts';
 import { importLines, ImportError } from '../transfer/import.ts';
 import { instant, roomId } from '../protocol/model.ts';

@@ -1,6 +1,6 @@
 /** `parley users forget`: deletes what is known of a user. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { forgetUser } from '../retention/forget-user.ts';
 import { forgetPresence } from '../presence/forget.ts';
 import { userId } from '../protocol/model.ts';

@@ -1,6 +1,6 @@
 /** The database of a command that runs beside servers, or, embedded, instead of one. */
 import type { postgres } from '../storage/sql.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { openDataFolder } from '../storage/data-folder.ts';
 import { openEmbedded, openServer } from '../storage/database.ts';
 import { migrationsPending } from '../storage/migrate.ts';

@@ -1,6 +1,6 @@
 /** Listening on a port, for the public listener and for the one of operators. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { listenFailure } from '../startup-error.ts';
 import { claimPort } from '../workers/port.ts';
 

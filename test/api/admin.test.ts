@@ -1,7 +1,7 @@
 /** What operators use has a port of its own if they want one, and costs little however often somebody requests it. */
 import { afterEach, expect, it } from 'vitest';
 import { startApp, type RunningApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { paced } from '../../src/telemetry/paced.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { testSecret } from '../support/server.ts';

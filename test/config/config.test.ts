@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configKeys, describeConfig, loadConfig, requireKeys } from '../../src/config.ts';
+import { configKeys, describeConfig, loadConfig, requireKeys } from '../../src/config/config.ts';
 import { StartupError } from '../../src/startup-error.ts';
 
 const secret = 'a secret of the tests, long enough for HS256';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
-import { userLimits } from '../../src/config-user-limits.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { userLimits } from '../../src/config/user-limits.ts';
 
 it('limits of a user follow from those of a connection unless they are set', () => {
   const all = userLimits(loadConfig({ PARLEY_COMMANDS_PER_SECOND: '500', PARLEY_SIGNAL_BURST: '7' }));

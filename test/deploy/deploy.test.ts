@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { configKeys, loadConfig, requireKeys } from '../../src/config.ts';
+import { configKeys, loadConfig, requireKeys } from '../../src/config/config.ts';
 import { listOf, mapOf, parseYaml, textOf, type Yaml, type YamlMap } from './yaml.ts';
 
 const file = (name: string): string => readFileSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), 'utf8');

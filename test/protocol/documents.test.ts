@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { renderErrors, renderProtocol } from '../../src/protocol/document.ts';
 import { renderRooms } from '../../src/protocol/permissions-document.ts';
-import { renderConfig } from '../../src/config-document.ts';
+import { renderConfig } from '../../src/config/document.ts';
 
 // Each page is compared with what the schemas say now; `npm test -- -u` writes it anew.
 it.each([

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { configKeys, loadConfig } from '../../src/config.ts';
-import { userLimits } from '../../src/config-user-limits.ts';
+import { configKeys, loadConfig } from '../../src/config/config.ts';
+import { userLimits } from '../../src/config/user-limits.ts';
 import { limits } from '../../src/protocol/limits.ts';
 
 const text = readFileSync(fileURLToPath(new URL('../../SECURITY.md', import.meta.url)), 'utf8');

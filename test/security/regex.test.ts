@@ -7,7 +7,7 @@ import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
 
 /** Files that see what operators configure, answers of Postgres, Redis and the system, or the project's own texts. */
 const withoutUsers: readonly string[] = [
-  'config-values.ts',
+  'values.ts',
   'config.ts',
   'doctor.ts',
   'main.ts',

@@ -1,6 +1,6 @@
 /** Parley in the test's own process, on a database of its own: for whatever is seen from outside through the port. */
 import { startApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { readMetrics, type MetricValues } from './metrics.ts';
 import { testSecret } from './test-token.ts';

@@ -2,10 +2,10 @@
  * The configuration: the only reader of the environment, and of the files that it names for secrets. `loadConfig` parses every key, lists every bad one in a single
  * error, and returns a frozen object; every other part gets its slice by constructor. Names carry their units.
  */
-import { contradictions } from './config-checks.ts';
-import { secretOf } from './config-secrets.ts';
-import { StartupError } from './startup-error.ts';
-import { splitHosts } from './storage/hosts.ts';
+import { contradictions } from './checks.ts';
+import { secretOf } from './secrets.ts';
+import { StartupError } from '../startup-error.ts';
+import { splitHosts } from '../storage/hosts.ts';
 import {
   bytes,
   countOrAuto,
@@ -23,7 +23,7 @@ import {
   tiers,
   url,
   type Parser,
-} from './config-values.ts';
+} from './values.ts';
 
 interface Key<T> {
   readonly env: string;

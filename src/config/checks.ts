@@ -1,7 +1,7 @@
 /** What settings mean beyond their form: each with the others. */
 import { existsSync, statSync } from 'node:fs';
-import { greatestWeight } from './protocol/commands.ts';
-import { limits } from './protocol/limits.ts';
+import { greatestWeight } from '../protocol/commands.ts';
+import { limits } from '../protocol/limits.ts';
 
 /** A command with the longest body, and what surrounds the body. */
 const leastFrameBytes = limits.bodyBytes + 4096;

@@ -2,7 +2,7 @@
  * Limits of one user whose defaults follow from those of one connection: an operator who raises what a connection may do
  * has raised what its user may do.
  */
-import type { UserShareLimits } from './commands/user-shares.ts';
+import type { UserShareLimits } from '../commands/user-shares.ts';
 
 interface Given extends Partial<Record<keyof UserShareLimits, number | undefined>> {
   readonly commandsPerSecond: number;

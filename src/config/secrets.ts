@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { errorCode } from './startup-error.ts';
+import { errorCode } from '../startup-error.ts';
 
 /** A secret may be in a file, which `<key>_FILE` names: so it is in no environment, and in no description of a container. */
 export function secretOf(
