@@ -42,7 +42,7 @@ import { Metrics } from './telemetry/metrics.ts';
 import { paced } from './telemetry/paced.ts';
 import { capConnections } from './telemetry/system.ts';
 import { version } from './version.ts';
-import { claimPort } from './workers/port.ts';
+import { claimPort } from './http/port.ts';
 
 export interface RunningApp {
   readonly url: string;

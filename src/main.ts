@@ -12,14 +12,14 @@ import { sessionsCommand, sessionsHelp } from './cli/sessions.ts';
 import { errorCode, StartupError } from './startup-error.ts';
 import { exportCommand, importCommand, transferHelp } from './cli/transfer.ts';
 import { usersCommand, usersHelp } from './cli/users.ts';
-import { stopLimitMs, supervise, workerCount } from './supervise.ts';
+import { stopLimitMs, supervise, workerCount } from './cli/supervise.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { printable } from './telemetry/printable.ts';
 import { version } from './version.ts';
-import { joinParent, type ParentLink } from './workers/worker.ts';
+import { joinParent, type ParentLink } from './processes/worker.ts';
 
 const help = `parley ${version}: a self-hosted real-time messaging server
 
@@ -108,7 +108,7 @@ async function serve(args: string[], config: Config): Promise<void> {
   stop = stopper(app, stopLimitMs(config));
 }
 
-/** The parent: see workers/supervisor.ts. */
+/** The parent: see processes/supervisor.ts. */
 async function serveByWorkers(config: Config, workers: number): Promise<void> {
   const { supervisor, log } = await supervise(config, workers, import.meta.filename, newId().slice(0, 8));
   let stopping = false;

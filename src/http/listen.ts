@@ -2,7 +2,7 @@
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
 import type { Config } from '../config/config.ts';
 import { listenFailure } from '../startup-error.ts';
-import { claimPort } from '../workers/port.ts';
+import { claimPort } from './port.ts';
 
 export interface Address {
   readonly host: string;

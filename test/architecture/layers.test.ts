@@ -148,7 +148,7 @@ describe('the layers of src', () => {
       'telemetry/system.ts',
       'transfer.ts',
       'version.ts',
-      'workers/child.ts',
+      'processes/child.ts',
     ];
     const users = imports
       .filter(({ from, to, typeOnly }) => server.includes(from) && !typeOnly && /^node:(fs|child_process)/.test(to))

@@ -25,7 +25,7 @@ const withoutUsers: readonly string[] = [
   'search/search-language.ts',
   'telemetry/system.ts',
   'transfer.ts',
-  'workers/worker.ts',
+  'processes/worker.ts',
 ];
 
 /** A body, and what a browser shows of it. */

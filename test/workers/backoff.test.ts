@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { restartBackoff, restartDelay } from '../../src/workers/backoff.ts';
+import { restartBackoff, restartDelay } from '../../src/processes/backoff.ts';
 
 const most = (failures: number) => restartDelay(failures, () => 1);
 

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
-import { workerCount } from '../../src/supervise.ts';
+import { workerCount } from '../../src/cli/supervise.ts';
 
 const shared = { DATABASE_URL: 'postgres://127.0.0.1/x', REDIS_URL: 'redis://127.0.0.1' };
 

@@ -1,13 +1,13 @@
 /** Wires the parent of several workers: how many, on which port, under which names. */
 import { availableParallelism } from 'node:os';
-import { hostOf } from './http/listen.ts';
-import { configKeys, environmentWith, requireKeys, type Config } from './config/config.ts';
-import { StartupError } from './startup-error.ts';
-import { GroupMetrics } from './telemetry/group-metrics.ts';
-import { createLog, type Log } from './telemetry/log.ts';
-import { Child } from './workers/child.ts';
-import { claimPort } from './workers/port.ts';
-import { Supervisor } from './workers/supervisor.ts';
+import { hostOf } from '../http/listen.ts';
+import { configKeys, environmentWith, requireKeys, type Config } from '../config/config.ts';
+import { StartupError } from '../startup-error.ts';
+import { GroupMetrics } from '../telemetry/group-metrics.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { Child } from '../processes/child.ts';
+import { claimPort } from '../http/port.ts';
+import { Supervisor } from '../processes/supervisor.ts';
 
 export interface Supervised {
   readonly supervisor: Supervisor;
