@@ -1,7 +1,7 @@
 /** What each command does, by family. A handler takes who calls, and knows of no connection: see commands/around.ts. */
 import type { UserRates } from '../rates/user-rates.ts';
 import type { Fanout } from '../fanout/fanout.ts';
-import type { Messaging } from '../messaging/messaging.ts';
+import type { Messaging } from '../messaging.ts';
 import type { Commands } from '../protocol/commands.ts';
 import type { Attendance } from '../sessions/registry.ts';
 import type { ConnectionCommandName } from './connection-commands.ts';

@@ -4,7 +4,7 @@
  * pulled a room, its cursor there is of the old history: see `stale` in Connection.
  */
 import type { Epochs } from './epochs.ts';
-import type { Messaging } from '../messaging/messaging.ts';
+import type { Messaging } from '../messaging.ts';
 import type { Tails } from './replay-buffer.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Arrival } from '../connect/connect.ts';

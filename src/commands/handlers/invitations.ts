@@ -1,6 +1,6 @@
 /** Invitations and join links. */
 import type { UserRates } from '../../rates/user-rates.ts';
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { invitationCommands } from '../../protocol/commands/invitations.ts';
 import type { HandlersOf } from '../table.ts';
 import { done } from './rooms.ts';

@@ -1,6 +1,6 @@
 /** Messages, their reactions, pins and mentions. */
 import type { UserRates } from '../../rates/user-rates.ts';
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { messageCommands } from '../../protocol/commands/messages.ts';
 import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';

@@ -1,6 +1,6 @@
 /** Pulling rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
 import type { Epochs } from '../../recovery/epochs.ts';
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { Tails } from '../../recovery/replay-buffer.ts';
 import type { pullCommands } from '../../protocol/commands/reads.ts';
 import type { searchCommands } from '../../protocol/commands/search.ts';

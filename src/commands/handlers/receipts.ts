@@ -1,5 +1,5 @@
 /** Read marks, delivered marks, and what is unread. */
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { receiptCommands } from '../../protocol/commands/receipts.ts';
 import type { HandlersOf } from '../table.ts';
 

@@ -1,6 +1,6 @@
 /** Rooms and their members. What is an event to a whole room, or brings a room to somebody, takes of the user's rates. */
 import type { UserRates } from '../../rates/user-rates.ts';
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { roomCommands } from '../../protocol/commands/rooms.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { backendPrefix } from '../../protocol/model.ts';

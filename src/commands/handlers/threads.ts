@@ -1,5 +1,5 @@
 /** Threads of replies. */
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { threadCommands } from '../../protocol/commands/threads.ts';
 import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';

@@ -1,5 +1,5 @@
 /** The commands by which a user decides who may reach them. */
-import type { Messaging } from '../../messaging/messaging.ts';
+import type { Messaging } from '../../messaging.ts';
 import type { userCommands } from '../../protocol/commands/users.ts';
 import type { HandlersOf } from '../table.ts';
 
