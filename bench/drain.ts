@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
-import { Reader } from '../test/slow/reader.ts';
+import { Reader } from '../test/hub/reader.ts';
 import { Lab } from './lab.ts';
 import { openPostgres, seed } from './postgres.ts';
 import { startParley, token } from './servers.ts';

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { readMetrics } from '../test/support/metrics.ts';
-import { Reader } from '../test/slow/reader.ts';
+import { Reader } from '../test/hub/reader.ts';
 import { buildClient, LoadClient } from './client.ts';
 import { Lab } from './lab.ts';
 import { openPostgres, seed } from './postgres.ts';

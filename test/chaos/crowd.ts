@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
 import { connect, ParleyError, type Client, type SocketConstructor } from '../../src/client/index.ts';
-import { Reader } from '../slow/reader.ts';
+import { Reader } from '../hub/reader.ts';
 import { undatedTokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 import type { Recorder } from './recorder.ts';

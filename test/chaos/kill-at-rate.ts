@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
-import { Reader } from '../slow/reader.ts';
+import { Reader } from '../hub/reader.ts';
 import { assertDense, makeRoom } from '../support/messaging.ts';
 import { tokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';

@@ -17,7 +17,7 @@ describe('faults', () => {
     'Which client is slow? The metric shows the connection.',
     'The fall is 0.5 s, i.e. half a second.',
     'The operator may stop the node right away.',
-    'The `told` column and the `last-told.test.ts` file are names of code.',
+    'The `told` column and the `version-cache.test.ts` file are names of code.',
     `A line has ${'`a`, '.repeat(30)}and \`b\`.`,
     words(25),
   ])('accepts %j', (text) => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { assertDense } from '../support/messaging.ts';
-import { makeDataDir, spawnServer, type DataDir, type SpawnedServer } from '../support/spawn.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { assertDense } from '../../support/messaging.ts';
+import { makeDataDir, spawnServer, type DataDir, type SpawnedServer } from '../../support/spawn.ts';
+import { startServer, tokenOf, type TestServer } from '../../support/server.ts';
 import { intoManyRooms, intoOneRoom, manySendersEnv } from './many-senders.ts';
 
 describe('100 concurrent senders on Postgres', () => {

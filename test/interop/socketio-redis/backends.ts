@@ -6,10 +6,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server } from 'socket.io';
 import { inject } from 'vitest';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { total } from '../support/metrics.ts';
-import { connectStock, type StockClient } from '../support/stock-client.ts';
-import { until } from '../support/until.ts';
+import { startServer, tokenOf, type TestServer } from '../../support/server.ts';
+import { total } from '../../support/metrics.ts';
+import { connectStock, type StockClient } from '../../support/stock-client.ts';
+import { until } from '../../support/until.ts';
 import msgpackParser from 'socket.io-msgpack-parser';
 import { io, type Socket } from 'socket.io-client';
 

@@ -1,8 +1,8 @@
 /** `append_messages` against a model of a dozen lines, with batches that fast-check makes up. */
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { assertDense } from '../support/messaging.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { assertDense } from '../../support/messaging.ts';
 
 let database: TestDatabase;
 

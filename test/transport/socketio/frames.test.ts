@@ -1,8 +1,8 @@
 /** The wire from outside, as docs/connecting.md types it: plain WebSocket frames. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectRaw, openRaw, type RawClient } from '../support/raw-client.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { connectRaw, openRaw, type RawClient } from '../../support/raw-client.ts';
+import { startServer, tokenOf, type TestServer } from '../../support/server.ts';
 
 let server: TestServer;
 let token: string;

@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { events } from '../../src/protocol/events.ts';
-import { reservedEvents } from '../../src/interop/socketio-redis/names.ts';
-import { connectRaw, type RawClient } from '../support/raw-client.ts';
-import { tokenOf } from '../support/server.ts';
-import { until } from '../support/until.ts';
+import { events } from '../../../src/protocol/events.ts';
+import { reservedEvents } from '../../../src/interop/socketio-redis/names.ts';
+import { connectRaw, type RawClient } from '../../support/raw-client.ts';
+import { tokenOf } from '../../support/server.ts';
+import { until } from '../../support/until.ts';
 import { listen, startBackends, type Backends, type Listener } from './backends.ts';
 
 /** The form in which emitters write. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { io, type Socket } from 'socket.io-client';
-import { requestTypes } from '../../src/interop/socketio-redis/messages.ts';
-import { until } from '../support/until.ts';
+import { requestTypes } from '../../../src/interop/socketio-redis/messages.ts';
+import { until } from '../../support/until.ts';
 import { listen, startBackends, startRealServer, type Backends, type Listener, type RealServer } from './backends.ts';
 
 let backends: Backends;

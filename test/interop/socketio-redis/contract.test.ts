@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { RedisAdapter } from '@socket.io/redis-adapter';
 import { Adapter } from 'socket.io-adapter';
 import { expect, it } from 'vitest';
-import manifest from '../../package.json' with { type: 'json' };
+import manifest from '../../../package.json' with { type: 'json' };
 
 it('is pinned to exact versions', () => {
   const { dependencies } = manifest as { dependencies: Record<string, string> };

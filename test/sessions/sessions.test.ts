@@ -10,7 +10,7 @@ import type { SpawnedServer } from '../support/spawn.ts';
 import { connectError, connectStock, openStock, type StockClient } from '../support/stock-client.ts';
 import { total } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
-import { startCluster, type Cluster } from './cluster.ts';
+import { startCluster, type Cluster } from '../presence/cluster.ts';
 
 const clients: StockClient[] = [];
 afterEach(() => {

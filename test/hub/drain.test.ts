@@ -11,7 +11,7 @@ import { testSecret, tokenOf } from '../support/server.ts';
 import { spawnServer, type SpawnedServer } from '../support/spawn.ts';
 import { connectStock, openStock } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
-import { Reader } from '../slow/reader.ts';
+import { Reader } from './reader.ts';
 
 const windowMs = 4000;
 let database: TestDatabase;

@@ -1,9 +1,9 @@
 /** 100 connections that send at once, over the port: what they are told must be dense and in order. */
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
-import type { Message } from '../../src/protocol/model.ts';
-import { connectRaw, type RawClient } from '../support/raw-client.ts';
-import { until } from '../support/until.ts';
+import type { Message } from '../../../src/protocol/model.ts';
+import { connectRaw, type RawClient } from '../../support/raw-client.ts';
+import { until } from '../../support/until.ts';
 
 export const manySendersEnv = {
   PARLEY_COMMANDS_PER_SECOND: '1000000',

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectRaw, openRaw } from '../support/raw-client.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { until } from '../support/until.ts';
+import { connectRaw, openRaw } from '../../support/raw-client.ts';
+import { startServer, tokenOf, type TestServer } from '../../support/server.ts';
+import { until } from '../../support/until.ts';
 
 let server: TestServer;
 let token: string;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addMember, assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { addMember, assertDense, createWriter, makeRoom, send } from '../../support/messaging.ts';
 
 let database: TestDatabase;
 

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
-import { until } from '../support/until.ts';
+import { asAdministrator, createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { assertDense, createWriter, makeRoom, send } from '../../support/messaging.ts';
+import { until } from '../../support/until.ts';
 
 let database: TestDatabase;
 

@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { AttachmentRulesOptions } from '../../src/messages/bodies/attachments.ts';
-import { Bodies } from '../../src/messages/bodies/bodies.ts';
-import { mentionsIn } from '../../src/messages/bodies/mentions.ts';
-import { limits } from '../../src/protocol/limits.ts';
+import type { AttachmentRulesOptions } from '../../../src/messages/bodies/attachments.ts';
+import { Bodies } from '../../../src/messages/bodies/bodies.ts';
+import { mentionsIn } from '../../../src/messages/bodies/mentions.ts';
+import { limits } from '../../../src/protocol/limits.ts';
 
 const open: AttachmentRulesOptions = {
   attachmentHosts: ['files.example', '*.cdn.example', 'port.example:8443'],

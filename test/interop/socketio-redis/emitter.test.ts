@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { until } from '../support/until.ts';
+import { until } from '../../support/until.ts';
 import { listen, startBackends, type Backends, type Listener } from './backends.ts';
 
 let backends: Backends;

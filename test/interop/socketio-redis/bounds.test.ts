@@ -1,10 +1,10 @@
 /** What the door takes of a message, up to each limit and one over it; without a server. */
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
-import { readEmit, readRequest, requestTypes } from '../../src/interop/socketio-redis/messages.ts';
-import { plain } from '../../src/interop/socketio-redis/plain.ts';
-import { Questions } from '../../src/interop/socketio-redis/requests.ts';
-import { Refused } from '../../src/interop/socketio-redis/refusals.ts';
+import { readEmit, readRequest, requestTypes } from '../../../src/interop/socketio-redis/messages.ts';
+import { plain } from '../../../src/interop/socketio-redis/plain.ts';
+import { Questions } from '../../../src/interop/socketio-redis/requests.ts';
+import { Refused } from '../../../src/interop/socketio-redis/refusals.ts';
 
 const { decode, encode } = createRequire(createRequire(import.meta.url).resolve('@socket.io/redis-emitter'))(
   'notepack.io',
