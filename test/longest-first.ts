@@ -12,7 +12,7 @@ const longest = [
   'browser/changes',
   'cli/transfer',
   'storage/embedded',
-  'workers/workers',
+  'processes/workers',
   'hostile/fuzz',
   'k6/oracle',
   'clients/clients',
@@ -21,7 +21,7 @@ const longest = [
   'chaos/crash',
   'nginx/nginx',
   'browser/',
-  'messaging/histories',
+  'messages/histories',
 ];
 
 function place({ moduleId }: TestSpecification): number {

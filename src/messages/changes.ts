@@ -19,7 +19,7 @@ import type { Mentions } from './bodies/mentions.ts';
 import { commit } from './writer/commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
-import { behindJson } from '../recovery/backfill.ts';
+import { behindJson } from './behind.ts';
 import { mutedError } from '../rooms/muted.ts';
 import type { Writer } from './writer/writer.ts';
 

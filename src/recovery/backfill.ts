@@ -1,7 +1,7 @@
 /** What a node missed of its rooms: heads to compare with what it delivered, and the events after that. */
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
-import type { EventData } from '../protocol/events.ts';
+import { behindJson } from '../messages/behind.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 
@@ -100,8 +100,4 @@ function eventsOf(rows: readonly StoredMessage[]): MissedEvent[] {
     events.push({ to: 'room', room, event, rev, json, at });
   }
   return events;
-}
-
-export function behindJson(data: EventData<'behind'>): string {
-  return JSON.stringify(data);
 }

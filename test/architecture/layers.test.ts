@@ -7,15 +7,30 @@ const src = fileURLToPath(new URL('../../src/', import.meta.url));
 
 /** From the top down: each may import values only from those that stand after it. */
 const layers = [
-  'gateway',
+  'cli',
+  'config',
+  'processes',
   'api',
-  'notifications',
-  'messaging',
+  'interop',
+  'commands',
+  'connect',
+  'hub',
+  'retention',
+  'transfer',
+  'recovery',
+  'threads',
+  'receipts',
+  'search',
   'presence',
+  'sessions',
+  'messages',
+  'rooms',
+  'transport',
+  'http',
   'fanout',
-  'auth',
+  'rates',
   'storage',
-  'workers',
+  'jobs',
   'telemetry',
   'protocol',
 ];
@@ -109,14 +124,20 @@ describe('the layers of src', () => {
 
   it('are wired from the top: no part reads the configuration or reaches for the application', () => {
     const upwards = inside.filter(
-      ({ from, to, typeOnly }) => !typeOnly && from.includes('/') && !to.includes('/') && to !== lowest,
+      ({ from, to, typeOnly }) =>
+        !typeOnly && from.includes('/') && partOf(from) !== 'cli' && !to.includes('/') && to !== lowest,
     );
     expect(upwards.map(show)).toEqual([]);
+    const readers = inside.filter(
+      ({ from, to, typeOnly }) =>
+        !typeOnly && partOf(to) === 'config' && from.includes('/') && !['cli', 'config'].includes(partOf(from)),
+    );
+    expect(readers.map(show)).toEqual([]);
   });
 
-  it('leave process.env to config.ts', () => {
+  it('leave process.env to config/config.ts', () => {
     const readers = files.filter((file) => readFileSync(join(src, file), 'utf8').includes('process.env'));
-    expect(readers.filter((file) => file !== 'config.ts')).toEqual([]);
+    expect(readers.filter((file) => file !== 'config/config.ts')).toEqual([]);
   });
 
   it('leave timers that repeat to jobs/periodic.ts: an exception in a bare one ends the process', () => {
@@ -128,7 +149,7 @@ describe('the layers of src', () => {
     const calls = /\bprocess\.(memoryUsage|report|resourceUsage)\b|\/proc\/self\/(limits|stat)/;
     const users = server.filter((file) => calls.test(codeOf(file)));
     // an import shows its progress; it serves nobody
-    expect(users.filter((file) => file !== 'transfer.ts')).toEqual(['telemetry/system.ts']);
+    expect(users.filter((file) => file !== 'cli/transfer.ts')).toEqual(['telemetry/system.ts']);
   });
 
   it('open files and start processes only where a failure has a taker', () => {
@@ -137,16 +158,16 @@ describe('the layers of src', () => {
       'http/static-files.ts',
       'app.ts',
       'sessions/demo-secret.ts',
-      'checks.ts',
-      'secrets.ts',
-      'messaging/transfer/',
+      'config/checks.ts',
+      'config/secrets.ts',
+      'transfer/',
       'storage/connection-tls.ts',
       'storage/data-folder.ts',
       'storage/database.ts',
       'storage/embedded/',
       'storage/migrate.ts',
       'telemetry/system.ts',
-      'transfer.ts',
+      'cli/transfer.ts',
       'version.ts',
       'processes/child.ts',
     ];

@@ -7,9 +7,9 @@ import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
 
 /** Files that see what operators configure, answers of Postgres, Redis and the system, or the project's own texts. */
 const withoutUsers: readonly string[] = [
-  'values.ts',
-  'config.ts',
-  'doctor.ts',
+  'config/values.ts',
+  'config/config.ts',
+  'cli/doctor.ts',
   'main.ts',
   'protocol/document.ts',
   'storage/connection-settings.ts',
@@ -24,7 +24,7 @@ const withoutUsers: readonly string[] = [
   'storage/redis.ts',
   'search/search-language.ts',
   'telemetry/system.ts',
-  'transfer.ts',
+  'cli/transfer.ts',
   'processes/worker.ts',
 ];
 
