@@ -73,7 +73,7 @@ export interface ClientOptions {
 export type Dialect = 'sio' | 'raw' | 'nchan' | 'nats';
 
 /** How all connections came up. CPU in seconds. */
-export interface Arrival {
+export interface Connector {
   seconds: number;
   clientCpu: number;
   serverCpu: number;
@@ -83,9 +83,9 @@ export interface Arrival {
 export class LoadClient {
   readonly #child: Child;
   readonly connections: number;
-  readonly arrival: Arrival;
+  readonly arrival: Connector;
 
-  private constructor(child: Child, connections: number, arrival: Arrival) {
+  private constructor(child: Child, connections: number, arrival: Connector) {
     this.#child = child;
     this.connections = connections;
     this.arrival = arrival;
@@ -112,7 +112,7 @@ export class LoadClient {
       if (value !== undefined) args.push(name, value);
     }
     const child = lab.start(join(built, 'load'), args);
-    const up = JSON.parse(await child.line(100_000)) as Arrival & { up: number; firstFailure: string };
+    const up = JSON.parse(await child.line(100_000)) as Connector & { up: number; firstFailure: string };
     if (up.up !== options.connections) {
       throw new Error(`${up.up} of ${options.connections} connections came up; first failure: ${up.firstFailure}`);
     }

@@ -172,8 +172,8 @@ async function start(
   releases.push(() => rates.stop());
   await gateway.serve({ messaging, fanout, verifier, presence, rates, lease, epochs });
   if (redis !== undefined && config.socketioDoor) {
-    releases.push(() => gateway.closeDoor());
-    await gateway.openDoor(redis);
+    releases.push(() => gateway.closeInterop());
+    await gateway.openInterop(redis);
   }
 
   const guests =

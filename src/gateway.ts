@@ -6,7 +6,7 @@ import type { TokenVerifier } from './sessions/tokens.ts';
 import type { Envelope, Fanout } from './fanout/fanout.ts';
 import type { Epochs } from './recovery/epochs.ts';
 import type { Messaging } from './messaging.ts';
-import { Tails } from './recovery/replay-buffer.ts';
+import { ReplayBuffer } from './recovery/replay-buffer.ts';
 import type { Lease } from './storage/lease.ts';
 import type { RedisLink } from './storage/redis.ts';
 import { commands as declarations } from './protocol/commands.ts';
@@ -14,26 +14,26 @@ import { ParleyError } from './protocol/errors.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import type { PresenceHost, PresencePart } from './presence/open.ts';
-import { Arrival } from './connect/connect.ts';
-import { Attendance } from './sessions/registry.ts';
+import { Connector } from './connect/connect.ts';
+import { SessionRegistry } from './sessions/registry.ts';
 import { CommandRate } from './commands/command-rate.ts';
 import { Commands, type CommandLimits } from './commands/dispatcher.ts';
 import { commandsAround } from './commands/around.ts';
 import { connectionCommands } from './commands/connection-commands.ts';
 import { commandTable } from './commands/table.ts';
 import type { Connection } from './hub/connection.ts';
-import { openDoor, type Door, type DoorSettings } from './interop/socketio-redis/interop.ts';
+import { openInterop, type Interop, type InteropSettings } from './interop/socketio-redis/interop.ts';
 import { drain } from './hub/drain.ts';
 import { Engine, type EngineSettings } from './transport/engineio/engine.ts';
 import { createHandlers } from './commands/handlers.ts';
-import { createLocal, type Local } from './hub/hub.ts';
+import { createHub, type Hub } from './hub/hub.ts';
 import { readsOnlyUntil } from './hub/subscriptions.ts';
-import { MembershipSync } from './recovery/membership-reconciler.ts';
+import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
-import { Overload } from './commands/load-shedding.ts';
+import { LoadShedding } from './commands/load-shedding.ts';
 import { Parley } from './commands/parley.ts';
-import { Repair } from './recovery/anti-entropy.ts';
-import { RoomStateSync } from './recovery/settings-reconciler.ts';
+import { AntiEntropy } from './recovery/anti-entropy.ts';
+import { SettingsReconciler } from './recovery/settings-reconciler.ts';
 import type { SignalLimits } from './commands/signals.ts';
 import type { SlowConsumerSettings } from './hub/slow-consumers.ts';
 import { Sockets, type SocketSettings } from './connect/sockets.ts';
@@ -50,7 +50,7 @@ export interface GatewaySettings
     SlowConsumerSettings,
     UnsentSettings,
     UserShareLimits,
-    DoorSettings {
+    InteropSettings {
   readonly maxConnectionsPerUser: number;
   readonly adding: 'consent' | 'direct';
   readonly maxEventLoopDelayMs: number;
@@ -75,33 +75,33 @@ const slowSweepMs = 250;
 export class Gateway {
   readonly #settings: GatewaySettings;
   readonly #parts: GatewayParts;
-  readonly #attendance: Attendance;
+  readonly #registry: SessionRegistry;
   #serving: Serving | undefined = undefined;
-  #door: Door | undefined = undefined;
+  #interop: Interop | undefined = undefined;
 
   constructor(settings: GatewaySettings, parts: GatewayParts) {
     this.#settings = settings;
     this.#parts = parts;
-    this.#attendance = new Attendance(parts);
+    this.#registry = new SessionRegistry(parts);
   }
 
   /** What presence and revocations reach connections by. */
   get presenceHost(): PresenceHost<Connection> {
-    return this.#attendance;
+    return this.#registry;
   }
 
   /** Fan-out's receiver. */
   receive(envelopes: readonly Envelope[]): void {
     if (this.#serving === undefined) return;
-    const { local, lease } = this.#serving;
+    const { hub, lease } = this.#serving;
     // nearly always; the rest of this took a twentieth of a signal
-    if (envelopes.every(isOfRoom)) return local.receiver.receive(envelopes);
+    if (envelopes.every(isOfRoom)) return hub.receiver.receive(envelopes);
     const closed = envelopes.flatMap((envelope) =>
-      envelope.to === 'closed' ? local.memberships.usersIn(envelope.room) : [],
+      envelope.to === 'closed' ? hub.memberships.usersIn(envelope.room) : [],
     );
-    local.receiver.receive(envelopes);
-    this.#attendance.received(envelopes);
-    for (const user of closed) this.#attendance.departed(user);
+    hub.receiver.receive(envelopes);
+    this.#registry.received(envelopes);
+    for (const user of closed) this.#registry.departed(user);
     if (envelopes.some(isAwaited)) lease.hurry();
   }
 
@@ -117,64 +117,64 @@ export class Gateway {
   }): Promise<void> {
     const { metrics, log, node } = this.#parts;
     const { messaging, fanout, lease, epochs } = core;
-    const attendance = this.#attendance;
+    const registry = this.#registry;
     const settings = this.#settings;
     const { tailMessages, tailBytes } = settings;
-    const tails = new Tails({
+    const replay = new ReplayBuffer({
       messages: tailMessages,
       maxBytes: tailBytes,
       // without the others, memberships may have ended that are not known here
-      head: (room) => (fanout.others?.heard === false || !lease.held ? undefined : local.order.head(room)),
+      head: (room) => (fanout.others?.reachable === false || !lease.held ? undefined : hub.order.head(room)),
       read: (asked) => messaging.recent(asked, tailMessages),
       metrics,
     });
-    const local: Local = createLocal({
-      tails,
+    const hub: Hub = createHub({
+      replay,
       topics: () => this.#running().engine.topics,
       settings,
       fanout,
-      missed: async (room, rev) => {
-        await repair.beforeRead();
-        return messaging.missed.events(room, rev);
+      backfill: async (room, rev) => {
+        await antiEntropy.beforeRead();
+        return messaging.backfill.events(room, rev);
       },
       mayDeliver: () => lease.held,
       metrics,
       log,
     });
     const unsent = new Unsent(settings, metrics);
-    const relief = { relieve: (bytes: number) => unsent.relieve(local.connections.all(), bytes) };
-    const overload = new Overload(settings, { writer: messaging.writer, relief, metrics });
-    attendance.serve(core.presence, local.connections, core.verifier);
-    const shares = new UserShares(settings, metrics, (id) => local.connections.user(id));
-    const follows = (user: string, room: string): boolean => lease.held && local.memberships.isInside(user, room);
+    const relief = { relieve: (bytes: number) => unsent.relieve(hub.connections.all(), bytes) };
+    const loadShedding = new LoadShedding(settings, { writer: messaging.writer, relief, metrics });
+    registry.serve(core.presence, hub.connections, core.verifier);
+    const shares = new UserShares(settings, metrics, (id) => hub.connections.user(id));
+    const follows = (user: string, room: string): boolean => lease.held && hub.memberships.isInside(user, room);
     const table = commandTable(
       {
         declarations,
-        handlers: createHandlers({ ...core, attendance, tails, follows, adding: settings.adding }),
-        ofConnection: connectionCommands({ ...core, attendance }),
-        around: commandsAround({ local, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
+        handlers: createHandlers({ ...core, registry, replay, follows, adding: settings.adding }),
+        ofConnection: connectionCommands({ ...core, registry }),
+        around: commandsAround({ hub, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
       },
       metrics,
     );
     const rate = new CommandRate(settings, shares);
-    const commands = new Commands({ table, limits: settings, rate, overload, unsent, shares, metrics, log });
+    const commands = new Commands({ table, limits: settings, rate, loadShedding, unsent, shares, metrics, log });
     const { maxConnectionsPerUser } = settings;
-    const arrival = new Arrival({
+    const connector = new Connector({
       ...core,
-      arrivals: messaging.arrivals,
-      local,
-      attendance,
+      connectLoad: messaging.connectLoad,
+      hub,
+      registry,
       node,
       maxConnectionsPerUser,
     });
     const { writer } = messaging;
     const parley = new Parley({
-      local,
-      arrival,
-      attendance,
+      hub,
+      connector,
+      registry,
       commands,
       rate,
-      overload,
+      loadShedding,
       unsent,
       shares,
       writer,
@@ -183,52 +183,52 @@ export class Gateway {
     });
     const sockets = new Sockets(settings, parley, { metrics, log });
     const refuse = (): ParleyError | undefined =>
-      overload.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
+      loadShedding.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
     const engine = new Engine(settings, { ...this.#parts, refuse }, sockets);
-    const watch = watchSlow(local, engine, unsent);
-    const memberships = new MembershipSync(
-      messaging.missed,
-      local.memberships,
+    const watch = watchSlow(hub, engine, unsent);
+    const memberships = new MembershipReconciler(
+      messaging.backfill,
+      hub.memberships,
       {
-        toUser: (event) => local.receiver.toUser(event),
-        departed: (user) => attendance.departed(user),
+        toUser: (event) => hub.receiver.toUser(event),
+        departed: (user) => registry.departed(user),
       },
-      { hears: () => fanout.others?.heard !== false },
+      { reach: () => fanout.others?.reachable !== false },
     );
-    const repair = new Repair({
+    const antiEntropy = new AntiEntropy({
       others: fanout.others,
-      order: local.order,
-      receiver: local.receiver,
+      order: hub.order,
+      receiver: hub.receiver,
       lease,
       memberships,
-      roomStates: new RoomStateSync(messaging.missed, local.receiver),
-      heads: (rooms) => messaging.missed.heads(rooms),
+      roomStates: new SettingsReconciler(messaging.backfill, hub.receiver),
+      heads: (rooms) => messaging.backfill.heads(rooms),
       epochs,
       pollMs: settings.headsPollMs,
       metrics,
       log,
     });
-    followEpochs({ ...core, local, repair, tails, arrival, log });
-    this.#serving = { local, repair, lease, overload, shares, commands, sockets, engine, watch };
+    followEpochs({ ...core, hub, antiEntropy, replay, connector, log });
+    this.#serving = { hub, antiEntropy, lease, loadShedding, shares, commands, sockets, engine, watch };
     lease.follow((isNew) => {
       // of another history they would be too high
-      if (isNew) local.memberships.forgetVersions();
+      if (isNew) hub.memberships.forgetVersions();
       return memberships.step();
     });
-    await repair.start();
+    await antiEntropy.start();
     await lease.start();
   }
 
   /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
-  openDoor(redis: RedisLink): Promise<void> {
-    const { local, sockets } = this.#running();
-    this.#door = openDoor(this.#settings, redis, { ...this.#parts, ...local, sockets });
-    return redis.up ? this.#door.subscribed() : Promise.resolve();
+  openInterop(redis: RedisLink): Promise<void> {
+    const { hub, sockets } = this.#running();
+    this.#interop = openInterop(this.#settings, redis, { ...this.#parts, ...hub, sockets });
+    return redis.up ? this.#interop.subscribed() : Promise.resolve();
   }
 
-  closeDoor(): void {
-    this.#door?.close();
-    this.#door = undefined;
+  closeInterop(): void {
+    this.#interop?.close();
+    this.#interop = undefined;
   }
 
   refuseNewcomers(): void {
@@ -251,12 +251,12 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { local, repair, lease, overload, shares, sockets, engine, watch } = this.#running();
-    this.closeDoor();
+    const { hub, antiEntropy, lease, loadShedding, shares, sockets, engine, watch } = this.#running();
+    this.closeInterop();
     clearInterval(watch);
-    local.order.stop();
-    await repair.stop();
-    overload.stop();
+    hub.order.stop();
+    await antiEntropy.stop();
+    loadShedding.stop();
     shares.stop();
     sockets.stop();
     engine.close();
@@ -279,12 +279,12 @@ function isAwaited(envelope: Envelope): boolean {
   return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
 }
 
-function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>, unsent: Unsent): NodeJS.Timeout {
+function watchSlow({ broadcaster, slow }: Hub, engine: Engine<Connection>, unsent: Unsent): NodeJS.Timeout {
   let seen = 0;
   return every(() => {
     // buffers grow only by what is delivered and by answers, which are counted as they are sent
-    if (delivery.delivered === seen && !slow.anyQuiet && unsent.total === 0) return;
-    seen = delivery.delivered;
+    if (broadcaster.delivered === seen && !slow.anyQuiet && unsent.total === 0) return;
+    seen = broadcaster.delivered;
     engine.guard(() => {
       slow.sweep(engine.all());
       unsent.sweep(engine.all());
@@ -293,10 +293,10 @@ function watchSlow({ delivery, slow }: Local, engine: Engine<Connection>, unsent
 }
 
 interface Serving {
-  readonly local: Local;
-  readonly repair: Repair;
+  readonly hub: Hub;
+  readonly antiEntropy: AntiEntropy;
   readonly lease: Lease;
-  readonly overload: Overload;
+  readonly loadShedding: LoadShedding;
   readonly shares: UserShares;
   readonly commands: Commands;
   readonly sockets: Sockets;

@@ -4,7 +4,7 @@ import type { CommandOutput, ParsedInput } from './protocol/commands.ts';
 import { ParleyError } from './protocol/errors.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import { Arrivals } from './connect/connect-load.ts';
+import { ConnectLoad } from './connect/connect-load.ts';
 import type { AttachmentRulesOptions } from './messages/bodies/attachments.ts';
 import { Blocks } from './rooms/blocks.ts';
 import { Bodies } from './messages/bodies/bodies.ts';
@@ -14,8 +14,8 @@ import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
 import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
-import { MissedReader } from './recovery/backfill-reader.ts';
-import { Outbox } from './recovery/relay.ts';
+import { BackfillReader } from './recovery/backfill-reader.ts';
+import { Relay } from './recovery/relay.ts';
 import { pinned, Pins } from './messages/pins.ts';
 import { ReadMarks } from './receipts/read-marks.ts';
 import { receipts, unread } from './receipts/receipts.ts';
@@ -25,7 +25,7 @@ import { RoomPurge } from './retention/room-purge.ts';
 import { Rooms, type WhenApplied } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
-import { fromTails, type Recent, type RecentRows, type Tails } from './recovery/replay-buffer.ts';
+import { fromReplay, type Recent, type RecentRows, type ReplayBuffer } from './recovery/replay-buffer.ts';
 import { Threads } from './threads/threads.ts';
 import { SearchIndex } from './search/search-index.ts';
 import { Search } from './search/search.ts';
@@ -79,13 +79,13 @@ export class Messaging {
   readonly invitations: Invitations;
   readonly links: JoinLinks;
   readonly blocks: Blocks;
-  readonly arrivals: Arrivals;
+  readonly connectLoad: ConnectLoad;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
-  readonly missed: MissedReader;
+  readonly backfill: BackfillReader;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
-  readonly #outbox: Outbox;
+  readonly #outbox: Relay;
   readonly #purge: RoomPurge;
   readonly #retention: Retention;
   readonly #search: Search | undefined;
@@ -129,11 +129,11 @@ export class Messaging {
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
-    this.arrivals = new Arrivals(sql);
+    this.connectLoad = new ConnectLoad(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
-    this.missed = new MissedReader({ reads, lease: options.lease, rooms: this.rooms });
-    this.#outbox = new Outbox({ sql: background, fanout, metrics, log });
+    this.backfill = new BackfillReader({ reads, lease: options.lease, rooms: this.rooms });
+    this.#outbox = new Relay({ sql: background, fanout, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
   }
 
@@ -163,11 +163,11 @@ export class Messaging {
   async sync(
     user: string,
     input: ParsedInput<'sync'>,
-    tails: Tails,
+    replay: ReplayBuffer,
     sees: (room: string) => boolean,
     epoch: string,
   ): Promise<{ json: string; heads: readonly Head[] }> {
-    const near = await fromTails(user, input, tails, sees);
+    const near = await fromReplay(user, input, replay, sees);
     const { metrics, reads } = this.#options;
     metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
     const left = Object.keys(near.rest.cursors).length;
@@ -181,7 +181,7 @@ export class Messaging {
   /** The database went back in time: nothing that waits here may be written into the new history. */
   forgetHistory(): void {
     this.readMarks.forget();
-    this.writer.handed.forget();
+    this.writer.outboxCleanup.forget();
   }
 
   /** Where tails begin. */

@@ -3,7 +3,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { CommandRate } from './command-rate.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
-import type { Overload } from './load-shedding.ts';
+import type { LoadShedding } from './load-shedding.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
@@ -11,7 +11,7 @@ import type { Entry } from './table.ts';
 export interface AdmissionParts {
   readonly limits: { readonly maxPendingCommands: number };
   readonly rate: CommandRate;
-  readonly overload: Overload;
+  readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
 }
@@ -28,7 +28,7 @@ export class Admission {
    * @throws {ParleyError} if the connection or the server may not take another command now
    */
   admit(connection: Connection, user: LocalUser, now: number, entry: Entry | undefined, asked: boolean): void {
-    const { limits: own, rate, overload, shares } = this.#parts;
+    const { limits: own, rate, loadShedding, shares } = this.#parts;
     // of text frames this was checked before they were decoded
     const debt = asked ? 0 : shares.mayReceive(user);
     if (debt > 0) rate.refused(connection);
@@ -40,7 +40,7 @@ export class Admission {
         retryAfter: 100,
       });
     }
-    if (!asked && !overload.admit()) {
+    if (!asked && !loadShedding.admit()) {
       throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
     }
   }

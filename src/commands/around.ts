@@ -9,7 +9,7 @@ import type { RoomSummary } from '../protocol/model.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Encoded, type NamedHead } from './encoded.ts';
-import type { Local } from '../hub/hub.ts';
+import type { Hub } from '../hub/hub.ts';
 import { beyondEveryHead, ofNoEpoch } from './old-history.ts';
 import { admitSignal, type SignalLimits } from './signals.ts';
 import type { UserShares } from './user-shares.ts';
@@ -17,7 +17,7 @@ import type { ConnectionCommandName } from './connection-commands.ts';
 import type { AroundOf } from './table.ts';
 
 export interface AroundParts {
-  readonly local: Local;
+  readonly hub: Hub;
   readonly shares: UserShares;
   readonly signalLimits: SignalLimits;
   /** The time of the database, in milliseconds since 1970. */
@@ -28,8 +28,8 @@ export interface AroundParts {
 type NamesRooms = Encoded | { readonly room: RoomSummary } | { readonly rooms: readonly RoomSummary[] };
 
 export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, ConnectionCommandName>> {
-  const { local, shares, signalLimits, now, metrics } = parts;
-  const { slow, memberships, occupancy, receiver, mayDeliver } = local;
+  const { hub, shares, signalLimits, now, metrics } = parts;
+  const { slow, memberships, interest, receiver, mayDeliver } = hub;
   /** By what this node knows: no statement checks the room. */
   const requireHere = (connection: Connection, room: string): void => {
     if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
@@ -41,7 +41,7 @@ export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, Conn
   /** The ack of an entry waits until the events of the room reach this node. */
   const entering = {
     after: async (connection: Connection, input: unknown, answer: NamesRooms): Promise<void> => {
-      await occupancy.standing(connection);
+      await interest.standing(connection);
       noteHeads(connection, input, answer);
     },
   };

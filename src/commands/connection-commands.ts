@@ -2,26 +2,26 @@
 import type { TokenVerifier } from '../sessions/tokens.ts';
 import type { Commands } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import type { Attendance } from '../sessions/registry.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
 import type { ConnectionHandlersOf } from './table.ts';
 
 export type ConnectionCommandName = 'presence:watch' | 'presence:unwatch' | 'session:revoke' | 'auth:refresh';
 
 export function connectionCommands(parts: {
-  attendance: Attendance;
+  registry: SessionRegistry;
   verifier: TokenVerifier;
 }): ConnectionHandlersOf<Pick<Commands, ConnectionCommandName>> {
-  const { attendance, verifier } = parts;
+  const { registry, verifier } = parts;
   return {
-    'presence:watch': (connection, _user, { users }) => attendance.watch(connection, users),
-    'presence:unwatch': (connection, _user, { users }) => attendance.unwatch(connection, users),
+    'presence:watch': (connection, _user, { users }) => registry.watch(connection, users),
+    'presence:unwatch': (connection, _user, { users }) => registry.unwatch(connection, users),
     // `all` spares the token and the session of this connection
     'session:revoke': (connection, user, input) =>
-      'session' in input ? attendance.revokeSession(user.id, input.session) : attendance.revokeOthers(connection),
+      'session' in input ? registry.revokeSession(user.id, input.session) : registry.revokeOthers(connection),
     'auth:refresh': async (connection, user, { token }) => {
       const identity = await verifier.verify(token);
       if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
-      await attendance.renew(connection, identity);
+      await registry.renew(connection, identity);
       return { expires: identity.expires };
     },
   };

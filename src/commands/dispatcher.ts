@@ -11,7 +11,7 @@ import { Running, type Drained } from './running.ts';
 import type { CommandTable, Entry } from './table.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
-import type { Overload } from './load-shedding.ts';
+import type { LoadShedding } from './load-shedding.ts';
 import type { EventArgs } from '../transport/socketio/packet.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
@@ -27,7 +27,7 @@ export interface CommandParts {
   readonly table: CommandTable;
   readonly limits: CommandLimits;
   readonly rate: CommandRate;
-  readonly overload: Overload;
+  readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
   readonly metrics: Metrics;

@@ -3,7 +3,7 @@ import type { UserRates } from '../rates/user-rates.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging.ts';
 import type { Commands } from '../protocol/commands.ts';
-import type { Attendance } from '../sessions/registry.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
 import type { ConnectionCommandName } from './connection-commands.ts';
 import type { HandlersOf } from './table.ts';
 import { invitationHandlers } from './handlers/invitations.ts';
@@ -23,12 +23,12 @@ export interface HandlerParts extends ReadParts {
   readonly messaging: Messaging;
   readonly fanout: Fanout;
   readonly rates: UserRates;
-  readonly attendance: Attendance;
+  readonly registry: SessionRegistry;
   readonly adding: 'consent' | 'direct';
 }
 
 export function createHandlers(parts: HandlerParts): Handlers {
-  const { messaging, fanout, rates, attendance } = parts;
+  const { messaging, fanout, rates, registry } = parts;
   return {
     ...messageHandlers(messaging, rates),
     ...threadHandlers(messaging),
@@ -38,7 +38,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
     ...roomHandlers(messaging, parts),
     ...invitationHandlers(messaging, rates),
     ...userHandlers(messaging),
-    ...presenceHandlers(attendance),
-    ...sessionHandlers(attendance),
+    ...presenceHandlers(registry),
+    ...sessionHandlers(registry),
   };
 }

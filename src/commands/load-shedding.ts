@@ -48,7 +48,7 @@ export interface WriterLoad {
  * timer waits for the end of the turn. So a turn takes work for four times the limit at most, and refuses the rest. (Not
  * less: ten thousand sends that come at once are no overload, and take half a second where others use the processors.)
  */
-export class Overload {
+export class LoadShedding {
   readonly #settings: OverloadSettings;
   readonly #writer: WriterLoad;
   readonly #relief: Relief;

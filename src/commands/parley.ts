@@ -4,28 +4,28 @@ import { clientError } from '../storage/failure.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
-import type { Arrival } from '../connect/connect.ts';
-import type { Attendance } from '../sessions/registry.ts';
+import type { Connector } from '../connect/connect.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
 import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './dispatcher.ts';
 import type { Connection } from '../hub/connection.ts';
 import { encodeConnectError } from '../transport/socketio/encode.ts';
-import type { Local } from '../hub/hub.ts';
+import type { Hub } from '../hub/hub.ts';
 import type { EventArgs } from '../transport/socketio/packet.ts';
 import { ackText } from '../transport/socketio/text.ts';
-import type { Overload } from './load-shedding.ts';
+import type { LoadShedding } from './load-shedding.ts';
 import { ackOf, kindOf, roomOfSend } from './header.ts';
 import type { SocketApp } from '../connect/sockets.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 
 export interface ParleyParts {
-  readonly local: Local;
-  readonly arrival: Arrival;
-  readonly attendance: Attendance;
+  readonly hub: Hub;
+  readonly connector: Connector;
+  readonly registry: SessionRegistry;
   readonly commands: Commands;
   readonly rate: CommandRate;
-  readonly overload: Overload;
+  readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
   /** Whether what waits for its commit is as much as may, in the room's part of the writer. */
@@ -103,10 +103,10 @@ export class Parley implements SocketApp {
   }
 
   disconnected(connection: Connection): void {
-    const { attendance, local, unsent } = this.#parts;
-    attendance.gone(connection);
-    local.memberships.leave(connection);
-    local.connections.anonymize(connection);
+    const { registry, hub, unsent } = this.#parts;
+    registry.gone(connection);
+    hub.memberships.leave(connection);
+    hub.connections.anonymize(connection);
     // what waits is of its address alone now
     unsent.note(connection);
   }
@@ -116,7 +116,7 @@ export class Parley implements SocketApp {
   }
 
   topicChanged(topic: string, occupied: boolean): void {
-    this.#parts.local.occupancy.topicChanged(topic, occupied);
+    this.#parts.hub.interest.topicChanged(topic, occupied);
   }
 
   received(connection: Connection, bytes: number): void {
@@ -124,16 +124,16 @@ export class Parley implements SocketApp {
   }
 
   #admitEvent(connection: Connection, frame: Uint8Array): boolean {
-    const { overload, writer } = this.#parts;
+    const { loadShedding, writer } = this.#parts;
     if (this.#isOverShare(connection, frame)) return false;
-    const taken = overload.admit();
-    if (taken && !overload.writerFull) return true;
+    const taken = loadShedding.admit();
+    if (taken && !loadShedding.writerFull) return true;
     const ack = ackOf(frame);
     if (ack === undefined) return true;
     if (taken) {
       const room = roomOfSend(frame, ack);
       if (room === undefined || !writer.isFull(room)) return true;
-      overload.writerRefused();
+      loadShedding.writerRefused();
     }
     if (ack !== '') connection.send(ackText(ack, refusals[Math.floor(Math.random() * refusals.length)] ?? ''));
     return false;
@@ -156,9 +156,9 @@ export class Parley implements SocketApp {
   }
 
   async #connect(connection: Connection, payload: object | undefined): Promise<void> {
-    const { arrival, metrics, log } = this.#parts;
+    const { connector, metrics, log } = this.#parts;
     try {
-      await arrival.connect(connection, payload);
+      await connector.connect(connection, payload);
       metrics.commands.labels({ command: 'connect', outcome: 'ok' }).inc();
     } catch (thrown) {
       const error = clientError(thrown);

@@ -23,14 +23,14 @@ export interface Memberships {
 /** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
 const batch = { maxBatch: 500, maxWaiting: 50_000 };
 
-export class Arrivals {
+export class ConnectLoad {
   readonly #sql: postgres.Sql;
   readonly #memberships: Batcher<Identity, Memberships>;
   readonly #summaries: Batcher<string, { rooms: RoomSummary[]; more: boolean }>;
 
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
-    this.#memberships = new Batcher((arrivals) => this.#loadMemberships(arrivals), batch);
+    this.#memberships = new Batcher((connectLoad) => this.#loadMemberships(connectLoad), batch);
     this.#summaries = new Batcher((users) => this.#loadSummaries(users), batch);
   }
 
@@ -47,10 +47,10 @@ export class Arrivals {
     return this.#summaries.add(user);
   }
 
-  async #loadMemberships(arrivals: Identity[]): Promise<(Memberships | Error)[]> {
-    const revoked = await revokedAmong(this.#sql, arrivals);
+  async #loadMemberships(connectLoad: Identity[]): Promise<(Memberships | Error)[]> {
+    const revoked = await revokedAmong(this.#sql, connectLoad);
     const names = new Map<string, string | null>();
-    arrivals.forEach(({ user, name }, i) => {
+    connectLoad.forEach(({ user, name }, i) => {
       if (!revoked.has(i)) names.set(user, name ?? names.get(user) ?? null);
     });
     const ids = [...names.keys()].sort();
@@ -75,7 +75,7 @@ export class Arrivals {
         from members m where user_id = a.id and exists (select from rooms r where r.id = m.room_id)
       ) m on true`;
     const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
-    return arrivals.map(({ user }, i) =>
+    return connectLoad.map(({ user }, i) =>
       revoked.has(i)
         ? new ParleyError('unauthorized', 'This token has been revoked.')
         : (found.get(user) ?? { name: null, rooms: [] }),

@@ -1,24 +1,24 @@
 /** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
 import type { UserRates } from '../rates/user-rates.ts';
 import type { Identity, TokenVerifier } from '../sessions/tokens.ts';
-import type { Arrivals } from './connect-load.ts';
+import type { ConnectLoad } from './connect-load.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import { cleanDisplayText } from '../protocol/display-text.ts';
 import type { EventData } from '../protocol/events.ts';
-import type { Attendance } from '../sessions/registry.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
-import type { Local } from '../hub/hub.ts';
+import type { Hub } from '../hub/hub.ts';
 import { encodeConnect, encodeEvent } from '../transport/socketio/encode.ts';
 
 /** A name that is none is as good as no name. */
 
-export class Arrival {
+export class Connector {
   readonly #verifier: TokenVerifier;
   readonly #rates: UserRates;
-  readonly #arrivals: Arrivals;
-  readonly #local: Local;
-  readonly #attendance: Attendance;
+  readonly #connectLoad: ConnectLoad;
+  readonly #local: Hub;
+  readonly #registry: SessionRegistry;
   readonly #node: string;
   readonly #epochs: { readonly epoch: string };
   readonly #maxPerUser: number;
@@ -26,18 +26,18 @@ export class Arrival {
   constructor(options: {
     verifier: TokenVerifier;
     rates: UserRates;
-    arrivals: Arrivals;
-    local: Local;
-    attendance: Attendance;
+    connectLoad: ConnectLoad;
+    hub: Hub;
+    registry: SessionRegistry;
     node: string;
     epochs: { readonly epoch: string };
     maxConnectionsPerUser: number;
   }) {
     this.#verifier = options.verifier;
     this.#rates = options.rates;
-    this.#arrivals = options.arrivals;
-    this.#local = options.local;
-    this.#attendance = options.attendance;
+    this.#connectLoad = options.connectLoad;
+    this.#local = options.hub;
+    this.#registry = options.registry;
     this.#node = options.node;
     this.#epochs = options.epochs;
     this.#maxPerUser = options.maxConnectionsPerUser;
@@ -78,8 +78,8 @@ export class Arrival {
     }
     const user = connections.identify(connection, identity.user, identity.name);
     memberships.joining(connection, user.id);
-    const { name, rooms } = await this.#arrivals.memberships(identity);
-    const refused = this.#attendance.checkArrival(identity);
+    const { name, rooms } = await this.#connectLoad.memberships(identity);
+    const refused = this.#registry.checkConnect(identity);
     if (refused !== undefined) await refused;
     if (!connection.live) return;
     user.name ??= name;
@@ -87,7 +87,7 @@ export class Arrival {
     connection.state = 'ready';
     // not before: after an error the client may send CONNECT again, without a token of its own
     connection.handshakeToken = undefined;
-    this.#attendance.ready(connection);
+    this.#registry.ready(connection);
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 
@@ -96,8 +96,8 @@ export class Arrival {
     const user = connection.user as LocalUser;
     // before the read: what is read later may be of a later epoch, and is sent again then
     const { epoch } = this.#epochs;
-    await this.#local.occupancy.standing(connection);
-    const { rooms, more } = await this.#arrivals.summaries(user.id);
+    await this.#local.interest.standing(connection);
+    const { rooms, more } = await this.#connectLoad.summaries(user.id);
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
     const ready: EventData<'ready'> = {

@@ -3,7 +3,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection } from '../hub/connection.ts';
 import { newId } from '../transport/engineio/handshake.ts';
-import type { Arriving, EngineHost } from '../transport/engineio/engine.ts';
+import type { Handshaking, EngineHost } from '../transport/engineio/engine.ts';
 import { Assembly } from '../transport/socketio/attachments.ts';
 import { encodeConnectError, encodeDisconnect } from '../transport/socketio/encode.ts';
 import { decodeMsgpack } from '../transport/socketio/msgpack.ts';
@@ -65,7 +65,7 @@ export class Sockets implements EngineHost<Connection> {
     clearInterval(this.#sweeper);
   }
 
-  create({ address, now, query, authorization, userAgent }: Arriving): Connection {
+  create({ address, now, query, authorization, userAgent }: Handshaking): Connection {
     const form = query.get('parser') === 'msgpack' ? 'msgpack' : 'json';
     const token = authorization.startsWith('Bearer ')
       ? authorization.slice('Bearer '.length)

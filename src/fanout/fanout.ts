@@ -28,9 +28,9 @@ export interface Fanout {
 
 export interface Others {
   /** Whether envelopes of other nodes reach this one. What they publish while it is false is lost to it. */
-  readonly heard: boolean;
+  readonly reachable: boolean;
   /** Called at each change; when it becomes true, before any envelope of another node is received. */
-  onChange(listener: (heard: boolean) => void): void;
+  onChange(listener: (reachable: boolean) => void): void;
 }
 
 export type Receiver = (envelopes: readonly Envelope[]) => void;

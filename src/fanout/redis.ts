@@ -56,7 +56,7 @@ export class RedisFanout implements Fanout {
   readonly #userChannel: string;
   readonly #ownChannels: ReadonlySet<string>;
   readonly #maxUnanswered: number;
-  readonly #listeners: ((heard: boolean) => void)[] = [];
+  readonly #listeners: ((reachable: boolean) => void)[] = [];
   readonly #endings: (() => void)[] = [];
   #origin: { readonly epoch: string; readonly bytes: Buffer } | undefined = undefined;
   #foreignLogged = false;
@@ -80,7 +80,7 @@ export class RedisFanout implements Fanout {
     this.#ownChannels = new Set([this.#userChannel, ...this.#partitions.map(({ channel }) => channel)]);
     const hearing = (): boolean => this.#hearing;
     this.others = {
-      get heard() {
+      get reachable() {
         return hearing();
       },
       onChange: (listener) => void this.#listeners.push(listener),

@@ -4,12 +4,12 @@ import type { Connection } from './connection.ts';
  * Rooms that no member joins: backend services put connections into them and take them out. They live as long as their
  * connections, on this node's memory alone; their names can be no room ids.
  */
-export class FreeRooms {
+export class AdHocRooms {
   readonly #rooms = new Map<string, Set<Connection>>();
 
   /** @returns false if the connection is in as many as it may be. */
   join(connection: Connection, name: string, max: number): boolean {
-    const joined = (connection.freeRooms ??= new Set());
+    const joined = (connection.adHocRooms ??= new Set());
     if (joined.has(name)) return true;
     if (joined.size >= max) return false;
     joined.add(name);
@@ -20,7 +20,7 @@ export class FreeRooms {
   }
 
   leave(connection: Connection, name: string): void {
-    if (connection.freeRooms?.delete(name) !== true) return;
+    if (connection.adHocRooms?.delete(name) !== true) return;
     const room = this.#rooms.get(name);
     room?.delete(connection);
     if (room?.size === 0) this.#rooms.delete(name);
@@ -28,8 +28,8 @@ export class FreeRooms {
 
   /** It is nobody's any more. */
   closed(connection: Connection): void {
-    for (const name of connection.freeRooms ?? []) this.leave(connection, name);
-    connection.freeRooms = undefined;
+    for (const name of connection.adHocRooms ?? []) this.leave(connection, name);
+    connection.adHocRooms = undefined;
   }
 
   in(name: string): ReadonlySet<Connection> {

@@ -4,46 +4,46 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
-import { LastTold } from '../recovery/version-cache.ts';
+import { VersionCache } from '../recovery/version-cache.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
 import type { Form, Frames } from '../transport/socketio/packet.ts';
 import { forms, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
-export interface DeliveryParts {
+export interface BroadcasterParts {
   readonly connections: Connections;
   readonly slow: SlowConsumers;
   /** Asked for when the first event comes: the engine that has them is made later. */
   readonly topics: () => Topics;
   /** Told of events with a rev that go out. */
-  readonly tails: { delivered(event: RoomEvent): void };
+  readonly replay: { delivered(event: RoomEvent): void };
   /** Whether what is known of memberships is recent enough. */
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
 }
 
 /** Makes frames of events, and writes each once to the room's topic, whatever the number of its connections. */
-export class Delivery {
-  readonly #parts: DeliveryParts;
+export class Broadcaster {
+  readonly #parts: BroadcasterParts;
   /** Events are counted by name; the names are those of the protocol. */
   readonly #tallies = new Map<string, Tally>();
   /** Settings of rooms, as told last. */
-  readonly #settings = new LastTold();
+  readonly #settings = new VersionCache();
 
   /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
   delivered = 0;
 
-  constructor(parts: DeliveryParts) {
+  constructor(parts: BroadcasterParts) {
     this.#parts = parts;
   }
 
   /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
   toRoom(envelope: RoomEvent): void {
-    const { slow, tails } = this.#parts;
+    const { slow, replay } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
       slow.moved(room, rev);
-      tails.delivered(envelope);
+      replay.delivered(envelope);
     } else if (event === 'room') {
       // read of Postgres before fan-out told it: the same again is no news
       if (this.#settings.note(room, envelope.json)) return;

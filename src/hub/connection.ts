@@ -86,7 +86,7 @@ export class Connection extends Session {
   /** Rooms of which it holds a cursor of an earlier epoch: it has not pulled them since the database went back in time. */
   stale: Set<string> | undefined = undefined;
   /** Rooms of backend services that it is in; see FreeRooms. */
-  freeRooms: Set<string> | undefined = undefined;
+  adHocRooms: Set<string> | undefined = undefined;
   #identity: Identity | undefined = undefined;
   #caller: Caller | undefined = undefined;
   #questions: Map<string, Question> | undefined = undefined;

@@ -1,5 +1,5 @@
 import type { Connection, LocalUser } from './connection.ts';
-import { FreeRooms } from './ad-hoc-rooms.ts';
+import { AdHocRooms } from './ad-hoc-rooms.ts';
 import type { Form } from '../transport/socketio/packet.ts';
 import { forms } from './room-topics.ts';
 
@@ -12,7 +12,7 @@ export class Connections {
   #ofMsgpack = 0;
 
   /** Rooms that backend services make of connections. */
-  readonly freeRooms = new FreeRooms();
+  readonly adHocRooms = new AdHocRooms();
 
   /** Makes the connection its user's. */
   identify(connection: Connection, id: string, name: string | null): LocalUser {
@@ -43,7 +43,7 @@ export class Connections {
   anonymize(connection: Connection): void {
     const { user } = connection;
     this.#sessions.delete(connection.session);
-    this.freeRooms.closed(connection);
+    this.adHocRooms.closed(connection);
     connection.user = undefined;
     connection.identity = undefined;
     if (user === undefined) return;

@@ -4,15 +4,15 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import type { Delivery } from './broadcaster.ts';
-import type { LocalMemberships } from './subscriptions.ts';
-import type { RoomOrder } from '../recovery/resequencer.ts';
+import type { Broadcaster } from './broadcaster.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { Resequencer } from '../recovery/resequencer.ts';
 
 export interface FanoutReceiverParts {
   readonly connections: Connections;
-  readonly memberships: LocalMemberships;
-  readonly order: RoomOrder;
-  readonly delivery: Delivery;
+  readonly memberships: Subscriptions;
+  readonly order: Resequencer;
+  readonly broadcaster: Broadcaster;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -51,7 +51,7 @@ export class FanoutReceiver {
 
   /** Whether there is nobody here to hear it, or it is what they heard last. */
   hasHeard(event: RoomEvent): boolean {
-    return !this.#parts.order.has(event.room) || this.#parts.delivery.wasLast(event);
+    return !this.#parts.order.has(event.room) || this.#parts.broadcaster.wasLast(event);
   }
 
   /** Events may go out again. */
@@ -77,17 +77,17 @@ export class FanoutReceiver {
   }
 
   toUser({ user: id, event, json, head, about }: UserEvent): void {
-    const { connections, memberships, order, delivery } = this.#parts;
+    const { connections, memberships, order, broadcaster } = this.#parts;
     const user = connections.user(id);
     if (user === undefined) return;
     // made before their membership ended, and come after it
     if (about !== undefined && !user.connections.some((one) => memberships.isIn(one, about))) return;
-    delivery.toUser(user, event, json);
+    broadcaster.toUser(user, event, json);
     if (head === undefined) return;
     memberships.welcomed(id, head.room);
     const behind = order.noteHead(head.room, head.rev);
     if (behind === undefined) return;
-    for (const connection of connections.ready(id)) delivery.behind(connection, head.room, behind);
+    for (const connection of connections.ready(id)) broadcaster.behind(connection, head.room, behind);
   }
 
   /**
@@ -98,18 +98,18 @@ export class FanoutReceiver {
     connection: Connection,
     heads: Iterable<{ readonly id: string; readonly rev: number; readonly role?: Role | null }>,
   ): void {
-    const { order, delivery } = this.#parts;
+    const { order, broadcaster } = this.#parts;
     for (const { id, rev, role } of heads) {
       const behind = role === null ? undefined : order.noteHead(id, rev);
-      if (behind !== undefined) setImmediate(() => delivery.behind(connection, id, behind));
+      if (behind !== undefined) setImmediate(() => broadcaster.behind(connection, id, behind));
     }
   }
 
   /** The last that the room's members hear of it; nothing holds that back. */
   #closeRoom({ room, event, json }: RoomClosed): void {
-    const { memberships, delivery } = this.#parts;
+    const { memberships, broadcaster } = this.#parts;
     const members = [...memberships.connectionsIn(room)];
-    delivery.toEach(members, event, json);
+    broadcaster.toEach(members, event, json);
     memberships.closed(room, members);
   }
 }

@@ -7,50 +7,50 @@ import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Connections } from './connections.ts';
-import { Delivery } from './broadcaster.ts';
+import { Broadcaster } from './broadcaster.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
-import { LocalMemberships } from './subscriptions.ts';
-import { Occupancy } from './interest.ts';
-import { RoomOrder, type RoomOrderParts } from '../recovery/resequencer.ts';
+import { Subscriptions } from './subscriptions.ts';
+import { Interest } from './interest.ts';
+import { Resequencer, type ResequencerParts } from '../recovery/resequencer.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
 
-export interface Local {
+export interface Hub {
   readonly connections: Connections;
-  readonly memberships: LocalMemberships;
-  readonly occupancy: Occupancy;
-  readonly order: RoomOrder;
-  readonly delivery: Delivery;
+  readonly memberships: Subscriptions;
+  readonly interest: Interest;
+  readonly order: Resequencer;
+  readonly broadcaster: Broadcaster;
   readonly slow: SlowConsumers;
   readonly receiver: FanoutReceiver;
   readonly mayDeliver: () => boolean;
 }
 
-export interface LocalParts {
+export interface HubParts {
   readonly topics: () => Topics;
   readonly settings: SlowConsumerSettings;
   readonly fanout: Fanout;
-  readonly missed: RoomOrderParts['read'];
-  readonly mayDeliver: RoomOrderParts['mayDeliver'];
-  readonly tails: { delivered(event: RoomEvent): void; forget(room: string): void };
+  readonly backfill: ResequencerParts['read'];
+  readonly mayDeliver: ResequencerParts['mayDeliver'];
+  readonly replay: { delivered(event: RoomEvent): void; forget(room: string): void };
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-export function createLocal({ topics, settings, fanout, missed, mayDeliver, tails, metrics, log }: LocalParts): Local {
+export function createHub({ topics, settings, fanout, backfill, mayDeliver, replay, metrics, log }: HubParts): Hub {
   const connections = new Connections();
-  const slow = new SlowConsumers(settings, metrics, (room) => occupancy.settled(room));
-  const memberships = new LocalMemberships({ connections, slow });
-  const delivery = new Delivery({ connections, slow, topics, tails, mayDeliver, metrics });
-  const order = new RoomOrder({
-    deliver: (event) => delivery.toRoom(event),
-    read: missed,
-    heard: () => fanout.others?.heard === true,
+  const slow = new SlowConsumers(settings, metrics, (room) => interest.settled(room));
+  const memberships = new Subscriptions({ connections, slow });
+  const broadcaster = new Broadcaster({ connections, slow, topics, replay, mayDeliver, metrics });
+  const order = new Resequencer({
+    deliver: (event) => broadcaster.toRoom(event),
+    read: backfill,
+    reachable: () => fanout.others?.reachable === true,
     mayDeliver,
     metrics,
     log,
   });
-  const occupancy: Occupancy = new Occupancy({ topics, slow, order, fanout, tails });
-  const receiver = new FanoutReceiver({ connections, memberships, order, delivery, metrics, log });
-  return { connections, memberships, occupancy, order, delivery, slow, receiver, mayDeliver };
+  const interest: Interest = new Interest({ topics, slow, order, fanout, replay });
+  const receiver = new FanoutReceiver({ connections, memberships, order, broadcaster, metrics, log });
+  return { connections, memberships, interest, order, broadcaster, slow, receiver, mayDeliver };
 }

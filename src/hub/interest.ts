@@ -1,30 +1,30 @@
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Connection } from './connection.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
-import type { RoomOrder } from '../recovery/resequencer.ts';
+import type { Resequencer } from '../recovery/resequencer.ts';
 import { roomOfTopic, roomTopics } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
-export interface OccupancyParts {
+export interface InterestParts {
   /** Asked for when the first connection comes: the engine that has them is made later. */
   readonly topics: () => Topics;
   readonly slow: SlowConsumers;
-  readonly order: RoomOrder;
+  readonly order: Resequencer;
   readonly fanout: Fanout;
   /** Told of rooms that nobody is in any more. */
-  readonly tails: { forget(room: string): void };
+  readonly replay: { forget(room: string): void };
 }
 
 /**
  * Which rooms have connections here: on their topics, or off them for being slow. Events of these alone come to this
  * node; to the others' senders it says so, and when it is heard.
  */
-export class Occupancy {
-  readonly #parts: OccupancyParts;
+export class Interest {
+  readonly #parts: InterestParts;
   /** Rooms whose events may not reach this node yet. */
   readonly #standing = new Map<string, Promise<void>>();
 
-  constructor(parts: OccupancyParts) {
+  constructor(parts: InterestParts) {
     this.#parts = parts;
   }
 
@@ -61,11 +61,11 @@ export class Occupancy {
   }
 
   #changed(room: string, occupied: boolean): void {
-    const { order, tails, fanout } = this.#parts;
+    const { order, replay, fanout } = this.#parts;
     if (occupied === order.has(room)) return;
     if (!occupied) {
       order.remove(room);
-      tails.forget(room);
+      replay.forget(room);
       this.#standing.delete(room);
       fanout.vacated(room);
       return;

@@ -2,11 +2,11 @@ import type { MembershipChange } from '../fanout/fanout.ts';
 import type { Membership } from '../rooms/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { LastTold } from '../recovery/version-cache.ts';
+import { VersionCache } from '../recovery/version-cache.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
-export interface LocalMembershipsParts {
+export interface SubscriptionsParts {
   readonly connections: Connections;
   readonly slow: SlowConsumers;
 }
@@ -18,10 +18,10 @@ const versionsMax = 10_000;
  * Which rooms the connections of this node are in: on the room's topic, or off it for being slow. Read of Postgres when a
  * connection comes; changed by what fan-out tells, and by what Postgres has where nobody told it (`reconcile`).
  */
-export class LocalMemberships {
-  readonly #parts: LocalMembershipsParts;
+export class Subscriptions {
+  readonly #parts: SubscriptionsParts;
   /** How users stand in rooms, as told last. */
-  readonly #standings = new LastTold();
+  readonly #standings = new VersionCache();
   /** Versions of memberships that changed lately, by `user\nroom`; past the limit the oldest is forgotten. */
   readonly #versions = new Map<string, number>();
   /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
@@ -30,7 +30,7 @@ export class LocalMemberships {
   /** Told whose memberships are newer here than in what is being read of Postgres. */
   membershipTouched: ((user: string) => void) | undefined = undefined;
 
-  constructor(parts: LocalMembershipsParts) {
+  constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
   }
 

@@ -79,7 +79,7 @@ export interface ChangesOptions {
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly writer: Pick<Writer, 'turns' | 'places' | 'handed' | 'stripeOf'>;
+  readonly writer: Pick<Writer, 'mutexes' | 'places' | 'outboxCleanup' | 'stripeOf'>;
   /** How long an author may edit; 0: for ever. */
   readonly editWindowMs: number;
   readonly maxBatch?: number;
@@ -95,11 +95,11 @@ export class Changes {
 
   constructor(options: ChangesOptions) {
     this.#options = options;
-    const { turns, places } = options.writer;
+    const { mutexes, places } = options.writer;
     const store = (changes: Change[]): Promise<Outcome[]> => this.#store(changes);
     const settle = (changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] =>
       this.#settle(changes, rows, again);
-    this.#stripes = turns.map(
+    this.#stripes = mutexes.map(
       (stripe, n) =>
         new Batcher((changes) => stripe.take(() => commit(changes, { ...options, store, settle })), {
           maxBatch: options.maxBatch ?? groupSize,
@@ -126,14 +126,14 @@ export class Changes {
     const { sql, writer, editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
     const asked = askedJson(changes);
-    return writer.handed.deleting((handed) =>
+    return writer.outboxCleanup.deleting((outboxCleanup) =>
       asked === undefined
         ? sql<Outcome[]>`
-            select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+            select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxCleanup}::bigint[],
               ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`
         : sql<Outcome[]>`
             with c as materialized (
-              select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${handed}::bigint[],
+              select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxCleanup}::bigint[],
                 ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})
             )
             select c.*, x.pinned, x.thread, x.mentioned from c
@@ -168,7 +168,7 @@ export class Changes {
       }
     }
     fanout.publish(mentions.length === 0 ? events : [...events, ...mentions]);
-    writer.handed.add(outbox);
+    writer.outboxCleanup.add(outbox);
     return answers;
   }
 }

@@ -42,12 +42,12 @@ export class Pins {
 
   constructor(options: PinsOptions) {
     this.#options = options;
-    const { turns, places } = options.writer;
+    const { mutexes, places } = options.writer;
     const store = (pins: Pin[]): Promise<Outcome[]> => this.#store(pins[0] as Pin);
     const settle = (pins: Pin[], rows: Outcome[], again: boolean): (Pinned | Error)[] => [
       this.#settle(pins[0] as Pin, rows[0] as Outcome, again),
     ];
-    this.#stripes = turns.map(
+    this.#stripes = mutexes.map(
       (stripe, n) =>
         new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), {
           maxBatch: 1,
@@ -72,10 +72,10 @@ export class Pins {
 
   #store({ room, seq, user, change }: Pin): Promise<Outcome[]> {
     const { sql, writer } = this.#options;
-    return writer.handed.deleting(
-      (handed) => sql<Outcome[]>`
+    return writer.outboxCleanup.deleting(
+      (outboxCleanup) => sql<Outcome[]>`
         select outcome, rev, at, outbox_id
-        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${handed}::bigint[],
+        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${outboxCleanup}::bigint[],
           ${rightsOf('pin')}::text::jsonb)`,
     );
   }
@@ -93,7 +93,7 @@ export class Pins {
       const data: EventData<'pin'> = { room, seq, rev, user, change, at };
       const event: RoomEvent = { to: 'room', room, event: 'pin', rev, json: JSON.stringify(data) };
       fanout.publish([event]);
-      if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);
+      if (row.outbox_id !== null) writer.outboxCleanup.add([row.outbox_id]);
     } else if (again) fanout.publish([behind(room, rev)]);
     return { rev };
   }

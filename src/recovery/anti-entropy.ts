@@ -16,19 +16,19 @@ import type { Epochs } from './epochs.ts';
 import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { MembershipSync } from './membership-reconciler.ts';
+import type { MembershipReconciler } from './membership-reconciler.ts';
 import type { FanoutReceiver } from '../hub/fanout-receiver.ts';
-import type { RoomOrder } from './resequencer.ts';
-import type { RoomStateSync } from './settings-reconciler.ts';
+import type { Resequencer } from './resequencer.ts';
+import type { SettingsReconciler } from './settings-reconciler.ts';
 
-export interface RepairParts {
+export interface AntiEntropyParts {
   /** Undefined: this node is alone. */
   readonly others: Others | undefined;
-  readonly order: RoomOrder;
+  readonly order: Resequencer;
   readonly receiver: Pick<FanoutReceiver, 'release'>;
   readonly lease: Pick<Lease, 'renewed' | 'held' | 'onLapse'>;
-  readonly memberships: MembershipSync;
-  readonly roomStates: RoomStateSync;
+  readonly memberships: MembershipReconciler;
+  readonly roomStates: SettingsReconciler;
   /** The rev of each of the rooms in Postgres. */
   readonly heads: (rooms: readonly string[]) => Promise<readonly { room: string; head: number }[]>;
   readonly epochs: Pick<Epochs, 'epoch' | 'wentBack'>;
@@ -37,19 +37,19 @@ export interface RepairParts {
   readonly log: Log;
 }
 
-const deafPollMs = 1000;
+const unreachablePollMs = 1000;
 const resumeRetryMs = 250;
 /** An event on its way through Redis is some milliseconds behind its row in Postgres. */
 const hearingGraceMs = 100;
-const deafGraceMs = 20;
+const unreachableGraceMs = 20;
 
-export class Repair {
-  readonly #parts: RepairParts;
+export class AntiEntropy {
+  readonly #parts: AntiEntropyParts;
   /** Counts the times that others were heard again: a step that began before is no use for it. */
   #resumes = 0;
   #resuming = false;
   /** Others were not heard at some time since the last look at the heads. */
-  #wasDeaf = true;
+  #wereUnreachable = true;
   #running: Promise<void> | undefined = undefined;
   #again = false;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -57,7 +57,7 @@ export class Repair {
   #stopped = false;
   #resumed: (() => void)[] = [];
 
-  constructor(parts: RepairParts) {
+  constructor(parts: AntiEntropyParts) {
     this.#parts = parts;
   }
 
@@ -65,9 +65,9 @@ export class Repair {
   async start(): Promise<void> {
     const { others, memberships, roomStates, lease } = this.#parts;
     await Promise.all([memberships.start(), roomStates.start()]);
-    this.#wasDeaf = !this.#hears;
-    others?.onChange((heard) => {
-      if (heard) this.#resume();
+    this.#wereUnreachable = !this.#hears;
+    others?.onChange((reachable) => {
+      if (reachable) this.#resume();
       else this.#lost();
     });
     lease.onLapse(() => this.#resume());
@@ -85,7 +85,7 @@ export class Repair {
   }
 
   get #hears(): boolean {
-    return this.#parts.others?.heard !== false;
+    return this.#parts.others?.reachable !== false;
   }
 
   /** What is read of Postgres may go out only after the memberships of that moment are known. */
@@ -108,14 +108,14 @@ export class Repair {
   }
 
   #lost(): void {
-    this.#wasDeaf = true;
+    this.#wereUnreachable = true;
     this.#look();
   }
 
   #resume(): void {
     this.#resumes++;
     this.#resuming = true;
-    this.#wasDeaf = true;
+    this.#wereUnreachable = true;
     this.#parts.order.suspend();
     this.#look();
   }
@@ -141,7 +141,7 @@ export class Repair {
 
   #schedule(): void {
     if (this.#stopped) return;
-    const everyMs = this.#resuming ? resumeRetryMs : this.#hears ? this.#parts.pollMs : deafPollMs;
+    const everyMs = this.#resuming ? resumeRetryMs : this.#hears ? this.#parts.pollMs : unreachablePollMs;
     // nodes that began together need not ask together
     this.#timer = setTimeout(() => this.#look(), everyMs * (0.8 + Math.random() * 0.2));
   }
@@ -162,7 +162,7 @@ export class Repair {
       await this.#compareHeads();
       this.#failing = false;
     } catch (error) {
-      this.#wasDeaf = true;
+      this.#wereUnreachable = true;
       metrics.repairFailures.inc({ what: 'look' });
       if (!this.#failing) log.warn({ err: error }, 'what this node was not told could not be read; it is tried again');
       this.#failing = true;
@@ -173,9 +173,9 @@ export class Repair {
     const { others, order, heads, epochs } = this.#parts;
     // before the read: what is delivered while it lasts may be newer
     const [epoch, known] = [epochs.epoch, order.known()];
-    const wasDeaf = this.#wasDeaf;
-    this.#wasDeaf = !this.#hears;
-    const graceMs = wasDeaf ? deafGraceMs : hearingGraceMs;
+    const wasDeaf = this.#wereUnreachable;
+    this.#wereUnreachable = !this.#hears;
+    const graceMs = wasDeaf ? unreachableGraceMs : hearingGraceMs;
     let back = false;
     for (const { room, head } of await heads([...known.keys()])) {
       if (head < (known.get(room) ?? 0)) back = true;

@@ -10,13 +10,13 @@ import {
   type Membership,
   type MembershipPage,
 } from '../rooms/membership-changes.ts';
-import { headsOf, missedEvents, type Missed } from './backfill.ts';
+import { headsOf, readBackfill, type Backfilled } from './backfill.ts';
 import { roomChanges, type RoomChangePage } from '../rooms/settings-changes.ts';
 import { memberToUser } from '../rooms/room-events.ts';
 import type { Rooms } from '../rooms/rooms.ts';
 
 /** What a node reads of Postgres when it was not told by the others. */
-export class MissedReader {
+export class BackfillReader {
   readonly #sql: postgres.Sql;
   readonly #lease: postgres.Sql;
   readonly #rooms: Rooms;
@@ -28,8 +28,8 @@ export class MissedReader {
     this.#rooms = rooms;
   }
 
-  events(room: string, rev: number): Promise<Missed | undefined> {
-    return missedEvents(this.#sql, room, rev);
+  events(room: string, rev: number): Promise<Backfilled | undefined> {
+    return readBackfill(this.#sql, room, rev);
   }
 
   heads(rooms: readonly string[]): Promise<{ room: string; head: number }[]> {

@@ -5,17 +5,17 @@ import { behindJson } from '../messages/behind.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 
-export interface MissedEvent extends RoomEvent {
+export interface BackfilledEvent extends RoomEvent {
   readonly rev: number;
   /** When it was committed; milliseconds since 1970. */
   readonly at: number;
 }
 
-export interface Missed {
+export interface Backfilled {
   /** The room's rev, of the same snapshot as the events. */
   readonly head: number;
   /** In rev order. Revs may have holes: rows are in their present state, and a later change takes a later rev. */
-  readonly events: readonly MissedEvent[];
+  readonly events: readonly BackfilledEvent[];
   /** False: there are more up to the head. */
   readonly complete: boolean;
 }
@@ -25,7 +25,7 @@ const pageSize = 100;
 const headsChunk = 10_000;
 
 /** Events after `rev`, a page of them. @returns undefined if there is no such room. */
-export async function missedEvents(sql: postgres.Sql, room: string, rev: number): Promise<Missed | undefined> {
+export async function readBackfill(sql: postgres.Sql, room: string, rev: number): Promise<Backfilled | undefined> {
   const rows = await sql<
     ({ head: number; purged: number } & { [K in keyof StoredMessage]: StoredMessage[K] | null })[]
   >`
@@ -54,7 +54,7 @@ export async function eventsBetween(
   room: string,
   from: number,
   to: number,
-): Promise<MissedEvent[]> {
+): Promise<BackfilledEvent[]> {
   const rows = await sql<StoredMessage[]>`
     select ${messageColumns(sql, undefined)}, u.name
     from messages t left join users u on u.id = t.sender_id
@@ -67,7 +67,7 @@ export async function eventsBetween(
 }
 
 /** That messages expired at a rev has no row to tell it: the room is told to pull, and finds `reset`. */
-function addExpiry(events: MissedEvent[], room: string, rev: number): void {
+function addExpiry(events: BackfilledEvent[], room: string, rev: number): void {
   const at = events.findIndex((event) => event.rev > rev);
   const json = behindJson({ room, head: rev });
   events.splice(at === -1 ? events.length : at, 0, { to: 'room', room, event: 'behind', rev, json, at: Date.now() });
@@ -89,8 +89,8 @@ export async function headsOf(sql: postgres.Sql, rooms: readonly string[]): Prom
  * A message as it was sent is its own event. Of one that changed since, the row does not tell what was done last: the room
  * is told `behind`, and pulls; once for several in a row.
  */
-function eventsOf(rows: readonly StoredMessage[]): MissedEvent[] {
-  const events: MissedEvent[] = [];
+function eventsOf(rows: readonly StoredMessage[]): BackfilledEvent[] {
+  const events: BackfilledEvent[] = [];
   for (const row of rows) {
     const { room, rev, at } = row;
     const isChanged = typeof row.changes === 'string';

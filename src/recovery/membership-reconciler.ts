@@ -23,7 +23,7 @@ export interface MembershipSource {
 }
 
 /** The part of `LocalMemberships` that it works on. */
-export interface LocalMembers {
+export interface SubscribedMembers {
   membershipTouched: ((user: string) => void) | undefined;
   userIds(): string[];
   /** Users with connections in the room, or with connections that are just coming. */
@@ -53,9 +53,9 @@ const maxPasses = 5;
 const joinWaitMs = 1000;
 const maxLate = 10_000;
 
-export class MembershipSync {
+export class MembershipReconciler {
   readonly #source: MembershipSource;
-  readonly #members: LocalMembers;
+  readonly #members: SubscribedMembers;
   readonly #events: MemberEvents;
   readonly #maxGapMs: number;
   #cursor: string | undefined = undefined;
@@ -72,11 +72,11 @@ export class MembershipSync {
 
   constructor(
     source: MembershipSource,
-    members: LocalMembers,
+    members: SubscribedMembers,
     events: MemberEvents,
-    options: { maxGapMs?: number; hears?: () => boolean } = {},
+    options: { maxGapMs?: number; reach?: () => boolean } = {},
   ) {
-    this.#hears = options.hears ?? (() => false);
+    this.#hears = options.reach ?? (() => false);
     this.#source = source;
     this.#members = members;
     this.#events = events;

@@ -5,20 +5,20 @@
  */
 import type { Epochs } from './epochs.ts';
 import type { Messaging } from '../messaging.ts';
-import type { Tails } from './replay-buffer.ts';
+import type { ReplayBuffer } from './replay-buffer.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Arrival } from '../connect/connect.ts';
-import type { Local } from '../hub/hub.ts';
-import type { Repair } from './anti-entropy.ts';
+import type { Connector } from '../connect/connect.ts';
+import type { Hub } from '../hub/hub.ts';
+import type { AntiEntropy } from './anti-entropy.ts';
 
 export interface NewEpochParts {
   readonly epochs: Epochs;
-  readonly local: Local;
-  readonly repair: Repair;
-  readonly tails: Tails;
+  readonly hub: Hub;
+  readonly antiEntropy: AntiEntropy;
+  readonly replay: ReplayBuffer;
   readonly messaging: Pick<Messaging, 'forgetHistory'>;
   readonly presence: { restart(): void };
-  readonly arrival: Pick<Arrival, 'greet'>;
+  readonly connector: Pick<Connector, 'greet'>;
   readonly log: Log;
 }
 
@@ -30,29 +30,29 @@ export function followEpochs(parts: NewEpochParts): void {
 }
 
 async function adopt(parts: NewEpochParts): Promise<void> {
-  const { epochs, local, repair, tails, messaging, presence, log } = parts;
+  const { epochs, hub, antiEntropy, replay, messaging, presence, log } = parts;
   const { epoch } = epochs;
   messaging.forgetHistory();
-  tails.clear();
-  local.delivery.forget();
-  local.memberships.forget();
+  replay.clear();
+  hub.broadcaster.forget();
+  hub.memberships.forget();
   presence.restart();
-  const read = repair.restart();
-  for (const connection of local.connections.ready()) {
-    connection.stale = new Set(local.memberships.roomsOf(connection));
+  const read = antiEntropy.restart();
+  for (const connection of hub.connections.ready()) {
+    connection.stale = new Set(hub.memberships.roomsOf(connection));
   }
   await read;
-  const waiting = [...local.connections.ready()].filter(({ stale }) => stale !== undefined);
+  const waiting = [...hub.connections.ready()].filter(({ stale }) => stale !== undefined);
   for (let from = 0; from < waiting.length && epoch === epochs.epoch; from += greetedAtOnce) {
     await Promise.all(waiting.slice(from, from + greetedAtOnce).map((one) => greet(parts, one)));
   }
   log.info({ epoch, connections: waiting.length }, 'Every connection of this node has the new epoch.');
 }
 
-async function greet({ arrival, log }: NewEpochParts, connection: Parameters<Arrival['greet']>[0]): Promise<void> {
+async function greet({ connector, log }: NewEpochParts, connection: Parameters<Connector['greet']>[0]): Promise<void> {
   if (connection.state !== 'ready') return;
   try {
-    await arrival.greet(connection);
+    await connector.greet(connection);
   } catch (error) {
     // it connects again, and gets the same then
     log.debug({ err: error, session: connection.session }, 'Could not send `ready` again; the connection is closed.');

@@ -1,7 +1,7 @@
 import type { postgres } from '../storage/sql.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
-import type { Personal, TailRow } from './room-replay.ts';
+import type { Personal, ReplayRow } from './room-replay.ts';
 import type { Recent, RecentRows } from './replay-buffer.ts';
 
 /** With more of them a message is read for each viewer alone. */
@@ -61,7 +61,7 @@ export async function recentRows(
 
 /** @param found newest first; one with nulls where there is none */
 function recentOf(found: readonly Row[], after: number, limit: number): RecentRows {
-  const rows: TailRow[] = [];
+  const rows: ReplayRow[] = [];
   const head = found[0]?.head ?? after;
   for (const row of found) {
     if (row.seq === null) break;

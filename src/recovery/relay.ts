@@ -35,7 +35,7 @@ const sweepMs = 60_000;
 const rowsAtOnce = 10;
 const prunedAtOnce = 5000;
 
-export class Outbox {
+export class Relay {
   readonly #options: OutboxOptions;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #running = new Set<Promise<void>>();

@@ -11,7 +11,7 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher } from '../storage/batcher.ts';
 import type { Head, SyncedRooms } from './catch-up.ts';
-import { Tail, type TailPage, type TailRow } from './room-replay.ts';
+import { RoomReplay, type ReplayPage, type ReplayRow } from './room-replay.ts';
 
 /** Rows that are asked for: those with revs over `after`. */
 export interface Recent {
@@ -20,14 +20,14 @@ export interface Recent {
 }
 
 export interface RecentRows {
-  readonly rows: readonly TailRow[];
+  readonly rows: readonly ReplayRow[];
   /** Over this rev the rows are whole: the one that was asked for, or a later one. */
   readonly after: number;
   /** The room's rev in the snapshot of the rows. */
   readonly head: number;
 }
 
-export interface TailsOptions {
+export interface ReplayBufferOptions {
   /** Messages kept of a room; 0: no tails. */
   readonly messages: number;
   /** Over all rooms; the rooms that were longest without a use give theirs up. */
@@ -45,50 +45,50 @@ const tries = 5;
 /** Rooms that are asked for at the same time are read in one statement, so many at most. */
 const roomsAtOnce = 32;
 
-export class Tails {
-  readonly #options: TailsOptions;
+export class ReplayBuffer {
+  readonly #options: ReplayBufferOptions;
   /** Those used last stand last. */
-  readonly #tails = new Map<string, Tail>();
+  readonly #rooms = new Map<string, RoomReplay>();
   readonly #reading = new Map<string, Promise<boolean>>();
   readonly #reads: Batcher<Recent, RecentRows | undefined>;
   #bytes = 0;
 
-  constructor(options: TailsOptions) {
+  constructor(options: ReplayBufferOptions) {
     this.#options = options;
     this.#reads = new Batcher((asked) => this.#read(asked), { maxBatch: roomsAtOnce, maxWaiting: Infinity });
-    options.metrics.watchTails({ rooms: () => this.#tails.size, bytes: () => this.#bytes });
+    options.metrics.watchReplay({ rooms: () => this.#rooms.size, bytes: () => this.#bytes });
   }
 
   /** An event with a rev went out in the room. */
   delivered({ room, event, rev, json }: RoomEvent): void {
-    if (this.#tails.size === 0 || rev === undefined) return;
-    const tail = this.#tails.get(room);
-    if (tail === undefined) return;
-    this.#changing(tail, () => (event === 'message' ? tail.append(rev, json) : tail.clear(rev)));
+    if (this.#rooms.size === 0 || rev === undefined) return;
+    const buffered = this.#rooms.get(room);
+    if (buffered === undefined) return;
+    this.#changing(buffered, () => (event === 'message' ? buffered.append(rev, json) : buffered.clear(rev)));
     this.#evict();
   }
 
   /** Nobody is in the room any more: its events are not delivered here. */
   forget(room: string): void {
-    const tail = this.#tails.get(room);
-    if (tail === undefined) return;
-    this.#bytes -= tail.bytes;
-    this.#tails.delete(room);
+    const buffered = this.#rooms.get(room);
+    if (buffered === undefined) return;
+    this.#bytes -= buffered.bytes;
+    this.#rooms.delete(room);
   }
 
   clear(): void {
-    for (const room of Array.from(this.#tails.keys())) this.forget(room);
+    for (const room of Array.from(this.#rooms.keys())) this.forget(room);
   }
 
   /** Resolves when the tail reaches down to the cursor, or will not. */
   async reach(room: string, cursor: number): Promise<void> {
     for (let attempt = 0; attempt < tries; attempt++) {
-      const tail = this.#tailFor(room, cursor);
-      if (tail === undefined || cursor >= tail.start || cursor < tail.floor) return;
+      const buffered = this.#roomFor(room, cursor);
+      if (buffered === undefined || cursor >= buffered.start || cursor < buffered.floor) return;
       // one read at once for a room; it is in vain when a message is changed meanwhile
       let reading = this.#reading.get(room);
       if (reading === undefined) {
-        reading = this.#extend(room, tail).finally(() => this.#reading.delete(room));
+        reading = this.#extend(room, buffered).finally(() => this.#reading.delete(room));
         this.#reading.set(room, reading);
       }
       if (!(await reading)) return;
@@ -96,62 +96,62 @@ export class Tails {
   }
 
   /** What a client lacks that is on the room now. @returns undefined: not to be had here, ask Postgres. */
-  page(room: string, cursor: number, viewer: string, limit: number, bytes: number): TailPage | undefined {
-    const tail = this.#tailFor(room, cursor);
-    return tail === undefined || cursor < tail.start ? undefined : tail.page(cursor, viewer, limit, bytes);
+  page(room: string, cursor: number, viewer: string, limit: number, bytes: number): ReplayPage | undefined {
+    const buffered = this.#roomFor(room, cursor);
+    return buffered === undefined || cursor < buffered.start ? undefined : buffered.page(cursor, viewer, limit, bytes);
   }
 
   /** As it is now; undefined for a cursor that it cannot serve. */
-  #tailFor(room: string, cursor: number): Tail | undefined {
+  #roomFor(room: string, cursor: number): RoomReplay | undefined {
     const { messages, head: headOf } = this.#options;
     const head = headOf(room);
     if (messages === 0 || head === undefined || cursor > head || cursor < head - messages) return undefined;
-    return this.#tailAt(room, head);
+    return this.#roomAt(room, head);
   }
 
-  #tailAt(room: string, head: number): Tail {
-    const standing = this.#tails.get(room);
-    const tail = standing ?? new Tail(this.#options.messages, head);
-    this.#tails.delete(room);
-    this.#tails.set(room, tail);
-    if (tail.end !== head) this.#changing(tail, () => tail.clear(head));
-    return tail;
+  #roomAt(room: string, head: number): RoomReplay {
+    const standing = this.#rooms.get(room);
+    const buffered = standing ?? new RoomReplay(this.#options.messages, head);
+    this.#rooms.delete(room);
+    this.#rooms.set(room, buffered);
+    if (buffered.end !== head) this.#changing(buffered, () => buffered.clear(head));
+    return buffered;
   }
 
   /** @returns whether it is worth another look. */
-  async #extend(room: string, tail: Tail): Promise<boolean> {
-    const after = Math.max(0, tail.end - this.#options.messages);
+  async #extend(room: string, buffered: RoomReplay): Promise<boolean> {
+    const after = Math.max(0, buffered.end - this.#options.messages);
     const recent = await this.#reads.add({ room, after });
     if (recent === undefined) return false;
     for (let waits = 0; ; waits++) {
       const head = this.#options.head(room);
-      if (head === undefined || this.#tails.get(room) !== tail) return false;
-      if (tail.end !== head) this.#changing(tail, () => tail.clear(head));
+      if (head === undefined || this.#rooms.get(room) !== buffered) return false;
+      if (buffered.end !== head) this.#changing(buffered, () => buffered.clear(head));
       if (recent.head <= head) break;
       if (waits === tries) return false;
       await delay(settleMs);
     }
-    if (recent.after > after) tail.floor = recent.after;
-    this.#changing(tail, () => tail.prepend(recent.rows, recent.after, recent.head));
+    if (recent.after > after) buffered.floor = recent.after;
+    this.#changing(buffered, () => buffered.prepend(recent.rows, recent.after, recent.head));
     this.#evict();
     return true;
   }
 
   async #read(asked: Recent[]): Promise<(RecentRows | undefined)[]> {
-    this.#options.metrics.tailReads.inc(asked.length);
+    this.#options.metrics.replayReads.inc(asked.length);
     const found = await this.#options.read(asked);
     return asked.map(({ room }) => found.get(room));
   }
 
-  #changing(tail: Tail, change: () => void): void {
-    const before = tail.bytes;
+  #changing(buffered: RoomReplay, change: () => void): void {
+    const before = buffered.bytes;
     change();
-    this.#bytes += tail.bytes - before;
+    this.#bytes += buffered.bytes - before;
   }
 
   #evict(): void {
     if (this.#bytes <= this.#options.maxBytes) return;
-    for (const room of this.#tails.keys()) {
+    for (const room of this.#rooms.keys()) {
       this.forget(room);
       if (this.#bytes <= this.#options.maxBytes) return;
     }
@@ -159,15 +159,15 @@ export class Tails {
 }
 
 /** What of a `sync` the tails have, and what is left to ask Postgres for. */
-export async function fromTails(
+export async function fromReplay(
   user: string,
   input: ParsedInput<'sync'>,
-  tails: Tails,
+  replay: ReplayBuffer,
   sees: (room: string) => boolean,
 ): Promise<SyncedRooms & { readonly rest: ParsedInput<'sync'> }> {
   const asked = Object.entries(input.cursors);
   try {
-    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => tails.reach(room, cursor)));
+    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor)));
   } catch {
     // the tails that could not be read are left to the statement that follows, which tells why it fails
   }
@@ -178,7 +178,7 @@ export async function fromTails(
   let more = false;
   for (const [room, cursor] of asked) {
     // when the answer is full, what is left of it is told
-    const page = sees(room) ? tails.page(room, cursor, user, bytes > 0 ? limit : 0, bytes) : undefined;
+    const page = sees(room) ? replay.page(room, cursor, user, bytes > 0 ? limit : 0, bytes) : undefined;
     if (page === undefined) {
       cursors[room] = cursor;
       continue;

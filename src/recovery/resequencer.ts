@@ -12,25 +12,25 @@
  * What is held is bounded, for a room and for all; over it what a room holds is let go, for it is in Postgres too.
  */
 import type { RoomEvent } from '../fanout/fanout.ts';
-import type { Missed } from './backfill.ts';
+import type { Backfilled } from './backfill.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
 import { WorkQueue } from './work-queue.ts';
 
-export interface RoomOrderParts {
+export interface ResequencerParts {
   /** Writes an event to the room's connections. */
   readonly deliver: (event: RoomEvent) => void;
   /** Events after a rev, from Postgres; undefined for a room that is no more. */
-  readonly read: (room: string, rev: number) => Promise<Missed | undefined>;
+  readonly read: (room: string, rev: number) => Promise<Backfilled | undefined>;
   /** Whether events of other nodes come: if not, none is on its way. */
-  readonly heard: () => boolean;
+  readonly reachable: () => boolean;
   /** Whether what is known of memberships is recent enough; if not, whoever answers has the order suspended. */
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-export interface RoomOrderLimits {
+export interface ResequencerLimits {
   /** How long those are waited for that were overtaken on their way from other nodes. */
   readonly graceMs: number;
   /** And where what is missing is hardly on its way: the others are not heard, or it went by before a head was told. */
@@ -51,7 +51,7 @@ export interface RoomOrderLimits {
  * an event is truly lost while Redis is up: what follows it in its room is held so much longer, and past 1,000 held events (a
  * room with 10,000 a second) they are read with it. It is as long as repair allows an event to be on its way (anti-entropy.ts).
  */
-const defaults: RoomOrderLimits = {
+const defaults: ResequencerLimits = {
   graceMs: 100,
   shortGraceMs: 20,
   heldEventsPerRoom: 1000,
@@ -90,9 +90,9 @@ const unknown = -1;
 const blank = (): RoomState => ({ delivered: unknown, start: unknown, told: false, given: unknown, gap: undefined });
 const maxBackoffMs = 5000;
 
-export class RoomOrder {
-  readonly #parts: RoomOrderParts;
-  readonly #limits: RoomOrderLimits;
+export class Resequencer {
+  readonly #parts: ResequencerParts;
+  readonly #limits: ResequencerLimits;
   readonly #rooms = new Map<string, RoomState>();
   readonly #reads: WorkQueue;
   #heldBytes = 0;
@@ -100,7 +100,7 @@ export class RoomOrder {
   /** Events without a rev that came while suspended. */
   #suspended: RoomEvent[] | undefined = undefined;
 
-  constructor(parts: RoomOrderParts, limits: Partial<RoomOrderLimits> = {}) {
+  constructor(parts: ResequencerParts, limits: Partial<ResequencerLimits> = {}) {
     this.#parts = parts;
     this.#limits = { ...defaults, ...limits };
     this.#reads = new WorkQueue(this.#limits.reads, (room) => this.#fill(room));
@@ -240,7 +240,7 @@ export class RoomOrder {
   }
 
   get #grace(): number {
-    return this.#parts.heard() ? this.#limits.graceMs : this.#limits.shortGraceMs;
+    return this.#parts.reachable() ? this.#limits.graceMs : this.#limits.shortGraceMs;
   }
 
   #hold(state: RoomState, event: RoomEvent, rev: number): void {
@@ -316,13 +316,13 @@ export class RoomOrder {
     const wanted = gap.wanted;
     const from = state.delivered;
     try {
-      const missed = await this.#parts.read(room, from);
+      const backfill = await this.#parts.read(room, from);
       gap.reading = false;
       if (state.gap !== gap) return; // the room was left meanwhile
       // a lower head was told meanwhile: what lies between is not in this page
       if (this.isSuspended() || state.delivered < from) return this.#reads.add(room);
       gap.failures = 0;
-      this.#fillIn(room, state, gap, missed ?? { head: wanted, events: [], complete: true }, wanted);
+      this.#fillIn(room, state, gap, backfill ?? { head: wanted, events: [], complete: true }, wanted);
     } catch (error) {
       gap.reading = false;
       if (state.gap !== gap) return;
@@ -334,9 +334,9 @@ export class RoomOrder {
     }
   }
 
-  #fillIn(room: string, state: RoomState, gap: Gap, missed: Missed, wanted: number): void {
+  #fillIn(room: string, state: RoomState, gap: Gap, backfill: Backfilled, wanted: number): void {
     const now = Date.now();
-    for (const event of missed.events) {
+    for (const event of backfill.events) {
       // events of an own commit may have come while this was read
       if (event.rev <= state.delivered) continue;
       state.delivered = event.rev;
@@ -344,10 +344,10 @@ export class RoomOrder {
       this.#parts.metrics.repaired.inc({ reason: gap.reason });
       this.#parts.metrics.repairSeconds.observe(Math.max(0, now - event.at) / 1000);
     }
-    if (missed.complete) {
-      if (missed.head > state.delivered) state.delivered = missed.head;
+    if (backfill.complete) {
+      if (backfill.head > state.delivered) state.delivered = backfill.head;
       // what was known before the read is in it, so a rev beyond its head does not exist
-      if (missed.head < wanted) {
+      if (backfill.head < wanted) {
         const beyond = gap.held.findIndex(({ rev }) => (rev ?? 0) > wanted);
         this.#drop(gap, gap.held.splice(0, beyond === -1 ? gap.held.length : beyond));
         if (gap.wanted === wanted) gap.wanted = state.delivered;
@@ -355,7 +355,7 @@ export class RoomOrder {
     }
     this.#drain(state, gap);
     if (state.gap !== gap) return;
-    if (!missed.complete) this.#reads.add(room);
+    if (!backfill.complete) this.#reads.add(room);
     else gap.timer = setTimeout(() => this.#due(room, gap), this.#grace);
   }
 

@@ -1,5 +1,5 @@
 /** A row of the tail: its JSON, or the parts of it around what only the viewer decides: which reactions are their own. */
-export interface TailRow {
+export interface ReplayRow {
   readonly rev: number;
   readonly text: string | Personal;
 }
@@ -10,7 +10,7 @@ export interface Personal {
   readonly reactors: readonly ReadonlySet<string>[];
 }
 
-export interface TailPage {
+export interface ReplayPage {
   readonly texts: readonly string[];
   /** Bytes of the texts, about. */
   readonly bytes: number;
@@ -23,9 +23,9 @@ export interface TailPage {
  * The last messages of one room, each as it stands at `end`: all that `sync` tells a client whose cursor is between
  * `start` and `end`. A change of a message may be of any of them, or of one before; then nothing is known but the rev.
  */
-export class Tail {
+export class RoomReplay {
   readonly #size: number;
-  #rows: TailRow[] = [];
+  #rows: ReplayRow[] = [];
   #start: number;
   #end: number;
   #bytes = 0;
@@ -71,7 +71,7 @@ export class Tail {
    * Puts in front what Postgres has: all rows with revs over `after`, as they are at `head`.
    * @returns false where that is of no use: the tail began anew meanwhile, or there are changes that it has not been told.
    */
-  prepend(rows: readonly TailRow[], after: number, head: number): boolean {
+  prepend(rows: readonly ReplayRow[], after: number, head: number): boolean {
     if (head < this.#start || head > this.#end) return false;
     const before = rows.filter(({ rev }) => rev <= this.#start);
     this.#rows.unshift(...before);
@@ -81,19 +81,19 @@ export class Tail {
   }
 
   /** What a client with this cursor lacks. @param bytes from which on no further row is taken; the first one always is. */
-  page(cursor: number, viewer: string, limit: number, bytes: number): TailPage {
+  page(cursor: number, viewer: string, limit: number, bytes: number): ReplayPage {
     const from = this.#firstAfter(cursor);
     const texts: string[] = [];
     let taken = 0;
     let at = from;
     for (; at < this.#rows.length && texts.length < limit; at++) {
-      const { text } = this.#rows[at] as TailRow;
+      const { text } = this.#rows[at] as ReplayRow;
       if (texts.length > 0 && taken >= bytes) break;
       taken += sizeOf(text);
       texts.push(textFor(text, viewer));
     }
     const more = at < this.#rows.length;
-    const reached = !more ? this.#end : at === from ? cursor : (this.#rows[at - 1] as TailRow).rev;
+    const reached = !more ? this.#end : at === from ? cursor : (this.#rows[at - 1] as ReplayRow).rev;
     return { texts, bytes: taken, reached, more };
   }
 
@@ -108,7 +108,7 @@ export class Tail {
     let [low, high] = [0, this.#rows.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#rows[middle] as TailRow).rev > cursor) high = middle;
+      if ((this.#rows[middle] as ReplayRow).rev > cursor) high = middle;
       else low = middle + 1;
     }
     return low;

@@ -8,17 +8,17 @@ export interface RoomStateSource {
 }
 
 /** The part of `FanoutReceiver` that it works on. */
-export interface LocalRooms {
+export interface SubscribedRooms {
   hasHeard(event: RoomEvent): boolean;
   receive(envelopes: readonly Envelope[]): void;
 }
 
-export class RoomStateSync {
+export class SettingsReconciler {
   readonly #source: RoomStateSource;
-  readonly #rooms: LocalRooms;
+  readonly #rooms: SubscribedRooms;
   #cursor: string | undefined = undefined;
 
-  constructor(source: RoomStateSource, rooms: LocalRooms) {
+  constructor(source: RoomStateSource, rooms: SubscribedRooms) {
     this.#source = source;
     this.#rooms = rooms;
   }

@@ -5,7 +5,7 @@
  *
  * Bounded: the oldest is forgotten. Of what was forgotten clients may hear once more.
  */
-export class LastTold {
+export class VersionCache {
   readonly #max: number;
   readonly #told = new Map<string, string>();
 

@@ -24,7 +24,7 @@ import type { Writer } from '../messages/writer/writer.ts';
 export interface RetentionOptions {
   readonly sql: postgres.Sql;
   readonly fanout: Fanout;
-  readonly writer: Pick<Writer, 'turns' | 'handed' | 'stripeOf'>;
+  readonly writer: Pick<Writer, 'mutexes' | 'outboxCleanup' | 'stripeOf'>;
   readonly metrics: Metrics;
   readonly log: Log;
   /** For rooms that say nothing themselves; undefined: they keep everything. */
@@ -152,18 +152,18 @@ export class Retention {
   /** In turn with the sends of its stripe, as `#expire`. */
   async #expireLate({ room, cutoff }: DueRoom): Promise<void> {
     const { sql, fanout, writer, metrics } = this.#options;
-    const turns = writer.turns[writer.stripeOf(room)];
+    const mutexes = writer.mutexes[writer.stripeOf(room)];
     for (let more = true; more && !this.#stopped;) {
       const from = performance.now();
       await this.#keep();
       more = false;
-      await turns?.take(async () => {
+      await mutexes?.take(async () => {
         const [row] = await sql<{ removed: number; rev: number | null; outbox_id: number | null }[]>`
           select removed, rev, outbox_id from expire_late(${room}, ${cutoff}::timestamptz, ${rowsAtOnce})`;
         if (row === undefined || row.rev === null) return;
         const data: EventData<'behind'> = { room, head: row.rev };
         fanout.publish([{ to: 'room', room, event: 'behind', rev: row.rev, json: JSON.stringify(data) }]);
-        if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);
+        if (row.outbox_id !== null) writer.outboxCleanup.add([row.outbox_id]);
         metrics.retentionMessages.inc(row.removed);
         more = row.removed === rowsAtOnce;
       });
@@ -174,14 +174,14 @@ export class Retention {
   /** In turn with the sends of its stripe: one node publishes a room's events in the order of their revs. */
   async #expire(room: string, first: number, redo: boolean): Promise<void> {
     const { sql, fanout, writer, metrics } = this.#options;
-    const turns = writer.turns[writer.stripeOf(room)];
-    await turns?.take(async () => {
+    const mutexes = writer.mutexes[writer.stripeOf(room)];
+    await mutexes?.take(async () => {
       const [row] = await sql<{ rev: number | null; outbox_id: number | null }[]>`
         select rev, outbox_id from expire_messages(${room}, ${first}::bigint, ${redo})`;
       if (row === undefined || row.rev === null) return;
       const data: EventData<'room:purged'> = { room, rev: row.rev, first };
       fanout.publish([{ to: 'room', room, event: 'room:purged', rev: row.rev, json: JSON.stringify(data) }]);
-      if (row.outbox_id !== null) writer.handed.add([row.outbox_id]);
+      if (row.outbox_id !== null) writer.outboxCleanup.add([row.outbox_id]);
       metrics.retentionRooms.inc();
     });
     await this.#moveReadMarks(room);

@@ -30,7 +30,7 @@ interface Renewal {
   revoked: boolean;
 }
 
-export class Attendance implements PresenceHost<Connection> {
+export class SessionRegistry implements PresenceHost<Connection> {
   readonly #metrics: Metrics;
   readonly #node: string;
   readonly #lookUps: FairTurns;
@@ -145,7 +145,7 @@ export class Attendance implements PresenceHost<Connection> {
     } finally {
       this.#renewals.delete(renewal);
     }
-    const late = this.checkArrival(token);
+    const late = this.checkConnect(token);
     if (late !== undefined) await late;
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
@@ -159,7 +159,7 @@ export class Attendance implements PresenceHost<Connection> {
    * found here.
    * @throws {ParleyError} `unauthorized`
    */
-  checkArrival(token: Identity): Promise<void> | undefined {
+  checkConnect(token: Identity): Promise<void> | undefined {
     const recent = this.#recent.get(token.user)?.revocation;
     if (recent === undefined || recent.spared === token.key || !predates(recent, token)) return undefined;
     return this.#refuse(recent, token);

@@ -32,7 +32,7 @@ export type Applied =
   | { readonly kind: 'membership'; readonly room?: string; readonly user: string }
   | { readonly kind: 'revocation'; readonly user: string };
 
-export interface Look {
+export interface Reading {
   readonly snapshot: string;
   /** Whether the node has a row. */
   readonly registered: boolean;
@@ -69,9 +69,9 @@ export class Confirmations {
     this.#options = options;
   }
 
-  async look(): Promise<Look> {
+  async look(): Promise<Reading> {
     // a row of another history (a restored database) has transactions that this one has not reached: it counts as none
-    const [row] = await this.#options.sql<[Look]>`
+    const [row] = await this.#options.sql<[Reading]>`
       select pg_current_snapshot()::text as snapshot, n.node is not null as registered,
         exists (
           select from membership_changes c

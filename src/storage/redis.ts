@@ -156,8 +156,12 @@ class Link implements RedisLink {
   }
 
   states(): Readonly<Partial<Record<RedisState, boolean>>> {
-    const door = this.#subscribers.get('door');
-    return { events: this.#up, keys: this.#writable, ...(door === undefined ? {} : { door: this.#up && door.up }) };
+    const interop = this.#subscribers.get('door');
+    return {
+      events: this.#up,
+      keys: this.#writable,
+      ...(interop === undefined ? {} : { interop: this.#up && interop.up }),
+    };
   }
 
   close(): Promise<void> {

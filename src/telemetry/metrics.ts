@@ -24,9 +24,9 @@ export type ClosedConnection =
 /** An ack without a question of the server's, one whose question has been given up, or CONNECT to an unknown namespace. */
 export type StrayPacket = 'ack' | 'late_ack' | 'connect';
 /** What backend services ask for; the names are those of Socket.IO's own requests. */
-export type DoorRequest =
+export type InteropRequest =
   'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';
-export type DoorRefusal =
+export type InteropRefusal =
   | 'attachments'
   | 'limit'
   | 'malformed'
@@ -129,7 +129,7 @@ export class Metrics {
     'Rooms that clients synced, by where they were read',
     ['source'],
   );
-  readonly tailReads = this.#counter(
+  readonly replayReads = this.#counter(
     'parley_tail_reads_total',
     'Reads of Postgres by which a tail of a room was filled',
   );
@@ -172,9 +172,9 @@ export class Metrics {
     ['problem'],
   );
   readonly ratesForgotten = this.#counter('parley_rates_forgotten_total', 'Users forgotten by a form that was full');
-  readonly doorMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
-  readonly doorRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
-  readonly doorUnsent = this.#counter(
+  readonly interopMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
+  readonly interopRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
+  readonly interopUnsent = this.#counter(
     'parley_door_unsent_total',
     'Answers to backend services that Redis did not take',
   );
@@ -293,7 +293,7 @@ export class Metrics {
     this.#watch('parley_unsent_bytes', 'Bytes that wait until clients read them', bytes);
   }
 
-  watchTails(read: { rooms: () => number; bytes: () => number }): void {
+  watchReplay(read: { rooms: () => number; bytes: () => number }): void {
     this.#watch('parley_tail_rooms', 'Rooms whose last messages are kept in memory', read.rooms);
     this.#watch('parley_tail_bytes', 'What those take, about', read.bytes);
   }

@@ -45,7 +45,7 @@ it('is used with the keyboard alone', async () => {
   await ann.mayType('general');
   await ann.page.keyboard.type('no mouse');
   await ann.page.keyboard.press('Enter');
-  await ann.hears('no mouse');
+  await ann.reach('no mouse');
   await ann.page.getByRole('button', { name: 'New channel or group' }).focus();
   await ann.page.keyboard.press('Enter');
   await ann.page.locator('dialog input[name=name]:focus').waitFor();
@@ -54,7 +54,7 @@ it('is used with the keyboard alone', async () => {
   await ann.mayType('by hand');
   await ann.page.keyboard.type('still none');
   await ann.page.keyboard.press('Enter');
-  await ann.hears('still none');
+  await ann.reach('still none');
 });
 
 it('takes the focus into a dialog and gives it back, however that is closed', async () => {

@@ -117,7 +117,7 @@ export class Person {
     return this.page.locator('.item[data-seq]', { hasText: text });
   }
 
-  async hears(text: string): Promise<void> {
+  async reach(text: string): Promise<void> {
     await this.stored(text).waitFor();
   }
 

@@ -29,7 +29,7 @@ describe('two people', () => {
   it('react to a message, see the counts, and take it back', async () => {
     const [ann, ben] = await pair('reacting');
     await ann.say('lunch?');
-    await ben.hears('lunch?');
+    await ben.reach('lunch?');
     await act(ben, 'lunch?', 'React');
     await ben.page.getByRole('button', { name: 'thumbs up', exact: true }).click();
     const hers = ann.stored('lunch?').getByRole('button', { name: 'thumbs up: 1' });
@@ -48,7 +48,7 @@ describe('two people', () => {
   it('find the reactions again after a reload, with their own marked', async () => {
     const [ann, ben] = await pair('kept');
     await ann.say('keep this');
-    await ben.hears('keep this');
+    await ben.reach('keep this');
     await act(ben, 'keep this', 'React');
     await ben.page.getByRole('button', { name: 'rocket', exact: true }).click();
     await ann.stored('keep this').getByRole('button', { name: 'rocket: 1' }).waitFor();
@@ -67,7 +67,7 @@ describe('two people', () => {
   it('edit what is theirs, and the other sees that it was edited', async () => {
     const [ann, ben] = await pair('editing');
     await ann.say('meet at fvie');
-    await ben.hears('meet at fvie');
+    await ben.reach('meet at fvie');
     await ben.stored('meet at fvie').hover();
     expect(await ben.stored('meet at fvie').getByRole('button', { name: 'Edit' }).count()).toBe(0);
     await act(ann, 'meet at fvie', 'Edit');
@@ -75,7 +75,7 @@ describe('two people', () => {
     expect(await field.inputValue()).toBe('meet at fvie');
     await field.fill('meet at five');
     await field.press('Enter');
-    await ben.hears('meet at five');
+    await ben.reach('meet at five');
     await ben.stored('meet at five').getByText('edited').waitFor();
     await ann.stored('meet at five').getByText('edited').waitFor();
     expect(await ben.texts()).toEqual(['meet at five']);
@@ -90,14 +90,14 @@ describe('two people', () => {
     const [ann, ben] = await pair('deleting');
     await ann.say('stays');
     await ann.say('regretted');
-    await ben.hears('regretted');
+    await ben.reach('regretted');
     await act(ann, 'regretted', 'Delete');
     await ann.page.getByRole('button', { name: 'Keep it' }).click();
     await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
     await act(ann, 'regretted', 'Delete');
     await ann.page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
-    await ben.hears('Message deleted');
-    await ann.hears('Message deleted');
+    await ben.reach('Message deleted');
+    await ann.reach('Message deleted');
     expect(await ben.texts()).toEqual(['stays', 'Message deleted']);
     await ben.link('deleting').getByText('Message deleted').waitFor();
     expect(await ben.stored('Message deleted').getByRole('button').count()).toBe(0);
@@ -127,7 +127,7 @@ describe('with the keyboard alone', () => {
     for (const key of ['End', 'ArrowLeft', 'Enter']) await ann.page.keyboard.press(key);
     await ann.page.getByRole('textbox', { name: 'New text' }).fill('pressed');
     await ann.page.keyboard.press('Enter');
-    await ann.hears('pressed');
+    await ann.reach('pressed');
   });
 });
 
@@ -140,7 +140,7 @@ describe('on a phone', () => {
     ).enter('Ben');
     await ben.page.getByRole('button', { name: 'Back to the conversations' }).click();
     await ben.join('desk');
-    await ben.hears('hold me');
+    await ben.reach('hold me');
     await ben.stored('hold me').getByRole('button', { name: 'Actions' }).click();
     await ben.stored('hold me').getByRole('button', { name: 'React' }).click();
     const picker = ben.page.getByRole('dialog', { name: 'Pick a reaction' });
@@ -158,7 +158,7 @@ describe('on a phone', () => {
     await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
     await ben.stored('hold me').getByRole('button', { name: 'Reply' }).tap();
     await ben.say('held');
-    await ann.hears('held');
+    await ann.reach('held');
   });
 });
 
@@ -171,12 +171,12 @@ it.each(['light', 'dark'] as const)(
     await act(ann, 'to be edited', 'Edit');
     await ann.page.getByRole('textbox', { name: 'New text' }).fill('edited text');
     await ann.page.keyboard.press('Enter');
-    await ann.hears('edited text');
+    await ann.reach('edited text');
     await ann.say('to be deleted');
     await act(ann, 'to be deleted', 'Delete');
     expect(await audit(ann.page)).toEqual([]);
     await ann.page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
-    await ann.hears('Message deleted');
+    await ann.reach('Message deleted');
     await act(ann, 'edited text', 'React');
     await ann.page.getByRole('button', { name: 'heart', exact: true }).click();
     await ann.stored('edited text').getByRole('button', { name: 'heart: 1' }).waitFor();

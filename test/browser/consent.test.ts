@@ -21,7 +21,7 @@ it('people are in a group only after they accepted', async () => {
   await ben.page.getByRole('dialog').getByRole('button', { name: 'Accept asked' }).click();
   await ben.inRoom('asked');
   await ben.say('here I am');
-  await ann.hears('here I am');
+  await ann.reach('here I am');
 });
 
 it('a room of two is asked for, answered, left and asked for again', async () => {
@@ -37,9 +37,9 @@ it('a room of two is asked for, answered, left and asked for again', async () =>
   expect(await audit(ben.page)).toEqual([]);
   await panel.getByRole('button', { name: 'Accept Ann' }).click();
   await ben.inRoom('Ann');
-  await ben.hears('may I?');
+  await ben.reach('may I?');
   await ben.say('of course');
-  await ann.hears('of course');
+  await ann.reach('of course');
   await ann.page.locator('.chat-head', { hasText: 'Online' }).waitFor();
   await ben.page.getByRole('button', { name: 'Room settings' }).click();
   await ben.page.getByRole('tab', { name: 'More' }).click();
@@ -50,7 +50,7 @@ it('a room of two is asked for, answered, left and asked for again', async () =>
   await ben.open('meeting place');
   await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
   await ben.inRoom('Ann');
-  await ben.hears('gone?');
+  await ben.reach('gone?');
 });
 
 it('a blocked user reaches the other one by no way, until the block is lifted', async () => {
@@ -83,7 +83,7 @@ it('a blocked user reaches the other one by no way, until the block is lifted', 
   await ann.page.keyboard.press('Escape');
   await ann.open('square');
   await ann.say('@room hear me');
-  await ben.hears('hear me');
+  await ben.reach('hear me');
   expect(await bell('Notifications').count()).toBe(1);
 
   await ben.page.reload();
@@ -105,7 +105,7 @@ it('a blocked user reaches the other one by no way, until the block is lifted', 
   await panel.getByRole('button', { name: 'Accept a trap' }).waitFor();
   await panel.getByRole('button', { name: 'Accept Ann' }).click();
   await ben.inRoom('Ann');
-  await ben.hears('are you there?');
+  await ben.reach('are you there?');
 });
 
 it('a block from the room of two leaves it, and the card lifts it too', async () => {
@@ -131,5 +131,5 @@ it('a block from the room of two leaves it, and the card lifts it too', async ()
   await ben.page.keyboard.press('Escape');
   await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
   await ben.inRoom('Ann');
-  await ben.hears('hello?');
+  await ben.reach('hello?');
 });

@@ -26,11 +26,11 @@ describe('two people', () => {
   it('hear each other, in one order, each message once', async () => {
     const [ann, ben] = await pair('talk');
     await ann.say('one');
-    await ben.hears('one');
+    await ben.reach('one');
     await ben.say('two');
-    await ann.hears('two');
+    await ann.reach('two');
     await Promise.all([ann.say('three from Ann'), ben.say('three from Ben')]);
-    await Promise.all([ann.hears('three from Ben'), ben.hears('three from Ann')]);
+    await Promise.all([ann.reach('three from Ben'), ben.reach('three from Ann')]);
     expect(await ann.texts()).toEqual(await ben.texts());
     expect(await ann.texts()).toHaveLength(4);
   });
@@ -40,21 +40,21 @@ describe('two people', () => {
     await ann.field.pressSequentially('hel');
     await ben.page.getByText('Ann is typing').waitFor();
     await ann.say('hello');
-    await ben.hears('hello');
+    await ben.reach('hello');
     await ben.page.getByText('Ann is typing').waitFor({ state: 'detached' });
   });
 
   it('have unread messages counted, marked and cleared', async () => {
     const [ann, ben] = await pair('unread');
     await ann.say('seen');
-    await ben.hears('seen');
+    await ben.reach('seen');
     await ben.open('general');
     await ann.say('missed 1');
     await ann.say('missed 2');
     await ben.link('unread').getByText('2 unread').waitFor();
     await until('the title tells', async () => (await ben.page.title()) === '(2) Parley');
     await ben.open('unread');
-    await ben.hears('missed 2');
+    await ben.reach('missed 2');
     const order = await ben.page.locator('.unread-line, .item .text').allInnerTexts();
     expect(order).toEqual(['seen', 'New messages', 'missed 1', 'missed 2']);
     await ben.link('unread').locator('.badge').waitFor({ state: 'detached' });
@@ -65,7 +65,7 @@ describe('two people', () => {
   it('have unread what was not on the screen yet, until it is', async () => {
     const [ann, ben] = await pair('much unread');
     await ann.say('seen');
-    await ben.hears('seen');
+    await ben.reach('seen');
     await ben.open('general');
     await seed(await roomOf(ann), 40);
     await ben.link('much unread').getByText('40 unread').waitFor();
@@ -81,7 +81,7 @@ describe('two people', () => {
   it('have the line where it was in a page that is loaded anew', async () => {
     const [ann, ben] = await pair('loaded anew');
     await ann.say('seen');
-    await ben.hears('seen');
+    await ben.reach('seen');
     await ben.open('general');
     // So that what his browser keeps of the room ends there.
     await ben.page.reload();
@@ -104,11 +104,11 @@ describe('two people', () => {
   it('reply to each other', async () => {
     const [ann, ben] = await pair('replies');
     await ann.say('Who has the key?');
-    await ben.hears('Who has the key?');
+    await ben.reach('Who has the key?');
     await ben.item('Who has the key?').hover();
     await ben.item('Who has the key?').getByRole('button', { name: 'Reply' }).click();
     await ben.say('I do');
-    await ann.hears('I do');
+    await ann.reach('I do');
     expect(await ann.item('I do').locator('.quote').innerText()).toBe('Ann Who has the key?');
   });
 
@@ -120,7 +120,7 @@ describe('two people', () => {
     await ben.link('Ann').getByText('1 unread').waitFor();
     await ben.open('Ann');
     await ben.say('yes');
-    await ann.hears('yes');
+    await ann.reach('yes');
     expect(await ann.texts()).toEqual(['between us', 'yes']);
     // Two need no list of members, also where the page learns only later that they are two.
     await ann.page.reload();
@@ -140,7 +140,7 @@ describe('two people', () => {
     await ann.page.keyboard.press('Escape');
     await ann.say('welcome');
     await ben.open('committee');
-    await ben.hears('welcome');
+    await ben.reach('welcome');
     await ben.page.getByRole('button', { name: 'Browse channels' }).click();
     await ben.page.getByRole('button', { name: 'Open lobby' }).waitFor();
     expect(await ben.page.getByRole('dialog').getByText('committee').count()).toBe(0);
@@ -159,12 +159,12 @@ describe('one person', () => {
   it('finds history and identity again after a reload', async () => {
     const [ann, ben] = await pair('reload');
     await ann.say('before');
-    await ben.hears('before');
+    await ben.reach('before');
     await ann.page.reload();
     await ann.inRoom('reload');
-    await ann.hears('before');
+    await ann.reach('before');
     await ann.say('after');
-    await ben.hears('after');
+    await ben.reach('after');
     expect(await ann.page.locator('.group.mine .text').allInnerTexts()).toEqual(['before', 'after']);
     expect(await ben.page.locator('.author').allInnerTexts()).toEqual(['Ann']);
   });
@@ -177,7 +177,7 @@ describe('one person', () => {
     await ann.page.reload();
     await ann.inRoom('draft');
     await ann.field.press('Enter');
-    await ann.hears('first line');
+    await ann.reach('first line');
     expect(await ann.texts()).toEqual(['first line\nsecond line']);
   });
 
@@ -196,9 +196,9 @@ describe('one person', () => {
     await ann.create('Channel', 'long');
     const room = await roomOf(ann);
     await seed(room, 160);
-    await ann.hears('entry 160');
+    await ann.reach('entry 160');
     await ann.page.reload();
-    await ann.hears('entry 160');
+    await ann.reach('entry 160');
     expect((await ann.texts()).length).toBeLessThan(160);
     await until('the first message is there', async () => {
       await scroll(ann, 0);
@@ -211,7 +211,7 @@ describe('one person', () => {
   it('is not moved by what comes while it reads older messages', async () => {
     const [ann, ben] = await pair('place');
     await seed(await roomOf(ann), 60);
-    await ann.hears('entry 60');
+    await ann.reach('entry 60');
     await scroll(ann, 0.5);
     const jump = ann.page.getByRole('button', { name: /jump to the latest/ });
     await jump.waitFor();

@@ -199,7 +199,7 @@ describe('people of one name', () => {
     await clients[1]?.room(room).send({ text: 'first' });
     await clients[2]?.room(room).send({ text: 'second' });
     await clients[0]?.room(room).send({ text: 'third' });
-    await ann.hears('third');
+    await ann.reach('third');
     clients[0]?.close();
     await ann.page.locator('.members .presence[data-online=false]').first().waitFor({ timeout: 90_000 });
     await ann.field.pressSequentially('hi @B');

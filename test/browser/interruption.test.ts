@@ -30,8 +30,8 @@ it('delivers what was written offline once, in order, and catches up on what was
   await ann.page.locator('.item[data-state=sending]').nth(2).waitFor();
   await ben.say('meanwhile');
   await ann.page.context().setOffline(false);
-  await ben.hears('queued 3');
-  await ann.hears('queued 3');
+  await ben.reach('queued 3');
+  await ann.reach('queued 3');
   await ann.banner.waitFor({ state: 'detached' });
   const expected = ['before', 'meanwhile', 'queued 1', 'queued 2', 'queued 3'];
   expect(await ben.texts()).toEqual(expected);
@@ -47,8 +47,8 @@ it('keeps what waits over a reload of the page', async () => {
   // The server is away, so the page has to be up again before it can be loaded.
   await stage.parley.start();
   await ann.page.reload();
-  await ann.hears('written before the reload');
-  await ben.hears('written before the reload');
+  await ann.reach('written before the reload');
+  await ben.reach('written before the reload');
   expect(await ben.texts()).toEqual(['written before the reload']);
 });
 
@@ -77,7 +77,7 @@ it('leaves what cannot be queued any more in the field, and says so', async () =
 it('lives through a server that is killed and comes back', async () => {
   const [ann, ben] = await pair('killed');
   await ann.say('before');
-  await ben.hears('before');
+  await ben.reach('before');
   await stage.parley.kill();
   await Promise.all([ann.banner.waitFor(), ben.banner.waitFor()]);
   await ann.write('while it was down 1');
@@ -87,8 +87,8 @@ it('lives through a server that is killed and comes back', async () => {
     .getByRole('button', { name: 'Try now' })
     .click({ timeout: 2000 })
     .catch(() => undefined);
-  await ann.hears('while it was down 2');
-  await ben.hears('while it was down 2');
+  await ann.reach('while it was down 2');
+  await ben.reach('while it was down 2');
   const expected = ['before', 'while it was down 1', 'while it was down 2'];
   expect(await ann.texts()).toEqual(expected);
   expect(await ben.texts()).toEqual(expected);

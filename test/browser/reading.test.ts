@@ -70,7 +70,7 @@ async function readUpTo20(ann: Person, name: string): Promise<[Client, Room]> {
   const id = await roomOf(ann);
   const client = await guestIn('Ben', id);
   await sendMany(client.room(id), 1, 20);
-  await ann.hears('entry 20.');
+  await ann.reach('entry 20.');
   await until('it is read', async () => {
     const { receipts } = await client.call('room:receipts', { room: id });
     return receipts.some(({ read }) => read === 20);
@@ -98,7 +98,7 @@ it('begins at the first unread message, in whatever page it is', async () => {
     await ann.page.getByRole('button', { name: /jump to the latest message/ }).waitFor();
     // It stays where it is while one reads on.
     await ann.page.getByRole('button', { name: /jump to the latest message/ }).click();
-    await ann.hears(`entry ${20 + unread}.`);
+    await ann.reach(`entry ${20 + unread}.`);
     expect((await divider(ann)).seq).toBe(21);
     client.close();
   }

@@ -444,7 +444,7 @@ it('says how many messages wait while it is offline', async () => {
   await ann.write('two');
   await ann.banner.getByText('2 messages wait').waitFor();
   await ann.page.context().setOffline(false);
-  await ann.hears('two');
+  await ann.reach('two');
   await ann.banner.waitFor({ state: 'detached' });
 });
 

@@ -77,7 +77,7 @@ async function answer(person: Person, text: string): Promise<void> {
 it('two people talk in a thread beside the room, and are told of what they follow', async () => {
   const [ann, ben] = await pair('threads');
   await ann.say('Where do we meet?');
-  await ben.hears('Where do we meet?');
+  await ben.reach('Where do we meet?');
   await act(ben, 'Where do we meet?', 'Thread');
   await thread(ben).getByText('No replies yet').waitFor();
   await answer(ben, 'at the pier');
@@ -129,9 +129,9 @@ it('a long thread is read page by page, on a phone as a page of its own', async 
     const sent = Array.from({ length: 120 }, (_, at) => room.send({ text: `entry ${at + 1}` }, { replyTo: 1 }));
     await Promise.all(sent);
   });
-  await ann.hears('entry 120');
+  await ann.reach('entry 120');
   await ann.page.reload();
-  await ann.hears('entry 120');
+  await ann.reach('entry 120');
   // The root is in front of what is loaded, so the way there is one of its replies.
   await act(ann, 'entry 120', 'Thread');
   await inThread(ann, 'entry 120').waitFor();
@@ -168,7 +168,7 @@ it('a reply that was found is shown in its thread, however far back', async () =
       60_000,
     );
   });
-  await ann.hears('entry 80');
+  await ann.reach('entry 80');
   // Everything that is marked, for the mark goes again.
   await ann.page.evaluate(`window.marked = []; new MutationObserver((changes) => {
     for (const { target } of changes) if ('found' in target.dataset) marked.push(target.innerText.split('\\n')[0]);
@@ -281,13 +281,13 @@ it('the owner pins; everybody finds what is pinned, far back too, until it is de
     await Promise.all(Array.from({ length: 120 }, (_, at) => room.send({ text: `entry ${at + 1}` })));
   });
   // Or the list moves under the pointer.
-  await ann.hears('entry 120');
+  await ann.reach('entry 120');
   await act(ann, 'the rules', 'Pin');
   await act(ann, 'the map', 'Pin');
   const line = ben.page.getByRole('button', { name: /pinned/ });
   await line.getByText('2 pinned').waitFor();
   await ben.page.reload();
-  await ben.hears('entry 120');
+  await ben.reach('entry 120');
   await line.click();
   const list = ben.page.getByRole('list', { name: 'Pinned messages' });
   expect(await list.getByRole('button', { name: 'Unpin' }).count()).toBe(0);

@@ -41,11 +41,11 @@ it('keeps two tabs of one person alike on one connection, also when the first is
   await second.page.goto(ann.page.url());
   await second.inRoom('two tabs');
   await ann.say('from the first');
-  await second.hears('from the first');
+  await second.reach('from the first');
   await second.say('from the second');
-  await ann.hears('from the second');
+  await ann.reach('from the second');
   await ben.say('to both');
-  await Promise.all([ann.hears('to both'), second.hears('to both')]);
+  await Promise.all([ann.reach('to both'), second.reach('to both')]);
   expect(sockets).toBe(0);
   await ann.page.context().setOffline(true);
   await second.banner.waitFor();
@@ -54,8 +54,8 @@ it('keeps two tabs of one person alike on one connection, also when the first is
   await second.page.locator('.item[data-state=sending]', { hasText: 'offline in the first' }).waitFor();
   await ann.page.close();
   await second.page.context().setOffline(false);
-  await second.hears('offline in the first');
-  await ben.hears('offline in the first');
+  await second.reach('offline in the first');
+  await ben.reach('offline in the first');
   expect(sockets).toBeGreaterThan(0);
   expect(await ben.texts()).toEqual(['from the first', 'from the second', 'to both', 'offline in the first']);
   expect(await second.texts()).toEqual(await ben.texts());
@@ -96,7 +96,7 @@ it('puts somebody out of all tabs whose token is taken back, says why, and keeps
   await ann.page.getByRole('button', { name: 'I have a token' }).click();
   await ann.page.getByLabel('Token').fill(another.trim());
   await ann.page.getByLabel('Token').press('Enter');
-  await Promise.all([ann.hears('not sent yet'), second.hears('not sent yet')]);
+  await Promise.all([ann.reach('not sent yet'), second.reach('not sent yet')]);
   // The reason is gone with the next session: this end of it is a wish.
   await second.page.getByRole('button', { name: 'Sign out' }).click();
   await ann.page.getByLabel('Your name').waitFor();
@@ -109,7 +109,7 @@ it('signs out of all tabs, and leaves nothing behind', async () => {
   await ann.say('a secret');
   const second = await ann.another();
   await second.page.goto(ann.page.url());
-  await second.hears('a secret');
+  await second.reach('a secret');
   await ann.signOut();
   await second.page.getByLabel('Your name').waitFor();
   await nothingIsKept(ann);

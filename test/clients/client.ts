@@ -11,11 +11,11 @@ export interface Make {
   readonly title: string;
   /** The transport it ends up with. */
   readonly transport: 'polling' | 'websocket';
-  open(url: string, token: string): Promise<Door>;
+  open(url: string, token: string): Promise<Interop>;
 }
 
 /** The way to one client: all is JSON, with binary as `{$bytes: […]}`. */
-export interface Door {
+export interface Interop {
   heard(from: number): Promise<Heard[]>;
   state(): Promise<{ transport: string; refusal: unknown; disconnects: number }>;
   command(name: string, input: unknown): Promise<unknown>;
@@ -39,12 +39,12 @@ export function transportOf(kind: StockKind): 'polling' | 'websocket' {
 }
 
 export class Client {
-  readonly door: Door;
+  readonly interop: Interop;
   readonly title: string;
   readonly #heard: Heard[] = [];
 
-  constructor(door: Door, title: string) {
-    this.door = door;
+  constructor(interop: Interop, title: string) {
+    this.interop = interop;
     this.title = title;
   }
 
@@ -61,7 +61,7 @@ export class Client {
   /** Tries again for as long as the server asks for it: on a busy machine it may have more work than it takes. */
   async ok<C extends CommandName>(name: C, input: CommandInput<C>): Promise<CommandOutput<C>> {
     for (;;) {
-      const ack = (await this.door.command(name, input)) as { ok: boolean; error?: WireError };
+      const ack = (await this.interop.command(name, input)) as { ok: boolean; error?: WireError };
       if (ack.ok) {
         const { ok: _, ...output } = ack;
         return output as CommandOutput<C>;
@@ -72,7 +72,7 @@ export class Client {
   }
 
   async heard<E extends EventName>(name: E): Promise<EventData<E>[]> {
-    this.#heard.push(...(await this.door.heard(this.#heard.length)));
+    this.#heard.push(...(await this.interop.heard(this.#heard.length)));
     return this.#heard.filter((event) => event.name === name).map(({ data }) => data as EventData<E>);
   }
 
@@ -97,6 +97,6 @@ export class Client {
   }
 
   close(): Promise<void> {
-    return this.door.close();
+    return this.interop.close();
   }
 }

@@ -47,7 +47,7 @@ describe.each(makes)('$title', (make) => {
 
   it('is told why it may not connect', async () => {
     const client = await Client.open(make, parley.url, 'no token of ours');
-    const refusal = await until('CONNECT is refused', async () => (await client.door.state()).refusal);
+    const refusal = await until('CONNECT is refused', async () => (await client.interop.state()).refusal);
     expect(refusal).toMatchObject({ data: { code: 'unauthorized', retryable: false } });
     await client.close();
   });
@@ -69,8 +69,8 @@ describe.each(makes)('$title', (make) => {
     expect(await witness.event('signal', before + 1)).toMatchObject({ room, name: 'blob', data: signalData });
     await witness.ok('signal', { room, name: 'back', data: signalData });
     expect(await client.event('signal')).toMatchObject({ room, name: 'back', data: signalData });
-    await until('it is on its transport', async () => (await client.door.state()).transport === make.transport);
-    expect(await client.door.state()).toMatchObject({ disconnects: 0, refusal: null });
+    await until('it is on its transport', async () => (await client.interop.state()).transport === make.transport);
+    expect(await client.interop.state()).toMatchObject({ disconnects: 0, refusal: null });
     await client.close();
   });
 
@@ -134,7 +134,7 @@ it('holds them all in one room, where each hears each message once, in order, an
   for (const client of all) {
     const messages = await client.messages(room, total + clients.length);
     expect(seqs(messages)).toEqual(upTo(total + clients.length));
-    expect((await client.door.state()).disconnects).toBe(1);
+    expect((await client.interop.state()).disconnects).toBe(1);
   }
   await Promise.all(all.map((client) => client.close()));
   expect(chromium.troubles).toEqual([]);

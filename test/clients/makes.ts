@@ -1,6 +1,6 @@
 /** Clients in this process: the stock ones, and one that needs nothing but a WebSocket. */
 import { WebSocket } from 'ws';
-import { describeKind, stockKinds, transportOf, type Door, type Make } from './client.ts';
+import { describeKind, stockKinds, transportOf, type Interop, type Make } from './client.ts';
 import * as driver from './driver.ts';
 import type { Heard } from './driver.ts';
 
@@ -25,7 +25,7 @@ export const plainMake: Make = {
 };
 
 /** The protocol as `docs/protocol.md` tells it, in a page of code. */
-class Plain implements Door {
+class Plain implements Interop {
   readonly #url: string;
   readonly #token: string;
   readonly #heard: Heard[] = [];

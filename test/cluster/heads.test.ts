@@ -26,7 +26,7 @@ beforeAll(async () => {
   }
   ben = await cluster.connect(1, 'ben');
   cluster.nodes[1]?.redis.cut();
-  await until('the node is deaf', async () => (await cluster.nodes[1]?.hears()) === false);
+  await until('the node is deaf', async () => (await cluster.nodes[1]?.reach()) === false);
 });
 afterAll(() => cluster?.stop());
 

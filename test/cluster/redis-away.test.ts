@@ -23,9 +23,9 @@ async function hall(options?: ClusterOptions): Promise<[StockClient, StockClient
   return [ann, ben];
 }
 
-const each = async (hears: boolean, ...nodes: number[]): Promise<void> => {
+const each = async (reach: boolean, ...nodes: number[]): Promise<void> => {
   for (const n of nodes) {
-    await until(`node ${n} ${hears ? 'hears' : 'is deaf'}`, async () => (await cluster.nodes[n]?.hears()) === hears);
+    await until(`node ${n} ${reach ? 'hears' : 'is deaf'}`, async () => (await cluster.nodes[n]?.reach()) === reach);
   }
 };
 

@@ -35,9 +35,9 @@ const presenceOf = (client: StockClient, user: string): boolean[] =>
     .filter((event) => event.user === user)
     .map(({ online }) => online);
 
-const hears = (is: boolean) =>
+const reach = (is: boolean) =>
   until(`all nodes ${is ? 'hear' : 'are deaf'}`, async () => {
-    for (const node of cluster.nodes) if ((await node.hears()) !== is) return false;
+    for (const node of cluster.nodes) if ((await node.reach()) !== is) return false;
     return true;
   });
 
@@ -57,7 +57,7 @@ it('a hung Redis delays a message to another node by no more than two seconds', 
   // two seconds are promised; the rest is for a machine that runs other tests too
   expect(Math.max(...worst)).toBeLessThan(2500);
   process.kill(redis.pid(), 'SIGCONT');
-  await hears(true);
+  await reach(true);
   await ben.ok('message:send', text('hall', 13));
   expect(await bodiesHeard(ann, 'hall', 14)).toEqual(Array.from({ length: 14 }, (_, n) => n));
 });
@@ -117,7 +117,7 @@ it(
 it('messages cross by Postgres while Redis is a replica, and by Redis when it is a master again', async () => {
   const [ann, ben] = await hall();
   await admin.replicaof('127.0.0.1', 1);
-  await hears(false);
+  await reach(false);
   for (const node of cluster.nodes) {
     const metrics = await node.metrics();
     expect(metrics.get('parley_redis_up{link="events"}')).toBe(0);
@@ -134,7 +134,7 @@ it('messages cross by Postgres while Redis is a replica, and by Redis when it is
   expect(await bodiesHeard(ben, 'hall', 1)).toEqual([0]);
   expect(performance.now() - from).toBeLessThan(2500);
   await admin.replicaof('NO', 'ONE');
-  await hears(true);
+  await reach(true);
   await ben.ok('message:send', text('hall', 1));
   expect(await bodiesHeard(ann, 'hall', 2)).toEqual([0, 1]);
 });

@@ -27,7 +27,7 @@ async function hall(): Promise<Party> {
 }
 
 const deaf = (node: number, is: boolean): Promise<unknown> =>
-  until(`node ${node} ${is ? 'is deaf' : 'hears'}`, async () => (await cluster.nodes[node]?.hears()) === !is);
+  until(`node ${node} ${is ? 'is deaf' : 'hears'}`, async () => (await cluster.nodes[node]?.reach()) === !is);
 
 async function cutOff(node: number): Promise<void> {
   cluster.nodes[node]?.redis.cut();

@@ -6,7 +6,7 @@ import { Commands } from '../../src/commands/dispatcher.ts';
 import { commandTable, type HandlersOf } from '../../src/commands/table.ts';
 import type { Connection, LocalUser } from '../../src/hub/connection.ts';
 import { Connections } from '../../src/hub/connections.ts';
-import { Overload } from '../../src/commands/load-shedding.ts';
+import { LoadShedding } from '../../src/commands/load-shedding.ts';
 import { Unsent } from '../../src/hub/unsent.ts';
 import { UserShares } from '../../src/commands/user-shares.ts';
 import type { Declarations } from '../../src/protocol/command-schema.ts';
@@ -85,15 +85,15 @@ beforeEach(() => {
     maxEventLoopDelayMs: much,
     maxMemoryBytes: 1e15,
   };
-  const overload = new Overload(settings, { writer: { full: false }, relief: { relieve: () => 0 }, metrics });
+  const loadShedding = new LoadShedding(settings, { writer: { full: false }, relief: { relieve: () => 0 }, metrics });
   const shares = new UserShares(settings, metrics, () => user);
-  ends.push(overload, shares);
+  ends.push(loadShedding, shares);
   commands = new Commands({
     table: commandTable<typeof declarations, never>({ declarations, handlers, ofConnection: {}, around: {} }, metrics),
     limits: settings,
     rate: new CommandRate(settings, shares),
     unsent: new Unsent(settings, metrics),
-    overload,
+    loadShedding,
     shares,
     metrics,
     log: silentLog,

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Topics } from '../../src/transport/engineio/topics.ts';
-import { createLocal } from '../../src/hub/hub.ts';
+import { createHub } from '../../src/hub/hub.ts';
 import { Outgoing } from '../../src/commands/outgoing.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { openConnection } from '../support/connection.ts';
@@ -25,13 +25,13 @@ it('an event that is newer than an answer goes out behind it, and by itself at o
 it('`behind` goes out behind the answer whose head it corrects, and only in rooms of the user', async () => {
   const { connection, sent } = openConnection();
   const topics = new Topics({ publish: () => true, numSubscribers: () => 0 }, () => undefined);
-  const { order, receiver } = createLocal({
+  const { order, receiver } = createHub({
     topics: () => topics,
     settings: { softBufferedBytes: 1, behindBufferedBytes: 2 },
     fanout: new MemoryFanout(() => undefined),
-    missed: () => Promise.resolve(undefined),
+    backfill: () => Promise.resolve(undefined),
     mayDeliver: () => true,
-    tails: { delivered: () => undefined, forget: () => undefined },
+    replay: { delivered: () => undefined, forget: () => undefined },
     metrics: new Metrics(),
     log: silentLog,
   });

@@ -206,9 +206,9 @@ describe('with many partitions', () => {
     await Promise.all(mine.map((room) => b.fanout.occupied(room)));
     a.fanout.publish([...mine, ...others].map((room) => event(room, 1)));
     await until('all are heard', () => mine.every((room) => b.revs(room).length === 1));
-    const heard = others.filter((room) => b.revs(room).length > 0);
-    expect(heard.every((room) => wanted.has(partOf(room, partitions)))).toBe(true);
-    expect(heard.length).toBeLessThan(others.length);
+    const reachable = others.filter((room) => b.revs(room).length > 0);
+    expect(reachable.every((room) => wanted.has(partOf(room, partitions)))).toBe(true);
+    expect(reachable.length).toBeLessThan(others.length);
 
     for (const room of mine) b.fanout.vacated(room);
     const again = b.fanout.occupied('last'); // answered after the unsubscriptions
@@ -241,7 +241,7 @@ describe('with many partitions', () => {
     await b.fanout.occupied('meanwhile');
     b.fanout.vacated('left');
     proxy.restore();
-    await until('it hears', () => b.fanout.others.heard);
+    await until('it hears', () => b.fanout.others.reachable);
     a.fanout.publish([event('before', 1), event('meanwhile', 1), event('left', 1)]);
     await until('both are heard', () => b.revs('before').length + b.revs('meanwhile').length === 2);
     const shared = ['before', 'meanwhile'].some((room) => partOf(room, 8) === partOf('left', 8));
@@ -256,15 +256,15 @@ describe('when Redis is away', () => {
       const proxy = await proxied();
       const [a, b] = [await node({ url: proxy.url }), await node()];
       const changes: boolean[] = [];
-      a.fanout.others.onChange((heard) => changes.push(heard));
-      expect(a.fanout.others.heard).toBe(true);
+      a.fanout.others.onChange((reachable) => changes.push(reachable));
+      expect(a.fanout.others.reachable).toBe(true);
       proxy[how]();
-      await until('it is deaf', () => !a.fanout.others.heard);
+      await until('it is deaf', () => !a.fanout.others.reachable);
       a.fanout.publish([event('x', 1)]);
       expect(a.revs('x')).toEqual([1]);
       expect(await a.count('parley_fanout_publish_failures_total{reason="away"}')).toBe(1);
       proxy.restore();
-      await until('it hears', () => a.fanout.others.heard);
+      await until('it hears', () => a.fanout.others.reachable);
       b.fanout.publish([event('x', 2)]);
       await until('it is heard', () => a.revs('x').length === 2);
       a.fanout.publish([event('x', 3)]);
@@ -282,11 +282,11 @@ describe('when Redis is away', () => {
     a.fanout.publish([event('x', 1)]);
     await until('it is heard', () => b.revs('x').length === 1);
     await first.stop();
-    await until('both are deaf', () => !a.fanout.others.heard && !b.fanout.others.heard);
+    await until('both are deaf', () => !a.fanout.others.reachable && !b.fanout.others.reachable);
     const second = await startRedis();
     cleanUp.push(() => second.stop());
     proxy.retarget(second.url);
-    await until('both hear', () => a.fanout.others.heard && b.fanout.others.heard);
+    await until('both hear', () => a.fanout.others.reachable && b.fanout.others.reachable);
     a.fanout.publish([event('x', 2)]);
     await until('it is heard', () => b.revs('x').length === 2);
   });
@@ -300,10 +300,10 @@ describe('when Redis is away', () => {
     url.username = user;
     url.password = 'any';
     const a = await node({ url: url.href });
-    expect(a.fanout.others.heard).toBe(false);
+    expect(a.fanout.others.reachable).toBe(false);
     await until('the link says why', () => a.link.problem?.includes('NOPERM') === true);
     await commands.call('ACL', 'SETUSER', user, `&${prefix}*`);
-    await until('it hears', () => a.fanout.others.heard);
+    await until('it hears', () => a.fanout.others.reachable);
   });
 
   it('or slow, no more than a limit waits on the way to it', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { missedEvents } from '../../src/recovery/backfill.ts';
+import { readBackfill } from '../../src/recovery/backfill.ts';
 import { openTalkStage, type TalkStage } from '../support/talk.ts';
 
 let stage: TalkStage;
@@ -108,7 +108,7 @@ describe('a pin', () => {
     await say('ann', room, 'x');
     await say('ben', room, 'y', { replyTo: 1 });
     await people.owner.ok('message:pin', { room, seq: 1 });
-    const missed = await missedEvents(stage.server.database.sql, room, 0);
+    const missed = await readBackfill(stage.server.database.sql, room, 0);
     expect(missed?.events.map(({ event, rev, json }) => [event, rev, JSON.parse(json)])).toEqual([
       ['message', 2, expect.objectContaining({ thread: expect.objectContaining({ root: 1, replies: 1 }) as unknown })],
       ['behind', 3, { room, head: 3 }],

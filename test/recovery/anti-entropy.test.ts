@@ -1,7 +1,7 @@
 /** The start of a node whose lease is not held yet, with a real lease on a real Postgres. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Repair } from '../../src/recovery/anti-entropy.ts';
-import { RoomOrder } from '../../src/recovery/resequencer.ts';
+import { AntiEntropy } from '../../src/recovery/anti-entropy.ts';
+import { Resequencer } from '../../src/recovery/resequencer.ts';
 import { Confirmations } from '../../src/storage/confirmations.ts';
 import { Lease } from '../../src/storage/lease.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -20,10 +20,10 @@ it('a node that hears of others before its lease is held delivers once it is', a
   const confirmations = new Confirmations({ sql: database.sql });
   const lease = new Lease({ confirmations, alone: false, metrics, log });
   const delivered: number[] = [];
-  const order = new RoomOrder({
+  const order = new Resequencer({
     deliver: ({ rev }) => delivered.push(rev ?? 0),
     read: () => Promise.resolve({ head: 0, events: [], complete: true }),
-    heard: () => true,
+    reachable: () => true,
     mayDeliver: () => lease.held,
     metrics,
     log,
@@ -34,8 +34,8 @@ it('a node that hears of others before its lease is held delivers once it is', a
     stop: () => {},
     restart: () => {},
   };
-  const repair = new Repair({
-    others: { heard: true, onChange: () => {} },
+  const antiEntropy = new AntiEntropy({
+    others: { reachable: true, onChange: () => {} },
     order,
     receiver: { release: () => {} },
     lease,
@@ -49,12 +49,12 @@ it('a node that hears of others before its lease is held delivers once it is', a
   });
   // an envelope of another node, which asks whether it may go out
   expect(order.isSuspended()).toBe(true);
-  await repair.start();
+  await antiEntropy.start();
   await lease.start();
   await until('the order is released', () => !order.isSuspended());
   order.add('r');
   order.receive({ to: 'room', room: 'r', event: 'message', rev: 1, json: '{}' });
   expect(delivered).toEqual([1]);
-  await repair.stop();
+  await antiEntropy.stop();
   await lease.stop();
 });

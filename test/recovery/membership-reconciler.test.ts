@@ -1,12 +1,16 @@
 /** Steps of MembershipSync against connections that are none, and a Postgres that is told when to answer. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MembershipSync, type LocalMembers, type MemberEvents } from '../../src/recovery/membership-reconciler.ts';
+import {
+  MembershipReconciler,
+  type SubscribedMembers,
+  type MemberEvents,
+} from '../../src/recovery/membership-reconciler.ts';
 import type { Membership, MembershipPage } from '../../src/rooms/membership-changes.ts';
 import type { UserEvent } from '../../src/fanout/fanout.ts';
 import { until } from '../support/until.ts';
 
 /** One connection a user; rooms by user. */
-class Members implements LocalMembers, MemberEvents {
+class Members implements SubscribedMembers, MemberEvents {
   membershipTouched: ((user: string) => void) | undefined = undefined;
   readonly rooms = new Map<string, Set<string>>();
   readonly told: string[] = [];
@@ -84,7 +88,7 @@ class Stored {
       ),
     );
   }
-  summary(user: string, room: string): ReturnType<ConstructorParameters<typeof MembershipSync>[0]['summary']> {
+  summary(user: string, room: string): ReturnType<ConstructorParameters<typeof MembershipReconciler>[0]['summary']> {
     if (this.summaryFails-- > 0) return Promise.reject(new Error('the database is away'));
     if (this.members.get(user)?.has(room) !== true) return Promise.resolve(undefined);
     return Promise.resolve({ id: room, kind: 'group', name: null, role: 'member', seq: 0, rev: 0, read: 0 });
@@ -96,11 +100,11 @@ class Stored {
 
 let members: Members;
 let stored: Stored;
-let sync: MembershipSync;
+let sync: MembershipReconciler;
 beforeEach(async () => {
   members = new Members();
   stored = new Stored();
-  sync = new MembershipSync(stored, members, members);
+  sync = new MembershipReconciler(stored, members, members);
   await sync.start();
   for (const user of ['ann', 'ben']) {
     members.rooms.set(user, new Set(['r']));
@@ -153,8 +157,8 @@ describe('a step', () => {
   });
 
   it('a join waits for the events that tell of it, as long as the others are heard', async () => {
-    let hears = true;
-    sync = new MembershipSync(stored, members, members, { hears: () => hears });
+    let reach = true;
+    sync = new MembershipReconciler(stored, members, members, { reach: () => reach });
     await sync.start();
     stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 's', 'member'), version: 8 }] }];
     stored.members.get('ann')?.add('s');
@@ -166,7 +170,7 @@ describe('a step', () => {
     expect(members.told).toEqual(['ann joined s']);
     expect(members.rooms.get('ann')?.has('s')).toBe(true);
     // nobody else would tell it
-    hears = false;
+    reach = false;
     stored.members.get('ben')?.add('s');
     stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 's', 'member'), version: 9 }] }];
     await sync.step();
@@ -195,7 +199,7 @@ describe('a step', () => {
   });
 
   it('reads users whole when the last one is longer ago than rows are kept', async () => {
-    const late = new MembershipSync(stored, members, members, { maxGapMs: -1 });
+    const late = new MembershipReconciler(stored, members, members, { maxGapMs: -1 });
     await late.start();
     stored.members.set('ann', new Set());
     await late.step();

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { pino } from 'pino';
 import type { Fanout } from '../../src/fanout/fanout.ts';
-import { Outbox } from '../../src/recovery/relay.ts';
+import { Relay } from '../../src/recovery/relay.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { parseMetrics, total } from '../support/metrics.ts';
@@ -21,7 +21,7 @@ it('counts each round that failed, tells of the first alone, and goes on', async
   const log = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
   // with others it looks each second; nobody is here to hear of what it finds
   const fanout: Fanout = {
-    others: { heard: true, onChange: () => {} },
+    others: { reachable: true, onChange: () => {} },
     publish: () => {},
     occupied: () => Promise.resolve(),
     vacated: () => {},
@@ -29,7 +29,7 @@ it('counts each round that failed, tells of the first alone, and goes on', async
   };
   const counted = async (series: string): Promise<number> => total(parseMetrics(await metrics.text()), series);
   await sql`alter table outbox rename to away`;
-  const outbox = new Outbox({ sql, fanout, metrics, log });
+  const outbox = new Relay({ sql, fanout, metrics, log });
   try {
     const failures = 'parley_fanout_repair_failures_total{what="outbox"}';
     await until('two rounds have failed', async () => (await counted(failures)) >= 2);

@@ -29,12 +29,12 @@ async function makeRoom(messages: number, body: unknown = 'x', ...members: strin
   return room;
 }
 
-const counts = async (): Promise<{ reads: number; tail: number; postgres: number; bytes: number }> => {
+const counts = async (): Promise<{ reads: number; buffered: number; postgres: number; bytes: number }> => {
   const metrics = await readMetrics(server.url);
   const of = (name: string): number => metrics.get(name) ?? 0;
   return {
     reads: of('parley_tail_reads_total'),
-    tail: of('parley_sync_rooms_total{source="tail"}'),
+    buffered: of('parley_sync_rooms_total{source="tail"}'),
     postgres: of('parley_sync_rooms_total{source="postgres"}'),
     bytes: of('parley_tail_bytes'),
   };
@@ -54,7 +54,7 @@ describe('many clients that come back', () => {
     }
     const after = await counts();
     expect(after.reads - before.reads).toBe(1);
-    expect(after.tail - before.tail).toBe(40);
+    expect(after.buffered - before.buffered).toBe(40);
     expect(after.postgres).toBe(before.postgres);
     for (const client of clients) client.close();
   });
@@ -67,7 +67,7 @@ describe('many clients that come back', () => {
     expect((await owner.ok('sync', { cursors: { [room]: 61 } })).rooms[room]?.reset).toBe(true);
     expect((await stranger.ok('sync', { cursors: { [room]: 55 } })).rooms).toEqual({});
     const after = await counts();
-    expect(after.tail).toBe(before.tail);
+    expect(after.buffered).toBe(before.buffered);
     expect(after.postgres - before.postgres).toBe(3);
     stranger.close();
   });
@@ -88,7 +88,7 @@ describe('many clients that come back', () => {
     expect(found.toSorted((a, b) => a.seq - b.seq)).toEqual(history.messages);
     expect(found.find(({ seq }) => seq === 1)?.reactions).toEqual([{ emoji: '👍', count: 1, mine: true }]);
     expect(theirs.rooms[room]?.messages.find(({ seq }) => seq === 1)?.reactions).toMatchObject([{ mine: false }]);
-    expect((await counts()).tail - before.tail).toBe(2);
+    expect((await counts()).buffered - before.buffered).toBe(2);
     ann.close();
   });
 

@@ -1,9 +1,9 @@
 /** The order of a room's events, as a table of what comes and what goes out. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { RoomOrder, type RoomOrderLimits } from '../../src/recovery/resequencer.ts';
+import { Resequencer, type ResequencerLimits } from '../../src/recovery/resequencer.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
-import type { Missed, MissedEvent } from '../../src/recovery/backfill.ts';
+import type { Backfilled, BackfilledEvent } from '../../src/recovery/backfill.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
@@ -16,7 +16,7 @@ function event(rev: number, room = 'a', json = '{}'): RoomEvent {
 const signal: RoomEvent = { to: 'room', room: 'a', event: 'signal', json: '{}' };
 
 interface Rig {
-  readonly order: RoomOrder;
+  readonly order: Resequencer;
   /** What went out: revs, and names of events that have none. */
   readonly out: (number | string)[];
   /** Reads of Postgres: the room and the rev after which. */
@@ -26,12 +26,12 @@ interface Rig {
   /** While set, reads wait for it. */
   gate: Promise<void> | undefined;
   /** Whether events of other nodes come. */
-  heard: boolean;
+  reachable: boolean;
   mayDeliver: boolean;
   count(series: string): Promise<number>;
 }
 
-function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
+function rig(limits: Partial<ResequencerLimits> = {}): Rig {
   const out: (number | string)[] = [];
   const reads: [string, number][] = [];
   const metrics = new Metrics();
@@ -40,12 +40,12 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
     reads,
     stored: undefined,
     gate: undefined,
-    heard: true,
+    reachable: true,
     mayDeliver: true,
-    order: new RoomOrder(
+    order: new Resequencer(
       {
         deliver: (one) => void out.push(one.rev ?? one.event),
-        async read(room, rev): Promise<Missed | undefined> {
+        async read(room, rev): Promise<Backfilled | undefined> {
           reads.push([room, rev]);
           const { stored } = made;
           await made.gate;
@@ -53,10 +53,10 @@ function rig(limits: Partial<RoomOrderLimits> = {}): Rig {
           if (stored === undefined) return undefined;
           const { head, revs, page = 100 } = stored;
           const rest = revs.filter((one) => one > rev);
-          const events = rest.slice(0, page).map((one): MissedEvent => ({ ...event(one, room), rev: one, at: 0 }));
+          const events = rest.slice(0, page).map((one): BackfilledEvent => ({ ...event(one, room), rev: one, at: 0 }));
           return { head, events, complete: rest.length <= page };
         },
-        heard: () => made.heard,
+        reachable: () => made.reachable,
         mayDeliver: () => made.mayDeliver,
         metrics,
         log: silentLog,
@@ -172,7 +172,7 @@ describe('the order of a room', () => {
     made.order.receive(event(2));
     expect(made.out.slice(-2)).toEqual([2, 3]);
 
-    made.heard = false;
+    made.reachable = false;
     made.stored = { head: 5, revs: [4, 5] };
     made.order.receive(event(5));
     await until('it is read', () => made.reads.length === 2);

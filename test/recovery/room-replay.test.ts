@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { Tail, type TailRow } from '../../src/recovery/room-replay.ts';
+import { RoomReplay, type ReplayRow } from '../../src/recovery/room-replay.ts';
 
-const row = (rev: number, text: TailRow['text'] = `m${rev}`): TailRow => ({ rev, text });
-const texts = (tail: Tail, cursor: number, limit = 100, bytes = 1000): readonly string[] =>
+const row = (rev: number, text: ReplayRow['text'] = `m${rev}`): ReplayRow => ({ rev, text });
+const texts = (tail: RoomReplay, cursor: number, limit = 100, bytes = 1000): readonly string[] =>
   tail.page(cursor, 'ann', limit, bytes).texts;
 
 describe('a tail', () => {
   it('has what was sent since it began', () => {
-    const tail = new Tail(10, 5);
+    const tail = new RoomReplay(10, 5);
     tail.append(6, 'm6');
     tail.append(7, 'm7');
     expect([tail.start, tail.end]).toEqual([5, 7]);
@@ -17,7 +17,7 @@ describe('a tail', () => {
   });
 
   it('gives pages bounded in messages and in bytes, and at least one message', () => {
-    const tail = new Tail(10, 0);
+    const tail = new RoomReplay(10, 0);
     for (let rev = 1; rev <= 4; rev++) tail.append(rev, 'xxxx');
     expect(tail.page(0, 'ann', 3, 1000)).toMatchObject({ reached: 3, more: true });
     expect(tail.page(0, 'ann', 100, 5)).toMatchObject({ texts: ['xxxx', 'xxxx'], reached: 2, more: true });
@@ -28,7 +28,7 @@ describe('a tail', () => {
   });
 
   it('forgets the oldest beyond its size', () => {
-    const tail = new Tail(10, 0);
+    const tail = new RoomReplay(10, 0);
     for (let rev = 1; rev <= 100; rev++) tail.append(rev, 'four');
     expect(tail.end).toBe(100);
     expect(100 - tail.start).toBeGreaterThanOrEqual(10);
@@ -38,7 +38,7 @@ describe('a tail', () => {
   });
 
   it('begins anew at a change, and at a hole', () => {
-    const tail = new Tail(10, 0);
+    const tail = new RoomReplay(10, 0);
     tail.append(1, 'm1');
     tail.clear(2);
     expect([tail.start, tail.end, tail.bytes]).toEqual([2, 2, 0]);
@@ -48,7 +48,7 @@ describe('a tail', () => {
   });
 
   it('takes older rows in front, as they are at a rev that it knows', () => {
-    const tail = new Tail(10, 5);
+    const tail = new RoomReplay(10, 5);
     tail.append(6, 'm6');
     expect(tail.prepend([row(2), row(4), row(6, 'again')], 1, 6)).toBe(true);
     expect(texts(tail, 1)).toEqual(['m2', 'm4', 'm6']);
@@ -57,7 +57,7 @@ describe('a tail', () => {
   });
 
   it('takes none from before a change, nor from after one that it has not been told', () => {
-    const tail = new Tail(10, 5);
+    const tail = new RoomReplay(10, 5);
     tail.clear(7);
     expect(tail.prepend([row(3)], 1, 6)).toBe(false);
     expect(tail.prepend([row(3)], 1, 8)).toBe(false);
@@ -65,7 +65,7 @@ describe('a tail', () => {
   });
 
   it('tells each viewer which reactions are their own', () => {
-    const tail = new Tail(10, 1);
+    const tail = new RoomReplay(10, 1);
     const parts = ['{"reactions":[{"emoji":"a"', '},{"emoji":"b"', '}]}'];
     tail.prepend([row(1, { parts, reactors: [new Set(['ann']), new Set(['ben'])] })], 0, 1);
     const own = (viewer: string): unknown => JSON.parse(tail.page(0, viewer, 1, 1).texts[0] ?? '');

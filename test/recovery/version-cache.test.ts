@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { LastTold } from '../../src/recovery/version-cache.ts';
+import { VersionCache } from '../../src/recovery/version-cache.ts';
 
 it('knows what was told last, of each key', () => {
-  const told = new LastTold();
+  const told = new VersionCache();
   expect(told.note('ann', 'member')).toBe(false);
   expect(told.note('ann', 'member')).toBe(true);
   expect(told.note('ben', 'member')).toBe(false);
@@ -12,7 +12,7 @@ it('knows what was told last, of each key', () => {
 });
 
 it('forgets the oldest past its limit', () => {
-  const told = new LastTold(2);
+  const told = new VersionCache(2);
   for (const user of ['a', 'b', 'c']) told.note(user, 'member');
   expect(['c', 'b', 'a'].map((user) => told.is(user, 'member'))).toEqual([true, true, false]);
 });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Changes } from '../../src/messages/changes.ts';
 import { mentions } from '../../src/messages/mentions.ts';
-import { missedEvents, eventsBetween } from '../../src/recovery/backfill.ts';
+import { readBackfill, eventsBetween } from '../../src/recovery/backfill.ts';
 import { pinned, Pins } from '../../src/messages/pins.ts';
 import { Retention } from '../../src/retention/retention.ts';
 import { sync } from '../../src/recovery/catch-up.ts';
@@ -350,13 +350,13 @@ describe('a round', () => {
     await roomOf('missed', 4, 4, 2);
     await round();
     await test.writer.send(send('missed', 'ann'));
-    const missed = await missedEvents(sql, 'missed', 4);
+    const missed = await readBackfill(sql, 'missed', 4);
     expect(missed?.events.map(({ event, rev }) => [event, rev])).toEqual([
       ['behind', 5],
       ['message', 6],
     ]);
     expect((await eventsBetween(sql, 'missed', 5, 5)).map(({ event, rev }) => [event, rev])).toEqual([['behind', 5]]);
-    expect((await missedEvents(sql, 'missed', 5))?.events.map(({ rev }) => rev)).toEqual([6]);
+    expect((await readBackfill(sql, 'missed', 5))?.events.map(({ rev }) => rev)).toEqual([6]);
   });
 });
 

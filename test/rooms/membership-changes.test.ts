@@ -6,7 +6,7 @@ import {
   membershipsOf,
   pruneMembershipChanges,
 } from '../../src/rooms/membership-changes.ts';
-import { eventsBetween, headsOf, missedEvents } from '../../src/recovery/backfill.ts';
+import { eventsBetween, headsOf, readBackfill } from '../../src/recovery/backfill.ts';
 import { openEmbedded } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { until } from '../support/until.ts';
@@ -148,21 +148,21 @@ describe('what a node missed', () => {
       const { writer } = createWriter(sql, { stripes: 1 });
       const room = await makeRoom(sql, 'r', 'ann');
       await Promise.all(Array.from({ length: 150 }, (_, n) => writer.send(send(room, 'ann', n))));
-      const first = await missedEvents(sql, room, 20);
+      const first = await readBackfill(sql, room, 20);
       expect(first).toMatchObject({ head: 150, complete: false });
       expect(first?.events.map(({ rev }) => rev)).toEqual(Array.from({ length: 100 }, (_, n) => n + 21));
       expect(JSON.parse(first?.events[0]?.json ?? '')).toMatchObject({ room, seq: 21, rev: 21, from: 'ann', body: 20 });
-      const rest = await missedEvents(sql, room, 120);
+      const rest = await readBackfill(sql, room, 120);
       expect(rest).toMatchObject({ head: 150, complete: true });
       expect(rest?.events).toHaveLength(30);
       // as a later change will do: the message moves to a new rev
       await sql`update messages set rev = 151 where room_id = ${room} and seq = 140`;
       await sql`update rooms set last_rev = 151 where id = ${room}`;
-      const moved = await missedEvents(sql, room, 138);
+      const moved = await readBackfill(sql, room, 138);
       expect(moved?.head).toBe(151);
       expect(moved?.events.map(({ rev }) => rev)).toEqual([139, 141, 142, 143, 144, 145, 146, 147, 148, 149, 150, 151]);
-      expect(await missedEvents(sql, room, 151)).toEqual({ head: 151, events: [], complete: true });
-      expect(await missedEvents(sql, 'nowhere', 0)).toBeUndefined();
+      expect(await readBackfill(sql, room, 151)).toEqual({ head: 151, events: [], complete: true });
+      expect(await readBackfill(sql, 'nowhere', 0)).toBeUndefined();
       expect((await eventsBetween(sql, room, 139, 142)).map(({ rev }) => rev)).toEqual([139, 141, 142]);
       expect(await headsOf(sql, ['nowhere', room])).toEqual([{ room, head: 151 }]);
       expect(await headsOf(sql, [])).toEqual([]);

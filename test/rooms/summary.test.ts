@@ -1,7 +1,7 @@
 /** What Postgres reads for the rooms of a user: the other user of a room is looked up in direct rooms alone. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Arrivals } from '../../src/connect/connect-load.ts';
+import { ConnectLoad } from '../../src/connect/connect-load.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
@@ -33,7 +33,7 @@ async function lookUps(table: string, user: string): Promise<number> {
     return row?.scans ?? 0;
   };
   const before = await count();
-  await new Arrivals(sql).summaries(user);
+  await new ConnectLoad(sql).summaries(user);
   return (await count()) - before;
 }
 
@@ -45,7 +45,7 @@ describe('a page of rooms', () => {
 
   it('looks up one user for each direct room', async () => {
     expect(await lookUps('users', 'ann')).toBe(1);
-    const { rooms } = await new Arrivals(sql).summaries('ann');
+    const { rooms } = await new ConnectLoad(sql).summaries('ann');
     expect(rooms.map(({ id, peer }) => [id, peer])).toEqual([
       ['direct:x', { id: 'ben', name: 'Ben' }],
       ['one', undefined],

@@ -4,10 +4,10 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
-import { Arrivals } from '../../src/connect/connect-load.ts';
+import { ConnectLoad } from '../../src/connect/connect-load.ts';
 import { history } from '../../src/messages/history.ts';
 import { mentions } from '../../src/messages/mentions.ts';
-import { headsOf, missedEvents } from '../../src/recovery/backfill.ts';
+import { headsOf, readBackfill } from '../../src/recovery/backfill.ts';
 import { pinned } from '../../src/messages/pins.ts';
 import { receipts, unread } from '../../src/receipts/receipts.ts';
 import { recentRows } from '../../src/recovery/recent-rows.ts';
@@ -77,10 +77,10 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
     'CONNECT with its ready',
     3,
     async (user) => {
-      const arrivals = new Arrivals(sql);
+      const connectLoad = new ConnectLoad(sql);
       const identity = { user, name: null, tier: null, key: 'k', issuedAt: Date.now(), expires: Date.now() + day };
-      expect((await arrivals.memberships(identity)).rooms).toHaveLength(roomsOf[user].length);
-      expect((await arrivals.summaries(user)).rooms).toHaveLength(roomsOf[user].length);
+      expect((await connectLoad.memberships(identity)).rooms).toHaveLength(roomsOf[user].length);
+      expect((await connectLoad.summaries(user)).rooms).toHaveLength(roomsOf[user].length);
     },
   ],
   ['unread', 1, async (user) => expect((await unread(sql, user, {})).rooms).toHaveLength(roomsOf[user].length)],
@@ -96,7 +96,7 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
   ['thread:list', 1, (user) => new Threads({ sql, fanout }).list(user, { limit: 100 })],
   ['thread:history', 1, (user, room) => new Threads({ sql, fanout }).history(user, { room, root: 1, limit: 100 })],
   ['heads of rooms', 1, (user) => headsOf(sql, roomsOf[user])],
-  ['missed events of a room', 1, (_, room) => missedEvents(sql, room, 0)],
+  ['missed events of a room', 1, (_, room) => readBackfill(sql, room, 0)],
   [
     'tails of rooms',
     1,

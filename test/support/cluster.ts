@@ -11,7 +11,7 @@ export interface TestNode extends TestServer {
   /** Between this node and Redis. */
   readonly redis: Proxy;
   /** Whether it knows that Redis is there. */
-  hears(): Promise<boolean>;
+  reach(): Promise<boolean>;
 }
 
 export interface Cluster {
@@ -50,9 +50,9 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
       const own = { REDIS_URL: redis.url, PARLEY_REDIS_PREFIX: prefix, PARLEY_NODE: `node-${i}`, PARLEY_DRAIN_MS: '0' };
       try {
         const server = await startServer({ ...own, ...env }, database);
-        const hears = async (): Promise<boolean> =>
+        const reach = async (): Promise<boolean> =>
           (await server.metrics()).get('parley_redis_up{link="events"}') === 1;
-        nodes.push({ ...server, redis, hears });
+        nodes.push({ ...server, redis, reach });
       } catch (error) {
         await redis.close();
         throw error;

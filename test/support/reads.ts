@@ -1,10 +1,10 @@
 /** Every command that reads, on a data set, through the modules that answer it. For `bench/data.ts` and tests of plans. */
 import type postgres from 'postgres';
-import { Arrivals } from '../../src/connect/connect-load.ts';
+import { ConnectLoad } from '../../src/connect/connect-load.ts';
 import { history } from '../../src/messages/history.ts';
 import { membershipsOf } from '../../src/rooms/membership-changes.ts';
 import { mentions } from '../../src/messages/mentions.ts';
-import { eventsBetween, headsOf, missedEvents } from '../../src/recovery/backfill.ts';
+import { eventsBetween, headsOf, readBackfill } from '../../src/recovery/backfill.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { pinned } from '../../src/messages/pins.ts';
 import { receipts, unread } from '../../src/receipts/receipts.ts';
@@ -42,7 +42,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
   const fanout = new MemoryFanout(() => undefined);
   const rooms = new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 1000, maxMembersPerRoom: 10_000 });
   const threads = new Threads({ sql, fanout });
-  const arrivals = new Arrivals(sql);
+  const connectLoad = new ConnectLoad(sql);
   const visibility = new Visibility(sql);
   const search = createSearch(sql);
   const heads = new Map<string, { id: string; last_rev: number }[]>();
@@ -210,7 +210,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
       of: 'a user in 200 rooms',
       run: async () => {
         const user = heavy();
-        await arrivals.memberships({
+        await connectLoad.memberships({
           user,
           name: null,
           tier: null,
@@ -218,7 +218,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
           issuedAt: Date.now(),
           expires: Date.now() + day,
         });
-        return arrivals.summaries(user);
+        return connectLoad.summaries(user);
       },
     },
     { command: 'a node', of: 'heads of 1,000 rooms', run: () => headsOf(sql, rotated(ids, below).slice(0, 1000)) },
@@ -227,7 +227,7 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
       of: 'missed events of a large room',
       run: () => {
         const room = pick(large);
-        return missedEvents(sql, room.id, room.messages - below(80));
+        return readBackfill(sql, room.id, room.messages - below(80));
       },
     },
     {

@@ -1,10 +1,10 @@
 /** Who is online. A watch is of a connection: `connection-commands.ts` has it. */
 import type { presenceCommands } from '../../protocol/commands/presence.ts';
-import type { Attendance } from '../../sessions/registry.ts';
+import type { SessionRegistry } from '../../sessions/registry.ts';
 import type { HandlersOf } from '../table.ts';
 
-export function presenceHandlers(attendance: Attendance): HandlersOf<Pick<typeof presenceCommands, 'presence:get'>> {
+export function presenceHandlers(registry: SessionRegistry): HandlersOf<Pick<typeof presenceCommands, 'presence:get'>> {
   return {
-    'presence:get': ({ user }, { users }) => attendance.presenceOf(user.id, users),
+    'presence:get': ({ user }, { users }) => registry.presenceOf(user.id, users),
   };
 }

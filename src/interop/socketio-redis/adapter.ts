@@ -42,14 +42,14 @@ type HostedClass = new (
 
 const HostedAdapter = RedisAdapter as unknown as HostedClass;
 
-export interface DoorLimits {
+export interface InteropLimits {
   readonly key: string;
   readonly maxMessageBytes: number;
   /** Connections in one answer to `fetchSockets`, and to `sockets` of older servers; rooms in one to `allRooms`. */
   readonly maxListed: number;
 }
 
-export interface DoorAdapterParts {
+export interface InteropAdapterParts {
   readonly host: Host;
   readonly clients: RedisClients;
   readonly audience: Audience;
@@ -63,14 +63,14 @@ export interface DoorAdapterParts {
  * Socket.IO's own adapter on our connections. What comes is checked before it sees it, whom it means is found among our
  * connections, and a plain event to one room is one publish to that room's topic.
  */
-export class DoorAdapter extends HostedAdapter {
-  readonly #limits: DoorLimits;
-  readonly #parts: DoorAdapterParts;
+export class InteropAdapter extends HostedAdapter {
+  readonly #limits: InteropLimits;
+  readonly #parts: InteropAdapterParts;
   readonly #decode: Decode;
   /** What is being done, for `apply`: all of it happens before the adapter's first await. */
   #doing: RequestName | 'emit' = 'emit';
 
-  constructor(limits: DoorLimits, parts: DoorAdapterParts) {
+  constructor(limits: InteropLimits, parts: InteropAdapterParts) {
     super(parts.host, parts.clients.pub, parts.clients.sub, { key: limits.key });
     this.#limits = limits;
     this.#parts = parts;
@@ -90,7 +90,7 @@ export class DoorAdapter extends HostedAdapter {
     const room = name.slice(this.channel.length, -1);
     // most rooms are elsewhere
     if (room !== '' && !this.rooms.has(room)) return;
-    this.#parts.metrics.doorMessages.inc({ request: 'emit' });
+    this.#parts.metrics.interopMessages.inc({ request: 'emit' });
     try {
       this.#checkSize(message);
       this.#doing = 'emit';
@@ -106,7 +106,7 @@ export class DoorAdapter extends HostedAdapter {
     try {
       this.#checkSize(message);
       const { name: kind, request, rooms, timeoutMs } = readRequest(message, this.#decode);
-      this.#parts.metrics.doorMessages.inc({ request: kind });
+      this.#parts.metrics.interopMessages.inc({ request: kind });
       this.#allow(kind, rooms);
       if (kind === 'emit_with_ack') this.#parts.questions.begin(timeoutMs);
       this.#doing = kind;

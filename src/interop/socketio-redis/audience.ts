@@ -1,5 +1,5 @@
 import type { Connection } from '../../hub/connection.ts';
-import type { Local } from '../../hub/hub.ts';
+import type { Hub } from '../../hub/hub.ts';
 import { kindOf, userPrefix } from './names.ts';
 
 export interface Filter {
@@ -13,30 +13,30 @@ export interface TopicAudience {
   readonly except: Connection | undefined;
 }
 
-type AudienceParts = Pick<Local, 'connections' | 'memberships' | 'occupancy' | 'mayDeliver'>;
+type AudienceParts = Pick<Hub, 'connections' | 'memberships' | 'interest' | 'mayDeliver'>;
 
 /** Who is meant: connections of this node, by the names that backend services use. */
 export class Audience {
   readonly #local: AudienceParts;
 
-  constructor(local: AudienceParts) {
-    this.#local = local;
+  constructor(hub: AudienceParts) {
+    this.#local = hub;
   }
 
   /** Whether the name means anybody here. Cheap: it is asked of each message, before that is decoded. */
   has(name: string): boolean {
-    const { connections, occupancy } = this.#local;
+    const { connections, interest } = this.#local;
     switch (kindOf(name)) {
       case 'session':
         return connections.session(name) !== undefined;
       case 'user':
         return connections.user(name.slice(userPrefix.length)) !== undefined;
       case 'room':
-        return occupancy.has(name);
+        return interest.has(name);
       case 'free':
         break;
     }
-    return connections.freeRooms.has(name);
+    return connections.adHocRooms.has(name);
   }
 
   /** Everybody in any of the rooms (without rooms: everybody), each once, but those in any of `except`. */
@@ -67,7 +67,7 @@ export class Audience {
   }
 
   *#named(name: string): Generator<Connection> {
-    const { connections, memberships, occupancy, mayDeliver } = this.#local;
+    const { connections, memberships, interest, mayDeliver } = this.#local;
     switch (kindOf(name)) {
       case 'session': {
         const connection = connections.session(name);
@@ -78,10 +78,10 @@ export class Audience {
         yield* connections.ready(name.slice(userPrefix.length));
         break;
       case 'room':
-        if (occupancy.has(name) && mayDeliver()) yield* memberships.connectionsIn(name);
+        if (interest.has(name) && mayDeliver()) yield* memberships.connectionsIn(name);
         break;
       case 'free':
-        yield* connections.freeRooms.in(name);
+        yield* connections.adHocRooms.in(name);
         break;
     }
   }

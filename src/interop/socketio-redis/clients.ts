@@ -25,7 +25,7 @@ export function openClients(link: RedisLink, key: string, { metrics }: { metrics
     pub: {
       publish(channel, message) {
         // whoever asked waits no longer than its own timeout
-        link.commands.publish(channel, message).catch(() => metrics.doorUnsent.inc());
+        link.commands.publish(channel, message).catch(() => metrics.interopUnsent.inc());
       },
       on() {},
       off() {},

@@ -35,6 +35,6 @@ export class Host {
   }
 
   topic(audience: TopicAudience): Recipient {
-    return topicRecipient(this.#parts.delivery, audience);
+    return topicRecipient(this.#parts.broadcaster, audience);
   }
 }

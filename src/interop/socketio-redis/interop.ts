@@ -7,31 +7,31 @@
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Local } from '../../hub/hub.ts';
+import type { Hub } from '../../hub/hub.ts';
 import type { Sockets } from '../../connect/sockets.ts';
-import { DoorAdapter } from './adapter.ts';
+import { InteropAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
 import { openClients } from './clients.ts';
 import { Host } from './host.ts';
 import { Questions } from './requests.ts';
 import { Refusals } from './refusals.ts';
 
-export interface DoorSettings {
+export interface InteropSettings {
   readonly socketioKey: string;
   readonly socketioMaxMessageBytes: number;
   readonly socketioRoomsPerConnection: number;
   readonly socketioMaxListed: number;
 }
 
-export interface Door {
+export interface Interop {
   /** Resolves once what backend services publish reaches this node; or when Redis, with which it begins, is too slow. */
   subscribed(): Promise<void>;
   close(): void;
 }
 
-export interface DoorParts extends Pick<
-  Local,
-  'connections' | 'memberships' | 'occupancy' | 'delivery' | 'mayDeliver'
+export interface InteropParts extends Pick<
+  Hub,
+  'connections' | 'memberships' | 'interest' | 'broadcaster' | 'mayDeliver'
 > {
   readonly sockets: Sockets;
   readonly metrics: Metrics;
@@ -40,14 +40,14 @@ export interface DoorParts extends Pick<
 
 const subscribeMs = 5000;
 
-export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorParts): Door {
-  const { connections, occupancy, metrics, log } = parts;
+export function openInterop(settings: InteropSettings, redis: RedisLink, parts: InteropParts): Interop {
+  const { connections, interest, metrics, log } = parts;
   const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes, socketioMaxListed: maxListed } = settings;
   const refusals = new Refusals(metrics, log);
   const questions = new Questions((error) => refusals.count(error));
   const maxRoomsPerConnection = settings.socketioRoomsPerConnection;
   const clients = openClients(redis, key, parts);
-  new DoorAdapter(
+  new InteropAdapter(
     { key, maxMessageBytes, maxListed },
     {
       host: new Host({ ...parts, questions, refusals, maxRoomsPerConnection }),
@@ -56,7 +56,7 @@ export function openDoor(settings: DoorSettings, redis: RedisLink, parts: DoorPa
       questions,
       refusals,
       metrics,
-      roomNames: () => [...occupancy.rooms(), ...connections.freeRooms.names()],
+      roomNames: () => [...interest.rooms(), ...connections.adHocRooms.names()],
     },
   );
   return {

@@ -72,7 +72,7 @@ const shapes = {
   emit_with_ack: envelope.extend({ requestId: z.string().max(128), opts: options, packet: z.unknown() }),
 } satisfies Record<RequestName, z.ZodType>;
 
-export interface DoorRequestMessage {
+export interface InteropRequestMessage {
   readonly name: RequestName;
   /** As the adapter's `onrequest` takes it apart. */
   readonly request: Readonly<Record<string, unknown>>;
@@ -96,7 +96,7 @@ export function readEmit(bytes: Buffer, decode: Decode): Emit {
 }
 
 /** @throws {Refused} */
-export function readRequest(bytes: Buffer, decode: Decode): DoorRequestMessage {
+export function readRequest(bytes: Buffer, decode: Decode): InteropRequestMessage {
   const value = bytes[0] === 0x7b ? (JSON.parse(bytes.toString('utf8')) as unknown) : unpack(bytes, decode);
   const kind = requestNames.get(isObject(value) ? (value['type'] as number) : NaN);
   if (kind === undefined) throw new Refused('malformed', 'no request of a known type');

@@ -1,12 +1,12 @@
 import type { Log } from '../../telemetry/log.ts';
-import type { DoorRefusal, Metrics } from '../../telemetry/metrics.ts';
+import type { InteropRefusal, Metrics } from '../../telemetry/metrics.ts';
 
 /** A message of a backend service that is not carried out. */
 export class Refused extends Error {
-  readonly reason: DoorRefusal;
+  readonly reason: InteropRefusal;
 
   /** @param detail for the log; holds no data of users. */
-  constructor(reason: DoorRefusal, detail: string) {
+  constructor(reason: InteropRefusal, detail: string) {
     super(detail);
     this.name = 'Refused';
     this.reason = reason;
@@ -19,7 +19,7 @@ const everyMs = 60_000;
 export class Refusals {
   readonly #metrics: Metrics;
   readonly #log: Log;
-  readonly #told = new Map<DoorRefusal, { at: number; since: number }>();
+  readonly #told = new Map<InteropRefusal, { at: number; since: number }>();
 
   constructor(metrics: Metrics, log: Log) {
     this.#metrics = metrics;
@@ -30,7 +30,7 @@ export class Refusals {
   count(error: unknown): void {
     const { reason, message } =
       error instanceof Refused ? error : new Refused('malformed', 'not a message of the redis-adapter');
-    this.#metrics.doorRefused.inc({ reason });
+    this.#metrics.interopRefused.inc({ reason });
     const now = performance.now();
     const last = this.#told.get(reason);
     if (last !== undefined && now - last.at < everyMs) {

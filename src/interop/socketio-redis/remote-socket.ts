@@ -1,7 +1,7 @@
 import { roomOfTopic } from '../../hub/room-topics.ts';
 import type { Connection } from '../../hub/connection.ts';
 import type { Connections } from '../../hub/connections.ts';
-import type { Delivery } from '../../hub/broadcaster.ts';
+import type { Broadcaster } from '../../hub/broadcaster.ts';
 import type { Sockets } from '../../connect/sockets.ts';
 import { userPrefix } from './names.ts';
 import type { Outbound } from './outbound.ts';
@@ -16,7 +16,7 @@ export interface Recipient {
 
 export interface RemoteSocketParts {
   readonly connections: Connections;
-  readonly delivery: Delivery;
+  readonly broadcaster: Broadcaster;
   readonly sockets: Sockets;
   readonly questions: Questions;
   readonly refusals: Refusals;
@@ -26,8 +26,8 @@ export interface RemoteSocketParts {
 const lingerMs = 5000;
 
 /** A whole room as one recipient. */
-export function topicRecipient(delivery: Delivery, { room, except }: TopicAudience): Recipient {
-  return { client: { writeToEngine: ([event]) => delivery.emitToRoom(room, event.frames, except) } };
+export function topicRecipient(broadcaster: Broadcaster, { room, except }: TopicAudience): Recipient {
+  return { client: { writeToEngine: ([event]) => broadcaster.emitToRoom(room, event.frames, except) } };
 }
 
 /** One connection as the adapter sees it: Socket.IO's Socket, as far as other servers may use it. Made when it is needed. */
@@ -47,7 +47,7 @@ export class RemoteSocket implements Recipient {
   get client(): Recipient['client'] {
     return {
       writeToEngine: ([event], { volatile }) =>
-        this.#parts.delivery.emitTo(this.#connection, event.frames, volatile === true),
+        this.#parts.broadcaster.emitTo(this.#connection, event.frames, volatile === true),
     };
   }
 
@@ -56,10 +56,10 @@ export class RemoteSocket implements Recipient {
   }
 
   get rooms(): Set<string> {
-    const { session, user, wire, away, freeRooms } = this.#connection;
+    const { session, user, wire, away, adHocRooms } = this.#connection;
     const members = (wire?.getTopics() ?? []).map(roomOfTopic).filter((room) => room !== undefined);
     const own = user === undefined ? [] : [userPrefix + user.id];
-    return new Set([session, ...own, ...members, ...(away ?? []), ...(freeRooms ?? [])]);
+    return new Set([session, ...own, ...members, ...(away ?? []), ...(adHocRooms ?? [])]);
   }
 
   get data(): object {
@@ -86,13 +86,13 @@ export class RemoteSocket implements Recipient {
   join(rooms: string | readonly string[]): void {
     const { connections, refusals, maxRoomsPerConnection } = this.#parts;
     for (const room of typeof rooms === 'string' ? [rooms] : rooms) {
-      if (connections.freeRooms.join(this.#connection, room, maxRoomsPerConnection)) continue;
+      if (connections.adHocRooms.join(this.#connection, room, maxRoomsPerConnection)) continue;
       refusals.count(new Refused('rooms_per_connection', `a connection is in ${maxRoomsPerConnection} of its rooms`));
     }
   }
 
   leave(room: string): void {
-    this.#parts.connections.freeRooms.leave(this.#connection, room);
+    this.#parts.connections.adHocRooms.leave(this.#connection, room);
   }
 
   /** As Socket.IO does: DISCONNECT, after which stock clients stay away, and then, with `close`, the connection's end. */

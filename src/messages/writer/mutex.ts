@@ -1,5 +1,5 @@
 /** Work that takes turns, in the order of asking: a room's sends and its changes share a stripe of the writer. */
-export class Turns {
+export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 
   /** When the one before is through, whether it failed or not. */

@@ -1,7 +1,7 @@
 import type { postgres } from '../../storage/sql.ts';
 import type { Log } from '../../telemetry/log.ts';
 
-export interface HandedOptions {
+export interface OutboxCleanupOptions {
   readonly sql: postgres.Sql;
   readonly log: Log;
   /** How long nothing was committed when outbox rows are deleted by themselves. */
@@ -9,14 +9,14 @@ export interface HandedOptions {
 }
 
 /** Outbox rows whose events went to fan-out: the next commit, whoever makes it, deletes them, which costs no round trip. */
-export class Handed {
-  readonly #options: HandedOptions;
+export class OutboxCleanup {
+  readonly #options: OutboxCleanupOptions;
   #ids: number[] = [];
   #committedAt = 0;
   #life = 0;
   #tidying: NodeJS.Timeout | undefined = undefined;
 
-  constructor(options: HandedOptions) {
+  constructor(options: OutboxCleanupOptions) {
     this.#options = options;
   }
 

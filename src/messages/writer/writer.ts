@@ -23,11 +23,11 @@ import { limits } from '../../protocol/limits.ts';
 import { Batcher, Places } from '../../storage/batcher.ts';
 import type { Mentions } from '../bodies/mentions.ts';
 import { commit } from './commit.ts';
-import { Handed } from './outbox-cleanup.ts';
+import { OutboxCleanup } from './outbox-cleanup.ts';
 import { mentionEvents } from '../mentions.ts';
 import { messageJson } from '../message-json.ts';
 import { mutedError } from '../../rooms/muted.ts';
-import { Turns } from './mutex.ts';
+import { Mutex } from './mutex.ts';
 
 export interface Send {
   readonly room: string;
@@ -95,23 +95,23 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #stripes: Batcher<Send, Sent>[];
   /** One a stripe: what else changes a room takes its turn between two commits. */
-  readonly turns: readonly Turns[];
+  readonly mutexes: readonly Mutex[];
   /** One a stripe: whatever waits for its turn there waits in one of these. */
   readonly places: readonly Places[];
-  readonly handed: Handed;
+  readonly outboxCleanup: OutboxCleanup;
 
   constructor(options: WriterOptions) {
     this.#options = options;
-    this.handed = new Handed(options);
+    this.outboxCleanup = new OutboxCleanup(options);
     const { stripes, maxWaiting, maxBatch } = options;
     const share = (n: number): number => Math.floor(maxWaiting / stripes) + (n < maxWaiting % stripes ? 1 : 0);
-    this.turns = Array.from({ length: stripes }, () => new Turns());
-    this.places = this.turns.map((_, n) => new Places(Math.max(1, share(n))));
-    this.#stripes = this.turns.map((turns, n) => {
+    this.mutexes = Array.from({ length: stripes }, () => new Mutex());
+    this.places = this.mutexes.map((_, n) => new Places(Math.max(1, share(n))));
+    this.#stripes = this.mutexes.map((mutexes, n) => {
       const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
       const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
       const places = this.places[n] as Places;
-      return new Batcher((sends) => turns.take(() => commit(sends, parts)), {
+      return new Batcher((sends) => mutexes.take(() => commit(sends, parts)), {
         maxBatch,
         maxWaiting: places,
         senderOf: ({ sender }) => sender,
@@ -153,7 +153,7 @@ export class Writer {
   /** Resolves when all is committed and answered, and no outbox row is left for others to relay. */
   async stop(): Promise<void> {
     await this.flush();
-    await this.handed.stop();
+    await this.outboxCleanup.stop();
   }
 
   /**
@@ -194,12 +194,14 @@ export class Writer {
     const { sql } = this.#options;
     const rooms = [...new Set(sends.map((send) => send.room))];
     const [batch, asked] = [batchJson(sends), askedJson(sends)];
-    return this.handed.deleting((handed) =>
+    return this.outboxCleanup.deleting((outboxCleanup) =>
       asked === undefined
-        ? sql<Outcome[]>`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])`
+        ? sql<
+            Outcome[]
+          >`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxCleanup}::bigint[])`
         : sql<Outcome[]>`
             with a as materialized (
-              select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${handed}::bigint[])
+              select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxCleanup}::bigint[])
             )
             select a.*, x.thread, x.mentioned from a
             left join note_sends(
@@ -229,7 +231,7 @@ export class Writer {
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
     this.#options.fanout.publish(mentions.length === 0 ? events : [...events, ...mentions]);
     // one row a call, told with each of its outcomes
-    this.handed.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
+    this.outboxCleanup.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
     return answers;
   }
 }

@@ -43,7 +43,7 @@ export interface EngineSettings extends AdmissionSettings {
 }
 
 /** What a handshake tells about its session; the query and headers are gone after it. */
-export interface Arriving {
+export interface Handshaking {
   readonly address: AddressUse;
   readonly now: number;
   readonly query: URLSearchParams;
@@ -53,7 +53,7 @@ export interface Arriving {
 
 /** Who speaks over the sessions: Socket.IO, or a bare Engine.IO application. */
 export interface EngineHost<S extends Session> {
-  create(arriving: Arriving): S;
+  create(handshaking: Handshaking): S;
   /** The session can send. */
   opened(session: S): void;
   /** Asked before a text frame is as much as decoded; the bytes are the engine's. A refused one has been answered. */

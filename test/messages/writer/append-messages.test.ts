@@ -87,13 +87,13 @@ it('numbers, deduplicates and refuses as the model does, whatever the batches', 
     fc.asyncProperty(fc.array(distinct, { maxLength: 8 }), async (batches) => {
       await reset();
       const model: Model = { heads: new Map(), stored: new Map() };
-      let handed: number[] = [];
+      let outboxCleanup: number[] = [];
       for (const batch of batches) {
         const expected = append(model, batch);
         const inRooms = [...new Set(batch.map(({ r }) => r))];
         const rows = await database.sql<(Outcome & { outbox_id: number | null })[]>`
           select n, outcome, seq, outbox_id
-          from append_messages(${inRooms}::text[], ${JSON.stringify(batch.map(({ r, i, u, b, p, l }) => [r, i, u, b, p, l]))}::text::jsonb, ${handed}::bigint[])`;
+          from append_messages(${inRooms}::text[], ${JSON.stringify(batch.map(({ r, i, u, b, p, l }) => [r, i, u, b, p, l]))}::text::jsonb, ${outboxCleanup}::bigint[])`;
         const told = rows.map(({ n, outcome, seq }) => ({
           n,
           outcome,
@@ -107,7 +107,7 @@ it('numbers, deduplicates and refuses as the model does, whatever the batches', 
         // the batch before is deleted, this one has noted what it stored
         expect(outbox.map(({ told: count }) => count)).toEqual(fresh === 0 ? [] : [fresh]);
         expect(rows[0]?.outbox_id ?? null).toBe(outbox[0]?.id ?? null);
-        handed = outbox.map(({ id }) => id);
+        outboxCleanup = outbox.map(({ id }) => id);
       }
       await assertDense(database.sql);
       const rows = await database.sql<{ key: string; seq: number; sender: string; body: string }[]>`
