@@ -9,13 +9,16 @@ import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/r
 import { StaticFiles } from './http/static-files.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
 import { openUserRates } from './rates/user-rates.ts';
+import { LocalSessions } from './sessions/local-sessions.ts';
+import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import { userLimits } from './config/user-limits.ts';
-import type { Fanout, Receiver } from './fanout/fanout.ts';
+import type { Fanout } from './fanout/fanout.ts';
 import { MemoryFanout } from './fanout/memory.ts';
 import { RedisFanout } from './fanout/redis.ts';
-import { Gateway, type GatewaySettings } from './gateway.ts';
+import { openGateway, type GatewaySettings } from './gateway.ts';
+import { Connections } from './hub/connections.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { readInstallation, renewEpoch } from './storage/installation.ts';
@@ -129,14 +132,8 @@ async function start(
 
   const app = uWS.App();
   const clientAddress = new ClientAddress(config.trustedProxies);
-  const parts = { app, metrics, log, node, clientAddress };
-  const gateway = new Gateway(gatewaySettings(config, group?.workers ?? 1, log), parts);
-  const fanout = await openFanout(config, redis, {
-    receive: (envelopes) => gateway.receive(envelopes),
-    epochs,
-    metrics,
-    log,
-  });
+  const settings = gatewaySettings(config, group?.workers ?? 1, log);
+  const fanout = await openFanout(config, redis, { epochs, metrics, log });
   releases.push(() => fanout.close());
   const confirmations = new Confirmations({ sql: database.lease, metrics, log });
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
@@ -155,22 +152,39 @@ async function start(
     searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
   });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
+  const connections = new Connections();
+  const revocations = new Revocations(sql, (of) => confirmations.applied(of));
+  const sessions = new LocalSessions({ connections, tokens: verifier, revocations, node, metrics });
   const presence = await openPresence({
-    ...config,
-    sql,
     redis,
+    redisPrefix: config.redisPrefix,
     node,
     metrics,
     log,
-    host: gateway.presenceHost,
+    host: sessions,
+    revocations,
     sights: (pairs) => messaging.visibility.of(pairs),
-    confirmations,
     lease,
   });
   releases.push(() => presence.close());
   const rates = openUserRates({ ...config, ...userLimits(config) }, redis, metrics);
   releases.push(() => rates.stop());
-  await gateway.serve({ messaging, fanout, verifier, presence, rates, lease, epochs });
+  const gateway = await openGateway(settings, {
+    app,
+    node,
+    clientAddress,
+    connections,
+    messaging,
+    fanout,
+    verifier,
+    sessions,
+    presence,
+    rates,
+    lease,
+    epochs,
+    metrics,
+    log,
+  });
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeInterop());
     await gateway.openInterop(redis);
@@ -284,9 +298,9 @@ async function openCluster(
 async function openFanout(
   config: Config,
   link: RedisLink | undefined,
-  parts: { receive: Receiver; epochs: Epochs; metrics: Metrics; log: Log },
+  parts: { epochs: Epochs; metrics: Metrics; log: Log },
 ): Promise<Fanout> {
-  if (link === undefined) return new MemoryFanout(parts.receive);
+  if (link === undefined) return new MemoryFanout();
   const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
   const { epochs } = parts;
   const otherEpoch = (): void => epochs.hint();

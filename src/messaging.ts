@@ -25,7 +25,7 @@ import { RoomPurge } from './retention/room-purge.ts';
 import { Rooms, type WhenApplied } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
-import { fromReplay, type Recent, type RecentRows, type ReplayBuffer } from './recovery/replay-buffer.ts';
+import { fromReplay, type LiveRooms, type Recent, type RecentRows } from './recovery/replay-buffer.ts';
 import { Threads } from './threads/threads.ts';
 import { SearchIndex } from './search/search-index.ts';
 import { Search } from './search/search.ts';
@@ -157,17 +157,16 @@ export class Messaging {
 
   /**
    * The JSON text of `sync`'s output, and the heads that it tells.
-   * @param tails for the rooms that `sees` names: who asks is on them, and whatever comes from now on comes live.
+   * @param live what this node has without Postgres
    * @param epoch under which this is read
    */
   async sync(
     user: string,
     input: ParsedInput<'sync'>,
-    replay: ReplayBuffer,
-    sees: (room: string) => boolean,
+    live: LiveRooms,
     epoch: string,
   ): Promise<{ json: string; heads: readonly Head[] }> {
-    const near = await fromReplay(user, input, replay, sees);
+    const near = await fromReplay(user, input, live);
     const { metrics, reads } = this.#options;
     metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
     const left = Object.keys(near.rest.cursors).length;
@@ -233,6 +232,7 @@ function noting(fanout: Fanout, index: SearchIndex): Fanout {
     get others() {
       return fanout.others;
     },
+    listen: (receiver) => fanout.listen(receiver),
     publish(envelopes) {
       fanout.publish(envelopes);
       for (const envelope of envelopes) {

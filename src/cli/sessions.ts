@@ -81,7 +81,8 @@ async function revoke(user: string, session: string | undefined, config: Config,
   const database = await openServer({ url: config.databaseUrl, poolSize: 2 });
   try {
     await withNodes(config, async (nodes) => {
-      const revocations = new Revocations(database.sql, () => nodes?.revocationsChanged(), whenApplied(database.sql));
+      const revocations = new Revocations(database.sql, whenApplied(database.sql));
+      if (nodes !== undefined) revocations.onStored(() => nodes.revocationsChanged());
       if (session === undefined) {
         await revocations.revokeAll(user, 'operator');
         print(`Revoked all tokens of ${user}.`);

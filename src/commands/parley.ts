@@ -115,10 +115,6 @@ export class Parley implements SocketApp {
     this.#parts.unsent.note(connection);
   }
 
-  topicChanged(topic: string, occupied: boolean): void {
-    this.#parts.hub.interest.topicChanged(topic, occupied);
-  }
-
   received(connection: Connection, bytes: number): void {
     if (connection.user !== undefined) this.#parts.shares.received(connection.user, bytes);
   }

@@ -6,18 +6,18 @@ import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import { cleanDisplayText } from '../protocol/display-text.ts';
 import type { EventData } from '../protocol/events.ts';
+import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { Hub } from '../hub/hub.ts';
 import { encodeConnect, encodeEvent } from '../transport/socketio/encode.ts';
 
-/** A name that is none is as good as no name. */
-
 export class Connector {
   readonly #verifier: TokenVerifier;
   readonly #rates: UserRates;
   readonly #connectLoad: ConnectLoad;
-  readonly #local: Hub;
+  readonly #hub: Hub;
+  readonly #sessions: Pick<LocalSessions, 'checkConnect'>;
   readonly #registry: SessionRegistry;
   readonly #node: string;
   readonly #epochs: { readonly epoch: string };
@@ -28,6 +28,7 @@ export class Connector {
     rates: UserRates;
     connectLoad: ConnectLoad;
     hub: Hub;
+    sessions: Pick<LocalSessions, 'checkConnect'>;
     registry: SessionRegistry;
     node: string;
     epochs: { readonly epoch: string };
@@ -36,7 +37,8 @@ export class Connector {
     this.#verifier = options.verifier;
     this.#rates = options.rates;
     this.#connectLoad = options.connectLoad;
-    this.#local = options.hub;
+    this.#hub = options.hub;
+    this.#sessions = options.sessions;
     this.#registry = options.registry;
     this.#node = options.node;
     this.#epochs = options.epochs;
@@ -59,8 +61,8 @@ export class Connector {
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {
-      this.#local.memberships.leave(connection);
-      this.#local.connections.anonymize(connection);
+      this.#hub.memberships.leave(connection);
+      this.#hub.connections.anonymize(connection);
       if (connection.live) connection.state = 'open';
       throw error;
     }
@@ -72,14 +74,14 @@ export class Connector {
     connection.state = 'joining';
     connection.expires = identity.expires;
     connection.identity = identity;
-    const { connections, memberships } = this.#local;
+    const { connections, memberships } = this.#hub;
     if (connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have as many connections as you may.');
     }
     const user = connections.identify(connection, identity.user, identity.name);
     memberships.joining(connection, user.id);
     const { name, rooms } = await this.#connectLoad.memberships(identity);
-    const refused = this.#registry.checkConnect(identity);
+    const refused = this.#sessions.checkConnect(identity);
     if (refused !== undefined) await refused;
     if (!connection.live) return;
     user.name ??= name;
@@ -96,7 +98,7 @@ export class Connector {
     const user = connection.user as LocalUser;
     // before the read: what is read later may be of a later epoch, and is sent again then
     const { epoch } = this.#epochs;
-    await this.#local.interest.standing(connection);
+    await this.#hub.interest.standing(connection);
     const { rooms, more } = await this.#connectLoad.summaries(user.id);
     // it may have left, or be somebody else by now
     if (connection.user !== user) return;
@@ -110,6 +112,6 @@ export class Connector {
       more,
     };
     connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
-    this.#local.receiver.toldHeads(connection, rooms);
+    this.#hub.receiver.toldHeads(connection, rooms);
   }
 }

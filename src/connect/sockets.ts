@@ -29,7 +29,6 @@ export interface SocketApp {
   disconnected(connection: Connection, namespace: string): void;
   /** The connection ended, after it left its namespaces. */
   ended?(connection: Connection): void;
-  topicChanged(topic: string, occupied: boolean): void;
 }
 
 export interface SocketSettings {
@@ -87,10 +86,6 @@ export class Sockets implements EngineHost<Connection> {
     connection.state = 'closed';
     for (const namespace of wasIn) this.#app.disconnected(connection, namespace);
     this.#app.ended?.(connection);
-  }
-
-  topicChanged(topic: string, occupied: boolean): void {
-    this.#app.topicChanged(topic, occupied);
   }
 
   admit(connection: Connection, frame: Uint8Array): boolean {

@@ -11,6 +11,7 @@
  * Blocking and retries: `publish` never waits, never throws and never retries; failures are counted and logged by the
  * form that has them. The publishing node receives its own envelopes through the same receiver, before `publish`
  * returns, and not again from outside.
+ * Begin: envelopes go to the receiver that `listen` names. Before `listen`, envelopes are dropped: nobody is connected yet.
  * Occupation: the gateway says once when a room gets its first connection here, and once when the last one has gone.
  * `occupied` resolves when envelopes of the room reach this node, or cannot for now; it never rejects. A join is
  * acknowledged only after it.
@@ -20,6 +21,7 @@ import type { Role } from '../protocol/model.ts';
 export interface Fanout {
   /** Undefined: this node is alone. */
   readonly others: Others | undefined;
+  listen(receiver: Receiver): void;
   publish(envelopes: readonly Envelope[]): void;
   occupied(room: string): Promise<void>;
   vacated(room: string): void;

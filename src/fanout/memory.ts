@@ -3,10 +3,14 @@ import type { Envelope, Fanout, Receiver } from './fanout.ts';
 /** The form for one node: whatever is published is received at once, in the same turn of the event loop. */
 export class MemoryFanout implements Fanout {
   readonly others = undefined;
-  readonly #receive: Receiver;
+  #receive: Receiver;
 
-  constructor(receive: Receiver) {
+  constructor(receive: Receiver = () => {}) {
     this.#receive = receive;
+  }
+
+  listen(receiver: Receiver): void {
+    this.#receive = receiver;
   }
 
   publish(envelopes: readonly Envelope[]): void {

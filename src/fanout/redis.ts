@@ -25,7 +25,6 @@ export interface RedisFanoutOptions {
   readonly installation: { readonly id: string; readonly epoch: string };
   /** A node of the same installation has another epoch: one of the two has not noticed yet. */
   readonly otherEpoch: () => void;
-  readonly receive: Receiver;
   readonly metrics: Metrics;
   readonly log: Log;
   /** Bytes on their way to Redis past which messages are let go. */
@@ -50,6 +49,7 @@ const farewellMs = 500;
 export class RedisFanout implements Fanout {
   readonly others: Others;
   readonly #options: RedisFanoutOptions;
+  #receive: Receiver = () => {};
   /** Of this process, not of the configured name: two nodes that were given the same name must hear each other. */
   readonly #node = randomBytes(nodeIdBytes);
   readonly #partitions: readonly Partition[];
@@ -98,9 +98,13 @@ export class RedisFanout implements Fanout {
     if (this.#options.link.up) await this.#listen();
   }
 
+  listen(receiver: Receiver): void {
+    this.#receive = receiver;
+  }
+
   publish(envelopes: readonly Envelope[]): void {
     if (this.#closed || envelopes.length === 0) return;
-    this.#options.receive(envelopes);
+    this.#receive(envelopes);
     try {
       for (const { channel, part } of this.#split(envelopes)) {
         for (const message of encodeEnvelopes(this.#originNow(), part)) this.#send(channel, message);
@@ -209,7 +213,7 @@ export class RedisFanout implements Fanout {
       envelopes = envelopes.flatMap(withoutRevs);
     }
     try {
-      this.#options.receive(envelopes);
+      this.#receive(envelopes);
     } catch (error) {
       this.#options.metrics.internalErrors.inc({ where: 'fanout' });
       this.#options.log.error({ err: error }, 'envelopes of another node could not be received');

@@ -8,13 +8,12 @@ import { VersionCache } from '../recovery/version-cache.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
 import type { Form, Frames } from '../transport/socketio/packet.ts';
 import { forms, roomTopic } from './room-topics.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import type { OffRooms } from './off-rooms.ts';
 
 export interface BroadcasterParts {
   readonly connections: Connections;
-  readonly slow: SlowConsumers;
-  /** Asked for when the first event comes: the engine that has them is made later. */
-  readonly topics: () => Topics;
+  readonly off: OffRooms;
+  readonly topics: Topics;
   /** Told of events with a rev that go out. */
   readonly replay: { delivered(event: RoomEvent): void };
   /** Whether what is known of memberships is recent enough. */
@@ -39,10 +38,10 @@ export class Broadcaster {
 
   /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
   toRoom(envelope: RoomEvent): void {
-    const { slow, replay } = this.#parts;
+    const { off, replay } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
-      slow.moved(room, rev);
+      off.moved(room, rev);
       replay.delivered(envelope);
     } else if (event === 'room') {
       // read of Postgres before fan-out told it: the same again is no news
@@ -50,13 +49,13 @@ export class Broadcaster {
     }
     let deliveries = this.#publish(envelope, false);
     // those who are slow hear of everything but signals
-    if (slow.anyQuiet) {
+    if (off.anyQuiet) {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
     // no pull brings it to those who are off the room
     if (rev === undefined && event !== 'signal') {
-      deliveries += this.#sendEach(allBut(slow.off(room), envelope.withheld), event, envelope.json);
+      deliveries += this.#sendEach(allBut(off.off(room), envelope.withheld), event, envelope.json);
     }
     this.#count(event, deliveries);
   }
@@ -96,9 +95,9 @@ export class Broadcaster {
    * while it is not known who is a member.
    */
   emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
-    const topics = this.#parts.topics();
+    const { topics } = this.#parts;
     if (!this.#parts.mayDeliver()) return this.#parts.metrics.signalsDropped.inc();
-    if (this.#parts.slow.anyQuiet) this.#countDropped(room);
+    if (this.#parts.off.anyQuiet) this.#countDropped(room);
     let deliveries = 0;
     for (const form of this.#parts.connections.formsInUse) {
       const topic = roomTopic(form, room);
@@ -126,8 +125,7 @@ export class Broadcaster {
    * @returns how many connections it went to.
    */
   #publish({ room, event, json, attachments, except, withheld = [] }: RoomEvent, quiet: boolean): number {
-    const { connections } = this.#parts;
-    const topics = this.#parts.topics();
+    const { connections, topics } = this.#parts;
     const sender = except === undefined ? undefined : connections.session(except);
     let deliveries = 0;
     for (const form of connections.formsInUse) {
@@ -159,7 +157,7 @@ export class Broadcaster {
   }
 
   #countDropped(room: string): void {
-    const topics = this.#parts.topics();
+    const { topics } = this.#parts;
     for (const form of forms) this.#parts.metrics.signalsDropped.inc(topics.subscribers(roomTopic(form, room, true)));
   }
 

@@ -1,56 +1,66 @@
 /**
- * What this node knows of its connections, put together: who is here (connections), in which rooms (memberships), which
- * rooms that makes this node hear (occupancy), in which order their events go out (order), how they are written (delivery)
- * and what becomes of those who cannot follow (slow). Fan-out's events come in by the receiver.
+ * The part of a node that knows its connections, put together from the bottom up: each part is given those before it.
+ *
+ * connections (who is here) → off (slow connections that are off their rooms) → broadcaster (writes events to topics) →
+ * order (the resequencer: rev order, gaps) → interest (rooms with connections here) → slow (slow consumers) →
+ * subscriptions (which rooms a connection is in) → receiver (takes the envelopes of fan-out).
  */
-import type { Fanout, RoomEvent } from '../fanout/fanout.ts';
+import type { Fanout } from '../fanout/fanout.ts';
+import type { ReplayBuffer } from '../recovery/replay-buffer.ts';
+import { Resequencer } from '../recovery/resequencer.ts';
+import type { WorkQueue } from '../recovery/work-queue.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { Connections } from './connections.ts';
-import { Broadcaster } from './broadcaster.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
+import { Broadcaster } from './broadcaster.ts';
+import type { Connections } from './connections.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
-import { Subscriptions } from './subscriptions.ts';
 import { Interest } from './interest.ts';
-import { Resequencer, type ResequencerParts } from '../recovery/resequencer.ts';
+import { OffRooms } from './off-rooms.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 export interface Hub {
   readonly connections: Connections;
-  readonly memberships: Subscriptions;
-  readonly interest: Interest;
-  readonly order: Resequencer;
+  readonly off: OffRooms;
   readonly broadcaster: Broadcaster;
+  readonly order: Resequencer;
+  readonly interest: Interest;
   readonly slow: SlowConsumers;
+  readonly memberships: Subscriptions;
   readonly receiver: FanoutReceiver;
   readonly mayDeliver: () => boolean;
 }
 
 export interface HubParts {
-  readonly topics: () => Topics;
+  readonly connections: Connections;
+  readonly topics: Topics;
   readonly settings: SlowConsumerSettings;
   readonly fanout: Fanout;
-  readonly backfill: ResequencerParts['read'];
-  readonly mayDeliver: ResequencerParts['mayDeliver'];
-  readonly replay: { delivered(event: RoomEvent): void; forget(room: string): void };
+  /** Rooms with a gap, for the backfiller. */
+  readonly gaps: WorkQueue;
+  readonly replay: Pick<ReplayBuffer, 'delivered' | 'forget'>;
+  /** Whether what this node knows of memberships is recent enough. */
+  readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-export function createHub({ topics, settings, fanout, backfill, mayDeliver, replay, metrics, log }: HubParts): Hub {
-  const connections = new Connections();
-  const slow = new SlowConsumers(settings, metrics, (room) => interest.settled(room));
-  const memberships = new Subscriptions({ connections, slow });
-  const broadcaster = new Broadcaster({ connections, slow, topics, replay, mayDeliver, metrics });
+export function createHub(parts: HubParts): Hub {
+  const { connections, topics, settings, fanout, gaps, replay, mayDeliver, metrics, log } = parts;
+  const off = new OffRooms(metrics);
+  const broadcaster = new Broadcaster({ connections, off, topics, replay, mayDeliver, metrics });
   const order = new Resequencer({
     deliver: (event) => broadcaster.toRoom(event),
-    read: backfill,
+    gaps,
     reachable: () => fanout.others?.reachable === true,
     mayDeliver,
     metrics,
     log,
   });
-  const interest: Interest = new Interest({ topics, slow, order, fanout, replay });
+  const interest = new Interest({ topics, off, order, fanout, replay });
+  const slow = new SlowConsumers(settings, { off, interest, metrics });
+  const memberships = new Subscriptions({ connections, slow });
   const receiver = new FanoutReceiver({ connections, memberships, order, broadcaster, metrics, log });
-  return { connections, memberships, interest, order, broadcaster, slow, receiver, mayDeliver };
+  return { connections, off, broadcaster, order, interest, slow, memberships, receiver, mayDeliver };
 }

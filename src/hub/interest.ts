@@ -3,12 +3,11 @@ import type { Connection } from './connection.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import type { Resequencer } from '../recovery/resequencer.ts';
 import { roomOfTopic, roomTopics } from './room-topics.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import type { OffRooms } from './off-rooms.ts';
 
 export interface InterestParts {
-  /** Asked for when the first connection comes: the engine that has them is made later. */
-  readonly topics: () => Topics;
-  readonly slow: SlowConsumers;
+  readonly topics: Topics;
+  readonly off: OffRooms;
   readonly order: Resequencer;
   readonly fanout: Fanout;
   /** Told of rooms that nobody is in any more. */
@@ -26,6 +25,7 @@ export class Interest {
 
   constructor(parts: InterestParts) {
     this.#parts = parts;
+    parts.topics.onChange((topic, occupied) => this.#topicChanged(topic, occupied));
   }
 
   has(room: string): boolean {
@@ -37,7 +37,7 @@ export class Interest {
   }
 
   /** A topic got its first subscriber, or lost its last one. uWS may not count that yet. */
-  topicChanged(topic: string, occupied: boolean): void {
+  #topicChanged(topic: string, occupied: boolean): void {
     const room = roomOfTopic(topic);
     if (room !== undefined) this.#changed(room, occupied || this.#isOccupied(room, topic));
   }
@@ -56,8 +56,8 @@ export class Interest {
 
   /** @param but a topic that is known to be empty. */
   #isOccupied(room: string, but?: string): boolean {
-    const { slow, topics } = this.#parts;
-    return slow.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics().subscribers(topic) > 0);
+    const { off, topics } = this.#parts;
+    return off.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics.subscribers(topic) > 0);
   }
 
   #changed(room: string, occupied: boolean): void {

@@ -1,6 +1,7 @@
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
-import { encodeEvent } from '../transport/socketio/encode.ts';
+import type { Interest } from './interest.ts';
+import type { OffRooms } from './off-rooms.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 
 export interface SlowConsumerSettings {
@@ -16,7 +17,7 @@ export interface SlowConsumerSettings {
  * well → (over the soft limit) quiet: no signals → (over the next) behind: off its rooms; for the first event in each it
  * gets `behind {room, head}`, and is put back on a room when it pulls that room with `sync` or `history`. Where no rev
  * went by it lacks nothing, would never pull, and is put back when it is well. What has no rev, but for signals, no pull
- * brings, so it comes all the while: see Delivery.
+ * brings, so it comes all the while: see Broadcaster.
  *
  * Buffers are looked at in a sweep, and only after something was delivered: uWS tells nothing of a buffer that grows, and
  * an idle server has none.
@@ -24,32 +25,14 @@ export interface SlowConsumerSettings {
 export class SlowConsumers {
   readonly #settings: SlowConsumerSettings;
   readonly #metrics: Metrics;
-  readonly #quiet = new Set<Connection>();
-  /** Connections off a room that have not been told yet that it moved. */
-  readonly #untold = new Map<string, Set<Connection>>();
-  /** Connections that are off a room. */
-  readonly #off = new Map<string, Set<Connection>>();
-  readonly #settled: (room: string) => void;
+  readonly #off: OffRooms;
+  readonly #interest: Interest;
 
-  /** @param settled no connection is off the room any more. */
-  constructor(settings: SlowConsumerSettings, metrics: Metrics, settled: (room: string) => void) {
+  constructor(settings: SlowConsumerSettings, parts: { off: OffRooms; interest: Interest; metrics: Metrics }) {
     this.#settings = settings;
-    this.#metrics = metrics;
-    this.#settled = settled;
-  }
-
-  /** Whether connections are off the room: its events are still their affair, though no topic has them. */
-  concerns(room: string): boolean {
-    return this.#off.has(room);
-  }
-
-  off(room: string): Iterable<Connection> {
-    return this.#off.get(room) ?? [];
-  }
-
-  /** Whether any connection is on the topics without signals. */
-  get anyQuiet(): boolean {
-    return this.#quiet.size > 0;
+    this.#off = parts.off;
+    this.#interest = parts.interest;
+    this.#metrics = parts.metrics;
   }
 
   sweep(connections: Iterable<Connection>): void {
@@ -61,16 +44,6 @@ export class SlowConsumers {
       else if (buffered > softBufferedBytes) this.#hush(connection);
       else if (buffered < softBufferedBytes / 4 && connection.quiet) this.#recover(connection);
     }
-  }
-
-  /** An event went out in the room: those who are off it hear where to pull from, once. */
-  moved(room: string, head: number): void {
-    const untold = this.#untold.get(room);
-    if (untold === undefined) return;
-    this.#untold.delete(room);
-    const json = JSON.stringify({ room, head });
-    for (const connection of untold) connection.sendFrames(encodeEvent(connection.form, 'behind', json));
-    this.#metrics.slowConsumers.inc({ step: 'told' }, untold.size);
   }
 
   /**
@@ -86,7 +59,7 @@ export class SlowConsumers {
       if (fit) {
         this.#putBack(connection, room);
       } else {
-        this.#toTell(connection, room);
+        this.#off.await(connection, room);
         // so that it is looked at until it is well
         this.#hush(connection);
       }
@@ -99,7 +72,7 @@ export class SlowConsumers {
   }
 
   closed(connection: Connection): void {
-    this.#quiet.delete(connection);
+    this.#off.unquieten(connection);
     for (const room of connection.away ?? []) this.#forget(connection, room);
     connection.away = undefined;
     connection.quiet = false;
@@ -108,18 +81,18 @@ export class SlowConsumers {
   #hush(connection: Connection): void {
     if (connection.quiet) return;
     connection.quiet = true;
-    this.#quiet.add(connection);
+    this.#off.quieten(connection);
     this.#metrics.slowConsumers.inc({ step: 'quiet' });
     this.#resubscribe(connection, true);
   }
 
   #recover(connection: Connection): void {
     connection.quiet = false;
-    this.#quiet.delete(connection);
+    this.#off.unquieten(connection);
     this.#metrics.slowConsumers.inc({ step: 'recovered' });
     this.#resubscribe(connection, false);
     for (const room of connection.away ?? []) {
-      if (this.#untold.get(room)?.has(connection) === true) this.#putBack(connection, room);
+      if (this.#off.awaits(connection, room)) this.#putBack(connection, room);
     }
   }
 
@@ -140,15 +113,10 @@ export class SlowConsumers {
     const away = (connection.away ??= new Set());
     for (const room of rooms) {
       away.add(room);
-      addTo(this.#off, room, connection);
-      this.#toTell(connection, room);
+      this.#off.add(connection, room);
       connection.unsubscribe(roomTopic(connection.form, room, true));
     }
     this.#metrics.slowConsumers.inc({ step: 'behind' });
-  }
-
-  #toTell(connection: Connection, room: string): void {
-    addTo(this.#untold, room, connection);
   }
 
   #putBack(connection: Connection, room: string): void {
@@ -160,20 +128,6 @@ export class SlowConsumers {
     const { away } = connection;
     if (away?.delete(room) !== true) return;
     if (away.size === 0) connection.away = undefined;
-    removeFrom(this.#untold, room, connection);
-    if (removeFrom(this.#off, room, connection)) this.#settled(room);
+    if (this.#off.remove(connection, room)) this.#interest.settled(room);
   }
-}
-
-function addTo(rooms: Map<string, Set<Connection>>, room: string, connection: Connection): void {
-  const connections = rooms.get(room);
-  if (connections === undefined) rooms.set(room, new Set([connection]));
-  else connections.add(connection);
-}
-
-/** @returns whether it was the last one. */
-function removeFrom(rooms: Map<string, Set<Connection>>, room: string, connection: Connection): boolean {
-  const connections = rooms.get(room);
-  connections?.delete(connection);
-  return connections?.size === 0 && rooms.delete(room);
 }

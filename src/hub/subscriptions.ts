@@ -27,17 +27,27 @@ export class Subscriptions {
   /** Users and rooms (`user\nroom`) that were joined here and have not been told so, with the time. */
   readonly #unwelcomed = new Map<string, number>();
 
-  /** Told whose memberships are newer here than in what is being read of Postgres. */
-  membershipTouched: ((user: string) => void) | undefined = undefined;
+  /** Users whose memberships changed here since a read of Postgres began; undefined: no read is under way. */
+  #touched: Set<string> | undefined = undefined;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
   }
 
+  /** A read of memberships begins: from now on users whose memberships change here are noted. */
+  beginRead(): ReadonlySet<string> {
+    this.#touched = new Set();
+    return this.#touched;
+  }
+
+  endRead(): void {
+    this.#touched = undefined;
+  }
+
   /** The connection's memberships are about to be read; changes that come meanwhile are newer, and wait for `enter`. */
   joining(connection: Connection, user: string): void {
     connection.changes = [];
-    this.membershipTouched?.(user);
+    this.#touched?.add(user);
   }
 
   /** A change that came meanwhile may be older than the read: of each membership the later version stands. */
@@ -93,7 +103,7 @@ export class Subscriptions {
   /** What fan-out tells. */
   change(change: MembershipChange): void {
     if (this.#isOld(change)) return;
-    this.membershipTouched?.(change.user);
+    this.#touched?.add(change.user);
     if (this.#parts.connections.user(change.user) !== undefined) this.#toldStanding(change);
     if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
   }

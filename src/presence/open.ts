@@ -1,9 +1,7 @@
 /** Presence and sessions as one part: makes its parts in the form that the node needs. */
-import type { postgres } from '../storage/sql.ts';
 import { RevocationWatch } from '../sessions/revocation-watch.ts';
-import { Revocations, type Revocation } from '../sessions/revocations.ts';
+import type { Revocation, Revocations } from '../sessions/revocations.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Confirmations } from '../storage/confirmations.ts';
 import type { Lease } from '../storage/lease.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -23,7 +21,6 @@ export interface PresenceHost<W extends object> extends Pick<WatchingOptions<W>,
 }
 
 export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<W>, 'sights'> {
-  readonly sql: postgres.Sql;
   /** Absent: this node is alone. */
   readonly redis: RedisLink | undefined;
   readonly redisPrefix: string;
@@ -31,7 +28,7 @@ export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<
   readonly metrics: Metrics;
   readonly log: Log;
   readonly host: PresenceHost<W>;
-  readonly confirmations: Confirmations;
+  readonly revocations: Revocations;
   readonly lease: Lease;
 }
 
@@ -49,7 +46,7 @@ export interface PresencePart<W extends object> {
 const warnEveryMs = 10_000;
 
 export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
-  const { sql, redis, redisPrefix: prefix, node, metrics, log, host, sights, confirmations, lease } = options;
+  const { redis, redisPrefix: prefix, node, metrics, log, host, sights, revocations, lease } = options;
   let warnedAt = -Infinity;
   const watching = new Watching<W>({
     sights,
@@ -66,11 +63,6 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
       log.warn({ err: error }, 'presence could not be looked up; it is tried again');
     },
   });
-  const revocations = new Revocations(
-    sql,
-    () => nodes.revocationsChanged(),
-    (of) => confirmations.applied(of),
-  );
   const watch = new RevocationWatch({ revocations, apply: (revocation) => host.revoked(revocation), log });
   const nodeHost: NodeHost = {
     sessionsOf: (user) => host.sessionsOf(user),
@@ -96,6 +88,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
       unreadable: () => metrics.foreignMessages.inc({ reason: 'node' }),
     });
   }
+  revocations.onStored(() => nodes.revocationsChanged());
   watching.start(presence);
   metrics.watchPresence({ users: () => presence.localUsers, watched: () => watching.pairs });
   await watch.start();

@@ -88,11 +88,6 @@ export class AntiEntropy {
     return this.#parts.others?.reachable !== false;
   }
 
-  /** What is read of Postgres may go out only after the memberships of that moment are known. */
-  async beforeRead(): Promise<void> {
-    if (!this.#hears) await this.#parts.memberships.step();
-  }
-
   /**
    * The database went back in time: cursors and positions of the old history go, and nothing goes out until memberships
    * have been read anew. Resolves then, or when the node stops.

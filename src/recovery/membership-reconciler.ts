@@ -22,9 +22,11 @@ export interface MembershipSource {
   memberToUser(user: string, data: EventData<'member'>): UserEvent;
 }
 
-/** The part of `LocalMemberships` that it works on. */
+/** The part of `Subscriptions` that it works on. */
 export interface SubscribedMembers {
-  membershipTouched: ((user: string) => void) | undefined;
+  /** A read begins: users whose memberships change here from now on are in the set. */
+  beginRead(): ReadonlySet<string>;
+  endRead(): void;
   userIds(): string[];
   /** Users with connections in the room, or with connections that are just coming. */
   usersIn(room: string): string[];
@@ -66,7 +68,7 @@ export class MembershipReconciler {
   readonly #late = new Map<string, { readonly membership: Membership; readonly since: number }>();
   #lateTimer: NodeJS.Timeout | undefined = undefined;
   /** Users whose memberships changed here while a step reads. */
-  #touched = new Set<string>();
+  #touched: ReadonlySet<string> = new Set();
   #running: Promise<boolean> | undefined = undefined;
   #next: Promise<boolean> | undefined = undefined;
 
@@ -85,15 +87,11 @@ export class MembershipReconciler {
 
   /** From here on changes are followed; before any connection comes. */
   async start(): Promise<void> {
-    this.#members.membershipTouched = (user) => {
-      if (this.#running !== undefined) this.#touched.add(user);
-    };
     this.#cursor = await this.#source.cursor();
     this.#readAt = performance.now();
   }
 
   stop(): void {
-    this.#members.membershipTouched = undefined;
     clearTimeout(this.#lateTimer);
     this.#late.clear();
   }
@@ -117,8 +115,11 @@ export class MembershipReconciler {
 
   #begin(): Promise<boolean> {
     this.#next = undefined;
-    this.#touched.clear();
-    this.#running = this.#step().finally(() => (this.#running = undefined));
+    this.#touched = this.#members.beginRead();
+    this.#running = this.#step().finally(() => {
+      this.#running = undefined;
+      this.#members.endRead();
+    });
     return this.#running;
   }
 
@@ -131,7 +132,7 @@ export class MembershipReconciler {
     const whole = anew || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
-      this.#touched.clear();
+      this.#touched = this.#members.beginRead();
       again = this.#apply(await this.#wholly([...again.keys()], again));
     }
     // whoever changes faster than that is read with the next step's rows, which are those of this one

@@ -32,18 +32,26 @@ export interface ReplayBufferOptions {
   readonly messages: number;
   /** Over all rooms; the rooms that were longest without a use give theirs up. */
   readonly maxBytes: number;
-  /** The rev up to which the room's events were delivered here; undefined: what is delivered is not to be relied on now. */
-  readonly head: (room: string) => number | undefined;
   /** Rows as they are now, of some rooms at once. */
   readonly read: (asked: readonly Recent[]) => Promise<Map<string, RecentRows>>;
   readonly metrics: Metrics;
 }
+
+/** The rev up to which the room's events were delivered here; undefined: what is delivered is not to be relied on now. */
+export type HeadOf = (room: string) => number | undefined;
 
 /** Events that Postgres has already may be on their way for a moment. */
 const settleMs = 20;
 const tries = 5;
 /** Rooms that are asked for at the same time are read in one statement, so many at most. */
 const roomsAtOnce = 32;
+
+/** Who reads the page, and how much of it there may be. */
+export interface PageFor {
+  readonly viewer: string;
+  readonly limit: number;
+  readonly bytes: number;
+}
 
 export class ReplayBuffer {
   readonly #options: ReplayBufferOptions;
@@ -81,14 +89,14 @@ export class ReplayBuffer {
   }
 
   /** Resolves when the tail reaches down to the cursor, or will not. */
-  async reach(room: string, cursor: number): Promise<void> {
+  async reach(room: string, cursor: number, headOf: HeadOf): Promise<void> {
     for (let attempt = 0; attempt < tries; attempt++) {
-      const buffered = this.#roomFor(room, cursor);
+      const buffered = this.#roomFor(room, cursor, headOf);
       if (buffered === undefined || cursor >= buffered.start || cursor < buffered.floor) return;
       // one read at once for a room; it is in vain when a message is changed meanwhile
       let reading = this.#reading.get(room);
       if (reading === undefined) {
-        reading = this.#extend(room, buffered).finally(() => this.#reading.delete(room));
+        reading = this.#extend(room, buffered, headOf).finally(() => this.#reading.delete(room));
         this.#reading.set(room, reading);
       }
       if (!(await reading)) return;
@@ -96,14 +104,16 @@ export class ReplayBuffer {
   }
 
   /** What a client lacks that is on the room now. @returns undefined: not to be had here, ask Postgres. */
-  page(room: string, cursor: number, viewer: string, limit: number, bytes: number): ReplayPage | undefined {
-    const buffered = this.#roomFor(room, cursor);
-    return buffered === undefined || cursor < buffered.start ? undefined : buffered.page(cursor, viewer, limit, bytes);
+  page(room: string, cursor: number, headOf: HeadOf, to: PageFor): ReplayPage | undefined {
+    const buffered = this.#roomFor(room, cursor, headOf);
+    return buffered === undefined || cursor < buffered.start
+      ? undefined
+      : buffered.page(cursor, to.viewer, to.limit, to.bytes);
   }
 
   /** As it is now; undefined for a cursor that it cannot serve. */
-  #roomFor(room: string, cursor: number): RoomReplay | undefined {
-    const { messages, head: headOf } = this.#options;
+  #roomFor(room: string, cursor: number, headOf: HeadOf): RoomReplay | undefined {
+    const { messages } = this.#options;
     const head = headOf(room);
     if (messages === 0 || head === undefined || cursor > head || cursor < head - messages) return undefined;
     return this.#roomAt(room, head);
@@ -119,12 +129,12 @@ export class ReplayBuffer {
   }
 
   /** @returns whether it is worth another look. */
-  async #extend(room: string, buffered: RoomReplay): Promise<boolean> {
+  async #extend(room: string, buffered: RoomReplay, headOf: HeadOf): Promise<boolean> {
     const after = Math.max(0, buffered.end - this.#options.messages);
     const recent = await this.#reads.add({ room, after });
     if (recent === undefined) return false;
     for (let waits = 0; ; waits++) {
-      const head = this.#options.head(room);
+      const head = headOf(room);
       if (head === undefined || this.#rooms.get(room) !== buffered) return false;
       if (buffered.end !== head) this.#changing(buffered, () => buffered.clear(head));
       if (recent.head <= head) break;
@@ -158,16 +168,23 @@ export class ReplayBuffer {
   }
 }
 
-/** What of a `sync` the tails have, and what is left to ask Postgres for. */
+/** What a node has of the rooms of a connection without Postgres. */
+export interface LiveRooms {
+  readonly replay: ReplayBuffer;
+  readonly headOf: HeadOf;
+  /** Whether the connection gets what comes in the room from now on. */
+  readonly sees: (room: string) => boolean;
+}
+
+/** What of a `sync` the replay buffer has, and what is left to read from Postgres. */
 export async function fromReplay(
   user: string,
   input: ParsedInput<'sync'>,
-  replay: ReplayBuffer,
-  sees: (room: string) => boolean,
+  { replay, headOf, sees }: LiveRooms,
 ): Promise<SyncedRooms & { readonly rest: ParsedInput<'sync'> }> {
   const asked = Object.entries(input.cursors);
   try {
-    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor)));
+    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor, headOf)));
   } catch {
     // the tails that could not be read are left to the statement that follows, which tells why it fails
   }
@@ -178,7 +195,9 @@ export async function fromReplay(
   let more = false;
   for (const [room, cursor] of asked) {
     // when the answer is full, what is left of it is told
-    const page = sees(room) ? replay.page(room, cursor, user, bytes > 0 ? limit : 0, bytes) : undefined;
+    const page = sees(room)
+      ? replay.page(room, cursor, headOf, { viewer: user, limit: bytes > 0 ? limit : 0, bytes })
+      : undefined;
     if (page === undefined) {
       cursors[room] = cursor;
       continue;

@@ -15,13 +15,13 @@ import type { RoomEvent } from '../fanout/fanout.ts';
 import type { Backfilled } from './backfill.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
-import { WorkQueue } from './work-queue.ts';
+import type { WorkQueue } from './work-queue.ts';
 
 export interface ResequencerParts {
   /** Writes an event to the room's connections. */
   readonly deliver: (event: RoomEvent) => void;
-  /** Events after a rev, from Postgres; undefined for a room that is no more. */
-  readonly read: (room: string, rev: number) => Promise<Backfilled | undefined>;
+  /** Rooms with a gap that is to be read from Postgres; Backfiller reads. */
+  readonly gaps: WorkQueue;
   /** Whether events of other nodes come: if not, none is on its way. */
   readonly reachable: () => boolean;
   /** Whether what is known of memberships is recent enough; if not, whoever answers has the order suspended. */
@@ -39,8 +39,6 @@ export interface ResequencerLimits {
   readonly heldBytesPerRoom: number;
   /** Over all rooms. */
   readonly heldBytes: number;
-  /** Reads from Postgres at once, over all rooms; of one room there is never more than one. */
-  readonly reads: number;
   /** Events without a rev that are kept while everything is suspended. */
   readonly suspendedEvents: number;
 }
@@ -57,7 +55,6 @@ const defaults: ResequencerLimits = {
   heldEventsPerRoom: 1000,
   heldBytesPerRoom: 1024 * 1024,
   heldBytes: 32 * 1024 * 1024,
-  reads: 4,
   suspendedEvents: 1000,
 };
 
@@ -86,6 +83,16 @@ interface Gap {
   timer: NodeJS.Timeout | undefined;
 }
 
+/** A read of a gap that is under way. */
+export interface Fill {
+  readonly room: string;
+  /** Events after this rev are wanted. */
+  readonly from: number;
+  readonly wanted: number;
+  readonly gap: Gap;
+  readonly state: RoomState;
+}
+
 const unknown = -1;
 const blank = (): RoomState => ({ delivered: unknown, start: unknown, told: false, given: unknown, gap: undefined });
 const maxBackoffMs = 5000;
@@ -94,7 +101,7 @@ export class Resequencer {
   readonly #parts: ResequencerParts;
   readonly #limits: ResequencerLimits;
   readonly #rooms = new Map<string, RoomState>();
-  readonly #reads: WorkQueue;
+  readonly #gaps: WorkQueue;
   #heldBytes = 0;
   #heldEvents = 0;
   /** Events without a rev that came while suspended. */
@@ -103,8 +110,8 @@ export class Resequencer {
   constructor(parts: ResequencerParts, limits: Partial<ResequencerLimits> = {}) {
     this.#parts = parts;
     this.#limits = { ...defaults, ...limits };
-    this.#reads = new WorkQueue(this.#limits.reads, (room) => this.#fill(room));
-    parts.metrics.watchRepair({ fills: () => this.#reads.size, held: () => this.#heldEvents });
+    this.#gaps = parts.gaps;
+    parts.metrics.watchRepair({ fills: () => this.#gaps.size, held: () => this.#heldEvents });
   }
 
   has(room: string): boolean {
@@ -130,7 +137,7 @@ export class Resequencer {
   forget(): void {
     for (const [room, state] of this.#rooms) {
       this.#closeGap(state);
-      this.#reads.remove(room);
+      this.#gaps.remove(room);
       this.#rooms.set(room, blank());
     }
   }
@@ -145,7 +152,7 @@ export class Resequencer {
     if (state === undefined) return;
     this.#closeGap(state);
     this.#rooms.delete(room);
-    this.#reads.remove(room);
+    this.#gaps.remove(room);
   }
 
   stop(): void {
@@ -216,7 +223,7 @@ export class Resequencer {
   /** From now on nothing goes out. Events with a rev are dropped, and found by their rooms' heads afterwards. */
   suspend(): void {
     this.#suspended ??= [];
-    this.#reads.pause();
+    this.#gaps.pause();
   }
 
   /** Whether nothing may go out now. */
@@ -229,7 +236,35 @@ export class Resequencer {
     const events = this.#suspended ?? [];
     this.#suspended = undefined;
     for (const event of events) this.#guarded(event);
-    this.#reads.resume();
+    this.#gaps.resume();
+  }
+
+  /** The read of a room's gap begins. @returns undefined: the gap has closed meanwhile */
+  beginFill(room: string): Fill | undefined {
+    const state = this.#rooms.get(room);
+    const gap = state?.gap;
+    if (state === undefined || gap === undefined) return undefined;
+    gap.reading = true;
+    return { room, from: state.delivered, wanted: gap.wanted, gap, state };
+  }
+
+  /** @param backfill the events after `from`; undefined for a room that is no more */
+  endFill({ room, from, wanted, gap, state }: Fill, backfill: Backfilled | undefined): void {
+    gap.reading = false;
+    if (state.gap !== gap) return; // the room was left meanwhile
+    // a client was given a lower head meanwhile: this page lacks what lies between
+    if (this.isSuspended() || state.delivered < from) return this.#gaps.add(room);
+    gap.failures = 0;
+    this.#fillIn(room, state, gap, backfill ?? { head: wanted, events: [], complete: true }, wanted);
+  }
+
+  failFill({ room, gap, state }: Fill, error: unknown): void {
+    gap.reading = false;
+    if (state.gap !== gap) return;
+    const waitMs = Math.min(maxBackoffMs, 100 * 2 ** Math.min(10, gap.failures++)) * (0.5 + Math.random() / 2);
+    gap.timer = setTimeout(() => this.#due(room, gap), waitMs);
+    this.#parts.metrics.repairFailures.inc({ what: 'events' });
+    if (gap.failures === 1) this.#parts.log.warn({ err: error }, 'missing events could not be read; it is tried again');
   }
 
   #suspend(event: RoomEvent): void {
@@ -288,7 +323,7 @@ export class Resequencer {
 
   #due(room: string, gap: Gap): void {
     gap.timer = undefined;
-    this.#reads.add(room);
+    this.#gaps.add(room);
   }
 
   /** Sends what follows what went out; ends the gap when nothing is missing any more. */
@@ -305,33 +340,6 @@ export class Resequencer {
     }
     if (sent > 0) this.#drop(gap, held.splice(0, sent));
     if (state.delivered >= gap.wanted && !gap.reading) this.#closeGap(state);
-  }
-
-  /** One read, of a page. */
-  async #fill(room: string): Promise<void> {
-    const state = this.#rooms.get(room);
-    const gap = state?.gap;
-    if (state === undefined || gap === undefined) return;
-    gap.reading = true;
-    const wanted = gap.wanted;
-    const from = state.delivered;
-    try {
-      const backfill = await this.#parts.read(room, from);
-      gap.reading = false;
-      if (state.gap !== gap) return; // the room was left meanwhile
-      // a lower head was told meanwhile: what lies between is not in this page
-      if (this.isSuspended() || state.delivered < from) return this.#reads.add(room);
-      gap.failures = 0;
-      this.#fillIn(room, state, gap, backfill ?? { head: wanted, events: [], complete: true }, wanted);
-    } catch (error) {
-      gap.reading = false;
-      if (state.gap !== gap) return;
-      const waitMs = Math.min(maxBackoffMs, 100 * 2 ** Math.min(10, gap.failures++)) * (0.5 + Math.random() / 2);
-      gap.timer = setTimeout(() => this.#due(room, gap), waitMs);
-      this.#parts.metrics.repairFailures.inc({ what: 'events' });
-      if (gap.failures === 1)
-        this.#parts.log.warn({ err: error }, 'missing events could not be read; it is tried again');
-    }
   }
 
   #fillIn(room: string, state: RoomState, gap: Gap, backfill: Backfilled, wanted: number): void {
@@ -355,7 +363,7 @@ export class Resequencer {
     }
     this.#drain(state, gap);
     if (state.gap !== gap) return;
-    if (!backfill.complete) this.#reads.add(room);
+    if (!backfill.complete) this.#gaps.add(room);
     else gap.timer = setTimeout(() => this.#due(room, gap), this.#grace);
   }
 

@@ -4,15 +4,19 @@
  */
 export class WorkQueue {
   readonly #limit: number;
-  readonly #work: (key: string) => Promise<void>;
+  #work: ((key: string) => Promise<void>) | undefined = undefined;
   readonly #waiting = new Set<string>();
   readonly #running = new Set<string>();
   #paused = false;
 
-  /** @param work must not reject. */
-  constructor(limit: number, work: (key: string) => Promise<void>) {
+  constructor(limit: number) {
     this.#limit = limit;
+  }
+
+  /** Until then keys wait. @param work must not reject. */
+  start(work: (key: string) => Promise<void>): void {
     this.#work = work;
+    this.#start();
   }
 
   get size(): number {
@@ -39,13 +43,14 @@ export class WorkQueue {
   }
 
   #start(): void {
-    if (this.#paused) return;
+    const work = this.#work;
+    if (this.#paused || work === undefined) return;
     for (const key of this.#waiting) {
       if (this.#running.size >= this.#limit) return;
       if (this.#running.has(key)) continue;
       this.#waiting.delete(key);
       this.#running.add(key);
-      void this.#work(key).finally(() => {
+      void work(key).finally(() => {
         this.#running.delete(key);
         this.#start();
       });

@@ -49,7 +49,9 @@ const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
   // first: what comes from them after this would be left
-  await new Revocations(sql, options.nudge ?? (() => {}), options.applied).revokeAll(user, 'operator');
+  const revocations = new Revocations(sql, options.applied);
+  if (options.nudge !== undefined) revocations.onStored(options.nudge);
+  await revocations.revokeAll(user, 'operator');
   const rooms = await run.leaveRooms();
   await options.applied({ kind: 'membership', user });
   for (let after = ''; ;) {

@@ -4,7 +4,7 @@
  * makes now and then.
  *
  * While sends wait for their commit it takes a small share of the database's time and falls behind; it catches up
- * when there is less to do. Measured: see docs/decisions.md.
+ * when there is less to do. Measured: see docs/decisions/074-search-index-after-the-commit.md
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';

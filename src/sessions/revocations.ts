@@ -69,19 +69,20 @@ function newest(tokens: readonly Identity[]): readonly Identity[] {
 
 export class Revocations {
   readonly #sql: postgres.Sql;
-  readonly #nudge: () => void;
+  #stored: () => void = () => {};
   readonly #applied: (of: Applied) => Promise<void>;
   readonly #claims: Claims;
 
-  /**
-   * @param nudge tells all nodes to look at once; if it fails they look within a second.
-   * @param applied resolves when no other node serves what was revoked.
-   */
-  constructor(sql: postgres.Sql, nudge: () => void, applied: (of: Applied) => Promise<void>) {
+  /** @param applied resolves when no other node serves what was revoked. */
+  constructor(sql: postgres.Sql, applied: (of: Applied) => Promise<void>) {
     this.#sql = sql;
-    this.#nudge = nudge;
     this.#applied = applied;
     this.#claims = new Claims(sql);
+  }
+
+  /** @param listener called after each revocation is stored. Nodes read new revocations within a second in any case. */
+  onStored(listener: () => void): void {
+    this.#stored = listener;
   }
 
   async isRevoked(token: Identity): Promise<boolean> {
@@ -104,7 +105,7 @@ export class Revocations {
       select revoke_all(${user}, ${spare?.token.key ?? null}, ${spare?.token.issuedAt ?? null},
         ${spare?.session ?? null}, ${reason}, ${here.clock}::int8, ${named.map(({ key }) => key)}::text[],
         ${named.map(({ issuedAt }) => issuedAt)}::int8[], ${named.map(({ expires }) => expires)}::int8[]) as done`;
-    this.#nudge();
+    this.#stored();
     if (row.done) await this.#applied({ kind: 'revocation', user });
     return row.done;
   }
@@ -123,7 +124,7 @@ export class Revocations {
     await this.#sql`
       select revoke_tokens(${user}, ${named.map(({ key }) => key)}::text[],
         ${named.map(({ expires }) => expires)}::int8[], ${reason})`;
-    this.#nudge();
+    this.#stored();
   }
 
   /** The token of a live connection of the user. @returns false if no node has such a one. */
@@ -132,7 +133,7 @@ export class Revocations {
       insert into revocations (user_id, session, reason, expires_at)
       values (${user}, ${session}, ${reason}, clock_timestamp() + ${unclaimedMs} * interval '1 ms')
       returning id`;
-    this.#nudge();
+    this.#stored();
     if (!(await this.#claims.wait(id))) return false;
     // other connections with its token may be on other nodes
     await this.#applied({ kind: 'revocation', user });
@@ -145,7 +146,7 @@ export class Revocations {
     await this.#sql`
       update revocations set token = ${token.key}, expires_at = ${token.expires}, xid = pg_current_xact_id()
       where id = ${id} and token is null`;
-    this.#nudge();
+    this.#stored();
   }
 
   /** Where to read from: whatever commits from now on comes. */

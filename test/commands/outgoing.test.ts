@@ -1,3 +1,5 @@
+import { createGaps } from '../../src/recovery/backfiller.ts';
+import { Connections } from '../../src/hub/connections.ts';
 import { expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { Topics } from '../../src/transport/engineio/topics.ts';
@@ -24,12 +26,13 @@ it('an event that is newer than an answer goes out behind it, and by itself at o
 
 it('`behind` goes out behind the answer whose head it corrects, and only in rooms of the user', async () => {
   const { connection, sent } = openConnection();
-  const topics = new Topics({ publish: () => true, numSubscribers: () => 0 }, () => undefined);
+  const topics = new Topics({ publish: () => true, numSubscribers: () => 0 });
   const { order, receiver } = createHub({
-    topics: () => topics,
+    connections: new Connections(),
+    topics,
     settings: { softBufferedBytes: 1, behindBufferedBytes: 2 },
     fanout: new MemoryFanout(() => undefined),
-    backfill: () => Promise.resolve(undefined),
+    gaps: createGaps(),
     mayDeliver: () => true,
     replay: { delivered: () => undefined, forget: () => undefined },
     metrics: new Metrics(),

@@ -13,6 +13,7 @@ import uWS from 'uWebSockets.js';
 import { parseArgs } from 'node:util';
 import { ClientAddress } from '../../src/http/client-address.ts';
 import type { Connection } from '../../src/hub/connection.ts';
+import { Topics } from '../../src/transport/engineio/topics.ts';
 import { Engine, type EngineHost, type EngineSettings } from '../../src/transport/engineio/engine.ts';
 import { Session } from '../../src/transport/engineio/transport-socket.ts';
 import { encodeArgs, encodeConnect, encodeConnectError } from '../../src/transport/socketio/encode.ts';
@@ -81,8 +82,6 @@ class Echo implements SocketApp {
     connection.unsubscribe(`all:${connection.form}`);
   }
 
-  topicChanged(): void {}
-
   #emit(connection: Connection, namespace: string, args: readonly unknown[]): void {
     connection.sendFrames(encodeArgs(connection.form, 'event', namespace, '', args));
   }
@@ -93,7 +92,6 @@ const bareEngine: EngineHost<Session> = {
   opened: () => {},
   message: (session, data) => session.send(typeof data === 'string' ? `4${data}` : data),
   closed: () => {},
-  topicChanged: () => {},
 };
 
 const settings: EngineSettings = {
@@ -115,11 +113,12 @@ const settings: EngineSettings = {
 const app = uWS.App();
 const metrics = new Metrics();
 const log = createLog({ level: 'error', pretty: false, node: 'conformance' });
-const parts = { app, metrics, log, clientAddress: new ClientAddress([]) };
+const topics = new Topics(app);
+const parts = { app, topics, metrics, log, clientAddress: new ClientAddress([]) };
 
 function serveSockets(): void {
   const echo = new Echo((form, args) => {
-    for (const frame of encodeArgs(form, 'event', '/', '', args)) engine.topics.publish(`all:${form}`, frame);
+    for (const frame of encodeArgs(form, 'event', '/', '', args)) topics.publish(`all:${form}`, frame);
   });
   const socketSettings = {
     connectTimeoutMs: Number(values['connect-timeout']),
@@ -127,7 +126,7 @@ function serveSockets(): void {
     tokenInUrl: false,
   };
   const sockets = new Sockets(socketSettings, echo, { metrics, log });
-  const engine = new Engine(settings, parts, sockets);
+  new Engine(settings, parts, sockets);
 }
 
 if (values.engine) new Engine(settings, parts, bareEngine);

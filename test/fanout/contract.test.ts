@@ -35,10 +35,10 @@ function redisForm(partitions: number): Form {
         partitions,
         installation: { id: crypto.randomUUID(), epoch: crypto.randomUUID() },
         otherEpoch: () => undefined,
-        receive,
         metrics: new Metrics(),
         log: silentLog,
       });
+      fanout.listen(receive);
       await fanout.open();
       cleanUp.push(() => fanout.close());
       return fanout;

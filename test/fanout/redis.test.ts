@@ -71,11 +71,11 @@ async function node(options: NodeOptions = {}): Promise<Node> {
     partitions,
     installation,
     otherEpoch: () => void others.push(installation.epoch),
-    receive: (envelopes) => void calls.push([...envelopes]),
     metrics,
     log,
     ...(maxUnansweredBytes === undefined ? {} : { maxUnansweredBytes }),
   });
+  fanout.listen((envelopes) => void calls.push([...envelopes]));
   cleanUp.push(() => fanout.close());
   await fanout.open();
   return {

@@ -1,6 +1,7 @@
 /** The start of a node whose lease is not held yet, with a real lease on a real Postgres. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AntiEntropy } from '../../src/recovery/anti-entropy.ts';
+import { createGaps } from '../../src/recovery/backfiller.ts';
 import { Resequencer } from '../../src/recovery/resequencer.ts';
 import { Confirmations } from '../../src/storage/confirmations.ts';
 import { Lease } from '../../src/storage/lease.ts';
@@ -22,7 +23,7 @@ it('a node that hears of others before its lease is held delivers once it is', a
   const delivered: number[] = [];
   const order = new Resequencer({
     deliver: ({ rev }) => delivered.push(rev ?? 0),
-    read: () => Promise.resolve({ head: 0, events: [], complete: true }),
+    gaps: createGaps(),
     reachable: () => true,
     mayDeliver: () => lease.held,
     metrics,

@@ -11,12 +11,19 @@ import { until } from '../support/until.ts';
 
 /** One connection a user; rooms by user. */
 class Members implements SubscribedMembers, MemberEvents {
-  membershipTouched: ((user: string) => void) | undefined = undefined;
+  #touched: Set<string> | undefined = undefined;
   readonly rooms = new Map<string, Set<string>>();
   readonly told: string[] = [];
   readonly gone: string[] = [];
   readonly waiting: { user: string; room: string }[] = [];
 
+  beginRead(): ReadonlySet<string> {
+    this.#touched = new Set();
+    return this.#touched;
+  }
+  endRead(): void {
+    this.#touched = undefined;
+  }
   userIds(): string[] {
     return [...this.rooms.keys()];
   }
@@ -55,7 +62,7 @@ class Members implements SubscribedMembers, MemberEvents {
   }
   /** A change that came over fan-out. */
   live(user: string, room: string, member: boolean): void {
-    this.membershipTouched?.(user);
+    this.#touched?.add(user);
     if (member) this.rooms.get(user)?.add(room);
     else this.rooms.get(user)?.delete(room);
   }

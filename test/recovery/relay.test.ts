@@ -22,6 +22,7 @@ it('counts each round that failed, tells of the first alone, and goes on', async
   // with others it looks each second; nobody is here to hear of what it finds
   const fanout: Fanout = {
     others: { reachable: true, onChange: () => {} },
+    listen: () => {},
     publish: () => {},
     occupied: () => Promise.resolve(),
     vacated: () => {},

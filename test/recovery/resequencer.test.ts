@@ -1,4 +1,5 @@
 /** The order of a room's events, as a table of what comes and what goes out. */
+import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Resequencer, type ResequencerLimits } from '../../src/recovery/resequencer.ts';
@@ -31,10 +32,11 @@ interface Rig {
   count(series: string): Promise<number>;
 }
 
-function rig(limits: Partial<ResequencerLimits> = {}): Rig {
+function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: number } = {}): Rig {
   const out: (number | string)[] = [];
   const reads: [string, number][] = [];
   const metrics = new Metrics();
+  const gaps = createGaps(atOnce);
   const made: Rig = {
     out,
     reads,
@@ -45,17 +47,7 @@ function rig(limits: Partial<ResequencerLimits> = {}): Rig {
     order: new Resequencer(
       {
         deliver: (one) => void out.push(one.rev ?? one.event),
-        async read(room, rev): Promise<Backfilled | undefined> {
-          reads.push([room, rev]);
-          const { stored } = made;
-          await made.gate;
-          if (stored instanceof Error) throw stored;
-          if (stored === undefined) return undefined;
-          const { head, revs, page = 100 } = stored;
-          const rest = revs.filter((one) => one > rev);
-          const events = rest.slice(0, page).map((one): BackfilledEvent => ({ ...event(one, room), rev: one, at: 0 }));
-          return { head, events, complete: rest.length <= page };
-        },
+        gaps,
         reachable: () => made.reachable,
         mayDeliver: () => made.mayDeliver,
         metrics,
@@ -68,6 +60,21 @@ function rig(limits: Partial<ResequencerLimits> = {}): Rig {
       return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ')));
     },
   };
+  new Backfiller({
+    gaps,
+    order: made.order,
+    async read(room, rev): Promise<Backfilled | undefined> {
+      reads.push([room, rev]);
+      const { stored } = made;
+      await made.gate;
+      if (stored instanceof Error) throw stored;
+      if (stored === undefined) return undefined;
+      const { head, revs, page = 100 } = stored;
+      const rest = revs.filter((one) => one > rev);
+      const events = rest.slice(0, page).map((one): BackfilledEvent => ({ ...event(one, room), rev: one, at: 0 }));
+      return { head, events, complete: rest.length <= page };
+    },
+  }).start();
   made.order.add('a');
   return made;
 }
@@ -274,7 +281,7 @@ describe('limits of what is held', () => {
   });
 
   it('no more reads at once than may be, and of one room never two', async () => {
-    const made = rig({ reads: 3 });
+    const made = rig({ atOnce: 3 });
     const gate = closedGate();
     made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };

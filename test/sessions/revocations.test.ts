@@ -14,7 +14,7 @@ let revocations: Revocations;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  revocations = new Revocations(database.sql, () => {}, whenApplied(database.sql));
+  revocations = new Revocations(database.sql, whenApplied(database.sql));
 });
 afterAll(() => database.drop());
 beforeEach(() => database.sql`truncate revocations`);

@@ -1,7 +1,7 @@
 /** Pulling rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
 import type { Epochs } from '../../recovery/epochs.ts';
 import type { Messaging } from '../../messaging.ts';
-import type { ReplayBuffer } from '../../recovery/replay-buffer.ts';
+import type { HeadOf, ReplayBuffer } from '../../recovery/replay-buffer.ts';
 import type { pullCommands } from '../../protocol/commands/reads.ts';
 import type { searchCommands } from '../../protocol/commands/search.ts';
 import type { HandlersOf } from '../table.ts';
@@ -11,13 +11,14 @@ import { beyondEveryHead, ofNoEpoch } from '../old-history.ts';
 export interface ReadParts {
   readonly messaging: Messaging;
   readonly replay: ReplayBuffer;
+  readonly headOf: HeadOf;
   readonly epochs: Epochs;
   /** Whether this node gets the events of the room for the user, so that its replay buffer answers. */
   readonly follows: (user: string, room: string) => boolean;
 }
 
 export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands & typeof searchCommands> {
-  const { messaging, replay, epochs, follows } = parts;
+  const { messaging, replay, headOf, epochs, follows } = parts;
   /** The epoch under which an answer is read. A client may know a later one than this node; then it is read first. */
   const epochFor = async (given: string | undefined): Promise<string> => {
     if (given !== undefined && given !== epochs.epoch && given !== ofNoEpoch) await epochs.check();
@@ -37,7 +38,7 @@ export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands &
         given === undefined || given === epoch ? [] : Object.keys(cursors).filter((room) => cursors[room] !== 0);
       const asked = voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
       const sees = (room: string): boolean => follows(user.id, room);
-      const { json, heads } = await messaging.sync(user.id, asked, replay, sees, epoch);
+      const { json, heads } = await messaging.sync(user.id, asked, { replay, headOf, sees }, epoch);
       return new Encoded(json, heads);
     },
     search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),

@@ -25,7 +25,7 @@ import { packet, type Frame } from './packet.ts';
 import { LongPolling } from './long-polling.ts';
 import { PollingWire } from './polling.ts';
 import type { Session, Wire } from './transport-socket.ts';
-import { Topics } from './topics.ts';
+import type { Topics } from './topics.ts';
 import { every } from '../../jobs/periodic.ts';
 
 export interface EngineSettings extends AdmissionSettings {
@@ -63,12 +63,11 @@ export interface EngineHost<S extends Session> {
   /** A message, without Engine.IO's type. Bytes are the host's own. */
   message(session: S, data: string | Buffer): void;
   closed(session: S): void;
-  /** A topic got its first subscriber here, or lost its last. */
-  topicChanged(topic: string, occupied: boolean): void;
 }
 
 export interface EngineParts {
   readonly app: TemplatedApp;
+  readonly topics: Topics;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clientAddress: ClientAddress;
@@ -91,7 +90,6 @@ const oversizeFactor = 4;
 const oversizeHeadBytes = 64;
 
 export class Engine<S extends Session> {
-  readonly topics: Topics;
   readonly #settings: EngineSettings;
   readonly #parts: EngineParts;
   readonly #host: EngineHost<S>;
@@ -107,8 +105,7 @@ export class Engine<S extends Session> {
     this.#parts = parts;
     this.#host = host;
     this.#admission = new Admission(settings, parts.clientAddress, parts.refuse ?? (() => undefined));
-    this.topics = new Topics(parts.app, (topic, occupied) => host.topicChanged(topic, occupied));
-    this.#heartbeat = new Heartbeat(this.topics, settings.pingIntervalMs);
+    this.#heartbeat = new Heartbeat(parts.topics, settings.pingIntervalMs);
     const silence = settings.pingIntervalMs + settings.pingTimeoutMs;
     this.#polling = new LongPolling<S>({
       maxFrameBytes: settings.maxFrameBytes,
@@ -164,7 +161,7 @@ export class Engine<S extends Session> {
       upgrade: (res, req, context) => this.guard(() => this.#upgrade(res, req, context)),
       open: (ws) => this.guard(() => this.#open(ws)),
       message: (ws, message, isBinary) => this.guard(() => this.#message(ws, message, isBinary)),
-      subscription: (_ws, topic, now, before) => this.guard(() => this.topics.nativeChanged(topic, now, before)),
+      subscription: (_ws, topic, now, before) => this.guard(() => this.#parts.topics.nativeChanged(topic, now, before)),
       dropped: (ws) => this.guard(() => dropped(ws.getUserData().party)),
       close: (ws, code, message) => this.guard(() => this.#closed(ws, code, message)),
     };
@@ -216,7 +213,7 @@ export class Engine<S extends Session> {
     if (address === undefined) return;
     const session = this.#create(address, query, req);
     const sid = newId();
-    const wire = new PollingWire(this.topics, this.#settings, (code, reason) => {
+    const wire = new PollingWire(this.#parts.topics, this.#settings, (code, reason) => {
       this.#polling.delete(sid);
       this.#end(session, code, reason);
     });

@@ -9,16 +9,20 @@ export interface NativeTopics {
 
 /**
  * Topics over all wires: uWS keeps those of WebSockets, in C++; those of long-polling sessions, few and short-lived, are
- * kept here. `changed` is told when a topic gets its first subscriber or loses its last one.
+ * kept here.
  */
 export class Topics {
   readonly #native: NativeTopics;
   readonly #polling = new Map<string, Set<Wire>>();
-  readonly #changed: (topic: string, occupied: boolean) => void;
+  readonly #listeners: ((topic: string, occupied: boolean) => void)[] = [];
 
-  constructor(native: NativeTopics, changed: (topic: string, occupied: boolean) => void) {
+  constructor(native: NativeTopics) {
     this.#native = native;
-    this.#changed = changed;
+  }
+
+  /** @param listener called when a topic gets its first subscriber or loses its last one */
+  onChange(listener: (topic: string, occupied: boolean) => void): void {
+    this.#listeners.push(listener);
   }
 
   /** One frame, written once, to every subscriber but `except`. */
@@ -62,5 +66,9 @@ export class Topics {
     if (now !== 0 && before !== 0) return;
     const name = Buffer.from(topic).toString('latin1');
     if (!this.#polling.has(name)) this.#changed(name, now > 0);
+  }
+
+  #changed(topic: string, occupied: boolean): void {
+    for (const listener of this.#listeners) listener(topic, occupied);
   }
 }
