@@ -16,6 +16,7 @@ const withoutUsers: readonly string[] = [
   'storage/connection-url.ts',
   'storage/database.ts',
   'storage/failure.ts',
+  'storage/function-files.ts',
   'storage/hosts.ts',
   'storage/migrate.ts',
   'storage/password-encoding.ts',
