@@ -55,6 +55,7 @@ export class FairTurns {
   #running = 0;
   #waiting = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
+  #scheduled = false;
 
   constructor(options: FairTurnsOptions) {
     this.#options = options;
@@ -68,7 +69,8 @@ export class FairTurns {
   async take<T>(user: string, work: () => T | Promise<T>): Promise<T> {
     const { places, placesPerUser } = this.#options;
     const share = this.#shares.get(user) ?? { running: 0, waiting: [] };
-    if (this.#running < places && share.running < placesPerUser) {
+    // a place that is free for one turn is for those who wait
+    if (this.#line.size === 0 && this.#running < places && share.running < placesPerUser) {
       share.running++;
       this.#running++;
       this.#shares.set(user, share);
@@ -120,8 +122,21 @@ export class FairTurns {
     return true;
   }
 
-  /** Gives free places to the users whose turn is next. */
+  /**
+   * Waiting work begins in a later turn of the event loop. Answers from memory end in the turn in which they began: in one
+   * turn all that a user has waiting would be made, and nobody else's frames would be read for 32 of these.
+   */
   #next(): void {
+    if (this.#scheduled || this.#line.size === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#begin();
+    });
+  }
+
+  /** Gives free places to the users whose turn is next. */
+  #begin(): void {
     const { places, placesPerUser } = this.#options;
     for (const [user, share] of this.#line) {
       if (this.#running >= places) return;

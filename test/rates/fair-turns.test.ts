@@ -55,6 +55,32 @@ describe('fair turns', () => {
     expect(begun).toEqual(['ann', 'ben', 'cat', 'ann', 'ben', 'ann', 'ann']);
   });
 
+  it('let the event loop turn before waiting work begins: an answer from memory takes milliseconds', async () => {
+    const { turns } = stage({ placesPerUser: 4, places: Infinity });
+    let turn = 0;
+    let over = false;
+    const count = (): void => {
+      turn++;
+      if (!over) setImmediate(count);
+    };
+    setImmediate(count);
+    const begun: number[] = [];
+    await Promise.all(Array.from({ length: 12 }, () => turns.take('ann', () => void begun.push(turn))));
+    over = true;
+    // four at once, and in each later turn as many as have ended
+    expect(new Set(begun).size).toBe(3);
+  });
+
+  it('leave a place that has become free to who waits, not to who comes next', async () => {
+    const { turns } = stage({});
+    const begun: string[] = [];
+    const work = (user: string) => turns.take(user, () => void begun.push(user));
+    const [first, waits] = [work('ann'), work('ben')];
+    await first;
+    await Promise.all([work('cat'), waits]);
+    expect(begun).toEqual(['ann', 'ben', 'cat']);
+  });
+
   it('leave places to others when a user has as many as one may have', async () => {
     const { ask, begun } = stage({ places: 3, placesPerUser: 2 });
     const work = ['ann', 'ann', 'ann', 'ben'].map(ask);
