@@ -113,8 +113,8 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
     'is the median of the ratios of the same round, in brackets the least and the greatest. A target is "met" where the',
     'least ratio keeps it too.',
     'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
-    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; who',
-    'gathers several messages into one write may pass it. See bench/README.md.',
+    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; a',
+    'server that gathers several messages into one write may pass it. See bench/README.md.',
     `The run took ${seconds.toFixed(0)} s.`,
     '',
   ].join('\n');
@@ -125,7 +125,7 @@ export const absence = ({ row, subject, why }: LeftOut): string =>
 
 export const disturbed =
   `the machine was not quiet for this line: others used more than ${quietRest} of a core (rest, the median of the ` +
-  'rounds), so the values are too low and scattered.';
+  'rounds). The values are too low and scattered.';
 
 /** @param sign of multiplication */
 export const ratioOf = ({ ratio, spread }: Comparison, sign: string): string =>
