@@ -18,8 +18,10 @@ const pages = readdirSync(root)
   )
   .sort();
 
-/** A path from the root of the repository, in code. A star, an ellipsis or a word in capitals stands for any name. */
-const path = /(?<![\w./@-])(?:src|test|migrations|bench|k6|patches|deploy|nginx)\/[\w./-]*\w/g;
+/** A path from the root of the repository. Folders of bench/ and k6/ are left out: some are outputs of a run. */
+const path =
+  /(?<![\w./@-])(?:(?:src|test|migrations|patches|deploy|nginx)\/[\w./+-]*\w|(?:bench|k6)\/[\w./-]*\.(?:[jt]s|md|sh)\b)/g;
+/** A star, an ellipsis or a word in capitals stands for any name. */
 const placeholder = /\/(?:[A-Z_]{3,}\b|$)|NNNN|…|\*|</;
 
 /** Spans and blocks of code, each with the number of its line. */
