@@ -60,7 +60,7 @@ export function describeMachine(database: Database | string, others: Record<stri
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
-/** Whole from 100 on, three digits below. What is no number, a rate of a round without deliveries say, is null in JSON. */
+/** Whole from 100 on, three digits below. A value that is no number, such as the rate of a round without deliveries, is null in JSON. */
 export const number = (value: number): string => {
   if (!Number.isFinite(value)) return '–';
   return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);

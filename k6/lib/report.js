@@ -29,7 +29,7 @@ export const about = {
   parley_signals: 'Signals received',
   parley_skipped: 'Sends left out because too many of that user were unanswered',
   parley_reconnects: 'Connections that came back',
-  parley_dropped: 'Connections that ended without being asked to',
+  parley_dropped: 'Connections that ended by themselves',
   parley_behind: 'Times the server said `behind`',
   parley_pulled: 'Messages fetched with `sync`',
   parley_errors: 'Commands and connects that failed',

@@ -7,12 +7,12 @@
 import type { Role, RoomKind } from './model.ts';
 
 /** `nobody`: a user who is not in the room. */
-export type Standing = Role | 'nobody';
+export type RoleOrNobody = Role | 'nobody';
 
 interface Action {
   readonly about: string;
   /** Roles that may, by kind of room. */
-  readonly by: Readonly<Record<RoomKind, readonly Standing[]>>;
+  readonly by: Readonly<Record<RoomKind, readonly RoleOrNobody[]>>;
   /** Whether it may be done while the room is archived. */
   readonly archived: boolean;
   /** False: a muted member may not, because others would receive it like a message. */
@@ -27,7 +27,7 @@ const none = [] as const;
 /** Both users of a direct room are plain members. */
 const both = ['member'] as const;
 
-const managed = (roles: readonly Standing[], archived: boolean): Pick<Action, 'by' | 'archived'> => ({
+const managed = (roles: readonly RoleOrNobody[], archived: boolean): Pick<Action, 'by' | 'archived'> => ({
   by: { direct: none, group: roles, channel: roles },
   archived,
 });
@@ -101,15 +101,15 @@ export const below: Readonly<Record<Role, readonly Role[]>> = {
 export const gives: Readonly<Record<Role, readonly Role[]>> = { ...below, member: ['member', 'guest'] };
 
 /** Whether the role may do this in a room of the kind. */
-export function may(action: ActionName, kind: RoomKind, role: Standing): boolean {
-  const roles: readonly Standing[] = actions[action].by[kind];
+export function may(action: ActionName, kind: RoomKind, role: RoleOrNobody): boolean {
+  const roles: readonly RoleOrNobody[] = actions[action].by[kind];
   return roles.includes(role);
 }
 
 /** The roles that may do this in any kind of room. */
 export function rolesFor(action: ActionName): Role[] {
   const { by } = actions[action];
-  const roles: readonly Standing[] = [...by.direct, ...by.group, ...by.channel];
+  const roles: readonly RoleOrNobody[] = [...by.direct, ...by.group, ...by.channel];
   return all.filter((role) => roles.includes(role));
 }
 
