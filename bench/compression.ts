@@ -48,7 +48,8 @@ try {
         first.ws.send(`42["message:send",${JSON.stringify({ room, id, body: { text: line(i) } })}]`);
         while (first.received < i - 16) await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      while (sockets.some(({ received }) => received < messages)) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (sockets.some(({ received }) => received < messages))
+        await new Promise((resolve) => setTimeout(resolve, 5));
       const deliveries = messages * clients;
       const used = (await cpuSeconds(server.child.pid)) - cpu;
       console.log(

@@ -192,7 +192,10 @@ export const session = z
   .object({
     session: z.string().describe('id of the connection'),
     user: userId,
-    device: z.string().nullable().describe('the name that the client gave in CONNECT: `{"token": …, "device": "Ann\'s phone"}`'),
+    device: z
+      .string()
+      .nullable()
+      .describe('the name that the client gave in CONNECT: `{"token": …, "device": "Ann\'s phone"}`'),
     agent: z.string().nullable().describe('the User-Agent of the client, shortened'),
     address: z.string().describe('the address of the client'),
     node: z.string(),
