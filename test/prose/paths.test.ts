@@ -22,7 +22,7 @@ const pages = readdirSync(root)
 const path =
   /(?<![\w./@-])(?:(?:src|test|migrations|patches|deploy|nginx)\/[\w./+-]*\w|(?:bench|k6)\/[\w./-]*\.(?:[jt]s|md|sh)\b)/g;
 /** A star, an ellipsis or a word in capitals stands for any name. */
-const placeholder = /\/(?:[A-Z_]{3,}\b|$)|NNNN|…|\*|</;
+const placeholder = /\/(?:[A-Z_]{3,}\b)|NNNN|…|\*|</;
 
 /** Spans and blocks of code, each with the number of its line. */
 function codeOf(text: string): { code: string; line: number }[] {
