@@ -1,8 +1,8 @@
 import { clientLimits } from './client-limits.ts';
 
 /**
- * Limits that are part of the protocol: a client may rely on them and every server keeps them. What an operator may
- * tune (frame size, rates, connections) stands in `src/config/config.ts` instead.
+ * Limits that are part of the protocol: a client may rely on them and every server keeps them. Limits that an operator may
+ * tune (frame size, rates, connections) are in `src/config/config.ts`.
  */
 export const limits = {
   ...clientLimits,
