@@ -51,7 +51,7 @@ export interface Load {
 }
 
 export interface ClientOptions {
-  /** Of several, connection i goes to the i-th: the nodes of a cluster. */
+  /** Several addresses are the nodes of a cluster: connection i goes to the i-th. */
   port: number | readonly number[];
   /** Whose processor time is counted as the server's. */
   serverPid: number | readonly number[];
@@ -69,7 +69,7 @@ export interface ClientOptions {
   command?: string;
 }
 
-/** client/load.h tells what each of them is. */
+/** client/load.h describes each of them. */
 export type Dialect = 'sio' | 'raw' | 'nchan' | 'nats';
 
 /** How all connections came up. CPU in seconds. */
@@ -121,7 +121,7 @@ export class LoadClient {
     return client;
   }
 
-  /** What the next loads send; `{ack}`, `{uuid}`, `{room}`, `{now}` and `{crlf}` are filled in. */
+  /** The frame that the next loads send; `{ack}`, `{uuid}`, `{room}`, `{now}` and `{crlf}` are filled in. */
   command(template: string): void {
     this.#child.write(`command ${template}`);
   }

@@ -34,8 +34,8 @@ const text = 'x'.repeat(100);
 const stamped = `42{ack}["message:send",{"room":"{room}","id":"{uuid}","body":{"t":{now},"text":"${text}"}}]`;
 const results: Record<string, unknown> = {};
 /**
- * All clients of a load, those that send and those that only listen, count the same window: they are told at once. What
- * the slow first messages left behind arrives before it begins, or more would come in the window than is sent in it.
+ * All clients of a load, senders and receivers, count the same window, because it begins for all at once. Deliveries of the
+ * slow first messages arrive before it begins; otherwise more would arrive in the window than is sent in it.
  */
 const window = { warmup: 2, seconds };
 const listening = { ...window, senders: 0 };

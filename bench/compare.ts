@@ -114,7 +114,7 @@ async function rates(): Promise<void> {
         });
         contestants.push(contestant(subject.name, client, load, count));
       }
-      tell(row, await alternate(row, count, rounds, contestants));
+      print(row, await alternate(row, count, rounds, contestants));
     });
   }
   for (const server of servers.values()) await server.child.stop();
@@ -149,11 +149,11 @@ async function arrivals(): Promise<void> {
         },
       });
     }
-    tell('arrivals', await alternate('arrivals', 'connections/s', rounds, contestants));
+    print('arrivals', await alternate('arrivals', 'connections/s', rounds, contestants));
   });
 }
 
-function tell(row: string, [ours, theirs]: readonly Measured[]): void {
+function print(row: string, [ours, theirs]: readonly Measured[]): void {
   const ratios = (ours?.rounds ?? []).map(({ rate }, n) => rate / (theirs?.rounds[n]?.rate ?? NaN));
   console.log(
     `${row.padEnd(20)} this ${Math.round(ours?.value ?? 0).toLocaleString('en')}/s, ` +

@@ -46,9 +46,10 @@ try {
       for (let i = 0; i < messages; i++) {
         const id = crypto.randomUUID();
         first.ws.send(`42["message:send",${JSON.stringify({ room, id, body: { text: line(i) } })}]`);
-        while (first.heard < i - 16) await new Promise((resolve) => setTimeout(resolve, 1));
+        while (first.received < i - 16) await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      while (sockets.some(({ heard }) => heard < messages)) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (sockets.some(({ received }) => received < messages))
+        await new Promise((resolve) => setTimeout(resolve, 5));
       const deliveries = messages * clients;
       const used = (await cpuSeconds(server.child.pid)) - cpu;
       console.log(
@@ -67,7 +68,7 @@ try {
 
 interface Client {
   readonly ws: WebSocket;
-  heard: number;
+  received: number;
 }
 
 function socketOf(ws: WebSocket): Socket {
@@ -76,13 +77,13 @@ function socketOf(ws: WebSocket): Socket {
 
 async function open(port: number, user: string): Promise<Client> {
   const ws = new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`, { perMessageDeflate: true });
-  const client: Client = { ws, heard: 0 };
+  const client: Client = { ws, received: 0 };
   const ready = new Promise<void>((resolve) => {
     ws.on('message', (data: Buffer) => {
       const packet = data.toString();
       if (packet.startsWith('0')) ws.send(`40${JSON.stringify({ token: token(user) })}`);
       else if (packet === '2') ws.send('3');
-      else if (packet.startsWith('42["message"')) client.heard++;
+      else if (packet.startsWith('42["message"')) client.received++;
       else if (packet.startsWith('42["ready"')) resolve();
     });
   });

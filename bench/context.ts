@@ -1,4 +1,4 @@
-/** What every row is given, and the preparation they share. */
+/** The parts that every row gets, and the preparation that the rows share. */
 import { asUser, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 import type { Lab } from './lab.ts';
 import type { Quiet } from './settle.ts';
@@ -14,7 +14,7 @@ export interface Rounds {
 
 export interface Scale extends Rounds {
   readonly quick: boolean;
-  /** Of the rows that are less than the headline ones. */
+  /** For the rows that are not headlines. */
   readonly side: Rounds;
   readonly idleConnections: number;
   readonly arrivals: number;
@@ -23,7 +23,7 @@ export interface Scale extends Rounds {
   readonly settled: Quiet;
 }
 
-/** What it takes to start a Parley. */
+/** The parts that start a Parley. */
 export interface Grounds {
   readonly lab: Lab;
   /** Or why there is none; then Parley runs on its embedded one and rows that need a real one are left out. */
@@ -33,13 +33,13 @@ export interface Grounds {
 
 export interface Context extends Grounds {
   readonly scale: Scale;
-  /** Progress for whoever waits. */
+  /** Prints the progress. */
   say(text: string): void;
-  /** Who is compared, Parley first. */
+  /** The compared subjects, Parley first. */
   readonly subjects: readonly Subject[];
   /** Whether stored messages are compared with one insert a message. */
   readonly inserts: boolean;
-  /** Who is missing in a row; told in the table. */
+  /** Notes a subject that is missing in a row, for the table. */
   leaveOut(absent: LeftOut): void;
 }
 

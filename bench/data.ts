@@ -121,7 +121,7 @@ function processorMs(): number {
   return session + (own.user + own.system) / 1000;
 }
 
-/** How fast the machine is at the moment, for those who compare. */
+/** The speed of the machine at the moment, for comparisons. */
 function spin(): number {
   const from = performance.now();
   let sum = 0;

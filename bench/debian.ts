@@ -17,7 +17,7 @@ const run = (command: string, args: readonly string[]): { ok: boolean; text: str
 const archiveOf = (name: string): string | undefined =>
   readdirSync(folder).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
 
-/** Unpacks a package. @returns why it cannot be had. Asked again it answers from memory. */
+/** Unpacks a package. @returns why it cannot be had. A second call answers from memory. */
 function unpack(name: string): string | undefined {
   if (tries.has(name)) return tries.get(name);
   const why = ((): string | undefined => {

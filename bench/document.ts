@@ -141,23 +141,29 @@ function page(all: Results, rows: readonly Row[], fairness: string): string {
   return `# Benchmarks
 
 Written by \`npm run bench -- --charts docs/benchmarks\` from one run of ${seconds.toFixed(0)} s; the numbers of each round are in
-[results.json](results.json). How to run it, and what each row does: [bench/README.md](../../bench/README.md).
+[results.json](results.json). [bench/README.md](../../bench/README.md) says how to run it, and what each row does.
 
-${scale.quick ? '**This was a short run (`--quick`): its figures say little.**\n\n' : ''}Parley ${machine.commit}, ${machine.date.slice(0, 10)}, ${machine.cpu}, ${machine.memoryGb} GB, load ${machine.loadBefore.toFixed(1)} before the run.
-${versionsOf(machine).join(' · ')}.
+${scale.quick ? '**This was a short run (`--quick`): its figures say little.**\n\n' : ''}Parley ${machine.commit}, ${machine.date.slice(0, 10)}, ${machine.cpu}, ${machine.memoryGb} GB, load ${machine.loadBefore.toFixed(1)} before the run, with these versions:
+
+${versionsOf(machine)
+  .map((version) => `- ${version}`)
+  .join('\n')}
 
 ## Results
 
-Values are medians of the rounds. In a round the subjects run one after the other, in the order of the table, so a line that
-stands further from Parley's was measured seconds, in the last ones half a minute, away from it. *Parley is*: so many times the
-line it stands in, the median of the ratios of the same round; in brackets the least and the greatest of them. What is asked for
-is *met* where the least ratio keeps it too, else *met by the median*. In the stored rows Parley is Parley on Postgres.
-*Server*, *client*, *rest*: processor time inside the measured time, of one core; *rest* is everything else that ran, Postgres
-included. The client limits a row only where it stands near 100 %. The null server does nothing but write, once a receiver for
-what one read brought it, and shows how far client and kernel go in that way; a server that gathers more messages into one write
-may pass it. It runs in two rounds, after all the others.
+Values are medians of the rounds. In a round the subjects run one after the other, in the order of the table. So the lines
+after Parley's were measured some seconds later, the last ones half a minute later.
+
+- **Parley is.** Parley's value divided by the value of the line. The figure is the median of the ratios of the rounds, with the
+  least and the greatest ratio in brackets. In the stored rows, Parley is Parley on Postgres.
+- **Target.** A target is *met* where the least ratio keeps it too, else *met by the median*.
+- **Server, client, rest.** Processor time inside the measured time, in parts of one core. The rest is everything else that ran,
+  Postgres included. The client limits a row only where it is near 100 %.
+- **Null server.** A server in C that only writes, once a receiver for each read of a sender. Its line shows how far client and
+  kernel go in that way. A server that gathers more messages into one write may pass it. The null server runs in two rounds,
+  after all the others.
 ${results.some((r) => r.measured.some(wasDisturbed)) ? `\n† ${disturbed}\n` : ''}
-| | value | min to max | ack p50 / p95 / p99, ms | server | client | rest | Parley is | asked for |
+| | value | min to max | ack p50 / p95 / p99, ms | server | client | rest | Parley is | target |
 |---|---:|---:|---:|---:|---:|---:|---:|---|
 ${lines.join('\n')}
 
@@ -174,7 +180,9 @@ ${rows
 ${fairness}
 ## Notes to the values
 
-${notes.map((m) => `- ${m.subject}, ${m.row}: ${m.note}`).join('\n')}
+| subject | row | note |
+|---|---|---|
+${notes.map((m) => `| ${[m.subject, m.row, m.note ?? ''].map(cell).join(' | ')} |`).join('\n')}
 `;
 }
 

@@ -3,7 +3,7 @@
 /** About what a short chat line is. */
 const text = 'x'.repeat(100);
 
-/** What is sent to Parley and socket.io; the ack of both is `43<id>[{"ok":true}]`. */
+/** The frames for Parley and socket.io; the ack of both is `43<id>[{"ok":true}]`. */
 export const frames = {
   signal: `42{ack}["signal",{"room":"{room}","name":"bench","data":"${text}"}]`,
   echo: `42{ack}["echo",{"room":"{room}","name":"bench","data":"${text}"}]`,

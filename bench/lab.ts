@@ -104,7 +104,7 @@ class RunningChild implements Child {
       child.on('exit', (code, by) => end(`ended with ${code ?? by}`));
       child.on('error', (error) => end(error.message));
     });
-    child.stdin?.on('error', () => undefined); // it may be gone already; line() tells
+    child.stdin?.on('error', () => undefined); // it may be gone already; line() shows that
     child.stderr?.on('data', (chunk: Buffer) => (this.#said = `${this.#said}${chunk.toString()}`.slice(-2000)));
     if (child.stdout) {
       createInterface({ input: child.stdout }).on('line', (line) => {

@@ -101,7 +101,7 @@ async function measure(context: Grounds, embedded: boolean): Promise<void> {
 
 /**
  * The load client and the server share this machine, so sending three times as much takes from the server what it would
- * have had. What a server at its best could do then is told by a second client that sends the surplus, two thirds of all,
+ * have had. A second client shows the best that a server could do then: it sends the surplus, two thirds of all,
  * to a server in C that does nothing but answer.
  */
 async function startSurplus(): Promise<{ client: LoadClient; stop(): Promise<void> }> {

@@ -60,7 +60,7 @@ export function describeMachine(database: Database | string, others: Record<stri
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
-/** Whole from 100 on, three digits below. What is no number, a rate of a round without deliveries say, is null in JSON. */
+/** Whole from 100 on, three digits below. A value that is no number, such as the rate of a round without deliveries, is null in JSON. */
 export const number = (value: number): string => {
   if (!Number.isFinite(value)) return '–';
   return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
@@ -113,8 +113,8 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
     'is the median of the ratios of the same round, in brackets the least and the greatest. A target is "met" where the',
     'least ratio keeps it too.',
     'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
-    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; who',
-    'gathers several messages into one write may pass it. See bench/README.md.',
+    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; a',
+    'server that gathers several messages into one write may pass it. See bench/README.md.',
     `The run took ${seconds.toFixed(0)} s.`,
     '',
   ].join('\n');
@@ -125,7 +125,7 @@ export const absence = ({ row, subject, why }: LeftOut): string =>
 
 export const disturbed =
   `the machine was not quiet for this line: others used more than ${quietRest} of a core (rest, the median of the ` +
-  'rounds), so the values are too low and scattered.';
+  'rounds). The values are too low and scattered.';
 
 /** @param sign of multiplication */
 export const ratioOf = ({ ratio, spread }: Comparison, sign: string): string =>

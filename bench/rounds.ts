@@ -41,7 +41,7 @@ export interface Measured {
   note?: string;
   /** For values that have a bound of their own and not one relative to somebody else. */
   target?: Bound;
-  /** What is wished for, beyond what is asked. */
+  /** A wish beyond the target. */
   aim?: Bound;
 }
 
@@ -165,14 +165,14 @@ export function compare(ours: Measured, theirs: Measured, target?: number, aim?:
   };
 }
 
-/** What others may use of the machine, in cores, before a value says more about them than about the server. */
+/** Cores that other processes may use before a value says more about them than about the server. */
 export const quietRest = 0.3;
 
 /** Whether somebody else had the cores: the value is then too low, and scattered. */
 export const wasDisturbed = ({ cpu, usesPostgres }: Measured): boolean =>
   usesPostgres !== true && cpu !== undefined && cpu.rest > quietRest;
 
-/** What Parley is asked for next to one of the others. */
+/** The targets of Parley, by the subject that it is compared with. */
 export type Targets = Readonly<Record<string, { target?: number; aim?: number }>>;
 
 /** Parley, the first of them, with each of the others. */

@@ -144,7 +144,7 @@ function scaleOf(scale: Scale): Scale {
   return seconds === undefined ? scale : { ...scale, seconds, side: { ...scale.side, seconds } };
 }
 
-/** Who can and shall take part; Parley always does. */
+/** The subjects that can and shall take part; Parley always does. */
 function choose(context: Context): Context {
   const present = context.subjects.filter((subject) => {
     if (subject.name !== 'parley' && !peers.includes(subject.name)) return false;

@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/slow.ts [--clients 200] [--slow 20] [--seconds 30]      (build first; Linux, a real Postgres)
  * A room at full speed. First everybody reads; then 20 of 200 stop reading for 30 s; then they read on and catch up.
- * Prints the server's memory, how long delivery to the others took in each part of the one run, and who ended exact.
+ * Prints the server's memory, how long delivery to the others took in each part of the one run, and the clients that ended exact.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

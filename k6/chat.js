@@ -20,7 +20,7 @@ import { roomName } from './lib/user.js';
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'chat',
-  asks: 'Do people who read, write, type and look around get what they expect?',
+  asks: 'Do people who read, write, type and browse get what they expect?',
   full: {
     users: 200,
     seconds: 300,

@@ -24,7 +24,7 @@ const seconds = ramp + idle + talk + 2;
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'connections',
-  asks: 'Does it carry thousands of silent connections, and hear them all when they speak?',
+  asks: 'Does it carry thousands of silent connections, and serve them all at once?',
   full: { ...full, seconds },
   short: { ...short, seconds },
   // ten thousand sockets keep k6 itself busy, which shares the machine with the server

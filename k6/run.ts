@@ -38,7 +38,7 @@ const help = args.some((arg) => arg === '--help' || arg === '-h');
 if (name === undefined || args.includes('--list')) {
   const list = scripts.map((script) => head(join(here, `${script}.js`)).split('\n')[0]);
   console.log(
-    `${head(import.meta.filename)}\n\nScripts (npm run k6 -- SCRIPT --help tells all of one):\n  ${list.join('\n  ')}`,
+    `${head(import.meta.filename)}\n\nScripts (npm run k6 -- SCRIPT --help shows one):\n  ${list.join('\n  ')}`,
   );
   process.exit(help || args.includes('--list') ? 0 : 2);
 }

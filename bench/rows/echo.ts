@@ -1,4 +1,4 @@
-/** A command and its ack, no database, nobody else to tell: 200 connections with 4 commands under way each. */
+/** A command and its ack, no database, no other receiver: 200 connections with 4 commands under way each. */
 import { LoadClient, nullServer } from '../client.ts';
 import { openAll, range, type Context } from '../context.ts';
 import { rawFrame } from '../frames.ts';

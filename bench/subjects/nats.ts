@@ -68,7 +68,7 @@ export const nats: Subject = {
 const publish = (crowd: Crowd): string =>
   `PUB {room} ${deliveredFrame(targetOf(crowd, 0), userOf(crowd, 0)).length}{crlf}${deliveredFrame('{room}', userOf(crowd, 0))}{crlf}`;
 
-/** What it says to plain HTTP does not matter. */
+/** Any answer to plain HTTP will do. */
 const answers = (port: number): Promise<boolean> =>
   fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1000) }).then(
     () => true,

@@ -1,4 +1,4 @@
-/** nginx with nchan: WebSocket for those who listen, HTTP for those who publish; one worker, as all others are one process. */
+/** nginx with nchan: WebSocket for subscribers, HTTP for publishers; one worker, as all others are one process. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,10 +1,10 @@
-/** Who is compared: how each is started, and brought to the state that a row needs. */
+/** The compared subjects: how each is started, and brought to the state that a row needs. */
 import type { LoadClient } from '../client.ts';
 import type { Context } from '../context.ts';
 
 /** The connections of a row. Room names are of one length, so that all events are; see frames.ts. */
 export interface Crowd {
-  /** Of users and files; each row has its own. */
+  /** The prefix of users and files; each row has its own. */
   readonly name: string;
   /** The rooms of each connection. A sender sends to its first one. */
   readonly rooms: readonly (readonly string[])[];
@@ -29,7 +29,7 @@ export interface Subject {
   readonly name: SubjectName;
   /** In the tables and charts. */
   readonly title: string;
-  /** @returns why it cannot take part at all. Asked once a run. */
+  /** Called once a run. @returns why it cannot take part at all. */
   missing(context: Context): string | undefined;
   /** @returns why it cannot take part with such a crowd. */
   cannot?(context: Context, crowd: Crowd): string | undefined;

@@ -37,7 +37,7 @@ export const counts = {
   /** Times that the server said `behind`. */
   behind: new Counter('parley_behind'),
   pulled: new Counter('parley_pulled'),
-  /** Connections that ended without being asked to. */
+  /** Connections that ended by themselves. */
   dropped: new Counter('parley_dropped'),
 };
 

@@ -34,7 +34,7 @@ export function page(report) {
 <p class="kind">Parley load test · ${escape(report.name)}${report.short ? ' · short form' : ''}</p>
 <h1><span class="badge">${verdict}</span> ${escape(report.asks)}</h1>
 <p class="where">${escape(report.target)} · ${escape(report.at.replace('T', ' ').slice(0, 16))} UTC · ${number(report.seconds)} s · ${number(report.settings['users'])} users${report.note === '' ? '' : ` · ${escape(report.note)}`}</p>
-${failures.length === 0 ? '' : `<ul class="failures">${failures.map((v) => `<li><b>${escape(v.about || v.metric)}</b>: ${escape(figure(v.metric, v.value))}, asked: <code>${escape(v.rule)}</code></li>`).join('')}</ul>`}
+${failures.length === 0 ? '' : `<ul class="failures">${failures.map((v) => `<li><b>${escape(v.about || v.metric)}</b>: ${escape(figure(v.metric, v.value))}, threshold: <code>${escape(v.rule)}</code></li>`).join('')}</ul>`}
 ${report.knee === undefined ? '' : `<p class="knee">${escape(kneeText(report))}</p>`}
 </header>
 ${tiles(report)}
@@ -122,7 +122,7 @@ function thresholds({ verdicts }) {
     ({ metric, rule, ok, value, about }) =>
       `<tr><td class="${ok ? 'good' : 'bad'}">${ok ? 'ok' : 'failed'}</td><td><code>${escape(metric)}</code><br><small>${escape(about)}</small></td><td><code>${escape(rule)}</code></td><td class="n">${escape(figure(metric, value))}</td></tr>`,
   );
-  return `<section><h2>Thresholds</h2><table><thead><tr><th>verdict</th><th>metric</th><th>asked</th><th class="n">found</th></tr></thead><tbody>${rows.join('')}</tbody></table></section>`;
+  return `<section><h2>Thresholds</h2><table><thead><tr><th>verdict</th><th>metric</th><th>threshold</th><th class="n">found</th></tr></thead><tbody>${rows.join('')}</tbody></table></section>`;
 }
 
 /** @param {import('./report.js').Report} report */

@@ -11,16 +11,16 @@
  * @typedef {ReturnType<typeof reportOf>} Report
  */
 
-/** What each metric is, for those who read a result and not this code. */
+/** The meaning of each metric, for readers of a result. */
 export const about = {
   parley_lost: 'Events or acknowledged messages that never came, or are not in the history',
   parley_doubled: 'Events that came twice, or messages stored twice',
   parley_reordered: 'Events or numbers out of order',
   parley_unrecovered: 'Messages that were missing even after asking for them',
   parley_late: 'Deliveries over LATE_MS',
-  parley_checked: 'Events that the oracle looked at',
+  parley_checked: 'Events that the oracle checked',
   parley_audited: 'Acknowledged messages found in the history, once, under their number',
-  parley_unaudited: 'Acknowledged messages there was no time to look for',
+  parley_unaudited: 'Acknowledged messages that the last check had no time for',
   parley_finished: 'Users whose last check came to its end',
   parley_sent: 'Messages sent',
   parley_acked: 'Messages acknowledged',
@@ -29,7 +29,7 @@ export const about = {
   parley_signals: 'Signals received',
   parley_skipped: 'Sends left out because too many of that user were unanswered',
   parley_reconnects: 'Connections that came back',
-  parley_dropped: 'Connections that ended without being asked to',
+  parley_dropped: 'Connections that ended by themselves',
   parley_behind: 'Times the server said `behind`',
   parley_pulled: 'Messages fetched with `sync`',
   parley_errors: 'Commands and connects that failed',

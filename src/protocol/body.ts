@@ -1,4 +1,4 @@
-/** What the server looks at in a body that is an object. All else in it is the clients' own. */
+/** The fields that the server reads in a body that is an object. All other fields belong to the clients. */
 import { z } from 'zod';
 import { limits } from './limits.ts';
 import { displayText, userId } from './model.ts';
@@ -27,7 +27,7 @@ export const mentions = z
   .array(z.union([z.literal(`@${everybody}`), userId]))
   .max(limits.mentions, `at most ${limits.mentions} users`);
 
-/** Which algorithm and which key: the rest is between those who have it. */
+/** The names of the algorithm and of the key. Clients agree on everything else. */
 export const encrypted = z.looseObject({
   alg: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/, 'the name of an algorithm: 1 to 64 letters'),
   kid: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'the id of a key: 1 to 128 visible characters of ASCII'),

@@ -1,5 +1,5 @@
 /**
- * What the socket path answers, case by case: rendered in `docs/protocol.md`, and each one a test of its own in
+ * The answers of the socket path, case by case: rendered in `docs/protocol.md`, and each one a test of its own in
  * `test/protocol/`, which fails for a case without a test and for a test without a case.
  */
 export const protocolCases = {
@@ -64,7 +64,7 @@ export const protocolCases = {
   },
   Connect: {
     'CONNECT to `/`': 'CONNECT with a `sid` that is not the one of Engine.IO',
-    'CONNECT with a payload': 'the payload is heard',
+    'CONNECT with a payload': 'the payload is read',
     'anything before CONNECT': 'closed: `protocol_error`',
     'no CONNECT within the connect timeout': 'closed: 4408 `connect_timeout`',
     'CONNECT twice': 'closed: `protocol_error`',
@@ -82,13 +82,13 @@ export const protocolCases = {
   'Events and acks': {
     'an event with several arguments': 'they come as they were',
     'a thousand events at once': 'all, in order',
-    'an event to everybody': 'each client hears it once, in its own form, binary too',
+    'an event to everybody': 'each client receives it once, in its own form, binary too',
     'keys like `__proto__`': 'are keys of data and nothing else',
     'a payload that is no array, or empty': 'closed: `protocol_error`',
     'an event whose name is no text, or reserved (`connect`, `disconnect` …)': 'closed: `protocol_error`',
     'a type that is none, or CONNECT_ERROR': 'closed: `protocol_error`',
     'ack ids 0, 7919 and 2^53 - 1': 'come back unaltered',
-    'an ack that nobody asked for, or a second one': 'ignored',
+    'an ack that the server does not wait for, or a second one': 'ignored',
     'an ack without an id': 'closed: `protocol_error`',
     'several questions of the server, answered in another order': 'each gets its own answer',
     'a question of the server that is not answered': 'fails with `unavailable`; the connection stays',
@@ -114,7 +114,7 @@ export const protocolCases = {
     'a placeholder that names no attachment': 'closed: `protocol_error`',
     'a placeholder under `__proto__`': 'filled, as under every other key',
     'more than 10 attachments, or no number of them': 'closed: `protocol_error`',
-    'a heartbeat between an event and its attachments': 'taken; the event is heard',
+    'a heartbeat between an event and its attachments': 'taken; the event is delivered',
     'text while attachments are awaited': 'closed: `protocol_error`',
     'binary that no packet announced': 'closed: `protocol_error`',
     'attachments that never come': 'closed: `protocol_error`, after the connect timeout',

@@ -17,14 +17,14 @@ export const clientLimits = {
   /** Up to here the unread replies of a thread are counted. */
   threadUnread: 100,
   banReasonLength: 200,
-  /** In rooms with more members a read mark is told to the reader's own devices only: everybody telling everybody is n². */
+  /** In rooms with more members only the reader's own devices get a read mark: a mark of each for each is n². */
   readReceiptMembers: 100,
   roomNameLength: 80,
-  /** What a room is about. */
+  /** The topic of a room, in letters. */
   roomTopicLength: 250,
   /** Letters of a search for channels. */
   searchLength: 80,
-  /** What somebody looks for, in `search`. */
+  /** Letters of the query of `search`. */
   searchQueryLength: 200,
   userNameLength: 40,
 } as const;

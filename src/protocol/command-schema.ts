@@ -1,4 +1,4 @@
-/** What the declaration of a command says, and the parts that several declarations share. */
+/** The form of the declaration of a command, and the parts that several declarations share. */
 import { z } from 'zod';
 import type { ErrorCode } from './errors.ts';
 import { limits } from './limits.ts';
@@ -14,11 +14,11 @@ export type CommandKind = 'read' | 'write' | 'signal';
 export interface CommandSchema {
   readonly about: string;
   readonly kind: CommandKind;
-  /** What the command takes of the rates of its connection and its user, about as its cost compares with a send's. */
+  /** The units that a command takes of the rates of its connection and its user: its cost in units of a send. */
   readonly weight: number;
   /**
    * Absent: the answer is small. `page`: messages, up to a megabyte; a user gets few of these at once. `list`: tens of
-   * kilobytes. Neither is made for a connection whose last answer is unsent.
+   * kilobytes. No `page` and no `list` is made for a connection whose last answer is unsent.
    */
   readonly answer?: 'page' | 'list';
   /** The field of the input that names a message by its seq. In an old epoch that seq may be another message. */
@@ -27,7 +27,7 @@ export interface CommandSchema {
   readonly mark?: 'seq';
   readonly input: z.ZodType;
   readonly output: z.ZodType;
-  /** What it may fail with, besides what every command may: invalid, rate_limited, overloaded, unavailable, internal. */
+  /** The errors of this command, besides those of all: invalid, rate_limited, overloaded, unavailable, internal. */
   readonly errors: readonly ErrorCode[];
 }
 
@@ -38,5 +38,5 @@ export const cursor = z.string().min(1).max(200).describe('as an answer before g
 export const aRoom = z.object({ room: roomId });
 export const aMember = z.object({ room: roomId, user: userId });
 export const newRole = role.exclude(['owner']);
-/** The errors of what only some roles may do. */
+/** The errors of commands that only some roles may give. */
 export const managing = ['not_found', 'not_member', 'forbidden'] as const;

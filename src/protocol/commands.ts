@@ -3,7 +3,7 @@
  * `docs/protocol.md`, which has the commands in this order. A command is a Socket.IO event with one object and an ack; the
  * ack is `{ok:true, ...output}` or `{ok:false, error}`.
  *
- * A new command is declared in the file of its family, and handled in the file of that family in `src/gateway/handlers/`.
+ * A new command is declared in the file of its family, and handled in the file of that family in `src/commands/handlers/`.
  */
 import type { z } from 'zod';
 import type { Declarations } from './command-schema.ts';
@@ -35,9 +35,9 @@ export const commands = {
 
 export type Commands = typeof commands;
 export type CommandName = keyof Commands;
-/** What a client writes: defaults may be left out. */
+/** The input as a client writes it: defaults may be left out. */
 export type CommandInput<C extends CommandName> = z.input<Commands[C]['input']>;
-/** What a handler gets: defaults are filled in. */
+/** The input as a handler gets it: defaults are filled in. */
 export type ParsedInput<C extends CommandName> = z.output<Commands[C]['input']>;
 export type CommandOutput<C extends CommandName> = z.output<Commands[C]['output']>;
 

@@ -42,8 +42,8 @@ function isVisible(text: string): boolean {
 const graphemes = new Intl.Segmenter('en');
 
 /**
- * What may be shown of a text that cannot be refused, such as the name in a token: without what is not taken, in one line, and
- * at most so long. It is cut between characters as readers see them, and ends with … then.
+ * The part that may be shown of a text that cannot be refused, such as the name in a token: one line without refused
+ * characters, at most `max` long. A longer text is cut between characters as readers see them, and ends with ….
  * @returns undefined: nothing of it can be shown
  */
 export function cleanDisplayText(text: string, max: number): { text: string; shortened: boolean } | undefined {

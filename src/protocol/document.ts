@@ -44,7 +44,7 @@ export function renderProtocol(declared: Declarations = commands): string {
     '# Protocol',
     intro(),
     '## Commands',
-    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides what is listed every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC. A command of the kind `write` stores something, one of the kind `read` stores nothing, and a `signal` is sent on without being stored. A server that hands its database over answers a `write` with `draining` first, and still answers the others. `PARLEY_COMMANDS_PER_SECOND` counts a command as many times as its `Counts as` says; a CONNECT that is refused and an ack that the server does not wait for take of that rate too.',
+    'A command is `42<n>["name",{…}]`; its ack `43<n>[{"ok":true,…}]` or `43<n>[{"ok":false,"error":{code,message,retryable,retryAfter?}}]`. Besides the listed errors every command may fail with `invalid`, `rate_limited`, `overloaded`, `unavailable`, `draining` or `internal`. Messages are numbered from 1; instants are milliseconds since 1970, UTC. A command of the kind `write` stores something, one of the kind `read` stores nothing, and a `signal` is sent on without being stored. A server that hands its database over answers a `write` with `draining` first, and still answers the others. `PARLEY_COMMANDS_PER_SECOND` counts a command as many times as its `Counts as` says. Refused CONNECTs, and acks that the server does not wait for, count too.',
   ];
   for (const [name, { about, kind, weight, input, output, errors }] of Object.entries(declared)) {
     parts.push(`### \`${name}\``, about, shape('in', input, 'input'), shape('ok', output, 'output'));
@@ -76,7 +76,7 @@ export function renderProtocol(declared: Declarations = commands): string {
   );
   parts.push(
     '## Cases',
-    'What the socket path answers on the wire, after the public texts of Engine.IO v4 and Socket.IO v5. Each line is a test in `test/protocol/`; those about Socket.IO packets run over long-polling and WebSocket, in text and in msgpack.',
+    'The answers of the socket path on the wire, after the public texts of Engine.IO v4 and Socket.IO v5. Each line is a test in `test/protocol/`; the tests of Socket.IO packets run over long-polling and WebSocket, in text and in msgpack.',
   );
   for (const [area, cases] of Object.entries(protocolCases)) {
     parts.push(`### ${area}`, table(['case', 'answer'], Object.entries(cases)));
@@ -106,11 +106,11 @@ export function renderErrors(): string {
 
 function intro(): string {
   return [
-    'Any Socket.IO client of version 3 or 4 speaks this with no options at all: it begins with long-polling and upgrades. So does one with `transports: ["websocket"]`, one with `socket.io-msgpack-parser` that says so in the handshake (`query: {parser: "msgpack"}`), and a plain WebSocket:',
+    'Any Socket.IO client of version 3 or 4 speaks this protocol with no options at all: the client begins with long-polling and upgrades. So does one with `transports: ["websocket"]`, one with `socket.io-msgpack-parser` that says so in the handshake (`query: {parser: "msgpack"}`), and a plain WebSocket:',
     '1. Open `ws://host/socket.io/?EIO=4&transport=websocket`. The server sends `0{"sid":…,"pingInterval":…,"pingTimeout":…,"maxPayload":…}`.',
-    '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token may also come in an `Authorization: Bearer` header of the handshake, or as `?token=` where the operator has set `PARLEY_TOKEN_IN_URL=on`, for the first CONNECT that is accepted. Addresses end up in logs, so a server ignores `?token=` otherwise. `device` beside the token, 1 to 64 characters, names the device in the list of sessions.',
+    '2. Send `40{"token":"<JWT>"}` within the connect timeout. The answer is `40{"sid":"<session>"}`, or `44{"message":…,"data":{"code":…,"retryable":…}}`. The token of the first accepted CONNECT may also come in an `Authorization: Bearer` header of the handshake. With `PARLEY_TOKEN_IN_URL=on` it may come as `?token=`. A server ignores `?token=` otherwise, because addresses end up in logs. `device` beside the token, 1 to 64 characters, names the device in the list of sessions.',
     '3. The event `ready` follows. Answer each `2` of the server with `3`.',
-    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name`, `tier`, `iat`, `jti` and `backend` (`true` in tokens of your own back ends, which may add users to rooms without asking). One may be taken back before it expires (`session:revoke`).',
+    'Tokens are JWTs with `sub` (the user id) and `exp`, and optionally `name`, `tier`, `iat`, `jti` and `backend`. `backend` is `true` in tokens of your own back ends, which may add users to rooms without an invitation. A token may be taken back before it expires (`session:revoke`).',
   ].join('\n\n');
 }
 
@@ -118,7 +118,7 @@ function shape(label: string, schema: z.ZodType, io: 'input' | 'output'): string
   const json = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as JsonSchema & {
     $defs?: Record<string, JsonSchema>;
   };
-  // a shape that has a name is told under it, once
+  // a shape that has a name is printed under it, once
   const own = label in (json.$defs ?? {}) ? (json.$defs?.[label] ?? json) : json;
   return `\`\`\`ts\n${label}: ${notation(own, 0)}\n\`\`\``;
 }

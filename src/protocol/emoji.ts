@@ -1,5 +1,5 @@
 /**
- * What a reaction may be: one emoji as a reader sees one. All that Unicode recommends (families, flags, keycaps, skin
+ * A reaction is one emoji as a reader sees one. All that Unicode recommends (families, flags, keycaps, skin
  * tones) and pictographs that are newer than this Node; no text.
  */
 

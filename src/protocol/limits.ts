@@ -1,8 +1,8 @@
 import { clientLimits } from './client-limits.ts';
 
 /**
- * Limits that are part of the protocol: a client may rely on them and every server keeps them. What an operator may
- * tune (frame size, rates, connections) stands in `src/config/config.ts` instead.
+ * Limits that are part of the protocol: a client may rely on them and every server keeps them. Limits that an operator may
+ * tune (frame size, rates, connections) are in `src/config/config.ts`.
  */
 export const limits = {
   ...clientLimits,
@@ -24,7 +24,7 @@ export const limits = {
   roomBans: 10_000,
   /** Invitations to one room that wait for their answer. */
   roomInvitations: 1000,
-  /** Those of one user, over all rooms: nobody's list is flooded. */
+  /** Invitations of one user, over all rooms: nobody's list is flooded. */
   userInvitations: 200,
   invitationDays: 30,
   /** How long nobody may invite a user to a room after they declined. */
@@ -59,7 +59,7 @@ export const limits = {
   signalDefaultExpiryMs: 6_000,
   /** Kinds of emoji with which one message may be reacted to. */
   reactionKinds: 50,
-  /** Users that one message mentions. Of more in its text the first count; more in `mentions` are refused. */
+  /** Users that one message mentions. Its text mentions the first ones; a longer list in `mentions` is refused. */
   mentions: 50,
   /** Pinned messages of one room. */
   pins: 50,
@@ -67,13 +67,13 @@ export const limits = {
   attachments: 10,
   attachmentUrlLength: 2048,
   attachmentNameLength: 255,
-  /** An encrypted body's `encrypted`, as JSON. It leaves room for what stands beside it in the clear. */
+  /** An encrypted body's `encrypted`, as JSON. The rest of a body is for fields that are not encrypted. */
   encryptedBytes: 15 * 1024,
   /** Earlier versions kept of a message: the first and the newest. */
   messageVersions: 100,
   /** Rooms in `ready`; the rest come with `room:list`. */
   readyRooms: 500,
-  /** What a client calls its device, in CONNECT's `device`. */
+  /** The name of a device, in CONNECT's `device`. */
   deviceNameLength: 64,
   /** Sessions that `session:list` gives, and as many of each node. */
   sessionsListed: 200,

@@ -1,12 +1,12 @@
 /**
  * Where a text mentions somebody: `@` and an id. The one definition, for the server and for what draws the text. By hand and in
- * one pass: a regular expression that looks back and backtracks takes 250 ms for 16 KiB of dots.
+ * one pass: a regular expression with a lookbehind and backtracking takes 250 ms for 16 KiB of dots.
  */
 
 export interface MentionRun {
-  /** Of the `@`. */
+  /** The place of the `@`. */
   readonly at: number;
-  /** What stands behind it and could be of an id, with the end of a sentence that an id could end with too. */
+  /** The characters after the `@` that could be an id. Their last ones may be the end of the sentence. */
   readonly run: string;
   /** The same without that end; empty for `@...`. */
   readonly bare: string;
@@ -40,7 +40,7 @@ export function* mentionRuns(text: string): Generator<MentionRun, undefined> {
   return undefined;
 }
 
-/** Of a URL, as far as one is read in a text: up to a space, a quote, or a bracket or punctuation of East Asia. */
+/** The characters of a URL in a text: up to a space, a quote, or a bracket or punctuation of East Asia. */
 function endOfAddress(text: string, from: number): number {
   let end = from;
   while (

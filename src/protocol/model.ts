@@ -8,8 +8,8 @@ import { limits } from './limits.ts';
 export const roomIdPattern = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /**
- * Begins ids that only back ends may take: tokens with the claim `backend` make rooms with such ids and name such users. What a
- * back end emits to such a name reaches no room that a user has made.
+ * The prefix of ids that only back ends may take: tokens with the claim `backend` make rooms with such ids and name such
+ * users. An event that a back end emits to such a name reaches no room that a user has made.
  */
 export const backendPrefix = 'backend:';
 
@@ -35,7 +35,7 @@ export const displayText = (max: number) =>
       if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
     });
 
-/** Text that is shown to nobody, such as what somebody looks for: it needs no visible letter. */
+/** Text that nobody is shown, such as a query of a search. No visible letter is needed. */
 export const plainText = (max: number) =>
   z
     .string()
@@ -57,7 +57,7 @@ export const version = z.int().min(1).max(2_147_483_647);
 export const epoch = z
   .uuid()
   .describe(
-    'the history of the database; another one after it went back in time, and cursors of this one are void then',
+    'the history of the database; a database that went back in time has another one, and earlier cursors are void',
   );
 /** 9999-12-31T23:59:59.999Z: as far as a year has four digits, which is what JavaScript writes and Postgres reads alike. */
 export const latestInstant = 253_402_300_799_999;
@@ -80,11 +80,11 @@ export const reaction = z.object({
 
 export const thread = z
   .object({
-    root: seq.describe('the message at its head'),
-    replies: z.int().min(0).describe('those that are not deleted'),
-    lastReplyAt: instant.describe('when the last one came, deleted or not'),
-    repliers: z.array(userId).describe('who answered last, the newest first, at most five'),
-    rev: rev.describe('the rev of the reply that changed this last: of two, the one with the higher rev is true'),
+    root: seq.describe('the first message of the thread'),
+    replies: z.int().min(0).describe('replies that are not deleted'),
+    lastReplyAt: instant.describe('the time of the last reply, deleted or not'),
+    repliers: z.array(userId).describe('the authors of the last replies, the newest first, at most five'),
+    rev: rev.describe('the rev of the reply that changed this state last; a higher rev is the newer state'),
   })
   .meta({ id: 'Thread' });
 
@@ -92,8 +92,8 @@ export const message = z
   .object({
     room: roomId,
     seq,
-    rev: rev.describe('the rev of its last change'),
-    id: z.uuid().describe('the UUID its sender gave it'),
+    rev: rev.describe('the rev of the last change of the message'),
+    id: z.uuid().describe('the UUID that the client gave'),
     from: userId,
     name: z.string().nullable().describe("the sender's display name, if the server knows one"),
     body: z.json().describe('any JSON, at most 16 KiB; null: deleted'),
@@ -103,8 +103,8 @@ export const message = z
     deletedAt: instant.optional().describe('when it was deleted'),
     reactions: z.array(reaction).optional().describe('in the order of their first use; absent if there are none'),
     pinnedAt: instant.optional().describe('when it was pinned; absent if it is not'),
-    pinnedBy: userId.optional().describe('who pinned it'),
-    thread: thread.optional().describe('of a reply, and of a message that was answered: where its thread stands'),
+    pinnedBy: userId.optional().describe('the user who pinned it'),
+    thread: thread.optional().describe('the state of the thread, in a reply and in a message with replies'),
   })
   .meta({ id: 'Message' });
 
@@ -114,17 +114,17 @@ export const retentionDays = z.int().min(1).max(limits.retentionDays);
 export const slowMode = z.int().min(0).max(limits.slowModeSeconds);
 export const editWindow = z.int().min(0).max(limits.editWindowSeconds);
 
-/** What is the same for everybody who sees the room. */
+/** The part that is the same for all users who see the room. */
 const roomParts = {
   id: roomId,
   kind: roomKind,
   name: z.string().nullable(),
   topic: z.string().optional(),
-  archived: instant.optional().describe('since when nothing may be written; milliseconds since 1970, UTC'),
+  archived: instant.optional().describe('the time from which nothing may be written; milliseconds since 1970, UTC'),
   slowMode: slowMode.optional().describe('seconds between two messages of a member'),
   senders: z.literal('admins').optional().describe('only owners and admins may send'),
-  editWindow: editWindow.optional().describe("seconds; in the place of the server's; 0: no limit"),
-  retentionDays: retentionDays.optional().describe('messages are kept so long'),
+  editWindow: editWindow.optional().describe("seconds, instead of the server's; 0: no limit"),
+  retentionDays: retentionDays.optional().describe('days for which messages are kept'),
 } as const;
 
 export const roomState = z.object(roomParts).meta({ id: 'RoomState' });
@@ -144,8 +144,8 @@ export const invitation = z
   .object({
     room: roomId,
     kind: roomKind,
-    name: z.string().nullable().describe("the room's"),
-    user: userId.describe('who is invited'),
+    name: z.string().nullable().describe('the name of the room'),
+    user: userId.describe('the invited user'),
     role,
     by: userId,
     byName: z.string().nullable(),
@@ -163,7 +163,7 @@ export const joinLink = z
     at: instant,
     expires: instant.nullable(),
     maxUses: z.int().nullable(),
-    uses: z.int().min(0).describe('how many came in by it'),
+    uses: z.int().min(0).describe('users who joined by it'),
   })
   .meta({ id: 'JoinLink' });
 
@@ -182,7 +182,7 @@ export const member = z
   })
   .meta({ id: 'Member' });
 
-/** Whether a user is there, as it is told. */
+/** Whether a user is online, as other users may see it. */
 export const presence = z.object({
   online: z.boolean(),
   lastSeen: instant.optional().describe('when the last connection ended, if it is known; milliseconds since 1970, UTC'),
@@ -192,9 +192,12 @@ export const session = z
   .object({
     session: z.string().describe('id of the connection'),
     user: userId,
-    device: z.string().nullable().describe('what the client said in CONNECT: `{"token": …, "device": "Ann\'s phone"}`'),
-    agent: z.string().nullable().describe('its User-Agent, shortened'),
-    address: z.string().describe('where it comes from'),
+    device: z
+      .string()
+      .nullable()
+      .describe('the name that the client gave in CONNECT: `{"token": …, "device": "Ann\'s phone"}`'),
+    agent: z.string().nullable().describe('the User-Agent of the client, shortened'),
+    address: z.string().describe('the address of the client'),
     node: z.string(),
     since: instant,
   })

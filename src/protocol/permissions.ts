@@ -1,5 +1,5 @@
 /**
- * Who may do what: the one table of kinds and roles. Commands decide by it (`may`), the SQL functions that check and write
+ * The rights of roles: the one table of kinds and roles. Commands decide by it (`may`), the SQL functions that check and write
  * in one statement are given their part of it (`rightsOf`), and `docs/rooms.md` prints it. `append_messages` and
  * `change_messages`, which every message passes, have theirs written out; a test runs every role through every action and
  * compares.
@@ -7,15 +7,15 @@
 import type { Role, RoomKind } from './model.ts';
 
 /** `nobody`: a user who is not in the room. */
-export type Standing = Role | 'nobody';
+export type RoleOrNobody = Role | 'nobody';
 
 interface Action {
   readonly about: string;
   /** Roles that may, by kind of room. */
-  readonly by: Readonly<Record<RoomKind, readonly Standing[]>>;
+  readonly by: Readonly<Record<RoomKind, readonly RoleOrNobody[]>>;
   /** Whether it may be done while the room is archived. */
   readonly archived: boolean;
-  /** False: a muted member may not, because it would be heard like a message. */
+  /** False: a muted member may not, because others would receive it like a message. */
   readonly muted?: false;
 }
 
@@ -27,14 +27,14 @@ const none = [] as const;
 /** Both users of a direct room are plain members. */
 const both = ['member'] as const;
 
-const managed = (roles: readonly Standing[], archived: boolean): Pick<Action, 'by' | 'archived'> => ({
+const managed = (roles: readonly RoleOrNobody[], archived: boolean): Pick<Action, 'by' | 'archived'> => ({
   by: { direct: none, group: roles, channel: roles },
   archived,
 });
 
 export const actions = {
   read: {
-    about: 'read messages, members and settings, hear events',
+    about: 'read messages, members and settings, receive events',
     by: { direct: both, group: all, channel: all },
     archived: true,
   },
@@ -49,22 +49,22 @@ export const actions = {
   },
   moderate: { about: "edit and delete others' messages", ...managed(admins, false) },
   pin: {
-    about: 'pin messages and take pins away',
+    about: 'pin and unpin messages',
     by: { direct: both, group: admins, channel: admins },
     archived: false,
     muted: false,
   },
-  versions: { about: 'see what a message said before', ...managed(admins, true) },
+  versions: { about: 'read the earlier bodies of a message', ...managed(admins, true) },
   join: { about: 'join by themselves', by: { direct: none, group: none, channel: ['nobody'] }, archived: false },
   leave: { about: 'leave', by: { direct: both, group: all, channel: all }, archived: true },
   invite: {
-    about: 'invite, to be accepted',
+    about: 'invite users, who may accept',
     by: { direct: none, group: admins, channel: writers },
     archived: false,
     muted: false,
   },
   invitations: {
-    about: 'list invitations and take them back; members those they made',
+    about: 'list invitations and take them back; members only their own',
     by: { direct: none, group: admins, channel: writers },
     archived: true,
   },
@@ -76,7 +76,7 @@ export const actions = {
   mute: { about: 'mute members', ...managed(admins, true) },
   ban: { about: 'ban users, list and lift bans', ...managed(admins, true) },
   update: {
-    about: 'change name, topic, slow mode, who may send, edit window',
+    about: 'change name, topic, slow mode, senders, edit window',
     ...managed(admins, false),
     muted: false,
   },
@@ -101,19 +101,19 @@ export const below: Readonly<Record<Role, readonly Role[]>> = {
 export const gives: Readonly<Record<Role, readonly Role[]>> = { ...below, member: ['member', 'guest'] };
 
 /** Whether the role may do this in a room of the kind. */
-export function may(action: ActionName, kind: RoomKind, role: Standing): boolean {
-  const roles: readonly Standing[] = actions[action].by[kind];
+export function may(action: ActionName, kind: RoomKind, role: RoleOrNobody): boolean {
+  const roles: readonly RoleOrNobody[] = actions[action].by[kind];
   return roles.includes(role);
 }
 
 /** The roles that may do this in any kind of room. */
 export function rolesFor(action: ActionName): Role[] {
   const { by } = actions[action];
-  const roles: readonly Standing[] = [...by.direct, ...by.group, ...by.channel];
+  const roles: readonly RoleOrNobody[] = [...by.direct, ...by.group, ...by.channel];
   return all.filter((role) => roles.includes(role));
 }
 
-/** What a SQL function needs to decide an action, as JSON text: migrations/functions/enter_room.sql says how. */
+/** The rights that a SQL function decides an action by, as JSON text: migrations/functions/enter_room.sql says how. */
 export function rightsOf(action: ActionName): string {
   return texts[action];
 }

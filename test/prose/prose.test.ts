@@ -7,15 +7,22 @@ import { faults } from './faults.ts';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Printed from texts in the code. Their sentences are checked when the texts themselves are. */
-const generated = [
-  'docs/protocol.md',
-  'docs/errors.md',
-  'docs/config.md',
-  'docs/rooms.md',
-  'docs/benchmarks/README.md',
-];
+const generated = ['docs/errors.md', 'docs/config.md'];
 
-const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md', '.env.example'].concat(
+const pages = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'SECURITY.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  '.env.example',
+  'bench/README.md',
+  'bench/fairness.md',
+  'k6/README.md',
+  'patches/README.md',
+  'test/chaos/README.md',
+  'test/interop/README.md',
+].concat(
   readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' })
     .map((path) => `docs/${path.replaceAll('\\', '/')}`)
     .filter((path) => path.endsWith('.md') && !generated.includes(path))

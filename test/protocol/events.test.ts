@@ -94,7 +94,7 @@ coverFor('Events and acks', allKinds, {
     expect(await peer.next()).toEqual(ack(5, []));
     await peer.close();
   },
-  'an ack that nobody asked for, or a second one': async (kind) => {
+  'an ack that the server does not wait for, or a second one': async (kind) => {
     const peer = await connectPeer(server.url, kind);
     await peer.send(ack(0, []), ack(7919, [Buffer.from('x')]));
     await peer.emit('ask', 'who?');

@@ -1,13 +1,13 @@
 /** Every role of every kind of room tries every action: what happens is what the table of roles says. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { actions, below, gives, may, type ActionName, type Standing } from '../../src/protocol/permissions.ts';
+import { actions, below, gives, may, type ActionName, type RoleOrNobody } from '../../src/protocol/permissions.ts';
 import type { Role, RoomKind } from '../../src/protocol/model.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 
 const roles = ['owner', 'admin', 'member', 'guest'] as const satisfies Role[];
-const standings: readonly Standing[] = [...roles, 'nobody'];
+const rolesOrNobody: readonly RoleOrNobody[] = [...roles, 'nobody'];
 
 /** Message 1 is of `subject`, message 2 of who acts. */
 const attempts: Record<ActionName, (room: string) => readonly [string, object][]> = {
@@ -74,14 +74,14 @@ const linkId = '0123456789abcdef';
 interface Case {
   readonly room: string;
   readonly kind: RoomKind;
-  readonly standing: Standing;
+  readonly standing: RoleOrNobody;
   readonly action: ActionName;
   readonly archived: boolean;
 }
 
 const cases: Case[] = [];
 for (const kind of ['direct', 'group', 'channel'] as const) {
-  for (const standing of kind === 'direct' ? (['member', 'nobody'] as const) : standings) {
+  for (const standing of kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody) {
     for (const action of Object.keys(actions) as ActionName[]) {
       // who is in joins again, which changes nothing
       if (action === 'join' && standing !== 'nobody') continue;
@@ -112,7 +112,7 @@ for (const actor of roles) {
 
 /** Rooms as they stand before anybody acts, in three statements. */
 async function seed(sql: postgres.Sql): Promise<void> {
-  await sql`insert into users (id) select unnest(${[...standings, 'subject', 'newcomer']}::text[])`;
+  await sql`insert into users (id) select unnest(${[...rolesOrNobody, 'subject', 'newcomer']}::text[])`;
   const rooms = [
     ...cases.map(({ room, kind, archived }) => ({ room, kind, archived })),
     ...pairs.map(({ room }) => ({ room, kind: 'group', archived: false })),
@@ -158,19 +158,19 @@ async function seed(sql: postgres.Sql): Promise<void> {
 }
 
 let server: TestServer;
-const clients = new Map<Standing, StockClient>();
+const clients = new Map<RoleOrNobody, StockClient>();
 beforeAll(async () => {
   server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
   await seed(server.database.sql);
   // who connects now is in the rooms
-  for (const user of standings) clients.set(user, await connectStock(server.url, await tokenOf(user)));
+  for (const user of rolesOrNobody) clients.set(user, await connectStock(server.url, await tokenOf(user)));
 });
 afterAll(async () => {
   for (const client of clients.values()) client.close();
   await server.stop();
 });
 
-async function attempt(user: Standing, command: string, input: object): Promise<string> {
+async function attempt(user: RoleOrNobody, command: string, input: object): Promise<string> {
   const ack = (await clients.get(user)?.socket.timeout(15_000).emitWithAck(command, input)) as {
     ok: boolean;
     error?: { code: string };
@@ -188,7 +188,7 @@ function expected({ action, kind, standing, archived }: Case): string {
 }
 
 describe.each(['direct', 'group', 'channel'] as const)('in a room of the kind %s', (kind) => {
-  it.each(kind === 'direct' ? (['member', 'nobody'] as const) : standings)(
+  it.each(kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody)(
     '%s may what the table says',
     async (standing) => {
       const found: string[] = [];

@@ -7,9 +7,10 @@ import { invitation, joinLink, linkId, roomId, roomSummary, userId } from '../mo
 export const invitationCommands = {
   'invitation:create': {
     about:
-      `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews it; one by ` +
-      `somebody else members renew as it is. They get \`invitation\`, once a day at most. After they declined, nobody may ` +
-      `invite them to the room for ${limits.invitationRestDays} days. At most ${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
+      `Invites a user, who may accept within ${limits.invitationDays} days. Inviting again renews the invitation; ` +
+      'members renew one by somebody else without a change. The user gets `invitation`, once a day at most. After ' +
+      `the user declined, nobody may invite them to the room for ${limits.invitationRestDays} days. At most ` +
+      `${limits.roomInvitations.toLocaleString('en')} wait in a room, ${limits.userInvitations} for a user.`,
     kind: 'write',
     weight: 5,
     input: aMember.extend({ role: newRole.default('member') }),
@@ -18,8 +19,8 @@ export const invitationCommands = {
   },
   'invitation:list': {
     about:
-      'Invitations that wait for your answer, in the order of room ids; with `room` those to that room, for who may ' +
-      'invite there, in the order of user ids. Pass `after` on for the next page.',
+      'Invitations that wait for your answer, in the order of room ids. With `room` the answer has the invitations ' +
+      'to that room, in the order of user ids, for users that may invite there. Pass `after` on for the next page.',
     kind: 'read',
     weight: 2,
     answer: 'list',
@@ -48,7 +49,7 @@ export const invitationCommands = {
     errors: ['not_found'],
   },
   'invitation:cancel': {
-    about: 'Takes an invitation back; plain members their own. The invited user gets `invitation`.',
+    about: 'Takes an invitation back; plain members may take back their own. The invited user gets `invitation`.',
     kind: 'write',
     weight: 2,
     input: aMember,
@@ -57,8 +58,9 @@ export const invitationCommands = {
   },
   'link:create': {
     about:
-      'Makes a join link: who has the `token` may come in by it, until it expires, is used up or revoked, or its maker ' +
-      `may make no links any more. The token is told here and never again. At most ${limits.roomLinks} a room.`,
+      'Makes a join link. A user with the `token` may join by it. The link ends when it expires, is used up or ' +
+      'revoked, or its maker may make no links any more. The token is in this answer and in no other. At most ' +
+      `${limits.roomLinks} a room.`,
     kind: 'write',
     weight: 5,
     input: z.object({
@@ -80,7 +82,7 @@ export const invitationCommands = {
     errors: managing,
   },
   'link:revoke': {
-    about: 'Ends a join link. Who came in by it stays.',
+    about: 'Ends a join link. Users who joined by it stay.',
     kind: 'write',
     weight: 2,
     input: z.object({ room: roomId, id: linkId }),

@@ -19,15 +19,17 @@ const pinning = {
 export const messageCommands = {
   'message:send': {
     about:
-      'Stores a message and sends it to the members. The ack comes after the commit. `id` makes it idempotent: the same id sent ' +
-      'again returns the first `seq` and stores nothing, on any node, at any later time. A reply to a reply is in the ' +
-      "same thread. What the server looks at in a body that is an object: `text` (who is mentioned: `@` and a member's " +
-      'id, or `@room` by owners and admins; not in code), `mentions` (a list of user ids and `@room`), `attachments` (a ' +
-      'list of `{url, type, size, name?, width?, height?}`), and `encrypted` (`{alg, kid, data, …}`, without a `text` ' +
-      'beside it). Who is mentioned gets `mention`. The `url` of an attachment is https, in the form that URL parsers ' +
-      'write, without user and password, at a host that `PARLEY_ATTACHMENT_HOSTS` names; without that setting a message ' +
-      'with attachments is `invalid`. `*.example.com` is every host below `example.com`, not `example.com` itself, and a ' +
-      'host without a port is port 443. The server never fetches the file: each client that shows the message does.',
+      'Stores a message and sends it to the members. The ack comes after the commit. `id` makes the command ' +
+      'idempotent: the same id sent again returns the first `seq` and stores nothing, on any node, at any later ' +
+      'time. A reply to a reply is in the same thread. In a body that is an object the server reads four fields; ' +
+      "all others belong to the clients. `text`: `@` and a member's id mentions that member, and `@room` by owners " +
+      'and admins mentions everybody; code mentions nobody. `mentions`: a list of user ids and `@room`. ' +
+      '`attachments`: a list of `{url, type, size, name?, width?, height?}`. `encrypted`: `{alg, kid, data, …}`, ' +
+      'without a `text` beside it. A mentioned user gets `mention`. The `url` of an attachment is https, in the ' +
+      'form that URL parsers write, without user and password. `PARLEY_ATTACHMENT_HOSTS` names the hosts; without ' +
+      'that setting a message with attachments is `invalid`. `*.example.com` is every host below `example.com`, not ' +
+      '`example.com` itself, and a host without a port is port 443. The server never fetches the file: each client ' +
+      'that shows the message does.',
     kind: 'write',
     weight: 1,
     message: 'replyTo',
@@ -35,19 +37,20 @@ export const messageCommands = {
       room: roomId,
       id: z.uuid().toLowerCase(),
       body: z.unknown().describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
-      replyTo: seq.optional().describe('the seq of the message it answers'),
+      replyTo: seq.optional().describe('the seq of the message that this one answers'),
       lane: z
         .enum(['critical', 'high', 'normal', 'low', 'batch'])
         .optional()
-        .describe('planned: the priority of notifications. It is stored, and nothing reads it yet'),
+        .describe('planned: the priority of notifications, which is stored and not yet read'),
     }),
     output: z.object({ seq, rev, at: instant }),
     errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],
   },
   'message:edit': {
     about:
-      'Replaces the body of a message. Its author may, for as long as the server allows, and only where the author may ' +
-      'send; owners and admins may at any time. The same body again changes nothing. The room gets `message:updated`.',
+      'Replaces the body of a message. Its author may, for as long as the server allows, and only where the author ' +
+      'may send; owners and admins may at any time. The same body again changes nothing. The room gets ' +
+      '`message:updated`.',
     kind: 'write',
     weight: 2,
     message: 'seq',
@@ -61,9 +64,9 @@ export const messageCommands = {
   },
   'message:delete': {
     about:
-      'Deletes a message, for its author, owners and admins. What remains is its place: seq, id, sender, times and who ' +
-      'changed it when; its body, the earlier ones and its reactions are gone for everybody. Deleting it again changes ' +
-      'nothing. The room gets `message:deleted`.',
+      'Deletes a message, for its author, owners and admins. The place of the message remains: seq, id, sender, and ' +
+      'the times and users of its changes. Its body, the earlier bodies and its reactions are gone for everybody. ' +
+      'Deleting the message again changes nothing. The room gets `message:deleted`.',
     kind: 'write',
     weight: 2,
     message: 'seq',
@@ -73,9 +76,9 @@ export const messageCommands = {
   },
   'message:versions': {
     about:
-      'What a message said before, newest first, for owners and admins: version 1 is what was sent. Pass `before` on ' +
-      `for the next page. Of more than ${limits.messageVersions} the first and the newest are kept. A deletion is a ` +
-      'version too, and leaves the bodies of all of them null.',
+      'The earlier bodies of a message, newest first, for owners and admins. Version 1 is the body that was sent. ' +
+      `Pass \`before\` on for the next page. If there are more than ${limits.messageVersions}, the first and the ` +
+      'newest are kept. A deletion is a version too, and leaves the bodies of all of them null.',
     kind: 'read',
     weight: 2,
     answer: 'page',
@@ -86,7 +89,7 @@ export const messageCommands = {
         z.object({
           version,
           body: z.json(),
-          by: userId.describe('who replaced it'),
+          by: userId.describe('the user who replaced it'),
           at: instant.describe('when it was replaced; milliseconds since 1970, UTC'),
         }),
       ),
@@ -124,7 +127,8 @@ export const messageCommands = {
     errors: ['not_found', 'not_member', 'forbidden', 'limit_reached'],
   },
   'message:unpin': {
-    about: 'Takes a pin away, for the same. If there is none, nothing changes. The room gets `pin`.',
+    about:
+      'Removes a pin, for the same users as `message:pin`. If there is none, nothing changes. The room gets `pin`.',
     kind: 'write',
     weight: 2,
     message: 'seq',
@@ -142,8 +146,8 @@ export const messageCommands = {
   },
   mentions: {
     about:
-      'The messages that mention you, in the rooms you are in, the last first; a deleted one mentions nobody. ' +
-      'Those of users whom you have blocked are left out. Pass `before` on for the next page.',
+      'The messages that mention you, in the rooms you are in, the last first; a deleted message mentions nobody. ' +
+      'Mentions by users whom you have blocked are left out. Pass `before` on for the next page.',
     kind: 'read',
     weight: 4,
     answer: 'page',
@@ -151,7 +155,7 @@ export const messageCommands = {
     output: z.object({
       mentions: z.array(
         z.object({
-          at: instant.describe('when it mentioned you; an edit may have'),
+          at: instant.describe('when it mentioned you, perhaps by an edit'),
           everybody: z.boolean().describe('as one of all in the room'),
           message,
         }),

@@ -1,4 +1,4 @@
-/** Who is online. */
+/** Presence: whether users are online. */
 import { z } from 'zod';
 import type { Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
@@ -9,9 +9,10 @@ const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.pr
 export const presenceCommands = {
   'presence:get': {
     about:
-      'Which of these users are online: have a connection to any node, or had one within the last 5 seconds. You may see ' +
-      'yourself and those with whom you share a room; the answer leaves out all others, whether they exist or not. It ' +
-      'leaves out users whom you have blocked. A user who has blocked you is offline, last seen at the moment of the block.',
+      'The users of these that are online: they have a connection to any node, or had one within the last 5 ' +
+      'seconds. You may see yourself and users with whom you share a room; the answer leaves out all others, ' +
+      'whether they exist or not. The answer also leaves out users whom you have blocked. A user who has blocked ' +
+      'you is offline, last seen at the moment of the block.',
     kind: 'read',
     weight: 2,
     answer: 'list',
@@ -21,10 +22,10 @@ export const presenceCommands = {
   },
   'presence:watch': {
     about:
-      `The same, and from now on \`presence\` events for those in the answer; nothing falls between. At most ` +
-      `${limits.presenceWatched} users a connection. A watch is of this connection: begin it again after a reconnect. ` +
-      'Who is left out is not watched: ask again once you share a room. When the last shared room is gone the watch ends ' +
-      'with `hidden`: mostly at once, within 30 seconds at the latest.',
+      'Answers as `presence:get` does, and from now on sends `presence` events for the users in the answer; nothing ' +
+      `falls between. At most ${limits.presenceWatched} users a connection. A watch is of this connection: begin it ` +
+      'again after a reconnect. Users who are left out are not watched: call it again once you share a room. When ' +
+      'the last shared room is gone the watch ends with `hidden`: mostly at once, within 30 seconds at the latest.',
     kind: 'read',
     weight: 2,
     answer: 'list',

@@ -8,8 +8,9 @@ export const pullCommands = {
   history: {
     about:
       'A page of a room, in seq order. `before` pages back (without either: the newest page), `after` pages on. ' +
-      '`rev` is the head of the room in the same snapshot: a cursor to sync from. With `before` or `after` and an `epoch` ' +
-      'that is not the present one the answer is `reset`, without messages: drop what you hold and ask without either.',
+      '`rev` is the head of the room in the same snapshot: a cursor to sync from. With `before` or `after` and an ' +
+      '`epoch` that is not the present one the answer is `reset`, without messages. Drop the messages that you hold ' +
+      'then, and call it again without either.',
     kind: 'read',
     weight: 2,
     answer: 'page',
@@ -19,14 +20,14 @@ export const pullCommands = {
         before: seq.optional(),
         after: z.int().min(0).optional(),
         limit: pageLimit,
-        epoch: epoch.optional().describe('of what you hold of the room'),
+        epoch: epoch.optional().describe('the epoch of your messages of the room'),
       })
       .refine((page) => page.before === undefined || page.after === undefined, 'give before or after, not both'),
     output: z.object({
       messages: z.array(message),
       before: seq.nullable().describe('pass as `before` for the page in front of this one; null if the page is empty'),
       after: seq.nullable().describe('pass as `after` for the page behind this one; null if the page is empty'),
-      more: z.boolean().describe('there is more in the direction that was asked for'),
+      more: z.boolean().describe('there is more in this direction'),
       rev,
       epoch,
       reset: z.boolean().optional(),
@@ -35,11 +36,12 @@ export const pullCommands = {
   },
   sync: {
     about:
-      'What changed in rooms since the cursors, in rev order, each message in its present state. Call it again with ' +
-      'the returned revs while `more` is true. `reset`: the cursor is not of this room, or from before messages of it ' +
-      'expired, or of another epoch; drop what you hold and load history. A room you may not see is left out of the answer. ' +
-      'Send the `epoch` that `ready` named when you got the cursors. Without it the server finds only cursors beyond the ' +
-      'head, and those of a connection that was there when the database went back in time.',
+      'The changes of rooms since the cursors, in rev order, each message in its present state. Call it again with ' +
+      'the returned revs while `more` is true. `reset`: the cursor is not of this room, or from before messages of ' +
+      'it expired, or of another epoch. Drop the messages that you hold then, and load history. A room you may not ' +
+      'see is left out of the answer. Send the `epoch` that `ready` named when you got the cursors. Without it the ' +
+      'server finds only cursors beyond the head, and those of a connection that was there when the database went ' +
+      'back in time.',
     kind: 'read',
     weight: 2,
     answer: 'page',

@@ -6,19 +6,22 @@ import { instant, roomId, seq, userId } from '../model.ts';
 
 export const receiptCommands = {
   read: {
-    about: 'Moves your read mark forward to `seq`; it never moves back. Your other devices and the room are told.',
+    about:
+      'Moves your read mark forward to `seq`; the mark never moves back. Your other devices get `read`, and so does ' +
+      `a room of at most ${limits.readReceiptMembers} members.`,
     kind: 'write',
     weight: 1,
     mark: 'seq',
     input: z.object({ room: roomId, seq }),
-    output: z.object({ seq: z.int().min(0).describe('where the mark stands now') }),
+    output: z.object({ seq: z.int().min(0).describe('the mark now') }),
     errors: ['not_found', 'not_member'],
   },
   delivered: {
     about:
-      'Says that this device has the messages up to `seq`. The ack comes at once; the mark is written within a second, with ' +
-      'others, never moves back, and is told to the room. In rooms of more than ' +
-      `${limits.readReceiptMembers} members it is neither kept nor told. What is read is delivered: clients that read at once need not say both.`,
+      'Says that this device has the messages up to `seq`. The ack comes at once. The mark is written within a ' +
+      'second, with others, and never moves back; the room gets `delivered`. In rooms of more than ' +
+      `${limits.readReceiptMembers} members the mark is neither kept nor sent. A read message is delivered: clients ` +
+      'that read at once need not send both.',
     kind: 'write',
     weight: 1,
     mark: 'seq',
@@ -37,7 +40,7 @@ export const receiptCommands = {
         z.object({
           user: userId,
           read: z.int().min(0),
-          delivered: z.int().min(0).describe('never below `read`; in rooms where it is not kept the same'),
+          delivered: z.int().min(0).describe('never below `read`, and equal to it in rooms where it is not kept'),
         }),
       ),
       after: userId.nullable(),
@@ -47,8 +50,8 @@ export const receiptCommands = {
   },
   unread: {
     about:
-      `What you have not read, of all your rooms at once, in room id order; pass \`after\` on if they are more than ${limits.unreadRooms}. ` +
-      'Messages of yours, and such as expired, count as read.',
+      'The unread messages of all your rooms at once, in room id order; pass `after` on if there are more than ' +
+      `${limits.unreadRooms} rooms. Your own messages and expired ones count as read.`,
     kind: 'read',
     weight: 5,
     answer: 'page',
@@ -62,7 +65,7 @@ export const receiptCommands = {
             .int()
             .min(0)
             .max(limits.unreadCount)
-            .describe('those of them that mention you, without those of users whom you have blocked'),
+            .describe('unread messages that mention you, without those of users whom you have blocked'),
           read: z.int().min(0).describe('your read mark'),
           seq: z.int().min(0).describe('the number of the last message, 0 if there was none'),
           at: instant.nullable().describe('when it was committed; null if there is none, or it has expired'),

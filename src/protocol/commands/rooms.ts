@@ -30,12 +30,12 @@ const newRoomId = roomId
 export const roomCommands = {
   'room:create': {
     about:
-      'Makes a room and you its owner. Creating your own room again under the same id returns it. A direct room is of two ' +
-      'users, and either finds or makes it. The other user is in it after they accepted an invitation, which they get ' +
-      'when you make the room, or make it again; you may write before. Until then you do not see their name or presence. ' +
-      'If you left the room, you are back in it. An id that any room has or had is refused, so the answer shows that ' +
-      'there is such a room: give private rooms ids that nobody guesses, or none. Ids that begin with `backend:` are for back ' +
-      'ends, whose tokens have the claim `"backend": true`.',
+      'Makes a room and you its owner. Creating your own room again under the same id returns it. A direct room is ' +
+      'of two users, and either finds or makes it. The other user gets an invitation when you make the room, or ' +
+      'make it again, and is a member after they accept. You may write before. Until then you do not see their name ' +
+      'or presence. If you left the room, you are back in it. An id that any room has or had is refused, so the ' +
+      'answer shows that there is such a room. Give private rooms ids that nobody guesses, or none. Ids that begin ' +
+      'with `backend:` are for back ends, whose tokens have the claim `"backend": true`.',
     kind: 'write',
     weight: 5,
     input: z.discriminatedUnion('kind', [
@@ -48,8 +48,8 @@ export const roomCommands = {
   },
   'room:join': {
     about:
-      'Joins a channel, unless you are banned from it or it is archived. Whoever joins a channel that has no member, or ' +
-      'guests alone, becomes its owner. Joining again changes nothing.',
+      'Joins a channel, unless you are banned from it or it is archived. A user that joins a channel without ' +
+      'members, or with guests alone, becomes its owner. Joining again changes nothing.',
     kind: 'write',
     weight: 2,
     input: z.object({ room: roomId }),
@@ -58,9 +58,9 @@ export const roomCommands = {
   },
   'room:leave': {
     about:
-      'Leaves a room. When the owner leaves, the member of the highest role who joined first becomes owner. A group that its ' +
-      'last member leaves is deleted, and so is a channel without messages; other channels are not listed while nobody is ' +
-      'in them. Only an invitation, or you yourself, bring you back.',
+      'Leaves a room. When the owner leaves, the member of the highest role who joined first becomes owner. A group ' +
+      'that its last member leaves is deleted, and so is a channel without messages. Other channels are not listed ' +
+      'while nobody is in them. Only an invitation, or you yourself, bring you back.',
     kind: 'write',
     weight: 2,
     input: z.object({ room: roomId }),
@@ -69,10 +69,10 @@ export const roomCommands = {
   },
   'room:invite': {
     about:
-      'Invites a user, as `invitation:create` does, or gives a member another role, as `room:role` does. The answer has ' +
-      'the `invitation` or the `member`. The user is added without being asked where the server says so ' +
-      '(`PARLEY_ADDING=direct`), and for a back end whose token says `"backend": true`; then owners and admins may, and the ' +
-      'answer has the `member`. Whoever left the room, or has blocked you, is always invited.',
+      'Invites a user, as `invitation:create` does, or gives a member another role, as `room:role` does. The answer ' +
+      'has the `invitation` or the `member`. Two cases add the user without an invitation: a server with ' +
+      '`PARLEY_ADDING=direct`, and a back end whose token says `"backend": true`. Then owners and admins may, and ' +
+      'the answer has the `member`. A user who left the room, or has blocked you, is always invited.',
     kind: 'write',
     weight: 5,
     input: z.object({ room: roomId, user: userId, role: role.exclude(['owner']).default('member') }),
@@ -95,7 +95,7 @@ export const roomCommands = {
     errors: [],
   },
   'room:members': {
-    about: 'The members of a room, in user id order; with `role` those of that role alone.',
+    about: 'The members of a room, in user id order; with `role` the members of that role alone.',
     kind: 'read',
     weight: 2,
     answer: 'list',
@@ -113,8 +113,9 @@ export const roomCommands = {
   },
   'room:search': {
     about:
-      'Open channels that are not archived, whose name or topic has words that begin with each of the words of `query` ' +
-      `(at most ${limits.searchWords}; more are \`invalid\`). In the order of their names; pass \`after\` on for the next page.`,
+      `Finds open channels that are not archived. Each word of \`query\` (at most ${limits.searchWords}; more are ` +
+      '`invalid`) is the beginning of a word in the name or topic. The channels are in the order of their names; ' +
+      'pass `after` on for the next page.',
     kind: 'read',
     weight: 5,
     answer: 'list',
@@ -128,8 +129,8 @@ export const roomCommands = {
   },
   'room:update': {
     about:
-      'Sets what is given and leaves the rest; null takes a setting back. The room gets `room`. `retentionDays` is for ' +
-      'the owner.',
+      'Sets the given settings and leaves the rest; null takes a setting back. The room gets `room`. ' +
+      '`retentionDays` is for the owner.',
     kind: 'write',
     weight: 5,
     input: z
@@ -137,7 +138,7 @@ export const roomCommands = {
         room: roomId,
         name: roomName.optional(),
         topic: roomTopic.nullable().optional(),
-        retentionDays: retentionDays.nullable().optional().describe('null: messages are kept for ever'),
+        retentionDays: retentionDays.nullable().optional().describe("null: the server's `PARLEY_RETENTION_DAYS`"),
         slowMode: slowMode
           .optional()
           .describe('seconds between two messages, and between two edits, of a member; 0: off'),
@@ -157,7 +158,7 @@ export const roomCommands = {
     errors: managing,
   },
   'room:unarchive': {
-    about: 'Ends that. The room gets `room`.',
+    about: 'Ends the archiving, so that members may write again. The room gets `room`.',
     kind: 'write',
     weight: 5,
     input: aRoom,
@@ -235,7 +236,7 @@ export const roomCommands = {
     errors: managing,
   },
   'room:bans': {
-    about: 'Who is banned from the room, in user id order.',
+    about: 'The users who are banned from the room, in user id order.',
     kind: 'read',
     weight: 2,
     answer: 'list',

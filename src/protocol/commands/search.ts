@@ -7,19 +7,20 @@ import { instant, message, plainText, roomId, userId } from '../model.ts';
 export const searchCommands = {
   search: {
     about:
-      'Messages of your rooms that say what you look for, newest first: the `text` of bodies, or bodies that are a text. ' +
-      'Words are found wherever they stand, `"in quotes"` next to each other, `or` between them, `-word` not at all; the last word is found ' +
-      'by its beginning too. Encrypted and deleted messages are not found, new ones and edits within about a second. ' +
-      `A query of more than ${limits.searchWords} words and operators is \`invalid\`; in scripts without spaces four characters count as a word. ` +
-      'One search of a user runs at a time, and a search that takes too long is `overloaded`. ' +
-      'Pass `next` on as `cursor` for the next page.',
+      'Finds messages of your rooms by their words, newest first: the `text` of bodies, or bodies that are a text. ' +
+      'Words match anywhere in the text, and `"in quotes"` only next to each other. `or` between words matches ' +
+      'either, and `-word` matches messages without it. The last word also matches by its beginning. Encrypted and ' +
+      'deleted messages are not found, new ones and edits within about a second. A query of more than ' +
+      `${limits.searchWords} words and operators is \`invalid\`; in scripts without spaces four characters count as a ` +
+      'word. One search of a user runs at a time, and a search that takes too long is `overloaded`. Pass `next` on ' +
+      'as `cursor` for the next page.',
     kind: 'read',
     weight: 10,
     answer: 'page',
     input: z.object({
       query: plainText(limits.searchQueryLength),
       room: roomId.optional(),
-      from: userId.optional().describe('who sent them'),
+      from: userId.optional().describe('the sender'),
       since: instant.optional().describe('sent at that time or later'),
       until: instant.optional().describe('sent before that time'),
       limit: z.int().min(1).max(limits.searchPage).default(20),

@@ -18,11 +18,12 @@ export const sessionCommands = {
   },
   'session:revoke': {
     about:
-      'Takes back the token of one of your connections, or with `all` every token of yours that was issued until now but ' +
-      'the one of this connection. It is refused from now on, on every node, and its connections are closed with ' +
-      '`session:revoked`; connections that share a token go together. A token without `iat` counts as issued before any ' +
-      'moment; `iat` has whole seconds, so one of this very second is taken back too. Of a session only the token goes that ' +
-      'it is here with: one that `auth:refresh` replaced is good until it expires, or until `all`.',
+      'Takes back the token of one of your connections. With `all` the command takes back every token of yours that ' +
+      'was issued until now, except the one of this connection. A revoked token is refused from now on, on every ' +
+      'node, and its connections are closed with `session:revoked`; connections that share a token go together. A ' +
+      'token without `iat` counts as issued before any moment; `iat` has whole seconds, so a token of this very ' +
+      'second is taken back too. A session loses only its present token: one that `auth:refresh` replaced is good ' +
+      'until it expires, or until `all`.',
     kind: 'write',
     weight: 10,
     input: z.union([
@@ -33,7 +34,7 @@ export const sessionCommands = {
     errors: ['not_found', 'unauthorized'],
   },
   'auth:refresh': {
-    about: 'Replaces the token of this connection before it expires. It must be of the same user.',
+    about: 'Replaces the token of this connection before it expires. The new token must be of the same user.',
     kind: 'read',
     weight: 1,
     input: z.object({ token: z.string().min(1).max(8192) }),

@@ -7,8 +7,8 @@ import { plainText, roomId } from '../model.ts';
 export const signalCommands = {
   signal: {
     about:
-      'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers. Of one connection the ' +
-      'server takes so many a second as its operator allows, apart from the rate of its commands.',
+      'An event to everybody else in the room that is not stored: typing, pointers, WebRTC offers. The operator ' +
+      'sets a rate of signals for each connection, apart from the rate of its commands.',
     kind: 'signal',
     weight: 1,
     input: z.object({
@@ -19,7 +19,7 @@ export const signalCommands = {
         .min(100)
         .max(limits.signalExpiryMs)
         .default(limits.signalDefaultExpiryMs)
-        .describe('milliseconds for which it counts'),
+        .describe('milliseconds for which the signal counts'),
       data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
     }),
     output: z.object({}),

@@ -9,8 +9,8 @@ const inThread = z.object({ room: roomId, root: seq.describe('the root, or any m
 export const threadCommands = {
   'thread:history': {
     about:
-      'A page of the replies in a thread, in seq order, as `history` gives one of a room. `root`: the message at its ' +
-      'head; null if it has expired.',
+      'A page of the replies in a thread, in seq order, in the form of `history`. `root`: the first message of the ' +
+      'thread; null if it has expired.',
     kind: 'read',
     weight: 2,
     answer: 'page',
@@ -23,15 +23,16 @@ export const threadCommands = {
       messages: z.array(message),
       before: seq.nullable(),
       after: seq.nullable(),
-      more: z.boolean().describe('there is more in the direction that was asked for'),
+      more: z.boolean().describe('there is more in this direction'),
       rev,
     }),
     errors: ['not_found', 'not_member'],
   },
   'thread:follow': {
     about:
-      'Follows a thread, so that `thread:list` has it. Who answers follows it by that, and so does the author of a ' +
-      `message that is answered for the first time. Of more than ${limits.followedThreads} the longest followed are let go.`,
+      'Follows a thread, so that `thread:list` has it. A user who replies in a thread follows it, and so does the ' +
+      `author of a message at its first reply. A user follows at most ${limits.followedThreads} threads; the next ` +
+      'one replaces the longest followed.',
     kind: 'write',
     weight: 1,
     message: 'root',
@@ -40,7 +41,7 @@ export const threadCommands = {
     errors: ['not_found', 'not_member'],
   },
   'thread:unfollow': {
-    about: 'Follows a thread no more, until you answer in it again.',
+    about: 'Ends following a thread, until you reply in it again.',
     kind: 'write',
     weight: 1,
     message: 'root',
@@ -50,20 +51,21 @@ export const threadCommands = {
   },
   'thread:read': {
     about:
-      'Moves your mark in a thread that you follow forward to `seq`; it never moves back. Your mark in the room (`read`) ' +
-      'is another.',
+      'Moves your mark in a thread that you follow forward to `seq`; the mark never moves back. Your mark in the ' +
+      'room (`read`) is another.',
     kind: 'write',
     weight: 1,
     message: 'root',
     input: inThread.extend({ seq }),
-    output: z.object({ root: seq, read: z.int().min(0).describe('where the mark stands now') }),
+    output: z.object({ root: seq, read: z.int().min(0).describe('the mark now') }),
     errors: ['not_found', 'not_member'],
   },
   'thread:list': {
     about:
-      'The threads that you follow and that have replies, that of the last reply first. Pass `before` on for the next page.',
+      'The threads that you follow and that have replies, in the order of their last replies, the newest first. ' +
+      'Pass `before` on for the next page.',
     kind: 'read',
-    // looks at every followed thread
+    // reads every followed thread
     weight: 5,
     answer: 'page',
     input: z.object({ before: cursor.optional(), limit: pageLimit }),
@@ -73,7 +75,7 @@ export const threadCommands = {
           room: roomId,
           root: message.nullable(),
           thread,
-          read: z.int().min(0).describe('where your mark stands'),
+          read: z.int().min(0).describe('your mark'),
           unread: z.int().min(0).max(limits.threadUnread).describe(`replies after it; ${limits.threadUnread}: or more`),
         }),
       ),

@@ -9,10 +9,10 @@ const aUser = z.object({ user: userId });
 export const userCommands = {
   'user:block': {
     about:
-      'Blocks a user. No invitation, direct room or mention by them reaches you, `@room` among them, and you do not see ' +
-      'their presence. To them you are offline since the block, as far as you share a room. You leave your direct room ' +
-      'with them. They are not informed, and their commands are answered as before. ' +
-      `Blocking again changes nothing. At most ${limits.userBlocks.toLocaleString('en')} a user.`,
+      'Blocks a user. No invitation, direct room or mention by them reaches you, `@room` among them, and you do not ' +
+      'see their presence. To them you are offline since the block, as far as you share a room. You leave your ' +
+      'direct room with them. They are not informed, and their commands are answered as before. Blocking again ' +
+      `changes nothing. At most ${limits.userBlocks.toLocaleString('en')} a user.`,
     kind: 'write',
     weight: 2,
     input: aUser,
@@ -21,8 +21,9 @@ export const userCommands = {
   },
   'user:unblock': {
     about:
-      'Lifts a block. An invitation that the user made meanwhile is visible from then on, and so are mentions from before ' +
-      'the block and those of all the room. Your presence is visible to the user again. Without a block nothing changes.',
+      'Lifts a block. An invitation that the user made meanwhile is visible from then on. So are mentions from ' +
+      'before the block, and mentions of everybody. Your presence is visible to the user again. Without a block ' +
+      'nothing changes.',
     kind: 'write',
     weight: 2,
     input: aUser,
