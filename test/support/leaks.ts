@@ -70,7 +70,7 @@ function children(): string[] {
     const [stat = ''] = lines(`/proc/${pid}/stat`);
     const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (Number(parent) !== process.pid || state === 'Z') return [];
-    const command = (lines(`/proc/${pid}/cmdline`)[0] ?? '').replaceAll('\0', ' ').trim();
+    const command = lines(`/proc/${pid}/cmdline`).join(' ').replaceAll('\0', ' ').trim();
     return command.includes(guardMark) ? [] : [`a child process: ${pid} ${command.slice(0, 120)}`];
   });
 }
