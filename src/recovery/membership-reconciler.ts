@@ -6,6 +6,7 @@
  * came or a connection arrived while it was under way, is left alone: a row with a version where it is applied, one without
  * (the end of a membership that a whole read does not show) is read again.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { UserEvent } from '../fanout/fanout.ts';
 import { toldMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
@@ -32,6 +33,8 @@ export interface SubscribedMembers {
   usersIn(room: string): string[];
   /** Whether a connection of the user is here and not in the room. */
   isOutside(user: string, room: string): boolean;
+  /** Whether a connection of the user is here and in the room. */
+  isInside(user: string, room: string): boolean;
   joined(): Iterable<{ readonly user: string; readonly room: string }>;
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined;
   unwelcomed(user: string, room: string): void;
@@ -54,6 +57,9 @@ const maxPasses = 5;
 /** A join that a step finds waits so long for the events that tell of it: else the user would hear of it three times. */
 const joinWaitMs = 1000;
 const maxLate = 10_000;
+/** A step waits at most this long for the events of removals, which carry the reason. Far below the lease of 3 s. */
+const removalWaitMs = 500;
+const removalPauseMs = 5;
 
 export class MembershipReconciler {
   readonly #source: MembershipSource;
@@ -94,6 +100,7 @@ export class MembershipReconciler {
   stop(): void {
     clearTimeout(this.#lateTimer);
     this.#late.clear();
+    this.#life++;
   }
 
   /** The database went back in time: the next step reads all memberships of the users here. */
@@ -130,6 +137,7 @@ export class MembershipReconciler {
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
     const whole = anew || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    if (!whole) await this.#untilRemoved(page.changed ?? []);
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched = this.#members.beginRead();
@@ -162,6 +170,22 @@ export class MembershipReconciler {
       else this.#reconcile(membership);
     }
     return again;
+  }
+
+  /**
+   * The row of a removal may overtake its event. Applied first, the row would end the membership without the reason: a
+   * banned user would read that they left. A removal is acknowledged after the step, so the wait delivers nothing that
+   * it may not.
+   */
+  async #untilRemoved(changed: readonly Membership[]): Promise<void> {
+    const life = this.#life;
+    const deadline = performance.now() + removalWaitMs;
+    let ends = changed.filter(({ role }) => role === null).flatMap((one) => this.#ofEach(one));
+    for (;;) {
+      ends = ends.filter(({ user, room }) => this.#members.isInside(user, room));
+      if (ends.length === 0 || !this.#hears() || life !== this.#life || performance.now() > deadline) return;
+      await delay(removalPauseMs);
+    }
   }
 
   /** A fresh join, whose event is on its way. Its version tells later whether it still stands. */

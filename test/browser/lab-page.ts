@@ -1,7 +1,7 @@
 /** What runs in the pages of the SDK's tests: a client, and simple calls that a test makes from outside. */
 import { connect, indexedDbStore, memoryStore } from '../../src/client/index.ts';
 import type { Client, Message, Outgoing } from '../../src/client/index.ts';
-import { storeContract } from '../client/store.contract.ts';
+import { storeContract } from '../contract/store.contract.ts';
 
 let client: Client | undefined;
 const seen: string[] = [];

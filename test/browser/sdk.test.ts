@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import type { Client } from '../../src/client/index.ts';
-import { storeContract } from '../client/store.contract.ts';
+import { storeContract } from '../contract/store.contract.ts';
 import { tokenOf } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { useLab } from './lab.ts';

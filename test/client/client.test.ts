@@ -46,6 +46,7 @@ describe('the connection', () => {
     const session = await server.session(0);
     for (let pings = 0; pings < 6; pings += 1) {
       session.raw('2');
+      // Only a wait can prove it: the client closes after a time without pings.
       await new Promise((resolve) => setTimeout(resolve, 80));
     }
     expect(server.sessions).toHaveLength(1);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Archive } from '../../src/client/archive.ts';
 import { indexedDbStore, memoryStore } from '../../src/client/index.ts';
-import { storeContract } from './store.contract.ts';
+import { storeContract } from '../contract/store.contract.ts';
 
 // IndexedDB runs the same contract in Chromium: test/browser/sdk.test.ts.
 describe('a store in memory', () => {

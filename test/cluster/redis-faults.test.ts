@@ -87,7 +87,12 @@ it(
     // one key alone, of somebody who stays: no watcher is told anything
     await admin.del(`${cluster.prefix}presence:user:ben`);
     await until('it is written again', async () => (await keys('user:ben')).length === 1, 15_000);
-    await new Promise((resolve) => setTimeout(resolve, 6000));
+    // an absence that begins now is reported later than one that began with the deletion
+    const dan = await cluster.connect(1, 'dan');
+    await dan.ok('room:join', { room: 'hall' });
+    await ann.ok('presence:watch', { users: ['dan'] });
+    dan.close();
+    await until('the fence is reported', () => presenceOf(ann, 'dan').includes(false), 15_000);
     expect(presenceOf(ann, 'ben')).toEqual([]);
   },
 );

@@ -1,11 +1,11 @@
 /** What is done to rooms and members on one node, seen on the other: at once by Redis, and by Postgres while it is away. */
-import { afterEach, describe, expect, it } from 'vitest';
-import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { describe, expect, it } from 'vitest';
+import { stage, type Stage } from '../stage.ts';
+import { bodiesHeard } from '../support/cluster.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let cluster: Cluster;
-afterEach(() => cluster.stop());
+let cluster: Stage<'ann'>;
 
 interface Party {
   readonly ann: StockClient;
@@ -16,10 +16,10 @@ interface Party {
 
 /** Ann's channel `hall` with Ben and Cid. Looks at Postgres are too rare to help while Redis is well. */
 async function hall(): Promise<Party> {
-  cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
-  const ann = await cluster.connect(0, 'ann');
-  const ben = [await cluster.connect(0, 'ben'), await cluster.connect(1, 'ben')] as const;
-  const cid = await cluster.connect(1, 'cid');
+  cluster = await stage({ people: ['ann'], nodes: 2, config: { PARLEY_HEADS_POLL_MS: '600000' } });
+  const { ann } = cluster.people;
+  const ben = [await cluster.connect('ben'), await cluster.connect('ben', { node: 1 })] as const;
+  const cid = await cluster.connect('cid', { node: 1 });
   await ann.ok('room:create', { kind: 'channel', name: 'Hall', id: 'hall' });
   for (const client of [ben[0], cid]) await client.ok('room:join', { room: 'hall' });
   await ben[1].event('member', (m) => m.user === 'ben' && m.change === 'joined');
@@ -93,7 +93,7 @@ describe('with Redis', () => {
       expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
     }
     await until('its rows are gone', async () => {
-      const rows = await cluster.database.sql`select from deleted_rooms where purged_at is not null`;
+      const rows = await cluster.sql`select from deleted_rooms where purged_at is not null`;
       return rows.length === 1;
     });
     for (const client of [ann, ...ben, cid]) {

@@ -1,34 +1,22 @@
 /** What declarations promise of their commands: a read and a signal store nothing, and a large answer is bounded. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import type { CommandSchema } from '../../src/protocol/command-schema.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
+import { stage } from '../stage.ts';
 import { commandNames, formsOf, inputOf } from '../security/inputs.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { tokenOf } from '../support/server.ts';
+import { text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
 /** Tables that nodes write by themselves, whatever users do. */
 const ownTables = ['chores', 'message_search', 'node_confirmations', 'outbox', 'search_rooms'];
 
-let server: TestServer;
-let owner: StockClient;
-let fence: StockClient;
+const { server, people } = await stage({ people: ['owner', 'fence', 'sender', 'other'], room: 'r' });
+const { owner, fence, sender } = people;
 
 beforeAll(async () => {
-  server = await startServer();
-  owner = await connectStock(server.url, await tokenOf('owner'));
-  fence = await connectStock(server.url, await tokenOf('fence'));
-  await owner.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
-  for (const user of ['fence', 'other', 'sender']) await owner.ok('room:invite', { room: 'r', user });
-  const sender = await connectStock(server.url, await tokenOf('sender'));
   await sender.ok('message:send', text('r', 'words'));
   await sender.ok('message:send', { ...text('r', 'an answer'), replyTo: 1 });
-  sender.close();
-});
-afterAll(async () => {
-  owner.close();
-  fence.close();
-  await server.stop();
 });
 
 /** From now on every row that is written is noted, in the transaction that writes it. */

@@ -1,33 +1,21 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { stage } from '../stage.ts';
 import { total } from '../support/metrics.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text } from '../support/stock-client.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let phone: StockClient;
-let ben: StockClient;
-let cid: StockClient;
+const { people, connect } = await stage({ people: ['ann', 'ben', 'cid'] });
+const { ann, ben, cid } = people;
+const phone = await connect('ann');
 
 beforeAll(async () => {
-  server = await startServer();
-  [ann, phone, ben, cid] = (await Promise.all(
-    ['ann', 'ann', 'ben', 'cid'].map(async (user) =>
-      connectStock(server.url, await tokenOf(user, user === 'ann' ? { name: 'Ann' } : {})),
-    ),
-  )) as [StockClient, StockClient, StockClient, StockClient];
   await ann.ok('room:create', { kind: 'channel', name: 'S', id: 's' });
   await ann.ok('room:invite', { room: 's', user: 'ben', role: 'guest' });
-});
-afterAll(async () => {
-  for (const client of [ann, phone, ben, cid]) client.close();
-  await server.stop();
 });
 
 describe('a signal', () => {
   it('reaches every other connection of the room, the own devices too, but not the sender', async () => {
     await ann.ok('signal', { room: 's', name: 'typing', data: { on: true } });
-    const signal = { room: 's', from: 'ann', fromName: 'Ann', name: 'typing', expires: 6000, data: { on: true } };
+    const signal = { room: 's', from: 'ann', fromName: 'ANN', name: 'typing', expires: 6000, data: { on: true } };
     expect(await ben.event('signal')).toEqual(signal);
     expect(await phone.event('signal')).toEqual(signal);
     await ann.ok('message:send', text('s', 'fence'));
@@ -40,7 +28,7 @@ describe('a signal', () => {
     expect(await ben.event('signal', (s) => s.name.startsWith('wave'))).toEqual({
       room: 's',
       from: 'ann',
-      fromName: 'Ann',
+      fromName: 'ANN',
       expires: 6000,
       name: 'wave "quoted"',
     });
@@ -71,23 +59,21 @@ describe('a signal', () => {
 
 describe('what a connection may send of signals', () => {
   it('ends with its rate, whatever its rate of commands, and counts for itself', async () => {
-    const strict = await startServer({ PARLEY_SIGNAL_BURST: '3', PARLEY_SIGNALS_PER_SECOND: '1' });
-    const [one, two] = [
-      await connectStock(strict.url, await tokenOf('one')),
-      await connectStock(strict.url, await tokenOf('one')),
-    ];
-    await one.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
+    const strict = await stage({
+      people: ['one'],
+      room: 'r',
+      config: { PARLEY_SIGNAL_BURST: '3', PARLEY_SIGNALS_PER_SECOND: '1' },
+    });
+    const { one } = strict.people;
+    const two = await strict.connect('one');
     for (let n = 1; n <= 3; n++) await one.ok('signal', { room: 'r', name: `n${n}` });
     const error = await one.error('signal', { room: 'r', name: 'n4' });
     expect(error).toMatchObject({ code: 'rate_limited', retryable: true });
     expect(error.retryAfter).toBeGreaterThan(0);
     expect(error.retryAfter).toBeLessThanOrEqual(1000);
-    expect(total(await strict.metrics(), 'parley_signals_refused_total')).toBe(1);
+    expect(total(await strict.server.metrics(), 'parley_signals_refused_total')).toBe(1);
     await one.ok('message:send', text('r', 'commands go on'));
     await two.ok('signal', { room: 'r', name: 'another connection' });
-    one.close();
-    two.close();
-    await strict.stop();
   });
 
   it('says how long it counts, within bounds', async () => {

@@ -1,45 +1,23 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import type { Message } from '../../src/protocol/model.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { stage } from '../stage.ts';
+import { tokenOf } from '../support/server.ts';
 import { connectRaw } from '../support/raw-client.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-let clients: Record<'owner' | 'admin' | 'author' | 'member' | 'guest' | 'stranger', StockClient>;
-let rooms = 0;
-
-beforeAll(async () => {
-  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
-  const open = async (name: string): Promise<StockClient> =>
-    connectStock(server.url, await tokenOf(name, { name: name.toUpperCase() }));
-  clients = {
-    owner: await open('owner'),
-    admin: await open('admin'),
-    author: await open('author'),
-    member: await open('member'),
-    guest: await open('guest'),
-    stranger: await open('stranger'),
-  };
-});
-afterAll(async () => {
-  for (const client of Object.values(clients)) client.close();
-  await server.stop();
+const {
+  server,
+  people: clients,
+  room: newRoom,
+} = await stage({
+  people: ['owner', 'admin', 'author', 'member', 'guest', 'stranger'],
 });
 
-/** A room with everybody in it but the stranger, and one message of the author. */
+/** A room of the people with one message of the author. */
 async function roomWithMessage(body: unknown = 'first', kind: 'group' | 'channel' = 'group'): Promise<string> {
-  const room = `room-${++rooms}`;
-  await clients.owner.ok('room:create', { kind, name: room, id: room });
-  for (const [user, role] of [
-    ['admin', 'admin'],
-    ['author', 'member'],
-    ['member', 'member'],
-    ['guest', 'guest'],
-  ] as const) {
-    await clients.owner.ok('room:invite', { room, user, role });
-  }
+  const room = await newRoom(kind);
   await clients.author.ok('message:send', text(room, body));
   return room;
 }
@@ -118,27 +96,18 @@ describe('message:edit', () => {
   });
 
   it('is over for authors after the window, not for owners, and a lost ack may still be asked for', async () => {
-    const small = await startServer({ PARLEY_EDIT_WINDOW_MS: '300000' });
-    try {
-      const owner = await connectStock(small.url, await tokenOf('owner'));
-      const author = await connectStock(small.url, await tokenOf('author'));
-      await owner.ok('room:create', { kind: 'channel', name: 'w', id: 'w' });
-      await author.ok('room:join', { room: 'w' });
-      await author.ok('message:send', text('w', 'x'));
-      const edited = await author.ok('message:edit', { room: 'w', seq: 1, body: 'in time' });
-      await small.database.sql`update messages set created_at = created_at - interval '301 seconds'`;
-      expect(await author.error('message:edit', { room: 'w', seq: 1, body: 'late' })).toMatchObject({
-        code: 'forbidden',
-        message: 'The time in which it may be edited is over.',
-      });
-      expect(await author.ok('message:edit', { room: 'w', seq: 1, body: 'in time' })).toEqual(edited);
-      expect(await owner.ok('message:edit', { room: 'w', seq: 1, body: 'o' })).toMatchObject({ rev: 3 });
-      expect(await author.ok('message:delete', { room: 'w', seq: 1 })).toMatchObject({ rev: 4 });
-      owner.close();
-      author.close();
-    } finally {
-      await small.stop();
-    }
+    const small = await stage({ people: ['owner', 'author'], room: 'w', config: { PARLEY_EDIT_WINDOW_MS: '300000' } });
+    const { owner, author } = small.people;
+    await author.ok('message:send', text('w', 'x'));
+    const edited = await author.ok('message:edit', { room: 'w', seq: 1, body: 'in time' });
+    await small.sql`update messages set created_at = created_at - interval '301 seconds'`;
+    expect(await author.error('message:edit', { room: 'w', seq: 1, body: 'late' })).toMatchObject({
+      code: 'forbidden',
+      message: 'The time in which it may be edited is over.',
+    });
+    expect(await author.ok('message:edit', { room: 'w', seq: 1, body: 'in time' })).toEqual(edited);
+    expect(await owner.ok('message:edit', { room: 'w', seq: 1, body: 'o' })).toMatchObject({ rev: 3 });
+    expect(await author.ok('message:delete', { room: 'w', seq: 1 })).toMatchObject({ rev: 4 });
   });
 });
 

@@ -1,18 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTalkStage, type TalkStage } from '../support/talk.ts';
+import { describe, expect, it } from 'vitest';
+import { cast, stage as openStage } from '../stage.ts';
 import { connectStock } from '../support/stock-client.ts';
 import { tokenOf } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
-let stage: TalkStage;
-let people: TalkStage['people'];
-const say: TalkStage['say'] = (...args) => stage.say(...args);
-
-beforeAll(async () => {
-  stage = await openTalkStage();
-  ({ people } = stage);
-});
-afterAll(() => stage.stop());
+const stage = await openStage({ people: cast });
+const { people, say } = stage;
 
 type Listener = 'ann' | 'ben' | 'guest' | 'owner' | 'admin' | 'stranger';
 
@@ -33,7 +26,7 @@ async function told(who: Listener, room: string): Promise<number[]> {
 }
 
 async function lanes(room: string): Promise<unknown> {
-  const { sql } = stage.server.database;
+  const { sql } = stage;
   const [row] = await sql<{ entries: string }[]>`
     select entries from outbox where entries @> ${`[{"room":"${room}"}]`}::text::jsonb order by id desc limit 1`;
   return (JSON.parse(row?.entries ?? '[]') as { room: string; lanes: unknown }[]).find((entry) => entry.room === room)
@@ -84,10 +77,10 @@ describe('a mention', () => {
     expect(await listed('ben', room)).toEqual([2, 1]);
     const { messages } = await people.ben.ok('history', { room });
     expect(messages[2]?.body).toEqual({ encrypted });
-    const rows = await stage.server.database.sql`
+    const rows = await stage.sql`
       select seq, is_encrypted(body) as hidden from messages where room_id = ${room} order by seq`;
     expect(rows).toMatchObject([{ hidden: false }, { hidden: true }, { hidden: true }]);
-    const [others] = await stage.server.database.sql`
+    const [others] = await stage.sql`
       select is_encrypted('"encrypted"') as text, is_encrypted('["encrypted"]') as list, is_encrypted(null) as deleted`;
     expect(others).toEqual({ text: false, list: false, deleted: false });
   });
@@ -150,7 +143,7 @@ describe('a mention', () => {
     await people.ann.ok('message:edit', { room, seq, body: { text: '@ben' } });
     await people.ann.ok('message:delete', { room, seq });
     expect(await listed('ben', room)).toEqual([]);
-    const [row] = await stage.server.database.sql`select count(*)::int as n from mentions where room_id = ${room}`;
+    const [row] = await stage.sql`select count(*)::int as n from mentions where room_id = ${room}`;
     expect(row).toEqual({ n: 0 });
   });
 

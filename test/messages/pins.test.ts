@@ -1,17 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { readBackfill } from '../../src/recovery/backfill.ts';
-import { openTalkStage, type TalkStage } from '../support/talk.ts';
+import { cast, stage as openStage } from '../stage.ts';
 
-let stage: TalkStage;
-let people: TalkStage['people'];
-const say: TalkStage['say'] = (...args) => stage.say(...args);
-
-beforeAll(async () => {
-  stage = await openTalkStage();
-  ({ people } = stage);
-});
-afterAll(() => stage.stop());
+const stage = await openStage({ people: cast });
+const { people, say } = stage;
 
 const pins = async (room: string) => (await people.ben.ok('room:pins', { room })).messages.map(({ seq }) => seq);
 
@@ -108,7 +101,7 @@ describe('a pin', () => {
     await say('ann', room, 'x');
     await say('ben', room, 'y', { replyTo: 1 });
     await people.owner.ok('message:pin', { room, seq: 1 });
-    const missed = await readBackfill(stage.server.database.sql, room, 0);
+    const missed = await readBackfill(stage.sql, room, 0);
     expect(missed?.events.map(({ event, rev, json }) => [event, rev, JSON.parse(json)])).toEqual([
       ['message', 2, expect.objectContaining({ thread: expect.objectContaining({ root: 1, replies: 1 }) as unknown })],
       ['behind', 3, { room, head: 3 }],

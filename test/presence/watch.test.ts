@@ -1,26 +1,19 @@
 /** Watching as clients see it, on one node. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { io } from 'socket.io-client';
 import { limits } from '../../src/protocol/limits.ts';
+import { stage } from '../stage.ts';
 import { connectRaw } from '../support/raw-client.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, type StockClient } from '../support/stock-client.ts';
+import { tokenOf } from '../support/server.ts';
+import { type StockClient } from '../support/stock-client.ts';
 import { total } from '../support/metrics.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
+const { server, connect } = await stage();
 const clients: StockClient[] = [];
 
-beforeAll(async () => {
-  server = await startServer();
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-});
-
 async function enter(user: string): Promise<StockClient> {
-  const client = await connectStock(server.url, await tokenOf(user));
+  const client = await connect(user);
   clients.push(client);
   return client;
 }

@@ -1,23 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { stage } from '../stage.ts';
+import { text } from '../support/stock-client.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let phone: StockClient;
-let ben: StockClient;
-
-beforeAll(async () => {
-  server = await startServer();
-  [ann, phone, ben] = (await Promise.all(
-    ['ann', 'ann', 'ben'].map(async (user) => connectStock(server.url, await tokenOf(user))),
-  )) as [StockClient, StockClient, StockClient];
-});
-afterAll(async () => {
-  for (const client of [ann, phone, ben]) client.close();
-  await server.stop();
-});
+const { server, people, connect } = await stage({ people: ['ann', 'ben'] });
+const { ann, ben } = people;
+const phone = await connect('ann');
 
 async function roomOfFive(id: string): Promise<void> {
   await ann.ok('room:create', { kind: 'group', name: id, id });

@@ -1,29 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ReadMarks } from '../../src/receipts/read-marks.ts';
 import { unread } from '../../src/receipts/receipts.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { limits } from '../../src/protocol/limits.ts';
+import { stage } from '../stage.ts';
 import { createWriter, makeRoom, send, silentLog } from '../support/messaging.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let phone: StockClient;
-let ben: StockClient;
-
-beforeAll(async () => {
-  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
-  [ann, phone, ben] = (await Promise.all(
-    ['ann', 'ann', 'ben'].map(async (user) => connectStock(server.url, await tokenOf(user))),
-  )) as [StockClient, StockClient, StockClient];
-});
-afterAll(async () => {
-  for (const client of [ann, phone, ben]) client.close();
-  await server.stop();
-});
+const { server, people, connect } = await stage({ people: ['ann', 'ben'] });
+const { ann, ben } = people;
+const phone = await connect('ann');
 
 async function roomOf(id: string, messages: number): Promise<void> {
   await ann.ok('room:create', { kind: 'group', name: id, id });

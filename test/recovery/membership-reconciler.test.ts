@@ -7,6 +7,7 @@ import {
 } from '../../src/recovery/membership-reconciler.ts';
 import type { Membership, MembershipPage } from '../../src/rooms/membership-changes.ts';
 import type { UserEvent } from '../../src/fanout/fanout.ts';
+import { everyMember } from '../../src/storage/confirmations.ts';
 import { until } from '../support/until.ts';
 
 /** One connection a user; rooms by user. */
@@ -15,6 +16,7 @@ class Members implements SubscribedMembers, MemberEvents {
   readonly rooms = new Map<string, Set<string>>();
   readonly told: string[] = [];
   readonly gone: string[] = [];
+  checks = 0;
   readonly waiting: { user: string; room: string }[] = [];
 
   beginRead(): ReadonlySet<string> {
@@ -32,6 +34,10 @@ class Members implements SubscribedMembers, MemberEvents {
   }
   isOutside(user: string, room: string): boolean {
     return this.rooms.get(user)?.has(room) === false;
+  }
+  isInside(user: string, room: string): boolean {
+    this.checks++;
+    return this.rooms.get(user)?.has(room) === true;
   }
   departed(user: string): void {
     this.gone.push(user);
@@ -182,6 +188,40 @@ describe('a step', () => {
     stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 's', 'member'), version: 9 }] }];
     await sync.step();
     expect(members.rooms.get('ben')?.has('s')).toBe(true);
+    sync.stop();
+  });
+
+  // A step of the lease overtook the event of a ban, and the banned user read that they had left by themselves.
+  it.each([
+    ['of a member', [{ ...change('ann', 'r', null), version: 8 }]],
+    ['of every member', [{ ...change(everyMember, 'r', null), version: 8 }]],
+  ])('leaves the reason of a removal %s to its event, and is not done before', async (_, changed) => {
+    sync = new MembershipReconciler(stored, members, members, { reach: () => true });
+    await sync.start();
+    stored.answers = [{ cursor: '7', changed }];
+    let done = false;
+    const step = sync.step().then(() => (done = true));
+    await until('the step waits or goes on', () => members.checks > 1 || members.told.length > 0);
+    expect([members.told, done]).toEqual([[], false]);
+    for (const user of ['ann', 'ben']) members.live(user, 'r', false);
+    await step;
+    expect(members.told).toEqual([]);
+    sync.stop();
+  });
+
+  it('ends a membership whose event does not come, or while events do not come at all', async () => {
+    let reach = true;
+    sync = new MembershipReconciler(stored, members, members, { reach: () => reach });
+    await sync.start();
+    stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 'r', null), version: 8 }] }];
+    await sync.step();
+    expect(members.told).toEqual(['ann left r']);
+    reach = false;
+    members.checks = 0;
+    stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 'r', null), version: 9 }] }];
+    await sync.step();
+    expect(members.told).toEqual(['ann left r', 'ben left r']);
+    expect(members.checks).toBe(1);
     sync.stop();
   });
 

@@ -1,7 +1,6 @@
 /** The order of a room's events, as a table of what comes and what goes out. */
 import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
-import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Resequencer, type ResequencerLimits } from '../../src/recovery/resequencer.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
 import type { Backfilled, BackfilledEvent } from '../../src/recovery/backfill.ts';
@@ -9,6 +8,12 @@ import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
 import { until } from '../support/until.ts';
+
+afterEach(() => void vi.useRealTimers());
+
+/** From here on only `pass` lets time pass. */
+const stopTime = (): void => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+const pass = async (ms: number): Promise<void> => void (await vi.advanceTimersByTimeAsync(ms));
 
 function event(rev: number, room = 'a', json = '{}'): RoomEvent {
   return { to: 'room', room, event: 'message', rev, json };
@@ -82,24 +87,26 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
 describe('a room of which nobody was told a head', () => {
   it('does not read on from an old event that came first: a message that somebody sent again', async () => {
     const { order, out, reads } = rig();
+    stopTime();
     order.receive(event(7));
     order.receive(event(5000));
     order.receive(event(5001));
     expect(order.noteHead('a', 5000)).toBeUndefined();
     order.receive(event(5002));
     order.recheck('a');
-    await delay(30);
+    await pass(30);
     expect(out.slice(0, 4)).toEqual([7, 5000, 5001, 5002]);
     expect(reads).toEqual([['a', 5002]]);
   });
 
   it('begins at the head that is told, when that lies beyond what came', async () => {
     const { order, out, reads } = rig();
+    stopTime();
     order.receive(event(7));
     expect(order.noteHead('a', 5000)).toBeUndefined();
     order.receive(event(5000));
     order.receive(event(5001));
-    await delay(30);
+    await pass(30);
     expect([out, reads]).toEqual([[7, 5001], []]);
   });
 
@@ -112,10 +119,11 @@ describe('a room of which nobody was told a head', () => {
 
   it('takes the head that Postgres has, and reads nothing', async () => {
     const { order, out, reads } = rig();
+    stopTime();
     order.receive(event(4));
     order.compare('a', 9, 'heads', 0);
     order.recheck('a');
-    await delay(30);
+    await pass(30);
     expect([out, reads, order.head('a')]).toEqual([[4], [], 9]);
   });
 });
@@ -144,11 +152,12 @@ describe('the order of a room', () => {
 
   it('puts those right that overtook each other, without a read', async () => {
     const { order, out, reads } = rig({ graceMs: 30 });
+    stopTime();
     order.noteHead('a', 0);
     for (const rev of [3, 2, 5, 5, 4, 1]) order.receive(event(rev));
     expect(out).toEqual([1, 2, 3, 4, 5]);
     order.receive(event(6));
-    await delay(50);
+    await pass(50);
     expect([out, reads]).toEqual([[1, 2, 3, 4, 5, 6], []]);
   });
 
@@ -282,6 +291,7 @@ describe('limits of what is held', () => {
 
   it('no more reads at once than may be, and of one room never two', async () => {
     const made = rig({ atOnce: 3 });
+    stopTime();
     const gate = closedGate();
     made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };
@@ -291,12 +301,11 @@ describe('limits of what is held', () => {
       made.order.noteHead(room, 0);
       made.order.receive(event(2, room));
     }
-    await until('three read', () => made.reads.length === 3);
-    await delay(20);
+    await pass(100);
     expect(made.reads).toHaveLength(3);
     expect(await made.count('parley_fanout_fills')).toBe(10);
     gate.open();
-    await until('all are out', () => made.out.length === 20);
+    await pass(100);
     expect(made.reads).toHaveLength(10);
   });
 });
@@ -342,18 +351,19 @@ describe('heads that were told', () => {
 
   it('of Postgres show what was lost, unless it comes in time', async () => {
     const made = rig();
+    stopTime();
     made.stored = { head: 3, revs: [1, 2, 3] };
     made.order.noteHead('a', 1);
     made.order.compare('a', 2, 'heads', 30);
     made.order.receive(event(2));
-    await delay(50);
+    await pass(50);
     expect([made.out, made.reads]).toEqual([[2], []]);
     made.order.compare('a', 3, 'heads', 0);
-    await until('it went out', () => made.out.length === 2);
+    await pass(100);
     expect(await made.count('parley_fanout_repaired_total{reason="heads"}')).toBe(1);
     made.order.compare('a', 1, 'heads', 0);
     made.order.compare('nowhere', 1, 'heads', 0);
-    await delay(20);
+    await pass(20);
     expect(made.reads).toHaveLength(1);
   });
 });
@@ -361,34 +371,36 @@ describe('heads that were told', () => {
 describe('while suspended', () => {
   it('nothing goes out; afterwards what has no rev does, and the rest is found by its head', async () => {
     const made = rig({ suspendedEvents: 2 });
+    stopTime();
     made.stored = { head: 2, revs: [1, 2] };
     made.order.noteHead('a', 0);
     made.order.suspend();
     made.order.receive(event(1));
     for (let i = 0; i < 3; i++) made.order.receive(signal);
     made.order.compare('a', 2, 'away', 0);
-    await delay(20);
+    await pass(20);
     expect([made.out, made.reads]).toEqual([[], []]);
     made.order.release();
-    await until('all are out', () => made.out.length === 4);
+    await pass(100);
     expect(made.out).toEqual(['signal', 'signal', 1, 2]);
     expect(await made.count('parley_fanout_held_dropped_total')).toBe(1);
   });
 
   it('a read that was under way waits for the release', async () => {
     const made = rig();
+    stopTime();
     const gate = closedGate();
     made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };
     made.order.noteHead('a', 0);
     made.order.receive(event(2));
-    await until('it reads', () => made.reads.length === 1);
+    await pass(100);
     made.order.suspend();
     gate.open();
-    await delay(20);
+    await pass(20);
     expect(made.out).toEqual([]);
     made.order.release();
-    await until('all are out', () => made.out.length === 2);
+    await pass(100);
     expect(made.out).toEqual([1, 2]);
   });
 });

@@ -1,17 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, type StockClient } from '../support/stock-client.ts';
+import { stage } from '../stage.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
+const { server, people } = await stage({ people: ['ann', 'ben'] });
+const { ann, ben } = people;
 
 beforeAll(async () => {
-  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
-  [ann, ben] = (await Promise.all(
-    ['ann', 'ben'].map(async (user) => connectStock(server.url, await tokenOf(user))),
-  )) as [StockClient, StockClient];
   for (const [id, name, topic] of [
     ['a', 'Release notes', 'What is new in node.js'],
     ['b', 'release: planning', undefined],
@@ -27,10 +21,6 @@ beforeAll(async () => {
   await ann.ok('room:create', { kind: 'channel', name: 'Release of old', id: 'old' });
   await ann.ok('room:archive', { room: 'old' });
   await ben.ok('room:join', { room: 'd' });
-});
-afterAll(async () => {
-  for (const client of [ann, ben]) client.close();
-  await server.stop();
 });
 
 describe('the search for channels', () => {

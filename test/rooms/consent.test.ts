@@ -1,32 +1,17 @@
 /** Nobody is in a room that they did not agree to: the default of PARLEY_ADDING, and what back ends may. */
 import msgpackParser from 'socket.io-msgpack-parser';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
+import { stage } from '../stage.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { startServer, tokenOf } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
-let cid: StockClient;
-let backend: StockClient;
-const extras: StockClient[] = [];
+// an empty value is an unset one
+const { server, people, connect } = await stage({ people: ['ann', 'ben', 'cid'], config: { PARLEY_ADDING: '' } });
+const { ann, ben, cid } = people;
+const backend = await connect('crm', { backend: true });
 let rooms = 0;
-
-const fast = { PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' };
-
-beforeAll(async () => {
-  // an empty value is an unset one
-  server = await startServer({ ...fast, PARLEY_ADDING: '' });
-  const connect = async (user: string) => connectStock(server.url, await tokenOf(user, { name: user.toUpperCase() }));
-  [ann, ben, cid] = [await connect('ann'), await connect('ben'), await connect('cid')];
-  backend = await connectStock(server.url, await tokenOf('crm', { backend: true }));
-});
-afterAll(async () => {
-  for (const client of [ann, ben, cid, backend, ...extras]) client.close();
-  await server.stop();
-});
 
 async function roomOf(owner: StockClient, kind: 'group' | 'channel' = 'group'): Promise<string> {
   const room = `consent-${++rooms}`;
@@ -74,18 +59,12 @@ describe('room:invite', () => {
   });
 
   it('cannot fill a user: invitations are no rooms of theirs', async () => {
-    const small = await startServer({ ...fast, PARLEY_ADDING: 'consent', PARLEY_MAX_ROOMS_PER_USER: '2' });
-    const dan = await connectStock(small.url, await tokenOf('dan'));
-    const [eve, fay] = [
-      await connectStock(small.url, await tokenOf('eve')),
-      await connectStock(small.url, await tokenOf('fay')),
-    ];
+    const config = { PARLEY_ADDING: 'consent', PARLEY_MAX_ROOMS_PER_USER: '2' };
+    const { dan, eve, fay } = (await stage({ people: ['dan', 'eve', 'fay'], config })).people;
     for (const other of [eve, fay]) {
       for (let n = 0; n < 2; n++) await other.ok('room:invite', { room: await roomOf(other), user: 'dan' });
     }
     for (let n = 0; n < 2; n++) await roomOf(dan);
-    for (const client of [dan, eve, fay]) client.close();
-    await small.stop();
   });
 
   it('of a back end adds the user at once, as its role in the room allows', async () => {
@@ -97,12 +76,9 @@ describe('room:invite', () => {
   });
 
   it('adds users where the installation says so', async () => {
-    const closed = await startServer({ ...fast, PARLEY_ADDING: 'direct' });
-    const dan = await connectStock(closed.url, await tokenOf('dan'));
+    const { dan } = (await stage({ people: ['dan'], config: { PARLEY_ADDING: 'direct' } })).people;
     const room = await roomOf(dan);
     expect(await dan.ok('room:invite', { room, user: 'eve' })).toMatchObject({ member: { user: 'eve' } });
-    dan.close();
-    await closed.stop();
   });
 
   it('never adds a user who left: they are invited', async () => {
@@ -166,9 +142,8 @@ describe('an invitation', () => {
     await ann.ok('invitation:create', { room, user: 'nobody-yet' });
     await ann.ok('room:invite', { room, user: 'nor-this-one' });
     expect(await server.database.sql`select id from users where id in ('nobody-yet', 'nor-this-one')`).toEqual([]);
-    const late = await connectStock(server.url, await tokenOf('nobody-yet'));
+    const late = await connect('nobody-yet');
     await late.ok('invitation:accept', { room });
-    late.close();
   });
 });
 
@@ -241,10 +216,9 @@ describe('a block', () => {
       select 'flood-' || n, 'flooded', 'member', 'ann', now() + interval '1 day' from generate_series(1, ${limits.userInvitations}::int) n`;
     const room = await roomOf(cid);
     expect(await cid.error('invitation:create', { room, user: 'flooded' })).toMatchObject({ code: 'limit_reached' });
-    const flooded = await connectStock(server.url, await tokenOf('flooded'));
+    const flooded = await connect('flooded');
     await flooded.ok('user:block', { user: 'ann' });
     await cid.ok('invitation:create', { room, user: 'flooded' });
-    flooded.close();
   });
 
   it('stops a back end from adding the user', async () => {
@@ -308,10 +282,10 @@ describe('a block', () => {
     const room = await roomOf(ann, 'channel');
     const query = { query: { parser: 'msgpack' }, parser: msgpackParser };
     const [eve, packed, fay, polling] = [
-      await connectStock(server.url, await tokenOf('eve')),
-      await connectStock(server.url, await tokenOf('eve'), query),
-      await connectStock(server.url, await tokenOf('fay'), query),
-      await connectStock(server.url, await tokenOf('eve'), { transports: ['polling'] }),
+      await connect('eve'),
+      await connect('eve', query),
+      await connect('fay', query),
+      await connect('eve', { transports: ['polling'] }),
     ];
     for (const client of [cid, eve, fay]) await client.ok('room:join', { room });
     await eve.ok('user:block', { user: 'ann' });
@@ -323,7 +297,6 @@ describe('a block', () => {
     for (const client of [eve, packed, polling]) {
       await client.event('message', (one) => one.room === room && one.seq === next);
     }
-    for (const client of [eve, packed, fay, polling]) client.close();
   });
 
   it(`lets the event of a mention of everybody go out where ${limits.mentionBlockers} members block its sender, and no more`, async () => {
@@ -352,10 +325,7 @@ describe('a block', () => {
   it('looks to the blocked user as if the other one had gone away at that moment, and come back when it is lifted', async () => {
     const room = await roomOf(ann, 'channel');
     const users = ['dora', 'gone'];
-    const [dora, gone] = [
-      await connectStock(server.url, await tokenOf('dora')),
-      await connectStock(server.url, await tokenOf('gone')),
-    ];
+    const [dora, gone] = [await connect('dora'), await connect('gone')];
     for (const client of [dora, gone]) await client.ok('room:join', { room });
     expect((await ann.ok('presence:watch', { users })).presence).toEqual({
       dora: { online: true },
@@ -380,16 +350,16 @@ describe('a block', () => {
     for (const command of ['presence:get', 'presence:watch'] as const) {
       expect((await ann.ok(command, { users })).presence).toEqual(away);
     }
-    const fresh = await connectStock(server.url, await tokenOf('ann'));
+    const fresh = await connect('ann');
     expect((await fresh.ok('presence:watch', { users })).presence).toEqual(away);
     // the user who blocks knows of it
     expect((await dora.ok('presence:get', { users: ['ann', 'cid'] })).presence).not.toHaveProperty('ann');
     expect((await dora.ok('presence:watch', { users: ['ann'] })).presence).toEqual({});
     // coming and going is no news for the blocked user
-    const again = await connectStock(server.url, await tokenOf('dora'));
+    const again = await connect('dora');
     dora.close();
     await again.ok('user:unblock', { user: 'ann' });
-    await connectStock(server.url, await tokenOf('gone')).then((back) => extras.push(back));
+    const back = await connect('gone');
     for (const client of [ann, fresh]) {
       for (const user of users) await client.event('presence', (one) => one.user === user && one.online);
       expect(client.heard('presence').filter(({ user, hidden }) => users.includes(user) && hidden === true)).toEqual(
@@ -399,19 +369,18 @@ describe('a block', () => {
     }
     // a watch of a blocked user ends as any other, with the last shared room
     await again.ok('user:block', { user: 'ann' });
-    for (const client of [again, extras.at(-1) as StockClient]) await client.ok('room:leave', { room });
+    for (const client of [again, back]) await client.ok('room:leave', { room });
     for (const user of users) await ann.event('presence', (one) => one.user === user && one.hidden === true);
-    for (const client of [again, fresh]) client.close();
   }, 60_000);
 
   it('outlives a restart, and its user', async () => {
     const database = await createTestDatabase();
-    const first = await startServer(fast, database);
+    const first = await startServer({}, database);
     const dan = await connectStock(first.url, await tokenOf('dan'));
     await dan.ok('user:block', { user: 'ann' });
     dan.close();
     await first.stop();
-    const second = await startServer({ ...fast, PARLEY_ADDING: 'consent' }, database);
+    const second = await startServer({ PARLEY_ADDING: 'consent' }, database);
     const [back, eve] = [
       await connectStock(second.url, await tokenOf('dan')),
       await connectStock(second.url, await tokenOf('ann')),

@@ -1,31 +1,11 @@
 /** Direct rooms: the other user is asked, either may leave, and a block ends them. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { stage } from '../stage.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
 
-let server: TestServer;
-const clients: StockClient[] = [];
+const { server, connect } = await stage({ config: { PARLEY_ADDING: 'consent', PARLEY_MAX_ROOMS_PER_USER: '3' } });
 let pairs = 0;
-
-beforeAll(async () => {
-  server = await startServer({
-    PARLEY_COMMANDS_PER_SECOND: '100000',
-    PARLEY_COMMAND_BURST: '100000',
-    PARLEY_ADDING: 'consent',
-    PARLEY_MAX_ROOMS_PER_USER: '3',
-  });
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-});
-
-async function connect(user: string, more: { backend?: boolean } = {}): Promise<StockClient> {
-  const client = await connectStock(server.url, await tokenOf(user, { name: user.toUpperCase(), ...more }));
-  clients.push(client);
-  return client;
-}
 
 /** Two users of their own, and the direct room that the first one opens. */
 async function opened() {

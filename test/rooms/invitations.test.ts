@@ -1,29 +1,16 @@
 /** Ways into a room: invitations and join links. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { stage } from '../stage.ts';
+import { text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
-let cid: StockClient;
+const { server, people, connect } = await stage({
+  people: ['ann', 'ben', 'cid'],
+  config: { PARLEY_MAX_MEMBERS_PER_ROOM: '3' },
+});
+const { ann, ben, cid } = people;
 let rooms = 0;
-
-beforeAll(async () => {
-  server = await startServer({
-    PARLEY_COMMANDS_PER_SECOND: '100000',
-    PARLEY_COMMAND_BURST: '100000',
-    PARLEY_MAX_MEMBERS_PER_ROOM: '3',
-  });
-  const connect = async (user: string) => connectStock(server.url, await tokenOf(user, { name: user.toUpperCase() }));
-  [ann, ben, cid] = [await connect('ann'), await connect('ben'), await connect('cid')];
-});
-afterAll(async () => {
-  for (const client of [ann, ben, cid]) client.close();
-  await server.stop();
-});
 
 async function annsRoom(kind: 'group' | 'channel' = 'group'): Promise<string> {
   const room = `way-${++rooms}`;
@@ -133,7 +120,7 @@ describe('an invitation', () => {
     expect(first).toMatchObject({ invitations: [{ user: 'p-1' }, { user: 'p-2' }], after: 'p-2', more: true });
     const second = await ann.ok('invitation:list', { room, limit: 2, after: 'p-2' });
     expect(second).toMatchObject({ invitations: [{ user: 'p-3' }], more: false });
-    const paul = await connectStock(server.url, await tokenOf('paul'));
+    const paul = await connect('paul');
     const [one, two] = [await annsRoom(), await annsRoom()].sort() as [string, string];
     for (const id of [two, one]) await ann.ok('invitation:create', { room: id, user: 'paul' });
     const mine = await paul.ok('invitation:list', { limit: 1 });
@@ -142,7 +129,6 @@ describe('an invitation', () => {
       invitations: [{ room: two }],
       more: false,
     });
-    paul.close();
   });
 
   it('is one of so many of a room, and of a user', async () => {

@@ -3,38 +3,19 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { stage } from '../stage.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-const clients: StockClient[] = [];
 const most = 5;
-
-beforeAll(async () => {
-  server = await startServer({
-    PARLEY_COMMANDS_PER_SECOND: '100000',
-    PARLEY_COMMAND_BURST: '100000',
-    PARLEY_MAX_ROOMS_PER_USER: String(most),
-  });
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-});
-
-async function connect(user: string): Promise<StockClient> {
-  const client = await connectStock(server.url, await tokenOf(user));
-  clients.push(client);
-  return client;
-}
+const { server, connect } = await stage({ config: { PARLEY_MAX_ROOMS_PER_USER: String(most) } });
 
 const open = async (client: StockClient) =>
   (await client.ok('room:list', { scope: 'open', limit: 100 })).rooms.map(({ id }) => id);

@@ -1,28 +1,16 @@
 /** What moderation leaves on a user: neither leaving the room nor another command sheds it. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { stage } from '../stage.ts';
 import { silentLog } from '../support/messaging.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
-let cid: StockClient;
+const { server, people } = await stage({ people: ['ann', 'ben', 'cid'] });
+const { ann, ben, cid } = people;
 let rooms = 0;
-
-beforeAll(async () => {
-  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
-  const connect = async (user: string) => connectStock(server.url, await tokenOf(user));
-  [ann, ben, cid] = [await connect('ann'), await connect('ben'), await connect('cid')];
-});
-afterAll(async () => {
-  for (const client of [ann, ben, cid]) client.close();
-  await server.stop();
-});
 
 /** A channel of Ann's with Ben in it. */
 async function channel(): Promise<string> {

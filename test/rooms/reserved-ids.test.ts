@@ -1,19 +1,15 @@
 /** Ids that back ends may emit to without reaching a room that a user made. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
+import { expect, it } from 'vitest';
+import { stage } from '../stage.ts';
+import { tokenOf } from '../support/server.ts';
 import { connectStock, openStock } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startServer();
-});
-afterAll(() => server.stop());
+const { server, connect } = await stage();
 
 it('a room with the id backend:… is made by a back end alone', async () => {
-  const ann = await connectStock(server.url, await tokenOf('ann'));
-  const backend = await connectStock(server.url, await tokenOf('crm', { backend: true }));
+  const ann = await connect('ann');
+  const backend = await connect('crm', { backend: true });
   const staff = { kind: 'group', name: 'Staff', id: 'backend:staff-alerts' } as const;
   for (const kind of ['group', 'channel']) {
     expect(await ann.error('room:create', { ...staff, kind })).toMatchObject({
@@ -26,7 +22,6 @@ it('a room with the id backend:… is made by a back end alone', async () => {
   await ann.ok('message:send', { room: staff.id, id: crypto.randomUUID(), body: 'seen' });
   // an id that only looks like it is free
   await ann.ok('room:create', { ...staff, id: 'backends' });
-  for (const client of [ann, backend]) client.close();
 });
 
 it('a user with the id backend:… needs a token of a back end', async () => {

@@ -1,28 +1,16 @@
 /** Settings, archive, mutes, bans, removal, ownership, deletion: what happens, and who is told. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { limits } from '../../src/protocol/limits.ts';
+import { stage } from '../stage.ts';
 import { closedGate } from '../support/gate.ts';
 import { addMember } from '../support/messaging.ts';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
-let cid: StockClient;
+const { server, people, connect } = await stage({ people: ['ann', 'ben', 'cid'] });
+const { ann, ben, cid } = people;
 let rooms = 0;
-
-beforeAll(async () => {
-  server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
-  const connect = async (user: string) => connectStock(server.url, await tokenOf(user, { name: user.toUpperCase() }));
-  [ann, ben, cid] = [await connect('ann'), await connect('ben'), await connect('cid')];
-});
-afterAll(async () => {
-  for (const client of [ann, ben, cid]) client.close();
-  await server.stop();
-});
 
 /** Ann's, with Ben as a member. */
 async function roomOfTwo(kind: 'group' | 'channel' = 'group'): Promise<string> {
@@ -69,12 +57,11 @@ describe('settings', () => {
       members: 2,
     });
     expect(ben.heard('room').filter((data) => data.room === room)).toHaveLength(2);
-    const late = await connectStock(server.url, await tokenOf('ben'));
+    const late = await connect('ben');
     expect(late.heard('ready')[0]?.rooms.find(({ id }) => id === room)).toMatchObject({
       name: 'Other',
       role: 'member',
     });
-    late.close();
   });
 
   it.each([
@@ -240,9 +227,8 @@ describe('a muted member', () => {
     expect(await ben.error('signal', { room, name: 'typing' })).toMatchObject({ code: 'forbidden' });
     expect((await ben.ok('room:get', { room })).room.muted).toEqual({ until: end });
     expect((await ann.ok('room:members', { room })).members[1]).toMatchObject({ user: 'ben', muted: { until: end } });
-    const late = await connectStock(server.url, await tokenOf('ben'));
+    const late = await connect('ben');
     expect(await late.error('signal', { room, name: 'typing' })).toMatchObject({ code: 'forbidden' });
-    late.close();
     await ben.ok('message:delete', { room, seq: 1 });
     await ann.ok('room:unmute', { room, user: 'ben' });
     await ben.event('member', (m) => m.room === room && m.change === 'unmuted');
@@ -263,9 +249,8 @@ describe('a muted member', () => {
       message: 'You are muted in this room.',
     });
     expect((await ben.ok('room:get', { room })).room.muted).toEqual({ until: null });
-    const late = await connectStock(server.url, await tokenOf('ben'));
+    const late = await connect('ben');
     expect(await late.error('signal', { room, name: 'typing' })).toMatchObject({ code: 'forbidden' });
-    late.close();
     expect(await ann.error('room:mute', { room, user: 'ben', seconds: limits.muteSeconds + 1 })).toMatchObject({
       code: 'invalid',
     });
@@ -438,10 +423,9 @@ describe('a deleted room', () => {
     const room = await roomOfTwo();
     // as if the purge had not come to it
     await sql`delete from rooms where id = ${room}`;
-    const late = await connectStock(server.url, await tokenOf('ben'));
+    const late = await connect('ben');
     expect(late.heard('ready')[0]?.rooms.map(({ id }) => id)).not.toContain(room);
     expect(await late.error('signal', { room, name: 'x' })).toMatchObject({ code: 'not_member' });
-    late.close();
   });
 
   it('is refused to whoever makes it at the same moment', async () => {

@@ -1,22 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startServer, tokenOf, type TestServer } from '../support/server.ts';
-import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { describe, expect, it } from 'vitest';
+import { stage } from '../stage.ts';
+import { text } from '../support/stock-client.ts';
 
-let server: TestServer;
-let ann: StockClient;
-let ben: StockClient;
-let cid: StockClient;
-
-beforeAll(async () => {
-  server = await startServer();
-  const connect = async (user: string) =>
-    connectStock(server.url, await tokenOf(user, { name: user[0]?.toUpperCase() + user.slice(1) }));
-  [ann, ben, cid] = await Promise.all([connect('ann'), connect('ben'), connect('cid')]);
-});
-afterAll(async () => {
-  for (const client of [ann, ben, cid]) client.close();
-  await server.stop();
-});
+const { people } = await stage({ people: ['ann', 'ben', 'cid'] });
+const { ann, ben, cid } = people;
 
 describe('channels', () => {
   it('are open to everybody, and tell the room who joins and leaves', async () => {
@@ -28,7 +15,7 @@ describe('channels', () => {
     expect(await ben.error('message:send', text('news', 'x'))).toMatchObject({ code: 'not_member' });
     expect(await ben.error('history', { room: 'news' })).toMatchObject({ code: 'not_member' });
     expect((await ben.ok('room:join', { room: 'news' })).room).toMatchObject({ role: 'member' });
-    const joined = { room: 'news', user: 'ben', name: 'Ben', role: 'member', change: 'joined', by: 'ben' };
+    const joined = { room: 'news', user: 'ben', name: 'BEN', role: 'member', change: 'joined', by: 'ben' };
     expect(await ann.event('member', (m) => m.user === 'ben')).toEqual(joined);
     const own = await ben.event('member', (m) => m.room === 'news');
     expect(own).toMatchObject({ ...joined, summary: { id: 'news', role: 'member' } });
@@ -97,7 +84,7 @@ describe('groups', () => {
       expect([name, (await ben.error(name, input)).code]).toEqual([name, 'not_found']);
     }
     const invited = await ann.ok('room:invite', { room: 'board', user: 'ben' });
-    expect(invited.member).toMatchObject({ user: 'ben', name: 'Ben', role: 'member' });
+    expect(invited.member).toMatchObject({ user: 'ben', name: 'BEN', role: 'member' });
     expect(await ben.event('member', (m) => m.room === 'board')).toMatchObject({
       by: 'ann',
       change: 'joined',
@@ -149,7 +136,7 @@ describe('groups', () => {
     const first = await ann.ok('room:members', { room, limit: 2 });
     expect(first).toMatchObject({
       members: [
-        { user: 'ann', name: 'Ann', role: 'owner', read: 0 },
+        { user: 'ann', name: 'ANN', role: 'owner', read: 0 },
         { user: 'bob', name: null, role: 'member' },
       ],
       after: 'bob',
@@ -164,9 +151,9 @@ describe('direct rooms', () => {
   it('are found or made by the two users, whoever asks', async () => {
     const made = await ann.ok('room:create', { kind: 'direct', user: 'ben' });
     expect(made).toMatchObject({ created: true, room: { kind: 'direct', role: 'member', name: null } });
-    expect(made.room.peer).toEqual({ id: 'ben', name: 'Ben' });
+    expect(made.room.peer).toEqual({ id: 'ben', name: 'BEN' });
     const found = await ben.ok('room:create', { kind: 'direct', user: 'ann' });
-    expect(found).toMatchObject({ created: false, room: { id: made.room.id, peer: { id: 'ann', name: 'Ann' } } });
+    expect(found).toMatchObject({ created: false, room: { id: made.room.id, peer: { id: 'ann', name: 'ANN' } } });
     await ann.ok('message:send', text(made.room.id, 'psst'));
     expect(await ben.event('message', (m) => m.room === made.room.id)).toMatchObject({ body: 'psst' });
   });

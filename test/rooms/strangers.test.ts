@@ -1,13 +1,9 @@
 /** Strangers of a private room learn nothing by the time of an answer, and do not wait for its members, nor these for them. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openTalkStage, type TalkStage } from '../support/talk.ts';
+import { expect, it } from 'vitest';
+import { cast, stage as openStage } from '../stage.ts';
 import { until } from '../support/until.ts';
 
-let stage: TalkStage;
-beforeAll(async () => {
-  stage = await openTalkStage();
-});
-afterAll(() => stage.stop());
+const stage = await openStage({ people: cast });
 
 const asked = (room: string): readonly (readonly [string, object])[] => [
   ['message:send', { room, id: crypto.randomUUID(), body: { text: 'hello' } }],
@@ -35,7 +31,7 @@ const asked = (room: string): readonly (readonly [string, object])[] => [
 it('a command of a stranger does not wait for the room’s row, and is answered as for a room that there is not', async () => {
   const room = await stage.room();
   const { stranger } = stage.people;
-  await stage.server.database.sql.begin(async (sql) => {
+  await stage.sql.begin(async (sql) => {
     await sql`select from rooms where id = ${room} for update`;
     for (const [name, input] of asked(room)) {
       const nowhere = await stranger.error(name, { ...input, room: 'nowhere' });
@@ -52,7 +48,7 @@ it('a command of a stranger does not wait for the room’s row, and is answered 
 async function untilOneWaits(): Promise<void> {
   await until('a statement waits for a row', async () => {
     // a transaction would see what was when it first asked
-    const [row] = await stage.server.database.sql<{ n: number }[]>`
+    const [row] = await stage.sql<{ n: number }[]>`
       select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
     return (row?.n ?? 0) > 0;
   });
@@ -61,7 +57,7 @@ async function untilOneWaits(): Promise<void> {
 it('a message to a channel does not wait for the row of the channel, and is refused as one of no member', async () => {
   const room = await stage.room('channel');
   const { stranger } = stage.people;
-  const { sql } = stage.server.database;
+  const { sql } = stage;
   await sql.begin(async (tx) => {
     await tx`select from rooms where id = ${room} for update`;
     for (const [name, input] of asked(room).slice(0, 6)) {
@@ -77,7 +73,7 @@ it.each([
 ])('a removal that commits first wins over %s that waits for the row', async (name, input) => {
   const room = await stage.room();
   await stage.say('owner', room, 'first');
-  const { sql } = stage.server.database;
+  const { sql } = stage;
   let asking: Promise<unknown> = Promise.resolve();
   await sql.begin(async (tx) => {
     await tx`select from rooms where id = ${room} for update`;
@@ -91,7 +87,7 @@ it.each([
 
 it('a user who comes into a room while a batch waits for another room is refused there: that room is not locked', async () => {
   const [held, entered] = [await stage.room(), await stage.room('channel')];
-  const { sql } = stage.server.database;
+  const { sql } = stage;
   const batch = [
     [held, crypto.randomUUID(), 'ann', 'x'],
     [entered, crypto.randomUUID(), 'stranger', 'x'],
@@ -111,10 +107,10 @@ it('a member still waits for the row, and is looked at again under it', async ()
   const room = await stage.room();
   const { ann } = stage.people;
   let inviting: Promise<unknown> = Promise.resolve();
-  await stage.server.database.sql.begin(async (sql) => {
+  await stage.sql.begin(async (sql) => {
     await sql`select from rooms where id = ${room} for update`;
     inviting = stage.people.admin.error('room:invite', { room, user: 'stranger' });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await untilOneWaits();
     await sql`delete from members where room_id = ${room} and user_id = 'admin'`;
   });
   expect(await inviting).toMatchObject({ code: 'not_found' });

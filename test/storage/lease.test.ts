@@ -1,6 +1,5 @@
 /** Leases and confirmations on a real Postgres: what a removal waits for, and when a node may deliver. */
-import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { Confirmations, leaseMs } from '../../src/storage/confirmations.ts';
 import { Lease, type LeaseOptions } from '../../src/storage/lease.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -148,8 +147,10 @@ it('a node alone always delivers, and forgets what a killed process left', async
   const alone = await node(true);
   expect(await database.sql`select from node_confirmations`).toHaveLength(1);
   alone.cut = true;
-  await delay(leaseMs + 100);
+  vi.useFakeTimers({ toFake: ['performance'] });
+  vi.advanceTimersByTime(leaseMs + 100);
   expect(alone.lease.held).toBe(true);
+  vi.useRealTimers();
 });
 
 it('a thousand removals at once wait together', async () => {

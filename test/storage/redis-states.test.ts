@@ -115,8 +115,10 @@ it('says once that a password is wrong, and comes back when it is right again', 
   await admin.config('SET', 'requirepass', 'changed');
   await killAll();
   await until('it knows', () => link.problem?.includes('password') === true);
-  // several attempts later
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const attempts = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(await admin.info('stats'))?.[1]);
+  const before = await attempts();
+  await until('several attempts were refused', async () => (await attempts()) >= before + 9);
   expect([link.up, said('user or password')]).toEqual([false, 1]);
   await admin.config('SET', 'requirepass', '');
   await until('it is back', () => link.writable);
@@ -158,7 +160,9 @@ it('notices that Redis has lost what was written, and that a flush of scripts is
   link.onLoss(() => losses++);
   await admin.script('FLUSH');
   await admin.set('somebody-elses', '1');
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const probes = async (): Promise<number> => Number(await admin.get((await admin.keys('states:probe:*'))[0] ?? ''));
+  const before = await probes();
+  await until('two more probes are compared', async () => (await probes()) >= before + 2);
   expect([losses, link.writable]).toEqual([0, true]);
   await admin.flushall();
   await until('it is noticed', () => losses === 1, 2500);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
 import type postgres from 'postgres';
 import { openServer } from '../../src/storage/database.ts';
+import { openDatabases } from './open-databases.ts';
 
 export interface TestDatabase {
   readonly url: string;
@@ -22,6 +23,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const name = `${prefix}_${randomBytes(4).toString('hex')}`;
   const template = options.empty === true ? 'template0' : prefix;
   await asAdministrator((sql) => sql`create database ${sql(name)} template ${sql(template)}`);
+  openDatabases.add(name);
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
   const database = await openServer({ url: url.href, poolSize: options.poolSize ?? 4 });
@@ -31,6 +33,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
     async drop() {
       await database.close();
       await asAdministrator((sql) => sql`drop database ${sql(name)} with (force)`);
+      openDatabases.delete(name);
     },
   };
 }

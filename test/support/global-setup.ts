@@ -3,12 +3,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import type postgres from 'postgres';
 import type { TestProject } from 'vitest/node';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { embeddedTemplate, temporaryFolder } from './processes.ts';
 import { startPostgres, startRedis } from './services.ts';
 import { entry, startProgram } from './spawn.ts';
+import { until } from './until.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -29,10 +32,10 @@ export async function setup(project: TestProject): Promise<void> {
     const redis = await startRedis();
     cleanUp.push(() => redis.stop());
     project.provide('redisUrl', redis.url);
-    const postgres = await startPostgres();
-    cleanUp.push(() => postgres.stop());
+    const server = await startPostgres();
+    cleanUp.push(() => server.stop());
     const prefix = `parley_test_${randomBytes(4).toString('hex')}`;
-    const admin = await openServer({ url: postgres.url, poolSize: 1, statementTimeoutMs: 60_000 });
+    const admin = await openServer({ url: server.url, poolSize: 1, statementTimeoutMs: 60_000 });
     cleanUp.push(async () => {
       // A server that was given, by TEST_DATABASE_URL, is left as it was found.
       const names = await admin.sql<{ datname: string }[]>`
@@ -41,13 +44,15 @@ export async function setup(project: TestProject): Promise<void> {
       await admin.close();
     });
     await admin.sql`create database ${admin.sql(prefix)}`;
-    const url = new URL(postgres.url);
+    // Runs before the servers stop, when every test file has ended.
+    cleanUp.push(() => assertUnused(admin.sql, prefix, redis.url));
+    const url = new URL(server.url);
     url.pathname = `/${prefix}`;
     const template = await openServer({ url: url.href, poolSize: 1 });
     await migrate(template.sql);
     await template.close();
     await makeEmbeddedTemplate();
-    project.provide('postgresUrl', postgres.url);
+    project.provide('postgresUrl', server.url);
     project.provide('databasePrefix', prefix);
   } catch (error) {
     await teardown();
@@ -93,11 +98,38 @@ async function makeEmbeddedTemplate(): Promise<void> {
   process.env[embeddedTemplate] = made;
 }
 
+/** Fails while a process that a test file left behind is connected to the servers of the run. */
+async function assertUnused(sql: postgres.Sql, prefix: string, redisUrl: string): Promise<void> {
+  const redis = new Redis(redisUrl);
+  let left: string[] = [];
+  const isUnused = async (): Promise<boolean> => {
+    const sessions = await sql<{ name: string; database: string; query: string }[]>`
+      select application_name as name, datname as database, left(query, 80) as query from pg_stat_activity
+      where backend_type = 'client backend' and starts_with(datname, ${prefix})`;
+    const clients = String(await redis.client('LIST'))
+      .trim()
+      .split('\n');
+    const own = `id=${await redis.client('ID')} `;
+    left = [
+      ...sessions.map(({ name, database, query }) => `a session of ${name} in ${database}: ${query}`),
+      ...clients.filter((client) => !client.startsWith(own)).map((client) => `a connection to Redis: ${client}`),
+    ];
+    return left.length === 0;
+  };
+  try {
+    await until(() => `no test file is connected:\n${left.join('\n')}`, isUnused);
+  } finally {
+    redis.disconnect();
+  }
+}
+
 const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** Vitest does not call it when `setup` failed. */
 export async function teardown(): Promise<void> {
   const steps = cleanUp.toReversed();
   cleanUp = [];
-  for (const step of steps) await step();
+  const errors: unknown[] = [];
+  for (const step of steps) await step().catch((error: unknown) => errors.push(error));
+  if (errors.length > 0) throw errors[0];
 }

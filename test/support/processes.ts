@@ -45,6 +45,9 @@ export function unprivileged(name: string): { uid: number; gid: number } | undef
   return undefined;
 }
 
+/** In the command line of a process that guards another one: it ends with this process. */
+export const guardMark = 'parley-test-guard';
+
 /** Names the folder of an embedded database that has had its first start; see `makeDataDir`. */
 export const embeddedTemplate = 'TEST_EMBEDDED_TEMPLATE';
 
@@ -138,7 +141,7 @@ function watchOver(script: string, folder = ''): { dismiss(): Promise<void> } {
   const whenAlone = `${script}; if (process.argv[1]) setTimeout(() => ${remove}, 2000)`;
   const guard: ChildProcess = spawn(
     process.execPath,
-    ['-e', `process.stdin.resume().on('end', () => { ${whenAlone} })`, folder],
+    ['-e', `process.stdin.resume().on('end', () => { ${whenAlone} })`, folder, guardMark],
     { detached: true, stdio: ['pipe', 'ignore', 'ignore'] },
   );
   const gone = new Promise<void>((resolve) => guard.once('exit', () => resolve()));

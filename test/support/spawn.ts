@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { signToken } from '../../src/sessions/tokens.ts';
 import { readMetrics, type MetricValues } from './metrics.ts';
-import { embeddedTemplate, temporaryFolder } from './processes.ts';
+import { embeddedTemplate, guardMark, temporaryFolder } from './processes.ts';
 import { until } from './until.ts';
 
 /** The built program. */
@@ -22,7 +22,10 @@ const guard = (() => {
     const lines = require('node:readline').createInterface(process.stdin);
     lines.on('line', (line) => line[0] === '+' ? pids.add(+line) : pids.delete(-line));
     lines.on('close', () => { for (const pid of pids) try { process.kill(pid, 'SIGKILL') } catch {} });`;
-  const child = spawn(process.execPath, ['-e', script], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  const child = spawn(process.execPath, ['-e', script, guardMark], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   child.unref();
   (child.stdin as Socket).unref();
   return child.stdin;

@@ -1,18 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import type { Message } from '../../src/protocol/model.ts';
-import { openTalkStage, type TalkStage } from '../support/talk.ts';
+import { cast, stage as openStage } from '../stage.ts';
 import { until } from '../support/until.ts';
 
-let stage: TalkStage;
-let people: TalkStage['people'];
-const say: TalkStage['say'] = (...args) => stage.say(...args);
-
-beforeAll(async () => {
-  stage = await openTalkStage();
-  ({ people } = stage);
-});
-afterAll(() => stage.stop());
+const stage = await openStage({ people: cast });
+const { people, say } = stage;
 
 async function stored(room: string, seq: number): Promise<Message | undefined> {
   const { messages } = await people.ben.ok('history', { room, after: seq - 1, limit: 1 });

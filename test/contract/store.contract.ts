@@ -1,4 +1,4 @@
-/** What every store has to do, as cases that throw: they run in Node and inside a browser's page. */
+/** The cases that every store of the SDK passes. They throw by themselves, because a page of a browser runs them too. */
 import type { Store } from '../../src/client/index.ts';
 
 type Case = (store: Store, again: () => Store) => Promise<void>;

@@ -1,0 +1,2 @@
+/** Names of the databases that this process has created and not dropped. */
+export const openDatabases = new Set<string>();
