@@ -2,7 +2,7 @@ import { clientLimits } from './client-limits.ts';
 
 /**
  * Limits that are part of the protocol: a client may rely on them and every server keeps them. What an operator may
- * tune (frame size, rates, connections) stands in `src/config/config.ts` instead.
+ * tune (frame size, rates, connections) stands in `src/config/keys/` instead.
  */
 export const limits = {
   ...clientLimits,

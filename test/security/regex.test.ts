@@ -9,6 +9,7 @@ import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
 const withoutUsers: readonly string[] = [
   'config/values.ts',
   'config/config.ts',
+  'config/describe.ts',
   'cli/doctor.ts',
   'main.ts',
   'protocol/document.ts',
@@ -16,6 +17,7 @@ const withoutUsers: readonly string[] = [
   'storage/connection-url.ts',
   'storage/database.ts',
   'storage/failure.ts',
+  'storage/function-files.ts',
   'storage/hosts.ts',
   'storage/migrate.ts',
   'storage/password-encoding.ts',
