@@ -30,8 +30,8 @@ const layers = [
   'fanout',
   'rates',
   'storage',
-  'jobs',
   'telemetry',
+  'jobs',
   'protocol',
 ];
 
@@ -165,6 +165,7 @@ describe('the layers of src', () => {
       'storage/data-folder.ts',
       'storage/database.ts',
       'storage/embedded/',
+      'storage/function-files.ts',
       'storage/migrate.ts',
       'telemetry/system.ts',
       'cli/transfer.ts',
