@@ -26,7 +26,7 @@ describe('the lock for one node', () => {
   it('refuses a second process, and says what to do', async () => {
     const first = await hold();
     await expect(hold()).rejects.toThrow(
-      'Another Parley process is using this database; set REDIS_URL to run more than one',
+      'Another Parley process is using this database; set REDIS_URL to run several processes',
     );
     await first.release();
     await (await hold()).release();
