@@ -1,4 +1,4 @@
-/** Several processes on one port: who answers, who restarts whom, what `/metrics` says of all of them. */
+/** Several processes on one port: their clients, their restarts, and their common `/metrics`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -9,6 +9,10 @@ import { connectError, connectStock, text, type StockClient } from '../support/s
 import { tokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 import { alive, endGroup, groupEnv, startGroup, type WorkerGroup } from './group.ts';
+
+const endedByItself = 'A worker ended by itself; its clients reconnect to other workers. The parent starts it again.';
+const givenUp =
+  'Rolling restart: given up, because a new worker could not start. The remaining workers stay as they are.';
 
 let database: TestDatabase;
 let env: Env;
@@ -104,9 +108,7 @@ describe('a server of several workers', () => {
       return values.get('parley_connections') === 20 && values;
     });
     expect(metrics.get('parley_worker_restarts_total')).toBe(1);
-    expect(server.log('a worker ended by itself and is started again')).toMatchObject([
-      { worker: 1, pid: victim, signal: 'SIGKILL', code: null },
-    ]);
+    expect(server.log(endedByItself)).toMatchObject([{ worker: 1, pid: victim, signal: 'SIGKILL', code: null }]);
   }, 60_000);
 
   it('leaves a worker that hangs out of its metrics, and says so', async () => {
@@ -196,7 +198,7 @@ describe('a group that cannot start', () => {
 describe('a worker that cannot start again', () => {
   it('is tried after longer and longer delays, while the others serve; a rolling restart gives up', async () => {
     const server = await start();
-    const failures = () => server.log('a worker ended by itself and is started again');
+    const failures = () => server.log(endedByItself);
     await database.sql`insert into schema_migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')`;
     try {
       const [first = 0, second] = server.workers();
@@ -211,7 +213,7 @@ describe('a worker that cannot start again', () => {
       (await connectStock(server.url, await tokenOf('ann'))).close();
 
       server.kill('SIGHUP');
-      await until('it gives up', () => server.log('rolling restart: given up').length === 1);
+      await until('it gives up', () => server.log(givenUp).length === 1);
       expect(server.workers()[1]).toBe(second);
       (await connectStock(server.url, await tokenOf('ann'))).close();
       expect(server.ended()).toBeUndefined();
