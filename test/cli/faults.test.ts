@@ -100,7 +100,10 @@ describe('Ctrl-C', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     server.kill('SIGINT');
     const { code } = await server.exit();
-    expect([code, server.stderr()]).toEqual([1, 'second signal: ending at once\n']);
+    expect([code, server.stderr()]).toEqual([
+      1,
+      'Second signal: the process ends at once. Commands without an acknowledgement may be lost.\n',
+    ]);
     client.close();
   });
 });

@@ -77,7 +77,9 @@ describe('a server on Postgres', () => {
     expect(await guest.json()).toMatchObject({ error: { code: 'forbidden' } });
     const second = await runProgram(['serve'], { ...env, PORT: '0' });
     expect(second).toMatchObject({ code: 1, stdout: '' });
-    expect(second.stderr).toBe('Another Parley process is using this database; set REDIS_URL to run more than one\n');
+    expect(second.stderr).toBe(
+      'Another Parley process is using this database; set REDIS_URL to run several processes\n',
+    );
     server.kill('SIGTERM');
     expect(await server.exit()).toEqual({ code: 0, signal: null });
   }, 60_000);
