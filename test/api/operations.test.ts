@@ -195,7 +195,7 @@ describe('an exception in a command', () => {
     const before = total(await server.metrics(), 'parley_internal_errors_total');
     expect(await client.error('read', { room: 'room', seq: 1 })).toEqual({
       code: 'internal',
-      message: 'The server failed to handle this; it has been logged.',
+      message: 'The server failed to handle the request; the failure is in its log.',
       retryable: true,
     });
     const after = await server.metrics();
