@@ -8,6 +8,7 @@ import { doctor } from './cli/doctor.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { help } from './cli/help.ts';
+import { inspectCommand } from './cli/inspect.ts';
 import { restoredCommand } from './cli/restored.ts';
 import { sessionsCommand } from './cli/sessions.ts';
 import { errorCode, StartupError } from './startup-error.ts';
@@ -216,6 +217,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return token(rest, loadConfig());
     case 'sessions':
       return sessionsCommand(rest, loadConfig, print);
+    case 'inspect':
+      return inspectCommand(rest, loadConfig, print);
     case 'export':
       return exportCommand(rest, loadConfig);
     case 'import':

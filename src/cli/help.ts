@@ -1,5 +1,6 @@
 /** The text of `parley --help`. Each command adds its own lines. */
 import { version } from '../version.ts';
+import { inspectHelp } from './inspect.ts';
 import { restoredHelp } from './restored.ts';
 import { sessionsHelp } from './sessions.ts';
 import { transferHelp } from './transfer.ts';
@@ -15,6 +16,7 @@ Usage: parley <command>
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T] [--backend]
 ${sessionsHelp}
+${inspectHelp}
 ${transferHelp}
 ${usersHelp}
 ${restoredHelp}

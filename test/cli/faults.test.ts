@@ -70,7 +70,7 @@ describe('a start that cannot be', () => {
     const port = new URL(taken.url).port;
     const second = await createTestDatabase();
     expect(await start({ PORT: port, DATABASE_URL: second.url })).toBe(
-      `Port ${port} on 127.0.0.1 is in use; set PORT to another one.\n`,
+      `Port ${port} on 127.0.0.1 is in use; set PORT to another port.\n`,
     );
     taken.kill('SIGTERM');
     await taken.exit();

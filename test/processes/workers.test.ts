@@ -78,7 +78,7 @@ describe('a server of several workers', () => {
   it('has the port to itself: neither a lone server nor another group may share it', async () => {
     const server = await start();
     const { port } = new URL(server.url);
-    const inUse = `Port ${port} on 127.0.0.1 is in use; set PORT to another one.\n`;
+    const inUse = `Port ${port} on 127.0.0.1 is in use; set PORT to another port.\n`;
     const { PARLEY_WORKERS: _, ...alone } = env;
     expect(await runProgram(['serve'], { ...alone, PORT: port })).toMatchObject({ code: 1, stderr: inUse });
     expect(await runProgram(['serve', '--workers', '2'], { ...env, PORT: port })).toMatchObject({

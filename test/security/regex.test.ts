@@ -13,6 +13,7 @@ const withoutUsers: readonly string[] = [
   'cli/doctor.ts',
   'main.ts',
   'protocol/document.ts',
+  'protocol/inspection.ts',
   'storage/connection-settings.ts',
   'storage/connection-url.ts',
   'storage/database.ts',
