@@ -84,7 +84,7 @@ describe('a server on Postgres', () => {
     expect(await server.exit()).toEqual({ code: 0, signal: null });
   }, 60_000);
 
-  it('stopped while clients send has everything committed that it acknowledged, and tells the clients to come back', async () => {
+  it('stopped while clients send has everything committed that it acknowledged, and sends the clients `drain`', async () => {
     const server = await spawnServer(env);
     const client = await connectRaw(server.url, await tokenOf('ann'));
     client.send('421["room:create",{"kind":"channel","name":"Last","id":"last"}]');

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterEach(() => endGroup(group));
 afterAll(() => database.drop());
 
-it('replaces the workers one by one under load, twice when asked twice, and loses nothing', async () => {
+it('replaces the workers one by one under load, twice after two requests, and loses nothing', async () => {
   const server = (group = await startGroup({ ...env, PARLEY_DRAIN_MS: '1500' }));
   const crowd = await Crowd.enter({ url: server.url, users: 200, rooms: 10 });
   const before = server.workers();

@@ -92,7 +92,7 @@ describe('a server of several workers', () => {
     const answer = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toEqual({ code: 0, message: 'Transport unknown' });
-    await until('it is told', () => server.stdout().includes('a client began with long-polling'));
+    await until('it is logged', () => server.stdout().includes('a client began with long-polling'));
   }, 60_000);
 
   it('starts a killed worker again; its clients come back', async () => {
@@ -146,7 +146,7 @@ describe('a server of several workers', () => {
     const pids = server.workers();
     server.kill('SIGKILL');
     await until('they are gone', () => pids.every((pid) => !alive(pid)));
-    // in order: sent away, not cut
+    // in order: drained, not cut
     expect(client?.events.map(({ name }) => name)).toContain('drain');
     expect(await server.exit()).toEqual({ code: null, signal: 'SIGKILL' });
   }, 60_000);
@@ -171,7 +171,7 @@ describe('a group that cannot start', () => {
     expect(await runProgram(['serve', '--workers', '2'], noRedis)).toMatchObject({
       code: 1,
       stdout: '',
-      stderr: '2 workers need DATABASE_URL and REDIS_URL; without them only one can run.\n',
+      stderr: '2 workers need DATABASE_URL and REDIS_URL; without these settings only one process can run.\n',
     });
     expect(await runProgram(['serve', '--workers', 'many'], env)).toMatchObject({
       code: 1,

@@ -11,7 +11,7 @@ describe('the lock for one node', () => {
   });
   afterAll(() => database.drop());
 
-  /** Ends the connection of whoever holds it, as a restart of Postgres does, and tells how many that were. */
+  /** Ends the connections that hold the lock, as a restart of Postgres does. @returns their number */
   const cut = () =>
     asAdministrator(async (sql) => {
       const ended = await sql`

@@ -31,14 +31,14 @@ async function behindProxy() {
   return proxy;
 }
 
-it('is up when Redis answers, and away when it is cut off, commands failing at once', async () => {
+it('is up while Redis answers; cut off from Redis it is unavailable, and commands fail at once', async () => {
   const proxy = await behindProxy();
   const link = await open(proxy.url);
   const changes: boolean[] = [];
   link.onChange((up) => changes.push(up));
   expect(link.up).toBe(true);
   proxy.cut();
-  await until('it is away', () => !link.up);
+  await until('it is unavailable', () => !link.up);
   await expect(link.commands.get('x')).rejects.toThrow();
   proxy.restore();
   await until('it is back', () => link.up);
@@ -53,7 +53,7 @@ it('notices a network that swallows packets, and makes subscriptions again', asy
   link.subscriber.on('message', (channel, text) => void (channel === 'news' && heard.push(text)));
   await link.subscriber.subscribe('news');
   proxy.swallow();
-  await until('it is away', () => !link.up);
+  await until('it is unavailable', () => !link.up);
   proxy.restore();
   await until('it is back', () => link.up);
   await link.commands.publish('news', 'hello');
@@ -61,7 +61,7 @@ it('notices a network that swallows packets, and makes subscriptions again', asy
   expect(heard).toEqual(['hello']);
 });
 
-it('starts as away when nothing is there', async () => {
+it('starts as unavailable without a Redis', async () => {
   const link = await open('redis://127.0.0.1:1', 100);
   expect(link.up).toBe(false);
 });
