@@ -19,8 +19,9 @@ export type ListenSlice = ReturnType<typeof listenSlice>;
 /** In the demo guests are on and the database has no password, so that it listens for this machine alone by default. */
 export function listenSlice(config: Config) {
   const host = config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
-  const { adminPort, adminHost } = config;
-  return { host, port: config.port, admin: adminPort === undefined ? undefined : { host: adminHost, port: adminPort } };
+  const { port, adminPort, adminHost, trustedProxies } = config;
+  const admin = adminPort === undefined ? undefined : { host: adminHost, port: adminPort };
+  return { host, port, admin, trustedProxies };
 }
 
 export type OriginSlice = ReturnType<typeof originSlice>;

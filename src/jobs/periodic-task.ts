@@ -139,7 +139,7 @@ export class PeriodicTask {
     try {
       this.#options.failed(error, isFirst);
     } catch (failure) {
-      void Promise.reject(failure);
+      unhandled(failure);
     }
   }
 
@@ -152,4 +152,8 @@ export class PeriodicTask {
         : regular;
     return ms * (1 - jitter * random());
   }
+}
+
+function unhandled(failure: unknown): void {
+  void Promise.reject(failure instanceof Error ? failure : new Error(String(failure)));
 }

@@ -108,7 +108,7 @@ export async function inspectNodes(
   const live = (await liveNodes(redis.commands, prefix)).map((one) => one.slice(0, one.lastIndexOf('/')));
   const awaited = new Set(only === undefined ? live : live.filter((name) => name === only));
   const answers: { node: string; facts: Facts }[] = [];
-  let finish = (): void => {};
+  let finish: (() => void) | undefined;
   const finished = new Promise<void>((resolve) => (finish = resolve));
   const receive = (channel: string, message: string): void => {
     if (channel !== to) return;
@@ -117,7 +117,7 @@ export async function inspectNodes(
     const { node, facts } = parsed.data;
     if (only === undefined || node === only) answers.push({ node, facts });
     awaited.delete(node);
-    if (awaited.size === 0) finish();
+    if (awaited.size === 0) finish?.();
   };
   redis.subscriber.on('message', receive);
   try {

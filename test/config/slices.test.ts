@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/config.ts';
+import { loadConfig, type Config } from '../../src/config/config.ts';
+import { configKeys } from '../../src/config/keys/all.ts';
 import * as slices from '../../src/config/slices.ts';
 import type { GatewaySettings } from '../../src/gateway.ts';
 import type { MessagingOptions } from '../../src/messaging.ts';
@@ -40,7 +41,7 @@ it('defaults that depend on other settings are in the slice', () => {
   expect(slices.messagingSlice(server)).toMatchObject({ writerStripes: 2, searchTimeoutMs: 2000 });
   expect(slices.stopSlice(demo)).toEqual({ drainMs: 0, limitMs: 10_000 });
   expect(slices.stopSlice(server)).toEqual({ drainMs: 20_000, limitMs: 30_000 });
-  expect(slices.listenSlice(demo)).toEqual({ host: '127.0.0.1', port: 3000, admin: undefined });
+  expect(slices.listenSlice(demo)).toMatchObject({ host: '127.0.0.1', port: 3000, admin: undefined });
   expect(slices.listenSlice(loadConfig({ PARLEY_ADMIN_PORT: '9090' })).admin).toEqual({
     host: '127.0.0.1',
     port: 9090,
@@ -48,4 +49,27 @@ it('defaults that depend on other settings are in the slice', () => {
   expect(slices.storageSlice(server)).toMatchObject({ server: { poolSize: 10, reads: { size: 6 } }, shared: true });
   expect(slices.storageSlice(demo).server).toBeUndefined();
   expect(slices.logSlice(demo, true)).toEqual({ level: 'info', pretty: true });
+});
+
+it('every setting is in a slice, or is read by the composition root alone', () => {
+  const read = new Set<string>();
+  const seen = (config: Config): Config =>
+    new Proxy(config, { get: (target, name: keyof Config) => (read.add(name), target[name]) });
+  for (const config of [server, demo].map(seen)) {
+    slices.logSlice(config, false);
+    slices.listenSlice(config);
+    slices.storageSlice(config);
+    slices.redisSlice(config);
+    slices.fanoutSlice(config);
+    slices.presenceSlice(config);
+    slices.tokenSlice(config, undefined);
+    slices.guestSlice(config, 'of the folder');
+    slices.rateSlice(config);
+    slices.messagingSlice(config);
+    slices.gatewaySlice(config, machine);
+    slices.stopSlice(config);
+  }
+  const unread = Object.keys(configKeys).filter((name) => !read.has(name));
+  // the cap of connections depends on the machine; the others decide which parts there are
+  expect(unread).toEqual(['nodeName', 'workers', 'socketioDoor', 'maxConnections']);
 });

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { help } from '../../src/cli/help.ts';
 import { configKeys } from '../../src/config/keys/all.ts';
 import { errorKinds } from '../../src/protocol/errors.ts';
+import { hazards } from '../../src/storage/durability.ts';
+import { problemTexts } from '../../src/storage/redis-refusal.ts';
 import { faults } from './faults.ts';
 import { textsInCode } from './texts.ts';
 
@@ -44,6 +46,13 @@ describe('the prose rule holds for', () => {
   it.each(Object.entries(errorKinds))('the error %s', (code, { message }) => {
     expect(shown(code, message)).toEqual([]);
   });
+
+  it.each(Object.entries({ ...problemTexts, ...hazards }))(
+    'the cause %s, which is part of a sentence',
+    (name, text) => {
+      expect(shown(name, `- ${text}`)).toEqual([]);
+    },
+  );
 
   it('the help of every metric', () => {
     const metrics = texts.filter(({ kind }) => kind === 'metric');
