@@ -33,6 +33,7 @@ import { openEmbedded, openServer, type Database, type OnUnsafe } from './storag
 import { holdNodeLock } from './storage/locks.ts';
 import { migrate, migrationsPending, readSchema } from './storage/migrate.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
+import { Inspection } from './presence/inspection.ts';
 import { openPresence } from './presence/open.ts';
 import type { RedisProblem } from './storage/redis-refusal.ts';
 import { openRedis, type RedisLink } from './storage/redis.ts';
@@ -188,6 +189,12 @@ async function start(
   if (redis !== undefined && config.socketioDoor) {
     releases.push(() => gateway.closeInterop());
     await gateway.openInterop(redis);
+  }
+
+  if (redis !== undefined) {
+    const answer = gateway.inspect.bind(gateway);
+    const inspection = new Inspection({ redis, prefix: config.redisPrefix, node, log, answer });
+    releases.push(() => inspection.close());
   }
 
   const guests =

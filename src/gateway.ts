@@ -30,6 +30,8 @@ import { Engine, type EngineSettings } from './transport/engineio/engine.ts';
 import { Topics } from './transport/engineio/topics.ts';
 import { createHandlers } from './commands/handlers.ts';
 import { createHub, type Hub } from './hub/hub.ts';
+import { inspect } from './hub/inspection.ts';
+import type { ConnectionFacts, InspectQuestion, RoomFacts } from './protocol/inspection.ts';
 import { readsOnlyUntil } from './hub/subscriptions.ts';
 import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
@@ -248,6 +250,11 @@ export class Gateway {
   closeInterop(): void {
     this.#interop?.close();
     this.#interop = undefined;
+  }
+
+  /** For `parley inspect`. */
+  inspect(question: InspectQuestion): RoomFacts | ConnectionFacts | undefined {
+    return inspect(this.#parts.hub, question);
   }
 
   refuseNewcomers(): void {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line. Wires the parts and alone ends the process. */
+/** The command line. No other file ends the process. */
 import { inspect, parseArgs } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './sessions/tokens.ts';
@@ -7,11 +7,13 @@ import { loadConfig, requireKeys, type Config } from './config/config.ts';
 import { doctor } from './cli/doctor.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
-import { restoredCommand, restoredHelp } from './cli/restored.ts';
-import { sessionsCommand, sessionsHelp } from './cli/sessions.ts';
+import { help } from './cli/help.ts';
+import { inspectCommand } from './cli/inspect.ts';
+import { restoredCommand } from './cli/restored.ts';
+import { sessionsCommand } from './cli/sessions.ts';
 import { errorCode, StartupError } from './startup-error.ts';
-import { exportCommand, importCommand, transferHelp } from './cli/transfer.ts';
-import { usersCommand, usersHelp } from './cli/users.ts';
+import { exportCommand, importCommand } from './cli/transfer.ts';
+import { usersCommand } from './cli/users.ts';
 import { stopLimitMs, supervise, workerCount } from './cli/supervise.ts';
 import { openDataFolder } from './storage/data-folder.ts';
 import { openEmbedded, openServer } from './storage/database.ts';
@@ -20,25 +22,6 @@ import { newId } from './transport/engineio/handshake.ts';
 import { printable } from './telemetry/printable.ts';
 import { version } from './version.ts';
 import { joinParent, type ParentLink } from './processes/worker.ts';
-
-const help = `parley ${version}: a self-hosted real-time messaging server
-
-Usage: parley <command>
-
-  serve                        start the server (the default)
-        [--workers N|auto]     as N processes on one port, with a parent that restarts them
-  migrate                      bring the database to this version, then end
-  token --user U               print a token
-        [--name N] [--ttl 1h] [--tier T] [--backend]
-${sessionsHelp}
-${transferHelp}
-${usersHelp}
-${restoredHelp}
-  doctor                       print the configuration without secrets, and check each service
-  --help, --version
-
-It is configured by environment variables; doctor lists them all. Without DATABASE_URL it runs
-as a demo with a database of its own in ./data (PARLEY_DATA_DIR).`;
 
 const units: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -59,15 +42,17 @@ async function token(args: string[], config: Config): Promise<void> {
   });
   const user = userId.safeParse(values.user);
   if (!user.success)
-    throw new StartupError(`token needs --user U: ${user.error.issues[0]?.message ?? 'expected a user id'}.`);
+    throw new StartupError(
+      `The command token needs --user U: ${user.error.issues[0]?.message ?? 'expected a user id'}.`,
+    );
   const name = userName.optional().safeParse(values.name);
   if (!name.success) throw new StartupError('--name: expected 1 to 40 characters.');
   const secret = config.jwtSecret ?? (config.embedded ? await readDemoSecret(config.dataDir) : undefined);
   if (secret === undefined) {
     throw new StartupError(
       config.embedded
-        ? `The demo's secret is made when it first starts; there is none in ${config.dataDir} yet.`
-        : 'token signs with PARLEY_JWT_SECRET, which is not set; who holds the private key of PARLEY_JWT_PUBLIC_KEY signs tokens.',
+        ? `The demo makes its secret at its first start; ${config.dataDir} has no secret yet. Start the demo with parley serve.`
+        : 'The command token signs with PARLEY_JWT_SECRET, which is not set. With PARLEY_JWT_PUBLIC_KEY or PARLEY_JWKS_URL, your identity provider signs the tokens.',
     );
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
@@ -97,10 +82,10 @@ async function serve(args: string[], config: Config): Promise<void> {
   if (workers !== undefined) return serveByWorkers(config, workers);
   let stop: ((why: string) => boolean) | undefined = undefined;
   onStopSignals((signal) => {
-    // the first process of a container has no default for signals, so also the start needs one
+    // the first process of a container has no default for signals, so the start needs a handler too
     if (stop === undefined) process.exit(signal === 'SIGTERM' ? 143 : 130);
     if (stop(signal)) return;
-    console.error('second signal: ending at once');
+    console.error('Second signal: the process ends at once. Commands without an acknowledgement may be lost.');
     process.exit(1);
   });
   const app = await startApp(config, fatal);
@@ -114,12 +99,12 @@ async function serveByWorkers(config: Config, workers: number): Promise<void> {
   let stopping = false;
   onStopSignals((signal) => {
     if (stopping) {
-      log.warn('second signal: ending all workers at once');
+      log.warn('Second signal: all workers end at once. Commands without an acknowledgement may be lost.');
       supervisor.kill();
       process.exit(1);
     }
     stopping = true;
-    log.info({ signal }, 'stopping: the workers finish what was accepted');
+    log.info({ signal }, 'Stopping: the workers drain their connections and finish accepted commands.');
     supervisor.stop().then((well) => process.exit(well ? 0 : 1), fatal);
   });
   process.on('SIGHUP', () => void supervisor.roll().catch(fatal));
@@ -128,15 +113,15 @@ async function serveByWorkers(config: Config, workers: number): Promise<void> {
 }
 
 /**
- * Signals come to a worker from its parent, and besides from a terminal or a service manager that signals the whole
- * group: a second one must not force it, and those for the parent alone are not its concern.
+ * A worker gets signals from its parent, and again from a terminal or a service manager that signals the whole group. So a
+ * second signal does not force its end, and the worker ignores signals for the parent alone.
  */
 async function serveAsWorker(config: Config, parent: ParentLink): Promise<void> {
   process.on('SIGINT', () => {}).on('SIGHUP', () => {});
   let stop: ((why: string) => boolean) | undefined = undefined;
   void parent.orphaned.then(() => {
     if (stop === undefined) process.exit(1);
-    stop('the parent is gone');
+    stop('the parent process has ended');
   });
   try {
     const app = await startApp(config, fatal, { workers: parent.workers, metrics: () => parent.metrics() });
@@ -146,7 +131,7 @@ async function serveAsWorker(config: Config, parent: ParentLink): Promise<void> 
     parent.ready(app.url);
   } catch (error) {
     if (!(error instanceof StartupError)) throw error;
-    // the parent tells it once, for all of them
+    // the parent prints the reason once, for all workers
     await parent.failed(error.message);
     process.exit(1);
   }
@@ -165,15 +150,18 @@ async function banner(app: RunningApp, config: Config): Promise<string> {
   return lines.join('\n');
 }
 
-/** A function that begins the stop, once; it returns whether this call was the first. The process ends with it. */
+/** @returns a function that begins the stop, once. That function returns whether its call was the first. The process ends after the stop. */
 function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): (why: string) => boolean {
   let stopping = false;
   return (why) => {
     if (stopping) return false;
     stopping = true;
-    app.log.info({ why }, 'stopping: finishing what was accepted');
+    app.log.info({ why }, 'Stopping: the node drains its connections and finishes accepted commands.');
     setTimeout(() => {
-      app.log.error({ limitMs }, 'not stopped in time: ending at once');
+      app.log.error(
+        { limitMs },
+        'The stop took too long; the process ends at once. Commands without an acknowledgement may be lost.',
+      );
       process.exit(1);
     }, limitMs).unref();
     app
@@ -199,7 +187,7 @@ function onStopSignals(stop: (signal: NodeJS.Signals) => void): void {
   process.on('SIGINT', once);
 }
 
-/** Whatever is printed may hold text of users. */
+/** Every printed text may hold text of users. */
 function print(text: string): void {
   console.log(printable(text));
 }
@@ -212,7 +200,7 @@ function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: s
   }
 }
 
-/** What the operator can mend is told in its own words; anything else with its stack. */
+/** Prints a fault that the operator can fix as its sentence, and any other error with its stack. */
 function fatal(error: unknown): never {
   console.error(printable(error instanceof StartupError ? error.message : inspect(error)));
   process.exit(1);
@@ -229,6 +217,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return token(rest, loadConfig());
     case 'sessions':
       return sessionsCommand(rest, loadConfig, print);
+    case 'inspect':
+      return inspectCommand(rest, loadConfig, print);
     case 'export':
       return exportCommand(rest, loadConfig);
     case 'import':
@@ -258,13 +248,16 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
   }
 }
 
-// A rejection that nobody holds is a bug of ours, but no reason to cut tens of thousands of connections.
-process.on('unhandledRejection', (error) => console.error(`unhandled rejection: ${printable(inspect(error))}`));
+// An unhandled rejection is a fault of Parley, but no reason to close tens of thousands of connections.
+process.on('unhandledRejection', (error) =>
+  console.error(`Unhandled rejection, a fault of Parley; the process goes on: ${printable(inspect(error))}`),
+);
 
-/** The machine gives no more files, memory or processes at the moment: the call that failed is lost, all else goes on. */
+/** The machine has no more files, memory or processes at the moment: the failed call is lost, and the process goes on. */
 const exhausted = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 process.on('uncaughtException', (error) => {
-  if (exhausted.has(errorCode(error))) console.error(`a call of the system failed: ${printable(inspect(error))}`);
+  if (exhausted.has(errorCode(error)))
+    console.error(`A system call failed for lack of resources; the process goes on: ${printable(inspect(error))}`);
   else fatal(error);
 });
 

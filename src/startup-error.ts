@@ -1,6 +1,6 @@
 /**
- * Parley cannot start, for a reason its operator can mend. The message is one line meant for the terminal: what is
- * wrong and where, never a password. `main.ts` prints it without a stack and exits with 1.
+ * Parley cannot start, for a reason that its operator can fix. The message is one line for the terminal: the fault and its
+ * place, never a password. `main.ts` prints it without a stack and exits with 1.
  */
 export class StartupError extends Error {
   override readonly name = 'StartupError';
@@ -12,18 +12,18 @@ export function errorCode(error: unknown): string {
   return String(error);
 }
 
-/** The same words whoever finds it out: a server that is alone, or the parent of several. */
+/** The same text for a lone server and for the parent of several workers. */
 export function listenFailure(host: string, port: number, code: string): StartupError {
   switch (code) {
     case 'EADDRINUSE':
-      return new StartupError(`Port ${port} on ${host} is in use; set PORT to another one.`);
+      return new StartupError(`Port ${port} on ${host} is in use; set PORT to another port.`);
     case 'EACCES':
-      return new StartupError(`Port ${port} on ${host} may not be used by this user; set PORT to one above 1023.`);
+      return new StartupError(`Port ${port} on ${host} is not permitted for this user; set PORT to a port above 1023.`);
     case 'EADDRNOTAVAIL':
       return new StartupError(`PARLEY_HOST=${host}: this machine has no such address.`);
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new StartupError(`PARLEY_HOST=${host}: no such host is known (${code}).`);
+      return new StartupError(`PARLEY_HOST=${host}: the name of the host is unknown (${code}).`);
     default:
       return new StartupError(`Cannot listen on ${host}, port ${port}: ${code}.`);
   }

@@ -1,6 +1,7 @@
-/** `parley doctor`: the effective configuration without secrets, and whether each service answers. */
+/** `parley doctor`: prints the effective configuration without secrets, and checks each service. */
 import type { postgres } from '../storage/sql.ts';
-import { describeConfig, type Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import { describeConfig } from '../config/describe.ts';
 import { readInstallation } from '../storage/installation.ts';
 import { ServerClock } from '../storage/clock.ts';
 import { DataFolderInUse, openDataFolder } from '../storage/data-folder.ts';
@@ -14,7 +15,7 @@ import { createLog } from '../telemetry/log.ts';
 import { capConnections, openFilesLimit } from '../telemetry/system.ts';
 import { version } from '../version.ts';
 
-/** @returns whether everything that was checked is well. */
+/** @returns whether every check passed. */
 export async function doctor(config: Config, checkKeys: () => void, print: (line: string) => void): Promise<boolean> {
   print(`parley ${version}, node ${process.version}, ${process.platform} ${process.arch}\n`);
   const entries = describeConfig(config);
@@ -36,7 +37,7 @@ export async function doctor(config: Config, checkKeys: () => void, print: (line
       print(`ok    ${name}: ${await check()}`);
     } catch (error) {
       if (error instanceof DataFolderInUse) {
-        print(`ok    ${name}: a running Parley has the data folder; stop it to look inside`);
+        print(`ok    ${name}: a running Parley has the data folder; stop that Parley to check the database`);
         continue;
       }
       well = false;
@@ -52,13 +53,13 @@ function checkOpenFiles({ maxConnections, databasePoolSize }: Config): string {
   return warning === undefined ? `limit ${limit ?? 'unknown'}, enough for ${maxConnections} connections` : warning;
 }
 
-/** @throws {Error} if the database was restored and nothing has begun a new epoch since. */
+/** @throws {Error} if the database was restored and no epoch has begun since. */
 async function requireHistory(sql: postgres.Sql): Promise<void> {
   const { intact, complete } = await readInstallation(sql);
-  if (!complete) throw new Error('tables lack their primary keys: a restore is under way or failed');
+  if (!complete) throw new Error('tables lack their primary keys: a restore is unfinished or failed');
   if (!intact)
     throw new Error(
-      'it was restored, copied or promoted, and the epoch is of before; run parley restored, or start a node',
+      'the database was restored, copied or promoted, and has the epoch of its source; run parley restored, or start a node',
     );
 }
 
@@ -102,7 +103,7 @@ async function checkDatabase(config: Config): Promise<string> {
       const warnings = found.map((name) => `; WARNING: ${hazards[name]}`);
       if (Math.abs(clock.offsetMs) > 5000)
         warnings.push(
-          `; WARNING: its clock is ${Math.round(clock.offsetMs / 1000)} s ahead of the clock of this machine`,
+          `; WARNING: the clock of Postgres is ${Math.round(clock.offsetMs / 1000)} s ahead of the clock of this machine`,
         );
       const name = row?.version.split(' ').slice(0, 2).join(' ') ?? '';
       return `${name} (${database.kind}), schema ${schema}${warnings.join('')}`;

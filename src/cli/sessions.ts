@@ -1,4 +1,4 @@
-/** `parley sessions`: who of a user is connected, and ending it. For operators, beside running servers. */
+/** `parley sessions`: lists and revokes the sessions of a user. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
 import { Revocations } from '../sessions/revocations.ts';
 import type { Config } from '../config/config.ts';
@@ -14,8 +14,8 @@ import { createLog } from '../telemetry/log.ts';
 import { printableValue } from '../telemetry/printable.ts';
 
 export const sessionsHelp = `  sessions list --user U       print the user's live connections on all nodes (needs REDIS_URL)
-  sessions revoke --user U     take back the token of a session and close its connections,
-        --session S | --all    or every token of the user (needs DATABASE_URL)`;
+  sessions revoke --user U     revoke tokens and close their connections (needs DATABASE_URL):
+        --session S | --all    the token of one session, or every token of the user`;
 
 type Print = (line: string) => void;
 
@@ -33,11 +33,11 @@ export async function sessionsCommand(args: string[], configure: () => Config, p
       all: { type: 'boolean' },
     });
     if ((session === undefined) === (all !== true)) {
-      throw new StartupError('sessions revoke needs either --session S or --all.');
+      throw new StartupError('The command sessions revoke needs either --session S or --all.');
     }
     return revoke(requireUser(user), typeof session === 'string' ? session : undefined, configure(), print);
   }
-  throw new StartupError('sessions needs list or revoke.\nSee parley --help.');
+  throw new StartupError('The command sessions needs list or revoke.\nSee parley --help.');
 }
 
 function options<T extends Record<string, { type: 'string' | 'boolean' }>>(args: string[], known: T) {
@@ -51,24 +51,28 @@ function options<T extends Record<string, { type: 'string' | 'boolean' }>>(args:
 function requireUser(given: unknown): string {
   const user = userId.safeParse(given);
   if (user.success) return user.data;
-  throw new StartupError(`sessions needs --user U: ${user.error.issues[0]?.message ?? 'expected a user id'}.`);
+  throw new StartupError(
+    `The command sessions needs --user U: ${user.error.issues[0]?.message ?? 'expected a user id'}.`,
+  );
 }
 
 async function list(user: string, config: Config, print: Print): Promise<void> {
   if (config.redisUrl === undefined) {
-    throw new StartupError('sessions list asks the nodes by way of Redis: set REDIS_URL, as they have it.');
+    throw new StartupError(
+      'The command sessions list queries the nodes over Redis: set REDIS_URL to the value that the nodes have.',
+    );
   }
   await withNodes(config, async (nodes, up) => {
     if (nodes === undefined || !up) throw new StartupError('Redis does not answer (REDIS_URL).');
     const { sessions, complete, silent } = await nodes.sessionsOf(user);
     for (const session of sessions) print(sessionLine(session));
-    if (sessions.length === 0) print(`${user} has no live sessions.`);
+    if (sessions.length === 0) print(`User ${user} has no live sessions.`);
     if (silent.length > 0) print(`No answer from: ${silent.join(', ')}`);
-    else if (!complete) print('There are more.');
+    else if (!complete) print('The list is not complete: there are more sessions.');
   });
 }
 
-/** Node names and devices come from other nodes by Redis, where others may write too. */
+/** Node names and devices come from other nodes over Redis, where other programs may write too. */
 export function sessionLine({ session, since, node, address, device, agent }: Session): string {
   const values = [session, new Date(since).toISOString(), node, address, device ?? '-', agent ?? '-'];
   return values.map(printableValue).join('  ');
@@ -76,7 +80,9 @@ export function sessionLine({ session, since, node, address, device, agent }: Se
 
 async function revoke(user: string, session: string | undefined, config: Config, print: Print): Promise<void> {
   if (config.databaseUrl === undefined) {
-    throw new StartupError('sessions revoke writes to the database of the nodes: set DATABASE_URL, as they have it.');
+    throw new StartupError(
+      'The command sessions revoke writes to the database of the nodes: set DATABASE_URL to the value that the nodes have.',
+    );
   }
   const database = await openServer({ url: config.databaseUrl, poolSize: 2 });
   try {
@@ -89,7 +95,7 @@ async function revoke(user: string, session: string | undefined, config: Config,
       } else if (await revocations.revokeSession(user, session, 'operator')) {
         print(`Revoked session ${session} of ${user}.`);
       } else {
-        throw new StartupError(`${user} has no live session ${session}.`);
+        throw new StartupError(`User ${user} has no live session ${session}.`);
       }
     });
   } finally {
@@ -97,7 +103,7 @@ async function revoke(user: string, session: string | undefined, config: Config,
   }
 }
 
-/** With the nodes when there is a Redis; they can do without it for revocations. */
+/** Connects to the nodes if there is a Redis. Revocations work without Redis too. */
 async function withNodes(
   config: Config,
   work: (nodes: Nodes | undefined, up: boolean) => Promise<void>,

@@ -1,7 +1,8 @@
-/** Wires the parent of several workers: how many, on which port, under which names. */
+/** Makes the parent of several workers: their number, their port and their names. */
 import { availableParallelism } from 'node:os';
-import { hostOf } from '../http/listen.ts';
-import { configKeys, environmentWith, requireKeys, type Config } from '../config/config.ts';
+import { environmentWith, requireKeys, type Config } from '../config/config.ts';
+import { configKeys } from '../config/keys/all.ts';
+import { listenSlice, logSlice, stopSlice } from '../config/slices.ts';
 import { StartupError } from '../startup-error.ts';
 import { GroupMetrics } from '../telemetry/group-metrics.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -14,10 +15,10 @@ export interface Supervised {
   readonly log: Log;
 }
 
-/** Beyond the drain window and PARLEY_SHUTDOWN_MS a worker ends itself; this is for one that cannot. */
+/** A worker ends itself after the drain window and PARLEY_SHUTDOWN_MS; the parent kills a worker that cannot after this grace. */
 const graceMs = 2000;
 
-/** How many, by the flag or else by PARLEY_WORKERS; undefined: this process serves by itself. @throws {StartupError} */
+/** The number of workers, by the flag or else by PARLEY_WORKERS; undefined: this process serves alone. @throws {StartupError} */
 export function workerCount(flag: string | undefined, config: Config): number | undefined {
   const parsed = flag === undefined ? undefined : configKeys.workers.parse(flag);
   if (parsed?.ok === false) throw new StartupError(`--workers ${flag}: expected ${parsed.expected}.`);
@@ -26,8 +27,10 @@ export function workerCount(flag: string | undefined, config: Config): number | 
   const count = wanted === 'auto' ? availableParallelism() : wanted;
   if (config.redisUrl !== undefined) return count;
   if (count > 1)
-    throw new StartupError(`${count} workers need DATABASE_URL and REDIS_URL; without them only one can run.`);
-  // a replacement could not have the database while this one has it, so there is nothing for a parent to do
+    throw new StartupError(
+      `${count} workers need DATABASE_URL and REDIS_URL; without these settings only one process can run.`,
+    );
+  // a replacement could not open the database while this process has it, so a parent has no use
   return undefined;
 }
 
@@ -37,18 +40,20 @@ export async function supervise(config: Config, workers: number, entry: string, 
   const node = config.nodeName ?? name;
   const longest = 64 - `-${workers}`.length;
   if (Buffer.byteLength(node) > longest)
-    throw new StartupError(`PARLEY_NODE=${node}: expected at most ${longest} bytes, for workers add their number.`);
-  const port = await claimPort(hostOf(config), config.port);
-  const { adminPort, adminHost } = config;
-  const admin = adminPort === undefined ? undefined : String(await claimPort(adminHost, adminPort));
-  const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
+    throw new StartupError(
+      `PARLEY_NODE=${node}: expected at most ${longest} bytes, because each worker adds its number.`,
+    );
+  const { host, port: wanted, admin } = listenSlice(config);
+  const port = await claimPort(host, wanted);
+  const adminPort = admin === undefined ? undefined : String(await claimPort(admin.host, admin.port));
+  const log = createLog({ ...logSlice(config, process.stdout.isTTY), node });
   const supervisor = new Supervisor({
     workers,
     fork: (place, scrape) =>
       new Child({
         entry,
         args: ['serve', '--worker', `${place}/${workers}`],
-        env: environmentWith({ PORT: String(port), PARLEY_ADMIN_PORT: admin, PARLEY_NODE: `${node}-${place}` }),
+        env: environmentWith({ PORT: String(port), PARLEY_ADMIN_PORT: adminPort, PARLEY_NODE: `${node}-${place}` }),
         scrape,
       }),
     stopMs: stopLimitMs(config) + graceMs,
@@ -58,7 +63,7 @@ export async function supervise(config: Config, workers: number, entry: string, 
   return { supervisor, log };
 }
 
-/** What a stop may take: the drain window, and then what is left to finish. */
+/** Longest time of a stop: the drain window, and then the rest of the work. */
 export function stopLimitMs(config: Config): number {
-  return config.shutdownMs + (config.drainMs ?? (config.embedded ? 0 : 20_000));
+  return stopSlice(config).limitMs;
 }

@@ -1,4 +1,4 @@
-/** `parley export` and `parley import`: rooms as lines of JSON, and back. See docs/export.md. */
+/** `parley export` and `parley import`: rooms to lines of JSON, and from such lines. See docs/export.md. */
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -9,9 +9,9 @@ import { instant, roomId } from '../protocol/model.ts';
 import { StartupError } from '../startup-error.ts';
 import { withDatabase } from './with-database.ts';
 
-export const transferHelp = `  export --room R | --all      print rooms with their messages and members, a line of JSON each
-        [--since T]            messages from T on: 2026-01-31, or milliseconds since 1970
-  import [FILE]                store such lines, from standard input without FILE`;
+export const transferHelp = `  export --room R | --all      print rooms with their messages and members, as lines of JSON
+        [--since T]            only messages since T: 2026-01-31, or milliseconds since 1970
+  import [FILE]                store such lines; without FILE, from standard input`;
 
 export async function exportCommand(args: string[], configure: () => Config): Promise<void> {
   const { values } = parse(
@@ -20,31 +20,33 @@ export async function exportCommand(args: string[], configure: () => Config): Pr
     false,
   );
   if ((values['room'] === undefined) === (values['all'] !== true)) {
-    throw new StartupError('export needs either --room R or --all.');
+    throw new StartupError('The command export needs either --room R or --all.');
   }
   const room = roomId.optional().safeParse(values['room']);
   if (!room.success) throw new StartupError(`--room: ${room.error.issues[0]?.message ?? 'expected a room id'}.`);
   const since = typeof values['since'] === 'string' ? instantOf(values['since']) : undefined;
-  const told = await withDatabase(configure(), (sql) => exportRooms(sql, { room: room.data, since }, toOutput()));
+  const done = await withDatabase(configure(), (sql) => exportRooms(sql, { room: room.data, since }, toOutput()));
   const peak = Math.round(process.resourceUsage().maxRSS / 1024);
-  console.error(`Exported ${told.rooms} rooms, ${told.messages} messages. Peak memory: ${peak} MB.`);
+  console.error(`Exported ${done.rooms} rooms, ${done.messages} messages. Peak memory: ${peak} MB.`);
 }
 
 export async function importCommand(args: string[], configure: () => Config): Promise<void> {
   const { positionals } = parse(args, {}, true);
   const [file, ...more] = positionals;
-  if (more.length > 0) throw new StartupError('import takes one file.');
+  if (more.length > 0) throw new StartupError('The command import takes one file.');
   const config = configure();
   const input = file === undefined ? process.stdin : createReadStream(file);
   if (file !== undefined) {
     await once(input, 'ready').catch((error: unknown) => {
-      throw new StartupError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      throw new StartupError(
+        `The file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      );
     });
   }
   try {
-    const told = await withDatabase(config, (sql) => importLines(sql, input));
+    const done = await withDatabase(config, (sql) => importLines(sql, input));
     const peak = Math.round(process.resourceUsage().maxRSS / 1024);
-    console.error(`Imported ${told.rooms} rooms; ${told.messages} messages were new. Peak memory: ${peak} MB.`);
+    console.error(`Imported ${done.rooms} rooms; ${done.messages} messages were new. Peak memory: ${peak} MB.`);
   } catch (error) {
     if (error instanceof ImportError) throw new StartupError(error.message, { cause: error });
     throw error;
@@ -61,7 +63,7 @@ function instantOf(text: string): number {
   );
 }
 
-/** Waits while whoever reads is slower; ends when they have gone. */
+/** Waits while the reader of the output is slower. @throws {StartupError} after the reader has closed the output */
 function toOutput(): Write {
   let gone: Error | undefined;
   process.stdout.on('error', (error: Error) => {

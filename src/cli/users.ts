@@ -1,4 +1,4 @@
-/** `parley users forget`: deletes what is known of a user. For operators, beside running servers. */
+/** `parley users forget`: deletes the data of a user. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { forgetUser } from '../retention/forget-user.ts';
@@ -10,8 +10,8 @@ import { openRedis } from '../storage/redis.ts';
 import { createLog } from '../telemetry/log.ts';
 import { withDatabase } from './with-database.ts';
 
-export const usersHelp = `  users forget U               delete what is known of a user: name, memberships, sessions, messages
-        [--keep-messages]      leave the messages, under a pseudonym`;
+export const usersHelp = `  users forget U               delete the name, memberships, sessions and messages of a user
+        [--keep-messages]      keep the messages, under a pseudonym`;
 
 /** @throws {StartupError} */
 export async function usersCommand(
@@ -20,12 +20,14 @@ export async function usersCommand(
   print: (line: string) => void,
 ): Promise<void> {
   const [action, ...rest] = args;
-  if (action !== 'forget') throw new StartupError('users needs forget.\nSee parley --help.');
+  if (action !== 'forget') throw new StartupError('The command users needs forget.\nSee parley --help.');
   const { values, positionals } = parse(rest);
   const [given, ...more] = positionals;
   const user = userId.safeParse(given);
   if (!user.success || more.length > 0) {
-    throw new StartupError(`users forget needs one user: ${user.error?.issues[0]?.message ?? 'there are more'}.`);
+    throw new StartupError(
+      `The command users forget needs one user: ${user.error?.issues[0]?.message ?? 'there are more'}.`,
+    );
   }
   const keepMessages = values['keep-messages'] === true;
   const config = configure();
@@ -34,15 +36,15 @@ export async function usersCommand(
   );
   print(
     `${done.known ? 'Forgot' : 'There was no'} user ${user.data}: ${done.rooms} rooms left, ${done.messages} messages ` +
-      `${keepMessages ? 'now' : 'deleted, what is left of them'} from ${done.pseudonym}, ${done.reactions} reactions taken back.`,
+      `${keepMessages ? 'kept' : 'deleted; their numbers stay'} under ${done.pseudonym}, ${done.reactions} reactions removed.`,
   );
   await forgetInRedis(config, user.data);
 }
 
-/** Presence keeps for 30 days when a user was last there. */
+/** Presence keeps the time at which a user was last online for 30 days. */
 async function forgetInRedis({ redisUrl: url, redisPrefix: prefix }: Config, user: string): Promise<void> {
   if (url === undefined) return;
-  const again = `Redis may still hold when ${user} was last online; run users forget again.`;
+  const again = `Redis may still hold the time at which ${user} was last online; run users forget again.`;
   const link = await openRedis({ url, prefix, log: createLog({ level: 'silent', pretty: false, node: 'cli' }) });
   try {
     if (!link.up) throw new StartupError(`Redis does not answer (REDIS_URL). ${again}`);

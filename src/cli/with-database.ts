@@ -22,7 +22,7 @@ export async function withDatabase<T>(config: Config, work: (sql: postgres.Sql) 
     try {
       const pending = await database.explaining(() => migrationsPending(database.sql));
       if (pending.length > 0)
-        throw new StartupError(`The database is older than this Parley: run parley migrate first.`);
+        throw new StartupError('The database is older than this Parley: run parley migrate first.');
       return await database.explaining(() => work(database.sql));
     } finally {
       await database.close();

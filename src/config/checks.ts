@@ -1,9 +1,9 @@
-/** What settings mean beyond their form: each with the others. */
+/** Checks of settings against each other, after each has been parsed. */
 import { existsSync, statSync } from 'node:fs';
 import { greatestWeight } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
 
-/** A command with the longest body, and what surrounds the body. */
+/** Bytes of a command with the longest body, and of its envelope. */
 const leastFrameBytes = limits.bodyBytes + 4096;
 
 interface Checked {
@@ -21,7 +21,7 @@ interface Checked {
   readonly databaseUrl: string | undefined;
 }
 
-/** @returns a line for each setting that can do nothing, or that another one contradicts. */
+/** @returns a line for each setting that has no effect, or that contradicts another one. */
 export function contradictions(config: Checked): string[] {
   const problems: string[] = [];
   if (config.adminPort === config.port && config.port !== 0) {
@@ -29,18 +29,18 @@ export function contradictions(config: Checked): string[] {
   }
   if (config.commandBurst < greatestWeight) {
     problems.push(
-      `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${greatestWeight}, for \`search\` counts as ${greatestWeight} commands`,
+      `PARLEY_COMMAND_BURST=${config.commandBurst}: expected at least ${greatestWeight}, because \`search\` counts as ${greatestWeight} commands`,
     );
   }
   const { commandBurstPerUser = greatestWeight } = config;
   if (commandBurstPerUser < greatestWeight) {
     problems.push(
-      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${greatestWeight}, for \`search\` counts as ${greatestWeight} commands`,
+      `PARLEY_COMMAND_BURST_PER_USER=${commandBurstPerUser}: expected at least ${greatestWeight}, because \`search\` counts as ${greatestWeight} commands`,
     );
   }
   if (config.maxFrameBytes < leastFrameBytes) {
     problems.push(
-      `PARLEY_MAX_FRAME_BYTES=${config.maxFrameBytes}: expected at least ${leastFrameBytes}, for a message of ${limits.bodyBytes} bytes must fit`,
+      `PARLEY_MAX_FRAME_BYTES=${config.maxFrameBytes}: expected at least ${leastFrameBytes}, because a frame holds a message of ${limits.bodyBytes} bytes`,
     );
   }
   ascending(problems, [
@@ -54,7 +54,7 @@ export function contradictions(config: Checked): string[] {
   ]);
   const { dataDir } = config;
   if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {
-    problems.push(`PARLEY_DATA_DIR=${dataDir}: expected a folder, this is a file`);
+    problems.push(`PARLEY_DATA_DIR=${dataDir}: expected a folder, but the path is a file`);
   }
   return problems;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { errorCode } from '../startup-error.ts';
 
-/** A secret may be in a file, which `<key>_FILE` names: so it is in no environment, and in no description of a container. */
+/** Reads a secret from the file that `<key>_FILE` names. Such a secret is in no environment, and in no description of a container. */
 export function secretOf(
   env: Readonly<Record<string, string | undefined>>,
   name: string,
@@ -15,7 +15,7 @@ export function secretOf(
   }
   try {
     const text = readFileSync(path, 'utf8');
-    if (text.trim() === '') problems.push(`${name}_FILE=${path}: expected a value, the file is empty`);
+    if (text.trim() === '') problems.push(`${name}_FILE=${path}: expected a value, but the file is empty`);
     return text;
   } catch (error) {
     problems.push(`${name}_FILE=${path}: expected a file that can be read: ${errorCode(error)}`);

@@ -1,6 +1,6 @@
 /**
- * Limits of one user whose defaults follow from those of one connection: an operator who raises what a connection may do
- * has raised what its user may do.
+ * Limits of one user. Their defaults follow from the limits of one connection: an operator that raises a limit of
+ * connections raises the limit of their users too.
  */
 import type { UserShareLimits } from '../commands/user-shares.ts';
 
@@ -21,7 +21,7 @@ export interface UserLimits extends UserShareLimits {
   readonly tiers: readonly string[];
 }
 
-/** A user at full speed on this many connections. */
+/** Connections that one user can use at their full rate. */
 const connections = 2;
 const burstFactor = 5;
 const bytesInPerCommand = 8 * 1024;

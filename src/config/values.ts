@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-/** How the values of configuration keys are read from text. A parser says what it expected, in words for an operator. */
+/** Parsers of settings. A parser that refuses a text says what it expected, in words for an operator. */
 export type Parser<T> = (source: string) => { ok: true; value: T } | { ok: false; expected: string };
 
 export function number(min: number, max: number): Parser<number> {
@@ -11,7 +11,7 @@ export function number(min: number, max: number): Parser<number> {
   };
 }
 
-/** How many of something that goes by the machine's cores. */
+/** A count, or `auto` for one on each core of the machine. */
 export function countOrAuto(min: number, max: number): Parser<number | 'auto'> {
   return (source) => {
     if (source === 'auto') return { ok: true, value: source };
@@ -64,8 +64,8 @@ export function url(...protocols: string[]): Parser<string> {
 }
 
 /**
- * The driver would take any parameter of the URL as an option of its own, before those that Parley sets, and as text:
- * `enableOfflineQueue=false` would turn the queue on. So `family` alone is taken.
+ * The Redis driver takes every parameter of the URL as one of its options, as text and before the options that Parley sets:
+ * `enableOfflineQueue=false` would turn the queue on. So the parser accepts `family` alone.
  */
 export function redisUrl(): Parser<string> {
   const one = url('redis:', 'rediss:');
@@ -75,7 +75,7 @@ export function redisUrl(): Parser<string> {
     const { pathname, searchParams, hash } = new URL(source);
     const unknown = [...searchParams.keys()].find((name) => name !== 'family');
     if (unknown !== undefined)
-      return { ok: false, expected: `no parameter ${unknown}: of the parameters of the URL Parley takes family alone` };
+      return { ok: false, expected: `no parameter ${unknown}: the URL may have the parameter family alone` };
     const family = searchParams.get('family');
     if (family !== null && !/^[46]$/.test(family)) return { ok: false, expected: 'family=4 or family=6' };
     if (hash !== '' || !/^(\/\d*)?$/.test(pathname))
@@ -142,7 +142,7 @@ export function origin(): Parser<string> {
   };
 }
 
-/** A host that files may be at: a name, `*.` and a name for all below it, either with a port, or `*` for any. */
+/** A host of files: a name, or `*.` and a name for all names below it, each with or without a port; or `*` for any. */
 export function hostPattern(): Parser<string> {
   return (source) =>
     source === '*' ||
@@ -151,7 +151,7 @@ export function hostPattern(): Parser<string> {
       : { ok: false, expected: 'a host such as files.example.com, *.example.com or localhost:8080, or *' };
 }
 
-/** A media type, or all of a kind. */
+/** A media type, or a kind of media types. */
 export function mediaType(): Parser<string> {
   return (source) =>
     /^[a-z]+\/(\*|[a-z0-9][a-z0-9.+_-]*)$/.test(source)
@@ -159,16 +159,16 @@ export function mediaType(): Parser<string> {
       : { ok: false, expected: 'a media type such as image/png or audio/*' };
 }
 
-/** A tier of users and how much it may, such as `premium=6000`. */
-/** Tiers by comma, or `off`: none, so that messages are unlimited. */
+/** Tiers by comma, or `off`: no tiers, so that messages are unlimited. */
 export function tiers(): Parser<string[]> {
   const some = list(tier());
   return (source) => (source === 'off' ? { ok: true, value: [] } : some(source));
 }
 
+/** A tier of users and its messages per minute, such as `premium=6000`. */
 function tier(): Parser<string> {
   return (source) =>
     /^[A-Za-z0-9_.-]{1,32}=[1-9]\d{0,6}$/.test(source)
       ? { ok: true, value: source }
-      : { ok: false, expected: 'a tier and its messages a minute, such as standard=600' };
+      : { ok: false, expected: 'a tier and its messages per minute, such as standard=600' };
 }

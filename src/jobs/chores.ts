@@ -3,11 +3,11 @@ import type { postgres } from '../storage/sql.ts';
 type Chore = 'retention' | 'search';
 
 /**
- * Takes a piece of work that one node does, once in a while. @returns true for one of those that ask, and then for none
- * until the time has passed. A node that dies with it leaves it until then.
+ * Claims a periodic task that one node does for all. @returns true for one of the calling nodes, and then for none until the
+ * time has passed. If that node dies, the task rests until then.
  */
 export async function takeChore(sql: postgres.Sql, name: Chore, everyMs: number): Promise<boolean> {
-  // rather early than never: timers of nodes and the clock of the database do not agree to the millisecond
+  // a little early: timers of nodes and the clock of the database differ by milliseconds
   const rows = await sql`
     insert into chores (name, due_at) values (${name}, clock_timestamp() + ${everyMs * 0.9} * interval '1 ms')
     on conflict (name) do update set due_at = excluded.due_at where chores.due_at <= clock_timestamp()
@@ -15,7 +15,7 @@ export async function takeChore(sql: postgres.Sql, name: Chore, everyMs: number)
   return rows.length > 0;
 }
 
-/** Whoever took it is still at it: nobody else begins for as long again. */
+/** Extends the claim of a node that is still at the task: no other node begins for as long again. */
 export async function keepChore(sql: postgres.Sql, name: Chore, everyMs: number): Promise<void> {
   await sql`
     update chores set due_at = greatest(due_at, clock_timestamp() + ${everyMs * 0.9} * interval '1 ms') where name = ${name}`;

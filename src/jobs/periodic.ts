@@ -1,11 +1,10 @@
 /**
- * Work that runs by itself, again and again. `every` is the only user of `setInterval` in the server: an exception in a
- * callback of a timer ends the process, and system calls fail when the process may open no more files.
+ * Short work at a fixed rate. `every` is the only user of `setInterval` in the server: an exception in a callback of a timer
+ * ends the process, and system calls fail at the limit of open files. Work that waits for Postgres or Redis is a PeriodicTask.
  */
 
 /**
- * As `setInterval`, and stopped by `clearInterval`; an exception does not leave the timer. A run that is not over is not
- * started a second time.
+ * As `setInterval`, and stopped by `clearInterval`. An exception does not leave the timer. No run begins while one is under way.
  * @param failed called for the first failure in a row. Default: `main.ts` logs it as an unhandled rejection.
  */
 export function every(

@@ -3,11 +3,11 @@ import type { Readings } from '../telemetry/group-metrics.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 export interface ChildOptions {
-  /** The program, read from the disk anew: a worker runs what is installed when it starts. */
+  /** The program, read from the disk at each start: a worker runs the version that is installed at its start. */
   readonly entry: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** Somebody asked this worker for `/metrics`: the text for all. */
+  /** The text of `/metrics` for all workers, when a client requests `/metrics` from this worker. */
   readonly scrape: () => Promise<string>;
 }
 
@@ -23,17 +23,17 @@ export interface Exit {
  */
 export class Child {
   state: 'starting' | 'ready' | 'leaving' | 'ended' = 'starting';
-  /** The URL it listens on; rejects when it ends before. */
+  /** The URL of the worker; rejects if the worker ends before it listens. */
   readonly ready: Promise<string>;
   readonly ended: Promise<Exit>;
   readyAt: number | undefined = undefined;
-  /** Why it could not start, in its own words. */
+  /** The reason that the worker gave for its failed start. */
   failure: string | undefined = undefined;
   readings: Readings | undefined = undefined;
   readonly #options: ChildOptions;
   readonly #process: ChildProcess;
   #collecting: { id: number; settle: (readings: Readings | undefined) => void } | undefined;
-  /** A worker that owes an answer is not asked again: its pipe would fill while it hangs. */
+  /** A worker that owes an answer gets no second request: its pipe would fill while the worker hangs. */
   #owes: number | undefined = undefined;
   #nextId = 0;
 
@@ -47,10 +47,10 @@ export class Child {
     });
     this.ended = new Promise((resolve) => {
       this.#process.once('exit', (code, signal) => resolve({ code, signal }));
-      // it could not be forked, or a message could not be sent to one that is ending, whose exit follows
+      // the fork failed, or a message could not be sent to an ending worker, whose exit follows
       this.#process.on('error', (error) => {
         if (this.#process.pid !== undefined) return;
-        this.failure = `a worker cannot be started: ${error.message}`;
+        this.failure = `A worker could not be started: ${error.message}`;
         resolve({ code: 1, signal: null });
       });
     });
@@ -59,17 +59,17 @@ export class Child {
       void this.ended.then(({ code, signal }) => {
         this.state = 'ended';
         this.#collecting?.settle(undefined);
-        reject(new Error(this.failure ?? `the worker ended with ${signal ?? code}`));
+        reject(new Error(this.failure ?? `The worker ended with ${signal ?? code}.`));
       });
     });
-    this.ready.catch(() => {}); // who waits for it hears of it
+    this.ready.catch(() => {}); // each caller that waits gets the error
   }
 
   get pid(): number | undefined {
     return this.#process.pid;
   }
 
-  /** Its metrics; undefined when it does not answer in time. */
+  /** The metrics of the worker; undefined if the worker does not answer in time. */
   collect(timeoutMs: number): Promise<Readings | undefined> {
     if (this.#owes !== undefined) return Promise.resolve(undefined);
     const id = this.#nextId++;
@@ -86,7 +86,7 @@ export class Child {
     });
   }
 
-  /** Lets it finish; a worker that has not ended after the limit is killed. */
+  /** Stops the worker in order. A worker that has not ended after the limit is killed. */
   stop(limitMs: number): Promise<Exit> {
     if (this.state !== 'ended') this.state = 'leaving';
     this.#process.kill('SIGTERM');
@@ -120,7 +120,7 @@ export class Child {
       case 'scrape':
         this.#options.scrape().then(
           (text) => this.#send({ type: 'text', id: message.id, text }),
-          // the worker answers `unavailable` by its own clock
+          // the worker answers `unavailable` after its time limit
           () => {},
         );
         return;

@@ -1,16 +1,16 @@
-/** What a worker and its parent tell each other over the channel between their processes. */
+/** The messages between a worker and its parent. */
 import type { Readings } from '../telemetry/group-metrics.ts';
 
 export type FromWorker =
-  /** It listens. */
+  /** The worker listens. */
   | { readonly type: 'ready'; readonly url: string }
-  /** It cannot start, for a reason its operator can mend; its end follows. */
+  /** The worker cannot start, for a reason that its operator can fix; the end of the worker follows. */
   | { readonly type: 'failed'; readonly message: string }
   /** The answer to `collect`. */
   | { readonly type: 'readings'; readonly id: number; readonly readings: Readings }
-  /** Its last counts, before it ends in order. */
+  /** The last counts of a worker, before its orderly end. */
   | { readonly type: 'farewell'; readonly readings: Readings }
-  /** Somebody asked this worker for `/metrics`. */
+  /** A client requested `/metrics` from this worker. */
   | { readonly type: 'scrape'; readonly id: number };
 
 export type ToWorker =

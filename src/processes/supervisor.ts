@@ -1,9 +1,9 @@
 /**
- * The parent of several workers on one port. It serves nobody and has no connection to the database: it forks, hears who
- * is ready, starts again who dies, replaces them one by one, and adds up their metrics.
+ * The parent of several workers on one port. The parent serves no clients and has no connection to the database. It forks
+ * workers, starts a dead worker again, replaces workers one by one, and adds up their metrics.
  *
  * starting ── all are ready ──▶ running ⇄ rolling; ── `stop()` ──▶ stopping ──▶ over
- * starting ── a worker says why it cannot start ──▶ over, with its words: what is wrong for one is wrong for all.
+ * starting ── a worker reports why it cannot start ──▶ over, with that reason, which holds for every worker.
  */
 import { StartupError } from '../startup-error.ts';
 import type { GroupMetrics, WorkerState } from '../telemetry/group-metrics.ts';
@@ -15,13 +15,13 @@ export interface SupervisorOptions {
   readonly workers: number;
   /** Forks the worker of this place, 1…n. */
   readonly fork: (place: number, scrape: () => Promise<string>) => Child;
-  /** What a worker may take for its stop before it is killed. */
+  /** Longest time of a worker's stop; after it the parent kills the worker. */
   readonly stopMs: number;
   readonly metrics: GroupMetrics;
   readonly log: Log;
 }
 
-/** One of the n: it is there while its workers come and go. */
+/** One of the n places for a worker. A place stays while its workers start and end. */
 interface Place {
   readonly number: number;
   child: Child | undefined;
@@ -30,13 +30,13 @@ interface Place {
 }
 
 const collectMs = 1000;
-/** Migrations run before a worker is ready; past this the old one is kept. */
+/** Migrations run before a worker is ready. After this time the old worker stays. */
 const replacementMs = 600_000;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #places: Place[];
-  /** All that live, those that were replaced and still drain among them. */
+  /** All running workers, also replaced ones that still drain. */
   readonly #children = new Set<Child>();
   #phase: 'starting' | 'running' | 'stopping' = 'starting';
   #rolling = false;
@@ -74,10 +74,11 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the workers one after the other. Asked again meanwhile, it does so once more afterwards. */
+  /** Replaces the workers one after the other. A call during a round begins one more round afterwards. */
   async roll(): Promise<void> {
     const { log } = this.#options;
-    if (this.#phase !== 'running') return log.warn('no rolling restart while starting or stopping');
+    if (this.#phase !== 'running')
+      return log.warn('Ignored the request for a rolling restart: the workers are starting or stopping.');
     if (this.#rolling) {
       this.#rollAgain = true;
       return;
@@ -85,8 +86,8 @@ export class Supervisor {
     this.#rolling = true;
     do {
       this.#rollAgain = false;
-      log.info('rolling restart');
-      if (await this.#rollOnce()) log.info('rolling restart: done');
+      log.info('Rolling restart: started.');
+      if (await this.#rollOnce()) log.info('Rolling restart: finished.');
     } while (this.#rollAgain && this.#mayRoll());
     this.#rolling = false;
   }
@@ -96,7 +97,7 @@ export class Supervisor {
     this.#phase = 'stopping';
     for (const place of this.#places) clearTimeout(place.restart);
     const ends = [...this.#children].map(async (child) => {
-      // one that serves nobody yet has nothing to finish: the signal ends it
+      // a worker that is not ready has no work to finish: the signal ends it
       const serves = child.readyAt !== undefined;
       const { code } = await child.stop(this.#options.stopMs);
       return code === 0 || !serves;
@@ -115,7 +116,7 @@ export class Supervisor {
     place.child = child;
     child.ready.then(
       (url) => this.#firstReady(url),
-      () => {}, // its end is told below
+      () => {}, // #ended logs the end
     );
   }
 
@@ -123,8 +124,8 @@ export class Supervisor {
     const child = this.#options.fork(place.number, () => this.#text());
     this.#children.add(child);
     child.ready.then(
-      () => this.#options.log.info({ worker: place.number, pid: child.pid }, 'a worker is ready'),
-      () => {}, // its end is told
+      () => this.#options.log.info({ worker: place.number, pid: child.pid }, 'A worker is ready.'),
+      () => {}, // #ended logs the end
     );
     void child.ended.then((exit) => this.#ended(place, child, exit));
     return child;
@@ -134,9 +135,9 @@ export class Supervisor {
     const { log, metrics } = this.#options;
     this.#children.delete(child);
     if (child.readings !== undefined) metrics.keep(child.readings);
-    const told = { worker: place.number, pid: child.pid, ...exit };
-    // replaced, never in a place, or told to go
-    if (place.child !== child || this.#phase === 'stopping') return log.info(told, 'a worker ended');
+    const details = { worker: place.number, pid: child.pid, ...exit };
+    // a replaced worker, a worker that never got a place, or a stop
+    if (place.child !== child || this.#phase === 'stopping') return log.info(details, 'A worker ended.');
     place.child = undefined;
     if (this.#phase === 'starting' && child.failure !== undefined) {
       return this.#failStart(new StartupError(child.failure));
@@ -144,7 +145,10 @@ export class Supervisor {
     const { readyAt } = child;
     if (readyAt !== undefined && performance.now() - readyAt >= restartBackoff.healthyMs) place.failures = 0;
     const restartInMs = restartDelay(place.failures++);
-    log.error({ ...told, reason: child.failure, restartInMs }, 'a worker ended by itself and is started again');
+    log.error(
+      { ...details, reason: child.failure, restartInMs },
+      'A worker ended by itself; its clients reconnect to other workers. The parent starts it again.',
+    );
     place.restart = setTimeout(() => {
       metrics.restarts.inc();
       this.#launch(place);
@@ -161,8 +165,11 @@ export class Supervisor {
       try {
         await next.ready;
       } catch (error) {
-        // the place is as it was, also if its worker has died meanwhile
-        log.error({ worker: place.number, reason: (error as Error).message }, 'rolling restart: given up');
+        // the place keeps its worker, or the pause before its next start
+        log.error(
+          { worker: place.number, reason: (error as Error).message },
+          'Rolling restart: given up, because a new worker could not start. The remaining workers stay as they are.',
+        );
         return false;
       } finally {
         clearTimeout(late);
@@ -172,7 +179,7 @@ export class Supervisor {
       place.child = next;
       place.failures = 0;
       await before?.stop(stopMs);
-      log.info({ worker: place.number, pid: next.pid }, 'rolling restart: a worker was replaced');
+      log.info({ worker: place.number, pid: next.pid }, 'Rolling restart: a worker was replaced.');
     }
     return true;
   }
@@ -196,7 +203,7 @@ export class Supervisor {
     const readings = await Promise.all(
       serving.map(async (child) => ({ child, answer: await child.collect(collectMs), last: child.readings })),
     );
-    // what ended meanwhile is among the counts that were kept
+    // the kept counts include workers that ended meanwhile
     return this.#options.metrics.text(
       readings.filter(({ child }) => child.state !== 'ended'),
       states,

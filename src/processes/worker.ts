@@ -1,4 +1,4 @@
-/** The side of a worker: what it tells its parent, and what it hears. */
+/** The worker's end of the link to its parent. */
 import { ParleyError } from '../protocol/errors.ts';
 import { StartupError } from '../startup-error.ts';
 import type { Readings } from '../telemetry/group-metrics.ts';
@@ -8,23 +8,23 @@ export interface ParentLink {
   /** How many workers share the port, the machine's memory and the database. */
   readonly workers: number;
   ready(url: string): void;
-  /** Resolves when the parent has been told. */
+  /** Resolves when the message is sent. */
   failed(message: string): Promise<void>;
-  /** The last counts of this worker; resolves when the parent has been told. */
+  /** Sends the last counts of this worker; resolves when the message is sent. */
   farewell(readings: Readings): Promise<void>;
   /** The text of `/metrics` for all workers. @throws {ParleyError} `unavailable` */
   metrics(): Promise<string>;
   /** Answers the parent from now on. */
   answerWith(readings: () => Promise<Readings>): void;
-  /** The parent is gone. */
+  /** Resolves after the end of the parent. */
   readonly orphaned: Promise<void>;
 }
 
 const answerMs = 3000;
-/** Scrapes that wait for the parent; above it they are refused. */
+/** Scrapes that may wait for the parent; further ones are refused. */
 const maxScrapes = 100;
 
-/** Resolves when it has been handed over; to a parent that is gone nothing can be told. */
+/** Resolves when the message is sent, or when the parent has ended. */
 function send(message: FromWorker): Promise<void> {
   return new Promise((resolve) => {
     if (!process.connected || process.send === undefined) return resolve();
@@ -36,7 +36,7 @@ function send(message: FromWorker): Promise<void> {
 export function joinParent(place: string): ParentLink {
   const workers = Number(/^[1-9]\d*\/([1-9]\d*)$/.exec(place)?.[1] ?? 0);
   if (workers === 0 || process.send === undefined)
-    throw new StartupError('--worker is how `serve --workers N` starts its workers; it is of no use by hand.');
+    throw new StartupError('The option --worker is internal: `parley serve --workers N` starts its workers with it.');
   const scrapes = new Map<number, (text: string) => void>();
   let read: (() => Promise<Readings>) | undefined;
   let nextId = 0;

@@ -98,7 +98,7 @@ export function renderErrors(): string {
   return [
     generated,
     '# Errors',
-    'One catalogue for acks, CONNECT_ERROR (`data.code`), REST bodies, close frames and metric labels. `retryable`: the very same thing may succeed later; wait `retryAfter` milliseconds where it is given. Close codes are those of the WebSocket; a client may connect again after any of them.',
+    'One catalogue for acks, CONNECT_ERROR (`data.code`), REST bodies, close frames and metric labels. `retryable`: the same request may succeed later; if the error has `retryAfter`, wait so many milliseconds. Close codes are codes of the WebSocket; a client may connect again after each of them.',
     table(['code', 'meaning', 'retryable', 'HTTP', 'close'], rows),
     '',
   ].join('\n\n');

@@ -4,7 +4,7 @@
  */
 interface ErrorKind {
   readonly message: string;
-  /** Sending the very same thing again, later, may succeed. */
+  /** The same request may succeed later. */
   readonly retryable: boolean;
 }
 
@@ -14,7 +14,7 @@ interface ServerErrorKind extends ErrorKind {
   readonly closeCode?: number;
 }
 
-/** What clients need to know of each error; the SDK carries no more. */
+/** The part of each error that clients need; the SDK contains no more. */
 export const errorKinds = {
   invalid: { message: 'The input does not have the expected form.', retryable: false },
   unknown_command: { message: 'There is no command of this name.', retryable: false },
@@ -25,23 +25,23 @@ export const errorKinds = {
     retryable: false,
   },
   forbidden: { message: 'Your role does not allow this.', retryable: false },
-  not_found: { message: 'There is no such thing, or you may not see it.', retryable: false },
+  not_found: { message: 'The requested object does not exist, or you may not see it.', retryable: false },
   not_member: { message: 'You are not a member of this room.', retryable: false },
-  conflict: { message: 'The id is already in use for something else.', retryable: false },
+  conflict: { message: 'The id is already in use for another object.', retryable: false },
   too_large: { message: 'The input is over its size limit.', retryable: false },
-  limit_reached: { message: 'A limit on how many of these there may be is reached.', retryable: false },
+  limit_reached: { message: 'The number of these objects has reached its limit.', retryable: false },
   rate_limited: { message: 'Too many requests; wait before the next one.', retryable: true },
   overloaded: { message: 'The server has more work than it can queue.', retryable: true },
-  unavailable: { message: 'The database cannot be reached at the moment.', retryable: true },
-  draining: { message: 'The server is going down; connect again.', retryable: true },
-  connect_timeout: { message: 'No CONNECT packet came in time.', retryable: true },
+  unavailable: { message: 'The database is unavailable at the moment.', retryable: true },
+  draining: { message: 'The server is stopping; connect again.', retryable: true },
+  connect_timeout: { message: 'No CONNECT packet arrived in time.', retryable: true },
   ping_timeout: { message: 'The connection was silent for too long.', retryable: true },
   slow_consumer: {
     message: 'The connection reads too slowly; connect again and sync.',
     retryable: true,
   },
   protocol_error: { message: 'The frame is not a valid packet.', retryable: false },
-  internal: { message: 'The server failed to handle this; it has been logged.', retryable: true },
+  internal: { message: 'The server failed to handle the request; the failure is in its log.', retryable: true },
 } as const satisfies Record<string, ErrorKind>;
 
 export const errorCatalogue = {
@@ -82,7 +82,7 @@ export class ParleyError extends Error {
   readonly code: ErrorCode;
   readonly retryAfter: number | undefined;
 
-  /** @param detail replaces the catalogue's sentence where more can be said to the caller. Never holds secrets. */
+  /** @param detail replaces the catalogue's sentence with a more precise one. Never holds secrets. */
   constructor(code: ErrorCode, detail?: string, options?: { retryAfter?: number; cause?: unknown }) {
     super(detail ?? errorKinds[code].message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'ParleyError';

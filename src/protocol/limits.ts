@@ -2,7 +2,7 @@ import { clientLimits } from './client-limits.ts';
 
 /**
  * Limits that are part of the protocol: a client may rely on them and every server keeps them. Limits that an operator may
- * tune (frame size, rates, connections) are in `src/config/config.ts`.
+ * tune (frame size, rates, connections) are in `src/config/keys/`.
  */
 export const limits = {
   ...clientLimits,

@@ -15,6 +15,7 @@ import type { RoomEvent } from '../fanout/fanout.ts';
 import type { Backfilled } from './backfill.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
+import type { RoomFacts } from '../protocol/inspection.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 export interface ResequencerParts {
@@ -126,6 +127,18 @@ export class Resequencer {
 
   rooms(): string[] {
     return [...this.#rooms.keys()];
+  }
+
+  /** For `parley inspect`. @returns undefined if no connection of this node subscribes to the room. */
+  stateOf(room: string): Pick<RoomFacts, 'head' | 'gap' | 'held'> | undefined {
+    const state = this.#rooms.get(room);
+    if (state === undefined) return undefined;
+    const { delivered, gap } = state;
+    return {
+      head: delivered === unknown ? null : delivered,
+      gap: gap === undefined ? null : { wanted: gap.wanted, failures: gap.failures },
+      held: gap?.held.length ?? 0,
+    };
   }
 
   /** The highest rev of each room that was delivered here or that a client was given; 0 where there is none. */

@@ -1,13 +1,13 @@
 /**
- * What waits for a batch. Items leave in the order in which they came for as long as all of them fit in the next batch. When
- * more wait, senders take turns: each batch has one item of each sender before the second of any, and whoever was left out
- * is first in the next batch. Items of one sender keep their order.
+ * The items that wait for a batch. Items leave in order of arrival while all of them fit in the next batch. If more wait,
+ * senders take turns: each batch has one item of each sender before a second of any sender, and a sender without an item in
+ * this batch is first in the next one. Items of one sender keep their order.
  */
 export class BatchQueue<T> {
   readonly #senderOf: ((item: T) => string) | undefined;
-  /** In order of arrival, behind all that is in `#lines`. */
+  /** In order of arrival, behind all items in `#lines`. */
   #arrived: T[] = [];
-  /** Empty unless more waited than fits in a batch: what is left of each sender, in the order of their turns. */
+  /** The remaining items of each sender, in the order of turns. Empty unless more items waited than fit in a batch. */
   readonly #lines = new Map<string, T[]>();
   #inLines = 0;
 
@@ -37,7 +37,7 @@ export class BatchQueue<T> {
       this.#inLines++;
     }
     const batch: T[] = [];
-    // a sender who is set again comes up again in the same loop, behind the others
+    // a sender that is set again has another turn in the same loop, behind the others
     for (const [sender, line] of this.#lines) {
       if (batch.length >= most) break;
       batch.push(line.shift() as T);

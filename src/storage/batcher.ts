@@ -11,7 +11,7 @@ interface Waiting<I, O> {
   readonly reject: (error: Error) => void;
 }
 
-/** Places to wait in. Several batchers may share them: what they hold together is bounded once. */
+/** Places for waiting items. Several batchers may share them, so that one limit holds for all of their items. */
 export class Places {
   readonly max: number;
   #taken = 0;
@@ -21,7 +21,7 @@ export class Places {
     this.max = max;
   }
 
-  /** From when every place is taken until a tenth of them is free. */
+  /** True from the moment when every place is taken until a tenth of the places is free. */
   get full(): boolean {
     return this.#full;
   }
@@ -44,18 +44,18 @@ export class Places {
 
 export interface BatchLimits<I> {
   readonly maxBatch: number;
-  /** How many may wait here, or places that are shared with other batchers. */
+  /** Number of items that may wait, or places that several batchers share. */
   readonly maxWaiting: number | Places;
-  /** Senders take turns when more waits than fits in a batch. Absent: the order is that of arrival. */
+  /** Senders take turns if more items wait than fit in a batch. Absent: the order is that of arrival. */
   readonly senderOf?: (item: I) => string;
 }
 
 /**
- * Gathers items while one call is under way and makes the next call of all that came meanwhile (group commit). Nothing
- * waits when nothing is under way: a lone item is a batch of one, at once.
+ * Gathers items while one call is under way, and makes the next call of all gathered items (group commit). No item waits
+ * while no call is under way: a lone item is a batch of one, at once.
  *
  * idle → (add) → running → (answered, more waiting) → running → (answered, none waiting) → idle.
- * When a call fails as a whole, those that wait fail with it: what they need is down, and each would wait in vain.
+ * If a call fails as a whole, all waiting items fail with it: their database is unavailable, and each would fail later.
  */
 export class Batcher<I, O> {
   readonly #run: Run<I, O>;
@@ -76,12 +76,12 @@ export class Batcher<I, O> {
     return this.#waiting.length;
   }
 
-  /** As its places. */
+  /** As `Places.full`. */
   get full(): boolean {
     return this.#places.full;
   }
 
-  /** @throws {ParleyError} `overloaded` when as many wait already as may. */
+  /** @throws {ParleyError} `overloaded` if every place is taken */
   add(item: I): Promise<O> {
     if (!this.#places.take()) return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
     return new Promise((resolve, reject) => {
@@ -98,7 +98,7 @@ export class Batcher<I, O> {
 
   async #drain(): Promise<void> {
     this.#running = true;
-    // What the sockets bring in this turn of the event loop travels together.
+    // The items of one turn of the event loop travel together.
     await nextTurn();
     while (this.#waiting.length > 0) {
       const batch = this.#take();

@@ -68,7 +68,7 @@ type ClientOptions = postgres.Options<Record<string, postgres.PostgresType>>;
 
 /** Options of patches/postgres+3.4.9.patch, which the driver's types do not know. */
 export interface PatchedOptions {
-  /** A pooled connection was found inside a transaction that nobody owns. The driver ends the connection. */
+  /** A pooled connection was found inside a transaction without an owner. The driver ends the connection. */
   readonly onunsafe?: (left: LeftTransaction) => void;
   /** Seconds without a byte from the server while an answer is due; the connection ends then. */
   readonly silence_timeout?: number;
@@ -93,7 +93,7 @@ function openSocketTo(choice: HostChoice): Socket {
     ({ host, port }) => {
       if (socket.destroyed || socket.writableEnded) socket.destroy();
       else {
-        // the driver asks for the certificate of this host
+        // the driver requests the certificate of this host
         Object.assign(socket, { host });
         socket.connect(port, host);
         socket.uncork();
@@ -130,7 +130,7 @@ export function createClient(text: string, options: ClientOptions & PatchedOptio
   const base: ClientOptions = {
     onnotice: () => {},
     ...options,
-    // what the URL asks for goes before
+    // parameters of the URL take precedence
     ...(target as object),
     types,
     // seconds; the driver's own grows to 20 s, for which every send would wait after the server is back

@@ -4,7 +4,7 @@
  */
 import type { Log } from '../telemetry/log.ts';
 
-/** From here on the operator is warned: tokens begin and end by the clock of the node. */
+/** A larger difference is logged, because tokens begin and end by the clock of the node. */
 const suspiciousMs = 5000;
 
 export class ServerClock {
@@ -26,18 +26,18 @@ export class ServerClock {
     return this.#offsetMs;
   }
 
-  /** Postgres said `theirs` at some moment between `from` and `to` of the clock of this node. */
+  /** Postgres answered `theirs` at a moment between `from` and `to` of the clock of this node. */
   measured(theirs: number, from: number, to: number): void {
-    // an answer that took long says little
+    // a slow answer is too imprecise
     if (to < from || to - from > 1000) return;
     const offset = theirs - (from + to) / 2;
-    // within the uncertainty of both: small steps would only make time jump
+    // smaller differences are within the precision, and would only make time jump
     if (Math.abs(offset - this.#offsetMs) > (to - from) / 2 + 1) this.#offsetMs = offset;
     const far = Math.abs(this.#offsetMs) > suspiciousMs;
     if (far && !this.#warned)
       this.#log?.warn(
         { offsetMs: Math.round(this.#offsetMs) },
-        'The clocks of this node and of Postgres differ: tokens may be taken too early, or refused too soon.',
+        'The clocks of this node and of Postgres differ by more than 5 s. Tokens may be accepted too early or refused too soon.',
       );
     this.#warned = far;
   }

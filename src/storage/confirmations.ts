@@ -1,14 +1,14 @@
 /**
- * Which nodes have applied what: the acknowledgement of a removal waits until every node that may still deliver has
- * applied it, or may not deliver any more.
+ * Which nodes have applied which changes. The acknowledgement of a removal waits until every node has applied the removal, or
+ * may not deliver any more.
  *
  * A node has a row for as long as it may deliver. The row holds the snapshot of Postgres up to which the node has applied
- * changes of membership and revocations. Each look of a node compares that snapshot with the log; a look that finds
- * nothing new, or that was applied and confirmed, lets the node deliver for `leaseMs` from the moment the look began.
+ * changes of membership and revocations. Each poll of a node compares that snapshot with the log. A poll that finds no new
+ * change, or whose changes were applied and confirmed, lets the node deliver for `leaseMs` from the beginning of the poll.
  *
- * A change waits for every row whose snapshot does not contain it. After `leaseMs` the node of such a row has not looked
- * since the change, so its lease has ended; the row is deleted, and later changes do not wait for it. A node that finds no
- * row of its own registers, and looks again before it delivers. No clock of one machine is compared with another's.
+ * A change waits for every row whose snapshot does not contain it. After `leaseMs` the node of such a row has not polled
+ * since the change, so its lease has ended. The row is deleted, and later changes do not wait for that node. A node without a
+ * row registers, and polls again before it delivers. No clock of one machine is compared with the clock of another.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,13 +16,13 @@ import type { postgres } from './sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
-/** How long a node may deliver after the beginning of a look. The same on all nodes, so it is no setting. */
+/** How long a node may deliver after the beginning of a poll. All nodes need the same value, so this is no setting. */
 export const leaseMs = 3000;
 
 /** In place of a user in the log of memberships: every member of the room. */
 export const everyMember = '*';
 
-/** A snapshot that contains nothing: a node that has just registered has confirmed nothing. */
+/** An empty snapshot: a node that has just registered has confirmed no change. */
 const nothing = '1:1:';
 const firstPauseMs = 4;
 const longestPauseMs = 50;
@@ -36,7 +36,7 @@ export interface Reading {
   readonly snapshot: string;
   /** Whether the node has a row. */
   readonly registered: boolean;
-  /** Whether the log holds anything that the node has not confirmed. */
+  /** Whether the log holds a change that the node has not confirmed. */
   readonly news: boolean;
 }
 
@@ -60,7 +60,7 @@ export interface ConfirmationsOptions {
 
 export class Confirmations {
   readonly #options: ConfirmationsOptions;
-  /** Of this process, not of the configured name, which another process may have taken over. */
+  /** The id of this process. Another process may have taken over the configured name. */
   readonly #node = randomUUID();
   readonly #waits = new Set<Wait>();
   #waiting = false;
@@ -69,8 +69,8 @@ export class Confirmations {
     this.#options = options;
   }
 
-  async look(): Promise<Reading> {
-    // a row of another history (a restored database) has transactions that this one has not reached: it counts as none
+  async poll(): Promise<Reading> {
+    // a row of another history (a restored database) has transactions that this history has not reached: it counts as no row
     const [row] = await this.#options.sql<[Reading]>`
       select pg_current_snapshot()::text as snapshot, n.node is not null as registered,
         exists (
@@ -92,7 +92,7 @@ export class Confirmations {
       on conflict (node) do update set confirmed = excluded.confirmed, at = clock_timestamp()`;
   }
 
-  /** All that the snapshot contains is applied here. @returns false if the row is gone: nothing is confirmed. */
+  /** Confirms every change that the snapshot contains. @returns false if the row is gone: nothing is confirmed. */
   async confirm(snapshot: string): Promise<boolean> {
     const rows = await this.#options.sql`
       update node_confirmations set confirmed = ${snapshot}::text::pg_snapshot, at = clock_timestamp()
@@ -100,19 +100,19 @@ export class Confirmations {
     return rows.count > 0;
   }
 
-  /** This node delivers nothing any more. */
+  /** Removes the row of this node, which delivers nothing any more. */
   async leave(): Promise<void> {
     await this.#options.sql`delete from node_confirmations where node = ${this.#node}`;
   }
 
-  /** No other process has this database: rows of others are left from processes that were killed. */
+  /** Removes the rows of killed processes, where no other process has this database. */
   async forgetOthers(): Promise<void> {
     await this.#options.sql`delete from node_confirmations where node <> ${this.#node}`;
   }
 
   /**
-   * Resolves when no other node delivers by what was before a change that is committed. It never rejects, and takes
-   * `leaseMs` at most: a node that cannot be reached has stopped by then.
+   * Resolves when no other node delivers by the state before a committed change. The promise never rejects, and takes at
+   * most `leaseMs`: a node without a connection to Postgres has stopped delivering by then.
    */
   applied(of: Applied): Promise<void> {
     return new Promise((resolve) => {
@@ -121,7 +121,7 @@ export class Confirmations {
     });
   }
 
-  /** One query at a time for all that wait. */
+  /** One query at a time for all waiting changes. */
   async #watch(): Promise<void> {
     this.#waiting = true;
     for (let pauseMs = firstPauseMs; this.#waits.size > 0; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
@@ -131,7 +131,10 @@ export class Confirmations {
       try {
         pending = await this.#pending(waits);
       } catch (error) {
-        this.#options.log?.debug({ err: error }, 'Could not read which nodes have applied a removal; retrying.');
+        this.#options.log?.debug(
+          { err: error },
+          'Could not read from Postgres which nodes have applied a removal; retrying. Its acknowledgement waits for at most 3 s.',
+        );
       }
       await this.#settle(waits, pending, from);
       if (this.#waits.size > 0) await delay(pauseMs);
@@ -152,13 +155,13 @@ export class Confirmations {
     if (late.size > 0) await this.#forget([...late.values()]);
   }
 
-  /** Their leases have ended. One that has confirmed in this moment stays. */
+  /** Deletes the rows of nodes whose leases have ended. A row that was confirmed in this moment stays. */
   async #forget(nodes: readonly Pending[]): Promise<void> {
     const { sql, metrics, log } = this.#options;
     metrics?.unconfirmedNodes.inc(nodes.length);
     log?.warn(
       { nodes: nodes.length },
-      `A removal was not confirmed by every node within ${leaseMs} ms. Nodes that did not confirm it deliver nothing until they do.`,
+      `Some nodes did not confirm a removal within ${leaseMs} ms. Such nodes deliver nothing until they confirm it.`,
     );
     try {
       await sql`
@@ -195,7 +198,7 @@ export class Confirmations {
   }
 }
 
-/** For what works beside the nodes and is none: `parley users forget`, `parley sessions revoke`. */
+/** For commands beside the nodes: `parley users forget`, `parley sessions revoke`. */
 export function whenApplied(sql: postgres.Sql): (of: Applied) => Promise<void> {
   const confirmations = new Confirmations({ sql });
   return (of) => confirmations.applied(of);

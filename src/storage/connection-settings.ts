@@ -74,7 +74,7 @@ export function readConnectionSettings(params: URLSearchParams): ConnectionSetti
   };
 }
 
-/** What these would end a dead connection by: Parley ends one that owes an answer by a limit of its own (database.ts). */
+/** Limits of libpq for dead connections. Parley ends a connection that owes an answer by its own limit (database.ts). */
 const ownLimit = ['keepalives_interval', 'keepalives_count', 'tcp_user_timeout'];
 
 function keepAlive(params: URLSearchParams): ConnectionSettings {

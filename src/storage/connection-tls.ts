@@ -1,4 +1,4 @@
-/** TLS as a connection string asks for it, in the words of libpq, as options of the driver. */
+/** The TLS settings of a connection string, which are those of libpq, as options of the driver. */
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type ConnectionOptions } from 'node:tls';
 import { errorCode, StartupError } from '../startup-error.ts';
@@ -14,15 +14,15 @@ const others = ['sslsni', 'ssl_min_protocol_version', 'ssl_max_protocol_version'
 const versions = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
 
 /**
- * As libpq: `require` encrypts and checks nothing, unless there is a root certificate. It takes what it reads out of the
- * parameters.
+ * As libpq: `require` encrypts and checks nothing, unless there is a root certificate. The function removes the parameters
+ * that it reads.
  * @throws {StartupError} in one line that names the setting
  */
 export function readTls(params: URLSearchParams, socket: boolean): Tls {
   const mode = modeOf(params);
-  const given = [...files, ...others, 'sslnegotiation'].filter((name) => params.has(name));
+  const set = [...files, ...others, 'sslnegotiation'].filter((name) => params.has(name));
   if (weak.includes(mode)) {
-    const [useless] = given;
+    const [useless] = set;
     if (useless !== undefined)
       throw new StartupError(`DATABASE_URL: ${useless} needs sslmode=require, verify-ca or verify-full, not ${mode}`);
     return mode === 'disable' || socket ? false : 'prefer';
@@ -44,10 +44,10 @@ export function readTls(params: URLSearchParams, socket: boolean): Tls {
 
 function modeOf(params: URLSearchParams): string {
   const root = params.get('sslrootcert');
-  const asked = params.get('sslmode') ?? params.get('ssl') ?? (root === null ? 'disable' : 'verify-full');
+  const given = params.get('sslmode') ?? params.get('ssl') ?? (root === null ? 'disable' : 'verify-full');
   params.delete('sslmode');
   params.delete('ssl');
-  const mode = asked === 'true' ? 'require' : asked === 'false' ? 'disable' : asked;
+  const mode = given === 'true' ? 'require' : given === 'false' ? 'disable' : given;
   if (!modes.includes(mode))
     throw new StartupError(`DATABASE_URL: sslmode=${mode}: expected one of ${modes.join(', ')}`);
   if (root === 'system' && mode !== 'verify-full')
@@ -81,11 +81,11 @@ function optionsOf(params: URLSearchParams, mode: string): ConnectionOptions {
 }
 
 function version(params: URLSearchParams, name: string, option: 'minVersion' | 'maxVersion'): ConnectionOptions {
-  const asked = params.get(name);
-  if (asked === null) return {};
-  const found = versions.find((one) => one.toLowerCase() === asked.toLowerCase());
+  const given = params.get(name);
+  if (given === null) return {};
+  const found = versions.find((one) => one.toLowerCase() === given.toLowerCase());
   if (found === undefined)
-    throw new StartupError(`DATABASE_URL: ${name}=${asked}: expected one of ${versions.join(', ')}`);
+    throw new StartupError(`DATABASE_URL: ${name}=${given}: expected one of ${versions.join(', ')}`);
   return { [option]: found };
 }
 

@@ -7,21 +7,21 @@ import { join, resolve } from 'node:path';
 import { errorCode, StartupError } from '../startup-error.ts';
 
 /**
- * The folder that holds everything an embedded Parley keeps. One process at a time may have it, for nothing inside
- * locks itself. The lock is a listening socket: the kernel closes it when the process dies, however it dies.
+ * The folder of all data of an embedded Parley. One process at a time may have the folder, because no file inside locks
+ * itself. The lock is a listening socket: the kernel closes it at every end of its process.
  */
 export interface DataFolder {
   readonly path: string;
   release(): Promise<void>;
 }
 
-/** Another process has it: nothing is wrong with the folder. */
+/** Another process has the folder, which is intact. */
 export class DataFolderInUse extends StartupError {}
 
-/** Longest socket path the kernel takes: 108 bytes with the final zero on Linux, 104 on macOS. */
+/** Longest socket path of the kernel: 108 bytes with the final zero on Linux, 104 on macOS. */
 const maxSocketPathBytes = 103;
 
-/** Creates the folder where it is missing and locks it; throws a StartupError when that cannot be. */
+/** Creates the folder if it is missing, and locks the folder. @throws {StartupError} */
 export async function openDataFolder(folder: string): Promise<DataFolder> {
   const path = resolve(folder);
   let lock: Lock | undefined;
@@ -39,7 +39,7 @@ interface Lock {
   readonly release: () => Promise<void>;
 }
 
-/** Undefined when another process holds it. Pipes vanish with their process, so there are no stale ones. */
+/** Undefined if another process holds the lock. Pipes vanish with their process, so there are no stale ones. */
 async function lockPipe(path: string): Promise<Lock | undefined> {
   try {
     const server = await listen(`\\\\.\\pipe\\parley-${hashOf(path)}`);
@@ -51,9 +51,9 @@ async function lockPipe(path: string): Promise<Lock | undefined> {
 }
 
 /**
- * Undefined when another process holds it. The socket listens under a name of its own first and is then linked to the
- * lock's name: linking fails where the name is taken, and nobody ever sees a socket that is bound but not yet listening,
- * which would look like a dead one.
+ * Undefined if another process holds the lock. The socket first listens under a unique name and is then linked to the
+ * lock's name. Linking fails if the name is taken. No other process finds a socket that is bound but does not listen yet,
+ * which would seem dead.
  */
 async function lockSocket(path: string): Promise<Lock | undefined> {
   const own = socketPath(path, `.${process.pid}${randomBytes(3).toString('hex')}`);
@@ -68,7 +68,7 @@ async function lockSocket(path: string): Promise<Lock | undefined> {
     try {
       linkSync(own, name);
       unlinkSync(own);
-      // Whoever cleared a dead lock at this very moment may have taken this one away: what stands there now decides.
+      // A process that clears a dead lock at this moment may have removed this lock too: the socket of that name decides.
       if (cleared) await new Promise((later) => setTimeout(later, 50));
       if (identityOf(name) === identity) return { release };
       await closed(server);
@@ -90,7 +90,7 @@ async function lockSocket(path: string): Promise<Lock | undefined> {
   }
 }
 
-/** Moves the dead socket away and looks at what was moved: if another process was quicker it is a live one, put back. */
+/** Moves the dead socket aside and checks the moved one: if another process was faster, the live socket is put back. */
 function removeDead(name: string, dead: string, aside: string): void {
   try {
     renameSync(name, aside);
@@ -111,7 +111,7 @@ function hashOf(folder: string): string {
   return createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 16);
 }
 
-/** Inode numbers are used again, so the moment of creation belongs to it. Undefined: nothing is there. */
+/** The identity includes the moment of creation, because inode numbers are used again. Undefined: no such file. */
 function identityOf(path: string): string | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat && `${stat.dev}:${stat.ino}:${stat.mtimeNs}`;

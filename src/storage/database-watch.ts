@@ -1,14 +1,15 @@
 /**
- * Looks at Postgres once a second with one statement: whether it answers, takes writes, and keeps what it confirmed.
+ * Checks once a second with one statement whether Postgres answers, takes writes, and keeps confirmed messages.
  *
- * up -> (two looks in a row fail, or the database is read-only) -> down -> (a look goes well) -> up. Each change is one
- * line in the log. One failed look alone may be a connection that ended while the server is well.
+ * up -> (two checks in a row fail, or the database is read-only) -> down -> (a check passes) -> up. Each change is one line in
+ * the log. One failed check alone may be a connection that ended while the server works.
  */
 import type { postgres } from './sql.ts';
 import { NotReady } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { every } from '../jobs/periodic.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
+import { within } from '../jobs/within.ts';
 import type { ServerClock } from './clock.ts';
 import { hazards, hazardsOf, type Hazard, type ServerSettings } from './durability.ts';
 
@@ -28,8 +29,8 @@ type State = 'up' | 'silent' | 'read-only';
 
 export class DatabaseWatch {
   readonly #options: DatabaseWatchOptions;
-  readonly #timer: NodeJS.Timeout;
-  #looking: Promise<void> | undefined;
+  readonly #task: PeriodicTask;
+  #checking: Promise<void> | undefined;
   #state: State = 'up';
   #failures = 0;
   #since = performance.now();
@@ -38,8 +39,9 @@ export class DatabaseWatch {
   constructor(options: DatabaseWatchOptions) {
     this.#options = options;
     const { metrics, sql } = options;
-    // a failed look is a state, and logged as one
-    this.#timer = every(() => this.look().catch(() => {}), everyMs).unref();
+    // a failed check is a state, which #turn logs
+    this.#task = new PeriodicTask({ run: () => this.look(), everyMs, failed: () => {}, keepsAlive: false });
+    this.#task.start(everyMs);
     metrics.watchDatabase({
       up: () => this.#state === 'up',
       pool: () => sql.pool(),
@@ -48,22 +50,23 @@ export class DatabaseWatch {
     });
   }
 
-  /** Looks now; looks at the same time are one. @throws {NotReady} when nothing can be stored. */
+  /** Checks now; concurrent calls share one check. @throws {NotReady} while Postgres takes no writes. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = undefined;
     });
-    return this.#looking;
+    return this.#checking;
   }
 
+  /** The check under way may still fail its callers. */
   stop(): void {
-    clearInterval(this.#timer);
+    void this.#task.stop();
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const from = Date.now();
     try {
-      const settings = await within(answerMs, this.#ask());
+      const settings = await within(answerMs, this.#query());
       const to = Date.now();
       this.#options.clock.measured(settings.now, from, to);
       this.#note(settings);
@@ -85,7 +88,7 @@ export class DatabaseWatch {
    * that this session can write, and a session that cannot leaves the pool (`sessionUnfit`). The role of a node need not have
    * the right to write to `schema_migrations`.
    */
-  async #ask(): Promise<ServerSettings & { now: number }> {
+  async #query(): Promise<ServerSettings & { now: number }> {
     const [row] = await this.#options.sql<[ServerSettings & { now: number }]>`
       with writes as (update chores set due_at = due_at where false)
       select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
@@ -113,17 +116,5 @@ export class DatabaseWatch {
       log.warn({ err: error }, 'Postgres does not answer: messages are refused with `unavailable` until it does.');
     else
       log.warn({ err: error }, 'Postgres is read-only: messages are refused with `unavailable` until it takes writes.');
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

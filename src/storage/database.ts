@@ -13,7 +13,7 @@ import { splitHosts, type HostList } from './hosts.ts';
 
 /**
  * The one form of storage: Postgres behind a `postgres` client. `embedded` is PGlite in a worker thread, `server` is
- * whatever DATABASE_URL names. Everything above sees only `sql`; what its values look like is told in `client.ts`.
+ * the server of DATABASE_URL. All other parts use only `sql`; `client.ts` describes its values.
  */
 export interface Database {
   /** Commits and other commands that write. */
@@ -21,8 +21,8 @@ export interface Database {
   /** History, sync, search: a commit never waits behind one of them. Embedded there is one session, so `sql` itself. */
   readonly reads: postgres.Sql;
   /**
-   * What says whether this node may deliver (see lease.ts). The lease ends after 3 s, and commits may wait for a lock for
-   * longer, so it waits behind none of them.
+   * For the lease (see lease.ts). The lease ends after 3 s, and commits may wait for a lock for longer, so the lease waits
+   * behind no commit.
    */
   readonly lease: postgres.Sql;
   /** Retention, purges, the outbox, the search index. */
@@ -41,9 +41,9 @@ export interface Database {
 const closeTimeoutSeconds = 5;
 
 /**
- * For every session. Every query here goes by an index and wants a page; what the planner knows of the tables may be from
- * when they were small, and reading them whole was cheaper. Compiling a query for its
- * estimated cost (`jit`) took 2.6 s for a `sync` of 2 ms.
+ * For every session. Every query uses an index and reads a page. The planner's statistics may be of a time when the tables
+ * were small and a full scan was cheaper. Compilation of a query for its estimated cost (`jit`) took 2.6 s for a `sync` of
+ * 2 ms.
  */
 export const planning = { enable_seqscan: 'off', jit: 'off', random_page_cost: '1.1' };
 
@@ -57,13 +57,13 @@ export interface EmbeddedOptions {
   readonly onUnsafe?: OnUnsafe;
 }
 
-/** A pooled connection was found inside a transaction that nobody owns, and is ended. */
+/** A pooled connection is inside a transaction without an owner. The driver ends the connection. */
 export type OnUnsafe = (left: LeftTransaction) => void;
 
 export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const path = join(options.dataDir, 'postgres');
-  // The client never finishes a query whose connection broke, so after a fault waiting for it is in vain.
+  // The client never finishes a query whose connection broke, so after a fault `close` does not wait.
   let patienceSeconds = closeTimeoutSeconds;
   const onFatal = (error: Error): void => {
     patienceSeconds = 0;
@@ -74,7 +74,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
   });
   const sql = createClient('postgres://postgres@embedded/postgres', {
     socket: embedded.connect,
-    // There is one session, so more connections would only wait for each other; one pipelines as well.
+    // There is one session, so several connections would only wait for each other; one connection pipelines too.
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
@@ -125,7 +125,7 @@ export interface ReadPoolOptions {
 
 export const oldestServerVersion = 15;
 
-/** Connects once before it returns; whatever is wrong with the URL or the server is a StartupError in one line. */
+/** Connects once before it returns. @throws {StartupError} one line about the fault of the URL or the server */
 export async function openServer(options: ServerOptions): Promise<Database> {
   const { url, connectTimeoutSeconds = 10, statementTimeoutMs = 15_000, reads: read, backgroundPoolSize } = options;
   const settings = await inspectServer(url, connectTimeoutSeconds);
@@ -196,14 +196,14 @@ function openReadPool(
   });
 }
 
-/** One for looks, one for what they find. */
+/** One for polls, one for reads of new changes. */
 const leaseConnections = 2;
 const leaseStatementMs = 5000;
 const leaseSilenceMs = 6000;
 
 /**
- * An answer that comes after the lease has ended is worth nothing, but for the first after a start: it reads more. What the
- * URL says of statements is not for these.
+ * An answer after the end of the lease is useless, except for the first one after a start, which reads more. The timeouts of
+ * the URL do not apply to these connections.
  */
 function openLeasePool(options: ServerOptions, settings: ServerSettings): postgres.Sql {
   const sql = openPool(options, settings, leaseConnections, leaseStatementMs, {
@@ -214,17 +214,17 @@ function openLeasePool(options: ServerOptions, settings: ServerSettings): postgr
 }
 
 const silenceMarginMs = 10_000;
-/** Where the URL says that statements may run without an end. */
+/** For a URL without a limit for statements. */
 const silenceWithoutLimitMs = 600_000;
 
-/** A server that sends nothing for longer than a statement may run is gone, or the network is. */
+/** A server that sends no byte for longer than a statement may run is gone, or the network is. */
 function silence(text: string, statementTimeoutMs: number): PatchedOptions {
-  const asked = new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout');
-  const ms = asked === null ? statementTimeoutMs : durationOf('statement_timeout', asked);
+  const given = new URL(readConnectionUrl(splitHosts(text).url).url).searchParams.get('statement_timeout');
+  const ms = given === null ? statementTimeoutMs : durationOf('statement_timeout', given);
   return { silence_timeout: (ms > 0 ? ms + silenceMarginMs : silenceWithoutLimitMs) / 1000 };
 }
 
-/** A connection of its own, which brings no settings, so that it shows what the server has. */
+/** A separate connection without settings, so that the values are those of the server. */
 async function inspectServer(url: string, connectTimeoutSeconds: number): Promise<ServerSettings> {
   const where = describeServer(url);
   const sql = createClient(url, { max: 1, connect_timeout: connectTimeoutSeconds, fetch_types: false });
@@ -321,7 +321,7 @@ function connectFailure(error: unknown, where: Server): string {
     case 'NO_TLS':
       return `${where.name} has no TLS; turn it on there, or set another sslmode in DATABASE_URL`;
     case 'NO_CHANNEL_BINDING':
-      return `${where.name} does not bind the password to the TLS channel, as channel_binding=require in DATABASE_URL asks`;
+      return `${where.name} does not bind the password to the TLS channel, but DATABASE_URL has channel_binding=require`;
     case 'CONNECT_TIMEOUT':
       return `${where.name} cannot be reached: no answer in time`;
     default:

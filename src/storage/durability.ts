@@ -1,4 +1,4 @@
-/** What Postgres promises about a commit, and whether Parley's promise ("acknowledged means durable") can stand on that. */
+/** The settings of Postgres that decide whether a commit is durable, on which Parley's first promise depends. */
 import type { postgres } from './sql.ts';
 import type { DatabaseHazard } from '../telemetry/metrics.ts';
 
@@ -12,11 +12,11 @@ export interface ServerSettings {
 
 export type Hazard = DatabaseHazard;
 
-/** What each one means for the operator, where the value is not the one that keeps messages. */
+/** The consequence of each bad value, for the operator. */
 export const hazards: Readonly<Record<Hazard, string>> = {
   fsync: 'fsync is off: a crash of the database machine loses acknowledged messages or the whole database',
   full_page_writes: 'full_page_writes is off: a crash of the database machine may corrupt the database',
-  read_only: 'the database is read-only: nothing can be stored',
+  read_only: 'the database is read-only: no message can be stored',
   synchronous_commit: 'synchronous_commit is off: a crash of Postgres loses acknowledged messages',
 };
 
@@ -30,7 +30,7 @@ export function hazardsOf(settings: ServerSettings): Hazard[] {
   return (Object.keys(bad) as Hazard[]).filter((name) => settings[name] === bad[name]);
 }
 
-/** As a session sees them that brings no settings of its own. */
+/** The settings of a session that sets none itself. */
 export async function readSettings(sql: postgres.ISql): Promise<ServerSettings> {
   const [row] = await sql<[ServerSettings]>`
     select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
@@ -39,8 +39,8 @@ export async function readSettings(sql: postgres.ISql): Promise<ServerSettings> 
 }
 
 /**
- * What Parley's sessions set: at least a flush to the disk of the primary. `remote_apply`, `remote_write` and `local`
- * include that flush, and say what the operator wants of standbys, so they stay.
+ * The value for Parley's sessions: at least a flush to the disk of the primary. `remote_apply`, `remote_write` and `local`
+ * include that flush, and are the operator's choice for standbys, so they stay.
  */
 export function synchronousCommit({ synchronous_commit: found }: ServerSettings): string {
   return found === 'off' ? 'on' : found;

@@ -1,11 +1,11 @@
-/** What a database error means for whoever asked. */
+/** The meaning of a database error for the caller. */
 import { ParleyError } from '../protocol/errors.ts';
 
 /**
  * - `transient`: the same statement may succeed later (lost connection, deadlock, a restart, a race for a unique key).
  *   Whether it took effect is unknown after a lost connection.
- * - `data`: a value cannot be stored (SQLSTATE class 22, or a program limit); the others of its batch are innocent.
- * - `fault`: anything else, so a bug of ours.
+ * - `data`: a value cannot be stored (SQLSTATE class 22, or a program limit); the other values of its batch can be.
+ * - `fault`: any other error, which is a fault of Parley.
  */
 export type Failure = 'transient' | 'data' | 'fault';
 
@@ -15,7 +15,7 @@ const transientStates = new Set([
   '25P03', // idle in a transaction for too long
   '25P04', // transaction timeout
   '26000', // a prepared statement is unknown: behind a pooler the session is another one
-  '3D000', // the database is being made anew
+  '3D000', // the database is being created again
   '40001', // serialization
   '40P01', // deadlock
   '42P05', // a prepared statement is there already: as 26000
@@ -89,7 +89,7 @@ export function failureOf(error: unknown): Failure {
   return /^(22|54)...$/.test(code) ? 'data' : 'fault';
 }
 
-/** Why, as a metric label: `connection` or the SQLSTATE's short name. */
+/** The reason as a metric label: `connection` or the SQLSTATE's short name. */
 export function transientReason(error: unknown): 'connection' | 'deadlock' | 'serialization' | 'unique' | 'other' {
   const code = sqlState(error) ?? '';
   if (code === '40P01') return 'deadlock';
@@ -98,7 +98,7 @@ export function transientReason(error: unknown): 'connection' | 'deadlock' | 'se
   return transientCodes.has(code) || tlsCodes.test(code) || /^(08|57P)/.test(code) ? 'connection' : 'other';
 }
 
-/** The error for a client: `overloaded` or `unavailable` where waiting helps. Anything unexpected stays as it is, to be logged as a fault. */
+/** The error for a client: `overloaded` or `unavailable` where waiting helps. Any other error is returned as it is, and logged as a fault. */
 export function clientError(error: unknown): unknown {
   if (error instanceof ParleyError || failureOf(error) !== 'transient') return error;
   if (sqlState(error) === 'POOL_TIMEOUT')

@@ -28,7 +28,7 @@ export function readFunctions(folder: string): FunctionFile[] {
   });
 }
 
-/** The files whose bytes are not those that were applied last. */
+/** The files whose bytes differ from the bytes that were applied last. */
 export async function functionsPending(
   sql: postgres.ISql,
   files: readonly FunctionFile[],
@@ -51,7 +51,7 @@ export async function applyFunctions(
 ): Promise<readonly string[]> {
   if (files.length === 0) return [];
   const pending = await functionsPending(tx, files);
-  // Functions call each other, and Postgres looks for the callees of an SQL function when it is made. So SQL functions are
+  // Functions call each other, and Postgres checks the callees of an SQL function when the function is made. So SQL functions are
   // made first without that check, and then once more with it.
   const inSql = pending.filter(({ text }) => /\blanguage sql\b/i.test(text));
   const others = pending.filter((file) => !inSql.includes(file));

@@ -40,7 +40,7 @@ export function splitHosts(given: string): HostList {
       writable: false,
     };
   if (attributes !== undefined && attributes !== 'any' && !writableAttributes.includes(attributes))
-    throw new Error(`target_session_attrs=${attributes}: Parley writes, so expected read-write, primary or any`);
+    throw new Error(`target_session_attrs=${attributes}: expected read-write, primary or any, because Parley writes`);
   parameters.delete('target_session_attrs');
   if (hosts !== undefined) for (const name of ['host', 'port']) parameters.delete(name);
   const list = hosts ?? [hostOf(authority)];
@@ -56,7 +56,7 @@ function hostsOf(parameters: URLSearchParams): Host[] | undefined {
   if (names.length < 2) return undefined;
   const ports = parameters.get('port')?.split(',') ?? [String(defaultPort)];
   if (ports.length !== 1 && ports.length !== names.length)
-    throw new Error(`port: expected one port, or ${names.length} as there are hosts`);
+    throw new Error(`port: expected one port, or ${names.length} ports for as many hosts`);
   return names.map((name, i) => checked(name, ports[ports.length === 1 ? 0 : i] ?? ''));
 }
 
@@ -75,7 +75,7 @@ function checked(host: string, port: string): Host {
 /** @returns whether sessions may go there. Rejects when the host cannot be reached. */
 export type Probe = (host: Host) => Promise<boolean>;
 
-/** undecided → (choose) → looking → decided; `reconsider` leads back to undecided. One look serves all who wait. */
+/** undecided → (choose) → probing → decided; `reconsider` leads back to undecided. One round of probes serves all callers. */
 export class HostChoice {
   readonly #hosts: readonly Host[];
   readonly #probe: Probe;
@@ -86,16 +86,16 @@ export class HostChoice {
     this.#probe = probe;
   }
 
-  /** Rejects when no host serves; the next call looks again. */
+  /** Rejects when no host serves; the next call probes the hosts again. */
   choose(): Promise<Host> {
     if (this.#chosen !== undefined) return this.#chosen;
-    const chosen = this.#look();
+    const chosen = this.#probeAll();
     this.#chosen = chosen;
     chosen.catch(() => this.#forget(chosen));
     return chosen;
   }
 
-  /** The next connection looks at the hosts again: the chosen one refused a write, or a connection to it ended. */
+  /** The next connection probes the hosts again: the chosen host refused a write, or a connection to it ended. */
   reconsider(): void {
     this.#chosen = undefined;
   }
@@ -105,7 +105,7 @@ export class HostChoice {
   }
 
   /** All hosts at once. The first in order is taken; one that does not answer delays another by a moment at most. */
-  async #look(): Promise<Host> {
+  async #probeAll(): Promise<Host> {
     const probes = this.#hosts.map(async (host) => {
       if (await this.#probe(host)) return host;
       throw Object.assign(new Error(`${host.host}:${host.port} takes no writes`), { code: '25006' });

@@ -1,24 +1,26 @@
 /**
- * Whether this node may deliver: what it knows of memberships and revocations is confirmed, and recently enough (see
- * confirmations.ts). It looks twice a second, and at once after `hurry`; only what is new is read and confirmed.
+ * The lease of a node: whether the node may deliver. A node may deliver while its memberships and revocations are confirmed
+ * recently enough (see confirmations.ts). A node renews its lease twice a second, and at once after `hurry`. A renewal reads
+ * and confirms new changes only.
  *
- * It is not held before the first look. held → (no look has succeeded for `leaseMs`: Postgres does not answer, or the process was stopped) lapsed → (a look
- * that began later has succeeded) held. The clock decides in the moment of asking, since a process that was stopped runs
- * no timer before it reads its sockets.
+ * Before the first renewal the lease is not held. held → (no renewal has succeeded for `leaseMs`: Postgres does not answer, or
+ * the process was suspended) lapsed → (a renewal that began later has succeeded) held. `held` compares clocks at each call,
+ * because a process that was suspended reads its sockets before it runs timers.
  */
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { leaseMs, type Confirmations } from './confirmations.ts';
 
 /**
- * Brings what is new to this node. @returns false if something is left, which the next look finds.
- * @param isNew the node had no row: it starts, its lease had ended, or the database has another history.
+ * Applies new changes to this node. @returns false if changes are left, which the next attempt finds.
+ * @param isNew the node had no row: the node starts, its lease had ended, or the database has another history.
  */
 export type Reader = (isNew: boolean) => Promise<boolean>;
 
 export interface LeaseOptions {
-  readonly confirmations: Pick<Confirmations, 'look' | 'register' | 'confirm' | 'leave' | 'forgetOthers'>;
-  /** Whether no other process has this database. Then nobody else acknowledges a removal, and the lease always holds. */
+  readonly confirmations: Pick<Confirmations, 'poll' | 'register' | 'confirm' | 'leave' | 'forgetOthers'>;
+  /** Whether no other process has this database. Then no other process acknowledges a removal, and the lease is always held. */
   readonly alone: boolean;
   readonly metrics: Pick<Metrics, 'leaseLapses'>;
   readonly log: Log;
@@ -27,7 +29,7 @@ export interface LeaseOptions {
 const everyMs = 500;
 const aloneEveryMs = 1000;
 const retryMs = 100;
-/** Between two looks: in a crowd that leaves, each removal asks for one. */
+/** Least time between two renewals: when many members leave at once, each removal hurries this node. */
 const leastMs = 10;
 const maxTries = 3;
 
@@ -36,20 +38,27 @@ export class Lease {
   readonly #readers: Reader[] = [];
   #onLapse: () => void = () => {};
   #until = -Infinity;
-  #lookedAt = -Infinity;
-  /** Not held, and known to be so. Before the first look nothing has gone out that would have to be suspended. */
+  /** The lapse is known. Before the first renewal no event has gone out, so that nothing has to be suspended. */
   #hasLapsed = true;
   /** This node has had no row since its last renewal. */
   #isNew = false;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #running: Promise<void> | undefined = undefined;
-  #next: Promise<void> | undefined = undefined;
-  #hurried = false;
-  #failing = false;
-  #stopped = false;
+  readonly #task: PeriodicTask;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask({
+      run: () => this.#renew(),
+      everyMs: options.alone ? aloneEveryMs : everyMs,
+      retry: { baseMs: retryMs, capMs: retryMs },
+      leastMs,
+      failed: (error, isFirst) => {
+        if (isFirst)
+          options.log.warn(
+            { err: error },
+            'Could not confirm memberships in Postgres; retrying. After 3 s this node delivers nothing until it can.',
+          );
+      },
+    });
   }
 
   /** Each reader brings one kind of change to this node. */
@@ -58,26 +67,28 @@ export class Lease {
   }
 
   /**
-   * @param listener called once each time that the lease was found to have ended; the next renewal is its affair. That the
-   * lease is not held before the first renewal it is not told.
+   * @param listener called once for each lapse, and not for the time before the first renewal. The listener requests the next
+   * renewal.
    */
   onLapse(listener: () => void): void {
     this.#onLapse = listener;
   }
 
-  /** Before any connection comes. */
+  /** Before any connection comes. @throws {Error} if Postgres does not answer. */
   async start(): Promise<void> {
     const { confirmations, alone } = this.#options;
     if (alone) await confirmations.forgetOthers();
-    await this.renewed();
-    this.#schedule(this.#everyMs);
+    try {
+      await this.renewed();
+    } catch (error) {
+      await this.#task.stop();
+      throw error;
+    }
   }
 
-  /** No connection is left. */
+  /** After the last connection. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#running?.catch(() => {}); // whoever began it has its error
+    await this.#task.stop();
     try {
       await this.#options.confirmations.leave();
     } catch (error) {
@@ -88,73 +99,36 @@ export class Lease {
     }
   }
 
-  /** Whether events may go out, signals be taken, and answers come from memory. */
+  /** Whether this node may send events, take signals, and answer from memory. */
   get held(): boolean {
     if (this.#options.alone || performance.now() < this.#until) return true;
     if (!this.#hasLapsed) {
       this.#hasLapsed = true;
       this.#options.metrics.leaseLapses.inc();
-      this.#options.log.warn('Memberships could not be confirmed for 3 s; nothing is delivered until they are.');
+      this.#options.log.warn('Memberships could not be confirmed for 3 s; this node delivers nothing until they are.');
       this.#onLapse();
     }
     return false;
   }
 
-  /** Somebody waits for this node: another node says that a membership or a token has ended. */
+  /** A removal on another node waits for this node: a membership or a token has ended. */
   hurry(): void {
-    if (this.#stopped || this.#hurried) return;
-    this.#hurried = true;
-    this.#schedule(Math.max(0, this.#lookedAt + leastMs - performance.now()));
+    this.#task.wake();
   }
 
   /** Resolves after a renewal that began after this call. */
   renewed(): Promise<void> {
-    if (this.#running === undefined) return this.#begin();
-    this.#next ??= this.#running.then(
-      () => this.#begin(),
-      () => this.#begin(),
-    );
-    return this.#next;
-  }
-
-  get #everyMs(): number {
-    return this.#options.alone ? aloneEveryMs : everyMs;
-  }
-
-  #schedule(waitMs: number): void {
-    if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#tick(), waitMs);
-  }
-
-  async #tick(): Promise<void> {
-    this.#hurried = false;
-    let failed = false;
-    try {
-      await this.renewed();
-    } catch (error) {
-      failed = true;
-      if (!this.#failing)
-        this.#options.log.warn({ err: error }, 'Could not confirm memberships in Postgres; retrying.');
-    }
-    this.#failing = failed;
-    // a call of `hurry` meanwhile has set the timer already
-    if (!this.#hurried) this.#schedule(failed ? retryMs : this.#everyMs);
-  }
-
-  #begin(): Promise<void> {
-    this.#next = undefined;
-    this.#running = this.#renew().finally(() => (this.#running = undefined));
-    return this.#running;
+    this.#task.start();
+    return this.#task.ran();
   }
 
   async #renew(): Promise<void> {
     const { confirmations } = this.#options;
     for (let attempt = 0; attempt < maxTries; attempt++) {
-      const from = (this.#lookedAt = performance.now());
-      const { snapshot, registered, news } = await confirmations.look();
+      const from = performance.now();
+      const { snapshot, registered, news } = await confirmations.poll();
       if (!registered) {
-        // not before the row is there does a look count
+        // a poll counts only after the row exists
         await confirmations.register();
         this.#isNew = true;
         continue;
@@ -169,6 +143,6 @@ export class Lease {
       this.#isNew = false;
       return;
     }
-    throw new Error('memberships change faster than they can be applied');
+    throw new Error('Memberships change faster than this node can apply them.');
   }
 }

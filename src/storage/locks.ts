@@ -4,7 +4,7 @@ import { StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
 import { every } from '../jobs/periodic.ts';
 
-/** Keys of advisory locks: the first half is "parl" in ASCII, so that other users of the database stay clear of it. */
+/** Keys of advisory locks. The first half is "parl" in ASCII, so that locks of other programs do not collide. */
 const lockSpace = 0x7061726c;
 export const migrationLock = [lockSpace, 1] as const;
 const nodeLock = [lockSpace, 2] as const;
@@ -15,11 +15,11 @@ export interface HeldLock {
 
 export interface NodeLockOptions {
   readonly url: string;
-  /** Nodes that share Redis share the lock; one without Redis wants it alone. */
+  /** Nodes that share Redis share the lock; a node without Redis holds the lock alone. */
   readonly shared: boolean;
-  /** Another process took the database while the connection was down. This one must stop writing: it ends. */
+  /** Another process took the database while the connection was down. This process must stop writing, so it ends. */
   readonly onLost: (error: StartupError) => void;
-  /** How long a predecessor that was just killed may take to let go. */
+  /** Longest wait for the lock of a process that was just killed. */
   readonly waitMs?: number;
 }
 
@@ -27,11 +27,11 @@ const retryMs = 250;
 const checkMs = 15_000;
 
 /**
- * Without Redis only one process may use a database: two would fan out past each other's connections.
+ * Without Redis only one process may use a database: the connections of two processes would not receive each other's events.
  *
  * States: **held** → (the connection ends: server restart, network) **lost** → held, when the lock is free again or
- * never got taken; or `onLost`, when another process has it. While the server is away the state stays lost: nobody can
- * write then. The lock lives as long as its connection, which is therefore one outside the pool that never idles out.
+ * never got taken; or `onLost`, when another process has it. While Postgres is unavailable the state stays lost: no process
+ * can write then. The lock lives as long as its connection, which is therefore one outside the pool that never idles out.
  */
 export async function holdNodeLock(options: NodeLockOptions): Promise<HeldLock> {
   const waitMs = options.waitMs ?? 5_000;
@@ -42,7 +42,7 @@ export async function holdNodeLock(options: NodeLockOptions): Promise<HeldLock> 
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
-    // A proxy between may drop silent connections; then the check below finds out.
+    // A proxy may drop silent connections; the check below detects it.
     connect_timeout: 10,
     onclose: () => {
       if (!held || released) return;
@@ -66,15 +66,15 @@ export async function holdNodeLock(options: NodeLockOptions): Promise<HeldLock> 
         if (!(await acquire())) options.onLost(inUse(options.shared));
         return;
       } catch {
-        // The server is away. Trying again is all that can be done, and `onclose` must not start a second loop.
+        // Postgres is unavailable. This loop retries, and `onclose` must not start a second loop.
         await delay(retryMs);
       }
     }
   }
 
   const check = every(() => {
-    // A failure closes the connection, and `onclose` takes it from there. A lock on a server that became a standby
-    // guards nothing: its session ends itself, and the lock is taken on the new primary.
+    // A failure closes the connection, and `onclose` goes on. A lock on a server that became a standby has no effect: its
+    // session ends itself, and the lock is taken on the new primary.
     if (held) sql`select pg_terminate_backend(pg_backend_pid()) where pg_is_in_recovery()`.catch(() => {});
   }, checkMs).unref();
 
@@ -106,7 +106,7 @@ async function tryLock(sql: postgres.Sql, shared: boolean): Promise<boolean> {
 function inUse(shared: boolean): StartupError {
   return new StartupError(
     shared
-      ? 'A Parley process without REDIS_URL is using this database; stop it, or give it the same REDIS_URL'
-      : 'Another Parley process is using this database; set REDIS_URL to run more than one',
+      ? 'A Parley process without REDIS_URL is using this database; stop that process, or give it the same REDIS_URL'
+      : 'Another Parley process is using this database; set REDIS_URL to run several processes',
   );
 }

@@ -40,8 +40,8 @@ interface Applied {
 }
 
 /**
- * Files that were edited after somebody may have applied them, by the checksums of what they were. Such a database is
- * taken once: the functions of the file are made anew, and its row gets the checksum of the file. Never add to this list:
+ * Files that were edited after a database may have applied them, by the checksums of their earlier forms. Such a database is
+ * accepted once: the functions of the file are made again, and its row gets the checksum of the file. Never add to this list:
  * `migrations/CHECKSUMS` keeps released files as they are (test/storage/released.test.ts).
  */
 const earlierForms: ReadonlyMap<string, string> = new Map([
@@ -49,10 +49,10 @@ const earlierForms: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Applies what is missing, and returns the names of what it applied: the numbered files in order, each in a transaction of
- * its own, and the function files that differ in the transaction of the last number. So a database that has the last
+ * Applies the missing files, and returns their names: the numbered files in order, each in its own
+ * transaction, and the function files that differ in the transaction of the last number. So a database that has the last
  * number has its functions too. Any number of processes may do so at once: each transaction waits for the one before and
- * looks again. Writes nothing where nothing is missing.
+ * checks again. If no file is missing, the function writes nothing.
  *
  * A database that is newer than the files, and may be, keeps its functions: they are those of a later release.
  *
@@ -162,7 +162,7 @@ function readApplied(sql: postgres.ISql): Promise<Applied[]> {
     from schema_migrations m order by number`;
 }
 
-/** What was applied must be among the files, unchanged, without a hole before it, or newer and say that it is compatible. */
+/** An applied migration must be among the files, unchanged and without a hole before it; or it is newer and compatible. */
 function compare(files: readonly Migration[], applied: readonly Applied[]): void {
   const last = files.at(-1);
   for (const [index, row] of applied.entries()) {

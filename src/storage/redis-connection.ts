@@ -2,10 +2,10 @@
  * One connection to Redis, and whether it can be used.
  *
  * down → (connected, and the probe is answered) up → (closed, silent for `answerMs`, or a reply that `refusalOf` knows)
- * down. A connection that goes down is closed at once, so that no command waits on it, and made again with growing pauses.
+ * down. A connection that goes down is closed at once, so that no command waits for it, and made again with growing pauses.
  *
- * The probe is sent every `checkMs`. An answer is late only when no byte at all has come meanwhile: a connection that
- * brings much, or a process that was busy itself, is not silent.
+ * The probe is sent every `checkMs`. An answer is late only if no byte has arrived meanwhile: a connection with much traffic,
+ * or a process that was busy itself, is not silent.
  */
 import { Redis } from 'ioredis';
 import { every } from '../jobs/periodic.ts';
@@ -86,7 +86,7 @@ export class RedisConnection {
     return this.#problem;
   }
 
-  /** What Redis or the network answered, for the log. */
+  /** The error of Redis or of the network, for the log. */
   get reason(): Error | undefined {
     return this.#reason;
   }
@@ -138,14 +138,14 @@ export class RedisConnection {
   #watch(probe: object): { end(): void } {
     const from = performance.now();
     let timer: NodeJS.Timeout;
-    const look = (): void => {
+    const check = (): void => {
       if (this.#probe !== probe) return;
       const restMs = Math.max(from, this.#byteAt) + answerMs - performance.now();
       if (restMs <= 1) this.cut('silent');
       else timer = setTimeout(late, restMs);
     };
     // what has come while this process was busy is read first
-    const late = (): void => void setImmediate(look);
+    const late = (): void => void setImmediate(check);
     timer = setTimeout(late, answerMs);
     return { end: () => clearTimeout(timer) };
   }

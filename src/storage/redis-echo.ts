@@ -1,6 +1,6 @@
 /**
- * Whether a subscriber receives what the same process publishes. A subscription to a channel of the process's own is made
- * on each connection, before its first probe is answered.
+ * Checks that a subscriber receives the messages that the same process publishes. Each connection subscribes to a channel of
+ * this process alone, before its first probe is answered.
  *
  * Redis answers in order: a message that was published before a PING was sent comes before the PING's answer, if both
  * connections end at one server. A replica gets the message a moment later, hence the grace.
@@ -10,9 +10,9 @@ import type { Redis } from 'ioredis';
 export interface RedisEchoParts {
   /** The number of the last message that Redis has taken. */
   readonly published: () => number;
-  /** Called when the first message has come since `reset`. */
-  readonly heard: () => void;
-  /** Called when messages have not come for too long. */
+  /** Called for the first message since `reset`. */
+  readonly received: () => void;
+  /** Called when published messages do not arrive in time. */
   readonly unreachable: () => void;
 }
 
@@ -24,7 +24,7 @@ export class RedisEcho {
   readonly #parts: RedisEchoParts;
   #subscribed = false;
   #last = 0;
-  #heard = false;
+  #works = false;
   #missingSince: number | undefined = undefined;
 
   constructor(channel: string, parts: RedisEchoParts) {
@@ -33,8 +33,8 @@ export class RedisEcho {
     this.#parts = parts;
   }
 
-  get heard(): boolean {
-    return this.#heard;
+  get works(): boolean {
+    return this.#works;
   }
 
   listen(client: Redis): void {
@@ -46,14 +46,14 @@ export class RedisEcho {
       if (!channel.equals(this.#channelBytes)) return;
       this.#last = Number(message.toString());
       this.#missingSince = undefined;
-      if (this.#heard) return;
-      this.#heard = true;
-      this.#parts.heard();
+      if (this.#works) return;
+      this.#works = true;
+      this.#parts.received();
     });
   }
 
   reset(): void {
-    this.#heard = false;
+    this.#works = false;
   }
 
   async probe(client: Redis): Promise<void> {

@@ -1,13 +1,13 @@
 /**
- * What an error reply of Redis means for the connection that received the reply. Every reply that says "not here" or
+ * The meaning of an error reply of Redis for the connection that received the reply. Every reply that says "not here" or
  * "not now" is in this list, and nowhere else.
  */
 
-/** Why a connection to Redis is not used. */
+/** The reason for which a connection to Redis is not used. */
 export type RedisProblem =
   | 'connection' // it is closed, or could not be made
   | 'silent' // no answer in time
-  | 'unreachable' // what one connection publishes does not reach the other: they end at different servers
+  | 'unreachable' // messages of one connection do not reach the other: they lead to different servers
   | 'replica'
   | 'loading'
   | 'cluster'
@@ -17,7 +17,7 @@ export type RedisProblem =
   | 'clients'
   | WriteProblem;
 
-/** Why Redis takes no writes, though it answers and passes messages on. */
+/** The reason for which Redis takes no writes, though it answers and forwards messages. */
 export type WriteProblem = 'memory' | 'storage' | 'replicas' | 'permission';
 
 export type Refusal =
@@ -57,7 +57,7 @@ const eventCommands: ReadonlySet<string> = new Set([
   'hello',
   'auth',
 ]);
-/** Commands that Parley sends to learn more, and does without where a user of Redis may not send them. */
+/** Commands for additional information. Parley works without them where a user of Redis may not send them. */
 const optionalCommands: ReadonlySet<string> = new Set(['role', 'info', 'config', 'client']);
 
 /**

@@ -1,21 +1,21 @@
 import type { RedisLink } from './redis.ts';
 
-/** A connection for the subscriptions of one part, where messages come as bytes; made again whenever it is lost. */
+/** A connection for the subscriptions of one part, where messages come as bytes; made again after each loss. */
 export interface RedisSubscriber {
-  /** May be called while Redis is away: it takes effect when it is there. */
+  /** A call while Redis is unavailable takes effect when Redis is back. */
   subscribe(channels: readonly string[]): void;
   /** Redis' glob patterns. */
   subscribePattern(pattern: string): void;
   onMessage(listener: (channel: Buffer, message: Buffer) => void): void;
   onPatternMessage(listener: (pattern: string, channel: Buffer, message: Buffer) => void): void;
-  /** Resolves once every subscription has been confirmed, or has not been for as long as one may wait. */
+  /** Resolves when every subscription is confirmed, or after `waitMs`. */
   subscribed(waitMs: number): Promise<void>;
   close(): void;
 }
 
-/** For a part that hears much: its messages do not wait behind those of others, and theirs not behind its. */
+/** For a part with much traffic: its messages do not delay the messages of other parts, and the reverse. */
 export function openSubscriber(link: RedisLink, name: 'door'): RedisSubscriber {
-  // what it is subscribed to is kept here, since ioredis makes again only what had been confirmed once
+  // ioredis repeats only subscriptions that were confirmed once, so this function keeps all of them
   const connection = link.openSubscriber(name);
   const { client } = connection;
   const channels = new Set<string>();

@@ -1,6 +1,6 @@
 /**
- * Whether keys can be written, and whether Redis still has what was written. Once a second a number that grows is written to a
- * key of the process's own, and the one before is read: one that is gone or lower has been lost, and other keys with it.
+ * Checks whether keys can be written, and whether Redis still has written keys. Once a second this process writes a growing
+ * number to its own key and reads the number before. If that number is gone or lower, Redis has lost keys.
  */
 import type { Redis } from 'ioredis';
 import type { WriteProblem } from './redis-refusal.ts';
@@ -21,7 +21,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return before`;
 const everyMs = 1000;
 const lifeMs = 600_000;
-/** A refusal holds for so long, whatever the probe finds: other writes than its own may be refused. */
+/** A refusal holds for this time even if the probe succeeds: writes of other parts may still be refused. */
 const refusalMs = 2000;
 const policyMs = 60_000;
 
@@ -57,13 +57,13 @@ export class RedisWrites {
     return this.#policy;
   }
 
-  /** Redis refused a write, of the probe or of anybody. */
+  /** Redis refused a write of any part. */
   refused(problem: WriteProblem, reason: Error): void {
     this.#refusedAt = performance.now();
     this.#set(problem, reason);
   }
 
-  /** @returns what the server says of itself, once a second and on each new connection. */
+  /** @returns the role of the server, once a second and on each new connection. */
   async probe(client: Redis): Promise<'master' | 'replica' | undefined> {
     const now = performance.now();
     if (this.#connection === client.stream && now - this.#triedAt < everyMs) return undefined;
@@ -82,7 +82,7 @@ export class RedisWrites {
     try {
       before = await (client as unknown as Commands).parleyProbe(this.#key, n, lifeMs);
     } catch (error) {
-      // the connection has noticed what it means; a refused write leaves the connection as it is
+      // the connection has handled the error; a refused write leaves the connection as it is
       if (this.#refusedAt >= now) return;
       throw error;
     }
@@ -100,7 +100,7 @@ export class RedisWrites {
       this.#policy = policy;
       this.#parts.changed();
     } catch {
-      // this user of Redis may not ask, or the connection is lost, which is noticed elsewhere
+      // this user of Redis may not read it, or the connection is lost, which redis-connection.ts detects
     }
   }
 

@@ -1,13 +1,13 @@
 /**
- * The connections to Redis, and what can be done with it. Nothing here waits for Redis: what is kept in it is what its
+ * The connections to Redis, and which uses of Redis are available. No part waits for Redis: Redis keeps only data that its
  * users can do without or build again.
  *
- * `up`: events cross nodes. The server is a master, it answers every connection within a second, and what is published on
- * one connection comes back on the other.
+ * `up`: events cross nodes. The server is a master and answers every connection within a second, and messages that are
+ * published on one connection arrive on the other.
  * `writable`: keys can be written too. A Redis that is full, or cannot save, still passes events on.
  *
- * Commands fail at once while Redis is unavailable, instead of piling up. Every reply that says "not here" or "not now" is
- * noticed by redis-connection.ts, whoever sent the command.
+ * Commands fail at once while Redis is unavailable, instead of piling up. redis-connection.ts detects every reply that says
+ * "not here" or "not now", for the commands of all parts.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -28,7 +28,7 @@ export interface RedisLink {
   readonly up: boolean;
   /** Keys can be written too. */
   readonly writable: boolean;
-  /** Why it is not up or not writable, as a sentence for an operator. */
+  /** The reason for which the link is not up or not writable, as a sentence for an operator. */
   readonly problem: string | undefined;
   /** `maxmemory-policy`, where this user of Redis may read it. */
   readonly evictionPolicy: string | undefined;
@@ -50,9 +50,9 @@ export type RedisState = 'events' | 'keys' | 'door';
 export interface RedisLinkOptions {
   readonly url: string;
   readonly log: Log;
-  /** Begins the key and the channel by which the link tries what it can do. */
+  /** Prefix of the key and the channel of the link's probes. */
   readonly prefix?: string;
-  /** How long to wait for it at the start; afterwards the link begins as unavailable. */
+  /** Longest wait for Redis at the start. After it the link begins as unavailable. */
   readonly waitMs?: number;
   /** Called for each reply that says "not here" or "not now". */
   readonly refused?: (problem: RedisProblem) => void;
@@ -102,7 +102,7 @@ class Link implements RedisLink {
     this.#pingChannel = `${prefix}ping:${randomBytes(9).toString('base64url')}`;
     this.#writes = new RedisWrites(`${prefix}probe:${randomBytes(9).toString('base64url')}`, {
       lost: () => this.#lost(),
-      changed: () => this.#look(),
+      changed: () => this.#refresh(),
     });
     this.#commands = this.#connect('commands', (client) => this.#try(client));
     this.#subscriber = this.#openSubscriber('subscriber');
@@ -127,11 +127,12 @@ class Link implements RedisLink {
     return problem === undefined ? undefined : problemTexts[problem];
   }
 
-  /** Why no waiting helps, for the start. */
+  /** The reason for which waiting does not help, for the start. */
   get refusal(): string | undefined {
     for (const { problem, reason } of [this.#commands, this.#subscriber]) {
       if (problem === 'password' || problem === 'permission') return problemTexts[problem];
-      if (/Unknown RESP|Protocol error/.test(reason?.message ?? '')) return 'the server answers, but is no Redis';
+      if (/Unknown RESP|Protocol error/.test(reason?.message ?? ''))
+        return 'the server answers, but is not a Redis server';
     }
     return this.#writes.problem === 'permission' ? problemTexts.permission : undefined;
   }
@@ -171,7 +172,7 @@ class Link implements RedisLink {
     return Promise.resolve();
   }
 
-  /** The log is silent before: what is refused then ends the start. */
+  /** Before this call the log is silent, because a refusal ends the start. */
   started(): void {
     this.#started = true;
     if (this.#problem === undefined) this.#options.log.info('Redis is available.');
@@ -187,7 +188,7 @@ class Link implements RedisLink {
       name,
       url: this.#options.url,
       probe,
-      changed: () => this.#look(),
+      changed: () => this.#refresh(),
       refused: (refusal, error) => {
         this.#options.refused?.(refusal.problem);
         if (refusal.of === 'writes') this.#writes.refused(refusal.problem, error);
@@ -198,7 +199,7 @@ class Link implements RedisLink {
   #openSubscriber(name: RedisConnectionName): RedisConnection {
     const echo = new RedisEcho(this.#pingChannel, {
       published: () => this.#published,
-      heard: () => this.#look(),
+      received: () => this.#refresh(),
       unreachable: () => this.#unreachable(),
     });
     const connection = this.#connect(name, (client) => echo.probe(client));
@@ -208,30 +209,30 @@ class Link implements RedisLink {
     return connection;
   }
 
-  /** The probe of `commands`: publishes to the subscribers, and once a second writes and looks at the server's role. */
+  /** The probe of `commands`: publishes to the subscribers, and once a second writes a key and reads the server's role. */
   async #try(client: Redis): Promise<void> {
     const n = this.#published + 1;
     const published = client.publish(this.#pingChannel, String(n)).then(() => (this.#published = n));
     const [role] = await Promise.all([this.#writes.probe(client), published]);
     if (role !== 'replica') return;
-    // the other connections ended at the same server, and follow the name to the new master
+    // the other connections lead to the same server; new ones follow the host's name to the new master
     for (const connection of [this.#commands, ...this.#subscribers.values()]) connection.cut('replica');
     throw new Error(problemTexts.replica);
   }
 
-  /** The connections have ended at servers that do not know each other. */
+  /** The connections lead to servers that are independent of each other. */
   #unreachable(): void {
     if (!this.#commands.up) return;
     for (const connection of [this.#commands, ...this.#subscribers.values()]) connection.cut('unreachable');
   }
 
-  #look(): void {
+  #refresh(): void {
     if (this.#closing) return;
     const connected = this.#commands.up && this.#subscriber.up;
     const [echo] = this.#echoes;
     if (!connected) for (const each of this.#echoes) each.reset();
-    else if (echo?.heard === false) this.#commands.check();
-    const up = connected && echo?.heard === true;
+    else if (echo?.works === false) this.#commands.check();
+    const up = connected && echo?.works === true;
     const writable = up && this.#writes.problem === undefined;
     const [wasUp, wasWritable] = [this.#up, this.#writable];
     this.#up = up;
@@ -242,7 +243,9 @@ class Link implements RedisLink {
   }
 
   #lost(): void {
-    this.#options.log.warn('Redis has lost keys. Presence and rates are written to it again.');
+    this.#options.log.warn(
+      'Redis has lost keys. This node writes its presence and rates again; until then users may seem offline.',
+    );
     for (const listener of this.#listeners.loss) listener();
   }
 
@@ -262,7 +265,7 @@ class Link implements RedisLink {
       return;
     }
     if (this.#logged.has(problem)) return;
-    // it is what is left of every other problem until a message has come back
+    // every other problem leaves this one behind until a message has come back
     if (problem === 'unreachable' && (this.#logged.size > 0 || this.#commands.up)) return;
     this.#logged.add(problem);
     const err = this.#commands.reason ?? this.#subscriber.reason ?? this.#writes.reason;
@@ -272,10 +275,10 @@ class Link implements RedisLink {
 
 function outageText(up: boolean): string {
   return up
-    ? 'Redis takes no writes; each node counts presence and rates alone until it does'
-    : 'Redis is unavailable; events cross nodes by Postgres, and each node counts presence and rates alone until it is back';
+    ? 'Redis takes no writes; each node counts presence and rates alone meanwhile'
+    : 'Redis is unavailable; nodes read events from Postgres, and each node counts presence and rates alone meanwhile';
 }
 
 export function evictionText(policy: string): string {
-  return `Redis may evict keys (maxmemory-policy ${policy}). Set noeviction: evicted presence is wrong for up to 15 s.`;
+  return `Redis may evict keys (maxmemory-policy ${policy}). Set noeviction: presence is wrong for up to 15 s after an eviction.`;
 }

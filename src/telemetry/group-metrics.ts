@@ -1,10 +1,10 @@
 /**
- * The metrics of several workers as one `/metrics`. Sums by default; a metric that would lie as a sum names its own way
- * (`aggregator`): the least admitted share, and prom-client's own for the event loop (least of min, greatest of max,
- * mean of the rest) and the start time (left out).
+ * The metrics of several workers as one `/metrics`. Sums are the default; a metric whose sum would be wrong names another
+ * `aggregator`: the least admitted share, and prom-client's own for the event loop (least of min, greatest of max, mean of
+ * the rest) and the start time (left out).
  *
- * Counts of workers that ended stay in the sum: a counter that falls looks like a restart to Prometheus, which would take
- * what is left of it for new. Each rolling restart would show as a burst that never was.
+ * Counts of workers that ended stay in the sum. Prometheus treats a counter that falls as a restart and counts the rest as
+ * new, so each rolling restart would show as a burst.
  */
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
@@ -15,9 +15,9 @@ export type Readings = readonly MetricObjectWithValues<MetricValue<string>>[];
 export type WorkerState = 'starting' | 'ready' | 'leaving';
 
 export interface WorkerReadings {
-  /** Undefined: it did not answer in time. */
+  /** Undefined: the worker did not answer in time. */
   readonly answer: Readings | undefined;
-  /** Its answer before that. */
+  /** The answer before that. */
   readonly last: Readings | undefined;
 }
 
@@ -25,7 +25,7 @@ export class GroupMetrics {
   readonly #registry = new Registry();
   readonly restarts = new Counter({
     name: 'parley_worker_restarts_total',
-    help: 'Workers started in the place of one that ended by itself',
+    help: 'Workers that were started because one ended by itself',
     registers: [this.#registry],
   });
   readonly #workers = new Gauge({
@@ -36,12 +36,12 @@ export class GroupMetrics {
   });
   readonly #silent = new Gauge({
     name: 'parley_workers_silent',
-    help: 'Workers that did not answer this scrape: their gauges are missing from it, their counts are the last known',
+    help: 'Workers that did not answer this scrape: their gauges are missing, and their counters have the last known values',
     registers: [this.#registry],
   });
   #ended: Promise<Readings> = Promise.resolve([]);
 
-  /** A worker ended: its counts are kept. */
+  /** Keeps the counts of a worker that ended. */
   keep(readings: Readings): void {
     this.#ended = this.#ended.then((before) => sum([before, counts(readings)]).getMetricsAsJSON());
   }
@@ -55,7 +55,7 @@ export class GroupMetrics {
   }
 }
 
-/** Gauges tell of a process that is there; counts stay true after it. */
+/** Gauges describe a running process; counts stay true after the end of their process. */
 function counts(readings: Readings): Readings {
   return readings.filter(({ type }) => ['counter', 'histogram'].includes(String(type)));
 }

@@ -1,17 +1,18 @@
 /**
  * Readiness: each part registers a check; `/ready` is true while all vital checks pass.
  *
- * `/ready` is public, so it costs little however often it is requested: an answer is kept for a second, requests at the
- * same time share one round, and a check that does not answer is not started again. The reasons are for the public too:
- * they name no host and no user. What a check met goes to the log.
+ * `/ready` is public, so its cost is bounded: an answer is kept for a second, concurrent requests share one round, and a
+ * check that does not answer is not started again. The reasons are public too: they name no host and no user. The log has
+ * the details of a failed check.
  */
+import { NoAnswer, within } from '../jobs/within.ts';
 import type { Log } from './log.ts';
 
 export interface Check {
   readonly name: string;
-  /** Resolves if the part works. The text of a `NotReady` is shown to whoever asks; other errors go to the log alone. */
+  /** Resolves if the part works. The text of a `NotReady` is public; other errors go to the log alone. */
   readonly run: () => Promise<void>;
-  /** False: the node serves without this part, only less well, so it is told and stays ready. */
+  /** False: the node serves without this part, with less comfort. The report shows the failure, and the node stays ready. */
   readonly vital?: false;
 }
 
@@ -28,7 +29,7 @@ export interface Report {
 const keptMs = 1000;
 
 interface Registered extends Check {
-  /** The run that has not ended, though its time may be over. */
+  /** The run that has not ended, also after its time limit. */
   running: Promise<string | undefined> | undefined;
   failing: boolean;
 }
@@ -49,12 +50,12 @@ export class Health {
     this.#last = undefined;
   }
 
-  /** From now on not ready: balancers send nobody new. */
+  /** From now on not ready: load balancers send no new connections. */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** Answers within the limit, whatever hangs. */
+  /** Answers within the limit, also while a check hangs. */
   async report(timeoutMs = 800): Promise<Report> {
     const now = performance.now();
     if (this.#last === undefined || now - this.#last.at >= keptMs) {
@@ -75,7 +76,10 @@ export class Health {
         check.running ??= this.#attempt(check).finally(() => {
           check.running = undefined;
         });
-        const reason = await within(timeoutMs, check.running);
+        const reason = await within(timeoutMs, check.running).catch((error: unknown) => {
+          if (error instanceof NoAnswer) return error.message;
+          throw error;
+        });
         const ms = Math.round(performance.now() - from);
         const more = check.vital === undefined ? {} : { vital: check.vital };
         checks[check.name] = reason === undefined ? { ok: true, ms, ...more } : { ok: false, ms, reason, ...more };
@@ -91,7 +95,11 @@ export class Health {
       check.failing = false;
       return undefined;
     } catch (error) {
-      if (!check.failing) this.#log?.warn({ err: error, check: check.name }, 'a readiness check fails');
+      if (!check.failing)
+        this.#log?.warn(
+          { err: error, check: check.name },
+          'A readiness check failed. `/ready` reports the check until it passes again.',
+        );
       check.failing = true;
       return error instanceof NotReady ? error.message : 'failed; the log of this node has the reason';
     }
@@ -100,14 +108,4 @@ export class Health {
 
 function stopping({ checks }: Report): Report {
   return { ready: false, checks: { ...checks, running: { ok: false, ms: 0, reason: 'stopping' } } };
-}
-
-async function within(ms: number, work: Promise<string | undefined>): Promise<string | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`no answer in ${ms} ms`), ms);
-  });
-  const reason = await Promise.race([work, late]);
-  clearTimeout(timer);
-  return reason;
 }

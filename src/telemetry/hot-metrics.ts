@@ -1,6 +1,6 @@
 /**
- * Counters and histograms for the hot path. prom-client hashes its labels at every step, which took a seventh of the
- * time of a command; these count in plain numbers and give prom-client what it prints when it is asked.
+ * Counters and histograms for the hot path. prom-client hashes its labels at every step, which took a seventh of the time
+ * of a command. These classes count in plain numbers; prom-client reads the numbers when it prints `/metrics`.
  */
 import type { Registry } from 'prom-client';
 
@@ -14,7 +14,7 @@ export class Tally {
   }
 }
 
-/** A counter whose label values are made once and held by whoever counts. */
+/** A counter whose callers keep the tally of their label values. */
 export class HotCounter {
   readonly name: string;
   readonly #help: string;
@@ -26,7 +26,7 @@ export class HotCounter {
     register(registry, this);
   }
 
-  /** The tally of these label values, always the same one: hold it where it is used often. */
+  /** The tally of these label values, always the same object. A caller on the hot path keeps it. */
   labels(labels: Labels = {}): Tally {
     const key = Object.values(labels).join('\n');
     let entry = this.#tallies.get(key);

@@ -1,6 +1,6 @@
 /**
- * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes,
- * reasons of this file), never a room's or user's id: the number of series stays bounded.
+ * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, reasons of
+ * this file), never the id of a room or a user, so that the number of series stays bounded.
  */
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
@@ -21,9 +21,9 @@ export type ClosedConnection =
   | 'token_expired'
   | 'too_large'
   | 'unavailable';
-/** An ack without a question of the server's, one whose question has been given up, or CONNECT to an unknown namespace. */
+/** An ack that no event of the server requested, an ack after its time limit, or CONNECT to an unknown namespace. */
 export type StrayPacket = 'ack' | 'late_ack' | 'connect';
-/** What backend services ask for; the names are those of Socket.IO's own requests. */
+/** Requests of backend services, by the names of Socket.IO's requests. */
 export type InteropRequest =
   'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';
 export type InteropRefusal =
@@ -36,10 +36,10 @@ export type InteropRefusal =
   | 'server_side_emit'
   | 'too_large';
 export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
-/** What showed that events were missing: a jump in rev, a room's head in Postgres, Redis away, or a dead node's outbox. */
+/** The sign of missing events: a jump in rev, a room's head in Postgres, an outage of Redis, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 
-/** Settings of Postgres that the promises do not survive. */
+/** Settings of Postgres that break the promises. */
 export const databaseHazards = ['fsync', 'full_page_writes', 'read_only', 'synchronous_commit'] as const;
 export type DatabaseHazard = (typeof databaseHazards)[number];
 
@@ -51,15 +51,20 @@ export class Metrics {
   readonly connections = this.#gauge('parley_connections', 'Connections that are open now');
   readonly opened = this.#counter('parley_connections_opened_total', 'Connections that were opened');
   readonly closed = this.#counter('parley_connections_closed_total', 'Connections that ended', ['reason']);
-  readonly refused = this.#counter('parley_handshakes_refused_total', 'Handshakes that were refused', ['reason']);
+  readonly refused = this.#counter('parley_handshakes_refused_total', 'Handshakes that the server refused', ['reason']);
   /** Labels: command, outcome. */
   readonly commands = new HotCounter(
     'parley_commands_total',
-    'Commands answered; outcome is ok or an error code',
+    'Commands that were answered; the outcome is ok or an error code',
     this.#registry,
   );
   /** Label: command. */
-  readonly ackSeconds = new HotHistogram('parley_ack_seconds', 'From a command to its ack', seconds, this.#registry);
+  readonly ackSeconds = new HotHistogram(
+    'parley_ack_seconds',
+    'Time from a command to its ack',
+    seconds,
+    this.#registry,
+  );
   readonly batchSize = this.#histogram(
     'parley_writer_batch_messages',
     'Messages, or changes of messages, in one commit',
@@ -70,157 +75,196 @@ export class Metrics {
     'Time of one commit of messages or changes',
     seconds,
   );
-  readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits tried again', ['reason']);
+  readonly writerRetries = this.#counter('parley_writer_retries_total', 'Commits that were retried', ['reason']);
   /** Label: event. */
-  readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events handed to fan-out', this.#registry);
+  readonly fanoutEvents = new HotCounter('parley_fanout_events_total', 'Events passed to fan-out', this.#registry);
   readonly fanoutDeliveries = new HotCounter(
     'parley_fanout_deliveries_total',
     'Events written to connections',
     this.#registry,
   ).labels();
-  readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken with slow connections', ['step']);
+  readonly slowConsumers = this.#counter('parley_slow_consumers_total', 'Steps taken against slow connections', [
+    'step',
+  ]);
   /** Label: limit (connection, user or address). */
   readonly answersRefused = this.#counter(
     'parley_answers_refused_total',
-    'Large answers that were not made, because earlier ones are unsent',
+    'Large answers refused because earlier answers are still unsent',
     ['limit'],
   );
   readonly membersCoalesced = this.#counter(
     'parley_member_events_coalesced_total',
-    'Joins and leaves of one user in quick succession for which the room received no event',
+    'Joins and leaves in quick succession of one user, for which the room received no event',
   );
-  readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals over the rate of their connection');
+  readonly signalsRefused = this.#counter('parley_signals_refused_total', 'Signals above the rate of their connection');
   readonly signalsDropped = this.#counter('parley_signals_dropped_total', 'Signals not written to slow connections');
-  /** Label: limit. Counted when there is least time for it. */
-  readonly overloaded = new HotCounter('parley_overloaded_total', 'Work refused for overload', this.#registry);
-  /** Label: limit. Counted as often as somebody goes on. */
-  readonly userRefused = new HotCounter(
-    'parley_user_refused_total',
-    'Commands, signals and packets over a limit of their user, or of the address of a connection without a user',
+  /** Label: limit. The counter is on the hot path of an overloaded node. */
+  readonly overloaded = new HotCounter(
+    'parley_overloaded_total',
+    'Commands and handshakes refused because the node is overloaded',
     this.#registry,
   );
-  /** Label: packet. Counted as often as somebody sends them. */
+  /** Label: limit. A client above a limit decides how often this counts. */
+  readonly userRefused = new HotCounter(
+    'parley_user_refused_total',
+    'Commands, signals and packets above a limit of their user, or of the address of a connection without a user',
+    this.#registry,
+  );
+  /** Label: packet. A client decides how often this counts. */
   readonly strayPackets = new HotCounter(
     'parley_stray_packets_total',
-    'Packets of clients that nobody waited for',
+    'Unexpected packets of clients: acks that no event requested, and CONNECTs to unknown namespaces',
     this.#registry,
   );
   readonly publishFailures = this.#counter(
     'parley_fanout_publish_failures_total',
-    'Batches of events that did not go to other nodes',
+    'Batches of events that could not be published to other nodes',
     ['reason'],
   );
   readonly foreignMessages = this.#counter(
     'parley_fanout_foreign_messages_total',
-    'Messages of Redis that were not understood',
+    'Messages of Redis that could not be read and were dropped',
     ['reason'],
   );
-  readonly repaired = this.#counter('parley_fanout_repaired_total', 'Events read from Postgres and delivered', [
-    'reason',
-  ]);
+  readonly repaired = this.#counter(
+    'parley_fanout_repaired_total',
+    'Missed events that were read from Postgres and delivered',
+    ['reason'],
+  );
   readonly repairSeconds = this.#histogram(
     'parley_fanout_repair_seconds',
-    'From the commit of such an event to its delivery',
+    'Time from the commit of a missed event to its delivery',
     [...seconds, 30, 60, 300, 3600],
   );
   /** Labels: source (tail or postgres). */
   readonly syncedRooms = this.#counter(
     'parley_sync_rooms_total',
-    'Rooms that clients synced, by where they were read',
+    'Rooms that clients synced, by the source of the messages',
     ['source'],
   );
   readonly replayReads = this.#counter(
     'parley_tail_reads_total',
-    'Reads of Postgres by which a tail of a room was filled',
+    'Reads of Postgres that filled the replay buffer of a room',
   );
-  readonly repairFailures = this.#counter('parley_fanout_repair_failures_total', 'Reads of repair that failed', [
-    'what',
-  ]);
+  readonly repairFailures = this.#counter(
+    'parley_fanout_repair_failures_total',
+    'Reads for the repair of missed events that failed; the node retries them',
+    ['what'],
+  );
   readonly heldDropped = this.#counter(
     'parley_fanout_held_dropped_total',
-    'Held events let go at a limit; those with a rev are read from Postgres',
+    'Held events dropped at a limit; the node reads persisted events from Postgres later',
   );
   readonly leaseLapses = this.#counter(
     'parley_membership_lease_lapses_total',
-    'Times that memberships could not be confirmed for 3 s, so that this node delivered nothing until they were',
+    'Times that this node could not confirm memberships for 3 s, and delivered nothing until it could',
   );
   readonly unconfirmedNodes = this.#counter(
     'parley_membership_unconfirmed_nodes_total',
-    'Nodes that did not confirm a removal within 3 s and were taken for stopped',
+    'Nodes that did not confirm a removal within 3 s and were treated as stopped',
   );
   readonly epochChanges = this.#counter(
     'parley_epoch_changes_total',
-    'Times that this node noticed that the database went back in time',
+    'Times that this node detected an older state of the database, such as a restore',
   );
   /** Label: sign (storage, log or heads). */
   readonly epochsRenewed = this.#counter('parley_epochs_renewed_total', 'New epochs that this node began', ['sign']);
-  readonly relayed = this.#counter('parley_outbox_relayed_total', 'Outbox rows handed on for another process');
-  readonly internalErrors = this.#counter('parley_internal_errors_total', 'Faults of Parley itself', ['where']);
-  readonly presenceChanges = this.#counter('parley_presence_changes_total', 'Changes told to watchers here', ['to']);
-  readonly presenceEvents = this.#counter('parley_presence_events_total', 'Presence events written to connections');
-  readonly watchesEnded = this.#counter('parley_presence_watches_ended_total', 'Watches ended for want of a room');
-  readonly revocations = this.#counter('parley_revoked_connections_total', 'Connections closed for a revoked token', [
-    'reason',
+  readonly relayed = this.#counter(
+    'parley_outbox_relayed_total',
+    'Outbox rows that this node published for another process',
+  );
+  readonly internalErrors = this.#counter('parley_internal_errors_total', 'Errors caused by faults of Parley', [
+    'where',
   ]);
+  readonly presenceChanges = this.#counter(
+    'parley_presence_changes_total',
+    'Changes of presence that concern watchers on this node',
+    ['to'],
+  );
+  readonly presenceEvents = this.#counter('parley_presence_events_total', 'Presence events written to connections');
+  readonly watchesEnded = this.#counter(
+    'parley_presence_watches_ended_total',
+    'Watches that ended because watcher and user share no room any more',
+  );
+  readonly revocations = this.#counter(
+    'parley_revoked_connections_total',
+    'Connections closed because their token was revoked',
+    ['reason'],
+  );
   readonly ratesAlone = this.#counter(
     'parley_rates_alone_total',
-    "Rates counted by this node's own form, for Redis was away",
+    'Rates that this node counted alone because Redis was unavailable',
   );
   readonly redisRefusals = this.#counter(
     'parley_redis_refusals_total',
-    'Replies by which Redis refused a command because of its own state: a replica, loading, full, a wrong password',
+    'Commands that Redis refused because of its state: a replica, loading, full, or a wrong password',
     ['problem'],
   );
-  readonly ratesForgotten = this.#counter('parley_rates_forgotten_total', 'Users forgotten by a form that was full');
-  readonly interopMessages = this.#counter('parley_door_messages_total', 'Messages of backend services', ['request']);
-  readonly interopRefused = this.#counter('parley_door_refused_total', 'Those that were refused', ['reason']);
+  readonly ratesForgotten = this.#counter(
+    'parley_rates_forgotten_total',
+    'Users whose rates were dropped from a full table',
+  );
+  readonly interopMessages = this.#counter('parley_door_messages_total', 'Requests of backend services over Redis', [
+    'request',
+  ]);
+  readonly interopRefused = this.#counter(
+    'parley_door_refused_total',
+    'Requests of backend services that were refused',
+    ['reason'],
+  );
   readonly interopUnsent = this.#counter(
     'parley_door_unsent_total',
-    'Answers to backend services that Redis did not take',
+    'Answers to backend services that could not be published to Redis',
   );
-  readonly searchIndexed = this.#counter('parley_search_indexed_total', 'Messages taken into the search index');
+  readonly searchIndexed = this.#counter('parley_search_indexed_total', 'Messages added to the search index');
   readonly searchFailures = this.#counter(
     'parley_search_failures_total',
-    'Steps of it that failed and are tried again',
+    'Steps of the search index that failed; the node retries them',
   );
   readonly searchTimeouts = this.#counter(
     'parley_search_timeouts_total',
-    'Searches that Postgres ended for their time',
+    'Searches that Postgres ended at their time limit',
   );
   /** Labels: place (answers, presence, reads, search or sessions), limit (user, queue or time). */
   readonly turnsRefused = this.#counter(
     'parley_turns_refused_total',
-    'Reads, searches and look-ups of users that were refused because they got no place',
+    'Reads, searches and lookups of users that were refused because no place was free',
     ['place', 'limit'],
   );
-  readonly retentionRooms = this.#counter('parley_retention_purges_total', 'Times that messages of a room expired');
-  readonly retentionMessages = this.#counter('parley_retention_messages_total', 'Rows of expired messages deleted');
-  readonly retentionFailures = this.#counter('parley_retention_failures_total', 'Rounds of it that failed');
-  readonly purgedRooms = this.#counter(
-    'parley_room_purges_total',
-    'Deleted rooms of which everything has been removed',
+  readonly retentionRooms = this.#counter(
+    'parley_retention_purges_total',
+    'Times that expired messages of one room were deleted',
   );
-  readonly purgedMessages = this.#counter('parley_room_purge_messages_total', 'Messages of deleted rooms removed');
+  readonly retentionMessages = this.#counter('parley_retention_messages_total', 'Expired messages that were deleted');
+  readonly retentionFailures = this.#counter(
+    'parley_retention_failures_total',
+    'Rounds of retention that failed; the next round retries',
+  );
+  readonly purgedRooms = this.#counter('parley_room_purges_total', 'Deleted rooms whose data is fully removed');
+  readonly purgedMessages = this.#counter(
+    'parley_room_purge_messages_total',
+    'Messages of deleted rooms that were removed',
+  );
   readonly purgeFailures = this.#counter(
     'parley_room_purge_failures_total',
-    'Rounds of it that failed and are tried again',
+    'Rounds of the removal of deleted rooms that failed; the node retries them',
   );
   readonly marksDropped = this.#counter(
     'parley_marks_dropped_total',
-    'Read and delivered marks that nobody waited for and were let go; they come again with the next message',
+    'Read and delivered marks dropped at a limit; the client sends them again with the next message',
   );
   readonly databaseUnsafe = this.#counter(
     'parley_database_open_transactions_total',
-    'Pooled connections to Postgres that were found inside a transaction and were ended',
+    'Pooled connections to Postgres that were closed because they were inside a transaction',
   );
-  readonly guests = this.#counter('parley_guests_total', 'Guest tokens asked for', ['outcome']);
+  readonly guests = this.#counter('parley_guests_total', 'Requests for guest tokens', ['outcome']);
 
   constructor() {
     // process, heap, GC and event-loop delay, by prom-client's own names
     collectDefaultMetrics({ register: this.#registry });
   }
 
-  /** The writer's depth is read when it is asked for, not counted on the way. */
+  /** `/metrics` reads the depth of the writer's queue; nothing counts on the hot path. */
   watchWriter(waiting: () => number): void {
     this.#watch('parley_writer_queue', 'Messages and changes that wait for their commit', waiting);
   }
@@ -245,12 +289,12 @@ export class Metrics {
     );
     this.#watch(
       'parley_database_clock_offset_seconds',
-      'How far the clock of Postgres is ahead of the clock of this node',
+      'Seconds by which the clock of Postgres is ahead of the clock of this node',
       () => read.clockOffsetMs() / 1000,
     );
     const unsafe = new Gauge({
       name: 'parley_database_unsafe',
-      help: '1 for each setting of Postgres by which acknowledged messages may be lost, or nothing can be stored',
+      help: '1 for each setting of Postgres that can lose acknowledged messages or prevents writes',
       labelNames: ['setting'],
       aggregator: 'max',
       registers: [this.#registry],
@@ -260,13 +304,13 @@ export class Metrics {
     });
   }
 
-  /** @param read what can be done with Redis now, by link; and whether Redis may evict keys. */
+  /** @param read whether each use of Redis is available now, by link; and whether Redis may evict keys. */
   watchRedis(read: { states: () => Readonly<Record<string, boolean>>; evicts: () => boolean }): void {
     new Gauge({
       name: 'parley_redis_up',
-      help: '1 while Redis can be used: to pass events to other nodes (events), to keep presence and rates (keys), by backend services (door)',
+      help: '1 while Redis is available: for events of other nodes (events), for presence and rates (keys), for backend services (door)',
       labelNames: ['link'],
-      // of several workers: the one that is worst off
+      // of several workers: the worst
       aggregator: 'min',
       registers: [this.#registry],
       collect() {
@@ -285,17 +329,17 @@ export class Metrics {
   }
 
   watchRepair(read: { fills: () => number; held: () => number }): void {
-    this.#watch('parley_fanout_fills', 'Rooms whose missing events are being read or wait for it', read.fills);
-    this.#watch('parley_fanout_held_events', 'Events held until those before them have come', read.held);
+    this.#watch('parley_fanout_fills', 'Rooms whose missing events are read now, or wait for their turn', read.fills);
+    this.#watch('parley_fanout_held_events', 'Events held until the events before them arrive', read.held);
   }
 
   watchUnsent(bytes: () => number): void {
-    this.#watch('parley_unsent_bytes', 'Bytes that wait until clients read them', bytes);
+    this.#watch('parley_unsent_bytes', 'Bytes that are not sent yet because clients read slowly', bytes);
   }
 
   watchReplay(read: { rooms: () => number; bytes: () => number }): void {
-    this.#watch('parley_tail_rooms', 'Rooms whose last messages are kept in memory', read.rooms);
-    this.#watch('parley_tail_bytes', 'What those take, about', read.bytes);
+    this.#watch('parley_tail_rooms', 'Rooms in the replay buffer', read.rooms);
+    this.#watch('parley_tail_bytes', 'Approximate size of the replay buffer', read.bytes);
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {
@@ -309,17 +353,17 @@ export class Metrics {
         },
       });
     };
-    gauge('parley_users', 'Users with connections here', read.users);
-    gauge('parley_presence_watched', 'Watched users, summed over the connections that watch', read.watched);
+    gauge('parley_users', 'Users with connections to this node', read.users);
+    gauge('parley_presence_watched', 'Watched users, summed over all watching connections', read.watched);
   }
 
-  /** 1: all work is taken; the limit that is passed is told by its label. */
+  /** 1: the node accepts all work. The label names the limit that is exceeded. */
   watchOverload(read: () => { share: number; reason: string | undefined }): void {
     new Gauge({
       name: 'parley_admitted_share',
-      help: 'Share of the work that is taken; under 1 while a limit is passed',
+      help: 'Share of the work that the node accepts; below 1 while a limit is exceeded',
       labelNames: ['limit'],
-      // of several workers: the one that is worst off
+      // of several workers: the worst
       aggregator: 'min',
       registers: [this.#registry],
       collect() {
@@ -335,7 +379,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** The same for another process, which adds up several. */
+  /** The same for the parent process, which adds up the metrics of its workers. */
   readings(): Promise<Readings> {
     return this.#registry.getMetricsAsJSON();
   }

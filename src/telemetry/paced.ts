@@ -1,7 +1,7 @@
 /**
- * A text that is costly to make and that anybody may request, made anew for each who asks: those who ask at once share
- * one, and after each there is a pause of four times as long. So however often it is requested, it takes a fifth of the
- * processor at most; and it is never older than the request.
+ * Bounds the cost of a text that anybody may request and that is expensive to make. Concurrent requests share one text, and
+ * each text is followed by a pause of four times its duration. So the texts take at most a fifth of the processor at any
+ * rate of requests, and no text is older than its request.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -16,7 +16,7 @@ export function paced<T>(make: () => Promise<T>): () => Promise<T> {
     await after;
     const pauseMs = pauseUntil - performance.now();
     if (pauseMs > 0) await delay(pauseMs);
-    // who asks from now on may want to see what happens from now on
+    // a later request gets a later text
     next = undefined;
     const from = performance.now();
     try {
@@ -29,7 +29,7 @@ export function paced<T>(make: () => Promise<T>): () => Promise<T> {
   return () => {
     if (next === undefined) {
       next = run(last);
-      // a failure is its caller's to handle; the next one begins all the same
+      // the caller handles the failure; the next text does not depend on it
       last = next.catch(() => {});
     }
     return next;

@@ -1,10 +1,10 @@
 /**
- * What the operating system says of this process. Such reads open files, so they fail when the process may open no more;
- * whoever calls these functions gets a value nevertheless. No other file reads these figures (test/architecture).
+ * Figures of the operating system about this process. Such reads open files, so they fail at the limit of open files; these
+ * functions return a value nevertheless. No other file reads these figures (test/architecture).
  */
 import { readFileSync } from 'node:fs';
 
-/** Resident memory in bytes. Where the system refuses the figure, the last one stands. */
+/** Resident memory in bytes. If the system refuses the figure, the last figure is returned. */
 export class ResidentMemory {
   readonly #rss: () => number;
   #last = 0;
@@ -23,7 +23,7 @@ export class ResidentMemory {
   }
 }
 
-/** How many files and sockets this process may have open; undefined: no limit, or not known on this system. */
+/** Files and sockets that this process may have open; undefined: no limit, or unknown on this system. */
 export function openFilesLimit(
   limits: () => string = () => readFileSync('/proc/self/limits', 'utf8'),
 ): number | undefined {
@@ -37,7 +37,7 @@ export function openFilesLimit(
   return soft === undefined ? undefined : Number(soft);
 }
 
-/** Beside connections: the listener, logs, Postgres, Redis, files of the demo, and some for what comes and goes. */
+/** Files beside connections: the listener, logs, Postgres, Redis, files of the demo, and a reserve for short uses. */
 const otherFiles = 100;
 
 export interface ConnectionCap {
@@ -46,7 +46,7 @@ export interface ConnectionCap {
   readonly warning: string | undefined;
 }
 
-/** As many connections as are configured, or as the limit of open files leaves. */
+/** The configured number of connections, or fewer if the limit of open files is lower. */
 export function capConnections(wanted: number, databaseConnections: number, limit = openFilesLimit()): ConnectionCap {
   if (limit === undefined) return { maxConnections: wanted, warning: undefined };
   const room = Math.max(1, Math.floor(limit * 0.95) - otherFiles - databaseConnections);

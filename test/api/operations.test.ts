@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('/health and /ready', () => {
-  it('tell version, node, and what is checked', async () => {
+  it('report version, node and the checks', async () => {
     const health = await fetch(`${server.url}/health`);
     expect(health.status).toBe(200);
     expect(await health.json()).toEqual({
@@ -195,7 +195,7 @@ describe('an exception in a command', () => {
     const before = total(await server.metrics(), 'parley_internal_errors_total');
     expect(await client.error('read', { room: 'room', seq: 1 })).toEqual({
       code: 'internal',
-      message: 'The server failed to handle this; it has been logged.',
+      message: 'The server failed to handle the request; the failure is in its log.',
       retryable: true,
     });
     const after = await server.metrics();

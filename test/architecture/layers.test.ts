@@ -30,8 +30,8 @@ const layers = [
   'fanout',
   'rates',
   'storage',
-  'jobs',
   'telemetry',
+  'jobs',
   'protocol',
 ];
 

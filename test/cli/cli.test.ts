@@ -71,7 +71,7 @@ describe('parley token', () => {
   });
 
   it('says where the secret would come from when there is none', async () => {
-    expect((await parley(['token', '--user', 'ann'])).stderr).toMatch(/made when it first starts; there is none in/);
+    expect((await parley(['token', '--user', 'ann'])).stderr).toMatch(/has no secret yet/);
     const server = { DATABASE_URL: 'postgres://localhost/x', PARLEY_JWKS_URL: 'https://id.example/keys' };
     expect((await parley(['token', '--user', 'ann'], server)).stderr).toMatch(/PARLEY_JWT_SECRET, which is not set/);
   });
@@ -84,7 +84,7 @@ describe('parley migrate and doctor', () => {
   });
   afterAll(() => database.drop());
 
-  it('tell what is to be applied, apply it, and find it in order then', async () => {
+  it('list the pending migrations, apply them, and then find the schema up to date', async () => {
     const env = { DATABASE_URL: database.url, PARLEY_JWT_SECRET: testSecret };
     const before = await parley(['doctor'], env);
     expect(before).toMatchObject({
@@ -108,7 +108,7 @@ describe('parley migrate and doctor', () => {
   it('fail with what is wrong', async () => {
     const { code, stdout } = await parley(['doctor'], { DATABASE_URL: 'postgres://u:hunter2@127.0.0.1:1/d' });
     expect(code).toBe(1);
-    expect(stdout).toMatch(/FAIL {2}keys: DATABASE_URL is set, so this is no demo/);
+    expect(stdout).toMatch(/FAIL {2}keys: DATABASE_URL is set, so Parley is not a demo/);
     expect(stdout).toMatch(/FAIL {2}database: Postgres at 127\.0\.0\.1:1 cannot be reached: ECONNREFUSED/);
     expect(stdout).not.toContain('hunter2');
   });

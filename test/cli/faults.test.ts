@@ -70,7 +70,7 @@ describe('a start that cannot be', () => {
     const port = new URL(taken.url).port;
     const second = await createTestDatabase();
     expect(await start({ PORT: port, DATABASE_URL: second.url })).toBe(
-      `Port ${port} on 127.0.0.1 is in use; set PORT to another one.\n`,
+      `Port ${port} on 127.0.0.1 is in use; set PORT to another port.\n`,
     );
     taken.kill('SIGTERM');
     await taken.exit();
@@ -100,7 +100,10 @@ describe('Ctrl-C', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     server.kill('SIGINT');
     const { code } = await server.exit();
-    expect([code, server.stderr()]).toEqual([1, 'second signal: ending at once\n']);
+    expect([code, server.stderr()]).toEqual([
+      1,
+      'Second signal: the process ends at once. Commands without an acknowledgement may be lost.\n',
+    ]);
     client.close();
   });
 });

@@ -77,12 +77,14 @@ describe('a server on Postgres', () => {
     expect(await guest.json()).toMatchObject({ error: { code: 'forbidden' } });
     const second = await runProgram(['serve'], { ...env, PORT: '0' });
     expect(second).toMatchObject({ code: 1, stdout: '' });
-    expect(second.stderr).toBe('Another Parley process is using this database; set REDIS_URL to run more than one\n');
+    expect(second.stderr).toBe(
+      'Another Parley process is using this database; set REDIS_URL to run several processes\n',
+    );
     server.kill('SIGTERM');
     expect(await server.exit()).toEqual({ code: 0, signal: null });
   }, 60_000);
 
-  it('stopped while clients send has everything committed that it acknowledged, and tells the clients to come back', async () => {
+  it('stopped while clients send has everything committed that it acknowledged, and sends the clients `drain`', async () => {
     const server = await spawnServer(env);
     const client = await connectRaw(server.url, await tokenOf('ann'));
     client.send('421["room:create",{"kind":"channel","name":"Last","id":"last"}]');

@@ -13,7 +13,7 @@ const sessionOf = (client: StockClient): string => client.heard('ready')[0]?.ses
 it.each([
   [['sessions'], {}, 'sessions needs list or revoke'],
   [['sessions', 'list', '--user', 'a b'], {}, 'sessions needs --user U: a user id is'],
-  [['sessions', 'list', '--user', 'ann'], {}, 'asks the nodes by way of Redis: set REDIS_URL'],
+  [['sessions', 'list', '--user', 'ann'], {}, 'queries the nodes over Redis: set REDIS_URL'],
   [['sessions', 'list', '--user', 'ann', '--all'], {}, "Unknown option '--all'"],
   [['sessions', 'list', '--user', 'ann'], { REDIS_URL: 'redis://127.0.0.1:1' }, 'Redis does not answer'],
   [['sessions', 'revoke', '--user', 'ann'], {}, 'needs either --session S or --all'],
@@ -60,7 +60,7 @@ describe.each([
     expect((await connectError(server.url, { token: one })).data).toMatchObject({ code: 'unauthorized' });
     expect(await sessions('revoke', '--user', 'ann', '--session', sessionOf(bystander))).toMatchObject({
       code: 1,
-      stderr: `ann has no live session ${sessionOf(bystander)}.\n`,
+      stderr: `User ann has no live session ${sessionOf(bystander)}.\n`,
     });
     expect(second.socket.connected).toBe(true);
     expect(await sessions('revoke', '--user', 'ann', '--all')).toMatchObject({
@@ -98,7 +98,7 @@ describe.each([
       ]);
       expect(await sessions('list', '--user', 'nobody')).toMatchObject({
         code: 0,
-        stdout: 'nobody has no live sessions.\n',
+        stdout: 'User nobody has no live sessions.\n',
       });
       client.close();
     });

@@ -126,7 +126,7 @@ describe(`${messages} messages`, () => {
     );
   });
 
-  it('tells a broken file by its line', async () => {
+  it('names the line of a broken file', async () => {
     const file = join(folder, 'broken');
     writeFileSync(file, '{"type":"export","format":1,"at":1,"since":null}\noops\n');
     const { code, stderr } = await importFrom(file, target);

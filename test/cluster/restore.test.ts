@@ -227,9 +227,9 @@ it('doctor finds a copy whose epoch is of before, and `parley restored` begins o
   const copy = await createTestDatabase({ empty: true });
   ends.push(() => copy.drop());
   execFileSync('pg_restore', ['-d', copy.url, file]);
-  expect((await parley(copy.url, 'doctor')).stdout).toContain('it was restored, copied or promoted');
+  expect((await parley(copy.url, 'doctor')).stdout).toContain('the database was restored, copied or promoted');
   expect((await parley(copy.url, 'restored')).stdout).toMatch(new RegExp(`Began epoch \\S+, in place of ${before}`));
-  expect((await parley(copy.url, 'doctor')).stdout).not.toContain('it was restored, copied or promoted');
+  expect((await parley(copy.url, 'doctor')).stdout).not.toContain('the database was restored, copied or promoted');
 
   // an operator may say so also where a node serves
   const { code, stdout } = await parley(server.database.url, 'restored');

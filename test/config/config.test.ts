@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configKeys, describeConfig, loadConfig, requireKeys } from '../../src/config/config.ts';
+import { loadConfig, requireKeys } from '../../src/config/config.ts';
+import { describeConfig } from '../../src/config/describe.ts';
+import { configKeys } from '../../src/config/keys/all.ts';
 import { StartupError } from '../../src/startup-error.ts';
 
 const secret = 'a secret of the tests, long enough for HS256';
@@ -119,7 +121,7 @@ describe('the configuration', () => {
         { PARLEY_JWT_SECRET_FILE: '/nowhere' },
         'PARLEY_JWT_SECRET_FILE=/nowhere: expected a file that can be read: ENOENT',
       ],
-      [{ REDIS_URL_FILE: path('empty', '\n') }, 'expected a value, the file is empty'],
+      [{ REDIS_URL_FILE: path('empty', '\n') }, 'expected a value, but the file is empty'],
       [
         { REDIS_URL_FILE: path('wrong', 'http://u:hunter2@h') },
         'REDIS_URL=(hidden): expected a URL that begins with redis://',

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { configKeys, loadConfig, requireKeys } from '../../src/config/config.ts';
+import { loadConfig, requireKeys } from '../../src/config/config.ts';
+import { configKeys } from '../../src/config/keys/all.ts';
 import { listOf, mapOf, parseYaml, textOf, type Yaml, type YamlMap } from './yaml.ts';
 
 const file = (name: string): string => readFileSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), 'utf8');

@@ -93,7 +93,7 @@ it('a rolling restart keeps the admin port', async () => {
   const server = (group = await startGroup(env));
   const before = server.workers();
   server.kill('SIGHUP');
-  await until('both are replaced', () => server.log('rolling restart: done').length === 1, 60_000);
+  await until('both are replaced', () => server.log('Rolling restart: finished.').length === 1, 60_000);
   expect(server.workers().some((pid) => before.includes(pid))).toBe(false);
   await expectAdmin(server);
 }, 180_000);

@@ -37,7 +37,7 @@ describe('the metrics of several workers', () => {
     expect(values.get('parley_workers_silent')).toBe(0);
     expect(values.get('parley_worker_restarts_total')).toBe(0);
     expect([...values.keys()].filter((name) => name.startsWith('process_start_time'))).toEqual([]);
-    // each is told once, with its help and its type
+    // each metric has one help and one type
     const helps = text.split('\n').filter((line) => line.startsWith('# TYPE'));
     expect(new Set(helps).size).toBe(helps.length);
   });

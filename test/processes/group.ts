@@ -48,7 +48,7 @@ export async function startGroup(env: Env): Promise<WorkerGroup> {
     ...server,
     log,
     workers() {
-      const byPlace = new Map(log('a worker is ready').map(({ worker = 0, pid }) => [worker, pid]));
+      const byPlace = new Map(log('A worker is ready.').map(({ worker = 0, pid }) => [worker, pid]));
       return [...byPlace].sort(([a], [b]) => a - b).map(([, pid]) => pid);
     },
   };

@@ -18,16 +18,16 @@ beforeAll(async () => {
 afterEach(() => endGroup(group));
 afterAll(() => database.drop());
 
-it('replaces the workers one by one under load, twice when asked twice, and loses nothing', async () => {
+it('replaces the workers one by one under load, twice after two requests, and loses nothing', async () => {
   const server = (group = await startGroup({ ...env, PARLEY_DRAIN_MS: '1500' }));
   const crowd = await Crowd.enter({ url: server.url, users: 200, rooms: 10 });
   const before = server.workers();
   await until('all send', () => crowd.acks > 400);
   server.kill('SIGHUP');
-  await until('the first is being replaced', () => server.log('rolling restart').length === 1);
+  await until('the first is being replaced', () => server.log('Rolling restart: started.').length === 1);
   for (let again = 0; again < 3; again++) server.kill('SIGHUP');
-  await until('both rounds are done', () => server.log('rolling restart: done').length === 2, 90_000);
-  const after = server.log('rolling restart: a worker was replaced');
+  await until('both rounds are done', () => server.log('Rolling restart: finished.').length === 2, 90_000);
+  const after = server.log('Rolling restart: a worker was replaced.');
   expect(after.map(({ worker }) => worker)).toEqual([1, 2, 1, 2]);
   expect(before.filter(alive)).toEqual([]);
   expect(server.workers().filter(alive)).toHaveLength(2);

@@ -1,4 +1,4 @@
-/** Several processes on one port: who answers, who restarts whom, what `/metrics` says of all of them. */
+/** Several processes on one port: their clients, their restarts, and their common `/metrics`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -9,6 +9,10 @@ import { connectError, connectStock, text, type StockClient } from '../support/s
 import { tokenOf } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 import { alive, endGroup, groupEnv, startGroup, type WorkerGroup } from './group.ts';
+
+const endedByItself = 'A worker ended by itself; its clients reconnect to other workers. The parent starts it again.';
+const givenUp =
+  'Rolling restart: given up, because a new worker could not start. The remaining workers stay as they are.';
 
 let database: TestDatabase;
 let env: Env;
@@ -74,7 +78,7 @@ describe('a server of several workers', () => {
   it('has the port to itself: neither a lone server nor another group may share it', async () => {
     const server = await start();
     const { port } = new URL(server.url);
-    const inUse = `Port ${port} on 127.0.0.1 is in use; set PORT to another one.\n`;
+    const inUse = `Port ${port} on 127.0.0.1 is in use; set PORT to another port.\n`;
     const { PARLEY_WORKERS: _, ...alone } = env;
     expect(await runProgram(['serve'], { ...alone, PORT: port })).toMatchObject({ code: 1, stderr: inUse });
     expect(await runProgram(['serve', '--workers', '2'], { ...env, PORT: port })).toMatchObject({
@@ -88,7 +92,7 @@ describe('a server of several workers', () => {
     const answer = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toEqual({ code: 0, message: 'Transport unknown' });
-    await until('it is told', () => server.stdout().includes('a client began with long-polling'));
+    await until('it is logged', () => server.stdout().includes('a client began with long-polling'));
   }, 60_000);
 
   it('starts a killed worker again; its clients come back', async () => {
@@ -104,9 +108,7 @@ describe('a server of several workers', () => {
       return values.get('parley_connections') === 20 && values;
     });
     expect(metrics.get('parley_worker_restarts_total')).toBe(1);
-    expect(server.log('a worker ended by itself and is started again')).toMatchObject([
-      { worker: 1, pid: victim, signal: 'SIGKILL', code: null },
-    ]);
+    expect(server.log(endedByItself)).toMatchObject([{ worker: 1, pid: victim, signal: 'SIGKILL', code: null }]);
   }, 60_000);
 
   it('leaves a worker that hangs out of its metrics, and says so', async () => {
@@ -144,7 +146,7 @@ describe('a server of several workers', () => {
     const pids = server.workers();
     server.kill('SIGKILL');
     await until('they are gone', () => pids.every((pid) => !alive(pid)));
-    // in order: sent away, not cut
+    // in order: drained, not cut
     expect(client?.events.map(({ name }) => name)).toContain('drain');
     expect(await server.exit()).toEqual({ code: null, signal: 'SIGKILL' });
   }, 60_000);
@@ -169,7 +171,7 @@ describe('a group that cannot start', () => {
     expect(await runProgram(['serve', '--workers', '2'], noRedis)).toMatchObject({
       code: 1,
       stdout: '',
-      stderr: '2 workers need DATABASE_URL and REDIS_URL; without them only one can run.\n',
+      stderr: '2 workers need DATABASE_URL and REDIS_URL; without these settings only one process can run.\n',
     });
     expect(await runProgram(['serve', '--workers', 'many'], env)).toMatchObject({
       code: 1,
@@ -196,7 +198,7 @@ describe('a group that cannot start', () => {
 describe('a worker that cannot start again', () => {
   it('is tried after longer and longer delays, while the others serve; a rolling restart gives up', async () => {
     const server = await start();
-    const failures = () => server.log('a worker ended by itself and is started again');
+    const failures = () => server.log(endedByItself);
     await database.sql`insert into schema_migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')`;
     try {
       const [first = 0, second] = server.workers();
@@ -211,7 +213,7 @@ describe('a worker that cannot start again', () => {
       (await connectStock(server.url, await tokenOf('ann'))).close();
 
       server.kill('SIGHUP');
-      await until('it gives up', () => server.log('rolling restart: given up').length === 1);
+      await until('it gives up', () => server.log(givenUp).length === 1);
       expect(server.workers()[1]).toBe(second);
       (await connectStock(server.url, await tokenOf('ann'))).close();
       expect(server.ended()).toBeUndefined();

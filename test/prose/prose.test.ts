@@ -6,9 +6,6 @@ import { faults } from './faults.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Printed from texts in the code. Their sentences are checked when the texts themselves are. */
-const generated = ['docs/errors.md', 'docs/config.md'];
-
 const pages = [
   'README.md',
   'ARCHITECTURE.md',
@@ -25,7 +22,7 @@ const pages = [
 ].concat(
   readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' })
     .map((path) => `docs/${path.replaceAll('\\', '/')}`)
-    .filter((path) => path.endsWith('.md') && !generated.includes(path))
+    .filter((path) => path.endsWith('.md'))
     .sort(),
 );
 

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { configKeys, loadConfig } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { configKeys } from '../../src/config/keys/all.ts';
 import { userLimits } from '../../src/config/user-limits.ts';
 import { limits } from '../../src/protocol/limits.ts';
 

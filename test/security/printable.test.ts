@@ -59,6 +59,6 @@ it('the program prints by one function', () => {
       .map((line) => `${file}: ${line.trim()}`),
   );
   // counts and texts of the program's own
-  const own = /cli\/transfer\.ts: console\.error\(`(Exported|Imported) \$\{told\.rooms\}|'second signal: /;
+  const own = /cli\/transfer\.ts: console\.error\(`(Exported|Imported) \$\{done\.rooms\}|'Second signal: /;
   expect(calls.filter((call) => !call.includes('printable(') && !own.test(call))).toEqual([]);
 });

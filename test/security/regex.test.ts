@@ -9,9 +9,11 @@ import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
 const withoutUsers: readonly string[] = [
   'config/values.ts',
   'config/config.ts',
+  'config/describe.ts',
   'cli/doctor.ts',
   'main.ts',
   'protocol/document.ts',
+  'protocol/inspection.ts',
   'storage/connection-settings.ts',
   'storage/connection-url.ts',
   'storage/database.ts',

@@ -1,6 +1,6 @@
 /**
  * A server without Redis is alone, but not the only one that writes: Postgres may commit and its answer be lost, and a
- * command such as `parley import` works beside it. What such a writer does is here done by its SQL, which tells nobody.
+ * command such as `parley import` works beside it. What such a writer does is here done by its SQL, which notifies no node.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rightsOf } from '../../src/protocol/permissions.ts';
@@ -39,8 +39,8 @@ const bodies = (client: StockClient, room: string): unknown[] =>
 const tellings = (client: StockClient, room: string) =>
   client.heard('member').filter((member) => member.room === room && member.user === 'ben');
 
-describe('of a server without Redis, connected users are told by Postgres', () => {
-  it('that they were joined, and hear the room from then on', async () => {
+describe('connected users of a server without Redis learn from Postgres', () => {
+  it('that they were joined, and get the events of the room from then on', async () => {
     const room = await channel('joined');
     await ann.ok('message:send', text(room, 'before'));
     const { sql } = server.database;
@@ -58,7 +58,7 @@ describe('of a server without Redis, connected users are told by Postgres', () =
     expect(tellings(ben, room)).toHaveLength(1);
   });
 
-  it('that they were banned, and hear nothing more', async () => {
+  it('that they were banned, and get no more events', async () => {
     const room = await channel('banned');
     await ben.ok('room:join', { room });
     const { sql } = server.database;
@@ -78,7 +78,7 @@ describe('of a server without Redis, connected users are told by Postgres', () =
     const room = await channel('standing');
     await ben.ok('room:join', { room });
     const { sql } = server.database;
-    // a look may read once more that they joined, with the role that they have by now
+    // a poll may read the join once more, with the present role
     await sql.begin(async (tx) => {
       await tx`insert into membership_changes (room_id, user_id) values (${room}, 'ben')`;
       await tx`select set_role(${room}, 'ann', 'ben', 'admin', ${rights('role')})`;
@@ -101,9 +101,9 @@ describe('of a server without Redis, connected users are told by Postgres', () =
       by: 'ann',
       state: { topic: 'Doors' },
     });
-    // told by itself: what Postgres has of it is no news
+    // this server has published the change: Postgres has nothing new
     await ann.ok('room:archive', { room });
-    // the second look begins after the one that had the archiving before it
+    // the second poll begins after the poll that read the archiving
     for (const role of ['admin', 'member']) {
       await sql`select set_role(${room}, 'ann', 'ben', ${role}, ${rights('role')})`;
       await ben.event('member', (member) => member.room === room && member.change === 'role' && member.role === role);
@@ -134,7 +134,7 @@ describe('of a server without Redis, connected users are told by Postgres', () =
       await importLines(server.database.sql, file());
       await ben.event('member', (member) => member.room === 'new' && member.summary !== undefined);
       await ann.event('member', (member) => member.room === 'new' && member.summary !== undefined);
-      // ben held the room as it was; who is in it is this server's to say, so it does not get ann by the file
+      // ben had the room before the import; this server decides on its members, so the file does not add ann
       await until('the room is told', () => ben.heard('behind').some(({ room }) => room === 'known'));
       const { rooms } = await ben.ok('sync', { cursors: { new: 0, known: 0 } });
       expect(rooms['new']?.messages.map(({ body }) => body)).toEqual(['imported']);

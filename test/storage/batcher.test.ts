@@ -68,7 +68,7 @@ describe('the batcher', () => {
     expect(batches).toEqual([[1, 3, 2]]);
   });
 
-  it('fails those who wait for their turn with a run that fails as a whole', async () => {
+  it('fails the waiting items with a run that fails as a whole', async () => {
     const { run, batches, letGo } = held();
     const batcher = new Batcher(run, { maxBatch: 1, maxWaiting: 3, senderOf: (n) => String(n % 2) });
     const failing = [1, 2, 3].map((n) => batcher.add(n));

@@ -41,7 +41,7 @@ async function endBackend(backend: number): Promise<void> {
 it('a pool whose connection ended under a query can be ended', async () => {
   const other = createClient(proxy.url, { max: 2, connect_timeout: 3 });
   await other`select 1`;
-  const asked = other`select pg_sleep(5)`.catch((error: { code: string }) => error.code);
+  const requests = other`select pg_sleep(5)`.catch((error: { code: string }) => error.code);
   const begun = other.begin((tx) => tx`select pg_sleep(5)`).catch((error: { code: string }) => error.code);
   await until('both run', async () => {
     const rows = await asAdministrator(
@@ -52,7 +52,7 @@ it('a pool whose connection ended under a query can be ended', async () => {
     return rows.length === 2;
   });
   proxy.cut();
-  await Promise.all([asked, begun]);
+  await Promise.all([requests, begun]);
   await other.end();
   proxy.restore();
 });
@@ -88,14 +88,14 @@ describe('a transaction whose connection ends', () => {
   });
 });
 
-it('whatever is asked while connections end is answered, and the pool answers afterwards', async () => {
+it('answers every query during the end of connections, and the pool answers afterwards', async () => {
   await sql.end();
   sql = createClient(proxy.url, { max: 4, connect_timeout: 3 });
   let answered = 0;
   for (let round = 0; round < 30; round++) {
-    const asked = Array.from({ length: 12 }, (_, n) => {
+    const requests = Array.from({ length: 12 }, (_, n) => {
       const ask = (): Promise<unknown> => (n % 3 === 0 ? sql.begin((tx) => tx`select ${n}`) : sql`select ${n}`);
-      // who is refused asks again at once: in the phase in which the other connections end
+      // a refused caller retries at once, in the phase in which the other connections end
       return ask()
         .catch(ask)
         .catch(() => undefined)
@@ -104,7 +104,7 @@ it('whatever is asked while connections end is answered, and the pool answers af
     if (round % 2 === 0) await nextPhase();
     proxy.cut();
     proxy.restore();
-    await Promise.all(asked);
+    await Promise.all(requests);
   }
   expect(answered).toBe(360);
   const allAnswer = (): Promise<boolean> =>
@@ -115,17 +115,17 @@ it('whatever is asked while connections end is answered, and the pool answers af
   await until('every place of the pool answers', allAnswer);
 });
 
-it('a connection that ends while it begins refuses who wanted it, and nobody else', async () => {
+it('a connection that ends while it begins fails its own caller, and no other', async () => {
   for (let held = 0; held < 40; held += 2) {
     proxy.slow(() => 4);
-    const asked = sql`select 1`.then(
+    const requests = sql`select 1`.then(
       () => 'answered',
       () => 'refused',
     );
     await delay(held);
     proxy.cut();
     proxy.restore();
-    expect(['answered', 'refused']).toContain(await asked);
+    expect(['answered', 'refused']).toContain(await requests);
   }
 });
 
@@ -145,10 +145,10 @@ describe('a query whose values cannot be written', () => {
     ['before others', [9e15, 2, 3], [refused, 2, 3]],
     ['among others', [1, 9e15, 3, 9e15, 9e15, 6], [1, refused, 3, refused, refused, 6]],
     ['behind others', [1, 2, 9e15], [1, 2, refused]],
-  ])('fails alone, %s', async (_, asked, answers) => {
+  ])('fails alone, %s', async (_, requests, answers) => {
     // a first time, or it is described before its values are written
     expect(await ask(sql, 0)).toBe(0);
-    expect(await askAll(sql, asked)).toEqual(answers);
+    expect(await askAll(sql, requests)).toEqual(answers);
     expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
   });
 

@@ -47,19 +47,19 @@ const value = async (series: string): Promise<number> => {
   const line = (await metrics.text()).split('\n').find((text) => text.startsWith(`${series} `));
   return Number(line?.split(' ').at(-1));
 };
-const told = (words: string): number => lines.filter(({ msg }) => msg.includes(words)).length;
+const logged = (words: string): number => lines.filter(({ msg }) => msg.includes(words)).length;
 
 describe('the watch of Postgres', () => {
   it('says once that Postgres does not answer and once that it is back, and the metric follows', async () => {
     expect(await value('parley_database_up')).toBe(1);
     proxy.cut();
-    await until('it is seen', () => told('does not answer') > 0, 15_000);
+    await until('it is seen', () => logged('does not answer') > 0, 15_000);
     expect(await value('parley_database_up')).toBe(0);
     for (let n = 0; n < 3; n++) await expect(watch.look()).rejects.toThrow(/^Postgres does not answer$/);
     proxy.restore();
-    await until('it is back', () => told('available again') > 0, 15_000);
+    await until('it is back', () => logged('available again') > 0, 15_000);
     expect(await value('parley_database_up')).toBe(1);
-    expect([told('does not answer'), told('available again')]).toEqual([1, 1]);
+    expect([logged('does not answer'), logged('available again')]).toEqual([1, 1]);
   });
 
   it('does not speak of a connection that ended while the server is well', async () => {
@@ -67,7 +67,7 @@ describe('the watch of Postgres', () => {
       where datname = current_database() and pid <> pg_backend_pid()`;
     await watch.look().catch(() => {});
     await watch.look();
-    expect(told('does not answer')).toBe(0);
+    expect(logged('does not answer')).toBe(0);
   });
 
   it('says that Postgres is read-only, and sees a session that takes writes again by itself', async () => {
@@ -87,18 +87,18 @@ describe('the watch of Postgres', () => {
       .toBe('Postgres is read-only');
     expect(await value('parley_database_up')).toBe(0);
     expect(await value('parley_database_unsafe{setting="read_only"}')).toBe(1);
-    expect(told('is read-only')).toBe(1);
+    expect(logged('is read-only')).toBe(1);
     await admin`set default_transaction_read_only = off`;
     await admin.unsafe(`alter database ${name} reset default_transaction_read_only`);
-    await until('writes are taken', () => told('available again') === 1, 10_000);
+    await until('writes are taken', () => logged('available again') === 1, 10_000);
     expect(await value('parley_database_unsafe{setting="read_only"}')).toBe(0);
   });
 
   it('counts connections in use and statements that wait for one', async () => {
-    const asked = Array.from({ length: 300 }, () => pool.sql`select pg_sleep(0.01)`.execute());
+    const requests = Array.from({ length: 300 }, () => pool.sql`select pg_sleep(0.01)`.execute());
     await until('statements wait', async () => (await value('parley_database_statements_waiting')) > 0);
     expect(await value('parley_database_connections_used')).toBe(2);
-    await Promise.all(asked);
+    await Promise.all(requests);
     await until('none waits', async () => (await value('parley_database_statements_waiting')) === 0);
   });
 
@@ -108,7 +108,7 @@ describe('the watch of Postgres', () => {
     await watch.look();
     const unsafe = row.fsync === 'off' ? 1 : 0;
     expect(await value('parley_database_unsafe{setting="fsync"}')).toBe(unsafe);
-    expect(told('fsync is off')).toBe(unsafe);
+    expect(logged('fsync is off')).toBe(unsafe);
     const good = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'local', read_only: 'off' };
     expect(hazardsOf(good)).toEqual([]);
     expect(hazardsOf({ fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', read_only: 'on' })).toEqual([

@@ -267,9 +267,9 @@ describe('every wait ends', () => {
             )
           : undefined;
       if (slow === undefined) proxy.swallow();
-      const asked = slow ?? sql`select 1`;
+      const requests = slow ?? sql`select 1`;
       const started = performance.now();
-      await expect(asked).rejects.toMatchObject({
+      await expect(requests).rejects.toMatchObject({
         code: expect.stringMatching(/CONNECTION_SILENT|CONNECTION_CLOSED|CONNECT_TIMEOUT/),
       });
       expect(performance.now() - started).toBeLessThan(4000);
@@ -284,15 +284,15 @@ describe('every wait ends', () => {
     proxy.swallow();
     const started = performance.now();
     const answered: number[] = [];
-    const asked = [];
+    const requests = [];
     for (let n = 0; n < 15; n++) {
-      asked.push(sql`select 1`.catch(() => answered.push(performance.now() - started)));
+      requests.push(sql`select 1`.catch(() => answered.push(performance.now() - started)));
       await delay(100);
     }
     expect(answered.length).toBeGreaterThan(0);
     expect(answered[0]).toBeLessThan(1000);
     proxy.restore();
-    await Promise.all(asked);
+    await Promise.all(requests);
     await until('the pool answers', () => answers(sql));
   });
 

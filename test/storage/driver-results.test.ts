@@ -27,9 +27,9 @@ type Rows = Record<string, unknown>[];
 const plain = (rows: Iterable<object | undefined>): Rows => [...rows].map((row) => ({ ...row }));
 
 /** Three more statements, each with its own answer: described first, prepared, and simple. */
-async function expectOwnAnswers(asked: Promise<unknown>, on: postgres.ISql): Promise<void> {
+async function expectOwnAnswers(requests: Promise<unknown>, on: postgres.ISql): Promise<void> {
   const [failure, ...answers] = await Promise.allSettled([
-    asked,
+    requests,
     on`select n from numbers where n <= ${3} order by n`,
     on`select 7 as seven`,
     on.unsafe('select 8 as eight; select 9 as nine'),
@@ -45,7 +45,7 @@ async function expectOwnAnswers(asked: Promise<unknown>, on: postgres.ISql): Pro
 
 const dividing = (on: postgres.ISql) => on`select n, 10 / (4000 - n) as x from generate_series(1, 100000) n`;
 
-/** Each is asked twice: the first time a statement is prepared, the second time it is not. */
+/** Each is requests twice: the first time a statement is prepared, the second time it is not. */
 const failures: [string, (on: postgres.ISql) => Promise<unknown>][] = [
   ['an error of execution', (on) => dividing(on)],
   ['an error of execution with parameters', (on) => on`select 10 / (${4000} - n) from generate_series(1, 100000) n`],
@@ -108,25 +108,25 @@ describe('after a failure in the middle of a result, every later statement gets 
     // the driver's own client: ours takes no further types
     sql = createClient(database.url, { max: 1 });
     Object.assign((sql.options as unknown as { parsers: object }).parsers, { 23: parse });
-    const asked = () =>
+    const requests = () =>
       how === 'simple'
         ? sql.unsafe('select n from numbers order by n limit 2000')
         : how === 'extended'
           ? sql`select n from numbers order by n limit ${2000}`
           : sql`select n from numbers order by n limit ${2000}`.cursor(70, () => {});
-    for (let round = 0; round < 3; round++) await expectOwnAnswers(asked(), sql);
+    for (let round = 0; round < 3; round++) await expectOwnAnswers(requests(), sql);
   });
 
   it.each(['simple', 'extended', 'cursor'])('a statement timeout and a cancellation, %s', async (how) => {
     await sql`set statement_timeout = '150ms'`;
     const text = 'select n, pg_sleep(case n when 300 then 5 else 0 end) from generate_series(1, 100000) n';
-    const asked = (): postgres.PendingQuery<postgres.Row[]> =>
+    const requests = (): postgres.PendingQuery<postgres.Row[]> =>
       how === 'simple' ? sql.unsafe(text) : sql.unsafe(text, [], { prepare: true, simple: false } as object);
     const run = (query: postgres.PendingQuery<postgres.Row[]>): Promise<unknown> =>
       how === 'cursor' ? query.cursor(70, () => {}) : query;
-    for (let round = 0; round < 2; round++) await expectOwnAnswers(run(asked()), sql);
+    for (let round = 0; round < 2; round++) await expectOwnAnswers(run(requests()), sql);
     await sql`set statement_timeout = 0`;
-    const query = asked();
+    const query = requests();
     const running = run(query);
     // nothing stands behind the statement: a cancel request reaches the session, whatever runs there
     const cancelled = expect(running).rejects.toMatchObject({ code: '57014' });
@@ -213,7 +213,7 @@ describe('a prepared statement that the driver prepares again', () => {
 
   it('stands in nobody’s way: statements that follow get their own answers', async () => {
     await sql`create table if not exists shape (n int)`;
-    const read = (n: number) => sql`select *, ${n}::int as asked from shape right join (select 1) x on true limit 1`;
+    const read = (n: number) => sql`select *, ${n}::int as requests from shape right join (select 1) x on true limit 1`;
     await read(0);
     for (let round = 0; round < 20; round++) {
       await database.sql.unsafe(
@@ -222,8 +222,8 @@ describe('a prepared statement that the driver prepares again', () => {
       const answers = Array.from({ length: 30 }, async (_, n) => {
         // some of them are sent while the statement is described again
         if (n > 10) await delay(n % 5);
-        const rows = n % 3 === 0 ? await read(n) : await sql`select ${n}::int as asked`;
-        return (rows[0] as { asked: number } | undefined)?.asked;
+        const rows = n % 3 === 0 ? await read(n) : await sql`select ${n}::int as requests`;
+        return (rows[0] as { requests: number } | undefined)?.requests;
       });
       expect(await Promise.all(answers)).toEqual(Array.from({ length: 30 }, (_, n) => n));
     }
@@ -275,9 +275,9 @@ describe('COPY', () => {
 
   it('lets others on the same pool wait', async () => {
     const writable = await sql`copy copied from stdin`.writable();
-    const asked = sql`select 1 as one`.then(plain);
+    const requests = sql`select 1 as one`.then(plain);
     writable.end('5\n');
-    expect(await asked).toEqual([{ one: 1 }]);
+    expect(await requests).toEqual([{ one: 1 }]);
     await until('the row is there', async () => (await sql`select from copied where n = 5`).length === 1);
   });
 });

@@ -183,22 +183,22 @@ describe('a reserved connection', () => {
     await expectAcksAreKept(sql, [0]);
   });
 
-  it('answers what was asked before its release, and nothing after', async () => {
+  it('answers queries from before its release, and none after', async () => {
     const sql = client(1);
     const own = await sql.reserve();
-    const asked = askMany(own, 250);
+    const requests = askMany(own, 250);
     await delay(0);
     own.release();
     own.release();
     await expect(own`select 1`).rejects.toMatchObject({ code: 'CONNECTION_RELEASED' });
-    expect(await Promise.all(asked)).toEqual(upTo(250));
+    expect(await Promise.all(requests)).toEqual(upTo(250));
     expect(await Promise.all(askMany(sql, 3))).toEqual(upTo(3));
   });
 
   it('refuses statements when it is lost, and its release takes no connection of others', async () => {
     const sql = client(1);
     const own = await sql.reserve();
-    const waiting = askMany(own, 150).map((asked) => asked.catch((error: { code: string }) => error.code));
+    const waiting = askMany(own, 150).map((requests) => requests.catch((error: { code: string }) => error.code));
     await delay(0);
     proxy.cut();
     proxy.restore();

@@ -141,7 +141,7 @@ describe('when things end', () => {
     rmSync(damaged, { recursive: true });
   });
 
-  it('a fault of the worker rejects what runs and whatever comes later, and is told once', async () => {
+  it('a fault of the worker rejects running and later queries, and is reported once', async () => {
     const fatal = vi.fn();
     const database = await openEmbedded({ dataDir, onFatal: fatal });
     const { sql } = database;

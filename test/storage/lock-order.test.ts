@@ -28,7 +28,7 @@ const waiting = async (): Promise<number> => {
   return row.count;
 };
 
-/** One that leaves out what is held, and looks again, neither waits nor ends: it has met the row by then. */
+/** A statement that skips held rows and retries neither waits nor ends: it has met the row by then. */
 const looksAgainMs = 500;
 
 /** Runs both while `held` is locked, each up to where it waits or to its end. @throws what either of them throws */
@@ -48,7 +48,7 @@ async function crossing(
       done.push(run);
       const from = performance.now();
       await until(
-        'it waits, has ended, or looks again',
+        'it waits, has ended, or retries',
         async () => ended || (await waiting()) > before || performance.now() - from > looksAgainMs,
       );
     }
@@ -113,7 +113,7 @@ it.each([
   },
 );
 
-it('a user who made rooms is forgotten beside a commit into them', async () => {
+it('a user that made rooms is forgotten beside a commit into them', async () => {
   // the last first, so that they do not lie on the disk in the order of their keys
   for (const room of ['made-c', 'made-b', 'made-a']) await makeRoom(sql, room, 'maker', 'ann');
   const rooms = ['made-a', 'made-b', 'made-c'];
@@ -129,7 +129,7 @@ it('a user who made rooms is forgotten beside a commit into them', async () => {
 
 it.each([
   ['a batch of retention', async (room) => expire(room).then(() => removeExpired(room))],
-  ['a user who is forgotten', () => forget('carl', false)],
+  ['a forgotten user', () => forget('carl', false)],
 ] satisfies [string, (room: string) => Promise<unknown>][])(
   'the search index is filled beside %s',
   async (name, second) => {

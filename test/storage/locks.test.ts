@@ -11,7 +11,7 @@ describe('the lock for one node', () => {
   });
   afterAll(() => database.drop());
 
-  /** Ends the connection of whoever holds it, as a restart of Postgres does, and tells how many that were. */
+  /** Ends the connections that hold the lock, as a restart of Postgres does. @returns their number */
   const cut = () =>
     asAdministrator(async (sql) => {
       const ended = await sql`
@@ -26,7 +26,7 @@ describe('the lock for one node', () => {
   it('refuses a second process, and says what to do', async () => {
     const first = await hold();
     await expect(hold()).rejects.toThrow(
-      'Another Parley process is using this database; set REDIS_URL to run more than one',
+      'Another Parley process is using this database; set REDIS_URL to run several processes',
     );
     await first.release();
     await (await hold()).release();

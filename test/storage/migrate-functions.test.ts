@@ -148,7 +148,7 @@ it('leaves the functions of a later release as they are, and takes them up again
   expect(await answer()).toBe(1);
 });
 
-it('looks again behind the lock, where a later release may have been meanwhile', async () => {
+it('checks again behind the lock, because a later release may have migrated meanwhile', async () => {
   await migrate(database.sql, release);
   write(release, { 'functions/f.sql': answering(3) });
   const node = await openServer({ url: database.url, poolSize: 1 });

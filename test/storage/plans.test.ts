@@ -2,7 +2,7 @@
  * What each command reads, whatever Postgres knows of the tables: entries of indices and rows of tables, counted by
  * Postgres. The plans are made while there is little, as a new server's are, or after an analyze when every room had a
  * few messages, and kept by the connection while one room grows to 60,000. A plan that goes the wrong way then reads
- * all of it. Times would tell the same, but not on a busy machine.
+ * all of it. Times would show the same, but not on a busy machine.
  */
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
@@ -45,7 +45,7 @@ async function readBy(sql: postgres.Sql, run: () => Promise<unknown>): Promise<n
   return (await count()) - before;
 }
 
-/** More messages in the largest room, none of which the planner hears of. */
+/** More messages in the largest room, of which the planner has no statistics. */
 async function grow(sql: postgres.Sql, set: DataSet): Promise<void> {
   const [largest] = set.samples;
   if (largest === undefined) throw new Error('no rooms');
@@ -124,7 +124,7 @@ describe.each([
     ];
     const reads = await readsOf(sql, set);
     const all = [...writes, ...reads.map(({ command, of, run }) => [`${command}: ${of}`, run] as const)];
-    // often enough for a plan that does not look at parameters
+    // often enough for a plan that ignores parameters
     for (const [, run] of all) for (let n = 0; n < 7; n++) await run();
     await grow(sql, set);
     const larger = {
@@ -134,7 +134,7 @@ describe.each([
     const again = (await readsOf(sql, larger, 2)).map(({ command, of, run }) => [`${command}: ${of}`, run] as const);
     const counts: [string, number][] = [];
     for (const [name, run] of [...writes, ...again]) counts.push([name, await readBy(sql, run)]);
-    // last, since it takes away what the others read
+    // last, because it removes the rows that the others read
     let first = 1;
     const expire = async (): Promise<void> => {
       await sql`select expire_messages(${room}, ${(first += 20)}::bigint, false)`;

@@ -33,7 +33,7 @@ describe('a reply of Redis', () => {
     expect(meaning(message)).toEqual({ of: 'writes', problem });
   });
 
-  it('NOPERM concerns events or keys, by its command; what is only looked at may be forbidden', () => {
+  it('NOPERM concerns events or keys, by its command; a command for information alone may be forbidden', () => {
     const text = "NOPERM this user has no permissions to run the 'x' command";
     expect(meaning(text, 'publish')).toEqual({ of: 'connection', problem: 'permission' });
     expect(meaning(text, 'subscribe')).toEqual({ of: 'connection', problem: 'permission' });

@@ -31,14 +31,14 @@ async function behindProxy() {
   return proxy;
 }
 
-it('is up when Redis answers, and away when it is cut off, commands failing at once', async () => {
+it('is up while Redis answers; cut off from Redis it is unavailable, and commands fail at once', async () => {
   const proxy = await behindProxy();
   const link = await open(proxy.url);
   const changes: boolean[] = [];
   link.onChange((up) => changes.push(up));
   expect(link.up).toBe(true);
   proxy.cut();
-  await until('it is away', () => !link.up);
+  await until('it is unavailable', () => !link.up);
   await expect(link.commands.get('x')).rejects.toThrow();
   proxy.restore();
   await until('it is back', () => link.up);
@@ -46,22 +46,31 @@ it('is up when Redis answers, and away when it is cut off, commands failing at o
   expect(await link.commands.ping()).toBe('PONG');
 });
 
+it('names each use of Redis as the metric does', async () => {
+  const link = await open((await own()).url);
+  expect(link.states()).toEqual({ events: true, keys: true });
+  // the label became `interop` once, which no alert of an operator knows
+  link.openSubscriber('door');
+  await until('the door is open', () => link.states().door === true);
+  expect(Object.keys(link.states())).toEqual(['events', 'keys', 'door']);
+});
+
 it('notices a network that swallows packets, and makes subscriptions again', async () => {
   const proxy = await behindProxy();
   const link = await open(proxy.url);
-  const heard: string[] = [];
-  link.subscriber.on('message', (channel, text) => void (channel === 'news' && heard.push(text)));
+  const received: string[] = [];
+  link.subscriber.on('message', (channel, text) => void (channel === 'news' && received.push(text)));
   await link.subscriber.subscribe('news');
   proxy.swallow();
-  await until('it is away', () => !link.up);
+  await until('it is unavailable', () => !link.up);
   proxy.restore();
   await until('it is back', () => link.up);
   await link.commands.publish('news', 'hello');
-  await until('it was heard', () => heard.length > 0);
-  expect(heard).toEqual(['hello']);
+  await until('the message arrives', () => received.length > 0);
+  expect(received).toEqual(['hello']);
 });
 
-it('starts as away when nothing is there', async () => {
+it('starts as unavailable without a Redis', async () => {
   const link = await open('redis://127.0.0.1:1', 100);
   expect(link.up).toBe(false);
 });

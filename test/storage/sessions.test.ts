@@ -156,22 +156,22 @@ describe('several hosts', () => {
     expect(String(error)).not.toContain('hunter2');
   });
 
-  it('are tried in order, one look serves all who wait, and a look is had again after a change', async () => {
+  it('are tried in order; one round of probes serves all callers, and a change begins another round', async () => {
     const hosts = ['a', 'b', 'c'].map((host) => ({ host, port: 1 }));
     const roles = new Map<string, boolean | Error>([
       ['a', new Error('down')],
       ['b', true],
       ['c', true],
     ]);
-    let looks = 0;
+    let probes = 0;
     const choice = new HostChoice(hosts, ({ host }) => {
-      looks++;
+      probes++;
       const role = roles.get(host) ?? false;
       return role instanceof Error ? Promise.reject(role) : Promise.resolve(role);
     });
     const names = await Promise.all([choice.choose(), choice.choose()]);
     expect(names.map(({ host }) => host)).toEqual(['b', 'b']);
-    expect(looks).toBe(3);
+    expect(probes).toBe(3);
     roles.set('b', false);
     expect((await choice.choose()).host).toBe('b');
     choice.reconsider();

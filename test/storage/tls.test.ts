@@ -169,7 +169,7 @@ it('a name that the certificate does not have is refused by verify-full alone', 
   await serveWith('both');
 });
 
-it('of several hosts, each is asked for its own certificate', async () => {
+it('requests of each of several hosts its own certificate', async () => {
   await serveWith('name');
   const { port } = new URL(postgres.url);
   const several = (hosts: string): string =>
@@ -201,7 +201,7 @@ it('the password is bound to the TLS channel, so nobody between can use it', asy
   await serveWith('both');
 });
 
-/** Ends TLS with a certificate of its own and passes on what it reads, as somebody who listens would. */
+/** Ends TLS with a certificate of its own and passes on what it reads, as an eavesdropper would. */
 async function standBetween(): Promise<{ port: string; close: () => void }> {
   const sockets = new Set<Socket>();
   const keep = (socket: Socket): Socket => {

@@ -12,9 +12,9 @@ export interface EmbeddedPostgres {
 }
 
 export interface EmbeddedPostgresOptions {
-  /** The database's own folder. Whoever calls has made sure that no other process opens it. */
+  /** The database's own folder. The caller has made sure that no other process opens it. */
   readonly path: string;
-  /** Called once, when the worker ends without having been asked to. */
+  /** Called once, if the worker ends without a request. */
   readonly onFatal: (error: Error) => void;
 }
 
@@ -62,7 +62,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
-/** initdb works in a folder of its own, so that an interrupted first start leaves nothing that looks like a database. */
+/** initdb works in a folder of its own, so that an interrupted first start leaves no folder that seems to be a database. */
 async function create(path: string): Promise<void> {
   const unfinished = `${path}.new`;
   rmSync(unfinished, { recursive: true, force: true });
@@ -91,7 +91,7 @@ function startWorker(task: WorkerTask): Worker {
 }
 
 /**
- * What the client takes for its network socket. No back-pressure towards the client: an answer is in memory before it
+ * The stand-in for the client's network socket. No back-pressure towards the client: an answer is in memory before it
  * is sent, and the client collects it whole.
  */
 class PortSocket extends Duplex {
@@ -104,7 +104,7 @@ class PortSocket extends Duplex {
     port.on('close', () => this.destroy());
   }
 
-  /** The client asks it before it says goodbye, and before it waits for `close`. */
+  /** The client reads it before it says goodbye, and before it waits for `close`. */
   get readyState(): 'open' | 'closed' {
     return this.destroyed ? 'closed' : 'open';
   }
@@ -129,7 +129,7 @@ class PortSocket extends Duplex {
   }
 }
 
-/** After the worker's end. It fails at the first write: a factory that throws leaves the client waiting for ever. */
+/** For connections after the worker's end. The socket fails at the first write, because the client would wait without end for a factory that throws. */
 class RefusedSocket extends Duplex {
   readonly #reason: Error;
 

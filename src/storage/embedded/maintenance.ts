@@ -1,11 +1,12 @@
+import { PeriodicTask } from '../../jobs/periodic-task.ts';
 import type { postgres } from '../sql.ts';
 
 /**
- * What a server's background processes do. PGlite has none: without this, deleted rows are never reclaimed, the planner
- * has no statistics, and the write-ahead log grows until the database is closed.
+ * The work of a server's background processes, which PGlite lacks. Without this work deleted rows are never reclaimed, the
+ * planner has no statistics, and the write-ahead log grows until the database is closed.
  */
 export interface Maintenance {
-  /** Resolves once a round that is under way has ended. */
+  /** Resolves after the end of the current round. */
   stop(): Promise<void>;
 }
 
@@ -14,25 +15,17 @@ const checkpointAfterBytes = 32 * 1024 * 1024;
 const freezeAfterTransactions = 200_000_000;
 
 export function startMaintenance(sql: postgres.Sql, onError: (error: unknown) => void): Maintenance {
-  let round: Promise<void> = Promise.resolve();
-  let stopped = false;
-  let timer = setTimeout(run, intervalMs).unref();
-  function run(): void {
-    round = maintain(sql, () => stopped).catch(onError);
-    void round.then(() => {
-      if (!stopped) timer = setTimeout(run, intervalMs).unref();
-    });
-  }
-  return {
-    async stop() {
-      stopped = true;
-      clearTimeout(timer);
-      await round;
-    },
-  };
+  const task = new PeriodicTask({
+    run: (signal) => maintain(sql, () => signal.aborted),
+    everyMs: intervalMs,
+    failed: (error) => onError(error),
+    keepsAlive: false,
+  });
+  task.start(intervalMs);
+  return { stop: () => task.stop() };
 }
 
-/** One round. Every statement is one of its own, so that others are answered in between. */
+/** One round. Every statement is a transaction, so that other commands are answered between them. */
 export async function maintain(sql: postgres.Sql, stopped: () => boolean = () => false): Promise<void> {
   const [log] = await sql<{ bytes: number }[]>`
     select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), redo_lsn)::int8 as bytes from pg_control_checkpoint()`;

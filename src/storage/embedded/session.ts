@@ -1,12 +1,12 @@
 /**
  * Shares PGlite's single session between clients that each believe to have a server connection.
  *
- * A client's bytes are cut into messages and handed on in groups that end with Sync, Flush or a simple query, for only
+ * A client's bytes are cut into messages and sent on in groups that end with Sync, Flush or a simple query, for only
  * there does Postgres answer. The session then belongs to that client until its group was answered, no transaction is
  * open, and nothing waits for a Sync: an unnamed statement parsed before a Flush would otherwise be replaced by the
  * next client's, and one client's row would be the other's answer.
  *
- * What remains shared is what a session keeps outside transactions: SET, session advisory locks, temporary tables.
+ * Clients still share the state that a session keeps outside transactions: SET, session advisory locks, temporary tables.
  * Not carried: LISTEN across clients, COPY FROM STDIN (PGlite reads no data after the query), cancel requests
  * (the thread is busy with the very query).
  */
@@ -77,7 +77,7 @@ export class Session {
     this.#busy = false;
   }
 
-  /** Who holds the session goes on alone; otherwise the one that has waited longest. */
+  /** The client that holds the session goes on alone; otherwise the client that has waited longest is next. */
   #next(): Client | undefined {
     const holder = this.#holder;
     const index = holder === undefined ? 0 : this.#waiting.indexOf(holder);
@@ -102,7 +102,7 @@ export class Session {
       if (this.#engine.inTransaction()) await this.#engine.execute(query('rollback'), () => {});
       this.#holder = undefined;
     }
-    // Prepared statements of the departed have names nobody will use again.
+    // No client uses the names of the departed client's prepared statements again.
     if (this.#clients.size === 0) await this.#engine.execute(query('discard all'), () => {});
   }
 }

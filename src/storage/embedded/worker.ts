@@ -1,11 +1,11 @@
 /**
- * The worker thread of the embedded database. Its parent asks for one of two tasks:
+ * The worker thread of the embedded database. Its parent requests one of two tasks:
  *
  * - `create`: run initdb into an empty folder and end. initdb takes 850 MB and a thread gives memory back only when it
  *   ends, so this is never the thread that serves.
- * - `serve`: open the folder, answer `ready`, then carry a client on each MessagePort that is handed over.
+ * - `serve`: open the folder, answer `ready`, then serve a client on each MessagePort that the parent sends.
  *
- * An exception in here is not caught: it ends the worker, and the parent tells `onFatal`.
+ * An exception in this file is not caught: it ends the worker, and the parent calls `onFatal`.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';

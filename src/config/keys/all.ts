@@ -1,0 +1,32 @@
+/** Every setting. The order is that of docs/config.md and of `parley doctor`. */
+import { commandKeys } from './commands.ts';
+import { connectionKeys } from './connections.ts';
+import { databaseKeys } from './database.ts';
+import { interopKeys } from './interop.ts';
+import { listeningKeys } from './listening.ts';
+import { messageKeys } from './messages.ts';
+import { operationKeys } from './operations.ts';
+import { recoveryKeys } from './recovery.ts';
+import { redisKeys } from './redis.ts';
+import { retentionKeys } from './retention.ts';
+import { roomKeys } from './rooms.ts';
+import { searchKeys } from './search.ts';
+import { signalKeys } from './signals.ts';
+import { tokenKeys } from './tokens.ts';
+
+export const configKeys = {
+  ...listeningKeys,
+  ...databaseKeys,
+  ...redisKeys,
+  ...recoveryKeys,
+  ...interopKeys,
+  ...tokenKeys,
+  ...connectionKeys,
+  ...commandKeys,
+  ...messageKeys,
+  ...retentionKeys,
+  ...searchKeys,
+  ...signalKeys,
+  ...roomKeys,
+  ...operationKeys,
+} as const;

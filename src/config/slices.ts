@@ -1,0 +1,194 @@
+/**
+ * The slice of each module: the only settings that the module gets, with every default that depends on another setting. The
+ * composition root (app.ts) calls these functions and passes each slice by constructor; no module gets the whole configuration.
+ */
+import type { Config } from './config.ts';
+import { userLimits } from './user-limits.ts';
+
+function pick<K extends keyof Config>(config: Config, names: readonly K[]): Pick<Config, K> {
+  return Object.fromEntries(names.map((name) => [name, config[name]])) as Pick<Config, K>;
+}
+
+export type LogSlice = ReturnType<typeof logSlice>;
+/** @param terminal whether the output is a terminal, which is the default of PARLEY_LOG_PRETTY */
+export function logSlice(config: Config, terminal: boolean) {
+  return { level: config.logLevel, pretty: config.logPretty ?? terminal };
+}
+
+export type ListenSlice = ReturnType<typeof listenSlice>;
+/** In the demo guests are on and the database has no password, so that it listens for this machine alone by default. */
+export function listenSlice(config: Config) {
+  const host = config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
+  const { port, adminPort, adminHost, trustedProxies } = config;
+  const admin = adminPort === undefined ? undefined : { host: adminHost, port: adminPort };
+  return { host, port, admin, trustedProxies };
+}
+
+export type OriginSlice = ReturnType<typeof originSlice>;
+export function originSlice(config: Config) {
+  return { origins: config.origins, localOrigins: config.embedded };
+}
+
+export type StorageSlice = ReturnType<typeof storageSlice>;
+/** `server` is undefined in the embedded demo. */
+export function storageSlice(config: Config) {
+  const { dataDir, databaseUrl: url } = config;
+  const server =
+    url === undefined
+      ? undefined
+      : {
+          url,
+          poolSize: config.databasePoolSize,
+          reads: {
+            size: config.databaseReadPoolSize,
+            waitMs: config.databaseReadWaitMs,
+            statementTimeoutMs: config.databaseReadTimeoutMs,
+          },
+          backgroundPoolSize: config.databaseBackgroundPoolSize,
+        };
+  return { dataDir, server, shared: config.redisUrl !== undefined };
+}
+
+export type RedisSlice = ReturnType<typeof redisSlice>;
+/** `url` is undefined for a lone process. */
+export function redisSlice(config: Config) {
+  return { url: config.redisUrl, prefix: config.redisPrefix };
+}
+
+export type FanoutSlice = ReturnType<typeof fanoutSlice>;
+export function fanoutSlice(config: Config) {
+  return { prefix: config.redisPrefix, partitions: config.fanoutPartitions };
+}
+
+export type PresenceSlice = ReturnType<typeof presenceSlice>;
+export function presenceSlice(config: Config) {
+  return pick(config, ['redisPrefix']);
+}
+
+export type TokenSlice = ReturnType<typeof tokenSlice>;
+/** @param demoSecret the secret of the data folder, in the embedded demo */
+export function tokenSlice(config: Config, demoSecret: string | undefined) {
+  return {
+    secrets: [config.jwtSecret ?? demoSecret, config.jwtPreviousSecret].filter((value) => value !== undefined),
+    publicKey: config.jwtPublicKey,
+    jwksUrl: config.jwksUrl,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    leewayMs: config.jwtLeewayMs,
+  };
+}
+
+export type GuestSlice = ReturnType<typeof guestSlice>;
+/** @returns undefined outside of the embedded demo. */
+export function guestSlice(config: Config, demoSecret: string | undefined) {
+  if (demoSecret === undefined) return undefined;
+  return { secret: config.jwtSecret ?? demoSecret, perMinute: config.guestsPerMinute };
+}
+
+export type RateSlice = ReturnType<typeof rateSlice>;
+export function rateSlice(config: Config) {
+  const { joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers } = userLimits(config);
+  return {
+    ...pick(config, ['redisPrefix', 'connectsPerMinutePerUser']),
+    joinsPerMinutePerUser,
+    invitationsPerMinutePerUser,
+    tiers,
+  };
+}
+
+export type MessagingSlice = ReturnType<typeof messagingSlice>;
+export function messagingSlice(config: Config) {
+  return {
+    ...pick(config, [
+      'embedded',
+      'attachmentHosts',
+      'attachmentTypes',
+      'attachmentMaxBytes',
+      'writerBatch',
+      'writerQueue',
+      'editWindowMs',
+      'retentionDays',
+      'retentionEveryMs',
+      'search',
+      'searchLanguage',
+      'searchesAtOnce',
+      'databaseReadPoolSize',
+      'databaseReadWaitMs',
+      'maxRoomsPerUser',
+      'maxMembersPerRoom',
+    ]),
+    writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
+    // the embedded database cannot end a statement
+    searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
+  };
+}
+
+/** The machine of a node, as far as limits depend on it. */
+export interface Machine {
+  /** Connections that the limit of open files leaves. */
+  readonly maxConnections: number;
+  /** Memory that the process may use. */
+  readonly memoryBytes: number;
+  /** Workers that share the machine and the port. */
+  readonly workers: number;
+}
+
+export type GatewaySlice = ReturnType<typeof gatewaySlice>;
+export function gatewaySlice(config: Config, { maxConnections, memoryBytes, workers }: Machine) {
+  const limits = userLimits(config);
+  return {
+    ...pick(config, [
+      'pingIntervalMs',
+      'pingTimeoutMs',
+      'connectTimeoutMs',
+      'upgradeTimeoutMs',
+      'maxFrameBytes',
+      'maxBufferedBytes',
+      'softBufferedBytes',
+      'behindBufferedBytes',
+      'maxUnsentBytesPerUser',
+      'maxUnsentBytesPerAddress',
+      'compression',
+      'tokenInUrl',
+      'maxConnectionsPerUser',
+      'maxConnectionsPerAddress',
+      'connectsPerSecondPerAddress',
+      'commandsPerSecond',
+      'commandBurst',
+      'maxRefusedCommands',
+      'maxPendingCommands',
+      'readsAtOncePerUser',
+      'databaseReadWaitMs',
+      'signalsPerSecond',
+      'signalBurst',
+      'socketioKey',
+      'socketioMaxMessageBytes',
+      'socketioRoomsPerConnection',
+      'socketioMaxListed',
+      'adding',
+      'maxEventLoopDelayMs',
+      'headsPollMs',
+      'tailMessages',
+      'tailBytes',
+    ]),
+    ...originSlice(config),
+    commandsPerSecondPerUser: limits.commandsPerSecondPerUser,
+    commandBurstPerUser: limits.commandBurstPerUser,
+    signalsPerSecondPerUser: limits.signalsPerSecondPerUser,
+    signalBurstPerUser: limits.signalBurstPerUser,
+    bytesInPerSecondPerUser: limits.bytesInPerSecondPerUser,
+    bytesOutPerSecondPerUser: limits.bytesOutPerSecondPerUser,
+    commandsPerSecondPerAddress: limits.commandsPerSecondPerAddress,
+    maxConnections,
+    path: '/socket.io/',
+    // a long-polling session is many requests, which the kernel would spread over the workers
+    longPolling: workers === 1,
+    maxMemoryBytes: config.maxMemoryBytes ?? Math.floor((memoryBytes * 0.8) / workers),
+  };
+}
+
+export type StopSlice = ReturnType<typeof stopSlice>;
+export function stopSlice(config: Config) {
+  const drainMs = config.drainMs ?? (config.embedded ? 0 : 20_000);
+  return { drainMs, limitMs: config.shutdownMs + drainMs };
+}

@@ -1,0 +1,85 @@
+/** The texts that operators and clients read in the program keep the prose rule (CONTRIBUTING.md, "Prose"). */
+import { describe, expect, it } from 'vitest';
+import { help } from '../../src/cli/help.ts';
+import { configKeys } from '../../src/config/keys/all.ts';
+import { errorKinds } from '../../src/protocol/errors.ts';
+import { hazards } from '../../src/storage/durability.ts';
+import { problemTexts } from '../../src/storage/redis-refusal.ts';
+import { faults } from './faults.ts';
+import { textsInCode } from './texts.ts';
+
+/** Faults of parts whose texts are still to be written in plain English. No number may grow; a part without a fault leaves the list. */
+const left: Readonly<Record<string, number>> = {
+  api: 1,
+  'app.ts': 2,
+  commands: 2,
+  connect: 1,
+  fanout: 1,
+  hub: 2,
+  interop: 1,
+  messages: 6,
+  presence: 5,
+  receipts: 1,
+  recovery: 6,
+  retention: 2,
+  rooms: 1,
+  search: 3,
+  sessions: 1,
+  transport: 2,
+};
+
+const shown = (place: string, text: string): string[] =>
+  faults(text).map(({ rule, sentence }) => `${place}: ${rule}: ${sentence}`);
+
+/** An error may begin with the path of the bad field, a name of code: `user: you cannot block yourself.` */
+const withoutField = (text: string): string => text.replace(/^[a-z][\w.]*: /i, '`field`: ');
+
+const texts = textsInCode();
+const partOf = (file: string): string => file.split('/')[0] ?? '';
+
+describe('the prose rule holds for', () => {
+  it.each(Object.values(configKeys))('the help of $env', ({ env, about }) => {
+    expect(shown(env, about)).toEqual([]);
+    expect(about).toMatch(/\.$/);
+  });
+
+  it.each(Object.entries(errorKinds))('the error %s', (code, { message }) => {
+    expect(shown(code, message)).toEqual([]);
+  });
+
+  it.each(Object.entries({ ...problemTexts, ...hazards }))(
+    'the cause %s, which is part of a sentence',
+    (name, text) => {
+      expect(shown(name, `- ${text}`)).toEqual([]);
+    },
+  );
+
+  it('the help of every metric', () => {
+    const metrics = texts.filter(({ kind }) => kind === 'metric');
+    expect(metrics.length).toBeGreaterThan(70);
+    expect(metrics.flatMap(({ file, text }) => shown(file, text))).toEqual([]);
+  });
+
+  it('the help of the command line', () => {
+    const lines = help.split('\n');
+    // an option and its description are two columns; a description is a fragment, as an item of a list
+    const described = lines.flatMap((line) => /^ {2,}\S.*? {2,}(\S.*)$/.exec(line)?.[1] ?? []);
+    expect(described.length).toBeGreaterThan(12);
+    expect(described.flatMap((text) => shown('help', `- ${text}`))).toEqual([]);
+    const prose = lines.filter((line) => /^[A-Z]/.test(line)).join('\n');
+    expect(shown('help', prose)).toEqual([]);
+  });
+
+  it('log lines and errors', () => {
+    const found = new Map<string, string[]>();
+    for (const { file, kind, text } of texts) {
+      if (kind === 'metric') continue;
+      const part = partOf(file);
+      found.set(part, [...(found.get(part) ?? []), ...shown(file, kind === 'error' ? withoutField(text) : text)]);
+    }
+    expect(texts.filter(({ kind }) => kind === 'log').length).toBeGreaterThan(60);
+    expect(texts.filter(({ kind }) => kind === 'error').length).toBeGreaterThan(100);
+    const above = [...found].filter(([part, lines]) => lines.length > (left[part] ?? 0));
+    expect(Object.fromEntries(above)).toEqual({});
+  });
+});
