@@ -1,4 +1,4 @@
-/** What every form of presence does, run on each; what only several nodes show is in redis.test.ts. */
+/** The contract of presence, run on each form; redis.test.ts has the cases of several nodes. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { MemoryPresence } from '../../src/presence/memory.ts';
@@ -26,28 +26,28 @@ const forms: Record<string, (listener: PresenceListener) => Promise<Presence>> =
 const isOnline = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
 
 describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
-  async function start(): Promise<{ presence: Presence; heard: Change[]; of: (user: string) => boolean[] }> {
-    const heard: Change[] = [];
-    const presence = await make({ changed: (changes) => void heard.push(...changes), reset: () => {} });
+  async function start(): Promise<{ presence: Presence; received: Change[]; of: (user: string) => boolean[] }> {
+    const received: Change[] = [];
+    const presence = await make({ changed: (changes) => void received.push(...changes), reset: () => {} });
     cleanUp.push(() => presence.close());
-    const of = (user: string) => heard.filter((change) => change.user === user).map(({ online }) => online);
-    return { presence, heard, of };
+    const of = (user: string) => received.filter((change) => change.user === user).map(({ online }) => online);
+    return { presence, received, of };
   }
 
-  it('tells the first arrival and the last departure of a user, whatever their devices', async () => {
-    const { presence, heard, of } = await start();
+  it('reports the first arrival and the last departure of a user, with any number of devices', async () => {
+    const { presence, received, of } = await start();
     presence.arrived('ann');
     presence.arrived('ann');
-    await until('it is told', () => of('ann').length === 1);
+    await until('the change is reported', () => of('ann').length === 1);
     presence.left('ann');
     presence.arrived('fence');
-    await until('the fence is told', () => of('fence').length === 1);
+    await until('the fence is reported', () => of('fence').length === 1);
     expect(of('ann')).toEqual([true]);
     expect(presence.localUsers).toBe(2);
     const before = Date.now();
     presence.left('ann');
-    await until('it is told', () => of('ann').length === 2);
-    const change = heard.find((one) => one.user === 'ann' && !one.online);
+    await until('the change is reported', () => of('ann').length === 2);
+    const change = received.find((one) => one.user === 'ann' && !one.online);
     expect(Math.abs((change?.lastSeen ?? 0) - before)).toBeLessThan(5000);
     expect(change?.agoMs).toBeGreaterThanOrEqual(0);
     expect(presence.localUsers).toBe(1);
@@ -64,7 +64,7 @@ describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
     expect(await presence.read([])).toEqual([]);
   });
 
-  it('ends a flap where it began', async () => {
+  it('ends a short absence where it began', async () => {
     const { presence, of } = await start();
     for (let i = 0; i < 50; i++) {
       presence.arrived('ann');
@@ -78,17 +78,17 @@ describe.each(Object.entries(forms))('presence, in its form %s', (_, make) => {
     const { presence, of } = await start();
     presence.left('ann');
     presence.arrived('ann');
-    await until('it is told', () => of('ann').length === 1);
+    await until('the change is reported', () => of('ann').length === 1);
     expect(of('ann')).toEqual([true]);
   });
 
   it('keeps thousands of users apart', async () => {
-    const { presence, heard } = await start();
+    const { presence, received } = await start();
     const users = Array.from({ length: 3000 }, (__, i) => `u${i}`);
     for (const user of users) presence.arrived(user);
-    await until('all are told', () => heard.length === users.length);
+    await until('all are reported', () => received.length === users.length);
     for (const user of users.slice(0, 1500)) presence.left(user);
-    await until('half are told again', () => heard.length === 4500);
+    await until('half are reported again', () => received.length === 4500);
     const standings = await presence.read(users);
     expect(standings.map((one) => one.online)).toEqual(users.map((__, i) => i >= 1500));
   });
