@@ -1,4 +1,4 @@
-/** What every form of rates does, and what holds when nodes admit by themselves and report afterwards. */
+/** The contract of every form of rates, and of nodes that admit by themselves and report afterwards. */
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { Allowance } from '../../src/rates/allowance.ts';
 import { FallbackRates } from '../../src/rates/fallback.ts';
@@ -63,7 +63,7 @@ for (const [name, open] of Object.entries(forms)) {
       const rates = open();
       const key = newKey();
       const short: Rate = { limit: 10, windowMs: 200 };
-      // each between the moment before it was asked for and the moment after the answer
+      // each between the moment before the request and the moment after the answer
       const admitted: { from: number; to: number }[] = [];
       await until('many were admitted', async () => {
         const from = performance.now();
@@ -93,14 +93,14 @@ for (const [name, open] of Object.entries(forms)) {
       expect(old).toMatchObject({ allowed: true, remaining: 10 });
     });
 
-    it('admit again when the told time has passed', async () => {
+    it('admit again after `resetMs`', async () => {
       const rates = open();
       const key = newKey();
       const short: Rate = { limit: 2, windowMs: 200 };
       await rates.take(key, 2, short);
       const { resetMs } = await rates.take(key, 1, short);
-      const told = performance.now() + resetMs;
-      await until('the time has passed', () => performance.now() > told + 2);
+      const received = performance.now() + resetMs;
+      await until('the time has passed', () => performance.now() > received + 2);
       expect((await rates.take(key, 1, short)).allowed).toBe(true);
     });
   });
@@ -210,17 +210,17 @@ describe('an allowance', () => {
     expect(await left()).toBe(40);
   });
 
-  it('asks Redis far less than once a hit', async () => {
+  it('queries Redis far less than once a hit', async () => {
     const counted = new MemoryRates();
-    let asked = 0;
+    let requested = 0;
     const rates: Rates = {
-      take: (...args) => (asked++, counted.take(...args)),
-      record: (...args) => (asked++, counted.record(...args)),
+      take: (...args) => (requested++, counted.take(...args)),
+      record: (...args) => (requested++, counted.record(...args)),
     };
     const node = new Allowance({ rates, name: 'a' });
     for (let i = 0; i < 10_000; i++) await node.spend('u', { limit: 100_000, windowMs: minute });
     await node.stop();
-    expect(asked).toBeLessThan(10);
+    expect(requested).toBeLessThan(10);
   });
 
   it('goes by round trips for users beyond those it may hold', async () => {
@@ -232,7 +232,7 @@ describe('an allowance', () => {
   });
 });
 
-describe('with Redis away', () => {
+describe('with Redis unavailable', () => {
   it('the node counts by itself', async () => {
     let failed = 0;
     const broken: Rates = { take: () => Promise.reject(new Error('away')), record: () => new Promise(() => {}) };
