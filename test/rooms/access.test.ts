@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { requireMember } from '../../src/rooms/access.ts';
 
 const src = fileURLToPath(new URL('../../src/', import.meta.url));
+const refused = (code: string): Error => expect.objectContaining({ code }) as Error;
 
 describe('access to a room', () => {
   it('is not_found for no room and for rooms that are not open, not_member for channels', () => {
-    const refused = (code: string): Error => expect.objectContaining({ code }) as Error;
     expect(() => requireMember(undefined)).toThrow(refused('not_found'));
     expect(() => requireMember({ kind: 'group', role: null })).toThrow(refused('not_found'));
     expect(() => requireMember({ kind: 'direct', role: null })).toThrow(refused('not_found'));
