@@ -1,15 +1,15 @@
 /**
- * What changes messages that are stored: edits, deletions, reactions. They gather as sends do and are committed by
- * `change_messages`, a group at a time, in turn with the sends of their stripe: one node publishes a room's events in the
- * order of their revs. A group is small, because the sends of the stripe wait for it.
+ * Changes of stored messages: edits, deletions, reactions. They gather as sends do and are committed by `change_messages`, a
+ * group at a time. A group takes turns with the sends of its stripe, so a node publishes a room's events in rev order. A
+ * group is small, because the sends of the stripe wait for it.
  *
- * Every one is safe to try again: what is so already is `unchanged`. If an attempt failed in a way that leaves open
- * whether it took effect, and the next finds it done, its event may have been told by nobody, and which it was cannot be
- * seen in the row any more: the room is told `behind`, and pulls.
+ * Each change is safe to retry: a change that took effect before is `unchanged`. After an attempt with an unknown result,
+ * `unchanged` may mean that no node published the event. The row does not show which event that was, so the room gets
+ * `behind`, and its clients sync.
  */
 import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout, RoomEvent } from '../fanout/fanout.ts';
-import { ParleyError } from '../protocol/errors.ts';
+import type { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -20,7 +20,7 @@ import { commit } from './writer/commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from './behind.ts';
-import { mutedError } from '../rooms/muted.ts';
+import { mutedError, refusalError } from '../rooms/refusals.ts';
 import type { Writer } from './writer/writer.ts';
 
 interface Target {
@@ -41,7 +41,7 @@ export type Change = Target &
   );
 
 export interface Changed {
-  /** Of the message, with this change or, if it was so before, without it. */
+  /** The message's rev after this change; the rev from before where the change was made already. */
   readonly rev: number;
   readonly at: number;
   /** Users with the emoji now; 0 for edits and deletions. */
@@ -57,7 +57,7 @@ interface Outcome {
   n: number;
   outcome: 'changed' | 'unchanged' | Refusal;
   rev: number;
-  /** Of `muted`: until when; null: nobody knows. */
+  /** For `muted` the end of the mute; null: the mute has no end. */
   at: number;
   total: number | null;
   outbox_id: number | null;
@@ -68,7 +68,7 @@ interface Outcome {
   sent_at: number;
   edited_at: number;
   reactions: string | null;
-  /** From `pin_state`, `thread_state`, and JSON text of those whom an edit mentions anew; only where it was asked. */
+  /** From `pin_state`, `thread_state`, and JSON text of the users whom only the new body mentions; all from `note_changes`. */
   pinned?: string | null;
   thread?: string | null;
   mentioned?: string | null;
@@ -80,7 +80,7 @@ export interface ChangesOptions {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly writer: Pick<Writer, 'mutexes' | 'places' | 'outboxCleanup' | 'stripeOf'>;
-  /** How long an author may edit; 0: for ever. */
+  /** How long an author may edit; 0: without a limit. */
   readonly editWindowMs: number;
   readonly maxBatch?: number;
   readonly retryMs?: number;
@@ -125,9 +125,9 @@ export class Changes {
   #store(changes: Change[]): Promise<Outcome[]> {
     const { sql, writer, editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
-    const asked = askedJson(changes);
+    const notes = noteJson(changes);
     return writer.outboxCleanup.deleting((outboxCleanup) =>
-      asked === undefined
+      notes === undefined
         ? sql<Outcome[]>`
             select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxCleanup}::bigint[],
               ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`
@@ -138,7 +138,7 @@ export class Changes {
             )
             select c.*, x.pinned, x.thread, x.mentioned from c
             left join note_changes(
-              (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${asked}::text::jsonb
+              (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${notes}::text::jsonb
             ) x on x.n = c.n
             order by c.n`,
     );
@@ -173,8 +173,8 @@ export class Changes {
   }
 }
 
-/** What `note_changes` is asked; undefined: the batch holds reactions alone. */
-function askedJson(changes: readonly Change[]): string | undefined {
+/** The input of `note_changes`; undefined: the batch has only reactions. */
+function noteJson(changes: readonly Change[]): string | undefined {
   const rows = changes.flatMap((change, n) => {
     const { kind, room, seq, user } = change;
     if (kind !== 'edit' && kind !== 'delete') return [];
@@ -219,7 +219,7 @@ function eventOf(change: Change, row: Outcome): RoomEvent {
   return { to: 'room', room, event: 'reaction', rev, json: JSON.stringify(data) };
 }
 
-/** Tells the room to pull. Without a rev: it stands for none, and is never dropped. */
+/** Makes the room's clients sync. The event has no rev, so no node drops it as a duplicate. */
 export function behind(room: string, head: number): RoomEvent {
   return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
 }
@@ -229,18 +229,13 @@ function isSlow(outcome: Refusal): outcome is Slow {
 }
 
 function refusal(outcome: Refusal, change: Change, until: number | null): ParleyError {
-  if (isSlow(outcome)) {
-    const retryAfter = Number(outcome.slice(slow.length));
-    return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
-  }
-  if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
+  if (isSlow(outcome)) return refusalError('slow', undefined, { retryAfter: Number(outcome.slice(slow.length)) });
   if (outcome === 'muted') return mutedError(until);
-  if (outcome === 'too_late') return new ParleyError('forbidden', 'The time in which it may be edited is over.');
   if (outcome === 'limit_reached') {
-    return new ParleyError('limit_reached', `A message takes at most ${limits.reactionKinds} kinds of reactions.`);
+    return refusalError(outcome, `A message takes at most ${limits.reactionKinds} kinds of reactions.`);
   }
   if (outcome === 'not_found') {
-    return new ParleyError('not_found', `There is no message ${change.seq}, or it was deleted, or you may not see it.`);
+    return refusalError(outcome, `There is no message ${change.seq}, or it was deleted, or you may not see it.`);
   }
-  return new ParleyError(outcome);
+  return refusalError(outcome);
 }

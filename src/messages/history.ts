@@ -1,16 +1,15 @@
 import type { postgres } from '../storage/sql.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
-import type { Role } from '../protocol/model.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
 
-type Row = { kind: string; role: Role | null; last_rev: number } & {
+type Row = Access & { readonly last_rev: number } & {
   [K in keyof StoredMessage]: StoredMessage[K] | null;
 };
 
 /**
- * A page of a room's messages as the JSON text of `history`'s output, and the room's head, which it tells. Access, head
+ * A page of a room's messages as the JSON text of `history`'s output, and the rev of the room's head in it. Access, head
  * and messages come from one statement, so from one snapshot.
  */
 export async function history(
@@ -26,8 +25,7 @@ export async function history(
   const rows = await sql<Row[]>`
     select a.kind, a.role, a.last_rev, x.*
     from (
-      select r.kind, r.last_rev, r.first_seq, m.role from rooms r
-      left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+      select r.kind, r.last_rev, r.first_seq, m.role from ${roomAccess(sql, user, room)}
     ) a
     left join lateral (
       select ${messageColumns(sql, user)}, u.name
@@ -42,7 +40,7 @@ export async function history(
   if (!forward) page.reverse();
   const messages = page.map(messageJson).join(',');
   const [oldest, newest] = [page[0]?.seq ?? null, page.at(-1)?.seq ?? null];
-  const rev = first?.last_rev ?? 0;
+  const rev = first.last_rev;
   const rest = `"rev":${rev},"epoch":"${epoch}"${reset ? ',"reset":true' : ''}`;
   const more = found.length > limit;
   return { json: `{"messages":[${messages}],"before":${oldest},"after":${newest},"more":${more},${rest}}`, rev };

@@ -1,4 +1,4 @@
-/** Mentions that are stored: telling those who are mentioned, and the list that each may read later. */
+/** Stored mentions: the events to the mentioned users, and the list that each user may read later. */
 import type { postgres } from '../storage/sql.ts';
 import type { Envelope } from '../fanout/fanout.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
@@ -6,7 +6,7 @@ import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
-import { decodeCursor, encodeCursor } from './page-cursor.ts';
+import { pageCursor } from '../rooms/page-cursor.ts';
 
 /** In place of a user: everybody in the room. */
 const everybody = '*';
@@ -32,18 +32,18 @@ export function mentionEvents(of: Omit<EventData<'mention'>, 'everybody'>, menti
 type Row = StoredMessage & { readonly mentioned_at: number; readonly everybody: boolean };
 
 /**
- * A page of the messages that mention a user, as the JSON text of the output of `mentions`. What calls everybody is
- * stored once, so it is looked up in each of the user's rooms, from when they joined it. (`'*'` stands in the text: the index
+ * A page of the messages that mention a user, as the JSON text of the output of `mentions`. A mention of
+ * everybody is stored once, so it is searched in each of the user's rooms, from the time of the join. (`'*'` stands in the text: the index
  * of these is partial, and no plan with a parameter can use it: 1.8 s for 200 rooms.)
  */
 export async function mentions(sql: postgres.Sql, user: string, input: ParsedInput<'mentions'>): Promise<string> {
   const { limit } = input;
-  const before = input.before === undefined ? undefined : decodeCursor(input.before);
+  const before = input.before === undefined ? undefined : pageCursor.decode(input.before);
   const bound =
     before === undefined
       ? sql`true`
       : sql`(n.at, n.room_id, n.seq) < (${before.at}::timestamptz, ${before.room}::text collate "C", ${before.seq}::bigint)`;
-  // for the many who block nobody, Postgres looks into blocks once and reads no message for its sender
+  // for a user without blocks, Postgres reads `blocks` once and no message for its sender
   const heeded = sql`not (exists (select from blocks k where k.user_id = ${user}) and is_from_blocked(${user}, n))`;
   const page = sql`order by n.at desc, n.room_id desc, n.seq desc limit ${limit + 1}`;
   const rows = await sql<Row[]>`
@@ -63,7 +63,7 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
             where n.room_id = m.room_id and n.user_id = '*' and n.at >= m.joined_at and t.sender_id <> m.user_id
               and ${heeded}
               and n.seq >= r.first_seq
-              -- offset: each is looked up by its whole key; made a join of, it reads all mentions of the room for each
+              -- offset 0 keeps a lookup by the whole key: as a join, Postgres reads all mentions of the room for each row
               and not exists (
                 select from mentions o where o.room_id = n.room_id and o.seq = n.seq and o.user_id = m.user_id offset 0)
               and ${bound} ${page}
@@ -80,6 +80,6 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
     (row) => `{"at":${row.mentioned_at},"everybody":${row.everybody},"message":${messageJson(row)}}`,
   );
   const last = found.at(-1);
-  const next = last === undefined ? null : encodeCursor({ at: last.mentioned_at, room: last.room, seq: last.seq });
+  const next = last === undefined ? null : pageCursor.encode({ at: last.mentioned_at, room: last.room, seq: last.seq });
   return `{"mentions":[${list.join(',')}],"before":${JSON.stringify(next)},"more":${rows.length > limit}}`;
 }

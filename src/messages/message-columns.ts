@@ -1,10 +1,10 @@
 import type { postgres } from '../storage/sql.ts';
 
 /**
- * What `StoredMessage` takes of a row `t` of `messages`, but for the sender's name. What was done to it since comes as one
- * column, null for a message as it was sent, and its thread as another: a page of plain ones costs what it did without.
- * Reactions and threads are looked up by key.
- * @param viewer whose own marks are told; undefined: nobody's
+ * The columns of `StoredMessage` from a row `t` of `messages`, without the sender's name. Later changes are one column, null
+ * for a message as it was sent, and the thread is another. So a page of unchanged messages costs nothing more. Reactions and
+ * threads are found by key.
+ * @param viewer the user whose reactions are `mine`; undefined: the reactions have no `mine`
  */
 export function messageColumns(sql: postgres.ISql, viewer: string | undefined): postgres.Fragment {
   const mine = viewer === undefined ? sql`''` : sql`',"mine":' || (c.emoji = any (o.own))`;

@@ -17,7 +17,7 @@ export interface StoredMessage {
   readonly thread?: string | null;
 }
 
-/** The wire form of `message` in src/protocol/model.ts, by hand: the body is spliced in as it is. A test compares the two. */
+/** The wire form of `message` in src/protocol/model.ts, as text: the body is inserted without parsing it. A test compares the two. */
 export function messageJson(m: StoredMessage): string {
   const name = m.name === null ? 'null' : JSON.stringify(m.name);
   const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;

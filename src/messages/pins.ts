@@ -1,21 +1,20 @@
 /**
- * Pins. They are rare, so each is a call of its own; it takes its turn in the room's stripe as other changes of messages
- * do, is safe to try again as they are, and tells `behind` where they do (changes.ts).
+ * Pins. They are rare, so each pin is a separate call. A pin takes its turn in the room's stripe, is safe to retry, and
+ * causes `behind` as the other changes of messages do (changes.ts).
  */
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
-import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Role } from '../protocol/model.ts';
 import { Batcher, type Places } from '../storage/batcher.ts';
 import { behind, type ChangesOptions } from './changes.ts';
 import { commit } from './writer/commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { rightsOf } from '../protocol/permissions.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
+import { refusalError } from '../rooms/refusals.ts';
 
 export interface Pin {
   readonly room: string;
@@ -83,12 +82,8 @@ export class Pins {
   #settle({ room, seq, user, change }: Pin, row: Outcome, again: boolean): Pinned | Error {
     const { fanout, writer } = this.#options;
     const { outcome, rev, at } = row;
-    if (outcome === 'limit_reached') {
-      return new ParleyError('limit_reached', `A room has at most ${limits.pins} pinned messages.`);
-    }
-    if (outcome === 'actor_muted') return new ParleyError('forbidden', 'You are muted in this room.');
-    if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
-    if (outcome !== 'changed' && outcome !== 'unchanged') return new ParleyError(outcome);
+    if (outcome === 'limit_reached') return refusalError(outcome, `A room has at most ${limits.pins} pinned messages.`);
+    if (outcome !== 'changed' && outcome !== 'unchanged') return refusalError(outcome);
     if (outcome === 'changed') {
       const data: EventData<'pin'> = { room, seq, rev, user, change, at };
       const event: RoomEvent = { to: 'room', room, event: 'pin', rev, json: JSON.stringify(data) };
@@ -99,7 +94,7 @@ export class Pins {
   }
 }
 
-type Row = { kind: string; role: Role | null; last_rev: number } & {
+type Row = Access & { readonly last_rev: number } & {
   [K in keyof StoredMessage]: StoredMessage[K] | null;
 };
 
@@ -108,8 +103,7 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
   const rows = await sql<Row[]>`
     select a.kind, a.role, a.last_rev, x.*
     from (
-      select r.kind, r.last_rev, r.first_seq, m.role from rooms r
-      left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+      select r.kind, r.last_rev, r.first_seq, m.role from ${roomAccess(sql, user, room)}
     ) a
     left join lateral (
       select ${messageColumns(sql, user)}, u.name, t.pinned_at
@@ -121,5 +115,5 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
   const [first] = rows;
   requireMember(first);
   const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
-  return `{"messages":[${found.map(messageJson).join(',')}],"rev":${first?.last_rev ?? 0}}`;
+  return `{"messages":[${found.map(messageJson).join(',')}],"rev":${first.last_rev}}`;
 }

@@ -1,13 +1,10 @@
 import type { postgres } from '../storage/sql.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
-import type { Role } from '../protocol/model.ts';
 import { rolesFor } from '../protocol/permissions.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
 
-interface Row {
-  kind: string;
-  role: Role | null;
+interface Row extends Access {
   known: boolean;
   version: number | null;
   body: string | null;
@@ -17,7 +14,7 @@ interface Row {
 
 const readers = rolesFor('versions');
 
-/** What a message said before, as the JSON text of the output of `message:versions`; from one snapshot. */
+/** The earlier bodies of a message, as the JSON text of the output of `message:versions`; from one snapshot. */
 export async function versions(
   sql: postgres.Sql,
   user: string,
@@ -27,7 +24,7 @@ export async function versions(
     select a.*, v.version, v.body, v.edited_by, v.at
     from (
       select r.kind, m.role, exists (select from messages t where t.room_id = r.id and t.seq = ${seq} and t.seq >= r.first_seq) as known
-      from rooms r left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+      from ${roomAccess(sql, user, room)}
     ) a
     left join lateral (
       select * from message_versions x
@@ -37,7 +34,7 @@ export async function versions(
     ) v on true`;
   const [first] = rows;
   requireMember(first);
-  if (first === undefined || !readers.some((role) => role === first.role)) throw new ParleyError('forbidden');
+  if (!readers.includes(first.role)) throw new ParleyError('forbidden');
   if (!first.known) throw new ParleyError('not_found');
   const found = rows.filter(({ version }) => version !== null);
   const page = found.slice(0, limit);

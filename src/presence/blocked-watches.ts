@@ -1,18 +1,18 @@
 /**
- * Watches whose viewer was blocked by the user. Such a watcher gets no change of the user, but once, 5 s after the block, the
- * absence of a user who went away at the moment of the block (sight.ts).
+ * Watches whose viewer was blocked by the user. Such a watcher gets no change of the user, except once: 5 s after
+ * the block, the user goes offline (sight.ts).
  */
-import { blockedStanding, graceMs, type Blocked, type Told } from './sight.ts';
+import { graceMs, presenceOfBlocker, type Blocked, type VisiblePresence } from './sight.ts';
 
 interface BlockedWatch {
-  readonly told: Told;
+  readonly presence: VisiblePresence;
   /** When the watcher gets the absence, as a moment of the process's life; undefined: the watcher knows of it. */
   at: number | undefined;
 }
 
 export class BlockedWatches<W extends object> {
   readonly #users = new Map<string, Map<W, BlockedWatch>>();
-  /** Users of whom a watcher has yet to get the absence. */
+  /** Users with a watcher that has yet to get the absence. */
   readonly #waiting = new Set<string>();
 
   has(user: string): boolean {
@@ -24,23 +24,23 @@ export class BlockedWatches<W extends object> {
   }
 
   /**
-   * @param knowsOnline the watcher takes the user for online, and gets the absence
-   * @param rememberedMs for how long presence keeps when a user was there last
+   * @param knowsOnline the last presence that the watcher got is online, so the watcher gets the absence
+   * @param rememberedMs for how long presence keeps the moment at which a user was there last
    * @returns false if it was blocked before
    */
   add(watcher: W, user: string, sight: Blocked, knowsOnline: boolean, rememberedMs: number): boolean {
     let watches = this.#users.get(user);
     if (watches?.has(watcher) === true) return false;
     if (watches === undefined) this.#users.set(user, (watches = new Map()));
-    const { lastSeen } = blockedStanding(sight, rememberedMs);
-    const told = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
+    const { lastSeen } = presenceOfBlocker(sight, rememberedMs);
+    const presence = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
     const at = knowsOnline ? performance.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
-    watches.set(watcher, { told, at });
+    watches.set(watcher, { presence, at });
     if (at !== undefined) this.#waiting.add(user);
     return true;
   }
 
-  /** @returns what the watcher takes the user for; undefined: the watch is none of these. */
+  /** @returns the last presence that the watcher got; undefined: the watch is none of these. */
   remove(watcher: W, user: string): 'online' | 'offline' | undefined {
     const watches = this.#users.get(user);
     const watch = watches?.get(watcher);
@@ -53,13 +53,13 @@ export class BlockedWatches<W extends object> {
     return watch.at === undefined ? 'offline' : 'online';
   }
 
-  /** @param tell returns false for a watcher who must not get anything yet. */
-  tellDue(now: number, tell: (watcher: W, user: string, told: Told) => boolean): void {
+  /** @param send returns false for a watcher that must not get anything yet. */
+  sendDue(now: number, send: (watcher: W, user: string, presence: VisiblePresence) => boolean): void {
     for (const user of this.#waiting) {
       let waits = false;
       for (const [watcher, watch] of this.#users.get(user) ?? []) {
         if (watch.at === undefined) continue;
-        if (watch.at <= now && tell(watcher, user, watch.told)) watch.at = undefined;
+        if (watch.at <= now && send(watcher, user, watch.presence)) watch.at = undefined;
         else waits = true;
       }
       if (!waits) this.#waiting.delete(user);

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RedisLink } from '../storage/redis.ts';
 
-/** The nodes close the connections of a user within seconds; a dead node's users are given up after 15 s. */
+/** Nodes close the connections of a user within seconds; a dead node's users are offline after 15 s. */
 const patienceMs = 20_000;
-const lookMs = 100;
+const pollMs = 100;
 
 /**
- * Deletes when a user was last there. A node writes that moment when the last connection of the user ends, so the user's
+ * Deletes the moment at which a user was there last. A node writes that moment when the last connection of the user ends, so the user's
  * connections end first.
- * @returns false: a node still holds the user as present, and will write the moment once more. Rejects while Redis is away.
+ * @returns false: a node still holds the user as present, and will write the moment once more. Rejects while Redis is unavailable.
  */
 export async function forgetPresence(link: RedisLink, prefix: string, user: string): Promise<boolean> {
   const [present, seen] = [`${prefix}presence:user:${user}`, `${prefix}presence:seen:${user}`];
@@ -18,6 +18,6 @@ export async function forgetPresence(link: RedisLink, prefix: string, user: stri
       await link.commands.del(seen);
       return there === 0;
     }
-    await delay(lookMs);
+    await delay(pollMs);
   }
 }

@@ -1,7 +1,7 @@
 import { LocalUsers } from './local-users.ts';
-import type { Presence, PresenceListener, Standing } from './presence.ts';
+import type { Presence, PresenceListener, UserPresence } from './presence.ts';
 
-/** Users whose last moment is kept; those who left longest ago are forgotten first. About 10 MB. */
+/** Users whose last moment is kept; the users who left longest ago are forgotten first. About 10 MB. */
 const maxRemembered = 100_000;
 
 /** Presence of a node that is alone. */
@@ -24,14 +24,14 @@ export class MemoryPresence implements Presence {
   left(user: string): void {
     if (!this.#users.remove(user)) return;
     this.#remember(user);
-    this.#listener.changed([{ user, ...this.#standing(user) }]);
+    this.#listener.changed([{ user, ...this.#stateOf(user) }]);
   }
 
-  read(users: readonly string[]): Promise<Standing[]> {
-    return Promise.resolve(users.map((user) => this.#standing(user)));
+  read(users: readonly string[]): Promise<UserPresence[]> {
+    return Promise.resolve(users.map((user) => this.#stateOf(user)));
   }
 
-  check(users: readonly string[]): Promise<Standing[]> {
+  check(users: readonly string[]): Promise<UserPresence[]> {
     return this.read(users);
   }
 
@@ -50,7 +50,7 @@ export class MemoryPresence implements Presence {
     return Promise.resolve();
   }
 
-  #standing(user: string): Standing {
+  #stateOf(user: string): UserPresence {
     if (this.#users.has(user)) return { online: true };
     const lastSeen = this.#seen.get(user);
     return lastSeen === undefined ? { online: false } : { online: false, lastSeen, agoMs: Date.now() - lastSeen };

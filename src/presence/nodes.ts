@@ -1,27 +1,27 @@
 /**
- * What nodes ask and tell each other, beside events: which connections a user has anywhere, and that there is something
- * new to read. Over Redis it is at most once, without order; an answer says whether it is complete. A lone node asks
- * itself.
+ * The questions and notices between nodes, beside events: which connections a user has anywhere, and that there are new
+ * revocations. Over Redis each message arrives at most once, without order; an answer says whether it is complete. A lone
+ * node answers itself.
  */
 import type { Session } from '../protocol/model.ts';
 
 export interface Nodes {
-  /** Of all nodes, newest last. Waits a second at most for those that do not answer. Never rejects. */
+  /** Sessions on all nodes, newest last. Waits at most a second for silent nodes. Never rejects. */
   sessionsOf(user: string): Promise<SessionList>;
-  /** Tells every node, this one too, to look at the revocations now. Never throws; may be lost. */
+  /** Makes every node, this one too, read the revocations now. Never throws; the message may be lost. */
   revocationsChanged(): void;
   close(): Promise<void>;
 }
 
 export interface SessionList {
   readonly sessions: Session[];
-  /** Every node has answered, with all it has. */
+  /** Every node has answered with all its sessions. */
   readonly complete: boolean;
   /** Names of nodes that live but did not answer. */
   readonly silent: string[];
 }
 
-/** What this node answers with. */
+/** The answers of this node. */
 export interface NodeHost {
   sessionsOf(user: string): Session[];
   revocationsChanged(): void;

@@ -13,10 +13,13 @@ import { RedisNodes } from './redis-nodes.ts';
 import { RedisPresence } from './redis.ts';
 import { Watching, type WatchingOptions } from './watching.ts';
 
-/** Who has the connections. */
-export interface PresenceHost<W extends object> extends Pick<WatchingOptions<W>, 'viewerOf' | 'tell' | 'ended'> {
+/** The part with the connections. */
+export interface PresenceHost<W extends object> extends Pick<
+  WatchingOptions<W>,
+  'viewerOf' | 'sendPresence' | 'ended'
+> {
   sessionsOf: NodeHost['sessionsOf'];
-  /** Closes the connections that it is about. */
+  /** Closes the connections of the revoked sessions. */
   revoked(revocation: Revocation): Promise<void>;
 }
 
@@ -37,12 +40,12 @@ export interface PresencePart<W extends object> {
   readonly watching: Watching<W>;
   readonly nodes: Nodes;
   readonly revocations: Revocations;
-  /** The database went back in time: revocations are read anew. */
+  /** The database went back in time: all revocations are read again. */
   restart(): void;
   close(): Promise<void>;
 }
 
-/** Watches are looked at four times a second, and each look fails while Postgres is away. The metrics have the number. */
+/** Watches are checked four times a second, and each check fails while Postgres is unavailable. A metric counts them. */
 const warnEveryMs = 10_000;
 
 export async function openPresence<W extends object>(options: PresenceOptions<W>): Promise<PresencePart<W>> {
@@ -52,15 +55,18 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
     sights,
     maxWatched: limits.presenceWatched,
     viewerOf: (watcher) => host.viewerOf(watcher),
-    tell: (watchers, user, told) => host.tell(watchers, user, told),
+    sendPresence: (watchers, user, presence) => host.sendPresence(watchers, user, presence),
     ended: (watcher, user) => host.ended(watcher, user),
-    mayTell: () => lease.held,
+    mayPublish: () => lease.held,
     fault: (error) => {
       metrics.repairFailures.inc({ what: 'watches' });
       const now = performance.now();
       if (now - warnedAt < warnEveryMs) return;
       warnedAt = now;
-      log.warn({ err: error }, 'presence could not be looked up; it is tried again');
+      log.warn(
+        { err: error },
+        'Could not check which users watchers may see; retrying. Changes of presence wait until then.',
+      );
     },
   });
   const watch = new RevocationWatch({ revocations, apply: (revocation) => host.revoked(revocation), log });

@@ -10,9 +10,9 @@ export interface RedisNodesOptions {
   readonly redis: RedisLink;
   readonly prefix: string;
   readonly log: Log;
-  /** Who answers here; absent for whoever only asks (the command line). */
+  /** Answers the questions of other nodes; absent on the command line, which only sends questions. */
   readonly host?: NodeHost;
-  /** Under what name this node lives in presence, which knows who has to answer. */
+  /** The name of this node in presence. Presence knows which nodes have to answer. */
   readonly incarnation?: () => string;
   /** Called for each message that could not be read. */
   readonly unreadable?: () => void;
@@ -35,17 +35,17 @@ interface Question {
 }
 
 const answerMs = 1000;
-/** Whoever may publish may do so a thousand times a second. */
+/** A client of Redis may publish a thousand unreadable messages a second. */
 const warnEveryMs = 10_000;
 /** Questions that wait for their answers. */
 const maxQuestions = 1000;
 
-/** Questions go to all on the channel `control`, answers to the asker's own, `control:<random>`. */
+/** Questions go to all nodes on the channel `control`. Answers go to the sender's own channel, `control:<random>`. */
 export class RedisNodes implements Nodes {
   readonly #options: RedisNodesOptions;
   readonly #channel: string;
   readonly #own: string;
-  /** Both as they come. Text is made of their messages alone: fan-out's come by the same connection. */
+  /** Both names as bytes. Messages of fan-out come by the same connection, and only messages of these channels become text. */
   readonly #channels: readonly Buffer[];
   readonly #questions = new Map<string, Question>();
   readonly #stopListening: () => void;
@@ -57,7 +57,7 @@ export class RedisNodes implements Nodes {
     this.#channel = `${options.prefix}control`;
     this.#own = `${this.#channel}:${randomBytes(9).toString('base64url')}`;
     this.#channels = [this.#channel, this.#own].map((name) => Buffer.from(name));
-    options.redis.subscriber.on('messageBuffer', this.#heard);
+    options.redis.subscriber.on('messageBuffer', this.#onMessage);
     this.#stopListening = options.redis.onChange((up) => {
       if (up) this.#subscribe();
     });
@@ -103,15 +103,15 @@ export class RedisNodes implements Nodes {
   }
 
   revocationsChanged(): void {
-    // here it does not take the way through Redis, which may be away
+    // this node reads at once: Redis may be unavailable
     this.#options.host?.revocationsChanged();
-    // lost when it is away: the others look each second
+    // the message may be lost: every node reads the revocations each second anyway
     void this.#send(this.#channel, { tell: 'revocations' }).catch(() => {});
   }
 
   close(): Promise<void> {
     this.#stopListening();
-    this.#options.redis.subscriber.off('messageBuffer', this.#heard);
+    this.#options.redis.subscriber.off('messageBuffer', this.#onMessage);
     for (const { done } of this.#questions.values()) done();
     return Promise.resolve();
   }
@@ -124,13 +124,13 @@ export class RedisNodes implements Nodes {
     );
   }
 
-  /** @returns how many subscribers it was passed to. */
+  /** @returns the number of subscribers that got it. */
   async #send(channel: string, message: Message): Promise<number> {
     if (!this.#options.redis.up) return 0;
     return this.#options.redis.commands.publish(channel, JSON.stringify(message));
   }
 
-  readonly #heard = (channel: Buffer, message: Buffer): void => {
+  readonly #onMessage = (channel: Buffer, message: Buffer): void => {
     if (!this.#channels.some((one) => channel.equals(one))) return;
     try {
       this.#take(JSON.parse(message.toString()) as Message);
@@ -154,7 +154,7 @@ export class RedisNodes implements Nodes {
       const sessions = all.slice(0, limits.sessionsListed);
       const complete = sessions.length === all.length;
       const answer = { answer: message.id, from: incarnation?.() ?? '', sessions, complete };
-      // who asked is told that this node did not answer
+      // without an answer, the sender lists this node as silent
       void this.#send(message.to, answer).catch(() => {});
     }
   }
@@ -170,7 +170,7 @@ export class RedisNodes implements Nodes {
   }
 }
 
-/** The list of living nodes may be one that Redis has lost or not yet has: whoever receives the question counts too. */
+/** Redis may have lost the list of living nodes, or not have it yet. Therefore the recipients of the question count too. */
 function isAnswered({ awaited, answered, receivers }: Question): boolean {
   return awaited.size === 0 && answered.size >= receivers;
 }

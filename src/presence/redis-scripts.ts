@@ -1,5 +1,5 @@
 /**
- * What presence keeps in Redis, and the scripts that change it; each is atomic. Behind the prefix:
+ * The keys of presence in Redis, and the scripts that change them; each script is atomic. Behind the prefix:
  *
  * | key                           | kind  | holds                                        | gone after              |
  * | ----------------------------- | ----- | -------------------------------------------- | ----------------------- |
@@ -9,7 +9,7 @@
  * | `presence:seen:<user>`        | text  | when they were last there, ms since 1970     | 30 days                 |
  *
  * An incarnation is a run of a node: `<name>/<random>`. One that was silent for `deadMs` is dead for good, whatever it
- * does later: it can only be buried. The clock is Redis's own. Changes go out on the channel `presence`, from within the
+ * does later: other nodes only remove its users. The clock is Redis's own. Changes go out on the channel `presence`, from within the
  * script that makes them, as JSON `[[user, 1], [user, 0, lastSeen, agoMs], …]`.
  *
  * Redis may lose any of the keys. Therefore an incarnation that `presence:nodes` does not have counts for nobody, and each
@@ -52,7 +52,7 @@ local function gone(user, incarnation, seen)
   redis.call('SET', prefix .. 'seen:' .. user, string.format('%.0f', seen), 'PX', ${seenTtlMs})
   changes[#changes + 1] = {user, 0, seen, now - seen}
 end
-local function tell()
+local function publish()
   if #changes > 0 then redis.call('PUBLISH', ARGV[1] .. 'presence', cjson.encode(changes)) end
 end
 `;
@@ -91,12 +91,12 @@ for i = 3, #ARGV, 2 do
   end
 end
 redis.call('PEXPIRE', node, ${keyTtlMs})
-tell()
+publish()
 return 1`,
 
   /**
-   * prefix, incarnation, users → how many users the node's set has, then the places of those users (from 1) that are not
-   * in it, or not with this incarnation in their own. Changes nothing.
+   * prefix, incarnation, users → the number of users in the node's set, then the places (from 1) of missing users. A user is
+   * missing without a place in the node's set, or without this incarnation in the user's set. Changes nothing.
    */
   parleyPresenceVerify: `${common}
 local node = prefix .. 'node:' .. ARGV[2]
@@ -114,7 +114,7 @@ if not score or now - tonumber(score) <= ${deadMs} then return 0 end
 local users = redis.call('SPOP', prefix .. 'node:' .. ARGV[2], ARGV[3])
 for _, user in ipairs(users) do gone(user, ARGV[2], tonumber(score)) end
 if #users < tonumber(ARGV[3]) then redis.call('ZREM', prefix .. 'nodes', ARGV[2]) end
-tell()
+publish()
 return #users`,
 
   /** prefix, incarnation: ends it; its users have been taken off. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
 import { LocalUsers } from './local-users.ts';
-import type { Change, Presence, PresenceListener, Standing } from './presence.ts';
+import type { Change, Presence, PresenceListener, UserPresence } from './presence.ts';
 import { deadMs, definePresenceScripts, seenTtlMs, type PresenceScripts } from './redis-scripts.ts';
 import { every } from '../jobs/periodic.ts';
 
@@ -24,25 +24,25 @@ const renewalBeats = 120;
 const verifyBeats = 3;
 
 /**
- * Presence over nodes that share a Redis. What is not yet written there is a set of users; what is written of each is
- * whether they are here at that moment, so nothing can be overtaken and a second attempt does no harm.
+ * Presence over nodes that share a Redis. Users whose state is not written yet are in a set. The write of a user has the
+ * state at the moment of the write, so no write can be overtaken. A second attempt does no harm. The states of a node:
  *
- * away → (Redis is there) joining: subscribe, begin an incarnation or find the old one alive, write what is due → joined
- * → (Redis is lost, though it be but for a moment while joining) away; → (a heartbeat finds that it was declared dead, or that Redis lost its data) joining, with a
- * new incarnation and all users due.
+ * offline → (Redis is available) joining: subscribe, begin an incarnation or find the old one alive, write all due users →
+ * joined → (Redis is lost, even for a moment while joining) offline; → (a heartbeat finds this incarnation dead, or Redis
+ * without its data) joining, with a new incarnation and all users due.
  *
- * Redis may lose any part of it at any time. Each join compares all users with Redis, and each heartbeat a third of them
- * and their number; what differs is due again.
+ * Redis may lose any part of the data at any time. Each join compares all users with Redis, and each heartbeat a third of
+ * them and their number; users that differ are due again.
  */
 export class RedisPresence implements Presence {
   readonly #options: RedisPresenceOptions;
   readonly #scripts: PresenceScripts;
-  /** As it comes. Text is made of this channel's messages alone: fan-out's come by the same connection. */
+  /** Channel names as bytes. Messages of fan-out come by the same connection, and only messages of this channel become text. */
   readonly #channel: Buffer;
   /** Users that some node doubts, as a JSON list. */
   readonly #doubts: Buffer;
   readonly #users = new LocalUsers();
-  /** Users whose coming or going is not written yet. At most: the users here, and those who left while away. */
+  /** Users whose state is not written yet. At most: the users here, and the users who left while Redis was unavailable. */
   readonly #due = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   readonly #endings: (() => void)[];
@@ -63,9 +63,9 @@ export class RedisPresence implements Presence {
     this.#doubts = Buffer.from(`${options.prefix}presence:doubt`);
     this.#incarnation = this.#newIncarnation();
     const { subscriber } = options.redis;
-    subscriber.on('messageBuffer', this.#heard);
+    subscriber.on('messageBuffer', this.#onMessage);
     this.#endings = [
-      () => subscriber.off('messageBuffer', this.#heard),
+      () => subscriber.off('messageBuffer', this.#onMessage),
       options.redis.onWritable((writable) => {
         if (writable) this.#work();
         else this.#lost();
@@ -88,7 +88,7 @@ export class RedisPresence implements Presence {
     if (this.#users.remove(user)) this.#moved(user);
   }
 
-  /** Under which name this node lives in Redis. */
+  /** The name of this run of the node in Redis. */
   get incarnation(): string {
     return this.#incarnation;
   }
@@ -101,12 +101,12 @@ export class RedisPresence implements Presence {
     return this.#users.size;
   }
 
-  async read(users: readonly string[]): Promise<Standing[]> {
-    return (await this.#ask(users)) ?? users.map((user) => ({ online: this.#users.has(user) }));
+  async read(users: readonly string[]): Promise<UserPresence[]> {
+    return (await this.#read(users)) ?? users.map((user) => ({ online: this.#users.has(user) }));
   }
 
-  async check(users: readonly string[]): Promise<Standing[] | undefined> {
-    return this.#joined ? this.#ask(users) : undefined;
+  async check(users: readonly string[]): Promise<UserPresence[] | undefined> {
+    return this.#joined ? this.#read(users) : undefined;
   }
 
   doubt(users: readonly string[]): void {
@@ -114,7 +114,7 @@ export class RedisPresence implements Presence {
     for (let at = 0; at < users.length; at += batch) {
       const message = JSON.stringify(users.slice(at, at + batch));
       this.#options.redis.commands.publish(this.#doubts, message).catch(() => {
-        // Redis is unavailable, so `check` answers nothing, and nobody is taken for gone
+        // Redis is unavailable, so `check` returns undefined, and no user counts as gone
       });
     }
   }
@@ -130,8 +130,11 @@ export class RedisPresence implements Presence {
         await this.#scripts.parleyPresenceLeave(this.#options.prefix, this.#incarnation);
       }
     } catch (error) {
-      // the others find it dead
-      this.#options.log.warn({ err: error }, 'Redis was not told that this node is leaving');
+      // the other nodes find this one dead
+      this.#options.log.warn(
+        { err: error },
+        'Could not remove this node from presence in Redis. Its users appear online for up to 12 s.',
+      );
     }
     for (const end of this.#endings) end();
   }
@@ -143,11 +146,11 @@ export class RedisPresence implements Presence {
   #moved(user: string): void {
     this.#due.add(user);
     if (this.#options.redis.writable) this.#work();
-    else this.#tellAlone([user]);
+    else this.#reportAlone([user]);
   }
 
-  /** Redis cannot be asked whether another node has them; it is corrected when it can. */
-  #tellAlone(users: Iterable<string>): void {
+  /** Other nodes may have connections of the users. The next join corrects the report. */
+  #reportAlone(users: Iterable<string>): void {
     const now = Date.now();
     const changes = [...users].map((user): Change => {
       return this.#users.has(user) ? { user, online: true } : { user, online: false, lastSeen: now, agoMs: 0 };
@@ -158,10 +161,10 @@ export class RedisPresence implements Presence {
   #lost(): void {
     this.#losses++;
     this.#joined = false;
-    this.#tellAlone(this.#due);
+    this.#reportAlone(this.#due);
   }
 
-  /** One at a time; what becomes due meanwhile is taken along. */
+  /** One run at a time; users that become due meanwhile are written in the next one. */
   #work(beat = false): void {
     if (this.#closed || this.#working !== undefined || !this.#options.redis.writable) return;
     this.#working = this.#run(beat).then(
@@ -170,7 +173,7 @@ export class RedisPresence implements Presence {
         if (this.#due.size > 0 || !this.#joined) this.#work();
       },
       (error: unknown) => {
-        // what was due still is: Redis went away and `up` starts over, or it refuses and the next beat tries again
+        // the users stay due: Redis was lost and `onWritable` starts again, or it refuses and the next beat tries again
         this.#working = undefined;
         const { redis, log } = this.#options;
         if (redis.writable) log.warn({ err: error }, 'Could not write presence to Redis; retrying within 3 s.');
@@ -187,7 +190,7 @@ export class RedisPresence implements Presence {
   async #join(): Promise<void> {
     const losses = this.#losses;
     await this.#options.redis.subscriber.subscribe(this.#channel, this.#doubts);
-    // those who were away as well come back at about the same time: nobody is buried before they had time to
+    // other nodes lost Redis too and rejoin at about the same time: no incarnation is buried before that
     this.#mayBuryAt = performance.now() + deadMs;
     const dead = await this.#scripts.parleyPresenceBeat(this.#options.prefix, this.#incarnation);
     if (dead === null) await this.#rejoin();
@@ -196,13 +199,13 @@ export class RedisPresence implements Presence {
       if (await this.#write()) await this.#verify([...this.#users.all()]);
       if (!(await this.#write())) await this.#rejoin();
     }
-    // the subscriber may have been lost alone, or data since: what was missed would be read too early now
+    // the subscriber may have been lost alone, or data since: the listener would read too early now
     if (losses !== this.#losses) return;
     this.#joined = true;
     this.#options.listener.reset();
   }
 
-  /** Everything here is written under a new name: the old one is dead, or was never known. */
+  /** Writes all users under a new name: the old one is dead, or Redis does not know it. */
   async #rejoin(): Promise<void> {
     this.#incarnation = this.#newIncarnation();
     this.#mayBuryAt = performance.now() + deadMs;
@@ -225,38 +228,38 @@ export class RedisPresence implements Presence {
 
   /** Every node may do it at once: each batch is taken by one of them. */
   async #bury(incarnation: string): Promise<void> {
-    this.#options.log.warn({ dead: incarnation }, 'a node is silent: its users go offline');
+    this.#options.log.warn({ dead: incarnation }, 'A node stopped sending heartbeats. Its users go offline.');
     for (let taken = batch; taken === batch;) {
       taken = Number(await this.#scripts.parleyPresenceBury(this.#options.prefix, incarnation, batch));
     }
   }
 
-  /** A part of the users at each beat, so that no key runs out while its user is here, and what was lost is put right. */
+  /** A part of the users at each beat, so that no key expires while its user is here, and lost keys are written again. */
   #renew(): void {
     if (this.#renewal.length === 0) this.#renewal = [...this.#users.all()];
     const share = Math.ceil(this.#users.size / renewalBeats);
     for (const user of this.#renewal.splice(0, share)) if (this.#users.has(user)) this.#due.add(user);
   }
 
-  /** Makes due what Redis has otherwise than this node. Nothing else of this node is written meanwhile. */
+  /** Makes the users due whose state in Redis differs from the one here. No other write of this node runs meanwhile. */
   async #verify(users: readonly string[]): Promise<void> {
     let at = 0;
     do {
       const some = users.slice(at, at + batch).filter((user) => this.#users.has(user) && !this.#due.has(user));
-      // who comes or goes from here on is due
+      // a user that comes or goes from here on is due
       const expected = this.#due.size === 0 ? this.#users.size : undefined;
       const answer = await this.#scripts.parleyPresenceVerify(this.#options.prefix, this.#incarnation, ...some);
       const [count = 0, ...missing] = answer as number[];
       for (const place of missing) this.#due.add(some[place - 1] as string);
       if (expected !== undefined && count < expected) for (const user of this.#users.all()) this.#due.add(user);
-      // what is missing may hide in the count what is too many
-      if (missing.length > 0 || (expected !== undefined && count > expected)) await this.#findStrangers();
+      // missing users may hide surplus users in the count
+      if (missing.length > 0 || (expected !== undefined && count > expected)) await this.#findSurplus();
       at += batch;
     } while (at < users.length);
   }
 
-  /** Users that this node's set in Redis has, and that are not here. */
-  async #findStrangers(): Promise<void> {
+  /** Makes the users due that are in this node's set in Redis, but not here. */
+  async #findSurplus(): Promise<void> {
     const key = `${this.#options.prefix}presence:node:${this.#incarnation}`;
     for (let cursor = '0'; ;) {
       const [next, users] = await this.#options.redis.commands.sscan(key, cursor, 'COUNT', batch);
@@ -277,7 +280,7 @@ export class RedisPresence implements Presence {
         if (alive === 1) continue;
       } catch (error) {
         for (const user of users) this.#due.add(user);
-        this.#tellAlone(users);
+        this.#reportAlone(users);
         throw error;
       }
       for (const user of users) this.#due.add(user);
@@ -287,20 +290,20 @@ export class RedisPresence implements Presence {
   }
 
   /** @returns undefined if Redis does not answer. A user who is here is online, whatever Redis has. */
-  async #ask(users: readonly string[]): Promise<Standing[] | undefined> {
-    const answer: Standing[] = [];
+  async #read(users: readonly string[]): Promise<UserPresence[] | undefined> {
+    const answer: UserPresence[] = [];
     try {
       for (let at = 0; at < users.length; at += batch) {
         const some = users.slice(at, at + batch);
         const read = await this.#scripts.parleyPresenceRead(this.#options.prefix, ...some);
-        answer.push(...standings(read as (number | string)[], some.length));
+        answer.push(...statesOf(read as (number | string)[], some.length));
       }
     } catch (error) {
       // the link itself has logged that Redis is unavailable
       if (this.#options.redis.up) this.#options.log.warn({ err: error }, 'Could not read presence from Redis.');
       return undefined;
     }
-    return answer.map((standing, i) => (this.#users.has(users[i] as string) ? { online: true } : standing));
+    return answer.map((state, i) => (this.#users.has(users[i] as string) ? { online: true } : state));
   }
 
   #doubted(users: readonly string[]): void {
@@ -309,14 +312,14 @@ export class RedisPresence implements Presence {
     if (here.length > 0) this.#work();
   }
 
-  readonly #heard = (channel: Buffer, message: Buffer): void => {
+  readonly #onMessage = (channel: Buffer, message: Buffer): void => {
     const doubts = channel.equals(this.#doubts);
     if (!doubts && !channel.equals(this.#channel)) return;
     try {
       if (doubts) this.#doubted(JSON.parse(message.toString()) as string[]);
       else this.#options.listener.changed(changesOf(message.toString()));
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'a change of presence could not be taken');
+      this.#options.log.warn({ err: error }, 'Could not read a change of presence from Redis; the change is dropped.');
     }
   };
 }
@@ -329,7 +332,7 @@ function changesOf(text: string): Change[] {
   );
 }
 
-function standings(answer: readonly (number | string)[], count: number): Standing[] {
+function statesOf(answer: readonly (number | string)[], count: number): UserPresence[] {
   const now = Number(answer[2 * count]);
   return Array.from({ length: count }, (_, i) => {
     if (answer[2 * i] === 1) return { online: true };

@@ -1,8 +1,8 @@
 /**
- * What a viewer may learn of the presence of a user. A user who has blocked the viewer looks to them as a user who went offline
- * at the moment of the block: the same answers, the same event, as late. So the viewer cannot tell a block from an absence.
+ * The presence of a user, as far as a viewer may learn it. A user who has blocked the viewer appears as a user who went
+ * offline at the moment of the block. The answers are the same, and the event comes as late. So the viewer cannot distinguish a block from an absence.
  */
-import type { Standing } from './presence.ts';
+import type { UserPresence } from './presence.ts';
 
 /** none: they share no room, or the viewer has blocked the user. */
 export type Sight = 'seen' | 'none' | Blocked;
@@ -14,21 +14,22 @@ export interface Blocked {
   readonly agoMs: number;
 }
 
-export interface Told {
+/** The presence of a user as a viewer sees it: in answers and in `presence` events. */
+export interface VisiblePresence {
   online: boolean;
   lastSeen?: number;
 }
 
-/** Absences shorter than this are not told. */
+/** Absences shorter than this are not visible. */
 export const graceMs = 5000;
 
-/** For an answer: who has just left counts as there, as those who watch have it. */
-export function toldOf({ online, lastSeen, agoMs }: Standing): Told {
+/** A user who has just left is still online, in answers as in the events to watchers. */
+export function visiblePresence({ online, lastSeen, agoMs }: UserPresence): VisiblePresence {
   if (online || (agoMs !== undefined && agoMs < graceMs)) return { online: true };
   return lastSeen === undefined ? { online: false } : { online: false, lastSeen };
 }
 
-/** @param rememberedMs how long presence keeps when a user was there last */
-export function blockedStanding({ blockedAt: lastSeen, agoMs }: Blocked, rememberedMs: number): Standing {
+/** @param rememberedMs how long presence keeps the moment at which a user was there last */
+export function presenceOfBlocker({ blockedAt: lastSeen, agoMs }: Blocked, rememberedMs: number): UserPresence {
   return agoMs > rememberedMs ? { online: false } : { online: false, lastSeen, agoMs };
 }

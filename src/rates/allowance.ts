@@ -3,15 +3,15 @@ import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
 import { every } from '../jobs/periodic.ts';
 
 interface Account {
-  /** Without the name that begins it: a text less for each user who was here lately. */
+  /** Without the name that begins it: one text less in memory for each recent user. */
   readonly key: string;
   readonly rate: Rate;
   /** Admitted here and not yet reported, and reported but not yet answered. */
   unreported: number;
   underway: number;
-  /** What was reported within the window, as pairs of part of time and count, oldest first. */
+  /** Reported hits of the window, as pairs of part of time and count, oldest first. */
   reported: number[];
-  /** What was left over all nodes at the last answer; undefined: none has come. */
+  /** Hits left over all nodes at the last answer; undefined: no answer has come. */
   remaining: number | undefined;
   blockedUntil: number;
   usedAt: number;
@@ -19,7 +19,7 @@ interface Account {
 }
 
 export interface AllowanceOptions {
-  /** Of a form that does not reject. */
+  /** Must not reject. */
   readonly rates: Rates;
   /** Begins the keys. */
   readonly name: string;
@@ -30,24 +30,24 @@ export interface AllowanceOptions {
 const reportMs = 200;
 const share = 10;
 const sweepMs = 10_000;
-/** Accounts that are compared with the form at once. */
+/** Accounts that report at once for `verify`. */
 const verifiedAtOnce = 500;
 
 /**
- * Hits of users over all nodes, without a round trip a hit: a node admits by itself and reports afterwards, every 200 ms
- * and whenever a tenth of the limit is unreported; then it waits for the answer. Nothing is reserved, so nothing that a
- * user did not use is lost to them.
+ * Hits of users over all nodes, without a round trip a hit: a node admits by itself and reports afterwards, every 200 ms.
+ * When a tenth of the limit is unreported, the node waits for the answer of its report. The node reserves no hits, so a user
+ * never loses unused ones.
  *
- * Over-admission: each node may have admitted a tenth of the limit (at least 1) that the others do not know of, so n nodes
- * admit at most `limit + n × ceil(limit / 10)` in a window. One node alone admits exactly `limit`.
+ * Over-admission: each node may have admitted a tenth of the limit (at least 1) without a report. So n nodes admit at most
+ * `limit + n × ceil(limit / 10)` in a window. One node alone admits exactly `limit`.
  *
- * Loss: with each report the form gets what this node reported earlier in the window, and takes back what it has lost. Of
- * accounts with more than a tenth of the limit that is done every 10 s, and at once after `verify`.
+ * Loss: each report repeats this node's earlier hits of the window, and the rates restore the ones that they have lost.
+ * Accounts with more than a tenth of the limit report every 10 s, and at once after `verify`.
  */
 export class Allowance {
   readonly #options: AllowanceOptions;
   readonly #maxAccounts: number;
-  /** By limit and key: a user with tokens of two tiers has two, that share what is counted. */
+  /** By limit and key: a user with tokens of two tiers has two accounts, which share the count. */
   readonly #accounts = new Map<number, Map<string, Account>>();
   #size = 0;
   readonly #dirty = new Set<Account>();
@@ -74,12 +74,12 @@ export class Allowance {
     return this.#size;
   }
 
-  /** The form may have lost what was reported. */
+  /** The rates may have lost reported hits. */
   verify(): void {
-    void this.#verify().catch(() => {}); // the form does not reject
+    void this.#verify().catch(() => {}); // the rates do not reject
   }
 
-  /** Reports what has not been, and ends. */
+  /** Reports the unreported hits, and ends. */
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
     await this.#reportAll();
@@ -141,7 +141,7 @@ export class Allowance {
       account.rate,
       earlierOf(account),
     );
-    if (account.underway > 0) keepReported(account, account.underway);
+    if (account.underway > 0) addReported(account, account.underway);
     account.underway = 0;
     account.remaining = remaining;
     account.blockedUntil = allowed ? 0 : performance.now() + Math.max(1, resetMs);
@@ -202,7 +202,7 @@ function earlierOf(account: Account): Hits[] {
   return hits;
 }
 
-function keepReported(account: Account, count: number): void {
+function addReported(account: Account, count: number): void {
   const { reported } = account;
   const current = partOf(account);
   if (reported.at(-2) === current) reported[reported.length - 1] = (reported.at(-1) as number) + count;

@@ -1,11 +1,11 @@
 /**
- * What one user may take of a node's work that others wait for: every read, search and look-up of a user takes its turn here.
+ * The share of one user in a node's work: every read, search and lookup of a user takes its turn here.
  * Users share the places of one kind of work. So much work runs at once, and the users who wait take turns. A user with a
  * hundred waiting pieces of work gets a place as often as a user with one.
  *
- * A waiting piece of work leaves when it gets a place, when it has waited for `waitMs`, or when the queue is full and
- * another user, who has less waiting, asks: the user with the most waiting loses the newest piece. Each refusal is the same
- * error and is counted in the same metric.
+ * A waiting piece of work leaves when it gets a place, or when it has waited for `waitMs`. When the queue is full, a user
+ * with less waiting work takes the place of the newest piece of the user with the most. Each refusal is the same error and is
+ * counted in the same metric.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -82,7 +82,7 @@ export class FairTurns {
     } finally {
       share.running--;
       this.#running--;
-      // whoever had a place is the last to get the next one
+      // the user who had a place is the last to get the next one
       this.#line.delete(user);
       if (share.waiting.length > 0) this.#line.set(user, share);
       else if (share.running === 0) this.#shares.delete(user);
@@ -109,7 +109,7 @@ export class FairTurns {
     });
   }
 
-  /** Refuses the newest work of the user with the most waiting, if that user has more than the newcomer would have. */
+  /** Refuses the newest work of the user with the most waiting, if that user has more than the new user would have. */
   #makeRoom(own: number): boolean {
     let longest: Share | undefined;
     for (const share of this.#shares.values()) {

@@ -1,6 +1,6 @@
 import type { Hits, Rate, Rates, Taken } from './rates.ts';
 
-/** As long as a command may wait for its rate; Redis answers in well under a millisecond, or is away. */
+/** As long as a command may wait for its rate; Redis answers in well under a millisecond, or is unavailable. */
 const waitMs = 250;
 
 /** The shared form while it answers, else the node's own: a rate that cannot be checked is no reason to refuse anybody. */

@@ -3,7 +3,7 @@ import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } 
 /** Counts by part of time, oldest first. */
 interface Window {
   parts: { part: number; count: number }[];
-  /** After which nothing of it counts any more. */
+  /** The moment after which no part counts any more. */
   until: number;
 }
 
@@ -11,10 +11,10 @@ interface Window {
 export class MemoryRates implements Rates {
   readonly #maxKeys: number;
   readonly #forgot: () => void;
-  /** Those that took last stand last. */
+  /** In the order of the last hit. */
   readonly #windows = new Map<string, Window>();
 
-  /** @param maxKeys past it, who took longest ago is forgotten, and so may take anew; `forgot` is told. */
+  /** @param maxKeys beyond it the key with the oldest hit is forgotten, with a call of `forgot`, and starts again */
   constructor(options: { readonly maxKeys?: number; readonly forgot?: () => void } = {}) {
     this.#maxKeys = options.maxKeys ?? 100_000;
     this.#forgot = options.forgot ?? (() => {});

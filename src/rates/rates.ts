@@ -3,20 +3,20 @@
  *
  * Sliding: the window is cut into 20 parts, and what was taken in a part is free again one window after that part ended.
  * So no window of any position holds more than `limit`, and what was taken counts for up to a twentieth longer than it
- * must. A log of every hit would be exact and hold 6,000 entries a user at 6,000 a minute; two counters of whole
- * windows let twice the limit through in one window; this is at most 21 numbers a key.
+ * must. A log of every hit would be exact and hold 6,000 entries a user at 6,000 a minute. Two counters of whole windows
+ * let twice the limit through in one window. This form has at most 21 numbers a key.
  *
  * Order: none between keys. Atomicity: a `take` is counted whole or not at all, and what is refused is not counted.
- * Guarantee: while Redis is away each node counts by itself, so nodes together may take as many times the limit as
- * there are nodes. A form may lose what was counted. Whoever records gives what this node recorded earlier, and the form
- * takes back what it lacks of that. Clock: the form's own, never a client's.
- * Blocking and retries: nothing here waits for room or tries again; `resetMs` says when asking again has a chance.
+ * Guarantee: while Redis is unavailable each node counts by itself, so nodes together may take as many times the limit as
+ * there are nodes. A form may lose counts. Each `record` repeats this node's earlier hits, and the form restores the
+ * ones that it lacks. Clock: the form's own, never a client's.
+ * Blocking and retries: no call waits for space or retries; `resetMs` says when a retry may succeed.
  */
 export interface Rates {
   /** Counts `cost` if that keeps within the rate. */
   take(key: string, cost: number, rate: Rate): Promise<Taken>;
   /**
-   * Counts what has happened, within the rate or not; `allowed` tells whether one more would be. Cost 0 only looks.
+   * Counts a hit that has happened, within the rate or not; `allowed`: one more would be within the rate. Cost 0 counts none.
    * @param earlier what this node has recorded of the key before
    */
   record(key: string, cost: number, rate: Rate, earlier?: readonly Hits[]): Promise<Taken>;
@@ -39,7 +39,7 @@ export interface Taken {
   readonly allowed: boolean;
   /** How many more may be taken now; never under 0. */
   readonly remaining: number;
-  /** Milliseconds until what was asked for may be taken (after `record`: until one may); 0 if it may now. */
+  /** Milliseconds until the cost may be taken (after `record`: until 1 may); 0 if it may now. */
   readonly resetMs: number;
 }
 

@@ -3,8 +3,8 @@ import type { RedisLink } from '../storage/redis.ts';
 import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /**
- * A key is a hash from `<part of time>:<node>` to counts: at most 21 short fields for each node that the user is on, gone
- * one window after the last hit. The clock is Redis' own, so nodes need not agree on theirs. The last number of the answer is
+ * A key is a hash from `<part of time>:<node>` to counts: at most 21 short fields for each node with the user. Redis deletes
+ * the key one window after the last hit. The clock is Redis' own, so nodes need not agree on theirs. The last number of the answer is
  * what this node has counted. After the fifth argument come pairs of age and count, which take the place of that.
  */
 const script = `
@@ -59,7 +59,7 @@ interface Commands {
   parleyRate(key: string, ...args: (string | number)[]): Promise<Answer>;
 }
 
-/** The form for several nodes. Rejects while Redis is away. */
+/** The form for several nodes. Rejects while Redis is unavailable. */
 export class RedisRates implements Rates {
   readonly #commands: Commands;
   readonly #prefix: string;

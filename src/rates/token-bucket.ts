@@ -1,4 +1,4 @@
-/** Of one key. Whoever keeps one drops it when `sweep` says that it was forgotten. */
+/** The tokens of one key. A caller that keeps a bucket drops it when `sweep` has forgotten it. */
 export interface Bucket {
   tokens: number;
   at: number;
@@ -27,7 +27,7 @@ export class TokenBuckets {
     return 0;
   }
 
-  /** Takes what has been used already, also what is not there: `wait` says how long the key is in debt. */
+  /** Takes tokens that were used already, also more than there are: `wait` says how long the key is in debt. */
   charge(key: string, cost: number, now = performance.now()): void {
     this.chargeTo(this.bucket(key, now), now, cost);
   }

@@ -19,7 +19,7 @@ export interface UserRateSettings {
 const defaultTier = 'standard';
 const minute = 60_000;
 
-/** What one user may do a minute, over all their devices and all nodes. */
+/** The rates of one user a minute, over all devices of the user and all nodes. */
 export class UserRates {
   readonly #sends: Allowance;
   readonly #connects: Allowance;
@@ -58,17 +58,17 @@ export class UserRates {
     return this.#connects.spend(user, this.#connectRate);
   }
 
-  /** Counts a room that the user comes into or leaves. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  /** Counts a room that the user joins or leaves. @throws {ParleyError} `rate_limited`, or rejects with it. */
   join(user: string): Promise<void> | undefined {
     return this.#joins.spend(user, this.#joinRate);
   }
 
-  /** Counts somebody whom the user adds or invites. @throws {ParleyError} `rate_limited`, or rejects with it. */
+  /** Counts a user who is added or invited by this user. @throws {ParleyError} `rate_limited`, or rejects with it. */
   invite(user: string): Promise<void> | undefined {
     return this.#invitations.spend(user, this.#invitationRate);
   }
 
-  /** What was counted may have been lost. */
+  /** The rates may have lost counts. */
   verify(): void {
     for (const allowance of this.#all()) allowance.verify();
   }

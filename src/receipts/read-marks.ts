@@ -1,9 +1,9 @@
 /**
- * Read marks and delivered marks, coalesced: of many marks of one user in one room that come while a write is under way
- * only the furthest is written, and all of them get its answer.
+ * Read marks and delivered marks, coalesced. Many marks of one user in one room may come while a write is under way. Only
+ * the furthest of them is written, and all of them get its answer.
  *
- * Some nobody waits for: delivered marks, and the read marks of those who send, who have read what they answer. They are
- * gathered for a while first. Losing some with a process does no harm: they come again with the next message.
+ * No client waits for delivered marks, nor for the read mark of a sender, which the message itself implies. These marks are
+ * gathered for a while first. A process may lose some without harm: they come again with the next message.
  */
 import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
@@ -34,9 +34,9 @@ export interface ReadMarksOptions {
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** How long marks that nobody waits for are gathered. */
+  /** How long marks without a waiting client are gathered. */
   readonly gatherMs?: number;
-  /** Of those, kept at once; over it further ones are let go. */
+  /** The most marks that are gathered at once; further marks are dropped. */
   readonly maxGathered?: number;
 }
 
@@ -59,7 +59,7 @@ export class ReadMarks {
     return this.#batcher.add({ kind: 'read', user, room, seq });
   }
 
-  /** The user sent a message: all before it counts as read, and their devices are told. */
+  /** The user sent a message: all earlier messages count as read, and the user's devices get the mark. */
   sent(user: string, room: string, seq: number): void {
     this.#gather({ kind: 'sent', user, room, seq });
   }
@@ -90,7 +90,7 @@ export class ReadMarks {
     }, gatherMs);
   }
 
-  /** A part at a time, so that the marks of those who wait for an answer always find room beside them. */
+  /** A part at a time, so that the marks of waiting clients always fit in the queue. */
   async #writeGathered(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -107,7 +107,10 @@ export class ReadMarks {
     );
     if (failed === undefined) return;
     this.#options.metrics.marksDropped.inc(marks.length);
-    this.#options.log.debug({ err: failed.reason as unknown }, 'marks could not be written');
+    this.#options.log.debug(
+      { err: failed.reason as unknown },
+      'Could not write read and delivered marks; they come again with the next message.',
+    );
   }
 
   async #write(marks: Mark[]): Promise<({ seq: number } | Error)[]> {
@@ -117,17 +120,17 @@ export class ReadMarks {
       if ((furthest.get(key)?.seq ?? -1) < mark.seq) furthest.set(key, mark);
     }
     const answers = new Map<string, { seq: number } | Error>();
-    const told: Envelope[] = [];
+    const events: Envelope[] = [];
     const delivered = [...furthest.values()].filter(({ kind }) => kind === 'delivered');
-    // one statement a row: of read and sent the further one
+    // one mark a row: the further one of read and sent
     const read = furthestOfEach([...furthest.values()].filter(({ kind }) => kind !== 'delivered'));
-    if (read.length > 0) await this.#writeRead(read, answers, told);
-    if (delivered.length > 0) await this.#writeDelivered(delivered, answers, told);
-    this.#options.fanout.publish(told);
+    if (read.length > 0) await this.#writeRead(read, answers, events);
+    if (delivered.length > 0) await this.#writeDelivered(delivered, answers, events);
+    this.#options.fanout.publish(events);
     return marks.map((mark) => answers.get(placeOf(mark)) ?? new ParleyError('internal'));
   }
 
-  async #writeRead(marks: Mark[], answers: Map<string, { seq: number } | Error>, told: Envelope[]): Promise<void> {
+  async #writeRead(marks: Mark[], answers: Map<string, { seq: number } | Error>, events: Envelope[]): Promise<void> {
     const rows = await this.#options.sql<MarkRow[]>`select * from mark_read(${batchOf(marks)}::text::json)`;
     rows.forEach(({ mark: seq, moved, member_count: members }, i) => {
       const mark = marks[i] as Mark;
@@ -135,15 +138,19 @@ export class ReadMarks {
       if (seq === null || !moved) return;
       const { kind, room, user } = mark;
       const json = JSON.stringify({ room, user, seq });
-      // that its sender has read up to it, a message says itself
+      // a message itself implies that its sender has read up to it
       const everybody = kind === 'read' && (members ?? 0) <= limits.readReceiptMembers;
-      told.push(
+      events.push(
         everybody ? { to: 'room', room, event: 'read', json } : { to: 'user', user, event: 'read', json, about: room },
       );
     });
   }
 
-  async #writeDelivered(marks: Mark[], answers: Map<string, { seq: number } | Error>, told: Envelope[]): Promise<void> {
+  async #writeDelivered(
+    marks: Mark[],
+    answers: Map<string, { seq: number } | Error>,
+    events: Envelope[],
+  ): Promise<void> {
     const rows = await this.#options.sql<MarkRow[]>`
       select * from mark_delivered(${batchOf(marks)}::text::json, ${limits.readReceiptMembers})`;
     rows.forEach(({ mark: seq, moved }, i) => {
@@ -151,7 +158,7 @@ export class ReadMarks {
       answers.set(placeOf(mark), { seq: seq ?? 0 });
       if (seq === null || !moved) return;
       const { room, user } = mark;
-      told.push({ to: 'room', room, event: 'delivered', json: JSON.stringify({ room, user, seq }) });
+      events.push({ to: 'room', room, event: 'delivered', json: JSON.stringify({ room, user, seq }) });
     });
   }
 }
@@ -160,7 +167,7 @@ function furthestOfEach(marks: readonly Mark[]): Mark[] {
   const furthest = new Map<string, Mark>();
   for (const mark of marks) {
     const before = furthest.get(placeOf(mark));
-    // of two that are alike, the one that tells the room
+    // of two marks with the same seq, the one that is published to the room
     if (before === undefined || mark.seq > before.seq || (mark.seq === before.seq && mark.kind === 'read')) {
       furthest.set(placeOf(mark), mark);
     }
@@ -176,7 +183,7 @@ function keyOf({ kind, room, user }: Mark): string {
   return `${kind}\n${room}\n${user}`;
 }
 
-/** Whose row it is about, and which mark of it. */
+/** The row of the mark, and which mark of the row. */
 function placeOf({ kind, room, user }: Mark): string {
   return `${kind === 'delivered' ? 'delivered' : 'read'}\n${room}\n${user}`;
 }

@@ -1,9 +1,8 @@
-/** Who has read what, and what a user has not: pages of `room:receipts`, and `unread`. */
+/** The marks of a room's members, and a user's unread messages: pages of `room:receipts`, and `unread`. */
 import type { postgres } from '../storage/sql.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Role } from '../protocol/model.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
 
 /** Access and marks come from one statement. */
 export async function receipts(
@@ -11,18 +10,14 @@ export async function receipts(
   user: string,
   { room, after = '', limit }: ParsedInput<'room:receipts'>,
 ): Promise<CommandOutput<'room:receipts'>> {
-  const rows = await sql<
-    { kind: string; role: Role | null; user_id: string | null; read: number; delivered: number }[]
-  >`
-    select r.kind, v.role, m.*
-    from rooms r
-    left join members v on v.room_id = r.id and v.user_id = ${user}
+  const rows = await sql<(Access & { user_id: string | null; read: number; delivered: number })[]>`
+    select a.kind, a.role, x.*
+    from (select r.id, r.kind, m.role from ${roomAccess(sql, user, room)}) a
     left join lateral (
-      select x.user_id, x.last_read_seq as read, greatest(x.last_delivered_seq, x.last_read_seq) as delivered
-      from members x where v.role is not null and x.room_id = r.id and x.user_id > ${after}
-      order by x.user_id limit ${limit + 1}
-    ) m on true
-    where r.id = ${room}`;
+      select y.user_id, y.last_read_seq as read, greatest(y.last_delivered_seq, y.last_read_seq) as delivered
+      from members y where a.role is not null and y.room_id = a.id and y.user_id > ${after}
+      order by y.user_id limit ${limit + 1}
+    ) x on true`;
   requireMember(rows[0]);
   const found = rows.flatMap(({ user_id: id, read, delivered }) => (id === null ? [] : { user: id, read, delivered }));
   const page = found.slice(0, limit);

@@ -9,6 +9,7 @@ import type { ParsedInput } from '../protocol/commands.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
+import { membership } from '../rooms/access.ts';
 
 interface Share {
   readonly room: string;
@@ -77,7 +78,7 @@ async function heads(sql: postgres.Sql, user: string, cursors: Record<string, nu
   const ids = Object.keys(cursors);
   if (ids.length === 0) return [];
   return sql<HeadRow[]>`
-    select r.id, r.last_rev, r.purged_rev from rooms r join members m on m.room_id = r.id and m.user_id = ${user}
+    select r.id, r.last_rev, r.purged_rev from rooms r join ${membership(sql, user)}
     where r.id = any (${ids}::text[]) order by r.id`;
 }
 
@@ -102,8 +103,8 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
       select x.*, r.last_rev as head, r.purged_rev as purged, u.name, count(*) over (partition by x.room) as available, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
       join rooms r on r.id = c.room
-      -- asked again: it may have ended since the heads were read
-      join members v on v.room_id = c.room and v.user_id = ${user}
+      -- read once more: the membership may have ended since the heads were read
+      join ${membership(sql, user)}
       cross join lateral (
         select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0)
           + coalesce(octet_length(y.thread), 0) as bytes

@@ -8,7 +8,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { UserEvent } from '../fanout/fanout.ts';
-import { toldMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
+import { wireMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { everyMember } from '../storage/confirmations.ts';
@@ -251,7 +251,7 @@ export class MembershipReconciler {
 
   /** Who did it is not kept: it is told as the member's own doing. */
   #member({ user, room, role, mutedUntil }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
-    const until = mutedUntil === undefined ? {} : { until: toldMuteEnd(mutedUntil) };
+    const until = mutedUntil === undefined ? {} : { until: wireMuteEnd(mutedUntil) };
     return { room, user, name: this.#members.nameOf(user), role, change, by: user, ...until };
   }
 }

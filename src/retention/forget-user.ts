@@ -1,9 +1,9 @@
 /**
- * Deletes what is known of a user, on their request. docs/export.md says what goes and what remains.
+ * Deletes the data of a user, on the user's request. docs/export.md lists the deleted data and the rest.
  *
- * It works in small transactions, room by room: those that write wait for one of them at most, each changed message takes
- * a rev of its room, and the outbox tells the nodes, so every client comes to the same. Cut off anywhere, it is run again
- * and does the rest. There is no index of messages by sender, which each send would pay for: all messages are looked at.
+ * The work is done in small transactions, room by room, so a write waits for at most one of them. Each changed message takes
+ * a rev of its room, and the outbox brings the change to the nodes, so every client gets the same content. After a break
+ * anywhere, another run does the rest. An index of messages by sender would slow down each send, so all messages are read.
  *
  * Locks are taken in one order: the room, its messages by seq, then the rows that belong to those messages. Retention
  * deletes expired messages without the lock of their room, so the lock of the room alone would not do.
@@ -16,16 +16,16 @@ import type { Applied } from '../storage/confirmations.ts';
 import { leaveToOutbox } from '../recovery/relay.ts';
 
 export interface ForgetOptions {
-  /** Leave what they wrote, under the pseudonym; else the bodies go, as if each had been deleted. */
+  /** Keep the user's messages under the pseudonym; else the bodies are removed, as if each message had been deleted. */
   readonly keepMessages: boolean;
-  /** Tells nodes to look for revoked tokens at once; without it they do within a second. */
+  /** Makes nodes read revoked tokens at once; without it they do within a second. */
   readonly nudge?: () => void;
-  /** Resolves when no node serves them any more. */
+  /** Resolves when no node serves the user any more. */
   readonly applied: (of: Applied) => Promise<void>;
 }
 
 export interface Forgotten {
-  /** What stands in place of their id, on what remains. */
+  /** Replaces the user's id in the remaining rows. */
   readonly pseudonym: string;
   readonly known: boolean;
   readonly rooms: number;
@@ -34,21 +34,21 @@ export interface Forgotten {
 }
 
 const roomsPage = 50;
-/** Messages looked at in one statement. */
+/** Messages that one statement reads. */
 const scanned = 10_000;
 /** Messages changed in one transaction: about 20 ms with the room locked. */
 const changedAtOnce = 200;
 /** Rows of one table that belong to no single room, in one statement. */
 const rowsAtOnce = 500;
-/** How long rows are left alone that others hold. */
+/** The pause before locked rows are tried again. */
 const heldMs = 20;
 
-/** What only the server reads of them. */
+/** Rows about the user that only the server reads. */
 const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as const;
 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options.keepMessages);
-  // first: what comes from them after this would be left
+  // first: rows that the user writes later would remain
   const revocations = new Revocations(sql, options.applied);
   if (options.nudge !== undefined) revocations.onStored(options.nudge);
   await revocations.revokeAll(user, 'operator');
@@ -68,7 +68,7 @@ class Forget {
   readonly #sql: postgres.Sql;
   readonly #user: string;
   readonly #keep: boolean;
-  /** At random, so that nobody who knows the id can find it. */
+  /** Random, so that the id does not lead to it. */
   readonly pseudonym = `forgotten-${randomBytes(8).toString('hex')}`;
   messages = 0;
   reactions = 0;
@@ -79,7 +79,7 @@ class Forget {
     this.#keep = keep;
   }
 
-  /** @returns how many. The other user of a direct room keeps the room. */
+  /** @returns the number of rooms. The other user of a direct room keeps the room. */
   async leaveRooms(): Promise<number> {
     const sql = this.#sql;
     let left = 0;
@@ -100,7 +100,7 @@ class Forget {
     }
   }
 
-  /** A page of rooms with something of theirs, and the last room that was looked at; undefined: there are no more. */
+  /** A page of rooms with rows of the user, and the last room that was read; undefined: there are no more. */
   async roomsWithTraces(after: string): Promise<[string[], string | undefined]> {
     const user = this.#user;
     const rows = await this.#sql<{ id: string; found: boolean }[]>`
@@ -151,7 +151,7 @@ class Forget {
           await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
         }
       }
-      // it names the sender; what stays is taken in anew. The search index locks these rows in the order of their seqs too.
+      // the index names the sender; kept messages are indexed again. The search index locks these rows in seq order too.
       await tx`
         select from message_search where room_id = ${room} and seq = any (${seqs}::bigint[]) order by seq for update`;
       await tx`delete from message_search where room_id = ${room} and seq = any (${seqs}::bigint[])`;
@@ -168,7 +168,7 @@ class Forget {
     });
   }
 
-  /** @returns how many messages were looked at. */
+  /** @returns the number of messages that were read. */
   async #takeReactionsBack(room: string): Promise<number> {
     const user = this.#user;
     return this.#sql.begin(async (tx) => {
@@ -194,7 +194,7 @@ class Forget {
     });
   }
 
-  /** What they pinned stays pinned, under the pseudonym. @returns how many messages were looked at. */
+  /** The user's pins stay, under the pseudonym. @returns the number of messages that were read. */
   async #renamePins(room: string): Promise<number> {
     return this.#sql.begin(async (tx) => {
       const base = await lockRoom(tx, room);
@@ -227,7 +227,7 @@ class Forget {
     });
   }
 
-  /** The name, what names them beside messages, and who did what in rooms. @returns whether there was such a user. */
+  /** Removes the name, the rows about the user beside messages, and the user as actor. @returns whether there was such a user. */
   async erase(): Promise<boolean> {
     const sql = this.#sql;
     const user = this.#user;
@@ -236,7 +236,7 @@ class Forget {
     }
     for (const [table, column] of [
       ['blocks', 'blocked_id'],
-      // they worked by their right alone
+      // links of the user work only by the user's role
       ['join_links', 'made_by'],
     ] as const) {
       await this.#ofUser(table, column, (page) => sql`delete from ${sql(table)} where ctid = any (array(${page}))`);
@@ -259,7 +259,7 @@ class Forget {
     return gone.count > 0;
   }
 
-  /** Commits lock rooms in the order of their ids, and so does this: a busy room would be left out for ever. */
+  /** Locks rooms in the order of their ids, as commits do. Without waiting for the locks, a busy room would never be renamed. */
   async #renameInRooms(): Promise<void> {
     const sql = this.#sql;
     // read first: the search through all rooms must not hold any
@@ -277,7 +277,7 @@ class Forget {
     }
   }
 
-  /** Page by page. Rows that somebody holds come later, so no statement waits with rows in its hands. */
+  /** Page by page. Locked rows come later, so no statement waits with locked rows. */
   async #ofUser(
     table: string,
     column: string,
@@ -295,14 +295,14 @@ class Forget {
   }
 }
 
-/** @returns its rev. */
+/** @returns the room's rev. */
 async function lockRoom(tx: postgres.TransactionSql, room: string): Promise<number> {
   const [row] = await tx<{ rev: number }[]>`
     select last_rev as rev from rooms where id = ${room} for no key update`;
   return row?.rev ?? 0;
 }
 
-/** In the order in which everybody locks messages. Some of them may be gone. */
+/** Locks in the order of all writers. Some of the messages may not be there any more. */
 async function lockMessages(tx: postgres.TransactionSql, room: string, seqs: readonly number[]): Promise<void> {
   await tx`
     select from messages where room_id = ${room} and seq = any (${seqs as number[]}::bigint[]) order by seq for no key update`;

@@ -1,16 +1,16 @@
 /**
- * Lets messages go that are older than their room keeps them. The order of seqs is not the order of times (imports keep the
- * times of their file, clocks go back), so no message goes because of its seq alone. Of a room, in two steps:
+ * Deletes messages that are older than their room keeps them. Imports keep the times of their file and clocks go back, so
+ * seqs are not in the order of times. Therefore no message expires because of its seq alone. A room takes two steps:
  *
- * 1. `first_seq` and the room's rev move on in one short transaction, and the room is told `room:purged` with that rev. From
- *    then on the messages are no more, whoever asks. Cursors before that rev get `reset` from `sync`.
- * 2. Their rows, and what belongs to them, go in small batches that lock no room, so no send waits for them.
+ * 1. `first_seq` and the room's rev move on in one short transaction, and the room gets `room:purged` with that rev. From
+ *    then on no read returns the messages. Cursors before that rev get `reset` from `sync`.
+ * 2. Small batches that lock no room delete the rows of the messages, so no send waits for them.
  *
- * Old messages behind a younger one go by themselves (`expire_late`): a batch of rows and a rev at once, and the room gets
+ * Old messages behind a younger one expire separately (`expire_late`): a batch of rows and a rev at once. The room gets
  * `behind` with that rev.
  *
- * One node does it at a time, as a rule: a round that goes on keeps the chore, and should two be at it, none waits for the
- * other or undoes its work. If a node dies between the two steps, the next round finds what is left.
+ * A round under way renews its claim on the periodic task, so as a rule one node works at a time. Two nodes at once do no
+ * harm: neither waits for the other or undoes its work. If a node dies between the two steps, the next round does the rest.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
@@ -19,6 +19,7 @@ import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { keepChore, takeChore } from '../jobs/chores.ts';
+import { behindJson } from '../messages/behind.ts';
 import type { Writer } from '../messages/writer/writer.ts';
 
 export interface RetentionOptions {
@@ -27,7 +28,7 @@ export interface RetentionOptions {
   readonly writer: Pick<Writer, 'mutexes' | 'outboxCleanup' | 'stripeOf'>;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** For rooms that say nothing themselves; undefined: they keep everything. */
+  /** For rooms without a setting; undefined: such rooms keep everything. */
   readonly retentionDays: number | undefined;
   /** Between rounds, over all nodes. */
   readonly retentionEveryMs: number;
@@ -37,19 +38,19 @@ const roomsPage = 500;
 const rowsAtOnce = 500;
 /** Messages that one statement reads to find the first that is kept. */
 const passedAtOnce = 50_000;
-/** After each batch, as long again: at most half of one connection's time. */
+/** The pause after each batch, in lengths of the batch: retention takes at most half of one connection's time. */
 const restShare = 1;
 
 interface DueRoom {
   readonly room: string;
   readonly first: number;
-  /** What is older has expired; milliseconds since 1970. Null: the room keeps everything. */
+  /** Older messages have expired; milliseconds since 1970. Null: the room keeps everything. */
   readonly cutoff: number | null;
-  /** Its oldest message has. */
+  /** The oldest message of the room has expired. */
   readonly expired: boolean;
-  /** One behind a younger message has. */
+  /** A message behind a younger one has expired. */
   readonly late: boolean;
-  /** Rows are left of messages that expired before. */
+  /** Messages that expired before still have rows. */
   readonly remain: boolean;
 }
 
@@ -77,7 +78,10 @@ export class Retention {
         if (await takeChore(sql, 'retention', retentionEveryMs)) await this.run();
       } catch (error) {
         metrics.retentionFailures.inc();
-        log.warn({ err: error }, 'expired messages could not be let go; it is tried again in the next round');
+        log.warn(
+          { err: error },
+          'Could not delete expired messages; retrying in the next round. Rooms keep them until then.',
+        );
       }
       // nodes that began together drift apart
       if (!this.#stopped) this.#timer = setTimeout(() => this.#start(), retentionEveryMs * (0.9 + Math.random() * 0.1));
@@ -111,7 +115,7 @@ export class Retention {
     return keepChore(this.#options.sql, 'retention', this.#options.retentionEveryMs);
   }
 
-  /** Rooms with a message that has expired, or of which rows are left: three look-ups each. */
+  /** Rooms with an expired message, or with rows of one: three subqueries a room. */
   #due(after: string): Promise<DueRoom[]> {
     const { sql, retentionDays } = this.#options;
     const all = retentionDays !== undefined;
@@ -135,7 +139,7 @@ export class Retention {
       order by p.id`;
   }
 
-  /** It reads every message that would go, in steps. @returns undefined: none does. */
+  /** Reads every message up to the first one that is kept, in steps. @returns undefined: no message expires. */
   async #firstKept({ room, first, cutoff }: DueRoom): Promise<number | undefined> {
     let kept = first;
     for (let more = true; more;) {
@@ -161,8 +165,9 @@ export class Retention {
         const [row] = await sql<{ removed: number; rev: number | null; outbox_id: number | null }[]>`
           select removed, rev, outbox_id from expire_late(${room}, ${cutoff}::timestamptz, ${rowsAtOnce})`;
         if (row === undefined || row.rev === null) return;
-        const data: EventData<'behind'> = { room, head: row.rev };
-        fanout.publish([{ to: 'room', room, event: 'behind', rev: row.rev, json: JSON.stringify(data) }]);
+        fanout.publish([
+          { to: 'room', room, event: 'behind', rev: row.rev, json: behindJson({ room, head: row.rev }) },
+        ]);
         if (row.outbox_id !== null) writer.outboxCleanup.add([row.outbox_id]);
         metrics.retentionMessages.inc(row.removed);
         more = row.removed === rowsAtOnce;
@@ -187,7 +192,7 @@ export class Retention {
     await this.#moveReadMarks(room);
   }
 
-  /** What nobody can read any more is not unread. */
+  /** An expired message is not unread. */
   async #moveReadMarks(room: string): Promise<void> {
     const { sql } = this.#options;
     for (let after: string | null = ''; after !== null && !this.#stopped;) {
@@ -214,9 +219,9 @@ export class Retention {
         select removed, remain, changed from delete_expired(${room}, ${rowsAtOnce})`;
       if (row === undefined) return;
       metrics.retentionMessages.inc(row.removed);
-      // somebody else is at the rest, or holds a thread of theirs for a moment: what they leave is for the next round
+      // another transaction has locked the remaining rows, or their threads: the next round deletes the rest
       if (!row.remain || (row.removed === 0 && !row.changed)) return;
-      // changed after they had expired, as when their sender was forgotten: gone again, with a rev of its own
+      // the messages changed after they had expired, as when their sender was forgotten: they expire again, with another rev
       if (row.changed) {
         const [{ first }] = await sql<[{ first: number }]>`select first_seq as first from rooms where id = ${room}`;
         await this.#expire(room, first, true);

@@ -1,10 +1,11 @@
 /**
- * Removes what is left of deleted rooms, and invitations, their rests and kept mutes that have ended (links go when a new one is made). A
- * batch of rows of one table a transaction and a pause after it, so that nobody's commit waits for more than a batch. Every
- * table with a column `room_id` is gone through, members first: other nodes hear of a deletion by the changes of membership,
- * when they were not told.
+ * Removes the rows of deleted rooms, and ended invitations, invitation rests and kept mutes. (Links are removed when a new
+ * one is made.) A transaction takes a batch of rows of one table. A pause follows, so no commit waits longer than a
+ * batch. Every table with a column `room_id` is purged, members first. A node that missed the event of a deletion learns of
+ * it by the changes of membership.
  *
- * Any node does it (`skip locked`), the one that deleted a room at once; what a dead one left, others find within a minute.
+ * Every node purges (`skip locked`), and the node that deleted a room does so at once. Other nodes find the rooms of a dead
+ * node within a minute.
  */
 import type { postgres } from '../storage/sql.ts';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,7 +23,7 @@ export interface RoomPurgeOptions {
   readonly everyMs?: number;
 }
 
-/** Its rows tell other nodes of the deletion, and go after an hour. */
+/** Other nodes learn of the deletion from these rows, which are deleted after an hour. */
 const kept = 'membership_changes';
 
 export class RoomPurge {
@@ -37,7 +38,7 @@ export class RoomPurge {
     this.#timer = setTimeout(() => this.wake(), 0);
   }
 
-  /** There is something to remove. */
+  /** A room was deleted. */
   wake(): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
@@ -66,7 +67,10 @@ export class RoomPurge {
       }
     } catch (error) {
       metrics.purgeFailures.inc();
-      log.warn({ err: error }, 'what is left of deleted rooms could not be removed; it will be tried again');
+      log.warn(
+        { err: error },
+        'Could not remove the rows of deleted rooms; retrying. They take space in Postgres until then.',
+      );
     }
   }
 
@@ -79,7 +83,7 @@ export class RoomPurge {
   }
 }
 
-/** Rows of one table, or all that was left of a room. */
+/** Rows of one table, or `room` when a room has no rows left. */
 type Purged = { readonly table: string; readonly rows: number } | 'room';
 
 /** Members first. */
@@ -93,7 +97,7 @@ async function tablesOfRooms(sql: postgres.Sql): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** @returns undefined when there is no deleted room that has anything left. */
+/** @returns undefined when no deleted room has rows left. */
 async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: number): Promise<Purged | undefined> {
   return sql.begin(async (tx) => {
     const [room] = await tx<{ id: string }[]>`
@@ -104,7 +108,7 @@ async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: n
         delete from ${tx(table)}
         where ctid = any (array(
           select ctid from ${tx(table)} where room_id = ${room.id} limit ${batch} for update skip locked))`;
-      // a statement that began before the deletion may hold some: waiting for it with rows in hand could be a deadlock
+      // a statement from before the deletion may hold rows: to wait for it with locked rows could be a deadlock
       if (rows > 0 || (await tx`select from ${tx(table)} where room_id = ${room.id} limit 1`).count > 0)
         return { table, rows };
     }
@@ -113,7 +117,7 @@ async function purgeBatch(sql: postgres.Sql, tables: readonly string[], batch: n
   });
 }
 
-/** @returns the most rows that went from one table. */
+/** @returns the most rows that were removed from one table. */
 async function removeEnded(sql: postgres.Sql, batch: number): Promise<number> {
   const invitations = await sql`
     delete from invitations

@@ -1,12 +1,13 @@
-/** Users who have blocked others. What a block prevents is decided in SQL, where each command writes (migrations/0024, 0030). */
+/** Users who have blocked others. Each command that writes checks blocks in its SQL function (migrations/0024, 0030). */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
+import { refusalError } from './refusals.ts';
 import { directRoomId, type Rooms } from './rooms.ts';
 
-/** No id of a room, so no membership ends by it. */
+/** Not a valid room id, so no membership ends by it. */
 const noRoom = '~';
 
 export class Blocks {
@@ -28,14 +29,17 @@ export class Blocks {
     const [row] = await this.#sql<
       [{ outcome: 'blocked' | 'left' | 'already' | 'limit_reached'; name: string | null; version: number | null }]
     >`
-      select outcome, ${this.#rooms.nameOf(actor)}, ${this.#rooms.endIf(this.#sql`outcome = 'left'`)}
+      select outcome, ${this.#rooms.memberships.nameOf(actor)}, ${this.#rooms.memberships.endIf(this.#sql`outcome = 'left'`)}
       from block_user(${actor}, ${user}, ${pair}, ${limits.userBlocks}) as outcome`;
     if (row.outcome === 'limit_reached') {
-      throw new ParleyError('limit_reached', `A user blocks at most ${limits.userBlocks} others.`);
+      throw refusalError(row.outcome, `A user blocks at most ${limits.userBlocks} others.`);
     }
     if (row.outcome === 'left') {
-      this.#rooms.departed({ room: pair, user: actor, name: row.name, change: 'left', by: actor }, row.version);
-      await this.#rooms.applied(pair, actor);
+      this.#rooms.memberships.ended(
+        { room: pair, user: actor, name: row.name, change: 'left', by: actor },
+        row.version,
+      );
+      await this.#rooms.memberships.applied(pair, actor);
       return;
     }
     this.#recheckPresence(actor);

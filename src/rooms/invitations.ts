@@ -8,9 +8,9 @@ import { limits } from '../protocol/limits.ts';
 import type { Invitation } from '../protocol/model.ts';
 import { invitationsWhere } from './invitation-rows.ts';
 import { rightsOf } from '../protocol/permissions.ts';
-import { requireRight } from './room-admin.ts';
+import { requireRight } from './access.ts';
 import { invitationTo } from './room-events.ts';
-import { refuse, type Refusal } from './room-refusals.ts';
+import { refuse, type Refusal } from './refusals.ts';
 import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
 
 export class Invitations {
@@ -29,8 +29,8 @@ export class Invitations {
   }
 
   /**
-   * `room:invite`: adds the user where that needs no consent, else invites them. A member gets the role.
-   * @param mayAdd whether users may be added without being asked
+   * `room:invite`: adds the user where that needs no consent, else invites the user. A member gets the role.
+   * @param mayAdd whether users may be added without an invitation
    */
   async add(actor: string, input: ParsedInput<'room:invite'>, mayAdd: boolean): Promise<CommandOutput<'room:invite'>> {
     if (input.user === actor) throw new ParleyError('invalid', 'user: you are in the room already.');
@@ -51,21 +51,17 @@ export class Invitations {
     input: ParsedInput<'invitation:create'>,
   ): Promise<{ invitation: Invitation } | undefined> {
     const { room, user, role } = input;
-    type Outcome = 'invited' | 'invited_again' | 'already' | 'blocked' | 'resting' | Refusal;
+    type Outcome = 'invited' | 'invited_again' | 'already' | Refusal;
     const [row] = await this.#sql<[{ outcome: Outcome }]>`
       select invite_user(${room}, ${actor}, ${user}, ${role}, ${`${limits.invitationDays} days`}::text::interval,
         ${limits.roomInvitations}, ${limits.userInvitations}, ${rightsOf('invite')}::text::jsonb) as outcome`;
-    refuse(row.outcome, { limit_reached: 'As many invitations as may wait for the room or the user.' });
+    refuse(row.outcome, {
+      limit_reached: 'The room or the user has as many open invitations as it may.',
+      resting: `The user declined an invitation to this room less than ${limits.invitationRestDays} days ago.`,
+    });
     if (row.outcome === 'already') return undefined;
-    if (row.outcome === 'blocked') throw new ParleyError('forbidden', 'You have blocked this user.');
-    if (row.outcome === 'resting') {
-      throw new ParleyError(
-        'limit_reached',
-        `The user declined an invitation to this room less than ${limits.invitationRestDays} days ago.`,
-      );
-    }
     const [found] = await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id = ${user}`, 1);
-    // answered or taken back in this moment
+    // the invitation was answered or cancelled meanwhile
     if (found === undefined) throw new ParleyError('not_found');
     if (row.outcome === 'invited') {
       this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
@@ -93,14 +89,14 @@ export class Invitations {
 
   async accept(user: string, room: string): Promise<CommandOutput<'invitation:accept'>> {
     const inviter = await this.#answer(user, room, true);
-    await this.#rooms.welcome(room, [user], user);
-    this.#tellAnswer(inviter, { change: 'accepted', room, user, by: user });
+    await this.#rooms.memberships.joined(room, [user], user);
+    this.#publishAnswer(inviter, { change: 'accepted', room, user, by: user });
     return { room: await this.#rooms.summary(user, room) };
   }
 
   async decline(user: string, room: string): Promise<void> {
     const inviter = await this.#answer(user, room, false);
-    this.#tellAnswer(inviter, { change: 'declined', room, user, by: user });
+    this.#publishAnswer(inviter, { change: 'declined', room, user, by: user });
   }
 
   async cancel(actor: string, { room, user }: ParsedInput<'invitation:cancel'>): Promise<void> {
@@ -110,7 +106,7 @@ export class Invitations {
     this.#fanout.publish([invitationTo(user, { change: 'cancelled', room, user, by: actor })]);
   }
 
-  /** @returns who invited. */
+  /** @returns the user that sent the invitation. */
   async #answer(user: string, room: string, accept: boolean): Promise<string> {
     const { maxMembersPerRoom, maxRoomsPerUser } = this.#limits;
     const [row] = await this.#sql<[{ outcome: 'joined' | 'declined' | Refusal; inviter: string }]>`
@@ -121,7 +117,7 @@ export class Invitations {
     return row.inviter;
   }
 
-  #tellAnswer(inviter: string, data: EventData<'invitation'>): void {
+  #publishAnswer(inviter: string, data: EventData<'invitation'>): void {
     this.#fanout.publish([invitationTo(data.user, data), invitationTo(inviter, data)]);
   }
 }

@@ -1,12 +1,12 @@
-/** Join links. The token is 24 random bytes; what is stored is its SHA-256, so who reads the table cannot come in by it. */
+/** Join links. The token is 24 random bytes. The table has only its SHA-256, so a reader of the table cannot join by it. */
 import type { postgres } from '../storage/sql.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { limits } from '../protocol/limits.ts';
 import type { JoinLink } from '../protocol/model.ts';
 import { rightsOf } from '../protocol/permissions.ts';
-import { requireRight } from './room-admin.ts';
-import { refuse, type Refusal } from './room-refusals.ts';
+import { requireRight } from './access.ts';
+import { refuse, type Refusal } from './refusals.ts';
 import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
 
 interface LinkRow {
@@ -74,7 +74,7 @@ export class JoinLinks {
       select outcome, link_room, maker
       from use_link(${hashOf(token)}, ${user}, ${maxMembersPerRoom}, ${maxRoomsPerUser}, ${rightsOf('link')}::text::jsonb)`;
     refuse(row.outcome, { banned: youAreBanned, not_found: 'This link does not work, or not any more.' });
-    if (row.outcome === 'joined') await this.#rooms.welcome(row.link_room, [user], row.maker);
+    if (row.outcome === 'joined') await this.#rooms.memberships.joined(row.link_room, [user], row.maker);
     return { room: await this.#rooms.summary(user, row.link_room) };
   }
 }

@@ -1,4 +1,4 @@
-/** Changes of membership as Postgres has them, for nodes that may not have been told. See migrations/0002. */
+/** Changes of membership as Postgres has them, for nodes that may have missed the events. See migrations/0002. */
 import type { postgres } from '../storage/sql.ts';
 import type { Role } from '../protocol/model.ts';
 import { muteColumns, type MuteRow } from './summary.ts';
@@ -10,9 +10,9 @@ export interface Membership {
   readonly role: Role | null;
   /** Absent: not muted. */
   readonly mutedUntil?: number;
-  /** The role or a mute changed, of who is and was a member. */
+  /** The role or a mute of a member changed. */
   readonly updated?: boolean;
-  /** Of this state; absent where it is not known. See migrations/0015. */
+  /** The version of this state; absent where it is not known. See migrations/0015. */
   readonly version?: number;
 }
 
@@ -24,8 +24,8 @@ export function muteEnd({ muted, muted_until: until }: MuteRow): number | undefi
   return muted ? (until ?? forEver) : undefined;
 }
 
-/** Until when, as clients are told: null for a mute without an end. */
-export function toldMuteEnd(until: number): number | null {
+/** The end of a mute as events have it: null for a mute without an end. */
+export function wireMuteEnd(until: number): number | null {
   return until === forEver ? null : until;
 }
 
@@ -46,8 +46,8 @@ export async function membershipCursor(sql: postgres.Sql): Promise<string> {
 }
 
 /**
- * One statement, so one snapshot: what it cannot see comes with the next cursor. Of a user's rows in a room the one that
- * tells of a role comes first: any of them has the new role, and only with that one it is news.
+ * One statement, so one snapshot: a change that it cannot see comes with the next cursor. A user may have several rows in a
+ * room. All have the present role, so the row of a change of role comes first.
  */
 export async function membershipChanges(
   sql: postgres.Sql,
@@ -97,7 +97,7 @@ export async function membershipsOf(sql: postgres.Sql, users: readonly string[])
   return found;
 }
 
-/** Deletes what every node has seen long ago: nodes that were away for longer read their users' rooms whole. */
+/** Deletes changes after an hour: a node without Postgres for longer reads all rooms of its users. */
 export async function pruneMembershipChanges(sql: postgres.Sql, batch = 5000): Promise<number> {
   const rows = await sql`
     delete from membership_changes where ctid = any (array(

@@ -1,17 +1,18 @@
-/** What those who run a room do with it and its members. Who may stands in protocol/permissions.ts. */
+/** The commands that administer a room and its members. Their permissions are in protocol/permissions.ts. */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Ban, Role, RoomKind } from '../protocol/model.ts';
-import { rightsOf, may, type ActionName } from '../protocol/permissions.ts';
+import type { Ban } from '../protocol/model.ts';
+import { rightsOf } from '../protocol/permissions.ts';
 import type { RoomChange } from './settings-changes.ts';
 import { roomToRoom } from './room-events.ts';
 import type { RoomPurge } from '../retention/room-purge.ts';
-import { refuse, type Refusal } from './room-refusals.ts';
+import { refuse, type Refusal } from './refusals.ts';
 import { everyMember } from '../storage/confirmations.ts';
-import { requireMember, type Rooms } from './rooms.ts';
+import { requireRight } from './access.ts';
+import type { Rooms } from './rooms.ts';
 import { stateColumns, stateOf, type StateRow } from './summary.ts';
 
 export interface RoomAdminParts {
@@ -77,7 +78,7 @@ export class RoomAdmin {
     const json = JSON.stringify({ room, change: 'deleted', by: actor });
     this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
     this.#purge.wake();
-    await this.#rooms.applied(room, everyMember);
+    await this.#rooms.memberships.applied(room, everyMember);
   }
 
   async transfer(actor: string, { room, user }: ParsedInput<'room:transfer'>): Promise<CommandOutput<'room:transfer'>> {
@@ -85,24 +86,24 @@ export class RoomAdmin {
       select transfer_room(${room}, ${actor}, ${user}, ${rightsOf('transfer')}::text::jsonb) as outcome`;
     refuse(row.outcome);
     if (row.outcome === 'transferred') {
-      await this.#rooms.tell(room, user, 'role', actor);
-      await this.#rooms.tell(room, actor, 'role', actor);
+      await this.#rooms.memberships.changed(room, user, 'role', actor);
+      await this.#rooms.memberships.changed(room, actor, 'role', actor);
     }
     return { member: await this.#rooms.member(room, user) };
   }
 
   async remove(actor: string, { room, user }: ParsedInput<'room:remove'>): Promise<void> {
     const [row] = await this.#sql<[{ outcome: 'removed' | Refusal; name: string | null; version: number | null }]>`
-      select outcome, ${this.#rooms.nameOf(user)}, ${this.#rooms.endIf(this.#sql`outcome = 'removed'`)}
+      select outcome, ${this.#rooms.memberships.nameOf(user)}, ${this.#rooms.memberships.endIf(this.#sql`outcome = 'removed'`)}
       from remove_from_room(${room}, ${actor}, ${user}, ${rightsOf('remove')}::text::jsonb) as outcome`;
-    // removed in this moment by somebody else: who is answered so may count on it too
-    if (row.outcome === 'no_subject') await this.#rooms.applied(room, user);
+    // another user removed the member at the same time: this answer promises the same
+    if (row.outcome === 'no_subject') await this.#rooms.memberships.applied(room, user);
     refuse(row.outcome);
-    this.#rooms.departed({ room, user, name: row.name, change: 'removed', by: actor }, row.version);
-    await this.#rooms.applied(room, user);
+    this.#rooms.memberships.ended({ room, user, name: row.name, change: 'removed', by: actor }, row.version);
+    await this.#rooms.memberships.applied(room, user);
   }
 
-  /** @param seconds undefined: until it is lifted. */
+  /** @param seconds undefined: the mute has no end */
   async mute(actor: string, { room, user, seconds }: ParsedInput<'room:mute'>): Promise<CommandOutput<'room:mute'>> {
     // by the clock that decides when the mute ends
     const [row] = await this.#sql<[{ outcome: 'muted' | 'already' | Refusal; until: number | null }]>`
@@ -110,8 +111,8 @@ export class RoomAdmin {
         m.until
       from (select date_trunc('milliseconds', clock_timestamp()) + ${seconds ?? null}::integer * interval '1 s') m (until)`;
     refuse(row.outcome);
-    if (row.outcome === 'muted') await this.#rooms.tell(room, user, 'muted', actor);
-    await this.#rooms.applied(room, user);
+    if (row.outcome === 'muted') await this.#rooms.memberships.changed(room, user, 'muted', actor);
+    await this.#rooms.memberships.applied(room, user);
     return { until: row.until };
   }
 
@@ -119,7 +120,7 @@ export class RoomAdmin {
     const [row] = await this.#sql<[{ outcome: 'unmuted' | 'already' | Refusal }]>`
       select mute_member(${room}, ${actor}, ${user}, null::timestamptz, ${rightsOf('mute')}::text::jsonb) as outcome`;
     refuse(row.outcome);
-    if (row.outcome === 'unmuted') await this.#rooms.tell(room, user, 'unmuted', actor);
+    if (row.outcome === 'unmuted') await this.#rooms.memberships.changed(room, user, 'unmuted', actor);
   }
 
   async ban(actor: string, { room, user, reason }: ParsedInput<'room:ban'>): Promise<void> {
@@ -127,14 +128,15 @@ export class RoomAdmin {
     const [row] = await this.#sql<
       [{ outcome: 'banned' | 'already' | Refusal; removed: boolean; name: string | null; version: number | null }]
     >`
-      select outcome, removed, ${this.#rooms.nameOf(user)}, ${this.#rooms.endIf(this.#sql`removed`)}
+      select outcome, removed, ${this.#rooms.memberships.nameOf(user)}, ${this.#rooms.memberships.endIf(this.#sql`removed`)}
       from ban_user(${room}, ${actor}, ${user}, ${reason ?? null}, ${limits.roomBans}, ${rightsOf('ban')}::text::jsonb)`;
-    // here `banned` is what was asked for
+    // `banned` is the success of `ban_user`
     if (row.outcome !== 'banned') {
       refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
     }
-    if (row.removed) this.#rooms.departed({ room, user, name: row.name, change: 'banned', by: actor }, row.version);
-    await this.#rooms.applied(room, user);
+    if (row.removed)
+      this.#rooms.memberships.ended({ room, user, name: row.name, change: 'banned', by: actor }, row.version);
+    await this.#rooms.memberships.applied(room, user);
   }
 
   async unban(actor: string, { room, user }: ParsedInput<'room:unban'>): Promise<void> {
@@ -156,7 +158,7 @@ export class RoomAdmin {
     return { bans: page.map(banOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
   }
 
-  /** Notes the change for nodes that are not told of it, in the same statement, and tells it. */
+  /** Stores the change in the same statement, for nodes that miss the event, and publishes it. */
   async #change(by: string, room: string, change: RoomChange, call: () => postgres.Fragment): Promise<void> {
     const [row] = await this.#sql<[{ outcome: 'updated' | 'unchanged' | Refusal }]>`
       with done as materialized (select ${call()} as outcome),
@@ -166,27 +168,16 @@ export class RoomAdmin {
       )
       select outcome from done`;
     refuse(row.outcome);
-    if (row.outcome === 'updated') await this.#tellState(room, change, by);
+    if (row.outcome === 'updated') await this.#publishState(room, change, by);
   }
 
-  /** All that everybody may see, as it is now. */
-  async #tellState(room: string, change: RoomChange, by: string): Promise<void> {
+  /** The present state of the room, as all users see it. */
+  async #publishState(room: string, change: RoomChange, by: string): Promise<void> {
     const [row] = await this.#sql<StateRow[]>`select ${stateColumns(this.#sql)} from rooms r where r.id = ${room}`;
-    // deleted meanwhile
+    // the room was deleted meanwhile
     if (row === undefined) return;
     this.#fanout.publish([roomToRoom({ room, change, by, state: stateOf(row) })]);
   }
-}
-
-/** @throws {ParleyError} unless the user may do this in the room; for what only reads. */
-export async function requireRight(sql: postgres.Sql, user: string, room: string, action: ActionName): Promise<Role> {
-  const [access] = await sql<{ kind: RoomKind; role: Role | null }[]>`
-    select r.kind, m.role from rooms r left join members m on m.room_id = r.id and m.user_id = ${user}
-    where r.id = ${room}`;
-  requireMember(access);
-  const role = access?.role ?? null;
-  if (access === undefined || role === null || !may(action, access.kind, role)) throw new ParleyError('forbidden');
-  return role;
 }
 
 function banOf({ user_id: user, name, banned_by: by, reason, at }: BanRow): Ban {

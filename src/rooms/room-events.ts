@@ -6,15 +6,15 @@ export function memberToRoom(data: EventData<'member'>): Envelope {
   return { to: 'room', room: data.room, event: 'member', json: JSON.stringify(data) };
 }
 
-/** With the room's summary it tells a head, from which on the user counts on the room's events. */
+/** The room's summary has a head: from there on the user gets all events of the room. */
 export function memberToUser(user: string, data: EventData<'member'>): UserEvent {
   const { room, summary } = data;
-  const told = { to: 'user' as const, user, event: 'member', json: JSON.stringify(data) };
-  return summary === undefined ? told : { ...told, about: room, head: { room, rev: summary.rev } };
+  const event = { to: 'user' as const, user, event: 'member', json: JSON.stringify(data) };
+  return summary === undefined ? event : { ...event, about: room, head: { room, rev: summary.rev } };
 }
 
 /**
- * Off the topic first: who has left hears nothing more of the room but this.
+ * The unsubscription comes first: the user receives no other event of the room.
  * @param toRoom whether the event is published to the room now
  */
 export function departure(data: EventData<'member'>, version: number | undefined, toRoom: boolean): Envelope[] {
@@ -27,7 +27,7 @@ export function roomToRoom(data: EventData<'room'>): RoomEvent {
   return { to: 'room', room: data.room, event: 'room', json: JSON.stringify(data) };
 }
 
-/** To the invited user, and to who invited. */
+/** For the invited user, and for the user that sent the invitation. */
 export function invitationTo(user: string, data: EventData<'invitation'>): Envelope {
   return { to: 'user', user, event: 'invitation', json: JSON.stringify(data) };
 }

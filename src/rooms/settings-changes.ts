@@ -1,4 +1,4 @@
-/** Changed settings of rooms as Postgres has them, for nodes that may not have been told. See migrations/0009. */
+/** Changed settings of rooms as Postgres has them, for nodes that may have missed the events. See migrations/0009. */
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import { roomToRoom } from './room-events.ts';
@@ -9,7 +9,7 @@ export type RoomChange = 'updated' | 'archived' | 'unarchived';
 export interface RoomChangePage {
   /** Where to go on. */
   readonly cursor: string;
-  /** For each room the event of its last change since the cursor, with its present state; some told before. */
+  /** For each room the event of its last change since the cursor, with its present state. Some were published before. */
   readonly events: readonly RoomEvent[];
 }
 
@@ -21,7 +21,7 @@ interface ChangeRow extends StateRow {
 }
 
 /**
- * One statement, so one snapshot: what it cannot see comes with the next cursor.
+ * One statement, so one snapshot: a change that it cannot see comes with the next cursor.
  * @param maxRooms of more rooms the last to change
  */
 export async function roomChanges(sql: postgres.Sql, cursor: string, maxRooms = 1000): Promise<RoomChangePage> {
@@ -41,7 +41,7 @@ export async function roomChanges(sql: postgres.Sql, cursor: string, maxRooms = 
   return { cursor: rows[0].cursor, events };
 }
 
-/** Deletes what every node has seen long ago. One that was away for longer tells its clients with their next list. */
+/** Deletes changes after an hour. Clients of a node without Postgres for longer get the changes with their next list. */
 export async function pruneRoomChanges(sql: postgres.Sql, batch = 5000): Promise<number> {
   const rows = await sql`
     delete from room_changes where ctid = any (array(

@@ -1,12 +1,13 @@
 import type { postgres } from '../storage/sql.ts';
 import type { Role, RoomKind, RoomState, RoomSummary } from '../protocol/model.ts';
+import { membership } from './access.ts';
 
-/** What `StateRow` takes of a row `r` of `rooms`. */
+/** The columns of `StateRow` from a row `r` of `rooms`. */
 export function stateColumns(sql: postgres.ISql): postgres.Fragment {
   return sql`r.id, r.kind, r.name, r.topic, r.archived_at, r.retention_days, r.slow_mode_s, r.senders, r.edit_window_s`;
 }
 
-/** What `SummaryRow` takes of `r`, a row `m` of `members`, and `peerOf`. */
+/** The columns of `SummaryRow` from `r`, a row `m` of `members`, and `peerOf`. */
 export function summaryColumns(sql: postgres.ISql): postgres.Fragment {
   return sql`${stateColumns(sql)}, r.last_seq, r.last_rev, m.role, m.last_read_seq, ${muteColumns(sql)}, p.id as peer, p.name as peer_name`;
 }
@@ -16,8 +17,8 @@ export function summaryColumns(sql: postgres.ISql): postgres.Fragment {
  * or was in the room. The room of an import does not say for whom it was opened, so its members decide.
  *
  * The kind is checked inside, and `offset 0` keeps Postgres from copying the subquery into each place that names `o.id`. As a
- * condition of the join the check came last: rooms that are not direct paid for the look-ups, and a page of rooms took 3.2 ×
- * as long.
+ * condition of the join the check came last: rooms that are not direct paid for the subqueries. Then a page of rooms took
+ * 3.2 × as long.
  */
 export function peerOf(sql: postgres.ISql): postgres.Fragment {
   return sql`
@@ -33,6 +34,17 @@ export function peerOf(sql: postgres.ISql): postgres.Fragment {
         offset 0
       ) o
     ) p on true`;
+}
+
+/** A room as its member sees it; undefined for a user that is no member. */
+export async function readSummary(sql: postgres.Sql, user: string, room: string): Promise<RoomSummary | undefined> {
+  const [row] = await sql<SummaryRow[]>`
+    select ${summaryColumns(sql)}
+    from rooms r
+    join ${membership(sql, user)}
+    ${peerOf(sql)}
+    where r.id = ${room}`;
+  return row === undefined ? undefined : summaryOf(row);
 }
 
 /** A mute that has ended is none. */

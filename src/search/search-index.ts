@@ -1,10 +1,9 @@
 /**
- * Fills the search index after the commits, so that sends do not pay for it. The node that commits to a room knows that
- * there is something to take in; what a process that died left behind is found by a look at all rooms, which one node
- * makes now and then.
+ * Fills the search index after the commits, so that sends do not pay for it. The node that commits to a room notes the
+ * room. A process may die before it indexes, so one node scans all rooms in rounds and finds the rest.
  *
- * While sends wait for their commit it takes a small share of the database's time and falls behind; it catches up
- * when there is less to do. Measured: see docs/decisions/074-search-index-after-the-commit.md
+ * While sends wait for their commit, indexing takes a small share of the database's time and falls behind until the node
+ * has less to do. Measured: see docs/decisions/074-search-index-after-the-commit.md
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
@@ -19,23 +18,23 @@ export interface SearchIndexOptions {
   readonly language: string;
   /** Whether sends wait for their commit. */
   readonly busy: () => boolean;
-  /** How long changes gather before they are taken in. */
+  /** How long changes gather before they are indexed. */
   readonly gatherMs?: number;
-  /** Between looks at all rooms, over all nodes. */
+  /** Between scans of all rooms, over all nodes. */
   readonly sweepMs?: number;
-  /** Rooms known to have something; of more than that the look finds them. */
+  /** The most rooms that are noted. The next scan finds the others. */
   readonly maxRooms?: number;
 }
 
 const roomsAtOnce = 10;
-/** Of one room in one step. A message takes 0.1 to 0.2 ms, so a step takes 0.2 s at most. */
+/** The messages of one room in one step. A message takes 0.1 to 0.2 ms, so a step takes 0.2 s at most. */
 const messagesAtOnce = 100;
 /** Rest after a step while sends wait, in steps: a tenth of one connection's time. */
 const restWhileBusy = 9;
 const sweepPage = 1000;
 const retryMs = 1000;
-/** How soon a node sees that the look at all rooms is due. */
-const lookMs = 60_000;
+/** How soon a node sees that the scan of all rooms is due. */
+const scanMs = 60_000;
 const rowsAtOnce = 5000;
 
 export class SearchIndex {
@@ -66,7 +65,7 @@ export class SearchIndex {
     if (this.#working === undefined) this.#start(gatherMs);
   }
 
-  /** What is not taken in yet is found by the next look. */
+  /** The next scan finds the messages that are not indexed yet. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
@@ -101,14 +100,17 @@ export class SearchIndex {
       } catch (error) {
         for (const room of rooms) this.#rooms.add(room);
         metrics.searchFailures.inc();
-        log.warn({ err: error }, 'messages could not be taken into the search index; it is tried again');
+        log.warn(
+          { err: error },
+          'Could not index messages; retrying. Searches do not find the newest messages until then.',
+        );
         await this.#rest(retryMs);
       }
       if (busy()) await this.#rest((performance.now() - from) * restWhileBusy);
     }
     if (this.#overflowed && !this.#stopped) {
       this.#overflowed = false;
-      await this.#look();
+      await this.#scan();
     }
   }
 
@@ -120,7 +122,7 @@ export class SearchIndex {
     return rows;
   }
 
-  /** Over when the time has passed, or it stops. */
+  /** Resolves when the time has passed, or at `stop`. */
   async #rest(ms: number): Promise<void> {
     await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
   }
@@ -129,18 +131,21 @@ export class SearchIndex {
     const { log, metrics, sql, sweepMs = 300_000 } = this.#options;
     const round = async (): Promise<void> => {
       try {
-        if (await takeChore(sql, 'search', sweepMs)) await this.#look();
+        if (await takeChore(sql, 'search', sweepMs)) await this.#scan();
       } catch (error) {
         metrics.searchFailures.inc();
-        log.warn({ err: error }, 'rooms that are not searchable yet could not be looked for; it is tried again');
+        log.warn(
+          { err: error },
+          'Could not scan the rooms for unindexed messages; retrying. Searches may miss messages until then.',
+        );
       }
-      if (!this.#stopped) this.#after(Math.min(sweepMs, lookMs), () => this.#sweep());
+      if (!this.#stopped) this.#after(Math.min(sweepMs, scanMs), () => this.#sweep());
     };
     this.#sweeping = round();
   }
 
-  /** Notes every room whose index is behind its head, or in another language; lets go of rooms that are no more. */
-  async #look(): Promise<void> {
+  /** Notes every room whose index is behind its head, or in another language; removes deleted rooms. */
+  async #scan(): Promise<void> {
     const { sql } = this.#options;
     const gone = await sql<{ room_id: string }[]>`
       select room_id from search_rooms s where not exists (select from rooms r where r.id = s.room_id)`;

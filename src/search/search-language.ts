@@ -3,7 +3,7 @@ import { StartupError } from '../startup-error.ts';
 
 /** @throws {StartupError} naming the languages that there are. */
 export async function checkSearchLanguage(sql: postgres.Sql, language: string): Promise<void> {
-  // the same look-up by which the index is made
+  // the same name resolution by which the index is made
   const rows = await sql<{ name: string }[]>`
     select cfgname as name from pg_ts_config where pg_ts_config_is_visible(oid) order by cfgname`;
   const names = rows.map(({ name }) => name);

@@ -6,24 +6,25 @@ import { errorCode } from '../startup-error.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { requireSize } from '../rooms/channel-search.ts';
 import { FairTurns } from '../rates/fair-turns.ts';
-import { instant, roomIdPattern, type Role } from '../protocol/model.ts';
+import type { Role, RoomKind } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { membership, requireMember } from '../rooms/access.ts';
+import { hitCursor } from '../rooms/page-cursor.ts';
 
 export interface SearchSettings {
   /** The text search configuration of Postgres, such as `simple` or `english`. */
   readonly language: string;
-  /** Searches at once, one of each user; as many again wait four times over, the next is refused. */
+  /** Searches at once, one of each user. Four times as many wait, and the next is refused. */
   readonly atOnce: number;
-  /** A search waits no longer for its place. */
+  /** The longest time that a search waits for its place. */
   readonly waitMs: number;
   /** Postgres ends a statement that takes longer. Absent: the database cannot end one. */
   readonly timeoutMs: number | undefined;
 }
 
-/** The newest messages of a user's rooms that are looked at before the index is asked: what is common is among them. */
-const look = 1200;
+/** The newest messages of a user's rooms that are compared before the index is read: common words are among them. */
+const newestCompared = 1200;
 
 /** Searches of one user that wait while another one of that user runs. */
 const waitingPerUser = 2;
@@ -31,7 +32,7 @@ const waitingPerUser = 2;
 /** Kept out of the text before its matches are marked with them. */
 const [open, close] = ['\u0002', '\u0003'];
 
-/** Of a snippet, in UTF-16 units: in front of its first match, and in all. */
+/** The longest snippet, in UTF-16 units: before its first match, and in all. */
 const [snippetBefore, snippetLength] = [60, 200];
 
 interface Parsed {
@@ -39,7 +40,7 @@ interface Parsed {
   readonly wanted: string;
   readonly hits: string | null;
   readonly runs: string[];
-  readonly kind: string | null;
+  readonly kind: RoomKind | null;
   readonly role: Role | null;
 }
 
@@ -66,8 +67,8 @@ export class Search {
 
   /**
    * A page as the JSON text of `search`'s output.
-   * @throws {ParleyError} `invalid` for a cursor that is none or a query that is too large, `overloaded` when the search
-   * gets no place or takes too long
+   * @throws {ParleyError} `invalid` for a wrong cursor or a query that is too large, `overloaded` for a search without a
+   * place or beyond its time
    */
   page(user: string, input: ParsedInput<'search'>): Promise<string> {
     return this.#turns.take(user, () => this.#page(user, input));
@@ -76,15 +77,15 @@ export class Search {
   async #page(user: string, input: ParsedInput<'search'>): Promise<string> {
     const { language } = this.#settings;
     const { room, from, since, until, limit } = input;
-    const last = input.cursor === undefined ? undefined : parseCursor(input.cursor);
+    const last = input.cursor === undefined ? undefined : hitCursor.decode(input.cursor);
     const [parsed] = await this.#sql<[Parsed]>`
       select search_size(q.wanted) as size, q.wanted::text, q.hits::text, q.runs, r.kind, m.role
       from search_parse(${language}, ${input.query}, false) q
-      left join rooms r on r.id = ${room ?? null} left join members m on m.room_id = r.id and m.user_id = ${user}`;
+      left join rooms r on r.id = ${room ?? null} left join ${membership(this.#sql, user)}`;
     if (room !== undefined) requireMember(parsed.kind === null ? undefined : { kind: parsed.kind, role: parsed.role });
     requireSize(parsed.size);
     if (parsed.size === 0) return '{"hits":[],"next":null}';
-    // what the index has may be a moment old: a row is told only if it matches as it stands now
+    // the index may be a moment old: a hit is returned only if the present message matches
     const rows = await this.#inTime(
       (sql) => sql<(Hit & { match: boolean })[]>`
       with q as materialized (
@@ -96,7 +97,7 @@ export class Search {
       from q
       cross join lateral search_messages(
         ${user}, q.query, ${room ?? null}, ${from ?? null}, ${since ?? null}::timestamptz, ${until ?? null}::timestamptz,
-        ${last?.at ?? null}::timestamptz, ${last?.room ?? null}, ${last?.seq ?? null}::bigint, ${limit + 1}, ${look}
+        ${last?.at ?? null}::timestamptz, ${last?.room ?? null}, ${last?.seq ?? null}::bigint, ${limit + 1}, ${newestCompared}
       ) with ordinality as s (room_id, seq, n)
       join messages t on t.room_id = s.room_id and t.seq = s.seq
       cross join lateral (select search_text(t.body) as content) b
@@ -111,10 +112,10 @@ export class Search {
         ? `{"message":${messageJson(row)},"snippet":${JSON.stringify(cutSnippet(pieces(row.snippet ?? '')))}}`
         : [],
     );
-    return `{"hits":[${hits.join(',')}],"next":${end === undefined ? 'null' : JSON.stringify(cursorOf(end))}}`;
+    return `{"hits":[${hits.join(',')}],"next":${end === undefined ? 'null' : JSON.stringify(hitCursor.encode(end))}}`;
   }
 
-  /** The statement with a time limit of its own: other reads have a longer one. */
+  /** Runs the statement with a separate time limit: other reads have a longer one. */
   async #inTime<T>(read: (sql: postgres.ISql) => Promise<T>): Promise<T> {
     const { timeoutMs } = this.#settings;
     if (timeoutMs === undefined) return read(this.#sql);
@@ -131,41 +132,16 @@ export class Search {
   }
 }
 
-const tooLong = 'The search takes too long; look for rarer words, in one room, or in a shorter time.';
+const tooLong = 'The search takes too long; search for rarer words, in one room, or in a shorter time.';
 
 type Hit = StoredMessage & { readonly snippet: string | null };
-
-function cursorOf({ at, room, seq }: StoredMessage): string {
-  return Buffer.from(JSON.stringify([at, room, seq])).toString('base64url');
-}
-
-function parseCursor(text: string): { at: number; room: string; seq: number } {
-  let parts: unknown;
-  try {
-    parts = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
-  } catch {
-    parts = undefined;
-  }
-  if (Array.isArray(parts) && parts.length === 3) {
-    const [at, room, seq] = parts as unknown[];
-    if (
-      instant.safeParse(at).success &&
-      typeof room === 'string' &&
-      roomIdPattern.test(room) &&
-      Number.isSafeInteger(seq)
-    ) {
-      return { at: at as number, room, seq: seq as number };
-    }
-  }
-  throw new ParleyError('invalid', 'cursor: not one of `search`.');
-}
 
 export interface SnippetPiece {
   readonly text: string;
   readonly hit: boolean;
 }
 
-/** What is marked, as pieces. */
+/** A marked text as pieces. */
 export function pieces(snippet: string): SnippetPiece[] {
   const found: SnippetPiece[] = [];
   for (const [i, part] of snippet.split(open).entries()) {
@@ -179,7 +155,7 @@ export function pieces(snippet: string): SnippetPiece[] {
 
 const graphemes = new Intl.Segmenter('en');
 
-/** The part around the first match. It is cut between words, or, where there are none, between characters as readers see them. */
+/** The part around the first match. The cut is between words, or, in a text without spaces, between characters as readers see them. */
 export function cutSnippet(whole: readonly SnippetPiece[]): SnippetPiece[] {
   const cut: SnippetPiece[] = [];
   let left = snippetLength;
@@ -198,7 +174,7 @@ function headOf(text: string, most: number): string {
   const space = text.lastIndexOf(' ', most);
   if (space > most / 2) return text.slice(0, space);
   const start = graphemes.segment(text).containing(most)?.index ?? 0;
-  // one that is longer than all that may be kept is cut where a character of Unicode ends
+  // a visible character that is longer than the snippet is cut where a code point ends
   return start > 0
     ? text.slice(0, start)
     : text

@@ -1,6 +1,6 @@
 /**
- * Who gives a command, and with what rights. It is a plain object that every way in can make: the gateway makes one for a
- * connection and keeps it. Handlers take it, and never a connection.
+ * The caller of a command, with the caller's rights: a plain object that every entry point can make. The gateway makes one
+ * for each connection and keeps it. Handlers take a caller, and never a connection.
  */
 export interface Caller {
   /** The name may change while the object is kept. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const fileName = 'jwt-secret';
 
 /**
- * The embedded demo signs its tokens with a secret of its own that stays in the data folder, so that tokens outlive a
+ * The embedded demo signs its tokens with a separate secret that stays in the data folder, so that tokens outlive a
  * restart. Call it with the folder's lock held.
  */
 export async function demoSecret(dataDir: string): Promise<string> {

@@ -4,7 +4,7 @@ import type { Identity } from './tokens.ts';
 const secondMs = 1000;
 
 /**
- * How far the clock of whoever signs the tokens is ahead of the database's, in milliseconds; negative: behind.
+ * How far the issuer's clock is ahead of the database's, in milliseconds; negative: behind.
  *
  * A token is admitted after it was signed, so of several tokens the one that is furthest ahead shows the clock best. A
  * token that is older than the leeway was kept by its client and shows nothing.

@@ -16,14 +16,14 @@ const freshMs = 600_000;
 const usableMs = 2 * 3_600_000;
 const maxBytes = 1024 * 1024;
 const reloads = { perSecond: 0.1, burst: 4 };
-/** The next fetch after one that failed, and what clients are asked to wait. */
+/** The pause after a failed fetch, and the `retryAfter` of clients. */
 const retryMs = 5000;
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>;
 
 interface Held {
   readonly keys: LocalKeys;
-  /** Fetched for this very token: another fetch would bring the same. */
+  /** Fetched for this token: another fetch would bring the same keys. */
   readonly isNew: boolean;
   /** Why the set is an old one. */
   readonly failure?: ParleyError;

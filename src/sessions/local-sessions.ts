@@ -3,7 +3,7 @@ import { issuerClock } from './issuer-clock.ts';
 import { admittedAfter, type KnownHere, type Revocation, type Revocations } from './revocations.ts';
 import type { Identity, TokenVerifier } from './tokens.ts';
 import type { PresenceHost } from '../presence/open.ts';
-import type { Told } from '../presence/sight.ts';
+import type { VisiblePresence } from '../presence/sight.ts';
 import type { CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
@@ -30,16 +30,16 @@ export interface LocalSessionsParts {
 
 export class LocalSessions implements PresenceHost<Connection> {
   readonly #parts: LocalSessionsParts;
-  /** Tokens that the database is being asked about: a revocation after its answer was read finds them here. */
+  /** Tokens with a query to the database under way: a revocation after that answer finds them here. */
   readonly #renewals = new Set<Renewal>();
-  /** Revocations of all tokens of a user, the oldest first, for those who are arriving while one is applied. */
+  /** Revocations of all tokens of a user, the oldest first, for connections that arrive while one is applied. */
   readonly #recent = new Map<string, { readonly revocation: Revocation; readonly at: number }>();
 
   constructor(parts: LocalSessionsParts) {
     this.#parts = parts;
   }
 
-  /** All of the user's but this one. */
+  /** Revokes all tokens and sessions of the user but this one. */
   async revokeOthers(connection: Connection): Promise<CommandOutput<'session:revoke'>> {
     const { identity: token, session } = connection;
     if (token !== undefined) {
@@ -51,8 +51,8 @@ export class LocalSessions implements PresenceHost<Connection> {
   }
 
   /**
-   * Another token for the connection, unless it has been revoked. Until that is known the connection is here with the one
-   * before: that is what a revocation of the session takes back.
+   * Another token for the connection, unless it has been revoked. Until that is known, the connection
+   * has the old token: a revocation of the session revokes that one.
    */
   async renew(connection: Connection, token: Identity): Promise<void> {
     const { user, session } = connection;
@@ -67,16 +67,15 @@ export class LocalSessions implements PresenceHost<Connection> {
     }
     const late = this.checkConnect(token);
     if (late !== undefined) await late;
-    // it may have left, or be somebody else by now
+    // the connection may have ended, or have another user by now
     if (connection.user !== user) return;
     connection.identity = token;
     connection.expires = token.expires;
   }
 
   /**
-   * Called when the database has admitted the token, without waiting in between if there is nothing to refuse: from then
-   * on a revocation finds the connection. One that was applied meanwhile, which the database's answer did not know, is
-   * found here.
+   * Called when the database has admitted the token; without a refusal there is no wait in between. From then on a
+   * revocation finds the connection. A revocation that was applied meanwhile, after the database's answer, is found here.
    * @throws {ParleyError} `unauthorized`
    */
   checkConnect(token: Identity): Promise<void> | undefined {
@@ -95,14 +94,14 @@ export class LocalSessions implements PresenceHost<Connection> {
   }
 
   /** Written once for each form. Slow connections get it too: 1,000 users can cause 200 small events a second at most. */
-  tell(watchers: ReadonlySet<Connection>, user: string, told: Told): void {
-    const data: EventData<'presence'> = { user, ...told };
+  sendPresence(watchers: ReadonlySet<Connection>, user: string, presence: VisiblePresence): void {
+    const data: EventData<'presence'> = { user, ...presence };
     const json = JSON.stringify(data);
     const frames: Partial<Record<Form, Frames>> = {};
     for (const connection of watchers) {
       connection.sendBehindAcks((frames[connection.form] ??= encodeEvent(connection.form, 'presence', json)));
     }
-    this.#parts.metrics.presenceChanges.inc({ to: told.online ? 'online' : 'offline' });
+    this.#parts.metrics.presenceChanges.inc({ to: presence.online ? 'online' : 'offline' });
     this.#parts.metrics.presenceEvents.inc(watchers.size);
   }
 
@@ -135,13 +134,13 @@ export class LocalSessions implements PresenceHost<Connection> {
     for (const connection of this.#of(user)) {
       const { identity } = connection;
       if (identity === undefined || !concerns(revocation, connection.session, identity)) continue;
-      // others that share the token are found when it comes again with the token
-      if (session !== null && revocation.token === null) await this.#parts.revocations.claim(id, identity);
+      // other connections with the token are found when the revocation comes again with the token
+      if (session !== null && revocation.token === null) await this.#parts.revocations.nameToken(id, identity);
       this.#revoke(connection, reason);
     }
   }
 
-  /** Names the tokens that are known here, so that no node takes them again, and ends their connections in any case. */
+  /** Names the tokens that are known here, so that no node accepts them again, and ends their connections in any case. */
   async #allRevoked(revocation: Revocation): Promise<void> {
     const { user, reason } = revocation;
     const now = performance.now();
@@ -186,7 +185,7 @@ export class LocalSessions implements PresenceHost<Connection> {
   }
 }
 
-/** Longer than a question to the database may take. */
+/** Longer than a query to the database may take. */
 const recentMs = 60_000;
 
 /** Whether the token was admitted before the revocation of all tokens of its user. */
@@ -194,7 +193,7 @@ function predates(revocation: Revocation, { admitted }: Identity): boolean {
   return admitted === undefined || !admittedAfter(revocation, admitted);
 }
 
-/** For a revocation of one token, or of one session. */
+/** Whether a revocation of one token, or of one session, covers this token in this session. */
 function concerns(revocation: Revocation, session: string, token: Identity): boolean {
   return revocation.token === null ? revocation.session === session : revocation.token === token.key;
 }

@@ -10,19 +10,19 @@ import { FairTurns } from '../rates/fair-turns.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 const waits = { waiting: 20_000, waitingPerUser: 800, waitMs: 10_000 };
-/** Presence look-ups: one query takes 50, and no user has more than a few of them in it. */
-const lookUps = { place: 'presence', places: 50, placesPerUser: 8, ...waits } as const;
-/** Lists of sessions: each may wait a second for a silent node, and a node keeps 1,000 such questions at most. */
+/** Reads of presence: one query takes 50, and no user has more than a few of them in it. */
+const presenceReads = { place: 'presence', places: 50, placesPerUser: 8, ...waits } as const;
+/** Lists of sessions: each may wait a second for a silent node, and a node keeps 1,000 of them at most. */
 const sessionLists = { place: 'sessions', places: 500, placesPerUser: 4, ...waits } as const;
 
 export class SessionRegistry {
   readonly #part: PresencePart<Connection>;
-  readonly #lookUps: FairTurns;
+  readonly #presenceReads: FairTurns;
   readonly #sessionLists: FairTurns;
 
   constructor(part: PresencePart<Connection>, metrics: Metrics) {
     this.#part = part;
-    this.#lookUps = new FairTurns({ ...lookUps, metrics });
+    this.#presenceReads = new FairTurns({ ...presenceReads, metrics });
     this.#sessionLists = new FairTurns({ ...sessionLists, metrics });
   }
 
@@ -33,7 +33,7 @@ export class SessionRegistry {
     this.#part.presence.arrived(user.id);
   }
 
-  /** It left the namespace or ended; its user is still known. */
+  /** The connection left the namespace or ended; its user is still known. */
   gone(connection: Connection): void {
     const { user } = connection;
     if (user === undefined || connection.since === 0) return;
@@ -43,7 +43,7 @@ export class SessionRegistry {
     presence.left(user.id);
   }
 
-  /** Fan-out's, after the connections had it. */
+  /** Envelopes of fan-out, after the connections got them. */
   received(envelopes: readonly Envelope[]): void {
     for (const envelope of envelopes) {
       if (envelope.to === 'membership' && envelope.role === null) this.departed(envelope.user);
@@ -57,14 +57,16 @@ export class SessionRegistry {
 
   async presenceOf(viewer: string, users: readonly string[]): Promise<CommandOutput<'presence:get'>> {
     // fromEntries: a user may be called __proto__
-    const found = await this.#lookUps.take(viewer, () => this.#part.watching.get(viewer, users));
+    const found = await this.#presenceReads.take(viewer, () => this.#part.watching.get(viewer, users));
     return { presence: Object.fromEntries(found) };
   }
 
   async watch(connection: Connection, users: readonly string[]): Promise<CommandOutput<'presence:watch'>> {
     const begin = (): ReturnType<Watching<Connection>['watch']> => this.#part.watching.watch(connection, users);
     const viewer = connection.user?.id;
-    return { presence: Object.fromEntries(await (viewer === undefined ? begin() : this.#lookUps.take(viewer, begin))) };
+    return {
+      presence: Object.fromEntries(await (viewer === undefined ? begin() : this.#presenceReads.take(viewer, begin))),
+    };
   }
 
   unwatch(connection: Connection, users: readonly string[] | undefined): CommandOutput<'presence:unwatch'> {
@@ -73,8 +75,8 @@ export class SessionRegistry {
   }
 
   async sessions(user: string): Promise<CommandOutput<'session:list'>> {
-    const ask = (): ReturnType<Nodes['sessionsOf']> => this.#part.nodes.sessionsOf(user);
-    const { sessions, complete } = await this.#sessionLists.take(user, ask);
+    const read = (): ReturnType<Nodes['sessionsOf']> => this.#part.nodes.sessionsOf(user);
+    const { sessions, complete } = await this.#sessionLists.take(user, read);
     return { sessions, complete };
   }
 

@@ -7,20 +7,20 @@ const pruneMs = 600_000;
 
 export interface RevocationWatchOptions {
   readonly revocations: Revocations;
-  /** Each revocation once, and once more when its token has become known. Doing nothing twice is its own care. */
+  /** Called once for each revocation, and again when its token has become known. A second call must do no harm. */
   readonly apply: (revocation: Revocation) => Promise<void>;
   readonly log: Log;
 }
 
 /**
- * Brings what is revoked anywhere to the connections of this node: within a second, and at once after `hurry`. While the
- * database is away nothing is heard, and nobody can connect; what was missed is read when it is back.
+ * Applies the revocations of all nodes to the connections of this node: within a second, and at once after `hurry`. While
+ * Postgres is unavailable no revocation arrives, and no client can connect; the next read gets the missed revocations.
  */
 export class RevocationWatch {
   readonly #options: RevocationWatchOptions;
   readonly #timers: NodeJS.Timeout[];
   #cursor: string | undefined = undefined;
-  /** What the last poll brought: of the next one's, all that is not new. */
+  /** The revocations of the last poll: the next poll skips them. */
   #known: ReadonlySet<string> = new Set();
   #polling: Promise<boolean> | undefined = undefined;
   #again = false;
@@ -34,7 +34,7 @@ export class RevocationWatch {
     this.#timers = [every(() => this.hurry(), pollMs), every(prune, pruneMs)];
   }
 
-  /** Before the first connection: what is revoked later is heard. */
+  /** Called before the first connection: every later revocation is read. */
   async start(): Promise<void> {
     this.#cursor = await this.#options.revocations.cursor();
   }
@@ -79,19 +79,23 @@ export class RevocationWatch {
     const restarts = this.#restarts;
     const { cursor, rows } = await this.#options.revocations.since(from);
     for (const row of rows) if (!this.#known.has(keyOf(row))) await this.#options.apply(row);
-    if (restarts !== this.#restarts) return; // `hurry` has asked for another poll
+    if (restarts !== this.#restarts) return; // `hurry` has requested another poll
     this.#known = new Set(rows.map(keyOf));
     this.#cursor = cursor;
   }
 
-  /** A failure is logged once, until it is over; the next round tries again from where this one began. */
+  /** The first failure in a row is logged. The next round reads from the same cursor. */
   async #guard(work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
       this.#failing = false;
       return true;
     } catch (error) {
-      if (!this.#failing) this.#options.log.warn({ err: error }, 'revocations cannot be read; they will be');
+      if (!this.#failing)
+        this.#options.log.warn(
+          { err: error },
+          'Could not read revocations from Postgres; retrying. Revoked tokens may be accepted until then.',
+        );
       this.#failing = true;
       return false;
     }

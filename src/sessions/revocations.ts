@@ -1,10 +1,10 @@
 /**
- * Tokens that are taken back before they expire. The table is the only truth: CONNECT asks it each time, and every node
- * reads what is new in it each second, or at once when another node says so. See migrations/0003 for what a row means.
+ * Tokens that are revoked before they expire. The table is the only truth. Each CONNECT reads it, and every node reads new
+ * rows each second, or at once after a notice of another node. Migrations/0003 describes the rows.
  */
 import type { postgres } from '../storage/sql.ts';
 import type { Applied } from '../storage/confirmations.ts';
-import { Claims } from './claims.ts';
+import { TokenNaming } from './token-naming.ts';
 import type { Admission, Identity } from './tokens.ts';
 
 export type RevocationReason = 'user' | 'operator';
@@ -16,20 +16,20 @@ export interface Revocation {
   readonly user: string;
   readonly token: string | null;
   readonly session: string | null;
-  /** By the issuer's clock. Tokens of this second and later ones that were known before have rows of their own. */
+  /** By the issuer's clock. Known tokens of this second and later ones have separate rows. */
   readonly issuedBefore: number | null;
   readonly spared: string | null;
   readonly sparedSession: string | null;
   readonly reason: RevocationReason;
 }
 
-const unclaimedMs = 60_000;
+const unnamedMs = 60_000;
 const page = 1000;
 
-/** Tokens of one user that a revocation of all of them names; a user with more has the youngest named. */
+/** The most tokens that a revocation of all tokens of a user names: the youngest ones. */
 const maxNamed = 1000;
 
-/** Notes at the others that they are admitted. @returns the places of those that are revoked. */
+/** Marks the other tokens as admitted. @returns the places of the revoked tokens. */
 export async function revokedAmong(sql: postgres.Sql, tokens: readonly Identity[]): Promise<ReadonlySet<number>> {
   const [row] = await sql<[Admission & { revoked: number[] }]>`
     select pg_current_snapshot()::text as snapshot, floor(extract(epoch from clock_timestamp()) * 1000)::int8 as at,
@@ -56,7 +56,7 @@ export function admittedAfter({ xid }: Revocation, { snapshot }: Admission): boo
   return id < BigInt(xmin) || (id < BigInt(xmax) && !running.split(',').includes(xid));
 }
 
-/** The tokens of a user that a node admitted before a revocation, and what they show of the issuer's clock. */
+/** The tokens of a user that a node admitted before a revocation, and the issuer's clock as they show it. */
 export interface KnownHere {
   readonly tokens: readonly Identity[];
   readonly clock: number | null;
@@ -71,13 +71,13 @@ export class Revocations {
   readonly #sql: postgres.Sql;
   #stored: () => void = () => {};
   readonly #applied: (of: Applied) => Promise<void>;
-  readonly #claims: Claims;
+  readonly #naming: TokenNaming;
 
-  /** @param applied resolves when no other node serves what was revoked. */
+  /** @param applied resolves when no other node serves a revoked token. */
   constructor(sql: postgres.Sql, applied: (of: Applied) => Promise<void>) {
     this.#sql = sql;
     this.#applied = applied;
-    this.#claims = new Claims(sql);
+    this.#naming = new TokenNaming(sql);
   }
 
   /** @param listener called after each revocation is stored. Nodes read new revocations within a second in any case. */
@@ -127,21 +127,21 @@ export class Revocations {
     this.#stored();
   }
 
-  /** The token of a live connection of the user. @returns false if no node has such a one. */
+  /** Revokes the token of a live connection. @returns false if no node has that connection. */
   async revokeSession(user: string, session: string, reason: RevocationReason): Promise<boolean> {
     const [{ id }] = await this.#sql<[{ id: number }]>`
       insert into revocations (user_id, session, reason, expires_at)
-      values (${user}, ${session}, ${reason}, clock_timestamp() + ${unclaimedMs} * interval '1 ms')
+      values (${user}, ${session}, ${reason}, clock_timestamp() + ${unnamedMs} * interval '1 ms')
       returning id`;
     this.#stored();
-    if (!(await this.#claims.wait(id))) return false;
+    if (!(await this.#naming.wait(id))) return false;
     // other connections with its token may be on other nodes
     await this.#applied({ kind: 'revocation', user });
     return true;
   }
 
-  /** The session of a revocation is here, with this token. */
-  async claim(id: number, token: Identity): Promise<void> {
+  /** Names the token of the revoked session, which is on this node. */
+  async nameToken(id: number, token: Identity): Promise<void> {
     // a new transaction's id, so that the other nodes read it once more, now with the token
     await this.#sql`
       update revocations set token = ${token.key}, expires_at = ${token.expires}, xid = pg_current_xact_id()
@@ -149,7 +149,7 @@ export class Revocations {
     this.#stored();
   }
 
-  /** Where to read from: whatever commits from now on comes. */
+  /** A cursor before every later commit. */
   async cursor(): Promise<string> {
     const [{ xmin }] = await this.#sql<
       [{ xmin: string }]
@@ -158,7 +158,7 @@ export class Revocations {
   }
 
   /**
-   * What was committed since the cursor, and where to read on from. A transaction that was open at the cursor may have had
+   * The revocations that were committed since the cursor, and the next cursor. A transaction that was open at the cursor may have had
    * a lower id than others that were done; therefore some rows come again.
    */
   async since(cursor: string): Promise<{ cursor: string; rows: Revocation[] }> {
@@ -175,7 +175,7 @@ export class Revocations {
             and created_at > clock_timestamp() - interval '1 day'
           order by revocations.xid, id limit ${page}
         ) r on true`;
-      // the first page's: what commits while the others are read comes again
+      // the cursor of the first page: commits during the other pages come again
       next ??= found[0]?.xmin ?? cursor;
       for (const row of found) if (row.id !== null) rows.push(revocationOf(row));
       const last = rows.at(-1);
@@ -185,7 +185,7 @@ export class Revocations {
   }
 
   async prune(): Promise<void> {
-    // what somebody holds goes in the next round
+    // locked rows are deleted in the next round
     await this.#sql`
       delete from revocations where ctid = any (array(
         select ctid from revocations where expires_at < clock_timestamp() for update skip locked))`;

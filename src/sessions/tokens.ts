@@ -12,21 +12,21 @@ export interface Identity {
   readonly user: string;
   readonly name: string | null;
   readonly tier: string | null;
-  /** The token is of a back end of the installation: what it does needs no consent of users. */
+  /** The token is of a back end of the installation: its commands need no consent of users. */
   readonly backend?: true;
   /** Milliseconds since 1970. */
   readonly expires: number;
   /** The same; 0 if the token does not say. By the clock of its issuer. */
   readonly issuedAt: number;
-  /** What revocations know the token by: a hash of its `jti`, or of all of it. */
+  /** The key of the token in revocations: a hash of its `jti`, or of the whole token. */
   readonly key: string;
-  /** When the database was first found not to have revoked the token; absent: it was not asked yet. */
+  /** The first read of the database without a revocation of the token; absent: there was no read yet. */
   admitted?: Admission;
 }
 
-/** One look at the revocations. Connections that arrive together share it. */
+/** One read of the revocations. Connections that arrive together share it. */
 export interface Admission {
-  /** What the database knew, as Postgres writes a snapshot: `xmin:xmax:xip,…`. */
+  /** The snapshot of the read, as Postgres writes it: `xmin:xmax:xip,…`. */
   readonly snapshot: string;
   /** By the database's clock; milliseconds since 1970. */
   readonly at: number;
@@ -55,7 +55,7 @@ export interface TokenVerifierOptions {
 export const defaultLeewayMs = 60_000;
 /** A token that is good only after a day is not early but wrong, as with milliseconds in the place of seconds. */
 const longestWaitMs = 86_400_000;
-/** A client asks again this soon at the latest: it may get another token meanwhile. */
+/** The longest `retryAfter`: a client may get another token meanwhile. */
 const longestRetryMs = 60_000;
 
 type Check = (token: string) => Promise<JWTVerifyResult>;
@@ -87,7 +87,7 @@ export class TokenVerifier {
       ...(keys.issuer === undefined ? {} : { issuer: keys.issuer }),
       ...(keys.audience === undefined ? {} : { audience: keys.audience }),
     };
-    // `#checkTimes` compares the times, with an answer of its own for each.
+    // `#checkTimes` compares the times, with a separate error for each.
     const settings = (algorithms: string[]) => ({
       ...common,
       algorithms,
@@ -112,8 +112,8 @@ export class TokenVerifier {
   }
 
   /**
-   * @throws {ParleyError} `token_expired`, `unauthorized` (with what is wrong, never the token), or `unavailable` for what
-   * time heals: the token is not good yet, or the key server does not answer.
+   * @throws {ParleyError} `token_expired`; `unauthorized` with the reason, never the token; or `unavailable` for a token
+   * that is not valid yet, or a key server without an answer
    */
   async verify(token: string): Promise<Identity> {
     const hash = hashOf(token);

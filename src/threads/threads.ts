@@ -1,29 +1,24 @@
-/** Threads as their readers see them: pages of replies, who follows what, and how much of it they have not read. */
+/** Threads as their readers see them: pages of replies, the threads that a user follows, and their unread replies. */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Role } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
-import { decodeCursor, encodeCursor } from '../messages/page-cursor.ts';
-import { requireMember } from '../rooms/rooms.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
+import { pageCursor } from '../rooms/page-cursor.ts';
 
 /** A message that may not be there, by the side of what is. */
 type Nullable<T> = { [K in keyof T]: T[K] | null };
-type Row = {
-  kind: string;
-  role: Role | null;
+type Row = Access & {
   last_rev: number;
   root: number | null;
   is_root: boolean | null;
 } & Nullable<StoredMessage>;
 
-interface Access {
-  kind: string;
-  role: Role | null;
+interface ThreadAccess extends Access {
   root: number | null;
   last_seq: number;
   following: number | null;
@@ -51,8 +46,8 @@ export class Threads {
     const rows = await sql<Row[]>`
       select a.kind, a.role, a.last_rev, a.root, x.*
       from (
-        select r.kind, r.last_rev, r.first_seq, m.role, ${rootOf(sql, input)} as root from rooms r
-        left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${room}
+        select r.kind, r.last_rev, r.first_seq, m.role, ${rootOf(sql, input)} as root
+        from ${roomAccess(sql, user, room)}
       ) a
       left join lateral (
         (
@@ -69,7 +64,7 @@ export class Threads {
       ) x on true`;
     const [first] = rows;
     requireMember(first);
-    if (first?.root === null) throw new ParleyError('not_found');
+    if (first.root === null) throw new ParleyError('not_found');
     const messages = rows.filter((row) => row.seq !== null);
     const root = messages.find((row) => row.is_root) as StoredMessage | undefined;
     const replies = messages.filter((row) => row.is_root === false) as unknown as StoredMessage[];
@@ -78,7 +73,7 @@ export class Threads {
     const [oldest, newest] = [page[0]?.seq ?? null, page.at(-1)?.seq ?? null];
     return (
       `{"root":${root === undefined ? 'null' : messageJson(root)},"messages":[${page.map(messageJson).join(',')}],` +
-      `"before":${oldest},"after":${newest},"more":${replies.length > limit},"rev":${first?.last_rev ?? 0}}`
+      `"before":${oldest},"after":${newest},"more":${replies.length > limit},"rev":${first.last_rev}}`
     );
   }
 
@@ -87,7 +82,7 @@ export class Threads {
     const { root, following, last_seq: head } = await this.#access(user, input);
     if (following !== null) return { root, read: following };
     const sql = this.#sql;
-    // what was said before is not unread
+    // earlier replies are not unread
     const [row] = await sql<{ read: number; is_new: boolean }[]>`
       insert into thread_follows as f (room_id, root, user_id, read_seq, followed_at)
       values (${room}, ${root}, ${user}, ${head}, date_trunc('milliseconds', clock_timestamp()))
@@ -96,7 +91,7 @@ export class Threads {
     const read = row?.read ?? head;
     if (row?.is_new === true) {
       await sql`select trim_follows(${[user]}::text[], ${limits.followedThreads})`;
-      this.#tell(user, { room, root, following: true, read });
+      this.#publish(user, { room, root, following: true, read });
     }
     return { root, read };
   }
@@ -106,7 +101,7 @@ export class Threads {
     const { root, following } = await this.#access(user, input);
     if (following === null) return { root };
     await this.#sql`delete from thread_follows where room_id = ${room} and root = ${root} and user_id = ${user}`;
-    this.#tell(user, { room, root, following: false, read: 0 });
+    this.#publish(user, { room, root, following: false, read: 0 });
     return { root };
   }
 
@@ -120,18 +115,18 @@ export class Threads {
       update thread_follows set read_seq = greatest(read_seq, ${target}::bigint)
       where room_id = ${room} and root = ${root} and user_id = ${user} returning read_seq as read`;
     if (row === undefined) throw new ParleyError('not_found', 'You do not follow this thread.');
-    this.#tell(user, { room, root, following: true, read: row.read });
+    this.#publish(user, { room, root, following: true, read: row.read });
     return { root, read: row.read };
   }
 
   /**
-   * A page of followed threads, as the JSON text of the output of `thread:list`. They stand in the order of their last
-   * replies, which no index of one user has, so all that the user follows are looked at: at most a thousand, by key.
+   * A page of followed threads, as the JSON text of the output of `thread:list`. They are in the order of their last
+   * replies. No index has that order for one user, so all threads of the user are read: at most a thousand, by key.
    */
   async list(user: string, input: ParsedInput<'thread:list'>): Promise<string> {
     const sql = this.#reads;
     const { limit } = input;
-    const before = input.before === undefined ? undefined : decodeCursor(input.before);
+    const before = input.before === undefined ? undefined : pageCursor.decode(input.before);
     const bound =
       before === undefined
         ? sql``
@@ -165,37 +160,39 @@ export class Threads {
     const found = rows.slice(0, limit);
     const list = found.map((row) => {
       const root = row.seq === null ? 'null' : messageJson(row as StoredMessage);
-      // the state is written as it stands behind the other fields of a message
+      // the state begins with a comma, as it follows the other fields of a message
       return `{"room":"${row.room_id}","root":${root}${row.state},"read":${row.read},"unread":${row.unread}}`;
     });
     const last = found.at(-1);
-    const next = last === undefined ? null : encodeCursor({ at: last.last_at, room: last.room_id, seq: last.head });
+    const next =
+      last === undefined ? null : pageCursor.encode({ at: last.last_at, room: last.room_id, seq: last.head });
     return `{"threads":[${list.join(',')}],"before":${JSON.stringify(next)},"more":${rows.length > limit}}`;
   }
 
   /** @throws {ParleyError} unless the user is a member and the message is or was there. */
-  async #access(user: string, input: InThread): Promise<Access & { root: number }> {
+  async #access(user: string, input: InThread): Promise<ThreadAccess & { root: number }> {
     const sql = this.#sql;
-    const [access] = await sql<Access[]>`
+    const [access] = await sql<ThreadAccess[]>`
       select a.*, f.read_seq as following
       from (
-        select r.id, r.kind, r.last_seq, m.role, ${rootOf(sql, input)} as root from rooms r
-        left join members m on m.room_id = r.id and m.user_id = ${user} where r.id = ${input.room}
+        select r.id, r.kind, r.last_seq, m.role, ${rootOf(sql, input)} as root
+        from ${roomAccess(sql, user, input.room)}
       ) a
       left join thread_follows f on f.room_id = a.id and f.root = a.root and f.user_id = ${user}`;
     requireMember(access);
-    if (access === undefined || access.root === null) throw new ParleyError('not_found');
+    if (access.root === null) throw new ParleyError('not_found');
     return { ...access, root: access.root };
   }
 
-  /** The user's devices, the one that did it too. */
-  #tell(user: string, data: EventData<'thread'>): void {
+  /** Publishes to all of the user's devices, with the one that sent the command. */
+  #publish(user: string, data: EventData<'thread'>): void {
     this.#fanout.publish([{ to: 'user', user, event: 'thread', json: JSON.stringify(data), about: data.room }]);
   }
 }
 
 /**
- * The root of the thread that a message is in, or would be; of one that has expired, itself if it was a root; else null.
+ * The root of the thread that a message is in, or would be. For an expired message: the message itself if it was a root,
+ * else null.
  * Within a statement that has the room as `r`.
  */
 function rootOf(sql: postgres.ISql, { room, root }: { room: string; root: number }): postgres.Fragment {

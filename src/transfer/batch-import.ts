@@ -2,7 +2,7 @@
 import type { postgres } from '../storage/sql.ts';
 import type { Item } from './checked-lines.ts';
 import type { LineOf } from './lines.ts';
-import { storeStanding } from './standing-import.ts';
+import { storeRecords } from './records-import.ts';
 import { WrongLine } from './wrong-line.ts';
 
 export interface ImportRow {
@@ -15,15 +15,15 @@ export interface ImportRow {
 
 export interface BatchRoom {
   readonly line: LineOf<'room'>;
-  /** It was here before, with members. */
+  /** The room existed with members before the import. */
   readonly shared: boolean;
-  /** Of the file. */
+  /** The format of the file. */
   readonly format: number;
 }
 
 /**
  * @returns how many messages were stored or replaced.
- * @throws {WrongLine} for messages that others have the place or the id of.
+ * @throws {WrongLine} for a message with the seq or the id of another one.
  */
 export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly ImportRow[]): Promise<number> {
   const { line, shared } = room;
@@ -31,7 +31,7 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
   /** The rows of a type, as a JSON list. */
   const of = (type: Item['type']): string =>
     `[${batch.flatMap(({ item, json }) => (item.type === type ? json : [])).join(',')}]`;
-  // of a room that is here they stay as they are: who left, was removed or banned, or got another role since, stays so
+  // a shared room keeps its members as they are: users who left, were removed or banned, or got another role since
   const members = shared ? '[]' : of('member');
   return sql.begin(async (tx) => {
     // all by keys: while the tables grow from nothing the planner has no numbers, and would read them whole each time
@@ -67,7 +67,7 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
       from jsonb_to_recordset(${of('mention')}::text::jsonb) as n (seq bigint, rev bigint, "user" text, at bigint, by text)
       join messages t on t.room_id = ${id} and t.seq = n.seq and t.rev = n.rev
       on conflict (room_id, seq, user_id) do nothing`;
-    await storeStanding(tx, { room: id, shared }, of);
+    await storeRecords(tx, { room: id, shared }, of);
     if (!shared) await storeMembers(tx, id, members);
     return count;
   });
@@ -93,7 +93,10 @@ async function storeMessages(
   for (const { seq, id } of sent) {
     const here = ids.get(seq) ?? id;
     if (here !== id)
-      refuse(seq, `room ${room} has another message ${seq} here, ${here}: this file and the room have parted.`);
+      refuse(
+        seq,
+        `room ${room} has another message ${seq} here, ${here}: this file and the room have different histories.`,
+      );
   }
   const twice = new Set<string>();
   for (const { seq, id } of sent) {
@@ -130,8 +133,8 @@ async function storeMessages(
     rows.flatMap(({ seq, fresh }) => (fresh ? seq : [])),
   );
   // a file of format 1 says nothing of mentions
-  const told = ['message_versions', 'reactions', 'reaction_counts', ...(format === 1 ? [] : ['mentions'])];
-  for (const table of told) {
+  const replaced = ['message_versions', 'reactions', 'reaction_counts', ...(format === 1 ? [] : ['mentions'])];
+  for (const table of replaced) {
     await tx`delete from ${tx(table)} where room_id = ${room} and seq = any (${seqs}::bigint[])`;
   }
   await tx`
@@ -167,8 +170,8 @@ async function storeExpired(tx: postgres.TransactionSql, room: string, json: str
 }
 
 /**
- * Notes which of these new messages, the last of the room, are not at their time: those that are older than one before them,
- * and those of the future, which count as stored now (migrations/0013_time_order.sql).
+ * Stores the order of the new messages, the last of the room, where it differs from their times. That concerns a message
+ * older than an earlier one, and a message of the future, which counts as stored now (migrations/0013_time_order.sql).
  */
 async function storeOrder(tx: postgres.TransactionSql, room: string, fresh: readonly number[]): Promise<void> {
   if (fresh.length === 0) return;
@@ -194,13 +197,13 @@ async function storeOrder(tx: postgres.TransactionSql, room: string, fresh: read
     on conflict (room_id, seq) do update set ordered_at = excluded.ordered_at`;
 }
 
-/** Not those who are banned here. Of a mute that was kept for who comes it is as in `admit`. */
+/** Stores no banned user. A kept mute applies as in `admit`. */
 async function storeMembers(tx: postgres.TransactionSql, room: string, json: string): Promise<void> {
   if (json === '[]') return;
   const joined = await tx`
     insert into members (room_id, user_id, role, last_read_seq, last_delivered_seq, joined_at, muted_until, via)
     select ${room}, m."user",
-      -- one whom a run before made, and who left meanwhile: the room has an heir
+      -- an earlier run stored the owner, who left meanwhile: the room has an heir
       case when m.role = 'owner' and exists (select from members o where o.room_id = ${room} and o.role = 'owner')
         then 'admin' else m.role end,
       least(m.read, r.last_seq), least(m.delivered, r.last_seq), to_timestamp(m."joinedAt" / 1000.0),

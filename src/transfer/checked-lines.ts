@@ -1,4 +1,4 @@
-/** The lines of an import as they come, each checked for itself and against those before it. Knows no database. */
+/** The lines of an import as they come, each checked for itself and against those before it. Uses no database. */
 import { encodeBody } from '../messages/bodies/json-body.ts';
 import {
   countedLines,
@@ -12,7 +12,7 @@ import {
 } from './lines.ts';
 import { WrongLine } from './wrong-line.ts';
 
-/** What a room holds. */
+/** A line within a room. */
 export type Item = LineOf<CountedLine | 'user'>;
 
 interface OpenRoom {
@@ -29,14 +29,14 @@ export class CheckedLines {
   #messages = 0;
   #blocks = 0;
   #ended = false;
-  /** Of the line that was read last, from 1. */
+  /** The number of the line that was read last, from 1. */
   number = 0;
 
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Of the file; 0 before its first line. */
+  /** The format of the file; 0 before its first line. */
   get format(): number {
     return this.#format ?? 0;
   }

@@ -1,13 +1,13 @@
 /**
  * Writes rooms as lines (lines.ts), in pages, so that memory does not grow with them. Each room is read in one snapshot:
- * the file has it as it was at one moment, whoever writes meanwhile.
+ * the file has the room of one moment, without later writes.
  */
 import type { postgres } from '../storage/sql.ts';
 import { StartupError } from '../startup-error.ts';
 import type { RoomKind } from '../protocol/model.ts';
 import { muteColumns, type MuteRow } from '../rooms/summary.ts';
 import { format, noCounts, type LineOf } from './lines.ts';
-import { standingParts } from './standing.ts';
+import { recordParts } from './room-records.ts';
 
 export interface ExportOptions {
   /** Undefined: all rooms, in id order. */
@@ -125,7 +125,7 @@ class RoomExport {
     };
     await this.#write(`${JSON.stringify(room)}\n`);
     for (let from = row.first; from <= row.last_seq; from += messagesPage) await this.#messages(from);
-    for (const { count, page } of standingParts(this.#tx, row.id, row.first)) {
+    for (const { count, page } of recordParts(this.#tx, row.id, row.first)) {
       for (let after: string | undefined = ''; after !== undefined;) {
         const found = await page(after, rowsPage);
         let text = '';
@@ -273,7 +273,7 @@ class RoomExport {
     }
   }
 
-  /** A line for a user who is told of for the first time, else nothing. */
+  /** A line for a user who is not in the file yet, else nothing. */
   #user(id: string, name: string | null): string {
     if (name === null || this.#known.has(id)) return '';
     if (this.#known.size >= maxKnown) this.#known.clear();
@@ -317,7 +317,7 @@ interface MessageRow {
   pinned_by: string | null;
 }
 
-/** By hand, as `messageJson` is: bodies are not parsed. */
+/** Written as text, as `messageJson` does: bodies are not parsed. */
 function messageLine(m: MessageRow): string {
   const reply = m.reply_to === null ? '' : `,"replyTo":${m.reply_to}`;
   const edited = m.edited_at === null ? '' : `,"editedAt":${m.edited_at}`;

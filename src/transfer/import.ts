@@ -1,10 +1,10 @@
 /**
- * Reads an export back (lines.ts). What is stored already is left or, where the file has a later rev of it, replaced: so
- * the same file may be read again, and a run that was cut off is finished by another one.
+ * Reads an export back (lines.ts). A stored message stays or, where the file has a later rev of the message, is
+ * replaced. So the same file may be read again, and another run finishes a run that stopped.
  *
- * A room is stored in batches, each a transaction that leaves its messages dense. It is archived until it is whole and its
- * members come last, so nobody sees half of it, unless it was there before: then its members stay as they are, its rev moves
- * on with each batch, and whoever holds a cursor gets `reset`.
+ * A room is stored in batches, each a transaction that leaves its messages dense. A new room is archived until it is complete,
+ * and its members come last, so no user sees half of it. A room with members from before keeps its members, its rev moves on
+ * with each batch, and clients with a cursor get `reset`.
  */
 import type { postgres } from '../storage/sql.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -21,7 +21,7 @@ export interface Imported {
   readonly messages: number;
 }
 
-/** What is wrong with the file, where, and up to where it was stored. */
+/** The fault of the file, its line, and the last line that was stored. */
 export class ImportError extends Error {
   readonly line: number;
 

@@ -8,7 +8,7 @@ import { emoji, instant, rev, role, roomId, roomKind, seq, userId } from '../pro
  * are still read.
  */
 export const format = 3;
-/** A body of 16 KiB takes more where its numbers are written out; nothing of ours comes near. */
+/** A body of 16 KiB takes more where its numbers are written out; no line of an export comes near. */
 export const maxLineBytes = 1024 * 1024;
 
 const name = z.string().nullable();
@@ -50,7 +50,7 @@ export const line = z.discriminatedUnion('type', [
     from: userId,
     body: z.unknown(),
     replyTo: seq.optional(),
-    /** Of an answer to an answer: the root of its thread. */
+    /** For an answer to an answer the root of its thread. */
     thread: seq.optional(),
     at: instant,
     editedAt: instant.optional(),
@@ -79,7 +79,7 @@ export const line = z.discriminatedUnion('type', [
     rev: rev.describe('of the message'),
     /** `*`: everybody. */
     user: z.union([z.literal('*'), userId]),
-    /** Of a mention of everybody: the user who wrote it into the message of another. */
+    /** For a mention of everybody the user who edited it into the message of another user. */
     by: userId.optional(),
     at: instant,
   }),
@@ -151,7 +151,7 @@ export const line = z.discriminatedUnion('type', [
   z.object({ type: z.literal('end'), rooms: count, messages: count, blocks: counted }),
 ]);
 
-/** What `room:end` counts, and the lines that are meant. */
+/** The counts of `room:end`, and their lines. */
 export const countedLines = {
   message: 'messages',
   version: 'versions',

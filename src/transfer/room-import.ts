@@ -5,16 +5,16 @@ import type { LineOf } from './lines.ts';
 import { WrongLine } from './wrong-line.ts';
 
 export interface BegunRoom {
-  /** It was here before, with members who may hold some of it: not made by this import, nor by one that this one goes on with. */
+  /** The room existed before, with members who may have some messages. This run did not make it, nor did an earlier, unfinished one. */
   readonly shared: boolean;
   /** A run before began it and did not settle it. */
   readonly resumed: boolean;
 }
 
 /**
- * Makes the room, if it is not there, and notes in `imports` that it is not whole: a run that is cut off leaves that to the
- * next one. Until then a room that nobody is in is archived, so that it is not listed and nobody joins: their messages
- * would take the numbers that the file has.
+ * Makes the room, if it does not exist, and notes in `imports` that it is not complete. A run that stops leaves the note to
+ * the next one. Until then a room without members is archived, so it is not listed and no user joins. The messages of such a
+ * user would take the seqs of the file.
  * @throws {WrongLine} if the file does not fit the room that is there.
  */
 export function beginRoom(sql: postgres.Sql, line: LineOf<'room'>): Promise<BegunRoom> {
@@ -26,7 +26,7 @@ export function beginRoom(sql: postgres.Sql, line: LineOf<'room'>): Promise<Begu
       values (${id}, ${kind}, ${name}, ${createdBy}, ${createdAt}::timestamptz, ${first - 1}, ${first}, ${retentionDays},
         ${line.topic ?? null}, ${line.slowMode ?? 0}, ${line.senders ?? 'all'}, ${line.editWindow ?? null})
       on conflict (id) do update set created_at = least(rooms.created_at, excluded.created_at)`;
-    // looked at after the insert, which waits for a deletion that is under way
+    // read after the insert, which waits for a deletion that is under way
     const [held] = await tx<(RoomRow & { begun: boolean | null; deleted: boolean; peopled: boolean })[]>`
       select kind, last_seq, first_seq, exists (select from members where room_id = id) as peopled,
         exists (select from deleted_rooms d where d.id = r.id) as deleted,
@@ -59,7 +59,7 @@ export interface StoredRoom extends BegunRoom {
   readonly line: LineOf<'room'>;
   /** Messages that were stored or replaced. */
   readonly applied: number;
-  /** Of the file. */
+  /** The format of the file. */
   readonly format: number;
 }
 
@@ -91,11 +91,11 @@ export async function settleRoom(
   if (sums.miscounted !== null) throw new WrongLine(`the reactions of message ${sums.miscounted} do not add up.`);
   await tx`delete from imports where room_id = ${id}`;
   if (!shared) await openRoom(tx, line);
-  // what a run before stored counts too: it did not come to this
+  // messages of an earlier run count too: that run did not come to this statement
   const changed = !shared || resumed || applied > 0;
   if (changed) await tx`select recount_threads(${id}, ${format === 1})`;
   else if (now.last_rev >= line.rev) return;
-  // some of it may have revs that the search index has passed: it takes the room in anew
+  // some messages may have revs that the search index has passed: the room is indexed again
   await tx`delete from search_rooms where room_id = ${id}`;
   const rev = Math.max(line.rev, now.last_rev);
   // the head has no row: that of a message which has expired, is older than the export, or which a batch moved on (storeBatch)
@@ -105,7 +105,7 @@ export async function settleRoom(
   if (shared) await leaveToOutbox(tx, { room: id, from: rev, to: rev });
 }
 
-/** It is as the file says from now on; nodes whose members saw it archived meanwhile hear of it. */
+/** Sets the room's state from the file. Nodes with members that saw the room archived get the change. */
 async function openRoom(tx: postgres.TransactionSql, { id, archivedAt, createdBy }: LineOf<'room'>): Promise<void> {
   await tx`update rooms set archived_at = ${archivedAt ?? null}::timestamptz where id = ${id}`;
   await tx`insert into room_changes (room_id, change, changed_by) values (${id}, 'updated', ${createdBy})`;

@@ -21,7 +21,7 @@ interface Parts {
   readonly writer: Writer;
   readonly changes: Changes;
   readonly pins: Pins;
-  readonly told: Envelope[];
+  readonly received: Envelope[];
 }
 
 function parts(
@@ -33,8 +33,8 @@ function parts(
     retryMs?: number;
   } = {},
 ): Parts {
-  const told: Envelope[] = [];
-  const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes));
+  const received: Envelope[] = [];
+  const fanout = new MemoryFanout((envelopes) => void received.push(...envelopes));
   const shared = { sql: database.sql, fanout, metrics: new Metrics(), log: silentLog };
   const writer = new Writer({
     ...shared,
@@ -45,10 +45,10 @@ function parts(
   });
   const changes = new Changes({ ...shared, ...options, writer, editWindowMs: 0 });
   const pins = new Pins({ ...shared, ...options, writer });
-  return { writer, changes, pins, told };
+  return { writer, changes, pins, received };
 }
 
-/** Postgres carries out what it is asked, and the connection is gone before it can say so, this often. */
+/** Postgres executes the statement, and the connection ends before the answer, this often. */
 function answersLost(times: number): postgres.Sql {
   let left = times;
   return new Proxy(database.sql, {
@@ -64,7 +64,7 @@ function answersLost(times: number): postgres.Sql {
 }
 
 const target = (room: string, seq = 1) => ({ room, seq, user: 'ann' });
-const told = ({ told: all }: Parts): unknown[] =>
+const received = ({ received: all }: Parts): unknown[] =>
   all.map((event) => (event.to === 'room' ? [event.event, event.rev] : []));
 
 describe('when the answer to a commit is lost', () => {
@@ -72,26 +72,26 @@ describe('when the answer to a commit is lost', () => {
     ['an edit', { kind: 'edit', body: '"new"' }],
     ['a deletion', { kind: 'delete' }],
     ['a reaction', { kind: 'add', emoji: '👍' }],
-  ] as const)('%s takes effect once, and the room is told to pull', async (name, change) => {
+  ] as const)('%s takes effect once, and the room gets `behind`', async (name, change) => {
     const room = await makeRoom(database.sql, `lost-${name.replace(' ', '-')}`, 'ann');
     const all = parts({ sql: answersLost(2) });
     await all.writer.send(send(room, 'ann'));
     expect(await all.changes.make({ ...target(room), ...change } as Change)).toMatchObject({ rev: 2 });
-    expect(told(all)).toEqual([
+    expect(received(all)).toEqual([
       ['message', 1],
       ['behind', undefined],
     ]);
-    expect(JSON.parse((all.told[1] as { json: string }).json)).toEqual({ room, head: 2 });
+    expect(JSON.parse((all.received[1] as { json: string }).json)).toEqual({ room, head: 2 });
     const [row] = await database.sql`select last_rev from rooms where id = ${room}`;
     expect(row).toEqual({ last_rev: 2 });
   });
 
-  it('a pin takes effect once, and the room is told to pull', async () => {
+  it('a pin takes effect once, and the room gets `behind`', async () => {
     const room = await makeRoom(database.sql, 'lost-pin', 'ann');
     const all = parts({ sql: answersLost(2) });
     await all.writer.send(send(room, 'ann'));
     expect(await all.pins.make({ ...target(room), change: 'add' })).toEqual({ rev: 2 });
-    expect(told(all)).toEqual([
+    expect(received(all)).toEqual([
       ['message', 1],
       ['behind', undefined],
     ]);
@@ -103,9 +103,9 @@ describe('when the answer to a commit is lost', () => {
     const all = parts({ writerSql: answersLost(2) });
     const mentions = { names: [['ann']], everybody: false };
     expect(await all.writer.send(send(room, 'ben', 'x', { replyTo: 1, mentions }))).toMatchObject({ rev: 2 });
-    // whom it mentions was told to nobody: that is in the table
-    expect(told(all)).toEqual([['message', 2]]);
-    expect(JSON.parse((all.told[0] as { json: string }).json)).toMatchObject({
+    // no mentioned user got an event: the mention is in the table
+    expect(received(all)).toEqual([['message', 2]]);
+    expect(JSON.parse((all.received[0] as { json: string }).json)).toMatchObject({
       thread: { root: 1, replies: 1, rev: 2 },
     });
     const rows = await database.sql`select seq, user_id from mentions where room_id = ${room}`;
@@ -188,7 +188,7 @@ it('sends and changes of a room take turns, and what is published is in the orde
     }),
   );
   for (const room of rooms) {
-    const revs = all.told.flatMap((event) => (event.to === 'room' && event.room === room ? [event.rev] : []));
+    const revs = all.received.flatMap((event) => (event.to === 'room' && event.room === room ? [event.rev] : []));
     expect(revs).toEqual(Array.from({ length: revs.length }, (_, n) => n + 1));
     const [row] = await database.sql`select last_rev from rooms where id = ${room}`;
     expect(row).toEqual({ last_rev: revs.length });

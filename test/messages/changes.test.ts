@@ -28,16 +28,16 @@ async function stored(room: string, seq = 1, who: StockClient = clients.member):
 }
 
 describe('message:edit', () => {
-  it('replaces the body, takes the next rev and tells the room the whole message', async () => {
+  it('replaces the body, takes the next rev and publishes the whole message', async () => {
     const room = await roomWithMessage({ text: 'frist' });
     const before = await stored(room);
     const answer = await clients.author.ok('message:edit', { room, seq: 1, body: { text: 'first' } });
     expect(answer).toEqual({ seq: 1, rev: 2, at: expect.any(Number) as number });
-    const told = await clients.member.event('message:updated', (data) => data.room === room);
-    expect(told).toEqual({ ...before, rev: 2, body: { text: 'first' }, editedAt: answer.at });
-    expect(await stored(room)).toEqual(told);
+    const collected = await clients.member.event('message:updated', (data) => data.room === room);
+    expect(collected).toEqual({ ...before, rev: 2, body: { text: 'first' }, editedAt: answer.at });
+    expect(await stored(room)).toEqual(collected);
     const { rooms: synced } = await clients.member.ok('sync', { cursors: { [room]: 1 } });
-    expect(synced[room]).toEqual({ messages: [told], rev: 2, more: false });
+    expect(synced[room]).toEqual({ messages: [collected], rev: 2, more: false });
   });
 
   it('is for the author, owners and admins', async () => {
@@ -63,7 +63,7 @@ describe('message:edit', () => {
     });
   });
 
-  it('is no longer for an author who left, or who may only read now', async () => {
+  it('is refused to an author who left, or became a guest', async () => {
     const room = await roomWithMessage();
     await clients.owner.ok('room:invite', { room, user: 'author', role: 'guest' });
     expect(await clients.author.error('message:edit', { room, seq: 1, body: 'x' })).toMatchObject({
@@ -95,7 +95,7 @@ describe('message:edit', () => {
     expect((await stored(room))?.body).toBe(largest);
   });
 
-  it('is over for authors after the window, not for owners, and a lost ack may still be asked for', async () => {
+  it('is over for authors after the window, not for owners, and a lost ack may still be requested', async () => {
     const small = await stage({ people: ['owner', 'author'], room: 'w', config: { PARLEY_EDIT_WINDOW_MS: '300000' } });
     const { owner, author } = small.people;
     await author.ok('message:send', text('w', 'x'));
@@ -103,7 +103,7 @@ describe('message:edit', () => {
     await small.sql`update messages set created_at = created_at - interval '301 seconds'`;
     expect(await author.error('message:edit', { room: 'w', seq: 1, body: 'late' })).toMatchObject({
       code: 'forbidden',
-      message: 'The time in which it may be edited is over.',
+      message: 'The time in which the message may be edited is over.',
     });
     expect(await author.ok('message:edit', { room: 'w', seq: 1, body: 'in time' })).toEqual(edited);
     expect(await owner.ok('message:edit', { room: 'w', seq: 1, body: 'o' })).toMatchObject({ rev: 3 });
@@ -152,8 +152,8 @@ describe('message:delete', () => {
     await clients.author.ok('message:edit', { room, seq: 1, body: 'secret 2' });
     await clients.member.ok('reaction:add', { room, seq: 1, emoji: '👍' });
     expect(await clients.author.ok('message:delete', { room, seq: 1 })).toEqual({ seq: 1, rev: 4 });
-    const told = await clients.member.event('message:deleted', (data) => data.room === room);
-    expect(told).toEqual({
+    const collected = await clients.member.event('message:deleted', (data) => data.room === room);
+    expect(collected).toEqual({
       room,
       seq: 1,
       rev: 4,
@@ -164,7 +164,7 @@ describe('message:delete', () => {
     const after = await stored(room);
     const { editedAt, ...rest } = after ?? {};
     expect(editedAt).toBeGreaterThan(0);
-    expect(rest).toEqual({ ...before, rev: 4, body: null, deletedAt: told.at });
+    expect(rest).toEqual({ ...before, rev: 4, body: null, deletedAt: collected.at });
     const { versions } = await clients.owner.ok('message:versions', { room, seq: 1 });
     expect(versions.map(({ version, body, by }) => [version, body, by])).toEqual([
       [2, null, 'author'],
@@ -199,7 +199,7 @@ describe('message:delete', () => {
     }
   });
 
-  it('leaves a message that is sent once more deleted, and tells nobody its body', async () => {
+  it('leaves a message that is sent once more deleted, and publishes no body', async () => {
     const room = await roomWithMessage();
     const again = text(room, 'to be deleted');
     await clients.author.ok('message:send', again);
@@ -207,8 +207,8 @@ describe('message:delete', () => {
     expect(await clients.author.ok('message:send', again)).toMatchObject({ seq: 2, rev: 3 });
     await clients.author.ok('message:send', text(room, 'later'));
     await clients.member.event('message', (data) => data.room === room && data.seq === 3);
-    const told = clients.member.heard('message').filter((data) => data.room === room && data.seq === 2);
-    expect(told.map(({ rev }) => rev)).toEqual([2]);
+    const collected = clients.member.heard('message').filter((data) => data.room === room && data.seq === 2);
+    expect(collected.map(({ rev }) => rev)).toEqual([2]);
     expect((await stored(room, 2))?.body).toBe(null);
   });
 });
@@ -219,7 +219,7 @@ describe('reactions', () => {
     expect(await clients.member.ok('reaction:add', { room, seq: 1, emoji: '👍' })).toEqual({ rev: 2, count: 1 });
     expect(await clients.author.ok('reaction:add', { room, seq: 1, emoji: '🎉' })).toEqual({ rev: 3, count: 1 });
     expect(await clients.author.ok('reaction:add', { room, seq: 1, emoji: '👍' })).toEqual({ rev: 4, count: 2 });
-    await until('the owner has heard them', () => clients.owner.heard('reaction').at(-1)?.rev === 4);
+    await until('the owner has received them', () => clients.owner.heard('reaction').at(-1)?.rev === 4);
     expect(clients.owner.heard('reaction').filter((data) => data.room === room)).toEqual([
       { room, seq: 1, rev: 2, user: 'member', emoji: '👍', change: 'add', count: 1 },
       { room, seq: 1, rev: 3, user: 'author', emoji: '🎉', change: 'add', count: 1 },
@@ -253,7 +253,7 @@ describe('reactions', () => {
     expect(await stored(room)).not.toHaveProperty('reactions');
   });
 
-  it('are for those who may write', async () => {
+  it('are for users who may write', async () => {
     const room = await roomWithMessage();
     const target = { room, seq: 1, emoji: '👍' };
     expect(await clients.guest.error('reaction:add', target)).toMatchObject({ code: 'forbidden' });
@@ -303,7 +303,7 @@ describe('reactions', () => {
 });
 
 describe('changes and sends at the same time', () => {
-  it('take every rev once, and are told in their order', async () => {
+  it('take every rev once, and are published in their order', async () => {
     const room = await roomWithMessage();
     for (let n = 0; n < 9; n++) await clients.author.ok('message:send', text(room, n));
     const work: Promise<{ rev: number }>[] = [];
@@ -319,15 +319,17 @@ describe('changes and sends at the same time', () => {
     const head = (await clients.owner.ok('history', { room, limit: 1 })).rev;
     expect(Math.max(...answers.map(({ rev }) => rev))).toBe(head);
     const ordered = ['message', 'message:updated', 'message:deleted', 'reaction'];
-    const revs = await until('all is told', () => {
-      const told = clients.owner.events.filter(({ name }) => ordered.includes(name));
-      const found = told.map(({ data }) => data as { room: string; rev: number }).filter((data) => data.room === room);
+    const revs = await until('all events have arrived', () => {
+      const collected = clients.owner.events.filter(({ name }) => ordered.includes(name));
+      const found = collected
+        .map(({ data }) => data as { room: string; rev: number })
+        .filter((data) => data.room === room);
       return found.at(-1)?.rev === head ? found.map(({ rev }) => rev) : undefined;
     });
     expect(revs).toEqual(Array.from({ length: head }, (_, n) => n + 1));
   });
 
-  it('leave no outbox row of theirs when the next commit is made', async () => {
+  it('leave none of their outbox rows when the next commit is made', async () => {
     const room = await roomWithMessage();
     await clients.author.ok('message:edit', { room, seq: 1, body: 'x' });
     const rows = () => server.database.sql<{ entries: string }[]>`

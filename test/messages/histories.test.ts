@@ -34,7 +34,7 @@ describe('on Postgres', () => {
   });
   afterAll(() => server.stop());
 
-  it('a long history is the same room for all who look, however they came by it', async () => {
+  it('a long history is the same room for all readers, by whatever way they read it', async () => {
     await play(server.url, tokenOf, large);
   }, 120_000);
 
@@ -71,7 +71,7 @@ describe('on the embedded database', () => {
     dataDir.remove();
   });
 
-  it('a long history is the same room for all who look, however they came by it', async () => {
+  it('a long history is the same room for all readers, by whatever way they read it', async () => {
     await play(server.url, dataDir.tokenOf, large);
   }, 120_000);
 });

@@ -1,6 +1,6 @@
 /**
- * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once, while
- * one user looks at it in four ways: connected throughout, by an SDK whose socket is torn now and then (and with that at
+ * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once. One
+ * user reads it in four ways: connected throughout, by an SDK whose socket is torn now and then (and with that at
  * three of its threads), by `sync` alone from time to time, and by `history` in the end. All four must be the same room.
  * In the end its threads, pins and mentions are what the messages say.
  */
@@ -82,12 +82,12 @@ export async function playHistory(
   expect(done).toBe(plan.sends + plan.edits + plan.deletions + plan.reactions + plan.replies + plan.pins);
 
   const { messages, rev: head } = await wholeHistory(watching, room);
-  const told = await until('the connected one has heard all', () => {
+  const published = await until('the connected one has received all events', () => {
     const found = eventsOf(watching, room);
     return found.at(-1)?.rev === head ? found : undefined;
   });
-  expect(told.map(({ rev }) => rev)).toEqual(Array.from({ length: head }, (_, n) => n + 1));
-  expect(fold(told)).toEqual(messages);
+  expect(published.map(({ rev }) => rev)).toEqual(Array.from({ length: head }, (_, n) => n + 1));
+  expect(fold(published)).toEqual(messages);
   await puller.pull(true);
   expect(puller.messages()).toEqual(messages);
   await expectTalk(watching, room, messages);
@@ -165,7 +165,7 @@ async function act(
   }
 }
 
-/** Comes now and then with its cursor, takes pages of odd sizes, and hears nothing in between. */
+/** Comes now and then with its cursor, takes pages of odd sizes, and receives nothing in between. */
 class Puller {
   readonly #client: StockClient;
   readonly #room: string;
@@ -184,7 +184,7 @@ class Puller {
   async pull(toTheEnd = false): Promise<void> {
     if (this.#pulling) return;
     this.#pulling = true;
-    // it may go away half-way, and goes on from its cursor the next time
+    // it may stop half-way, and goes on from its cursor the next time
     for (let more = true; more && (toTheEnd || this.#random.chance(0.8));) {
       const limit = 1 + this.#random.int(40);
       const bytes = this.#random.chance(0.3) ? 1024 : 1024 * 1024;
@@ -207,7 +207,7 @@ class Puller {
   }
 }
 
-/** Of a thread's states the one with the highest rev is true, for its root and for all replies. */
+/** The thread state with the highest rev is true, for the root and for all replies. */
 function withThreads(messages: readonly Message[]): Message[] {
   const states = new Map<number, Thread>();
   for (const { thread } of messages) {
@@ -232,14 +232,14 @@ async function expectTalk(client: StockClient, room: string, messages: readonly 
       lastReplyAt: replies.at(-1)?.at,
       repliers: [...new Set(replies.toReversed().map(({ from }) => from))].slice(0, 5),
     });
-    const told: Message[] = [];
-    for (let after = 0, more = true; more; after = told.at(-1)?.seq ?? after) {
+    const published: Message[] = [];
+    for (let after = 0, more = true; more; after = published.at(-1)?.seq ?? after) {
       const page = await client.ok('thread:history', { room, root, after, limit: 100 });
       expect(page.root).toEqual(messages[root - 1]);
-      told.push(...page.messages);
+      published.push(...page.messages);
       ({ more } = page);
     }
-    expect(told).toEqual(replies);
+    expect(published).toEqual(replies);
   }
   expect(messages.filter(({ seq, thread }) => thread !== undefined && !roots.has(seq)).map(({ seq }) => seq)).toEqual(
     [...new Set(roots.values())].sort((a, b) => a - b),
@@ -261,22 +261,22 @@ async function expectTalk(client: StockClient, room: string, messages: readonly 
   expect(mentioning.sort((a, b) => a - b)).toEqual(expected.map(({ seq }) => seq));
 }
 
-type Told =
+type Published =
   | { name: 'message' | 'message:updated'; rev: number; data: Message }
   | { name: 'message:deleted'; rev: number; data: EventData<'message:deleted'> }
   | { name: 'reaction'; rev: number; data: EventData<'reaction'> }
   | { name: 'pin'; rev: number; data: EventData<'pin'> };
 
-function eventsOf(client: StockClient, room: string): Told[] {
+function eventsOf(client: StockClient, room: string): Published[] {
   return client.events
     .filter(({ name, data }) => ordered.has(name) && (data as { room: string }).room === room)
-    .map(({ name, data }) => ({ name, rev: (data as { rev: number }).rev, data }) as Told);
+    .map(({ name, data }) => ({ name, rev: (data as { rev: number }).rev, data }) as Published);
 }
 
-/** What the events of a room say that it holds, as a reader of docs/protocol.md would write it. */
-function fold(told: readonly Told[]): Message[] {
+/** The content of a room by its events, as a reader of docs/protocol.md would write it. */
+function fold(published: readonly Published[]): Message[] {
   const held = new Map<number, Message>();
-  for (const event of told) {
+  for (const event of published) {
     const { seq, rev } = event.data;
     const before = held.get(seq);
     if (event.name === 'message') held.set(seq, event.data);

@@ -9,7 +9,7 @@ const { people, say } = stage;
 
 type Listener = 'ann' | 'ben' | 'guest' | 'owner' | 'admin' | 'stranger';
 
-/** What mentions somebody in a room, the last first: seqs, negative where everybody was called. */
+/** The mentions of a user in a room, the last first: seqs, negative for a mention of everybody. */
 async function listed(who: Listener, room: string): Promise<number[]> {
   const { mentions } = await people[who].ok('mentions', { limit: 100 });
   return mentions
@@ -17,12 +17,12 @@ async function listed(who: Listener, room: string): Promise<number[]> {
     .map(({ message, everybody }) => (everybody ? -message.seq : message.seq));
 }
 
-/** The mentions that somebody was told of in a room, when a message sent after them has come. */
-async function told(who: Listener, room: string): Promise<number[]> {
+/** The `mention` events of a user in a room, when a message sent after them has come. */
+async function received(who: Listener, room: string): Promise<number[]> {
   const seq = await say('owner', room, 'that was all');
   await people[who].event('message', (data) => data.room === room && data.seq === seq);
-  const heard = people[who].heard('mention').filter((data) => data.room === room);
-  return heard.map((data) => (data.everybody ? -data.seq : data.seq));
+  const seen = people[who].heard('mention').filter((data) => data.room === room);
+  return seen.map((data) => (data.everybody ? -data.seq : data.seq));
 }
 
 async function lanes(room: string): Promise<unknown> {
@@ -34,7 +34,7 @@ async function lanes(room: string): Promise<unknown> {
 }
 
 describe('a mention', () => {
-  it('is told to who is a member, once, after the message, and listed', async () => {
+  it('is sent once to each mentioned member, after the message, and listed', async () => {
     const room = await stage.room();
     const seq = await say('ann', room, 'hello @ben and @guest. Not @stranger, nor @ann herself, nor `@admin`');
     expect(await people.ben.event('mention', (data) => data.room === room)).toEqual({
@@ -54,7 +54,7 @@ describe('a mention', () => {
       ['ann', []],
       ['admin', []],
     ] as const) {
-      expect(await told(who, room)).toEqual(expected);
+      expect(await received(who, room)).toEqual(expected);
       expect(await listed(who, room)).toEqual(expected);
     }
     expect(await listed('stranger', room)).toEqual([]);
@@ -90,22 +90,22 @@ describe('a mention', () => {
     const dotted = await connectStock(stage.server.url, await tokenOf('ann.'));
     await dotted.ok('room:join', { room });
     await say('ben', room, 'for @ann.');
-    expect(await told('ann', room)).toEqual([]);
+    expect(await received('ann', room)).toEqual([]);
     expect(dotted.heard('mention')).toHaveLength(1);
     await dotted.ok('room:leave', { room });
     const seq = await say('ben', room, 'for @ann.');
-    expect(await told('ann', room)).toEqual([seq]);
+    expect(await received('ann', room)).toEqual([seq]);
     dotted.close();
   });
 
-  it('of everybody is for owners and admins, and told to the room', async () => {
+  it('of everybody is for owners and admins, and goes to the room', async () => {
     const room = await stage.room();
     await say('ann', room, '@room this is not for members');
     const seq = await say('admin', room, '@room lunch, @ben too');
-    expect(await told('guest', room)).toEqual([-seq]);
+    expect(await received('guest', room)).toEqual([-seq]);
     expect(await listed('guest', room)).toEqual([-seq]);
-    // whom it names is told so, and has it once
-    expect((await told('ben', room)).toSorted((a, b) => a - b)).toEqual([-seq, seq]);
+    // a mentioned user gets one event and has one mention
+    expect((await received('ben', room)).toSorted((a, b) => a - b)).toEqual([-seq, seq]);
     expect(await listed('ben', room)).toEqual([seq]);
     expect(await listed('admin', room)).toEqual([]);
     const { room: direct } = await people.ann.ok('room:create', { kind: 'direct', user: 'ben' });
@@ -113,7 +113,7 @@ describe('a mention', () => {
     expect(await listed('ben', direct.id)).toEqual([-both]);
   });
 
-  it('of everybody is not of those who come later; who leaves has none', async () => {
+  it('of everybody is not for members who join later; a user who leaves has none', async () => {
     const room = await stage.room('channel');
     const seq = await say('owner', room, '@room and @ben');
     await people.stranger.ok('room:join', { room });
@@ -131,8 +131,8 @@ describe('a mention', () => {
     const seq = await say('ann', room, '@ben');
     await people.ann.ok('message:edit', { room, seq, body: { text: '@ben and @guest' } });
     expect(await listed('guest', room)).toEqual([seq]);
-    expect(await told('guest', room)).toEqual([seq]);
-    expect(await told('ben', room)).toEqual([seq]);
+    expect(await received('guest', room)).toEqual([seq]);
+    expect(await received('ben', room)).toEqual([seq]);
     await people.owner.ok('message:edit', { room, seq, body: { text: '@guest, @room, and its sender @ann' } });
     expect(await listed('ann', room)).toEqual([]);
     expect(await listed('ben', room)).toEqual([-seq]);
@@ -189,11 +189,11 @@ describe('a mention', () => {
     }
   });
 
-  it('of somebody with several devices is told to each', async () => {
+  it('of a user with several devices is sent to each', async () => {
     const room = await stage.room();
     const second = await connectStock(stage.server.url, await tokenOf('ben'));
     const seq = await say('ann', room, '@ben');
-    await until('both devices are told', () =>
+    await until('both devices get the event', () =>
       [people.ben, second].every((device) =>
         device.heard('mention').some((data) => data.room === room && data.seq === seq),
       ),

@@ -9,17 +9,24 @@ const { people, say } = stage;
 const pins = async (room: string) => (await people.ben.ok('room:pins', { room })).messages.map(({ seq }) => seq);
 
 describe('a pin', () => {
-  it('is a change of the message, told to the room and listed', async () => {
+  it('is a change of the message, published to the room and listed', async () => {
     const room = await stage.room();
     const first = await say('ann', room, 'first');
     const second = await say('ann', room, 'second');
     expect(await people.admin.ok('message:pin', { room, seq: first })).toEqual({ rev: 3 });
-    const told = await people.guest.event('pin', (data) => data.room === room);
-    expect(told).toEqual({ room, seq: first, rev: 3, user: 'admin', change: 'add', at: expect.any(Number) as number });
+    const received = await people.guest.event('pin', (data) => data.room === room);
+    expect(received).toEqual({
+      room,
+      seq: first,
+      rev: 3,
+      user: 'admin',
+      change: 'add',
+      at: expect.any(Number) as number,
+    });
     const { rooms } = await people.ben.ok('sync', { cursors: { [room]: 2 } });
     expect(rooms[room]).toMatchObject({
       rev: 3,
-      messages: [{ seq: first, rev: 3, pinnedAt: told.at, pinnedBy: 'admin' }],
+      messages: [{ seq: first, rev: 3, pinnedAt: received.at, pinnedBy: 'admin' }],
     });
     await people.owner.ok('message:pin', { room, seq: second });
     expect(await people.guest.ok('room:pins', { room })).toMatchObject({
@@ -40,7 +47,7 @@ describe('a pin', () => {
     expect(messages[0]).not.toHaveProperty('pinnedAt');
   });
 
-  it('is the same when made or taken away twice', async () => {
+  it('is the same when made or removed twice', async () => {
     const room = await stage.room();
     await say('ann', room, 'x');
     expect(await people.owner.ok('message:unpin', { room, seq: 1 })).toEqual({ rev: 1 });
@@ -96,7 +103,7 @@ describe('a pin', () => {
     await people.owner.ok('message:pin', last);
   });
 
-  it('that was lost is told as behind by repair, a thread as the messages it is made of', async () => {
+  it('that was lost arrives as `behind` by repair, a thread as its messages', async () => {
     const room = await stage.room();
     await say('ann', room, 'x');
     await say('ben', room, 'y', { replyTo: 1 });

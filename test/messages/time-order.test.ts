@@ -28,7 +28,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   other = await createTestDatabase();
   test = createWriter(database.sql);
-  // the rounds are made by hand
+  // the test makes the rounds
   await database.sql`insert into chores values ('retention', now() + interval '1 day')`;
 });
 afterAll(async () => {
@@ -80,10 +80,10 @@ async function exported(sql: postgres.Sql, room: string, since?: number): Promis
 }
 
 async function round(sql: postgres.Sql = database.sql, retentionDays?: number): Promise<Envelope[]> {
-  const told: Envelope[] = [];
+  const received: Envelope[] = [];
   const retention = new Retention({
     sql,
-    fanout: new MemoryFanout((envelopes) => void told.push(...envelopes)),
+    fanout: new MemoryFanout((envelopes) => void received.push(...envelopes)),
     metrics: new Metrics(),
     log: silentLog,
     writer: test.writer,
@@ -92,7 +92,7 @@ async function round(sql: postgres.Sql = database.sql, retentionDays?: number): 
   });
   await retention.run();
   await retention.stop();
-  return told;
+  return received;
 }
 
 /** Without the lines of what expired. */
@@ -160,15 +160,15 @@ describe('a round of retention', () => {
     await sql`insert into message_versions values (${room}, 9, 1, '"x"'::jsonb, 'ann', now())`;
     await sql`select * from index_messages(${[room]}::text[], 'simple', 100)`;
     const kept = [2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15];
-    const told = await round(sql, ofAll);
+    const received = await round(sql, ofAll);
     expect(await seqs(sql, room)).toEqual(kept);
     for (const table of ['reactions', 'reaction_counts', 'message_versions']) {
       expect(await sql`select from ${sql(table)} where room_id = ${room}`, table).toEqual([]);
     }
     const indexed = await sql<{ seq: number }[]>`select seq from message_search where room_id = ${room} order by seq`;
     expect(indexed.map(({ seq }) => seq)).toEqual(kept);
-    // whoever holds the messages between others starts over
-    const events = told.flatMap((e) => (e.to === 'room' && e.room === room ? [[e.event, e.rev]] : []));
+    // a client with the messages between others starts over
+    const events = received.flatMap((e) => (e.to === 'room' && e.room === room ? [[e.event, e.rev]] : []));
     expect(events).toEqual([
       ['room:purged', 16],
       ['behind', 17],

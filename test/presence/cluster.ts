@@ -7,7 +7,7 @@ import { spawnServer, type SpawnedServer } from '../support/spawn.ts';
 
 export interface Cluster {
   readonly database: TestDatabase;
-  /** What the nodes are configured with. */
+  /** The configuration of the nodes. */
   readonly env: Readonly<Record<string, string>>;
   start(more?: Record<string, string>): Promise<SpawnedServer>;
   /** Ends all nodes, in whatever state they are, and drops the database. */
@@ -23,7 +23,7 @@ export async function startCluster(redisUrl = inject('redisUrl')): Promise<Clust
     PARLEY_JWT_SECRET: testSecret,
     PARLEY_LOG_LEVEL: 'error',
     PARLEY_DRAIN_MS: '200',
-    // tests ask until something is so
+    // tests query until a condition holds
     PARLEY_COMMANDS_PER_SECOND: '100000',
     PARLEY_COMMAND_BURST: '100000',
   };

@@ -1,4 +1,4 @@
-/** Presence over nodes that are processes of their own: killed, paused, sent away, without their Redis. */
+/** Presence over nodes that are separate processes: killed, paused, stopped, without their Redis. */
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { Report } from '../../src/telemetry/health.ts';
@@ -53,7 +53,7 @@ const states = (client: StockClient, user: string) =>
     .map(({ online }) => online);
 
 it(
-  'tells the users of a killed node offline within 15 s, but not those who are elsewhere too',
+  'reports the users of a killed node offline within 15 s, except users of another node',
   { timeout: 60_000 },
   async () => {
     const other = await cluster.start({ PARLEY_NODE: 'other' });
@@ -61,7 +61,7 @@ it(
     await enter(other, 'kill-there');
     for (const node of [home, other]) await enter(node, 'kill-both');
     await enter(other, 'kill-moved');
-    await until('all are told', () => watcher.heard('presence').length === 3);
+    await until('all are reported', () => watcher.heard('presence').length === 3);
     const from = Date.now();
     other.kill('SIGKILL');
     await enter(home, 'kill-moved');
@@ -104,25 +104,25 @@ it('says nothing of users whom a stopping node sent elsewhere', { timeout: 60_00
   await until('both are there', () => watcher.heard('presence').length === 2);
   ben.socket.once('disconnect', () => void enter(home, 'drain-ben'));
   leaving.kill('SIGTERM');
-  await until('who does not come back is told', () => states(watcher, 'drain-fence').length === 2);
+  await until('a user who does not come back is reported', () => states(watcher, 'drain-fence').length === 2);
   expect(states(watcher, 'drain-fence')).toEqual([true, false]);
   expect(states(watcher, 'drain-ben')).toEqual([true]);
   expect(await leaving.exit()).toEqual({ code: 0, signal: null });
 });
 
-it('goes on while Redis is away, and is right again after it came back empty', { timeout: 60_000 }, async () => {
+it('goes on while Redis is unavailable, and is right again after it came back empty', { timeout: 60_000 }, async () => {
   const other = await cluster.start({ PARLEY_NODE: 'far' });
   const watcher = await watcherOf('heal', 'heal-near', 'heal-far', 'heal-late', 'heal-gone');
   await enter(other, 'heal-far');
   const gone = await enter(other, 'heal-gone');
   await until('both are there', () => watcher.heard('presence').length === 2);
   proxy.cut();
-  await until('both nodes know that it is away', async () => {
+  await until('both nodes know that it is unavailable', async () => {
     const reports = await Promise.all([home, other].map(async ({ url }) => (await fetch(`${url}/ready`)).json()));
     return (reports as Report[]).every(({ checks }) => checks['redis']?.ok === false);
   });
   await enter(home, 'heal-near');
-  await until('what the node knows by itself is told', () => states(watcher, 'heal-near').length === 1);
+  await until('the node reports the changes of its own users', () => states(watcher, 'heal-near').length === 1);
   await enter(other, 'heal-late');
   gone.close();
   expect((await watcher.ok('presence:get', { users: ['heal-near'] })).presence).toEqual({
@@ -132,11 +132,11 @@ it('goes on while Redis is away, and is right again after it came back empty', {
   await direct.flushall();
   await direct.quit();
   proxy.restore();
-  await until('who came meanwhile is told', () => states(watcher, 'heal-late').length === 1);
-  await until('who left meanwhile is told', () => states(watcher, 'heal-gone').length === 2);
+  await until('a user who came meanwhile is reported', () => states(watcher, 'heal-late').length === 1);
+  await until('a user who left meanwhile is reported', () => states(watcher, 'heal-gone').length === 2);
   expect(states(watcher, 'heal-late')).toEqual([true]);
   expect(states(watcher, 'heal-gone')).toEqual([true, false]);
-  // who stayed was not told away in between
+  // a user who stayed was not reported offline in between
   expect(states(watcher, 'heal-far')).toEqual([true]);
   expect(states(watcher, 'heal-near')).toEqual([true]);
 });

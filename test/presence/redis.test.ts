@@ -20,7 +20,7 @@ afterEach(async () => {
 interface Node {
   readonly presence: RedisPresence;
   readonly redis: RedisLink;
-  readonly heard: Change[];
+  readonly received: Change[];
   readonly resets: { count: number };
   of(user: string): boolean[];
 }
@@ -28,10 +28,10 @@ interface Node {
 async function startNode(prefix: string, node: string, url = inject('redisUrl')): Promise<Node> {
   const redis = await openRedis({ url, log: silentLog });
   cleanUp.push(() => redis.close());
-  const heard: Change[] = [];
+  const received: Change[] = [];
   const resets = { count: 0 };
   const listener = {
-    changed: (changes: readonly Change[]) => void heard.push(...changes),
+    changed: (changes: readonly Change[]) => void received.push(...changes),
     reset: () => void resets.count++,
   };
   const presence = new RedisPresence({ redis, prefix, node, listener, log: silentLog });
@@ -40,9 +40,9 @@ async function startNode(prefix: string, node: string, url = inject('redisUrl'))
   return {
     presence,
     redis,
-    heard,
+    received,
     resets,
-    of: (user) => heard.filter((change) => change.user === user).map(({ online }) => online),
+    of: (user) => received.filter((change) => change.user === user).map(({ online }) => online),
   };
 }
 
@@ -52,7 +52,7 @@ it('is one state over the nodes: devices of a user on several of them are one pr
   const prefix = newPrefix();
   const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
   a.presence.arrived('ann');
-  await until('both hear it', () => a.of('ann').length === 1 && b.of('ann').length === 1);
+  await until('both get the change', () => a.of('ann').length === 1 && b.of('ann').length === 1);
   b.presence.arrived('ann');
   b.presence.arrived('ben');
   await until('the fence comes', () => a.of('ben').length === 1);
@@ -67,7 +67,7 @@ it('is one state over the nodes: devices of a user on several of them are one pr
     { online: false },
   ]);
   b.presence.left('ann');
-  await until('both hear it', () => a.of('ann').length === 2 && b.of('ann').length === 2);
+  await until('both get the change', () => a.of('ann').length === 2 && b.of('ann').length === 2);
   expect((await a.presence.read(['ann']))[0]).toMatchObject({ online: false, lastSeen: expect.any(Number) as number });
 });
 
@@ -75,9 +75,9 @@ it('takes its users off when it closes, and leaves nothing but when they were la
   const prefix = newPrefix();
   const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
   for (let i = 0; i < 1200; i++) a.presence.arrived(`u${i}`);
-  await until('all are there', () => b.heard.length === 1200);
+  await until('all are there', () => b.received.length === 1200);
   await a.presence.close();
-  await until('all are gone', () => b.heard.length === 2400);
+  await until('all are gone', () => b.received.length === 2400);
   const keys = await b.redis.commands.keys(`${prefix}*`);
   expect(keys.filter((key) => !key.includes('presence:seen:'))).toEqual([`${prefix}presence:nodes`]);
   expect(await b.redis.commands.zrange(`${prefix}presence:nodes`, '0', '-1')).toEqual([b.presence.incarnation]);
@@ -88,7 +88,7 @@ it('has a life for every key', async () => {
   const prefix = newPrefix();
   const a = await startNode(prefix, 'a');
   a.presence.arrived('ann');
-  await until('it is told', () => a.of('ann').length === 1);
+  await until('the change is reported', () => a.of('ann').length === 1);
   const keys = await a.redis.commands.keys(`${prefix}*`);
   expect(keys).toHaveLength(3);
   for (const key of keys) expect(await a.redis.commands.pttl(key)).toBeGreaterThan(0);
@@ -98,7 +98,7 @@ it('writes everything again when Redis has lost it', async () => {
   const prefix = newPrefix();
   const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
   for (let i = 0; i < 700; i++) a.presence.arrived(`u${i}`);
-  await until('all are there', () => b.heard.length === 700);
+  await until('all are there', () => b.received.length === 700);
   const before = a.presence.incarnation;
   const keys = await b.redis.commands.keys(`${prefix}*`);
   await b.redis.commands.del(...keys);
@@ -108,7 +108,7 @@ it('writes everything again when Redis has lost it', async () => {
   expect(a.presence.incarnation).not.toBe(before);
 });
 
-it('goes on by what the node knows while Redis is away, and tells it when it is back', async () => {
+it('reports the users of the node while Redis is unavailable, and writes them when it is back', async () => {
   const prefix = newPrefix();
   const proxy = await startProxy(inject('redisUrl'));
   cleanUp.push(() => proxy.close());
@@ -118,7 +118,7 @@ it('goes on by what the node knows while Redis is away, and tells it when it is 
   a.presence.arrived('leaves');
   await until('both are there', () => b.of('stays').length === 1 && b.of('leaves').length === 1);
   proxy.cut();
-  await until('it is away', () => !a.redis.up);
+  await until('Redis is unavailable', () => !a.redis.up);
   a.presence.left('leaves');
   a.presence.arrived('comes');
   expect(a.of('leaves').at(-1)).toBe(false);
@@ -135,10 +135,10 @@ it('goes on by what the node knows while Redis is away, and tells it when it is 
   expect(b.of('stays')).toEqual([true]);
 });
 
-it('that loses the connection it hears by while it joins, does not take what it reads then for all there is', async () => {
+it('that loses its subscription while it joins does not read the state too early', async () => {
   const redis = await openRedis({ url: inject('redisUrl'), log: silentLog });
   cleanUp.push(() => redis.close());
-  /** Of each reset, whether changes are heard from then on. */
+  /** For each reset, whether changes arrive from then on. */
   const resets: boolean[] = [];
   const listener = { changed: () => undefined, reset: () => void resets.push(redis.up) };
   const presence = new RedisPresence({ redis, prefix: newPrefix(), node: 'a', listener, log: silentLog });
@@ -155,7 +155,7 @@ it('that loses the connection it hears by while it joins, does not take what it 
   };
   const cut = async (): Promise<void> => {
     redis.subscriber.disconnect(true);
-    await until('it is away', () => !redis.up);
+    await until('Redis is unavailable', () => !redis.up);
   };
   await cut();
   await until('it joins', () => joining && redis.up);
@@ -184,9 +184,9 @@ it('takes for dead a node whose heart stands still, once, and in batches', async
   const dead = a.presence.incarnation;
   for (let i = 0; i < 1300; i++) a.presence.arrived(`u${i}`);
   b.presence.arrived('u7');
-  await until('all are there', () => b.heard.length === 1300);
+  await until('all are there', () => b.received.length === 1300);
   proxy.swallow();
-  await until('those who are nowhere else are gone', () => b.heard.filter(({ online }) => !online).length === 1299);
+  await until('users without another node are gone', () => b.received.filter(({ online }) => !online).length === 1299);
   expect(b.of('u7')).toEqual([true]);
   proxy.restore();
   await until('it is there again, under another name', async () => {
@@ -224,7 +224,7 @@ it('restores whatever part of it Redis has lost, within 15 s', { timeout: 60_000
   const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
   const users = Array.from({ length: 700 }, (_, i) => `u${i}`);
   for (const user of users) a.presence.arrived(user);
-  await until('all are there', () => b.heard.length === users.length);
+  await until('all are there', () => b.received.length === users.length);
   const { commands } = b.redis;
   const node = `${prefix}presence:node:${a.presence.incarnation}`;
   // one key, one member of each set, and a member too many, as after the loss of the last seconds
@@ -262,7 +262,7 @@ it('writes a doubted user down again at once', async () => {
   expect((await b.presence.read(['ann']))[0]).toEqual({ online: true });
 });
 
-it('says who is gone though Redis has lost that they were there', async () => {
+it('reports an absence though Redis has lost the presence', async () => {
   const prefix = newPrefix();
   const [a, b] = [await startNode(prefix, 'a'), await startNode(prefix, 'b')];
   a.presence.arrived('ann');

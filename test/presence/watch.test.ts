@@ -33,7 +33,7 @@ const states = (client: StockClient, user: string) =>
 const names = (from: number, count: number) => Array.from({ length: count }, (_, i) => `many-${from + i}`);
 
 describe('presence', () => {
-  it('is told of oneself and of those with whom one shares a room, and of nobody else', async () => {
+  it('is of oneself and of users in a shared room, and of no other user', async () => {
     const [ann] = [await enter('see-ann'), await enter('see-ben'), await enter('see-stranger')];
     await group(ann, 'see', 'see-ben', 'see-away');
     const users = ['see-ann', 'see-ben', 'see-away', 'see-stranger', 'see-nobody'];
@@ -41,16 +41,16 @@ describe('presence', () => {
     expect((await ann.ok('presence:get', { users })).presence).toEqual(expected);
     expect((await ann.ok('presence:watch', { users })).presence).toEqual(expected);
     expect((await ann.ok('presence:get', { users: [] })).presence).toEqual({});
-    // a stranger's changes come to nobody: those of a member are heard around them
+    // no watcher gets a stranger's changes: those of a member arrive around them
     const stranger = await enter('see-nobody');
     const away = await enter('see-away');
-    await until('the member is told', () => states(ann, 'see-away').length === 1);
+    await until('the member is reported', () => states(ann, 'see-away').length === 1);
     expect(ann.heard('presence')).toEqual([{ user: 'see-away', online: true }]);
     stranger.close();
     away.close();
   });
 
-  it('is told when the absence has lasted, with when they were last there; a flap is silent', async () => {
+  it('changes after an absence that lasts, with the time of the departure; a short absence is silent', async () => {
     const [ann, ben] = [await enter('flap-ann'), await enter('flap-ben')];
     await group(ann, 'flap', 'flap-ben');
     await ann.ok('presence:watch', { users: ['flap-ben'] });
@@ -64,17 +64,17 @@ describe('presence', () => {
     ben.close();
     // short absences count as presence, in answers too
     expect((await ann.ok('presence:get', { users: ['flap-ben'] })).presence).toEqual({ 'flap-ben': { online: true } });
-    const told = await ann.event('presence');
+    const received = await ann.event('presence');
     expect(Date.now() - from).toBeGreaterThan(4500);
-    expect(told).toEqual({ user: 'flap-ben', online: false, lastSeen: expect.any(Number) as number });
-    expect(Math.abs((told.lastSeen ?? 0) - from)).toBeLessThan(2000);
+    expect(received).toEqual({ user: 'flap-ben', online: false, lastSeen: expect.any(Number) as number });
+    expect(Math.abs((received.lastSeen ?? 0) - from)).toBeLessThan(2000);
     expect(states(ann, 'flap-ben')).toEqual([false]);
     expect((await ann.ok('presence:get', { users: ['flap-ben'] })).presence['flap-ben']).toEqual({
       online: false,
-      lastSeen: told.lastSeen,
+      lastSeen: received.lastSeen,
     });
     await enter('flap-ben');
-    await until('she is told', () => states(ann, 'flap-ben').length === 2);
+    await until('she gets the change', () => states(ann, 'flap-ben').length === 2);
     expect(states(ann, 'flap-ben')).toEqual([false, true]);
   });
 
@@ -110,8 +110,8 @@ describe('presence', () => {
     await ben.ok('presence:unwatch', {});
     await enter('un-x');
     await enter('un-y');
-    await until('the phone hears both', () => phone.heard('presence').length === 2);
-    await until('the other hears one', () => ann.heard('presence').length === 1);
+    await until('the phone gets both', () => phone.heard('presence').length === 2);
+    await until('the other gets one', () => ann.heard('presence').length === 1);
     expect(ann.heard('presence')).toEqual([{ user: 'un-y', online: true }]);
     expect(ben.heard('presence')).toEqual([]);
   });
@@ -125,12 +125,15 @@ describe('presence', () => {
     await ben.ok('room:leave', { room: 'end-1' });
     expect((await ann.ok('presence:get', { users: ['end-ben'] })).presence).toHaveProperty('end-ben');
     await ben.ok('room:leave', { room: 'end-2' });
-    await until('both are told', () => states(ann, 'end-ben').length === 1 && states(ben, 'end-ann').length === 1);
+    await until(
+      'both get the change',
+      () => states(ann, 'end-ben').length === 1 && states(ben, 'end-ann').length === 1,
+    );
     expect([states(ann, 'end-ben'), states(ben, 'end-ann')]).toEqual([['hidden'], ['hidden']]);
     expect((await ann.ok('presence:watch', { users: ['end-ben'] })).presence).toEqual({});
   });
 
-  it('ends too when nobody was told of the room, within the round', { timeout: 60_000 }, async () => {
+  it('ends too without an event of the room, within the round', { timeout: 60_000 }, async () => {
     const [ann] = [await enter('round-ann'), await enter('round-ben')];
     await group(ann, 'round', 'round-ben');
     await ann.ok('presence:watch', { users: ['round-ben'] });
@@ -152,7 +155,7 @@ describe('presence', () => {
     }
     const last = `many-${limits.presenceWatched}`;
     expect(await ann.error('presence:watch', { users: [last] })).toMatchObject({ code: 'limit_reached' });
-    // those that it has it may ask for again
+    // users that the connection watches already may be requested again
     await ann.ok('presence:watch', { users: names(0, 3) });
     expect((await server.metrics()).get('parley_presence_watched')).toBeGreaterThanOrEqual(limits.presenceWatched);
     await ann.ok('presence:unwatch', { users: ['many-0'] });

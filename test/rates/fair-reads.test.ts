@@ -1,4 +1,4 @@
-/** Reads of users share few connections to Postgres: whoever asks for many does not stand in front of the others. */
+/** Reads of users share few connections to Postgres: a user with many reads does not delay the others. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { total } from '../support/metrics.ts';
@@ -17,30 +17,30 @@ it('a user with one read is served before the second read of a user with eight; 
   await ann.ok('message:send', text('r', { text: 'x' }));
   const { sql } = server.database;
   const order: string[] = [];
-  const ask = (name: string, client: typeof ann): Promise<unknown> =>
+  const request = (name: string, client: typeof ann): Promise<unknown> =>
     client.ok('history', { room: 'r' }).then(() => order.push(name));
-  let asked: Promise<unknown>[] = [];
+  let requested: Promise<unknown>[] = [];
   await sql.begin(async (tx) => {
     await tx`lock table messages in access exclusive mode`;
-    asked = Array.from({ length: 8 }, () => ask('ann', ann));
+    requested = Array.from({ length: 8 }, () => request('ann', ann));
     await until('the first one waits in Postgres', async () => {
       const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
       return (row?.n ?? 0) > 0;
     });
-    asked.push(ask('ben', ben));
+    requested.push(request('ben', ben));
     await until('all have been taken', async () => (await ben.ok('session:list', {})).complete);
   });
-  await Promise.all(asked);
+  await Promise.all(requested);
   expect(order.indexOf('ben')).toBeLessThan(2);
 
   const refusals: Promise<unknown>[] = [];
   await sql.begin(async (tx) => {
     await tx`lock table messages in access exclusive mode`;
-    asked = [ask('ann', ann)];
+    requested = [request('ann', ann)];
     refusals.push(ben.error('history', { room: 'r' }), ben.error('history', { room: 'r' }));
     expect(await Promise.all(refusals)).toMatchObject([{ code: 'overloaded' }, { code: 'overloaded' }]);
   });
-  await Promise.all(asked);
+  await Promise.all(requested);
   expect(total(await server.metrics(), 'parley_turns_refused_total')).toBeGreaterThan(0);
   for (const client of [ann, ben]) client.close();
   await server.stop();
@@ -68,7 +68,7 @@ describe('users take turns for one connection that reads', () => {
   });
 
   const room = 'r';
-  /** Commands that read, each with a table that it reads. `sync` reads as `history` does, and `search` has turns of its own. */
+  /** Commands that read, each with a table that it reads. `sync` reads as `history` does, and `search` has separate turns. */
   const reads = [
     ['history', { room }, 'messages'],
     ['message:versions', { room, seq: 1 }, 'message_versions'],
@@ -91,24 +91,24 @@ describe('users take turns for one connection that reads', () => {
 
   it.each(reads)('%s %j', async (name, input, table) => {
     const order: string[] = [];
-    const ask = async (who: string, client: StockClient): Promise<void> => {
+    const request = async (who: string, client: StockClient): Promise<void> => {
       expect(await client.socket.emitWithAck(name, input)).toMatchObject({ ok: true });
       order.push(who);
     };
-    const asked: Promise<void>[] = [];
+    const requested: Promise<void>[] = [];
     await server.database.sql.begin(async (tx) => {
       await tx`lock table ${tx(table)} in access exclusive mode`;
-      for (let n = 0; n < 8; n++) asked.push(ask('ann', ann));
+      for (let n = 0; n < 8; n++) requested.push(request('ann', ann));
       // needs no table, and is answered when the node has taken what came before
       await ann.ok('presence:unwatch', {});
-      asked.push(ask('ben', ben));
+      requested.push(request('ben', ben));
       await ben.ok('presence:unwatch', {});
       const alike = await tx<{ waiting: number }[]>`
         select count(*)::int as waiting from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' group by query`;
       expect(Math.max(0, ...alike.map(({ waiting }) => waiting))).toBeLessThan(2);
     });
-    await Promise.all(asked);
+    await Promise.all(requested);
     expect(order.indexOf('ben')).toBeLessThan(2);
   });
 

@@ -9,8 +9,8 @@ interface Stage {
   readonly begun: string[];
   /** As counted, each limit as often as it refused work. */
   readonly refused: () => Promise<RefusedTurn[]>;
-  /** Asks for work that ends when its gate opens. */
-  readonly ask: (user: string) => { readonly gate: Gate; readonly done: Promise<unknown> };
+  /** Starts work that ends when its gate opens. */
+  readonly request: (user: string) => { readonly gate: Gate; readonly done: Promise<unknown> };
 }
 
 function stage(options: Partial<FairTurnsOptions>): Stage {
@@ -26,7 +26,7 @@ function stage(options: Partial<FairTurnsOptions>): Stage {
     metrics,
     ...options,
   });
-  const ask: Stage['ask'] = (user) => {
+  const request: Stage['request'] = (user) => {
     const gate = closedGate();
     const done = turns
       .take(user, async () => {
@@ -41,15 +41,15 @@ function stage(options: Partial<FairTurnsOptions>): Stage {
     const { values } = await metrics.turnsRefused.get();
     return values.flatMap(({ labels, value }) => Array<RefusedTurn>(value).fill(labels['limit'] as RefusedTurn));
   };
-  return { turns, begun, refused, ask };
+  return { turns, begun, refused, request };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('fair turns', () => {
   it('give a user who waits with one piece of work a place before the second piece of another', async () => {
-    const { ask, begun } = stage({});
-    const work = ['ann', 'ann', 'ann', 'ann', 'ben', 'cat', 'ben'].map(ask);
+    const { request, begun } = stage({});
+    const work = ['ann', 'ann', 'ann', 'ann', 'ben', 'cat', 'ben'].map(request);
     for (const { gate } of work) gate.open();
     await Promise.all(work.map(({ done }) => done));
     expect(begun).toEqual(['ann', 'ben', 'cat', 'ann', 'ben', 'ann', 'ann']);
@@ -82,8 +82,8 @@ describe('fair turns', () => {
   });
 
   it('leave places to others when a user has as many as one may have', async () => {
-    const { ask, begun } = stage({ places: 3, placesPerUser: 2 });
-    const work = ['ann', 'ann', 'ann', 'ben'].map(ask);
+    const { request, begun } = stage({ places: 3, placesPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ben'].map(request);
     await settle();
     expect(begun).toEqual(['ann', 'ann', 'ben']);
     for (const { gate } of work) gate.open();
@@ -91,19 +91,19 @@ describe('fair turns', () => {
   });
 
   it('refuse what a user has waiting over the share of one', async () => {
-    const { ask, refused } = stage({ waitingPerUser: 2 });
-    const work = ['ann', 'ann', 'ann', 'ann'].map(ask);
+    const { request, refused } = stage({ waitingPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ann'].map(request);
     expect(await work[3]?.done).toBe('overloaded');
     expect(await refused()).toEqual(['user']);
     for (const { gate } of work) gate.open();
     expect(await Promise.all(work.map(({ done }) => done))).toEqual(['done', 'done', 'done', 'overloaded']);
   });
 
-  it('take the newest from whoever has the most waiting, when the queue is full', async () => {
-    const { ask, refused, begun } = stage({ waiting: 3 });
-    const work = ['ann', 'ann', 'ann', 'ann', 'ben'].map(ask);
+  it('take the newest from the user with the most waiting, when the queue is full', async () => {
+    const { request, refused, begun } = stage({ waiting: 3 });
+    const work = ['ann', 'ann', 'ann', 'ann', 'ben'].map(request);
     expect(await work[3]?.done).toBe('overloaded');
-    const late = ask('ann');
+    const late = request('ann');
     expect(await late.done).toBe('overloaded');
     expect(await refused()).toEqual(['queue', 'queue']);
     for (const { gate } of work) gate.open();
@@ -112,21 +112,21 @@ describe('fair turns', () => {
   });
 
   it('refuse work that has waited for too long, and give the place on afterwards', async () => {
-    const { ask, refused, turns } = stage({ waitMs: 20 });
-    const [first, second] = [ask('ann'), ask('ben')];
+    const { request, refused, turns } = stage({ waitMs: 20 });
+    const [first, second] = [request('ann'), request('ben')];
     expect(await second.done).toBe('overloaded');
     expect(await refused()).toEqual(['time']);
     expect(turns.waiting).toBe(0);
     first.gate.open();
     expect(await first.done).toBe('done');
-    const next = ask('ben');
+    const next = request('ben');
     next.gate.open();
     expect(await next.done).toBe('done');
   });
 
   it('share nothing but a share of each user where places are without number', async () => {
-    const { ask, begun, turns } = stage({ places: Infinity, placesPerUser: 2 });
-    const work = ['ann', 'ann', 'ann', 'ben', 'ben', 'cat', 'ann'].map(ask);
+    const { request, begun, turns } = stage({ places: Infinity, placesPerUser: 2 });
+    const work = ['ann', 'ann', 'ann', 'ben', 'ben', 'cat', 'ann'].map(request);
     await settle();
     expect(begun).toEqual(['ann', 'ann', 'ben', 'ben', 'cat']);
     expect(turns.waiting).toBe(2);

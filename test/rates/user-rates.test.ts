@@ -91,7 +91,7 @@ describe('messages a minute of a user', () => {
     expect(await sendAll([ann], 'r', 100)).toBe(100);
   });
 
-  it('are counted by the node itself while Redis is away', async () => {
+  it('are counted by the node itself while Redis is unavailable', async () => {
     const redis = await startRedis();
     cleanUp.push(() => redis.stop());
     const proxy = await startProxy(redis.url);

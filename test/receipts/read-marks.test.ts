@@ -28,15 +28,15 @@ describe('read marks', () => {
     ]);
   });
 
-  it('are told to the room and to the own devices when they move', async () => {
-    await roomOfFive('told');
-    await ann.ok('read', { room: 'told', seq: 4 });
-    await ann.ok('read', { room: 'told', seq: 4 });
-    await ann.ok('read', { room: 'told', seq: 5 });
+  it('are published to the room and to the own devices when they move', async () => {
+    await roomOfFive('received');
+    await ann.ok('read', { room: 'received', seq: 4 });
+    await ann.ok('read', { room: 'received', seq: 4 });
+    await ann.ok('read', { room: 'received', seq: 5 });
     for (const client of [phone, ben]) {
-      await client.event('read', ({ room, seq }) => room === 'told' && seq === 5);
-      expect(client.heard('read').filter(({ room }) => room === 'told')).toEqual(
-        [4, 5].map((seq) => ({ room: 'told', user: 'ann', seq })),
+      await client.event('read', ({ room, seq }) => room === 'received' && seq === 5);
+      expect(client.heard('read').filter(({ room }) => room === 'received')).toEqual(
+        [4, 5].map((seq) => ({ room: 'received', user: 'ann', seq })),
       );
     }
   });
@@ -48,7 +48,7 @@ describe('read marks', () => {
     expect(acks.slice(1).every(({ seq }) => seq === 5)).toBe(true);
   });
 
-  it(`are told to the own devices only in rooms of more than ${limits.readReceiptMembers} members`, async () => {
+  it(`are sent only to the own devices in rooms of more than ${limits.readReceiptMembers} members`, async () => {
     await roomOfFive('crowd');
     await server.database.sql`insert into users (id) select 'u' || n from generate_series(1, 99) n`;
     await server.database.sql`

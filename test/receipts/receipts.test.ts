@@ -20,7 +20,7 @@ async function roomOf(id: string, messages: number): Promise<void> {
 }
 
 describe('delivered marks', () => {
-  it('are told to the room, never go back, and stand in the receipts beside the read marks', async () => {
+  it('are published to the room, never go back, and are in the receipts beside the read marks', async () => {
     await roomOf('delivered', 5);
     await ben.ok('delivered', { room: 'delivered', seq: 4 });
     expect(await ann.event('delivered', ({ room }) => room === 'delivered')).toEqual({
@@ -51,7 +51,7 @@ describe('delivered marks', () => {
     expect(ann.heard('delivered').filter(({ room }) => room === 'implied')).toEqual([]);
   });
 
-  it(`are neither kept nor told in rooms of more than ${limits.readReceiptMembers} members`, async () => {
+  it(`are neither stored nor published in rooms of more than ${limits.readReceiptMembers} members`, async () => {
     const { sql } = server.database;
     await roomOf('many', 2);
     await sql`update rooms set member_count = ${limits.readReceiptMembers + 1} where id = 'many'`;
@@ -73,8 +73,8 @@ describe('delivered marks', () => {
 
   it('that nobody waits for are let go at the limit', async () => {
     const { sql } = server.database;
-    const told: string[] = [];
-    const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes.map((e) => JSON.stringify(e))));
+    const received: string[] = [];
+    const fanout = new MemoryFanout((envelopes) => void received.push(...envelopes.map((e) => JSON.stringify(e))));
     const metrics = new Metrics();
     const marks = new ReadMarks({ sql, fanout, metrics, log: silentLog, maxGathered: 2, gatherMs: 60_000 });
     const rooms = await Promise.all(['g1', 'g2', 'g3'].map((room) => makeRoom(sql, room, 'ann', 'ben')));
@@ -83,14 +83,14 @@ describe('delivered marks', () => {
     await writer.stop();
     for (const room of rooms) marks.delivered('ben', room, 1);
     await marks.flush();
-    expect(told.length).toBe(2);
+    expect(received.length).toBe(2);
     expect(await metrics.marksDropped.get()).toMatchObject({ values: [{ value: 1 }] });
   });
 
-  it('that nobody waits for are written part by part, however many, and do not keep out those who wait', async () => {
+  it('without a waiting client are written part by part, however many, and do not displace waiting clients', async () => {
     const { sql } = server.database;
-    let told = 0;
-    const fanout = new MemoryFanout((envelopes) => void (told += envelopes.length));
+    let received = 0;
+    const fanout = new MemoryFanout((envelopes) => void (received += envelopes.length));
     const marks = new ReadMarks({ sql, fanout, metrics: new Metrics(), log: silentLog, gatherMs: 60_000 });
     const room = await makeRoom(sql, 'busy-marks', 'ann', 'ben');
     const { writer } = createWriter(sql);
@@ -102,7 +102,7 @@ describe('delivered marks', () => {
     const written = marks.flush();
     expect(await marks.set('ann', room, 1)).toEqual({ seq: 1 });
     await written;
-    expect(told).toBe(2);
+    expect(received).toBe(2);
   });
 });
 

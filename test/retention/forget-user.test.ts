@@ -34,7 +34,7 @@ async function conversation(room: string, ben: StockClient): Promise<void> {
   await ann.ok('reaction:add', { room, seq: 3, emoji: '❤️' });
 }
 
-/** What names them beside their messages. */
+/** The rows that name the user beside the messages. */
 async function dealings(room: string, ben: StockClient): Promise<void> {
   await ann.ok('message:pin', { room, seq: 2 });
   await ben.ok('message:pin', { room, seq: 4 });
@@ -81,7 +81,7 @@ describe('a user who is forgotten', () => {
     await sql`insert into deleted_rooms (id, deleted_by, made_by) values ('of-benj', 'benjamin', 'benjamin')`;
     const held = new Map<number, Message>();
     const cursor = await pull(held, 'talk', 0);
-    const heard = ann.events.length;
+    const received = ann.events.length;
 
     const done = await forgetUser(server.database.sql, 'benjamin', {
       keepMessages: false,
@@ -94,7 +94,7 @@ describe('a user who is forgotten', () => {
     await until('nothing names them', async () => (await tracesOf('benjamin')).length === 0);
 
     const { messages, rev } = await ann.ok('history', { room: 'talk' });
-    // the outbox tells the node of it, which then no longer answers from its memory
+    // the outbox brings the change to the node, which then no longer answers from its memory
     let reached = cursor;
     await until('sync knows', async () => (reached = await pull(held, 'talk', reached)) === rev);
     expect([...held.values()].sort((a, b) => a.seq - b.seq)).toEqual(messages);
@@ -106,7 +106,7 @@ describe('a user who is forgotten', () => {
       [done.pseudonym, null, null],
       ['ann', 'Ann', { text: 'ann 3' }],
     ]);
-    // what they pinned stays so, and one of theirs takes no place among the pins
+    // pins of the user stay, and a pinned message of the user takes no place among the pins
     const { messages: pins } = await ann.ok('room:pins', { room: 'talk' });
     expect(pins.map(({ seq, pinnedBy }) => [seq, pinnedBy])).toEqual([
       [4, done.pseudonym],
@@ -127,8 +127,8 @@ describe('a user who is forgotten', () => {
     const { rooms } = await ann.ok('room:list', {});
     expect(rooms.find(({ id }) => id === 'talk')?.role).toBe('owner');
     expect((await ann.ok('history', { room: direct.id })).messages).toMatchObject([{ body: null }]);
-    // told without asking: from the outbox, since this was done beside the server
-    await until('the room is told', () => ann.events.slice(heard).some(({ name }) => name === 'behind'));
+    // published from the outbox, since this was done beside the server
+    await until('the room gets the event', () => ann.events.slice(received).some(({ name }) => name === 'behind'));
   }, 60_000);
 
   it('may leave the messages, under a pseudonym that is another one each time', async () => {
@@ -154,7 +154,7 @@ describe('a user who is forgotten', () => {
     ben.close();
   });
 
-  it('is forgotten where they did no more than pin a message, with a rev, so that clients hear of it', async () => {
+  it('is forgotten where the user only pinned a message, with a rev, so that clients get the change', async () => {
     const ben = await connectStock(server.url, await tokenOf('bartholomew'));
     await ann.ok('room:create', { kind: 'group', name: 'pinned', id: 'pinned' });
     await ann.ok('room:invite', { room: 'pinned', user: 'bartholomew', role: 'admin' });
@@ -187,7 +187,7 @@ describe('a user who is forgotten', () => {
     ben.close();
   });
 
-  it('is forgotten in batches, and every change has a rev of its own', async () => {
+  it('is forgotten in batches, and every change has a separate rev', async () => {
     const { sql } = server.database;
     await sql`insert into users (id) values ('busybody')`;
     await sql`insert into rooms (id, kind, created_by, last_seq, last_rev) values ('batches', 'channel', 'busybody', 25000, 25000)`;

@@ -28,7 +28,7 @@ const day = 86_400_000;
 describe('a round', () => {
   let database: TestDatabase;
   let test: TestWriter;
-  const told: Envelope[] = [];
+  const received: Envelope[] = [];
   beforeAll(async () => {
     database = await createTestDatabase();
     test = createWriter(database.sql);
@@ -52,8 +52,8 @@ describe('a round', () => {
 
   async function round(retentionDays?: number): Promise<Metrics> {
     const metrics = new Metrics();
-    const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes));
-    // somebody else has taken the chore, so this one does nothing by itself
+    const fanout = new MemoryFanout((envelopes) => void received.push(...envelopes));
+    // another node has the periodic task, so this one does nothing by itself
     await database.sql`insert into chores values ('retention', now() + interval '1 day') on conflict do nothing`;
     const { sql } = database;
     const retention = new Retention({
@@ -89,7 +89,7 @@ describe('a round', () => {
   }
 
   const purgesOf = (room: string): number =>
-    told.filter((e) => e.to === 'room' && e.room === room && e.event === 'room:purged').length;
+    received.filter((e) => e.to === 'room' && e.room === room && e.event === 'room:purged').length;
   const changing = () => ({
     sql: database.sql,
     fanout: new MemoryFanout(() => undefined),
@@ -129,7 +129,7 @@ describe('a round', () => {
     ).toEqual([7, 8, 9, 10]);
     const [room] = await sql`select last_seq, last_rev, first_seq, purged_rev from rooms where id = 'kept'`;
     expect(room).toEqual({ last_seq: 10, last_rev: 11, first_seq: 7, purged_rev: 11 });
-    expect(told.filter((e) => e.to === 'room' && e.room === 'kept')).toEqual([
+    expect(received.filter((e) => e.to === 'room' && e.room === 'kept')).toEqual([
       { to: 'room', room: 'kept', event: 'room:purged', rev: 11, json: '{"room":"kept","rev":11,"first":7}' },
     ]);
     expect(await metrics.text()).toMatch(/parley_retention_messages_total 6\n/);
@@ -141,9 +141,9 @@ describe('a round', () => {
 
   it('does nothing when nothing has expired, and only the next message takes the next seq', async () => {
     await roomOf('idle', 3, 3, 4);
-    const before = told.length;
+    const before = received.length;
     await round();
-    expect(told.length).toBe(before);
+    expect(received.length).toBe(before);
     expect(await seqs('idle')).toEqual([1, 2, 3]);
   });
 
@@ -197,7 +197,7 @@ describe('a round', () => {
     expect(room).toEqual({ last_seq: 3000 + sent, last_rev: 3001 + sent });
   });
 
-  it('lets a message go that was changed after it had expired, with a rev of its own', async () => {
+  it('deletes a message that was changed after it had expired, with a separate rev', async () => {
     const { sql } = database;
     await roomOf('late', 4, 4, null);
     // expired, but its row is still there when its sender is forgotten
@@ -213,7 +213,7 @@ describe('a round', () => {
     expect(await pull('late', 7)).toEqual({ messages: [], rev: 7, more: false });
   });
 
-  it('of two at once shares the work and tells the room once', async () => {
+  it('of two at once shares the work and publishes to the room once', async () => {
     const { sql } = database;
     await makeRoom(sql, 'shared', 'ann');
     await sql`
@@ -221,7 +221,7 @@ describe('a round', () => {
       select 'shared', n, gen_random_uuid(), n, 'ann', '"x"'::jsonb, now() - interval '9 days' from generate_series(1, 1200) n`;
     await sql`update rooms set last_seq = 1200, last_rev = 1200, retention_days = 5 where id = 'shared'`;
     await sql`select expire_messages('shared', 1201, false)`;
-    // the second one met the first one's rows, took them for changed, and had every client load the room anew
+    // the second one met the first one's rows, took them for changed, and had every client load the room again
     await whileDeleting('shared', 500, () => round());
     expect(await seqs('shared')).toEqual([]);
     const [room] = await sql`select last_rev, purged_rev from rooms where id = 'shared'`;
@@ -237,7 +237,7 @@ describe('a round', () => {
     expect([await seqs('shared'), purgesOf('shared')]).toEqual([[], 1]);
   });
 
-  it('keeps its chore as long as it goes on', async () => {
+  it('keeps its periodic task as long as it goes on', async () => {
     const { sql } = database;
     await sql`
       insert into chores values ('retention', now() + interval '1 minute')
@@ -345,7 +345,7 @@ describe('a round', () => {
       expect(await sql`select from ${sql(table)} where room_id = 'racing'`, table).toEqual([]);
   });
 
-  it('is told by repair and by the outbox to who missed it', async () => {
+  it('reaches clients that missed it by repair and by the outbox', async () => {
     const { sql } = database;
     await roomOf('missed', 4, 4, 2);
     await round();
@@ -372,7 +372,7 @@ it('threads that went with their root before there was migration 0011 are counte
     insert into messages (room_id, seq, id, rev, sender_id, body, created_at, reply_to, thread)
     select 'r', n, gen_random_uuid(), n, 'ben', '"x"', now(), case when n > 3 then 1 end, case when n > 3 then 1 end
     from generate_series(3, 6) n`;
-  // it began anew with message 6, and then 4 was deleted and taken back from it
+  // it began again with message 6, and then 4 was deleted and removed from it
   await sql`insert into threads values ('r', 1, 0, now(), array['ben'], 6)`;
   await sql`update messages set deleted_at = now(), body = null where seq = 4`;
   await migrate(sql);

@@ -1,4 +1,4 @@
-/** What is left of deleted rooms goes in batches, and is counted. */
+/** The rows of deleted rooms are removed in batches, and are counted. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';

@@ -46,7 +46,7 @@ describe('the search for channels', () => {
     expect([rooms.map(({ id }) => id).sort(), more]).toEqual([[...ids].sort(), false]);
   });
 
-  it('tells what one is there and how many are', async () => {
+  it('returns the own role and the number of members', async () => {
     const { rooms } = await ben.ok('room:search', { query: 'notes' });
     expect(rooms).toMatchObject([
       { id: 'd', role: 'member', members: 2 },

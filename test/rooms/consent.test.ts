@@ -58,7 +58,7 @@ describe('room:invite', () => {
     expect(await ann.error('room:invite', { room, user: 'ann' })).toMatchObject({ code: 'invalid' });
   });
 
-  it('cannot fill a user: invitations are no rooms of theirs', async () => {
+  it('cannot fill a user: invitations do not count as rooms', async () => {
     const config = { PARLEY_ADDING: 'consent', PARLEY_MAX_ROOMS_PER_USER: '2' };
     const { dan, eve, fay } = (await stage({ people: ['dan', 'eve', 'fay'], config })).people;
     for (const other of [eve, fay]) {
@@ -95,7 +95,7 @@ describe('room:invite', () => {
 });
 
 describe('an invitation', () => {
-  it(`that was declined rests for ${limits.invitationRestDays} days, whoever invites`, async () => {
+  it(`that was declined rests for ${limits.invitationRestDays} days, for every inviter`, async () => {
     const room = await roomOf(ann, 'channel');
     await cid.ok('room:join', { room });
     await ann.ok('invitation:create', { room, user: 'ben' });
@@ -198,7 +198,7 @@ describe('a block', () => {
     await cid.ok('invitation:accept', { room: late });
     await cid.ok('invitation:create', { room: late, user: 'ben' });
     expect(await invitationsTo(ben, late)).toMatchObject([{ by: 'cid' }]);
-    // and is not taken away by the blocked one
+    // and the blocked user cannot cancel it
     await ann.ok('invitation:create', { room: late, user: 'ben' });
     expect(await invitationsTo(ben, late)).toMatchObject([{ by: 'cid' }]);
     await ben.ok('user:unblock', { user: 'ann' });
@@ -322,7 +322,7 @@ describe('a block', () => {
     await sql`delete from blocks where user_id like 'angry-%'`;
   });
 
-  it('looks to the blocked user as if the other one had gone away at that moment, and come back when it is lifted', async () => {
+  it('appears to the blocked user as an absence from that moment on, until the block is lifted', async () => {
     const room = await roomOf(ann, 'channel');
     const users = ['dora', 'gone'];
     const [dora, gone] = [await connect('dora'), await connect('gone')];
@@ -335,18 +335,18 @@ describe('a block', () => {
     const from = Date.now();
     gone.close();
     await dora.ok('user:block', { user: 'ann' });
-    // within the time that an absence may be a flap, both still count as there
+    // within the time of a short absence, both still count as there
     expect((await ann.ok('presence:get', { users })).presence).toEqual({
       dora: { online: true },
       gone: { online: true },
     });
     await dora.event('presence', (one) => one.user === 'ann' && one.hidden === true);
-    const told = await Promise.all(users.map((user) => ann.event('presence', (one) => one.user === user)));
+    const received = await Promise.all(users.map((user) => ann.event('presence', (one) => one.user === user)));
     const lastSeen = expect.any(Number) as number;
-    expect(told).toEqual(users.map((user) => ({ user, online: false, lastSeen })));
-    const moments = told.map((one) => one.lastSeen ?? 0);
+    expect(received).toEqual(users.map((user) => ({ user, online: false, lastSeen })));
+    const moments = received.map((one) => one.lastSeen ?? 0);
     for (const at of moments) expect(Math.abs(at - from)).toBeLessThan(5000);
-    const away = Object.fromEntries(told.map(({ user, online, lastSeen: at }) => [user, { online, lastSeen: at }]));
+    const away = Object.fromEntries(received.map(({ user, online, lastSeen: at }) => [user, { online, lastSeen: at }]));
     for (const command of ['presence:get', 'presence:watch'] as const) {
       expect((await ann.ok(command, { users })).presence).toEqual(away);
     }

@@ -1,4 +1,4 @@
-/** Direct rooms: the other user is asked, either may leave, and a block ends them. */
+/** Direct rooms: the other user is invited, either may leave, and a block ends them. */
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { stage } from '../stage.ts';
@@ -60,7 +60,7 @@ describe('a direct room', () => {
     expect(await invited(b, room.id)).toHaveLength(1);
   });
 
-  it('that was declined asks nobody again for a while, and its opener sees no difference', async () => {
+  it('that was declined invites no user again for a while, and its opener sees no difference', async () => {
     const { ben, a, b, id } = await opened();
     await b.ok('invitation:decline', { room: id });
     expect(await a.ok('room:create', { kind: 'direct', user: ben })).toMatchObject({ created: false, room: { id } });
@@ -78,11 +78,11 @@ describe('a direct room', () => {
     expect(await listed(b, id)).toBeUndefined();
     // the one who stays keeps what was said, and the name
     expect((await listed(a, id))?.peer).toEqual({ id: ben, name: ben.toUpperCase() });
-    const heard = b.heard('message').length;
+    const received = b.heard('message').length;
     await a.ok('message:send', text(id, 'are you there?'));
     await a.ok('room:create', { kind: 'direct', user: ben });
     expect(await b.error('history', { room: id })).toMatchObject({ code: 'not_found' });
-    expect(b.heard('message')).toHaveLength(heard);
+    expect(b.heard('message')).toHaveLength(received);
     expect(await invited(b, id)).toHaveLength(1);
     await b.ok('invitation:accept', { room: id });
     expect((await b.ok('history', { room: id })).messages).toHaveLength(1);
@@ -96,7 +96,7 @@ describe('a direct room', () => {
     expect(await invited(a, id)).toHaveLength(1);
   });
 
-  it('counts for who opened it, at the limit and one beyond, and not for the other one', async () => {
+  it('counts for its opener, at the limit and one beyond, and not for the other user', async () => {
     const a = await connect('opener');
     const b = await connect('popular');
     const others = [await connect('o-1'), await connect('o-2'), await connect('o-3')];
@@ -136,7 +136,7 @@ describe('a direct room', () => {
 });
 
 describe('a block', () => {
-  it('leaves the direct room as any leave does, and asks nothing any more', async () => {
+  it('leaves the direct room as any leave does, and invites no more', async () => {
     const { ann, ben, a, b, id } = await opened();
     await b.ok('invitation:accept', { room: id });
     await b.ok('user:block', { user: ann });
@@ -145,17 +145,17 @@ describe('a block', () => {
       by: ben,
     });
     expect(await listed(b, id)).toBeUndefined();
-    const heard = b.heard('message').length;
+    const received = b.heard('message').length;
     await a.ok('message:send', text(id, 'hello?'));
     await a.ok('room:create', { kind: 'direct', user: ben });
     expect(await invited(b, id)).toEqual([]);
-    expect(b.heard('message')).toHaveLength(heard);
+    expect(b.heard('message')).toHaveLength(received);
     expect(await b.error('room:create', { kind: 'direct', user: ann })).toMatchObject({ code: 'forbidden' });
     await b.ok('user:unblock', { user: ann });
     expect(await b.ok('room:create', { kind: 'direct', user: ann })).toMatchObject({ created: false, room: { id } });
   });
 
-  it('gives who is blocked the answers that everybody gets who opens a direct room', async () => {
+  it('gives a blocked user the usual answers of opening a direct room', async () => {
     const a = await connect('nosy');
     const [b, c] = [await connect('blocker'), await connect('neutral')];
     await b.ok('user:block', { user: 'nosy' });

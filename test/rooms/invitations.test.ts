@@ -19,7 +19,7 @@ async function annsRoom(kind: 'group' | 'channel' = 'group'): Promise<string> {
 }
 
 describe('an invitation', () => {
-  it('waits with the invited user, who joins by accepting; the inviter hears of it', async () => {
+  it('waits with the invited user, who joins by accepting; the inviter gets an event', async () => {
     const room = await annsRoom();
     const { invitation } = await ann.ok('invitation:create', { room, user: 'ben', role: 'admin' });
     const at = expect.any(Number) as number;
@@ -57,7 +57,7 @@ describe('an invitation', () => {
     await ben.ok('message:send', text(room, 'here'));
   });
 
-  it('that is declined or taken back is gone, and both are told', async () => {
+  it('that is declined or cancelled is gone, and both users get an event', async () => {
     const room = await annsRoom();
     await ann.ok('invitation:create', { room, user: 'ben' });
     await ben.ok('invitation:decline', { room });
@@ -80,7 +80,7 @@ describe('an invitation', () => {
     expect(await ann.error('invitation:create', { room, user: 'ben' })).toMatchObject({ code: 'conflict' });
   });
 
-  it('is for nothing when it has ended, and when whoever is invited came another way', async () => {
+  it('has no effect when it has ended, or when the invited user joined in another way', async () => {
     const { sql } = server.database;
     const room = await annsRoom();
     await ann.ok('invitation:create', { room, user: 'ben' });
@@ -92,7 +92,7 @@ describe('an invitation', () => {
     expect((await ann.ok('invitation:list', { room })).invitations).toEqual([]);
   });
 
-  it('is taken back by whoever runs the room, by members only if it is theirs', async () => {
+  it('is cancelled by owners and admins, and by members only if they sent it', async () => {
     const room = await annsRoom('channel');
     await ben.ok('room:join', { room });
     await ann.ok('invitation:create', { room, user: 'cid' });

@@ -80,7 +80,7 @@ it('rooms that others added a user to leave what they may make, up to a limit of
   expect(await victim.error('room:create', { kind: 'group', name: 'own' })).toMatchObject({ code: 'limit_reached' });
 });
 
-it('a channel with messages waits without being listed; whoever joins it owns it', async () => {
+it('a channel with messages waits without being listed; the first user to join owns it', async () => {
   const [first, second, third] = [await connect('first'), await connect('second'), await connect('third')];
   await first.ok('room:create', { kind: 'channel', name: 'Archive of all', id: 'old-channel' });
   await first.ok('message:send', text('old-channel', 'worth keeping'));

@@ -65,9 +65,9 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     return [page.cursor, [...new Set((page.changed ?? []).map((one) => `${one.user} ${one.room} ${one.role}`))].sort()];
   }
 
-  /** A cursor past all that was told. Transactions of the whole server hold it back, those of other tests too. */
+  /** A cursor past all changes. Transactions of the whole server hold it back, those of other tests too. */
   function settled(cursor: string): Promise<string> {
-    return until('the cursor is past what was told', async () => {
+    return until('the cursor is past the changes', async () => {
       const [next, changed] = await since(cursor);
       cursor = next;
       return changed.length === 0 && next;
@@ -91,7 +91,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
     expect((await since(after))[1]).toEqual(['ann r null', 'cleo r null']);
   });
 
-  it('over a page are told as too many', async () => {
+  it('over a page are reported as too many', async () => {
     const start = await membershipCursor(sql);
     await makeRoom(sql, 'r', 'ann', ...Array.from({ length: 9 }, (_, n) => `user-${n}`));
     expect((await membershipChanges(sql, start, 10)).changed).toHaveLength(10);

@@ -1,4 +1,4 @@
-/** What moderation leaves on a user: neither leaving the room nor another command sheds it. */
+/** The marks of moderation on a user: neither leaving the room nor another command removes them. */
 import { describe, expect, it } from 'vitest';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { limits } from '../../src/protocol/limits.ts';
@@ -132,7 +132,7 @@ describe('the invitations of a user', () => {
 });
 
 describe('a guest', () => {
-  it('who leaves comes back as a guest, unless whoever runs the room lets them in as a member', async () => {
+  it('a guest who leaves comes back as a guest, unless an admin adds the user as a member', async () => {
     const room = await channel();
     await cid.ok('room:join', { room });
     await ann.ok('room:role', { room, user: 'ben', role: 'guest' });

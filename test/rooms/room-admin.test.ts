@@ -1,4 +1,4 @@
-/** Settings, archive, mutes, bans, removal, ownership, deletion: what happens, and who is told. */
+/** Settings, archive, mutes, bans, removal, ownership, deletion: their effects and their events. */
 import { describe, expect, it } from 'vitest';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { limits } from '../../src/protocol/limits.ts';
@@ -22,7 +22,7 @@ async function roomOfTwo(kind: 'group' | 'channel' = 'group'): Promise<string> {
 }
 
 describe('settings', () => {
-  it('are set one by one, told to the room and taken back; what is as it was is not told', async () => {
+  it('are set one by one, published to the room and reset; an unchanged setting is not published', async () => {
     const room = await roomOfTwo();
     const set = {
       name: 'Other',
@@ -34,8 +34,8 @@ describe('settings', () => {
     } as const;
     const { room: summary } = await ann.ok('room:update', { room, ...set });
     expect(summary).toEqual({ id: room, kind: 'group', role: 'owner', seq: 0, rev: 0, read: 0, ...set });
-    const told = await ben.event('room', (data) => data.room === room);
-    expect(told).toEqual({ room, change: 'updated', by: 'ann', state: { id: room, kind: 'group', ...set } });
+    const received = await ben.event('room', (data) => data.room === room);
+    expect(received).toEqual({ room, change: 'updated', by: 'ann', state: { id: room, kind: 'group', ...set } });
     await ann.ok('room:update', { room, topic: 'All of it' });
     await ann.ok('room:update', {
       room,
@@ -175,7 +175,7 @@ describe('slow mode', () => {
 });
 
 describe('an archived room', () => {
-  it('is read and no more, until it is unarchived; both are told', async () => {
+  it('can only be read until it is unarchived; the room gets both events', async () => {
     const room = await roomOfTwo('channel');
     const before = text(room, 'before');
     await ben.ok('message:send', before);
@@ -210,12 +210,20 @@ describe('an archived room', () => {
 });
 
 describe('a muted member', () => {
-  it('sends, edits, reacts and signals nothing, and hears until when', async () => {
+  it('sends, edits, reacts and signals nothing, and gets the end of the mute', async () => {
     const room = await roomOfTwo();
     await ben.ok('message:send', text(room, 'x'));
     const { until: end } = await ann.ok('room:mute', { room, user: 'ben', seconds: 3600 });
-    const told = await ben.event('member', (m) => m.room === room && m.change === 'muted');
-    expect(told).toEqual({ room, user: 'ben', name: 'BEN', role: 'member', change: 'muted', by: 'ann', until: end });
+    const received = await ben.event('member', (m) => m.room === room && m.change === 'muted');
+    expect(received).toEqual({
+      room,
+      user: 'ben',
+      name: 'BEN',
+      role: 'member',
+      change: 'muted',
+      by: 'ann',
+      until: end,
+    });
     const message = `You are muted in this room until ${new Date(end ?? 0).toISOString()}.`;
     for (const [name, input] of [
       ['message:send', text(room, 'y')],
@@ -268,7 +276,7 @@ describe('a muted member', () => {
     await ben.ok('message:send', text(room, 'x'));
     await ann.ok('room:role', { room, user: 'ben', role: 'member' });
     await ben.ok('message:send', text(room, 'x'));
-    // of who is gone it is lifted too
+    // the mute of a user who left is lifted too
     await ann.ok('room:mute', { room, user: 'ben' });
     await ben.ok('room:leave', { room });
     await ann.ok('room:unmute', { room, user: 'ben' });
@@ -278,7 +286,7 @@ describe('a muted member', () => {
 });
 
 describe('a member', () => {
-  it('that is removed hears it, and nothing of the room after it', async () => {
+  it('that is removed gets the event, and nothing of the room after it', async () => {
     const room = await roomOfTwo();
     await ann.ok('room:remove', { room, user: 'ben' });
     const removed = { room, user: 'ben', name: 'BEN', role: null, change: 'removed', by: 'ann' };
@@ -291,7 +299,7 @@ describe('a member', () => {
     expect((await ann.ok('room:get', { room })).room.members).toBe(1);
   });
 
-  it('that gets the room is its owner, the old one an admin; the room hears of both', async () => {
+  it('that gets the room is its owner, the old one an admin; the room gets both events', async () => {
     const room = await roomOfTwo();
     expect(await ann.ok('room:transfer', { room, user: 'ben' })).toMatchObject({ member: { role: 'owner' } });
     for (const client of [ann, ben]) {
@@ -365,7 +373,7 @@ describe('a banned user', () => {
 });
 
 describe('a deleted room', () => {
-  it('is told, is gone for all, and its rows go; its id is never given again', async () => {
+  it('is published, is gone for all, and its rows are removed; its id is never used again', async () => {
     const { sql } = server.database;
     const room = await roomOfTwo('channel');
     for (let n = 1; n <= 3; n++) await ben.ok('message:send', text(room, n));
@@ -418,7 +426,7 @@ describe('a deleted room', () => {
     }
   });
 
-  it('is nothing to who connects while its rows are there', async () => {
+  it('is invisible to a user who connects while its rows are there', async () => {
     const { sql } = server.database;
     const room = await roomOfTwo();
     // as if the purge had not come to it
@@ -428,7 +436,7 @@ describe('a deleted room', () => {
     expect(await late.error('signal', { room, name: 'x' })).toMatchObject({ code: 'not_member' });
   });
 
-  it('is refused to whoever makes it at the same moment', async () => {
+  it('is refused to a user who makes it at the same moment', async () => {
     const { sql } = server.database;
     const room = await roomOfTwo();
     const [began, commit] = [closedGate(), closedGate()];

@@ -6,7 +6,7 @@ const { people } = await stage({ people: ['ann', 'ben', 'cid'] });
 const { ann, ben, cid } = people;
 
 describe('channels', () => {
-  it('are open to everybody, and tell the room who joins and leaves', async () => {
+  it('are open to everybody, and publish joins and leaves', async () => {
     const { room, created } = await ann.ok('room:create', { kind: 'channel', name: 'News', id: 'news' });
     expect({ room, created }).toEqual({
       room: { id: 'news', kind: 'channel', name: 'News', role: 'owner', seq: 0, rev: 0, read: 0 },
@@ -31,7 +31,7 @@ describe('channels', () => {
     expect(ben.heard('message')).toEqual([]);
   });
 
-  it('tell nothing new to who joins again', async () => {
+  it('publish nothing for a second join', async () => {
     await ann.ok('room:create', { kind: 'channel', name: 'Twice', id: 'twice' });
     await ben.ok('room:join', { room: 'twice' });
     await ben.ok('room:join', { room: 'twice' });
@@ -115,7 +115,7 @@ describe('groups', () => {
     await cid.ok('message:send', text(room, 'now I may'));
   });
 
-  it('pass to the longest-standing member of the highest role when the last owner leaves', async () => {
+  it('pass to the earliest member of the highest role when the last owner leaves', async () => {
     const room = 'heirs';
     await ann.ok('room:create', { kind: 'group', name: 'Heirs', id: room });
     await ann.ok('room:invite', { room, user: 'cid' });
@@ -148,7 +148,7 @@ describe('groups', () => {
 });
 
 describe('direct rooms', () => {
-  it('are found or made by the two users, whoever asks', async () => {
+  it('are found or made by either of the two users', async () => {
     const made = await ann.ok('room:create', { kind: 'direct', user: 'ben' });
     expect(made).toMatchObject({ created: true, room: { kind: 'direct', role: 'member', name: null } });
     expect(made.room.peer).toEqual({ id: 'ben', name: 'BEN' });
@@ -167,7 +167,7 @@ describe('direct rooms', () => {
     expect(named).toMatchObject({ code: 'invalid' });
   });
 
-  it('are one when both ask at the same time', async () => {
+  it('are one when both open it at the same time', async () => {
     const made = await Promise.all([
       ben.ok('room:create', { kind: 'direct', user: 'cid' }),
       cid.ok('room:create', { kind: 'direct', user: 'ben' }),

@@ -5,7 +5,7 @@ import { until } from '../support/until.ts';
 
 const stage = await openStage({ people: cast });
 
-const asked = (room: string): readonly (readonly [string, object])[] => [
+const requested = (room: string): readonly (readonly [string, object])[] => [
   ['message:send', { room, id: crypto.randomUUID(), body: { text: 'hello' } }],
   ['message:send', { room, id: crypto.randomUUID(), body: { text: 'hello' }, replyTo: 1 }],
   ['message:edit', { room, seq: 1, body: { text: 'hello' } }],
@@ -33,7 +33,7 @@ it('a command of a stranger does not wait for the room’s row, and is answered 
   const { stranger } = stage.people;
   await stage.sql.begin(async (sql) => {
     await sql`select from rooms where id = ${room} for update`;
-    for (const [name, input] of asked(room)) {
+    for (const [name, input] of requested(room)) {
       const nowhere = await stranger.error(name, { ...input, room: 'nowhere' });
       const here = await stranger.error(name, input);
       expect([name, here]).toEqual([name, nowhere]);
@@ -47,7 +47,7 @@ it('a command of a stranger does not wait for the room’s row, and is answered 
 
 async function untilOneWaits(): Promise<void> {
   await until('a statement waits for a row', async () => {
-    // a transaction would see what was when it first asked
+    // a transaction would see the state of its first query
     const [row] = await stage.sql<{ n: number }[]>`
       select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
     return (row?.n ?? 0) > 0;
@@ -60,7 +60,7 @@ it('a message to a channel does not wait for the row of the channel, and is refu
   const { sql } = stage;
   await sql.begin(async (tx) => {
     await tx`select from rooms where id = ${room} for update`;
-    for (const [name, input] of asked(room).slice(0, 6)) {
+    for (const [name, input] of requested(room).slice(0, 6)) {
       expect([name, (await stranger.error(name, input)).code]).toEqual([name, 'not_member']);
     }
   });
@@ -74,14 +74,14 @@ it.each([
   const room = await stage.room();
   await stage.say('owner', room, 'first');
   const { sql } = stage;
-  let asking: Promise<unknown> = Promise.resolve();
+  let requesting: Promise<unknown> = Promise.resolve();
   await sql.begin(async (tx) => {
     await tx`select from rooms where id = ${room} for update`;
-    asking = stage.people.ann.error(name, input(room));
+    requesting = stage.people.ann.error(name, input(room));
     await untilOneWaits();
     await tx`delete from members where room_id = ${room} and user_id = 'ann'`;
   });
-  expect(await asking).toMatchObject({ code: 'not_found' });
+  expect(await requesting).toMatchObject({ code: 'not_found' });
   expect(await sql`select from messages where room_id = ${room}`).toHaveLength(1);
 });
 
@@ -103,7 +103,7 @@ it('a user who comes into a room while a batch waits for another room is refused
   expect((await appending).map(({ outcome }) => outcome)).toEqual(['fresh', 'not_member']);
 });
 
-it('a member still waits for the row, and is looked at again under it', async () => {
+it('a member still waits for the row, and is checked again under its lock', async () => {
   const room = await stage.room();
   const { ann } = stage.people;
   let inviting: Promise<unknown> = Promise.resolve();

@@ -1,4 +1,4 @@
-/** What Postgres reads for the rooms of a user: the other user of a room is looked up in direct rooms alone. */
+/** The rows that Postgres reads for the rooms of a user: only direct rooms cost a read of the other user. */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ConnectLoad } from '../../src/connect/connect-load.ts';
@@ -38,12 +38,12 @@ async function lookUps(table: string, user: string): Promise<number> {
 }
 
 describe('a page of rooms', () => {
-  it('looks up no user for rooms that are not direct', async () => {
+  it('reads no user for rooms that are not direct', async () => {
     expect(await lookUps('users', 'cleo')).toBe(0);
     expect(await lookUps('members', 'cleo')).toBe(1);
   });
 
-  it('looks up one user for each direct room', async () => {
+  it('reads one user for each direct room', async () => {
     expect(await lookUps('users', 'ann')).toBe(1);
     const { rooms } = await new ConnectLoad(sql).summaries('ann');
     expect(rooms.map(({ id, peer }) => [id, peer])).toEqual([

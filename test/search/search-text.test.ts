@@ -153,7 +153,7 @@ describe.each(forms)('in $name', ({ open }) => {
     return JSON.parse(page) as CommandOutput<'search'>;
   };
 
-  it('messages that were in the index before migration 0014 are found after they were taken in anew', async () => {
+  it('messages that were in the index before migration 0014 are found after they were indexed again', async () => {
     const { writer } = createWriter(sql);
     await makeRoom(sql, 'before', 'ann');
     await writer.send(send('before', 'ann', { text: '我家在上海东边' }));

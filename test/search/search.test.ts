@@ -103,7 +103,7 @@ describe('search', () => {
     expect(hit?.message).toEqual(messages[0]);
   });
 
-  it('looks in the rooms of which one is a member now, and says so of others', async () => {
+  it('searches the rooms of which one is a member now, and refuses other rooms', async () => {
     await fill('mine', 'secret of mine');
     expect(await find(ben, { query: 'secret' })).toEqual({ hits: [], next: null });
     expect(await ben.error('search', { query: 'secret', room: 'mine' })).toMatchObject({ code: 'not_member' });
@@ -114,7 +114,7 @@ describe('search', () => {
     expect(said(await find(ben, { query: 'secret' }))).toEqual([]);
   });
 
-  it('finds messages as they stand: edits anew, deleted and encrypted ones not at all', async () => {
+  it('finds messages in their present state: edited bodies, and no deleted or encrypted ones', async () => {
     await fill('changes', 'first version', 'to be gone');
     const encrypted = { encrypted: { alg: 'xyzzy', kid: 'xyzzy', data: 'xyzzy' } };
     await ann.ok('message:send', { room: 'changes', id: randomUUID(), body: encrypted });
@@ -142,7 +142,7 @@ describe('search', () => {
       ]);
     }
     const { sql } = server.database;
-    // as if sent over a year, so that it has to look further and further back
+    // as if sent over a year, so that the search has to read further and further back
     await searchable(server);
     await sql`update messages set created_at = created_at - (20 - seq) * interval '17 days' where room_id like 'page-%'`;
     await sql`update rooms set last_rev = last_rev + 1 where id like 'page-%'`;
@@ -278,9 +278,9 @@ describe('search', () => {
   it('gives a user one place, so that a neighbour waits for no more than one search of somebody', async () => {
     const search = createSearch(server.database.sql, { atOnce: 1 });
     const order: string[] = [];
-    const ask = (user: string): Promise<number> =>
+    const request = (user: string): Promise<number> =>
       search.page(user, { query: 'ab', limit: 50 }).then(() => order.push(user));
-    const all = await Promise.allSettled(['ann', 'ann', 'ann', 'ben', 'ann'].map(ask));
+    const all = await Promise.allSettled(['ann', 'ann', 'ann', 'ben', 'ann'].map(request));
     expect(order.slice(0, 2).toSorted()).toEqual(['ann', 'ben']);
     expect(all[4]).toMatchObject({ status: 'rejected', reason: { code: 'overloaded' } });
   });
@@ -296,7 +296,7 @@ describe('search', () => {
     expect(new Set(settings.map(([row]) => row?.['statement_timeout'] as string))).toEqual(new Set(['15s']));
   });
 
-  it('tells users in very many rooms the same', async () => {
+  it('gives users in very many rooms the same hits', async () => {
     const { sql } = server.database;
     await fill('crowded', 'needle in a haystack');
     await sql`insert into rooms (id, kind, created_by) select 'h' || n, 'group', 'ann' from generate_series(1, 201) n`;
@@ -307,7 +307,7 @@ describe('search', () => {
 });
 
 describe('the index', () => {
-  it('finds what a process that died left, and takes all in anew in another language', async () => {
+  it('finds the messages that a dead process left, and indexes all again in another language', async () => {
     const database = await createTestDatabase();
     const { sql } = database;
     const { writer } = createWriter(sql);
@@ -337,7 +337,7 @@ describe('the index', () => {
     await database.drop();
   });
 
-  it('lets rooms over its limit be found by the look', async () => {
+  it('leaves rooms over its limit to the scan', async () => {
     const database = await createTestDatabase();
     const { sql } = database;
     const { writer } = createWriter(sql);

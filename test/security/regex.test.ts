@@ -57,11 +57,11 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/`]: frame,
     [String.raw`/\de[+-](\d{1,3})/g`]: frame,
   },
-  'messages/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
+  'rooms/page-cursor.ts': { [String.raw`/^(\d{1,15}) (\d{1,15}) (.+)$/`]: short },
   'recovery/recent-rows.ts': { [String.raw`/\{"emoji":("[^"]*"),"count":\d+/g`]: frame },
   'search/search.ts': { [String.raw`/\ufffd$/`]: body },
   'transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
-  'transfer/standing.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
+  'transfer/room-records.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
   'protocol/body.ts': {
     [String.raw`/^[a-z]+\/[a-z0-9][a-z0-9.+_-]*$/`]: body,
     '/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/': body,

@@ -24,7 +24,7 @@ function token(user: string, key: string, issuedAt = Date.now() - minute): Ident
   return { user, name: null, tier: null, expires: Date.now() + 10 * minute, issuedAt, key };
 }
 
-/** Takes every session that is asked for, with the token, as the node that holds it does. */
+/** Names the token of every revoked session, as the node of the session does. */
 async function holding(held: Identity): Promise<{ stop(): Promise<void>; applied: Revocation[] }> {
   const applied: Revocation[] = [];
   const watch = new RevocationWatch({
@@ -32,7 +32,7 @@ async function holding(held: Identity): Promise<{ stop(): Promise<void>; applied
     log: silentLog,
     apply: async (revocation) => {
       applied.push(revocation);
-      if (revocation.session !== null && revocation.token === null) await revocations.claim(revocation.id, held);
+      if (revocation.session !== null && revocation.token === null) await revocations.nameToken(revocation.id, held);
     },
   });
   await watch.start();
@@ -43,8 +43,8 @@ it('a session that a node holds loses its token, and nobody else does', async ()
   const held = token('ann', 'held');
   const node = await holding(held);
   expect(await revocations.revokeSession('ann', 's1', 'user')).toBe(true);
-  const asked = [held, token('ann', 'other'), token('ben', 'held')];
-  expect([...(await revokedAmong(database.sql, asked))]).toEqual([0]);
+  const requested = [held, token('ann', 'other'), token('ben', 'held')];
+  expect([...(await revokedAmong(database.sql, requested))]).toEqual([0]);
   await until('it comes again, with its token', () => node.applied.length === 2);
   expect(node.applied.map(({ session, token: key }) => [session, key])).toEqual([
     ['s1', null],
@@ -203,7 +203,7 @@ it('a revocation is kept until its token has expired', async () => {
   expect(await database.sql`select user_id from revocations`).toEqual([{ user_id: 'ben' }]);
 });
 
-it('a revocation whose transaction took long is heard, and each only once', async () => {
+it('a revocation with a long transaction is read, and each only once', async () => {
   const node = await holding(token('nobody', 'x'));
   const slow = database.sql.begin(async (sql) => {
     await sql`insert into revocations (user_id, issued_before, reason) values ('slow', 1, 'operator')`;
@@ -211,19 +211,19 @@ it('a revocation whose transaction took long is heard, and each only once', asyn
   });
   for (const user of ['a', 'b', 'c']) await revocations.revokeAll(user, 'operator');
   await slow;
-  await until('the slow one is heard', () => node.applied.some(({ user }) => user === 'slow'));
+  await until('the slow one is read', () => node.applied.some(({ user }) => user === 'slow'));
   await revocations.revokeAll('last', 'operator');
-  await until('the last one is heard', () => node.applied.some(({ user }) => user === 'last'));
+  await until('the last one is read', () => node.applied.some(({ user }) => user === 'last'));
   expect(node.applied.map(({ user }) => user).sort()).toEqual(['a', 'b', 'c', 'last', 'slow']);
   await node.stop();
 });
 
-it('more revocations than one page are heard, once each', async () => {
+it('more revocations than one page are read, once each', async () => {
   const node = await holding(token('nobody', 'x'));
   await database.sql`
     insert into revocations (user_id, issued_before, reason)
     select 'u' || n, 1, 'operator' from generate_series(1, 2500) n`;
-  await until('all are heard', () => node.applied.length >= 2500);
+  await until('all are read', () => node.applied.length >= 2500);
   expect(new Set(node.applied.map(({ user }) => user)).size).toBe(2500);
   expect(node.applied).toHaveLength(2500);
   await node.stop();

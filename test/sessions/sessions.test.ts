@@ -23,7 +23,7 @@ async function enter(url: string, token: string): Promise<StockClient> {
   return client;
 }
 
-/** A token of its own, however many are made in a second. */
+/** A separate token, however many are made in a second. */
 let made = 0;
 function tokenWith(user: string, claims: Record<string, unknown> = {}, issuedAt?: number): Promise<string> {
   const token = new SignJWT({ nonce: made++, ...claims }).setProtectedHeader({ alg: 'HS256' }).setSubject(user);
@@ -77,7 +77,7 @@ describe('on one node', () => {
     }
   });
 
-  it('ends a session: it is told and closed, its token is refused, the others stay', async () => {
+  it('ends a session: the session gets the event and is closed, its token is refused, the others stay', async () => {
     const own = await enter(server.url, await tokenWith('end-ann'));
     const token = await tokenWith('end-ann');
     const lost = await connectRaw(server.url, token);
@@ -165,12 +165,12 @@ describe('on one node', () => {
   });
 });
 
-describe('a token that the database is being asked about', () => {
+describe('a token with a query to the database under way', () => {
   let server: TestServer;
   const answers = 4711;
   beforeAll(async () => {
     server = await startServer();
-    // what was true when it was asked, told when nobody holds the lock
+    // the answer of the moment of the query, returned when no transaction has the lock
     await server.database.sql.unsafe(`
       alter function token_revoked(text, text, bigint) rename to token_revoked_at_once;
       create function token_revoked(subject text, its_hash text, issued bigint) returns boolean language plpgsql as $$
@@ -182,13 +182,13 @@ describe('a token that the database is being asked about', () => {
   });
   afterAll(() => server.stop());
 
-  /** Asks to take the token in and does the work before the database answers. @returns the ack, when it has come. */
+  /** Renews the token and does the work before the database answers. @returns the ack, when it has come. */
   async function renewing(client: StockClient, token: string, work: () => Promise<void>): Promise<{ ok?: boolean }> {
     const ack: { ok?: boolean } = {};
     await server.database.sql.begin(async (tx) => {
       await tx`select pg_advisory_xact_lock(${answers})`;
       client.socket.emit('auth:refresh', { token }, (answer: object) => Object.assign(ack, answer));
-      await until('the database is asked', async () => {
+      await until('the query is under way', async () => {
         const [waiting] =
           await tx`select from pg_locks where locktype = 'advisory' and objid = ${answers} and not granted
           and database = (select oid from pg_database where datname = current_database())`;
@@ -264,14 +264,14 @@ describe('on several nodes', () => {
   );
 
   it(
-    'ends them as surely while Redis is away; the list says that it is not complete',
+    'ends them as surely while Redis is unavailable; the list says that it is not complete',
     { timeout: 60_000 },
     async () => {
       const own = await enter(url(0), await tokenWith('cut-ann', {}, seconds() - 60));
       const token = await tokenWith('cut-ann', {}, seconds() - 60);
       const far = await enter(url(1), token);
       proxy.cut();
-      const list = await until('it is away', async () => {
+      const list = await until('Redis is unavailable', async () => {
         const answer = await own.ok('session:list', {});
         return !answer.complete && answer;
       });

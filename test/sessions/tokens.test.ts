@@ -22,7 +22,7 @@ function sign(key: CryptoKey | Uint8Array, alg: string, claims: Claims, header: 
 const hs = (claims: Claims, by = secret) => sign(new TextEncoder().encode(by), 'HS256', claims);
 
 describe('a token', () => {
-  it('tells user, name, tier and when it ends', async () => {
+  it('has the user, name, tier and expiry', async () => {
     const verifier = await TokenVerifier.create({ secrets: [secret] });
     const exp = inAnHour();
     expect(
@@ -98,7 +98,7 @@ describe('a token', () => {
     }
   });
 
-  it('needs the issuer and the audience that are asked for', async () => {
+  it('needs the issuer and the audience of the configuration', async () => {
     const verifier = await TokenVerifier.create({ secrets: [secret], issuer: 'https://id.example', audience: 'chat' });
     const good = { sub: 'ann', iss: 'https://id.example', aud: 'chat' };
     expect(await verifier.verify(await hs(good))).toMatchObject({ user: 'ann' });

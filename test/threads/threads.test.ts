@@ -16,7 +16,7 @@ async function repliesOf(room: string, root: number): Promise<number[]> {
   return (await people.ben.ok('thread:history', { room, root })).messages.map(({ seq }) => seq);
 }
 
-/** What somebody follows in a room: root, mark, unread. */
+/** The threads that a user follows in a room: root, mark, unread. */
 const list = async (who: 'ann' | 'ben' | 'guest' | 'admin', room: string) => {
   const { threads } = await people[who].ok('thread:list', { limit: 100 });
   return threads.filter((one) => one.room === room).map(({ thread, read, unread }) => [thread.root, read, unread]);
@@ -31,9 +31,9 @@ describe('replies', () => {
     const deeper = await say('admin', room, 'to the answer', { replyTo: first });
     await say('ben', room, 'elsewhere', { replyTo: other });
     const last = await say('ben', room, 'again', { replyTo: deeper });
-    const told = await people.owner.event('message', (data) => data.room === room && data.seq === last);
-    const thread = { root, replies: 3, lastReplyAt: told.at, repliers: ['ben', 'admin'], rev: last };
-    expect(told).toMatchObject({ replyTo: deeper, thread });
+    const received = await people.owner.event('message', (data) => data.room === room && data.seq === last);
+    const thread = { root, replies: 3, lastReplyAt: received.at, repliers: ['ben', 'admin'], rev: last };
+    expect(received).toMatchObject({ replyTo: deeper, thread });
     expect((await stored(room, root))?.thread).toEqual(thread);
     expect((await stored(room, first))?.thread).toEqual(thread);
     expect((await stored(room, other))?.thread).toMatchObject({ root: other, replies: 1 });
@@ -94,7 +94,7 @@ describe('replies', () => {
     });
   });
 
-  it('sent again count once, and tell where the thread stands', async () => {
+  it('sent again count once, and have the present state of the thread', async () => {
     const room = await stage.room();
     const root = await say('ann', room, 'q');
     const send = { room, id: crypto.randomUUID(), body: { text: '@ann' }, replyTo: root };
@@ -273,17 +273,17 @@ describe('following', () => {
     expect(await followed()).toEqual({ n: limits.followedThreads, oldest: (after?.oldest ?? 0) - 1 });
   });
 
-  it('tells the other devices', async () => {
+  it('sends the change to the other devices', async () => {
     const room = await stage.room();
     const root = await say('ann', room, 'q');
     await people.guest.ok('thread:follow', { room, root });
     await say('ben', room, 'a', { replyTo: root });
     await people.guest.ok('thread:read', { room, root, seq: 2 });
-    const told = await until('both are told', () => {
+    const received = await until('both have the event', () => {
       const found = people.guest.heard('thread').filter((data) => data.room === room);
       return found.length === 2 ? found : undefined;
     });
-    expect(told).toEqual([
+    expect(received).toEqual([
       { room, root, following: true, read: 1 },
       { room, root, following: true, read: 2 },
     ]);

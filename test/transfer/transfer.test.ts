@@ -121,7 +121,7 @@ async function richRoom(sql: postgres.Sql, room: string): Promise<void> {
       slow_mode_s = 7, senders = 'admins', edit_window_s = 0 where id = ${room}`;
 }
 
-/** What `richRoom` made, by table, to the millisecond. */
+/** The rows of `richRoom`, by table, to the millisecond. */
 async function standing(sql: postgres.Sql) {
   const ms = (column: string) => sql`date_trunc('milliseconds', ${sql(column)}) as ${sql(column)}`;
   return {
@@ -228,7 +228,7 @@ describe('an export', () => {
     // one room alone says nothing of whom its members block
     expect(kindsOf(await exported(from.sql, 'left'))).not.toContain('block');
 
-    // whoever left is not added without a question, a guest comes back as one, and slow mode and mutes go on
+    // a user who left is not added without consent, a guest comes back as one, and slow mode and mutes go on
     const add = (user: string) => to.sql`
       select add_member('left', 'ann', ${user}, 'member', 100, 100, ${rightsOf('add')}::text::jsonb) as outcome`;
     expect([await add('ben'), await add('eve')]).toEqual([[{ outcome: 'not_asked' }], [{ outcome: 'joined' }]]);
@@ -248,7 +248,7 @@ describe('an export', () => {
     await to.drop();
   });
 
-  it('keeps who called everybody in the message of another', async () => {
+  it('keeps the user who mentioned everybody in the message of another', async () => {
     const [from, to] = [await createTestDatabase(), await createTestDatabase()];
     await makeRoom(from.sql, 'called', 'ann', 'ben');
     const { writer } = createWriter(from.sql);
@@ -275,7 +275,7 @@ describe('an export', () => {
     await fresh.drop();
   });
 
-  it('of format 1 has none of these, but its threads are made anew', async () => {
+  it('of format 1 has none of these, but its threads are made again', async () => {
     const lines = await exported(source.sql, 'rich');
     const old = lines.flatMap((text) => {
       const line = JSON.parse(text) as Record<string, unknown>;
@@ -298,7 +298,7 @@ describe('an export', () => {
     await fresh.drop();
   });
 
-  it('brings a room up to date that was read before, and resets the cursors of those who are in it', async () => {
+  it('brings a room up to date that was read before, and resets the cursors of its members', async () => {
     const { writer } = createWriter(source.sql);
     await writer.send(send('busy', 'cid', 'later'));
     await writer.stop();
@@ -344,7 +344,7 @@ describe('an export', () => {
     await empty.drop();
   });
 
-  it('is of one moment, whoever writes meanwhile', async () => {
+  it('is of one moment, whatever is written meanwhile', async () => {
     const { sql } = source;
     await busyRoom(sql, 'moving', 1500);
     const { writer } = createWriter(sql);
@@ -429,7 +429,7 @@ describe('an import into a room that is here', () => {
     ]);
   });
 
-  it('that was cut off goes on, without those who were banned since, and with one owner', async () => {
+  it('that was cut off goes on, without users who were banned since, and with one owner', async () => {
     await makeRoom(there.sql, 'r', 'ann', 'ben', 'cid', 'dan', 'eve');
     const lines = await exported(there.sql);
     const { sql } = here;
@@ -464,7 +464,7 @@ describe('an import into a room that is here', () => {
     expect(await sql`select muted_until::text from kept_mutes`).toEqual([{ muted_until: 'infinity' }]);
   });
 
-  it('that was cut off behind the last message has threads, and is searched anew, when another run ends it', async () => {
+  it('that was cut off behind the last message has threads, and is indexed again, when another run ends it', async () => {
     await richRoom(there.sql, 'rich');
     const lines = await exported(there.sql);
     const { sql } = here;

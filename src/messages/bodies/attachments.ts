@@ -1,6 +1,6 @@
 /**
- * Which files a message may name. The server never fetches them; every client that shows the message does, and tells the
- * host who reads it, where and when. So no host is allowed unless the operator names it.
+ * Which files a message may name. The server never fetches them. Every client that shows the message does, so the host of
+ * the file learns the reader's address and the time. Therefore only the hosts that the operator names are allowed.
  */
 import type { Attachment } from '../../protocol/body.ts';
 import { ParleyError } from '../../protocol/errors.ts';

@@ -1,4 +1,4 @@
-/** Bodies as they come: checked, written as JSON once, and read for whom they mention. */
+/** Bodies as they come: checked, written as JSON once, and searched for mentions. */
 import type { z } from 'zod';
 import { attachments, encrypted, mentions as mentionList } from '../../protocol/body.ts';
 import { ParleyError } from '../../protocol/errors.ts';
@@ -10,7 +10,7 @@ import { mentionsIn, type Mentions } from './mentions.ts';
 export interface ReadBody {
   /** From `encodeBody`. */
   readonly json: string;
-  /** Undefined: nobody. Who of them is a member is for the database to say. */
+  /** Undefined: nobody. Only the database knows which of the users are members. */
   readonly mentions: Mentions | undefined;
 }
 
@@ -38,7 +38,7 @@ export class Bodies {
   }
 }
 
-/** @throws {ParleyError} unless the envelope is one, and nothing of it is said in the clear. */
+/** @throws {ParleyError} unless the envelope is valid and the body has no plain text beside it. */
 function checkEncrypted(body: Record<string, unknown>): void {
   part('encrypted', encrypted, body['encrypted']);
   if (body['text'] !== undefined) {

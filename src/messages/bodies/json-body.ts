@@ -37,7 +37,7 @@ const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
 
 /**
  * Postgres writes numbers out: 1e308 comes back as 309 digits. Without counting them a page of history could be made
- * to take 80 MB, more than a connection may be sent. What looks like a number in a text counts too: rare, and harmless.
+ * to take 80 MB, more than a connection may be sent. A number inside of a text counts too: rare, and harmless.
  */
 function hiddenDigits(json: string): number {
   if (!json.includes('e+') && !json.includes('e-')) return 0;
@@ -56,7 +56,7 @@ function checkSize(what: string, json: string, more: number): void {
 
 /**
  * Checks that a value is JSON: msgpack brings dates, maps and big integers too. Binary is moved to `attachments`, where
- * there may be any. What needs no change is given back as it is, so JSON costs a walk and no copy.
+ * there may be any. A value without binary is returned as it is, so JSON costs a walk and no copy.
  */
 function plain(value: unknown, depth: number, what: string, attachments: Uint8Array[] | undefined): unknown {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;

@@ -1,4 +1,4 @@
-/** Whom a body mentions, as far as its text tells. Which of them are members is known where the message is stored. */
+/** The mentions in a body. The statement that stores the message finds out which of the users are members. */
 import { everybody } from '../../protocol/body.ts';
 import { mentionRuns } from '../../protocol/mention-scan.ts';
 
@@ -62,7 +62,7 @@ function withoutSpans(text: string): string {
   const runs = [...text.matchAll(/`+/g)].map(({ 0: { length }, index }) => ({ index, length }));
   const closing = new Map<number, number>();
   const closedBy: number[] = [];
-  // from the end, so that each looks its partner up: trying all would be quadratic
+  // from the end, so that each run finds its partner in a map: trying all runs would be quadratic
   for (let i = runs.length - 1; i >= 0; i--) {
     const { length } = runs[i] as { length: number };
     closedBy[i] = closing.get(length) ?? -1;

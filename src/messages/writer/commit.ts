@@ -1,4 +1,4 @@
-/** The way of a batch into Postgres: tried again where that may help, and split where one of it is at fault. */
+/** Commits a batch: retried where that may help, and split where a single item is at fault. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ParleyError } from '../../protocol/errors.ts';
 import { failureOf, transientReason } from '../../storage/failure.ts';
@@ -8,15 +8,15 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 export interface CommitParts<I, R, O> {
   /** One attempt, safe to try again. */
   readonly store: (items: I[]) => Promise<R[]>;
-  /** Tells the world and answers each item. `again`: an earlier attempt may have taken effect. */
+  /** Publishes the events and answers each item. `again`: an earlier attempt may have taken effect. */
   readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
   readonly metrics: Metrics;
   readonly log: Log;
-  /** How long a commit is tried again before its items fail with `unavailable`. */
+  /** How long a commit is retried before its items fail with `unavailable`. */
   readonly retryMs?: number;
 }
 
-/** Commits, tries again what may succeed later, and splits what may not until the culprit stands alone. */
+/** Commits, retries a transient failure, and splits a batch that fails for another reason until the faulty item is alone. */
 export async function commit<I, R, O>(
   items: I[],
   parts: CommitParts<I, R, O>,
@@ -39,7 +39,10 @@ export async function commit<I, R, O>(
         const reason = transientReason(error);
         metrics.writerRetries.inc({ reason });
         if (performance.now() > giveUp) {
-          log.warn({ err: error, messages: items.length }, 'commit given up; senders are told to try again');
+          log.warn(
+            { err: error, messages: items.length },
+            'Could not commit a batch in time. Its senders get the error `unavailable` and may send again.',
+          );
           throw new ParleyError('unavailable', undefined, { retryAfter: 1000, cause: error });
         }
         await delay(Math.min(500, 5 * 2 ** attempt) * (0.5 + Math.random()));
@@ -55,13 +58,16 @@ export async function commit<I, R, O>(
       if (failure === 'data')
         return [new ParleyError('invalid', 'body: the database cannot store it.', { cause: error })];
       metrics.internalErrors.inc({ where: 'writer' });
-      log.error({ err: error }, 'a message or a change of one could not be stored');
+      log.error(
+        { err: error },
+        'Could not store a message or a change of a message. Its sender gets the error `internal`.',
+      );
       return [new ParleyError('internal', undefined, { cause: error })];
     }
   }
 }
 
-/** A second line behind the driver's and the server's own limits: a stripe must never wait for ever. */
+/** A second limit behind those of the driver and the server: a stripe never waits without a limit. */
 const attemptMs = 20_000;
 
 /** Rejects as a lost connection would: whether the work took effect is unknown, and trying again is safe. */

@@ -1,11 +1,11 @@
-/** Work that takes turns, in the order of asking: a room's sends and its changes share a stripe of the writer. */
+/** Work that takes turns, first come, first served: a room's sends and its changes share a stripe of the writer. */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** When the one before is through, whether it failed or not. */
+  /** Runs the work after the work before it has ended, also where that failed. */
   take<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work, work);
-    // who asks next must not be told of this one's failure
+    // the next work must not see the failure of this one
     this.#last = turn.catch(() => undefined);
     return turn;
   }

@@ -4,11 +4,11 @@ import type { Log } from '../../telemetry/log.ts';
 export interface OutboxCleanupOptions {
   readonly sql: postgres.Sql;
   readonly log: Log;
-  /** How long nothing was committed when outbox rows are deleted by themselves. */
+  /** After so long without a commit, outbox rows are deleted alone. */
   readonly tidyMs?: number;
 }
 
-/** Outbox rows whose events went to fan-out: the next commit, whoever makes it, deletes them, which costs no round trip. */
+/** Ids of outbox rows that are already published. The next commit deletes them in the same statement, which saves a round trip. */
 export class OutboxCleanup {
   readonly #options: OutboxCleanupOptions;
   #ids: number[] = [];
@@ -20,13 +20,13 @@ export class OutboxCleanup {
     this.#options = options;
   }
 
-  /** A commit's rows. If no other commit comes soon they are deleted alone, or other nodes would take this one for dead. */
+  /** A commit's rows. Without another commit soon they are deleted alone, or other nodes would take this node for dead. */
   add(ids: Iterable<number>): void {
     this.#ids.push(...ids);
     this.#tidySoon();
   }
 
-  /** Calls with what is to be deleted now; if that fails it stays to be deleted. */
+  /** Calls with the ids to delete now. The ids of a failed call are deleted with a later one. */
   async deleting<T>(call: (ids: number[]) => Promise<T>): Promise<T> {
     this.#committedAt = performance.now();
     const [ids, life] = [this.#ids, this.#life];
@@ -39,7 +39,7 @@ export class OutboxCleanup {
     }
   }
 
-  /** The database went back in time: these ids may be given out again. */
+  /** The database went back in time: the new history may assign these ids again. */
   forget(): void {
     this.#ids = [];
     this.#life++;
@@ -68,8 +68,8 @@ export class OutboxCleanup {
     try {
       await this.deleting((ids) => sql`delete from outbox where id = any (${ids}::bigint[])`);
     } catch (error) {
-      // whoever finds them tells what was told before, which does no harm; the next commit tries once more
-      log.debug({ err: error }, 'outbox rows could not be deleted');
+      // the relay of another node may publish the events again, which does no harm; the next commit deletes the rows
+      log.debug({ err: error }, 'Could not delete outbox rows; the next commit deletes them.');
     }
   }
 }

@@ -1,22 +1,20 @@
 /**
  * The writer: sends wait in stripes, a room always in the same one; each stripe commits what has gathered in one call of
- * `append_messages`. Measured on 2 shared cores: 845 messages/s one at a time, 17,900 in batches of 100. When more waits than
- * fits in a call, senders take turns, so one message of a user does not wait for all that another user has sent.
+ * `append_messages`. Measured on 2 shared cores: 845 messages/s one at a time, 17,900 in batches of 100. When more sends
+ * wait than fit in a call, senders take turns. So a message does not wait for all messages of another user.
  *
- * Every outcome is safe to try again: the id of a message makes a second attempt a `duplicate` with the first seq. A
- * duplicate's event is handed to fan-out again, since the attempt that stored it may have died before it could; nodes
- * drop revs that they have delivered already.
+ * Every outcome is safe to retry: the id of a message makes a second attempt a `duplicate` with the first seq. The event of a
+ * duplicate goes to fan-out again, since the node of the first attempt may have died before it published. Nodes drop revs
+ * that they have delivered already.
  *
- * What a batch means for threads and mentions is noted in the same statement, by `note_sends`; batches without any pay
- * nothing for it.
+ * `note_sends` stores the replies and mentions of a batch in the same statement. A batch without any costs nothing more.
  *
- * What changes messages (changes.ts) takes turns with a stripe's commits, so what one node publishes of a room is in the
- * order of its commits.
+ * Changes of messages (changes.ts) take turns with a stripe's commits, so a node publishes a room's events in commit order.
  */
 import type { postgres } from '../../storage/sql.ts';
 import type { Envelope, Fanout, RoomEvent } from '../../fanout/fanout.ts';
 import { partOf } from '../../fanout/partition.ts';
-import { ParleyError, type ErrorCode } from '../../protocol/errors.ts';
+import type { ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { limits } from '../../protocol/limits.ts';
@@ -26,7 +24,7 @@ import { commit } from './commit.ts';
 import { OutboxCleanup } from './outbox-cleanup.ts';
 import { mentionEvents } from '../mentions.ts';
 import { messageJson } from '../message-json.ts';
-import { mutedError } from '../../rooms/muted.ts';
+import { mutedError, refusalError } from '../../rooms/refusals.ts';
 import { Mutex } from './mutex.ts';
 
 export interface Send {
@@ -63,14 +61,14 @@ interface Outcome {
   outcome: 'fresh' | 'duplicate' | Refused;
   seq: number;
   rev: number;
-  /** Of `muted` and `slow`: until when; null: nobody knows. */
+  /** For `muted` and `slow` the end of that state; null: the mute has no end. */
   sent_at: number;
   outbox_id: number | null;
-  /** Of a duplicate that was edited, deleted or reacted to since. */
+  /** A duplicate that was edited, deleted or reacted to since. */
   changed?: boolean;
-  /** Of a reply: from `thread_state`. */
+  /** From `thread_state`; only replies have it. */
   thread?: string | null;
-  /** Of a message stored now: JSON text of those whom it mentions. */
+  /** JSON text of the mentioned users; only messages that were stored now have it. */
   mentioned?: string | null;
 }
 
@@ -85,18 +83,18 @@ export interface WriterOptions {
   readonly now?: () => number;
   /** Over all stripes, and together with the changes and pins that take turns with them. */
   readonly maxWaiting: number;
-  /** How long a commit is tried again before its sends fail with `unavailable`. */
+  /** How long a commit is retried before its sends fail with `unavailable`. */
   readonly retryMs?: number;
-  /** How long nothing was committed when outbox rows are deleted by themselves. */
+  /** After so long without a commit, outbox rows are deleted alone. */
   readonly tidyMs?: number;
 }
 
 export class Writer {
   readonly #options: WriterOptions;
   readonly #stripes: Batcher<Send, Sent>[];
-  /** One a stripe: what else changes a room takes its turn between two commits. */
+  /** One a stripe: other writes of a room take their turns between two commits. */
   readonly mutexes: readonly Mutex[];
-  /** One a stripe: whatever waits for its turn there waits in one of these. */
+  /** One a stripe: the bounded queue of everything that waits for a turn. */
   readonly places: readonly Places[];
   readonly outboxCleanup: OutboxCleanup;
 
@@ -170,7 +168,7 @@ export class Writer {
     return isCopy.map((copy) => (copy ? copies.shift() : firsts.shift()) as Outcome);
   }
 
-  /** A message that came again and has changed since is not what its sender says: that must not be told as its present state. */
+  /** A duplicate may have changed since: its first body must not be published as the present state. */
   async #markChanged(sends: Send[], outcomes: Outcome[]): Promise<Outcome[]> {
     const duplicates = outcomes.flatMap(({ outcome }, i) => (outcome === 'duplicate' ? [sends[i] as Send] : []));
     if (duplicates.length === 0) return outcomes;
@@ -193,9 +191,9 @@ export class Writer {
   #append(sends: Send[]): Promise<Outcome[]> {
     const { sql } = this.#options;
     const rooms = [...new Set(sends.map((send) => send.room))];
-    const [batch, asked] = [batchJson(sends), askedJson(sends)];
+    const [batch, notes] = [batchJson(sends), noteJson(sends)];
     return this.outboxCleanup.deleting((outboxCleanup) =>
-      asked === undefined
+      notes === undefined
         ? sql<
             Outcome[]
           >`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxCleanup}::bigint[])`
@@ -206,13 +204,13 @@ export class Writer {
             select a.*, x.thread, x.mentioned from a
             left join note_sends(
               (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
-              ${asked}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
+              ${notes}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
             ) x on x.n = a.n
             order by a.n`,
     );
   }
 
-  /** Hands the events to fan-out, in rev order, then gives each send its answer. */
+  /** Publishes the events in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
     const { now = Date.now } = this.#options;
     const events: RoomEvent[] = [];
@@ -220,7 +218,7 @@ export class Writer {
     const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed, thread, mentioned }, i): Sent | Error => {
       const send = sends[i] as Send;
       if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at, now());
-      // of a message that changed since, later revs have been told: whoever missed this one syncs
+      // later revs of a changed message were published: a client without this event syncs
       if (changed !== true) events.push(messageEvent(send, seq, rev, at, thread));
       if (typeof mentioned === 'string') {
         mentions.push(...mentionEvents({ room: send.room, seq, from: send.sender, at }, mentioned));
@@ -230,7 +228,7 @@ export class Writer {
     // fresh ones are in rev order as they come; a duplicate may stand anywhere
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
     this.#options.fanout.publish(mentions.length === 0 ? events : [...events, ...mentions]);
-    // one row a call, told with each of its outcomes
+    // one outbox row a call; each outcome has its id
     this.outboxCleanup.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
     return answers;
   }
@@ -253,18 +251,13 @@ function messageEvent(send: Send, seq: number, rev: number, at: number, thread: 
 }
 
 function refusal(outcome: Refused, send: Send, until: number | null, now: number): ParleyError {
-  if (outcome === 'conflict') return new ParleyError('conflict', `Another message of this room has the id ${send.id}.`);
-  if (outcome === 'no_reply_target')
-    return new ParleyError('not_found', `replyTo: there is no message ${send.replyTo} yet.`);
-  if (outcome === 'archived') return new ParleyError('forbidden', 'The room is archived.');
   if (outcome === 'muted') return mutedError(until);
-  if (outcome === 'admins_only') return new ParleyError('forbidden', 'Only owners and admins may send here.');
-  if (outcome === 'slow') {
-    const retryAfter = Math.max(1, (until ?? 0) - now);
-    return new ParleyError('rate_limited', 'The room is in slow mode.', { retryAfter });
+  if (outcome === 'slow') return refusalError('slow', undefined, { retryAfter: Math.max(1, (until ?? 0) - now) });
+  if (outcome === 'conflict') return refusalError(outcome, `Another message of this room has the id ${send.id}.`);
+  if (outcome === 'no_reply_target') {
+    return refusalError(outcome, `replyTo: there is no message ${send.replyTo} yet.`);
   }
-  const code: ErrorCode = outcome;
-  return new ParleyError(code);
+  return refusalError(outcome);
 }
 
 function batchJson(sends: Send[]): string {
@@ -277,8 +270,8 @@ function batchJson(sends: Send[]): string {
   return `[${rows.join(',')}]`;
 }
 
-/** What `note_sends` is asked; undefined: the batch holds no replies and mentions nobody, and is stored as ever. */
-function askedJson(sends: Send[]): string | undefined {
+/** The input of `note_sends`; undefined: the batch has no replies and no mentions. */
+function noteJson(sends: Send[]): string | undefined {
   const rows = sends.flatMap(({ room, sender, replyTo, mentions }, i) => {
     if (replyTo === undefined && mentions === undefined) return [];
     const { names = [], everybody = false } = mentions ?? {};

@@ -50,7 +50,7 @@ describe('mentions in a text', () => {
     expect(firsts(text)).toEqual(expected);
   });
 
-  it('leave what may end an id or a sentence to be decided by who is a member', () => {
+  it('leave a character that may end an id or a sentence to the list of members', () => {
     expect(named('see @ann.')?.names).toEqual([['ann.', 'ann']]);
     expect(named('see @ann...')?.names).toEqual([['ann...', 'ann..', 'ann']]);
   });
@@ -86,7 +86,7 @@ describe('mentions in a text', () => {
     );
   });
 
-  it('are looked for in bodies with a text alone', () => {
+  it('are searched in bodies with a text alone', () => {
     expect(bodies.read('@ann').mentions).toBeUndefined();
     expect(bodies.read(['@ann']).mentions).toBeUndefined();
     expect(bodies.read({ text: ['@ann'] }).mentions).toBeUndefined();

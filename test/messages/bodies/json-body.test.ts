@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** What Postgres gives back for a body, or undefined where it refuses it. */
+/** The body that Postgres returns, or undefined where Postgres refuses it. */
 async function stored(json: string): Promise<string | undefined> {
   try {
     const [row] = await database.sql<[{ body: string }]>`select ${json}::text::jsonb as body`;
@@ -86,7 +86,7 @@ describe('a body', () => {
     expect(() => encodeBody(value)).toThrow(expect.objectContaining({ code: 'invalid' }) as Error);
   });
 
-  it('is told from a signal, which may carry binary apart', () => {
+  it('differs from a signal, which may have binary parts', () => {
     const bytes = new Uint8Array([1, 2]);
     expect(encodeSignal({ bytes })).toEqual({ json: '{"bytes":{"_placeholder":true,"num":0}}', attachments: [bytes] });
     expect(encodeSignal(undefined)).toEqual({ json: '', attachments: [] });

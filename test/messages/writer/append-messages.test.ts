@@ -28,7 +28,7 @@ const input: fc.Arbitrary<Input> = fc.record(
   {
     r: fc.constantFrom(...rooms),
     i: fc.constantFrom(...ids),
-    // mostly those who may
+    // mostly users who may send
     u: fc.constantFrom('owner', 'owner', 'member', 'member', ...users),
     b: fc.oneof(fc.constant(''), fc.string(), fc.integer(), fc.constant([null, { a: [] }])),
     p: fc.integer({ min: 1, max: 8 }),
@@ -51,7 +51,7 @@ interface Model {
   readonly stored: Map<string, { seq: number; sender: string; body: unknown }>;
 }
 
-/** What each input of one batch must come to. A batch is judged as a whole before any of it is stored. */
+/** The expected outcome of each input of a batch. A batch is judged as a whole before any of it is stored. */
 function append(model: Model, inputs: readonly Input[]): Outcome[] {
   const before = new Map(model.heads);
   return inputs.map(({ r, i, u, b, p }, index) => {
@@ -94,18 +94,18 @@ it('numbers, deduplicates and refuses as the model does, whatever the batches', 
         const rows = await database.sql<(Outcome & { outbox_id: number | null })[]>`
           select n, outcome, seq, outbox_id
           from append_messages(${inRooms}::text[], ${JSON.stringify(batch.map(({ r, i, u, b, p, l }) => [r, i, u, b, p, l]))}::text::jsonb, ${outboxCleanup}::bigint[])`;
-        const told = rows.map(({ n, outcome, seq }) => ({
+        const received = rows.map(({ n, outcome, seq }) => ({
           n,
           outcome,
           seq: ['fresh', 'duplicate', 'conflict'].includes(outcome) ? seq : null,
         }));
-        expect(told).toEqual(expected);
+        expect(received).toEqual(expected);
         const fresh = expected.filter(({ outcome }) => outcome === 'fresh').length;
-        const outbox = await database.sql<{ id: number; told: number }[]>`
-          select id, (select sum((e->>'to')::int - (e->>'from')::int + 1) from jsonb_array_elements(entries) e)::int as told
+        const outbox = await database.sql<{ id: number; received: number }[]>`
+          select id, (select sum((e->>'to')::int - (e->>'from')::int + 1) from jsonb_array_elements(entries) e)::int as received
           from outbox`;
         // the batch before is deleted, this one has noted what it stored
-        expect(outbox.map(({ told: count }) => count)).toEqual(fresh === 0 ? [] : [fresh]);
+        expect(outbox.map(({ received: count }) => count)).toEqual(fresh === 0 ? [] : [fresh]);
         expect(rows[0]?.outbox_id ?? null).toBe(outbox[0]?.id ?? null);
         outboxCleanup = outbox.map(({ id }) => id);
       }

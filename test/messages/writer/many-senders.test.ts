@@ -14,7 +14,7 @@ describe('100 concurrent senders on Postgres', () => {
     await server.stop();
   });
 
-  it('into one room get dense seqs, acks in seq order, and hear everything in order', async () => {
+  it('into one room get dense seqs, acks in seq order, and all events in order', async () => {
     await intoOneRoom(server.url, tokenOf, 12);
   }, 60_000);
 
@@ -36,7 +36,7 @@ describe('100 concurrent senders on the embedded database', () => {
     dataDir.remove();
   });
 
-  it('into one room get dense seqs, acks in seq order, and hear everything in order', async () => {
+  it('into one room get dense seqs, acks in seq order, and all events in order', async () => {
     await intoOneRoom(server.url, dataDir.tokenOf, 6);
   }, 60_000);
 

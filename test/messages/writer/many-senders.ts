@@ -1,4 +1,4 @@
-/** 100 connections that send at once, over the port: what they are told must be dense and in order. */
+/** 100 connections that send at once, over the port: their events must be dense and in order. */
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import type { Message } from '../../../src/protocol/model.ts';
@@ -105,17 +105,17 @@ export async function intoOneRoom(
     clients.map(() => Array.from({ length: messages }, () => 'one')),
   );
   const all = senders * messages;
-  // everybody heard everything, once and in order; the frames of the acks are still among them
+  // every connection got everything, once and in order; the frames of the acks are still among them
   for (const client of clients) {
-    const heard = await until(
-      'everything is heard',
+    const received = await until(
+      'every event has arrived',
       () => {
         const found = client.frames.filter((frame) => frame.startsWith('42["message"'));
         return found.length >= all ? found : undefined;
       },
       30_000,
     );
-    const revs = heard.map((frame) => (JSON.parse(frame.slice(2)) as [string, Message])[1].rev);
+    const revs = received.map((frame) => (JSON.parse(frame.slice(2)) as [string, Message])[1].rev);
     expect(revs).toEqual(Array.from({ length: all }, (_, n) => n + 1));
   }
   await Promise.all(clients.map((client) => client.close()));

@@ -14,7 +14,7 @@ beforeAll(async () => {
     create function raise_as_told() returns trigger language plpgsql as $$
     begin
       if new.body ? 'raise' and nextval('raised') <= coalesce((new.body->>'times')::int, 1000000000) then
-        raise exception 'as told' using errcode = new.body->>'raise';
+        raise exception 'as published' using errcode = new.body->>'raise';
       end if;
       return new;
     end $$;
@@ -58,13 +58,13 @@ describe('when a commit fails for a while', () => {
     ['23505', 'unique'],
     ['57P01', 'connection'],
   ])('%s is tried again until it is through, and counted as %s', async (raise, reason) => {
-    const { writer, told, metric } = createWriter(database.sql, { stripes: 1 });
+    const { writer, told: received, metric } = createWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, `retry-${raise}`, 'ann');
     await database.sql`select setval('raised', 1, false)`;
     const sends = [1, { raise, times: 3 }, 3].map((body) => writer.send(send(room, 'ann', body)));
     expect((await Promise.all(sends)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
     expect(await metric(`parley_writer_retries_total{reason="${reason}"}`)).toBe(3);
-    expect(told).toHaveLength(3);
+    expect(received).toHaveLength(3);
   });
 
   it('and longer than it may, all that wait are unavailable with retryAfter, and what is sent later is stored', async () => {
@@ -79,7 +79,7 @@ describe('when a commit fails for a while', () => {
   });
 
   it('because its connections are killed under load, every send is stored once all the same', async () => {
-    const { writer, told, metric } = createWriter(database.sql, { maxBatch: 20 });
+    const { writer, told: received, metric } = createWriter(database.sql, { maxBatch: 20 });
     const rooms = await Promise.all(['k1', 'k2', 'k3'].map((room) => makeRoom(database.sql, room, 'ann')));
     const name = new URL(database.url).pathname.slice(1);
     const kills = 15;
@@ -107,7 +107,7 @@ describe('when a commit fails for a while', () => {
     const [counted] = await database.sql`
       select count(*) as messages, count(distinct id) as ids from messages where room_id = any (${rooms})`;
     expect(counted).toEqual({ messages: acks.length, ids: acks.length });
-    // nodes drop a rev that they had before, so each is told at least once
-    expect(new Set(told.map((e) => (e.to === 'room' ? `${e.room} ${e.rev}` : ''))).size).toBe(acks.length);
+    // nodes drop a rev that they had before, so each is published at least once
+    expect(new Set(received.map((e) => (e.to === 'room' ? `${e.room} ${e.rev}` : ''))).size).toBe(acks.length);
   });
 });

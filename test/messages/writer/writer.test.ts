@@ -21,12 +21,12 @@ const outcomes = async (answers: Promise<unknown>[]) =>
 
 describe('the writer', () => {
   it('commits what comes in one turn as one batch, numbered in order of arrival', async () => {
-    const { writer, told, metric } = createWriter(database.sql, { stripes: 1 });
+    const { writer, told: received, metric } = createWriter(database.sql, { stripes: 1 });
     const [a, b] = [await makeRoom(database.sql, 'order-a', 'ann'), await makeRoom(database.sql, 'order-b', 'ann')];
     const answers = await outcomes([a, b, a, a, b].map((room, n) => writer.send(send(room, 'ann', n))));
     expect(answers).toEqual([1, 1, 2, 3, 2]);
     expect(await metric('parley_writer_batch_messages_count')).toBe(1);
-    expect(told.map((event) => (event.to === 'room' ? [event.room, event.rev] : []))).toEqual([
+    expect(received.map((event) => (event.to === 'room' ? [event.room, event.rev] : []))).toEqual([
       [a, 1],
       [b, 1],
       [a, 2],
@@ -61,7 +61,7 @@ describe('the writer', () => {
   });
 
   it('refuses for each reason without harm to the neighbours of the batch', async () => {
-    const { writer, told } = createWriter(database.sql, { stripes: 1 });
+    const { writer, told: received } = createWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, 'reasons', 'ann');
     await addMember(database.sql, room, 'ann', 'gus', 'guest');
     await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;
@@ -75,7 +75,7 @@ describe('the writer', () => {
       writer.send(send(room, 'ann')),
     ]);
     expect(answers).toEqual([1, 'not_found', 'not_found', 'not_member', 'forbidden', 'not_found', 2]);
-    expect(told).toHaveLength(2);
+    expect(received).toHaveLength(2);
   });
 
   it('notes lanes and ranges in one outbox row a commit, which the next commit deletes', async () => {

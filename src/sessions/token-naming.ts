@@ -1,6 +1,6 @@
 /**
- * Waits until the node that holds a session has named its token in a revocation. However many commands wait, Postgres gets
- * one statement at a time for all of them: with a loop of its own for each, one user caused 20,000 transactions a second.
+ * Waits until the node with a session has named the session's token in a revocation. Postgres gets one statement at a time
+ * for all waiting commands: with one loop for each command, one user caused 20,000 transactions a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
@@ -8,16 +8,16 @@ import type { postgres } from '../storage/sql.ts';
 interface Wait {
   readonly id: number;
   readonly since: number;
-  readonly resolve: (claimed: boolean) => void;
+  readonly resolve: (named: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** How long the node that holds a session may take: each node reads revocations every second. */
-const claimMs = 3000;
+/** How long the node with the session may take: each node reads revocations every second. */
+const namingMs = 3000;
 const firstPauseMs = 20;
 const longestPauseMs = 250;
 
-export class Claims {
+export class TokenNaming {
   readonly #sql: postgres.Sql;
   readonly #waits = new Set<Wait>();
   #watching = false;
@@ -26,7 +26,7 @@ export class Claims {
     this.#sql = sql;
   }
 
-  /** @returns false if no node holds the session; its revocation is deleted then. Rejects when Postgres fails. */
+  /** @returns false if no node has the session; its revocation is deleted then. Rejects when Postgres fails. */
   wait(id: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#waits.add({ id, since: performance.now(), resolve, reject });
@@ -39,7 +39,7 @@ export class Claims {
     while (this.#waits.size > 0) {
       const waits = [...this.#waits];
       try {
-        await this.#look(waits);
+        await this.#poll(waits);
       } catch (error) {
         for (const wait of waits) if (this.#waits.delete(wait)) wait.reject(error);
       }
@@ -48,26 +48,26 @@ export class Claims {
     this.#watching = false;
   }
 
-  async #look(waits: readonly Wait[]): Promise<void> {
+  async #poll(waits: readonly Wait[]): Promise<void> {
     const from = performance.now();
-    const claimed = await this.#sql<{ id: number }[]>`
+    const named = await this.#sql<{ id: number }[]>`
       select id from revocations where id = any (${waits.map(({ id }) => id)}::int8[]) and token is not null`;
-    this.#settle(waits, claimed, true);
-    const late = waits.filter((wait) => this.#waits.has(wait) && from - wait.since >= claimMs);
+    this.#settle(waits, named, true);
+    const late = waits.filter((wait) => this.#waits.has(wait) && from - wait.since >= namingMs);
     if (late.length === 0) return;
     const deleted = await this.#sql<{ id: number }[]>`
       delete from revocations where id = any (${late.map(({ id }) => id)}::int8[]) and token is null returning id`;
     this.#settle(late, deleted, false);
-    // what was not deleted has been claimed in this moment
+    // a row that was not deleted got its token meanwhile
     this.#settle(late, late, true);
   }
 
-  #settle(waits: readonly Wait[], found: readonly { readonly id: number }[], claimed: boolean): void {
+  #settle(waits: readonly Wait[], found: readonly { readonly id: number }[], named: boolean): void {
     const ids = new Set(found.map(({ id }) => id));
-    for (const wait of waits) if (ids.has(wait.id) && this.#waits.delete(wait)) wait.resolve(claimed);
+    for (const wait of waits) if (ids.has(wait.id) && this.#waits.delete(wait)) wait.resolve(named);
   }
 
-  /** Short while the youngest wait is young: most sessions are claimed within milliseconds. */
+  /** Short while the youngest wait is young: most tokens are named within milliseconds. */
   #pauseMs(): number {
     const youngest = Math.max(...[...this.#waits].map(({ since }) => since));
     return Math.min(longestPauseMs, Math.max(firstPauseMs, (performance.now() - youngest) / 2));

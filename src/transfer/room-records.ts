@@ -1,27 +1,27 @@
-/** What a room has beside its messages and members, as lines of an export: follows, bans, mutes, departures, invitations, links. */
+/** The other records of a room as lines of an export: follows, bans, mutes, departures, invitations, links. */
 import type { postgres } from '../storage/sql.ts';
 import { muteColumns, type MuteRow } from '../rooms/summary.ts';
 import type { Counts, LineOf } from './lines.ts';
 
-type Standing = LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>;
+type RoomRecord = LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>;
 
-export interface StandingRow {
-  readonly line: Standing;
-  /** Users and their names, to be told before. */
+export interface RecordRow {
+  readonly line: RoomRecord;
+  /** Users and their names, which the file has before the line. */
   readonly names?: readonly (readonly [user: string, name: string | null])[];
 }
 
-export interface StandingPart {
+export interface RecordPart {
   readonly count: keyof Counts;
   /** The rows behind a key; `next` is the key to go on from. */
   readonly page: (
     after: string,
     limit: number,
-  ) => Promise<{ readonly rows: readonly StandingRow[]; readonly next: string | undefined }>;
+  ) => Promise<{ readonly rows: readonly RecordRow[]; readonly next: string | undefined }>;
 }
 
 /** @param first of the messages in the file: threads from before are not in it */
-export function standingParts(tx: postgres.TransactionSql, room: string, first: number): StandingPart[] {
+export function recordParts(tx: postgres.TransactionSql, room: string, first: number): RecordPart[] {
   return [
     byUser('follows', async (after, limit) => {
       const [, root = '0', user = ''] = /^(\d+) (.*)$/.exec(after) ?? [];
@@ -91,8 +91,8 @@ export function standingParts(tx: postgres.TransactionSql, room: string, first: 
 
 function byUser(
   count: keyof Counts,
-  read: (after: string, limit: number) => Promise<(StandingRow & { key: string })[]>,
-): StandingPart {
+  read: (after: string, limit: number) => Promise<(RecordRow & { key: string })[]>,
+): RecordPart {
   return {
     count,
     async page(after, limit) {

@@ -1,14 +1,14 @@
-/** Stores what a room has beside its messages and members (standing.ts). */
+/** Stores the records of a room beside its messages and members (room-records.ts). */
 import type { postgres } from '../storage/sql.ts';
 import type { LineOf } from './lines.ts';
 
 /**
- * Of a room that was here before, with members, only follows of new threads by members are stored: a ban that was lifted here,
- * a link that was revoked or a thread that somebody let go must not come back with an old file.
- * @param shared such a room
+ * A room that existed with members before the import gets only follows of new threads by members. A ban that was lifted, a
+ * link that was revoked or a thread that was unfollowed must not come back with an old file.
+ * @param shared the room existed with members
  * @param of the lines of a kind in this batch, as a JSON list
  */
-export async function storeStanding(
+export async function storeRecords(
   tx: postgres.TransactionSql,
   { room, shared }: { readonly room: string; readonly shared: boolean },
   of: (type: LineOf<'follow' | 'ban' | 'mute' | 'departure' | 'invitation' | 'link'>['type']) => string,
