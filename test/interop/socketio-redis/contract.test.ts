@@ -1,4 +1,4 @@
-/** The private members of Socket.IO's packages that the door stands on: a new version that lacks one fails here. */
+/** The private members of Socket.IO's packages that Parley uses: a new version without one fails here. */
 import { createRequire } from 'node:module';
 import { RedisAdapter } from '@socket.io/redis-adapter';
 import { Adapter } from 'socket.io-adapter';
@@ -26,7 +26,7 @@ it('has the methods that are overridden, with the arguments they take', () => {
   expect(base['apply']?.length).toBe(2);
 });
 
-it('subscribes, decodes and looks for rooms where it is expected to', async () => {
+it('subscribes, decodes and reads its rooms through the members that Parley replaces', async () => {
   const calls: string[] = [];
   const client = {
     publish: () => {},

@@ -1,28 +1,28 @@
-/** What the names that backend services use mean here. */
+/** The kinds of room names that back ends use. In Socket.IO every addressee is a room. */
 import { events } from '../../protocol/events.ts';
 import { roomIdPattern } from '../../protocol/model.ts';
 
 /**
  * session: one connection, by its public id, which begins with `~`
  * user: all connections of a user
- * room: the connections of a room's members, which only Postgres decides
- * free: any name that can be no room id, such as `/orders/17`: backend services decide who is in it
+ * room: the connections of a room's members, as Postgres has them
+ * free: a name that no room id can have, such as `/orders/17`; back ends put connections into it
  */
-export type NameKind = 'session' | 'user' | 'room' | 'free';
+export type RoomNameKind = 'session' | 'user' | 'room' | 'free';
 
 export const userPrefix = 'user:';
 const sessionPrefix = '~';
 
-export function kindOf(name: string): NameKind {
+export function roomNameKind(name: string): RoomNameKind {
   if (name.startsWith(sessionPrefix)) return 'session';
   if (name.startsWith(userPrefix)) return 'user';
   return roomIdPattern.test(name) ? 'room' : 'free';
 }
 
-/** Letters of a free room's name. */
+/** Letters in the name of a free room. */
 export const maxFreeNameLength = 256;
 
-/** Parley's own events, also the one that is still to come, and what Socket.IO keeps for itself. */
+/** Events of Parley, with one that is planned, and the names that Socket.IO reserves. */
 export const reservedEvents: ReadonlySet<string> = new Set([
   ...Object.keys(events),
   'notification',
