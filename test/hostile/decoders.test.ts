@@ -6,7 +6,8 @@ import { Assembly } from '../../src/transport/socketio/attachments.ts';
 import { decodeMsgpack, packArgs } from '../../src/transport/socketio/msgpack.ts';
 import { encodeEvent } from '../../src/transport/socketio/encode.ts';
 import { maxAckDigits, maxAttachments, type Packet } from '../../src/transport/socketio/packet.ts';
-import { argsText, decodeText } from '../../src/transport/socketio/text.ts';
+import { argsText } from '../../src/transport/socketio/text.ts';
+import { readText } from '../transport/socketio/read-text.ts';
 import { encodeBody, encodeSignal } from '../../src/messages/bodies/json-body.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { ParleyError } from '../../src/protocol/errors.ts';
@@ -68,7 +69,7 @@ function takeFurther(packet: Packet): void {
 }
 
 function takeText(text: string): void {
-  const decoded = decodeText(text);
+  const decoded = readText(text);
   if (decoded === undefined) return;
   if (!('attachments' in decoded)) return takeFurther(decoded);
   expect(decoded.attachments).toBeGreaterThan(0);
@@ -103,7 +104,7 @@ describe('text packets', () => {
         (namespace, ack, args) => {
           const text = argsText('event', namespace, ack, JSON.stringify(args), 0).slice(1);
           const expected: unknown = JSON.parse(JSON.stringify(args));
-          expect(decodeText(text)).toEqual({ type: 'event', namespace, ack, args: expected });
+          expect(readText(text)).toEqual({ type: 'event', namespace, ack, args: expected });
         },
       ),
       runs,

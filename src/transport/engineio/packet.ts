@@ -12,13 +12,13 @@ export function encodePayload(frames: readonly Frame[]): string {
   return frames.map((frame) => (typeof frame === 'string' ? frame : `b${base64(frame)}`)).join(separator);
 }
 
-/** @returns undefined if a packet is none. */
+/** @returns undefined if any part of the body is no packet. */
 export function decodePayload(body: string): Frame[] | undefined {
   const frames: Frame[] = [];
   for (const part of body.split(separator)) {
     const type = part.charCodeAt(0);
     if (part.startsWith('b')) {
-      // the Java client breaks it into lines
+      // the Java client breaks base64 into lines
       const text = part.slice(1).replaceAll(/[\r\n]/g, '');
       if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
       frames.push(Buffer.from(text, 'base64'));
@@ -39,7 +39,7 @@ export function frameBytes(frame: Frame): number {
   return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.byteLength;
 }
 
-/** Whether a frame is offered to permessage-deflate, where that is on: under a kilobyte it costs more than it saves. */
+/** Whether permessage-deflate may compress the frame: under a kilobyte compression costs more than it saves. */
 export function worthCompressing(frame: Frame): boolean {
   return frame.length > 1024;
 }
