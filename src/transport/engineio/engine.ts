@@ -124,10 +124,7 @@ export class Engine<S extends Session> {
     const polling = new LongPolling<S>({
       maxFrameBytes: settings.maxFrameBytes,
       silenceMs,
-      packet: (session, frame) => {
-        if (typeof frame === 'string') this.#text(session, Buffer.from(frame));
-        else this.#binary(session, frame as Buffer);
-      },
+      packet: (session, { bytes, isBinary }) => (isBinary ? this.#binary(session, bytes) : this.#text(session, bytes)),
       guard,
     });
     this.#polling = polling;

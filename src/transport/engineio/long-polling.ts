@@ -2,7 +2,7 @@ import type { HttpResponse } from 'uWebSockets.js';
 import { answer, errorAnswer, readBody } from '../../http/http.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { engineErrors, type EngineError } from './handshake.ts';
-import { decodePayload, type Frame } from './packet.ts';
+import { decodePayload, type Received } from './packet.ts';
 import type { PollingWire } from './polling.ts';
 import type { Session } from './transport-socket.ts';
 
@@ -26,7 +26,7 @@ export interface LongPollingOptions<S extends Session> {
   readonly maxFrameBytes: number;
   /** A session without a packet for so long is closed. */
   readonly silenceMs: number;
-  readonly packet: (session: S, frame: Frame) => void;
+  readonly packet: (session: S, received: Received) => void;
   readonly guard: (work: () => void) => void;
 }
 
@@ -94,7 +94,7 @@ export class LongPolling<S extends Session> {
         this.#options.guard(() => {
           entry.wire.posting = false;
           reply(
-            this.#take(entry, body.toString('utf8'))
+            this.#take(entry, body)
               ? { status: 200, body: 'ok' }
               : { status: 400, body: JSON.stringify(engineErrors.request) },
           );
@@ -111,16 +111,16 @@ export class LongPolling<S extends Session> {
   }
 
   /** @returns false if a packet of the body breaks the protocol. */
-  #take(entry: PollingEntry<S>, body: string): boolean {
+  #take(entry: PollingEntry<S>, body: Buffer): boolean {
     // the session was closed while the body arrived
     if (!entry.session.live) return false;
-    const frames = decodePayload(body);
-    if (frames === undefined) {
+    const packets = decodePayload(body);
+    if (packets === undefined) {
       entry.session.close('protocol_error', 'protocol_error');
       return false;
     }
-    for (const frame of frames) {
-      this.#options.packet(entry.session, frame);
+    for (const received of packets) {
+      this.#options.packet(entry.session, received);
       if (entry.session.closedFor === 'protocol_error') return false;
     }
     return true;
