@@ -143,8 +143,8 @@ function serveNothingElse(
     const found = method === 'get' || method === 'head' ? find(req) : undefined;
     const { headers = {}, body } = found ?? {};
     if (method === 'get' && body instanceof Uint8Array && body.byteLength > 0) {
-      // else uWS would keep a copy of the unread bytes for each request of the connection; in parts, a request before the
-      // end of the answer closes the connection
+      // A whole answer would leave a copy of the unread bytes in uWS for each request of the connection. In parts, a
+      // request before the end of the answer closes the connection.
       res.onAborted(() => {});
       return answerInParts(res, { headers, body });
     }

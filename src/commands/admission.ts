@@ -1,7 +1,7 @@
 /**
- * Decides which packets and which commands run. A packet is admitted by the server's load and its user's share, for every
- * form in the same way: this costs little, so that most of a flood is refused before it is decoded. A decoded command is
- * admitted by the rates of its connection and its user.
+ * Decides which packets and which commands run. A packet of any form is admitted by the server's load and its user's share.
+ * This check is fast, so that most of a flood is refused before it is decoded. A decoded command is admitted by the rates of
+ * its connection and its user.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';

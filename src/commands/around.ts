@@ -1,7 +1,7 @@
 /**
- * The steps of commands that need their connection, before and after the handlers: the heads that were sent to it, its
- * subscriptions, its limits for signals, and its rooms of an earlier epoch. A command without a connection runs its handler
- * without these steps. `signal` is the exception, see its handler.
+ * Steps before and after the handlers, which need the connection of the command. They concern the heads that were sent to
+ * the connection, its subscriptions, its limits for signals, and its rooms of an earlier epoch. A command without a
+ * connection runs its handler without these steps. `signal` is the exception, see its handler.
  */
 import type { Commands } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';

@@ -11,8 +11,8 @@ export interface CommandRateLimits {
 /**
  * The rate of a connection: its token bucket and that of its user. A connection that ignores refusals is closed. Commands
  * take from both buckets by their weight. Packets that no client of good faith repeats take from them too, or they would
- * have no limit. A connection without a user takes from the bucket of its address, and is closed at once when that is empty:
- * every packet that counts there follows a refusal or serves no purpose.
+ * have no limit. A connection without a user takes from the bucket of its address, and is closed when that bucket is empty.
+ * Every packet that counts there follows a refusal or serves no purpose.
  */
 export class CommandRate {
   readonly #limits: CommandRateLimits;

@@ -1,6 +1,6 @@
 /**
  * After the database went back in time, its messages get seqs that other messages had before. A connection that has not
- * loaded a room since then knows the messages of the old history, so a seq in its command may be another message now. The
+ * loaded a room since then knows the old history, so a seq in its command may be another message now. The
  * command is refused before it changes or shows that message. The refusal is final: once the room is loaded, the same
  * command means another message. Declarations name the field of an input that is a message, and the field that is a mark.
  */

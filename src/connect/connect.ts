@@ -76,7 +76,7 @@ export class Connector {
     connection.identity = identity;
     const { connections, memberships } = this.#hub;
     if (connections.ofUser(identity.user) >= this.#maxPerUser) {
-      throw new ParleyError('limit_reached', 'You have as many connections as you may.');
+      throw new ParleyError('limit_reached', 'You have reached the limit of connections.');
     }
     const user = connections.identify(connection, identity.user, identity.name);
     memberships.joining(connection, user.id);

@@ -1,7 +1,7 @@
 /**
  * The seam between the wire and an application: Parley, or the small application of the conformance suites. `Sockets` reads
- * the packets of both transports in every form, and checks their grammar. It closes a connection that breaks the protocol,
- * so the application sees only well-formed packets of namespaces that the connection has joined.
+ * the packets of both transports in every form. A connection that breaks the protocol is closed, so the application sees
+ * only well-formed packets of namespaces that the connection has joined.
  *
  * Order: the calls for one connection follow its packets. `connect` precedes the packets of its namespace, `disconnected`
  * ends them, and `ended` is the last call.

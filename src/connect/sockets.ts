@@ -55,7 +55,7 @@ export class Sockets implements EngineHost<Connection> {
       : this.#settings.tokenInUrl
         ? (query.get('token') ?? undefined)
         : undefined;
-    // no room id has a `~`, so no room can take the name of a connection, and with it what back ends send to that connection
+    // no room id has a `~`, so no room can take the name of a connection and receive its events of back ends
     return new Connection(`~${newId()}`, address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
   }
 

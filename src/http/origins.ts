@@ -14,7 +14,7 @@ const machine = hostname().toLowerCase();
 
 /**
  * Whether the server accepts requests to this host. The owner of a page can point a host name at the address of this machine
- * (DNS rebinding), so that its requests look like requests of the same origin. An address as host is always accepted.
+ * (DNS rebinding). The requests of the page then look like requests of the same origin. An address as host is always accepted.
  */
 export function hostAllowed(host: string, { origins, localOrigins }: OriginSettings): boolean {
   if (!localOrigins || host === '' || origins?.includes('*') === true) return true;

@@ -3,10 +3,10 @@ import { events } from '../../protocol/events.ts';
 import { roomIdPattern } from '../../protocol/model.ts';
 
 /**
- * session: one connection, by its public id, which begins with `~`
- * user: all connections of a user
- * room: the connections of a room's members, as Postgres has them
- * free: a name that no room id can have, such as `/orders/17`; back ends put connections into it
+ * - session: one connection, by its public id, which begins with `~`
+ * - user: all connections of a user
+ * - room: the connections of a room's members, as Postgres has them
+ * - free: a name that no room id can have, such as `/orders/17`; back ends put connections into it
  */
 export type RoomNameKind = 'session' | 'user' | 'room' | 'free';
 

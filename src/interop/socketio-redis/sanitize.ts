@@ -5,8 +5,8 @@ import { Refused } from './refusals.ts';
 const maxDepth = 64;
 
 /**
- * Copies a value of a back end to one that every form of packets can carry: well-formed text (notepack damages the bytes
- * after a lone surrogate), dates as ISO text, bytes as Uint8Array, own keys only.
+ * Copies a value of a back end to one that every form of packets can carry. Text is well-formed, because notepack damages
+ * the bytes after a lone surrogate. Dates are ISO text, bytes are Uint8Array, and objects have their own keys only.
  *
  * @throws {Refused} `malformed` past 64 levels; `attachments` with more binary parts than stock clients take, or with a
  * placeholder that the sender wrote beside binary parts. Stock clients close the connection over such a placeholder.

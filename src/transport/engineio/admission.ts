@@ -50,7 +50,7 @@ export class Admission {
     const overloaded = this.#overloaded();
     if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
     if (present >= this.#settings.maxConnections) {
-      const full = 'The server holds as many connections as it may.';
+      const full = 'The server has reached its limit of connections.';
       return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
     }
     const address = this.#clientAddress.read(res, req);
@@ -60,7 +60,7 @@ export class Admission {
       const often = 'This address connects too often.';
       return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
     }
-    const many = 'This address holds as many connections as it may.';
+    const many = 'This address has reached its limit of connections.';
     return (
       this.#addresses.take(address, network) ?? {
         reason: 'address',

@@ -225,17 +225,10 @@ export class Engine<S extends Session> {
   #text(session: S, frame: Buffer): void {
     if (session.closedFor !== undefined) return;
     session.lastPacketAt = Math.floor(performance.now());
-    switch (frame[0]) {
-      case messageType:
-        if (this.#host.text(session, frame)) return;
-        break;
-      case pongType:
-        if (frame.byteLength === 1) return;
-        break;
-      case closeType:
-        return session.end();
-    }
-    session.close('protocol_error', 'protocol_error');
+    const type = frame[0];
+    if (type === closeType) return session.end();
+    const valid = type === messageType ? this.#host.text(session, frame) : type === pongType && frame.byteLength === 1;
+    if (!valid) session.close('protocol_error', 'protocol_error');
   }
 
   #binary(session: S, data: Buffer): void {

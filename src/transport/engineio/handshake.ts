@@ -16,7 +16,7 @@ export type EngineError = (typeof engineErrors)[keyof typeof engineErrors];
 export interface EngineRequest {
   readonly method: string;
   readonly query: URLSearchParams;
-  /** It has an Upgrade header. */
+  /** Whether the request has an Upgrade header. */
   readonly upgrade: boolean;
   readonly webSocketVersion: string;
 }

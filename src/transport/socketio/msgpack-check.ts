@@ -1,6 +1,6 @@
 /**
- * Checks a msgpack frame before it is unpacked. The unpacker accepts more than clients may send: references, which turn a
- * small frame into an endless value, records, which repeat a key of 60 KB for one byte, and regular expressions.
+ * Checks a msgpack frame before it is unpacked. The unpacker accepts more than clients may send. References turn a small
+ * frame into an endless value, records repeat a key of 60 KB for one byte, and extensions can be regular expressions.
  */
 
 /** Nesting of arrays and maps. */
