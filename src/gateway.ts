@@ -17,6 +17,7 @@ import type { PresencePart } from './presence/open.ts';
 import { Connector } from './connect/connect.ts';
 import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
+import { Admission } from './commands/admission.ts';
 import { CommandRate } from './commands/command-rate.ts';
 import { Commands, type CommandLimits } from './commands/dispatcher.ts';
 import { commandsAround } from './commands/around.ts';
@@ -36,7 +37,7 @@ import { readsOnlyUntil } from './hub/subscriptions.ts';
 import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
 import { LoadShedding } from './commands/load-shedding.ts';
-import { Parley } from './commands/parley.ts';
+import { ParleyNamespace } from './commands/parley-namespace.ts';
 import { AntiEntropy } from './recovery/anti-entropy.ts';
 import { Backfiller, createGaps } from './recovery/backfiller.ts';
 import { SettingsReconciler } from './recovery/settings-reconciler.ts';
@@ -151,20 +152,19 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     },
     metrics,
   );
-  const commands = new Commands({ table, limits: settings, rate, loadShedding, unsent, shares, metrics, log });
-  const { maxConnectionsPerUser } = settings;
   const { connectLoad, writer } = messaging;
+  const admission = new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, metrics });
+  const commands = new Commands({ table, limits: settings, admission, unsent, shares, metrics, log });
+  const { maxConnectionsPerUser } = settings;
   const connector = new Connector({ ...parts, connectLoad, hub, sessions, registry, maxConnectionsPerUser });
-  const parley = new Parley({
+  const parley = new ParleyNamespace({
     hub,
     connector,
     registry,
+    admission,
     commands,
     rate,
-    loadShedding,
     unsent,
-    shares,
-    writer,
     metrics,
     log,
   });
@@ -258,7 +258,7 @@ export class Gateway {
   }
 
   refuseNewcomers(): void {
-    this.#parts.engine.refuseNewcomers();
+    this.#parts.engine.refuseConnections();
   }
 
   /** Takes nothing more to store, so that another process may; resolves when what was accepted has been answered. */

@@ -50,7 +50,7 @@ function nameIn(body: Buffer): string {
   try {
     return input.parse(JSON.parse(body.toString('utf8'))).name;
   } catch (error) {
-    // no JSON, no name, or something that zod itself stumbles over
+    // no JSON, no name, or a value over which zod itself throws
     throw new ParleyError('invalid', 'Expected {"name": "1 to 40 characters"}.', { cause: error });
   }
 }

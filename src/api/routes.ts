@@ -18,10 +18,10 @@ import {
 import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from '../http/origins.ts';
 import type { StaticFiles } from '../http/static-files.ts';
 
-/** What operators use, on whichever port. */
+/** The parts for operators, on either port. */
 export interface OperatorParts {
   readonly metrics: Metrics;
-  /** The text of `/metrics`, for all workers where there are several. */
+  /** The text of `/metrics`, of all workers together. */
   readonly metricsText: () => Promise<string>;
   readonly health: Health;
   readonly log: Log;
@@ -31,12 +31,12 @@ export interface OperatorParts {
 }
 
 export interface ApiParts extends OperatorParts {
-  /** Whether this port is the operators' too: with metrics, and with what each readiness check says. */
+  /** Whether this port serves operators too: with metrics, and with the result of each readiness check. */
   readonly forOperators: boolean;
-  /** Absent outside the embedded demo. */
+  /** Undefined outside of the embedded demo. */
   readonly guests: Guests | undefined;
   readonly files: StaticFiles;
-  /** Pages of which origins may fetch a guest token: the same that may connect. */
+  /** The origins whose pages may connect, and fetch a guest token. */
   readonly origins: OriginSettings;
 }
 
@@ -45,13 +45,13 @@ const maxBodyBytes = 64 * 1024;
 type Serve = (res: HttpResponse, req: HttpRequest) => void;
 type Guard = (serve: Serve) => Serve;
 
-/** Serves what has one length. */
+/** Serves requests with one length. */
 const unambiguous: Guard = (serve) => (res, req) => {
   if (isAmbiguous(req)) res.close();
   else serve(res, req);
 };
 
-/** Serves what has one length, and asks for a name that this server answers to. */
+/** Serves requests with one length to an accepted host. */
 function guarding(origins: OriginSettings): Guard {
   const foreign = new ParleyError('forbidden', 'This server does not answer to this name (PARLEY_ORIGINS).');
   return (serve) =>
@@ -61,7 +61,7 @@ function guarding(origins: OriginSettings): Guard {
     });
 }
 
-/** The listener of operators: nothing else is on it. */
+/** The routes of the listener that is for operators alone. */
 export function registerAdminRoutes(app: TemplatedApp, parts: OperatorParts): void {
   const get = getter(app, parts, unambiguous);
   serveHealth(get, parts);
@@ -99,7 +99,7 @@ type Get = (path: string, handler: Handler) => void;
 function failures({ metrics, log }: OperatorParts): (error: unknown) => void {
   return (error) => {
     metrics.internalErrors.inc({ where: 'http' });
-    log.error({ err: error }, 'a request failed');
+    log.error({ err: error }, 'A request failed; the client got the error `internal`.');
   };
 }
 
@@ -143,8 +143,8 @@ function serveNothingElse(
     const found = method === 'get' || method === 'head' ? find(req) : undefined;
     const { headers = {}, body } = found ?? {};
     if (method === 'get' && body instanceof Uint8Array && body.byteLength > 0) {
-      // uWS would keep a copy of what the client has not read, for each of its requests; this way the next request before
-      // the end of the answer closes the connection
+      // A whole answer would leave a copy of the unread bytes in uWS for each request of the connection. In parts, a
+      // request before the end of the answer closes the connection.
       res.onAborted(() => {});
       return answerInParts(res, { headers, body });
     }
@@ -159,7 +159,7 @@ function serveNothingElse(
 
 type Route = (handler: Handler, headers: Readonly<Record<string, string>>) => Serve;
 
-/** A page that may open the socket may fetch the token for it, from another origin too. */
+/** A page that may connect may fetch a guest token, from another origin too. */
 function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, guard: Guard, route: Route): void {
   const path = '/api/v1/auth/guest';
   const foreign = new ParleyError('forbidden', 'Pages of this origin may not connect (PARLEY_ORIGINS).');

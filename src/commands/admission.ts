@@ -1,9 +1,20 @@
-/** Decides whether a command may run now: by the rates of its connection and its user, and by the server's load. */
+/**
+ * Decides which packets and which commands run. A packet of any form is admitted by the server's load and its user's share.
+ * This check is fast, so that most of a flood is refused before it is decoded. A decoded command is admitted by the rates of
+ * its connection and its user.
+ */
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { CommandRate } from './command-rate.ts';
+import type { PacketAdmission } from '../connect/socket-app.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { LoadShedding } from './load-shedding.ts';
+import { roomOfSend } from './send-room.ts';
+import type { Tally } from '../telemetry/hot-metrics.ts';
+import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
+import { encodeAck } from '../transport/socketio/encode.ts';
+import type { Packet } from '../transport/socketio/packet.ts';
+import type { Header } from '../transport/socketio/text.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
@@ -14,34 +25,92 @@ export interface AdmissionParts {
   readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
+  /** Whether the room's stripe of the writer holds as many messages as it may. */
+  readonly writer: { isFull(room: string): boolean };
+  readonly metrics: Metrics;
 }
 
-export class Admission {
+/** Acks of overload, encoded once, with different delays so that their clients do not return together. */
+const overloaded = Array.from({ length: 16 }, (_, i) =>
+  JSON.stringify({ ok: false, error: new ParleyError('overloaded', undefined, { retryAfter: 500 + i * 64 }).toWire() }),
+);
+
+const frameTooLarge = JSON.stringify({
+  ok: false,
+  error: new ParleyError('too_large', 'The frame is over PARLEY_MAX_FRAME_BYTES.').toWire(),
+});
+
+/** Encoded once, up to the milliseconds to wait and two brackets. */
+const overShare = JSON.stringify({
+  ok: false,
+  error: new ParleyError('rate_limited', 'Your connections ask for too much; wait before the next command.', {
+    retryAfter: 0,
+  }).toWire(),
+}).slice(0, -'0}}'.length);
+
+export class Admission implements PacketAdmission {
   readonly #parts: AdmissionParts;
+  readonly #unexpected: Readonly<Record<StrayPacket, Tally>>;
+  readonly #rateLimited: Tally;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
+    const { strayPackets, commands } = parts.metrics;
+    this.#rateLimited = commands.labels({ command: 'unknown', outcome: 'rate_limited' });
+    this.#unexpected = {
+      ack: strayPackets.labels({ packet: 'ack' }),
+      late_ack: strayPackets.labels({ packet: 'late_ack' }),
+      connect: strayPackets.labels({ packet: 'connect' }),
+    };
   }
 
-  /**
-   * @param asked whether the command has been weighed against the server's load already
-   * @throws {ParleyError} if the connection or the server may not take another command now
-   */
-  admit(connection: Connection, user: LocalUser, now: number, entry: Entry | undefined, asked: boolean): void {
-    const { limits: own, rate, loadShedding, shares } = this.#parts;
-    // of text frames this was checked before they were decoded
-    const debt = asked ? 0 : shares.mayReceive(user);
-    if (debt > 0) rate.refused(connection);
-    const wait = debt > 0 ? debt : rate.take(connection, entry?.weight ?? 1, now);
+  received(connection: Connection, bytes: number): void {
+    if (connection.user !== undefined) this.#parts.shares.received(connection.user, bytes);
+  }
+
+  admit(connection: Connection, packet: Header | Packet): boolean {
+    if (packet.type === 'ack') {
+      if (connection.awaitsAck) return true;
+      // a full frame of it takes as long to parse as a command
+      this.unexpected(connection, 'ack');
+      return false;
+    }
+    const { user } = connection;
+    if (packet.type !== 'event' || user === undefined || ('valid' in packet && !packet.valid)) return true;
+    const { shares, rate, loadShedding } = this.#parts;
+    // a hundred connections of one user may send 20,000 events at once; an error object for each would take a second
+    const wait = shares.mayReceive(user);
+    if (wait > 0) {
+      rate.refused(connection);
+      this.#rateLimited.inc();
+      return refuse(connection, packet, `${overShare}${wait}}}`);
+    }
+    if (loadShedding.admit() && !('frame' in packet && this.#writerRefuses(packet))) return true;
+    return refuse(connection, packet, overloaded[Math.floor(Math.random() * overloaded.length)] ?? '');
+  }
+
+  /** Without an answer, a client that sends each command until its ack comes would send this one again and again. */
+  oversized(connection: Connection, ack: string): void {
+    refuse(connection, { ack }, frameTooLarge);
+  }
+
+  unexpected(connection: Connection, packet: 'ack' | 'connect'): void {
+    // the client is not at fault where the server stopped waiting
+    const late = packet === 'ack' && connection.isLate();
+    this.#unexpected[late ? 'late_ack' : packet].inc();
+    if (!late) this.#parts.rate.take(connection, 1);
+  }
+
+  /** @throws {ParleyError} if the connection or its user may not run another command now. */
+  admitCommand(connection: Connection, now: number, entry: Entry | undefined): void {
+    const { limits: own, rate } = this.#parts;
+    const wait = rate.take(connection, entry?.weight ?? 1, now);
     if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
     connection.refused = 0;
     if (connection.pending >= own.maxPendingCommands) {
       throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
         retryAfter: 100,
       });
-    }
-    if (!asked && !loadShedding.admit()) {
-      throw new ParleyError('overloaded', undefined, { retryAfter: 500 + Math.floor(Math.random() * 1000) });
     }
   }
 
@@ -57,4 +126,19 @@ export class Admission {
     this.#parts.unsent.admit(connection, user);
     this.#parts.shares.mayAnswer(user);
   }
+
+  #writerRefuses({ frame, at }: Header): boolean {
+    const { loadShedding, writer } = this.#parts;
+    if (!loadShedding.writerFull) return false;
+    const room = roomOfSend(frame, at);
+    if (room === undefined || !writer.isFull(room)) return false;
+    loadShedding.writerRefused();
+    return true;
+  }
+}
+
+/** @returns false, as the answer of `admit`. */
+function refuse(connection: Connection, { ack = '' }: { readonly ack: string | undefined }, json: string): false {
+  if (ack !== '') connection.sendFrames(encodeAck(connection.form, ack, json));
+  return false;
 }

@@ -1,4 +1,4 @@
-/** Writes the one ack of a command, and counts what became of the command. */
+/** Writes the one ack of a command, and counts the outcome of the command. */
 import { ParleyError } from '../protocol/errors.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -26,7 +26,7 @@ export class Answers {
     this.#outgoing = new Outgoing((connection) => unsent.note(connection));
   }
 
-  /** @param from when the command came @param later whether the turn in which it came is over */
+  /** @param from when the command arrived @param later whether the turn of its arrival is over */
   succeed(connection: Connection, ack: string, entry: Entry, from: number, output: object, later = false): void {
     if (ack !== '') {
       const json = output instanceof Encoded ? output.json : JSON.stringify(output);
@@ -44,7 +44,10 @@ export class Answers {
     let error = cause;
     if (!(error instanceof ParleyError)) {
       this.#metrics.internalErrors.inc({ where: 'command' });
-      this.#log.error({ err: cause, command, session: connection.session }, 'a command failed');
+      this.#log.error(
+        { err: cause, command, session: connection.session },
+        'A command failed; the client got the error `internal`.',
+      );
       error = new ParleyError('internal');
     }
     const answered = error as ParleyError;
@@ -60,7 +63,7 @@ export class Answers {
     this.#outgoing.flush();
   }
 
-  /** In the handler's own turn uWS gathers what is sent by itself. */
+  /** In the turn of a handler uWS itself writes several frames with one system call. */
   #send(connection: Connection, frames: Frames, later: boolean): void {
     if (later) this.#outgoing.send(connection, frames);
     else connection.sendFrames(frames);

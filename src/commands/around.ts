@@ -1,7 +1,7 @@
 /**
- * What commands need of the connection they come by, round their handlers: the heads that it was sent, its subscriptions,
- * its limits for signals, and the rooms of which it holds an old epoch. The commands that stand here need nothing of it
- * where they come another way, but `signal`: see its handler.
+ * Steps before and after the handlers, which need the connection of the command. They concern the heads that were sent to
+ * the connection, its subscriptions, its limits for signals, and its rooms of an earlier epoch. A command without a
+ * connection runs its handler without these steps. `signal` is the exception, see its handler.
  */
 import type { Commands } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -30,7 +30,7 @@ type NamesRooms = Encoded | { readonly room: RoomSummary } | { readonly rooms: r
 export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, ConnectionCommandName>> {
   const { hub, shares, signalLimits, now, metrics } = parts;
   const { slow, memberships, interest, receiver, mayDeliver } = hub;
-  /** By what this node knows: no statement checks the room. */
+  /** Checks the membership in the memory of this node, without a statement. */
   const requireHere = (connection: Connection, room: string): void => {
     if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
     if (!mayDeliver()) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
@@ -48,7 +48,7 @@ export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, Conn
   return {
     history: {
       before: (connection, _user, input) => {
-        // an older page brings nobody up to date
+        // an older page does not end a lag
         if (input.before === undefined) slow.pulling(connection, [input.room]);
         // a page from the middle of the old history would look like the present one
         const old = input.epoch === undefined && connection.stale?.has(input.room) === true;
@@ -84,7 +84,7 @@ export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, Conn
     signal: {
       before: (connection, user, input) => {
         requireHere(connection, input.room);
-        // for ever, or until a mute ends
+        // as a guest, or until a mute ends
         if ((user.readsOnly?.get(input.room) ?? 0) > now()) throw new ParleyError('forbidden');
         const at = performance.now();
         admitSignal(connection, signalLimits, metrics, at);
@@ -110,7 +110,7 @@ function headsOf(answer: NamesRooms): readonly NamedHead[] {
   return 'room' in answer ? [answer.room] : answer.rooms;
 }
 
-/** The client has these rooms as they stand in the present epoch, or an answer that says `reset`. */
+/** The client now has the state of these rooms in the present epoch, or an answer with `reset`. */
 function pulled(connection: Connection, rooms: readonly string[]): void {
   if (connection.stale === undefined) return;
   for (const room of rooms) connection.stale.delete(room);

@@ -4,15 +4,15 @@ import type { UserShares } from './user-shares.ts';
 export interface CommandRateLimits {
   readonly commandsPerSecond: number;
   readonly commandBurst: number;
-  /** Refused in a row after which the connection is closed. */
+  /** Refusals in a row after which the connection is closed. */
   readonly maxRefusedCommands: number;
 }
 
 /**
- * What a connection may ask for: its token bucket and that of its user, and its end when it goes on regardless. Commands
- * take from both by their weight, and so does each packet that no client of good faith repeats: else those alone would be
- * without any limit. A connection without a user takes from its address; without anything left there it ends at once,
- * since every packet that counts here follows a refusal or serves no purpose.
+ * The rate of a connection: its token bucket and that of its user. A connection that ignores refusals is closed. Commands
+ * take from both buckets by their weight. Packets that no client of good faith repeats take from them too, or they would
+ * have no limit. A connection without a user takes from the bucket of its address, and is closed when that bucket is empty.
+ * Every packet that counts there follows a refusal or serves no purpose.
  */
 export class CommandRate {
   readonly #limits: CommandRateLimits;
@@ -23,7 +23,7 @@ export class CommandRate {
     this.#shares = shares;
   }
 
-  /** @returns 0 if the connection and its user had as much, else the milliseconds in which so much comes. */
+  /** @returns 0 if the connection and its user had enough, else the milliseconds until the buckets have enough. */
   take(connection: Connection, weight: number, now: number = performance.now()): number {
     const { commandsPerSecond, commandBurst } = this.#limits;
     // whole milliseconds, so that the fields stay small integers
@@ -41,7 +41,7 @@ export class CommandRate {
     const { user } = connection;
     if (user === undefined) {
       connection.credit -= weight;
-      const wait = this.#shares.stranger(connection.address.network, now);
+      const wait = this.#shares.withoutUser(connection.address.network, now);
       if (wait > 0) connection.close('rate_limited', 'rate_limited');
       return wait;
     }

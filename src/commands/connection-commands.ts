@@ -1,4 +1,4 @@
-/** Commands that are about the connection they come by: its watches and its token. They have no meaning without one. */
+/** Commands about their own connection: its watches and its token. These have no meaning without a connection. */
 import type { TokenVerifier } from '../sessions/tokens.ts';
 import type { Commands } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -22,7 +22,7 @@ export function connectionCommands(parts: {
       'session' in input ? registry.revokeSession(user.id, input.session) : sessions.revokeOthers(connection),
     'auth:refresh': async (connection, user, { token }) => {
       const identity = await verifier.verify(token);
-      if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token is of another user.');
+      if (identity.user !== user.id) throw new ParleyError('forbidden', 'The token belongs to another user.');
       await sessions.renew(connection, identity);
       return { expires: identity.expires };
     },

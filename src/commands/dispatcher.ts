@@ -1,24 +1,23 @@
-/** Takes commands off a connection: limits, validation, the handler, and exactly one ack, whatever happens. */
+/** Runs the commands of connections: limits, validation, the handler, and exactly one ack, whatever happens. */
 import { FairTurns } from '../rates/fair-turns.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { CommandRate, CommandRateLimits } from './command-rate.ts';
-import { Admission } from './admission.ts';
+import type { CommandRateLimits } from './command-rate.ts';
+import type { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import { parseInput } from './input.ts';
 import { Running, type Drained } from './running.ts';
 import type { CommandTable, Entry } from './table.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
-import type { LoadShedding } from './load-shedding.ts';
-import type { EventArgs } from '../transport/socketio/packet.ts';
+import type { EventPacket } from '../transport/socketio/packet.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 
 export interface CommandLimits extends CommandRateLimits {
   readonly maxPendingCommands: number;
-  /** Large answers of one user that are made at once; eight times as many wait. */
+  /** Large answers of one user that are read at once; eight times as many wait. */
   readonly readsAtOncePerUser: number;
   readonly databaseReadWaitMs: number;
 }
@@ -26,8 +25,7 @@ export interface CommandLimits extends CommandRateLimits {
 export interface CommandParts {
   readonly table: CommandTable;
   readonly limits: CommandLimits;
-  readonly rate: CommandRate;
-  readonly loadShedding: LoadShedding;
+  readonly admission: Admission;
   readonly unsent: Unsent;
   readonly shares: UserShares;
   readonly metrics: Metrics;
@@ -44,26 +42,28 @@ export class Commands {
   constructor(options: CommandParts) {
     const { metrics } = options;
     this.#table = options.table;
-    this.#admission = new Admission(options);
+    this.#admission = options.admission;
     this.#answers = new Answers(options);
     const { readsAtOncePerUser: placesPerUser, databaseReadWaitMs: waitMs } = options.limits;
     const waits = { waiting: 20_000, waitingPerUser: 8 * placesPerUser, waitMs };
     this.#reads = new FairTurns({ place: 'answers', places: Infinity, placesPerUser, ...waits, metrics });
   }
 
-  /** From now on these commands are answered `draining`; resolves when those that run have been answered. */
-  async drain(what: Drained): Promise<void> {
-    await this.#running.drain(what);
+  /** Refuses these commands with `draining` from now on. Resolves when the running ones have been answered. */
+  async drain(kind: Drained): Promise<void> {
+    await this.#running.drain(kind);
     this.#answers.flush();
   }
 
-  /** @param asked whether it has been weighed against the server's load already. */
-  run(connection: Connection, user: LocalUser, ack: string, [name, input]: EventArgs, asked: boolean): void {
+  /** @param event of a connection with a user, which the server's load admits. */
+  run(connection: Connection, { ack, args: [name, input] }: EventPacket): void {
+    const { user } = connection;
+    if (user === undefined) return;
     const from = performance.now();
     const entry = this.#table.get(name);
     try {
       this.#running.admit(entry);
-      this.#admission.admit(connection, user, from, entry, asked);
+      this.#admission.admitCommand(connection, from, entry);
       if (entry === undefined)
         throw new ParleyError('unknown_command', `There is no command ${JSON.stringify(name.slice(0, 40))}.`);
       const data = parseInput(entry.input, input);
@@ -79,7 +79,7 @@ export class Commands {
     }
   }
 
-  /** Its turn has come: what was sent to the user while it waited counts too. */
+  /** Runs a read after its wait, during which more answers may have been sent to the user. */
   #read(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
     if (connection.user !== user) throw new ParleyError('unavailable', 'The connection left before its turn came.');
     this.#admission.admitLarge(connection, user);

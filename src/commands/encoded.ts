@@ -4,13 +4,13 @@ import type { Role } from '../protocol/model.ts';
 export interface NamedHead {
   readonly id: string;
   readonly rev: number;
-  /** The role of the user in the room; null: the user gets no events of the room. */
+  /** The role of the user in the room; null: the user does not receive its events. */
   readonly role?: Role | null;
 }
 
 const noHeads: readonly NamedHead[] = [];
 
-/** JSON text of an object that needs no second encoding, and the heads that it names. */
+/** An answer that is JSON text already, and the heads that it names. */
 export class Encoded {
   readonly json: string;
   readonly heads: readonly NamedHead[];

@@ -1,4 +1,4 @@
-/** What each command does, by family. A handler takes who calls, and knows of no connection: see commands/around.ts. */
+/** The handlers of all commands, by family. A handler gets the caller and no connection: see commands/around.ts. */
 import type { UserRates } from '../rates/user-rates.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging.ts';

@@ -5,48 +5,48 @@ import { every } from '../jobs/periodic.ts';
 import { ResidentMemory } from '../telemetry/system.ts';
 
 export interface OverloadSettings {
-  /** Delay of the event loop over which work is refused. */
+  /** The delay of the event loop over which work is refused. */
   readonly maxEventLoopDelayMs: number;
-  /** Resident memory over which work is refused. */
+  /** The resident memory over which work is refused. */
   readonly maxMemoryBytes: number;
 }
 
 export type OverloadReason = 'event_loop' | 'memory' | 'writer';
 
 const stepMs = 100;
-/** Weight of the newest step in the delay that counts: one long turn is no overload, a second of them is. */
+/** Weight of the newest step in the average delay: one long turn is no overload, a second of long turns is. */
 const newest = 0.2;
 const least = 0.05;
-/** Delays of the event loop that a single turn may take. */
+/** The limit of one turn, as a multiple of the accepted delay. */
 const longTurn = 4;
 
 /** Frees memory before work is refused for it. */
 export interface Relief {
-  /** @returns how many bytes are free by it. */
+  /** @returns the number of freed bytes. */
   relieve(bytes: number): number;
 }
 
-/** Share of the memory limit at which buffers of slow readers are dropped, and to which they are. */
+/** Shares of the memory limit: buffers of slow consumers are dropped from the first on, down to the second. */
 const relieveAt = 0.9;
 const relieveTo = 0.8;
-/** Memory that was freed is seen some time later. */
+/** The process shows freed memory with a delay. */
 const relieveEveryMs = 1000;
 
-/** How deep the writer is in work. */
+/** The queue of the writer. */
 export interface WriterLoad {
-  /** Whether as many messages wait as may, in any of its stripes. */
+  /** Whether any of its stripes holds as many messages as it may. */
   readonly full: boolean;
 }
 
 /**
- * How much of the work that comes may be taken. While the event loop is late or memory is short the share falls by a
- * fifth each step, while both are well below their limits it grows again slowly, and in between it stays: throughput
- * settles at what the machine can do, instead of swinging between all and nothing. The writer needs no share: its queue
- * is short, and takes again as many as it commits.
+ * Decides which part of the arriving work is admitted. While the event loop is late or memory is short, the admitted share
+ * falls by a fifth each step. While both are well below their limits the share grows slowly, and in between it stays. So
+ * throughput settles at the capacity of the machine, and does not swing between all and nothing. The writer needs no share:
+ * its queue is short, and accepts as many messages as it commits.
  *
- * A turn of the event loop in which the sockets bring more than it can do in time would keep the share from falling: its
- * timer waits for the end of the turn. So a turn takes work for four times the limit at most, and refuses the rest. (Not
- * less: ten thousand sends that come at once are no overload, and take half a second where others use the processors.)
+ * The share cannot fall within a turn of the event loop, because its timer waits for the end of the turn. So a turn admits
+ * work for four times the limit at most, and refuses the rest. A smaller multiple would refuse ten thousand sends at once,
+ * which are no overload: they take half a second where other processes use the processors.
  */
 export class LoadShedding {
   readonly #settings: OverloadSettings;
@@ -59,12 +59,12 @@ export class LoadShedding {
   #share = 1;
   #relievedAt = -Infinity;
   #delayMs = 0;
-  /** When this turn of the event loop took its first piece of work. */
+  /** When this turn of the event loop got its first piece of work. */
   #turnFrom: number | undefined = undefined;
   #reason: 'event_loop' | 'memory' = 'event_loop';
-  /** Sends that the full writer refused, and all that were asked about, in this step. */
+  /** Sends that the full writer refused, and all events, in this step. */
   #writerRefused = 0;
-  #asked = 0;
+  #events = 0;
   #writerShare = 1;
 
   constructor(settings: OverloadSettings, parts: { writer: WriterLoad; relief: Relief; metrics: Metrics }) {
@@ -83,15 +83,15 @@ export class LoadShedding {
     metrics.watchOverload(() => ({ share: Math.min(this.#share, this.#writerShare), reason: this.reason }));
   }
 
-  /** Why work is refused at the moment; undefined: all of it is taken. */
+  /** The limit over which work is refused now; undefined: all work is admitted. */
   get reason(): OverloadReason | undefined {
     if (this.#share < 1) return this.#reason;
     return this.#writerShare < 1 ? 'writer' : undefined;
   }
 
-  /** Whether this piece of work is taken. */
+  /** Whether this piece of work is admitted. */
   admit(): boolean {
-    this.#asked++;
+    this.#events++;
     if (this.#turnIsLong()) {
       this.#refused.event_loop.inc();
       return false;
@@ -101,7 +101,7 @@ export class LoadShedding {
     return false;
   }
 
-  /** Sends may have to be refused: it is worth looking at which room they are for. */
+  /** Whether a send may have to be refused, which depends on its room. */
   get writerFull(): boolean {
     return this.#writer.full;
   }
@@ -127,7 +127,7 @@ export class LoadShedding {
   }
 
   #step(): void {
-    // the histogram counts whole sleeps; what is over its own resolution is delay. It is empty while the loop never waits.
+    // the histogram counts whole sleeps, and its resolution is no delay; while the loop never waits it is empty
     const mean = this.#delay.mean;
     const delayMs = Number.isNaN(mean) ? 0 : Math.max(0, mean / 1e6 - 10);
     this.#delayMs += newest * (delayMs - this.#delayMs);
@@ -146,14 +146,14 @@ export class LoadShedding {
     } else if (load < 0.7) {
       this.#share = Math.min(1, this.#share + 0.05);
     }
-    const writerShare = this.#writerRefused === 0 ? 1 : 1 - this.#writerRefused / Math.max(this.#asked, 1);
-    // what a step of a tenth of a second saw is a sample: a newcomer shall not slip in between two of them
+    const writerShare = this.#writerRefused === 0 ? 1 : 1 - this.#writerRefused / Math.max(this.#events, 1);
+    // a step of 100 ms is a sample; new connections must not get in between two refusals
     this.#writerShare += (writerShare - this.#writerShare) * (writerShare < this.#writerShare ? 1 : newest);
     if (this.#writerShare > 0.99) this.#writerShare = 1;
-    this.#writerRefused = this.#asked = 0;
+    this.#writerRefused = this.#events = 0;
   }
 
-  /** Who does not read pays first: the largest buffers go before the work of anybody else is refused. */
+  /** Drops the largest buffers of slow consumers before work of other clients is refused. */
   #relieve(memory: number, maxMemoryBytes: number): void {
     const now = performance.now();
     if (memory < relieveAt * maxMemoryBytes || now - this.#relievedAt < relieveEveryMs) return;

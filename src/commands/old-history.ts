@@ -1,8 +1,8 @@
 /**
- * After the database went back in time, seqs are given out again. A connection that has not loaded a room since then knows
- * the messages of the old history: the seq that it names may be another message by now. So the command is refused before it
- * changes or shows that one. The refusal is final, since the same command means another message once the room is loaded.
- * Declarations say which field of an input names a message, and which one is a mark.
+ * After the database went back in time, its messages get seqs that other messages had before. A connection that has not
+ * loaded a room since then knows the old history, so a seq in its command may be another message now. The
+ * command is refused before it changes or shows that message. The refusal is final: once the room is loaded, the same
+ * command means another message. Declarations name the field of an input that is a message, and the field that is a mark.
  */
 import type { CommandSchema } from '../protocol/command-schema.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -16,7 +16,7 @@ type Named = { readonly room: string } & Readonly<Partial<Record<'seq' | 'root' 
 
 /**
  * @param stale rooms that the connection has not loaded since the database went back in time
- * @returns the input, with a mark of the old history as none: it moves nothing, and the answer says where the mark stands
+ * @returns the input, with 0 for a mark of the old history: the mark does not move, and the answer has its present value
  * @throws {ParleyError} `not_found` if the input names a message of the old history
  */
 export function withoutOldSeqs(stale: ReadonlySet<string>, { message, mark }: SeqFields, input: unknown): unknown {
@@ -33,10 +33,10 @@ export function withoutOldSeqs(stale: ReadonlySet<string>, { message, mark }: Se
   return mark === undefined ? input : { ...named, [mark]: 0 };
 }
 
-/** An epoch that no database has: a page that is asked for under it is answered `reset`. */
+/** An epoch that no database has. A page of this epoch is answered with `reset`. */
 export const ofNoEpoch = '00000000-0000-0000-0000-000000000000';
 
-/** The cursors, with those of the old history beyond every head: their rooms are answered `reset`. */
+/** The cursors, with cursors of the old history beyond every head: their rooms are answered with `reset`. */
 export function beyondEveryHead<C extends Readonly<Record<string, number>>>(cursors: C, old: readonly string[]): C {
   return { ...cursors, ...Object.fromEntries(old.map((room) => [room, Number.MAX_SAFE_INTEGER])) };
 }

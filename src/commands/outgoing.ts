@@ -2,14 +2,14 @@ import type { Connection } from '../hub/connection.ts';
 import type { Frames } from '../transport/socketio/packet.ts';
 
 /**
- * Acks of one turn of the event loop, sent together: a commit answers many sends at once, several of them often of one
+ * Sends the acks of one turn of the event loop together. A commit answers many sends at once, often several of one
  * connection, and each write outside of a handler of uWS costs a system call.
  */
 export class Outgoing {
   readonly #sent: (connection: Connection) => void;
   #waiting: Connection[] = [];
 
-  /** @param sent is called after a write of a connection's acks. */
+  /** @param sent called after the acks of a connection are written. */
   constructor(sent: (connection: Connection) => void) {
     this.#sent = sent;
   }
@@ -29,7 +29,7 @@ export class Outgoing {
     for (const connection of waiting) {
       const frames = connection.unsent ?? [];
       connection.unsent = undefined;
-      // corked, also with one frame: what uWS still holds of this turn's events for it goes in the same system call
+      // corked also with one frame: events of this turn that uWS still holds go in the same system call
       connection.sendAll(frames);
       this.#sent(connection);
     }

@@ -1,20 +1,20 @@
-/** Commands that wait for their answer, counted for their connection and for the drain. */
+/** Counts the commands that wait for their answer, for their connection and for the drain. */
 import { ParleyError } from '../protocol/errors.ts';
 import type { Connection } from '../hub/connection.ts';
 import type { Entry } from './table.ts';
 
-/** What a drain refuses. Writes go first: another process may store from then on, and reads are still answered. */
+/** The commands that a drain refuses. Writes end first, so that another process may store while reads are answered. */
 export type Drained = 'writes' | 'all';
 
 export class Running {
   readonly #counts: Record<Drained, number> = { writes: 0, all: 0 };
   #refusing: 'none' | Drained = 'none';
-  #waiting: { readonly what: Drained; readonly resolve: () => void }[] = [];
+  #waiting: { readonly kind: Drained; readonly resolve: () => void }[] = [];
 
-  /** From now on these commands are answered `draining`; resolves when those that run have been answered. */
-  async drain(what: Drained): Promise<void> {
-    this.#refusing = what;
-    if (this.#counts[what] > 0) await new Promise<void>((resolve) => this.#waiting.push({ what, resolve }));
+  /** Refuses these commands with `draining` from now on. Resolves when the running ones have been answered. */
+  async drain(kind: Drained): Promise<void> {
+    this.#refusing = kind;
+    if (this.#counts[kind] > 0) await new Promise<void>((resolve) => this.#waiting.push({ kind, resolve }));
   }
 
   /** @throws {ParleyError} `draining` */
@@ -40,8 +40,8 @@ export class Running {
   }
 
   #resolve(): void {
-    this.#waiting = this.#waiting.filter(({ what, resolve }) => {
-      if (this.#counts[what] > 0) return true;
+    this.#waiting = this.#waiting.filter(({ kind, resolve }) => {
+      if (this.#counts[kind] > 0) return true;
       resolve();
       return false;
     });

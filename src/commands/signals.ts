@@ -1,4 +1,4 @@
-/** What a connection may send of signals: a token bucket of its own, apart from that of its commands. */
+/** The rate of signals of a connection: a token bucket beside the one of its commands. */
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from '../hub/connection.ts';

@@ -1,6 +1,6 @@
 /**
- * Puts declarations and handlers together: from here on a command is one entry, and the dispatcher needs no other
- * knowledge of it. Types make sure that each declared command has exactly one handler.
+ * Joins declarations and handlers to one entry for each command, which is all that the dispatcher knows of a command. The
+ * types allow exactly one handler for each declared command.
  */
 import type { z } from 'zod';
 import type { Caller } from '../sessions/caller.ts';
@@ -13,12 +13,12 @@ import type { SeqFields } from './old-history.ts';
 type Input<S extends CommandSchema> = z.output<S['input']>;
 type Output<S extends CommandSchema> = z.output<S['output']>;
 
-/** What commands do: input is validated. An answer is an object, or JSON text as it is. */
+/** Handlers get validated input. Their answer is an object, or JSON text. */
 export type HandlersOf<D extends Declarations> = {
   readonly [C in keyof D]: (caller: Caller, input: Input<D[C]>) => Promise<Output<D[C]> | Encoded> | Output<D[C]>;
 };
 
-/** What commands do that are about the connection they come by, so that no other way in can give them. */
+/** Handlers of commands about their own connection, which no command without a connection can reach. */
 export type ConnectionHandlersOf<D extends Declarations> = {
   readonly [C in keyof D]: (
     connection: Connection,
@@ -27,11 +27,11 @@ export type ConnectionHandlersOf<D extends Declarations> = {
   ) => Promise<Output<D[C]>> | Output<D[C]>;
 };
 
-/** What a command that comes by a connection needs besides its handler. */
+/** The steps round the handler of a command that arrives on a connection. */
 export interface Around<I, O> {
   /** Runs in the turn of the handler. @returns the input for the handler. @throws {ParleyError} to refuse the command */
   readonly before?: (connection: Connection, user: LocalUser, input: I) => I;
-  /** Runs before the ack goes out. */
+  /** Runs before the ack is sent. */
   readonly after?: (connection: Connection, input: I, answer: O | Encoded) => void | Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export interface Entry extends SeqFields {
   readonly input: z.ZodType;
   /** The answer is a page of messages: a user gets few of these at once. */
   readonly reads: boolean;
-  /** The answer may be large: none is made while the last one is unsent. */
+  /** The answer may be large: no other one is read while the last one is unsent. */
   readonly large: boolean;
   /** The command stores something, which only the process that holds the database may do. */
   readonly stores: boolean;
@@ -72,12 +72,12 @@ export function commandTable<D extends Declarations, OfConnection extends keyof 
   { declarations, handlers, ofConnection, around }: CommandSet<D, OfConnection>,
   metrics: Metrics,
 ): CommandTable {
-  // the schema that parses is the one that the handler's type came from
-  const plain = handlers as ByName<AnyHandler>;
+  // the type of each handler comes from the schema that parses its input
+  const unbound = handlers as ByName<AnyHandler>;
   const bound = ofConnection as ByName<Run>;
   const steps = around as ByName<Around<unknown, object>>;
   const runOf = (name: string): Run => {
-    const handle = plain[name];
+    const handle = unbound[name];
     const run = handle === undefined ? bound[name] : withSteps(handle, steps[name]);
     if (run === undefined) throw new Error(`The command ${name} has no handler.`);
     return run;
@@ -102,7 +102,7 @@ export function commandTable<D extends Declarations, OfConnection extends keyof 
   );
 }
 
-/** Made once for each command: a run of it makes no function of its own. */
+/** Called once for each command, so that a run creates no function. */
 function withSteps(handle: AnyHandler, { before, after }: Around<unknown, object> = {}): Run {
   const begin: Run =
     before === undefined

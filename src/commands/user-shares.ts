@@ -1,9 +1,9 @@
 /**
- * What one user may ask of this process, over all connections: beside the limits of each connection, since a user may have
- * a hundred. Commands and signals are refused over their rate. Bytes are counted when they have come or gone, and commands
- * are refused while the user is in debt. What has no user yet is counted by its address.
+ * The share of one user in this process, over all connections. The limits of each connection are not enough, since a user
+ * may have a hundred. Commands and signals over their rate are refused. Bytes are counted after they arrive or leave, and
+ * commands are refused while the user is over. Packets before a user is known count for their address.
  *
- * What a user may do over all nodes (messages, CONNECTs, joins, invitations) is counted in auth/rates.
+ * `rates/user-rates.ts` has the rates of a user over all nodes: messages, CONNECTs, joins and invitations.
  */
 import { TokenBuckets, type Bucket } from '../rates/token-bucket.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -23,7 +23,7 @@ export interface UserShareLimits {
   readonly commandsPerSecondPerAddress: number;
 }
 
-/** Of a user who is here: each command looks at both, and a look-up by the id would cost a tenth of a command. */
+/** Kept in the user: each command reads both, and a lookup by the id would take a tenth of the time of a command. */
 export interface KeptShares {
   readonly commands: Bucket;
   readonly bytesIn: Bucket;
@@ -32,10 +32,10 @@ export interface KeptShares {
 export const userShares = ['commands', 'signals', 'bytes_in', 'bytes_out', 'address'] as const;
 export type UserShare = (typeof userShares)[number];
 
-/** Of bytes, and of an address's packets: as many seconds' worth may come at once. */
+/** The burst of bytes, and of packets of an address, in seconds of the rate. */
 const burstSeconds = 10;
 const sweepMs = 10_000;
-/** Bytes. */
+/** Bytes that are counted together. */
 const countedAtOnce = 4096;
 
 export class UserShares {
@@ -44,7 +44,7 @@ export class UserShares {
   readonly #sweeper: NodeJS.Timeout;
   readonly #userOf: (id: string) => LocalUser | undefined;
 
-  /** @param userOf who is here by that id */
+  /** @param userOf the user with connections on this node, by id */
   constructor(limits: UserShareLimits, metrics: Metrics, userOf: (id: string) => LocalUser | undefined) {
     this.#userOf = userOf;
     this.#buckets = {
@@ -64,15 +64,15 @@ export class UserShares {
     this.#sweeper = every(() => this.sweep(performance.now()), sweepMs).unref();
   }
 
-  /** @returns 0 if the user had as much left, else the milliseconds to wait. */
+  /** @returns 0 if the user had enough left, else the milliseconds to wait. */
   command(user: LocalUser, weight: number, now: number): number {
     const kept = this.#kept(user, now);
     if (user.uncounted > 0) this.#countReceived(user, kept, now);
     return this.#counted('commands', this.#buckets.commands.takeFrom(kept.commands, now, weight));
   }
 
-  /** Of a connection without a user. @returns 0 if its address had one left, else the milliseconds to wait. */
-  stranger(network: Network, now: number): number {
+  /** For a packet before its user is known. @returns 0 if the address had one left, else the milliseconds to wait. */
+  withoutUser(network: Network, now: number): number {
     return this.#counted('address', this.#buckets.address.take(network.key, now));
   }
 
@@ -82,7 +82,7 @@ export class UserShares {
     if (wait > 0) throw limited('Too many signals of your connections; wait before the next one.', wait);
   }
 
-  /** Small frames are counted with the next command, or together. */
+  /** Counts small frames with the next command, or together. */
   received(user: LocalUser, bytes: number): void {
     user.uncounted += bytes;
     if (user.uncounted >= countedAtOnce) this.#countNow(user);
@@ -92,7 +92,7 @@ export class UserShares {
     this.#buckets.bytes_out.charge(user.id, bytes);
   }
 
-  /** Before a command is decoded. @returns 0 if the user has bytes and a command left, else the milliseconds to wait. */
+  /** Called before a command is decoded. @returns 0 if the user has bytes and a command left, else the milliseconds to wait. */
   mayReceive(user: LocalUser): number {
     const { shares } = user;
     if (shares === undefined || (shares.bytesIn.tokens >= 0 && shares.commands.tokens >= 1)) return 0;
@@ -101,7 +101,7 @@ export class UserShares {
     return bytes > 0 ? bytes : this.#counted('commands', this.#buckets.commands.waitFor(shares.commands, now, 1));
   }
 
-  /** Before an answer that may be large. @throws {ParleyError} `rate_limited` */
+  /** Called before an answer that may be large. @throws {ParleyError} `rate_limited` */
   mayAnswer(user: LocalUser): void {
     const wait = this.#counted('bytes_out', this.#buckets.bytes_out.wait(user.id));
     if (wait > 0) throw limited('Your connections have received too many bytes; wait before the next page.', wait);

@@ -1,4 +1,4 @@
-/** What a connection needs when it arrives: which rooms its user is in, and where they stand. Batched over connections. */
+/** Reads for new connections: the memberships and the rooms of their users. Batched over connections. */
 import type { postgres } from '../storage/sql.ts';
 import { revokedAmong } from '../sessions/revocations.ts';
 import type { Identity } from '../sessions/tokens.ts';
@@ -10,7 +10,7 @@ import { muteEnd } from '../rooms/membership-changes.ts';
 import { peerOf, summaryColumns, summaryOf, type SummaryRow } from '../rooms/summary.ts';
 
 export interface Memberships {
-  /** The name of the token, else the one stored before. */
+  /** The name in the token, else the stored one. */
   readonly name: string | null;
   readonly rooms: readonly {
     readonly room: string;
@@ -20,7 +20,7 @@ export interface Memberships {
   }[];
 }
 
-/** Users in one query: a reconnect storm of 10,000 costs 20 queries of each kind, not 20,000. */
+/** Users in one query: 10,000 clients that reconnect at once cost 20 queries of each kind, not 20,000. */
 const batch = { maxBatch: 500, maxWaiting: 50_000 };
 
 export class ConnectLoad {
@@ -30,13 +30,13 @@ export class ConnectLoad {
 
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
-    this.#memberships = new Batcher((connectLoad) => this.#loadMemberships(connectLoad), batch);
+    this.#memberships = new Batcher((identities) => this.#loadMemberships(identities), batch);
     this.#summaries = new Batcher((users) => this.#loadSummaries(users), batch);
   }
 
   /**
-   * Makes the user known, if they are new or have another name now, and tells their rooms.
-   * @throws {ParleyError} `unauthorized` if the token has been revoked, as the database has it now.
+   * Stores a new user or a new name, and reads the user's memberships.
+   * @throws {ParleyError} `unauthorized` if the token has been revoked in the database.
    */
   memberships(identity: Identity): Promise<Memberships> {
     return this.#memberships.add(identity);
@@ -47,10 +47,10 @@ export class ConnectLoad {
     return this.#summaries.add(user);
   }
 
-  async #loadMemberships(connectLoad: Identity[]): Promise<(Memberships | Error)[]> {
-    const revoked = await revokedAmong(this.#sql, connectLoad);
+  async #loadMemberships(identities: Identity[]): Promise<(Memberships | Error)[]> {
+    const revoked = await revokedAmong(this.#sql, identities);
     const names = new Map<string, string | null>();
-    connectLoad.forEach(({ user, name }, i) => {
+    identities.forEach(({ user, name }, i) => {
       if (!revoked.has(i)) names.set(user, name ?? names.get(user) ?? null);
     });
     const ids = [...names.keys()].sort();
@@ -75,7 +75,7 @@ export class ConnectLoad {
         from members m where user_id = a.id and exists (select from rooms r where r.id = m.room_id)
       ) m on true`;
     const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
-    return connectLoad.map(({ user }, i) =>
+    return identities.map(({ user }, i) =>
       revoked.has(i)
         ? new ParleyError('unauthorized', 'This token has been revoked.')
         : (found.get(user) ?? { name: null, rooms: [] }),
@@ -112,9 +112,9 @@ interface MembershipsRow {
   rooms: string[] | null;
   roles: Role[] | null;
   versions: number[] | null;
-  /** Rooms of those in which the user is muted; nearly always null. */
+  /** Rooms in which the user is muted; nearly always null. */
   muted: string[] | null;
-  /** Until when, in milliseconds since 1970; empty: for ever. */
+  /** The end of each mute in milliseconds since 1970; empty: the mute has no end. */
   until: string[] | null;
 }
 

@@ -1,4 +1,4 @@
-/** From CONNECT to `ready`: who is it, which rooms are theirs, where do those stand. */
+/** From CONNECT to `ready`: verifies the token, subscribes the connection to its rooms, and sends the snapshot. */
 import type { UserRates } from '../rates/user-rates.ts';
 import type { Identity, TokenVerifier } from '../sessions/tokens.ts';
 import type { ConnectLoad } from './connect-load.ts';
@@ -45,7 +45,7 @@ export class Connector {
     this.#maxPerUser = options.maxConnectionsPerUser;
   }
 
-  /** Until the connection is `ready` an error leaves it `open`, as it was, and is for CONNECT_ERROR. */
+  /** @throws the error for CONNECT_ERROR, which leaves the connection `open` unless it was `ready` already. */
   async connect(connection: Connection, payload: unknown): Promise<void> {
     const token = (payload as { token?: unknown } | undefined)?.token ?? connection.handshakeToken;
     if (typeof token !== 'string' || token === '') {
@@ -69,14 +69,14 @@ export class Connector {
     if (connection.live) await this.greet(connection);
   }
 
-  /** Subscribe first, then read: what is committed in between comes as an event or is in the heads of `ready`. */
+  /** Subscribes before the snapshot is read: each commit in between comes as an event, or is in the heads of `ready`. */
   async #join(connection: Connection, identity: Identity): Promise<void> {
     connection.state = 'joining';
     connection.expires = identity.expires;
     connection.identity = identity;
     const { connections, memberships } = this.#hub;
     if (connections.ofUser(identity.user) >= this.#maxPerUser) {
-      throw new ParleyError('limit_reached', 'You have as many connections as you may.');
+      throw new ParleyError('limit_reached', 'You have reached the limit of connections.');
     }
     const user = connections.identify(connection, identity.user, identity.name);
     memberships.joining(connection, user.id);
@@ -87,20 +87,20 @@ export class Connector {
     user.name ??= name;
     memberships.enter(connection, rooms);
     connection.state = 'ready';
-    // not before: after an error the client may send CONNECT again, without a token of its own
+    // the token stays until here: after an error the client may send CONNECT again without a token
     connection.handshakeToken = undefined;
     this.#registry.ready(connection);
     connection.sendFrames(encodeConnect(connection.form, '/', connection.session));
   }
 
-  /** Sends `ready`: after CONNECT, and again when the database went back in time. */
+  /** Sends the snapshot `ready` after CONNECT, and again when the database went back in time. */
   async greet(connection: Connection): Promise<void> {
     const user = connection.user as LocalUser;
-    // before the read: what is read later may be of a later epoch, and is sent again then
+    // the epoch is read before the rooms: rooms of a later epoch are sent again, with that epoch
     const { epoch } = this.#epochs;
     await this.#hub.interest.standing(connection);
     const { rooms, more } = await this.#connectLoad.summaries(user.id);
-    // it may have left, or be somebody else by now
+    // the connection may have ended, or have another user
     if (connection.user !== user) return;
     const ready: EventData<'ready'> = {
       user: { id: user.id, name: user.name },

@@ -1,4 +1,4 @@
-/** Socket.IO v5 over Engine.IO: packets in, each to its namespace, violations closed. */
+/** Socket.IO v5 over Engine.IO: reads packets, gives each to its namespace, and reports violations to the engine. */
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection } from '../hub/connection.ts';
@@ -7,34 +7,15 @@ import type { Handshaking, EngineHost } from '../transport/engineio/engine.ts';
 import { Assembly } from '../transport/socketio/attachments.ts';
 import { encodeConnectError, encodeDisconnect } from '../transport/socketio/encode.ts';
 import { decodeMsgpack } from '../transport/socketio/msgpack.ts';
-import type { EventArgs, Packet } from '../transport/socketio/packet.ts';
-import { decodeText, textEvent } from '../transport/socketio/text.ts';
+import type { Packet } from '../transport/socketio/packet.ts';
+import { decodeText, peekHeader, type Header } from '../transport/socketio/text.ts';
 import { every } from '../jobs/periodic.ts';
-
-/** Who answers on the namespaces: Parley, or the small application of the conformance suites. */
-export interface SocketApp {
-  readonly namespaces: ReadonlySet<string>;
-  connect(connection: Connection, namespace: string, payload: object | undefined): void;
-  /** @param asked whether `admit` was asked about it: not of msgpack, nor with attachments, before all of it was here. */
-  event(connection: Connection, namespace: string, args: EventArgs, ack: string, asked: boolean): void;
-  /** A packet came that nobody waits for: an ack, or CONNECT to a namespace that there is not. */
-  stray?(connection: Connection, packet: 'ack' | 'connect'): void;
-  /** A message came, of so many bytes: before `admit`, and before it is decoded. */
-  received?(connection: Connection, bytes: number): void;
-  /** Asked before a text frame is as much as decoded. A refused one has been answered. */
-  admit?(connection: Connection, frame: Uint8Array): boolean;
-  /** A text frame over the limit came, for which the connection is closed. */
-  oversized?(connection: Connection, head: Uint8Array): void;
-  /** The client left the namespace, or its connection ended. */
-  disconnected(connection: Connection, namespace: string): void;
-  /** The connection ended, after it left its namespaces. */
-  ended?(connection: Connection): void;
-}
+import type { SocketApp } from './socket-app.ts';
 
 export interface SocketSettings {
   readonly connectTimeoutMs: number;
   readonly commandBurst: number;
-  /** Whether `?token=` counts. */
+  /** Whether a token in the query of the handshake is accepted. */
   readonly tokenInUrl: boolean;
 }
 
@@ -53,7 +34,10 @@ export class Sockets implements EngineHost<Connection> {
           this.#sweep(Date.now(), performance.now());
         } catch (error) {
           parts.metrics.internalErrors.inc({ where: 'sweep' });
-          parts.log.error({ err: error }, 'the sweep of connections failed');
+          parts.log.error(
+            { err: error },
+            'Could not check all connections; retrying in a second. Expired tokens keep their connections until then.',
+          );
         }
       },
       Math.min(1000, settings.connectTimeoutMs / 5),
@@ -71,7 +55,7 @@ export class Sockets implements EngineHost<Connection> {
       : this.#settings.tokenInUrl
         ? (query.get('token') ?? undefined)
         : undefined;
-    // `~` is in no room id: a room cannot be named after somebody's connection, and get what backends send to that
+    // no room id has a `~`, so no room can take the name of a connection and receive its events of back ends
     return new Connection(`~${newId()}`, address, now, form, this.#settings.commandBurst, token, shortAgent(userAgent));
   }
 
@@ -88,58 +72,56 @@ export class Sockets implements EngineHost<Connection> {
     this.#app.ended?.(connection);
   }
 
-  admit(connection: Connection, frame: Uint8Array): boolean {
-    this.#app.received?.(connection, frame.byteLength);
-    return this.#app.admit?.(connection, frame) ?? true;
+  oversized(connection: Connection, head: Buffer): void {
+    const header = connection.form === 'json' ? peekHeader(head) : undefined;
+    if (header?.type !== 'event' || header.attachments > 0 || !hasJoined(connection, header.namespace)) return;
+    if (header.ack !== undefined) this.#app.admission?.oversized(connection, header.ack);
   }
 
-  oversized(connection: Connection, head: Uint8Array): void {
-    this.#app.oversized?.(connection, head);
-  }
-
-  /** DISCONNECT by the server: stock clients do not come back by themselves. */
+  /** DISCONNECT by the server, after which stock clients do not reconnect by themselves. */
   disconnect(connection: Connection): void {
     if (connection.state !== 'ready') return;
     connection.sendFrames(encodeDisconnect(connection.form, '/'));
     this.#leave(connection, '/');
   }
 
-  message(connection: Connection, data: string | Buffer): void {
-    const packet = this.#decode(connection, data);
-    if (packet === 'incomplete') return;
-    const asked = typeof data === 'string' && data.startsWith(textEvent);
-    if (packet === 'invalid' || !this.#handle(connection, packet, asked)) {
-      connection.close('protocol_error', 'protocol_error');
-    }
+  text(connection: Connection, frame: Buffer): boolean {
+    this.#app.admission?.received(connection, frame.byteLength);
+    // attachments are binary frames, and so are all packets of msgpack
+    if (connection.assembly !== undefined || connection.form === 'msgpack') return false;
+    const header = peekHeader(frame);
+    if (header === undefined) return false;
+    if (header.attachments === 0 && !this.#admits(connection, header)) return true;
+    const packet = decodeText(header);
+    if (packet === undefined) return false;
+    if (!('attachments' in packet)) return this.#deliver(connection, packet);
+    connection.assembly = new Assembly(packet, performance.now());
+    return true;
   }
 
-  #decode(connection: Connection, data: string | Buffer): Packet | 'invalid' | 'incomplete' {
-    const { assembly } = connection;
-    if (typeof data !== 'string') {
-      this.#app.received?.(connection, data.byteLength);
-      if (connection.form === 'msgpack') return decodeMsgpack(data) ?? 'invalid';
-      if (assembly === undefined) return 'invalid';
-      const whole = assembly.add(data);
-      if (whole !== undefined) connection.assembly = undefined;
-      return whole ?? 'incomplete';
-    }
-    // text while attachments are awaited is a violation; a client of msgpack writes none at all
-    if (assembly !== undefined || connection.form === 'msgpack') return 'invalid';
-    const decoded = decodeText(data);
-    if (decoded === undefined) return 'invalid';
-    if (!('attachments' in decoded)) return decoded;
-    connection.assembly = new Assembly(decoded, performance.now());
-    return 'incomplete';
+  binary(connection: Connection, data: Buffer): boolean {
+    this.#app.admission?.received(connection, data.byteLength);
+    const packet = connection.form === 'msgpack' ? (decodeMsgpack(data) ?? 'invalid') : attach(connection, data);
+    if (packet === 'incomplete') return true;
+    if (packet === 'invalid') return false;
+    return !this.#admits(connection, packet) || this.#deliver(connection, packet);
+  }
+
+  /** CONNECT and DISCONNECT need no admission. Packets of other namespaces are violations, and `#deliver` reports them. */
+  #admits(connection: Connection, packet: Header | Packet): boolean {
+    const { type, namespace } = packet;
+    if (type === 'connect' || type === 'disconnect' || !hasJoined(connection, namespace)) return true;
+    return this.#app.admission?.admit(connection, packet) ?? true;
   }
 
   /** @returns false for a violation. */
-  #handle(connection: Connection, packet: Packet, asked: boolean): boolean {
+  #deliver(connection: Connection, packet: Packet): boolean {
     const { namespace } = packet;
-    const joined = namespace === '/' ? connection.state === 'ready' : (connection.namespaces?.has(namespace) ?? false);
+    const joined = hasJoined(connection, namespace);
     if (packet.type === 'connect') {
       if (!this.#app.namespaces.has(namespace)) {
         connection.sendFrames(encodeConnectError(connection.form, namespace, 'Invalid namespace'));
-        this.#app.stray?.(connection, 'connect');
+        this.#app.admission?.unexpected(connection, 'connect');
         return true;
       }
       if (joined || (namespace === '/' && connection.state !== 'open')) return false;
@@ -148,16 +130,16 @@ export class Sockets implements EngineHost<Connection> {
     }
     if (!joined) return false;
     if (packet.type === 'event') {
-      this.#app.event(connection, namespace, packet.args, packet.ack, asked);
+      this.#app.events.run(connection, packet);
     } else if (packet.type === 'ack') {
-      if (!connection.answered(packet.ack, packet.args)) this.#app.stray?.(connection, 'ack');
+      if (!connection.answered(packet.ack, packet.args)) this.#app.admission?.unexpected(connection, 'ack');
     } else {
       this.#leave(connection, namespace);
     }
     return true;
   }
 
-  /** DISCONNECT of a namespace: the connection stays, for another CONNECT, as long as it would wait for the first. */
+  /** DISCONNECT of a namespace: the connection stays open for another CONNECT, as long as after its handshake. */
   #leave(connection: Connection, namespace: string): void {
     if (namespace === '/') connection.state = 'open';
     else connection.namespaces?.delete(namespace);
@@ -165,7 +147,7 @@ export class Sockets implements EngineHost<Connection> {
     this.#app.disconnected(connection, namespace);
   }
 
-  /** All connections once a second, instead of timers of their own: 15,000 take about half a millisecond. */
+  /** Checks all connections once a second, instead of a timer for each: 15,000 take about half a millisecond. */
   #sweep(clock: number, now: number): void {
     const late = now - this.#settings.connectTimeoutMs;
     for (const connection of this.#connections) {
@@ -174,7 +156,7 @@ export class Sockets implements EngineHost<Connection> {
       } else if (connection.openedAt < late && (connection.namespaces?.size ?? 0) === 0) {
         connection.close('connect_timeout', 'connect_timeout');
       }
-      // announced attachments that never come would leave it mute
+      // a connection that awaits attachments may send nothing else
       if (connection.assembly !== undefined && connection.assembly.since < late) {
         connection.close('protocol_error', 'protocol_error');
       }
@@ -182,9 +164,22 @@ export class Sockets implements EngineHost<Connection> {
   }
 }
 
+/** Adds an attachment to the packet that announced it. */
+function attach(connection: Connection, data: Buffer): Packet | 'invalid' | 'incomplete' {
+  const { assembly } = connection;
+  if (assembly === undefined) return 'invalid';
+  const whole = assembly.add(data);
+  if (whole !== undefined) connection.assembly = undefined;
+  return whole ?? 'incomplete';
+}
+
+function hasJoined(connection: Connection, namespace: string): boolean {
+  return namespace === '/' ? connection.state === 'ready' : (connection.namespaces?.has(namespace) ?? false);
+}
+
 const agentLength = 120;
 
-/** As much of it as tells one device from another, without what a terminal would take for commands. */
+/** Enough of the User-Agent to distinguish devices, without control characters, which a terminal would obey. */
 function shortAgent(userAgent: string): string | null {
   const text = userAgent.slice(0, agentLength).replaceAll(/[^\x20-\x7e]/g, '');
   return text === '' ? null : text;

@@ -2,14 +2,14 @@ import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 
 /**
- * The address of the client behind proxies: of the addresses that `X-Forwarded-For` names, and the peer itself, the last
- * one that is no proxy of ours. What a client writes into the header itself stands before that one.
+ * The address of the client behind proxies: the last address of `X-Forwarded-For` and the peer that is no trusted proxy.
+ * Addresses that a client writes into the header itself precede it.
  */
 export class ClientAddress {
   readonly #trusted = new BlockList();
   readonly #any: boolean;
 
-  /** @param trusted addresses and CIDR ranges. @throws {RangeError} naming one that is neither. */
+  /** @param trusted addresses and CIDR ranges of proxies. @throws {RangeError} that names an entry of neither form. */
   constructor(trusted: readonly string[]) {
     this.#any = trusted.length > 0;
     for (const entry of trusted) {
@@ -24,10 +24,10 @@ export class ClientAddress {
     }
   }
 
-  /** Of a request, to be asked before the first await: uWS takes its headers back then. */
+  /** Call this before the first await: uWS takes the headers of a request back then. */
   read(res: HttpResponse, req: HttpRequest): string {
     const lines: string[] = [];
-    // A proxy may add a line of its own instead of lengthening the client's, and `getHeader` tells only the first.
+    // a proxy may add a second line to the header, and `getHeader` returns only the first one
     if (this.#any) req.forEach((name, value) => void (name === 'x-forwarded-for' && lines.push(value)));
     return this.of(
       latin1(res.getRemoteAddressAsText()),
@@ -36,13 +36,13 @@ export class ClientAddress {
     );
   }
 
-  /** @param proxied what the PROXY protocol says, '' without. */
+  /** @param proxied the address of the PROXY protocol; '' without. */
   of(peer: string, forwardedFor: string, proxied: string): string {
-    const own = plain(peer);
+    const own = normalized(peer);
     if (!this.#any || !this.#trusts(own)) return own;
     const chain = [
-      ...forwardedFor.split(',').map((part) => plain(part.trim())),
-      ...(proxied === '' ? [] : [plain(proxied)]),
+      ...forwardedFor.split(',').map((part) => normalized(part.trim())),
+      ...(proxied === '' ? [] : [normalized(proxied)]),
     ];
     for (const address of chain.toReversed()) {
       if (isIP(address) === 0) break;
@@ -57,8 +57,8 @@ export class ClientAddress {
 }
 
 /**
- * What limits for one address count by: itself, or of IPv6 its first half. A single host has a whole /64 there, and with
- * it more addresses than any limit for each could hold back.
+ * The key of an address in limits: the address itself, or the first half of an IPv6 address. A single host has a whole /64
+ * of IPv6, so that a limit for each address would not limit the host.
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
@@ -67,10 +67,10 @@ export function networkOf(address: string): string {
   return [...head, ...zeros, ...tail].slice(0, 4).join(':');
 }
 
-/** One form for each address, without brackets and port: uWS writes all eight groups out, and IPv4 as IPv6 sockets see it. */
-function plain(text: string): string {
+/** One form for each address, without brackets and port. uWS writes eight groups, also for IPv4 on IPv6 sockets. */
+function normalized(text: string): string {
   const address = /^\[(.+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
-  // a zone means something on one machine only
+  // a zone has a meaning on one machine alone
   if (address.includes('%')) return '';
   if (!isIPv6(address)) return address;
   const { address: written } = new SocketAddress({ address, family: 'ipv6' });

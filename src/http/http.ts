@@ -1,4 +1,4 @@
-/** Answering and reading HTTP on uWS, whose rules are strict: never touch a response after an abort, never leave one open. */
+/** HTTP answers and bodies on uWS. Two rules: never use a response after an abort, and never leave a response open. */
 import uWS, { type HttpRequest, type HttpResponse } from 'uWebSockets.js';
 import type { ClientAddress } from './client-address.ts';
 import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
@@ -29,17 +29,17 @@ const reasons: Record<number, string> = {
   503: 'Service Unavailable',
 };
 
-// uWS names itself in every answer otherwise
+// by default uWS names itself in every answer
 (uWS as unknown as { _cfg(key: string): void })._cfg('silent');
 
-/** Of every answer: nothing here is to be framed, guessed at or told of. Pages bring a policy of their own. */
+/** Headers of every answer: no framing, no guesses of its type, no referrer. Pages have a separate policy. */
 export const safeHeaders = {
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'Referrer-Policy': 'no-referrer',
 } as const;
 
-/** Call it with a response that is neither answered nor aborted. */
+/** @param res neither answered nor aborted. */
 export function answer(res: HttpResponse, { status, headers, json, body }: HttpAnswer, withoutBody = false): void {
   res.cork(() => {
     res.writeStatus(`${status} ${reasons[status] ?? ''}`);
@@ -48,15 +48,15 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
     for (const [name, value] of Object.entries({ ...safeHeaders, ...headers })) res.writeHeader(name, value);
     const content = json === undefined ? (body ?? '') : JSON.stringify(json);
     if (status === 204) res.endWithoutBody();
-    // given a length, endWithoutBody would wait for the body, and the connection's next request be its end
+    // with a length as argument, endWithoutBody would take the next request of the connection for the body
     else if (withoutBody) res.writeHeader('Content-Length', String(Buffer.byteLength(content))).endWithoutBody();
     else res.end(content);
   });
 }
 
 /**
- * The same for a large body, to a client that may not read it. uWS takes what the socket takes; the rest stays with the
- * caller, and `left` gets the number of its bytes at each step. The caller has attached `onAborted`.
+ * Answers with a large body, which the client may read slowly. uWS takes as many bytes as the socket; the rest stays with
+ * the caller, and `left` gets the number of unsent bytes at each step. The caller has attached `onAborted`.
  */
 export function answerInParts(
   res: HttpResponse,
@@ -76,9 +76,9 @@ export function answerInParts(
 }
 
 /**
- * Whether two parties on the way could take another part of the stream for its body. uWS goes by one of the lengths; a proxy
- * that goes by another one would take the rest for the next request. Such a connection is closed without an answer: uWS would
- * read on behind one, also where the answer says that the connection closes.
+ * Whether a proxy and uWS may disagree about the end of the body. uWS uses one of several lengths. A proxy that uses another
+ * one would read the rest as the next request. The caller closes such a connection without an answer, because after an
+ * answer uWS would read on, also after `Connection: close`.
  */
 export function isAmbiguous(req: HttpRequest): boolean {
   if (req.getHeader('content-length') === '' && req.getHeader('transfer-encoding') === '') return false;
@@ -89,23 +89,23 @@ export function isAmbiguous(req: HttpRequest): boolean {
   return lengths > 1;
 }
 
-/** The catalogue's error as an answer. */
+/** The answer for an error of the catalogue. */
 export function errorAnswer(error: ParleyError): HttpAnswer {
   const { httpStatus } = errorCatalogue[error.code];
   const headers = error.retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(error.retryAfter / 1000)) };
   return { status: httpStatus, json: { error: error.toWire() }, headers };
 }
 
-/** What a handler may use after the first await: nothing of uWS's request survives it. */
+/** The parts of a request that a handler may use after the first await, when uWS's own request is gone. */
 export interface Received {
-  /** The client's, as the proxies that are trusted tell it. */
+  /** The address of the client, as trusted proxies report it. */
   readonly address: string;
   readonly body: () => Promise<Buffer>;
 }
 
 export type Handler = (request: Received) => HttpAnswer | Promise<HttpAnswer>;
 
-/** Runs a handler so that there is exactly one answer, or none after an abort. `failed` hears what was not foreseen. */
+/** Runs a handler with exactly one answer, or none after an abort. `failed` gets every error outside of the catalogue. */
 export function handle(
   res: HttpResponse,
   req: HttpRequest,
@@ -114,7 +114,7 @@ export function handle(
     maxBodyBytes: number;
     clientAddress: ClientAddress;
     failed: (error: unknown) => void;
-    /** Of every answer, an error too. */
+    /** Headers of every answer, also of errors. */
     headers?: Readonly<Record<string, string>>;
   },
 ): void {
@@ -124,7 +124,7 @@ export function handle(
   });
   const headOnly = req.getMethod() === 'head';
   const address = options.clientAddress.read(res, req);
-  // the body must be asked for before this turn ends, so it is gathered in any case
+  // uWS requires the reader of the body in this turn, so every body is read
   const body = readBody(res, options.maxBodyBytes);
   const reply = (http: HttpAnswer): void => {
     if (!aborted) answer(res, { ...http, headers: { ...options.headers, ...http.headers } }, headOnly);
@@ -140,7 +140,7 @@ export function handle(
   void run();
 }
 
-/** Resolves with the whole body; rejects with `too_large`. A body whose client is gone stays pending, and is collected. */
+/** Resolves with the whole body; rejects with `too_large`. Stays pending if the client aborts the request. */
 export function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -152,6 +152,6 @@ export function readBody(res: HttpResponse, maxBytes: number): Promise<Buffer> {
       if (last) resolve(Buffer.concat(chunks));
     });
   });
-  whole.catch(() => {}); // a handler that never asks for the body leaves its error unheard
+  whole.catch(() => {}); // a handler may never await the body
   return whole;
 }

@@ -1,4 +1,4 @@
-/** Listening on a port, for the public listener and for the one of operators. */
+/** Listens on a port: the public one, or the one of operators. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
 import type { Config } from '../config/config.ts';
 import { listenFailure } from '../startup-error.ts';
@@ -9,12 +9,12 @@ export interface Address {
   readonly port: number;
 }
 
-/** In the demo guests are on and the database has no password: it is for this machine unless asked otherwise. */
+/** The demo accepts guests and has no password for its database, so by default it listens on this machine alone. */
 export function hostOf(config: Config): string {
   return config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
 }
 
-/** The port alone, or shared with other workers. */
+/** Whether other workers share the port. */
 const listenOptions = { shared: 0, alone: 1 } as const;
 
 export function listen(
@@ -25,7 +25,7 @@ export function listen(
   return new Promise((resolve, reject) => {
     const listening = (socket: us_listen_socket | false): void => {
       if (socket === false) {
-        // uWS does not say why; the port may have become free meanwhile
+        // uWS gives no reason; the port may be free again
         claimPort(host, wanted).then(() => reject(listenFailure(host, wanted, 'EADDRINUSE')), reject);
         return;
       }
@@ -33,8 +33,8 @@ export function listen(
       const shown = host === '0.0.0.0' || host === '127.0.0.1' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
       resolve({ url: `http://${shown}:${port}`, socket });
     };
-    // By default uWS shares the port, and a second server started by mistake would give no error. uWS takes options with
-    // a host too, its types do not say so.
+    // By default uWS shares the port, and a second server started by mistake would get no error. The types of uWS lack
+    // the form with a host and options.
     const listenWith = app.listen.bind(app) as unknown as (
       host: string,
       port: number,

@@ -5,7 +5,7 @@ import type { HttpRequest } from 'uWebSockets.js';
 export interface OriginSettings {
   /** Undefined: the same host, and with `localOrigins` any page of this machine. */
   readonly origins: readonly string[] | undefined;
-  /** The embedded demo: pages of this machine may connect, and names of other machines lead nowhere. */
+  /** The embedded demo: pages of this machine may connect, and requests to other host names are refused. */
   readonly localOrigins: boolean;
 }
 
@@ -13,8 +13,8 @@ const loopback = ['localhost', '127.0.0.1', '[::1]'];
 const machine = hostname().toLowerCase();
 
 /**
- * Whether the server answers to this name. A page can give a name of its own the address of this machine (DNS rebinding);
- * its requests then look like those of the same origin. An address is no name, so it is always right.
+ * Whether the server accepts requests to this host. The owner of a page can point a host name at the address of this machine
+ * (DNS rebinding). The requests of the page then look like requests of the same origin. An address as host is always accepted.
  */
 export function hostAllowed(host: string, { origins, localOrigins }: OriginSettings): boolean {
   if (!localOrigins || host === '' || origins?.includes('*') === true) return true;
@@ -26,47 +26,48 @@ export function hostAllowed(host: string, { origins, localOrigins }: OriginSetti
 }
 
 /**
- * May a page of this origin connect, and fetch a guest token to connect with? Programs that are no browser send none and may. Tokens do not travel in cookies, so
- * a foreign page gains nothing by connecting; the check keeps it from using up connections.
+ * Whether a page of this origin may connect, and fetch a guest token for that. Programs other than browsers send no origin,
+ * and may connect. No cookie carries a token, so a foreign page gains nothing by a connection. The check keeps foreign pages
+ * from using up connections.
  */
-export function originAllowed(origin: string, { host, proto }: Asked, settings: OriginSettings): boolean {
+export function originAllowed(origin: string, { host, proto }: Target, settings: OriginSettings): boolean {
   if (!hostAllowed(host, settings)) return false;
   if (origin === '') return true;
   if (settings.origins !== undefined) return settings.origins.includes('*') || settings.origins.includes(origin);
   if (!URL.canParse(origin)) return false;
   const url = new URL(origin);
   const scheme = url.protocol.slice(0, -1);
-  // Whoever is on the way can write the http page of a host, but not its https page.
+  // a third party on the network can write the http page of a host, but not its https page
   const isSecure = scheme === 'https' || (scheme === 'http' && proto !== 'https');
   if (isSecure && URL.canParse(`${scheme}://${host}`) && new URL(`${scheme}://${host}`).host === url.host) return true;
   return settings.localOrigins && scheme.startsWith('http') && loopback.includes(url.hostname);
 }
 
-/** For which host a request asked, and by which scheme if a proxy says so. */
-export interface Asked {
+/** The host of a request, and its scheme if a proxy reports one. */
+export interface Target {
   readonly host: string;
   readonly proto: string;
 }
 
-/** The last proxy that says so is the one nearest to the server; a client can only make the rule stricter for itself. */
-export function askedBy(req: HttpRequest): Asked {
+/** The last entry is of the proxy nearest to the server. A client can only make the rule stricter for itself. */
+export function targetOf(req: HttpRequest): Target {
   const proto = req.getHeader('x-forwarded-proto').toLowerCase().split(',').at(-1)?.trim() ?? '';
   return { host: req.getHeader('host'), proto };
 }
 
 /**
- * The headers that let a page of another origin read the answer. One rule for the socket and for the HTTP routes: who may
- * connect may fetch what connecting needs.
+ * The headers that let a page of another origin read the answer. The socket and the HTTP routes have one rule: a page that
+ * may connect may fetch a token.
  * @returns undefined if the origin is not allowed.
  */
 export function corsHeaders(req: HttpRequest, settings: OriginSettings): Readonly<Record<string, string>> | undefined {
   const origin = req.getHeader('origin');
-  if (!originAllowed(origin, askedBy(req), settings)) return undefined;
+  if (!originAllowed(origin, targetOf(req), settings)) return undefined;
   if (origin === '') return {};
   return { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Credentials': 'true', Vary: 'Origin' };
 }
 
-/** Besides `corsHeaders`, in the answer to OPTIONS. */
+/** Further headers in the answer to OPTIONS. */
 export const preflightHeaders = {
   'Access-Control-Allow-Methods': 'GET, POST',
   'Access-Control-Allow-Headers': 'Content-Type, Authorization',

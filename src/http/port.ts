@@ -2,12 +2,12 @@ import { createServer, type AddressInfo } from 'node:net';
 import { errorCode, listenFailure } from '../startup-error.ts';
 
 /**
- * Binds the port for itself alone and lets it go: workers share their port (SO_REUSEPORT), and would share it with the
- * workers of a stranger too. After it, a server that wants the port alone is refused by the kernel, and another parent
- * by this same check.
+ * Binds the port exclusively and frees it again. Workers share their port (SO_REUSEPORT), and would share it with workers of
+ * another installation too. While workers listen, the kernel refuses a server without workers, and this check refuses
+ * another parent process.
  *
  * @returns the port, picked by the system for 0
- * @throws {StartupError} when somebody has it
+ * @throws {StartupError} if another process has the port
  */
 export function claimPort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {

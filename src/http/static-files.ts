@@ -28,7 +28,7 @@ interface File {
   readonly etag: string;
 }
 
-/** The built web pages, read once: a rebuild beneath a running server changes nothing for it. */
+/** The built web pages, read once: a running server does not notice a rebuild. */
 export class StaticFiles {
   readonly #files = new Map<string, File>();
 
@@ -42,7 +42,7 @@ export class StaticFiles {
     }
   }
 
-  /** @returns undefined if there is no such file. */
+  /** @returns undefined for an unknown path. */
   get(path: string, ifNoneMatch: string): HttpAnswer | undefined {
     const file = this.#files.get(path);
     if (file === undefined) return undefined;

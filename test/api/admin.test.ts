@@ -1,4 +1,4 @@
-/** What operators use has a port of its own if they want one, and costs little however often somebody requests it. */
+/** Routes for operators may have a separate port, and stay cheap under many requests. */
 import { afterEach, expect, it } from 'vitest';
 import { startApp, type RunningApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/config.ts';
@@ -26,7 +26,7 @@ const get = async (url: string | undefined, path: string): Promise<{ status: num
   return { status: response.status, body: await response.text() };
 };
 
-it('with an admin port the public port has no metrics and tells nothing of the checks', async () => {
+it('with an admin port the public port has no metrics and no results of checks', async () => {
   await start({ PARLEY_ADMIN_PORT: '0' });
   expect((await get(app.url, '/metrics')).status).toBe(404);
   expect(await get(app.url, '/ready')).toEqual({ status: 200, body: '{"ready":true}' });
@@ -49,7 +49,7 @@ it('without one both are on the public port', async () => {
   expect((await get(app.url, '/ready')).body).toContain('"migrations":{"ok":true');
 });
 
-it('metrics that many request are made once for all who wait, after a pause, and are never older than the request', async () => {
+it('many requests for metrics share one text, made after a pause, which is never older than the request', async () => {
   await start({});
   let made = 0;
   const text = paced(async () => {

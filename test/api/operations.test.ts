@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('/health and /ready', () => {
-  it('report version, node and the checks', async () => {
+  it('report the version, the node and the checks', async () => {
     const health = await fetch(`${server.url}/health`);
     expect(health.status).toBe(200);
     expect(await health.json()).toEqual({

@@ -1,4 +1,4 @@
-/** Who calls, as handlers see it: kept for a connection, and never older than its token and its user's name. */
+/** The caller that handlers get: kept for a connection, and never older than its token and its user's name. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, type StockClient } from '../support/stock-client.ts';

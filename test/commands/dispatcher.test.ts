@@ -1,10 +1,11 @@
-/** A new command stands in two places, its declaration and its handler: all that the dispatcher does follows from them. */
+/** A command is its declaration and its handler, and the dispatcher needs nothing else. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { Admission } from '../../src/commands/admission.ts';
 import { CommandRate } from '../../src/commands/command-rate.ts';
 import { Commands } from '../../src/commands/dispatcher.ts';
 import { commandTable, type HandlersOf } from '../../src/commands/table.ts';
-import type { Connection, LocalUser } from '../../src/hub/connection.ts';
+import type { Connection } from '../../src/hub/connection.ts';
 import { Connections } from '../../src/hub/connections.ts';
 import { LoadShedding } from '../../src/commands/load-shedding.ts';
 import { Unsent } from '../../src/hub/unsent.ts';
@@ -52,7 +53,6 @@ const handlers: HandlersOf<typeof declarations> = {
 };
 
 let connection: Connection;
-let user: LocalUser;
 let sent: unknown[];
 let commands: Commands;
 const ends: { stop(): void }[] = [];
@@ -60,7 +60,7 @@ const ends: { stop(): void }[] = [];
 beforeEach(() => {
   gates = { keep: closedGate(), read: closedGate() };
   ({ connection, sent } = openConnection(10));
-  user = new Connections().identify(connection, 'ann', 'Ann');
+  const user = new Connections().identify(connection, 'ann', 'Ann');
   connection.state = 'ready';
   const metrics = new Metrics();
   const much = 1e9;
@@ -88,12 +88,14 @@ beforeEach(() => {
   const loadShedding = new LoadShedding(settings, { writer: { full: false }, relief: { relieve: () => 0 }, metrics });
   const shares = new UserShares(settings, metrics, () => user);
   ends.push(loadShedding, shares);
+  const rate = new CommandRate(settings, shares);
+  const unsent = new Unsent(settings, metrics);
+  const writer = { isFull: () => false };
   commands = new Commands({
     table: commandTable<typeof declarations, never>({ declarations, handlers, ofConnection: {}, around: {} }, metrics),
     limits: settings,
-    rate: new CommandRate(settings, shares),
-    unsent: new Unsent(settings, metrics),
-    loadShedding,
+    admission: new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, metrics }),
+    unsent,
     shares,
     metrics,
     log: silentLog,
@@ -104,7 +106,7 @@ afterEach(() => {
 });
 
 const give = (ack: number, name: string, input: unknown): void =>
-  commands.run(connection, user, String(ack), [name, input], false);
+  commands.run(connection, { type: 'event', namespace: '/', ack: String(ack), args: [name, input] });
 
 const answer = (ack: number): Promise<Record<string, unknown>> =>
   until(`the ack ${ack} comes`, () => {
@@ -115,7 +117,7 @@ const answer = (ack: number): Promise<Record<string, unknown>> =>
   });
 
 describe('a command that is declared and handled', () => {
-  it('is validated by its schema, and the handler gets who calls', async () => {
+  it('is validated by its schema, and the handler gets the caller', async () => {
     gates.keep.open();
     give(1, 'note:keep', { text: 'too long' });
     expect(await answer(1)).toMatchObject({ ok: false, error: { code: 'invalid' } });

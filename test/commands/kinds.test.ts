@@ -1,4 +1,4 @@
-/** What declarations promise of their commands: a read and a signal store nothing, and a large answer is bounded. */
+/** The promises of declarations: a read and a signal store nothing, and a large answer is bounded. */
 import { beforeAll, expect, it } from 'vitest';
 import type { CommandSchema } from '../../src/protocol/command-schema.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';

@@ -1,4 +1,4 @@
-/** Over a limit a share of the work is refused, newcomers wait, the metric says why; what is accepted is stored once. */
+/** Over a limit a part of the work and all new connections are refused; accepted messages are stored once. */
 import { afterEach, expect, it } from 'vitest';
 import { connectRaw, refusedUpgrade } from '../support/raw-client.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
@@ -36,7 +36,7 @@ const share = async (limit: string): Promise<number | undefined> =>
 
 /** Handshakes are refused with 503, and the metric names the limit. */
 async function untilRefusing(limit: string): Promise<void> {
-  const refused = await until('a newcomer is refused', () => refusedUpgrade(server.url).catch(() => undefined));
+  const refused = await until('a new connection is refused', () => refusedUpgrade(server.url).catch(() => undefined));
   expect(refused).toMatchObject({ status: 503, body: { code: 'overloaded', retryable: true, retryAfter: 2000 } });
   expect(refused.headers['retry-after']).toBe('2');
   expect(await share(limit)).toBeLessThan(1);
@@ -145,7 +145,7 @@ it('an event is refused in whatever way it comes, and nothing else is counted as
         if (head === '451-') raw.ws.send(Buffer.from('x'));
       }
       const codes = await Promise.all(times.map((n) => raw.next(`43${n}[`)));
-      expect([head, space, codes.some((told) => told.includes('"code":"overloaded"'))]).toEqual([head, space, true]);
+      expect([head, space, codes.some((ack) => ack.includes('"code":"overloaded"'))]).toEqual([head, space, true]);
     }
   }
   const answers = await Promise.all(times.map(() => upgraded.socket.emitWithAck('room:list', {}) as Promise<Answer>));

@@ -57,7 +57,7 @@ describe('a signal', () => {
   });
 });
 
-describe('what a connection may send of signals', () => {
+describe('the rate of signals of a connection', () => {
   it('ends with its rate, whatever its rate of commands, and counts for itself', async () => {
     const strict = await stage({
       people: ['one'],

@@ -1,4 +1,4 @@
-/** Packets that nobody waits for take of the connection's rate, and whoever goes on regardless is closed. */
+/** Unexpected packets take from the rate of their connection, and too many of them close it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   allKinds,
@@ -43,11 +43,11 @@ const counted = async (packet: string): Promise<number> =>
 const strays: [what: string, counter: string, make: (n: number) => Packet][] = [
   ['acks', 'ack', (id) => ({ type: types.ack, nsp: '/', id, data: [] })],
   ['acks with an attachment', 'ack', (id) => ({ type: types.ack, nsp: '/', id, data: [Buffer.from('x')] })],
-  ['CONNECTs to a namespace that there is not', 'connect', () => ({ type: types.connect, nsp: '/admin' })],
+  ['CONNECTs to an unknown namespace', 'connect', () => ({ type: types.connect, nsp: '/admin' })],
 ];
 
 describe.each(allKinds)('over $transport in $form', (kind) => {
-  it.each(strays)('so many %s are taken, and one more closes the connection', async (_, counter, make) => {
+  it.each(strays)('%s are accepted up to the limit, and one more closes the connection', async (_, counter, make) => {
     const before = await counted(counter);
     const most = burst + maxRefused;
     const [within, over] = [await arrive(kind), await arrive(kind)];
@@ -64,7 +64,7 @@ describe.each(allKinds)('over $transport in $form', (kind) => {
     await until('both are gone', async () => (await server.metrics()).get('parley_connections') === 0);
   });
 
-  it('they leave less for commands', async () => {
+  it('unexpected packets leave less of the rate for commands', async () => {
     const peer = await arrive(kind);
     const acks = Array.from({ length: burst }, (_, id) => ({ type: types.ack, nsp: '/', id, data: [] }));
     await peer.send(...acks, event(['room:list', {}], { id: 7 }));
@@ -72,7 +72,7 @@ describe.each(allKinds)('over $transport in $form', (kind) => {
     await peer.close();
   });
 
-  it('CONNECTs that are refused are as many, also to the namespace that there is', async () => {
+  it('refused CONNECTs to the namespace of Parley are accepted up to the same limit', async () => {
     const peer = await openPeer(server.url, kind);
     const from = performance.now();
     let refused = 0;

@@ -1,4 +1,4 @@
-/** What one user may ask for over all connections: each limit is reached, then passed by one, and nobody else notices. */
+/** The limits of one user over all connections: each is reached, then passed by one, and no other user notices. */
 import { afterEach, expect, it } from 'vitest';
 import { openRaw, type RawClient } from '../support/raw-client.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
@@ -119,7 +119,7 @@ it('rooms that one user creates, joins and leaves are limited over all connectio
   await ann.ok('room:create', { kind: 'channel', name: 'hers' });
 });
 
-it('users whom one user adds or invites are limited over all connections', async () => {
+it('users that one user adds or invites are limited over all connections', async () => {
   await start({ PARLEY_INVITATIONS_PER_MINUTE_PER_USER: '3' });
   await eves[0]?.ok('room:create', { kind: 'group', name: 'mine', id: 'mine' });
   await ann.ok('room:invite', { room: 'hall', user: 'eve', role: 'admin' });

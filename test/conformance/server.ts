@@ -17,8 +17,9 @@ import { Topics } from '../../src/transport/engineio/topics.ts';
 import { Engine, type EngineHost, type EngineSettings } from '../../src/transport/engineio/engine.ts';
 import { Session } from '../../src/transport/engineio/transport-socket.ts';
 import { encodeArgs, encodeConnect, encodeConnectError } from '../../src/transport/socketio/encode.ts';
-import type { EventArgs, Form } from '../../src/transport/socketio/packet.ts';
-import { Sockets, type SocketApp } from '../../src/connect/sockets.ts';
+import type { EventPacket, Form } from '../../src/transport/socketio/packet.ts';
+import type { SocketApp } from '../../src/connect/socket-app.ts';
+import { Sockets } from '../../src/connect/sockets.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 
@@ -41,6 +42,7 @@ const forms: readonly Form[] = ['json', 'msgpack'];
 /** Everything that comes goes back; tokens are checked against one that is bad. */
 class Echo implements SocketApp {
   readonly namespaces: ReadonlySet<string> = new Set(['/', '/custom']);
+  readonly events = this;
   readonly #publish: (form: Form, args: readonly unknown[]) => void;
 
   constructor(publish: (form: Form, args: readonly unknown[]) => void) {
@@ -64,7 +66,7 @@ class Echo implements SocketApp {
     this.#emit(connection, namespace, ['auth', payload ?? {}]);
   }
 
-  event(connection: Connection, namespace: string, [name, ...args]: EventArgs, ack: string): void {
+  run(connection: Connection, { namespace, ack, args: [name, ...args] }: EventPacket): void {
     if (name === 'message') this.#emit(connection, namespace, ['message-back', ...args]);
     if (name === 'message-with-ack' || name === 'echo') {
       connection.sendFrames(encodeArgs(connection.form, 'ack', namespace, ack, args));
@@ -90,7 +92,14 @@ class Echo implements SocketApp {
 const bareEngine: EngineHost<Session> = {
   create: ({ address, now }) => new Session(address, now),
   opened: () => {},
-  message: (session, data) => session.send(typeof data === 'string' ? `4${data}` : data),
+  text: (session, frame) => {
+    session.send(frame.toString('utf8'));
+    return true;
+  },
+  binary: (session, data) => {
+    session.send(data);
+    return true;
+  },
   closed: () => {},
 };
 

@@ -38,7 +38,7 @@ const bare = (...transports: ('polling' | 'websocket')[]): StockOptions => ({
 const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
 
 describe('a stock socket.io-client', () => {
-  it('is told who it is and where its rooms stand', async () => {
+  it('gets its user and the heads of its rooms', async () => {
     const first = await connect('ready-1');
     const { room } = await first.ok('room:create', { kind: 'channel', name: 'Ready' });
     await fill(first, room.id, 1, 3);
@@ -74,7 +74,7 @@ describe('a stock socket.io-client', () => {
     expect(await statusOf('/socket.iox?EIO=4&transport=polling')).toBe(404);
   });
 
-  it('gets an ack with seq, and a second client hears the message', async () => {
+  it('gets an ack with seq, and a second client receives the message', async () => {
     const [alice, bob] = [await connect('alice'), await connect('bob')];
     const { room } = await alice.ok('room:create', { kind: 'channel', name: 'Both' });
     await bob.ok('room:join', { room: room.id });
@@ -124,13 +124,13 @@ describe('a stock socket.io-client', () => {
     expect(beyond).toMatchObject({ messages: [], before: null, after: null, more: false, rev: 25 });
   });
 
-  it('gets exactly the 1,000 messages it was away for, in order', async () => {
+  it('gets exactly the 1,000 messages that it missed, in order', async () => {
     const sender = await connect('busy');
     const { room } = await sender.ok('room:create', { kind: 'channel', name: 'Away' });
     const away = await connect('away');
     await away.ok('room:join', { room: room.id });
     await fill(sender, room.id, 1, 5);
-    await until('the first five are heard', () => away.heard('message').length === 5);
+    await until('the first five have arrived', () => away.heard('message').length === 5);
     const cursor = away.heard('message').at(-1)?.rev ?? 0;
     away.close();
     await fill(sender, room.id, 6, 1005);
@@ -155,7 +155,7 @@ describe('a stock socket.io-client', () => {
     expect(back.heard('message')).toEqual([]);
   });
 
-  it('is told what it may send on its side of the connection', async () => {
+  it('gets the limits of its frames in the handshake', async () => {
     const client = await connect('curious');
     expect(await client.error('message:sent', {})).toMatchObject({ code: 'unknown_command', retryable: false });
     expect(await client.error('history')).toMatchObject({ code: 'invalid' });

@@ -10,11 +10,11 @@ describe('the address of a client', () => {
     expect(of([], '203.0.113.9', '', '198.51.100.1')).toBe('203.0.113.9');
   });
 
-  it('is the peer itself when the peer is no proxy of ours', () => {
+  it('is the peer itself when the peer is no trusted proxy', () => {
     expect(of(['10.0.0.0/8'], '203.0.113.9', '198.51.100.1')).toBe('203.0.113.9');
   });
 
-  it('is the last address of the header that is no proxy of ours', () => {
+  it('is the last address of the header that is no trusted proxy', () => {
     expect(of(['10.0.0.0/8'], '10.1.2.3', '198.51.100.1')).toBe('198.51.100.1');
     expect(of(['10.0.0.0/8'], '10.1.2.3', '198.51.100.1, 10.9.9.9')).toBe('198.51.100.1');
   });

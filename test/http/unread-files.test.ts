@@ -1,6 +1,6 @@
 /**
- * Clients that ask for files of the demo and read nothing. A file stays with the server once, whoever asks for it, so what
- * waits for such a client is what the sockets hold. `npm run build` must have been run.
+ * Clients that request files of the demo and read nothing. The server keeps one copy of a file for all clients, so the only
+ * memory for such a client is the buffer of its socket. `npm run build` must have been run.
  */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';

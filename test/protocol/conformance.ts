@@ -11,7 +11,7 @@ export interface Conformance {
 }
 
 /**
- * Patient unless told otherwise, so that a busy machine changes nothing.
+ * Timeouts are long by default, so that a busy machine changes nothing.
  * @param options of the command line, without dashes
  */
 export async function startConformance(options: Readonly<Record<string, string | number>> = {}): Promise<Conformance> {

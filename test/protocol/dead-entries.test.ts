@@ -24,7 +24,7 @@ const codes = Object.keys(errorCatalogue) as ErrorCode[];
 /** `close(reason, code)`: the one way by which a close code goes out. */
 const closing = new Set(Array.from(server.matchAll(/\.close\(\s*'\w+',\s*'(\w+)'/g), ([, code]) => code));
 
-describe('what is declared is given somewhere', () => {
+describe('each declared entry is used somewhere', () => {
   it.each(codes)('the error %s', (code) => {
     const thrown = new RegExp(
       String.raw`ParleyError\(\s*(?:[^;]*?\? )?'${code}'|code: '${code}'|\? '${code}'|: '${code}'`,

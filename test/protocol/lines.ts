@@ -6,7 +6,7 @@ import { path, pollingQuery, request } from './http.ts';
 export type Frame = string | Buffer;
 
 export interface Line {
-  /** What the handshake said. */
+  /** The server's answer in the handshake. */
   readonly open: Open;
   /** Frames that came, without pings; those are answered. */
   readonly frames: Frame[];

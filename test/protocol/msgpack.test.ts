@@ -75,7 +75,7 @@ coverFor('Msgpack packets', msgpackKinds, {
     await peer.line.send(message('01'));
     expect(await peer.next()).toEqual(event(['message-back', 1]));
     await peer.close();
-    // what msgpackr would read: the value of an id, a reference to it, a record, a regular expression, a set, an error
+    // msgpackr would read all of these: the value of an id, a reference to it, a record, a regular expression, a set, an error
     const values = ['d6 69 00000001 91 01', '92 d6 69 00000001 91 01 d6 70 00000001', 'd4 72 40 91 a1 61 01'];
     for (const value of [...values, 'c7 05 78 92 a1 61 a1 67', 'd4 73 00 91 01', 'd4 65 00', 'd6 ff 00000001']) {
       await expectViolation(kind, message(value));

@@ -70,7 +70,7 @@ interface Codec {
   decode(next: () => Promise<Frame>): Promise<Packet>;
 }
 
-/** What `socket.io-parser` writes, from the protocol's text. */
+/** The text form of `socket.io-parser`, written after the protocol's text. */
 const text: Codec = {
   encode({ type: kind, nsp, data, id }) {
     const attachments: Buffer[] = [];
@@ -124,12 +124,12 @@ const msgpack: Codec = {
   },
 };
 
-/** The server ends it; a WebSocket is told why. */
+/** The server ends the connection; a WebSocket gets the reason. */
 export async function expectEnded({ line }: Peer, { transport }: Kind, reason = 'protocol_error'): Promise<void> {
   expect(await line.ended()).toBe(transport === 'websocket' ? reason : undefined);
 }
 
-/** It is still served. */
+/** The connection is still served. */
 export async function expectEcho(peer: Peer, value: unknown = 'still here'): Promise<void> {
   await peer.ask(7919, 'echo', value);
   expect(await peer.next()).toEqual({ type: type.ack, nsp: '/', id: 7919, data: [value] });

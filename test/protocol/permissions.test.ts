@@ -9,7 +9,7 @@ import { connectStock, text, type StockClient } from '../support/stock-client.ts
 const roles = ['owner', 'admin', 'member', 'guest'] as const satisfies Role[];
 const rolesOrNobody: readonly RoleOrNobody[] = [...roles, 'nobody'];
 
-/** Message 1 is of `subject`, message 2 of who acts. */
+/** Message 1 is of `subject`, message 2 of the acting user. */
 const attempts: Record<ActionName, (room: string) => readonly [string, object][]> = {
   read: (room) => [
     ['history', { room }],
@@ -83,7 +83,7 @@ const cases: Case[] = [];
 for (const kind of ['direct', 'group', 'channel'] as const) {
   for (const standing of kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody) {
     for (const action of Object.keys(actions) as ActionName[]) {
-      // who is in joins again, which changes nothing
+      // a member joins again, which changes nothing
       if (action === 'join' && standing !== 'nobody') continue;
       for (const archived of kind === 'direct' ? [false] : [false, true]) {
         cases.push({ room: `case-${cases.length}`, kind, standing, action, archived });
@@ -137,7 +137,7 @@ async function seed(sql: postgres.Sql): Promise<void> {
     insert into members (room_id, user_id, role)
     select m ->> 'room', m ->> 'user', m ->> 'role'
     from jsonb_array_elements(${JSON.stringify(members)}::text::jsonb) m`;
-  // by who acts: plain members take back their own alone
+  // by the acting user: plain members delete their own messages alone
   const waiting = cases.filter(({ action }) => action === 'invitations' || action === 'links');
   await sql`
     insert into invitations (room_id, user_id, role, invited_by, expires_at)
@@ -162,7 +162,7 @@ const clients = new Map<RoleOrNobody, StockClient>();
 beforeAll(async () => {
   server = await startServer({ PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' });
   await seed(server.database.sql);
-  // who connects now is in the rooms
+  // new connections are in the rooms
   for (const user of rolesOrNobody) clients.set(user, await connectStock(server.url, await tokenOf(user)));
 });
 afterAll(async () => {
@@ -181,7 +181,7 @@ async function attempt(user: RoleOrNobody, command: string, input: object): Prom
 function expected({ action, kind, standing, archived }: Case): string {
   if (may(action, kind, standing)) return archived && !actions[action].archived ? 'forbidden' : 'ok';
   if (standing !== 'nobody') return 'forbidden';
-  // answered without a look at the room
+  // answered without a check of the room
   if (action === 'signal') return 'not_member';
   if (action === 'mark') return 'not_found';
   return kind === 'channel' ? 'not_member' : 'not_found';

@@ -48,8 +48,6 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'fanout/event-text.ts': { '/^[A-Za-z0-9:_-]{1,64}$/': frame },
   'transport/engineio/engine.ts': { [String.raw`/\/$/`]: header },
   'transport/engineio/packet.ts': { [String.raw`/[\r\n]/g`]: frame, '/^[A-Za-z0-9+/]*={0,2}$/': frame },
-  'commands/parley.ts': { '/0}}$/': header },
-  'transport/socketio/text.ts': { [String.raw`/^\d{1,2}$/`]: frame },
   'connect/sockets.ts': { [String.raw`/[^\x20-\x7e]/g`]: header },
   'messages/bodies/mentions.ts': { '/^ {0,3}(`{3,}|~{3,})/': body, '/`+/g': body },
   'rooms/channel-search.ts': { '/[\\s!-/:-@[-`{-~]+/': short },

@@ -1,4 +1,4 @@
-/** Limits on who connects and how much one connection may ask for: each is reached, then passed by one. */
+/** Limits of new connections and of the requests of one connection: each is reached, then passed by one. */
 import { connect as connectTcp } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectRaw, openRaw, refusedUpgrade, socketQuery, type RawClient } from '../support/raw-client.ts';
@@ -46,7 +46,7 @@ describe('behind a trusted proxy', () => {
     server = await startServer({ PARLEY_TRUSTED_PROXIES: '127.0.0.1', PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '1' });
   });
 
-  it('clients are told apart by X-Forwarded-For, and cannot invent addresses', async () => {
+  it('clients are distinguished by X-Forwarded-For, and cannot invent addresses', async () => {
     raws.push(await openRaw(server.url, from('198.51.100.1')), await openRaw(server.url, from('198.51.100.2')));
     expect((await refusedUpgrade(server.url, from('198.51.100.1'))).status).toBe(429);
     expect((await refusedUpgrade(server.url, from('1.2.3.4, 198.51.100.1'))).status).toBe(429);
@@ -62,7 +62,7 @@ describe('behind a trusted proxy', () => {
     raws.push(await openRaw(server.url, from('198.51.100.2')));
   });
 
-  it('the addresses of one network of IPv6 count together, and each is told as it is', async () => {
+  it('the addresses of one network of IPv6 count together, and each keeps its own text', async () => {
     const token = await tokenOf('ann');
     const host = await connectRaw(server.url, token, from('2001:db8:1:2::1'));
     raws.push(host);
@@ -73,7 +73,7 @@ describe('behind a trusted proxy', () => {
     expect(await host.next('430[')).toContain('"address":"2001:db8:1:2::1"');
   });
 
-  it('clients are told apart by the PROXY protocol', async () => {
+  it('clients are distinguished by the PROXY protocol', async () => {
     const first = await handshake('198.51.100.1');
     const second = await handshake('198.51.100.2');
     const third = await handshake('198.51.100.1');
@@ -122,7 +122,7 @@ function proxyHeader(address: string): Buffer {
 }
 
 describe('commands', () => {
-  it('that cost more take more of the rate, and whoever goes on regardless is closed', async () => {
+  it('that cost more take more of the rate, and a connection that ignores refusals is closed', async () => {
     server = await startServer({
       PARLEY_COMMANDS_PER_SECOND: '1',
       PARLEY_COMMAND_BURST: '10',

@@ -13,7 +13,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
       const paced = rates.send(user.id, tier);
       const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
-      // whoever answers has read what there was
+      // a user that sends has read the messages before
       return sent.then((stored) => {
         readMarks.sent(user.id, room, stored.seq);
         return stored;

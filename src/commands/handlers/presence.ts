@@ -1,4 +1,4 @@
-/** Who is online. A watch is of a connection: `connection-commands.ts` has it. */
+/** The presence of users. A watch belongs to a connection: see `connection-commands.ts`. */
 import type { presenceCommands } from '../../protocol/commands/presence.ts';
 import type { SessionRegistry } from '../../sessions/registry.ts';
 import type { HandlersOf } from '../table.ts';

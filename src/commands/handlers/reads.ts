@@ -1,4 +1,4 @@
-/** Pulling rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
+/** Reads of rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
 import type { Epochs } from '../../recovery/epochs.ts';
 import type { Messaging } from '../../messaging.ts';
 import type { HeadOf, ReplayBuffer } from '../../recovery/replay-buffer.ts';
@@ -13,13 +13,13 @@ export interface ReadParts {
   readonly replay: ReplayBuffer;
   readonly headOf: HeadOf;
   readonly epochs: Epochs;
-  /** Whether this node gets the events of the room for the user, so that its replay buffer answers. */
+  /** Whether this node receives the events of the room for the user, so that its replay buffer can answer. */
   readonly follows: (user: string, room: string) => boolean;
 }
 
 export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands & typeof searchCommands> {
   const { messaging, replay, headOf, epochs, follows } = parts;
-  /** The epoch under which an answer is read. A client may know a later one than this node; then it is read first. */
+  /** The epoch of an answer. If a client names a later epoch than this node knows, the node reads the epoch first. */
   const epochFor = async (given: string | undefined): Promise<string> => {
     if (given !== undefined && given !== epochs.epoch && given !== ofNoEpoch) await epochs.check();
     return epochs.epoch;
@@ -33,12 +33,12 @@ export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands &
     sync: async ({ user }, input) => {
       const epoch = await epochFor(input.epoch);
       const { epoch: given, cursors } = input;
-      // a cursor of 0 holds nothing, so it is of every epoch
+      // a cursor of 0 stands for no content, so every epoch accepts it
       const voids =
         given === undefined || given === epoch ? [] : Object.keys(cursors).filter((room) => cursors[room] !== 0);
-      const asked = voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
+      const valid = voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
       const sees = (room: string): boolean => follows(user.id, room);
-      const { json, heads } = await messaging.sync(user.id, asked, { replay, headOf, sees }, epoch);
+      const { json, heads } = await messaging.sync(user.id, valid, { replay, headOf, sees }, epoch);
       return new Encoded(json, heads);
     },
     search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),

@@ -1,4 +1,4 @@
-/** Read marks, delivered marks, and what is unread. */
+/** Read marks, delivered marks, and counts of unread messages. */
 import type { Messaging } from '../../messaging.ts';
 import type { receiptCommands } from '../../protocol/commands/receipts.ts';
 import type { HandlersOf } from '../table.ts';
@@ -7,7 +7,7 @@ export function receiptHandlers(messaging: Messaging): HandlersOf<typeof receipt
   const { readMarks } = messaging;
   return {
     read: ({ user }, { room, seq }) => readMarks.set(user.id, room, seq),
-    // the mark of a user who is no member is not written; a connection is refused before
+    // the statement skips marks of users that are no members; on a connection the command is refused before
     delivered: ({ user }, { room, seq }) => {
       readMarks.delivered(user.id, room, seq);
       return {};

@@ -1,4 +1,4 @@
-/** Rooms and their members. What is an event to a whole room, or brings a room to somebody, takes of the user's rates. */
+/** Rooms and their members. A command with an event to a whole room, or with a new room for a user, takes of rates. */
 import type { UserRates } from '../../rates/user-rates.ts';
 import type { Messaging } from '../../messaging.ts';
 import type { roomCommands } from '../../protocol/commands/rooms.ts';
@@ -59,7 +59,7 @@ export function roomHandlers(
   };
 }
 
-/** The answer of what answers nothing. */
+/** The answer of a command without output. */
 export async function done(work: Promise<void>): Promise<Record<string, never>> {
   await work;
   return {};

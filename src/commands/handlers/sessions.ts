@@ -1,4 +1,4 @@
-/** The sessions of a user. What is about the token of one connection stands in `connection-commands.ts`. */
+/** The sessions of a user. `connection-commands.ts` has the commands about the token of a connection. */
 import type { sessionCommands } from '../../protocol/commands/sessions.ts';
 import type { SessionRegistry } from '../../sessions/registry.ts';
 import type { HandlersOf } from '../table.ts';

@@ -4,7 +4,7 @@ import { encodeSignal } from '../../messages/bodies/json-body.ts';
 import type { signalCommands } from '../../protocol/commands/signals.ts';
 import type { HandlersOf } from '../table.ts';
 
-/** No statement checks a signal: whoever calls the handler has checked that the caller may write in the room. */
+/** No statement checks a signal: the caller of the handler has to check that the user may write in the room. */
 export function signalHandlers(fanout: Fanout): HandlersOf<typeof signalCommands> {
   return {
     signal: ({ user, session }, { room, name, expires, data }) => {

@@ -1,4 +1,4 @@
-/** The commands by which a user decides who may reach them. */
+/** Blocks between users. */
 import type { Messaging } from '../../messaging.ts';
 import type { userCommands } from '../../protocol/commands/users.ts';
 import type { HandlersOf } from '../table.ts';

@@ -4,9 +4,9 @@ import type { Audience, Filter } from './audience.ts';
 import type { RedisClients } from './clients.ts';
 import type { Host } from './host.ts';
 import { readEmit, readRequest, type Decode, type Emit, type RequestName } from './messages.ts';
-import { kindOf, maxFreeNameLength } from './names.ts';
-import { plain } from './plain.ts';
-import type { Questions } from './requests.ts';
+import type { PendingAcks } from './pending-acks.ts';
+import { maxFreeNameLength, roomNameKind } from './room-names.ts';
+import { sanitize } from './sanitize.ts';
 import { Refused, type Refusals } from './refusals.ts';
 import type { Recipient } from './remote-socket.ts';
 
@@ -15,7 +15,7 @@ interface Parser {
   decode(value: unknown): unknown;
 }
 
-/** What is private in RedisAdapter's types and Adapter's, and used here: versions are exact, and a test looks for each. */
+/** Members that RedisAdapter's types and Adapter's hide. Versions are exact, and a test checks that each member exists. */
 interface Hosted {
   readonly channel: string;
   readonly requestChannel: string;
@@ -27,7 +27,7 @@ interface Hosted {
   close(): Promise<void> | void;
 }
 
-/** What of its map of rooms the adapter reads, once `apply` is our own. */
+/** The part of its map of rooms that the adapter reads where `apply` is overridden. */
 interface RoomsView {
   has(name: string | number): boolean;
   keys(): Iterable<string>;
@@ -53,22 +53,22 @@ export interface InteropAdapterParts {
   readonly host: Host;
   readonly clients: RedisClients;
   readonly audience: Audience;
-  readonly questions: Questions;
+  readonly pendingAcks: PendingAcks;
   readonly refusals: Refusals;
   readonly metrics: Metrics;
   readonly roomNames: () => string[];
 }
 
 /**
- * Socket.IO's own adapter on our connections. What comes is checked before it sees it, whom it means is found among our
- * connections, and a plain event to one room is one publish to that room's topic.
+ * Socket.IO's adapter on Parley's connections. Each message is checked before the adapter reads it. Its recipients are found
+ * among the connections of this node, and an event to one room is one publish to that room's topic.
  */
 export class InteropAdapter extends HostedAdapter {
   readonly #limits: InteropLimits;
   readonly #parts: InteropAdapterParts;
   readonly #decode: Decode;
-  /** What is being done, for `apply`: all of it happens before the adapter's first await. */
-  #doing: RequestName | 'emit' = 'emit';
+  /** The request that the adapter carries out, for `apply`, which it calls before its first await. */
+  #current: RequestName | 'emit' = 'emit';
 
   constructor(limits: InteropLimits, parts: InteropAdapterParts) {
     super(parts.host, parts.clients.pub, parts.clients.sub, { key: limits.key });
@@ -76,8 +76,8 @@ export class InteropAdapter extends HostedAdapter {
     this.#parts = parts;
     const notepack = this.parser;
     this.#decode = (bytes) => notepack.decode(bytes);
-    // it is given what has been read already; what it writes holds values of clients
-    this.parser = { encode: (value) => notepack.encode(plain(value)), decode: (read) => read };
+    // the adapter gets messages that are decoded already, and encodes values of clients
+    this.parser = { encode: (value) => notepack.encode(sanitize(value)), decode: (read) => read };
     this.rooms = {
       has: (name) => parts.audience.has(String(name)),
       keys: () => parts.roomNames(),
@@ -88,12 +88,12 @@ export class InteropAdapter extends HostedAdapter {
     const name = channel.toString();
     if (!name.startsWith(this.channel)) return;
     const room = name.slice(this.channel.length, -1);
-    // most rooms are elsewhere
+    // most rooms have no connection on this node
     if (room !== '' && !this.rooms.has(room)) return;
     this.#parts.metrics.interopMessages.inc({ request: 'emit' });
     try {
       this.#checkSize(message);
-      this.#doing = 'emit';
+      this.#current = 'emit';
       super.onmessage(pattern, name, readEmit(message, this.#decode));
     } catch (error) {
       this.#parts.refusals.count(error);
@@ -108,8 +108,8 @@ export class InteropAdapter extends HostedAdapter {
       const { name: kind, request, rooms, timeoutMs } = readRequest(message, this.#decode);
       this.#parts.metrics.interopMessages.inc({ request: kind });
       this.#allow(kind, rooms);
-      if (kind === 'emit_with_ack') this.#parts.questions.begin(timeoutMs);
-      this.#doing = kind;
+      if (kind === 'emit_with_ack') this.#parts.pendingAcks.begin(timeoutMs);
+      this.#current = kind;
       await super.onrequest(name, request);
     } catch (error) {
       this.#parts.refusals.count(error);
@@ -118,35 +118,37 @@ export class InteropAdapter extends HostedAdapter {
 
   override apply(opts: Filter, callback: (socket: Recipient) => void): void {
     const { audience, host } = this.#parts;
-    if (this.#doing === 'emit') {
+    if (this.#current === 'emit') {
       const topic = audience.topic(opts);
       if (topic !== undefined) return callback(host.topic(topic));
     }
     const found = audience.find(opts);
-    const lists = this.#doing === 'fetch' || this.#doing === 'sockets';
+    const lists = this.#current === 'fetch' || this.#current === 'sockets';
     if (lists && found.size > this.#limits.maxListed) {
-      throw new Refused('limit', `more than ${this.#limits.maxListed} connections to be listed`);
+      throw new Refused('limit', `a list of more than ${this.#limits.maxListed} connections`);
     }
     for (const connection of found) callback(host.socket(connection));
   }
 
-  /** @throws {Refused} what backend services may not do. */
+  /** @throws {Refused} if back ends may not make this request. */
   #allow(kind: RequestName, rooms: readonly string[]): void {
-    if (kind === 'server_side_emit') throw new Refused('server_side_emit', 'serverSideEmit has no listeners here');
+    if (kind === 'server_side_emit')
+      throw new Refused('server_side_emit', 'Parley has no listeners for serverSideEmit');
     if (kind === 'all_rooms' && this.#parts.roomNames().length > this.#limits.maxListed) {
-      throw new Refused('limit', `more than ${this.#limits.maxListed} rooms to be listed`);
+      throw new Refused('limit', `a list of more than ${this.#limits.maxListed} rooms`);
     }
     if (kind !== 'join' && kind !== 'leave') return;
     for (const room of rooms) {
-      if (kindOf(room) !== 'free') {
-        throw new Refused('room_membership', `members of "${room.slice(0, 64)}" are changed by commands or REST alone`);
+      if (roomNameKind(room) !== 'free') {
+        throw new Refused('room_membership', `members of "${room.slice(0, 64)}" change by commands alone`);
       }
-      if (room.length > maxFreeNameLength) throw new Refused('too_large', 'a name of a room that is too long');
+      if (room.length > maxFreeNameLength)
+        throw new Refused('too_large', `a free room with a name over ${maxFreeNameLength} letters`);
     }
   }
 
   #checkSize(message: Buffer): void {
     const { maxMessageBytes } = this.#limits;
-    if (message.length > maxMessageBytes) throw new Refused('too_large', `more than ${maxMessageBytes} bytes`);
+    if (message.length > maxMessageBytes) throw new Refused('too_large', `a message over ${maxMessageBytes} bytes`);
   }
 }

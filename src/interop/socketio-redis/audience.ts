@@ -1,13 +1,13 @@
 import type { Connection } from '../../hub/connection.ts';
 import type { Hub } from '../../hub/hub.ts';
-import { kindOf, userPrefix } from './names.ts';
+import { roomNameKind, userPrefix } from './room-names.ts';
 
 export interface Filter {
   readonly rooms: ReadonlySet<string>;
   readonly except?: ReadonlySet<string>;
 }
 
-/** One room whose topic reaches exactly those who are meant. */
+/** One room whose topic reaches exactly the recipients. */
 export interface TopicAudience {
   readonly room: string;
   readonly except: Connection | undefined;
@@ -15,7 +15,7 @@ export interface TopicAudience {
 
 type AudienceParts = Pick<Hub, 'connections' | 'memberships' | 'interest' | 'mayDeliver'>;
 
-/** Who is meant: connections of this node, by the names that backend services use. */
+/** The recipients among the connections of this node, by the names that back ends use. */
 export class Audience {
   readonly #local: AudienceParts;
 
@@ -23,10 +23,10 @@ export class Audience {
     this.#local = hub;
   }
 
-  /** Whether the name means anybody here. Cheap: it is asked of each message, before that is decoded. */
+  /** Whether the name has recipients on this node. Called for each message before it is decoded, so it must be fast. */
   has(name: string): boolean {
     const { connections, interest } = this.#local;
-    switch (kindOf(name)) {
+    switch (roomNameKind(name)) {
       case 'session':
         return connections.session(name) !== undefined;
       case 'user':
@@ -39,7 +39,7 @@ export class Audience {
     return connections.adHocRooms.has(name);
   }
 
-  /** Everybody in any of the rooms (without rooms: everybody), each once, but those in any of `except`. */
+  /** The connections in any of the rooms, each once, without those in any of `except`. No rooms: all connections. */
   find({ rooms, except }: Filter): Set<Connection> {
     const found = new Set<Connection>();
     for (const connection of this.#union(rooms)) found.add(connection);
@@ -47,10 +47,10 @@ export class Audience {
     return found;
   }
 
-  /** The common case, in which uWS knows the audience: one room, with at most one connection left out. */
+  /** The common case, which one publish serves: one room, without at most one connection. */
   topic({ rooms, except }: Filter): TopicAudience | undefined {
     const [room] = rooms;
-    if (room === undefined || rooms.size > 1 || kindOf(room) !== 'room') return undefined;
+    if (room === undefined || rooms.size > 1 || roomNameKind(room) !== 'room') return undefined;
     let left: Connection | undefined;
     for (const name of except ?? []) {
       for (const connection of this.#named(name)) {
@@ -68,7 +68,7 @@ export class Audience {
 
   *#named(name: string): Generator<Connection> {
     const { connections, memberships, interest, mayDeliver } = this.#local;
-    switch (kindOf(name)) {
+    switch (roomNameKind(name)) {
       case 'session': {
         const connection = connections.session(name);
         if (connection !== undefined) yield connection;

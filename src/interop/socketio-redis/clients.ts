@@ -4,7 +4,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 
 type Listener = (...args: unknown[]) => void;
 
-/** The two clients of Redis as the adapter uses them: nothing waits, nothing rejects, and it may be away. */
+/** The two Redis clients of the adapter. No call waits or rejects, also while Redis is unavailable. */
 export interface RedisClients {
   readonly pub: { publish(channel: string, message: Buffer | string): void; on(): void; off(): void };
   readonly sub: {
@@ -24,7 +24,7 @@ export function openClients(link: RedisLink, key: string, { metrics }: { metrics
   return {
     pub: {
       publish(channel, message) {
-        // whoever asked waits no longer than its own timeout
+        // the requester's own timeout ends its wait
         link.commands.publish(channel, message).catch(() => metrics.interopUnsent.inc());
       },
       on() {},
@@ -32,7 +32,7 @@ export function openClients(link: RedisLink, key: string, { metrics }: { metrics
     },
     sub: {
       psubscribe: (pattern) => subscriber.subscribePattern(pattern),
-      // it asks nothing of others, so it needs no answers, which all servers would send here too
+      // this node makes no requests, so it needs no response channel, which would bring the answers of all servers
       subscribe: (channels) =>
         subscriber.subscribe(channels.filter((channel) => channel.startsWith(`${key}-request#`))),
       punsubscribe() {},

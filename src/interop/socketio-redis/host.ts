@@ -4,7 +4,7 @@ import type { EventPacket } from './messages.ts';
 import { Outbound } from './outbound.ts';
 import { RemoteSocket, topicRecipient, type Recipient, type RemoteSocketParts } from './remote-socket.ts';
 
-/** What the adapter finds in the place of Socket.IO's Namespace. */
+/** Stands in for Socket.IO's Namespace in the adapter. */
 export class Host {
   readonly name = '/';
   readonly server = { encoder: { encode: (packet: EventPacket): readonly [Outbound] => [new Outbound(packet)] } };
@@ -21,9 +21,9 @@ export class Host {
     };
   }
 
-  /** The adapter takes `_ids++` for the id of an event that wants acks; ours are the questions'. */
+  /** The adapter takes `_ids++` as the id of an event that wants acks. `PendingAcks` has chosen the id before. */
   get _ids(): number {
-    return this.#parts.questions.id;
+    return this.#parts.pendingAcks.id;
   }
 
   set _ids(_next: number) {}

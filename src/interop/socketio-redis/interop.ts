@@ -1,8 +1,9 @@
 /**
- * The door for backend services: `@socket.io/redis-emitter` in any of them, and real Socket.IO servers on the same Redis,
- * reach our connections by Socket.IO's own channels. Room events of Parley's own never take this way.
+ * Events of back ends: `@socket.io/redis-emitter` in any of them, and real Socket.IO servers on the same Redis, reach
+ * Parley's connections by Socket.IO's channels. Parley's own events of rooms never use these channels.
  *
- * Trust: whoever may publish on this Redis may speak to every client. What it says is checked for form, never for who.
+ * Trust: every service that may publish on this Redis may send to every client. Messages are checked for their form, not
+ * for their sender.
  */
 import type { RedisLink } from '../../storage/redis.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -13,7 +14,7 @@ import { InteropAdapter } from './adapter.ts';
 import { Audience } from './audience.ts';
 import { openClients } from './clients.ts';
 import { Host } from './host.ts';
-import { Questions } from './requests.ts';
+import { PendingAcks } from './pending-acks.ts';
 import { Refusals } from './refusals.ts';
 
 export interface InteropSettings {
@@ -24,7 +25,7 @@ export interface InteropSettings {
 }
 
 export interface Interop {
-  /** Resolves once what backend services publish reaches this node; or when Redis, with which it begins, is too slow. */
+  /** Resolves when events of back ends reach this node, or after 5 s without Redis's confirmation. */
   subscribed(): Promise<void>;
   close(): void;
 }
@@ -44,16 +45,16 @@ export function openInterop(settings: InteropSettings, redis: RedisLink, parts: 
   const { connections, interest, metrics, log } = parts;
   const { socketioKey: key, socketioMaxMessageBytes: maxMessageBytes, socketioMaxListed: maxListed } = settings;
   const refusals = new Refusals(metrics, log);
-  const questions = new Questions((error) => refusals.count(error));
+  const pendingAcks = new PendingAcks((error) => refusals.count(error));
   const maxRoomsPerConnection = settings.socketioRoomsPerConnection;
   const clients = openClients(redis, key, parts);
   new InteropAdapter(
     { key, maxMessageBytes, maxListed },
     {
-      host: new Host({ ...parts, questions, refusals, maxRoomsPerConnection }),
+      host: new Host({ ...parts, pendingAcks, refusals, maxRoomsPerConnection }),
       clients,
       audience: new Audience(parts),
-      questions,
+      pendingAcks,
       refusals,
       metrics,
       roomNames: () => [...interest.rooms(), ...connections.adHocRooms.names()],
@@ -62,7 +63,7 @@ export function openInterop(settings: InteropSettings, redis: RedisLink, parts: 
   return {
     subscribed: () => clients.subscribed(subscribeMs),
     close() {
-      questions.stop();
+      pendingAcks.stop();
       clients.close();
     },
   };

@@ -1,9 +1,9 @@
-/** What comes by Redis, read and checked: anybody may have written it. */
+/** Reads and checks the messages that back ends publish. Their content is not trusted. */
 import { z } from 'zod';
 import { isPlainMsgpack, withTimestamps } from '../../transport/socketio/msgpack-check.ts';
-import { reservedEvents } from './names.ts';
-import { plain } from './plain.ts';
+import { reservedEvents } from './room-names.ts';
 import { Refused } from './refusals.ts';
+import { sanitize } from './sanitize.ts';
 
 export type Decode = (bytes: Buffer) => unknown;
 
@@ -11,7 +11,7 @@ export interface EventPacket {
   readonly type: 2;
   readonly data: readonly [string, ...unknown[]];
   nsp: string;
-  /** Given by the adapter to those that want acks. */
+  /** Set by the adapter for events that want acks. */
   id?: number;
 }
 
@@ -24,7 +24,7 @@ interface EmitOptions {
   flags: { volatile?: boolean };
 }
 
-/** Socket.IO's numbers of requests; what is missing are answers. */
+/** Socket.IO's numbers of requests. The missing numbers are answers. */
 export const requestTypes = {
   sockets: 0,
   all_rooms: 1,
@@ -43,7 +43,7 @@ const requestNames = new Map(Object.entries(requestTypes).map(([name, type]) => 
 /** Rooms in one message. */
 const maxNames = 1000;
 
-// numbers are good names in Socket.IO
+// Socket.IO allows numbers as names of rooms
 const name = z.union([z.string(), z.number()]).transform(String);
 const names = z.array(name).max(maxNames);
 const flags = z.looseObject({ timeout: z.number().optional() });
@@ -76,7 +76,7 @@ export interface InteropRequestMessage {
   readonly name: RequestName;
   /** As the adapter's `onrequest` takes it apart. */
   readonly request: Readonly<Record<string, unknown>>;
-  /** Rooms that connections are to be put into or taken out of. */
+  /** Rooms that connections join or leave by this request. */
   readonly rooms: readonly string[];
   readonly timeoutMs: number | undefined;
 }
@@ -84,7 +84,7 @@ export interface InteropRequestMessage {
 /** @throws {Refused} */
 export function readEmit(bytes: Buffer, decode: Decode): Emit {
   const value = unpack(bytes, decode);
-  if (!Array.isArray(value)) throw new Refused('malformed', 'an emit is [uid, packet, options]');
+  if (!Array.isArray(value)) throw new Refused('malformed', 'an event that is not [uid, packet, options]');
   const [uid, packet, opts] = value as unknown[];
   const { rooms, except } = isObject(opts) ? opts : {};
   const given = isObject(opts) && isObject(opts['flags']) ? opts['flags'] : {};
@@ -99,9 +99,9 @@ export function readEmit(bytes: Buffer, decode: Decode): Emit {
 export function readRequest(bytes: Buffer, decode: Decode): InteropRequestMessage {
   const value = bytes[0] === 0x7b ? (JSON.parse(bytes.toString('utf8')) as unknown) : unpack(bytes, decode);
   const kind = requestNames.get(isObject(value) ? (value['type'] as number) : NaN);
-  if (kind === undefined) throw new Refused('malformed', 'no request of a known type');
+  if (kind === undefined) throw new Refused('malformed', 'a request of an unknown type');
   const parsed = shapes[kind].safeParse(value);
-  if (!parsed.success) throw new Refused('malformed', `a request ${kind} without what belongs to it`);
+  if (!parsed.success) throw new Refused('malformed', `a request ${kind} with missing or wrong fields`);
   const request: Record<string, unknown> & z.infer<typeof envelope> = parsed.data;
   const { rooms, room, opts } = request as { rooms?: string[]; room?: string; opts?: z.infer<typeof options> };
   if (kind === 'emit_with_ack') request['packet'] = readPacket(request['packet']);
@@ -109,29 +109,30 @@ export function readRequest(bytes: Buffer, decode: Decode): InteropRequestMessag
 }
 
 function unpack(bytes: Buffer, decode: Decode): unknown {
-  // notepack would make an array of four billion places when told to
+  // notepack would allocate an array of four billion places for a few bytes
   if (!isPlainMsgpack(bytes, withTimestamps))
-    throw new Refused('malformed', 'not msgpack of the kinds that JSON and binary have');
+    throw new Refused('malformed', 'msgpack with values that neither JSON nor binary has');
   return decode(bytes);
 }
 
 function readPacket(packet: unknown): EventPacket {
-  if (!isObject(packet)) throw new Refused('malformed', 'without a packet');
+  if (!isObject(packet)) throw new Refused('malformed', 'an event without a packet');
   const { type, nsp, data } = packet;
   if (!eventTypes.has(type) || (nsp !== undefined && nsp !== '/')) {
     throw new Refused('malformed', 'a packet that is no event of the namespace /');
   }
   if (!Array.isArray(data) || typeof data[0] !== 'string') throw new Refused('malformed', 'an event without a name');
-  if (reservedEvents.has(data[0])) throw new Refused('reserved_name', `"${data[0]}" is an event of Parley's own`);
-  return { type: 2, nsp: '/', data: plain(data) as [string, ...unknown[]] };
+  if (reservedEvents.has(data[0])) throw new Refused('reserved_name', `an event with the reserved name "${data[0]}"`);
+  return { type: 2, nsp: '/', data: sanitize(data) as [string, ...unknown[]] };
 }
 
-/** EVENT, and BINARY_EVENT, which older emitters write. */
+/** EVENT, and BINARY_EVENT of older emitters. */
 const eventTypes: ReadonlySet<unknown> = new Set([2, 5]);
 
 function readNames(list: unknown): string[] {
   if (list === undefined || list === null) return [];
-  if (!Array.isArray(list) || list.length > maxNames) throw new Refused('malformed', 'rooms that are no list of names');
+  if (!Array.isArray(list) || list.length > maxNames)
+    throw new Refused('malformed', `rooms that are no list of at most ${maxNames} names`);
   return list.map((entry: unknown) => {
     if (typeof entry !== 'string' && typeof entry !== 'number') throw new Refused('malformed', 'a room without a name');
     return String(entry);

@@ -1,11 +1,11 @@
 import type { Log } from '../../telemetry/log.ts';
 import type { InteropRefusal, Metrics } from '../../telemetry/metrics.ts';
 
-/** A message of a backend service that is not carried out. */
+/** A message of a back end that Parley refuses. */
 export class Refused extends Error {
   readonly reason: InteropRefusal;
 
-  /** @param detail for the log; holds no data of users. */
+  /** @param detail names the refused message in the log; without data of users. */
   constructor(reason: InteropRefusal, detail: string) {
     super(detail);
     this.name = 'Refused';
@@ -15,31 +15,36 @@ export class Refused extends Error {
 
 const everyMs = 60_000;
 
-/** Counts what is refused. There is nobody to answer, so the log tells: once a minute for each reason. */
+/** Counts refused messages. Back ends get no answer, so the log has each reason, at most once a minute. */
 export class Refusals {
   readonly #metrics: Metrics;
   readonly #log: Log;
-  readonly #told = new Map<InteropRefusal, { at: number; since: number }>();
+  readonly #logged = new Map<InteropRefusal, { at: number; count: number }>();
 
   constructor(metrics: Metrics, log: Log) {
     this.#metrics = metrics;
     this.#log = log;
   }
 
-  /** @param error anything else than a `Refused` came of a message that no check knew: it is malformed. */
+  /** @param error counts as `malformed` if it is no `Refused`. */
   count(error: unknown): void {
     const { reason, message } =
-      error instanceof Refused ? error : new Refused('malformed', 'not a message of the redis-adapter');
+      error instanceof Refused
+        ? error
+        : new Refused('malformed', 'a message that @socket.io/redis-adapter did not write');
     this.#metrics.interopRefused.inc({ reason });
     const now = performance.now();
-    const last = this.#told.get(reason);
+    const last = this.#logged.get(reason);
     if (last !== undefined && now - last.at < everyMs) {
-      last.since++;
+      last.count++;
       return;
     }
-    this.#told.set(reason, { at: now, since: 0 });
-    const more = last === undefined || last.since === 0 ? {} : { unsaid: last.since };
+    this.#logged.set(reason, { at: now, count: 0 });
+    const more = last === undefined || last.count === 0 ? {} : { unlogged: last.count };
     const err = error instanceof Refused ? {} : { err: error };
-    this.#log.warn({ reason, ...more, ...err }, `a backend service was refused: ${message} (docs/backends.md)`);
+    this.#log.warn(
+      { reason, ...more, ...err },
+      `Refused and ignored a message of a back end: ${message} (docs/backends.md).`,
+    );
   }
 }

@@ -3,13 +3,13 @@ import type { Connection } from '../../hub/connection.ts';
 import type { Connections } from '../../hub/connections.ts';
 import type { Broadcaster } from '../../hub/broadcaster.ts';
 import type { Sockets } from '../../connect/sockets.ts';
-import { userPrefix } from './names.ts';
+import { userPrefix } from './room-names.ts';
 import type { Outbound } from './outbound.ts';
-import type { Questions } from './requests.ts';
+import type { PendingAcks } from './pending-acks.ts';
 import { Refused, type Refusals } from './refusals.ts';
 import type { TopicAudience } from './audience.ts';
 
-/** What the adapter calls on those that an event goes to. */
+/** The calls of the adapter on each recipient of an event. */
 export interface Recipient {
   readonly client: { writeToEngine(encoded: readonly [Outbound], options: { volatile?: boolean }): void };
 }
@@ -18,7 +18,7 @@ export interface RemoteSocketParts {
   readonly connections: Connections;
   readonly broadcaster: Broadcaster;
   readonly sockets: Sockets;
-  readonly questions: Questions;
+  readonly pendingAcks: PendingAcks;
   readonly refusals: Refusals;
   readonly maxRoomsPerConnection: number;
 }
@@ -30,7 +30,7 @@ export function topicRecipient(broadcaster: Broadcaster, { room, except }: Topic
   return { client: { writeToEngine: ([event]) => broadcaster.emitToRoom(room, event.frames, except) } };
 }
 
-/** One connection as the adapter sees it: Socket.IO's Socket, as far as other servers may use it. Made when it is needed. */
+/** A connection in the form of Socket.IO's Socket, as far as other servers may use it. Created for each use. */
 export class RemoteSocket implements Recipient {
   readonly #connection: Connection;
   readonly #parts: RemoteSocketParts;
@@ -52,7 +52,7 @@ export class RemoteSocket implements Recipient {
   }
 
   get acks(): { set(id: number, ack: (value: unknown) => void): void } {
-    return { set: (id, ack) => this.#parts.questions.add(this.#connection, id, ack) };
+    return { set: (id, ack) => this.#parts.pendingAcks.add(this.#connection, id, ack) };
   }
 
   get rooms(): Set<string> {
@@ -67,7 +67,7 @@ export class RemoteSocket implements Recipient {
     return { user: user === undefined ? null : { id: user.id, name: user.name } };
   }
 
-  /** In Socket.IO's form, without what is secret in it: no headers, no query, no token. */
+  /** In Socket.IO's form, without its secrets: no headers, no query, no token. */
   get handshake(): object {
     const issued = Math.round(performance.timeOrigin + this.#connection.openedAt);
     return {
@@ -87,7 +87,9 @@ export class RemoteSocket implements Recipient {
     const { connections, refusals, maxRoomsPerConnection } = this.#parts;
     for (const room of typeof rooms === 'string' ? [rooms] : rooms) {
       if (connections.adHocRooms.join(this.#connection, room, maxRoomsPerConnection)) continue;
-      refusals.count(new Refused('rooms_per_connection', `a connection is in ${maxRoomsPerConnection} of its rooms`));
+      refusals.count(
+        new Refused('rooms_per_connection', `a connection that is in ${maxRoomsPerConnection} free rooms already`),
+      );
     }
   }
 
@@ -95,7 +97,7 @@ export class RemoteSocket implements Recipient {
     this.#parts.connections.adHocRooms.leave(this.#connection, room);
   }
 
-  /** As Socket.IO does: DISCONNECT, after which stock clients stay away, and then, with `close`, the connection's end. */
+  /** As Socket.IO does: DISCONNECT, after which stock clients do not reconnect. With `close` the connection ends then. */
   disconnect(close?: boolean): void {
     const connection = this.#connection;
     this.#parts.sockets.disconnect(connection);

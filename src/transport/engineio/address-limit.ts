@@ -1,4 +1,4 @@
-/** Where a connection comes from; shared by those who come one after another, so that each keeps a reference and no text. */
+/** The address of a connection. Successive connections share the object, so that each keeps a reference and no text. */
 export interface AddressUse {
   readonly address: string;
   readonly network: Network;
@@ -12,7 +12,7 @@ export interface Network {
   latest: AddressUse | undefined;
 }
 
-/** How many connections a network holds: an address, or several that one host may have. */
+/** Limits the connections of a network: one address, or the addresses that one host may have. */
 export class AddressLimit {
   readonly #max: number;
   readonly #networks = new Map<string, Network>();

@@ -1,4 +1,4 @@
-/** Whether a newcomer may come in: before anything is made or read for it. */
+/** Admits or refuses new connections, before anything is created or read for them. */
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { networkOf, type ClientAddress } from '../../http/client-address.ts';
 import { TokenBuckets } from '../../rates/token-bucket.ts';
@@ -17,7 +17,7 @@ export interface Refusal {
   readonly error: ParleyError;
 }
 
-/** An address may make so many handshakes at once, as a multiple of what it may each second. */
+/** The burst of handshakes of an address, in seconds of its rate. */
 const burst = 10;
 
 export class Admission {
@@ -37,12 +37,12 @@ export class Admission {
     this.#rates = new TokenBuckets(perSecond, perSecond * burst);
   }
 
-  /** Nobody comes in from now on. */
+  /** Refuses every new connection from now on. */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** @param present connections there are. @returns the address's share, to be given back by `release`, or why not. */
+  /** @param present open connections. @returns the address's share, which `release` gives back, or the refusal. */
   admit(res: HttpResponse, req: HttpRequest, present: number): AddressUse | Refusal {
     if (this.#stopping) {
       return { reason: 'draining', error: new ParleyError('draining', undefined, { retryAfter: 1000 }) };
@@ -50,7 +50,7 @@ export class Admission {
     const overloaded = this.#overloaded();
     if (overloaded !== undefined) return { reason: 'overload', error: overloaded };
     if (present >= this.#settings.maxConnections) {
-      const full = 'The server holds as many connections as it may.';
+      const full = 'The server has reached its limit of connections.';
       return { reason: 'connections', error: new ParleyError('overloaded', full, { retryAfter: 5000 }) };
     }
     const address = this.#clientAddress.read(res, req);
@@ -60,7 +60,7 @@ export class Admission {
       const often = 'This address connects too often.';
       return { reason: 'connect_rate', error: new ParleyError('rate_limited', often, { retryAfter: wait }) };
     }
-    const many = 'This address holds as many connections as it may.';
+    const many = 'This address has reached its limit of connections.';
     return (
       this.#addresses.take(address, network) ?? {
         reason: 'address',
@@ -73,7 +73,7 @@ export class Admission {
     this.#addresses.release(use);
   }
 
-  /** Forgets addresses that have been quiet. */
+  /** Forgets addresses whose rate is full again. */
   sweep(now: number): void {
     this.#rates.sweep(now);
   }

@@ -3,10 +3,10 @@ import type { PollingEntry } from './long-polling.ts';
 import type { Session, Wire } from './transport-socket.ts';
 
 /**
- * A WebSocket that would take over a long-polling session.
+ * A WebSocket that may take over a long-polling session.
  *
- * open → (`2probe`) probed → (`5`) upgraded: from here it is the session's wire. Anything else, or the timeout, closes
- * it, and the session stays with polling. One candidate at a time; a session that has upgraded takes none.
+ * open → (`2probe`) probed → (`5`) upgraded: from here on it is the session's wire. Any other frame, or the timeout, closes
+ * the WebSocket, and the session stays with polling. A session has one candidate at a time, and none after its upgrade.
  */
 export class Candidate<S extends Session> {
   readonly #entry: PollingEntry<S>;
@@ -21,7 +21,7 @@ export class Candidate<S extends Session> {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The session whose wire it is. */
+  /** The session whose wire it is; undefined before the upgrade. */
   get taken(): S | undefined {
     return this.#upgraded ? this.#entry.session : undefined;
   }
@@ -34,7 +34,7 @@ export class Candidate<S extends Session> {
     this.#timer = setTimeout(() => this.#refuse(), this.#timeoutMs);
   }
 
-  /** While the session is not its own yet. */
+  /** Reads a frame before the upgrade. */
   message(frame: Frame): void {
     if (this.#wire === undefined) return;
     if (frame === `${packet.ping}probe` && !this.#probed) {
@@ -47,17 +47,17 @@ export class Candidate<S extends Session> {
       this.#entry.ended = undefined;
       this.#entry.upgrade = 'done';
       this.#entry.session.attach(this.#wire);
-      this.#entry.wire.handOver(this.#wire);
+      this.#entry.wire.moveTo(this.#wire);
     } else {
       this.#refuse();
     }
   }
 
-  /** @returns the session that ends with it, if it had taken one over. */
+  /** @returns the session that ends with this WebSocket; undefined if there was no upgrade. */
   closed(): PollingEntry<S> | undefined {
     clearTimeout(this.#timer);
     if (this.#upgraded) return this.#entry;
-    // a refused one did not set the state that it would undo here
+    // a refused candidate changed no state of the session
     if (this.#wire !== undefined) this.#giveUp();
     return undefined;
   }

@@ -1,8 +1,8 @@
-/** The checks of an Engine.IO v4 request, before anything is made for it. */
+/** The checks of an Engine.IO v4 request, before anything is created for it. */
 import { randomFillSync } from 'node:crypto';
 import { packet } from './packet.ts';
 
-/** What the protocol answers to a bad request: always HTTP 400 with `{code, message}`. */
+/** The answers of the protocol to bad requests, always with HTTP 400. */
 export const engineErrors = {
   transport: { code: 0, message: 'Transport unknown' },
   session: { code: 1, message: 'Session ID unknown' },
@@ -16,12 +16,12 @@ export type EngineError = (typeof engineErrors)[keyof typeof engineErrors];
 export interface EngineRequest {
   readonly method: string;
   readonly query: URLSearchParams;
-  /** It has an Upgrade header. */
+  /** Whether the request has an Upgrade header. */
   readonly upgrade: boolean;
   readonly webSocketVersion: string;
 }
 
-/** Unknown keys of the query are ignored, in any order. Whether the session exists is for the caller to say. */
+/** Ignores unknown keys of the query. The caller checks that the session exists. */
 export function checkRequest({ method, query, upgrade, webSocketVersion }: EngineRequest): EngineError | undefined {
   const transport = query.get('transport');
   if (transport !== 'websocket' && transport !== 'polling') return engineErrors.transport;
@@ -36,7 +36,7 @@ export function checkRequest({ method, query, upgrade, webSocketVersion }: Engin
 }
 
 const idBytes = 15;
-/** Random bytes for the next ids: asked for one by one they are 3 % of what a connection costs to come up. */
+/** Random bytes for the next ids. Generated one by one they take 3 % of the time of a handshake. */
 const pool = Buffer.allocUnsafe(256 * idBytes);
 let taken = pool.length;
 

@@ -4,12 +4,12 @@ import { packet } from './packet.ts';
 import { every } from '../../jobs/periodic.ts';
 
 const count = 25;
-/** Newcomers that get their first ping a whole interval later; in a storm the others are spread over all topics. */
+/** New sessions of one step whose first ping comes after a whole interval. Further ones are spread over all topics. */
 const calm = 100;
 
 /**
- * Pings without a timer a connection: sessions are spread over 25 topics, and in turn each topic gets a ping, so that
- * every session has one each pingInterval and the load is even.
+ * Pings without a timer for each connection: sessions are spread over 25 topics, which get a ping in turn. So every session
+ * gets one ping each `pingInterval`, and the load is even.
  */
 export class Heartbeat {
   readonly #topics: Topics;
@@ -21,7 +21,7 @@ export class Heartbeat {
     this.#topics = topics;
     const stepMs = pingIntervalMs / count;
     let due = performance.now() + stepMs;
-    // timers of an interval drift; what is due is made up for, so that 25 steps are one interval
+    // timers drift; missed steps are made up, so that 25 steps are one interval
     this.#timer = every(() => {
       for (const now = performance.now(); due <= now; due += stepMs) this.#ping();
     }, stepMs);

@@ -2,21 +2,21 @@ import type { HttpResponse } from 'uWebSockets.js';
 import { answer, errorAnswer, readBody } from '../../http/http.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { engineErrors, type EngineError } from './handshake.ts';
-import { decodePayload, type Frame } from './packet.ts';
+import { decodePayload, type Received } from './packet.ts';
 import type { PollingWire } from './polling.ts';
 import type { Session } from './transport-socket.ts';
 
-/** A session that began with long-polling; its sid stays known until it ends, so that later uses can be refused rightly. */
+/** A session that began with long-polling. Its sid stays known until its end, so that later uses get the right error. */
 export interface PollingEntry<S extends Session> {
   readonly sid: string;
   readonly session: S;
   readonly wire: PollingWire;
   upgrade: 'none' | 'probing' | 'done';
-  /** Tells the WebSocket that would take it over that there is nothing left to take. */
+  /** Closes the candidate of the session when the session ends. */
   ended: (() => void) | undefined;
 }
 
-/** A request that is to be answered, now or later, with these headers. */
+/** A request that gets an answer with these headers, now or later. */
 interface Exchange {
   readonly res: HttpResponse;
   readonly headers: Readonly<Record<string, string>>;
@@ -24,13 +24,13 @@ interface Exchange {
 
 export interface LongPollingOptions<S extends Session> {
   readonly maxFrameBytes: number;
-  /** A client from which nothing came for so long is gone. */
+  /** A session without a packet for so long is closed. */
   readonly silenceMs: number;
-  readonly packet: (session: S, frame: Frame) => void;
+  readonly packet: (session: S, received: Received) => void;
   readonly guard: (work: () => void) => void;
 }
 
-/** The GETs and POSTs of long-polling sessions. What is refused is answered by the caller. */
+/** The GETs and POSTs of long-polling sessions. The caller answers a request that is refused here. */
 export class LongPolling<S extends Session> {
   readonly #options: LongPollingOptions<S>;
   readonly #entries = new Map<string, PollingEntry<S>>();
@@ -52,8 +52,8 @@ export class LongPolling<S extends Session> {
   find(sid: string): PollingEntry<S> | undefined {
     const entry = this.#entries.get(sid);
     if (entry === undefined) return undefined;
-    // the sweep may be a moment late; whoever asks gets the truth
-    if (entry.session.heardAt >= performance.now() - this.#options.silenceMs) return entry;
+    // the sweep may be late, so the heartbeat is checked here too
+    if (entry.session.lastPacketAt >= performance.now() - this.#options.silenceMs) return entry;
     entry.session.close('heartbeat', 'ping_timeout');
     return this.#entries.get(sid);
   }
@@ -83,7 +83,7 @@ export class LongPolling<S extends Session> {
     res.onAborted(() => {
       aborted = true;
       entry.wire.posting = false;
-      // what it would have said is lost; nothing may follow as if it had been said
+      // the packets of the request are lost, so no later packet may follow
       this.#options.guard(() => entry.session.close('client', 'protocol_error'));
     });
     const reply = (http: Parameters<typeof answer>[1]): void => {
@@ -94,7 +94,7 @@ export class LongPolling<S extends Session> {
         this.#options.guard(() => {
           entry.wire.posting = false;
           reply(
-            this.#take(entry, body.toString('utf8'))
+            this.#take(entry, body)
               ? { status: 200, body: 'ok' }
               : { status: 400, body: JSON.stringify(engineErrors.request) },
           );
@@ -110,17 +110,17 @@ export class LongPolling<S extends Session> {
     return undefined;
   }
 
-  /** @returns whether it was taken: every packet is one. */
-  #take(entry: PollingEntry<S>, body: string): boolean {
-    // closed while the body came
+  /** @returns false if a packet of the body breaks the protocol. */
+  #take(entry: PollingEntry<S>, body: Buffer): boolean {
+    // the session was closed while the body arrived
     if (!entry.session.live) return false;
-    const frames = decodePayload(body);
-    if (frames === undefined) {
+    const packets = decodePayload(body);
+    if (packets === undefined) {
       entry.session.close('protocol_error', 'protocol_error');
       return false;
     }
-    for (const frame of frames) {
-      this.#options.packet(entry.session, frame);
+    for (const received of packets) {
+      this.#options.packet(entry.session, received);
       if (entry.session.closedFor === 'protocol_error') return false;
     }
     return true;

@@ -12,23 +12,33 @@ export function encodePayload(frames: readonly Frame[]): string {
   return frames.map((frame) => (typeof frame === 'string' ? frame : `b${base64(frame)}`)).join(separator);
 }
 
-/** @returns undefined if a packet is none. */
-export function decodePayload(body: string): Frame[] | undefined {
-  const frames: Frame[] = [];
-  for (const part of body.split(separator)) {
-    const type = part.charCodeAt(0);
-    if (part.startsWith('b')) {
-      // the Java client breaks it into lines
-      const text = part.slice(1).replaceAll(/[\r\n]/g, '');
+/** A packet as it comes by either transport: a text frame, which begins with its type, or a binary message. */
+export interface Received {
+  readonly bytes: Buffer;
+  readonly isBinary: boolean;
+}
+
+/** @returns undefined if any part of the body is no packet. Text frames are views of the body. */
+export function decodePayload(body: Buffer): Received[] | undefined {
+  const packets: Received[] = [];
+  for (let from = 0; from <= body.length;) {
+    const found = body.indexOf(separator, from);
+    const end = found === -1 ? body.length : found;
+    const part = body.subarray(from, end);
+    const type = part[0] ?? 0;
+    if (type === 0x62) {
+      // the Java client breaks base64 into lines
+      const text = part.toString('latin1', 1).replaceAll(/[\r\n]/g, '');
       if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
-      frames.push(Buffer.from(text, 'base64'));
-    } else if (type >= 48 && type <= 54) {
-      frames.push(part);
+      packets.push({ bytes: Buffer.from(text, 'base64'), isBinary: true });
+    } else if (type >= 0x30 && type <= 0x36) {
+      packets.push({ bytes: part, isBinary: false });
     } else {
       return undefined;
     }
+    from = end + 1;
   }
-  return frames;
+  return packets;
 }
 
 function base64(bytes: Uint8Array): string {
@@ -39,7 +49,7 @@ export function frameBytes(frame: Frame): number {
   return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.byteLength;
 }
 
-/** Whether a frame is offered to permessage-deflate, where that is on: under a kilobyte it costs more than it saves. */
+/** Whether permessage-deflate may compress the frame: under a kilobyte compression costs more than it saves. */
 export function worthCompressing(frame: Frame): boolean {
   return frame.length > 1024;
 }

@@ -5,23 +5,23 @@ import type { Wire } from './transport-socket.ts';
 import type { Topics } from './topics.ts';
 
 export interface PollSettings {
-  /** Unsent bytes after which a client that does not poll is closed. */
+  /** Unsent bytes over which the session of a client that does not poll is closed. */
   readonly maxBufferedBytes: number;
 }
 
-/** A GET that waits for something to send. */
+/** A GET that waits for packets. */
 export interface Poll {
   readonly res: HttpResponse;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A larger answer is written as its client takes it, so that what waits is counted: uWS tells nothing of its own buffer. */
+/** A larger answer is written as its client reads it, so that unsent bytes are counted: uWS does not report its buffer. */
 const inPartsBytes = 64 * 1024;
 
 /**
- * The long-polling wire of one session: what is to be sent waits in `#queue` until a GET takes all of it.
+ * The long-polling wire of one session: packets wait in `#queue` until a GET takes all of them.
  *
- * open → (upgrade done) handed over, or → (end) ended. After either it takes and gives nothing more.
+ * open → (upgrade done) moved to the WebSocket, or → (end) ended. In both states the wire accepts and sends nothing.
  */
 export class PollingWire implements Wire {
   readonly #topics: Topics;
@@ -31,13 +31,13 @@ export class PollingWire implements Wire {
   #queue: Frame[] = [];
   #queuedBytes = 0;
   #poll: Poll | undefined = undefined;
-  /** A large answer that its client has not taken whole, and the bytes that are left of it. */
+  /** A large answer that its client has not read to the end, and its unsent bytes. */
   #sending: { readonly poll: Poll; left: number } | undefined = undefined;
   #flushing = false;
-  /** A WebSocket is being probed: each GET is answered at once, so that the client can let go of polling. */
+  /** A WebSocket is being probed: each GET is answered at once, so that the client can stop polling. */
   #probing = false;
   #over = false;
-  /** A POST is being read; a second one at once is a violation. */
+  /** A POST is being read; a second one at the same time is a violation. */
   posting = false;
 
   constructor(topics: Topics, settings: PollSettings, ended: (code: number, reason: string) => void) {
@@ -50,7 +50,7 @@ export class PollingWire implements Wire {
     return this.#poll !== undefined || this.#sending !== undefined;
   }
 
-  /** Takes a GET; `aborted` is called if its client goes away first, which ends the session. */
+  /** Keeps a GET for the next packets. `aborted` is called if the client aborts it, which ends the session. */
   poll(poll: Poll, aborted: () => void): void {
     this.#poll = poll;
     poll.res.onAborted(() => {
@@ -71,7 +71,7 @@ export class PollingWire implements Wire {
       this.end(1006, 'backpressure');
       return 2;
     }
-    // what this turn of the event loop brings travels in one answer
+    // packets of one turn of the event loop go in one answer
     if (this.#poll !== undefined && !this.#flushing) {
       this.#flushing = true;
       queueMicrotask(() => {
@@ -115,7 +115,7 @@ export class PollingWire implements Wire {
     return this.#queuedBytes + (this.#sending?.left ?? 0);
   }
 
-  /** The client closed: a GET that waits is let go with a noop, as the protocol has it. */
+  /** Where the client closed, a GET that waits is answered with a noop, as the protocol requires. */
   end(code: number, reason: string): void {
     if (this.#over) return;
     this.#finish(code === 1000 ? packet.noop : packet.close);
@@ -135,8 +135,8 @@ export class PollingWire implements Wire {
     if (probing && this.#poll !== undefined) this.#answer([packet.noop]);
   }
 
-  /** Moves what it holds to the WebSocket: topics first, then what waits, so that nothing is lost or overtaken. */
-  handOver(to: Wire): void {
+  /** Moves topics and then packets to the WebSocket. In this order no packet is lost or overtaken. */
+  moveTo(to: Wire): void {
     const queue = this.#queue;
     const topics = this.getTopics();
     for (const topic of topics) to.subscribe(topic);

@@ -7,10 +7,7 @@ export interface NativeTopics {
   numSubscribers(topic: string): number;
 }
 
-/**
- * Topics over all wires: uWS keeps those of WebSockets, in C++; those of long-polling sessions, few and short-lived, are
- * kept here.
- */
+/** Topics over all wires. uWS keeps the topics of WebSockets, in C++. Long-polling sessions are few, and are kept here. */
 export class Topics {
   readonly #native: NativeTopics;
   readonly #polling = new Map<string, Set<Wire>>();
@@ -30,12 +27,12 @@ export class Topics {
     const isBinary = typeof frame !== 'string';
     const polling = this.#polling.get(topic);
     if (polling !== undefined) for (const wire of polling) if (wire !== except) wire.send(frame, isBinary, false);
-    // a polling wire's own publish reaches every WebSocket, a WebSocket's every other one
+    // `publish` of a polling wire reaches every WebSocket; `publish` of a WebSocket reaches all others
     if (except === undefined) this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
     else except.publish(topic, frame, isBinary, worthCompressing(frame));
   }
 
-  /** To WebSockets alone: what a polling wire's `publish` does. */
+  /** Publishes to WebSockets alone, for `publish` of a polling wire. */
   publishNative(topic: string, frame: Frame, isBinary: boolean): boolean {
     return this.#native.publish(topic, frame, isBinary, worthCompressing(frame));
   }
@@ -61,7 +58,7 @@ export class Topics {
     if (this.#native.numSubscribers(topic) === 0) this.#changed(topic, false);
   }
 
-  /** From uWS, which tells each change of a topic's WebSockets, at their close too. */
+  /** Called by uWS for each change of the WebSockets of a topic, also when they close. */
   nativeChanged(topic: ArrayBuffer, now: number, before: number): void {
     if (now !== 0 && before !== 0) return;
     const name = Buffer.from(topic).toString('latin1');

@@ -3,46 +3,46 @@ import type { ClosedConnection } from '../../telemetry/metrics.ts';
 import type { AddressUse } from './address-limit.ts';
 import { worthCompressing, type Frame } from './packet.ts';
 
-/** What a session needs of its transport. A uWS WebSocket is one as it stands; long-polling imitates it. */
+/** The connection below a session. A uWS WebSocket has these methods; long-polling imitates them. */
 export interface Wire {
   send(frame: Frame, isBinary: boolean, compress: boolean): number;
   cork(send: () => void): unknown;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
   isSubscribed(topic: string): boolean;
-  /** To all other subscribers of the topic that have this form of wire. */
+  /** Publishes to all other subscribers of the topic over the same transport. */
   publish(topic: string, frame: Frame, isBinary: boolean, compress: boolean): boolean;
   getTopics(): string[];
   getBufferedAmount(): number;
   end(code: number, reason: string): void;
-  /** Ends at once; what is unsent is dropped. */
+  /** Ends at once, and drops unsent frames. */
   close(): unknown;
 }
 
 /**
- * Unsent bytes with which a connection is still closed politely. uWS keeps a closed socket for up to 16 s until its buffer
- * has drained, and nobody counts that buffer any more: a client that never reads could leave 4 MB there, again and again.
+ * Unsent bytes up to which a connection is closed with a close frame. uWS keeps a closed socket for up to 16 s until its
+ * buffer has drained, and no limit counts that buffer. A client that never reads could leave 4 MB there, many times.
  */
-const politeBytes = 64 * 1024;
+const closeFrameBytes = 64 * 1024;
 
 /**
- * An Engine.IO session: one client, over one wire at a time. Kept small, since there are tens of thousands: no timers, no
- * maps, no closures of its own; topics are the wire's, which tells and forgets them by itself.
+ * An Engine.IO session: one client, over one wire at a time. Tens of thousands exist, so a session has no timer, no map and
+ * no closure. The wire keeps the topics, and forgets them when it closes.
  */
 export class Session {
   readonly address: AddressUse;
-  /** Milliseconds of the process's life, as are the others here. */
+  /** Milliseconds since the start of the process, as all times here. */
   openedAt: number;
-  /** When the last packet came, of any kind: a client that sends nothing for pingInterval + pingTimeout is gone. */
-  heardAt: number;
-  /** Why the server closed it. */
+  /** The time of the last packet of any kind: a session without one for pingInterval + pingTimeout is closed. */
+  lastPacketAt: number;
+  /** The reason for which the server closed the session. */
   closedFor: ClosedConnection | undefined = undefined;
   #wire: Wire | undefined = undefined;
 
   constructor(address: AddressUse, now: number) {
     this.address = address;
     this.openedAt = now;
-    this.heardAt = now;
+    this.lastPacketAt = now;
   }
 
   get live(): boolean {
@@ -57,7 +57,7 @@ export class Session {
     this.#wire = wire;
   }
 
-  /** uWS ends the process when a closed socket is used: it is let go of here, and nobody else holds it. */
+  /** Drops the only reference to the wire: uWS ends the process when a closed socket is used. */
   detach(): void {
     this.#wire = undefined;
   }
@@ -90,21 +90,21 @@ export class Session {
     return this.#wire?.getBufferedAmount() ?? 0;
   }
 
-  /** Closes with the code of the error. Stock clients see a lost transport, so they come back. */
+  /** Closes with the code of the error. Stock clients see a lost transport, so they reconnect. */
   close(reason: ClosedConnection, error: ErrorCode): void {
     if (this.#wire === undefined || this.closedFor !== undefined) return;
     this.closedFor = reason;
     const kind = errorCatalogue[error];
-    // a node that stops sends all it has; the process ends soon
-    if (reason !== 'draining' && this.bufferedBytes > politeBytes) this.#wire.close();
+    // a drain sends all unsent frames, since the process ends soon
+    if (reason !== 'draining' && this.bufferedBytes > closeFrameBytes) this.#wire.close();
     else this.#wire.end('closeCode' in kind ? kind.closeCode : 1000, error);
   }
 
-  /** Ends it as the client asked, or a backend service. */
+  /** Ends the session on request of the client or of a back end. */
   end(reason: ClosedConnection = 'client'): void {
     if (this.#wire === undefined || this.closedFor !== undefined) return;
     this.closedFor = reason;
-    if (this.bufferedBytes > politeBytes) this.#wire.close();
+    if (this.bufferedBytes > closeFrameBytes) this.#wire.close();
     else this.#wire.end(1000, reason === 'client' ? '' : reason);
   }
 }

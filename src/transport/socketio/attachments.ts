@@ -1,7 +1,7 @@
-/** Binary in JSON: each Buffer travels as a frame of its own and leaves a placeholder. */
+/** Binary in JSON: each Buffer becomes a separate frame and leaves a placeholder. */
 import { maxAttachments, type Incomplete, type Packet } from './packet.ts';
 
-/** Nesting that is searched; what is deeper was no use of a client's. */
+/** Levels of nesting that are searched. No client needs more. */
 const maxDepth = 64;
 
 /** A packet that waits for its attachments, in order. */
@@ -15,7 +15,7 @@ export class Assembly {
     this.since = now;
   }
 
-  /** @returns the packet when this was the last one; 'invalid' if its placeholders do not fit; undefined: more to come. */
+  /** @returns the packet with its last attachment; 'invalid' if a placeholder names none; undefined: more are awaited. */
   add(buffer: Buffer): Packet | 'invalid' | undefined {
     this.#buffers.push(buffer);
     const { packet, attachments } = this.#incomplete;
@@ -25,7 +25,7 @@ export class Assembly {
   }
 }
 
-/** Puts the buffers in their places, in place. @returns undefined if a placeholder names none. */
+/** Replaces the placeholders by buffers, in the value itself. @returns undefined if a placeholder names no buffer. */
 function fill(value: unknown, buffers: readonly Buffer[], depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth > maxDepth) return undefined;
@@ -54,8 +54,9 @@ export interface Extracted {
 }
 
 /**
- * Takes the binary out of a value. @returns undefined if it has more attachments, or is deeper, than may be, or holds
- * beside them a placeholder of the sender's own: stock clients close the connection over one that names no attachment.
+ * Takes the binary out of a value.
+ * @returns undefined if the value has too many attachments, is nested too deeply, or has a placeholder of its sender beside
+ * attachments. Stock clients close the connection over a placeholder that names no attachment.
  */
 export function extract(value: unknown): Extracted | undefined {
   const attachments: Uint8Array[] = [];
@@ -72,16 +73,16 @@ export function extract(value: unknown): Extracted | undefined {
     return Object.fromEntries(Object.entries(part).map(([key, child]) => [key, walk(child, depth + 1)]));
   };
   try {
-    const plain = walk(value, 0);
+    const walked = walk(value, 0);
     const refused = attachments.length > maxAttachments || (forged && attachments.length > 0);
-    return refused ? undefined : { value: plain, attachments };
+    return refused ? undefined : { value: walked, attachments };
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-/** Puts attachments back into the JSON that names them: for forms that carry binary in place. */
+/** Replaces the placeholders in JSON by their attachments, for forms that carry binary inside. */
 export function restore(json: string, attachments: readonly Uint8Array[]): unknown {
   const value: unknown = JSON.parse(json);
   return attachments.length === 0 ? value : fill(value, attachments as readonly Buffer[], 0);

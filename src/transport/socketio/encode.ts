@@ -1,10 +1,10 @@
-/** Packets in the form that a client asked for. Text stays the quick way: nothing is parsed that is text already. */
+/** Writes packets in the form of a client. JSON text is not parsed for clients of text, so that form is the fastest. */
 import { extract, restore } from './attachments.ts';
 import { packArgs, packConnect, packConnectError, packDisconnect } from './msgpack.ts';
 import type { Form, Frames } from './packet.ts';
 import { ackText, argsText, connectErrorText, connectText, disconnectText, eventText } from './text.ts';
 
-/** An event of `/` whose data is JSON text, with the attachments that its placeholders name. */
+/** An event of `/` with JSON text as its data, and the attachments that its placeholders name. */
 export function encodeEvent(form: Form, name: string, json: string, attachments: readonly Uint8Array[] = []): Frames {
   if (form === 'json') return [eventText(name, json, attachments.length), ...attachments];
   return [packArgs('event', '/', '', [name, restore(json, attachments)])];
@@ -15,7 +15,7 @@ export function encodeAck(form: Form, id: string, json: string): Frames {
   return form === 'json' ? [ackText(id, json)] : [packArgs('ack', '/', id, [JSON.parse(json)])];
 }
 
-/** Any event or ack of any namespace, with binary anywhere in it. @throws {RangeError} if it has too much of that. */
+/** Any event or ack of any namespace, with binary anywhere in its arguments. @throws {RangeError} over ten attachments. */
 export function encodeArgs(
   form: Form,
   type: 'event' | 'ack',

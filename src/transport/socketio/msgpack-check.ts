@@ -1,12 +1,12 @@
 /**
- * Looks a msgpack frame over before it is unpacked. The unpacker knows more than clients may send: references, which
- * make a small frame a value without end, records, which repeat a key of 60 KB at the cost of a byte, regular expressions.
+ * Checks a msgpack frame before it is unpacked. The unpacker accepts more than clients may send. References turn a small
+ * frame into an endless value, records repeat a key of 60 KB for one byte, and extensions can be regular expressions.
  */
 
 /** Nesting of arrays and maps. */
 const maxDepth = 64;
 
-/** Bytes that follow each head from 0xc0 on: a negative number is the size of a length that comes first. */
+/** Bytes that follow each head from 0xc0 on. A negative number is the size of a length that precedes them. */
 // prettier-ignore
 const follow = [
   0, NaN, 0, 0, -1, -2, -4, -1, -2, -4, 4, 8, 1, 2, 4, 8,
@@ -26,13 +26,13 @@ function kindOf(head: number): Kind {
   return 'value';
 }
 
-/** Of extensions, what notepack 2 writes: `undefined`, bytes and dates. */
+/** The extensions of notepack 2: `undefined`, bytes and dates. */
 const legacy: ReadonlySet<number> = new Set([0]);
 
-/** And notepack 3, and others by the standard: timestamps, of type -1. */
+/** The extensions of notepack 3 too: the timestamps of the standard, of type -1. */
 export const withTimestamps: ReadonlySet<number> = new Set([0, 0xff]);
 
-/** @returns whether it is exactly one value of the kinds that JSON has, and binary, and undefined; keys are texts. */
+/** @returns whether the frame is exactly one value of the kinds of JSON, binary and undefined, with texts as keys. */
 export function isPlainMsgpack(bytes: Buffer, extensions = legacy): boolean {
   const left: number[] = [];
   const maps: boolean[] = [];
@@ -41,7 +41,7 @@ export function isPlainMsgpack(bytes: Buffer, extensions = legacy): boolean {
     if (head === undefined) return false;
     const kind = kindOf(head);
     const depth = left.length - 1;
-    // before each pair an even number is left
+    // an even number of values is left before each key
     if (maps[depth] === true && (left[depth] ?? 0) % 2 === 0 && kind !== 'text') return false;
     let size: number;
     if (head < 0xc0 || head >= 0xe0) {
@@ -58,7 +58,7 @@ export function isPlainMsgpack(bytes: Buffer, extensions = legacy): boolean {
     if (Number.isNaN(size)) return false;
     if (depth >= 0) left[depth] = (left[depth] ?? 0) - 1;
     if (kind === 'array' || kind === 'map') {
-      // each entry takes a byte at least
+      // each entry has at least one byte
       if (left.length === maxDepth || size > bytes.length - at) return false;
       left.push(kind === 'map' ? size * 2 : size);
       maps.push(kind === 'map');

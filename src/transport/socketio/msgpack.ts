@@ -1,17 +1,17 @@
-/** Packets of `socket.io-msgpack-parser`: each one binary frame that holds `{type, nsp, data, id}`. */
+/** Packets of `socket.io-msgpack-parser`: each is one binary frame with `{type, nsp, data, id}`. */
 import { addExtension, Packr } from 'msgpackr';
 import { isPlainMsgpack } from './msgpack-check.ts';
 import { isEventArgs, maxAckDigits, type Packet } from './packet.ts';
 
 /**
- * Peers use notepack: no records, and integers of 64 bits as numbers, or every Date.now() comes back a BigInt. A client's
- * JSON may have a key `toJSON`, which is no function to call.
+ * Clients use notepack, so there are no records, and integers of 64 bits are numbers: else Date.now() would be a BigInt. A
+ * client's JSON may have a key `toJSON`, which must not be called.
  */
 const packr = new Packr({ useRecords: false, int64AsType: 'number', mapsAsObjects: true, useToJSON: false });
 
 /**
- * notepack writes `undefined`, typed arrays and dates all as extension 0, told apart by a length form that an extension
- * does not see. Bytes are what signals are made of, so bytes they are; dates should be sent as numbers or text.
+ * notepack writes `undefined`, typed arrays and dates as extension 0, and distinguishes them by a length form that an
+ * extension cannot read. Signals carry bytes, so the extension gives bytes. Clients should send dates as numbers or text.
  */
 addExtension({
   type: 0,
@@ -20,14 +20,14 @@ addExtension({
 
 const types = { connect: 0, disconnect: 1, event: 2, ack: 3, connectError: 4 } as const;
 
-/** @returns undefined for what is no valid packet. */
+/** @returns undefined for an invalid packet. */
 export function decodeMsgpack(frame: Buffer): Packet | undefined {
   if (!isPlainMsgpack(frame)) return undefined;
   let value: unknown;
   try {
     value = packr.unpack(frame);
   } catch {
-    return undefined; // nothing is known that comes here
+    return undefined; // no known frame passes the check and fails here
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, nsp: namespace, data, id } = value as Record<string, unknown>;
@@ -51,7 +51,7 @@ export function decodeMsgpack(frame: Buffer): Packet | undefined {
   }
 }
 
-/** An id as digits; '' if there is none; undefined if it is no id that can be echoed unaltered. */
+/** The digits of an id; '' without one; undefined for an id that an ack could not repeat unaltered. */
 function ackOf(id: unknown): string | undefined {
   if (id === undefined || id === null) return '';
   return typeof id === 'number' && Number.isSafeInteger(id) && id >= 0 && String(id).length <= maxAckDigits
@@ -59,7 +59,7 @@ function ackOf(id: unknown): string | undefined {
     : undefined;
 }
 
-// packr.pack gives a view of a buffer that the next pack may write over: what is queued needs its own
+// packr.pack returns a view of a buffer that the next pack may overwrite, so a queued frame needs a copy
 const pack = (value: object): Uint8Array => Uint8Array.prototype.slice.call(packr.pack(value));
 
 export function packArgs(type: 'event' | 'ack', namespace: string, id: string, args: readonly unknown[]): Uint8Array {

@@ -1,4 +1,4 @@
-/** Socket.IO v5 packets as the gateway handles them, whatever their form on the wire. */
+/** Socket.IO v5 packets, independent of their form on the wire. */
 import type { Frame } from '../engineio/packet.ts';
 
 export type Packet =
@@ -7,30 +7,32 @@ export type Packet =
   | { readonly type: 'event'; readonly namespace: string; readonly ack: string; readonly args: EventArgs }
   | { readonly type: 'ack'; readonly namespace: string; readonly ack: string; readonly args: readonly unknown[] };
 
-/** The name, then the arguments. Binary ones are Buffers. */
+export type EventPacket = Packet & { readonly type: 'event' };
+
+/** The name of the event, then the arguments. Binary arguments are Buffers. */
 export type EventArgs = readonly [string, ...unknown[]];
 
-/** Names that stock clients and servers keep for themselves; a stock server closes over them too. */
+/** Names that stock clients and servers reserve. A stock server closes the connection over them too. */
 const reserved = new Set(['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener']);
 
 export function isEventArgs(args: unknown): args is [string, ...unknown[]] {
   return Array.isArray(args) && typeof args[0] === 'string' && !reserved.has(args[0]);
 }
 
-/** A packet whose attachments are still to come. */
+/** A packet that awaits its attachments. */
 export interface Incomplete {
   readonly packet: Packet & { type: 'event' | 'ack' };
   readonly attachments: number;
 }
 
-/** How a client's packets are written. It is told in the handshake's query: `parser=msgpack`, else JSON. */
+/** The form of a client's packets, from the query of its handshake: `parser=msgpack`, else JSON. */
 export type Form = 'json' | 'msgpack';
 
-/** Digits of an ack id. In text it is echoed as it came, so that none is altered; more digits than 2^63 has are no id. */
+/** Digits of an ack id, as many as 2^63 has. Text acks repeat the digits as they arrived, so that none is altered. */
 export const maxAckDigits = 19;
 
-/** Attachments of one packet; stock parsers take as many. */
+/** Attachments of one packet, as many as stock parsers accept. */
 export const maxAttachments = 10;
 
-/** What one packet becomes: one frame, or text and then its attachments. */
+/** The frames of one packet: one frame, or text and then its attachments. */
 export type Frames = readonly Frame[];

@@ -1,36 +1,120 @@
 /**
- * Packets as text, by hand: `4` + type + [attachments `-`] + [namespace `,`] + [ack id] + JSON. Frames are written
- * whole, Engine.IO's `4` included, so that a broadcast is one string.
+ * Packets as text: Engine.IO's `4` + type + [attachments `-`] + [namespace `,`] + [ack id] + JSON.
+ *
+ * A frame is read in one pass with two stops. `peekHeader` reads the bytes before the JSON. `decodeText` continues behind
+ * them, and reads nothing twice. Between the two the application may drop the packet. Most packets are dropped there while
+ * the server is overloaded, and a header costs a small part of a command's parsing and checks.
+ *
+ * Written frames include Engine.IO's `4`, so that a broadcast is one string.
  */
 import { isEventArgs, maxAckDigits, maxAttachments, type Incomplete, type Packet } from './packet.ts';
 
-const [connect, disconnect, event, ack, binaryEvent, binaryAck] = ['0', '1', '2', '3', '5', '6'];
-/** Begins an event without attachments. */
-export const textEvent = event;
+/** By the digit of the type. The types from `firstBinary` on announce attachments. */
+const types: readonly (Packet['type'] | undefined)[] = [
+  'connect',
+  'disconnect',
+  'event',
+  'ack',
+  undefined,
+  'event',
+  'ack',
+];
+const firstBinary = 5;
 
-/** @param text the frame without Engine.IO's `4`. @returns undefined for what is no valid packet. */
-export function decodeText(text: string): Packet | Incomplete | undefined {
-  const type = text.charAt(0);
-  let at = 1;
+/** All of a text packet but its JSON. */
+export class Header {
+  readonly frame: Buffer;
+  readonly type: Packet['type'];
+  readonly attachments: number;
+  readonly namespace: string;
+  /** Where the ack id begins in the frame, and where the JSON begins, right behind the id. */
+  readonly ackAt: number;
+  readonly at: number;
+  /** False: the ack id is too long, or no array follows. `decodeText` refuses the packet. */
+  readonly valid: boolean;
+
+  constructor(
+    frame: Buffer,
+    type: Packet['type'],
+    attachments: number,
+    namespace: string,
+    ackAt: number,
+    at: number,
+    valid: boolean,
+  ) {
+    this.frame = frame;
+    this.type = type;
+    this.attachments = attachments;
+    this.namespace = namespace;
+    this.ackAt = ackAt;
+    this.at = at;
+    this.valid = valid;
+  }
+
+  /** The digits as the client wrote them; '': no ack is wanted. Undefined: `decodeText` refuses the packet. */
+  get ack(): string | undefined {
+    if (!this.valid) return undefined;
+    let ack = '';
+    for (let at = this.ackAt; at < this.at; at++) ack += String.fromCharCode(this.frame[at] as number);
+    return ack;
+  }
+}
+
+/**
+ * Never throws.
+ * @param frame the whole frame, or at least its first bytes up to the JSON.
+ * @returns undefined if `decodeText` would refuse the packet for its type or its attachments.
+ */
+export function peekHeader(frame: Buffer): Header | undefined {
+  const digit = (frame[1] ?? NaN) - 0x30;
+  const type = types[digit];
+  if (type === undefined) return undefined;
+  let at = 2;
+  let byte = frame[at];
   let attachments = 0;
-  if (type === binaryEvent || type === binaryAck) {
-    const dash = text.indexOf('-', 1);
-    const digits = text.slice(1, dash === -1 ? 1 : dash);
-    attachments = /^\d{1,2}$/.test(digits) ? Number(digits) : -1;
-    if (attachments < 0 || attachments > maxAttachments) return undefined;
-    at = dash + 1;
+  if (digit >= firstBinary) {
+    for (; isDigit(byte) && at < 4; byte = frame[++at]) attachments = attachments * 10 + byte - 0x30;
+    if (at === 2 || byte !== 0x2d || attachments > maxAttachments) return undefined;
+    byte = frame[++at];
   }
   let namespace = '/';
-  if (text[at] === '/') {
-    const comma = text.indexOf(',', at);
-    const end = comma === -1 ? text.length : comma;
-    namespace = text.slice(at, end);
-    at = Math.min(end + 1, text.length);
+  if (byte === 0x2f) {
+    const comma = frame.indexOf(0x2c, at);
+    const end = comma === -1 ? frame.length : comma;
+    namespace = frame.toString('utf8', at, end);
+    at = Math.min(end + 1, frame.length);
+    byte = frame[at];
   }
-  if (type === connect) return decodeConnect(namespace, text.slice(at));
-  if (type === disconnect) return at === text.length ? { type: 'disconnect', namespace } : undefined;
-  const packet = decodeArgs(type, namespace, text, at);
-  return packet !== undefined && attachments > 0 ? { packet, attachments } : packet;
+  const ackAt = at;
+  if (type === 'connect' || type === 'disconnect') return new Header(frame, type, attachments, namespace, at, at, true);
+  const last = at + maxAckDigits;
+  while (isDigit(byte) && at <= last) byte = frame[++at];
+  return new Header(frame, type, attachments, namespace, ackAt, at, at <= last && beginsArray(byte));
+}
+
+/** @param header of a whole frame. @returns undefined for an invalid packet. Never throws. */
+export function decodeText(header: Header): Packet | Incomplete | undefined {
+  const { frame, type, attachments, namespace, ackAt, at, valid } = header;
+  if (type === 'disconnect') return at === frame.length ? { type, namespace } : undefined;
+  // of `/` the header is ASCII, so offsets of bytes are offsets of text; `toString` without arguments is faster
+  const isAscii = namespace === '/';
+  const text = isAscii ? frame.toString() : frame.toString('utf8', ackAt);
+  const from = isAscii ? ackAt : 0;
+  if (type === 'connect') return decodeConnect(namespace, text.slice(from));
+  if (!valid) return undefined;
+  const to = from + at - ackAt;
+  const args = parse(text.slice(to));
+  if (!Array.isArray(args)) return undefined;
+  const ack = text.slice(from, to);
+  let packet: Incomplete['packet'];
+  if (type === 'event') {
+    if (!isEventArgs(args)) return undefined;
+    packet = { type, namespace, ack, args };
+  } else {
+    if (ack === '') return undefined;
+    packet = { type, namespace, ack, args };
+  }
+  return attachments > 0 ? { packet, attachments } : packet;
 }
 
 function decodeConnect(namespace: string, json: string): Packet | undefined {
@@ -41,21 +125,13 @@ function decodeConnect(namespace: string, json: string): Packet | undefined {
     : undefined;
 }
 
-function decodeArgs(type: string, namespace: string, text: string, from: number): Incomplete['packet'] | undefined {
-  const isEvent = type === event || type === binaryEvent;
-  if (!isEvent && type !== ack && type !== binaryAck) return undefined;
-  let at = from;
-  while (at < text.length && isDigit(text.charCodeAt(at))) at++;
-  if (at - from > maxAckDigits) return undefined;
-  const id = text.slice(from, at);
-  const args = parse(text.slice(at));
-  if (!Array.isArray(args)) return undefined;
-  if (!isEvent) return id === '' ? undefined : { type: 'ack', namespace, ack: id, args };
-  return isEventArgs(args) ? { type: 'event', namespace, ack: id, args } : undefined;
+function isDigit(byte: number | undefined): byte is number {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
-function isDigit(code: number): boolean {
-  return code >= 48 && code <= 57;
+/** `[`, or white space before it, which JSON allows. */
+function beginsArray(byte: number | undefined): boolean {
+  return byte === 0x5b || byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
 
 function parse(json: string): unknown {

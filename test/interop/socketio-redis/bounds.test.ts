@@ -1,10 +1,10 @@
-/** What the door takes of a message, up to each limit and one over it; without a server. */
+/** Messages of back ends at each limit, and at one over it; without a server. */
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
 import { readEmit, readRequest, requestTypes } from '../../../src/interop/socketio-redis/messages.ts';
-import { plain } from '../../../src/interop/socketio-redis/plain.ts';
-import { Questions } from '../../../src/interop/socketio-redis/requests.ts';
+import { PendingAcks } from '../../../src/interop/socketio-redis/pending-acks.ts';
 import { Refused } from '../../../src/interop/socketio-redis/refusals.ts';
+import { sanitize } from '../../../src/interop/socketio-redis/sanitize.ts';
 
 const { decode, encode } = createRequire(createRequire(import.meta.url).resolve('@socket.io/redis-emitter'))(
   'notepack.io',
@@ -24,7 +24,7 @@ const join = (rooms: string[]) =>
 const request = (letters: number) =>
   readRequest(Buffer.from(JSON.stringify({ type: requestTypes.all_rooms, requestId: 'x'.repeat(letters) })), decode);
 
-it('1,000 rooms in a message', () => {
+it('accepts 1,000 rooms in a message', () => {
   expect(emit(named(1000), named(1000))[2]).toMatchObject({ rooms: named(1000), except: named(1000) });
   for (const [rooms, except] of [
     [named(1001), []],
@@ -36,29 +36,29 @@ it('1,000 rooms in a message', () => {
   expect(() => join(named(1001))).toThrow(Refused);
 });
 
-it('128 letters of a request id', () => {
+it('accepts 128 letters in the id of a request', () => {
   expect(request(128).request['requestId']).toHaveLength(128);
   expect(() => request(129)).toThrow(Refused);
 });
 
-it('64 levels', () => {
-  expect(plain(nested(64))).toEqual(nested(64));
-  expect(() => plain(nested(65))).toThrow(expect.objectContaining({ reason: 'malformed' }));
+it('accepts 64 levels of nesting', () => {
+  expect(sanitize(nested(64))).toEqual(nested(64));
+  expect(() => sanitize(nested(65))).toThrow(expect.objectContaining({ reason: 'malformed' }));
 });
 
-it('10 binary parts', () => {
+it('accepts 10 binary parts in an event', () => {
   const parts = Array.from({ length: 11 }, () => Buffer.from('x'));
-  expect(plain(parts.slice(1))).toHaveLength(10);
-  expect(() => plain(parts)).toThrow(expect.objectContaining({ reason: 'attachments' }));
+  expect(sanitize(parts.slice(1))).toHaveLength(10);
+  expect(() => sanitize(parts)).toThrow(expect.objectContaining({ reason: 'attachments' }));
 });
 
-it('1,000 questions that wait for acks', () => {
-  const questions = new Questions((error) => {
+it('lets 1,000 events wait for acks', () => {
+  const pendingAcks = new PendingAcks((error) => {
     throw error;
   });
-  for (let n = 0; n < 1000; n++) questions.begin();
-  expect(questions.size).toBe(1000);
-  expect(() => questions.begin()).toThrow(expect.objectContaining({ reason: 'limit' }));
-  expect(questions.size).toBe(1000);
-  questions.stop();
+  for (let n = 0; n < 1000; n++) pendingAcks.begin();
+  expect(pendingAcks.size).toBe(1000);
+  expect(() => pendingAcks.begin()).toThrow(expect.objectContaining({ reason: 'limit' }));
+  expect(pendingAcks.size).toBe(1000);
+  pendingAcks.stop();
 });

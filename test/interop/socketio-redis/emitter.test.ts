@@ -9,7 +9,7 @@ let cid: Listener;
 let dan: Listener;
 let all: Listener[];
 
-/** What came before it has come everywhere: the emitter's messages keep their order. */
+/** Resolves when all earlier events have arrived everywhere: the messages of the emitter keep their order. */
 async function fence(): Promise<void> {
   const name = `fence-${crypto.randomUUID()}`;
   backends.emitter.emit(name);
@@ -86,7 +86,7 @@ describe('the emitter', () => {
     expect(all.map((listener) => listener.count('ben-only'))).toEqual([0, 1, 0, 0]);
   });
 
-  it('reaches those who are not slow with volatile events too', async () => {
+  it('reaches connections that are not slow with volatile events too', async () => {
     backends.emitter.to('hall').volatile.emit('wink');
     backends.emitter.to('user:dan').volatile.emit('wink');
     for (const listener of all) await listener.heard('wink');
@@ -101,7 +101,7 @@ describe('the emitter', () => {
     }
   });
 
-  it('does not reach who left the room', async () => {
+  it('does not reach a user that left the room', async () => {
     const eve = await listen(backends.nodes[0].url, 'eve');
     await eve.stock.ok('room:join', { room: 'hall' });
     backends.emitter.to('hall').emit('with-eve');
@@ -182,7 +182,7 @@ describe('disconnectSockets', () => {
     expect(await reason).toBe('io server disconnect');
   });
 
-  it('closes the connection too when asked', async () => {
+  it('closes the connection too with `true`', async () => {
     const users = ['hal', 'ida', 'jon'];
     const kinds = ['json', 'msgpack', 'polling'] as const;
     const others = await Promise.all(users.map((user, i) => listen(backends.nodes[0].url, user, kinds[i])));

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { events } from '../../../src/protocol/events.ts';
-import { reservedEvents } from '../../../src/interop/socketio-redis/names.ts';
+import { reservedEvents } from '../../../src/interop/socketio-redis/room-names.ts';
 import { connectRaw, type RawClient } from '../../support/raw-client.ts';
 import { tokenOf } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
@@ -49,7 +49,7 @@ afterAll(async () => {
   await backends.stop();
 });
 
-describe('the door refuses, and counts,', () => {
+describe('Parley refuses, and counts,', () => {
   it('a message one byte over the limit', async () => {
     const letters = maxBytes - bigMessage(1000).length + 1000;
     expect(bigMessage(letters).length).toBe(maxBytes);
@@ -60,7 +60,7 @@ describe('the door refuses, and counts,', () => {
     expect(await refused('too_large')).toBe(1);
   });
 
-  it("events that bear the names of Parley's own, or of Socket.IO's", async () => {
+  it('events with names of Parley or of Socket.IO', async () => {
     for (const name of Object.keys(events)) expect(reservedEvents).toContain(name);
     const before = ann.came.length;
     for (const data of reservedEvents) {
@@ -74,7 +74,7 @@ describe('the door refuses, and counts,', () => {
     expect(await refused('reserved_name')).toBe(reservedEvents.size);
   });
 
-  it('more binary parts than stock clients take, and placeholders of its own beside them', async () => {
+  it('more binary parts than stock clients accept, and placeholders that the sender wrote beside them', async () => {
     const parts = Array.from({ length: 11 }, () => Buffer.from('x'));
     backends.emitter.to('hall').emit('ten', ...parts.slice(1));
     backends.emitter.to('hall').emit('eleven', ...parts);
@@ -166,7 +166,7 @@ describe('whatever is published on its channels', () => {
     });
     for (let i = 0; i < cases.length; i += 100) {
       await Promise.all(cases.slice(i, i + 100).map(([channel, message]) => publish(channel, message)));
-      // a request may have told everybody to go: that is no harm
+      // a generated request may disconnect everybody, which is no fault
       if (!ann.socket.connected) {
         ann.stock.close();
         ann = await listen(backends.nodes[0].url, 'ann');
@@ -183,7 +183,7 @@ describe('whatever is published on its channels', () => {
 });
 
 describe('a slow connection', () => {
-  it('gets nothing of backend services while it is slow, as with signals', async () => {
+  it('gets no events of back ends while it is slow, as with signals', async () => {
     const slow: RawClient = await connectRaw(backends.nodes[0].url, await tokenOf('slow'), { silent: true });
     slow.send('421["room:join",{"room":"hall"}]');
     await slow.next('431');

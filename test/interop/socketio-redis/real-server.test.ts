@@ -18,7 +18,7 @@ interface Remote {
   handshake: Record<string, unknown>;
 }
 
-/** @returns the error of a question that is given up soon. */
+/** @returns the error of an `emitWithAck` with a short timeout. */
 const hurry = (): Promise<unknown> =>
   real.io
     .timeout(300)
@@ -49,7 +49,7 @@ afterAll(async () => {
 });
 
 describe('a real Socket.IO server on the same Redis', () => {
-  it('emits to its own clients and to ours at once', async () => {
+  it('emits to its own clients and to those of Parley at once', async () => {
     const heard = new Promise((resolve) => own.once('everywhere', resolve));
     real.io.emit('everywhere', { a: 1 });
     expect(await heard).toEqual({ a: 1 });
@@ -61,7 +61,7 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect(ann.count('hall')).toBe(0);
   });
 
-  it('fetches our connections with their ids, rooms and users, and without secrets', async () => {
+  it('fetches connections of Parley with their ids, rooms and users, and without secrets', async () => {
     const sockets = (await real.io.in('hall').fetchSockets()) as unknown as Remote[];
     const byId = new Map(sockets.map((socket) => [socket.id, socket]));
     expect(new Set(byId.keys())).toEqual(new Set([ann.session, ben.session, cid.session]));
@@ -75,7 +75,7 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect((await real.io.in('user:ann').except('hall').fetchSockets()).length).toBe(0);
   });
 
-  it('asks our clients and gets their acks', async () => {
+  it('emits to clients of Parley and gets their acks', async () => {
     ann.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack({ from: 'ann' }));
     ben.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack(Buffer.from('ben')));
     cid.socket.on('question', (_n: number, ack: (value: unknown) => void) => ack('cid\ud800'));
@@ -86,7 +86,7 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect(answers).toContainEqual('cid\ufffd');
   });
 
-  it('gets the answers there were when a client does not ack in time', async () => {
+  it('gets the acks of the other clients if one does not ack in time', async () => {
     ann.socket.on('quiet', (ack: (value: unknown) => void) => ack('ann'));
     const failed: unknown = await real.io
       .timeout(300)
@@ -99,11 +99,11 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect((failed as { responses: unknown[] }).responses).toEqual(['ann']);
   });
 
-  it('is not heard by one that acks too late, which is nothing to hold against it', async () => {
+  it('ignores an ack after its timeout, and the rate of the connection does not count it', async () => {
     const acks: ((value: unknown) => void)[] = [];
     cid.socket.on('hurry', (ack: (value: unknown) => void) => acks.push(ack));
     const first = hurry();
-    await until('it was asked', () => acks.length === 1);
+    await until('the first event has arrived', () => acks.length === 1);
     // begun later and given up, so that the first one has been on the node too
     const failures = await Promise.all([first, hurry()]);
     for (const failed of failures) expect((failed as { responses: unknown[] }).responses).toEqual([]);
@@ -112,7 +112,7 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect(await strays('ack')).toBe(0);
   });
 
-  it('puts our connections into free rooms, at most so many, and takes them out', async () => {
+  it('joins connections to free rooms up to the limit, and makes them leave', async () => {
     real.io.in('user:ann').socketsJoin(['#1', '#2', '#3', '#4']);
     const refused = 'parley_door_refused_total{reason="rooms_per_connection"}';
     await until('the fourth is refused', async () => (await backends.counted(refused)) === 1);
@@ -125,13 +125,13 @@ describe('a real Socket.IO server on the same Redis', () => {
     expect(await ann.heard('just-you')).toEqual([1]);
   });
 
-  it('has nobody to hear its serverSideEmit here', async () => {
+  it('finds no listener for serverSideEmit in Parley', async () => {
     const refused = 'parley_door_refused_total{reason="server_side_emit"}';
     real.io.serverSideEmit('hello', 1);
     await until('it is counted', async () => (await backends.counted(refused)) === 2);
   });
 
-  it('disconnects one of ours', async () => {
+  it('disconnects a connection of Parley', async () => {
     const other = await listen(backends.nodes[1].url, 'dan');
     const reason = new Promise((resolve) => other.socket.once('disconnect', resolve));
     const [remote] = await real.io.in('user:dan').fetchSockets();
@@ -140,12 +140,12 @@ describe('a real Socket.IO server on the same Redis', () => {
     await until('it is gone', async () => (await real.io.in('user:dan').fetchSockets()).length === 0);
   });
 
-  it('lists rooms of ours with its own', async () => {
+  it('lists rooms of Parley with its own', async () => {
     const { adapter } = real.io.of('/') as unknown as { adapter: { allRooms(): Promise<Set<string>> } };
     expect(await adapter.allRooms()).toContain('hall');
   });
 
-  it('gets lists of as many entries of one node as may be, and of one more none', async () => {
+  it('gets a list of one node up to its limit of entries, and no list over it', async () => {
     const { adapter } = real.io.of('/') as unknown as { adapter: { allRooms(): Promise<Set<string>> } };
     const refused = (): Promise<number> => backends.counted('parley_door_refused_total{reason="limit"}');
     const [{ url }] = backends.nodes;
@@ -158,14 +158,14 @@ describe('a real Socket.IO server on the same Redis', () => {
 
     const eve = await listen(url, 'eve');
     real.io.in('user:eve').socketsJoin('#4');
-    // fewer may still be asked for
+    // a request for fewer entries still works
     await until('it has joined', async () => (await real.io.in('#4').fetchSockets()).length === 1);
     await Promise.all([
       expect(real.io.fetchSockets()).rejects.toThrow('timeout'),
       expect(adapter.allRooms()).rejects.toThrow('timeout'),
     ]);
     expect(await refused()).toBe(2);
-    // as servers of older versions ask
+    // the request of an older server
     const old = JSON.stringify({ type: requestTypes.sockets, requestId: 'old', rooms: [] });
     await backends.redis.publish(`${backends.key}-request#/#`, old);
     await until('it is counted', async () => (await refused()) === 3);

@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Assembly, extract, restore } from '../../../src/transport/socketio/attachments.ts';
 import { encodeArgs } from '../../../src/transport/socketio/encode.ts';
-import { decodeText } from '../../../src/transport/socketio/text.ts';
 import { encodeSignal } from '../../../src/messages/bodies/json-body.ts';
+import { readText } from './read-text.ts';
 import { binaryValue } from './values.ts';
 
 const hole = (num: unknown) => ({ _placeholder: true, num });
@@ -23,7 +23,7 @@ describe('binary in text packets', () => {
         const { attachments } = extracted;
         const [text, ...frames] = encodeArgs('json', 'event', '/', '7', ['name', value]);
         expect(frames).toEqual(attachments);
-        const decoded = decodeText(String(text).slice(1));
+        const decoded = readText(String(text).slice(1));
         if (decoded === undefined) throw new Error('what was written is no packet');
         const packet = { type: 'event', namespace: '/', ack: '7', args: ['name', value] };
         if (!('attachments' in decoded)) {
@@ -52,7 +52,7 @@ describe('binary in text packets', () => {
     cyclic.push(cyclic);
     expect(extract(cyclic)).toBeUndefined();
     const open = '['.repeat(5000);
-    const decoded = decodeText(`51-["name",${open}${JSON.stringify(hole(0))}${']'.repeat(5000)}]`);
+    const decoded = readText(`51-["name",${open}${JSON.stringify(hole(0))}${']'.repeat(5000)}]`);
     if (decoded === undefined || !('attachments' in decoded)) throw new Error('it waits for its attachment');
     expect(new Assembly(decoded, 0).add(Buffer.from('x'))).toBe('invalid');
   });

@@ -83,7 +83,7 @@ describe('frames typed by hand', () => {
     await client.close();
   });
 
-  it('for other namespaces are told that there is none, and the connection stays', async () => {
+  it('to other namespaces get the error that there is none, and the connection stays', async () => {
     const client = await openRaw(server.url);
     await client.next('0{');
     client.send('40/admin,');

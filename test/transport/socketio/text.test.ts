@@ -5,12 +5,63 @@ import {
   argsText,
   connectErrorText,
   connectText,
-  decodeText,
   disconnectText,
   eventText,
+  peekHeader,
+  type Header,
 } from '../../../src/transport/socketio/text.ts';
+import { readText } from './read-text.ts';
 
-describe('decodeText', () => {
+describe('peekHeader', () => {
+  it.each([
+    ['42["x"]', 'event', '', 2],
+    ['427["x"]', 'event', '7', 3],
+    ['42007["x"]', 'event', '007', 5],
+    ['42123456789["x"]', 'event', '123456789', 11],
+    ['421234567890["x"]', 'event', '1234567890', 12],
+    ['421234567890123456789["x"]', 'event', '1234567890123456789', 21],
+    ['42/,7["x"]', 'event', '7', 5],
+    ['42 ["x"]', 'event', '', 2],
+    ['427\t\n\r ["x"]', 'event', '7', 3],
+    ['42/,["x"]', 'event', '', 4],
+    ['42/custom,7["x"]', 'event', '7', 11],
+    ['437[]', 'ack', '7', 3],
+    ['43["x"]', 'ack', '', 2],
+    ['451-7["x"]', 'event', '7', 5],
+    ['460-7["x"]', 'ack', '7', 5],
+    ['40{}', 'connect', '', 2],
+    ['41', 'disconnect', '', 2],
+  ])('of %s finds %s, the ack id %j and the JSON at %i', (frame, type, ack, at) => {
+    expect(peekHeader(Buffer.from(frame))).toMatchObject({ type, ack, at });
+  });
+
+  it.each(['4212345678901234567890["x"]', '42/', '42', '427', '42{}', '42x', '437', '43{}'])(
+    'of %s finds no ack id that an answer could name',
+    (frame) => {
+      expect(peekHeader(Buffer.from(frame))?.ack).toBeUndefined();
+    },
+  );
+
+  it('reads the first bytes of a frame as it reads the frame', () => {
+    const head = fc.constantFrom('42', '427', '42/,7', '42/custom,7', '451-7', '43', '4399999', '40', '41/a,');
+    fc.assert(
+      fc.property(head, fc.string({ unit: 'binary' }), (start, rest) => {
+        const frame = Buffer.from(`${start}["${rest}"]`);
+        const header = peekHeader(frame);
+        expect(header?.at).toBe(start.length);
+        const peeked = peekHeader(frame.subarray(0, start.length + 1));
+        const { type, attachments, namespace, ackAt, at, valid, ack } = header as Header;
+        expect(peeked).toMatchObject({ type, attachments, namespace, ackAt, at, valid, ack });
+      }),
+    );
+  });
+
+  it('never throws, whatever the bytes', () => {
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => void peekHeader(Buffer.from(bytes))));
+  });
+});
+
+describe('decodeText, behind the header', () => {
   it.each([
     ['0', { type: 'connect', namespace: '/', payload: undefined }],
     ['0{"token":"x"}', { type: 'connect', namespace: '/', payload: { token: 'x' } }],
@@ -31,7 +82,7 @@ describe('decodeText', () => {
     ['510-/x,7["a"]', { packet: { type: 'event', namespace: '/x', ack: '7', args: ['a'] }, attachments: 10 }],
     ['61-7[1]', { packet: { type: 'ack', namespace: '/', ack: '7', args: [1] }, attachments: 1 }],
   ])('reads %s', (text, packet) => {
-    expect(decodeText(text)).toEqual(packet);
+    expect(readText(text)).toEqual(packet);
   });
 
   const none = [
@@ -62,12 +113,12 @@ describe('decodeText', () => {
   ];
   const others = ['1x', '1[]', '0[]', '0null', '0"x"', '0x', '3[]', '3', '31', '31{}', `2${'1'.repeat(20)}["a"]`];
   it.each([...none, ...noEvents, ...others])('knows that %j is no packet', (text) => {
-    expect(decodeText(text)).toBeUndefined();
+    expect(readText(text)).toBeUndefined();
   });
 
   it('never throws, whatever the text', () => {
     const start = fc.constantFrom('', '0', '1', '2', '3', '2/a,', '20', '51-', '61-1', '5', '2["a",');
-    fc.assert(fc.property(start, fc.string({ unit: 'binary' }), (head, rest) => void decodeText(head + rest)));
+    fc.assert(fc.property(start, fc.string({ unit: 'binary' }), (head, rest) => void readText(head + rest)));
   });
 
   it('reads back whatever was written', () => {
@@ -79,9 +130,9 @@ describe('decodeText', () => {
         const json = JSON.stringify(value);
         const packet = { type: 'event', namespace: nsp, ack, args: JSON.parse(json) as unknown };
         const text = argsText('event', nsp, ack, json, attachments);
-        expect(decodeText(text.slice(1))).toEqual(attachments === 0 ? packet : { packet, attachments });
+        expect(readText(text.slice(1))).toEqual(attachments === 0 ? packet : { packet, attachments });
         if (ack === '') return;
-        expect(decodeText(argsText('ack', nsp, ack, json, 0).slice(1))).toEqual({ ...packet, type: 'ack' });
+        expect(readText(argsText('ack', nsp, ack, json, 0).slice(1))).toEqual({ ...packet, type: 'ack' });
       }),
     );
   });

@@ -1,4 +1,4 @@
-/** What applications send: JSON with binary in it. */
+/** Values as applications send them: JSON with binary in it. */
 import * as fc from 'fast-check';
 
 /** Keys that msgpackr alters are left out. */

@@ -5,13 +5,13 @@ import { Refused } from './refusals.ts';
 const maxDepth = 64;
 
 /**
- * A value from outside as every form of packets can carry it: well-formed text (notepack damages what follows a lone
- * surrogate), dates as ISO text, bytes as Uint8Array, own keys only.
+ * Copies a value of a back end to one that every form of packets can carry. Text is well-formed, because notepack damages
+ * the bytes after a lone surrogate. Dates are ISO text, bytes are Uint8Array, and objects have their own keys only.
  *
- * @throws {Refused} `malformed` past 64 levels; `attachments` with more binary parts than stock clients take, or beside
- * them a placeholder of the sender's own, over which they would close the connection.
+ * @throws {Refused} `malformed` past 64 levels; `attachments` with more binary parts than stock clients take, or with a
+ * placeholder that the sender wrote beside binary parts. Stock clients close the connection over such a placeholder.
  */
-export function plain(value: unknown): unknown {
+export function sanitize(value: unknown): unknown {
   let binary = 0;
   let forged = false;
   const walk = (part: unknown, depth: number): unknown => {
@@ -23,7 +23,7 @@ export function plain(value: unknown): unknown {
       binary++;
       return part instanceof ArrayBuffer ? new Uint8Array(part) : part;
     }
-    if (depth === maxDepth) throw new Refused('malformed', `nested deeper than ${maxDepth} levels`);
+    if (depth === maxDepth) throw new Refused('malformed', `an event that is nested deeper than ${maxDepth} levels`);
     if (Array.isArray(part)) return part.map((child) => walk(child, depth + 1));
     if (isPlaceholder(part)) forged = true;
     return Object.fromEntries(
@@ -34,7 +34,8 @@ export function plain(value: unknown): unknown {
     );
   };
   const walked = walk(value, 0);
-  if (binary > maxAttachments) throw new Refused('attachments', `more than ${maxAttachments} binary parts`);
-  if (forged && binary > 0) throw new Refused('attachments', 'a placeholder of its own beside binary parts');
+  if (binary > maxAttachments)
+    throw new Refused('attachments', `an event with more than ${maxAttachments} binary parts`);
+  if (forged && binary > 0) throw new Refused('attachments', 'an event with a `_placeholder` beside binary parts');
   return walked;
 }
