@@ -105,7 +105,7 @@ export class Parley implements SocketApp {
   disconnected(connection: Connection): void {
     const { registry, hub, unsent } = this.#parts;
     registry.gone(connection);
-    hub.memberships.leave(connection);
+    hub.subscriptions.leave(connection);
     hub.connections.anonymize(connection);
     // what waits is of its address alone now
     unsent.note(connection);

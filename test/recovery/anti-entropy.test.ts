@@ -37,11 +37,11 @@ it('a node that hears of others before its lease is held delivers once it is', a
   };
   const antiEntropy = new AntiEntropy({
     others: { reachable: true, onChange: () => {} },
-    order,
+    resequencer: order,
     receiver: { release: () => {} },
     lease,
     memberships: nothing as never,
-    roomStates: nothing as never,
+    settings: nothing as never,
     heads: () => Promise.resolve([]),
     epochs: { epoch: 'e', wentBack: () => Promise.resolve() },
     pollMs: 60_000,

@@ -164,8 +164,8 @@ describe('a step', () => {
   });
 
   it('a join waits for the events that tell of it, as long as the others are heard', async () => {
-    let reach = true;
-    sync = new MembershipReconciler(stored, members, members, { reach: () => reach });
+    let reachable = true;
+    sync = new MembershipReconciler(stored, members, members, { reachable: () => reachable });
     await sync.start();
     stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 's', 'member'), version: 8 }] }];
     stored.members.get('ann')?.add('s');
@@ -177,7 +177,7 @@ describe('a step', () => {
     expect(members.told).toEqual(['ann joined s']);
     expect(members.rooms.get('ann')?.has('s')).toBe(true);
     // nobody else would tell it
-    reach = false;
+    reachable = false;
     stored.members.get('ben')?.add('s');
     stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 's', 'member'), version: 9 }] }];
     await sync.step();

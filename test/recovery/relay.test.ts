@@ -35,7 +35,7 @@ it('counts each round that failed, tells of the first alone, and goes on', async
     const failures = 'parley_fanout_repair_failures_total{what="outbox"}';
     await until('two rounds have failed', async () => (await counted(failures)) >= 2);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain('the outbox could not be looked after');
+    expect(lines[0]).toContain('Could not relay the outbox; retrying.');
     await sql`insert into away (entries, created_at) values ('[]', now() - interval '1 minute')`;
     await sql`alter table away rename to outbox`;
     await until('what was left is relayed', async () => (await counted('parley_outbox_relayed_total')) === 1);

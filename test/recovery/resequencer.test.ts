@@ -2,7 +2,8 @@
 import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Resequencer, type ResequencerLimits } from '../../src/recovery/resequencer.ts';
+import { Resequencer } from '../../src/recovery/resequencer.ts';
+import type { ResequencerLimits } from '../../src/recovery/resequencer-limits.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
 import type { Backfilled, BackfilledEvent } from '../../src/recovery/backfill.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -62,7 +63,7 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
   };
   new Backfiller({
     gaps,
-    order: made.order,
+    resequencer: made.order,
     async read(room, rev): Promise<Backfilled | undefined> {
       reads.push([room, rev]);
       const { stored } = made;
