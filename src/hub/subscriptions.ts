@@ -2,7 +2,6 @@ import type { MembershipChange } from '../fanout/fanout.ts';
 import type { Membership } from '../rooms/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { VersionCache } from '../recovery/version-cache.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
@@ -24,8 +23,6 @@ const versionsMax = 10_000;
  */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
-  /** The role and mute of each membership that the user was sent last. */
-  readonly #lastSent = new VersionCache();
   /** Versions of memberships that changed lately, by `user\nroom`. Past the limit the oldest entry goes. */
   readonly #versions = new Map<string, number>();
   /** Joins (`user\nroom`) whose `member` event has not reached the user, with the time of each join. */
@@ -106,9 +103,8 @@ export class Subscriptions {
 
   /** A membership change of fan-out. */
   change(change: MembershipChange): void {
-    if (this.#isOld(change)) return;
+    if (this.#note(change) === 'older') return;
     this.#touched?.add(change.user);
-    if (this.#parts.connections.user(change.user) !== undefined) this.#noteSent(change);
     if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
   }
 
@@ -125,13 +121,13 @@ export class Subscriptions {
    * @returns the change for the user's connections here; undefined if nothing changed
    */
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
-    if (this.#isOld(membership)) return undefined;
+    const version = this.#note(membership);
+    if (version === 'older') return undefined;
     const user = this.#parts.connections.user(membership.user);
     if (user === undefined) return undefined;
-    const wasSent = this.#noteSent(membership);
     const before = user.readsOnly?.get(membership.room);
     if (this.#apply(membership)) return membership.role === null ? 'left' : 'joined';
-    if (membership.role === null || wasSent) return undefined;
+    if (membership.role === null || version === 'same') return undefined;
     const isOther = membership.updated === true || readsOnlyUntil(membership) !== before;
     return isOther ? 'role' : undefined;
   }
@@ -182,7 +178,6 @@ export class Subscriptions {
   /** The database went back in time: versions and events of the old history say nothing about the present memberships. */
   forget(): void {
     this.forgetVersions();
-    this.#lastSent.clear();
     this.#unwelcomed.clear();
   }
 
@@ -194,23 +189,23 @@ export class Subscriptions {
     return this.#parts.connections.user(user)?.name ?? null;
   }
 
-  /** @returns whether a later change was applied. Versions are kept also for users without connections here. */
-  #isOld({ user, room, version }: Pick<Membership, 'user' | 'room' | 'version'>): boolean {
-    if (version === undefined) return false;
+  /**
+   * Compares the version with the last one of this membership, and keeps a newer one. Versions are kept also for users
+   * without connections here: such a user may connect before an older change comes.
+   * @returns `same` if this node has had this change, which the user then knows from its event or from `ready`
+   */
+  #note({ user, room, version }: Pick<Membership, 'user' | 'room' | 'version'>): 'older' | 'same' | 'newer' {
+    if (version === undefined) return 'newer';
     const key = `${user}\n${room}`;
-    if ((this.#versions.get(key) ?? 0) > version) return true;
+    const last = this.#versions.get(key);
+    if (last !== undefined && last > version) return 'older';
     this.#versions.delete(key);
     this.#versions.set(key, version);
     if (this.#versions.size > versionsMax) {
       const [oldest = ''] = this.#versions.keys();
       this.#versions.delete(oldest);
     }
-    return false;
-  }
-
-  /** @returns whether this role and mute are those that the user was sent last */
-  #noteSent({ user, room, role, mutedUntil }: Membership): boolean {
-    return this.#lastSent.note(`${user}\n${room}`, `${role} ${mutedUntil}`);
+    return last === version ? 'same' : 'newer';
   }
 
   /** @returns whether this put a connection on the room or took one off it */
