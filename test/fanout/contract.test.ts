@@ -1,4 +1,4 @@
-/** What both forms of fan-out promise; see src/fanout/fanout.ts. */
+/** The contract of fan-out, for both forms; see src/fanout/fanout.ts. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { Envelope, Fanout, Receiver, RoomEvent } from '../../src/fanout/fanout.ts';
@@ -16,8 +16,8 @@ afterEach(async () => {
 interface Form {
   readonly name: string;
   open(receive: Receiver): Promise<Fanout>;
-  /** What it goes over is taken away; the form for one node goes over nothing. */
-  readonly takeAway?: () => void;
+  /** Stops the transport. The form for one node has none. */
+  readonly stopTransport?: () => void;
 }
 
 function redisForm(partitions: number): Form {
@@ -43,7 +43,7 @@ function redisForm(partitions: number): Form {
       cleanUp.push(() => fanout.close());
       return fanout;
     },
-    takeAway: () => void link?.close(),
+    stopTransport: () => void link?.close(),
   };
 }
 
@@ -80,11 +80,11 @@ describe.each(forms)('fan-out in its form for $name', (form) => {
     expect(calls.at(1)).toEqual([event('a', 3)]);
   });
 
-  it('gives them once', async () => {
+  it('gives envelopes once', async () => {
     const { fanout, calls } = await open();
     await fanout.occupied('a');
     for (let rev = 1; rev <= 50; rev++) fanout.publish([event('a', rev)]);
-    // whatever came back would be here before the answer to a later command
+    // a returning envelope would be here before the answer to a later command
     await fanout.occupied('b');
     await fanout.close();
     expect(calls.flat().map((one) => (one.to === 'room' ? one.rev : 0))).toEqual(
@@ -92,7 +92,7 @@ describe.each(forms)('fan-out in its form for $name', (form) => {
     );
   });
 
-  it('keeps attachments and who is left out as they are', async () => {
+  it('keeps attachments and the excluded session', async () => {
     const { fanout, calls } = await open();
     const signal: RoomEvent = {
       to: 'room',
@@ -123,9 +123,9 @@ describe.each(forms)('fan-out in its form for $name', (form) => {
     await Promise.all(waits);
   });
 
-  it('goes on locally, and does not throw, when what it goes over is away', async () => {
+  it('delivers locally, and does not throw, while its transport is down', async () => {
     const { fanout, calls } = await open();
-    form.takeAway?.();
+    form.stopTransport?.();
     await fanout.occupied('a');
     fanout.publish([event('a', 1)]);
     fanout.vacated('a');

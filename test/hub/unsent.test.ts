@@ -37,7 +37,7 @@ async function start(env: Record<string, string>, users: readonly string[]): Pro
 }
 
 /** A connection that asks and never reads. */
-async function deaf(user: string, localAddress?: string): Promise<RawClient> {
+async function unread(user: string, localAddress?: string): Promise<RawClient> {
   const raw = await connectRaw(server.url, await tokenOf(user), localAddress === undefined ? {} : { localAddress });
   raw.ws.pause();
   raws.push(raw);
@@ -62,7 +62,7 @@ async function askUntil(deafs: readonly RawClient[], condition: () => Promise<bo
 
 it('a connection gets no large answer while the last one is unsent, and gets it when it has read', async () => {
   await start({ PARLEY_MAX_BUFFERED_BYTES: '8m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '64m' }, ['eve']);
-  const eve = await deaf('eve');
+  const eve = await unread('eve');
   // one answer may begin with 64 KiB unsent, and those that run at once begin together
   const most = await askUntil([eve], async () => (await refused('connection')) > 20);
   expect(most).toBeLessThan(6 * mega);
@@ -78,7 +78,7 @@ it('a connection gets no large answer while the last one is unsent, and gets it 
 
 it('a user over the limit gets no large answer on any connection; others do', async () => {
   await start({ PARLEY_MAX_BUFFERED_BYTES: '3m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '3m' }, ['eve', 'ann']);
-  const eves = await Promise.all(Array.from({ length: 12 }, () => deaf('eve')));
+  const eves = await Promise.all(Array.from({ length: 12 }, () => unread('eve')));
   const most = await askUntil(eves, async () => (await refused('user')) > 20);
   // four reads run at once
   expect(most).toBeLessThan(3 * mega + 5 * mega);
@@ -100,7 +100,7 @@ it('an address over the limit gets no large answer for any user; other addresses
   };
   const users = Array.from({ length: 20 }, (_, i) => `eve-${i}`);
   await start(limit, [...users, 'ann']);
-  const eves = await Promise.all(users.map((user) => deaf(user, '127.0.0.2')));
+  const eves = await Promise.all(users.map((user) => unread(user, '127.0.0.2')));
   // one after another: the sweep closes the largest buffers soon after the limit is passed
   let turn = 0;
   await until('the limit is met', async () => {
@@ -156,7 +156,7 @@ it('an answer to an HTTP poll that its client takes slowly comes whole', async (
   await until('it has left', async () => (await metric('parley_connections')) === 0);
 }, 60_000);
 
-it('of one user as many reads run and wait as may, and one more is refused', async () => {
+it('reads of one user run and wait up to the limit, and one more is refused', async () => {
   await start({ PARLEY_READS_AT_ONCE_PER_USER: '1' }, ['eve']);
   const eves = await Promise.all([1, 2].map(async () => connectRaw(server.url, await tokenOf('eve'))));
   raws.push(...eves);
@@ -178,7 +178,7 @@ it('of one user as many reads run and wait as may, and one more is refused', asy
 it('while memory is short the largest buffers are closed, and no work is refused', async () => {
   await start({ PARLEY_MAX_MEMORY_BYTES: String(process.memoryUsage.rss() + 400 * mega) }, ['eve', 'ann']);
   const ann = await connectStock(server.url, await tokenOf('ann'));
-  const eve = await deaf('eve');
+  const eve = await unread('eve');
   await askUntil([eve], async () => (await refused('connection')) > 3);
   // nine tenths of the limit are passed, the limit is not
   const limit = process.memoryUsage.rss() + 400 * mega;

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('a node that hears of others before its lease is held delivers once it is', async () => {
+it('a node that receives events before it holds the lease delivers once it holds the lease', async () => {
   const [metrics, log] = [new Metrics(), silentLog];
   const confirmations = new Confirmations({ sql: database.sql });
   const lease = new Lease({ confirmations, alone: false, metrics, log });
@@ -48,11 +48,11 @@ it('a node that hears of others before its lease is held delivers once it is', a
     metrics,
     log,
   });
-  // an envelope of another node, which asks whether it may go out
+  // an envelope of another node came before the start
   expect(order.isSuspended()).toBe(true);
   await antiEntropy.start();
   await lease.start();
-  await until('the order is released', () => !order.isSuspended());
+  await until('delivery is released', () => !order.isSuspended());
   order.add('r');
   order.receive({ to: 'room', room: 'r', event: 'message', rev: 1, json: '{}' });
   expect(delivered).toEqual([1]);
