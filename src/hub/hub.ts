@@ -65,7 +65,7 @@ export function createHub(parts: HubParts): Hub {
   });
   const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
   const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
-  const subscriptions = new Subscriptions({ connections, slowConsumers });
+  const subscriptions = new Subscriptions({ connections, slowConsumers, log });
   const receiver = new FanoutReceiver({ connections, subscriptions, resequencer, broadcaster, metrics, log });
   return {
     connections,

@@ -2,12 +2,15 @@ import type { MembershipChange } from '../fanout/fanout.ts';
 import type { Membership } from '../rooms/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
+import { debugLog } from '../telemetry/debug-log.ts';
+import type { Log } from '../telemetry/log.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
 export interface SubscriptionsParts {
   readonly connections: Connections;
   readonly slowConsumers: SlowConsumers;
+  readonly log: Log;
 }
 
 const unwelcomedMax = 10_000;
@@ -23,6 +26,7 @@ const versionsMax = 10_000;
  */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
+  readonly #debug: Log | undefined;
   /** Versions of memberships that changed lately, by `user\nroom`. Past the limit the oldest entry goes. */
   readonly #versions = new Map<string, number>();
   /** Joins (`user\nroom`) whose `member` event has not reached the user, with the time of each join. */
@@ -33,6 +37,7 @@ export class Subscriptions {
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
+    this.#debug = debugLog(parts.log);
   }
 
   /** A read of memberships begins. The set collects the users whose memberships change here from now on. */
@@ -103,7 +108,14 @@ export class Subscriptions {
 
   /** A membership change of fan-out. */
   change(change: MembershipChange): void {
-    if (this.#note(change) === 'older') return;
+    if (this.#note(change) === 'older') {
+      const { room, version } = change;
+      this.#debug?.debug(
+        { room, version, reason: 'older' },
+        'Dropped a membership change: this node has had a later one.',
+      );
+      return;
+    }
     this.#touched?.add(change.user);
     if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
   }

@@ -127,11 +127,11 @@ export class MembershipReconciler {
 
   async #step(): Promise<boolean> {
     const life = this.#life;
-    const anew = this.#cursor === undefined;
+    const first = this.#cursor === undefined;
     const cursor = this.#cursor ?? (await this.#source.cursor());
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
-    const whole = anew || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    const whole = first || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched = this.#members.beginRead();

@@ -12,6 +12,13 @@ import { behind, soft, stageHub, type HubStage } from './hub.ts';
 const body = '{"text":"secret"}';
 const message = (rev: number, room = 'r'): RoomEvent => ({ to: 'room', room, event: 'message', rev, json: body });
 const other = (event: string, room = 'r'): RoomEvent => ({ to: 'room', room, event, json: body });
+const membership = (version: number): Envelope => ({
+  to: 'membership',
+  user: 'ann',
+  room: 'r',
+  role: 'member',
+  version,
+});
 const toUser = (about: string): Envelope => ({ to: 'user', user: 'ann', event: 'member', json: body, about });
 
 interface Lines {
@@ -55,6 +62,7 @@ function act({ hub, gaps, enter }: HubStage): Record<string, () => Promise<void>
       receive(message(3), message(3));
       await until('the gap is closed', () => resequencer.head('r') === 3);
     },
+    'older membership': () => receive(membership(2), membership(1)),
     settings: () => receive(other('room'), other('room')),
     'not a member': () => receive(toUser('elsewhere')),
     suspended: () => {
@@ -96,6 +104,7 @@ it('each line comes once at the level debug, with room, rev, reason or session, 
       'Backfilled gap r 3',
       'Dropped older r 3', // the held one
     ],
+    'older membership': ['Dropped older r'],
     settings: ['Dropped repeated r'],
     'not a member': ['Dropped not_member elsewhere'],
     suspended: ['Dropped suspended r 4', 'Held suspended r', 'Held suspended r'],

@@ -30,9 +30,28 @@ function permutations<T>(items: readonly T[]): T[][] {
 
 /** The changes of one membership in commit order, and the membership after them. */
 const histories: [name: string, changes: [version: number, role: Role | null][]][] = [
-  ['a join and a removal', [[1, 'member'], [2, null]]], // prettier-ignore
-  ['a removal and a join', [[1, null], [2, 'member']]], // prettier-ignore
-  ['a join, a removal and a join', [[1, 'member'], [2, null], [3, 'guest']]], // prettier-ignore
+  [
+    'a join and a removal',
+    [
+      [1, 'member'],
+      [2, null],
+    ],
+  ],
+  [
+    'a removal and a join',
+    [
+      [1, null],
+      [2, 'member'],
+    ],
+  ],
+  [
+    'a join, a removal and a join',
+    [
+      [1, 'member'],
+      [2, null],
+      [3, 'guest'],
+    ],
+  ],
 ];
 
 describe.each(histories)('%s', (_name, changes) => {
@@ -73,6 +92,19 @@ describe.each(histories)('%s', (_name, changes) => {
       }
     },
   );
+});
+
+// a node that started after the last change gets no event and no row of it
+it('a change that comes during the read of a connection loses to a later version in that read', () => {
+  const { hub, connect } = stageHub();
+  const { connection } = connect(user);
+  hub.subscriptions.change(change(2, null));
+  hub.subscriptions.enter(connection, [{ room, role: 'member', version: 3 }]);
+  expect(hub.subscriptions.isIn(connection, room)).toBe(true);
+  const next = connect(user);
+  hub.subscriptions.change(change(4, null));
+  hub.subscriptions.enter(next.connection, [{ room, role: 'member', version: 3 }]);
+  expect(hub.subscriptions.isIn(next.connection, room)).toBe(false);
 });
 
 describe('a role that changed', () => {

@@ -36,7 +36,7 @@ async function start(env: Record<string, string>, users: readonly string[]): Pro
     from generate_series(1, 200) i`;
 }
 
-/** A connection that asks and never reads. */
+/** A connection that sends and never reads. */
 async function unread(user: string, localAddress?: string): Promise<RawClient> {
   const raw = await connectRaw(server.url, await tokenOf(user), localAddress === undefined ? {} : { localAddress });
   raw.ws.pause();
@@ -48,12 +48,12 @@ const metric = async (series: string): Promise<number> => (await server.metrics(
 const refused = (limit: string): Promise<number> => metric(`parley_answers_refused_total{limit="${limit}"}`);
 const unsent = (): Promise<number> => metric('parley_unsent_bytes');
 
-/** Each asks again and again, one read at a time; the most that waited meanwhile. */
-async function askUntil(deafs: readonly RawClient[], condition: () => Promise<boolean>): Promise<number> {
+/** Each client sends one read at a time until the condition holds. Returns the most unsent bytes meanwhile. */
+async function readUntil(clients: readonly RawClient[], condition: () => Promise<boolean>): Promise<number> {
   let most = 0;
   let id = 0;
   await until('the limit is met', async () => {
-    for (const { ws } of deafs) if (ws.readyState === ws.OPEN) ws.send(sync(id++));
+    for (const { ws } of clients) if (ws.readyState === ws.OPEN) ws.send(sync(id++));
     most = Math.max(most, await unsent());
     return condition();
   });
@@ -64,7 +64,7 @@ it('a connection gets no large answer while the last one is unsent, and gets it 
   await start({ PARLEY_MAX_BUFFERED_BYTES: '8m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '64m' }, ['eve']);
   const eve = await unread('eve');
   // one answer may begin with 64 KiB unsent, and those that run at once begin together
-  const most = await askUntil([eve], async () => (await refused('connection')) > 20);
+  const most = await readUntil([eve], async () => (await refused('connection')) > 20);
   expect(most).toBeLessThan(6 * mega);
   expect(eve.closed()).toBeUndefined();
   eve.ws.resume();
@@ -79,7 +79,7 @@ it('a connection gets no large answer while the last one is unsent, and gets it 
 it('a user over the limit gets no large answer on any connection; others do', async () => {
   await start({ PARLEY_MAX_BUFFERED_BYTES: '3m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '3m' }, ['eve', 'ann']);
   const eves = await Promise.all(Array.from({ length: 12 }, () => unread('eve')));
-  const most = await askUntil(eves, async () => (await refused('user')) > 20);
+  const most = await readUntil(eves, async () => (await refused('user')) > 20);
   // four reads run at once
   expect(most).toBeLessThan(3 * mega + 5 * mega);
   const fresh = await connectRaw(server.url, await tokenOf('eve'));
@@ -179,7 +179,7 @@ it('while memory is short the largest buffers are closed, and no work is refused
   await start({ PARLEY_MAX_MEMORY_BYTES: String(process.memoryUsage.rss() + 400 * mega) }, ['eve', 'ann']);
   const ann = await connectStock(server.url, await tokenOf('ann'));
   const eve = await unread('eve');
-  await askUntil([eve], async () => (await refused('connection')) > 3);
+  await readUntil([eve], async () => (await refused('connection')) > 3);
   // nine tenths of the limit are passed, the limit is not
   const limit = process.memoryUsage.rss() + 400 * mega;
   const held: Buffer[] = [];
