@@ -24,7 +24,7 @@ const toUser = (about: string): Envelope => ({ to: 'user', user: 'ann', event: '
 interface Lines {
   readonly log: Log;
   /** `action reason room rev` of each line since the last call. */
-  take(): string[];
+  readonly take: () => string[];
 }
 
 function lines(level: string): Lines {
