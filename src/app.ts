@@ -1,82 +1,72 @@
-/** Starts the parts in order, each with its slice of the configuration, and stops them in reverse. */
+/** Starts the parts in order, each with its own settings, and stops them in reverse order. */
 import uWS from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
-import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ClientAddress } from './http/client-address.ts';
 import { Guests } from './api/guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
 import { StaticFiles } from './http/static-files.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
-import { openUserRates } from './rates/user-rates.ts';
+import { openUserRates, type UserRateSettings } from './rates/user-rates.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
-import { TokenVerifier } from './sessions/tokens.ts';
+import { TokenVerifier, type TokenKeys } from './sessions/tokens.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import { userLimits } from './config/user-limits.ts';
-import type { Fanout } from './fanout/fanout.ts';
-import { MemoryFanout } from './fanout/memory.ts';
-import { RedisFanout } from './fanout/redis.ts';
-import { openGateway, type GatewaySettings } from './gateway.ts';
+import { openFanout } from './fanout/open.ts';
+import { openGateway } from './gateway.ts';
+import { gatewaySettings } from './gateway-settings.ts';
 import { Connections } from './hub/connections.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { readInstallation, renewEpoch } from './storage/installation.ts';
-import { Messaging } from './messaging.ts';
+import { Messaging, type MessagingSettings } from './messaging.ts';
 import { hostOf, listen } from './http/listen.ts';
-import { StartupError } from './startup-error.ts';
 import { ServerClock } from './storage/clock.ts';
-import { DatabaseWatch } from './storage/database-watch.ts';
-import { hazards } from './storage/durability.ts';
-import { openDataFolder } from './storage/data-folder.ts';
-import { openEmbedded, openServer, type Database, type OnUnsafe } from './storage/database.ts';
-import { holdNodeLock } from './storage/locks.ts';
-import { migrate, migrationsPending, readSchema } from './storage/migrate.ts';
+import { openStorage, type Release, type StorageSettings } from './storage/open.ts';
+import { openCluster } from './storage/open-redis.ts';
+import { prepareDatabase } from './storage/prepare.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
 import { Inspection } from './presence/inspection.ts';
 import { openPresence } from './presence/open.ts';
-import type { RedisProblem } from './storage/redis-refusal.ts';
-import { openRedis, type RedisLink } from './storage/redis.ts';
-import { Confirmations } from './storage/confirmations.ts';
+import { Confirmations, type Applied } from './storage/confirmations.ts';
 import { Lease } from './storage/lease.ts';
-import { Health, NotReady } from './telemetry/health.ts';
+import { Health } from './telemetry/health.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
 import { createLog, type Log } from './telemetry/log.ts';
+import { readMachine } from './telemetry/machine.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { paced } from './telemetry/paced.ts';
-import { capConnections } from './telemetry/system.ts';
 import { version } from './version.ts';
 import { claimPort } from './http/port.ts';
 
 export interface RunningApp {
   readonly url: string;
-  /** Where operators reach metrics and readiness in detail; undefined: on the public port. */
+  /** The address of metrics and detailed readiness. Undefined: the public port serves both. */
   readonly adminUrl: string | undefined;
   readonly log: Log;
-  /** The secret that signs guests' tokens; absent outside the embedded demo. */
+  /** The secret that signs guests' tokens. Undefined outside of the embedded demo. */
   readonly demoSecret: string | undefined;
   /** The metrics of this process. */
   readings(): Promise<Readings>;
-  /** Answers what was accepted, commits it, closes everything. */
+  /** Commits and answers accepted commands, then closes everything. */
   stop(): Promise<void>;
 }
 
-/** What a process knows of the workers that share its port. */
+/** The workers that share the port of a process. */
 export interface Group {
   readonly workers: number;
   /** The text of `/metrics` for all of them. */
   readonly metrics: () => Promise<string>;
 }
 
-type Release = () => Promise<void> | void;
-
 /**
- * @param onFatal a part died in a way that only a new process mends
+ * @param onFatal a part failed for the life of the process: only a new process can replace it
  * @throws {StartupError}
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
-  // before anything else is begun; the workers of a group share a port that their parent has claimed
+  // the first step; the workers of a group share a port that their parent has claimed
   if (group === undefined) await claimPort(hostOf(config), config.port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
@@ -97,68 +87,65 @@ async function start(
   stop: () => Promise<void>,
   group: Group | undefined,
 ): Promise<RunningApp> {
+  const { embedded, redisPrefix } = config;
+  const alone = group === undefined;
   const node = config.nodeName ?? newId().slice(0, 8);
   const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
   const metrics = new Metrics();
   const health = new Health(log);
 
-  const { database, secret, handOver } = await openStorage(config, { log, metrics, onFatal }, releases);
+  // storage
+  const { database, folder, handOver } = await openStorage(storageOf(config), { log, metrics, onFatal }, releases);
   const { sql, reads, background } = database;
+  const secret = folder === undefined ? undefined : await demoSecret(folder);
   const clock = new ServerClock(log);
-  await prepareDatabase(database, { clock, metrics, log, health, releases });
+  await prepareDatabase(database, { clock, metrics, log, health }, releases);
   if (config.search) await database.explaining(() => checkSearchLanguage(sql, config.searchLanguage));
+  const redis = await openCluster({ url: config.redisUrl, prefix: redisPrefix }, { log, health, metrics }, releases);
 
-  const redis = await openCluster(config, { log, health, metrics }, releases);
-
-  const verifier = await TokenVerifier.create(
-    {
-      secrets: [config.jwtSecret ?? secret, config.jwtPreviousSecret].filter((value) => value !== undefined),
-      publicKey: config.jwtPublicKey,
-      jwksUrl: config.jwksUrl,
-      issuer: config.jwtIssuer,
-      audience: config.jwtAudience,
-      leewayMs: config.jwtLeewayMs,
-    },
-    { note: (fields, line) => log.info(fields, line) },
-  );
-
-  const epochs = new Epochs({
-    read: () => readInstallation(sql),
-    renew: (expected) => renewEpoch(sql, expected),
-    metrics,
-    log,
+  // identity
+  const demo = secret === undefined ? undefined : (config.jwtSecret ?? secret);
+  const verifier = await TokenVerifier.create(tokensOf(config, demo), {
+    note: (fields, line) => log.info(fields, line),
   });
+  const renew = (expected: string): Promise<boolean> => renewEpoch(sql, expected);
+  const epochs = new Epochs({ read: () => readInstallation(sql), renew, metrics, log });
   releases.push(() => epochs.stop());
   await epochs.start();
 
-  const app = uWS.App();
-  const clientAddress = new ClientAddress(config.trustedProxies);
-  const settings = gatewaySettings(config, group?.workers ?? 1, log);
-  const fanout = await openFanout(config, redis, { epochs, metrics, log });
+  // messages
+  const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
+  const settings = gatewaySettings(config, machine);
+  const partition = { prefix: redisPrefix, partitions: config.fanoutPartitions };
+  const otherEpoch = (): void => epochs.hint();
+  const fanout = await openFanout(partition, redis, { installation: epochs, otherEpoch, metrics, log });
   releases.push(() => fanout.close());
   const confirmations = new Confirmations({ sql: database.lease, metrics, log });
+  const applied = (of: Applied): Promise<void> => confirmations.applied(of);
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
   const messaging = new Messaging({
-    ...config,
+    ...messagingOf(config),
     sql,
-    applied: (of) => confirmations.applied(of),
     reads,
     lease: database.lease,
     background,
+    applied,
     now: () => clock.now(),
     fanout,
     metrics,
     log,
-    writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
-    searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
   });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
+
+  // connections
+  const app = uWS.App();
+  const clientAddress = new ClientAddress(config.trustedProxies);
   const connections = new Connections();
-  const revocations = new Revocations(sql, (of) => confirmations.applied(of));
+  const revocations = new Revocations(sql, applied);
   const sessions = new LocalSessions({ connections, tokens: verifier, revocations, node, metrics });
   const presence = await openPresence({
     redis,
-    redisPrefix: config.redisPrefix,
+    redisPrefix,
     node,
     metrics,
     log,
@@ -168,7 +155,7 @@ async function start(
     lease,
   });
   releases.push(() => presence.close());
-  const rates = openUserRates({ ...config, ...userLimits(config) }, redis, metrics);
+  const rates = openUserRates(ratesOf(config), redis, metrics);
   releases.push(() => rates.stop());
   const gateway = await openGateway(settings, {
     app,
@@ -197,56 +184,98 @@ async function start(
     releases.push(() => inspection.close());
   }
 
+  // HTTP
   const guests =
-    secret === undefined
-      ? undefined
-      : new Guests({ secret: config.jwtSecret ?? secret, perMinute: config.guestsPerMinute, metrics });
+    demo === undefined ? undefined : new Guests({ secret: demo, perMinute: config.guestsPerMinute, metrics });
   releases.push(() => guests?.stop());
   const files = new StaticFiles(webFolder());
   const metricsText = paced(group?.metrics ?? (() => metrics.text()));
-  const origins = { origins: config.origins, localOrigins: config.embedded };
+  const origins = { origins: config.origins, localOrigins: embedded };
   const operator = { metrics, metricsText, health, log, version, node, clientAddress };
-  const adminUrl = await openAdmin(config, operator, group === undefined, releases);
+  const adminUrl = await openAdmin({ host: config.adminHost, port: config.adminPort }, operator, alone, releases);
   registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
+  const { url, socket } = await listen(app, { host: hostOf(config), port: config.port }, alone);
 
-  const { url, socket } = await listen(app, { host: hostOf(config), port: config.port }, group === undefined);
+  const drainMs = config.drainMs ?? (embedded ? 0 : 20_000);
   releases.push(async () => {
     health.stop();
     uWS.us_listen_socket_close(socket);
-    gateway.refuseNewcomers();
+    gateway.refuseConnections();
     if (redis === undefined) {
-      // Alone: whoever starts now may write; our clients find it as they leave, and sync what we did not hear of.
+      // a lone node: the process that starts next may write. Its clients `sync` the writes after they have moved there.
       await gateway.finishWrites();
       await messaging.stop();
       await handOver();
     }
-    await gateway.drain(config.drainMs ?? (config.embedded ? 0 : 20_000));
+    await gateway.drain(drainMs);
     await gateway.finishCommands();
     await messaging.stop();
     await gateway.close();
     app.close();
   });
+  return { url, adminUrl, log, demoSecret: demo, readings: () => metrics.readings(), stop };
+}
+
+function storageOf(config: Config): StorageSettings {
+  const { databaseUrl: url, databaseReadPoolSize: size, databaseReadWaitMs: waitMs } = config;
+  const reads = { size, waitMs, statementTimeoutMs: config.databaseReadTimeoutMs };
+  const pools = { poolSize: config.databasePoolSize, reads, backgroundPoolSize: config.databaseBackgroundPoolSize };
+  const server = url === undefined ? undefined : { url, ...pools };
+  return { dataDir: config.dataDir, server, shared: config.redisUrl !== undefined };
+}
+
+/** @param demo the secret of the embedded demo */
+function tokensOf(config: Config, demo: string | undefined): TokenKeys {
   return {
-    url,
-    adminUrl,
-    log,
-    demoSecret: secret === undefined ? undefined : (config.jwtSecret ?? secret),
-    readings: () => metrics.readings(),
-    stop,
+    secrets: [config.jwtSecret ?? demo, config.jwtPreviousSecret].filter((value) => value !== undefined),
+    publicKey: config.jwtPublicKey,
+    jwksUrl: config.jwksUrl,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    leewayMs: config.jwtLeewayMs,
   };
 }
 
-/** The listener of operators, which the public one does without. It answers until the process has stopped. */
+function messagingOf(config: Config): MessagingSettings {
+  return {
+    embedded: config.embedded,
+    attachmentHosts: config.attachmentHosts,
+    attachmentTypes: config.attachmentTypes,
+    attachmentMaxBytes: config.attachmentMaxBytes,
+    writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
+    writerBatch: config.writerBatch,
+    writerQueue: config.writerQueue,
+    editWindowMs: config.editWindowMs,
+    retentionDays: config.retentionDays,
+    retentionEveryMs: config.retentionEveryMs,
+    search: config.search,
+    searchLanguage: config.searchLanguage,
+    searchesAtOnce: config.searchesAtOnce,
+    searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
+    databaseReadPoolSize: config.databaseReadPoolSize,
+    databaseReadWaitMs: config.databaseReadWaitMs,
+    maxRoomsPerUser: config.maxRoomsPerUser,
+    maxMembersPerRoom: config.maxMembersPerRoom,
+  };
+}
+
+function ratesOf(config: Config): UserRateSettings {
+  const { joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers } = userLimits(config);
+  const { redisPrefix, connectsPerMinutePerUser } = config;
+  return { redisPrefix, connectsPerMinutePerUser, joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers };
+}
+
+/** Opens the listener for operators. The listener answers until the process has stopped. */
 async function openAdmin(
-  config: Config,
+  { host, port }: { readonly host: string; readonly port: number | undefined },
   parts: OperatorParts,
   alone: boolean,
   releases: Release[],
 ): Promise<string | undefined> {
-  if (config.adminPort === undefined) return undefined;
+  if (port === undefined) return undefined;
   const admin = uWS.App();
   registerAdminRoutes(admin, parts);
-  const { url } = await listen(admin, { host: config.adminHost, port: config.adminPort }, alone);
+  const { url } = await listen(admin, { host, port }, alone);
   releases.push(() => {
     admin.close();
   });
@@ -254,124 +283,7 @@ async function openAdmin(
   return url;
 }
 
-/** Brings the schema up to date, and from then on watches the database. @throws {StartupError} */
-async function prepareDatabase(
-  database: Database,
-  parts: { clock: ServerClock; metrics: Metrics; log: Log; health: Health; releases: Release[] },
-): Promise<void> {
-  const { sql, kind } = database;
-  const { clock, metrics, log, health, releases } = parts;
-  await database.explaining(() => database.migrating(migrate));
-  const commits = database.settings === undefined ? undefined : database.settings.synchronous_commit;
-  if (commits === 'off') log.warn(`Postgres: ${hazards.synchronous_commit}; the sessions of Parley turn it on.`);
-  const watch = new DatabaseWatch({ sql, clock, metrics, log, kind });
-  releases.push(() => watch.stop());
-  await watch.look().catch(() => {}); // a database that became unavailable is a state, which the watch has logged
-  health.add({ name: 'database', run: () => watch.look() });
-  const files = readSchema();
-  health.add({
-    name: 'migrations',
-    run: async () => {
-      const pending = await migrationsPending(sql, files).catch((error: unknown) => {
-        throw error instanceof StartupError ? new NotReady(error.message, { cause: error }) : error;
-      });
-      if (pending.length > 0) throw new NotReady(`pending: ${pending.join(', ')}`);
-    },
-  });
-}
-
-/** Redis, when there are to be several nodes. Without it they still serve: what crosses nodes comes by Postgres. */
-async function openCluster(
-  config: Config,
-  { log, health, metrics }: { log: Log; health: Health; metrics: Metrics },
-  releases: Release[],
-): Promise<RedisLink | undefined> {
-  const { redisUrl: url, redisPrefix: prefix } = config;
-  if (url === undefined) return undefined;
-  const refused = (problem: RedisProblem): void => metrics.redisRefusals.inc({ problem });
-  const redis = await openRedis({ url, prefix, log, refused });
-  releases.push(() => redis.close());
-  // what the link knows, without a question: it tries Redis all the time
-  const check = (): Promise<void> =>
-    redis.problem === undefined ? Promise.resolve() : Promise.reject(new NotReady(redis.problem));
-  health.add({ name: 'redis', vital: false, run: check });
-  metrics.watchRedis({
-    states: () => redis.states(),
-    evicts: () => (redis.evictionPolicy ?? 'noeviction') !== 'noeviction',
-  });
-  return redis;
-}
-
-async function openFanout(
-  config: Config,
-  link: RedisLink | undefined,
-  parts: { epochs: Epochs; metrics: Metrics; log: Log },
-): Promise<Fanout> {
-  if (link === undefined) return new MemoryFanout();
-  const { redisPrefix: prefix, fanoutPartitions: partitions } = config;
-  const { epochs } = parts;
-  const otherEpoch = (): void => epochs.hint();
-  const fanout = new RedisFanout({ ...parts, link, prefix, partitions, installation: epochs, otherEpoch });
-  await fanout.open();
-  return fanout;
-}
-
-function gatewaySettings(config: Config, workers: number, log: Log): GatewaySettings {
-  const { maxConnections, warning } = capConnections(config.maxConnections, config.databasePoolSize);
-  if (warning !== undefined) log.warn(`${warning}.`);
-  const { constrained, total } = { constrained: process.constrainedMemory(), total: totalmem() };
-  // no limit is told as 0 or as a number beyond all memory
-  const available = constrained > 0 && constrained < total ? constrained : total;
-  return {
-    ...config,
-    ...userLimits(config),
-    maxConnections,
-    path: '/socket.io/',
-    localOrigins: config.embedded,
-    // a long-polling session is many requests, which the kernel would spread over the workers
-    longPolling: workers === 1,
-    maxMemoryBytes: config.maxMemoryBytes ?? Math.floor((available * 0.8) / workers),
-  };
-}
-
-async function openStorage(
-  config: Config,
-  { log, metrics, onFatal }: { log: Log; metrics: Metrics; onFatal: (error: Error) => void },
-  releases: Release[],
-): Promise<{ database: Database; secret: string | undefined; handOver: () => Promise<void> }> {
-  const onUnsafe: OnUnsafe = ({ pid, status }) => {
-    metrics.databaseUnsafe.inc();
-    log.error({ pid, status }, 'a pooled connection to Postgres was inside a transaction; it is closed');
-  };
-  if (config.databaseUrl === undefined) {
-    const folder = await openDataFolder(config.dataDir);
-    releases.push(() => folder.release());
-    const onMaintenanceError = (error: unknown): void =>
-      log.warn({ err: error }, 'maintenance of the embedded database failed');
-    const database = await openEmbedded({ dataDir: folder.path, onFatal, onMaintenanceError, onUnsafe });
-    releases.push(() => database.close());
-    return { database, secret: await demoSecret(folder.path), handOver: () => Promise.resolve() };
-  }
-  const database = await openServer({
-    url: config.databaseUrl,
-    poolSize: config.databasePoolSize,
-    reads: {
-      size: config.databaseReadPoolSize,
-      waitMs: config.databaseReadWaitMs,
-      statementTimeoutMs: config.databaseReadTimeoutMs,
-    },
-    backgroundPoolSize: config.databaseBackgroundPoolSize,
-    isNode: true,
-    onUnsafe,
-  });
-  releases.push(() => database.close());
-  const { databaseUrl: url, redisUrl } = config;
-  const lock = await database.explaining(() => holdNodeLock({ url, shared: redisUrl !== undefined, onLost: onFatal }));
-  releases.push(() => lock.release());
-  return { database, secret: undefined, handOver: () => lock.release() };
-}
-
-/** Next to the compiled files, or, when run from source, where the build put them. */
+/** The folder of the demo: beside the compiled files or, when run from source, the output of the build. */
 function webFolder(): string {
   const beside = fileURLToPath(new URL('./web', import.meta.url));
   return import.meta.url.endsWith('.ts') || !existsSync(beside)

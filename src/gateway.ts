@@ -1,9 +1,9 @@
-/** The gateway as one part: its parts in the order in which they are made, and how it stops. */
+/** The gateway as one part: makes its parts in order, and stops them. */
 import type { TemplatedApp } from 'uWebSockets.js';
 import type { ClientAddress } from './http/client-address.ts';
 import type { UserRates } from './rates/user-rates.ts';
 import type { TokenVerifier } from './sessions/tokens.ts';
-import type { Envelope, Fanout } from './fanout/fanout.ts';
+import type { Fanout } from './fanout/fanout.ts';
 import type { Epochs } from './recovery/epochs.ts';
 import type { Messaging } from './messaging.ts';
 import { ReplayBuffer } from './recovery/replay-buffer.ts';
@@ -15,25 +15,25 @@ import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import type { PresencePart } from './presence/open.ts';
 import { Connector } from './connect/connect.ts';
+import { receiveEnvelopes } from './connect/receive.ts';
 import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
 import { CommandRate } from './commands/command-rate.ts';
-import { Commands, type CommandLimits } from './commands/dispatcher.ts';
+import { Commands } from './commands/dispatcher.ts';
 import { commandsAround } from './commands/around.ts';
 import { connectionCommands } from './commands/connection-commands.ts';
 import { commandTable } from './commands/table.ts';
 import type { Connection } from './hub/connection.ts';
 import type { Connections } from './hub/connections.ts';
-import { openInterop, type Interop, type InteropSettings } from './interop/socketio-redis/interop.ts';
+import { openInterop, type Interop } from './interop/socketio-redis/interop.ts';
 import { drain } from './hub/drain.ts';
-import { Engine, type EngineSettings } from './transport/engineio/engine.ts';
+import { Engine } from './transport/engineio/engine.ts';
 import { Topics } from './transport/engineio/topics.ts';
 import { createHandlers } from './commands/handlers.ts';
 import { createHub, type Hub } from './hub/hub.ts';
 import { inspect } from './hub/inspection.ts';
 import type { ConnectionFacts, InspectQuestion, RoomFacts } from './protocol/inspection.ts';
-import { readsOnlyUntil } from './hub/subscriptions.ts';
 import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
 import { LoadShedding } from './commands/load-shedding.ts';
@@ -41,33 +41,11 @@ import { ParleyNamespace } from './commands/parley-namespace.ts';
 import { AntiEntropy } from './recovery/anti-entropy.ts';
 import { Backfiller, createGaps } from './recovery/backfiller.ts';
 import { SettingsReconciler } from './recovery/settings-reconciler.ts';
-import type { SignalLimits } from './commands/signals.ts';
-import type { SlowConsumerSettings } from './hub/slow-consumers.ts';
-import { Sockets, type SocketSettings } from './connect/sockets.ts';
-import { Unsent, type UnsentSettings } from './hub/unsent.ts';
-import { UserShares, type UserShareLimits } from './commands/user-shares.ts';
-import { every } from './jobs/periodic.ts';
-
-export interface GatewaySettings
-  extends
-    EngineSettings,
-    SocketSettings,
-    CommandLimits,
-    SignalLimits,
-    SlowConsumerSettings,
-    UnsentSettings,
-    UserShareLimits,
-    InteropSettings {
-  readonly maxConnectionsPerUser: number;
-  readonly adding: 'consent' | 'direct';
-  readonly maxEventLoopDelayMs: number;
-  readonly maxMemoryBytes: number;
-  /** Between looks at Postgres for what this node was not told. */
-  readonly headsPollMs: number;
-  /** Messages of a room that are kept in memory for those who come back. */
-  readonly tailMessages: number;
-  readonly tailBytes: number;
-}
+import { Sockets } from './connect/sockets.ts';
+import { Unsent } from './hub/unsent.ts';
+import { UserShares } from './commands/user-shares.ts';
+import { sweepBuffers } from './hub/buffer-sweep.ts';
+import type { GatewaySettings } from './gateway-settings.ts';
 
 export interface GatewayParts {
   readonly app: TemplatedApp;
@@ -86,12 +64,10 @@ export interface GatewayParts {
   readonly log: Log;
 }
 
-const slowSweepMs = 250;
-
-/** Makes the parts of the gateway, each from those before it. Resolves when connections may come. */
+/** Makes the parts of the gateway, each from those before it. Resolves when the node is ready for connections. */
 export async function openGateway(settings: GatewaySettings, parts: GatewayParts): Promise<Gateway> {
   const { app, clientAddress, connections, messaging, fanout, lease, epochs, sessions, metrics, log } = parts;
-  const reach = (): boolean => fanout.others?.reachable !== false;
+  const reachable = (): boolean => fanout.others?.reachable !== false;
   const { tailMessages, tailBytes } = settings;
 
   const topics = new Topics(app);
@@ -108,26 +84,26 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
 
   const memberships = new MembershipReconciler(
     messaging.backfill,
-    hub.memberships,
+    hub.subscriptions,
     { toUser: (event) => hub.receiver.toUser(event), departed: (user) => registry.departed(user) },
-    { reach },
+    { reachable },
   );
   const backfiller = new Backfiller({
     gaps,
-    order: hub.order,
+    resequencer: hub.resequencer,
     read: async (room, rev) => {
-      // events of Postgres may go out only after the memberships of that moment are known
-      if (!reach()) await memberships.step();
+      // the node must know the memberships of that moment before it delivers events from Postgres
+      if (!reachable()) await memberships.step();
       return messaging.backfill.events(room, rev);
     },
   });
   const antiEntropy = new AntiEntropy({
     others: fanout.others,
-    order: hub.order,
+    resequencer: hub.resequencer,
     receiver: hub.receiver,
     lease,
     memberships,
-    roomStates: new SettingsReconciler(messaging.backfill, hub.receiver),
+    settings: new SettingsReconciler(messaging.backfill, hub.receiver),
     heads: (rooms) => messaging.backfill.heads(rooms),
     epochs,
     pollMs: settings.headsPollMs,
@@ -140,9 +116,10 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
   const loadShedding = new LoadShedding(settings, { writer: messaging.writer, relief, metrics });
   const shares = new UserShares(settings, metrics, (id) => connections.user(id));
   const rate = new CommandRate(settings, shares);
-  // while other nodes are out of reach, memberships may have ended that are not known here
-  const headOf = (room: string): number | undefined => (reach() && lease.held ? hub.order.head(room) : undefined);
-  const follows = (user: string, room: string): boolean => lease.held && hub.memberships.isInside(user, room);
+  // while other nodes are unreachable, a membership may have ended without this node's knowledge
+  const headOf = (room: string): number | undefined =>
+    reachable() && lease.held ? hub.resequencer.head(room) : undefined;
+  const follows = (user: string, room: string): boolean => lease.held && hub.subscriptions.isInside(user, room);
   const table = commandTable(
     {
       declarations,
@@ -172,7 +149,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
   const refuse = (): ParleyError | undefined =>
     loadShedding.reason === undefined ? undefined : new ParleyError('overloaded', undefined, { retryAfter: 2000 });
   const engine = new Engine(settings, { app, topics, clientAddress, refuse, metrics, log }, sockets);
-  const watch = watchSlow(hub, engine, unsent);
+  const sweep = sweepBuffers(hub, engine, unsent);
 
   const gateway = new Gateway({
     settings,
@@ -185,17 +162,17 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     commands,
     sockets,
     engine,
-    watch,
+    sweep,
     metrics,
     log,
   });
   followEpochs({ ...parts, hub, antiEntropy, replay, connector });
   lease.follow((isNew) => {
-    // of another history they would be too high
-    if (isNew) hub.memberships.forgetVersions();
+    // versions of another history would be too high
+    if (isNew) hub.subscriptions.forgetVersions();
     return memberships.step();
   });
-  fanout.listen((envelopes) => gateway.receive(envelopes));
+  fanout.listen(receiveEnvelopes({ hub, registry, lease }));
   backfiller.start();
   await antiEntropy.start();
   await lease.start();
@@ -213,7 +190,7 @@ interface Running {
   readonly commands: Commands;
   readonly sockets: Sockets;
   readonly engine: Engine<Connection>;
-  readonly watch: NodeJS.Timeout;
+  readonly sweep: NodeJS.Timeout;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -226,21 +203,7 @@ export class Gateway {
     this.#parts = parts;
   }
 
-  /** Takes the envelopes of fan-out. */
-  receive(envelopes: readonly Envelope[]): void {
-    const { hub, registry, lease } = this.#parts;
-    // nearly always; the rest of this took a twentieth of a signal
-    if (envelopes.every(isOfRoom)) return hub.receiver.receive(envelopes);
-    const closed = envelopes.flatMap((envelope) =>
-      envelope.to === 'closed' ? hub.memberships.usersIn(envelope.room) : [],
-    );
-    hub.receiver.receive(envelopes);
-    registry.received(envelopes);
-    for (const user of closed) registry.departed(user);
-    if (envelopes.some(isAwaited)) lease.hurry();
-  }
-
-  /** For backend services, by Redis. @returns when they are heard, or, with Redis away, will be. */
+  /** Opens the way for backend services over Redis. Resolves when their events arrive, or will once Redis is up. */
   openInterop(redis: RedisLink): Promise<void> {
     const { settings, hub, sockets, metrics, log } = this.#parts;
     this.#interop = openInterop(settings, redis, { ...hub, sockets, metrics, log });
@@ -257,30 +220,30 @@ export class Gateway {
     return inspect(this.#parts.hub, question);
   }
 
-  refuseNewcomers(): void {
+  refuseConnections(): void {
     this.#parts.engine.refuseConnections();
   }
 
-  /** Takes nothing more to store, so that another process may; resolves when what was accepted has been answered. */
+  /** Refuses commands that write, so that another process may write. Resolves when accepted ones have been answered. */
   finishWrites(): Promise<void> {
     return this.#parts.commands.drain('writes');
   }
 
-  /** Sends everybody away over the window; they may read until they go. */
+  /** Closes all connections, spread over the window. Clients may read until then. */
   async drain(windowMs: number): Promise<void> {
     await drain(this.#parts.engine.all(), windowMs);
   }
 
-  /** Answers `draining` from now on; resolves when what was accepted has been answered. */
+  /** Answers `draining` from now on. Resolves when accepted commands have been answered. */
   finishCommands(): Promise<void> {
     return this.#parts.commands.drain('all');
   }
 
   async close(): Promise<void> {
-    const { hub, antiEntropy, lease, loadShedding, shares, sockets, engine, watch } = this.#parts;
+    const { hub, antiEntropy, lease, loadShedding, shares, sockets, engine, sweep } = this.#parts;
     this.closeInterop();
-    clearInterval(watch);
-    hub.order.stop();
+    clearInterval(sweep);
+    hub.resequencer.stop();
     await antiEntropy.stop();
     loadShedding.stop();
     shares.stop();
@@ -288,27 +251,4 @@ export class Gateway {
     engine.close();
     await lease.stop();
   }
-}
-
-function isOfRoom({ to }: Envelope): boolean {
-  return to === 'room';
-}
-
-/** Whether an acknowledgement waits until all nodes have applied it: it takes something from somebody. */
-function isAwaited(envelope: Envelope): boolean {
-  if (envelope.to === 'closed') return true;
-  return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
-}
-
-function watchSlow({ broadcaster, off, slow }: Hub, engine: Engine<Connection>, unsent: Unsent): NodeJS.Timeout {
-  let seen = 0;
-  return every(() => {
-    // buffers grow only by what is delivered and by answers, which are counted as they are sent
-    if (broadcaster.delivered === seen && !off.anyQuiet && unsent.total === 0) return;
-    seen = broadcaster.delivered;
-    engine.guard(() => {
-      slow.sweep(engine.all());
-      unsent.sweep(engine.all());
-    });
-  }, slowSweepMs);
 }

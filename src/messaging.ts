@@ -14,7 +14,7 @@ import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
 import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
-import { BackfillReader } from './recovery/backfill-reader.ts';
+import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
 import { Relay } from './recovery/relay.ts';
 import { pinned, Pins } from './messages/pins.ts';
 import { ReadMarks } from './receipts/read-marks.ts';
@@ -34,16 +34,7 @@ import { versions } from './messages/versions.ts';
 import { Visibility } from './presence/visibility.ts';
 import { Writer } from './messages/writer/writer.ts';
 
-export interface MessagingOptions extends AttachmentRulesOptions {
-  readonly sql: postgres.Sql;
-  /** For reads alone; `sql` is for commits. */
-  readonly reads: postgres.Sql;
-  /** See Database. */
-  readonly lease: postgres.Sql;
-  readonly background: postgres.Sql;
-  readonly fanout: Fanout;
-  readonly metrics: Metrics;
-  readonly log: Log;
+export interface MessagingSettings extends AttachmentRulesOptions {
   readonly writerStripes: number;
   readonly writerBatch: number;
   readonly writerQueue: number;
@@ -53,22 +44,34 @@ export interface MessagingOptions extends AttachmentRulesOptions {
   readonly search: boolean;
   readonly searchLanguage: string;
   readonly searchesAtOnce: number;
-  /** Absent: the database cannot end a statement. */
+  /** Undefined: the database cannot end a statement. */
   readonly searchTimeoutMs: number | undefined;
-  /** Connections of `reads`: as many reads of users run at once. */
+  /** Connections of `reads`, and so the number of users' reads that run at once. */
   readonly databaseReadPoolSize: number;
   readonly databaseReadWaitMs: number;
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
+}
+
+export interface MessagingOptions extends MessagingSettings {
+  readonly sql: postgres.Sql;
+  /** The pool for reads; `sql` is for commits. */
+  readonly reads: postgres.Sql;
+  /** See Database. */
+  readonly lease: postgres.Sql;
+  readonly background: postgres.Sql;
+  readonly fanout: Fanout;
+  readonly metrics: Metrics;
+  readonly log: Log;
   readonly applied: WhenApplied;
-  /** The clock of Postgres, in milliseconds since 1970. Default: that of this machine. */
+  /** The clock of Postgres, in milliseconds since 1970. Default: the clock of this machine. */
   readonly now?: () => number;
 }
 
-/** Reads that wait for a place: of all users, and of one with all that 100 connections may have on the way. */
+/** Reads that may wait for a place: of all users, and of one user with 100 connections. */
 const waitingReads = { waiting: 20_000, waitingPerUser: 800 };
 
-/** Everything that is stored, behind one door. */
+/** The parts that store and read rooms and messages, each with its pool. */
 export class Messaging {
   readonly writer: Writer;
   readonly changes: Changes;
@@ -83,7 +86,7 @@ export class Messaging {
   readonly connectLoad: ConnectLoad;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
-  readonly backfill: BackfillReader;
+  readonly backfill: BackfillReads;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
   readonly #outbox: Relay;
@@ -133,33 +136,33 @@ export class Messaging {
     this.connectLoad = new ConnectLoad(sql);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
-    this.backfill = new BackfillReader({ reads, lease: options.lease, rooms: this.rooms });
+    this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
     this.#outbox = new Relay({ sql: background, fanout, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
   }
 
-  /** The clock that times in the database go by, in milliseconds since 1970. */
+  /** The clock of all times in the database, in milliseconds since 1970. */
   now(): number {
     return (this.#options.now ?? Date.now)();
   }
 
   /**
-   * A read for a user, when it is the user's turn: users share the connections for reads.
-   * @throws {ParleyError} `overloaded` when the read gets no place
+   * Runs a read for a user in the user's turn: users share the connections for reads.
+   * @throws {ParleyError} `overloaded` if the read gets no place in time
    */
   reading<T>(user: string, read: () => Promise<T>): Promise<T> {
     return this.#turns.take(user, read);
   }
 
-  /** @param epoch under which this is read */
+  /** @param epoch the epoch of the read */
   history(user: string, input: ParsedInput<'history'>, epoch: string): Promise<{ json: string; rev: number }> {
     return this.reading(user, () => history(this.#options.reads, user, input, epoch));
   }
 
   /**
-   * The JSON text of `sync`'s output, and the heads that it tells.
-   * @param live what this node has without Postgres
-   * @param epoch under which this is read
+   * The JSON text of `sync`'s output, and the heads in it.
+   * @param live the rooms that this node serves without Postgres
+   * @param epoch the epoch of the read
    */
   async sync(
     user: string,
@@ -178,15 +181,15 @@ export class Messaging {
     return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
   }
 
-  /** The database went back in time: nothing that waits here may be written into the new history. */
+  /** The database went back in time: values of the old history that wait here must not be written into the new one. */
   forgetHistory(): void {
     this.readMarks.forget();
     this.writer.outboxCleanup.forget();
   }
 
-  /** Where tails begin. */
-  recent(asked: readonly Recent[], limit: number): Promise<Map<string, RecentRows>> {
-    return recentRows(this.#options.reads, asked, limit);
+  /** The rows for the replay buffer. */
+  recent(wanted: readonly Recent[], limit: number): Promise<Map<string, RecentRows>> {
+    return recentRows(this.#options.reads, wanted, limit);
   }
 
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
@@ -209,13 +212,13 @@ export class Messaging {
     return this.reading(user, () => unread(this.#options.reads, user, input));
   }
 
-  /** @throws {ParleyError} `forbidden` where it is switched off. */
+  /** @throws {ParleyError} `forbidden` if search is switched off */
   search(user: string, input: ParsedInput<'search'>): Promise<string> {
     if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
     return this.#search.page(user, input);
   }
 
-  /** Resolves when everything that was accepted is committed and answered. */
+  /** Resolves when all accepted commands are committed and answered. */
   async stop(): Promise<void> {
     this.rooms.flush();
     await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
@@ -227,12 +230,10 @@ function answer({ rooms, more, heads }: SyncedRooms, epoch: string): { json: str
   return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads };
 }
 
-/** What is told of a room with a rev has changed something that may be searched. */
+/** The same fan-out, but each published rev marks its room for the search index. */
 function noting(fanout: Fanout, index: SearchIndex): Fanout {
   return {
-    get others() {
-      return fanout.others;
-    },
+    others: fanout.others,
     listen: (receiver) => fanout.listen(receiver),
     publish(envelopes) {
       fanout.publish(envelopes);

@@ -29,19 +29,19 @@ type NamesRooms = Encoded | { readonly room: RoomSummary } | { readonly rooms: r
 
 export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, ConnectionCommandName>> {
   const { hub, shares, signalLimits, now, metrics } = parts;
-  const { slow, memberships, interest, receiver, mayDeliver } = hub;
+  const { slowConsumers, subscriptions, interest, receiver, mayDeliver } = hub;
   /** Checks the membership in the memory of this node, without a statement. */
   const requireHere = (connection: Connection, room: string): void => {
-    if (!memberships.isIn(connection, room)) throw new ParleyError('not_member');
+    if (!subscriptions.isIn(connection, room)) throw new ParleyError('not_member');
     if (!mayDeliver()) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
   };
   const noteHeads = (connection: Connection, _input: unknown, answer: NamesRooms): void =>
-    receiver.toldHeads(connection, headsOf(answer));
+    receiver.noteHeads(connection, headsOf(answer));
   const naming = { after: noteHeads };
   /** The ack of an entry waits until the events of the room reach this node. */
   const entering = {
     after: async (connection: Connection, input: unknown, answer: NamesRooms): Promise<void> => {
-      await interest.standing(connection);
+      await interest.reached(connection);
       noteHeads(connection, input, answer);
     },
   };
@@ -49,9 +49,9 @@ export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, Conn
     history: {
       before: (connection, _user, input) => {
         // an older page does not end a lag
-        if (input.before === undefined) slow.pulling(connection, [input.room]);
+        if (input.before === undefined) slowConsumers.pulling(connection, [input.room]);
         // a page from the middle of the old history would look like the present one
-        const old = input.epoch === undefined && connection.stale?.has(input.room) === true;
+        const old = input.epoch === undefined && connection.oldEpochRooms?.has(input.room) === true;
         return old ? { ...input, epoch: ofNoEpoch } : input;
       },
       after: (connection, input, answer) => {
@@ -61,13 +61,13 @@ export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, Conn
     },
     sync: {
       before: (connection, _user, input) => {
-        const { stale } = connection;
+        const { oldEpochRooms } = connection;
         const { cursors } = input;
         const rooms = Object.keys(cursors);
-        slow.pulling(connection, rooms);
-        if (stale === undefined || input.epoch !== undefined) return input;
+        slowConsumers.pulling(connection, rooms);
+        if (oldEpochRooms === undefined || input.epoch !== undefined) return input;
         // a cursor of 0 holds nothing, so it is of every epoch
-        const voids = rooms.filter((room) => cursors[room] !== 0 && stale.has(room));
+        const voids = rooms.filter((room) => cursors[room] !== 0 && oldEpochRooms.has(room));
         return voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
       },
       after: (connection, input, answer) => {
@@ -112,7 +112,7 @@ function headsOf(answer: NamesRooms): readonly NamedHead[] {
 
 /** The client now has the state of these rooms in the present epoch, or an answer with `reset`. */
 function pulled(connection: Connection, rooms: readonly string[]): void {
-  if (connection.stale === undefined) return;
-  for (const room of rooms) connection.stale.delete(room);
-  if (connection.stale.size === 0) connection.stale = undefined;
+  if (connection.oldEpochRooms === undefined) return;
+  for (const room of rooms) connection.oldEpochRooms.delete(room);
+  if (connection.oldEpochRooms.size === 0) connection.oldEpochRooms = undefined;
 }

@@ -87,8 +87,8 @@ export class Commands {
   }
 
   #handle(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
-    const { stale } = connection;
-    return entry.run(connection, user, stale === undefined ? data : withoutOldSeqs(stale, entry, data));
+    const { oldEpochRooms } = connection;
+    return entry.run(connection, user, oldEpochRooms === undefined ? data : withoutOldSeqs(oldEpochRooms, entry, data));
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {

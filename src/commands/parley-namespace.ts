@@ -45,7 +45,7 @@ export class ParleyNamespace implements SocketApp {
   disconnected(connection: Connection): void {
     const { registry, hub, unsent } = this.#parts;
     registry.gone(connection);
-    hub.memberships.leave(connection);
+    hub.subscriptions.leave(connection);
     hub.connections.anonymize(connection);
     // unsent bytes count for its address alone now
     unsent.note(connection);

@@ -61,7 +61,7 @@ export class Connector {
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {
-      this.#hub.memberships.leave(connection);
+      this.#hub.subscriptions.leave(connection);
       this.#hub.connections.anonymize(connection);
       if (connection.live) connection.state = 'open';
       throw error;
@@ -74,18 +74,18 @@ export class Connector {
     connection.state = 'joining';
     connection.expires = identity.expires;
     connection.identity = identity;
-    const { connections, memberships } = this.#hub;
+    const { connections, subscriptions } = this.#hub;
     if (connections.ofUser(identity.user) >= this.#maxPerUser) {
       throw new ParleyError('limit_reached', 'You have reached the limit of connections.');
     }
     const user = connections.identify(connection, identity.user, identity.name);
-    memberships.joining(connection, user.id);
+    subscriptions.joining(connection, user.id);
     const { name, rooms } = await this.#connectLoad.memberships(identity);
     const refused = this.#sessions.checkConnect(identity);
     if (refused !== undefined) await refused;
     if (!connection.live) return;
     user.name ??= name;
-    memberships.enter(connection, rooms);
+    subscriptions.enter(connection, rooms);
     connection.state = 'ready';
     // the token stays until here: after an error the client may send CONNECT again without a token
     connection.handshakeToken = undefined;
@@ -98,7 +98,7 @@ export class Connector {
     const user = connection.user as LocalUser;
     // the epoch is read before the rooms: rooms of a later epoch are sent again, with that epoch
     const { epoch } = this.#epochs;
-    await this.#hub.interest.standing(connection);
+    await this.#hub.interest.reached(connection);
     const { rooms, more } = await this.#connectLoad.summaries(user.id);
     // the connection may have ended, or have another user
     if (connection.user !== user) return;
@@ -112,6 +112,6 @@ export class Connector {
       more,
     };
     connection.sendFrames(encodeEvent(connection.form, 'ready', JSON.stringify(ready)));
-    this.#hub.receiver.toldHeads(connection, rooms);
+    this.#hub.receiver.noteHeads(connection, rooms);
   }
 }

@@ -1,11 +1,12 @@
 /**
- * Envelopes as bytes, for Redis: a byte of version, 24 of their origin, then msgpack of one array an envelope. The origin is
- * the publishing node, its installation and the epoch of its database, 8 bytes each.
- * Bodies are JSON texts in it and stay texts. Each text is parsed once, when it arrives: one that is no JSON would reach all
- * clients of a room, and they would close their connections.
+ * Envelopes as bytes, for Redis: one byte of version, 24 bytes of origin, then msgpack with one array for each envelope. The
+ * origin is the publishing node, its installation and the epoch of its database, with 8 bytes each.
  *
- * A change that older nodes would misread takes another version; they count such messages and get what is stored from
- * Postgres, so nodes of two versions may run side by side while an upgrade rolls through.
+ * Bodies stay JSON texts. The receiving node parses each text once: a text that is not JSON would make all clients of a room
+ * close their connections.
+ *
+ * A change that older nodes would misread takes another version. Older nodes count such messages and backfill the stored
+ * events from Postgres, so nodes of two versions can run side by side during an upgrade.
  */
 import { Packr } from 'msgpackr';
 import type { Role } from '../protocol/model.ts';
@@ -17,7 +18,7 @@ export const nodeIdBytes = 8;
 const originBytes = 3 * nodeIdBytes;
 const headerBytes = 1 + originBytes;
 
-/** Over it a batch is split: Redis copies a message into the buffer of every subscriber. */
+/** A larger batch is split: Redis copies a message into the buffer of every subscriber. */
 export const maxMessageBytes = 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, int64AsType: 'number' });
@@ -33,13 +34,13 @@ export function originOf(node: Uint8Array, installation: string, epoch: string):
   return Buffer.concat([node, ...parts], originBytes);
 }
 
-/** @returns messages of at most `maxBytes`, a single larger envelope alone in its own. */
+/** @returns messages of at most `maxBytes`; a larger envelope is alone in its message */
 export function encodeEnvelopes(
   origin: Uint8Array,
   envelopes: readonly Envelope[],
   maxBytes = maxMessageBytes,
 ): Buffer[] {
-  // pack gives a view of a buffer that the next pack writes over: it is copied behind the header
+  // `pack` returns a view of a buffer that the next `pack` overwrites, so the bytes are copied behind the header
   const packed = packr.pack(envelopes.map(toRow));
   if (headerBytes + packed.length > maxBytes && envelopes.length > 1) {
     const middle = envelopes.length >> 1;
@@ -55,8 +56,8 @@ export function encodeEnvelopes(
 }
 
 /**
- * Whose message it is, as this origin sees it: its own, of another installation, of another epoch, or of a peer. What this
- * version cannot read counts as a peer's, for `decodeEnvelopes` says what is wrong with it.
+ * The sender of a message in relation to this origin: the node itself, another installation, another epoch, or a peer. An
+ * unreadable message counts as a peer's, because `decodeEnvelopes` returns the reason.
  */
 export function senderOf(message: Uint8Array, origin: Uint8Array): 'self' | 'foreign' | 'epoch' | 'peer' {
   if (message[0] !== codecVersion || message.length <= headerBytes) return 'peer';
@@ -72,7 +73,7 @@ function isAlike(message: Uint8Array, origin: Uint8Array, part: 0 | 1 | 2): bool
   return true;
 }
 
-/** What is no message of ours comes back as the reason. */
+/** @returns the envelopes, or the reason why the message is unreadable */
 export function decodeEnvelopes(message: Buffer): Envelope[] | 'version' | 'malformed' {
   if (message.length <= headerBytes) return 'malformed';
   if (message[0] !== codecVersion) return 'version';
@@ -96,7 +97,7 @@ function toRow(envelope: Envelope): unknown[] {
   if (envelope.to === 'membership') {
     const { user, room, role, mutedUntil, version } = envelope;
     const few = [kinds.membership, user, room, role];
-    // an older node takes 0 for a mute that has ended
+    // an older node reads 0 as a mute that has ended
     if (version !== undefined) return [...few, mutedUntil ?? 0, version];
     return mutedUntil === undefined ? few : [...few, mutedUntil];
   }
@@ -104,13 +105,13 @@ function toRow(envelope: Envelope): unknown[] {
   if (envelope.to === 'user') {
     const { user, event, json, head, about } = envelope;
     const few = [kinds.user, user, event, json];
-    // an older node takes an empty room for one that it does not have
+    // an older node reads an empty room as one without connections
     if (about !== undefined) return [...few, head?.room ?? '', head?.rev ?? 0, about];
     return head === undefined ? few : [...few, head.room, head.rev];
   }
   const { room, event, json, rev, attachments, except, withheld } = envelope;
   const few = [kinds.room, room, event, json, rev ?? 0];
-  // an older node does not read the users, and delivers the event to them too
+  // an older node does not read the withheld users, and delivers the event to them too
   if (withheld !== undefined) return [...few, except ?? '', attachments ?? [], withheld];
   return attachments === undefined && except === undefined ? few : [...few, except ?? '', attachments ?? []];
 }

@@ -1,8 +1,8 @@
-/** Events as other nodes write them. Clients close the connection over a packet that they cannot parse. */
+/** Checks events of other nodes. A client closes its connection when it cannot parse a packet. */
 import { limits } from '../protocol/limits.ts';
 
 const namePattern = /^[A-Za-z0-9:_-]{1,64}$/;
-/** Nesting in which placeholders are looked for; no node writes more around an attachment. */
+/** The depth to which placeholders are searched. No node nests an attachment deeper. */
 const maxDepth = 64;
 
 /** Whether the name and the JSON text make a packet that every client can parse. */
@@ -12,7 +12,7 @@ export function isEventText(event: string, json: string, attachments = 0): boole
     const value: unknown = JSON.parse(json);
     return attachments === 0 || hasPlaces(value, attachments, 0);
   } catch {
-    return false; // no JSON, or deeper than the stack
+    return false; // not JSON, or nested deeper than the stack allows
   }
 }
 

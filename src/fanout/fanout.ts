@@ -1,18 +1,18 @@
 /**
- * The seam between "it is committed" and "everybody connected has it".
+ * The seam between a commit and the delivery to all connections, on every node.
  *
- * Order: envelopes published by one node for one room reach every node in the order of publishing; so do a membership
- * change and the events published before or after it, whatever room or user they are for. Envelopes of two nodes for one
- * room may overtake each other; `rev` tells.
- * Guarantee: at most once. What is lost between nodes is repaired from Postgres by `rev`, never by this seam; an
- * envelope without a rev (signals, read marks) may be lost for good. Membership is repaired from Postgres too.
- * Atomicity: the envelopes of one `publish` are received here in one call. Elsewhere those of one room are, unless an
- * envelope to a user stands between them or they take more than a megabyte.
- * Blocking and retries: `publish` never waits, never throws and never retries; failures are counted and logged by the
- * form that has them. The publishing node receives its own envelopes through the same receiver, before `publish`
- * returns, and not again from outside.
- * Begin: envelopes go to the receiver that `listen` names. Before `listen`, envelopes are dropped: nobody is connected yet.
- * Occupation: the gateway says once when a room gets its first connection here, and once when the last one has gone.
+ * Order: envelopes published by one node for one room reach every node in the order of publishing. A membership
+ * change and the events before or after it keep their order too, whatever room or user they are for. Envelopes of two nodes for one
+ * room may overtake each other; `rev` shows it.
+ * Guarantee: at most once. This seam repairs nothing. Lost events with a rev and lost membership changes are read from
+ * Postgres. A lost envelope without a rev (signals, read marks) is gone.
+ * Atomicity: this node receives the envelopes of one `publish` in one call. Other nodes receive those of one room in one
+ * call, unless they take more than a megabyte or an envelope to a user is between them.
+ * Blocking and retries: `publish` never waits, never throws and never retries. The implementation counts and logs its
+ * failures. The publishing node receives its own envelopes through the same receiver, before `publish` returns, and not
+ * again from outside.
+ * Start: `listen` names the receiver. Earlier envelopes are dropped: there is no connection yet.
+ * Interest: the hub calls `occupied` when a room gets its first connection here, and `vacated` after the last one has left.
  * `occupied` resolves when envelopes of the room reach this node, or cannot for now; it never rejects. A join is
  * acknowledged only after it.
  */
@@ -29,7 +29,7 @@ export interface Fanout {
 }
 
 export interface Others {
-  /** Whether envelopes of other nodes reach this one. What they publish while it is false is lost to it. */
+  /** Whether envelopes of other nodes reach this node. While false, this node misses what they publish. */
   readonly reachable: boolean;
   /** Called at each change; when it becomes true, before any envelope of another node is received. */
   onChange(listener: (reachable: boolean) => void): void;
@@ -44,15 +44,15 @@ export interface RoomEvent {
   readonly to: 'room';
   readonly room: string;
   readonly event: string;
-  /** The room's rev that this event carries; absent for events that are not persisted. */
+  /** The room's rev of this event. Absent for events that are not persisted. */
   readonly rev?: number;
-  /** The event's data as JSON text. Written once where it arises. A node that gets it from another one checks that it is JSON. */
+  /** The event's data as JSON text, encoded once at its origin. A node that receives it from another node checks that it is JSON. */
   readonly json: string;
-  /** Binary parts that the JSON's placeholders `{"_placeholder":true,"num":n}` name; only signals have any. */
+  /** Binary parts for the JSON's placeholders `{"_placeholder":true,"num":n}`. Only signals have any. */
   readonly attachments?: readonly Uint8Array[];
-  /** A session that shall not get it (the sender of a signal). */
+  /** A session that does not get the event: the sender of a signal. */
   readonly except?: string | undefined;
-  /** Users who shall not get it: those who have blocked the sender of a mention of everybody. Only an event without a rev has any. */
+  /** Users that do not get the event: they have blocked the sender of a mention of everybody. Only events without a rev have any. */
   readonly withheld?: readonly string[];
 }
 
@@ -62,9 +62,9 @@ export interface UserEvent {
   readonly user: string;
   readonly event: string;
   readonly json: string;
-  /** A room that the event is about: only members of it get it. Absent where the event says that they are none. */
+  /** The event's room: only its members get the event. Absent if the event says that the user left the room. */
   readonly about?: string;
-  /** A room's head that the event tells: whoever gets it counts on the events after it. */
+  /** A room's head in the event. A client that gets it expects the events after that head. */
   readonly head?: { readonly room: string; readonly rev: number };
 }
 
@@ -73,11 +73,11 @@ export interface MembershipChange {
   readonly to: 'membership';
   readonly user: string;
   readonly room: string;
-  /** null: no member any more. */
+  /** null: the user is no longer a member. */
   readonly role: Role | null;
-  /** Until then they may only read; milliseconds since 1970. */
+  /** The user may only read until then; milliseconds since 1970. */
   readonly mutedUntil?: number;
-  /** Of two changes of one membership the one with the higher version holds, whichever comes last. */
+  /** The change with the higher version wins, in whatever order two changes of one membership come. */
   readonly version?: number;
 }
 

@@ -1,6 +1,6 @@
 import type { Envelope, Fanout, Receiver } from './fanout.ts';
 
-/** The form for one node: whatever is published is received at once, in the same turn of the event loop. */
+/** The form for one node: published envelopes are received at once, in the same turn of the event loop. */
 export class MemoryFanout implements Fanout {
   readonly others = undefined;
   #receive: Receiver;

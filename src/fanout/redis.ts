@@ -1,14 +1,16 @@
 /**
- * The form for many nodes, over Redis Pub/Sub: one PUBLISH for the room events of one `publish`, on the channel of their
- * partition; envelopes to users on another one, to which every node listens.
+ * The form for many nodes, over Redis Pub/Sub. The room events of one `publish` take one PUBLISH, on the channel of their
+ * partition. Envelopes to users take another channel, to which every node subscribes.
  *
- * deaf → (Redis is there and has answered our subscriptions) hearing → (it is away) deaf. What comes while deaf is let
- * go: subscriptions are made one after the other, and whoever repairs must begin before the first envelope is heard.
- * Publishing while Redis is away costs nothing but a count: the others will read what is stored from Postgres.
+ * States: *unreachable* until Redis is up and has confirmed all subscriptions; then *reachable*, until the link to Redis is
+ * down. Messages that come while unreachable are dropped: Redis confirms the subscriptions one by one, and anti-entropy
+ * must begin before the first envelope. A publish while Redis is down is only counted: the other nodes read stored events
+ * from Postgres.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RedisLink } from '../storage/redis.ts';
+import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { decodeEnvelopes, encodeEnvelopes, nodeIdBytes, originOf, senderOf } from './envelope-codec.ts';
@@ -21,27 +23,29 @@ export interface RedisFanoutOptions {
   readonly prefix: string;
   /** Channels that the rooms are spread over; the same on all nodes. */
   readonly partitions: number;
-  /** As they are now. Envelopes carry both. */
+  /** The present ids. Every message carries both. */
   readonly installation: { readonly id: string; readonly epoch: string };
-  /** A node of the same installation has another epoch: one of the two has not noticed yet. */
+  /** A node of the same installation has another epoch: one of the two nodes lags. */
   readonly otherEpoch: () => void;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** Bytes on their way to Redis past which messages are let go. */
+  /** Bytes on their way to Redis, past which messages are dropped. */
   readonly maxUnansweredBytes?: number;
 }
 
 interface Partition {
   readonly channel: string;
-  /** Rooms of it that have connections here. */
+  /** Rooms of the partition that have connections here. */
   rooms: number;
-  /** While a subscription is asked for; whether Redis made it. */
-  standing: Promise<boolean> | undefined;
+  /** The subscription that Redis has not answered yet. Resolves to whether Redis confirmed it. */
+  subscribing: Promise<boolean> | undefined;
 }
 
-/** Whether room events and others may go in one message: they have channels of their own. */
+/** Room events and other envelopes have separate channels, so they never share a message. */
 type Lane = 'room' | 'user';
 
+const refused =
+  'Redis refused a subscription. This node polls Postgres for events of other nodes until Redis confirms it.';
 const logEveryMs = 10_000;
 /** How long a closing node waits for Redis to take its last events. */
 const farewellMs = 500;
@@ -50,7 +54,7 @@ export class RedisFanout implements Fanout {
   readonly others: Others;
   readonly #options: RedisFanoutOptions;
   #receive: Receiver = () => {};
-  /** Of this process, not of the configured name: two nodes that were given the same name must hear each other. */
+  /** The id of this process, not the configured name: two nodes with the same name must receive each other's events. */
   readonly #node = randomBytes(nodeIdBytes);
   readonly #partitions: readonly Partition[];
   readonly #userChannel: string;
@@ -62,26 +66,28 @@ export class RedisFanout implements Fanout {
   #foreignLogged = false;
   #unanswered = 0;
   #lastPublish: Promise<void> = Promise.resolve();
-  #hearing = false;
+  #reachable = false;
+  readonly #debug: Log | undefined;
   #closed = false;
   #loggedAt = -Infinity;
 
   constructor(options: RedisFanoutOptions) {
     const { link, prefix, partitions } = options;
     this.#options = options;
+    this.#debug = debugLog(options.log);
     this.#maxUnanswered = options.maxUnansweredBytes ?? 16 * 1024 * 1024;
     this.#userChannel = `${prefix}user`;
     this.#partitions = Array.from({ length: partitions }, (_, i) => ({
       channel: `${prefix}room:${i}`,
-      // the only one is always needed
+      // a single partition is always needed
       rooms: partitions === 1 ? 1 : 0,
-      standing: undefined,
+      subscribing: undefined,
     }));
     this.#ownChannels = new Set([this.#userChannel, ...this.#partitions.map(({ channel }) => channel)]);
-    const hearing = (): boolean => this.#hearing;
+    const reachable = (): boolean => this.#reachable;
     this.others = {
       get reachable() {
-        return hearing();
+        return reachable();
       },
       onChange: (listener) => void this.#listeners.push(listener),
     };
@@ -89,13 +95,13 @@ export class RedisFanout implements Fanout {
     link.subscriber.on('messageBuffer', onMessage);
     this.#endings.push(
       () => link.subscriber.off('messageBuffer', onMessage),
-      link.onChange((up) => (up ? void this.#listen() : this.#setHearing(false))),
+      link.onChange((up) => (up ? void this.#subscribeAll() : this.#setReachable(false))),
     );
   }
 
-  /** Resolves when other nodes are heard, or cannot be for now. */
+  /** Resolves when events of other nodes arrive, or cannot for now. */
   async open(): Promise<void> {
-    if (this.#options.link.up) await this.#listen();
+    if (this.#options.link.up) await this.#subscribeAll();
   }
 
   listen(receiver: Receiver): void {
@@ -119,27 +125,27 @@ export class RedisFanout implements Fanout {
     if (this.#partitions.length > 1 && partition.rooms++ === 0 && this.#options.link.up && !this.#closed) {
       void this.#subscribe(partition);
     }
-    await partition.standing;
+    await partition.subscribing;
   }
 
-  /** Commands of one connection are carried out in order, so a room that is occupied again meanwhile is safe. */
+  /** Redis runs the commands of one connection in order, so a room may become occupied again meanwhile. */
   vacated(room: string): void {
     const partition = this.#partitionOf(room);
     if (this.#partitions.length === 1 || --partition.rooms > 0) return;
     this.#options.link.subscriber.unsubscribe(partition.channel).catch(() => {
-      // Redis is away: the next round of subscriptions leaves it out
+      // Redis is down: the next round of subscriptions leaves the channel out
     });
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#setHearing(false);
+    this.#setReachable(false);
     for (const end of this.#endings.splice(0)) end();
     this.#options.link.subscriber.unsubscribe(...this.#ownChannels).catch(() => {
-      // it has gone, and our subscriptions with it
+      // Redis is down, and the subscriptions ended with it
     });
-    // what a network swallows is never answered
+    // a publish that the network lost is never answered
     await Promise.race([this.#lastPublish, delay(farewellMs, undefined, { ref: false })]);
   }
 
@@ -177,46 +183,63 @@ export class RedisFanout implements Fanout {
 
   #send(channel: string, message: Buffer): void {
     const { link } = this.#options;
-    if (!link.up) return this.#failed('away');
-    // a Redis that is slow but answers would otherwise gather messages here without end
-    if (this.#unanswered + message.length > this.#maxUnanswered) return this.#failed('full');
+    if (!link.up) return this.#failed('away', undefined, channel);
+    // a slow Redis that still answers would otherwise collect messages here without a limit
+    if (this.#unanswered + message.length > this.#maxUnanswered) return this.#failed('full', undefined, channel);
     this.#unanswered += message.length;
     this.#lastPublish = link.commands.publish(channel, message).then(
       () => void (this.#unanswered -= message.length),
       (error: unknown) => {
         this.#unanswered -= message.length;
-        this.#failed('away', error);
+        this.#failed('away', error, channel);
       },
     );
   }
 
-  #failed(reason: 'away' | 'full' | 'encoding', error?: unknown): void {
+  #failed(reason: 'away' | 'full' | 'encoding', error: unknown, channel?: string): void {
     this.#options.metrics.publishFailures.inc({ reason });
-    // being away was logged when it began
-    if (reason !== 'away') this.#warn('events could not be published to other nodes', { reason, err: error });
+    this.#debug?.debug(
+      { channel, reason },
+      'Dropped a message to other nodes: they read its stored events from Postgres.',
+    );
+    // the link logs the loss of Redis
+    if (reason !== 'away')
+      this.#warn('Could not publish events to other nodes; they read the stored events from Postgres.', {
+        reason,
+        err: error,
+      });
   }
 
   #message(channel: Buffer, message: Buffer): void {
-    if (!this.#hearing || !this.#ownChannels.has(channel.toString())) return;
+    if (!this.#reachable || !this.#ownChannels.has(channel.toString())) return;
     const sender = senderOf(message, this.#originNow());
     if (sender === 'self') return;
     if (sender === 'foreign') return this.#foreign();
     let envelopes = decodeEnvelopes(message);
     if (typeof envelopes === 'string') {
       this.#options.metrics.foreignMessages.inc({ reason: envelopes });
-      this.#warn('a message from Redis is none that this version understands', { reason: envelopes });
+      this.#warn('Dropped a message from Redis that this version cannot read; stored events are read from Postgres.', {
+        reason: envelopes,
+      });
       return;
     }
     if (sender === 'epoch') {
       this.#options.metrics.foreignMessages.inc({ reason: 'epoch' });
       this.#options.otherEpoch();
+      this.#debug?.debug(
+        { channel: channel.toString(), events: envelopes.length, reason: 'epoch' },
+        'Dropped the revs of a message: its node has another epoch.',
+      );
       envelopes = envelopes.flatMap(withoutRevs);
     }
     try {
       this.#receive(envelopes);
     } catch (error) {
       this.#options.metrics.internalErrors.inc({ where: 'fanout' });
-      this.#options.log.error({ err: error }, 'envelopes of another node could not be received');
+      this.#options.log.error(
+        { err: error },
+        'Could not process a message of another node; its stored events are read from Postgres.',
+      );
     }
   }
 
@@ -226,7 +249,7 @@ export class RedisFanout implements Fanout {
     return this.#origin.bytes;
   }
 
-  /** Another installation uses this Redis with the same prefix. Logged once: it would come with every message. */
+  /** Another installation uses this Redis with the same prefix. Logged once, because each of its messages comes here. */
   #foreign(): void {
     this.#options.metrics.foreignMessages.inc({ reason: 'installation' });
     if (this.#foreignLogged) return;
@@ -238,51 +261,51 @@ export class RedisFanout implements Fanout {
     );
   }
 
-  /** Asks for all subscriptions that are needed; we hear when Redis has made all of them. */
-  async #listen(): Promise<void> {
+  /** Requests all needed subscriptions. The node is reachable when Redis has confirmed all of them. */
+  async #subscribeAll(): Promise<void> {
     const { link } = this.#options;
     const [wanted, rest] = [true, false].map((is) => this.#partitions.filter(({ rooms }) => rooms > 0 === is));
-    const asked = (wanted ?? []).map((partition) => this.#subscribe(partition));
-    // the driver makes all of its subscriptions again, also those that were given up while Redis was away
+    const requested = (wanted ?? []).map((partition) => this.#subscribe(partition));
+    // the driver renews all of its subscriptions, also those that ended while Redis was down
     if (rest !== undefined && rest.length > 0) {
       link.subscriber.unsubscribe(...rest.map(({ channel }) => channel)).catch(() => {});
     }
     try {
       await link.subscriber.subscribe(this.#userChannel);
-      // and those that were occupied meanwhile
-      const made = await Promise.all([...asked, ...this.#partitions.map(({ standing }) => standing)]);
+      // and the partitions that became occupied meanwhile
+      const made = await Promise.all([...requested, ...this.#partitions.map(({ subscribing }) => subscribing)]);
       if (made.includes(false)) return;
     } catch (error) {
-      // lost again, and told when it is back; or it refuses us, which would not be told
-      if (link.up && !this.#closed) this.#warn('Redis refuses a subscription', { err: error });
+      // a link that is down reports its return; a refusal would stay unnoticed
+      if (link.up && !this.#closed) this.#warn(refused, { err: error });
       return;
     }
-    if (link.up && !this.#closed) this.#setHearing(true);
+    if (link.up && !this.#closed) this.#setReachable(true);
   }
 
-  /** @returns whether Redis made it. */
+  /** @returns whether Redis confirmed the subscription */
   #subscribe(partition: Partition): Promise<boolean> {
-    const standing = this.#options.link.subscriber.subscribe(partition.channel).then(
+    const subscribing = this.#options.link.subscriber.subscribe(partition.channel).then(
       () => true,
       (error: unknown) => {
-        if (this.#options.link.up) this.#warn('Redis refuses a subscription', { err: error });
+        if (this.#options.link.up) this.#warn(refused, { err: error });
         return false;
       },
     );
-    partition.standing = standing;
-    void standing.then(() => {
-      if (partition.standing === standing) partition.standing = undefined;
+    partition.subscribing = subscribing;
+    void subscribing.then(() => {
+      if (partition.subscribing === subscribing) partition.subscribing = undefined;
     });
-    return standing;
+    return subscribing;
   }
 
-  #setHearing(hearing: boolean): void {
-    if (hearing === this.#hearing) return;
-    this.#hearing = hearing;
-    for (const listener of this.#listeners) listener(hearing);
+  #setReachable(reachable: boolean): void {
+    if (reachable === this.#reachable) return;
+    this.#reachable = reachable;
+    for (const listener of this.#listeners) listener(reachable);
   }
 
-  /** Once in a while: whatever it is, it may come with every message. The metrics have the numbers. */
+  /** Logs at most once in 10 s: the cause may come with every message. The metrics have the numbers. */
   #warn(text: string, details: object): void {
     const now = performance.now();
     if (now - this.#loggedAt < logEveryMs) return;
@@ -291,7 +314,7 @@ export class RedisFanout implements Fanout {
   }
 }
 
-/** Revs of another epoch count nothing here; what a node misses by that is read from Postgres. */
+/** Revs of another epoch mean nothing here. Events that a node drops for that are read from Postgres. */
 function withoutRevs(envelope: Envelope): Envelope[] {
   if (envelope.to === 'room') return envelope.rev === undefined ? [envelope] : [];
   if (envelope.to !== 'user') return [envelope];

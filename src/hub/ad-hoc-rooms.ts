@@ -1,13 +1,13 @@
 import type { Connection } from './connection.ts';
 
 /**
- * Rooms that no member joins: backend services put connections into them and take them out. They live as long as their
- * connections, on this node's memory alone; their names can be no room ids.
+ * Rooms without members: backend services put connections into them and take them out. A room ends with its last
+ * connection. Rooms exist only in the memory of this node, and their names cannot be room ids.
  */
 export class AdHocRooms {
   readonly #rooms = new Map<string, Set<Connection>>();
 
-  /** @returns false if the connection is in as many as it may be. */
+  /** @returns false if the connection is already in `max` ad-hoc rooms */
   join(connection: Connection, name: string, max: number): boolean {
     const joined = (connection.adHocRooms ??= new Set());
     if (joined.has(name)) return true;
@@ -26,14 +26,14 @@ export class AdHocRooms {
     if (room?.size === 0) this.#rooms.delete(name);
   }
 
-  /** It is nobody's any more. */
+  /** The connection ended or lost its user: its ad-hoc rooms go. */
   closed(connection: Connection): void {
     for (const name of connection.adHocRooms ?? []) this.leave(connection, name);
     connection.adHocRooms = undefined;
   }
 
   in(name: string): ReadonlySet<Connection> {
-    return this.#rooms.get(name) ?? nobody;
+    return this.#rooms.get(name) ?? none;
   }
 
   has(name: string): boolean {
@@ -45,4 +45,4 @@ export class AdHocRooms {
   }
 }
 
-const nobody: ReadonlySet<Connection> = new Set();
+const none: ReadonlySet<Connection> = new Set();

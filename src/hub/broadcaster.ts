@@ -1,5 +1,7 @@
 import type { RoomEvent } from '../fanout/fanout.ts';
+import { debugLog } from '../telemetry/debug-log.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
@@ -12,60 +14,69 @@ import type { OffRooms } from './off-rooms.ts';
 
 export interface BroadcasterParts {
   readonly connections: Connections;
-  readonly off: OffRooms;
+  readonly offRooms: OffRooms;
   readonly topics: Topics;
-  /** Told of events with a rev that go out. */
+  /** Records events with a rev that were delivered. */
   readonly replay: { delivered(event: RoomEvent): void };
-  /** Whether what is known of memberships is recent enough. */
+  /** Whether the memberships that this node knows are recent enough to deliver by. */
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
+  readonly log: Log;
 }
 
-/** Makes frames of events, and writes each once to the room's topic, whatever the number of its connections. */
+/** Encodes each event once for each form in use, and publishes it once to the room's topic, whatever the room's size. */
 export class Broadcaster {
   readonly #parts: BroadcasterParts;
-  /** Events are counted by name; the names are those of the protocol. */
+  /** Counters by event name. Names come from the protocol, so the map is bounded. */
   readonly #tallies = new Map<string, Tally>();
-  /** Settings of rooms, as told last. */
+  /** The settings of rooms that were delivered last. */
   readonly #settings = new VersionCache();
+  readonly #debug: Log | undefined;
 
-  /** Events written to connections so far; whoever watches buffers need not look when it has not moved. */
+  /** Deliveries so far. Buffers of connections can only have grown if this number has. */
   delivered = 0;
 
   constructor(parts: BroadcasterParts) {
     this.#parts = parts;
+    this.#debug = debugLog(parts.log);
   }
 
-  /** To the room's connections, now: that it is its turn, RoomOrder has seen to. */
+  /** Delivers to the room's connections at once. The resequencer has put the events in rev order. */
   toRoom(envelope: RoomEvent): void {
-    const { off, replay } = this.#parts;
+    const { offRooms, replay } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
-      off.moved(room, rev);
+      offRooms.moved(room, rev);
       replay.delivered(envelope);
     } else if (event === 'room') {
-      // read of Postgres before fan-out told it: the same again is no news
-      if (this.#settings.note(room, envelope.json)) return;
+      // a read of Postgres was faster than fan-out: the room has these settings already
+      if (this.#settings.note(room, envelope.json)) {
+        this.#debug?.debug(
+          { room, event, reason: 'repeated' },
+          'Dropped an event: the room got the same settings last.',
+        );
+        return;
+      }
     }
     let deliveries = this.#publish(envelope, false);
-    // those who are slow hear of everything but signals
-    if (off.anyQuiet) {
+    // quiet connections get everything but signals
+    if (offRooms.anyQuiet) {
       if (event === 'signal') this.#countDropped(room);
       else deliveries += this.#publish(envelope, true);
     }
-    // no pull brings it to those who are off the room
+    // an event without a rev is not stored: a connection that is off the room cannot pull it later
     if (rev === undefined && event !== 'signal') {
-      deliveries += this.#sendEach(allBut(off.off(room), envelope.withheld), event, envelope.json);
+      deliveries += this.#sendEach(allBut(offRooms.off(room), envelope.withheld), event, envelope.json);
     }
     this.#count(event, deliveries);
   }
 
-  /** Whether it is what the room heard last of its settings. */
+  /** Whether these are the settings that the room's connections got last. */
   wasLast({ room, json }: RoomEvent): boolean {
     return this.#settings.is(room, json);
   }
 
-  /** The database went back in time: settings may be others now. */
+  /** The database went back in time: settings may differ now. */
   forget(): void {
     this.#settings.clear();
   }
@@ -80,24 +91,36 @@ export class Broadcaster {
     this.#count(event, deliveries);
   }
 
-  /** To each directly, for what nothing may hold back. */
+  /** Writes to each connection directly. The event is neither held nor dropped. */
   toEach(connections: Iterable<Connection>, event: string, json: string): void {
     this.#count(event, this.#sendEach(connections, event, json));
   }
 
-  /** It has missed events of the room, and is to pull them up to the head. */
+  /** The connection has missed events of the room, and pulls them up to the head. */
   behind(connection: Connection, room: string, head: number): void {
+    const { session } = connection;
+    this.#debug?.debug(
+      { room, rev: head, session, reason: 'missed' },
+      'Sent `behind`: events of the room were delivered before.',
+    );
     connection.sendBehindAcks(encodeEvent(connection.form, 'behind', JSON.stringify({ room, head })));
   }
 
   /**
-   * An event that is not of this protocol, to a room: as a signal, it is dropped for connections that are slow, and for all
-   * while it is not known who is a member.
+   * Delivers an event of a backend service to a room. As a signal, the event is dropped for quiet connections, and for all
+   * connections while memberships are not recent enough.
    */
   emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
     const { topics } = this.#parts;
-    if (!this.#parts.mayDeliver()) return this.#parts.metrics.signalsDropped.inc();
-    if (this.#parts.off.anyQuiet) this.#countDropped(room);
+    if (!this.#parts.mayDeliver()) {
+      this.#parts.metrics.signalsDropped.inc();
+      this.#debug?.debug(
+        { room, reason: 'suspended' },
+        'Dropped an event of a backend service: the lease is not held.',
+      );
+      return;
+    }
+    if (this.#parts.offRooms.anyQuiet) this.#countDropped(room);
     let deliveries = 0;
     for (const form of this.#parts.connections.formsInUse) {
       const topic = roomTopic(form, room);
@@ -109,10 +132,12 @@ export class Broadcaster {
     this.#countDeliveries(deliveries);
   }
 
-  /** The same to one connection. @param volatile it is only wanted at once: dropped too if anything waits to be sent. */
+  /** The same to one connection. @param volatile drop the event also while anything waits to be sent */
   emitTo(connection: Connection, frames: (form: Form) => Frames, volatile: boolean): void {
     if (connection.quiet || (volatile && connection.bufferedBytes > 0)) {
       this.#parts.metrics.signalsDropped.inc();
+      const { session } = connection;
+      this.#debug?.debug({ session, reason: 'slow' }, 'Dropped an event of a backend service: the connection is slow.');
       return;
     }
     connection.sendFrames(frames(connection.form));
@@ -120,9 +145,9 @@ export class Broadcaster {
   }
 
   /**
-   * Writes the event once for each form in use. A publish leaves out one connection at most, so those of withheld users are
-   * off the topic for its time; another connection stays on it, so the room does not look empty meanwhile.
-   * @returns how many connections it went to.
+   * Publishes the event once for each form in use. uWS can leave out only one connection of a publish. Connections of
+   * withheld users leave the topic for that moment. Another connection stays on the topic, so the room stays occupied.
+   * @returns how many connections got the event
    */
   #publish({ room, event, json, attachments, except, withheld = [] }: RoomEvent, quiet: boolean): number {
     const { connections, topics } = this.#parts;
@@ -145,7 +170,7 @@ export class Broadcaster {
     return deliveries;
   }
 
-  /** @returns how many connections there were. */
+  /** @returns how many connections got the event */
   #sendEach(connections: Iterable<Connection>, event: string, json: string): number {
     const frames: Partial<Record<Form, Frames>> = {};
     let deliveries = 0;
@@ -158,6 +183,7 @@ export class Broadcaster {
 
   #countDropped(room: string): void {
     const { topics } = this.#parts;
+    this.#debug?.debug({ room, reason: 'slow' }, 'Dropped a signal for the quiet connections of the room.');
     for (const form of forms) this.#parts.metrics.signalsDropped.inc(topics.subscribers(roomTopic(form, room, true)));
   }
 
@@ -181,7 +207,7 @@ function* allBut(connections: Iterable<Connection>, users: readonly string[] = [
   for (const connection of connections) if (!users.includes(connection.user?.id ?? '')) yield connection;
 }
 
-/** Whether a member's connection is on this one of the room's topics; known here, so uWS need not be asked. */
+/** Whether a member's connection is on this topic of the room, by its own fields: a call of uWS costs more. */
 function isOn(connection: Connection, room: string, form: Form, quiet: boolean): boolean {
-  return connection.form === form && connection.quiet === quiet && connection.away?.has(room) !== true;
+  return connection.form === form && connection.quiet === quiet && connection.offRooms?.has(room) !== true;
 }

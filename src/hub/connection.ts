@@ -11,9 +11,12 @@ import type { Form, Frames } from '../transport/socketio/packet.ts';
 import type { KeptShares } from '../commands/user-shares.ts';
 
 /**
- * Of the namespace `/`:
- * open (not connected to it) → authenticating (CONNECT came) → joining (token good: the user's rooms are being read)
- * → ready (subscribed, gets events and may command) → open again after a DISCONNECT. Any state → closed.
+ * States of a connection in the namespace `/`:
+ * - `open`: no CONNECT has come. CONNECT leads to `authenticating`.
+ * - `authenticating`: the token is verified. A good token leads to `joining`, a refusal to `open`.
+ * - `joining`: the user's rooms are read. Success leads to `ready`, a failure to `open`.
+ * - `ready`: the connection is subscribed, gets events and may send commands. DISCONNECT leads to `open`.
+ * - `closed`: the transport ended. Every state leads here, and nothing leaves it.
  */
 export type ConnectionState = 'open' | 'authenticating' | 'joining' | 'ready' | 'closed';
 
@@ -22,77 +25,77 @@ export interface LocalUser {
   readonly id: string;
   name: string | null;
   readonly connections: Connection[];
-  /** Rooms in which they may only read, and until when, in milliseconds since 1970; absent for nearly everybody. */
+  /** Rooms in which the user may only read, with the end in milliseconds since 1970. Undefined for most users. */
   readsOnly: Map<string, number> | undefined;
-  /** Bytes that wait to be sent to their connections here; see Unsent. */
+  /** Bytes that wait to be sent to the user's connections here; see Unsent. */
   unsent: number;
   /** See UserShares. */
   shares: KeptShares | undefined;
-  /** Bytes that have come and are not counted in `shares` yet. */
+  /** Received bytes that are not counted in `shares` yet. */
   uncounted: number;
 }
 
-interface Question {
+interface AckWait {
   readonly resolve: (args: readonly unknown[]) => void;
   readonly timer?: NodeJS.Timeout;
 }
 
-/** One Engine.IO session with what Socket.IO and Parley know of it. */
+/** One transport socket of Engine.IO, with its state in Socket.IO and in Parley. */
 export class Connection extends Session {
-  /** The public id of this connection; Engine.IO's sid is another one, and secret. */
+  /** The public id of this connection. Engine.IO's `sid` is a different one, and secret. */
   readonly session: string;
   readonly form: Form;
-  /** From the query or the Authorization header of the handshake; CONNECT's own goes before it. Dropped when used. */
+  /** The token of the handshake's query or Authorization header. A token in CONNECT takes precedence. Dropped when used. */
   handshakeToken: string | undefined;
   state: ConnectionState = 'open';
   user: LocalUser | undefined = undefined;
   /** When the token expires; milliseconds since 1970. */
   expires = 0;
-  /** When it became `ready`, milliseconds since 1970; 0 while it is not counted among its user's. */
+  /** When the connection became `ready`, in milliseconds since 1970; 0 while its user's count lacks it. */
   since = 0;
-  /** What the client calls its device. */
+  /** The client's name for its device. */
   device: string | null = null;
-  /** Its User-Agent, shortened. */
+  /** The User-Agent of the handshake, shortened. */
   readonly agent: string | null;
-  /** Commands it may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */
+  /** Commands that the connection may run at once, as of `refilledAt` (milliseconds of the process's life): a token bucket. */
   credit: number;
   refilledAt: number;
-  /** Acks that go out at the end of this turn. */
+  /** Acks that are sent at the end of this turn. */
   unsent: Frame[] | undefined = undefined;
-  /** Unsent bytes that are counted for it, and the user they are counted for; see Unsent. */
+  /** Unsent bytes that are counted for this connection, and the user that they are counted for; see Unsent. */
   counted = 0;
   countedFor: LocalUser | undefined = undefined;
   /** Unsent bytes at the last sweep. */
   swept = 0;
-  /** Signals it may send at once, as of `signalsAt`: likewise; undefined before its first one. */
+  /** Signals that the connection may send at once, as of `signalsAt`; undefined before the first signal. */
   signalCredit: number | undefined = undefined;
   signalsAt = 0;
   /** Commands refused for their rate, in a row. */
   refused = 0;
-  /** Commands that wait for their answer. */
+  /** Commands without an answer so far. */
   pending = 0;
-  /** Those of them that read pages of messages. */
+  /** Pending commands that read pages of messages. */
   reading = 0;
   /** Changes of membership that came while `joining`. */
   changes: MembershipChange[] | undefined = undefined;
-  /** Namespaces besides `/` that it is connected to. */
+  /** Namespaces besides `/` that the client is connected to. */
   namespaces: Set<string> | undefined = undefined;
-  /** A packet whose attachments are still to come. */
+  /** A packet that lacks some of its attachments so far. */
   assembly: Assembly | undefined = undefined;
-  /** Gets no signals, for it is slow; see SlowConsumers. */
+  /** The connection is slow and gets no signals; see SlowConsumers. */
   quiet = false;
-  /** Rooms it is off, for it is behind. */
-  away: Set<string> | undefined = undefined;
-  /** Rooms of which it holds a cursor of an earlier epoch: it has not pulled them since the database went back in time. */
-  stale: Set<string> | undefined = undefined;
-  /** Rooms of backend services that it is in; see FreeRooms. */
+  /** Rooms whose topics the connection has left because it is behind; see SlowConsumers. */
+  offRooms: Set<string> | undefined = undefined;
+  /** Rooms with a cursor of an earlier epoch: the client has not pulled them since the database went back in time. */
+  oldEpochRooms: Set<string> | undefined = undefined;
+  /** Rooms of backend services that the connection is in; see AdHocRooms. */
   adHocRooms: Set<string> | undefined = undefined;
   #identity: Identity | undefined = undefined;
   #caller: Caller | undefined = undefined;
-  #questions: Map<string, Question> | undefined = undefined;
-  #asked = 0;
-  /** Questions whose answers, if they still come, nobody waits for. */
-  #givenUp = 0;
+  #ackWaits: Map<string, AckWait> | undefined = undefined;
+  #nextAckId = 0;
+  /** Ended waits whose acks may still come. */
+  #lateAcks = 0;
 
   constructor(
     session: string,
@@ -112,7 +115,7 @@ export class Connection extends Session {
     this.agent = agent;
   }
 
-  /** The token it is here with; it may be taken back. */
+  /** The verified claims of the connection's token. The token may be revoked. */
   get identity(): Identity | undefined {
     return this.#identity;
   }
@@ -123,7 +126,7 @@ export class Connection extends Session {
     this.#caller = undefined;
   }
 
-  /** Made at the first command, and kept until the token changes: most connections of a crowd give no command. */
+  /** Made at the first command and kept until the token changes: most connections of a crowd send no command. */
   callerFor(user: LocalUser): Caller {
     return (this.#caller ??= {
       user,
@@ -139,58 +142,58 @@ export class Connection extends Session {
     else this.sendAll(frames);
   }
 
-  /** An event that is newer than what an answer says, and must not overtake it: acks wait for the end of the turn. */
+  /** Sends an event after the acks of this turn. The event corrects an answer, so it must not overtake that answer. */
   sendBehindAcks(frames: Frames): void {
     if (this.unsent === undefined) this.sendFrames(frames);
     else this.unsent.push(...frames);
   }
 
   /**
-   * Sends an event that wants an ack. @returns the ack's arguments.
-   * @throws {ParleyError} `unavailable` if none came in time, also where the connection ended meanwhile.
+   * Sends an event and waits for its ack. @returns the ack's arguments
+   * @throws {ParleyError} `unavailable` if no ack came in time, also when the connection ended meanwhile
    */
-  ask(name: string, args: readonly unknown[], timeoutMs: number): Promise<readonly unknown[]> {
-    // even: the odd ones are for questions to many
-    const id = String(this.#asked);
-    this.#asked += 2;
-    const questions = (this.#questions ??= new Map());
+  emitWithAck(name: string, args: readonly unknown[], timeoutMs: number): Promise<readonly unknown[]> {
+    // even ids: an odd id belongs to an event that was sent to many connections
+    const id = String(this.#nextAckId);
+    this.#nextAckId += 2;
+    const waits = (this.#ackWaits ??= new Map());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.forget(id);
         reject(new ParleyError('unavailable', 'The client did not acknowledge in time.'));
       }, timeoutMs);
-      questions.set(id, { resolve, timer });
+      waits.set(id, { resolve, timer });
       this.sendFrames(encodeArgs(this.form, 'event', '/', id, [name, ...args]));
     });
   }
 
-  /** Waits for the ack of an event that is sent to many under one odd id; whoever calls ends it with `forget`. */
+  /** Waits for the ack of an event that is sent to many connections under one odd id. The caller ends the wait with `forget`. */
   expect(id: string, resolve: (args: readonly unknown[]) => void): void {
-    (this.#questions ??= new Map()).set(id, { resolve });
+    (this.#ackWaits ??= new Map()).set(id, { resolve });
   }
 
   forget(id: string): void {
-    if (this.#questions?.delete(id) === true) this.#givenUp++;
+    if (this.#ackWaits?.delete(id) === true) this.#lateAcks++;
   }
 
   get awaitsAck(): boolean {
-    return this.#questions !== undefined && this.#questions.size > 0;
+    return this.#ackWaits !== undefined && this.#ackWaits.size > 0;
   }
 
-  /** An ack came. @returns false if nobody waits for it: it is late, or made up. */
+  /** An ack came. @returns false if there is no wait for it: the ack is late or invented */
   answered(id: string, args: readonly unknown[]): boolean {
-    const question = this.#questions?.get(id);
-    if (question === undefined) return false;
-    clearTimeout(question.timer);
-    this.#questions?.delete(id);
-    question.resolve(args);
+    const wait = this.#ackWaits?.get(id);
+    if (wait === undefined) return false;
+    clearTimeout(wait.timer);
+    this.#ackWaits?.delete(id);
+    wait.resolve(args);
     return true;
   }
 
-  /** Of an ack that nobody waits for, once each. @returns whether it may be the answer to a question that was given up. */
+  /** Called once for each ack without a wait. @returns whether it may belong to a wait that has ended */
   isLate(): boolean {
-    if (this.#givenUp === 0) return false;
-    this.#givenUp--;
+    if (this.#lateAcks === 0) return false;
+    this.#lateAcks--;
     return true;
   }
 }

@@ -5,7 +5,7 @@ import { forms } from './room-topics.ts';
 
 const jsonAlone: readonly Form[] = ['json'];
 
-/** Who is here: the connections of this node that are somebody's, by session and by user. */
+/** The connections of this node that have a user, by session and by user. */
 export class Connections {
   readonly #sessions = new Map<string, Connection>();
   readonly #users = new Map<string, LocalUser>();
@@ -18,7 +18,7 @@ export class Connections {
   identify(connection: Connection, id: string, name: string | null): LocalUser {
     let user = this.#users.get(id);
     if (user === undefined) {
-      // most have one connection; push would make room for 16 more
+      // most users have one connection: `push` on an empty array would reserve 16 more places
       user = {
         id,
         name,
@@ -53,18 +53,18 @@ export class Connections {
     if (user.connections.length === 0) this.#users.delete(user.id);
   }
 
-  /** Whatever their state. */
+  /** All connections with a user, in any state. */
   all(): Iterable<Connection> {
     return this.#sessions.values();
   }
 
-  /** Those that are `ready`. */
+  /** Connections in the state `ready`. */
   *ready(user?: string): Generator<Connection> {
     const all = user === undefined ? this.#sessions.values() : (this.#users.get(user)?.connections ?? []);
     for (const connection of all) if (connection.state === 'ready') yield connection;
   }
 
-  /** One that is `ready`, by its public id. */
+  /** The connection with this public id, if its state is `ready`. */
   session(id: string): Connection | undefined {
     const connection = this.#sessions.get(id);
     return connection?.state === 'ready' ? connection : undefined;
@@ -82,7 +82,7 @@ export class Connections {
     return [...this.#users.keys()];
   }
 
-  /** The user's connections here, whatever their state; safe to close them on the way. */
+  /** A copy of the user's connections here, in any state: the caller may close them while it iterates. */
   of(id: string): Connection[] {
     return [...(this.#users.get(id)?.connections ?? [])];
   }
@@ -92,7 +92,7 @@ export class Connections {
     return this.#users.get(id)?.connections.length ?? 0;
   }
 
-  /** Forms that some connection here uses: nearly always JSON alone. */
+  /** Forms that connections here use: JSON alone on most nodes. */
   get formsInUse(): readonly Form[] {
     return this.#ofMsgpack === 0 ? jsonAlone : forms;
   }

@@ -5,9 +5,9 @@ import { encodeEvent } from '../transport/socketio/encode.ts';
 const stepMs = 50;
 
 /**
- * Sends every connection away, spread evenly over the window: each is told its own moment and closed at it, at the
- * transport, since a DISCONNECT packet would stop stock clients from coming back. Whoever serves next gets them at a
- * steady rate.
+ * Closes every connection, spread evenly over the window. Each connection gets `drain {after}` with its own moment and is
+ * closed then, at the transport: a DISCONNECT packet would stop stock clients from reconnecting. Other nodes get the
+ * clients at a steady rate.
  */
 export async function drain(connections: Iterable<Connection>, windowMs: number): Promise<void> {
   const leaving = [...connections];

@@ -1,5 +1,6 @@
 import type { Envelope, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
 import type { Role } from '../protocol/model.ts';
+import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
@@ -10,58 +11,68 @@ import type { Resequencer } from '../recovery/resequencer.ts';
 
 export interface FanoutReceiverParts {
   readonly connections: Connections;
-  readonly memberships: Subscriptions;
-  readonly order: Resequencer;
+  readonly subscriptions: Subscriptions;
+  readonly resequencer: Resequencer;
   readonly broadcaster: Broadcaster;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-/** While nothing may go out, so many events without a rev are kept. */
-const maxWaiting = 1000;
+const failed = 'Could not deliver an event; its recipients miss it until they sync.';
+
+/** Events to users and closings of rooms that are held while delivery is suspended. */
+const maxHeld = 1000;
 
 /**
- * The receiving end of fan-out: brings each envelope to those here whom it is for. Whoever is told a room's head counts on
- * all events after it, so that is noted with the room's order, and who missed some already is told to pull.
+ * The receiving end of fan-out: brings each envelope to its recipients on this node.
+ *
+ * States: *delivering*, in which each envelope is delivered at once; and *suspended*, as the resequencer is. While
+ * suspended, events to users and closings of rooms are held, up to a limit; membership changes are applied. `release`
+ * delivers the held envelopes and leads back to delivering.
+ *
+ * A client that gets a room's head expects every event after that head. `noteHeads` records the head in the resequencer,
+ * and sends `behind` to a connection that has already missed some of these events.
  */
 export class FanoutReceiver {
   readonly #parts: FanoutReceiverParts;
-  /** What came while nothing may go out, and has no rev to be found by. */
-  #waiting: (UserEvent | RoomClosed)[] = [];
+  readonly #debug: Log | undefined;
+  /** Envelopes that came while suspended. They have no rev, so no backfill would find them. */
+  #held: (UserEvent | RoomClosed)[] = [];
 
   constructor(parts: FanoutReceiverParts) {
     this.#parts = parts;
+    this.#debug = debugLog(parts.log);
   }
 
-  /** A fault in one envelope is counted and does not keep the others back. */
+  /** A fault in one envelope is counted and logged. The other envelopes are delivered. */
   receive(envelopes: readonly Envelope[]): void {
-    const { order, memberships, metrics, log } = this.#parts;
+    const { resequencer, subscriptions, metrics, log } = this.#parts;
     for (const envelope of envelopes) {
       try {
-        if (envelope.to === 'room') order.receive(envelope);
-        else if (envelope.to === 'membership') memberships.change(envelope);
-        else if (order.isSuspended()) this.#wait(envelope);
+        if (envelope.to === 'room') resequencer.receive(envelope);
+        else if (envelope.to === 'membership') subscriptions.change(envelope);
+        else if (resequencer.isSuspended()) this.#hold(envelope);
         else this.#deliver(envelope);
       } catch (error) {
         metrics.internalErrors.inc({ where: 'delivery' });
-        log.error({ err: error }, 'an event could not be delivered');
+        log.error({ err: error }, failed);
       }
     }
   }
 
-  /** Whether there is nobody here to hear it, or it is what they heard last. */
-  hasHeard(event: RoomEvent): boolean {
-    return !this.#parts.order.has(event.room) || this.#parts.broadcaster.wasLast(event);
+  /** Whether the room has no connection here, or its connections got these settings last. */
+  hasDelivered(event: RoomEvent): boolean {
+    return !this.#parts.resequencer.has(event.room) || this.#parts.broadcaster.wasLast(event);
   }
 
-  /** Events may go out again. */
+  /** Delivery is no longer suspended. */
   release(): void {
-    for (const envelope of this.#waiting.splice(0)) {
+    for (const envelope of this.#held.splice(0)) {
       try {
         this.#deliver(envelope);
       } catch (error) {
         this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
-        this.#parts.log.error({ err: error }, 'an event could not be delivered');
+        this.#parts.log.error({ err: error }, failed);
       }
     }
   }
@@ -71,45 +82,61 @@ export class FanoutReceiver {
     else this.#closeRoom(envelope);
   }
 
-  #wait(envelope: UserEvent | RoomClosed): void {
-    if (this.#waiting.length < maxWaiting) this.#waiting.push(envelope);
-    else this.#parts.metrics.heldDropped.inc();
+  #hold(envelope: UserEvent | RoomClosed): void {
+    const { event } = envelope;
+    const room = envelope.to === 'closed' ? envelope.room : envelope.about;
+    if (this.#held.length < maxHeld) {
+      this.#held.push(envelope);
+      this.#debug?.debug({ room, event, reason: 'suspended' }, 'Held an event: delivery is suspended.');
+    } else {
+      this.#parts.metrics.heldDropped.inc();
+      this.#debug?.debug(
+        { room, event, reason: 'limit' },
+        'Dropped an event: too many are held while delivery is suspended.',
+      );
+    }
   }
 
   toUser({ user: id, event, json, head, about }: UserEvent): void {
-    const { connections, memberships, order, broadcaster } = this.#parts;
+    const { connections, subscriptions, resequencer, broadcaster } = this.#parts;
     const user = connections.user(id);
     if (user === undefined) return;
-    // made before their membership ended, and come after it
-    if (about !== undefined && !user.connections.some((one) => memberships.isIn(one, about))) return;
+    // the event was made before the user's membership ended, and came after its end
+    if (about !== undefined && !user.connections.some((one) => subscriptions.isIn(one, about))) {
+      this.#debug?.debug(
+        { room: about, event, reason: 'not_member' },
+        'Dropped an event: the user is not in the room.',
+      );
+      return;
+    }
     broadcaster.toUser(user, event, json);
     if (head === undefined) return;
-    memberships.welcomed(id, head.room);
-    const behind = order.noteHead(head.room, head.rev);
+    subscriptions.welcomed(id, head.room);
+    const behind = resequencer.noteHead(head.room, head.rev);
     if (behind === undefined) return;
     for (const connection of connections.ready(id)) broadcaster.behind(connection, head.room, behind);
   }
 
   /**
-   * The connection is told the rooms' heads, with what was sent or will be answered in this turn. `behind` corrects that,
-   * and goes out after it. Of rooms that are not the user's (`role: null`) nothing comes, so nobody counts on it.
+   * An event or an answer of this turn gives the connection these heads. `behind` corrects a head, so it is sent after
+   * that answer. A room without the user (`role: null`) sends the connection nothing, so its head does not count.
    */
-  toldHeads(
+  noteHeads(
     connection: Connection,
     heads: Iterable<{ readonly id: string; readonly rev: number; readonly role?: Role | null }>,
   ): void {
-    const { order, broadcaster } = this.#parts;
+    const { resequencer, broadcaster } = this.#parts;
     for (const { id, rev, role } of heads) {
-      const behind = role === null ? undefined : order.noteHead(id, rev);
+      const behind = role === null ? undefined : resequencer.noteHead(id, rev);
       if (behind !== undefined) setImmediate(() => broadcaster.behind(connection, id, behind));
     }
   }
 
-  /** The last that the room's members hear of it; nothing holds that back. */
+  /** The room's connections get this last event and leave the room. */
   #closeRoom({ room, event, json }: RoomClosed): void {
-    const { memberships, broadcaster } = this.#parts;
-    const members = [...memberships.connectionsIn(room)];
+    const { subscriptions, broadcaster } = this.#parts;
+    const members = [...subscriptions.connectionsIn(room)];
     broadcaster.toEach(members, event, json);
-    memberships.closed(room, members);
+    subscriptions.closed(room, members);
   }
 }

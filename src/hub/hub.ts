@@ -1,9 +1,14 @@
 /**
- * The part of a node that knows its connections, put together from the bottom up: each part is given those before it.
+ * The part of a node that knows its connections. Its parts are made from the bottom up, each with those before it:
  *
- * connections (who is here) → off (slow connections that are off their rooms) → broadcaster (writes events to topics) →
- * order (the resequencer: rev order, gaps) → interest (rooms with connections here) → slow (slow consumers) →
- * subscriptions (which rooms a connection is in) → receiver (takes the envelopes of fan-out).
+ * 1. connections: by session and user
+ * 2. offRooms: rooms that slow connections have left
+ * 3. broadcaster: writes events to topics
+ * 4. resequencer: rev order and gaps
+ * 5. interest: rooms with connections here
+ * 6. slowConsumers: keeps the buffers of slow connections small
+ * 7. subscriptions: the rooms of each connection
+ * 8. receiver: takes the envelopes of fan-out
  */
 import type { Fanout } from '../fanout/fanout.ts';
 import type { ReplayBuffer } from '../recovery/replay-buffer.ts';
@@ -22,12 +27,12 @@ import { Subscriptions } from './subscriptions.ts';
 
 export interface Hub {
   readonly connections: Connections;
-  readonly off: OffRooms;
+  readonly offRooms: OffRooms;
   readonly broadcaster: Broadcaster;
-  readonly order: Resequencer;
+  readonly resequencer: Resequencer;
   readonly interest: Interest;
-  readonly slow: SlowConsumers;
-  readonly memberships: Subscriptions;
+  readonly slowConsumers: SlowConsumers;
+  readonly subscriptions: Subscriptions;
   readonly receiver: FanoutReceiver;
   readonly mayDeliver: () => boolean;
 }
@@ -40,7 +45,7 @@ export interface HubParts {
   /** Rooms with a gap, for the backfiller. */
   readonly gaps: WorkQueue;
   readonly replay: Pick<ReplayBuffer, 'delivered' | 'forget'>;
-  /** Whether what this node knows of memberships is recent enough. */
+  /** Whether the memberships that this node knows are recent enough to deliver by. */
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -48,9 +53,9 @@ export interface HubParts {
 
 export function createHub(parts: HubParts): Hub {
   const { connections, topics, settings, fanout, gaps, replay, mayDeliver, metrics, log } = parts;
-  const off = new OffRooms(metrics);
-  const broadcaster = new Broadcaster({ connections, off, topics, replay, mayDeliver, metrics });
-  const order = new Resequencer({
+  const offRooms = new OffRooms(metrics, log);
+  const broadcaster = new Broadcaster({ connections, offRooms, topics, replay, mayDeliver, metrics, log });
+  const resequencer = new Resequencer({
     deliver: (event) => broadcaster.toRoom(event),
     gaps,
     reachable: () => fanout.others?.reachable === true,
@@ -58,9 +63,19 @@ export function createHub(parts: HubParts): Hub {
     metrics,
     log,
   });
-  const interest = new Interest({ topics, off, order, fanout, replay });
-  const slow = new SlowConsumers(settings, { off, interest, metrics });
-  const memberships = new Subscriptions({ connections, slow });
-  const receiver = new FanoutReceiver({ connections, memberships, order, broadcaster, metrics, log });
-  return { connections, off, broadcaster, order, interest, slow, memberships, receiver, mayDeliver };
+  const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
+  const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
+  const subscriptions = new Subscriptions({ connections, slowConsumers, log });
+  const receiver = new FanoutReceiver({ connections, subscriptions, resequencer, broadcaster, metrics, log });
+  return {
+    connections,
+    offRooms,
+    broadcaster,
+    resequencer,
+    interest,
+    slowConsumers,
+    subscriptions,
+    receiver,
+    mayDeliver,
+  };
 }

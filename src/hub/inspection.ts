@@ -7,22 +7,22 @@ export function inspect(hub: Hub, question: InspectQuestion): RoomFacts | Connec
   return 'room' in question ? inspectRoom(hub, question.room) : inspectConnection(hub, question.connection);
 }
 
-function inspectRoom({ order, memberships, off }: Hub, room: string): RoomFacts | undefined {
-  const state = order.stateOf(room);
+function inspectRoom({ resequencer, subscriptions, offRooms }: Hub, room: string): RoomFacts | undefined {
+  const state = resequencer.stateOf(room);
   if (state === undefined) return undefined;
-  const connections = [...memberships.connectionsIn(room)];
+  const connections = [...subscriptions.connectionsIn(room)];
   const users = new Set(connections.map(({ user }) => user?.id));
-  return { ...state, subscribers: connections.length, users: users.size, off: [...off.off(room)].length };
+  return { ...state, subscribers: connections.length, users: users.size, off: [...offRooms.off(room)].length };
 }
 
-function inspectConnection({ connections, memberships }: Hub, session: string): ConnectionFacts | undefined {
+function inspectConnection({ connections, subscriptions }: Hub, session: string): ConnectionFacts | undefined {
   const connection = connections.session(session);
   if (connection?.user === undefined) return undefined;
-  const off = [...(connection.away ?? [])];
+  const off = [...(connection.offRooms ?? [])];
   return {
     user: connection.user.id,
     since: connection.since,
-    rooms: new Set([...memberships.roomsOf(connection), ...off]).size,
+    rooms: new Set([...subscriptions.roomsOf(connection), ...off]).size,
     unsentBytes: connection.bufferedBytes,
     quiet: connection.quiet,
     off: off.slice(0, offListed),

@@ -7,21 +7,24 @@ import type { OffRooms } from './off-rooms.ts';
 
 export interface InterestParts {
   readonly topics: Topics;
-  readonly off: OffRooms;
-  readonly order: Resequencer;
+  readonly offRooms: OffRooms;
+  readonly resequencer: Resequencer;
   readonly fanout: Fanout;
-  /** Told of rooms that nobody is in any more. */
+  /** Forgets rooms without connections. */
   readonly replay: { forget(room: string): void };
 }
 
 /**
- * Which rooms have connections here: on their topics, or off them for being slow. Events of these alone come to this
- * node; to the others' senders it says so, and when it is heard.
+ * The interest of the node: rooms with connections here, on their topics or off them because they are slow. Fan-out brings
+ * the events of these rooms to this node.
+ *
+ * States of a room: *vacant*, without connections. The first connection makes it *requested*: fan-out subscribes to its
+ * events. *Reached*: its events reach this node. The last connection that leaves makes it vacant again.
  */
 export class Interest {
   readonly #parts: InterestParts;
-  /** Rooms whose events may not reach this node yet. */
-  readonly #standing = new Map<string, Promise<void>>();
+  /** Requested rooms, with the promise that fan-out gave for each. */
+  readonly #requested = new Map<string, Promise<void>>();
 
   constructor(parts: InterestParts) {
     this.#parts = parts;
@@ -29,11 +32,11 @@ export class Interest {
   }
 
   has(room: string): boolean {
-    return this.#parts.order.has(room);
+    return this.#parts.resequencer.has(room);
   }
 
   rooms(): string[] {
-    return this.#parts.order.rooms();
+    return this.#parts.resequencer.rooms();
   }
 
   /** A topic got its first subscriber, or lost its last one. uWS may not count that yet. */
@@ -48,37 +51,37 @@ export class Interest {
   }
 
   /** Resolves when events of all of the connection's rooms reach this node. */
-  async standing(connection: Connection): Promise<void> {
-    if (this.#standing.size === 0) return;
+  async reached(connection: Connection): Promise<void> {
+    if (this.#requested.size === 0) return;
     const topics = connection.wire?.getTopics() ?? [];
-    await Promise.all(topics.flatMap((topic) => this.#standing.get(roomOfTopic(topic) ?? '') ?? []));
+    await Promise.all(topics.flatMap((topic) => this.#requested.get(roomOfTopic(topic) ?? '') ?? []));
   }
 
-  /** @param but a topic that is known to be empty. */
+  /** @param but a topic that is known to be empty */
   #isOccupied(room: string, but?: string): boolean {
-    const { off, topics } = this.#parts;
-    return off.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics.subscribers(topic) > 0);
+    const { offRooms, topics } = this.#parts;
+    return offRooms.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics.subscribers(topic) > 0);
   }
 
   #changed(room: string, occupied: boolean): void {
-    const { order, replay, fanout } = this.#parts;
-    if (occupied === order.has(room)) return;
+    const { resequencer, replay, fanout } = this.#parts;
+    if (occupied === resequencer.has(room)) return;
     if (!occupied) {
-      order.remove(room);
+      resequencer.remove(room);
       replay.forget(room);
-      this.#standing.delete(room);
+      this.#requested.delete(room);
       fanout.vacated(room);
       return;
     }
-    order.add(room);
-    const standing = fanout.occupied(room);
+    resequencer.add(room);
+    const reached = fanout.occupied(room);
     if (fanout.others === undefined) return;
-    this.#standing.set(room, standing);
-    void standing.then(() => {
-      if (this.#standing.get(room) !== standing) return;
-      this.#standing.delete(room);
-      // somebody may have been told a head before
-      order.recheck(room);
+    this.#requested.set(room, reached);
+    void reached.then(() => {
+      if (this.#requested.get(room) !== reached) return;
+      this.#requested.delete(room);
+      // a client may have got a head before, and this node may lack the events after that head
+      resequencer.recheck(room);
     });
   }
 }

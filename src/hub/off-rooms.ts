@@ -1,24 +1,31 @@
+import { debugLog } from '../telemetry/debug-log.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
 import type { Connection } from './connection.ts';
 
 /**
- * Which slow connections lack what: those without signals (quiet), and those that are off a room. SlowConsumers decides; the
+ * The slow connections: quiet ones, which get no signals, and those that are off a room. SlowConsumers decides; the
  * broadcaster and the interest of the node read.
+ *
+ * States of a connection in a room: *on*; *waiting*, off the room until the next event, for which it gets `behind`; then
+ * *off*. SlowConsumers puts the connection on the room again.
  */
 export class OffRooms {
   readonly #metrics: Metrics;
+  readonly #debug: Log | undefined;
   readonly #quiet = new Set<Connection>();
   /** Connections that are off a room. */
   readonly #off = new Map<string, Set<Connection>>();
   /** Connections off a room that get `behind` with the room's next event. */
   readonly #waiting = new Map<string, Set<Connection>>();
 
-  constructor(metrics: Metrics) {
+  constructor(metrics: Metrics, log: Log) {
     this.#metrics = metrics;
+    this.#debug = debugLog(log);
   }
 
-  /** Whether connections are off the room. The node still needs its events, though no topic has these connections. */
+  /** Whether connections are off the room. The node still needs the room's events, though no topic has these connections. */
   concerns(room: string): boolean {
     return this.#off.has(room);
   }
@@ -40,17 +47,22 @@ export class OffRooms {
     this.#quiet.delete(connection);
   }
 
-  /** An event went out in the room: each connection that is off the room gets `behind`, once. */
+  /** An event was delivered in the room: each waiting connection gets `behind`. */
   moved(room: string, head: number): void {
     const waiting = this.#waiting.get(room);
     if (waiting === undefined) return;
     this.#waiting.delete(room);
     const json = JSON.stringify({ room, head });
     for (const connection of waiting) connection.sendFrames(encodeEvent(connection.form, 'behind', json));
+    const connections = waiting.size;
+    this.#debug?.debug(
+      { room, rev: head, connections, reason: 'slow' },
+      'Sent `behind` to connections that are off the room.',
+    );
     this.#metrics.slowConsumers.inc({ step: 'told' }, waiting.size);
   }
 
-  /** The connection is off the room, and gets `behind` with the next event. */
+  /** The connection is off the room, and gets `behind` for the next event. */
   add(connection: Connection, room: string): void {
     addTo(this.#off, room, connection);
     this.await(connection, room);
@@ -60,12 +72,12 @@ export class OffRooms {
     addTo(this.#waiting, room, connection);
   }
 
-  /** Whether no event has gone out since the connection is off the room. */
+  /** Whether no event was delivered in the room since the connection is off it. */
   awaits(connection: Connection, room: string): boolean {
     return this.#waiting.get(room)?.has(connection) === true;
   }
 
-  /** @returns whether no connection is off the room any more */
+  /** @returns whether this was the last connection off the room */
   remove(connection: Connection, room: string): boolean {
     removeFrom(this.#waiting, room, connection);
     return removeFrom(this.#off, room, connection);
@@ -78,7 +90,7 @@ function addTo(rooms: Map<string, Set<Connection>>, room: string, connection: Co
   else connections.add(connection);
 }
 
-/** @returns whether it was the last one. */
+/** @returns whether this was the last one */
 function removeFrom(rooms: Map<string, Set<Connection>>, room: string, connection: Connection): boolean {
   const connections = rooms.get(room);
   connections?.delete(connection);

@@ -1,6 +1,6 @@
 /**
- * The topics of a room. One for each form of packets, so that an event is written once for each form in use, and for each
- * form another one without signals, for connections that are slow.
+ * The topics of a room: one for each form of packets, so that an event is encoded once for each form in use. Each form has
+ * a second topic without signals, for slow connections.
  */
 import type { Form } from '../transport/socketio/packet.ts';
 
@@ -16,7 +16,7 @@ export function roomTopic(form: Form, room: string, quiet = false): string {
   return (quiet ? prefixes[form].quiet : prefixes[form].all) + room;
 }
 
-/** @returns undefined for topics that are not a room's. */
+/** @returns undefined for a topic of no room */
 export function roomOfTopic(topic: string): string | undefined {
   return known.has(topic.slice(0, 2)) ? topic.slice(2) : undefined;
 }

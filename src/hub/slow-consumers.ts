@@ -1,3 +1,5 @@
+import { debugLog } from '../telemetry/debug-log.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Interest } from './interest.ts';
@@ -7,32 +9,42 @@ import { roomOfTopic, roomTopic } from './room-topics.ts';
 export interface SlowConsumerSettings {
   /** Unsent bytes over which a connection gets no signals. */
   readonly softBufferedBytes: number;
-  /** Over which it gets `behind` instead of events. At the hard limit, a setting of the wire, it is closed. */
+  /** Unsent bytes over which a connection gets `behind` instead of events. At the hard limit of the wire it is closed. */
   readonly behindBufferedBytes: number;
 }
 
 /**
- * Keeps what is buffered for slow connections small. Each step is undone when the connection has taken what waited:
+ * Keeps the buffers of slow connections small.
  *
- * well → (over the soft limit) quiet: no signals → (over the next) behind: off its rooms; for the first event in each it
- * gets `behind {room, head}`, and is put back on a room when it pulls that room with `sync` or `history`. Where no rev
- * went by it lacks nothing, would never pull, and is put back when it is well. What has no rev, but for signals, no pull
- * brings, so it comes all the while: see Broadcaster.
+ * States of a connection:
+ * - *well*: it gets everything. A buffer over the soft limit makes it quiet.
+ * - *quiet*: it gets no signals. A buffer over `behindBufferedBytes` makes it behind. A drained buffer makes it well.
+ * - *behind*: it is also off its rooms. The first event in each room gives it `behind {room, head}`. A pull of the
+ *   room with `sync` or `history` puts the connection back on the room. A room without an event meanwhile would never be
+ *   pulled: the connection returns to such a room when it is well.
  *
- * Buffers are looked at in a sweep, and only after something was delivered: uWS tells nothing of a buffer that grows, and
- * an idle server has none.
+ * No pull brings an event without a rev. Such events, other than signals, reach a connection that is behind: see
+ * Broadcaster.
+ *
+ * A sweep reads the buffers, and only after a delivery: uWS does not report that a buffer grows, and an idle server has
+ * no buffers.
  */
 export class SlowConsumers {
   readonly #settings: SlowConsumerSettings;
   readonly #metrics: Metrics;
-  readonly #off: OffRooms;
+  readonly #debug: Log | undefined;
+  readonly #offRooms: OffRooms;
   readonly #interest: Interest;
 
-  constructor(settings: SlowConsumerSettings, parts: { off: OffRooms; interest: Interest; metrics: Metrics }) {
+  constructor(
+    settings: SlowConsumerSettings,
+    parts: { offRooms: OffRooms; interest: Interest; metrics: Metrics; log: Log },
+  ) {
     this.#settings = settings;
-    this.#off = parts.off;
+    this.#offRooms = parts.offRooms;
     this.#interest = parts.interest;
     this.#metrics = parts.metrics;
+    this.#debug = debugLog(parts.log);
   }
 
   sweep(connections: Iterable<Connection>): void {
@@ -41,62 +53,67 @@ export class SlowConsumers {
       if (connection.state !== 'ready') continue;
       const buffered = connection.bufferedBytes;
       if (buffered > behindBufferedBytes) this.#fallBehind(connection);
-      else if (buffered > softBufferedBytes) this.#hush(connection);
+      else if (buffered > softBufferedBytes) this.#quieten(connection);
       else if (buffered < softBufferedBytes / 4 && connection.quiet) this.#recover(connection);
     }
   }
 
   /**
-   * The connection is about to read the rooms. One that has room in its buffer is subscribed again first, so nothing
-   * falls between; another one stays off and will be told of what comes after this read.
+   * The connection is about to read the rooms. A connection with space in its buffer is subscribed again before the read,
+   * so that it misses nothing. Another one stays off, and gets `behind` for the next event after this read.
    */
   pulling(connection: Connection, rooms: Iterable<string>): void {
-    const { away } = connection;
-    if (away === undefined) return;
+    const { offRooms } = connection;
+    if (offRooms === undefined) return;
     const fit = connection.bufferedBytes <= this.#settings.softBufferedBytes;
     for (const room of rooms) {
-      if (!away.has(room)) continue;
+      if (!offRooms.has(room)) continue;
       if (fit) {
         this.#putBack(connection, room);
       } else {
-        this.#off.await(connection, room);
-        // so that it is looked at until it is well
-        this.#hush(connection);
+        this.#offRooms.await(connection, room);
+        // quiet connections are swept until they are well
+        this.#quieten(connection);
       }
     }
   }
 
-  /** It is no member of the room any more. */
+  /** The user is no longer a member of the room. */
   left(connection: Connection, room: string): void {
     this.#forget(connection, room);
   }
 
   closed(connection: Connection): void {
-    this.#off.unquieten(connection);
-    for (const room of connection.away ?? []) this.#forget(connection, room);
-    connection.away = undefined;
+    this.#offRooms.unquieten(connection);
+    for (const room of connection.offRooms ?? []) this.#forget(connection, room);
+    connection.offRooms = undefined;
     connection.quiet = false;
   }
 
-  #hush(connection: Connection): void {
+  #quieten(connection: Connection): void {
     if (connection.quiet) return;
     connection.quiet = true;
-    this.#off.quieten(connection);
+    this.#offRooms.quieten(connection);
     this.#metrics.slowConsumers.inc({ step: 'quiet' });
+    const { session, bufferedBytes } = connection;
+    this.#debug?.debug(
+      { session, bufferedBytes, reason: 'slow' },
+      'Quietened a connection: it gets no signals until its buffer drains.',
+    );
     this.#resubscribe(connection, true);
   }
 
   #recover(connection: Connection): void {
     connection.quiet = false;
-    this.#off.unquieten(connection);
+    this.#offRooms.unquieten(connection);
     this.#metrics.slowConsumers.inc({ step: 'recovered' });
     this.#resubscribe(connection, false);
-    for (const room of connection.away ?? []) {
-      if (this.#off.awaits(connection, room)) this.#putBack(connection, room);
+    for (const room of connection.offRooms ?? []) {
+      if (this.#offRooms.awaits(connection, room)) this.#putBack(connection, room);
     }
   }
 
-  /** Onto the topics with or without signals; in one turn, so no event is missed or doubled. */
+  /** Moves to the topics with or without signals, in one turn: no event is missed or doubled. */
   #resubscribe(connection: Connection, quiet: boolean): void {
     for (const topic of connection.wire?.getTopics() ?? []) {
       const room = roomOfTopic(topic);
@@ -107,13 +124,18 @@ export class SlowConsumers {
   }
 
   #fallBehind(connection: Connection): void {
-    this.#hush(connection);
+    this.#quieten(connection);
     const rooms = (connection.wire?.getTopics() ?? []).map(roomOfTopic).filter((room) => room !== undefined);
     if (rooms.length === 0) return;
-    const away = (connection.away ??= new Set());
+    const offRooms = (connection.offRooms ??= new Set());
+    const { session } = connection;
     for (const room of rooms) {
-      away.add(room);
-      this.#off.add(connection, room);
+      offRooms.add(room);
+      this.#debug?.debug(
+        { room, session, reason: 'slow' },
+        'Put a connection off a room: it gets `behind` for the next event.',
+      );
+      this.#offRooms.add(connection, room);
       connection.unsubscribe(roomTopic(connection.form, room, true));
     }
     this.#metrics.slowConsumers.inc({ step: 'behind' });
@@ -125,9 +147,9 @@ export class SlowConsumers {
   }
 
   #forget(connection: Connection, room: string): void {
-    const { away } = connection;
-    if (away?.delete(room) !== true) return;
-    if (away.size === 0) connection.away = undefined;
-    if (this.#off.remove(connection, room)) this.#interest.settled(room);
+    const { offRooms } = connection;
+    if (offRooms?.delete(room) !== true) return;
+    if (offRooms.size === 0) connection.offRooms = undefined;
+    if (this.#offRooms.remove(connection, room)) this.#interest.settled(room);
   }
 }

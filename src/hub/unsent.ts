@@ -1,12 +1,12 @@
 /**
  * Bytes that wait to be sent, in the buffers of uWS and in answers to HTTP polls, by connection, user and address.
  *
- * A client that does not read its answers costs memory, and a user may have a hundred connections. So a connection
- * whose last answer still waits gets no other large answer, and neither does a user or an address over its limit. What
- * room events add is bounded by `sweep`: over a limit the connections with the largest buffers are closed. While memory is
- * short `relieve` closes the largest buffers of all, before work of others is refused.
+ * A client that does not read its answers costs memory, and a user may have a hundred connections. A connection over its
+ * limit gets no further large answer, and neither does a user or an address over theirs. Room events add bytes too:
+ * `sweep` closes the connections with the largest buffers of a user or an address over its limit. While memory is short,
+ * `relieve` closes the largest buffers of all, before the node refuses commands.
  *
- * A buffer that drains is noticed by the next sweep, or when a large answer is wanted.
+ * The next sweep, or the next request for a large answer, sees that a buffer has drained.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -22,7 +22,7 @@ export interface UnsentSettings {
 
 export type UnsentLimit = 'connection' | 'user' | 'address';
 
-/** A refusal travels behind what is unsent, so whoever reads it has made room already. */
+/** A refusal is sent after the unsent bytes: a client that reads it has drained its buffer already. */
 const retryAfterMs = 100;
 /** A smaller buffer is not worth a closed connection. */
 const worthBytes = 64 * 1024;
@@ -44,12 +44,12 @@ export class Unsent {
     metrics.watchUnsent(() => this.#total);
   }
 
-  /** Bytes of all connections, as of the last count of each. */
+  /** Unsent bytes of all connections, as of the last count of each. */
   get total(): number {
     return this.#total;
   }
 
-  /** Counts what waits for the connection now, for its address and for the user it belongs to now. */
+  /** Counts the connection's unsent bytes again, for its address and for its present user. */
   note(connection: Connection): void {
     const bytes = connection.bufferedBytes;
     const { counted, countedFor, user } = connection;
@@ -62,7 +62,7 @@ export class Unsent {
     connection.countedFor = user;
   }
 
-  /** @throws {ParleyError} `overloaded` if no large answer may be made for the connection now. */
+  /** @throws {ParleyError} `overloaded` if the connection may not get a large answer now */
   admit(connection: Connection, user: LocalUser): void {
     this.note(connection);
     const limit = this.#passed(connection, user);
@@ -71,7 +71,7 @@ export class Unsent {
     throw new ParleyError('overloaded', texts[limit], { retryAfter: retryAfterMs });
   }
 
-  /** Counts all, and closes the largest buffers of each user and address over its limit. */
+  /** Counts all connections, and closes the largest buffers of each user and address over its limit. */
   sweep(connections: Iterable<Connection>): void {
     const { maxUnsentBytesPerUser, maxUnsentBytesPerAddress } = this.#settings;
     const buffered: Connection[] = [];
@@ -96,12 +96,12 @@ export class Unsent {
     }
   }
 
-  /** Closes the largest buffers until about so many bytes are free. @returns how many bytes are. */
+  /** Closes the largest buffers until about `bytes` bytes are free. @returns how many bytes became free */
   relieve(connections: Iterable<Connection>, bytes: number): number {
     const worth: Connection[] = [];
     for (const connection of connections) {
       this.note(connection);
-      // what was sent a moment ago may be on its way: a client that reads has taken it by the next sweep
+      // bytes sent a moment ago may be on their way: a client that reads has taken them by the next sweep
       if (Math.min(connection.counted, connection.swept) >= worthBytes) worth.push(connection);
     }
     return this.#close(worth, 'memory', bytes);

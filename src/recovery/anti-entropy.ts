@@ -1,15 +1,20 @@
 /**
- * Finds what this node was not told, and has it repaired: first memberships, then settings of rooms, then the heads of
- * all occupied rooms, in one query each.
+ * The periodic comparison with Postgres, which finds what fan-out lost. A round reads memberships, then the settings of
+ * rooms, then the heads of all occupied rooms, with one query each.
  *
- * alone: memberships and settings. The answer of Postgres may be lost after the commit, and a second try finds it done and
- * tells nobody; a command beside the server (`parley import`) tells nobody at all. A head ahead of what was delivered needs
- * no repair, for whatever moves a rev leaves a row in the outbox, which is relayed.
- * hearing: a look every few seconds, for Pub/Sub may lose things silently.
- * deaf: a look every second, so that events cross nodes all the same; events of this node go out at once.
- * A head below a rev that was delivered here says that the database went back in time (see recovery/epochs.ts).
- * resuming (the node starts, the others are heard again, or the lease has ended): nothing goes out until memberships have been read and the
- * lease is held, for a user may have been removed meanwhile; then the heads. Tried again until it succeeds.
+ * States of a node:
+ * - *alone*: there are no other nodes. Rounds read memberships and settings. A commit whose answer was lost is repeated and
+ *   publishes nothing, and neither does a command beside the server (`parley import`). Heads need no repair: each rev has a
+ *   row in the outbox, which the relay publishes.
+ * - *reachable*: events of other nodes arrive. A round runs every few seconds, because Pub/Sub can lose events silently.
+ *   The loss of Redis makes the node unreachable.
+ * - *unreachable*: a round runs every second, so that events still cross nodes. Events of this node are delivered at once.
+ *   Redis that is back makes the node resume.
+ * - *resuming*: the node started, other nodes are reachable again, or the lease ended. Nothing is delivered, because a user
+ *   may have been removed meanwhile. A round that has read memberships and renewed the lease leads back to reachable,
+ *   unreachable or alone. A round that fails is repeated.
+ *
+ * A head below a delivered rev shows that the database went back in time (see recovery/epochs.ts).
  */
 import type { Others } from '../fanout/fanout.ts';
 import type { Epochs } from './epochs.ts';
@@ -24,12 +29,12 @@ import type { SettingsReconciler } from './settings-reconciler.ts';
 export interface AntiEntropyParts {
   /** Undefined: this node is alone. */
   readonly others: Others | undefined;
-  readonly order: Resequencer;
+  readonly resequencer: Resequencer;
   readonly receiver: Pick<FanoutReceiver, 'release'>;
   readonly lease: Pick<Lease, 'renewed' | 'held' | 'onLapse'>;
   readonly memberships: MembershipReconciler;
-  readonly roomStates: SettingsReconciler;
-  /** The rev of each of the rooms in Postgres. */
+  readonly settings: SettingsReconciler;
+  /** The rev of each room in Postgres. */
   readonly heads: (rooms: readonly string[]) => Promise<readonly { room: string; head: number }[]>;
   readonly epochs: Pick<Epochs, 'epoch' | 'wentBack'>;
   readonly pollMs: number;
@@ -40,15 +45,15 @@ export interface AntiEntropyParts {
 const unreachablePollMs = 1000;
 const resumeRetryMs = 250;
 /** An event on its way through Redis is some milliseconds behind its row in Postgres. */
-const hearingGraceMs = 100;
+const reachableGraceMs = 100;
 const unreachableGraceMs = 20;
 
 export class AntiEntropy {
   readonly #parts: AntiEntropyParts;
-  /** Counts the times that others were heard again: a step that began before is no use for it. */
+  /** How often the node began to resume. A round that began before the last time may not end the suspension. */
   #resumes = 0;
   #resuming = false;
-  /** Others were not heard at some time since the last look at the heads. */
+  /** Other nodes were unreachable at some time since the last comparison of heads. */
   #wereUnreachable = true;
   #running: Promise<void> | undefined = undefined;
   #again = false;
@@ -63,15 +68,15 @@ export class AntiEntropy {
 
   /** Before any connection comes. */
   async start(): Promise<void> {
-    const { others, memberships, roomStates, lease } = this.#parts;
-    await Promise.all([memberships.start(), roomStates.start()]);
-    this.#wereUnreachable = !this.#hears;
+    const { others, memberships, settings, lease } = this.#parts;
+    await Promise.all([memberships.start(), settings.start()]);
+    this.#wereUnreachable = !this.#reachable;
     others?.onChange((reachable) => {
       if (reachable) this.#resume();
       else this.#lost();
     });
     lease.onLapse(() => this.#resume());
-    // an event that came before this suspended the order, and nobody was told
+    // an event that came before this line suspended the resequencer, and `onLapse` had no listener then
     if (lease.held) this.#schedule();
     else this.#resume();
   }
@@ -84,19 +89,19 @@ export class AntiEntropy {
     await this.#running;
   }
 
-  get #hears(): boolean {
+  get #reachable(): boolean {
     return this.#parts.others?.reachable !== false;
   }
 
   /**
-   * The database went back in time: cursors and positions of the old history go, and nothing goes out until memberships
-   * have been read anew. Resolves then, or when the node stops.
+   * The database went back in time: cursors and positions of the old history go, and nothing is delivered until the
+   * memberships have been read again. Resolves then, or when the node stops.
    */
   restart(): Promise<void> {
-    const { memberships, roomStates, order } = this.#parts;
+    const { memberships, settings, resequencer } = this.#parts;
     memberships.restart();
-    roomStates.restart();
-    order.forget();
+    settings.restart();
+    resequencer.forget();
     const resumed = new Promise<void>((resolve) => this.#resumed.push(resolve));
     this.#resume();
     return resumed;
@@ -104,19 +109,19 @@ export class AntiEntropy {
 
   #lost(): void {
     this.#wereUnreachable = true;
-    this.#look();
+    this.#begin();
   }
 
   #resume(): void {
     this.#resumes++;
     this.#resuming = true;
     this.#wereUnreachable = true;
-    this.#parts.order.suspend();
-    this.#look();
+    this.#parts.resequencer.suspend();
+    this.#begin();
   }
 
-  /** Now, or after the look that is under way. */
-  #look(): void {
+  /** Begins a round now, or after the one that runs. */
+  #begin(): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
     if (this.#running !== undefined) {
@@ -127,7 +132,7 @@ export class AntiEntropy {
       this.#running = undefined;
       if (this.#again) {
         this.#again = false;
-        this.#look();
+        this.#begin();
       } else {
         this.#schedule();
       }
@@ -136,46 +141,50 @@ export class AntiEntropy {
 
   #schedule(): void {
     if (this.#stopped) return;
-    const everyMs = this.#resuming ? resumeRetryMs : this.#hears ? this.#parts.pollMs : unreachablePollMs;
-    // nodes that began together need not ask together
-    this.#timer = setTimeout(() => this.#look(), everyMs * (0.8 + Math.random() * 0.2));
+    const everyMs = this.#resuming ? resumeRetryMs : this.#reachable ? this.#parts.pollMs : unreachablePollMs;
+    // nodes that started together spread their queries
+    this.#timer = setTimeout(() => this.#begin(), everyMs * (0.8 + Math.random() * 0.2));
   }
 
   async #round(): Promise<void> {
-    const { order, receiver, lease, memberships, roomStates, metrics, log } = this.#parts;
+    const { resequencer, receiver, lease, memberships, settings, metrics, log } = this.#parts;
     const resumes = this.#resumes;
     try {
       await memberships.step();
       if (this.#resuming) await lease.renewed();
       if (this.#resuming && resumes === this.#resumes && lease.held) {
         this.#resuming = false;
-        order.release();
+        resequencer.release();
         receiver.release();
         for (const resolve of this.#resumed.splice(0)) resolve();
       }
-      await roomStates.step();
+      await settings.step();
       await this.#compareHeads();
       this.#failing = false;
     } catch (error) {
       this.#wereUnreachable = true;
       metrics.repairFailures.inc({ what: 'look' });
-      if (!this.#failing) log.warn({ err: error }, 'what this node was not told could not be read; it is tried again');
+      if (!this.#failing)
+        log.warn(
+          { err: error },
+          'Could not compare this node with Postgres; retrying. Lost events and changes reach clients late until then.',
+        );
       this.#failing = true;
     }
   }
 
   async #compareHeads(): Promise<void> {
-    const { others, order, heads, epochs } = this.#parts;
-    // before the read: what is delivered while it lasts may be newer
-    const [epoch, known] = [epochs.epoch, order.known()];
-    const wasDeaf = this.#wereUnreachable;
-    this.#wereUnreachable = !this.#hears;
-    const graceMs = wasDeaf ? unreachableGraceMs : hearingGraceMs;
+    const { others, resequencer, heads, epochs } = this.#parts;
+    // before the read: an event that is delivered during the read may be newer than its result
+    const [epoch, known] = [epochs.epoch, resequencer.known()];
+    const wereUnreachable = this.#wereUnreachable;
+    this.#wereUnreachable = !this.#reachable;
+    const graceMs = wereUnreachable ? unreachableGraceMs : reachableGraceMs;
     let back = false;
     for (const { room, head } of await heads([...known.keys()])) {
       if (head < (known.get(room) ?? 0)) back = true;
       else if (others !== undefined && epoch === epochs.epoch)
-        order.compare(room, head, wasDeaf ? 'away' : 'heads', graceMs);
+        resequencer.compare(room, head, wereUnreachable ? 'away' : 'heads', graceMs);
     }
     if (back) await epochs.wentBack(epoch);
   }

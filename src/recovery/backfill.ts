@@ -1,4 +1,4 @@
-/** What a node missed of its rooms: heads to compare with what it delivered, and the events after that. */
+/** Reads for a node that missed events of its rooms: heads to compare with its own, and the events after a rev. */
 import type { postgres } from '../storage/sql.ts';
 import type { RoomEvent } from '../fanout/fanout.ts';
 import { behindJson } from '../messages/behind.ts';
@@ -7,20 +7,20 @@ import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 
 export interface BackfilledEvent extends RoomEvent {
   readonly rev: number;
-  /** When it was committed; milliseconds since 1970. */
+  /** The time of the commit, in milliseconds since 1970. */
   readonly at: number;
 }
 
 export interface Backfilled {
   /** The room's rev, of the same snapshot as the events. */
   readonly head: number;
-  /** In rev order. Revs may have holes: rows are in their present state, and a later change takes a later rev. */
+  /** In rev order. Revs may have holes: a row has its present state, and a later change gave it a later rev. */
   readonly events: readonly BackfilledEvent[];
-  /** False: there are more up to the head. */
+  /** False: more events follow, up to the head. */
   readonly complete: boolean;
 }
 
-/** Each may be 16 KiB, and a page is written to all connections of the room at once. */
+/** A message may have 16 KiB, and a page is written to all connections of the room at once. */
 const pageSize = 100;
 const headsChunk = 10_000;
 
@@ -48,7 +48,7 @@ export async function readBackfill(sql: postgres.Sql, room: string, rev: number)
   return { head, events, complete };
 }
 
-/** Events of a range of revs that some commit made, as far as they have not changed since. */
+/** Events of the revs of one commit, without those whose messages have changed since. */
 export async function eventsBetween(
   sql: postgres.ISql,
   room: string,
@@ -66,7 +66,7 @@ export async function eventsBetween(
   return events;
 }
 
-/** That messages expired at a rev has no row to tell it: the room is told to pull, and finds `reset`. */
+/** An expiry takes a rev and has no row: the room gets `behind`, pulls, and gets `reset`. */
 function addExpiry(events: BackfilledEvent[], room: string, rev: number): void {
   const at = events.findIndex((event) => event.rev > rev);
   const json = behindJson({ room, head: rev });
@@ -86,8 +86,8 @@ export async function headsOf(sql: postgres.Sql, rooms: readonly string[]): Prom
 }
 
 /**
- * A message as it was sent is its own event. Of one that changed since, the row does not tell what was done last: the room
- * is told `behind`, and pulls; once for several in a row.
+ * The row of an unchanged message is its event. The row of a changed message does not show the last change: the room gets
+ * `behind` and pulls. Several such rows in sequence make one `behind`.
  */
 function eventsOf(rows: readonly StoredMessage[]): BackfilledEvent[] {
   const events: BackfilledEvent[] = [];

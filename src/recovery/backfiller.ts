@@ -4,19 +4,19 @@ import { WorkQueue } from './work-queue.ts';
 
 export interface BackfillerParts {
   readonly gaps: WorkQueue;
-  readonly order: Pick<Resequencer, 'beginFill' | 'endFill' | 'failFill'>;
-  /** Events after a rev, from Postgres; undefined for a room that is no more. */
+  readonly resequencer: Pick<Resequencer, 'beginFill' | 'endFill' | 'failFill'>;
+  /** Events after a rev, from Postgres. Undefined: the room was deleted. */
   readonly read: (room: string, rev: number) => Promise<Backfilled | undefined>;
 }
 
-/** Reads from Postgres at once, over all rooms; of one room there is never more than one. */
+/** Reads of Postgres that run at once, over all rooms. A room never has more than one. */
 const readsAtOnce = 4;
 
 export function createGaps(atOnce: number = readsAtOnce): WorkQueue {
   return new WorkQueue(atOnce);
 }
 
-/** Reads the gaps that the resequencer finds, a page at a time. A read that fails is tried again, later each time. */
+/** Reads the gaps that the resequencer finds, a page at a time. A failed read is repeated, with a growing wait. */
 export class Backfiller {
   readonly #parts: BackfillerParts;
 
@@ -29,13 +29,13 @@ export class Backfiller {
   }
 
   async #fill(room: string): Promise<void> {
-    const { order, read } = this.#parts;
-    const fill: Fill | undefined = order.beginFill(room);
+    const { resequencer, read } = this.#parts;
+    const fill: Fill | undefined = resequencer.beginFill(room);
     if (fill === undefined) return;
     try {
-      order.endFill(fill, await read(room, fill.from));
+      resequencer.endFill(fill, await read(room, fill.from));
     } catch (error) {
-      order.failFill(fill, error);
+      resequencer.failFill(fill, error);
     }
   }
 }

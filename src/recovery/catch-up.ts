@@ -1,8 +1,8 @@
 /**
- * What changed in a user's rooms since the cursors they hold. Two statements whatever the number of rooms: heads, which
- * decide how many rows each room may take of the page, then the rows with the heads of their own snapshot. A row may
- * change between the two, and so pass the first head: a page that ended there would claim to hold it and would not, and
- * the event of that change says nothing of the message itself.
+ * Reads the changes in a user's rooms since the user's cursors. There are two statements, whatever the number of rooms. The
+ * first reads heads, which decide how many rows each room may take of the page. The second reads the rows, with the heads
+ * of its own snapshot. A row may change between the two and pass the first head. A page that ended at the first head would
+ * lack that row, and the event of the change does not carry the message itself.
  */
 import type { postgres } from '../storage/sql.ts';
 import type { ParsedInput } from '../protocol/commands.ts';
@@ -15,57 +15,57 @@ interface Share {
   readonly room: string;
   readonly cursor: number;
   readonly head: number;
-  /** Up to this rev messages have expired: whoever is before it may hold some of them. */
+  /** Messages up to this rev have expired. A client with an earlier cursor may hold some of them. */
   readonly purged: number;
-  /** Rows it may take in this answer. */
+  /** Rows that the room may take of this answer. */
   readonly take: number;
 }
 
 /**
- * Of the snapshot of the row: the room's head and purged rev, and how many rows there were before the page was cut for
+ * A row with the room's head and purged rev in the same snapshot. `available` counts the rows before the page was cut for
  * its bytes.
  */
 type ChangedRow = StoredMessage & { readonly head: number; readonly purged: number; readonly available: number };
 
-/** The head of a room, as somebody is told it. */
+/** The head of a room in an answer or an event. */
 export type Head = Pick<RoomSummary, 'id' | 'rev'>;
 
 /** JSON texts of `"room":{…}`, and whether there is more in any. */
 export interface SyncedRooms {
   readonly rooms: readonly string[];
   readonly more: boolean;
-  /** Of the rooms that this answer brings up to date. */
+  /** The heads of the rooms that this answer brings up to date. */
   readonly heads: readonly Head[];
 }
 
-/** @param input `limit` may be 0: then only `more` and `reset` are told. */
+/** @param input `limit` may be 0: the answer then has only `more` and `reset` */
 export async function sync(sql: postgres.Sql, user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
   const shares = share(await heads(sql, user, input.cursors), input.cursors, input.limit);
   const behind = shares.filter(({ take }) => take > 0);
   const rows = behind.length === 0 ? [] : await changed(sql, user, behind, input.bytes);
   const byRoom = groupByRoom(rows);
-  // The revs up to the head may be without a row. Told `more`, a client would ask at once, and again. Where other rooms
-  // have rows, these may have left no space; then it is seen when those have been told.
+  // The revs up to the head may have no row. With `more` a client would send `sync` again and again. If other rooms have
+  // rows, these may have left no space; the page after theirs then decides.
   const none = rows.length === 0;
   let more = false;
-  const told: Head[] = [];
+  const reachedHeads: Head[] = [];
   const rooms = shares.map(({ room, cursor, head, purged, take }) => {
     const found = byRoom.get(room) ?? [];
     const [first] = found;
     if (cursor > head || cursor < Math.max(purged, first?.purged ?? 0)) {
-      told.push({ id: room, rev: head });
+      reachedHeads.push({ id: room, rev: head });
       return `"${room}":{"messages":[],"rev":${head},"more":false,"reset":true}`;
     }
     const headNow = first?.head ?? head;
-    // less than was asked for, and nothing cut: these are all up to the head, also where its own row has expired
+    // fewer rows than requested, and none cut: these are all rows up to the head, even if the head's own row expired
     const whole = first === undefined ? none && take > 0 : found.length === first.available && first.available < take;
     const reached = whole ? headNow : (found.at(-1)?.rev ?? cursor);
     const left = reached < headNow;
     more ||= left;
-    if (!left) told.push({ id: room, rev: reached });
+    if (!left) reachedHeads.push({ id: room, rev: reached });
     return `"${room}":{"messages":[${found.map(messageJson).join(',')}],"rev":${reached},"more":${left}}`;
   });
-  return { rooms, more, heads: told };
+  return { rooms, more, heads: reachedHeads };
 }
 
 interface HeadRow {
@@ -82,7 +82,7 @@ async function heads(sql: postgres.Sql, user: string, cursors: Record<string, nu
     where r.id = any (${ids}::text[]) order by r.id`;
 }
 
-/** Gives the rooms what they need of the page until it is used up; a room's need is at most the revs it is behind. */
+/** Shares the page among the rooms until it is used up. A room needs at most the revs between its cursor and its head. */
 function share(found: HeadRow[], cursors: Record<string, number>, limit: number): Share[] {
   let left = limit;
   return found.map(({ id, last_rev: head, purged_rev: purged }) => {
@@ -93,7 +93,7 @@ function share(found: HeadRow[], cursors: Record<string, number>, limit: number)
   });
 }
 
-/** Rows in room and rev order, cut where their bodies pass `bytes`; at least one comes, so that a client always gets on. */
+/** Rows in room and rev order, cut where their bodies pass `bytes`. At least one row comes, so a client always advances. */
 function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number): Promise<ChangedRow[]> {
   const rooms = shares.map(({ room }) => room);
   const cursors = shares.map(({ cursor }) => cursor);
@@ -103,7 +103,7 @@ function changed(sql: postgres.Sql, user: string, shares: Share[], bytes: number
       select x.*, r.last_rev as head, r.purged_rev as purged, u.name, count(*) over (partition by x.room) as available, sum(x.bytes) over (order by x.room, x.rev) - x.bytes as passed
       from unnest(${rooms}::text[], ${cursors}::bigint[], ${takes}::int[]) as c (room, cursor, take)
       join rooms r on r.id = c.room
-      -- read once more: the membership may have ended since the heads were read
+      -- checked again: the membership may have ended since the heads were read
       join ${membership(sql, user)}
       cross join lateral (
         select y.*, coalesce(octet_length(y.body::text), 0) + coalesce(octet_length(y.changes), 0)

@@ -1,13 +1,13 @@
 /**
- * Watches whether the database went back in time: a restore, a failover that lost commits. Revs are given out again then,
- * so cursors, replay buffers and positions of the old history must go.
+ * Watches whether the database went back in time: a restore, or a failover that lost commits. Revs are then assigned a
+ * second time, so cursors, replay buffers and positions of the old history must go.
  *
- * Three signs, read each second in one small statement: the row of the installation does not describe itself (a restored
- * dump, a copy, a promoted standby, a recovery to a point in time), the database's log ends before a position read
- * earlier (a volume that was set back), or another node began a new epoch. The fourth sign is a room's head below a rev
- * that this node delivered or sent in an answer; `Repair` compares heads and reports it by `wentBack`.
+ * One small statement a second reads three signs. The row of the installation does not describe itself: a restored dump, a
+ * copy, a promoted standby, a recovery to a point in time. The database's log ends before a position read earlier: a volume
+ * that was set back. Another node began a new epoch. The fourth sign is a room's head below a rev that this node delivered
+ * or sent in an answer. AntiEntropy compares heads and reports this sign by `wentBack`.
  *
- * The node that notices first begins the new epoch by compare-and-set. Every node adopts it within a second.
+ * The first node that sees a sign begins the new epoch by compare-and-set. Every node adopts the epoch within a second.
  */
 import { StartupError } from '../startup-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -27,7 +27,7 @@ type Sign = 'storage' | 'log' | 'heads';
 const causes: Readonly<Record<Sign, string>> = {
   storage: 'it was restored, copied or promoted',
   log: 'its log ends before a position that it had reached',
-  heads: 'a room stands at a lower rev than this node has delivered',
+  heads: 'a room has a lower rev than this node has delivered',
 };
 
 export class Epochs {
@@ -48,17 +48,17 @@ export class Epochs {
     this.#options = options;
   }
 
-  /** Of the installation: the same for the life of the database. */
+  /** The id of the installation, which is the same for the life of the database. */
   get id(): string {
     return this.#id;
   }
 
-  /** Of the history, as this node knows it. */
+  /** The epoch of the history, as this node knows it. */
   get epoch(): string {
     return this.#epoch;
   }
 
-  /** Reads the epoch, and renews it if the database was restored meanwhile. From here on changes are noticed. */
+  /** Reads the epoch, and renews it if the database was restored meanwhile. From now on the epoch is polled. */
   async start(): Promise<void> {
     await this.#step();
     this.#schedule();
@@ -75,7 +75,7 @@ export class Epochs {
     return (this.#checking ??= this.#step().finally(() => (this.#checking = undefined)));
   }
 
-  /** Another node may know a later epoch. At most four reads a second, whatever comes. */
+  /** Another node may know a later epoch. Hints cause at most four reads a second. */
   hint(): void {
     const now = performance.now();
     if (now - this.#hintedAt < 250) return;
@@ -83,9 +83,9 @@ export class Epochs {
     void this.#poll();
   }
 
-  /** A room stands below a rev that was delivered under this epoch. */
+  /** A room's head is below a rev that was delivered under this epoch. */
   async wentBack(epoch: string): Promise<void> {
-    if (epoch !== this.#epoch) return; // noticed already
+    if (epoch !== this.#epoch) return; // the epoch has changed already
     const { complete } = await this.#options.read();
     if (complete) await this.#renew(epoch, 'heads');
     await this.check();
@@ -107,7 +107,10 @@ export class Epochs {
     } catch (error) {
       this.#options.metrics.repairFailures.inc({ what: 'epoch' });
       if (!this.#failing)
-        this.#options.log.warn({ err: error }, 'Could not read the epoch from Postgres; trying again.');
+        this.#options.log.warn(
+          { err: error },
+          'Could not read the epoch from Postgres; retrying. A database that went back in time stays unnoticed until then.',
+        );
       this.#failing = true;
     }
   }

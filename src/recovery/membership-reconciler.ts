@@ -1,13 +1,17 @@
 /**
- * Brings the rooms of local users to what Postgres has, for changes that this node was not told of (see anti-entropy.ts). Who
- * is affected is also sent the `member` event that they would have had.
+ * Brings the rooms of this node's users to the state in Postgres, after changes that fan-out lost (see anti-entropy.ts). An
+ * affected user also gets the `member` event of the change.
  *
- * A step reads what changed since the last one, in present state. What is newer here than that read, because a change
- * came or a connection arrived while it was under way, is left alone: a row with a version where it is applied, one without
- * (the end of a membership that a whole read does not show) is read again.
+ * A step reads the memberships that changed since the last step, in their present state. A change or a connection that
+ * comes during the read may be newer than the read. A row with a version is applied, and Subscriptions drops it if it is
+ * the older one. A membership that a whole read does not show has no version: its user is read again.
+ *
+ * States of a join that a step found: *late*, while its own events may be on their way; then *applied*, after `joinWaitMs`.
+ * A node that cannot reach others applies at once. Subscriptions drops a late join that its events have overtaken.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { UserEvent } from '../fanout/fanout.ts';
+import { memberToUser } from '../rooms/room-events.ts';
 import { wireMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
@@ -17,21 +21,19 @@ export interface MembershipSource {
   cursor(): Promise<string>;
   changes(cursor: string): Promise<MembershipPage>;
   membershipsOf(users: readonly string[]): Promise<Membership[]>;
-  /** @returns undefined if the user is no member. */
+  /** @returns undefined if the user is not a member */
   summary(user: string, room: string): Promise<RoomSummary | undefined>;
-  /** The event for the user's own connections. */
-  memberToUser(user: string, data: EventData<'member'>): UserEvent;
 }
 
-/** The part of `Subscriptions` that it works on. */
+/** The part of `Subscriptions` that the reconciler works on. */
 export interface SubscribedMembers {
-  /** A read begins: users whose memberships change here from now on are in the set. */
+  /** A read begins. The set collects the users whose memberships change here from now on. */
   beginRead(): ReadonlySet<string>;
   endRead(): void;
   userIds(): string[];
-  /** Users with connections in the room, or with connections that are just coming. */
+  /** Users with connections in the room, or with connections that are not `ready` yet. */
   usersIn(room: string): string[];
-  /** Whether a connection of the user is here and not in the room. */
+  /** Whether the user has a connection here that is not in the room. */
   isOutside(user: string, room: string): boolean;
   /** Whether a connection of the user is here and in the room. */
   isInside(user: string, room: string): boolean;
@@ -42,19 +44,19 @@ export interface SubscribedMembers {
   nameOf(user: string): string | null;
 }
 
-/** Where its events go. */
+/** The recipient of the reconciler's events. */
 export interface MemberEvents {
   toUser(event: UserEvent): void;
-  /** The user left a room, wherever they are. */
+  /** The user left a room, with or without connections here. */
   departed(user: string): void;
 }
 
 /** Rows are kept for an hour. */
 const maxGapMs = 45 * 60_000;
-/** The event that welcomes a member follows the change after one query. */
+/** The `member` event of a join follows its membership change after one query. */
 const welcomeMs = 1000;
 const maxPasses = 5;
-/** A join that a step finds waits so long for the events that tell of it: else the user would hear of it three times. */
+/** A join waits so long for its own events. Without the wait the user would get three `member` events. */
 const joinWaitMs = 1000;
 const maxLate = 10_000;
 /** A step waits at most this long for the events of removals, which carry the reason. Far below the lease of 3 s. */
@@ -69,11 +71,11 @@ export class MembershipReconciler {
   #cursor: string | undefined = undefined;
   #readAt = 0;
   #life = 0;
-  readonly #hears: () => boolean;
-  /** Joins that wait, by `user\nroom`, in the order of time. */
+  readonly #reachable: () => boolean;
+  /** Late joins by `user\nroom`, in order of time. */
   readonly #late = new Map<string, { readonly membership: Membership; readonly since: number }>();
   #lateTimer: NodeJS.Timeout | undefined = undefined;
-  /** Users whose memberships changed here while a step reads. */
+  /** Users whose memberships changed here during the present read. */
   #touched: ReadonlySet<string> = new Set();
   #running: Promise<boolean> | undefined = undefined;
   #next: Promise<boolean> | undefined = undefined;
@@ -82,16 +84,16 @@ export class MembershipReconciler {
     source: MembershipSource,
     members: SubscribedMembers,
     events: MemberEvents,
-    options: { maxGapMs?: number; reach?: () => boolean } = {},
+    options: { maxGapMs?: number; reachable?: () => boolean } = {},
   ) {
-    this.#hears = options.reach ?? (() => false);
+    this.#reachable = options.reachable ?? (() => false);
     this.#source = source;
     this.#members = members;
     this.#events = events;
     this.#maxGapMs = options.maxGapMs ?? maxGapMs;
   }
 
-  /** From here on changes are followed; before any connection comes. */
+  /** Changes are followed from here on. The call comes before any connection. */
   async start(): Promise<void> {
     this.#cursor = await this.#source.cursor();
     this.#readAt = performance.now();
@@ -132,18 +134,18 @@ export class MembershipReconciler {
 
   async #step(): Promise<boolean> {
     const life = this.#life;
-    const anew = this.#cursor === undefined;
+    const first = this.#cursor === undefined;
     const cursor = this.#cursor ?? (await this.#source.cursor());
     const startedAt = performance.now();
     const page = await this.#source.changes(cursor);
-    const whole = anew || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    const whole = first || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
     if (!whole) await this.#untilRemoved(page.changed ?? []);
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
       this.#touched = this.#members.beginRead();
       again = this.#apply(await this.#wholly([...again.keys()], again));
     }
-    // whoever changes faster than that is read with the next step's rows, which are those of this one
+    // users that change faster are read by the next step, which has the rows of this one again
     if (again.size === 0 && life === this.#life) {
       this.#cursor = page.cursor;
       this.#readAt = startedAt;
@@ -153,13 +155,13 @@ export class MembershipReconciler {
     return again.size === 0;
   }
 
-  /** @returns users that were left alone, with the rooms in which their role or a mute changed. */
+  /** @returns users to read again, with the rooms in which their role or a mute changed */
   #apply(memberships: readonly Membership[]): Map<string, Set<string>> {
     const again = new Map<string, Set<string>>();
     for (const membership of memberships.flatMap((one) => this.#ofEach(one))) {
       const { user, room, role } = membership;
       if (role === null) this.#events.departed(user);
-      // with a version it needs no second read: in a crowd that comes and goes the step would not end, nor the lease hold
+      // a version decides without a second read: with one, steps would not end in a busy room, and the lease would lapse
       if (membership.version === undefined && this.#touched.has(user)) {
         const updated = again.get(user) ?? new Set();
         if (membership.updated === true) updated.add(room);
@@ -183,19 +185,19 @@ export class MembershipReconciler {
     let ends = changed.filter(({ role }) => role === null).flatMap((one) => this.#ofEach(one));
     for (;;) {
       ends = ends.filter(({ user, room }) => this.#members.isInside(user, room));
-      if (ends.length === 0 || !this.#hears() || life !== this.#life || performance.now() > deadline) return;
+      if (ends.length === 0 || !this.#reachable() || life !== this.#life || performance.now() > deadline) return;
       await delay(removalPauseMs);
     }
   }
 
-  /** A fresh join, whose event is on its way. Its version tells later whether it still stands. */
+  /** Whether this is a fresh join, whose event is on its way. Its version shows later whether it is still current. */
   #mayWait({ user, room, role, version }: Membership): boolean {
-    const isFresh = role !== null && version !== undefined && this.#hears();
+    const isFresh = role !== null && version !== undefined && this.#reachable();
     return isFresh && this.#late.size < maxLate && this.#members.isOutside(user, room);
   }
 
   #applyLate(): void {
-    const before = performance.now() - (this.#hears() ? joinWaitMs : 0);
+    const before = performance.now() - (this.#reachable() ? joinWaitMs : 0);
     for (const [key, { membership, since }] of this.#late) {
       if (since > before) break; // in order of time
       this.#late.delete(key);
@@ -209,8 +211,7 @@ export class MembershipReconciler {
     const { user, room } = membership;
     const change = this.#members.reconcile(membership);
     if (change === 'joined') void this.#welcome(user, room);
-    else if (change !== undefined)
-      this.#events.toUser(this.#source.memberToUser(user, this.#member(membership, change)));
+    else if (change !== undefined) this.#events.toUser(memberToUser(user, this.#member(membership, change)));
   }
 
   /** The deletion of a room is one row for all of its members. */
@@ -221,8 +222,8 @@ export class MembershipReconciler {
   }
 
   /**
-   * Everything of the users: null roles too, for rooms that they are no longer in. It does not show which roles are new.
-   * @param updated rooms of users where they are
+   * All memberships of the users, and null roles for rooms that they have left. Such a read does not show which roles are
+   * new. @param updated the rooms with a new role or mute, by user
    */
   async #wholly(users: readonly string[], updated?: ReadonlyMap<string, ReadonlySet<string>>): Promise<Membership[]> {
     const rows = await this.#source.membershipsOf(users);
@@ -230,9 +231,9 @@ export class MembershipReconciler {
       updated?.get(row.user)?.has(row.room) === true ? { ...row, updated: true } : row,
     );
     const keys = new Set(found.map(({ user, room }) => `${user}\n${room}`));
-    const asked = new Set(users);
+    const wanted = new Set(users);
     for (const { user, room } of this.#members.joined()) {
-      if (asked.has(user) && !keys.has(`${user}\n${room}`)) found.push({ user, room, role: null });
+      if (wanted.has(user) && !keys.has(`${user}\n${room}`)) found.push({ user, room, role: null });
     }
     return found;
   }
@@ -240,16 +241,16 @@ export class MembershipReconciler {
   async #welcome(user: string, room: string): Promise<void> {
     try {
       const summary = await this.#source.summary(user, room);
-      if (summary === undefined) return; // they left again
+      if (summary === undefined) return; // the user left again
       const member = this.#member({ user, room, role: summary.role }, 'joined');
-      this.#events.toUser(this.#source.memberToUser(user, { ...member, summary }));
+      this.#events.toUser(memberToUser(user, { ...member, summary }));
     } catch {
-      // the database is away: with the next step
+      // Postgres is unavailable: the next step tries again
       this.#members.unwelcomed(user, room);
     }
   }
 
-  /** Who did it is not kept: it is told as the member's own doing. */
+  /** Postgres does not keep the user who made the change: `by` names the member. */
   #member({ user, room, role, mutedUntil }: Membership, change: 'joined' | 'left' | 'role'): EventData<'member'> {
     const until = mutedUntil === undefined ? {} : { until: wireMuteEnd(mutedUntil) };
     return { room, user, name: this.#members.nameOf(user), role, change, by: user, ...until };

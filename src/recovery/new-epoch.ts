@@ -1,7 +1,7 @@
 /**
- * What a node does when the database went back in time: everything that it holds of the old history goes, then memberships
- * are read anew, then each connection gets `ready` again, which names the new epoch and the heads. Until a connection has
- * pulled a room, its cursor there is of the old history: see `stale` in Connection.
+ * The steps of a node after the database went back in time. Everything of the old history goes. The memberships are read
+ * again. Each connection gets `ready` again, which names the new epoch and the heads. Until a connection has pulled a room,
+ * its cursor there belongs to the old history: see `oldEpochRooms` in Connection.
  */
 import type { Epochs } from './epochs.ts';
 import type { Messaging } from '../messaging.ts';
@@ -22,7 +22,7 @@ export interface NewEpochParts {
   readonly log: Log;
 }
 
-/** As many as the statement that reads their rooms takes: the next ones wait for its answer. */
+/** One statement reads the rooms of so many connections; the next ones wait for its answer. */
 const greetedAtOnce = 500;
 
 export function followEpochs(parts: NewEpochParts): void {
@@ -35,14 +35,14 @@ async function adopt(parts: NewEpochParts): Promise<void> {
   messaging.forgetHistory();
   replay.clear();
   hub.broadcaster.forget();
-  hub.memberships.forget();
+  hub.subscriptions.forget();
   presence.restart();
   const read = antiEntropy.restart();
   for (const connection of hub.connections.ready()) {
-    connection.stale = new Set(hub.memberships.roomsOf(connection));
+    connection.oldEpochRooms = new Set(hub.subscriptions.roomsOf(connection));
   }
   await read;
-  const waiting = [...hub.connections.ready()].filter(({ stale }) => stale !== undefined);
+  const waiting = [...hub.connections.ready()].filter(({ oldEpochRooms }) => oldEpochRooms !== undefined);
   for (let from = 0; from < waiting.length && epoch === epochs.epoch; from += greetedAtOnce) {
     await Promise.all(waiting.slice(from, from + greetedAtOnce).map((one) => greet(parts, one)));
   }
@@ -54,7 +54,7 @@ async function greet({ connector, log }: NewEpochParts, connection: Parameters<C
   try {
     await connector.greet(connection);
   } catch (error) {
-    // it connects again, and gets the same then
+    // the client connects again, and gets `ready` then
     log.debug({ err: error, session: connection.session }, 'Could not send `ready` again; the connection is closed.');
     connection.close('unavailable', 'unavailable');
   }

@@ -7,23 +7,23 @@ import type { Recent, RecentRows } from './replay-buffer.ts';
 /** With more of them a message is read for each viewer alone. */
 const maxReactors = 100;
 type Reactors = readonly (readonly [emoji: string, user: string])[];
-type Row = { asked: string; head: number; purged: number; rows: number } & {
+type Row = { wanted: string; head: number; purged: number; rows: number } & {
   [K in keyof StoredMessage | 'reactors']: (StoredMessage & { reactors: string | null })[K] | null;
 };
 
-/** Of each room; so that the rooms of one call take at most some megabytes. */
+/** Bytes of one room: the rooms of one call take at most some megabytes. */
 const maxBytes = 256 * 1024;
 
-/** The last rows of rooms, at most `limit` of each, for whoever views them. A room that is no more is left out. */
+/** The last rows of each room, at most `limit`, for any viewer. A deleted room is left out. */
 export async function recentRows(
   sql: postgres.Sql,
-  asked: readonly Recent[],
+  wanted: readonly Recent[],
   limit: number,
 ): Promise<Map<string, RecentRows>> {
-  const rooms = asked.map(({ room }) => room);
-  const afters = asked.map(({ after }) => after);
+  const rooms = wanted.map(({ room }) => room);
+  const afters = wanted.map(({ after }) => after);
   const found = await sql<Row[]>`
-    select a.room as asked, r.last_rev as head, r.purged_rev as purged, x.*
+    select a.room as wanted, r.last_rev as head, r.purged_rev as purged, x.*
     from unnest(${rooms}::text[], ${afters}::bigint[]) as a (room, after)
     join rooms r on r.id = a.room
     left join lateral (
@@ -44,22 +44,22 @@ export async function recentRows(
     order by a.room, x.rev desc`;
   const byRoom = new Map<string, Row[]>();
   for (const row of found) {
-    const rows = byRoom.get(row.asked);
-    if (rows === undefined) byRoom.set(row.asked, [row]);
+    const rows = byRoom.get(row.wanted);
+    if (rows === undefined) byRoom.set(row.wanted, [row]);
     else rows.push(row);
   }
   return new Map(
-    asked.flatMap(({ room, after }) => {
+    wanted.flatMap(({ room, after }) => {
       const rows = byRoom.get(room);
       if (rows === undefined) return [];
       const recent = recentOf(rows, after, limit);
-      // whoever is before that may hold messages that have expired, and is told `reset`
+      // a client with an earlier cursor may hold expired messages, and gets `reset` from Postgres
       return [[room, { ...recent, after: Math.max(recent.after, rows[0]?.purged ?? 0) }]];
     }),
   );
 }
 
-/** @param found newest first; one with nulls where there is none */
+/** @param found newest first; a single row with nulls if the room has no message */
 function recentOf(found: readonly Row[], after: number, limit: number): RecentRows {
   const rows: ReplayRow[] = [];
   const head = found[0]?.head ?? after;
@@ -76,7 +76,7 @@ function recentOf(found: readonly Row[], after: number, limit: number): RecentRo
   return { rows: rows.toReversed(), after: isWhole ? after : (rows.at(-1)?.rev ?? after + 1) - 1, head };
 }
 
-/** The reactions stand last but for the closing braces, so what a body holds cannot be taken for them. */
+/** The reactions come last before the closing braces, so text in a body cannot be taken for them. */
 function personal(json: string, reactors: Reactors): Personal {
   const from = json.lastIndexOf(',"reactions":[');
   const parts: string[] = [];

@@ -1,11 +1,11 @@
 /**
- * The outbox: one row a commit of messages, which its writer deletes when it has handed their events to fan-out. A row
- * that stays is of a process that died between the two.
+ * The relay of the outbox. Each commit of messages has one row in the outbox, and its writer deletes the row after it has
+ * published the events. A row that stays belongs to a process that died in between.
  *
- * With other nodes every one of them looks each second for rows older than a second, takes some (`skip locked`: nobody
- * waits for another), publishes their messages and deletes them. Publishing what was published before does no harm:
- * nodes drop revs that they had. Alone it looks every five seconds: a dead process's clients were its own, and come back
- * with their cursors, but an operator's command may have changed something beside it.
+ * With other nodes, each node queries every second for rows older than a second. The node locks some
+ * (`skip locked`: no node waits for another), publishes their events and deletes them. An event that is published twice does no harm: nodes drop
+ * revs that they had. A lone node queries every five seconds. The clients of a dead process were its own and come back
+ * with their cursors. An operator's command may still have changed something beside the server.
  */
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
@@ -43,7 +43,7 @@ export class Relay {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    // alone: of commands of an operator beside this process, such as `parley users forget`
+    // a lone node still publishes changes of an operator's commands, such as `parley users forget`
     const alone = options.fanout.others === undefined;
     this.#repeat(alone ? relayAloneMs : relayMs, () => this.#relay());
     this.#repeat(sweepMs, () => this.#sweep());
@@ -55,7 +55,7 @@ export class Relay {
     await Promise.all(this.#running);
   }
 
-  /** At once, and again that long after each end; nodes that began together drift apart. */
+  /** Runs the work at once, and again about `everyMs` after each end. Nodes that started together drift apart. */
   #repeat(everyMs: number, work: () => Promise<void>): void {
     const at = this.#timers.length;
     let failing = false;
@@ -70,7 +70,7 @@ export class Relay {
     this.#timers.push(setTimeout(round, 0));
   }
 
-  /** @returns whether it failed. @param failing so it did before, which has been told. */
+  /** @returns whether the work failed. @param failing the last run failed too, and was logged */
   async #guarded(work: () => Promise<void>, failing: boolean): Promise<boolean> {
     try {
       await work();
@@ -78,7 +78,10 @@ export class Relay {
     } catch (error) {
       this.#options.metrics.repairFailures.inc({ what: 'outbox' });
       if (!failing) {
-        this.#options.log.warn({ err: error }, 'the outbox could not be looked after; it is tried again');
+        this.#options.log.warn(
+          { err: error },
+          'Could not relay the outbox; retrying. Messages of a crashed node reach other nodes late until then.',
+        );
       }
       return true;
     }
@@ -95,13 +98,13 @@ export class Relay {
   }
 }
 
-/** Revs that were taken beside a server, by a command that tells nobody: its outbox will. */
+/** Leaves revs to the server's relay: a command beside the server took them and cannot publish. */
 export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, to }: Entry): Promise<void> {
   const entries = JSON.stringify([{ room, from, to, lanes: null }]);
   await tx`insert into outbox (entries) values (${entries}::text::jsonb)`;
 }
 
-/** Hands on what is older than a second, at most `rowsAtOnce` rows. @returns how many there were. */
+/** Publishes rows older than a second, at most `rowsAtOnce`. @returns the number of rows */
 export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log'>): Promise<number> {
   return sql.begin(async (tx) => {
     const rows = await tx<{ id: number; entries: string; created_at: number }[]>`

@@ -1,9 +1,9 @@
 /**
- * The tails of the rooms that clients come back to: ten thousand that were cut off at once cost one read a room, not one a
- * client. A tail begins at the room's head when the first of them asks, goes on with what is delivered here, and has what
- * lies before read from Postgres, once: whoever asks meanwhile waits for that read.
+ * The replay buffers of rooms, from which reconnecting clients catch up. Ten thousand clients that were cut off at once cost
+ * one read a room, not one a client. The first catch-up of a room makes its buffer, at the room's head. Delivered events
+ * extend it at one end, and one read of Postgres at the other; catch-ups that come meanwhile wait for that read.
  *
- * What a client gets reaches to what was delivered here, and it is on the room: what comes after that comes live.
+ * A page reaches up to the last event that was delivered here. The client is on the room, so later events come live.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RoomEvent } from '../fanout/fanout.ts';
@@ -13,7 +13,7 @@ import { Batcher } from '../storage/batcher.ts';
 import type { Head, SyncedRooms } from './catch-up.ts';
 import { RoomReplay, type ReplayPage, type ReplayRow } from './room-replay.ts';
 
-/** Rows that are asked for: those with revs over `after`. */
+/** A wanted range: the rows of the room with revs over `after`. */
 export interface Recent {
   readonly room: string;
   readonly after: number;
@@ -21,32 +21,32 @@ export interface Recent {
 
 export interface RecentRows {
   readonly rows: readonly ReplayRow[];
-  /** Over this rev the rows are whole: the one that was asked for, or a later one. */
+  /** The rows are complete after this rev, which is the wanted one or a later one. */
   readonly after: number;
   /** The room's rev in the snapshot of the rows. */
   readonly head: number;
 }
 
 export interface ReplayBufferOptions {
-  /** Messages kept of a room; 0: no tails. */
+  /** Messages that are kept of a room. 0: there are no replay buffers. */
   readonly messages: number;
-  /** Over all rooms; the rooms that were longest without a use give theirs up. */
+  /** Bytes over all rooms. Past the limit the least recently used rooms go. */
   readonly maxBytes: number;
-  /** Rows as they are now, of some rooms at once. */
-  readonly read: (asked: readonly Recent[]) => Promise<Map<string, RecentRows>>;
+  /** The present rows of several rooms. */
+  readonly read: (wanted: readonly Recent[]) => Promise<Map<string, RecentRows>>;
   readonly metrics: Metrics;
 }
 
-/** The rev up to which the room's events were delivered here; undefined: what is delivered is not to be relied on now. */
+/** The rev up to which the room's events were delivered here. Undefined: deliveries are not reliable now. */
 export type HeadOf = (room: string) => number | undefined;
 
-/** Events that Postgres has already may be on their way for a moment. */
+/** Events whose rows are in Postgres may be on their way for a moment. */
 const settleMs = 20;
 const tries = 5;
-/** Rooms that are asked for at the same time are read in one statement, so many at most. */
+/** At most so many rooms are read in one statement. */
 const roomsAtOnce = 32;
 
-/** Who reads the page, and how much of it there may be. */
+/** The viewer of a page, and the most that it may hold. */
 export interface PageFor {
   readonly viewer: string;
   readonly limit: number;
@@ -55,7 +55,7 @@ export interface PageFor {
 
 export class ReplayBuffer {
   readonly #options: ReplayBufferOptions;
-  /** Those used last stand last. */
+  /** In order of use: the last one was used last. */
   readonly #rooms = new Map<string, RoomReplay>();
   readonly #reading = new Map<string, Promise<boolean>>();
   readonly #reads: Batcher<Recent, RecentRows | undefined>;
@@ -63,7 +63,7 @@ export class ReplayBuffer {
 
   constructor(options: ReplayBufferOptions) {
     this.#options = options;
-    this.#reads = new Batcher((asked) => this.#read(asked), { maxBatch: roomsAtOnce, maxWaiting: Infinity });
+    this.#reads = new Batcher((wanted) => this.#read(wanted), { maxBatch: roomsAtOnce, maxWaiting: Infinity });
     options.metrics.watchReplay({ rooms: () => this.#rooms.size, bytes: () => this.#bytes });
   }
 
@@ -76,7 +76,7 @@ export class ReplayBuffer {
     this.#evict();
   }
 
-  /** Nobody is in the room any more: its events are not delivered here. */
+  /** The room has no connection here any more, so its events are not delivered here. */
   forget(room: string): void {
     const buffered = this.#rooms.get(room);
     if (buffered === undefined) return;
@@ -88,12 +88,12 @@ export class ReplayBuffer {
     for (const room of Array.from(this.#rooms.keys())) this.forget(room);
   }
 
-  /** Resolves when the tail reaches down to the cursor, or will not. */
+  /** Resolves when the buffer reaches down to the cursor, or cannot. */
   async reach(room: string, cursor: number, headOf: HeadOf): Promise<void> {
     for (let attempt = 0; attempt < tries; attempt++) {
       const buffered = this.#roomFor(room, cursor, headOf);
       if (buffered === undefined || cursor >= buffered.start || cursor < buffered.floor) return;
-      // one read at once for a room; it is in vain when a message is changed meanwhile
+      // a room has one read at a time; a message that changes meanwhile makes the read useless
       let reading = this.#reading.get(room);
       if (reading === undefined) {
         reading = this.#extend(room, buffered, headOf).finally(() => this.#reading.delete(room));
@@ -103,7 +103,7 @@ export class ReplayBuffer {
     }
   }
 
-  /** What a client lacks that is on the room now. @returns undefined: not to be had here, ask Postgres. */
+  /** The rows after the cursor, for a client that is on the room. @returns undefined if the buffer cannot serve the cursor */
   page(room: string, cursor: number, headOf: HeadOf, to: PageFor): ReplayPage | undefined {
     const buffered = this.#roomFor(room, cursor, headOf);
     return buffered === undefined || cursor < buffered.start
@@ -111,7 +111,7 @@ export class ReplayBuffer {
       : buffered.page(cursor, to.viewer, to.limit, to.bytes);
   }
 
-  /** As it is now; undefined for a cursor that it cannot serve. */
+  /** The room's buffer at its present head. Undefined: the buffer cannot serve the cursor. */
   #roomFor(room: string, cursor: number, headOf: HeadOf): RoomReplay | undefined {
     const { messages } = this.#options;
     const head = headOf(room);
@@ -120,15 +120,14 @@ export class ReplayBuffer {
   }
 
   #roomAt(room: string, head: number): RoomReplay {
-    const standing = this.#rooms.get(room);
-    const buffered = standing ?? new RoomReplay(this.#options.messages, head);
+    const buffered = this.#rooms.get(room) ?? new RoomReplay(this.#options.messages, head);
     this.#rooms.delete(room);
     this.#rooms.set(room, buffered);
     if (buffered.end !== head) this.#changing(buffered, () => buffered.clear(head));
     return buffered;
   }
 
-  /** @returns whether it is worth another look. */
+  /** @returns whether another attempt can succeed */
   async #extend(room: string, buffered: RoomReplay, headOf: HeadOf): Promise<boolean> {
     const after = Math.max(0, buffered.end - this.#options.messages);
     const recent = await this.#reads.add({ room, after });
@@ -147,10 +146,10 @@ export class ReplayBuffer {
     return true;
   }
 
-  async #read(asked: Recent[]): Promise<(RecentRows | undefined)[]> {
-    this.#options.metrics.replayReads.inc(asked.length);
-    const found = await this.#options.read(asked);
-    return asked.map(({ room }) => found.get(room));
+  async #read(wanted: Recent[]): Promise<(RecentRows | undefined)[]> {
+    this.#options.metrics.replayReads.inc(wanted.length);
+    const found = await this.#options.read(wanted);
+    return wanted.map(({ room }) => found.get(room));
   }
 
   #changing(buffered: RoomReplay, change: () => void): void {
@@ -168,33 +167,35 @@ export class ReplayBuffer {
   }
 }
 
-/** What a node has of the rooms of a connection without Postgres. */
+/** The rooms of a connection, as far as the node can serve them without Postgres. */
 export interface LiveRooms {
   readonly replay: ReplayBuffer;
   readonly headOf: HeadOf;
-  /** Whether the connection gets what comes in the room from now on. */
+  /** Whether the connection gets the room's events from now on. */
   readonly sees: (room: string) => boolean;
 }
 
-/** What of a `sync` the replay buffer has, and what is left to read from Postgres. */
+/** The part of a `sync` that the replay buffer serves, and the `rest` to read from Postgres. */
 export async function fromReplay(
   user: string,
   input: ParsedInput<'sync'>,
   { replay, headOf, sees }: LiveRooms,
 ): Promise<SyncedRooms & { readonly rest: ParsedInput<'sync'> }> {
-  const asked = Object.entries(input.cursors);
+  const wanted = Object.entries(input.cursors);
   try {
-    await Promise.all(asked.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor, headOf)));
+    await Promise.all(
+      wanted.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor, headOf)),
+    );
   } catch {
-    // the tails that could not be read are left to the statement that follows, which tells why it fails
+    // rooms without a buffer are left to the statement that follows; its error reaches the client
   }
   const rooms: string[] = [];
   const heads: Head[] = [];
   const cursors: Record<string, number> = {};
   let { limit, bytes } = input;
   let more = false;
-  for (const [room, cursor] of asked) {
-    // when the answer is full, what is left of it is told
+  for (const [room, cursor] of wanted) {
+    // a full answer still says for each further room whether there is more
     const page = sees(room)
       ? replay.page(room, cursor, headOf, { viewer: user, limit: bytes > 0 ? limit : 0, bytes })
       : undefined;

@@ -1,73 +1,54 @@
 /**
- * The order of events, for each room with connections here: the next rev goes out, an older one is dropped (it went out
- * before: a commit that was tried again, an event that repair was quicker with), and one that jumps is held.
+ * Delivers the events of each room with connections here in rev order. The next rev is delivered. An older rev is dropped: a
+ * repeated commit, or an event that backfill delivered first. A rev that jumps is held.
  *
- * Of a room:
- * untold (nobody was told a head) → (a head told) in order. Until then nobody counts on anything: what comes goes out, and
- * a jump is none. A first event may be an old one, of a message that somebody sent again: from there on nothing is missing.
- * in order → (a rev jumps, or Postgres has a later head) waiting, a moment, for two nodes that write to a room overtake
- * each other → (they came) in order, or (the moment is over) reading the missing ones from Postgres → in order.
- * A read that fails is tried again, later each time, for as long as the room has connections.
+ * States of a room:
+ * - *without a head*: no client has got a head, so no client expects a certain rev. Every newer event is delivered and a
+ *   jump is no gap. The first event may be an old one, of a message that was sent again. The first head that a client gets
+ *   leads to *in order*.
+ * - *in order*: a rev that jumps, or a later head in Postgres, leads to *waiting*.
+ * - *waiting*: a gap is open. Two nodes that write to a room overtake each other, so the missing events may come within a
+ *   moment; they lead back to *in order*. The end of the moment leads to *reading*.
+ * - *reading*: backfill reads the missing events from Postgres. Its result leads back to *in order*. A failed read is
+ *   repeated with a growing wait, as long as the room has connections.
  *
- * What is held is bounded, for a room and for all; over it what a room holds is let go, for it is in Postgres too.
+ * The resequencer as a whole is *delivering* or *suspended*. A lapsed lease or `suspend` leads to suspended: events with a
+ * rev are dropped and backfilled later, events without a rev are held. `release` leads back to delivering.
+ *
+ * Held events are bounded for a room and for all rooms. Over the bound a room drops what it holds: Postgres has it too.
  */
 import type { RoomEvent } from '../fanout/fanout.ts';
 import type { Backfilled } from './backfill.ts';
+import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
 import type { RoomFacts } from '../protocol/inspection.ts';
+import { HeldEvents, type HeldOfRoom } from './held-events.ts';
+import { defaultLimits, type ResequencerLimits } from './resequencer-limits.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 export interface ResequencerParts {
   /** Writes an event to the room's connections. */
   readonly deliver: (event: RoomEvent) => void;
-  /** Rooms with a gap that is to be read from Postgres; Backfiller reads. */
+  /** Rooms with a gap to read from Postgres. The backfiller reads them. */
   readonly gaps: WorkQueue;
-  /** Whether events of other nodes come: if not, none is on its way. */
+  /** Whether events of other nodes arrive. If not, no missing event is on its way. */
   readonly reachable: () => boolean;
-  /** Whether what is known of memberships is recent enough; if not, whoever answers has the order suspended. */
+  /** Whether the memberships that this node knows are recent enough to deliver by. */
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
-export interface ResequencerLimits {
-  /** How long those are waited for that were overtaken on their way from other nodes. */
-  readonly graceMs: number;
-  /** And where what is missing is hardly on its way: the others are not heard, or it went by before a head was told. */
-  readonly shortGraceMs: number;
-  readonly heldEventsPerRoom: number;
-  readonly heldBytesPerRoom: number;
-  /** Over all rooms. */
-  readonly heldBytes: number;
-  /** Events without a rev that are kept while everything is suspended. */
-  readonly suspendedEvents: number;
-}
-
-/**
- * The grace: on a full machine (bench/cluster.ts: nodes, Redis, Postgres and the load on 2 processors) 35 to 98 of 20,000
- * events came more than 20 ms behind one that overtook them, and were read from Postgres in vain. A longer grace costs something only where
- * an event is truly lost while Redis is up: what follows it in its room is held so much longer, and past 1,000 held events (a
- * room with 10,000 a second) they are read with it. It is as long as repair allows an event to be on its way (anti-entropy.ts).
- */
-const defaults: ResequencerLimits = {
-  graceMs: 100,
-  shortGraceMs: 20,
-  heldEventsPerRoom: 1000,
-  heldBytesPerRoom: 1024 * 1024,
-  heldBytes: 32 * 1024 * 1024,
-  suspendedEvents: 1000,
-};
-
 interface RoomState {
-  /** The rev up to which events went out. */
+  /** The rev up to which events were delivered. */
   delivered: number;
-  /** Up to here nothing was sent: whoever was told a head below it has missed something. */
+  /** Events up to this rev were not delivered in order here: a client with a lower head has missed some. */
   start: number;
-  /** Somebody was told a head. */
-  told: boolean;
-  /** The highest head that a client was given. */
-  given: number;
+  /** A client has got a head, and expects every event after it. */
+  headGiven: boolean;
+  /** The highest head that a client has got. */
+  highestHead: number;
   gap: Gap | undefined;
 }
 
@@ -75,12 +56,11 @@ interface Gap {
   readonly reason: Repair;
   /** The furthest rev that is known to exist. */
   wanted: number;
-  /** In rev order, all of them beyond the next rev. */
-  held: RoomEvent[];
-  heldBytes: number;
+  /** Each event is after the next rev. */
+  readonly held: HeldOfRoom;
   reading: boolean;
   failures: number;
-  /** Waits for overtakers, or for another try. */
+  /** Waits for overtaken events, or for the next read. */
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -95,7 +75,13 @@ export interface Fill {
 }
 
 const unknown = -1;
-const blank = (): RoomState => ({ delivered: unknown, start: unknown, told: false, given: unknown, gap: undefined });
+const blank = (): RoomState => ({
+  delivered: unknown,
+  start: unknown,
+  headGiven: false,
+  highestHead: unknown,
+  gap: undefined,
+});
 const maxBackoffMs = 5000;
 
 export class Resequencer {
@@ -103,23 +89,25 @@ export class Resequencer {
   readonly #limits: ResequencerLimits;
   readonly #rooms = new Map<string, RoomState>();
   readonly #gaps: WorkQueue;
-  #heldBytes = 0;
-  #heldEvents = 0;
+  readonly #debug: Log | undefined;
+  readonly #held: HeldEvents;
   /** Events without a rev that came while suspended. */
   #suspended: RoomEvent[] | undefined = undefined;
 
   constructor(parts: ResequencerParts, limits: Partial<ResequencerLimits> = {}) {
     this.#parts = parts;
-    this.#limits = { ...defaults, ...limits };
+    this.#limits = { ...defaultLimits, ...limits };
+    this.#held = new HeldEvents(this.#limits);
     this.#gaps = parts.gaps;
-    parts.metrics.watchRepair({ fills: () => this.#gaps.size, held: () => this.#heldEvents });
+    this.#debug = debugLog(parts.log);
+    parts.metrics.watchRepair({ fills: () => this.#gaps.size, held: () => this.#held.count });
   }
 
   has(room: string): boolean {
     return this.#rooms.has(room);
   }
 
-  /** The rev up to which the room's events went out; undefined where that is not known, or nothing goes out now. */
+  /** The rev up to which the room's events were delivered. Undefined: it is not known, or delivery is suspended. */
   head(room: string): number | undefined {
     const delivered = this.#suspended === undefined ? this.#rooms.get(room)?.delivered : undefined;
     return delivered === unknown ? undefined : delivered;
@@ -137,16 +125,18 @@ export class Resequencer {
     return {
       head: delivered === unknown ? null : delivered,
       gap: gap === undefined ? null : { wanted: gap.wanted, failures: gap.failures },
-      held: gap?.held.length ?? 0,
+      held: gap?.held.events.length ?? 0,
     };
   }
 
-  /** The highest rev of each room that was delivered here or that a client was given; 0 where there is none. */
+  /** The highest rev of each room that was delivered here or that a client got as a head; 0 if there is none. */
   known(): Map<string, number> {
-    return new Map(Array.from(this.#rooms, ([room, { delivered, given }]) => [room, Math.max(0, delivered, given)]));
+    return new Map(
+      Array.from(this.#rooms, ([room, { delivered, highestHead }]) => [room, Math.max(0, delivered, highestHead)]),
+    );
   }
 
-  /** The revs known here are of another history: each room begins anew, as one whose head no client was given. */
+  /** The known revs belong to another history: each room begins again, without a head. */
   forget(): void {
     for (const [room, state] of this.#rooms) {
       this.#closeGap(state);
@@ -172,7 +162,7 @@ export class Resequencer {
     for (const room of this.#rooms.keys()) this.remove(room);
   }
 
-  /** The path of every event: one look-up, and nothing made, as long as they come in order. */
+  /** The path of every event: one lookup, and no allocation while events come in order. */
   receive(event: RoomEvent): void {
     const state = this.#rooms.get(event.room);
     if (state === undefined) return;
@@ -185,8 +175,11 @@ export class Resequencer {
       if (state.gap !== undefined) this.#drain(state, state.gap);
       return;
     }
-    if (rev <= state.delivered) return;
-    if (state.told) {
+    if (rev <= state.delivered) {
+      this.#debug?.debug({ room: event.room, rev, reason: 'older' }, 'Dropped an event: its rev was delivered before.');
+      return;
+    }
+    if (state.headGiven) {
       this.#hold(state, event, rev);
     } else {
       state.start = rev - 1;
@@ -196,19 +189,19 @@ export class Resequencer {
   }
 
   /**
-   * A connection of the room was told this head, after it had been subscribed: it counts on every event beyond it.
-   * @returns the head that it has to pull to, if some of them went by before it came.
+   * A subscribed connection of the room got this head, and expects every event after it.
+   * @returns the head to pull up to, if some of these events were delivered before
    */
   noteHead(room: string, head: number): number | undefined {
     const state = this.#rooms.get(room);
     if (state === undefined) return undefined;
-    const { told } = state;
-    state.told = true;
-    if (head > state.given) state.given = head;
-    if (!told && head > state.delivered) {
+    const { headGiven } = state;
+    state.headGiven = true;
+    if (head > state.highestHead) state.highestHead = head;
+    if (!headGiven && head > state.delivered) {
       state.delivered = state.start = head;
     } else if (head < state.start) {
-      // heads are told in another order than they were read in: several connections join at once
+      // several connections join at once, so heads may come in another order than they were read in
       if (state.delivered > state.start) return state.delivered;
       const missing = state.start;
       state.delivered = state.start = head;
@@ -217,29 +210,29 @@ export class Resequencer {
     return undefined;
   }
 
-  /** Postgres has this head: what is missing up to it is read, unless it comes within the grace. */
+  /** Postgres has this head. Events up to it are backfilled unless they come within the grace. */
   compare(room: string, head: number, reason: Repair, graceMs: number): void {
     const state = this.#rooms.get(room);
     if (state === undefined) return;
     if (head <= state.delivered) return;
-    if (state.told) this.#expect(room, state, head, reason, graceMs);
+    if (state.headGiven) this.#expect(room, state, head, reason, graceMs);
     else state.delivered = state.start = head;
   }
 
   /** The room may have missed events up to now, for its subscription stands only since now. */
   recheck(room: string): void {
     const state = this.#rooms.get(room);
-    if (state?.told !== true) return;
+    if (state?.headGiven !== true) return;
     this.#expect(room, state, state.delivered + 1, 'heads', 0);
   }
 
-  /** From now on nothing goes out. Events with a rev are dropped, and found by their rooms' heads afterwards. */
+  /** Nothing is delivered from now on. Events with a rev are dropped; comparing heads finds them afterwards. */
   suspend(): void {
     this.#suspended ??= [];
     this.#gaps.pause();
   }
 
-  /** Whether nothing may go out now. */
+  /** Whether nothing may be delivered now. */
   isSuspended(): boolean {
     if (this.#suspended === undefined && !this.#parts.mayDeliver()) this.suspend();
     return this.#suspended !== undefined;
@@ -252,7 +245,7 @@ export class Resequencer {
     this.#gaps.resume();
   }
 
-  /** The read of a room's gap begins. @returns undefined: the gap has closed meanwhile */
+  /** The read of a room's gap begins. @returns undefined if the gap has closed meanwhile */
   beginFill(room: string): Fill | undefined {
     const state = this.#rooms.get(room);
     const gap = state?.gap;
@@ -261,11 +254,11 @@ export class Resequencer {
     return { room, from: state.delivered, wanted: gap.wanted, gap, state };
   }
 
-  /** @param backfill the events after `from`; undefined for a room that is no more */
+  /** @param backfill the events after `from`; undefined if the room was deleted */
   endFill({ room, from, wanted, gap, state }: Fill, backfill: Backfilled | undefined): void {
     gap.reading = false;
-    if (state.gap !== gap) return; // the room was left meanwhile
-    // a client was given a lower head meanwhile: this page lacks what lies between
+    if (state.gap !== gap) return; // the room lost its connections meanwhile
+    // a client got a lower head meanwhile: this page lacks the events in between
     if (this.isSuspended() || state.delivered < from) return this.#gaps.add(room);
     gap.failures = 0;
     this.#fillIn(room, state, gap, backfill ?? { head: wanted, events: [], complete: true }, wanted);
@@ -277,14 +270,33 @@ export class Resequencer {
     const waitMs = Math.min(maxBackoffMs, 100 * 2 ** Math.min(10, gap.failures++)) * (0.5 + Math.random() / 2);
     gap.timer = setTimeout(() => this.#due(room, gap), waitMs);
     this.#parts.metrics.repairFailures.inc({ what: 'events' });
-    if (gap.failures === 1) this.#parts.log.warn({ err: error }, 'missing events could not be read; it is tried again');
+    if (gap.failures === 1)
+      this.#parts.log.warn(
+        { err: error, room },
+        'Could not backfill a room from Postgres; retrying. Its later events are held until then.',
+      );
   }
 
   #suspend(event: RoomEvent): void {
-    if (event.rev !== undefined) return;
+    const { room, rev } = event;
+    if (rev !== undefined) {
+      this.#debug?.debug(
+        { room, rev, reason: 'suspended' },
+        'Dropped an event: delivery is suspended. Backfill reads it later.',
+      );
+      return;
+    }
     const suspended = (this.#suspended ??= []);
-    if (suspended.length < this.#limits.suspendedEvents) suspended.push(event);
-    else this.#parts.metrics.heldDropped.inc();
+    if (suspended.length < this.#limits.suspendedEvents) {
+      suspended.push(event);
+      this.#debug?.debug({ room, event: event.event, reason: 'suspended' }, 'Held an event: delivery is suspended.');
+    } else {
+      this.#parts.metrics.heldDropped.inc();
+      this.#debug?.debug(
+        { room, event: event.event, reason: 'limit' },
+        'Dropped an event: too many are held while delivery is suspended.',
+      );
+    }
   }
 
   get #grace(): number {
@@ -292,37 +304,31 @@ export class Resequencer {
   }
 
   #hold(state: RoomState, event: RoomEvent, rev: number): void {
-    const gap = this.#expect(event.room, state, rev, 'gap', this.#grace);
-    const { held } = gap;
-    let at = held.length;
-    while (at > 0 && (held[at - 1]?.rev ?? 0) > rev) at--;
-    if (held[at - 1]?.rev === rev) return;
-    const bytes = event.json.length;
-    const { heldEventsPerRoom, heldBytesPerRoom, heldBytes } = this.#limits;
-    if (
-      held.length >= heldEventsPerRoom ||
-      gap.heldBytes + bytes > heldBytesPerRoom ||
-      this.#heldBytes + bytes > heldBytes
-    ) {
-      this.#parts.metrics.heldDropped.inc(held.length + 1);
-      this.#letGo(gap);
-      return;
+    const { room } = event;
+    const { held } = this.#expect(room, state, rev, 'gap', this.#grace);
+    const result = this.#held.add(held, event, rev);
+    if (result === 'held') {
+      this.#debug?.debug({ room, rev, reason: 'gap' }, 'Held an event: an earlier rev of the room is missing.');
+    } else if (result === 'duplicate') {
+      this.#debug?.debug({ room, rev, reason: result }, 'Dropped an event: the same rev is held already.');
+    } else {
+      const events = this.#held.release(held).length + 1;
+      this.#parts.metrics.heldDropped.inc(events);
+      this.#debug?.debug(
+        { room, rev, events, reason: result },
+        'Dropped the held events of a room: they are over a limit. Backfill reads them.',
+      );
     }
-    held.splice(at, 0, event);
-    gap.heldBytes += bytes;
-    this.#heldBytes += bytes;
-    this.#heldEvents++;
   }
 
-  /** There is a rev beyond what was delivered: if it does not come by itself in time, it is read. */
+  /** A rev after the delivered ones exists. If it does not come in time, backfill reads it. */
   #expect(room: string, state: RoomState, rev: number, reason: Repair, graceMs: number): Gap {
     let { gap } = state;
     if (gap === undefined) {
       const opened: Gap = {
         reason,
         wanted: rev,
-        held: [],
-        heldBytes: 0,
+        held: { events: [], bytes: 0 },
         reading: false,
         failures: 0,
         timer: setTimeout(() => this.#due(room, opened), graceMs),
@@ -339,38 +345,49 @@ export class Resequencer {
     this.#gaps.add(room);
   }
 
-  /** Sends what follows what went out; ends the gap when nothing is missing any more. */
+  /** Delivers the held events that come next. Closes the gap when nothing is missing any more. */
   #drain(state: RoomState, gap: Gap): void {
-    const { held } = gap;
-    let sent = 0;
-    for (const event of held) {
+    let taken = 0;
+    for (const event of gap.held.events) {
       const rev = event.rev ?? 0;
       if (rev > state.delivered + 1) break;
-      sent++;
-      if (rev <= state.delivered) continue;
+      taken++;
+      if (rev <= state.delivered) {
+        this.#debug?.debug(
+          { room: event.room, rev, reason: 'older' },
+          'Dropped a held event: its rev was delivered before.',
+        );
+        continue;
+      }
       state.delivered = rev;
       this.#guarded(event);
     }
-    if (sent > 0) this.#drop(gap, held.splice(0, sent));
+    if (taken > 0) this.#held.release(gap.held, taken);
     if (state.delivered >= gap.wanted && !gap.reading) this.#closeGap(state);
   }
 
   #fillIn(room: string, state: RoomState, gap: Gap, backfill: Backfilled, wanted: number): void {
     const now = Date.now();
     for (const event of backfill.events) {
-      // events of an own commit may have come while this was read
+      // events of this node's commits may have come during the read
       if (event.rev <= state.delivered) continue;
       state.delivered = event.rev;
       this.#guarded(event);
+      this.#debug?.debug({ room, rev: event.rev, reason: gap.reason }, 'Backfilled an event from Postgres.');
       this.#parts.metrics.repaired.inc({ reason: gap.reason });
       this.#parts.metrics.repairSeconds.observe(Math.max(0, now - event.at) / 1000);
     }
     if (backfill.complete) {
       if (backfill.head > state.delivered) state.delivered = backfill.head;
-      // what was known before the read is in it, so a rev beyond its head does not exist
+      // `wanted` was known before the read, so a rev between the read's head and `wanted` does not exist
       if (backfill.head < wanted) {
-        const beyond = gap.held.findIndex(({ rev }) => (rev ?? 0) > wanted);
-        this.#drop(gap, gap.held.splice(0, beyond === -1 ? gap.held.length : beyond));
+        const beyond = gap.held.events.findIndex(({ rev }) => (rev ?? 0) > wanted);
+        const events = this.#held.release(gap.held, beyond === -1 ? undefined : beyond).length;
+        if (events > 0)
+          this.#debug?.debug(
+            { room, rev: wanted, events, reason: 'beyond' },
+            'Dropped held events: their revs are beyond the head in Postgres.',
+          );
         if (gap.wanted === wanted) gap.wanted = state.delivered;
       }
     }
@@ -380,13 +397,13 @@ export class Resequencer {
     else gap.timer = setTimeout(() => this.#due(room, gap), this.#grace);
   }
 
-  /** A fault in one event is counted where events are written, and does not keep the others back. */
+  /** A fault in one event is counted and logged. The other events are delivered. */
   #guarded(event: RoomEvent): void {
     try {
       this.#parts.deliver(event);
     } catch (error) {
       this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
-      this.#parts.log.error({ err: error }, 'an event could not be delivered');
+      this.#parts.log.error({ err: error }, 'Could not deliver an event; its recipients miss it until they sync.');
     }
   }
 
@@ -394,18 +411,13 @@ export class Resequencer {
     const { gap } = state;
     if (gap === undefined) return;
     clearTimeout(gap.timer);
-    this.#letGo(gap);
+    const dropped = this.#held.release(gap.held);
+    const room = dropped[0]?.room;
+    if (room !== undefined)
+      this.#debug?.debug(
+        { room, events: dropped.length, reason: 'vacated' },
+        'Dropped the held events of a room: the room or its history ended here.',
+      );
     state.gap = undefined;
-  }
-
-  #letGo(gap: Gap): void {
-    this.#drop(gap, gap.held.splice(0));
-  }
-
-  #drop(gap: Gap, events: readonly RoomEvent[]): void {
-    const bytes = events.reduce((sum, { json }) => sum + json.length, 0);
-    gap.heldBytes -= bytes;
-    this.#heldBytes -= bytes;
-    this.#heldEvents -= events.length;
   }
 }

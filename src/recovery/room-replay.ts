@@ -1,11 +1,11 @@
-/** A row of the tail: its JSON, or the parts of it around what only the viewer decides: which reactions are their own. */
+/** A row of the buffer: its JSON, or the parts around the fields that differ for each viewer (`mine` of reactions). */
 export interface ReplayRow {
   readonly rev: number;
   readonly text: string | Personal;
 }
 
 export interface Personal {
-  /** One more than `reactors`; between two of them stands `,"mine":…`. */
+  /** One more than `reactors`; `,"mine":…` goes between two parts. */
   readonly parts: readonly string[];
   readonly reactors: readonly ReadonlySet<string>[];
 }
@@ -14,14 +14,15 @@ export interface ReplayPage {
   readonly texts: readonly string[];
   /** Bytes of the texts, about. */
   readonly bytes: number;
-  /** The rev that a client with this page has reached. */
+  /** The cursor of a client that has this page. */
   readonly reached: number;
   readonly more: boolean;
 }
 
 /**
- * The last messages of one room, each as it stands at `end`: all that `sync` tells a client whose cursor is between
- * `start` and `end`. A change of a message may be of any of them, or of one before; then nothing is known but the rev.
+ * The last messages of one room, each in its state at `end`. They are the whole answer of `sync` for a cursor between
+ * `start` and `end`. A change may concern any of these messages or an earlier one, and its event does not show the
+ * resulting state. A change therefore empties the buffer and moves both ends to its rev.
  */
 export class RoomReplay {
   readonly #size: number;
@@ -29,10 +30,10 @@ export class RoomReplay {
   #start: number;
   #end: number;
   #bytes = 0;
-  /** Below it nothing can be had here: what lies there is read for each client alone. */
+  /** The buffer cannot reach below this rev: clients with earlier cursors are read one by one. */
   floor = 0;
 
-  /** @param size messages that are kept. @param head the rev of the room now. */
+  /** @param size messages that are kept @param head the rev of the room now */
   constructor(size: number, head: number) {
     this.#size = size;
     this.#start = this.#end = head;
@@ -50,17 +51,17 @@ export class RoomReplay {
     return this.#bytes;
   }
 
-  /** A message that was sent now. */
+  /** A new message. */
   append(rev: number, json: string): void {
     if (rev !== this.#end + 1) return this.clear(rev);
     this.#rows.push({ rev, text: json });
     this.#bytes += json.length;
     this.#end = rev;
-    // twice the size before it is cut: cutting moves what is left
+    // the rows grow to twice the size before a cut, because a cut moves the rest
     if (this.#rows.length >= this.#size * 2) this.#cut(this.#rows.length - this.#size);
   }
 
-  /** Something happened that the rows do not show. */
+  /** A change that the rows do not show. */
   clear(head: number): void {
     this.#rows = [];
     this.#bytes = 0;
@@ -68,8 +69,8 @@ export class RoomReplay {
   }
 
   /**
-   * Puts in front what Postgres has: all rows with revs over `after`, as they are at `head`.
-   * @returns false where that is of no use: the tail began anew meanwhile, or there are changes that it has not been told.
+   * Puts the rows of Postgres in front: all rows with revs over `after`, in their state at `head`.
+   * @returns false if they do not fit: the buffer was emptied meanwhile, or `head` is not delivered yet
    */
   prepend(rows: readonly ReplayRow[], after: number, head: number): boolean {
     if (head < this.#start || head > this.#end) return false;
@@ -80,7 +81,7 @@ export class RoomReplay {
     return true;
   }
 
-  /** What a client with this cursor lacks. @param bytes from which on no further row is taken; the first one always is. */
+  /** The rows after the cursor. @param bytes no further row is taken from here on; the first row always is */
   page(cursor: number, viewer: string, limit: number, bytes: number): ReplayPage {
     const from = this.#firstAfter(cursor);
     const texts: string[] = [];

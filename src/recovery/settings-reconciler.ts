@@ -1,4 +1,4 @@
-/** Tells local members of rooms whose settings changed, of what this node was not told (see anti-entropy.ts). */
+/** Delivers changed settings of rooms whose events fan-out lost (see anti-entropy.ts). */
 import type { Envelope, RoomEvent } from '../fanout/fanout.ts';
 import type { RoomChangePage } from '../rooms/settings-changes.ts';
 
@@ -7,9 +7,9 @@ export interface RoomStateSource {
   roomChanges(cursor: string): Promise<RoomChangePage>;
 }
 
-/** The part of `FanoutReceiver` that it works on. */
+/** The part of `FanoutReceiver` that the reconciler works on. */
 export interface SubscribedRooms {
-  hasHeard(event: RoomEvent): boolean;
+  hasDelivered(event: RoomEvent): boolean;
   receive(envelopes: readonly Envelope[]): void;
 }
 
@@ -23,7 +23,7 @@ export class SettingsReconciler {
     this.#rooms = rooms;
   }
 
-  /** From here on changes are followed; before any connection comes. */
+  /** Changes are followed from here on. The call comes before any connection. */
   async start(): Promise<void> {
     this.#cursor = await this.#source.cursor();
   }
@@ -34,12 +34,12 @@ export class SettingsReconciler {
   }
 
   /**
-   * A state that was read while a newer one was told goes out after it; the newer one's row is read by the next step,
-   * and tells it again.
+   * Delivers the settings that changed since the last step. A newer event may come during the read; the older settings are
+   * then delivered after it. The next step reads the newer row and delivers it again.
    */
   async step(): Promise<void> {
     const { cursor, events } = await this.#source.roomChanges(this.#cursor ?? (await this.#source.cursor()));
-    this.#rooms.receive(events.filter((event) => !this.#rooms.hasHeard(event)));
+    this.#rooms.receive(events.filter((event) => !this.#rooms.hasDelivered(event)));
     this.#cursor = cursor;
   }
 }

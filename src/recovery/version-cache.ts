@@ -1,35 +1,35 @@
 /**
- * What was told here last of things that changed lately: how a user stands in a room, what the settings of a room are. A
- * node does not keep either: they would cost memory for every membership and room, and Postgres decides. But what it reads
- * of changes in Postgres it has mostly been told before, and only what it has not is news.
+ * The values that clients got last, for keys that changed lately: the role and mute of a membership, the settings of a
+ * room. A node does not keep these for every membership and room: that would cost memory, and Postgres decides anyway. A
+ * reconciler reads mostly changes that fan-out has delivered, and this cache shows which of them are new.
  *
- * Bounded: the oldest is forgotten. Of what was forgotten clients may hear once more.
+ * The cache is bounded and drops its oldest key. Clients may get the value of a dropped key a second time.
  */
 export class VersionCache {
   readonly #max: number;
-  readonly #told = new Map<string, string>();
+  readonly #values = new Map<string, string>();
 
   constructor(max = 10_000) {
     this.#max = max;
   }
 
-  /** @returns whether it is what was told last. */
+  /** Records the value. @returns whether the key had the same value before */
   note(key: string, value: string): boolean {
-    const before = this.#told.get(key);
-    this.#told.delete(key);
-    this.#told.set(key, value);
-    if (this.#told.size > this.#max) {
-      const [oldest = ''] = this.#told.keys();
-      this.#told.delete(oldest);
+    const before = this.#values.get(key);
+    this.#values.delete(key);
+    this.#values.set(key, value);
+    if (this.#values.size > this.#max) {
+      const [oldest = ''] = this.#values.keys();
+      this.#values.delete(oldest);
     }
     return before === value;
   }
 
   clear(): void {
-    this.#told.clear();
+    this.#values.clear();
   }
 
   is(key: string, value: string): boolean {
-    return this.#told.get(key) === value;
+    return this.#values.get(key) === value;
   }
 }

@@ -1,6 +1,9 @@
 /**
- * Keys that want work, each once, in the order in which they came; of one key never two at once, of all at most `limit`.
- * A key that is added while its work runs gets its turn afterwards.
+ * A queue of keys with work to do. Each key waits once, in order of arrival. At most `limit` keys run at once, and a key
+ * never runs twice at once.
+ *
+ * States of a key: *waiting*; then *running*, when a place is free and the queue is not paused; then gone. A key that is
+ * added while it runs waits again.
  */
 export class WorkQueue {
   readonly #limit: number;
@@ -13,7 +16,7 @@ export class WorkQueue {
     this.#limit = limit;
   }
 
-  /** Until then keys wait. @param work must not reject. */
+  /** Keys wait until this call. @param work must not reject */
   start(work: (key: string) => Promise<void>): void {
     this.#work = work;
     this.#start();
@@ -28,7 +31,7 @@ export class WorkQueue {
     this.#start();
   }
 
-  /** What runs goes on to its end. */
+  /** The key no longer waits. Work that runs goes on to its end. */
   remove(key: string): void {
     this.#waiting.delete(key);
   }

@@ -20,7 +20,7 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await ann.event('member', (one) => one.room === 'one' && one.user === 'ben');
   await ann.ok('presence:watch', { users: ['ben'] });
   await ben.ok('user:block', { user: 'ann' });
-  // to the one who is blocked the other one went away, on any node; the one who blocks sees nothing
+  // the blocked user sees the other one go offline, on any node; the blocking user sees nothing
   const told = await ann.event('presence', (one) => one.user === 'ben');
   expect(told).toEqual({ user: 'ben', online: false, lastSeen: expect.any(Number) as number });
   expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({
@@ -28,7 +28,7 @@ it('an invitation reaches the other node, and a block there stops the next one',
   });
   expect((await ben.ok('presence:get', { users: ['ann'] })).presence).toEqual({});
   // a mention of everybody passes them by, on the other node
-  await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: '@room hear' } });
+  await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: '@room read' } });
   await ann.event('mention', (one) => one.room === 'one' && one.everybody);
   await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: 'the fence' } });
   await ben.event('message', (one) => one.room === 'one' && one.seq === 2);
@@ -42,7 +42,7 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await ann.event('presence', (one) => one.user === 'ben' && one.online);
 });
 
-it('a direct room is asked for, left and blocked from any node', async () => {
+it('a direct room is requested, left and blocked from any node', async () => {
   const cid = await cluster.connect(0, 'cid');
   const dora = await cluster.connect(1, 'dora');
   const { room } = await cid.ok('room:create', { kind: 'direct', user: 'dora' });

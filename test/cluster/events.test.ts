@@ -22,7 +22,7 @@ describe.each([
   let reader: StockClient;
 
   beforeAll(async () => {
-    // what comes over Redis is what is tested: looks at Postgres are too rare to help
+    // the test is about events over Redis: anti-entropy is too rare to help
     cluster = await startCluster(2, {
       env: { PARLEY_HEADS_POLL_MS: '600000', PARLEY_FANOUT_PARTITIONS: partitions },
     });

@@ -1,4 +1,4 @@
-/** Rooms past the first page of `ready`: whoever is told a head by an answer counts on the events after it. */
+/** Rooms past the first page of `ready`: a client that gets a head in an answer expects the events after it. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
 import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
@@ -11,7 +11,7 @@ let ann: StockClient;
 let ben: StockClient;
 let rooms = 0;
 
-/** Ben, on a node that does not hear Ann's, is in more rooms than `ready` lists; all that are used here come after those. */
+/** Ben's node does not receive events of Ann's. He is in more rooms than `ready` lists; the tests use rooms after those. */
 beforeAll(async () => {
   cluster = await startCluster(2, { env: { PARLEY_COMMAND_BURST: '100000' } });
   const { sql } = cluster.database;
@@ -26,7 +26,7 @@ beforeAll(async () => {
   }
   ben = await cluster.connect(1, 'ben');
   cluster.nodes[1]?.redis.cut();
-  await until('the node is deaf', async () => (await cluster.nodes[1]?.reach()) === false);
+  await until('the node is unreachable', async () => (await cluster.nodes[1]?.reach()) === false);
 });
 afterAll(() => cluster?.stop());
 
@@ -34,10 +34,10 @@ it.each<[string, (room: string) => Promise<unknown>]>([
   ['history', (room) => ben.ok('history', { room })],
   ['sync', (room) => ben.ok('sync', { cursors: { [room]: 0 } })],
   ['room:get', (room) => ben.ok('room:get', { room })],
-  ['room:join of who is in it', (room) => ben.ok('room:join', { room })],
+  ['room:join of a member', (room) => ben.ok('room:join', { room })],
   ['room:search', (room) => ben.ok('room:search', { query: room.replace('late-', 'name') })],
   ['room:list', () => ben.ok('room:list', { after: `late-${rooms - 1}`, limit: 1 })],
-])('%s tells the head of a room: what follows comes, though Redis is away', async (_, ask) => {
+])('%s gives the head of a room: later events come, though Redis is down', async (_, ask) => {
   const room = `late-${++rooms}`;
   await ask(room);
   await ann.ok('message:send', text(room, 'after'));

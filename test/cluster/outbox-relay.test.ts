@@ -1,4 +1,4 @@
-/** A process that dies after its commit and before it told anybody: the others tell. */
+/** A process dies after its commit and before it publishes: other nodes publish. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
@@ -31,9 +31,9 @@ const relayed = async (): Promise<number> => {
   return counts.reduce((sum, count) => sum + count, 0);
 };
 
-it('what a dead node left in its outbox reaches the clients of all nodes, in order and once', async () => {
+it('rows that a dead node left in its outbox reach the clients of all nodes, in order and once', async () => {
   const batch = Array.from({ length: 30 }, (_, n) => [n % 3 === 0 ? 'two' : 'one', randomUUID(), 'ann', n]);
-  // the state of the database after such a death: stored, noted, told to nobody
+  // the state of the database after such a death: stored, in the outbox, not published
   for (const part of [batch.slice(0, 10), batch.slice(10)]) {
     await cluster.database.sql`
       select append_messages(array['one', 'two'], ${JSON.stringify(part)}::text::jsonb, '{}')`;

@@ -1,4 +1,4 @@
-/** Redis goes away from one node or all of them: nothing is lost, nothing doubled, and memberships hold. */
+/** Redis is down for one node or all nodes: no event is lost or doubled, and memberships hold. */
 import { afterEach, expect, it } from 'vitest';
 import { bodiesHeard, startCluster, type Cluster, type ClusterOptions } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
@@ -25,7 +25,10 @@ async function hall(options?: ClusterOptions): Promise<[StockClient, StockClient
 
 const each = async (reach: boolean, ...nodes: number[]): Promise<void> => {
   for (const n of nodes) {
-    await until(`node ${n} ${reach ? 'hears' : 'is deaf'}`, async () => (await cluster.nodes[n]?.reach()) === reach);
+    await until(
+      `node ${n} ${reach ? 'is reachable' : 'is unreachable'}`,
+      async () => (await cluster.nodes[n]?.reach()) === reach,
+    );
   }
 };
 

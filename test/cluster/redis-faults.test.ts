@@ -18,7 +18,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** Two nodes, a client on each, in one room. Postgres is looked at rarely while Redis is well. */
+/** Two nodes, a client on each, in one room. Anti-entropy is rare while Redis is well. */
 async function hall(): Promise<[StockClient, StockClient]> {
   redis = await startOwnRedis();
   admin = new Redis(redis.url);
@@ -36,7 +36,7 @@ const presenceOf = (client: StockClient, user: string): boolean[] =>
     .map(({ online }) => online);
 
 const reach = (is: boolean) =>
-  until(`all nodes ${is ? 'hear' : 'are deaf'}`, async () => {
+  until(`all nodes ${is ? 'are reachable' : 'are unreachable'}`, async () => {
     for (const node of cluster.nodes) if ((await node.reach()) !== is) return false;
     return true;
   });
@@ -63,7 +63,7 @@ it('a hung Redis delays a message to another node by no more than two seconds', 
 });
 
 it(
-  'after a flush those who stay are online and those who leave go offline, within 15 s',
+  'after a flush, users that stay are online and users that leave go offline, within 15 s',
   { timeout: 60_000 },
   async () => {
     const [ann, ben] = await hall();
@@ -77,14 +77,14 @@ it(
     // a list that lacks a node does not call itself complete
     expect(complete ? sessions.length : 1).toBe(1);
     cat.close();
-    await until('she is told', () => presenceOf(ann, 'cat').length === 1, 15_000);
+    await until('she gets the event', () => presenceOf(ann, 'cat').length === 1, 15_000);
     expect(presenceOf(ann, 'cat')).toEqual([false]);
     const { presence } = await ann.ok('presence:get', { users: ['ben', 'cat'] });
     expect(presence).toMatchObject({
       ben: { online: true },
       cat: { online: false, lastSeen: expect.any(Number) as number },
     });
-    // one key alone, of somebody who stays: no watcher is told anything
+    // one key alone, of a user that stays: no watcher gets an event
     await admin.del(`${cluster.prefix}presence:user:ben`);
     await until('it is written again', async () => (await keys('user:ben')).length === 1, 15_000);
     // an absence that begins now is reported later than one that began with the deletion
@@ -98,7 +98,7 @@ it(
 );
 
 it(
-  'what watchers were sent is compared with what is so, though no change was received',
+  'the states that watchers got are compared with the present ones, though no change was received',
   { timeout: 60_000 },
   async () => {
     const [ann, ben] = await hall();
@@ -115,7 +115,7 @@ it(
       return (await admin.exists(`${cluster.prefix}presence:user:ben`)) === 0;
     });
     await admin.acl('SETUSER', 'default', 'allchannels');
-    await until('she is told', () => presenceOf(ann, 'ben').at(-1) === false, 20_000);
+    await until('she gets the event', () => presenceOf(ann, 'ben').at(-1) === false, 20_000);
   },
 );
 

@@ -86,7 +86,7 @@ function sendAlways(senders: readonly StockClient[]): void {
   };
 }
 
-/** What comes to the client after now, but for what says that its membership has ended. */
+/** Events that the client gets from now on, without those that say that its membership has ended. */
 function leaksOf(client: StockClient, user: string): string[] {
   const from = client.events.length;
   const leaks: string[] = [];
@@ -106,7 +106,7 @@ async function pull(client: StockClient): Promise<readonly string[]> {
 const faults = {
   hung: async (): Promise<void> => void redis.kill('SIGSTOP'),
   killed: async (): Promise<void> => void redis.kill('SIGKILL'),
-  'of its Pub/Sub connections bereft': async (): Promise<void> => {
+  'without its Pub/Sub connections': async (): Promise<void> => {
     const { Redis } = await import('ioredis');
     const admin = new Redis(redis.url);
     await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
@@ -116,7 +116,7 @@ const faults = {
 } as const;
 
 it.each(Object.keys(faults) as (keyof typeof faults)[])(
-  'with Redis %s, nobody who was removed receives, pulls or signals',
+  'with Redis %s, no removed user receives, pulls or signals',
   async (fault) => {
     const users = Array.from({ length: removals }, (_, i) => `member-${i}`);
     const { owner, members, near } = await scene(users);
@@ -124,7 +124,7 @@ it.each(Object.keys(faults) as (keyof typeof faults)[])(
     const all: string[][] = [];
     for (const [i, user] of users.entries()) {
       const member = members[i] as StockClient;
-      if (i === 0 || fault.startsWith('of')) await faults[fault]();
+      if (i === 0 || fault.startsWith('without')) await faults[fault]();
       const from = performance.now();
       await owner.ok('room:remove', { room: 'hall', user });
       expect(performance.now() - from).toBeLessThan(10_000);
@@ -135,7 +135,7 @@ it.each(Object.keys(faults) as (keyof typeof faults)[])(
         expect(['not_member', 'unavailable']).toContain(code);
       }
     }
-    // the others are served all the while
+    // other members are served meanwhile
     await stopSending();
     await fence(owner, near, 'hall', members);
     expect([...found, ...all.flat()]).toEqual([]);
@@ -193,7 +193,7 @@ it(
 );
 
 it(
-  'a join that comes after the removal it preceded puts nobody back',
+  'a late join does not bring back a user that was removed after it',
   async () => {
     const { owner, members, near } = await scene(['member']);
     const [member] = members as [StockClient];
@@ -212,7 +212,7 @@ it(
     expect(await member.error('signal', { room: 'hall', name: 'typing' })).toMatchObject({ code: 'not_member' });
     await fence(owner, near, 'hall', [member]);
     expect(leaks).toEqual([]);
-    // who is let in again is in
+    // a user that is invited again is in the room
     await owner.ok('room:invite', { room: 'hall', user: 'member', role: 'member' });
     const joins = (): number => member.heard('member').filter(({ change }) => change === 'joined').length;
     await until('the member is back', () => joins() === 2);

@@ -55,7 +55,7 @@ const headIn = async (sql: postgres.Sql): Promise<string> => {
   return row?.seq ?? '';
 };
 
-/** As docs/connecting.md says: one cursor, and `reset` means to begin anew from history. */
+/** As docs/connecting.md says: one cursor, and `reset` means to begin again with `history`. */
 async function pulled(client: StockClient, held: unknown[], cursor: number): Promise<unknown[]> {
   const page = (await client.ok('sync', { cursors: { r: cursor } })).rooms['r'];
   if (page?.reset !== true) return [...held, ...(page?.messages ?? []).map(({ body }) => body)];
@@ -91,16 +91,16 @@ it.each(['one node alone', 'two nodes with Redis'])(
     for (const client of [stock, polling]) await client.ok('room:join', { room: 'r' });
     const live = await sdk(there, 'dan');
     const store = memoryStore();
-    const away = await sdk(here, 'eve', store);
-    for (const client of [live, away]) {
+    const offline = await sdk(here, 'eve', store);
+    for (const client of [live, offline]) {
       await client.joinRoom('r');
       client.room('r');
     }
     await send(ann, 1, 20, 'kept');
     const restore = dump(database.url);
     await send(ann, 21, 35, 'lost');
-    await until('the SDKs have all', () => [live, away].every((one) => bodies(one).length === 35));
-    away.close();
+    await until('the SDKs have all', () => [live, offline].every((one) => bodies(one).length === 35));
+    offline.close();
     const before = ann.heard('ready')[0]?.epoch;
     await restore();
     // nobody runs a command: the nodes notice
@@ -152,7 +152,7 @@ it('a standby that lacks the last messages takes over: clients end with what it 
       select replay_lsn >= pg_current_wal_lsn() as done from pg_stat_replication`;
     return row.done;
   });
-  // it hears nothing more of the primary
+  // it receives nothing more of the primary
   // openServer takes no standby
   const left = postgres(standby.url, { max: 1 });
   await left`alter system set primary_conninfo = ''`;
@@ -278,16 +278,16 @@ it('a seq of the old history hits no message of the new one', async () => {
   await send(ben, 6, 8, 'new');
 
   // ann means kept7, which is no more
-  const told = { room: 'r', seq: 7 };
+  const named = { room: 'r', seq: 7 };
   const root = { room: 'r', root: 7 };
   const refused = [
-    await ann.error('message:edit', { ...told, body: { text: 'wrong' } }),
-    await ann.error('message:delete', told),
-    await ann.error('message:versions', told),
-    await ann.error('message:pin', told),
-    await ann.error('message:unpin', told),
-    await ann.error('reaction:add', { ...told, emoji: '👍' }),
-    await ann.error('reaction:remove', { ...told, emoji: '👍' }),
+    await ann.error('message:edit', { ...named, body: { text: 'wrong' } }),
+    await ann.error('message:delete', named),
+    await ann.error('message:versions', named),
+    await ann.error('message:pin', named),
+    await ann.error('message:unpin', named),
+    await ann.error('reaction:add', { ...named, emoji: '👍' }),
+    await ann.error('reaction:remove', { ...named, emoji: '👍' }),
     await ann.error('thread:follow', root),
     await ann.error('thread:unfollow', root),
     await ann.error('thread:read', { ...root, seq: 7 }),
@@ -306,7 +306,7 @@ it('a seq of the old history hits no message of the new one', async () => {
   expect(stored).toEqual({ body: '"new7"', rev: 7, pinned_at: null, deleted_at: null });
 
   await ann.ok('history', { room: 'r' });
-  await ann.ok('reaction:add', { ...told, emoji: '👍' });
+  await ann.ok('reaction:add', { ...named, emoji: '👍' });
   expect((await ann.ok('history', { room: 'r', before: 8 })).messages).toHaveLength(7);
 }, 60_000);
 

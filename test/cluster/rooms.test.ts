@@ -1,4 +1,4 @@
-/** What is done to rooms and members on one node, seen on the other: at once by Redis, and by Postgres while it is away. */
+/** Changes of rooms and members on one node reach the other: at once over Redis, and through Postgres while Redis is down. */
 import { describe, expect, it } from 'vitest';
 import { stage, type Stage } from '../stage.ts';
 import { bodiesHeard } from '../support/cluster.ts';
@@ -14,7 +14,7 @@ interface Party {
   readonly cid: StockClient;
 }
 
-/** Ann's channel `hall` with Ben and Cid. Looks at Postgres are too rare to help while Redis is well. */
+/** Ann's channel `hall` with Ben and Cid. Anti-entropy is too rare to help while Redis is well. */
 async function hall(): Promise<Party> {
   cluster = await stage({ people: ['ann'], nodes: 2, config: { PARLEY_HEADS_POLL_MS: '600000' } });
   const { ann } = cluster.people;
@@ -26,12 +26,15 @@ async function hall(): Promise<Party> {
   return { ann, ben, cid };
 }
 
-const deaf = (node: number, is: boolean): Promise<unknown> =>
-  until(`node ${node} ${is ? 'is deaf' : 'hears'}`, async () => (await cluster.nodes[node]?.reach()) === !is);
+const unreachable = (node: number, is: boolean): Promise<unknown> =>
+  until(
+    `node ${node} ${is ? 'is unreachable' : 'is reachable'}`,
+    async () => (await cluster.nodes[node]?.reach()) === !is,
+  );
 
 async function cutOff(node: number): Promise<void> {
   cluster.nodes[node]?.redis.cut();
-  await deaf(node, true);
+  await unreachable(node, true);
 }
 
 describe('with Redis', () => {
@@ -70,7 +73,7 @@ describe('with Redis', () => {
     await ben[1].ok('signal', { room: 'hall', name: 'x' });
   });
 
-  it('settings, an invitation and its answer are told across', async () => {
+  it('settings, an invitation and its answer reach the other node', async () => {
     const { ann, cid } = await hall();
     await ann.ok('room:update', { room: 'hall', topic: 'Doors', senders: 'admins' });
     const state = { id: 'hall', kind: 'channel', name: 'Hall', topic: 'Doors', senders: 'admins' };
@@ -103,13 +106,13 @@ describe('with Redis', () => {
   });
 });
 
-describe('of a node that Redis does not reach', () => {
-  it('connections hear of removal, roles and mutes, each once', async () => {
+describe('on a node that Redis does not reach', () => {
+  it('connections get each removal, role and mute once', async () => {
     const { ann, ben, cid } = await hall();
     await cutOff(1);
     await ann.ok('room:invite', { room: 'hall', user: 'cid', role: 'admin' });
     expect(await cid.event('member', (m) => m.change === 'role')).toMatchObject({ user: 'cid', role: 'admin' });
-    // from admin to member: nothing that the node enforces, and told all the same
+    // from admin to member: the node enforces nothing new, and the user gets the event
     await ann.ok('room:role', { room: 'hall', user: 'cid', role: 'member' });
     await cid.event('member', (m) => m.user === 'cid' && m.role === 'member' && m.change === 'role');
     const { until: end } = await ann.ok('room:mute', { room: 'hall', user: 'cid', seconds: 3600 });
@@ -123,7 +126,7 @@ describe('of a node that Redis does not reach', () => {
     await ann.ok('room:ban', { room: 'hall', user: 'ben' });
     expect(await ben[1].event('member', (m) => m.role === null)).toMatchObject({ user: 'ben', change: 'left' });
     cluster.nodes[1]?.redis.restore();
-    await deaf(1, false);
+    await unreachable(1, false);
     await ann.ok('message:send', text('hall', 'not for ben'));
     expect(await bodiesHeard(cid, 'hall', 1)).toEqual(['not for ben']);
     expect(ben[1].heard('message')).toEqual([]);
@@ -136,7 +139,7 @@ describe('of a node that Redis does not reach', () => {
     ]);
   });
 
-  it('connections hear of settings, once, and of the last that were made', async () => {
+  it('connections get settings once, in their last state', async () => {
     const { ann, cid } = await hall();
     await cutOff(1);
     await ann.ok('room:update', { room: 'hall', topic: 'Doors' });
@@ -144,7 +147,7 @@ describe('of a node that Redis does not reach', () => {
     await ann.ok('room:archive', { room: 'hall' });
     expect(await cid.event('room', ({ change }) => change === 'archived')).toMatchObject({ by: 'ann' });
     cluster.nodes[1]?.redis.restore();
-    await deaf(1, false);
+    await unreachable(1, false);
     await ann.ok('room:unarchive', { room: 'hall' });
     await cid.event('room', ({ change }) => change === 'unarchived');
     await ann.ok('message:send', text('hall', 'open again'));
@@ -162,6 +165,6 @@ describe('of a node that Redis does not reach', () => {
       expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
     }
     cluster.nodes[1]?.redis.restore();
-    await deaf(1, false);
+    await unreachable(1, false);
   });
 });

@@ -27,7 +27,7 @@ it('an event that is newer than an answer goes out behind it, and by itself at o
 it('`behind` goes out behind the answer whose head it corrects, and only in rooms of the user', async () => {
   const { connection, sent } = openConnection();
   const topics = new Topics({ publish: () => true, numSubscribers: () => 0 });
-  const { order, receiver } = createHub({
+  const { resequencer, receiver } = createHub({
     connections: new Connections(),
     topics,
     settings: { softBufferedBytes: 1, behindBufferedBytes: 2 },
@@ -39,11 +39,11 @@ it('`behind` goes out behind the answer whose head it corrects, and only in room
     log: silentLog,
   });
   for (const room of ['mine', 'open']) {
-    order.add(room);
-    order.noteHead(room, 5);
-    order.receive({ to: 'room', room, event: 'message', rev: 6, json: '{}' });
+    resequencer.add(room);
+    resequencer.noteHead(room, 5);
+    resequencer.receive({ to: 'room', room, event: 'message', rev: 6, json: '{}' });
   }
-  receiver.toldHeads(connection, [
+  receiver.noteHeads(connection, [
     { id: 'mine', rev: 4, role: 'member' },
     { id: 'open', rev: 4, role: null },
   ]);
@@ -53,5 +53,5 @@ it('`behind` goes out behind the answer whose head it corrects, and only in room
   await turn();
   await turn();
   expect(sent).toEqual(['ack', '42["behind",{"room":"mine","head":6}]']);
-  order.stop();
+  resequencer.stop();
 });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { loadConfig, type Config } from '../../src/config/config.ts';
 import { configKeys } from '../../src/config/keys/all.ts';
 import * as slices from '../../src/config/slices.ts';
-import type { GatewaySettings } from '../../src/gateway.ts';
+import type { GatewaySettings } from '../../src/gateway-settings.ts';
 import type { MessagingOptions } from '../../src/messaging.ts';
 import type { UserRateSettings } from '../../src/rates/user-rates.ts';
 import type { TokenKeys } from '../../src/sessions/tokens.ts';

@@ -73,7 +73,7 @@ class Echo implements SocketApp {
     }
     if (name === 'pub') for (const form of forms) this.#publish(form, ['message', ...args]);
     if (name === 'ask') {
-      connection.ask('question', args, 1000).then(
+      connection.emitWithAck('question', args, 1000).then(
         (answer) => this.#emit(connection, namespace, ['answered', ...answer]),
         (error: unknown) => this.#emit(connection, namespace, ['answered', String(error)]),
       );

@@ -1,6 +1,7 @@
 /** Two nodes and more over Redis. */
 import { randomBytes } from 'node:crypto';
 import { Packr } from 'msgpackr';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import {
   codecVersion,
@@ -103,7 +104,7 @@ function event(room: string, rev: number, json = `{"rev":${rev}}`): RoomEvent {
 
 const firstRevs = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
 
-describe('of two nodes over Redis', () => {
+describe('two nodes over Redis', () => {
   it('drops envelopes of another installation with the same prefix, counts them and logs that once', async () => {
     const warnings: unknown[] = [];
     const log = Object.assign(Object.create(silentLog) as Log, {
@@ -197,7 +198,7 @@ describe('of two nodes over Redis', () => {
 });
 
 describe('with many partitions', () => {
-  it('a node hears the rooms that it occupies, from the moment that was awaited, and not those that it has left', async () => {
+  it('a node receives the rooms of its interest once `occupied` has resolved, and not those that it has left', async () => {
     const partitions = 64;
     const [a, b] = [await node({ partitions }), await node({ partitions })];
     const rooms = firstRevs(40).map((n) => `room-${n}`);
@@ -205,7 +206,7 @@ describe('with many partitions', () => {
     const wanted = new Set(mine.map((room) => partOf(room, partitions)));
     await Promise.all(mine.map((room) => b.fanout.occupied(room)));
     a.fanout.publish([...mine, ...others].map((room) => event(room, 1)));
-    await until('all are heard', () => mine.every((room) => b.revs(room).length === 1));
+    await until('all are received', () => mine.every((room) => b.revs(room).length === 1));
     const reachable = others.filter((room) => b.revs(room).length > 0);
     expect(reachable.every((room) => wanted.has(partOf(room, partitions)))).toBe(true);
     expect(reachable.length).toBeLessThan(others.length);
@@ -214,7 +215,7 @@ describe('with many partitions', () => {
     const again = b.fanout.occupied('last'); // answered after the unsubscriptions
     await again;
     a.fanout.publish([...mine.map((room) => event(room, 2)), event('last', 1)]);
-    await until('the last one is heard', () => b.revs('last').length === 1);
+    await until('the last one is received', () => b.revs('last').length === 1);
     const still = mine.filter((room) => b.revs(room).length > 1);
     expect(still.every((room) => partOf(room, partitions) === partOf('last', partitions))).toBe(true);
   });
@@ -222,36 +223,36 @@ describe('with many partitions', () => {
   it('leaving and coming back at once loses nothing', async () => {
     const [a, b] = [await node({ partitions: 8 }), await node({ partitions: 8 })];
     for (let rev = 1; rev <= 100; rev++) {
-      const standing = b.fanout.occupied('x');
+      const occupied = b.fanout.occupied('x');
       b.fanout.vacated('x');
-      await Promise.all([standing, b.fanout.occupied('x')]);
+      await Promise.all([occupied, b.fanout.occupied('x')]);
       a.fanout.publish([event('x', rev)]);
-      await until('it is heard', () => b.revs('x').length === rev);
+      await until('it is received', () => b.revs('x').length === rev);
       b.fanout.vacated('x');
     }
   });
 
-  it('occupied rooms are heard again when Redis is back, also those that were occupied while it was away', async () => {
+  it('occupied rooms are received again when Redis is back, also those that became occupied meanwhile', async () => {
     const proxy = await proxied();
     const [a, b] = [await node({ partitions: 8 }), await node({ partitions: 8, url: proxy.url })];
     await b.fanout.occupied('before');
     await b.fanout.occupied('left');
     proxy.cut();
-    await until('it is away', () => !b.link.up);
+    await until('the link is down', () => !b.link.up);
     await b.fanout.occupied('meanwhile');
     b.fanout.vacated('left');
     proxy.restore();
-    await until('it hears', () => b.fanout.others.reachable);
+    await until('the node is reachable', () => b.fanout.others.reachable);
     a.fanout.publish([event('before', 1), event('meanwhile', 1), event('left', 1)]);
-    await until('both are heard', () => b.revs('before').length + b.revs('meanwhile').length === 2);
+    await until('both are received', () => b.revs('before').length + b.revs('meanwhile').length === 2);
     const shared = ['before', 'meanwhile'].some((room) => partOf(room, 8) === partOf('left', 8));
     expect(b.revs('left')).toEqual(shared ? [1] : []);
   });
 });
 
-describe('when Redis is away', () => {
+describe('while Redis is down', () => {
   it.each(['cut', 'swallow'] as const)(
-    'by %s, the node knows, goes on alone, counts, and hears again later',
+    'by %s, the node notices, delivers locally, counts, and receives again later',
     async (how) => {
       const proxy = await proxied();
       const [a, b] = [await node({ url: proxy.url }), await node()];
@@ -259,16 +260,16 @@ describe('when Redis is away', () => {
       a.fanout.others.onChange((reachable) => changes.push(reachable));
       expect(a.fanout.others.reachable).toBe(true);
       proxy[how]();
-      await until('it is deaf', () => !a.fanout.others.reachable);
+      await until('the node is unreachable', () => !a.fanout.others.reachable);
       a.fanout.publish([event('x', 1)]);
       expect(a.revs('x')).toEqual([1]);
       expect(await a.count('parley_fanout_publish_failures_total{reason="away"}')).toBe(1);
       proxy.restore();
-      await until('it hears', () => a.fanout.others.reachable);
+      await until('the node is reachable', () => a.fanout.others.reachable);
       b.fanout.publish([event('x', 2)]);
-      await until('it is heard', () => a.revs('x').length === 2);
+      await until('it is received', () => a.revs('x').length === 2);
       a.fanout.publish([event('x', 3)]);
-      await until('it is heard', () => b.revs('x').includes(3));
+      await until('it is received', () => b.revs('x').includes(3));
       expect(b.revs('x')).toEqual([2, 3]);
       expect(changes).toEqual([false, true]);
     },
@@ -280,18 +281,18 @@ describe('when Redis is away', () => {
     const [a, b] = [await node({ url: proxy.url, partitions: 4 }), await node({ url: proxy.url, partitions: 4 })];
     await b.fanout.occupied('x');
     a.fanout.publish([event('x', 1)]);
-    await until('it is heard', () => b.revs('x').length === 1);
+    await until('it is received', () => b.revs('x').length === 1);
     await first.stop();
-    await until('both are deaf', () => !a.fanout.others.reachable && !b.fanout.others.reachable);
+    await until('both nodes are unreachable', () => !a.fanout.others.reachable && !b.fanout.others.reachable);
     const second = await startRedis();
     cleanUp.push(() => second.stop());
     proxy.retarget(second.url);
-    await until('both hear', () => a.fanout.others.reachable && b.fanout.others.reachable);
+    await until('both nodes are reachable', () => a.fanout.others.reachable && b.fanout.others.reachable);
     a.fanout.publish([event('x', 2)]);
-    await until('it is heard', () => b.revs('x').length === 2);
+    await until('it is received', () => b.revs('x').length === 2);
   });
 
-  it('or refuses a channel, the node does not take itself for one that hears', async () => {
+  it('or refuses a channel, the node reports that it is unreachable', async () => {
     const { commands } = (await node()).link;
     const user = prefix.replace(':', '');
     await commands.call('ACL', 'SETUSER', user, 'on', 'nopass', '~*', '+@all', 'resetchannels', `&${prefix}ping:*`);
@@ -303,20 +304,27 @@ describe('when Redis is away', () => {
     expect(a.fanout.others.reachable).toBe(false);
     await until('the link says why', () => a.link.problem?.includes('NOPERM') === true);
     await commands.call('ACL', 'SETUSER', user, `&${prefix}*`);
-    await until('it hears', () => a.fanout.others.reachable);
+    await until('the node is reachable', () => a.fanout.others.reachable);
   });
 
-  it('or slow, no more than a limit waits on the way to it', async () => {
+  it('or slow, at most the limit of bytes waits on the way to it', async () => {
     const proxy = await proxied();
-    const a = await node({ url: proxy.url, maxUnansweredBytes: 10_000 });
+    const dropped: string[] = [];
+    const write = (line: string): void => {
+      if (line.includes('"reason":"full"') && line.includes('Dropped a message')) dropped.push(line);
+    };
+    const log: Log = pino({ level: 'debug' }, { write });
+    const a = await node({ url: proxy.url, maxUnansweredBytes: 10_000, log });
     proxy.swallow();
     for (let rev = 1; rev <= 20; rev++) a.fanout.publish([event('x', rev, `"${'x'.repeat(1000)}"`)]);
-    expect(await a.count('parley_fanout_publish_failures_total{reason="full"}')).toBeGreaterThanOrEqual(10);
+    const failures = await a.count('parley_fanout_publish_failures_total{reason="full"}');
+    expect(failures).toBeGreaterThanOrEqual(10);
+    expect(dropped).toHaveLength(failures);
     expect(a.revs('x')).toHaveLength(20);
   });
 });
 
-describe('a message that is none', () => {
+describe('an invalid message', () => {
   const packr = new Packr({ useRecords: false, int64AsType: 'number' });
   const sender = originOf(randomBytes(nodeIdBytes), theOnly.id, theOnly.epoch);
   const message = (rows: unknown, version = codecVersion): Buffer =>
@@ -360,7 +368,7 @@ describe('a message that is none', () => {
     await b.link.commands.publish(`${prefix}room:0`, bytes);
     await b.link.commands.publish(`${prefix}user`, bytes);
     b.fanout.publish([event('x', 1)]);
-    await until('the next one is heard', () => a.revs('x').length === 1);
+    await until('the next one is received', () => a.revs('x').length === 1);
     expect(a.calls).toEqual([[event('x', 1)]]);
     expect(await a.count(`parley_fanout_foreign_messages_total{reason="${reason}"}`)).toBe(2);
   });

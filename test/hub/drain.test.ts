@@ -47,7 +47,7 @@ function refuses(url: string): Promise<boolean> {
   });
 }
 
-it('sends its clients away one by one over the window; they come back to the next process, and nothing is lost or doubled', async () => {
+it('closes its clients one by one over the window; they reconnect to the next process, and nothing is lost or doubled', async () => {
   const server = await start();
   const room = 'moving';
   const host = await connectStock(server.url, await tokenOf('host'));
@@ -140,7 +140,7 @@ it('sends its clients away one by one over the window; they come back to the nex
   expect((await next.metrics()).get('parley_internal_errors_total') ?? 0).toBe(0);
 }, 90_000);
 
-it('acknowledges what was sent before, refuses what comes after as retryable, and still answers who reads', async () => {
+it('acknowledges earlier sends, refuses later ones as retryable, and still answers reads', async () => {
   const server = await start();
   const stays = await connectRaw(server.url, await tokenOf('ann'));
   stays.send('421["room:create",{"kind":"channel","name":"Last","id":"last"}]');

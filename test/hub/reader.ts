@@ -1,31 +1,31 @@
 /**
  * A member of one room that follows the protocol and nothing more: it keeps the room's messages in order, pulls with
- * `sync` when it finds a gap or is told that it is behind, begins anew when it is told `reset`, and can stop reading, as a
+ * `sync` at a gap or at `behind`, begins again at `reset`, and can stop reading, as a
  * phone in a tunnel does.
  */
 import { WebSocket } from 'ws';
 import { socketQuery } from '../support/raw-client.ts';
 
-export interface Heard {
+export interface Received {
   readonly seq: number;
   readonly id: string;
   readonly body: unknown;
 }
 
 interface Page {
-  readonly messages: readonly (Heard & { rev: number })[];
+  readonly messages: readonly (Received & { rev: number })[];
   readonly rev: number;
   readonly more: boolean;
   readonly reset?: boolean;
 }
 
 export interface ReaderOptions {
-  /** Where the server is: asked for at each connect when it is one of several. */
+  /** The address of the server. A function is called for each connect, for one of several servers. */
   readonly url: string | (() => string);
   readonly token: () => Promise<string> | string;
   readonly room: string;
   /** Each message as its event comes, not those that are pulled. */
-  readonly onLive?: (message: Heard) => void;
+  readonly onLive?: (message: Received) => void;
   /** Comes back after a close, with its cursor, so many milliseconds later. */
   readonly reconnectMs?: () => number;
 }
@@ -33,14 +33,14 @@ export interface ReaderOptions {
 type Ack = Record<string, unknown> & { ok: boolean };
 
 export class Reader {
-  readonly messages: Heard[] = [];
+  readonly messages: Received[] = [];
   cursor = 0;
   /** Events that came out of order: each is something that was lost on the way. */
   gaps = 0;
-  /** Moments that it was told to leave at. */
+  /** The moments of `drain` events. */
   readonly drains: number[] = [];
   behinds = 0;
-  /** How often it began anew: its messages then run from the first of the room. */
+  /** How often the reader began again, from the first message of the room. */
   resets = 0;
   signals = 0;
   opened = 0;
@@ -51,7 +51,7 @@ export class Reader {
   readonly #acks = new Map<number, (ack: Ack) => void>();
   #ws: WebSocket | undefined;
   #next = 1;
-  /** Of its cursor. */
+  /** The epoch of the cursor. */
   #epoch: string | undefined;
   #pulling = false;
   #missed = false;
@@ -154,7 +154,7 @@ export class Reader {
     }
   }
 
-  #message(message: Heard & { room: string; rev: number }): void {
+  #message(message: Received & { room: string; rev: number }): void {
     if (message.room !== this.#options.room || message.rev <= this.cursor) return;
     if (this.#pulling || !this.ready) {
       this.#missed = true;

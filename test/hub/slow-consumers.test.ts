@@ -80,7 +80,7 @@ afterEach(async () => {
   );
 });
 
-describe('of a server with low limits, clients that stop reading', () => {
+describe('on a server with low limits, clients that stop reading', () => {
   beforeAll(async () => {
     server = await startServer({
       PARLEY_SOFT_BUFFERED_BYTES: '64k',
@@ -95,7 +95,7 @@ describe('of a server with low limits, clients that stop reading', () => {
       await sender.ok('room:create', { kind: 'channel', name: id, id });
   });
 
-  it('get no signals first, and get them again when they have taken what waited', async () => {
+  it('get no signals first, and get them again when their buffers have drained', async () => {
     const slow = await join('quiet-slow', 'quiet');
     const well = await join('quiet-well', 'quiet');
     slow.stopReading();
@@ -125,7 +125,7 @@ describe('of a server with low limits, clients that stop reading', () => {
     expect(await dropped()).toBe(droppedBefore + 8);
     expect(await steps('behind')).toBe(before.behind);
     await sendUntil('all eight are behind', 'full', async () => (await steps('behind')) === before.behind + 8);
-    await sender.ok('message:send', text('full', 'the one of which they are told'));
+    await sender.ok('message:send', text('full', 'the message that causes `behind`'));
     for (const reader of slow) reader.readOn();
     for (const reader of all) await expectWhole('full', reader);
     for (const reader of all.slice(8)) expect([reader.gaps, reader.behinds, reader.opened]).toEqual([0, 0, 1]);
@@ -140,7 +140,7 @@ describe('of a server with low limits, clients that stop reading', () => {
     expect(total(await server.metrics(), 'parley_ack_seconds_count{command="sync"}')).toBe(pulls);
   }, 120_000);
 
-  it('are told nothing more of a room that they were removed from, and may end while they are away', async () => {
+  it('get nothing more of a room that they left, and may end while they are off a room', async () => {
     const [leaver, cut] = [await join('gone-leaver', 'gone'), await join('gone-cut', 'gone')];
     const before = await steps('behind');
     leaver.stopReading();
@@ -153,7 +153,7 @@ describe('of a server with low limits, clients that stop reading', () => {
       const [row] = await server.database.sql`select 1 from members where room_id = 'gone' and user_id = 'gone-leaver'`;
       return row === undefined && (await server.metrics()).get('parley_connections') === 2;
     });
-    await sender.ok('message:send', text('gone', 'nobody is told'));
+    await sender.ok('message:send', text('gone', 'no connection gets it'));
     expect(await steps('told')).toBe(told);
     const head = leaver.cursor;
     leaver.readOn();
@@ -162,7 +162,7 @@ describe('of a server with low limits, clients that stop reading', () => {
     expect(leaver.cursor).toBeLessThan((await stored('gone')).length);
   }, 60_000);
 
-  it('hear what no pull brings, and are back by themselves on rooms in which nothing was missed', async () => {
+  it('get events that no pull brings, and return to rooms in which they missed nothing', async () => {
     const slow = await connectRaw(server.url, await tokenOf('still-slow'));
     for (const room of ['busy', 'still']) {
       slow.send(`421${JSON.stringify(['room:join', { room }])}`);
@@ -171,7 +171,7 @@ describe('of a server with low limits, clients that stop reading', () => {
     const before = { behind: await steps('behind'), recovered: await steps('recovered') };
     slow.ws.pause();
     await sendUntil('it is behind', 'busy', async () => (await steps('behind')) > before.behind);
-    await sender.ok('message:send', text('busy', 'the one of which it is told'));
+    await sender.ok('message:send', text('busy', 'the message that causes `behind`'));
     for (const room of ['busy', 'still']) await sender.ok('room:update', { room, topic: 'meanwhile' });
     slow.ws.resume();
     await until('it is well', async () => (await steps('recovered')) > before.recovered);
@@ -202,7 +202,7 @@ describe('of a server with low limits, clients that stop reading', () => {
     const before = await steps('behind');
     open[0]?.pause();
     await sendUntil('it is behind', 'sdk', async () => (await steps('behind')) > before);
-    await sender.ok('message:send', text('sdk', 'the one of which it is told'));
+    await sender.ok('message:send', text('sdk', 'the message that causes `behind`'));
     open[0]?.resume();
     const content = await stored('sdk');
     await until('it holds all', () => room.state.value.messages.length === content.length, 30_000);

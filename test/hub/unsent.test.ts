@@ -36,8 +36,8 @@ async function start(env: Record<string, string>, users: readonly string[]): Pro
     from generate_series(1, 200) i`;
 }
 
-/** A connection that asks and never reads. */
-async function deaf(user: string, localAddress?: string): Promise<RawClient> {
+/** A connection that sends and never reads. */
+async function unread(user: string, localAddress?: string): Promise<RawClient> {
   const raw = await connectRaw(server.url, await tokenOf(user), localAddress === undefined ? {} : { localAddress });
   raw.ws.pause();
   raws.push(raw);
@@ -49,11 +49,12 @@ const refused = (limit: string): Promise<number> => metric(`parley_answers_refus
 const unsent = (): Promise<number> => metric('parley_unsent_bytes');
 
 /**
- * Each asks again and again, one read at a time; the most that waited meanwhile. A sweep closes the largest buffers soon
- * after a limit is passed, and on a busy machine before the next read; another connection takes the place of a closed one.
+ * Each client sends one read at a time until the condition holds. A sweep closes the largest buffers soon after a limit is
+ * passed, on a busy machine before the next read; another connection takes the place of a closed one.
+ * @returns the most unsent bytes meanwhile
  */
-async function askUntil(
-  deafs: RawClient[],
+async function readUntil(
+  clients: RawClient[],
   condition: () => Promise<boolean>,
   again?: (at: number) => Promise<RawClient>,
 ): Promise<number> {
@@ -62,9 +63,9 @@ async function askUntil(
   await until(
     'the limit is met',
     async () => {
-      for (const [at, { ws }] of deafs.entries()) {
+      for (const [at, { ws }] of clients.entries()) {
         if (ws.readyState === ws.OPEN) ws.send(sync(id++));
-        else if (again !== undefined) deafs[at] = await again(at);
+        else if (again !== undefined) clients[at] = await again(at);
       }
       most = Math.max(most, await unsent());
       return condition();
@@ -76,9 +77,9 @@ async function askUntil(
 
 it('a connection gets no large answer while the last one is unsent, and gets it when it has read', async () => {
   await start({ PARLEY_MAX_BUFFERED_BYTES: '8m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '64m' }, ['eve']);
-  const eve = await deaf('eve');
+  const eve = await unread('eve');
   // one answer may begin with 64 KiB unsent, and those that run at once begin together
-  const most = await askUntil([eve], async () => (await refused('connection')) > 20);
+  const most = await readUntil([eve], async () => (await refused('connection')) > 20);
   expect(most).toBeLessThan(6 * mega);
   expect(eve.closed()).toBeUndefined();
   eve.ws.resume();
@@ -92,11 +93,11 @@ it('a connection gets no large answer while the last one is unsent, and gets it 
 
 it('a user over the limit gets no large answer on any connection; others do', async () => {
   await start({ PARLEY_MAX_BUFFERED_BYTES: '3m', PARLEY_MAX_UNSENT_BYTES_PER_USER: '3m' }, ['eve', 'ann']);
-  const eves = await Promise.all(Array.from({ length: 12 }, () => deaf('eve')));
-  const most = await askUntil(
+  const eves = await Promise.all(Array.from({ length: 12 }, () => unread('eve')));
+  const most = await readUntil(
     eves,
     async () => (await refused('user')) > 20,
-    () => deaf('eve'),
+    () => unread('eve'),
   );
   // four reads run at once
   expect(most).toBeLessThan(3 * mega + 5 * mega);
@@ -118,14 +119,14 @@ it('an address over the limit gets no large answer for any user; other addresses
   };
   const users = Array.from({ length: 20 }, (_, i) => `eve-${i}`);
   await start(limit, [...users, 'ann']);
-  const eves = await Promise.all(users.map((user) => deaf(user, '127.0.0.2')));
-  const again = (at: number): Promise<RawClient> => deaf(users[at] ?? '', '127.0.0.2');
-  await askUntil(eves, async () => (await refused('address')) > 0, again);
+  const eves = await Promise.all(users.map((user) => unread(user, '127.0.0.2')));
+  const again = (at: number): Promise<RawClient> => unread(users[at] ?? '', '127.0.0.2');
+  await readUntil(eves, async () => (await refused('address')) > 0, again);
   const ann = await connectRaw(server.url, await tokenOf('ann'));
   raws.push(ann);
   ann.send(sync(7));
   expect(await ann.next('437[')).toContain('"ok":true');
-  await askUntil(eves, async () => (await metric('parley_slow_consumers_total{step="address"}')) > 0, again);
+  await readUntil(eves, async () => (await metric('parley_slow_consumers_total{step="address"}')) > 0, again);
   await until('the rest is below the limit', async () => (await unsent()) <= 4 * mega);
 }, 60_000);
 
@@ -164,7 +165,7 @@ it('an answer to an HTTP poll that its client takes slowly comes whole', async (
   await until('it has left', async () => (await metric('parley_connections')) === 0);
 }, 60_000);
 
-it('of one user as many reads run and wait as may, and one more is refused', async () => {
+it('reads of one user run and wait up to the limit, and one more is refused', async () => {
   await start({ PARLEY_READS_AT_ONCE_PER_USER: '1' }, ['eve']);
   const eves = await Promise.all([1, 2].map(async () => connectRaw(server.url, await tokenOf('eve'))));
   raws.push(...eves);
@@ -186,8 +187,8 @@ it('of one user as many reads run and wait as may, and one more is refused', asy
 it('while memory is short the largest buffers are closed, and no work is refused', async () => {
   await start({ PARLEY_MAX_MEMORY_BYTES: String(process.memoryUsage.rss() + 400 * mega) }, ['eve', 'ann']);
   const ann = await connectStock(server.url, await tokenOf('ann'));
-  const eve = await deaf('eve');
-  await askUntil([eve], async () => (await refused('connection')) > 3);
+  const eve = await unread('eve');
+  await readUntil([eve], async () => (await refused('connection')) > 3);
   // nine tenths of the limit are passed, the limit is not
   const limit = process.memoryUsage.rss() + 400 * mega;
   const held: Buffer[] = [];

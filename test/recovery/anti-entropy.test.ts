@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('a node that hears of others before its lease is held delivers once it is', async () => {
+it('a node that receives events before it holds the lease delivers once it holds the lease', async () => {
   const [metrics, log] = [new Metrics(), silentLog];
   const confirmations = new Confirmations({ sql: database.sql });
   const lease = new Lease({ confirmations, alone: false, metrics, log });
@@ -37,22 +37,22 @@ it('a node that hears of others before its lease is held delivers once it is', a
   };
   const antiEntropy = new AntiEntropy({
     others: { reachable: true, onChange: () => {} },
-    order,
+    resequencer: order,
     receiver: { release: () => {} },
     lease,
     memberships: nothing as never,
-    roomStates: nothing as never,
+    settings: nothing as never,
     heads: () => Promise.resolve([]),
     epochs: { epoch: 'e', wentBack: () => Promise.resolve() },
     pollMs: 60_000,
     metrics,
     log,
   });
-  // an envelope of another node, which asks whether it may go out
+  // an envelope of another node came before the start
   expect(order.isSuspended()).toBe(true);
   await antiEntropy.start();
   await lease.start();
-  await until('the order is released', () => !order.isSuspended());
+  await until('delivery is released', () => !order.isSuspended());
   order.add('r');
   order.receive({ to: 'room', room: 'r', event: 'message', rev: 1, json: '{}' });
   expect(delivered).toEqual([1]);

@@ -54,9 +54,9 @@ describe('sync', () => {
   it('ends where the revs up to the head have no rows, also beside a room that has', async () => {
     const [bare, other] = [await roomWith('bare', 2), await roomWith('beside', 2)];
     const { sql } = server.database;
-    // as a change of a message left it that was being deleted: clients asked on and on
+    // the state after a change of a message during its deletion: clients sent `sync` again and again
     await sql`update rooms set last_rev = last_rev + 2 where id = ${bare}`;
-    // from what is stored: the tails of this node know nothing of those revs
+    // served from Postgres: the replay buffers of this node lack those revs
     const pull = async (
       cursors: Record<string, number>,
       limit = 100,

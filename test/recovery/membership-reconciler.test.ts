@@ -1,4 +1,4 @@
-/** Steps of MembershipSync against connections that are none, and a Postgres that is told when to answer. */
+/** Steps of MembershipReconciler, against a list of members and answers of Postgres that each test sets. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   MembershipReconciler,
@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
 class Members implements SubscribedMembers, MemberEvents {
   #touched: Set<string> | undefined = undefined;
   readonly rooms = new Map<string, Set<string>>();
-  readonly told: string[] = [];
+  readonly sent: string[] = [];
   readonly gone: string[] = [];
   checks = 0;
   readonly waiting: { user: string; room: string }[] = [];
@@ -55,7 +55,7 @@ class Members implements SubscribedMembers, MemberEvents {
   }
   toUser({ user, json }: UserEvent): void {
     const { room, change } = JSON.parse(json) as { room: string; change: string };
-    this.told.push(`${user} ${change} ${room}`);
+    this.sent.push(`${user} ${change} ${room}`);
   }
   unwelcomed(user: string, room: string): void {
     this.waiting.push({ user, room });
@@ -102,12 +102,9 @@ class Stored {
     );
   }
   summary(user: string, room: string): ReturnType<ConstructorParameters<typeof MembershipReconciler>[0]['summary']> {
-    if (this.summaryFails-- > 0) return Promise.reject(new Error('the database is away'));
+    if (this.summaryFails-- > 0) return Promise.reject(new Error('the database is unavailable'));
     if (this.members.get(user)?.has(room) !== true) return Promise.resolve(undefined);
     return Promise.resolve({ id: room, kind: 'group', name: null, role: 'member', seq: 0, rev: 0, read: 0 });
-  }
-  memberToUser(user: string, data: object): UserEvent {
-    return { to: 'user', user, event: 'member', json: JSON.stringify(data) };
   }
 }
 
@@ -128,20 +125,20 @@ beforeEach(async () => {
 const change = (user: string, room: string, role: 'member' | null): Membership => ({ user, room, role });
 
 describe('a step', () => {
-  it('applies what changed, tells the users, and goes on from the next cursor', async () => {
+  it('applies changes, sends their events to the users, and continues from the next cursor', async () => {
     stored.members.get('ann')?.add('s');
     stored.answers = [
       { cursor: '7', changed: [change('ann', 's', 'member'), change('ben', 'r', null), change('zoe', 'r', null)] },
     ];
     await sync.step();
-    await until('all is told', () => members.told.length === 2);
-    expect(members.told.toSorted()).toEqual(['ann joined s', 'ben left r']);
+    await until('all events are sent', () => members.sent.length === 2);
+    expect(members.sent.toSorted()).toEqual(['ann joined s', 'ben left r']);
     await sync.step();
     expect(stored.cursors).toEqual(['0', '7']);
-    expect(members.told).toHaveLength(2);
+    expect(members.sent).toHaveLength(2);
   });
 
-  it('leaves alone who changed here while it read, and reads them again before it is done', async () => {
+  it('leaves a user alone whose membership changed during the read, and reads that user again before it ends', async () => {
     stored.answers = [{ cursor: '7', changed: [change('ann', 'r', null), change('ben', 'r', null)] }];
     stored.members.set('ben', new Set());
     // ann left and came back: the row is older than what this node knows
@@ -150,10 +147,10 @@ describe('a step', () => {
     expect([...(members.rooms.get('ann') ?? [])]).toEqual(['r']);
     expect([...(members.rooms.get('ben') ?? [])]).toEqual([]);
     expect(stored.whole).toEqual([['ann']]);
-    expect(members.told).toEqual(['ben left r']);
+    expect(members.sent).toEqual(['ben left r']);
   });
 
-  it('ends in a crowd that comes and goes: rows with a version are not read again', async () => {
+  it('ends in a room where users come and go: rows with a version are not read again', async () => {
     const versioned = [
       { ...change('ann', 'r', null), version: 8 },
       { ...change('ben', 's', 'member' as const), version: 9 },
@@ -169,21 +166,21 @@ describe('a step', () => {
     expect(stored.cursors).toEqual(['0', '7']);
   });
 
-  it('a join waits for the events that tell of it, as long as the others are heard', async () => {
-    let reach = true;
-    sync = new MembershipReconciler(stored, members, members, { reach: () => reach });
+  it('keeps a join until its events come, as long as other nodes are reachable', async () => {
+    let reachable = true;
+    sync = new MembershipReconciler(stored, members, members, { reachable: () => reachable });
     await sync.start();
     stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 's', 'member'), version: 8 }] }];
     stored.members.get('ann')?.add('s');
     expect(await sync.step()).toBe(true);
-    expect(members.told).toEqual([]);
+    expect(members.sent).toEqual([]);
     expect(members.rooms.get('ann')?.has('s')).toBe(false);
-    // and is made up for where they do not come
-    await until('it is told', () => members.told.length === 1);
-    expect(members.told).toEqual(['ann joined s']);
+    // the join is applied when its events do not come
+    await until('the event is sent', () => members.sent.length === 1);
+    expect(members.sent).toEqual(['ann joined s']);
     expect(members.rooms.get('ann')?.has('s')).toBe(true);
-    // nobody else would tell it
-    reach = false;
+    // no event of another node can come
+    reachable = false;
     stored.members.get('ben')?.add('s');
     stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 's', 'member'), version: 9 }] }];
     await sync.step();
@@ -196,36 +193,36 @@ describe('a step', () => {
     ['of a member', [{ ...change('ann', 'r', null), version: 8 }]],
     ['of every member', [{ ...change(everyMember, 'r', null), version: 8 }]],
   ])('leaves the reason of a removal %s to its event, and is not done before', async (_, changed) => {
-    sync = new MembershipReconciler(stored, members, members, { reach: () => true });
+    sync = new MembershipReconciler(stored, members, members, { reachable: () => true });
     await sync.start();
     stored.answers = [{ cursor: '7', changed }];
     let done = false;
     const step = sync.step().then(() => (done = true));
-    await until('the step waits or goes on', () => members.checks > 1 || members.told.length > 0);
-    expect([members.told, done]).toEqual([[], false]);
+    await until('the step waits or goes on', () => members.checks > 1 || members.sent.length > 0);
+    expect([members.sent, done]).toEqual([[], false]);
     for (const user of ['ann', 'ben']) members.live(user, 'r', false);
     await step;
-    expect(members.told).toEqual([]);
+    expect(members.sent).toEqual([]);
     sync.stop();
   });
 
   it('ends a membership whose event does not come, or while events do not come at all', async () => {
     let reach = true;
-    sync = new MembershipReconciler(stored, members, members, { reach: () => reach });
+    sync = new MembershipReconciler(stored, members, members, { reachable: () => reach });
     await sync.start();
     stored.answers = [{ cursor: '7', changed: [{ ...change('ann', 'r', null), version: 8 }] }];
     await sync.step();
-    expect(members.told).toEqual(['ann left r']);
+    expect(members.sent).toEqual(['ann left r']);
     reach = false;
     members.checks = 0;
     stored.answers = [{ cursor: '8', changed: [{ ...change('ben', 'r', null), version: 9 }] }];
     await sync.step();
-    expect(members.told).toEqual(['ann left r', 'ben left r']);
+    expect(members.sent).toEqual(['ann left r', 'ben left r']);
     expect(members.checks).toBe(1);
     sync.stop();
   });
 
-  it('tells of a role that changed, also of who is read again', async () => {
+  it('sends the event of a changed role, also to a user that is read again', async () => {
     const updated = { ...change('ann', 'r', 'member'), updated: true, mutedUntil: 5 };
     stored.answers = [{ cursor: '7', changed: [updated, { ...change('ben', 'r', 'member'), updated: true }] }];
     stored.during = () => {
@@ -233,56 +230,56 @@ describe('a step', () => {
       stored.members.get('ann')?.add('s');
     };
     await sync.step();
-    expect(members.told).toEqual(['ben role r', 'ann role r']);
+    expect(members.sent).toEqual(['ben role r', 'ann role r']);
   });
 
-  it('reads users whole when too much changed', async () => {
+  it('reads all memberships of the users when too much changed', async () => {
     stored.answers = [{ cursor: '7', changed: undefined }];
     stored.members.set('ann', new Set(['s']));
     await sync.step();
-    await until('all is told', () => members.told.length === 2);
-    expect(members.told.toSorted()).toEqual(['ann joined s', 'ann left r']);
+    await until('all events are sent', () => members.sent.length === 2);
+    expect(members.sent.toSorted()).toEqual(['ann joined s', 'ann left r']);
     expect(stored.whole).toEqual([['ann', 'ben']]);
   });
 
-  it('reads users whole when the last one is longer ago than rows are kept', async () => {
+  it('reads all memberships of the users when the last step is older than the rows that are kept', async () => {
     const late = new MembershipReconciler(stored, members, members, { maxGapMs: -1 });
     await late.start();
     stored.members.set('ann', new Set());
     await late.step();
-    expect(members.told).toEqual(['ann left r']);
+    expect(members.sent).toEqual(['ann left r']);
   });
 
-  it('that fails is made again from where it was', async () => {
-    stored.answers = [new Error('the database is away'), { cursor: '7', changed: [change('ann', 'r', null)] }];
-    await expect(sync.step()).rejects.toThrow('away');
+  it('that fails is repeated from the same cursor', async () => {
+    stored.answers = [new Error('the database is unavailable'), { cursor: '7', changed: [change('ann', 'r', null)] }];
+    await expect(sync.step()).rejects.toThrow('unavailable');
     await sync.step();
     expect(stored.cursors).toEqual(['0', '0']);
-    expect(members.told).toEqual(['ann left r']);
+    expect(members.sent).toEqual(['ann left r']);
   });
 
-  it('is one that began after it was asked for', async () => {
+  it('is one that began after the call', async () => {
     stored.answers = [
       { cursor: '1', changed: [] },
       { cursor: '2', changed: [change('ann', 'r', null)] },
     ];
     const [first, second, third] = [sync.step(), sync.step(), sync.step()];
     await first;
-    expect(members.told).toEqual([]);
+    expect(members.sent).toEqual([]);
     await Promise.all([second, third]);
-    expect(members.told).toEqual(['ann left r']);
+    expect(members.sent).toEqual(['ann left r']);
     expect(stored.cursors).toEqual(['0', '1']);
   });
 
-  it('welcomes who was joined and not told, and tries again when the database was away', async () => {
+  it('sends the missing event of a join, and tries again when Postgres was unavailable', async () => {
     members.unwelcomed('ann', 'r');
     members.unwelcomed('ben', 'gone');
     stored.summaryFails = 1;
     await sync.step();
     await until('the first attempt failed', () => members.waiting.length === 1);
     await sync.step();
-    await until('it is told', () => members.told.length === 1);
-    expect(members.told).toEqual(['ann joined r']);
+    await until('the event is sent', () => members.sent.length === 1);
+    expect(members.sent).toEqual(['ann joined r']);
     expect(members.waiting).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** What looks after the outbox, while the database does not answer as it should. */
+/** The relay of the outbox, while its queries fail. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { pino } from 'pino';
 import type { Fanout } from '../../src/fanout/fanout.ts';
@@ -14,12 +14,12 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('counts each round that failed, tells of the first alone, and goes on', async () => {
+it('counts each failed round, logs the first one alone, and continues', async () => {
   const { sql } = database;
   const metrics = new Metrics();
   const lines: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
-  // with others it looks each second; nobody is here to hear of what it finds
+  // a node with others relays each second; this test receives no events
   const fanout: Fanout = {
     others: { reachable: true, onChange: () => {} },
     listen: () => {},
@@ -29,15 +29,15 @@ it('counts each round that failed, tells of the first alone, and goes on', async
     close: () => Promise.resolve(),
   };
   const counted = async (series: string): Promise<number> => total(parseMetrics(await metrics.text()), series);
-  await sql`alter table outbox rename to away`;
+  await sql`alter table outbox rename to hidden`;
   const outbox = new Relay({ sql, fanout, metrics, log });
   try {
     const failures = 'parley_fanout_repair_failures_total{what="outbox"}';
     await until('two rounds have failed', async () => (await counted(failures)) >= 2);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain('the outbox could not be looked after');
-    await sql`insert into away (entries, created_at) values ('[]', now() - interval '1 minute')`;
-    await sql`alter table away rename to outbox`;
+    expect(lines[0]).toContain('Could not relay the outbox; retrying.');
+    await sql`insert into hidden (entries, created_at) values ('[]', now() - interval '1 minute')`;
+    await sql`alter table hidden rename to outbox`;
     await until('what was left is relayed', async () => (await counted('parley_outbox_relayed_total')) === 1);
     expect(lines).toHaveLength(1);
   } finally {

@@ -22,7 +22,7 @@ afterAll(async () => {
 
 let rooms = 0;
 async function makeRoom(messages: number, body: unknown = 'x', ...members: string[]): Promise<string> {
-  const room = `tail-${++rooms}`;
+  const room = `replay-${++rooms}`;
   await owner.ok('room:create', { kind: 'channel', name: room, id: room });
   for (const user of members) await owner.ok('room:invite', { room, user });
   for (let n = 0; n < messages; n++) await owner.ok('message:send', text(room, body));
@@ -59,7 +59,7 @@ describe('many clients that come back', () => {
     for (const client of clients) client.close();
   });
 
-  it('get the same from Postgres where the tail does not reach, and where they may not look', async () => {
+  it('get the same from Postgres below the replay buffer, and nothing of rooms that are not theirs', async () => {
     const room = await makeRoom(60, 'x');
     const stranger = await connectStock(server.url, await tokenOf('stranger'));
     const before = await counts();
@@ -72,7 +72,7 @@ describe('many clients that come back', () => {
     stranger.close();
   });
 
-  it('see changes that came while the tail stood, and whose reactions are theirs', async () => {
+  it('see changes since the buffer was read, and their own reactions', async () => {
     const room = await makeRoom(5, 'first', 'ann');
     const ann = await connectStock(server.url, await tokenOf('ann'));
     expect((await ann.ok('sync', { cursors: { [room]: 0 } })).rooms[room]?.messages).toHaveLength(5);
@@ -102,8 +102,8 @@ describe('many clients that come back', () => {
   });
 });
 
-describe('the limits of tails', () => {
-  it('bytes over all rooms: the room that was longest without a use gives its tail up', async () => {
+describe('the limits of replay buffers', () => {
+  it('bytes over all rooms: the least recently used room loses its buffer', async () => {
     const big = 'x'.repeat(4000);
     const found = await Promise.all(Array.from({ length: 4 }, () => makeRoom(10, big)));
     for (const room of found) {

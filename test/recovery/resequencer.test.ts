@@ -1,7 +1,8 @@
-/** The order of a room's events, as a table of what comes and what goes out. */
+/** The resequencer, as a table of received and delivered events. */
 import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Resequencer, type ResequencerLimits } from '../../src/recovery/resequencer.ts';
+import { Resequencer } from '../../src/recovery/resequencer.ts';
+import type { ResequencerLimits } from '../../src/recovery/resequencer-limits.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
 import type { Backfilled, BackfilledEvent } from '../../src/recovery/backfill.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -23,11 +24,11 @@ const signal: RoomEvent = { to: 'room', room: 'a', event: 'signal', json: '{}' }
 
 interface Rig {
   readonly order: Resequencer;
-  /** What went out: revs, and names of events that have none. */
+  /** The delivered events: their revs, or the names of events without a rev. */
   readonly out: (number | string)[];
   /** Reads of Postgres: the room and the rev after which. */
   readonly reads: [string, number][];
-  /** What Postgres has. */
+  /** The content of Postgres. */
   stored: { head: number; revs: number[]; page?: number } | Error | undefined;
   /** While set, reads wait for it. */
   gate: Promise<void> | undefined;
@@ -67,7 +68,7 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
   };
   new Backfiller({
     gaps,
-    order: made.order,
+    resequencer: made.order,
     async read(room, rev): Promise<Backfilled | undefined> {
       reads.push([room, rev]);
       const { stored } = made;
@@ -84,8 +85,8 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
   return made;
 }
 
-describe('a room of which nobody was told a head', () => {
-  it('does not read on from an old event that came first: a message that somebody sent again', async () => {
+describe('a room without a head', () => {
+  it('does not backfill after an old event that came first: a message that was sent again', async () => {
     const { order, out, reads } = rig();
     stopTime();
     order.receive(event(7));
@@ -99,7 +100,7 @@ describe('a room of which nobody was told a head', () => {
     expect(reads).toEqual([['a', 5002]]);
   });
 
-  it('begins at the head that is told, when that lies beyond what came', async () => {
+  it('begins at the given head, if that is after the received events', async () => {
     const { order, out, reads } = rig();
     stopTime();
     order.receive(event(7));
@@ -110,7 +111,7 @@ describe('a room of which nobody was told a head', () => {
     expect([out, reads]).toEqual([[7, 5001], []]);
   });
 
-  it('has who was told a head before the last jump pull', () => {
+  it('lets a client pull that got a head before the last jump', () => {
     const { order } = rig();
     order.receive(event(4));
     order.receive(event(9));
@@ -136,7 +137,7 @@ describe('the order of a room', () => {
     expect(out).toEqual([5, 'signal', 6]);
   });
 
-  it('begins with whatever comes first where no head was told', () => {
+  it('begins with the first event if no head was given', () => {
     const { order, out } = rig();
     for (const one of [event(7), event(8), event(6)]) order.receive(one);
     expect(out).toEqual([7, 8]);
@@ -150,7 +151,7 @@ describe('the order of a room', () => {
     expect(out).toEqual([]);
   });
 
-  it('puts those right that overtook each other, without a read', async () => {
+  it('reorders events that overtook each other, without a read', async () => {
     const { order, out, reads } = rig({ graceMs: 30 });
     stopTime();
     order.noteHead('a', 0);
@@ -161,7 +162,7 @@ describe('the order of a room', () => {
     expect([out, reads]).toEqual([[1, 2, 3, 4, 5, 6], []]);
   });
 
-  it('reads what does not come, once, and sends what it held behind it', async () => {
+  it('backfills missing events once, and delivers the held events after them', async () => {
     const made = rig();
     made.stored = { head: 5, revs: [2, 3, 4, 5] };
     made.order.noteHead('a', 1);
@@ -174,13 +175,13 @@ describe('the order of a room', () => {
     expect(made.out.at(-1)).toBe(6);
   });
 
-  it('waits longer for what may be on its way than for what cannot be', async () => {
+  it('waits longer for events that may be on their way than for events that cannot be', async () => {
     const made = rig({ graceMs: 60_000 });
     made.stored = { head: 3, revs: [2, 3] };
     made.order.noteHead('a', 1);
     made.order.receive(event(3));
     made.order.add('b');
-    // went by before the lower head was told
+    // these events were delivered before the lower head was given
     made.order.noteHead('b', 3);
     made.order.noteHead('b', 1);
     await until('one is read', () => made.reads.length === 1);
@@ -206,7 +207,7 @@ describe('the order of a room', () => {
     expect(made.out).toEqual([3, 8, 10]);
   });
 
-  it('reads page after page, and takes what comes live meanwhile in its turn', async () => {
+  it('reads page after page, and delivers live events that come meanwhile in their turn', async () => {
     const made = rig();
     const revs = Array.from({ length: 25 }, (_, n) => n + 1);
     made.stored = { head: 25, revs, page: 10 };
@@ -217,7 +218,7 @@ describe('the order of a room', () => {
     expect(made.reads.map(([, after]) => after)).toEqual([0, 10, 20]);
   });
 
-  it('does not send twice what comes live while it is read', async () => {
+  it('does not deliver a live event twice that comes during the read', async () => {
     const made = rig();
     const gate = closedGate();
     made.gate = gate.opened;
@@ -235,7 +236,7 @@ describe('the order of a room', () => {
 
   it('tries a failed read again for as long as the room is occupied', async () => {
     const made = rig();
-    made.stored = new Error('the database is away');
+    made.stored = new Error('the database is unavailable');
     made.order.noteHead('a', 0);
     made.order.receive(event(2));
     await until('it was tried twice', () => made.reads.length >= 2);
@@ -255,7 +256,7 @@ describe('the order of a room', () => {
     made.order.noteHead('a', 3);
     made.order.receive(event(1_000_000));
     await until(
-      'it was looked for',
+      'the read is done',
       async () => made.reads.length > 0 && (await made.count('parley_fanout_fills')) === 0,
     );
     await until('nothing is held', async () => (await made.count('parley_fanout_held_events')) === 0);
@@ -265,12 +266,12 @@ describe('the order of a room', () => {
   });
 });
 
-describe('limits of what is held', () => {
+describe('limits of held events', () => {
   it.each([
     ['events of a room', { heldEventsPerRoom: 10 }, '{}', 10],
     ['bytes of a room', { heldBytesPerRoom: 1000 }, 'x'.repeat(100), 10],
     ['bytes of all rooms', { heldBytes: 1000 }, 'x'.repeat(100), 10],
-  ])('%s: at the limit they are kept, past it they are let go and read', async (_name, limits, json, kept) => {
+  ])('%s: at the limit they are kept, past it they are dropped and backfilled', async (_name, limits, json, kept) => {
     const made = rig({ graceMs: 60_000, ...limits });
     made.order.noteHead('a', 0);
     for (let rev = 2; rev < 2 + kept; rev++) made.order.receive(event(rev, 'a', json));
@@ -289,7 +290,7 @@ describe('limits of what is held', () => {
     expect(again.out).toEqual(revs);
   });
 
-  it('no more reads at once than may be, and of one room never two', async () => {
+  it('reads run up to the limit at once, and never twice at once for one room', async () => {
     const made = rig({ atOnce: 3 });
     stopTime();
     const gate = closedGate();
@@ -310,18 +311,18 @@ describe('limits of what is held', () => {
   });
 });
 
-describe('heads that were told', () => {
-  it('a lower one that is processed later lowers the start, and what lies between is read', async () => {
+describe('heads that clients get', () => {
+  it('a lower one that is noted later lowers the start, and the events in between are backfilled', async () => {
     const made = rig();
     made.stored = { head: 5, revs: [3, 4, 5] };
     expect(made.order.noteHead('a', 5)).toBeUndefined();
     made.order.receive(event(4));
     expect(made.order.noteHead('a', 2)).toBeUndefined();
-    await until('what is missing went out', () => made.out.length === 3);
+    await until('the missing events are delivered', () => made.out.length === 3);
     expect(made.out).toEqual([3, 4, 5]);
   });
 
-  it('a lower one that is told while a gap is read: that page begins too late, and what lies before it is read', async () => {
+  it('a lower one during the read of a gap: that page begins too late, and the events before it are backfilled', async () => {
     const made = rig();
     const gate = closedGate();
     made.gate = gate.opened;
@@ -339,7 +340,7 @@ describe('heads that were told', () => {
     ]);
   });
 
-  it('a lower one after events went out is answered with where to pull to', () => {
+  it('a lower one after events were delivered is answered with the head to pull up to', () => {
     const { order, out } = rig();
     order.noteHead('a', 5);
     order.receive(event(6));
@@ -349,7 +350,7 @@ describe('heads that were told', () => {
     expect(out).toEqual([6]);
   });
 
-  it('of Postgres show what was lost, unless it comes in time', async () => {
+  it('of Postgres show lost events, unless these come in time', async () => {
     const made = rig();
     stopTime();
     made.stored = { head: 3, revs: [1, 2, 3] };
@@ -369,7 +370,7 @@ describe('heads that were told', () => {
 });
 
 describe('while suspended', () => {
-  it('nothing goes out; afterwards what has no rev does, and the rest is found by its head', async () => {
+  it('nothing is delivered; afterwards events without a rev are, and heads show the others', async () => {
     const made = rig({ suspendedEvents: 2 });
     stopTime();
     made.stored = { head: 2, revs: [1, 2] };
@@ -386,7 +387,7 @@ describe('while suspended', () => {
     expect(await made.count('parley_fanout_held_dropped_total')).toBe(1);
   });
 
-  it('a read that was under way waits for the release', async () => {
+  it('a read that was running waits for the release', async () => {
     const made = rig();
     stopTime();
     const gate = closedGate();

@@ -1,18 +1,22 @@
 import { expect, it } from 'vitest';
 import { VersionCache } from '../../src/recovery/version-cache.ts';
 
-it('knows what was told last, of each key', () => {
-  const told = new VersionCache();
-  expect(told.note('ann', 'member')).toBe(false);
-  expect(told.note('ann', 'member')).toBe(true);
-  expect(told.note('ben', 'member')).toBe(false);
-  expect(told.note('ann', 'guest')).toBe(false);
-  expect(told.note('ann', 'member')).toBe(false);
-  expect([told.is('ann', 'member'), told.is('ann', 'guest'), told.is('cid', 'member')]).toEqual([true, false, false]);
+it('knows the last value of each key', () => {
+  const cache = new VersionCache();
+  expect(cache.note('ann', 'member')).toBe(false);
+  expect(cache.note('ann', 'member')).toBe(true);
+  expect(cache.note('ben', 'member')).toBe(false);
+  expect(cache.note('ann', 'guest')).toBe(false);
+  expect(cache.note('ann', 'member')).toBe(false);
+  expect([cache.is('ann', 'member'), cache.is('ann', 'guest'), cache.is('cid', 'member')]).toEqual([
+    true,
+    false,
+    false,
+  ]);
 });
 
-it('forgets the oldest past its limit', () => {
-  const told = new VersionCache(2);
-  for (const user of ['a', 'b', 'c']) told.note(user, 'member');
-  expect(['c', 'b', 'a'].map((user) => told.is(user, 'member'))).toEqual([true, true, false]);
+it('drops the oldest key past its limit', () => {
+  const cache = new VersionCache(2);
+  for (const user of ['a', 'b', 'c']) cache.note(user, 'member');
+  expect(['c', 'b', 'a'].map((user) => cache.is(user, 'member'))).toEqual([true, true, false]);
 });

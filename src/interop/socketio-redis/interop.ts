@@ -32,7 +32,7 @@ export interface Interop {
 
 export interface InteropParts extends Pick<
   Hub,
-  'connections' | 'memberships' | 'interest' | 'broadcaster' | 'mayDeliver'
+  'connections' | 'subscriptions' | 'interest' | 'broadcaster' | 'mayDeliver'
 > {
   readonly sockets: Sockets;
   readonly metrics: Metrics;

@@ -56,10 +56,10 @@ export class RemoteSocket implements Recipient {
   }
 
   get rooms(): Set<string> {
-    const { session, user, wire, away, adHocRooms } = this.#connection;
+    const { session, user, wire, offRooms, adHocRooms } = this.#connection;
     const members = (wire?.getTopics() ?? []).map(roomOfTopic).filter((room) => room !== undefined);
     const own = user === undefined ? [] : [userPrefix + user.id];
-    return new Set([session, ...own, ...members, ...(away ?? []), ...(adHocRooms ?? [])]);
+    return new Set([session, ...own, ...members, ...(offRooms ?? []), ...(adHocRooms ?? [])]);
   }
 
   get data(): object {
