@@ -160,7 +160,7 @@ class Link implements RedisLink {
     return {
       events: this.#up,
       keys: this.#writable,
-      ...(interop === undefined ? {} : { interop: this.#up && interop.up }),
+      ...(interop === undefined ? {} : { door: this.#up && interop.up }),
     };
   }
 
