@@ -7,23 +7,22 @@ import { Guests } from './api/guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
 import { StaticFiles } from './http/static-files.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
-import { openUserRates, type UserRateSettings } from './rates/user-rates.ts';
+import { openUserRates } from './rates/user-rates.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
-import { TokenVerifier, type TokenKeys } from './sessions/tokens.ts';
+import { TokenVerifier } from './sessions/tokens.ts';
 import { requireKeys, type Config } from './config/config.ts';
-import { userLimits } from './config/user-limits.ts';
+import { gatewaySlice, messagingSlice, rateSlice, storageSlice, tokenSlice } from './config/slices.ts';
 import { openFanout } from './fanout/open.ts';
 import { openGateway } from './gateway.ts';
-import { gatewaySettings } from './gateway-settings.ts';
 import { Connections } from './hub/connections.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { readInstallation, renewEpoch } from './storage/installation.ts';
-import { Messaging, type MessagingSettings } from './messaging.ts';
+import { Messaging } from './messaging.ts';
 import { hostOf, listen } from './http/listen.ts';
 import { ServerClock } from './storage/clock.ts';
-import { openStorage, type Release, type StorageSettings } from './storage/open.ts';
+import { openStorage, type Release } from './storage/open.ts';
 import { openCluster } from './storage/open-redis.ts';
 import { prepareDatabase } from './storage/prepare.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
@@ -95,7 +94,7 @@ async function start(
   const health = new Health(log);
 
   // storage
-  const { database, folder, handOver } = await openStorage(storageOf(config), { log, metrics, onFatal }, releases);
+  const { database, folder, handOver } = await openStorage(storageSlice(config), { log, metrics, onFatal }, releases);
   const { sql, reads, background } = database;
   const secret = folder === undefined ? undefined : await demoSecret(folder);
   const clock = new ServerClock(log);
@@ -105,7 +104,7 @@ async function start(
 
   // identity
   const demo = secret === undefined ? undefined : (config.jwtSecret ?? secret);
-  const verifier = await TokenVerifier.create(tokensOf(config, demo), {
+  const verifier = await TokenVerifier.create(tokenSlice(config, demo), {
     note: (fields, line) => log.info(fields, line),
   });
   const renew = (expected: string): Promise<boolean> => renewEpoch(sql, expected);
@@ -115,7 +114,7 @@ async function start(
 
   // messages
   const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
-  const settings = gatewaySettings(config, machine);
+  const settings = gatewaySlice(config, machine);
   const partition = { prefix: redisPrefix, partitions: config.fanoutPartitions };
   const otherEpoch = (): void => epochs.hint();
   const fanout = await openFanout(partition, redis, { installation: epochs, otherEpoch, metrics, log });
@@ -124,7 +123,7 @@ async function start(
   const applied = (of: Applied): Promise<void> => confirmations.applied(of);
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
   const messaging = new Messaging({
-    ...messagingOf(config),
+    ...messagingSlice(config),
     sql,
     reads,
     lease: database.lease,
@@ -155,7 +154,7 @@ async function start(
     lease,
   });
   releases.push(() => presence.close());
-  const rates = openUserRates(ratesOf(config), redis, metrics);
+  const rates = openUserRates(rateSlice(config), redis, metrics);
   releases.push(() => rates.stop());
   const gateway = await openGateway(settings, {
     app,
@@ -214,55 +213,6 @@ async function start(
     app.close();
   });
   return { url, adminUrl, log, demoSecret: demo, readings: () => metrics.readings(), stop };
-}
-
-function storageOf(config: Config): StorageSettings {
-  const { databaseUrl: url, databaseReadPoolSize: size, databaseReadWaitMs: waitMs } = config;
-  const reads = { size, waitMs, statementTimeoutMs: config.databaseReadTimeoutMs };
-  const pools = { poolSize: config.databasePoolSize, reads, backgroundPoolSize: config.databaseBackgroundPoolSize };
-  const server = url === undefined ? undefined : { url, ...pools };
-  return { dataDir: config.dataDir, server, shared: config.redisUrl !== undefined };
-}
-
-/** @param demo the secret of the embedded demo */
-function tokensOf(config: Config, demo: string | undefined): TokenKeys {
-  return {
-    secrets: [config.jwtSecret ?? demo, config.jwtPreviousSecret].filter((value) => value !== undefined),
-    publicKey: config.jwtPublicKey,
-    jwksUrl: config.jwksUrl,
-    issuer: config.jwtIssuer,
-    audience: config.jwtAudience,
-    leewayMs: config.jwtLeewayMs,
-  };
-}
-
-function messagingOf(config: Config): MessagingSettings {
-  return {
-    embedded: config.embedded,
-    attachmentHosts: config.attachmentHosts,
-    attachmentTypes: config.attachmentTypes,
-    attachmentMaxBytes: config.attachmentMaxBytes,
-    writerStripes: config.writerStripes ?? (config.embedded ? 1 : 2),
-    writerBatch: config.writerBatch,
-    writerQueue: config.writerQueue,
-    editWindowMs: config.editWindowMs,
-    retentionDays: config.retentionDays,
-    retentionEveryMs: config.retentionEveryMs,
-    search: config.search,
-    searchLanguage: config.searchLanguage,
-    searchesAtOnce: config.searchesAtOnce,
-    searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
-    databaseReadPoolSize: config.databaseReadPoolSize,
-    databaseReadWaitMs: config.databaseReadWaitMs,
-    maxRoomsPerUser: config.maxRoomsPerUser,
-    maxMembersPerRoom: config.maxMembersPerRoom,
-  };
-}
-
-function ratesOf(config: Config): UserRateSettings {
-  const { joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers } = userLimits(config);
-  const { redisPrefix, connectsPerMinutePerUser } = config;
-  return { redisPrefix, connectsPerMinutePerUser, joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers };
 }
 
 /** Opens the listener for operators. The listener answers until the process has stopped. */

@@ -2,6 +2,7 @@
  * The slice of each module: the only settings that the module gets, with every default that depends on another setting. The
  * composition root (app.ts) calls these functions and passes each slice by constructor; no module gets the whole configuration.
  */
+import type { Machine } from '../telemetry/machine.ts';
 import type { Config } from './config.ts';
 import { userLimits } from './user-limits.ts';
 
@@ -121,16 +122,6 @@ export function messagingSlice(config: Config) {
     // the embedded database cannot end a statement
     searchTimeoutMs: config.embedded ? undefined : config.searchTimeoutMs,
   };
-}
-
-/** The machine of a node, as far as limits depend on it. */
-export interface Machine {
-  /** Connections that the limit of open files leaves. */
-  readonly maxConnections: number;
-  /** Memory that the process may use. */
-  readonly memoryBytes: number;
-  /** Workers that share the machine and the port. */
-  readonly workers: number;
 }
 
 export type GatewaySlice = ReturnType<typeof gatewaySlice>;
