@@ -8,7 +8,7 @@ import { endSession, notice, session } from './session.ts';
 import type { Session } from './session.ts';
 import { Shell } from './shell.tsx';
 import { SignIn } from './sign-in.tsx';
-import { ClientProvider } from './use.ts';
+import { ClientProvider } from './ui/use.ts';
 
 export function App(): JSX.Element {
   const current = session.value;

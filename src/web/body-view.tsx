@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
 import { addressOfFile, attachmentsOf, encryptedOf, nameOfFile, sizeInWords } from './body.ts';
 import type { Attachment } from './body.ts';
-import { Icon } from './icons.tsx';
+import { Icon } from './ui/icons.tsx';
 import { everybody, mentionsIn } from './mentions.ts';
 import { knownName } from './people.ts';
 import { encryptedText, keptPieces, textOf } from './text.ts';
-import { useClient } from './use.ts';
+import { useClient } from './ui/use.ts';
 
 /** What a message says: its text with links and mentions, its files, or that only others can read it. */
 export function BodyView({ body }: { body: unknown }): JSX.Element {

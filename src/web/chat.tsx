@@ -1,10 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, RoomEntry } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
+import { Avatar } from './ui/avatar.tsx';
 import { Composer } from './composer.tsx';
-import { Failure, useAction } from './dialog.tsx';
-import { Icon } from './icons.tsx';
+import { Failure, useAction } from './ui/dialog.tsx';
+import { Icon } from './ui/icons.tsx';
 import { Members } from './members.tsx';
 import { MessageList } from './message-list.tsx';
 import { PinLine } from './pins.tsx';
@@ -20,7 +20,7 @@ import { useReceipts } from './use-receipts.ts';
 import { useThreadPanel } from './use-thread-panel.ts';
 import { useMutes } from './use-mutes.ts';
 import { roomOpened } from './waiting.ts';
-import { narrow, phone, useClient, useMatch, usePresence, useStore } from './use.ts';
+import { narrow, phone, useClient, useMatch, usePresence, useStore } from './ui/use.ts';
 
 /** One room on the right of the list, or alone on a phone. */
 export function Chat({ id }: { id: string }): JSX.Element {

@@ -11,7 +11,7 @@ import { withNames } from './mention-names.ts';
 import { nameOf } from './people.ts';
 import { titleOf } from './rooms.ts';
 import { addressOfMessage } from './route.ts';
-import { readStored, writeStored } from './storage.ts';
+import { readStored, writeStored } from './ui/storage.ts';
 import { summaryOf } from './text.ts';
 
 const key = 'parley.notify';

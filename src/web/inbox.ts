@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { Client, CommandOutput, EventData, RoomEntry } from '../client/index.ts';
 import { learnNames, nameOf } from './people.ts';
 import { titleOf } from './rooms.ts';
-import { say } from './toast.tsx';
+import { say } from './ui/toast.tsx';
 
 export type Invitation = CommandOutput<'invitation:list'>['invitations'][number];
 export type Mention = CommandOutput<'mentions'>['mentions'][number];

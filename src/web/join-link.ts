@@ -8,7 +8,7 @@ import { ParleyError } from '../client/index.ts';
 import type { Client } from '../client/index.ts';
 import { titleOf } from './rooms.ts';
 import { showRoom } from './route.ts';
-import { say } from './toast.tsx';
+import { say } from './ui/toast.tsx';
 
 const prefix = '#join=';
 

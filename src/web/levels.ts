@@ -4,7 +4,7 @@
  */
 import { signal } from '@preact/signals';
 import type { Client, RoomSummary } from '../client/index.ts';
-import { readStored, writeStored } from './storage.ts';
+import { readStored, writeStored } from './ui/storage.ts';
 
 export const levelNames = ['all', 'mentions', 'nothing'] as const;
 export type Level = (typeof levelNames)[number];

@@ -2,12 +2,12 @@
 import { useMemo, useRef } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
 import type { Message, Room } from '../client/index.ts';
-import { dayName, midnight } from './dates.ts';
+import { dayName, midnight } from './ui/dates.ts';
 import { rowsOf } from './grouping.ts';
 import type { Row } from './grouping.ts';
-import { Icon } from './icons.tsx';
+import { Icon } from './ui/icons.tsx';
 import { MessageGroup } from './message.tsx';
-import { useClient, useStore } from './use.ts';
+import { useClient, useStore } from './ui/use.ts';
 import { useFirstUnread } from './use-first-unread.ts';
 import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';

@@ -3,7 +3,7 @@ import type { Message, Room, RoomEntry } from '../client/index.ts';
 import { Log } from './log.tsx';
 import { wantedMessage } from './route.ts';
 import type { LogState } from './use-scroll.ts';
-import { useStore } from './use.ts';
+import { useStore } from './ui/use.ts';
 
 interface MessageListProps {
   room: Room;

@@ -1,13 +1,13 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, Outgoing, Room } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
+import { Avatar } from './ui/avatar.tsx';
 import { attachmentsOf } from './body.ts';
 import { BodyView } from './body-view.tsx';
-import { clockTime, fullTime } from './dates.ts';
+import { clockTime, fullTime } from './ui/dates.ts';
 import type { Item, Row } from './grouping.ts';
 import { EditForm } from './edit-form.tsx';
-import { Icon } from './icons.tsx';
+import { Icon } from './ui/icons.tsx';
 import { MessageActions } from './message-actions.tsx';
 import { nameOf } from './people.ts';
 import { Reactions } from './reactions.tsx';
@@ -18,7 +18,7 @@ import { addressOf, addressOfThread } from './route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from './text.ts';
 import { usePlace } from './talk.ts';
 import { ThreadChip } from './thread-chip.tsx';
-import { useBefore } from './use.ts';
+import { useBefore } from './ui/use.ts';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;

@@ -2,8 +2,8 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../client/index.ts';
-import { inWords } from './choices.ts';
-import { Icon } from './icons.tsx';
+import { inWords } from './ui/choices.ts';
+import { Icon } from './ui/icons.tsx';
 import { isMuted } from './levels.ts';
 import { RoomSettings } from './room-settings.tsx';
 import { openSearch } from './search-state.ts';

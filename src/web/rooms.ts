@@ -2,7 +2,7 @@
 import { ParleyError } from '../client/index.ts';
 import type { Client, RoomSummary } from '../client/index.ts';
 import { nameOf } from './people.ts';
-import { readStored, writeStored } from './storage.ts';
+import { readStored, writeStored } from './ui/storage.ts';
 
 export const generalId = 'general';
 

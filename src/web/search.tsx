@@ -1,8 +1,8 @@
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../client/index.ts';
 import type { RoomEntry } from '../client/index.ts';
-import { Failure } from './dialog.tsx';
-import { Icon } from './icons.tsx';
+import { Failure } from './ui/dialog.tsx';
+import { Icon } from './ui/icons.tsx';
 import { withNames } from './mention-names.ts';
 import { MessageLink } from './message-link.tsx';
 import { nameOf } from './people.ts';
@@ -12,7 +12,7 @@ import { addressOf, addressOfMessage, shownRoom } from './route.ts';
 import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
 import { useSearch } from './use-search.ts';
 import type { Found, Hit } from './use-search.ts';
-import { useClient, useStore } from './use.ts';
+import { useClient, useStore } from './ui/use.ts';
 
 const onMac = /Mac|iP(hone|ad)/u.test(navigator.platform);
 

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { OnThisDevice } from './notifications.tsx';
-import { Failure, useAction } from './dialog.tsx';
+import { Failure, useAction } from './ui/dialog.tsx';
 import { levelNames, levelOf, setLevel } from './levels.ts';
 import type { Level } from './levels.ts';
 import type { SettingsProps } from './room-settings.tsx';

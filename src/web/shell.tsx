@@ -4,7 +4,7 @@ import { Banner } from './banner.tsx';
 import { blocksOf } from './blocks.ts';
 import { Chat } from './chat.tsx';
 import { startNotifications } from './desktop-notifications.ts';
-import { Mark } from './icons.tsx';
+import { Mark } from './ui/icons.tsx';
 import { inboxOf } from './inbox.ts';
 import { JoinByLink } from './join-by-link.tsx';
 import { joinLink } from './join-link.ts';
@@ -16,8 +16,8 @@ import { listenForSearchKeys } from './search-state.ts';
 import { keepFollowed } from './followed.ts';
 import { tellDelivery } from './delivery.ts';
 import { Sidebar } from './sidebar.tsx';
-import { Toast } from './toast.tsx';
-import { phone, useClient, useMatch, useStore } from './use.ts';
+import { Toast } from './ui/toast.tsx';
+import { phone, useClient, useMatch, useStore } from './ui/use.ts';
 
 export function Shell(): JSX.Element {
   const client = useClient();

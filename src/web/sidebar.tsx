@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { RoomEntry } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
+import { Avatar } from './ui/avatar.tsx';
 import { Browse } from './browse.tsx';
-import { shortTime } from './dates.ts';
-import { Dialog } from './dialog.tsx';
-import { Icon, Mark } from './icons.tsx';
+import { shortTime } from './ui/dates.ts';
+import { Dialog } from './ui/dialog.tsx';
+import { Icon, Mark } from './ui/icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
@@ -18,9 +18,9 @@ import { isSearching, SearchField, SearchResults } from './search.tsx';
 import { addressOf, shownRoom } from './route.ts';
 import { endSession, session } from './session.ts';
 import { summaryOf } from './text.ts';
-import { isDark, toggleTheme } from './theme.ts';
+import { isDark, toggleTheme } from './ui/theme.ts';
 import { Threads } from './threads.tsx';
-import { useClient, usePresence, useStore } from './use.ts';
+import { useClient, usePresence, useStore } from './ui/use.ts';
 import { UserSettings } from './user-settings.tsx';
 
 export function Sidebar(): JSX.Element {

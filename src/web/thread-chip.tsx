@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import type { Message } from '../client/index.ts';
-import { Avatar } from './avatar.tsx';
-import { fullTime, shortTime } from './dates.ts';
+import { Avatar } from './ui/avatar.tsx';
+import { fullTime, shortTime } from './ui/dates.ts';
 import { useFollowed } from './followed.ts';
 import { knownName, nameOf } from './people.ts';
 import { usePlace, useTalk } from './talk.ts';

@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { FollowedThread } from '../client/threads.ts';
 import type { RoomEntry } from '../client/index.ts';
-import { Dialog } from './dialog.tsx';
+import { Dialog } from './ui/dialog.tsx';
 import { useFollowedThreads } from './followed.ts';
-import { Icon } from './icons.tsx';
+import { Icon } from './ui/icons.tsx';
 import { isMuted } from './levels.ts';
 import { MessageLink } from './message-link.tsx';
 import { knownName, learnNames, nameOf } from './people.ts';
@@ -13,7 +13,7 @@ import { titleOf } from './rooms.ts';
 import { addressOfThread } from './route.ts';
 import { summaryOf } from './text.ts';
 import { repliesInWords } from './thread-chip.tsx';
-import { useClient, useStore } from './use.ts';
+import { useClient, useStore } from './ui/use.ts';
 
 /** Above the conversations, as soon as a thread is followed. */
 export function Threads(): JSX.Element | null {

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import { wantedShown } from './route.ts';
-import { say } from './toast.tsx';
+import { say } from './ui/toast.tsx';
 import type { LogState, Scrolled } from './use-scroll.ts';
 
 /** Messages between the wanted one and the first that is held: twenty pages. All of them would be drawn. */

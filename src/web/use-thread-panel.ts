@@ -1,5 +1,5 @@
 import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { giveFocus } from './focus.ts';
+import { giveFocus } from './ui/focus.ts';
 import { wantedReply, wantedShown, wantedThread } from './route.ts';
 
 interface ThreadPanelState {

@@ -1,7 +1,7 @@
 /** The pure parts of what the demo says about rooms. */
 import { describe, expect, it } from 'vitest';
-import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/choices.ts';
-import { isComposing } from '../../src/web/composing.ts';
+import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/ui/choices.ts';
+import { isComposing } from '../../src/web/ui/composing.ts';
 import { withNames } from '../../src/web/mention-names.ts';
 import { learnNames } from '../../src/web/people.ts';
 import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/rights.ts';

@@ -78,7 +78,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^[0-9a-f]{16}$/': frame,
   },
   'telemetry/printable.ts': { [String.raw`/[\t\n]/g`]: frame },
-  'web/avatar.tsx': { [String.raw`/\s+/`]: short },
+  'web/ui/avatar.tsx': { [String.raw`/\s+/`]: short },
   'web/body.ts': { '/^https?:$/u': body },
   'web/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
   'web/mentions.ts': {

@@ -1,6 +1,6 @@
 /** Waiting for the connection, as long as anybody still wants what comes after it. */
-import { ParleyError } from '../client/index.ts';
-import type { Client } from '../client/index.ts';
+import { ParleyError } from '../../client/index.ts';
+import type { Client } from '../../client/index.ts';
 
 /** As long as a command of the SDK waits. */
 const withinMs = 15_000;

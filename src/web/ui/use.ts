@@ -1,6 +1,6 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
-import type { Client, Readable } from '../client/index.ts';
+import type { Client, Readable } from '../../client/index.ts';
 import { drawSoon, forgetDraw } from './frames.ts';
 
 const ClientContext = createContext<Client | undefined>(undefined);
