@@ -4,10 +4,10 @@ import { connect, indexedDbStore } from '../client/index.ts';
 import type { Client } from '../client/index.ts';
 import { forgetDrafts } from './drafts.ts';
 import { forgetLevels } from './levels.ts';
-import { endSession, notice, session } from './session.ts';
-import type { Session } from './session.ts';
+import { endSession, notice, session } from './chat/sign-in/session.ts';
+import type { Session } from './chat/sign-in/session.ts';
 import { Shell } from './shell.tsx';
-import { SignIn } from './sign-in.tsx';
+import { SignIn } from './chat/sign-in/sign-in.tsx';
 import { ClientProvider } from './ui/use.ts';
 
 export function App(): JSX.Element {

@@ -16,7 +16,7 @@ import { RoomSign } from './room-sign.tsx';
 import { titleOf } from './rooms.ts';
 import { isSearching, SearchField, SearchResults } from './search.tsx';
 import { addressOf, shownRoom } from './route.ts';
-import { endSession, session } from './session.ts';
+import { endSession, session } from './chat/sign-in/session.ts';
 import { summaryOf } from './text.ts';
 import { isDark, toggleTheme } from './ui/theme.ts';
 import { Threads } from './threads.tsx';

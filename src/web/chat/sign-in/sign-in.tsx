@@ -1,7 +1,7 @@
 import { useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedSubmitEvent } from 'preact';
-import { limits } from '../client/index.ts';
-import { Mark } from './ui/icons.tsx';
+import { limits } from '../../../client/index.ts';
+import { Mark } from '../../ui/icons.tsx';
 import { keepSession, notice, refusedToken, signInAsGuest } from './session.ts';
 
 export function SignIn(): JSX.Element {

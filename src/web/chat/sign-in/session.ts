@@ -1,7 +1,7 @@
 /** Who we are: a guest that the server made, or the bearer of a token that somebody else issued. Survives a reload. */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
-import { readStored, writeStored } from './ui/storage.ts';
+import { readStored, writeStored } from '../../ui/storage.ts';
 
 export interface Session {
   readonly token: string;
