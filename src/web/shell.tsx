@@ -15,7 +15,7 @@ import { shownRoom, showRoom } from './route.ts';
 import { listenForSearchKeys } from './search-state.ts';
 import { keepFollowed } from './followed.ts';
 import { tellDelivery } from './delivery.ts';
-import { Sidebar } from './sidebar.tsx';
+import { Sidebar } from './chat/sidebar/sidebar.tsx';
 import { Toast } from './ui/toast.tsx';
 import { phone, useClient, useMatch, useStore } from './ui/use.ts';
 

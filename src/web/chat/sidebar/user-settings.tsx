@@ -1,10 +1,10 @@
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { Avatar } from './ui/avatar.tsx';
-import { blocksOf } from './blocks.ts';
-import { Dialog, Failure, useAction } from './ui/dialog.tsx';
-import { nameOf } from './people.ts';
-import { useClient } from './ui/use.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { blocksOf } from '../../blocks.ts';
+import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
+import { nameOf } from '../../people.ts';
+import { useClient } from '../../ui/use.ts';
 
 /** What a user decides for themselves, whatever the room. */
 export function UserSettings({ onClose }: { onClose: () => void }): JSX.Element {
