@@ -6,7 +6,7 @@ import { inWords } from './ui/choices.ts';
 import { Icon } from './ui/icons.tsx';
 import { isMuted } from './levels.ts';
 import { RoomSettings } from './room-settings.tsx';
-import { openSearch } from './search-state.ts';
+import { openSearch } from './chat/search/search-state.ts';
 
 export function HeadTools({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
   const [open, setOpen] = useState(false);

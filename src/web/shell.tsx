@@ -12,7 +12,7 @@ import { keepNames } from './keep-names.ts';
 import { isMuted, loadLevels } from './levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
-import { listenForSearchKeys } from './search-state.ts';
+import { listenForSearchKeys } from './chat/search/search-state.ts';
 import { keepFollowed } from './followed.ts';
 import { tellDelivery } from './delivery.ts';
 import { Sidebar } from './chat/sidebar/sidebar.tsx';

@@ -86,7 +86,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     'new RegExp': [/@(ann|ann b|room)(?![\p{L}\p{N}_]|[.:|+@-][A-Za-z0-9_])/gu, body],
     [String.raw`/@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u`]: body,
   },
-  'web/search.tsx': { '/Mac|iP(hone|ad)/u': short },
+  'web/chat/search/search.tsx': { '/Mac|iP(hone|ad)/u': short },
   'web/text.ts': {
     [String.raw`/\bhttps?:\/\/[^\s<>"]+/giu`]: body,
     [String.raw`/\s/gu`]: body,

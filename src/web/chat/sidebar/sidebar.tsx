@@ -14,7 +14,7 @@ import { Bell } from '../../notifications.tsx';
 import { learnNames, nameOf } from '../../people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { titleOf } from '../../rooms.ts';
-import { isSearching, SearchField, SearchResults } from '../../search.tsx';
+import { isSearching, SearchField, SearchResults } from '../search/search.tsx';
 import { addressOf, shownRoom } from '../../route.ts';
 import { endSession, session } from '../sign-in/session.ts';
 import { summaryOf } from '../../text.ts';

@@ -1,9 +1,9 @@
 /** Pages of what `search` finds, for what is typed: asked for once the typing rests, the answer to an older question dropped. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { limits } from '../client/index.ts';
-import type { CommandOutput } from '../client/index.ts';
-import { learnNames } from './people.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { limits } from '../../../client/index.ts';
+import type { CommandOutput } from '../../../client/index.ts';
+import { learnNames } from '../../people.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 export type Hit = CommandOutput<'search'>['hits'][number];
 

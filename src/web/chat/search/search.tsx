@@ -1,18 +1,18 @@
 import type { JSX, TargetedKeyboardEvent } from 'preact';
-import { limits } from '../client/index.ts';
-import type { RoomEntry } from '../client/index.ts';
-import { Failure } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
-import { withNames } from './mention-names.ts';
-import { MessageLink } from './message-link.tsx';
-import { nameOf } from './people.ts';
-import { RoomSign } from './room-sign.tsx';
-import { titleOf } from './rooms.ts';
-import { addressOf, addressOfMessage, shownRoom } from './route.ts';
+import { limits } from '../../../client/index.ts';
+import type { RoomEntry } from '../../../client/index.ts';
+import { Failure } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
+import { withNames } from '../../mention-names.ts';
+import { MessageLink } from '../../message-link.tsx';
+import { nameOf } from '../../people.ts';
+import { RoomSign } from '../../room-sign.tsx';
+import { titleOf } from '../../rooms.ts';
+import { addressOf, addressOfMessage, shownRoom } from '../../route.ts';
 import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
 import { useSearch } from './use-search.ts';
 import type { Found, Hit } from './use-search.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 const onMac = /Mac|iP(hone|ad)/u.test(navigator.platform);
 
