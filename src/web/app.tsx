@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { connect, indexedDbStore } from '../client/index.ts';
 import type { Client } from '../client/index.ts';
 import { forgetDrafts } from './drafts.ts';
-import { forgetLevels } from './levels.ts';
+import { forgetLevels } from './chat/inbox/levels.ts';
 import { endSession, notice, session } from './chat/sign-in/session.ts';
 import type { Session } from './chat/sign-in/session.ts';
 import { Shell } from './shell.tsx';

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { limits } from '../client/index.ts';
 import type { Client, CommandOutput } from '../client/index.ts';
-import { inboxOf } from './inbox.ts';
+import { inboxOf } from './chat/inbox/inbox.ts';
 
 /** A user blocks a thousand others at most, and a page has a hundred. */
 const maxPages = 10;

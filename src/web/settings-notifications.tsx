@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
-import { OnThisDevice } from './notifications.tsx';
+import { OnThisDevice } from './chat/inbox/notifications.tsx';
 import { Failure, useAction } from './ui/dialog.tsx';
-import { levelNames, levelOf, setLevel } from './levels.ts';
-import type { Level } from './levels.ts';
+import { levelNames, levelOf, setLevel } from './chat/inbox/levels.ts';
+import type { Level } from './chat/inbox/levels.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
 const words: Record<Level, readonly [title: string, about: string]> = {

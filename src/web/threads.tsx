@@ -6,7 +6,7 @@ import type { RoomEntry } from '../client/index.ts';
 import { Dialog } from './ui/dialog.tsx';
 import { useFollowedThreads } from './followed.ts';
 import { Icon } from './ui/icons.tsx';
-import { isMuted } from './levels.ts';
+import { isMuted } from './chat/inbox/levels.ts';
 import { MessageLink } from './message-link.tsx';
 import { knownName, learnNames, nameOf } from './people.ts';
 import { titleOf } from './rooms.ts';

@@ -1,20 +1,20 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { RoomEntry } from '../client/index.ts';
+import type { RoomEntry } from '../../../client/index.ts';
 import { allowNotifications, permission, stopNotifications } from './desktop-notifications.ts';
-import { Dialog, Failure, useAction } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
+import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
-import { MessageLink } from './message-link.tsx';
-import { nameOf } from './people.ts';
-import { RoomSign } from './room-sign.tsx';
-import { titleOf } from './rooms.ts';
-import { addressOf, addressOfMessage } from './route.ts';
-import { summaryOf } from './text.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { MessageLink } from '../../message-link.tsx';
+import { nameOf } from '../../people.ts';
+import { RoomSign } from '../../room-sign.tsx';
+import { titleOf } from '../../rooms.ts';
+import { addressOf, addressOfMessage } from '../../route.ts';
+import { summaryOf } from '../../text.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 /** The bell counts what is meant for this user: mentions that are unread, and invitations; not what is muted. */
 export function Bell(): JSX.Element {

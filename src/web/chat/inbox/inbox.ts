@@ -1,9 +1,9 @@
 /** What waits for this user: invitations, and the messages that mention them. Asked for at each connection, then kept up. */
 import { signal } from '@preact/signals';
-import type { Client, CommandOutput, EventData, RoomEntry } from '../client/index.ts';
-import { learnNames, nameOf } from './people.ts';
-import { titleOf } from './rooms.ts';
-import { say } from './ui/toast.tsx';
+import type { Client, CommandOutput, EventData, RoomEntry } from '../../../client/index.ts';
+import { learnNames, nameOf } from '../../people.ts';
+import { titleOf } from '../../rooms.ts';
+import { say } from '../../ui/toast.tsx';
 
 export type Invitation = CommandOutput<'invitation:list'>['invitations'][number];
 export type Mention = CommandOutput<'mentions'>['mentions'][number];

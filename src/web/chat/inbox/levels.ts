@@ -3,8 +3,8 @@
  * for each user, the same in all tabs.
  */
 import { signal } from '@preact/signals';
-import type { Client, RoomSummary } from '../client/index.ts';
-import { readStored, writeStored } from './ui/storage.ts';
+import type { Client, RoomSummary } from '../../../client/index.ts';
+import { readStored, writeStored } from '../../ui/storage.ts';
 
 export const levelNames = ['all', 'mentions', 'nothing'] as const;
 export type Level = (typeof levelNames)[number];

@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
-import { Failure, useAction } from './ui/dialog.tsx';
+import { Failure, useAction } from '../../ui/dialog.tsx';
 import { inboxOf } from './inbox.ts';
 import type { Invitation } from './inbox.ts';
-import { nameOf } from './people.ts';
-import { RoomSign } from './room-sign.tsx';
-import { shownRoom, showRoom } from './route.ts';
-import { useClient } from './ui/use.ts';
+import { nameOf } from '../../people.ts';
+import { RoomSign } from '../../room-sign.tsx';
+import { shownRoom, showRoom } from '../../route.ts';
+import { useClient } from '../../ui/use.ts';
 
 /** Those that wait for our answer. */
 export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.Element {

@@ -5,14 +5,14 @@
  */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
-import type { Client, Message, RoomEntry } from '../client/index.ts';
+import type { Client, Message, RoomEntry } from '../../../client/index.ts';
 import { levelOf } from './levels.ts';
-import { withNames } from './mention-names.ts';
-import { nameOf } from './people.ts';
-import { titleOf } from './rooms.ts';
-import { addressOfMessage } from './route.ts';
-import { readStored, writeStored } from './ui/storage.ts';
-import { summaryOf } from './text.ts';
+import { withNames } from '../../mention-names.ts';
+import { nameOf } from '../../people.ts';
+import { titleOf } from '../../rooms.ts';
+import { addressOfMessage } from '../../route.ts';
+import { readStored, writeStored } from '../../ui/storage.ts';
+import { summaryOf } from '../../text.ts';
 
 const key = 'parley.notify';
 const lookedAt = 'parley looked at';
