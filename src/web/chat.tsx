@@ -14,10 +14,10 @@ import { HeadTools, muteOf, RoomFlags, silenceOf, SlowNote } from './room-head.t
 import { messageRights } from './rights.ts';
 import { showList, showRoom } from './route.ts';
 import { PlaceProvider, TalkProvider } from './talk.ts';
-import { ThreadPanel } from './thread-panel.tsx';
+import { ThreadPanel } from './chat/threads/thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
-import { useThreadPanel } from './use-thread-panel.ts';
+import { useThreadPanel } from './chat/threads/use-thread-panel.ts';
 import { useMutes } from './use-mutes.ts';
 import { roomOpened } from './waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from './ui/use.ts';

@@ -17,7 +17,7 @@ import type { MessageRights } from './rights.ts';
 import { addressOf, addressOfThread } from './route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from './text.ts';
 import { usePlace } from './talk.ts';
-import { ThreadChip } from './thread-chip.tsx';
+import { ThreadChip } from './chat/threads/thread-chip.tsx';
 import { useBefore } from './ui/use.ts';
 
 interface GroupProps {

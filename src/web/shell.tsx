@@ -13,7 +13,7 @@ import { isMuted, loadLevels } from './chat/inbox/levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
 import { listenForSearchKeys } from './chat/search/search-state.ts';
-import { keepFollowed } from './followed.ts';
+import { keepFollowed } from './chat/threads/followed.ts';
 import { tellDelivery } from './delivery.ts';
 import { Sidebar } from './chat/sidebar/sidebar.tsx';
 import { Toast } from './ui/toast.tsx';

@@ -19,7 +19,7 @@ import { addressOf, shownRoom } from '../../route.ts';
 import { endSession, session } from '../sign-in/session.ts';
 import { summaryOf } from '../../text.ts';
 import { isDark, toggleTheme } from '../../ui/theme.ts';
-import { Threads } from '../../threads.tsx';
+import { Threads } from '../threads/threads.tsx';
 import { useClient, usePresence, useStore } from '../../ui/use.ts';
 import { UserSettings } from './user-settings.tsx';
 

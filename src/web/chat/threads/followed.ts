@@ -1,8 +1,8 @@
 /** The threads that we follow: one list for the page. */
-import { followedThreads } from '../client/threads.ts';
-import type { FollowedThread, FollowedThreads } from '../client/threads.ts';
-import type { Client } from '../client/index.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { followedThreads } from '../../../client/threads.ts';
+import type { FollowedThread, FollowedThreads } from '../../../client/threads.ts';
+import type { Client } from '../../../client/index.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 const held = new WeakMap<Client, FollowedThreads>();
 

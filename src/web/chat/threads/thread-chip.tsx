@@ -1,10 +1,10 @@
 import type { JSX } from 'preact';
-import type { Message } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { fullTime, shortTime } from './ui/dates.ts';
+import type { Message } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { fullTime, shortTime } from '../../ui/dates.ts';
 import { useFollowed } from './followed.ts';
-import { knownName, nameOf } from './people.ts';
-import { usePlace, useTalk } from './talk.ts';
+import { knownName, nameOf } from '../../people.ts';
+import { usePlace, useTalk } from '../../talk.ts';
 
 const maxFaces = 3;
 

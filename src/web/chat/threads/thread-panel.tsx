@@ -1,20 +1,20 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { openThread } from '../client/threads.ts';
-import type { Thread, ThreadState } from '../client/threads.ts';
-import type { Message } from '../client/index.ts';
-import { Composer } from './composer.tsx';
-import { Failure, useAction } from './ui/dialog.tsx';
+import { openThread } from '../../../client/threads.ts';
+import type { Thread, ThreadState } from '../../../client/threads.ts';
+import type { Message } from '../../../client/index.ts';
+import { Composer } from '../../composer.tsx';
+import { Failure, useAction } from '../../ui/dialog.tsx';
 import { useFollowed } from './followed.ts';
-import { Icon } from './ui/icons.tsx';
-import { Log } from './log.tsx';
-import { Panel } from './ui/panel.tsx';
-import { learnNames } from './people.ts';
-import { titleOf } from './rooms.ts';
-import { wantedReply, wantedThread } from './route.ts';
-import { PlaceProvider, usePlace, useTalk } from './talk.ts';
+import { Icon } from '../../ui/icons.tsx';
+import { Log } from '../../log.tsx';
+import { Panel } from '../../ui/panel.tsx';
+import { learnNames } from '../../people.ts';
+import { titleOf } from '../../rooms.ts';
+import { wantedReply, wantedThread } from '../../route.ts';
+import { PlaceProvider, usePlace, useTalk } from '../../talk.ts';
 import { repliesInWords } from './thread-chip.tsx';
-import { useClient, useStore } from './ui/use.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 interface ThreadPanelProps {
   room: string;

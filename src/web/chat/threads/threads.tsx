@@ -1,19 +1,19 @@
 /** The threads that we follow: how many have something new, and the list of them. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { FollowedThread } from '../client/threads.ts';
-import type { RoomEntry } from '../client/index.ts';
-import { Dialog } from './ui/dialog.tsx';
+import type { FollowedThread } from '../../../client/threads.ts';
+import type { RoomEntry } from '../../../client/index.ts';
+import { Dialog } from '../../ui/dialog.tsx';
 import { useFollowedThreads } from './followed.ts';
-import { Icon } from './ui/icons.tsx';
-import { isMuted } from './chat/inbox/levels.ts';
-import { MessageLink } from './message-link.tsx';
-import { knownName, learnNames, nameOf } from './people.ts';
-import { titleOf } from './rooms.ts';
-import { addressOfThread } from './route.ts';
-import { summaryOf } from './text.ts';
+import { Icon } from '../../ui/icons.tsx';
+import { isMuted } from '../inbox/levels.ts';
+import { MessageLink } from '../../message-link.tsx';
+import { knownName, learnNames, nameOf } from '../../people.ts';
+import { titleOf } from '../../rooms.ts';
+import { addressOfThread } from '../../route.ts';
+import { summaryOf } from '../../text.ts';
 import { repliesInWords } from './thread-chip.tsx';
-import { useClient, useStore } from './ui/use.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 /** Above the conversations, as soon as a thread is followed. */
 export function Threads(): JSX.Element | null {
