@@ -5,7 +5,7 @@ import type { Member, RoomEntry } from '../client/index.ts';
 import { inWords } from './ui/choices.ts';
 import { Icon } from './ui/icons.tsx';
 import { isMuted } from './chat/inbox/levels.ts';
-import { RoomSettings } from './room-settings.tsx';
+import { RoomSettings } from './chat/room-settings/room-settings.tsx';
 import { openSearch } from './chat/search/search-state.ts';
 
 export function HeadTools({ room }: { room: RoomEntry | undefined }): JSX.Element | null {

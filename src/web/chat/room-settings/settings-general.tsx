@@ -1,14 +1,14 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { limits } from '../client/index.ts';
-import type { CommandInput, RoomEntry } from '../client/index.ts';
-import { editWindows, labelOf, retentions, slowModes, withPresent } from './ui/choices.ts';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { mayIn } from './rights.ts';
+import { limits } from '../../../client/index.ts';
+import type { CommandInput, RoomEntry } from '../../../client/index.ts';
+import { editWindows, labelOf, retentions, slowModes, withPresent } from '../../ui/choices.ts';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { mayIn } from '../../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
-import { Select } from './ui/select.tsx';
-import { say } from './ui/toast.tsx';
-import { useClient } from './ui/use.ts';
+import { Select } from '../../ui/select.tsx';
+import { say } from '../../ui/toast.tsx';
+import { useClient } from '../../ui/use.ts';
 
 interface Draft {
   readonly name: string;

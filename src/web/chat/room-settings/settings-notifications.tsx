@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
-import { OnThisDevice } from './chat/inbox/notifications.tsx';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { levelNames, levelOf, setLevel } from './chat/inbox/levels.ts';
-import type { Level } from './chat/inbox/levels.ts';
+import { OnThisDevice } from '../inbox/notifications.tsx';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { levelNames, levelOf, setLevel } from '../inbox/levels.ts';
+import type { Level } from '../inbox/levels.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
 const words: Record<Level, readonly [title: string, about: string]> = {

@@ -1,17 +1,17 @@
 import { useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { CommandOutput, RoomEntry } from '../client/index.ts';
-import { linkTimes, linkUses } from './ui/choices.ts';
-import { fullTime } from './ui/dates.ts';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
-import { joinAddress } from './join-link.ts';
-import { More } from './ui/more.tsx';
-import { nameOf } from './people.ts';
-import { mayIn } from './rights.ts';
-import { Select } from './ui/select.tsx';
-import { useClient } from './ui/use.ts';
-import { usePages } from './ui/use-pages.ts';
+import type { CommandOutput, RoomEntry } from '../../../client/index.ts';
+import { linkTimes, linkUses } from '../../ui/choices.ts';
+import { fullTime } from '../../ui/dates.ts';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
+import { joinAddress } from '../../join-link.ts';
+import { More } from '../../ui/more.tsx';
+import { nameOf } from '../../people.ts';
+import { mayIn } from '../../rights.ts';
+import { Select } from '../../ui/select.tsx';
+import { useClient } from '../../ui/use.ts';
+import { usePages } from '../../ui/use-pages.ts';
 
 type JoinLink = CommandOutput<'link:list'>['links'][number];
 

@@ -1,16 +1,16 @@
 import { useState } from 'preact/hooks';
 import type { JSX, TargetedSubmitEvent } from 'preact';
-import type { CommandOutput, Role, RoomEntry } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { fullTime } from './ui/dates.ts';
-import { Failure, fieldText, useAction } from './ui/dialog.tsx';
+import type { CommandOutput, Role, RoomEntry } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { fullTime } from '../../ui/dates.ts';
+import { Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { JoinLinks } from './join-links.tsx';
-import { More } from './ui/more.tsx';
-import { knownPeople, nameOf } from './people.ts';
-import { givenBy, mayIn } from './rights.ts';
+import { More } from '../../ui/more.tsx';
+import { knownPeople, nameOf } from '../../people.ts';
+import { givenBy, mayIn } from '../../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
-import { useClient } from './ui/use.ts';
-import { usePages } from './ui/use-pages.ts';
+import { useClient } from '../../ui/use.ts';
+import { usePages } from '../../ui/use-pages.ts';
 
 /** Who may come in, and who may not. */
 export function SettingsAccess({ room }: SettingsProps): JSX.Element {

@@ -1,10 +1,10 @@
 import { useId, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { RoomEntry } from '../client/index.ts';
-import { Dialog } from './ui/dialog.tsx';
-import { mayIn } from './rights.ts';
-import { moveFocus } from './ui/roving.ts';
-import { titleOf } from './rooms.ts';
+import type { RoomEntry } from '../../../client/index.ts';
+import { Dialog } from '../../ui/dialog.tsx';
+import { mayIn } from '../../rights.ts';
+import { moveFocus } from '../../ui/roving.ts';
+import { titleOf } from '../../rooms.ts';
 import { SettingsAccess } from './settings-access.tsx';
 import { SettingsDanger } from './settings-danger.tsx';
 import { SettingsGeneral } from './settings-general.tsx';
