@@ -3,7 +3,7 @@ import { addressOfFile, attachmentsOf, encryptedOf, nameOfFile, sizeInWords } fr
 import type { Attachment } from './body.ts';
 import { Icon } from './ui/icons.tsx';
 import { everybody, mentionsIn } from './mentions.ts';
-import { knownName } from './people.ts';
+import { knownName } from './chat/members/people.ts';
 import { encryptedText, keptPieces, textOf } from './text.ts';
 import { useClient } from './ui/use.ts';
 

@@ -6,7 +6,7 @@ import { isComposing } from './ui/composing.ts';
 import { draftKey, readDraft, writeDraft } from './drafts.ts';
 import { Icon } from './ui/icons.tsx';
 import { toDraft } from './mentions.ts';
-import { knownName, nameOf } from './people.ts';
+import { knownName, nameOf } from './chat/members/people.ts';
 import { summaryOf } from './text.ts';
 import { say } from './ui/toast.tsx';
 import { phone, useClient, useMatch, useStore } from './ui/use.ts';

@@ -5,7 +5,7 @@ import type { Message, Room } from '../client/index.ts';
 import { isComposing } from './ui/composing.ts';
 import { Failure, useAction } from './ui/dialog.tsx';
 import { toDraft } from './mentions.ts';
-import { knownName } from './people.ts';
+import { knownName } from './chat/members/people.ts';
 import { textOf, withText } from './text.ts';
 import { useMentions } from './use-mentions.tsx';
 

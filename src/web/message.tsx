@@ -9,7 +9,7 @@ import type { Item, Row } from './grouping.ts';
 import { EditForm } from './edit-form.tsx';
 import { Icon } from './ui/icons.tsx';
 import { MessageActions } from './message-actions.tsx';
-import { nameOf } from './people.ts';
+import { nameOf } from './chat/members/people.ts';
 import { Reactions } from './reactions.tsx';
 import { ReceiptMark } from './receipt.tsx';
 import { offersFor } from './rights.ts';

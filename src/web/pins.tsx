@@ -5,7 +5,7 @@ import { Avatar } from './ui/avatar.tsx';
 import { shortTime } from './ui/dates.ts';
 import { Failure, useAction } from './ui/dialog.tsx';
 import { Icon } from './ui/icons.tsx';
-import { nameOf } from './people.ts';
+import { nameOf } from './chat/members/people.ts';
 import { mayPin } from './rights.ts';
 import { addressOfMessage } from './route.ts';
 import { useTalk } from './talk.ts';

@@ -1,14 +1,14 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
-import { blocksOf } from './blocks.ts';
+import { blocksOf } from './chat/members/blocks.ts';
 import { Chat } from './chat.tsx';
 import { startNotifications } from './chat/inbox/desktop-notifications.ts';
 import { Mark } from './ui/icons.tsx';
 import { inboxOf } from './chat/inbox/inbox.ts';
 import { JoinByLink } from './join-by-link.tsx';
 import { joinLink } from './join-link.ts';
-import { keepNames } from './keep-names.ts';
+import { keepNames } from './chat/members/keep-names.ts';
 import { isMuted, loadLevels } from './chat/inbox/levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';

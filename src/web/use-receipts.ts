@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { limits } from '../client/index.ts';
 import type { Client, Member } from '../client/index.ts';
-import { nameOf } from './people.ts';
+import { nameOf } from './chat/members/people.ts';
 import { useClient } from './ui/use.ts';
 
 interface Marks {

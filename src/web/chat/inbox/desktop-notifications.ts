@@ -8,7 +8,7 @@ import type { ReadonlySignal } from '@preact/signals';
 import type { Client, Message, RoomEntry } from '../../../client/index.ts';
 import { levelOf } from './levels.ts';
 import { withNames } from '../../mention-names.ts';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { addressOfMessage } from '../../route.ts';
 import { readStored, writeStored } from '../../ui/storage.ts';

@@ -1,7 +1,7 @@
 /** What waits for this user: invitations, and the messages that mention them. Asked for at each connection, then kept up. */
 import { signal } from '@preact/signals';
 import type { Client, CommandOutput, EventData, RoomEntry } from '../../../client/index.ts';
-import { learnNames, nameOf } from '../../people.ts';
+import { learnNames, nameOf } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { say } from '../../ui/toast.tsx';
 

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { inboxOf } from './inbox.ts';
 import type { Invitation } from './inbox.ts';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { shownRoom, showRoom } from '../../route.ts';
 import { useClient } from '../../ui/use.ts';

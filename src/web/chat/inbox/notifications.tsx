@@ -9,7 +9,7 @@ import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
 import { MessageLink } from '../../message-link.tsx';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { titleOf } from '../../rooms.ts';
 import { addressOf, addressOfMessage } from '../../route.ts';

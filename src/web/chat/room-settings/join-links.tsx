@@ -7,7 +7,7 @@ import { Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { joinAddress } from '../../join-link.ts';
 import { More } from '../../ui/more.tsx';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { mayIn } from '../../rights.ts';
 import { Select } from '../../ui/select.tsx';
 import { useClient } from '../../ui/use.ts';

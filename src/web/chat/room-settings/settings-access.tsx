@@ -6,7 +6,7 @@ import { fullTime } from '../../ui/dates.ts';
 import { Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { JoinLinks } from './join-links.tsx';
 import { More } from '../../ui/more.tsx';
-import { knownPeople, nameOf } from '../../people.ts';
+import { knownPeople, nameOf } from '../members/people.ts';
 import { givenBy, mayIn } from '../../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
 import { useClient } from '../../ui/use.ts';

@@ -5,7 +5,7 @@ import { Failure } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { withNames } from '../../mention-names.ts';
 import { MessageLink } from '../../message-link.tsx';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { titleOf } from '../../rooms.ts';
 import { addressOf, addressOfMessage, shownRoom } from '../../route.ts';

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { limits } from '../../../client/index.ts';
 import type { CommandOutput } from '../../../client/index.ts';
-import { learnNames } from '../../people.ts';
+import { learnNames } from '../members/people.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 
 export type Hit = CommandOutput<'search'>['hits'][number];

@@ -11,7 +11,7 @@ import { Invitations } from '../inbox/invitations.tsx';
 import { isMuted } from '../inbox/levels.ts';
 import { NewRoom } from './new-room.tsx';
 import { Bell } from '../inbox/notifications.tsx';
-import { learnNames, nameOf } from '../../people.ts';
+import { learnNames, nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { titleOf } from '../../rooms.ts';
 import { isSearching, SearchField, SearchResults } from '../search/search.tsx';

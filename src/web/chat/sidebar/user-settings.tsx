@@ -1,9 +1,9 @@
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Avatar } from '../../ui/avatar.tsx';
-import { blocksOf } from '../../blocks.ts';
+import { blocksOf } from '../members/blocks.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
-import { nameOf } from '../../people.ts';
+import { nameOf } from '../members/people.ts';
 import { useClient } from '../../ui/use.ts';
 
 /** What a user decides for themselves, whatever the room. */

@@ -3,7 +3,7 @@ import type { Message } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime, shortTime } from '../../ui/dates.ts';
 import { useFollowed } from './followed.ts';
-import { knownName, nameOf } from '../../people.ts';
+import { knownName, nameOf } from '../members/people.ts';
 import { usePlace, useTalk } from '../../talk.ts';
 
 const maxFaces = 3;

@@ -9,7 +9,7 @@ import { useFollowed } from './followed.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { Log } from '../../log.tsx';
 import { Panel } from '../../ui/panel.tsx';
-import { learnNames } from '../../people.ts';
+import { learnNames } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { wantedReply, wantedThread } from '../../route.ts';
 import { PlaceProvider, usePlace, useTalk } from '../../talk.ts';

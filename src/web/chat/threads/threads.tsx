@@ -8,7 +8,7 @@ import { useFollowedThreads } from './followed.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { isMuted } from '../inbox/levels.ts';
 import { MessageLink } from '../../message-link.tsx';
-import { knownName, learnNames, nameOf } from '../../people.ts';
+import { knownName, learnNames, nameOf } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { addressOfThread } from '../../route.ts';
 import { summaryOf } from '../../text.ts';

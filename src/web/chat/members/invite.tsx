@@ -1,9 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX, TargetedSubmitEvent } from 'preact';
-import { Avatar } from './ui/avatar.tsx';
-import { Dialog, Failure, fieldText, useAction } from './ui/dialog.tsx';
+import { Avatar } from '../../ui/avatar.tsx';
+import { Dialog, Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { peopleAround } from './people.ts';
-import { useClient } from './ui/use.ts';
+import { useClient } from '../../ui/use.ts';
 
 interface InviteProps {
   room: string;

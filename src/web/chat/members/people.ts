@@ -1,7 +1,7 @@
 /** Names of people seen anywhere on this page, so that a signal, which carries an id only, can be shown. */
 import { signal } from '@preact/signals';
-import { limits } from '../client/index.ts';
-import type { Client, Member } from '../client/index.ts';
+import { limits } from '../../../client/index.ts';
+import type { Client, Member } from '../../../client/index.ts';
 
 const names = new Map<string, string>();
 /** Moves when a name is new, so that what shows one by its id alone is drawn again. */

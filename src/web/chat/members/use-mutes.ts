@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { Member } from '../client/index.ts';
-import { useClient } from './ui/use.ts';
+import type { Member } from '../../../client/index.ts';
+import { useClient } from '../../ui/use.ts';
 
 type Muted = NonNullable<Member['muted']>;
 

@@ -1,8 +1,8 @@
 /** Users whom this user has blocked: read at each connection, and again by whoever shows the list. */
 import { signal } from '@preact/signals';
-import { limits } from '../client/index.ts';
-import type { Client, CommandOutput } from '../client/index.ts';
-import { inboxOf } from './chat/inbox/inbox.ts';
+import { limits } from '../../../client/index.ts';
+import type { Client, CommandOutput } from '../../../client/index.ts';
+import { inboxOf } from '../inbox/inbox.ts';
 
 /** A user blocks a thousand others at most, and a page has a hundred. */
 const maxPages = 10;

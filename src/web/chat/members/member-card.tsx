@@ -1,17 +1,17 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { limits } from '../client/index.ts';
-import type { Member, Role, RoomEntry } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
+import { limits } from '../../../client/index.ts';
+import type { Member, Role, RoomEntry } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
 import { blocksOf } from './blocks.ts';
-import { muteTimes } from './ui/choices.ts';
-import { Dialog, Failure, useAction } from './ui/dialog.tsx';
-import { givenBy, isBelow, mayIn } from './rights.ts';
-import { titleOf } from './rooms.ts';
-import { leaveShown } from './route.ts';
-import { Select } from './ui/select.tsx';
-import { say } from './ui/toast.tsx';
-import { useClient } from './ui/use.ts';
+import { muteTimes } from '../../ui/choices.ts';
+import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
+import { givenBy, isBelow, mayIn } from '../../rights.ts';
+import { titleOf } from '../../rooms.ts';
+import { leaveShown } from '../../route.ts';
+import { Select } from '../../ui/select.tsx';
+import { say } from '../../ui/toast.tsx';
+import { useClient } from '../../ui/use.ts';
 
 interface CardProps {
   room: RoomEntry;

@@ -1,17 +1,17 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Member, RoomEntry } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
+import type { Member, RoomEntry } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
 import { blocksOf } from './blocks.ts';
-import { Failure, useAction } from './ui/dialog.tsx';
-import type { Action } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import type { Action } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
 import { Invite } from './invite.tsx';
 import { cardTitle, MemberCard } from './member-card.tsx';
-import { Panel } from './ui/panel.tsx';
-import { mayIn } from './rights.ts';
-import { leaveShown, showRoom } from './route.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { Panel } from '../../ui/panel.tsx';
+import { mayIn } from '../../rights.ts';
+import { leaveShown, showRoom } from '../../route.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 interface MembersProps {
   id: string;
