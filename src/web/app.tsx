@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { connect, indexedDbStore } from '../client/index.ts';
 import type { Client } from '../client/index.ts';
-import { forgetDrafts } from './drafts.ts';
+import { forgetDrafts } from './chat/composer/drafts.ts';
 import { forgetLevels } from './chat/inbox/levels.ts';
 import { endSession, notice, session } from './chat/sign-in/session.ts';
 import type { Session } from './chat/sign-in/session.ts';

@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, RoomEntry } from '../client/index.ts';
 import { Avatar } from './ui/avatar.tsx';
-import { Composer } from './composer.tsx';
+import { Composer } from './chat/composer/composer.tsx';
 import { Failure, useAction } from './ui/dialog.tsx';
 import { Icon } from './ui/icons.tsx';
 import { Members } from './chat/members/members.tsx';

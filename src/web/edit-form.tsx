@@ -7,7 +7,7 @@ import { Failure, useAction } from './ui/dialog.tsx';
 import { toDraft } from './mentions.ts';
 import { knownName } from './chat/members/people.ts';
 import { textOf, withText } from './text.ts';
-import { useMentions } from './use-mentions.tsx';
+import { useMentions } from './chat/composer/use-mentions.tsx';
 
 interface EditFormProps {
   room: Room;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { candidatesFor, suffixes } from '../../src/web/candidates.ts';
+import { candidatesFor, suffixes } from '../../src/web/chat/composer/candidates.ts';
 import { codeSpans } from '../../src/web/code-spans.ts';
 import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/mentions.ts';
 import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/text.ts';

@@ -80,7 +80,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'telemetry/printable.ts': { [String.raw`/[\t\n]/g`]: frame },
   'web/ui/avatar.tsx': { [String.raw`/\s+/`]: short },
   'web/body.ts': { '/^https?:$/u': body },
-  'web/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
+  'web/chat/composer/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
   'web/mentions.ts': {
     [String.raw`/[\\^$.*+?()[\]{}|/]/gu`]: short,
     'new RegExp': [/@(ann|ann b|room)(?![\p{L}\p{N}_]|[.:|+@-][A-Za-z0-9_])/gu, body],
@@ -94,7 +94,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
       body,
     [String.raw`/\s+/gu`]: body,
   },
-  'web/use-mentions.tsx': { [String.raw`/^\s/u`]: body },
+  'web/chat/composer/use-mentions.tsx': { [String.raw`/^\s/u`]: body },
 };
 
 /** Files in which every expression sees names and words of users, of at most a body. */

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { openThread } from '../../../client/threads.ts';
 import type { Thread, ThreadState } from '../../../client/threads.ts';
 import type { Message } from '../../../client/index.ts';
-import { Composer } from '../../composer.tsx';
+import { Composer } from '../composer/composer.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { useFollowed } from './followed.ts';
 import { Icon } from '../../ui/icons.tsx';

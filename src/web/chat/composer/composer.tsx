@@ -1,15 +1,15 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
-import { limits, ParleyError } from '../client/index.ts';
-import type { Message, Room } from '../client/index.ts';
-import { isComposing } from './ui/composing.ts';
+import { limits, ParleyError } from '../../../client/index.ts';
+import type { Message, Room } from '../../../client/index.ts';
+import { isComposing } from '../../ui/composing.ts';
 import { draftKey, readDraft, writeDraft } from './drafts.ts';
-import { Icon } from './ui/icons.tsx';
-import { toDraft } from './mentions.ts';
-import { knownName, nameOf } from './chat/members/people.ts';
-import { summaryOf } from './text.ts';
-import { say } from './ui/toast.tsx';
-import { phone, useClient, useMatch, useStore } from './ui/use.ts';
+import { Icon } from '../../ui/icons.tsx';
+import { toDraft } from '../../mentions.ts';
+import { knownName, nameOf } from '../members/people.ts';
+import { summaryOf } from '../../text.ts';
+import { say } from '../../ui/toast.tsx';
+import { phone, useClient, useMatch, useStore } from '../../ui/use.ts';
 import { useMentions } from './use-mentions.tsx';
 
 interface ComposerProps {

@@ -1,5 +1,5 @@
 /** What is being written, over a reload of the tab: kept for each user, since the next one may sign in to the same tab. */
-import { readStored, writeStored } from './ui/storage.ts';
+import { readStored, writeStored } from '../../ui/storage.ts';
 
 const prefix = 'parley.draft.';
 

@@ -4,16 +4,16 @@
  */
 import { useId, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
-import type { PresenceState, Room } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { isComposing } from './ui/composing.ts';
-import { Icon } from './ui/icons.tsx';
+import type { PresenceState, Room } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { isComposing } from '../../ui/composing.ts';
+import { Icon } from '../../ui/icons.tsx';
 import { candidatesFor } from './candidates.ts';
 import type { Activity, Candidate } from './candidates.ts';
-import { everybody, labelFor, queryAt, toWire } from './mentions.ts';
-import type { Picked } from './mentions.ts';
-import { useTalk } from './talk.ts';
-import { useClient, useStore } from './ui/use.ts';
+import { everybody, labelFor, queryAt, toWire } from '../../mentions.ts';
+import type { Picked } from '../../mentions.ts';
+import { useTalk } from '../../talk.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 
 interface MentionField {
   /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
