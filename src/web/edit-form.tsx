@@ -4,9 +4,9 @@ import { limits } from '../client/index.ts';
 import type { Message, Room } from '../client/index.ts';
 import { isComposing } from './ui/composing.ts';
 import { Failure, useAction } from './ui/dialog.tsx';
-import { toDraft } from './mentions.ts';
+import { toDraft } from './chat/text/mentions.ts';
 import { knownName } from './chat/members/people.ts';
-import { textOf, withText } from './text.ts';
+import { textOf, withText } from './chat/text/text.ts';
 import { useMentions } from './chat/composer/use-mentions.tsx';
 
 interface EditFormProps {

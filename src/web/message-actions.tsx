@@ -8,7 +8,7 @@ import { Picker } from './reactions.tsx';
 import type { Offer } from './rights.ts';
 import { moveFocus } from './ui/roving.ts';
 import { usePlace } from './talk.ts';
-import { summaryOf } from './text.ts';
+import { summaryOf } from './chat/text/text.ts';
 import { useClient } from './ui/use.ts';
 
 interface ActionsProps {

@@ -9,7 +9,7 @@ import { nameOf } from './chat/members/people.ts';
 import { mayPin } from './rights.ts';
 import { addressOfMessage } from './route.ts';
 import { useTalk } from './talk.ts';
-import { summaryOf } from './text.ts';
+import { summaryOf } from './chat/text/text.ts';
 import { useClient } from './ui/use.ts';
 import { usePins } from './use-pins.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { candidatesFor, suffixes } from '../../src/web/chat/composer/candidates.ts';
-import { codeSpans } from '../../src/web/code-spans.ts';
-import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/mentions.ts';
-import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/text.ts';
+import { codeSpans } from '../../src/web/chat/text/code-spans.ts';
+import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/chat/text/mentions.ts';
+import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/chat/text/text.ts';
 
 describe('pieces', () => {
   const cases: [string, string[]][] = [

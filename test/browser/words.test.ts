@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/ui/choices.ts';
 import { isComposing } from '../../src/web/ui/composing.ts';
-import { withNames } from '../../src/web/mention-names.ts';
+import { withNames } from '../../src/web/chat/text/mention-names.ts';
 import { learnNames } from '../../src/web/chat/members/people.ts';
 import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/rights.ts';
 

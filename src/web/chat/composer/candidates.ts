@@ -1,6 +1,6 @@
 /** Whom an `@` and some letters may mean: the members of the room, and everybody at once. Pure. */
 import type { Member } from '../../../client/index.ts';
-import { everybody } from '../../mentions.ts';
+import { everybody } from '../text/mentions.ts';
 
 export interface Candidate {
   readonly id: string;

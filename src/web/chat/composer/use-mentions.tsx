@@ -10,8 +10,8 @@ import { isComposing } from '../../ui/composing.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { candidatesFor } from './candidates.ts';
 import type { Activity, Candidate } from './candidates.ts';
-import { everybody, labelFor, queryAt, toWire } from '../../mentions.ts';
-import type { Picked } from '../../mentions.ts';
+import { everybody, labelFor, queryAt, toWire } from '../text/mentions.ts';
+import type { Picked } from '../text/mentions.ts';
 import { useTalk } from '../../talk.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 

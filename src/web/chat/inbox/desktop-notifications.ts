@@ -7,12 +7,12 @@ import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Client, Message, RoomEntry } from '../../../client/index.ts';
 import { levelOf } from './levels.ts';
-import { withNames } from '../../mention-names.ts';
+import { withNames } from '../text/mention-names.ts';
 import { nameOf } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { addressOfMessage } from '../../route.ts';
 import { readStored, writeStored } from '../../ui/storage.ts';
-import { summaryOf } from '../../text.ts';
+import { summaryOf } from '../text/text.ts';
 
 const key = 'parley.notify';
 const lookedAt = 'parley looked at';

@@ -13,7 +13,7 @@ import { nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';
 import { titleOf } from '../../rooms.ts';
 import { addressOf, addressOfMessage } from '../../route.ts';
-import { summaryOf } from '../../text.ts';
+import { summaryOf } from '../text/text.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 
 /** The bell counts what is meant for this user: mentions that are unread, and invitations; not what is muted. */

@@ -1,8 +1,8 @@
 /** Names of the people that the list of conversations mentions, in rooms that were not opened since the page was loaded. */
 import type { Client, RoomEntry } from '../../../client/index.ts';
-import { everybody, mentionsIn } from '../../mentions.ts';
+import { everybody, mentionsIn } from '../text/mentions.ts';
 import { isKnown, learnMembers } from './people.ts';
-import { textOf } from '../../text.ts';
+import { textOf } from '../text/text.ts';
 
 /** So many rooms are asked for members in one connection, one after the other. */
 const maxAsked = 20;

@@ -3,7 +3,7 @@ import { limits } from '../../../client/index.ts';
 import type { RoomEntry } from '../../../client/index.ts';
 import { Failure } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
-import { withNames } from '../../mention-names.ts';
+import { withNames } from '../text/mention-names.ts';
 import { MessageLink } from '../../message-link.tsx';
 import { nameOf } from '../members/people.ts';
 import { RoomSign } from '../../room-sign.tsx';

@@ -17,7 +17,7 @@ import { titleOf } from '../../rooms.ts';
 import { isSearching, SearchField, SearchResults } from '../search/search.tsx';
 import { addressOf, shownRoom } from '../../route.ts';
 import { endSession, session } from '../sign-in/session.ts';
-import { summaryOf } from '../../text.ts';
+import { summaryOf } from '../text/text.ts';
 import { isDark, toggleTheme } from '../../ui/theme.ts';
 import { Threads } from '../threads/threads.tsx';
 import { useClient, usePresence, useStore } from '../../ui/use.ts';

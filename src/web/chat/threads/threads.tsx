@@ -11,7 +11,7 @@ import { MessageLink } from '../../message-link.tsx';
 import { knownName, learnNames, nameOf } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { addressOfThread } from '../../route.ts';
-import { summaryOf } from '../../text.ts';
+import { summaryOf } from '../text/text.ts';
 import { repliesInWords } from './thread-chip.tsx';
 import { useClient, useStore } from '../../ui/use.ts';
 

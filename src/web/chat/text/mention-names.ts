@@ -1,6 +1,6 @@
 /** Text mentions people by their ids; who reads it knows them by their names. */
 import { mentionsIn } from './mentions.ts';
-import { nameOf } from './chat/members/people.ts';
+import { nameOf } from '../members/people.ts';
 
 export function withNames(text: string): string {
   let shown = '';

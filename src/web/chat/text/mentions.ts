@@ -2,7 +2,7 @@
  * Mentions: on the wire `@` and a user's id, on the screen `@` and their name. Pure; the server finds them by the same scan
  * (src/protocol/mention-scan.ts).
  */
-import { inWord, mentionRuns } from '../client/mentions.ts';
+import { inWord, mentionRuns } from '../../../client/mentions.ts';
 import { insideCode } from './code-spans.ts';
 
 export const everybody = 'room';

@@ -1,5 +1,5 @@
 /** What a message's body says, and where the links in it are. */
-import type { Message } from '../client/index.ts';
+import type { Message } from '../../../client/index.ts';
 import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
 import { withNames } from './mention-names.ts';
 
