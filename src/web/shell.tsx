@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
 import { blocksOf } from './chat/members/blocks.ts';
-import { Chat } from './chat.tsx';
+import { Chat } from './chat/conversation/chat.tsx';
 import { startNotifications } from './chat/inbox/desktop-notifications.ts';
 import { Mark } from './ui/icons.tsx';
 import { inboxOf } from './chat/inbox/inbox.ts';

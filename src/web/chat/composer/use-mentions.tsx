@@ -12,7 +12,7 @@ import { candidatesFor } from './candidates.ts';
 import type { Activity, Candidate } from './candidates.ts';
 import { everybody, labelFor, queryAt, toWire } from '../text/mentions.ts';
 import type { Picked } from '../text/mentions.ts';
-import { useTalk } from '../../talk.ts';
+import { useTalk } from '../conversation/talk.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 
 interface MentionField {

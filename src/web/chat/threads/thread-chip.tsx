@@ -4,7 +4,7 @@ import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime, shortTime } from '../../ui/dates.ts';
 import { useFollowed } from './followed.ts';
 import { knownName, nameOf } from '../members/people.ts';
-import { usePlace, useTalk } from '../../talk.ts';
+import { usePlace, useTalk } from '../conversation/talk.ts';
 
 const maxFaces = 3;
 

@@ -7,12 +7,12 @@ import { Composer } from '../composer/composer.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { useFollowed } from './followed.ts';
 import { Icon } from '../../ui/icons.tsx';
-import { Log } from '../../log.tsx';
+import { Log } from '../conversation/log.tsx';
 import { Panel } from '../../ui/panel.tsx';
 import { learnNames } from '../members/people.ts';
 import { titleOf } from '../../rooms.ts';
 import { wantedReply, wantedThread } from '../../route.ts';
-import { PlaceProvider, usePlace, useTalk } from '../../talk.ts';
+import { PlaceProvider, usePlace, useTalk } from '../conversation/talk.ts';
 import { repliesInWords } from './thread-chip.tsx';
 import { useClient, useStore } from '../../ui/use.ts';
 

@@ -1,13 +1,13 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
-import { limits } from '../client/index.ts';
-import type { Message, Room } from '../client/index.ts';
-import { isComposing } from './ui/composing.ts';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { toDraft } from './chat/text/mentions.ts';
-import { knownName } from './chat/members/people.ts';
-import { textOf, withText } from './chat/text/text.ts';
-import { useMentions } from './chat/composer/use-mentions.tsx';
+import { limits } from '../../../client/index.ts';
+import type { Message, Room } from '../../../client/index.ts';
+import { isComposing } from '../../ui/composing.ts';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { toDraft } from '../text/mentions.ts';
+import { knownName } from '../members/people.ts';
+import { textOf, withText } from '../text/text.ts';
+import { useMentions } from '../composer/use-mentions.tsx';
 
 interface EditFormProps {
   room: Room;

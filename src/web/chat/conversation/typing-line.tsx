@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { nameOf } from './chat/members/people.ts';
+import { nameOf } from '../members/people.ts';
 
 /** Keeps its height when empty, so that the messages do not jump. */
 export function TypingLine({ users }: { users: readonly string[] }): JSX.Element {

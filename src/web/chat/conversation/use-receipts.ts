@@ -1,9 +1,9 @@
 /** Up to where the others of a room have its messages, and have read them: asked for at each connection, then kept up. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { limits } from '../client/index.ts';
-import type { Client, Member } from '../client/index.ts';
-import { nameOf } from './chat/members/people.ts';
-import { useClient } from './ui/use.ts';
+import { limits } from '../../../client/index.ts';
+import type { Client, Member } from '../../../client/index.ts';
+import { nameOf } from '../members/people.ts';
+import { useClient } from '../../ui/use.ts';
 
 interface Marks {
   readonly read: number;

@@ -1,6 +1,6 @@
 /** Turns a room's messages into what is drawn: days, the unread mark, and runs of one sender. Pure. */
-import type { Message, Outgoing } from '../client/index.ts';
-import { midnight } from './ui/dates.ts';
+import type { Message, Outgoing } from '../../../client/index.ts';
+import { midnight } from '../../ui/dates.ts';
 
 export interface Item {
   /** The message's UUID: the same before and after it is stored, so that its element stays. */

@@ -1,9 +1,9 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject } from 'preact';
-import type { Message, Room } from '../client/index.ts';
-import { emojiName, pickable } from './chat/text/emoji.ts';
-import type { MessageRights } from './rights.ts';
-import { moveFocus } from './ui/roving.ts';
+import type { Message, Room } from '../../../client/index.ts';
+import { emojiName, pickable } from '../text/emoji.ts';
+import type { MessageRights } from '../../rights.ts';
+import { moveFocus } from '../../ui/roving.ts';
 
 interface ReactionsProps {
   room: Room;

@@ -1,13 +1,13 @@
 /** The messages of a room, or of one of its threads, as one reads them: rows, the place kept, the way to one of them. */
 import { useMemo, useRef } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
-import type { Message, Room } from '../client/index.ts';
-import { dayName, midnight } from './ui/dates.ts';
+import type { Message, Room } from '../../../client/index.ts';
+import { dayName, midnight } from '../../ui/dates.ts';
 import { rowsOf } from './grouping.ts';
 import type { Row } from './grouping.ts';
-import { Icon } from './ui/icons.tsx';
+import { Icon } from '../../ui/icons.tsx';
 import { MessageGroup } from './message.tsx';
-import { useClient, useStore } from './ui/use.ts';
+import { useClient, useStore } from '../../ui/use.ts';
 import { useFirstUnread } from './use-first-unread.ts';
 import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';

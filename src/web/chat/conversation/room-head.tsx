@@ -1,12 +1,12 @@
 /** What stands in the head of a room besides its name: the way to its settings, to a search in it, and what it is about. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Member, RoomEntry } from '../client/index.ts';
-import { inWords } from './ui/choices.ts';
-import { Icon } from './ui/icons.tsx';
-import { isMuted } from './chat/inbox/levels.ts';
-import { RoomSettings } from './chat/room-settings/room-settings.tsx';
-import { openSearch } from './chat/search/search-state.ts';
+import type { Member, RoomEntry } from '../../../client/index.ts';
+import { inWords } from '../../ui/choices.ts';
+import { Icon } from '../../ui/icons.tsx';
+import { isMuted } from '../inbox/levels.ts';
+import { RoomSettings } from '../room-settings/room-settings.tsx';
+import { openSearch } from '../search/search-state.ts';
 
 export function HeadTools({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
   const [open, setOpen] = useState(false);

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { Icon } from './ui/icons.tsx';
+import { Icon } from '../../ui/icons.tsx';
 import { useTalk } from './talk.ts';
 import type { Receipt } from './use-receipts.ts';
 

@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
-import { addressOfFile, attachmentsOf, encryptedOf, nameOfFile, sizeInWords } from './chat/text/body.ts';
-import type { Attachment } from './chat/text/body.ts';
-import { Icon } from './ui/icons.tsx';
-import { everybody, mentionsIn } from './chat/text/mentions.ts';
-import { knownName } from './chat/members/people.ts';
-import { encryptedText, keptPieces, textOf } from './chat/text/text.ts';
-import { useClient } from './ui/use.ts';
+import { addressOfFile, attachmentsOf, encryptedOf, nameOfFile, sizeInWords } from '../text/body.ts';
+import type { Attachment } from '../text/body.ts';
+import { Icon } from '../../ui/icons.tsx';
+import { everybody, mentionsIn } from '../text/mentions.ts';
+import { knownName } from '../members/people.ts';
+import { encryptedText, keptPieces, textOf } from '../text/text.ts';
+import { useClient } from '../../ui/use.ts';
 
 /** What a message says: its text with links and mentions, its files, or that only others can read it. */
 export function BodyView({ body }: { body: unknown }): JSX.Element {

@@ -1,24 +1,24 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, Outgoing, Room } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { attachmentsOf } from './chat/text/body.ts';
+import type { Message, Outgoing, Room } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { attachmentsOf } from '../text/body.ts';
 import { BodyView } from './body-view.tsx';
-import { clockTime, fullTime } from './ui/dates.ts';
+import { clockTime, fullTime } from '../../ui/dates.ts';
 import type { Item, Row } from './grouping.ts';
 import { EditForm } from './edit-form.tsx';
-import { Icon } from './ui/icons.tsx';
+import { Icon } from '../../ui/icons.tsx';
 import { MessageActions } from './message-actions.tsx';
-import { nameOf } from './chat/members/people.ts';
+import { nameOf } from '../members/people.ts';
 import { Reactions } from './reactions.tsx';
 import { ReceiptMark } from './receipt.tsx';
-import { offersFor } from './rights.ts';
-import type { MessageRights } from './rights.ts';
-import { addressOf, addressOfThread } from './route.ts';
-import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from './chat/text/text.ts';
+import { offersFor } from '../../rights.ts';
+import type { MessageRights } from '../../rights.ts';
+import { addressOf, addressOfThread } from '../../route.ts';
+import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from '../text/text.ts';
 import { usePlace } from './talk.ts';
-import { ThreadChip } from './chat/threads/thread-chip.tsx';
-import { useBefore } from './ui/use.ts';
+import { ThreadChip } from '../threads/thread-chip.tsx';
+import { useBefore } from '../../ui/use.ts';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;

@@ -4,7 +4,7 @@
  */
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
-import type { Room, RoomState } from '../client/index.ts';
+import type { Room, RoomState } from '../../../client/index.ts';
 
 /** What is scrolled through: a room, or a thread of one. */
 export type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;

@@ -1,7 +1,7 @@
 /** The pinned messages of a room: asked for at each connection and when a pin comes or goes, then kept up. */
 import { useEffect, useState } from 'preact/hooks';
-import type { Message } from '../client/index.ts';
-import { useClient } from './ui/use.ts';
+import type { Message } from '../../../client/index.ts';
+import { useClient } from '../../ui/use.ts';
 
 const gatherMs = 100;
 const none: readonly Message[] = [];

@@ -1,15 +1,15 @@
 import { useCallback, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, Room } from '../client/index.ts';
-import { Dialog, Failure, useAction } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
-import type { IconName } from './ui/icons.tsx';
+import type { Message, Room } from '../../../client/index.ts';
+import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
+import type { IconName } from '../../ui/icons.tsx';
 import { Picker } from './reactions.tsx';
-import type { Offer } from './rights.ts';
-import { moveFocus } from './ui/roving.ts';
+import type { Offer } from '../../rights.ts';
+import { moveFocus } from '../../ui/roving.ts';
 import { usePlace } from './talk.ts';
-import { summaryOf } from './chat/text/text.ts';
-import { useClient } from './ui/use.ts';
+import { summaryOf } from '../text/text.ts';
+import { useClient } from '../../ui/use.ts';
 
 interface ActionsProps {
   message: Message;

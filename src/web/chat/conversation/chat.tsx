@@ -1,26 +1,26 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message, RoomEntry } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { Composer } from './chat/composer/composer.tsx';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
-import { Members } from './chat/members/members.tsx';
+import type { Message, RoomEntry } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { Composer } from '../composer/composer.tsx';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
+import { Members } from '../members/members.tsx';
 import { MessageList } from './message-list.tsx';
 import { PinLine } from './pins.tsx';
-import { learnMembers, learnNames } from './chat/members/people.ts';
-import { titleOf } from './rooms.ts';
+import { learnMembers, learnNames } from '../members/people.ts';
+import { titleOf } from '../../rooms.ts';
 import { HeadTools, muteOf, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
-import { messageRights } from './rights.ts';
-import { showList, showRoom } from './route.ts';
+import { messageRights } from '../../rights.ts';
+import { showList, showRoom } from '../../route.ts';
 import { PlaceProvider, TalkProvider } from './talk.ts';
-import { ThreadPanel } from './chat/threads/thread-panel.tsx';
+import { ThreadPanel } from '../threads/thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
-import { useThreadPanel } from './chat/threads/use-thread-panel.ts';
-import { useMutes } from './chat/members/use-mutes.ts';
-import { roomOpened } from './waiting.ts';
-import { narrow, phone, useClient, useMatch, usePresence, useStore } from './ui/use.ts';
+import { useThreadPanel } from '../threads/use-thread-panel.ts';
+import { useMutes } from '../members/use-mutes.ts';
+import { roomOpened } from '../../waiting.ts';
+import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/use.ts';
 
 /** One room on the right of the list, or alone on a phone. */
 export function Chat({ id }: { id: string }): JSX.Element {

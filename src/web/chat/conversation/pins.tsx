@@ -1,16 +1,16 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Message } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { shortTime } from './ui/dates.ts';
-import { Failure, useAction } from './ui/dialog.tsx';
-import { Icon } from './ui/icons.tsx';
-import { nameOf } from './chat/members/people.ts';
-import { mayPin } from './rights.ts';
-import { addressOfMessage } from './route.ts';
+import type { Message } from '../../../client/index.ts';
+import { Avatar } from '../../ui/avatar.tsx';
+import { shortTime } from '../../ui/dates.ts';
+import { Failure, useAction } from '../../ui/dialog.tsx';
+import { Icon } from '../../ui/icons.tsx';
+import { nameOf } from '../members/people.ts';
+import { mayPin } from '../../rights.ts';
+import { addressOfMessage } from '../../route.ts';
 import { useTalk } from './talk.ts';
-import { summaryOf } from './chat/text/text.ts';
-import { useClient } from './ui/use.ts';
+import { summaryOf } from '../text/text.ts';
+import { useClient } from '../../ui/use.ts';
 import { usePins } from './use-pins.ts';
 
 /** Under the head of a room, if something is pinned there: how much, and on a click all of it. */
