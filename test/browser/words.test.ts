@@ -4,7 +4,7 @@ import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } fro
 import { isComposing } from '../../src/web/ui/composing.ts';
 import { withNames } from '../../src/web/chat/text/mention-names.ts';
 import { learnNames } from '../../src/web/chat/members/people.ts';
-import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/rights.ts';
+import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/chat/rights.ts';
 
 describe('mentions in a text', () => {
   it('become names where these are known, and stay as they are otherwise', () => {

@@ -9,17 +9,17 @@ import { Members } from '../members/members.tsx';
 import { MessageList } from './message-list.tsx';
 import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from '../members/people.ts';
-import { titleOf } from '../../rooms.ts';
+import { titleOf } from '../rooms.ts';
 import { HeadTools, muteOf, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
-import { messageRights } from '../../rights.ts';
-import { showList, showRoom } from '../../route.ts';
+import { messageRights } from '../rights.ts';
+import { showList, showRoom } from '../route.ts';
 import { PlaceProvider, TalkProvider } from './talk.ts';
 import { ThreadPanel } from '../threads/thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
 import { useThreadPanel } from '../threads/use-thread-panel.ts';
 import { useMutes } from '../members/use-mutes.ts';
-import { roomOpened } from '../../waiting.ts';
+import { roomOpened } from '../waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/use.ts';
 
 /** One room on the right of the list, or alone on a phone. */

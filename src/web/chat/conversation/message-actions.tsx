@@ -5,7 +5,7 @@ import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import type { IconName } from '../../ui/icons.tsx';
 import { Picker } from './reactions.tsx';
-import type { Offer } from '../../rights.ts';
+import type { Offer } from '../rights.ts';
 import { moveFocus } from '../../ui/roving.ts';
 import { usePlace } from './talk.ts';
 import { summaryOf } from '../text/text.ts';

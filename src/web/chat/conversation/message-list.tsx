@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import type { Message, Room, RoomEntry } from '../../../client/index.ts';
 import { Log } from './log.tsx';
-import { wantedMessage } from '../../route.ts';
+import { wantedMessage } from '../route.ts';
 import type { LogState } from './use-scroll.ts';
 import { useStore } from '../../ui/use.ts';
 

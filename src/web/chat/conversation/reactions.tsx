@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject } from 'preact';
 import type { Message, Room } from '../../../client/index.ts';
 import { emojiName, pickable } from '../text/emoji.ts';
-import type { MessageRights } from '../../rights.ts';
+import type { MessageRights } from '../rights.ts';
 import { moveFocus } from '../../ui/roving.ts';
 
 interface ReactionsProps {

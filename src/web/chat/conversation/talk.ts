@@ -3,7 +3,7 @@ import { createContext } from 'preact';
 import type { Context } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Member, Room, RoomEntry } from '../../../client/index.ts';
-import type { MessageRights } from '../../rights.ts';
+import type { MessageRights } from '../rights.ts';
 import type { Receipts } from './use-receipts.ts';
 
 /** Moves with each message and mark: only few of what is drawn may listen. */

@@ -1,7 +1,7 @@
 /** The way to one message: older pages are loaded until it is there, as long as it is not too far; then it is shown. */
 import { useEffect, useLayoutEffect } from 'preact/hooks';
 import type { RefObject } from 'preact';
-import { wantedShown } from '../../route.ts';
+import { wantedShown } from '../route.ts';
 import { say } from '../../ui/toast.tsx';
 import type { LogState, Scrolled } from './use-scroll.ts';
 

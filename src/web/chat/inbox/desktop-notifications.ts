@@ -9,8 +9,8 @@ import type { Client, Message, RoomEntry } from '../../../client/index.ts';
 import { levelOf } from './levels.ts';
 import { withNames } from '../text/mention-names.ts';
 import { nameOf } from '../members/people.ts';
-import { titleOf } from '../../rooms.ts';
-import { addressOfMessage } from '../../route.ts';
+import { titleOf } from '../rooms.ts';
+import { addressOfMessage } from '../route.ts';
 import { readStored, writeStored } from '../../ui/storage.ts';
 import { summaryOf } from '../text/text.ts';
 

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import type { Client, CommandOutput, EventData, RoomEntry } from '../../../client/index.ts';
 import { learnNames, nameOf } from '../members/people.ts';
-import { titleOf } from '../../rooms.ts';
+import { titleOf } from '../rooms.ts';
 import { say } from '../../ui/toast.tsx';
 
 export type Invitation = CommandOutput<'invitation:list'>['invitations'][number];

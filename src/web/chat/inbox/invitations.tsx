@@ -3,8 +3,8 @@ import { Failure, useAction } from '../../ui/dialog.tsx';
 import { inboxOf } from './inbox.ts';
 import type { Invitation } from './inbox.ts';
 import { nameOf } from '../members/people.ts';
-import { RoomSign } from '../../room-sign.tsx';
-import { shownRoom, showRoom } from '../../route.ts';
+import { RoomSign } from '../room-sign.tsx';
+import { shownRoom, showRoom } from '../route.ts';
 import { useClient } from '../../ui/use.ts';
 
 /** Those that wait for our answer. */

@@ -8,11 +8,11 @@ import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
 import { isMuted } from './levels.ts';
-import { MessageLink } from '../../message-link.tsx';
+import { MessageLink } from '../message-link.tsx';
 import { nameOf } from '../members/people.ts';
-import { RoomSign } from '../../room-sign.tsx';
-import { titleOf } from '../../rooms.ts';
-import { addressOf, addressOfMessage } from '../../route.ts';
+import { RoomSign } from '../room-sign.tsx';
+import { titleOf } from '../rooms.ts';
+import { addressOf, addressOfMessage } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 

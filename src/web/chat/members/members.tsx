@@ -9,8 +9,8 @@ import { Icon } from '../../ui/icons.tsx';
 import { Invite } from './invite.tsx';
 import { cardTitle, MemberCard } from './member-card.tsx';
 import { Panel } from '../../ui/panel.tsx';
-import { mayIn } from '../../rights.ts';
-import { leaveShown, showRoom } from '../../route.ts';
+import { mayIn } from '../rights.ts';
+import { leaveShown, showRoom } from '../route.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 
 interface MembersProps {

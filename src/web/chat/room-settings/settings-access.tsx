@@ -7,7 +7,7 @@ import { Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { JoinLinks } from './join-links.tsx';
 import { More } from '../../ui/more.tsx';
 import { knownPeople, nameOf } from '../members/people.ts';
-import { givenBy, mayIn } from '../../rights.ts';
+import { givenBy, mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
 import { useClient } from '../../ui/use.ts';
 import { usePages } from '../../ui/use-pages.ts';

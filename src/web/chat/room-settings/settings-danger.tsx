@@ -2,10 +2,10 @@ import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../../../client/index.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
-import { mayIn } from '../../rights.ts';
+import { mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
-import { titleOf } from '../../rooms.ts';
-import { leaveShown } from '../../route.ts';
+import { titleOf } from '../rooms.ts';
+import { leaveShown } from '../route.ts';
 import { say } from '../../ui/toast.tsx';
 import { useClient, useStore } from '../../ui/use.ts';
 

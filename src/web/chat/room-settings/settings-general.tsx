@@ -4,7 +4,7 @@ import { limits } from '../../../client/index.ts';
 import type { CommandInput, RoomEntry } from '../../../client/index.ts';
 import { editWindows, labelOf, retentions, slowModes, withPresent } from '../../ui/choices.ts';
 import { Failure, useAction } from '../../ui/dialog.tsx';
-import { mayIn } from '../../rights.ts';
+import { mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
 import { Select } from '../../ui/select.tsx';
 import { say } from '../../ui/toast.tsx';

@@ -1,6 +1,6 @@
 /** What is looked for, and where: the field stands in the sidebar, but others lead to it. */
 import { signal } from '@preact/signals';
-import { showList } from '../../route.ts';
+import { showList } from '../route.ts';
 import { phone } from '../../ui/use.ts';
 
 export const query = signal('');

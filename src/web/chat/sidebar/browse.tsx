@@ -4,9 +4,9 @@ import { limits } from '../../../client/index.ts';
 import type { RoomSummary } from '../../../client/index.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
-import { RoomSign } from '../../room-sign.tsx';
-import { titleOf } from '../../rooms.ts';
-import { showRoom } from '../../route.ts';
+import { RoomSign } from '../room-sign.tsx';
+import { titleOf } from '../rooms.ts';
+import { showRoom } from '../route.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 import { usePages } from '../../ui/use-pages.ts';
 

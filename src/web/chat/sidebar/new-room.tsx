@@ -3,7 +3,7 @@ import type { JSX, TargetedSubmitEvent } from 'preact';
 import { limits } from '../../../client/index.ts';
 import { Dialog, Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
-import { showRoom } from '../../route.ts';
+import { showRoom } from '../route.ts';
 import { useClient } from '../../ui/use.ts';
 
 export function NewRoom({ onClose }: { onClose: () => void }): JSX.Element {

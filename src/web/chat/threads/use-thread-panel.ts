@@ -1,6 +1,6 @@
 import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { giveFocus } from '../../ui/focus.ts';
-import { wantedReply, wantedShown, wantedThread } from '../../route.ts';
+import { wantedReply, wantedShown, wantedThread } from '../route.ts';
 
 interface ThreadPanelState {
   /** The seq of the root of the thread that is shown. */

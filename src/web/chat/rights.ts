@@ -1,7 +1,7 @@
 /** What we may do in a room, by the server's own table: docs/rooms.md is printed from it. */
-import type { Message, Role, RoomSummary } from '../client/index.ts';
-import { actions, below, gives, may } from '../protocol/permissions.ts';
-import type { ActionName } from '../protocol/permissions.ts';
+import type { Message, Role, RoomSummary } from '../../client/index.ts';
+import { actions, below, gives, may } from '../../protocol/permissions.ts';
+import type { ActionName } from '../../protocol/permissions.ts';
 
 type Standing = Pick<RoomSummary, 'kind' | 'role' | 'archived'>;
 

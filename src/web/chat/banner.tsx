@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { useWaiting } from './waiting.ts';
-import { useClient, useNow, useStore } from './ui/use.ts';
+import { useClient, useNow, useStore } from '../ui/use.ts';
 
 /** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
 export function Banner(): JSX.Element {

@@ -1,5 +1,5 @@
 /** Tells the senders that their messages have come to this device, also those of rooms that are not open. */
-import type { Client } from '../client/index.ts';
+import type { Client } from '../../client/index.ts';
 
 const gatherMs = 1000;
 /** Told at once: fewer than commands that may wait on one connection. */

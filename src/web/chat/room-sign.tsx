@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
-import type { RoomSummary } from '../client/index.ts';
-import { Avatar } from './ui/avatar.tsx';
-import { Icon } from './ui/icons.tsx';
+import type { RoomSummary } from '../../client/index.ts';
+import { Avatar } from '../ui/avatar.tsx';
+import { Icon } from '../ui/icons.tsx';
 import { titleOf } from './rooms.ts';
 
 interface RoomSignProps {

@@ -1,8 +1,8 @@
 /** What a room is called, and the way into the room that everybody meets in. */
-import { ParleyError } from '../client/index.ts';
-import type { Client, RoomSummary } from '../client/index.ts';
-import { nameOf } from './chat/members/people.ts';
-import { readStored, writeStored } from './ui/storage.ts';
+import { ParleyError } from '../../client/index.ts';
+import type { Client, RoomSummary } from '../../client/index.ts';
+import { nameOf } from './members/people.ts';
+import { readStored, writeStored } from '../ui/storage.ts';
 
 export const generalId = 'general';
 

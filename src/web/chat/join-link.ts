@@ -4,11 +4,11 @@
  */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
-import { ParleyError } from '../client/index.ts';
-import type { Client } from '../client/index.ts';
+import { ParleyError } from '../../client/index.ts';
+import type { Client } from '../../client/index.ts';
 import { titleOf } from './rooms.ts';
 import { showRoom } from './route.ts';
-import { say } from './ui/toast.tsx';
+import { say } from '../ui/toast.tsx';
 
 const prefix = '#join=';
 

@@ -1,23 +1,23 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
-import { blocksOf } from './chat/members/blocks.ts';
-import { Chat } from './chat/conversation/chat.tsx';
-import { startNotifications } from './chat/inbox/desktop-notifications.ts';
-import { Mark } from './ui/icons.tsx';
-import { inboxOf } from './chat/inbox/inbox.ts';
+import { blocksOf } from './members/blocks.ts';
+import { Chat } from './conversation/chat.tsx';
+import { startNotifications } from './inbox/desktop-notifications.ts';
+import { Mark } from '../ui/icons.tsx';
+import { inboxOf } from './inbox/inbox.ts';
 import { JoinByLink } from './join-by-link.tsx';
 import { joinLink } from './join-link.ts';
-import { keepNames } from './chat/members/keep-names.ts';
-import { isMuted, loadLevels } from './chat/inbox/levels.ts';
+import { keepNames } from './members/keep-names.ts';
+import { isMuted, loadLevels } from './inbox/levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
-import { listenForSearchKeys } from './chat/search/search-state.ts';
-import { keepFollowed } from './chat/threads/followed.ts';
+import { listenForSearchKeys } from './search/search-state.ts';
+import { keepFollowed } from './threads/followed.ts';
 import { tellDelivery } from './delivery.ts';
-import { Sidebar } from './chat/sidebar/sidebar.tsx';
-import { Toast } from './ui/toast.tsx';
-import { phone, useClient, useMatch, useStore } from './ui/use.ts';
+import { Sidebar } from './sidebar/sidebar.tsx';
+import { Toast } from '../ui/toast.tsx';
+import { phone, useClient, useMatch, useStore } from '../ui/use.ts';
 
 export function Shell(): JSX.Element {
   const client = useClient();

@@ -1,14 +1,14 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { connect, indexedDbStore } from '../client/index.ts';
-import type { Client } from '../client/index.ts';
-import { forgetDrafts } from './chat/composer/drafts.ts';
-import { forgetLevels } from './chat/inbox/levels.ts';
-import { endSession, notice, session } from './chat/sign-in/session.ts';
-import type { Session } from './chat/sign-in/session.ts';
+import { connect, indexedDbStore } from '../../client/index.ts';
+import type { Client } from '../../client/index.ts';
+import { forgetDrafts } from './composer/drafts.ts';
+import { forgetLevels } from './inbox/levels.ts';
+import { endSession, notice, session } from './sign-in/session.ts';
+import type { Session } from './sign-in/session.ts';
 import { Shell } from './shell.tsx';
-import { SignIn } from './chat/sign-in/sign-in.tsx';
-import { ClientProvider } from './ui/use.ts';
+import { SignIn } from './sign-in/sign-in.tsx';
+import { ClientProvider } from '../ui/use.ts';
 
 export function App(): JSX.Element {
   const current = session.value;

@@ -5,7 +5,7 @@
  */
 import { computed, signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
-import type { Message } from '../client/index.ts';
+import type { Message } from '../../client/index.ts';
 
 interface Place {
   readonly room: string;

@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { Avatar } from './ui/avatar.tsx';
-import { fullTime, shortTime } from './ui/dates.ts';
+import { Avatar } from '../ui/avatar.tsx';
+import { fullTime, shortTime } from '../ui/dates.ts';
 
 interface MessageLinkProps {
   href: string;
