@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Banner } from './banner.tsx';
 import { blocksOf } from './members/blocks.ts';
-import { Chat } from './conversation/chat.tsx';
+import { Conversation } from './conversation/conversation.tsx';
 import { startNotifications } from './inbox/desktop-notifications.ts';
 import { Mark } from '../ui/icons.tsx';
 import { inboxOf } from './inbox/inbox.ts';
@@ -33,7 +33,7 @@ export function Shell(): JSX.Element {
     <div class="shell" data-at={id === undefined ? 'list' : 'room'}>
       <Banner />
       <Sidebar />
-      {id === undefined ? <NoRoom /> : <Chat key={id} id={id} />}
+      {id === undefined ? <NoRoom /> : <Conversation key={id} id={id} />}
       {joinLink.value !== undefined && <JoinByLink />}
       <Toast />
     </div>

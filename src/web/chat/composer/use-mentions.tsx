@@ -12,7 +12,7 @@ import { candidatesFor } from './candidates.ts';
 import type { Activity, Candidate } from './candidates.ts';
 import { everybody, labelFor, queryAt, toWire } from '../text/mentions.ts';
 import type { Picked } from '../text/mentions.ts';
-import { useTalk } from '../conversation/talk.ts';
+import { useOpenRoom } from '../conversation/open-room.ts';
 import { useClient, useStore } from '../../ui/use.ts';
 
 interface MentionField {
@@ -31,7 +31,7 @@ export function useMentions(
   write: (text: string) => void,
   before: Picked,
 ): MentionField {
-  const { members, entry, room } = useTalk();
+  const { members, entry, room } = useOpenRoom();
   const presence = useStore(room.presence);
   const me = useClient().user.value?.id ?? '';
   const listId = useId();

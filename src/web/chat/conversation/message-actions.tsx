@@ -7,7 +7,7 @@ import type { IconName } from '../../ui/icons.tsx';
 import { Picker } from './reactions.tsx';
 import type { Offer } from '../rights.ts';
 import { moveFocus } from '../../ui/roving.ts';
-import { usePlace } from './talk.ts';
+import { useMessageContext } from './open-room.ts';
 import { summaryOf } from '../text/text.ts';
 import { useClient } from '../../ui/use.ts';
 
@@ -48,7 +48,7 @@ export function MessageActions(props: ActionsProps): JSX.Element {
     opener.current?.focus();
     onDone();
   };
-  const { openThread } = usePlace();
+  const { openThread } = useMessageContext();
   const { seq } = message;
   const pin = (command: 'message:pin' | 'message:unpin') => (): void => {
     attempt(client.call(command, { room: message.room, seq }).then(() => undefined));

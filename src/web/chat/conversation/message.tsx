@@ -16,7 +16,7 @@ import { offersFor } from '../rights.ts';
 import type { MessageRights } from '../rights.ts';
 import { addressOf, addressOfThread } from '../route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from '../text/text.ts';
-import { usePlace } from './talk.ts';
+import { useMessageContext } from './open-room.ts';
 import { ThreadChip } from '../threads/thread-chip.tsx';
 import { useBefore } from '../../ui/use.ts';
 
@@ -77,7 +77,7 @@ const longPressMs = 450;
 
 function MessageItem(props: ItemProps): JSX.Element {
   const { item, mine, message, answered } = props;
-  const { inThread, may } = usePlace();
+  const { inThread, may } = useMessageContext();
   const inTime = useBefore(mine ? item.at + may.editWithin : Infinity);
   const [editing, setEditing] = useState(false);
   const [error, setError] = useState<string>();
@@ -215,7 +215,7 @@ function PinMark({ by }: { by: string | undefined }): JSX.Element {
 }
 
 function Quote({ room, seq, message }: { room: string; seq: number; message: Message | undefined }): JSX.Element {
-  const { inThread } = usePlace();
+  const { inThread } = useMessageContext();
   return (
     <blockquote class="quote" dir="auto">
       <a href={inThread === undefined ? addressOf(room, seq) : addressOfThread(room, inThread, seq)}>

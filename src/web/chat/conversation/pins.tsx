@@ -8,7 +8,7 @@ import { Icon } from '../../ui/icons.tsx';
 import { nameOf } from '../members/people.ts';
 import { mayPin } from '../rights.ts';
 import { addressOfMessage } from '../route.ts';
-import { useTalk } from './talk.ts';
+import { useOpenRoom } from './open-room.ts';
 import { summaryOf } from '../text/text.ts';
 import { useClient } from '../../ui/use.ts';
 import { usePins } from './use-pins.ts';
@@ -71,7 +71,7 @@ export function PinLine({ room }: { room: string }): JSX.Element | null {
 
 function Pinned({ message, onGo }: { message: Message; onGo: () => void }): JSX.Element {
   const client = useClient();
-  const { entry } = useTalk();
+  const { entry } = useOpenRoom();
   const { busy, error, run } = useAction();
   const { room, seq } = message;
   const name = nameOf(message.from, message.name);

@@ -1,12 +1,12 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Icon } from '../../ui/icons.tsx';
-import { useTalk } from './talk.ts';
+import { useOpenRoom } from './open-room.ts';
 import type { Receipt } from './use-receipts.ts';
 
 /** How far a message of ours got: one tick, the server has it; two, somebody else; two in colour, somebody has read it. */
 export function ReceiptMark({ seq }: { seq: number }): JSX.Element | null {
-  const { receipts, entry } = useTalk();
+  const { receipts, entry } = useOpenRoom();
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
   if (receipts === undefined) return null;

@@ -1,7 +1,7 @@
 /** Where reading begins: what was read when the conversation was opened, and the pages in between. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { reachesUnread } from './grouping.ts';
-import type { LogState, Scrolled } from './use-scroll.ts';
+import type { TimelineState, Scrolled } from './use-scroll.ts';
 
 /** Messages held at most for the way to the first unread one: all of them are drawn. */
 const maxHeld = 2000;
@@ -11,7 +11,7 @@ const againMs = 1000;
 export interface Reading {
   /** What gives older messages. */
   readonly reading: Scrolled;
-  readonly state: LogState;
+  readonly state: TimelineState;
   readonly online: boolean;
   /** What is read, and how much is not; undefined: not known, or not all of it is in `state` yet. */
   readonly mark: { readonly read: number; readonly unread: number } | undefined;

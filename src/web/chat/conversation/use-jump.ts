@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import { wantedShown } from '../route.ts';
 import { say } from '../../ui/toast.tsx';
-import type { LogState, Scrolled } from './use-scroll.ts';
+import type { TimelineState, Scrolled } from './use-scroll.ts';
 
 /** Messages between the wanted one and the first that is held: twenty pages. All of them would be drawn. */
 const maxBack = 1000;
@@ -13,7 +13,7 @@ const shownMs = 4000;
 
 interface Sought {
   readonly reading: Scrolled;
-  readonly state: LogState;
+  readonly state: TimelineState;
   /** Nothing is asked for, and nothing given up, before there is a connection. */
   readonly online: boolean;
   /** The seq of the message, until it is shown. */

@@ -8,7 +8,7 @@ import type { Room, RoomState } from '../../../client/index.ts';
 
 /** What is scrolled through: a room, or a thread of one. */
 export type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;
-export type LogState = Pick<RoomState, 'status' | 'messages' | 'outgoing' | 'hasOlder' | 'loadingOlder'>;
+export type TimelineState = Pick<RoomState, 'status' | 'messages' | 'outgoing' | 'hasOlder' | 'loadingOlder'>;
 
 /** So near the end counts as the end. */
 const nearPx = 60;
@@ -28,7 +28,7 @@ interface Scroll {
 }
 
 /** @param settled it is known what is read, and all that is not is there: before that nothing is marked, and the end is shown */
-export function useScroll(room: Scrolled, state: LogState, me: string, settled: boolean): Scroll {
+export function useScroll(room: Scrolled, state: TimelineState, me: string, settled: boolean): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
@@ -119,7 +119,7 @@ function loadOlder(room: Scrolled): void {
 /** After older messages were put in front, what was under the reader's eyes is still there. */
 function useKeptPlace(
   scroller: RefObject<HTMLDivElement | null>,
-  state: LogState,
+  state: TimelineState,
   following: { current: boolean },
 ): void {
   const first = state.messages[0]?.seq;
@@ -137,7 +137,7 @@ function useKeptPlace(
 
 interface Reading {
   readonly room: Scrolled;
-  readonly state: LogState;
+  readonly state: TimelineState;
   readonly settled: boolean;
   readonly following: { readonly current: boolean };
   /** As `following` says since the last drawing: so that its changes are heard of. */

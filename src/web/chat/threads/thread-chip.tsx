@@ -4,14 +4,14 @@ import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime, shortTime } from '../../ui/dates.ts';
 import { useFollowed } from './followed.ts';
 import { knownName, nameOf } from '../members/people.ts';
-import { usePlace, useTalk } from '../conversation/talk.ts';
+import { useMessageContext, useOpenRoom } from '../conversation/open-room.ts';
 
 const maxFaces = 3;
 
 /** Under the root of a thread: how often it was answered, by whom, when last; it leads to the thread. */
 export function ThreadChip({ message }: { message: Message }): JSX.Element | null {
-  const { thread: open } = useTalk();
-  const { openThread } = usePlace();
+  const { thread: open } = useOpenRoom();
+  const { openThread } = useMessageContext();
   const followed = useFollowed(message.room, message.seq);
   const { thread } = message;
   if (thread === undefined || thread.replies === 0) return null;

@@ -7,12 +7,12 @@ import { Composer } from '../composer/composer.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { useFollowed } from './followed.ts';
 import { Icon } from '../../ui/icons.tsx';
-import { Log } from '../conversation/log.tsx';
+import { Timeline } from '../conversation/timeline.tsx';
 import { Panel } from '../../ui/panel.tsx';
 import { learnNames } from '../members/people.ts';
 import { titleOf } from '../rooms.ts';
 import { wantedReply, wantedThread } from '../route.ts';
-import { PlaceProvider, usePlace, useTalk } from '../conversation/talk.ts';
+import { MessageContextProvider, useMessageContext, useOpenRoom } from '../conversation/open-room.ts';
 import { repliesInWords } from './thread-chip.tsx';
 import { useClient, useStore } from '../../ui/use.ts';
 
@@ -28,20 +28,20 @@ interface ThreadPanelProps {
 /** One thread beside its room. */
 export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPanelProps): JSX.Element {
   const client = useClient();
-  const talk = useTalk();
+  const openRoom = useOpenRoom();
   const [thread, setThread] = useState<Thread>();
   useEffect(() => {
     const opened = openThread(client, room, root);
     setThread(opened);
     return () => opened.close();
   }, [client, room, root]);
-  const place = usePlace();
-  const inside = useMemo(() => ({ ...place, inThread: root }), [place, root]);
+  const messageContext = useMessageContext();
+  const inside = useMemo(() => ({ ...messageContext, inThread: root }), [messageContext, root]);
   return (
     <Panel
       title="Thread"
       look="thread"
-      about={talk.entry === undefined ? room : titleOf(talk.entry)}
+      about={openRoom.entry === undefined ? room : titleOf(openRoom.entry)}
       tools={thread !== undefined && <Follow thread={thread} />}
       close="Close the thread"
       overlay={overlay}
@@ -49,11 +49,11 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
       takesFocus={silence !== undefined}
       onClose={onClose}
     >
-      <PlaceProvider value={inside}>
+      <MessageContextProvider value={inside}>
         {thread?.root === root && thread.room.id === room && (
-          <ThreadLog key={`${room} ${root}`} thread={thread} silence={silence} />
+          <ThreadTimeline key={`${room} ${root}`} thread={thread} silence={silence} />
         )}
-      </PlaceProvider>
+      </MessageContextProvider>
     </Panel>
   );
 }
@@ -96,12 +96,12 @@ function bareOf(message: Message, root: number): Message {
   return bare;
 }
 
-interface ThreadLogProps {
+interface ThreadTimelineProps {
   thread: Thread;
   silence: string | undefined;
 }
 
-function ThreadLog({ thread, silence }: ThreadLogProps): JSX.Element {
+function ThreadTimeline({ thread, silence }: ThreadTimelineProps): JSX.Element {
   const state = useStore(thread.state);
   const followed = useFollowed(thread.room.id, thread.root);
   const [replyTo, setReplyTo] = useState<Message>();
@@ -128,7 +128,7 @@ function ThreadLog({ thread, silence }: ThreadLogProps): JSX.Element {
   );
   return (
     <>
-      <Log
+      <Timeline
         name="Thread messages"
         one="reply"
         many="replies"
@@ -141,7 +141,7 @@ function ThreadLog({ thread, silence }: ThreadLogProps): JSX.Element {
         onReply={setReplyTo}
       >
         <Beginning state={state} />
-      </Log>
+      </Timeline>
       {silence !== undefined ? (
         <p class="silence">{silence}</p>
       ) : (

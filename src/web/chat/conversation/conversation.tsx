@@ -6,14 +6,14 @@ import { Composer } from '../composer/composer.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { Members } from '../members/members.tsx';
-import { MessageList } from './message-list.tsx';
+import { RoomMessages } from './room-messages.tsx';
 import { PinLine } from './pins.tsx';
 import { learnMembers, learnNames } from '../members/people.ts';
 import { titleOf } from '../rooms.ts';
 import { HeadTools, muteOf, RoomFlags, silenceOf, SlowNote } from './room-head.tsx';
 import { messageRights } from '../rights.ts';
 import { showList, showRoom } from '../route.ts';
-import { PlaceProvider, TalkProvider } from './talk.ts';
+import { MessageContextProvider, OpenRoomProvider } from './open-room.ts';
 import { ThreadPanel } from '../threads/thread-panel.tsx';
 import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
@@ -23,7 +23,7 @@ import { roomOpened } from '../waiting.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/use.ts';
 
 /** One room on the right of the list, or alone on a phone. */
-export function Chat({ id }: { id: string }): JSX.Element {
+export function Conversation({ id }: { id: string }): JSX.Element {
   const client = useClient();
   const entry = useStore(client.rooms).find((room) => room.id === id);
   const room = client.room(id);
@@ -46,12 +46,12 @@ export function Chat({ id }: { id: string }): JSX.Element {
   const muted = muteOf(entry, me) !== undefined;
   const receipts = useReceipts(id, members);
   const { thread, openThread, closeThread } = useThreadPanel();
-  const talk = useMemo(() => ({ entry, room, members, receipts, thread }), [entry, room, members, receipts, thread]);
+  const openRoom = useMemo(() => ({ entry, room, members, receipts, thread }), [entry, room, members, receipts, thread]);
   const may = useMemo(
     () => messageRights(entry, silent, muted),
     [entry?.kind, entry?.role, entry?.archived, entry?.editWindow, silent, muted],
   );
-  const place = useMemo(() => ({ may, openThread, inThread: undefined }), [may, openThread]);
+  const messageContext = useMemo(() => ({ may, openThread, inThread: undefined }), [may, openThread]);
   const toggle = useRef<HTMLButtonElement>(null);
   const closeMembers = (): void => {
     setShowMembers(false);
@@ -59,10 +59,10 @@ export function Chat({ id }: { id: string }): JSX.Element {
   };
 
   return (
-    <TalkProvider value={talk}>
-      <PlaceProvider value={place}>
+    <OpenRoomProvider value={openRoom}>
+      <MessageContextProvider value={messageContext}>
         <main class="chat" aria-label="Conversation">
-          <ChatHead
+          <ConversationHead
             id={id}
             entry={entry}
             count={members.length}
@@ -75,7 +75,7 @@ export function Chat({ id }: { id: string }): JSX.Element {
           ) : (
             <>
               <PinLine room={id} />
-              <MessageList room={room} entry={entry} onReply={setReplyTo} />
+              <RoomMessages room={room} entry={entry} onReply={setReplyTo} />
               <TypingLine users={state.typing} />
               <SlowNote room={entry} />
               {silence !== undefined && <p class="silence">{silence}</p>}
@@ -98,8 +98,8 @@ export function Chat({ id }: { id: string }): JSX.Element {
         {thread !== undefined && state.status !== 'gone' && (
           <ThreadPanel room={id} root={thread} overlay={isNarrow} silence={silence} onClose={closeThread} />
         )}
-      </PlaceProvider>
-    </TalkProvider>
+      </MessageContextProvider>
+    </OpenRoomProvider>
   );
 }
 
@@ -114,7 +114,7 @@ interface HeadProps {
   onToggle: () => void;
 }
 
-function ChatHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): JSX.Element {
+function ConversationHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): JSX.Element {
   const onPhone = useMatch(phone);
   const heading = useRef<HTMLHeadingElement>(null);
   // On a phone the field does not take the focus (its keyboard would cover half of the room), so the heading does.

@@ -7,7 +7,7 @@ import type { MessageRights } from '../rights.ts';
 import type { Receipts } from './use-receipts.ts';
 
 /** Moves with each message and mark: only few of what is drawn may listen. */
-export interface Talk {
+export interface OpenRoom {
   readonly entry: RoomEntry | undefined;
   readonly room: Room;
   readonly members: readonly Member[];
@@ -18,22 +18,22 @@ export interface Talk {
 }
 
 /** Hardly ever moves: each message may listen. */
-export interface Place {
+export interface MessageContext {
   readonly may: MessageRights;
   readonly openThread: (root: number) => void;
   /** The seq of the root of the thread that we are inside of; undefined: in the room's list. */
   readonly inThread: number | undefined;
 }
 
-const TalkContext = createContext<Talk | undefined>(undefined);
-const PlaceContext = createContext<Place | undefined>(undefined);
-export const TalkProvider = TalkContext.Provider;
-export const PlaceProvider = PlaceContext.Provider;
+const OpenRoomContext = createContext<OpenRoom | undefined>(undefined);
+const MessageScope = createContext<MessageContext | undefined>(undefined);
+export const OpenRoomProvider = OpenRoomContext.Provider;
+export const MessageContextProvider = MessageScope.Provider;
 
-export const useTalk = (): Talk => useInside(TalkContext);
-export const usePlace = (): Place => useInside(PlaceContext);
+export const useOpenRoom = (): OpenRoom => useRequired(OpenRoomContext);
+export const useMessageContext = (): MessageContext => useRequired(MessageScope);
 
-function useInside<T>(context: Context<T | undefined>): T {
+function useRequired<T>(context: Context<T | undefined>): T {
   const value = useContext(context);
   if (value === undefined) throw new Error('This component stands outside of a room.');
   return value;

@@ -11,9 +11,9 @@ import { useClient, useStore } from '../../ui/use.ts';
 import { useFirstUnread } from './use-first-unread.ts';
 import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';
-import type { LogState, Scrolled } from './use-scroll.ts';
+import type { TimelineState, Scrolled } from './use-scroll.ts';
 
-interface LogProps {
+interface TimelineProps {
   name: string;
   /** What one of its messages is called. */
   one: 'message' | 'reply';
@@ -21,7 +21,7 @@ interface LogProps {
   room: Room;
   /** What gives the older ones and takes the mark. */
   reading: Scrolled;
-  state: LogState;
+  state: TimelineState;
   /** What is read of it, and how much is not; undefined: not known, or not all of it is in `state` yet. */
   mark: { readonly read: number; readonly unread: number } | undefined;
   /** The seq of the message that is to be shown, until it is. */
@@ -33,7 +33,7 @@ interface LogProps {
   children: ComponentChildren;
 }
 
-export function Log(props: LogProps): JSX.Element {
+export function Timeline(props: TimelineProps): JSX.Element {
   const { name, one, many, room, reading, state, mark, wanted, head, onReply, children } = props;
   const client = useClient();
   const me = client.user.value ?? { id: '', name: null };

@@ -1,20 +1,20 @@
 import type { JSX } from 'preact';
 import type { Message, Room, RoomEntry } from '../../../client/index.ts';
-import { Log } from './log.tsx';
+import { Timeline } from './timeline.tsx';
 import { wantedMessage } from '../route.ts';
-import type { LogState } from './use-scroll.ts';
+import type { TimelineState } from './use-scroll.ts';
 import { useStore } from '../../ui/use.ts';
 
-interface MessageListProps {
+interface RoomMessagesProps {
   room: Room;
   entry: RoomEntry | undefined;
   onReply: (message: Message) => void;
 }
 
-export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Element {
+export function RoomMessages({ room, entry, onReply }: RoomMessagesProps): JSX.Element {
   const state = useStore(room.state);
   return (
-    <Log
+    <Timeline
       name="Messages"
       one="message"
       many="messages"
@@ -27,11 +27,11 @@ export function MessageList({ room, entry, onReply }: MessageListProps): JSX.Ele
       onReply={onReply}
     >
       <p class="beginning muted">{beginningOf(state)}</p>
-    </Log>
+    </Timeline>
   );
 }
 
-function beginningOf({ status, messages, hasOlder }: LogState): string {
+function beginningOf({ status, messages, hasOlder }: TimelineState): string {
   if (status === 'loading' && messages.length === 0) return 'Loading…';
   if (hasOlder) return 'Loading older messages…';
   return messages.length === 0 ? 'Nothing here yet. Say hello.' : 'This is where the conversation began.';
