@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { connect, indexedDbStore } from '../../client/index.ts';
 import type { Client } from '../../client/index.ts';
 import { forgetDrafts } from './composer/drafts.ts';
-import { forgetLevels } from './inbox/levels.ts';
+import { forgetLevels } from './inbox/notification-levels.ts';
 import { endSession, notice, session } from './sign-in/session.ts';
 import type { Session } from './sign-in/session.ts';
 import { Shell } from './shell.tsx';

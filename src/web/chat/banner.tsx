@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import { useWaiting } from './waiting.ts';
+import { useUnsentCount } from './unsent-count.ts';
 import { useClient, useNow, useStore } from '../ui/use.ts';
 
 /** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
@@ -8,7 +8,7 @@ export function Banner(): JSX.Element {
   const client = useClient();
   const state = useStore(client.state);
   const online = useOnline();
-  const waiting = useWaiting();
+  const waiting = useUnsentCount();
   const trouble = state.status === 'waiting' || (state.status === 'connecting' && state.attempt > 0);
   return (
     <div class="banner-place" role="status">

@@ -8,13 +8,13 @@ import { Mark } from '../ui/icons.tsx';
 import { inboxOf } from './inbox/inbox.ts';
 import { JoinByLink } from './join-by-link.tsx';
 import { joinLink } from './join-link.ts';
-import { keepNames } from './members/keep-names.ts';
-import { isMuted, loadLevels } from './inbox/levels.ts';
+import { loadMemberNames } from './members/load-member-names.ts';
+import { isMuted, loadLevels } from './inbox/notification-levels.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
 import { listenForSearchKeys } from './search/search-state.ts';
-import { keepFollowed } from './threads/followed.ts';
-import { tellDelivery } from './delivery.ts';
+import { loadFollowedThreads } from './threads/followed-threads.ts';
+import { sendDeliveryMarks } from './delivery-marks.ts';
 import { Sidebar } from './sidebar/sidebar.tsx';
 import { Toast } from '../ui/toast.tsx';
 import { phone, useClient, useMatch, useStore } from '../ui/use.ts';
@@ -49,9 +49,9 @@ function useServices(): void {
       inboxOf(client).start(),
       blocksOf(client).start(),
       startNotifications(client),
-      tellDelivery(client),
-      keepFollowed(client),
-      keepNames(client),
+      sendDeliveryMarks(client),
+      loadFollowedThreads(client),
+      loadMemberNames(client),
     ];
     return () => stops.forEach((stop) => stop());
   }, [client]);

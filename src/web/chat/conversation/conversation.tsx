@@ -19,7 +19,7 @@ import { TypingLine } from './typing-line.tsx';
 import { useReceipts } from './use-receipts.ts';
 import { useThreadPanel } from '../threads/use-thread-panel.ts';
 import { useMutes } from '../members/use-mutes.ts';
-import { roomOpened } from '../waiting.ts';
+import { roomOpened } from '../unsent-count.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/use.ts';
 
 /** One room on the right of the list, or alone on a phone. */

@@ -6,7 +6,7 @@
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import type { Client, Message, RoomEntry } from '../../../client/index.ts';
-import { levelOf } from './levels.ts';
+import { levelOf } from './notification-levels.ts';
 import { withNames } from '../text/mention-names.ts';
 import { nameOf } from '../members/people.ts';
 import { titleOf } from '../rooms.ts';

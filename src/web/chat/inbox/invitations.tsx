@@ -3,7 +3,7 @@ import { Failure, useAction } from '../../ui/dialog.tsx';
 import { inboxOf } from './inbox.ts';
 import type { Invitation } from './inbox.ts';
 import { nameOf } from '../members/people.ts';
-import { RoomSign } from '../room-sign.tsx';
+import { RoomIcon } from '../room-icon.tsx';
 import { shownRoom, showRoom } from '../route.ts';
 import { useClient } from '../../ui/use.ts';
 
@@ -33,7 +33,7 @@ export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.El
           const peer = { id: by, name: byName };
           return (
             <li key={invitation.room} class="invitation">
-              <RoomSign room={{ ...invitation, id: invitation.room, peer }} size={38} />
+              <RoomIcon room={{ ...invitation, id: invitation.room, peer }} size={38} />
               <p>
                 <strong dir="auto">{title}</strong>
                 <span class="muted small-text" dir="auto">

@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
-import { OnThisDevice } from '../inbox/notifications.tsx';
+import { OnThisDevice } from '../inbox/inbox-dialog.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
-import { levelNames, levelOf, setLevel } from '../inbox/levels.ts';
-import type { Level } from '../inbox/levels.ts';
+import { levelNames, levelOf, setLevel } from '../inbox/notification-levels.ts';
+import type { Level } from '../inbox/notification-levels.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
 const words: Record<Level, readonly [title: string, about: string]> = {

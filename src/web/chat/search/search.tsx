@@ -6,7 +6,7 @@ import { Icon } from '../../ui/icons.tsx';
 import { withNames } from '../text/mention-names.ts';
 import { MessageLink } from '../message-link.tsx';
 import { nameOf } from '../members/people.ts';
-import { RoomSign } from '../room-sign.tsx';
+import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { addressOf, addressOfMessage, shownRoom } from '../route.ts';
 import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
@@ -82,7 +82,7 @@ export function SearchResults(): JSX.Element {
             {named.slice(0, maxRooms).map((room) => (
               <li key={room.id}>
                 <a class="found-room" href={addressOf(room.id)} onClick={() => closeSearch()}>
-                  <RoomSign room={room} size={30} />
+                  <RoomIcon room={room} size={30} />
                   <span dir="auto">{titleOf(room)}</span>
                 </a>
               </li>

@@ -2,17 +2,17 @@ import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { RoomEntry } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
-import { Browse } from './browse.tsx';
+import { ChannelDirectory } from './channel-directory.tsx';
 import { shortTime } from '../../ui/dates.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { Icon, Mark } from '../../ui/icons.tsx';
 import { inboxOf, isUnread } from '../inbox/inbox.ts';
 import { Invitations } from '../inbox/invitations.tsx';
-import { isMuted } from '../inbox/levels.ts';
+import { isMuted } from '../inbox/notification-levels.ts';
 import { NewRoom } from './new-room.tsx';
-import { Bell } from '../inbox/notifications.tsx';
+import { Bell } from '../inbox/inbox-dialog.tsx';
 import { learnNames, nameOf } from '../members/people.ts';
-import { RoomSign } from '../room-sign.tsx';
+import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { isSearching, SearchField, SearchResults } from '../search/search.tsx';
 import { addressOf, shownRoom } from '../route.ts';
@@ -45,8 +45,8 @@ export function Sidebar(): JSX.Element {
           class="icon-button"
           type="button"
           onClick={() => setDialog('browse')}
-          aria-label="Browse channels"
-          title="Browse channels"
+          aria-label="ChannelDirectory channels"
+          title="ChannelDirectory channels"
         >
           <Icon name="compass" />
         </button>
@@ -79,7 +79,7 @@ export function Sidebar(): JSX.Element {
         )}
       </div>
       <Me />
-      {dialog === 'browse' && <Browse onClose={close} />}
+      {dialog === 'browse' && <ChannelDirectory onClose={close} />}
       {dialog === 'new' && <NewRoom onClose={close} />}
     </nav>
   );
@@ -124,7 +124,7 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
       aria-current={here ? 'page' : undefined}
       data-room={room.id}
     >
-      <RoomSign room={room} online={online} />
+      <RoomIcon room={room} online={online} />
       <span class="room-title" dir="auto">
         {title}
       </span>

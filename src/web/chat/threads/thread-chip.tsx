@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import type { Message } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime, shortTime } from '../../ui/dates.ts';
-import { useFollowed } from './followed.ts';
+import { useFollowedThread } from './followed-threads.ts';
 import { knownName, nameOf } from '../members/people.ts';
 import { useMessageContext, useOpenRoom } from '../conversation/open-room.ts';
 
@@ -12,7 +12,7 @@ const maxFaces = 3;
 export function ThreadChip({ message }: { message: Message }): JSX.Element | null {
   const { thread: open } = useOpenRoom();
   const { openThread } = useMessageContext();
-  const followed = useFollowed(message.room, message.seq);
+  const followed = useFollowedThread(message.room, message.seq);
   const { thread } = message;
   if (thread === undefined || thread.replies === 0) return null;
   const unread = open === message.seq ? 0 : (followed?.unread ?? 0);

@@ -5,7 +5,7 @@ import type { Thread, ThreadState } from '../../../client/threads.ts';
 import type { Message } from '../../../client/index.ts';
 import { Composer } from '../composer/composer.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
-import { useFollowed } from './followed.ts';
+import { useFollowedThread } from './followed-threads.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { Timeline } from '../conversation/timeline.tsx';
 import { Panel } from '../../ui/panel.tsx';
@@ -60,7 +60,7 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
 
 function Follow({ thread }: { thread: Thread }): JSX.Element | null {
   const { root } = useStore(thread.state);
-  const follows = useFollowed(thread.room.id, thread.root) !== undefined;
+  const follows = useFollowedThread(thread.room.id, thread.root) !== undefined;
   const { busy, error, run } = useAction();
   // Before the first reply there is nothing to be told of.
   if (root?.thread === undefined) return null;
@@ -103,7 +103,7 @@ interface ThreadTimelineProps {
 
 function ThreadTimeline({ thread, silence }: ThreadTimelineProps): JSX.Element {
   const state = useStore(thread.state);
-  const followed = useFollowed(thread.room.id, thread.root);
+  const followed = useFollowedThread(thread.room.id, thread.root);
   const [replyTo, setReplyTo] = useState<Message>();
   const { root, messages, outgoing, status } = state;
   learnNames([...(root === undefined ? [] : [root]), ...messages].map(({ from, name }) => ({ id: from, name })));

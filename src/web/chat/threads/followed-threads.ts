@@ -7,7 +7,7 @@ import { useClient, useStore } from '../../ui/use.ts';
 const held = new WeakMap<Client, FollowedThreads>();
 
 /** @returns what ends it */
-export function keepFollowed(client: Client): () => void {
+export function loadFollowedThreads(client: Client): () => void {
   const list = followedOf(client);
   return () => {
     held.delete(client);
@@ -22,7 +22,7 @@ function followedOf(client: Client): FollowedThreads {
 }
 
 /** @returns undefined: we do not follow it, or it has no reply */
-export function useFollowed(room: string, root: number): FollowedThread | undefined {
+export function useFollowedThread(room: string, root: number): FollowedThread | undefined {
   const list = followedOf(useClient());
   useStore(list.entries);
   return list.get(room, root);

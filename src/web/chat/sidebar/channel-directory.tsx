@@ -4,7 +4,7 @@ import { limits } from '../../../client/index.ts';
 import type { RoomSummary } from '../../../client/index.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
-import { RoomSign } from '../room-sign.tsx';
+import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { showRoom } from '../route.ts';
 import { useClient, useStore } from '../../ui/use.ts';
@@ -13,7 +13,7 @@ import { usePages } from '../../ui/use-pages.ts';
 const restMs = 250;
 
 /** The channels that anybody may join, all or those whose name or topic says what is looked for. */
-export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
+export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Element {
   const client = useClient();
   const mine = useStore(client.rooms);
   const { busy, error, run } = useAction();
@@ -63,7 +63,7 @@ export function Browse({ onClose }: { onClose: () => void }): JSX.Element {
           ].join(' · ');
           return (
             <li key={room.id}>
-              <RoomSign room={room} />
+              <RoomIcon room={room} />
               <span class="picker-text">
                 <span class="picker-name" dir="auto">
                   {titleOf(room)}

@@ -8,7 +8,7 @@ import { textOf } from '../text/text.ts';
 const maxAsked = 20;
 
 /** @returns what ends it */
-export function keepNames(client: Client): () => void {
+export function loadMemberNames(client: Client): () => void {
   const asked = new Set<string>();
   let busy = false;
   let open = true;

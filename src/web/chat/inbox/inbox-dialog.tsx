@@ -7,10 +7,10 @@ import { Icon } from '../../ui/icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
 import type { Mention } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
-import { isMuted } from './levels.ts';
+import { isMuted } from './notification-levels.ts';
 import { MessageLink } from '../message-link.tsx';
 import { nameOf } from '../members/people.ts';
-import { RoomSign } from '../room-sign.tsx';
+import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { addressOf, addressOfMessage } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
@@ -72,7 +72,7 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
             {unread.map((room) => (
               <li key={room.id}>
                 <a class="found-room" href={addressOf(room.id)} onClick={onClose}>
-                  <RoomSign room={room} size={30} />
+                  <RoomIcon room={room} size={30} />
                   <span class="picker-name" dir="auto">
                     {titleOf(room)}
                   </span>

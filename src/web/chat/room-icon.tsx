@@ -4,14 +4,14 @@ import { Avatar } from '../ui/avatar.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { titleOf } from './rooms.ts';
 
-interface RoomSignProps {
+interface RoomIconProps {
   room: Pick<RoomSummary, 'id' | 'kind' | 'name' | 'peer'>;
   size?: number;
   online?: boolean | undefined;
 }
 
 /** What stands before a room's name: the face of the other in a room of two, a sign otherwise. */
-export function RoomSign({ room, size = 38, online }: RoomSignProps): JSX.Element {
+export function RoomIcon({ room, size = 38, online }: RoomIconProps): JSX.Element {
   if (room.kind === 'direct')
     return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={size} online={online} />;
   const style = { width: `${size}px`, height: `${size}px` };

@@ -10,7 +10,7 @@ export function roomOpened(id: string): void {
 }
 
 /** Messages of ours that wait for the connection. */
-export function useWaiting(): number {
+export function useUnsentCount(): number {
   const client = useClient();
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const mine = useStore(client.rooms);

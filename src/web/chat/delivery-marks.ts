@@ -6,7 +6,7 @@ const gatherMs = 1000;
 const roomsAtOnce = 8;
 
 /** @returns what ends it */
-export function tellDelivery(client: Client): () => void {
+export function sendDeliveryMarks(client: Client): () => void {
   const told = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   /** Rooms whose newest message is here, of somebody else, and neither read nor told. */
