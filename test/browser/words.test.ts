@@ -1,7 +1,7 @@
 /** The pure parts of what the demo says about rooms. */
 import { describe, expect, it } from 'vitest';
 import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/ui/choices.ts';
-import { isComposing } from '../../src/web/ui/composing.ts';
+import { isComposing } from '../../src/web/ui/input-method.ts';
 import { withNames } from '../../src/web/chat/text/mention-names.ts';
 import { learnNames } from '../../src/web/chat/members/people.ts';
 import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/chat/rights.ts';

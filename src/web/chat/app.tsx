@@ -8,7 +8,7 @@ import { endSession, notice, session } from './sign-in/session.ts';
 import type { Session } from './sign-in/session.ts';
 import { Shell } from './shell.tsx';
 import { SignIn } from './sign-in/sign-in.tsx';
-import { ClientProvider } from '../ui/use.ts';
+import { ClientProvider } from '../ui/hooks.ts';
 
 export function App(): JSX.Element {
   const current = session.value;

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { useUnsentCount } from './unsent-count.ts';
-import { useClient, useNow, useStore } from '../ui/use.ts';
+import { useClient, useNow, useStore } from '../ui/hooks.ts';
 
 /** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
 export function Banner(): JSX.Element {
@@ -50,12 +50,12 @@ function Countdown({ until }: { until: number | undefined }): JSX.Element {
 function useOnline(): boolean {
   const [online, setOnline] = useState(navigator.onLine);
   useEffect(() => {
-    const look = (): void => setOnline(navigator.onLine);
-    addEventListener('online', look);
-    addEventListener('offline', look);
+    const update = (): void => setOnline(navigator.onLine);
+    addEventListener('online', update);
+    addEventListener('offline', update);
     return () => {
-      removeEventListener('online', look);
-      removeEventListener('offline', look);
+      removeEventListener('online', update);
+      removeEventListener('offline', update);
     };
   }, []);
   return online;

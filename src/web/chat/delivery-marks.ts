@@ -7,20 +7,20 @@ const roomsAtOnce = 8;
 
 /** @returns what ends it */
 export function sendDeliveryMarks(client: Client): () => void {
-  const told = new Map<string, number>();
+  const sent = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  /** Rooms whose newest message is here, of somebody else, and neither read nor told. */
+  /** Rooms whose newest message is here, of somebody else, and neither read nor sent. */
   const due = (): { room: string; seq: number }[] => {
     const me = client.user.value?.id;
     return client.rooms.value.flatMap(({ id, last, read }) =>
-      last === undefined || last.from === me || last.seq <= Math.max(read, told.get(id) ?? 0)
+      last === undefined || last.from === me || last.seq <= Math.max(read, sent.get(id) ?? 0)
         ? []
         : [{ room: id, seq: last.seq }],
     );
   };
-  const tell = async (): Promise<void> => {
+  const send = async (): Promise<void> => {
     const some = due().slice(0, roomsAtOnce);
-    for (const { room, seq } of some) told.set(room, seq);
+    for (const { room, seq } of some) sent.set(room, seq);
     // A mark that was lost is made good by the next one, or by reading.
     await Promise.allSettled(some.map((mark) => client.call('delivered', mark)));
   };
@@ -28,7 +28,7 @@ export function sendDeliveryMarks(client: Client): () => void {
     if (timer !== undefined || client.state.value.status !== 'connected' || due().length === 0) return;
     timer = setTimeout(() => {
       timer = undefined;
-      void tell().then(soon);
+      void send().then(soon);
     }, gatherMs);
   };
   const stops = [client.rooms.subscribe(soon), client.state.subscribe(soon)];

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { Dialog, Failure, useAction } from '../ui/dialog.tsx';
 import { dropJoinLink, followJoinLink, joinLink } from './join-link.ts';
-import { useClient } from '../ui/use.ts';
+import { useClient } from '../ui/hooks.ts';
 
 /** Asks before a link of the address is used: the members of the conversation will see who came. */
 export function JoinByLink(): JSX.Element | null {

@@ -3,14 +3,14 @@ import type { Message, Role, RoomSummary } from '../../client/index.ts';
 import { actions, below, gives, may } from '../../protocol/permissions.ts';
 import type { ActionName } from '../../protocol/permissions.ts';
 
-type Standing = Pick<RoomSummary, 'kind' | 'role' | 'archived'>;
+type OwnRole = Pick<RoomSummary, 'kind' | 'role' | 'archived'>;
 
-export function mayIn(room: Standing | undefined, action: ActionName): boolean {
+export function mayIn(room: OwnRole | undefined, action: ActionName): boolean {
   if (room === undefined || room.role === null) return false;
   return may(action, room.kind, room.role) && (room.archived === undefined || actions[action].archived);
 }
 
-export function mayPin(room: Standing | undefined): boolean {
+export function mayPin(room: OwnRole | undefined): boolean {
   return mayIn(room, 'pin');
 }
 
@@ -35,7 +35,7 @@ export interface MessageRights {
  * @param muted the server takes no reactions of ours either
  */
 export function messageRights(
-  room: (Standing & Pick<RoomSummary, 'editWindow'>) | undefined,
+  room: (OwnRole & Pick<RoomSummary, 'editWindow'>) | undefined,
   silent: boolean,
   muted: boolean,
 ): MessageRights {
@@ -80,12 +80,12 @@ export function offersFor({ message, mine, editable, inThread }: Offered, rights
 }
 
 /** Whether a member of that role stands below us. */
-export function isBelow(room: Standing | undefined, role: Role): boolean {
+export function isBelow(room: OwnRole | undefined, role: Role): boolean {
   return room?.role !== undefined && room.role !== null && below[room.role].includes(role);
 }
 
 /** The roles that we may give, the highest first. */
-export function givenBy(room: Standing | undefined): readonly Exclude<Role, 'owner'>[] {
+export function givenBy(room: OwnRole | undefined): readonly Exclude<Role, 'owner'>[] {
   if (room?.role === undefined || room.role === null) return [];
   return gives[room.role].filter((role) => role !== 'owner');
 }

@@ -17,7 +17,7 @@ import { loadFollowedThreads } from './threads/followed-threads.ts';
 import { sendDeliveryMarks } from './delivery-marks.ts';
 import { Sidebar } from './sidebar/sidebar.tsx';
 import { Toast } from '../ui/toast.tsx';
-import { phone, useClient, useMatch, useStore } from '../ui/use.ts';
+import { phone, useClient, useMatch, useStore } from '../ui/hooks.ts';
 
 export function Shell(): JSX.Element {
   const client = useClient();

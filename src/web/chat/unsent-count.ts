@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { useEffect, useReducer } from 'preact/hooks';
-import { useClient, useStore } from '../ui/use.ts';
+import { useClient, useStore } from '../ui/hooks.ts';
 
 /** Rooms that this page has opened. What waits in others, from before a reload, the SDK sends without a word. */
 const opened = signal<ReadonlySet<string>>(new Set());

@@ -1,20 +1,20 @@
 import { useEffect, useLayoutEffect, useId, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
-import { connectedOr } from './connected.ts';
+import { waitForConnection } from './wait-for-connection.ts';
 import { giveFocus, holdFocus } from './focus.ts';
 import { Icon } from './icons.tsx';
-import { useClient } from './use.ts';
+import { useClient } from './hooks.ts';
 
 interface DialogProps {
   title: string;
   /** Classes that give it another size or place. */
-  look?: string;
+  variant?: string;
   onClose: () => void;
   children: ComponentChildren;
 }
 
 /** The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back. */
-export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Element {
+export function Dialog({ title, variant, onClose, children }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   /** Where the pointer went down: text may be selected in a field and let go outside, which is a click on the backdrop. */
@@ -31,7 +31,7 @@ export function Dialog({ title, look, onClose, children }: DialogProps): JSX.Ele
   return (
     <dialog
       ref={element}
-      class={look === undefined ? 'dialog' : `dialog ${look}`}
+      class={variant === undefined ? 'dialog' : `dialog ${variant}`}
       aria-labelledby={titleId}
       onClose={onClose}
       // The backdrop is part of the element; its content is one level down.
@@ -82,7 +82,7 @@ export function useAction(): Action {
     setError(undefined);
     const giveBack = holdFocus();
     const perform = async (): Promise<void> => {
-      await connectedOr(client, signal);
+      await waitForConnection(client, signal);
       const result = await action();
       if (!signal.aborted) done?.(result);
     };

@@ -1,5 +1,5 @@
 /** Where the focus goes when what had it is gone: nobody who uses the keyboard is to begin at the top of the page again. */
-import { phone } from './use.ts';
+import { phone } from './hooks.ts';
 
 function take(element: Element | null | undefined): boolean {
   if (!(element instanceof HTMLElement) || element === document.body || !element.checkVisibility()) return false;

@@ -6,7 +6,7 @@ import { Icon } from './icons.tsx';
 interface PanelProps {
   title: string;
   /** The class that gives it its width and what is its own inside. */
-  look: string;
+  variant: string;
   /** Under the title. */
   about?: string;
   /** Beside the title. */
@@ -22,7 +22,7 @@ interface PanelProps {
 }
 
 export function Panel(props: PanelProps): JSX.Element {
-  const { title, look, about, tools, close, overlay, takesFocus = false, onClose, children } = props;
+  const { title, variant, about, tools, close, overlay, takesFocus = false, onClose, children } = props;
   const panel = useRef<HTMLElement>(null);
   const closer = useRef<HTMLButtonElement>(null);
   useEffect(() => {
@@ -32,7 +32,7 @@ export function Panel(props: PanelProps): JSX.Element {
   return (
     <aside
       ref={panel}
-      class={`panel ${look}${overlay ? ' overlay' : ''}`}
+      class={`panel ${variant}${overlay ? ' overlay' : ''}`}
       aria-label={title}
       onKeyDown={({ key, target }) => {
         // Of a dialog that stands over it, the key closes the dialog.

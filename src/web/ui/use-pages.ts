@@ -17,33 +17,33 @@ export interface Pages<T> {
 }
 
 /** A list of the server, a page at a time. @param key another list when it is another */
-export function usePages<T>(key: string, load: (after?: string) => Promise<Page<T>>): Pages<T> {
+export function usePages<T>(key: string, loadPage: (after?: string) => Promise<Page<T>>): Pages<T> {
   const [held, setHeld] = useState<Page<T>>();
   const [error, setError] = useState<string>();
-  const asked = useRef(0);
-  const ask = (after?: string): void => {
-    const mine = (asked.current += 1);
+  const request = useRef(0);
+  const load = (after?: string): void => {
+    const mine = (request.current += 1);
     setError(undefined);
-    load(after).then(
+    loadPage(after).then(
       (page) => {
-        if (mine !== asked.current) return;
+        if (mine !== request.current) return;
         setHeld((before) => ({
           ...page,
           items: after === undefined ? page.items : [...(before?.items ?? []), ...page.items],
         }));
       },
-      (thrown: Error) => mine === asked.current && setError(thrown.message),
+      (thrown: Error) => mine === request.current && setError(thrown.message),
     );
   };
   useEffect(() => {
-    ask();
-    return () => void (asked.current += 1);
+    load();
+    return () => void (request.current += 1);
   }, [key]);
   return {
     items: held?.items,
     more: held?.more === true && held.after !== null,
     error,
-    loadMore: () => ask(held?.after ?? undefined),
-    reload: () => ask(),
+    loadMore: () => load(held?.after ?? undefined),
+    reload: () => load(),
   };
 }

@@ -18,7 +18,7 @@ export interface Activity {
   readonly lastSeq: (user: string) => number;
 }
 
-export interface Asked {
+export interface CandidateQuery {
   readonly query: string;
   readonly members: readonly Member[];
   readonly me: string;
@@ -30,7 +30,7 @@ export interface Asked {
 const maxCandidates = 8;
 
 /** Members whose name, a word of it, or id begins so: the better match first, then who is online, then who wrote last. */
-export function candidatesFor({ query, members, me, all, activity }: Asked): Candidate[] {
+export function candidatesFor({ query, members, me, all, activity }: CandidateQuery): Candidate[] {
   const wanted = query.toLocaleLowerCase();
   const rank = ({ user, name }: Member): number => {
     const lower = (name ?? user).toLocaleLowerCase();

@@ -2,14 +2,14 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits, ParleyError } from '../../../client/index.ts';
 import type { Message, Room } from '../../../client/index.ts';
-import { isComposing } from '../../ui/composing.ts';
+import { isComposing } from '../../ui/input-method.ts';
 import { draftKey, readDraft, writeDraft } from './drafts.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { toDraft } from '../text/mentions.ts';
 import { knownName, nameOf } from '../members/people.ts';
 import { summaryOf } from '../text/text.ts';
 import { say } from '../../ui/toast.tsx';
-import { phone, useClient, useMatch, useStore } from '../../ui/use.ts';
+import { phone, useClient, useMatch, useStore } from '../../ui/hooks.ts';
 import { useMentions } from './use-mentions.tsx';
 
 interface ComposerProps {
@@ -64,7 +64,7 @@ function Writing({
 
   const input = (next: string): void => {
     write(next);
-    mentions.look();
+    mentions.caretMoved();
     if (next.trim() === '') room.typingEnded();
     else room.typing();
   };
@@ -112,7 +112,7 @@ function Writing({
           aria-label={label}
           aria-invalid={tooLong}
           onInput={(event) => input(event.currentTarget.value)}
-          onSelect={mentions.look}
+          onSelect={mentions.caretMoved}
           onKeyDown={keyDown}
           {...mentions.attributes}
         />

@@ -6,21 +6,21 @@ import { useId, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
 import type { PresenceState, Room } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
-import { isComposing } from '../../ui/composing.ts';
+import { isComposing } from '../../ui/input-method.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { candidatesFor } from './candidates.ts';
 import type { Activity, Candidate } from './candidates.ts';
 import { everybody, labelFor, queryAt, toWire } from '../text/mentions.ts';
 import type { Picked } from '../text/mentions.ts';
 import { useOpenRoom } from '../conversation/open-room.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 interface MentionField {
   /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
   readonly attributes: TextareaHTMLAttributes;
   readonly list: JSX.Element;
   /** The caret or the text moved. */
-  readonly look: () => void;
+  readonly caretMoved: () => void;
   /** @returns whether the list took the key */
   readonly key: (event: TargetedKeyboardEvent<HTMLTextAreaElement>) => boolean;
   readonly wire: (text: string) => string;
@@ -56,7 +56,7 @@ export function useMentions(
   const chosen = candidates[Math.min(active, candidates.length - 1)];
   const optionId = (id: string): string => `${listId}-${id}`;
 
-  const look = (): void => {
+  const caretMoved = (): void => {
     const element = field.current;
     if (element === null) return;
     const collapsed = element.selectionStart === element.selectionEnd;
@@ -124,7 +124,7 @@ export function useMentions(
         {chosen !== undefined && list}
       </>
     ),
-    look,
+    caretMoved,
     key,
     wire: (text) => toWire(text, picked.current),
   };

@@ -5,7 +5,7 @@ import { Icon } from '../../ui/icons.tsx';
 import { everybody, mentionsIn } from '../text/mentions.ts';
 import { knownName } from '../members/people.ts';
 import { encryptedText, keptPieces, textOf } from '../text/text.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 /** What a message says: its text with links and mentions, its files, or that only others can read it. */
 export function BodyView({ body }: { body: unknown }): JSX.Element {

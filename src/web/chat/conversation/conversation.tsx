@@ -20,7 +20,7 @@ import { useReceipts } from './use-receipts.ts';
 import { useThreadPanel } from '../threads/use-thread-panel.ts';
 import { useMutes } from '../members/use-mutes.ts';
 import { roomOpened } from '../unsent-count.ts';
-import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/use.ts';
+import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/hooks.ts';
 
 /** One room on the right of the list, or alone on a phone. */
 export function Conversation({ id }: { id: string }): JSX.Element {

@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX, TargetedKeyboardEvent } from 'preact';
 import { limits } from '../../../client/index.ts';
 import type { Message, Room } from '../../../client/index.ts';
-import { isComposing } from '../../ui/composing.ts';
+import { isComposing } from '../../ui/input-method.ts';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { toDraft } from '../text/mentions.ts';
 import { knownName } from '../members/people.ts';
@@ -64,8 +64,8 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
         value={text}
         aria-label="New text"
         aria-invalid={tooLong}
-        onInput={(event) => (setText(event.currentTarget.value), mentions.look())}
-        onSelect={mentions.look}
+        onInput={(event) => (setText(event.currentTarget.value), mentions.caretMoved())}
+        onSelect={mentions.caretMoved}
         onKeyDown={keyDown}
         {...mentions.attributes}
       />

@@ -6,10 +6,10 @@ import { Icon } from '../../ui/icons.tsx';
 import type { IconName } from '../../ui/icons.tsx';
 import { Picker } from './reactions.tsx';
 import type { Offer } from '../rights.ts';
-import { moveFocus } from '../../ui/roving.ts';
+import { moveFocus } from '../../ui/roving-focus.ts';
 import { useMessageContext } from './open-room.ts';
 import { summaryOf } from '../text/text.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 interface ActionsProps {
   message: Message;
@@ -23,7 +23,7 @@ interface ActionsProps {
   onDone: () => void;
 }
 
-const looks: Readonly<Record<Offer, { readonly icon: IconName; readonly label: string }>> = {
+const buttons: Readonly<Record<Offer, { readonly icon: IconName; readonly label: string }>> = {
   react: { icon: 'smile', label: 'React' },
   reply: { icon: 'reply', label: 'Reply' },
   thread: { icon: 'thread', label: 'Thread' },
@@ -73,12 +73,12 @@ export function MessageActions(props: ActionsProps): JSX.Element {
               class="icon-button tiny"
               type="button"
               tabIndex={at === 0 ? 0 : -1}
-              aria-label={looks[offer].label}
-              title={looks[offer].label}
+              aria-label={buttons[offer].label}
+              title={buttons[offer].label}
               onClick={runs[offer]}
               {...(offer === 'react' && { ref: opener, 'aria-haspopup': 'dialog', 'aria-expanded': picking })}
             >
-              <Icon name={looks[offer].icon} size={16} />
+              <Icon name={buttons[offer].icon} size={16} />
             </button>
           ))}
         </div>

@@ -18,7 +18,7 @@ import { addressOf, addressOfThread } from '../route.ts';
 import { deletedText, isEmojiOnly, summaryOf, textOf, withText } from '../text/text.ts';
 import { useMessageContext } from './open-room.ts';
 import { ThreadChip } from '../threads/thread-chip.tsx';
-import { useBefore } from '../../ui/use.ts';
+import { useBefore } from '../../ui/hooks.ts';
 
 interface GroupProps {
   group: Extract<Row, { kind: 'group' }>;

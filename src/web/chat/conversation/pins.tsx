@@ -10,7 +10,7 @@ import { mayPin } from '../rights.ts';
 import { addressOfMessage } from '../route.ts';
 import { useOpenRoom } from './open-room.ts';
 import { summaryOf } from '../text/text.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 import { usePins } from './use-pins.ts';
 
 /** Under the head of a room, if something is pinned there: how much, and on a click all of it. */

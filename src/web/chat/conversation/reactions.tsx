@@ -3,7 +3,7 @@ import type { JSX, RefObject } from 'preact';
 import type { Message, Room } from '../../../client/index.ts';
 import { emojiName, pickable } from '../text/emoji.ts';
 import type { MessageRights } from '../rights.ts';
-import { moveFocus } from '../../ui/roving.ts';
+import { moveFocus } from '../../ui/roving-focus.ts';
 
 interface ReactionsProps {
   room: Room;

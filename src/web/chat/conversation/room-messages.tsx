@@ -3,7 +3,7 @@ import type { Message, Room, RoomEntry } from '../../../client/index.ts';
 import { Timeline } from './timeline.tsx';
 import { wantedMessage } from '../route.ts';
 import type { TimelineState } from './use-scroll.ts';
-import { useStore } from '../../ui/use.ts';
+import { useStore } from '../../ui/hooks.ts';
 
 interface RoomMessagesProps {
   room: Room;

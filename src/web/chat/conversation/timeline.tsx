@@ -7,7 +7,7 @@ import { rowsOf } from './grouping.ts';
 import type { Row } from './grouping.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { MessageGroup } from './message.tsx';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 import { useFirstUnread } from './use-first-unread.ts';
 import { useJump } from './use-jump.ts';
 import { useScroll } from './use-scroll.ts';

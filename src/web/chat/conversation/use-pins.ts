@@ -1,7 +1,7 @@
 /** The pinned messages of a room: asked for at each connection and when a pin comes or goes, then kept up. */
 import { useEffect, useState } from 'preact/hooks';
 import type { Message } from '../../../client/index.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 const gatherMs = 100;
 const none: readonly Message[] = [];
@@ -11,13 +11,13 @@ export function usePins(room: string): readonly Message[] {
   const client = useClient();
   const [pins, setPins] = useState(none);
   useEffect(() => {
-    let asked = 0;
+    let request = 0;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const load = (): void => {
       timer = undefined;
-      const mine = (asked += 1);
+      const mine = (request += 1);
       client.call('room:pins', { room }).then(
-        ({ messages }) => mine === asked && setPins(messages),
+        ({ messages }) => mine === request && setPins(messages),
         // The next connection, or the next pin, asks again.
         () => undefined,
       );
@@ -39,7 +39,7 @@ export function usePins(room: string): readonly Message[] {
       }),
     ];
     return () => {
-      asked = -1;
+      request = -1;
       clearTimeout(timer);
       stops.forEach((stop) => stop());
     };

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { limits } from '../../../client/index.ts';
 import type { Client, Member } from '../../../client/index.ts';
 import { nameOf } from '../members/people.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 interface Marks {
   readonly read: number;
@@ -32,9 +32,9 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
   const client = useClient();
   const me = client.user.value?.id;
   const [marks, setMarks] = useState(none);
-  const told = members.length > 1 && members.length <= limits.readReceiptMembers;
+  const isSmallRoom = members.length > 1 && members.length <= limits.readReceiptMembers;
   useEffect(() => {
-    if (!told) return undefined;
+    if (!isSmallRoom) return undefined;
     let open = true;
     const move = (user: string, seq: number, read: boolean): void =>
       setMarks((held) => {
@@ -69,10 +69,10 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
       open = false;
       stops.forEach((stop) => stop());
     };
-  }, [client, room, told]);
+  }, [client, room, isSmallRoom]);
 
   return useMemo(() => {
-    if (!told) return undefined;
+    if (!isSmallRoom) return undefined;
     const others = members
       .filter(({ user }) => user !== me)
       .map(({ user, name, read }) => {
@@ -93,7 +93,7 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
         waiting: names(others.filter(({ delivered }) => delivered < seq)),
       }),
     };
-  }, [members, marks, me, told]);
+  }, [members, marks, me, isSmallRoom]);
 }
 
 async function loadReceipts(client: Client, room: string) {

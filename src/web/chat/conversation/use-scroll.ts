@@ -83,7 +83,7 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
     const element = scroller.current;
     if (element === null) return undefined;
     let top = element.scrollTop;
-    const look = (): void => {
+    const scrolled = (): void => {
       // A scroll event may come after more was added below: only going up is a wish to stay.
       const wentUp = element.scrollTop < top;
       top = element.scrollTop;
@@ -91,13 +91,13 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
       setAway(!following.current);
       if (element.scrollTop < aheadPx && placed.current) loadOlder(room);
     };
-    element.addEventListener('scroll', look, { passive: true });
+    element.addEventListener('scroll', scrolled, { passive: true });
     // The keyboard of a phone, a growing field or a late font change heights without a scroll.
-    const watcher = new ResizeObserver(() => (following.current ? toEnd() : look()));
+    const watcher = new ResizeObserver(() => (following.current ? toEnd() : scrolled()));
     watcher.observe(element);
     if (content.current !== null) watcher.observe(content.current);
     return () => {
-      element.removeEventListener('scroll', look);
+      element.removeEventListener('scroll', scrolled);
       watcher.disconnect();
     };
   }, [room]);

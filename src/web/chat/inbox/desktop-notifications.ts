@@ -15,7 +15,7 @@ import { readStored, writeStored } from '../../ui/storage.ts';
 import { summaryOf } from '../text/text.ts';
 
 const key = 'parley.notify';
-const lookedAt = 'parley looked at';
+const visibleLock = 'parley visible';
 const notifier = 'parley notifier';
 
 export type Permission = 'off' | 'on' | 'denied' | 'impossible';
@@ -49,7 +49,7 @@ export function stopNotifications(): void {
 /** @returns what ends it */
 export function startNotifications(client: Client): () => void {
   if (held.value === 'impossible') return () => undefined;
-  const stopLooking = holdWhileLooking();
+  const stopHolding = holdLockWhileVisible();
   const ended = new AbortController();
   let mine = false;
   navigator.locks
@@ -62,7 +62,7 @@ export function startNotifications(client: Client): () => void {
   const show = (message: Shown, text: string, name?: string | null): void => {
     const room = client.rooms.value.find(({ id }) => id === message.room);
     if (room === undefined || !mine || held.value !== 'on' || message.from === client.user.value?.id) return;
-    void isLookedAt().then((looked) => looked || ended.signal.aborted || notify(room, message, text, name));
+    void isAnyTabVisible().then((visible) => visible || ended.signal.aborted || notify(room, message, text, name));
   };
   const stops = [
     client.on('message', (message) => {
@@ -77,7 +77,7 @@ export function startNotifications(client: Client): () => void {
   ];
   return () => {
     ended.abort();
-    stopLooking();
+    stopHolding();
     for (const stop of stops) stop();
   };
 }
@@ -113,25 +113,25 @@ function made(title: string, options: NotificationOptions): Notification | undef
 }
 
 /** Tells the other tabs, by a lock that several may hold, that this one is looked at. */
-function holdWhileLooking(): () => void {
+function holdLockWhileVisible(): () => void {
   let release: (() => void) | undefined;
-  const look = (): void => {
+  const update = (): void => {
     release?.();
     release = undefined;
     if (document.visibilityState !== 'visible') return;
     const done = new Promise<void>((resolve) => (release = resolve));
-    navigator.locks.request(lookedAt, { mode: 'shared' }, () => done).catch(() => undefined);
+    navigator.locks.request(visibleLock, { mode: 'shared' }, () => done).catch(() => undefined);
   };
-  look();
-  document.addEventListener('visibilitychange', look);
+  update();
+  document.addEventListener('visibilitychange', update);
   return () => {
-    document.removeEventListener('visibilitychange', look);
+    document.removeEventListener('visibilitychange', update);
     release?.();
   };
 }
 
-async function isLookedAt(): Promise<boolean> {
+async function isAnyTabVisible(): Promise<boolean> {
   if (document.visibilityState === 'visible') return true;
   const { held: locks = [] } = await navigator.locks.query();
-  return locks.some(({ name }) => name === lookedAt);
+  return locks.some(({ name }) => name === visibleLock);
 }

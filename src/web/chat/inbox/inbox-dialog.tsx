@@ -14,7 +14,7 @@ import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { addressOf, addressOfMessage } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 /** The bell counts what is meant for this user: mentions that are unread, and invitations; not what is muted. */
 export function Bell(): JSX.Element {
@@ -59,7 +59,7 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
   const invitations = inbox.invitations.value;
   const empty = invitations.length === 0 && mentions.length === 0 && unread.length === 0;
   return (
-    <Dialog title="Notifications" look="inbox" onClose={onClose}>
+    <Dialog title="Notifications" variant="inbox" onClose={onClose}>
       {/* Hidden and not removed: the event of an acceptance may come before its answer, which leads on to the room. */}
       <section aria-label="Invitations" hidden={invitations.length === 0}>
         <h3>Invitations</h3>

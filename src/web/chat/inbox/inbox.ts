@@ -24,7 +24,7 @@ export class Inbox {
   readonly #client: Client;
   #before: string | null = null;
   /** Tells answers to an older question apart. */
-  #asked = 0;
+  #request = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(client: Client) {
@@ -37,7 +37,7 @@ export class Inbox {
     const stops = [
       client.on('ready', () => this.#refresh()),
       client.on('mention', () => this.#soon()),
-      client.on('invitation', (told) => this.#invitation(told)),
+      client.on('invitation', (event) => this.#invitation(event)),
       client.on('member', ({ user, name }) => learnNames([{ id: user, name }])),
     ];
     if (client.state.value.status === 'connected') this.#refresh();
@@ -49,16 +49,16 @@ export class Inbox {
 
   async loadMore(): Promise<void> {
     if (this.#before === null) return;
-    const asked = this.#asked;
+    const request = this.#request;
     const page = await this.#client.call('mentions', { before: this.#before, limit: mentionPage });
-    if (asked === this.#asked) this.#show(page, this.mentions.value);
+    if (request === this.#request) this.#show(page, this.mentions.value);
   }
 
   /** The newest again: an edit may have taken a mention away. */
   async reload(): Promise<void> {
-    const asked = (this.#asked += 1);
+    const request = (this.#request += 1);
     const page = await this.#client.call('mentions', { limit: mentionPage });
-    if (asked === this.#asked) this.#show(page, []);
+    if (request === this.#request) this.#show(page, []);
   }
 
   /** After a block was made or lifted: it decides what is here. */

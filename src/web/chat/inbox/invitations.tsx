@@ -5,7 +5,7 @@ import type { Invitation } from './inbox.ts';
 import { nameOf } from '../members/people.ts';
 import { RoomIcon } from '../room-icon.tsx';
 import { shownRoom, showRoom } from '../route.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 /** Those that wait for our answer. */
 export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.Element {

@@ -39,10 +39,10 @@ export function loadLevels(client: Client): () => void {
   };
   load();
   const stop = client.user.subscribe(load);
-  addEventListener('storage', told);
+  addEventListener('storage', levelsChanged);
   return () => {
     stop();
-    removeEventListener('storage', told);
+    removeEventListener('storage', levelsChanged);
   };
 }
 
@@ -53,7 +53,7 @@ export function forgetLevels(): void {
 }
 
 /** Another tab chose. */
-function told(event: StorageEvent): void {
+function levelsChanged(event: StorageEvent): void {
   if (event.key === key) chosen.value = restored();
 }
 

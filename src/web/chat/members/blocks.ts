@@ -12,7 +12,7 @@ export class Blocks {
   readonly users = signal<ReadonlySet<string>>(new Set());
   readonly #client: Client;
   /** Tells answers to an older question apart. */
-  #asked = 0;
+  #request = 0;
 
   constructor(client: Client) {
     this.#client = client;
@@ -29,7 +29,7 @@ export class Blocks {
   }
 
   async reload(): Promise<void> {
-    const asked = (this.#asked += 1);
+    const request = (this.#request += 1);
     const found: string[] = [];
     let after: string | null = null;
     for (let page = 0; page < maxPages; page += 1) {
@@ -41,7 +41,7 @@ export class Blocks {
       after = answer.after;
       if (!answer.more || after === null) break;
     }
-    if (asked === this.#asked) this.users.value = new Set(found);
+    if (request === this.#request) this.users.value = new Set(found);
   }
 
   async block(user: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { JSX, TargetedSubmitEvent } from 'preact';
 import { Avatar } from '../../ui/avatar.tsx';
 import { Dialog, Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { peopleAround } from './people.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 interface InviteProps {
   room: string;

@@ -5,19 +5,19 @@ import { isKnown, learnMembers } from './people.ts';
 import { textOf } from '../text/text.ts';
 
 /** So many rooms are asked for members in one connection, one after the other. */
-const maxAsked = 20;
+const maxRooms = 20;
 
 /** @returns what ends it */
 export function loadMemberNames(client: Client): () => void {
-  const asked = new Set<string>();
+  const loaded = new Set<string>();
   let busy = false;
   let open = true;
-  const look = async (): Promise<void> => {
+  const loadNext = async (): Promise<void> => {
     if (busy || client.state.value.status !== 'connected') return;
     busy = true;
     try {
-      for (let room = next(client, asked); open && room !== undefined; room = next(client, asked)) {
-        asked.add(room.id);
+      for (let room = next(client, loaded); open && room !== undefined; room = next(client, loaded)) {
+        loaded.add(room.id);
         learnMembers(await client.members(room.id));
       }
     } catch {
@@ -26,18 +26,18 @@ export function loadMemberNames(client: Client): () => void {
       busy = false;
     }
   };
-  const stops = [client.rooms.subscribe(() => void look()), client.state.subscribe(() => void look())];
-  void look();
+  const stops = [client.rooms.subscribe(() => void loadNext()), client.state.subscribe(() => void loadNext())];
+  void loadNext();
   return () => {
     open = false;
     for (const stop of stops) stop();
   };
 }
 
-function next(client: Client, asked: ReadonlySet<string>): RoomEntry | undefined {
-  return asked.size >= maxAsked
+function next(client: Client, loaded: ReadonlySet<string>): RoomEntry | undefined {
+  return loaded.size >= maxRooms
     ? undefined
-    : client.rooms.value.find((room) => !asked.has(room.id) && isNameless(room));
+    : client.rooms.value.find((room) => !loaded.has(room.id) && isNameless(room));
 }
 
 function isNameless({ last }: RoomEntry): boolean {

@@ -11,7 +11,7 @@ import { titleOf } from '../rooms.ts';
 import { leaveShown } from '../route.ts';
 import { Select } from '../../ui/select.tsx';
 import { say } from '../../ui/toast.tsx';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 interface CardProps {
   room: RoomEntry;
@@ -95,7 +95,7 @@ function BlockPart({ room, member: { user, name: known }, onClose }: CardProps):
   const client = useClient();
   const blocks = blocksOf(client);
   const { busy, error, run } = useAction();
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const name = known ?? user;
   const block = (): void =>
     run(async () => {
@@ -117,10 +117,10 @@ function BlockPart({ room, member: { user, name: known }, onClose }: CardProps):
       </div>
     );
   }
-  if (!asking) {
+  if (!confirming) {
     return (
       <div class="dialog-buttons">
-        <button class="button danger" type="button" onClick={() => setAsking(true)}>
+        <button class="button danger" type="button" onClick={() => setConfirming(true)}>
           Block…
         </button>
       </div>
@@ -135,7 +135,7 @@ function BlockPart({ room, member: { user, name: known }, onClose }: CardProps):
       </p>
       <Failure error={error} />
       <div class="dialog-buttons">
-        <button class="button" type="button" onClick={() => setAsking(false)}>
+        <button class="button" type="button" onClick={() => setConfirming(false)}>
           Back
         </button>
         <button class="button danger" type="submit" disabled={busy}>
@@ -187,27 +187,27 @@ function MutePart({ room, member }: Omit<CardProps, 'onClose'>): JSX.Element {
 function GoPart({ room, member, onClose }: CardProps): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
-  const [asking, setAsking] = useState<'remove' | 'ban'>();
+  const [confirming, setConfirming] = useState<'remove' | 'ban'>();
   const [reason, setReason] = useState('');
   const name = member.name ?? member.user;
   const at = { room: room.id, user: member.user };
   const go = (): void =>
     run(async () => {
       const why = reason.trim();
-      if (asking === 'remove') await client.call('room:remove', at);
+      if (confirming === 'remove') await client.call('room:remove', at);
       else await client.call('room:ban', why === '' ? at : { ...at, reason: why });
       onClose();
     });
-  if (asking === undefined) {
+  if (confirming === undefined) {
     return (
       <div class="dialog-buttons">
         {mayIn(room, 'remove') && (
-          <button class="button" type="button" onClick={() => setAsking('remove')}>
+          <button class="button" type="button" onClick={() => setConfirming('remove')}>
             Remove…
           </button>
         )}
         {mayIn(room, 'ban') && (
-          <button class="button danger" type="button" onClick={() => setAsking('ban')}>
+          <button class="button danger" type="button" onClick={() => setConfirming('ban')}>
             Ban…
           </button>
         )}
@@ -217,11 +217,11 @@ function GoPart({ room, member, onClose }: CardProps): JSX.Element {
   return (
     <form class="sure" onSubmit={(event) => (event.preventDefault(), go())}>
       <p>
-        {asking === 'remove'
+        {confirming === 'remove'
           ? `${name} leaves ${titleOf(room)} at once, and may come back if it is open to them.`
           : `${name} leaves ${titleOf(room)} at once, and cannot come back until the ban is lifted.`}
       </p>
-      {asking === 'ban' && (
+      {confirming === 'ban' && (
         <label class="field">
           <span>Reason, for the other admins</span>
           <input
@@ -236,11 +236,11 @@ function GoPart({ room, member, onClose }: CardProps): JSX.Element {
       )}
       <Failure error={error} />
       <div class="dialog-buttons">
-        <button class="button" type="button" onClick={() => setAsking(undefined)}>
+        <button class="button" type="button" onClick={() => setConfirming(undefined)}>
           Back
         </button>
         <button class="button danger" type="submit" disabled={busy}>
-          {asking === 'remove' ? 'Remove' : 'Ban'}
+          {confirming === 'remove' ? 'Remove' : 'Ban'}
           <span class="sr-only"> {name}</span>
         </button>
       </div>

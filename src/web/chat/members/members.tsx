@@ -11,7 +11,7 @@ import { cardTitle, MemberCard } from './member-card.tsx';
 import { Panel } from '../../ui/panel.tsx';
 import { mayIn } from '../rights.ts';
 import { leaveShown, showRoom } from '../route.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 interface MembersProps {
   id: string;
@@ -40,7 +40,7 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
     });
   const mayInvite = mayIn(entry, 'add');
   return (
-    <Panel title="Members" look="members" close="Close members" overlay={overlay} onClose={onClose}>
+    <Panel title="Members" variant="members" close="Close members" overlay={overlay} onClose={onClose}>
       {/* The ones who are there first; one list, so that the focus stays on a person who comes or goes. */}
       <ul>
         {[...here, ...away].map((member) => (

@@ -54,13 +54,13 @@ function listed(ids: readonly string[], client: Client): Known[] {
     .sort((a, b) => a.name.localeCompare(b.name));
 }
 
-const maxAsked = 10;
+const maxRooms = 10;
 
 /** And those of the ten rooms used last, of each the first hundred. */
 export async function peopleAround(client: Client): Promise<Known[]> {
   const rooms = client.rooms.value;
   learnNames(rooms.flatMap(({ peer }) => peer ?? []));
-  const shared = rooms.filter(({ kind }) => kind !== 'direct').slice(0, maxAsked);
+  const shared = rooms.filter(({ kind }) => kind !== 'direct').slice(0, maxRooms);
   const found = new Set<string>();
   // One after the other: so many at once would be refused.
   for (const { id } of shared) {

@@ -1,28 +1,28 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Member } from '../../../client/index.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 type Muted = NonNullable<Member['muted']>;
 
 /** The members with what mutes were told since their list was loaded. */
 export function useMutes(room: string, members: readonly Member[]): readonly Member[] {
   const client = useClient();
-  const [told, setTold] = useState<ReadonlyMap<string, Muted | undefined>>(new Map());
+  const [changes, setChanges] = useState<ReadonlyMap<string, Muted | undefined>>(new Map());
   useEffect(() => {
-    setTold(new Map());
+    setChanges(new Map());
     // then the list is loaded again
-    const stopForgetting = client.on('ready', () => setTold(new Map()));
+    const stopForgetting = client.on('ready', () => setChanges(new Map()));
     const stop = client.on('member', ({ room: of, user, role, change, until = null }) => {
       if (of !== room) return;
       // An admin is muted no more, and who comes back begins anew.
       const ends = change !== 'muted' && (change !== 'role' || role === 'admin' || role === 'owner');
-      if (change === 'muted') setTold((before) => new Map(before).set(user, { until }));
-      else if (ends) setTold((before) => new Map(before).set(user, undefined));
+      if (change === 'muted') setChanges((before) => new Map(before).set(user, { until }));
+      else if (ends) setChanges((before) => new Map(before).set(user, undefined));
     });
     return () => (stop(), stopForgetting());
   }, [client, room]);
   return members.map(({ muted: listed, ...member }): Member => {
-    const muted = told.has(member.user) ? told.get(member.user) : listed;
+    const muted = changes.has(member.user) ? changes.get(member.user) : listed;
     const over = muted === undefined || (muted.until !== null && muted.until <= Date.now());
     return over ? member : { ...member, muted };
   });

@@ -6,11 +6,11 @@ import { fullTime } from '../../ui/dates.ts';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { joinAddress } from '../join-link.ts';
-import { More } from '../../ui/more.tsx';
+import { MoreButton } from '../../ui/more-button.tsx';
 import { nameOf } from '../members/people.ts';
 import { mayIn } from '../rights.ts';
 import { Select } from '../../ui/select.tsx';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 import { usePages } from '../../ui/use-pages.ts';
 
 type JoinLink = CommandOutput<'link:list'>['links'][number];
@@ -79,7 +79,7 @@ export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
           </li>
         ))}
       </ul>
-      <More pages={pages} />
+      <MoreButton pages={pages} />
       <Failure error={error ?? pages.error} />
     </section>
   );

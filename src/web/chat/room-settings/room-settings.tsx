@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import type { RoomEntry } from '../../../client/index.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { mayIn } from '../rights.ts';
-import { moveFocus } from '../../ui/roving.ts';
+import { moveFocus } from '../../ui/roving-focus.ts';
 import { titleOf } from '../rooms.ts';
 import { SettingsAccess } from './settings-access.tsx';
 import { SettingsDanger } from './settings-danger.tsx';
@@ -25,7 +25,7 @@ const tabs: readonly Tab[] = [
   { name: 'About', shown: ({ kind }) => kind !== 'direct', Panel: SettingsGeneral },
   { name: 'Notifications', shown: () => true, Panel: SettingsNotifications },
   { name: 'Access', shown: (room) => mayIn(room, 'invitations') || mayIn(room, 'links'), Panel: SettingsAccess },
-  { name: 'More', shown: () => true, Panel: SettingsDanger },
+  { name: 'MoreButton', shown: () => true, Panel: SettingsDanger },
 ];
 
 /** All that is said of a room, and what of it we may change. */
@@ -36,7 +36,7 @@ export function RoomSettings({ room, onClose }: SettingsProps): JSX.Element {
   const chosen = shown.find((tab) => tab.name === name) ?? shown[0];
   const id = useId();
   return (
-    <Dialog title={titleOf(room)} look="settings" onClose={onClose}>
+    <Dialog title={titleOf(room)} variant="settings" onClose={onClose}>
       {shown.length > 1 && (
         <div class="tabs" role="tablist" aria-label="Settings" onKeyDown={(event) => moveFocus(event)}>
           {shown.map((tab) => (

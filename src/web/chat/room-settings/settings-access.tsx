@@ -5,11 +5,11 @@ import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime } from '../../ui/dates.ts';
 import { Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { JoinLinks } from './join-links.tsx';
-import { More } from '../../ui/more.tsx';
+import { MoreButton } from '../../ui/more-button.tsx';
 import { knownPeople, nameOf } from '../members/people.ts';
 import { givenBy, mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 import { usePages } from '../../ui/use-pages.ts';
 
 /** Who may come in, and who may not. */
@@ -58,7 +58,7 @@ function Invited({ room }: { room: RoomEntry }): JSX.Element {
           </li>
         ))}
       </ul>
-      <More pages={pages} />
+      <MoreButton pages={pages} />
       <Failure error={error ?? pages.error} />
     </section>
   );
@@ -149,7 +149,7 @@ function Bans({ room }: { room: RoomEntry }): JSX.Element {
           </li>
         ))}
       </ul>
-      <More pages={pages} />
+      <MoreButton pages={pages} />
       <Failure error={error ?? pages.error} />
     </section>
   );

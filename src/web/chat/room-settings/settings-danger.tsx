@@ -7,17 +7,17 @@ import type { SettingsProps } from './room-settings.tsx';
 import { titleOf } from '../rooms.ts';
 import { leaveShown } from '../route.ts';
 import { say } from '../../ui/toast.tsx';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
-type Asking = 'transfer' | 'delete' | 'leave';
+type Confirmation = 'transfer' | 'delete' | 'leave';
 
 /** What changes the room as a whole. */
 export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
-  const [asking, setAsking] = useState<Asking>();
+  const [confirming, setConfirming] = useState<Confirmation>();
   const archived = room.archived !== undefined;
-  const stop = (): void => setAsking(undefined);
+  const stop = (): void => setConfirming(undefined);
   const archive = (): void =>
     run(async () => {
       await client.call(archived ? 'room:unarchive' : 'room:archive', { room: room.id });
@@ -39,7 +39,7 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
           title="Hand it over"
           about="Somebody else becomes the owner, and you an admin."
           label="Transfer…"
-          run={() => setAsking('transfer')}
+          run={() => setConfirming('transfer')}
         />
       )}
       {mayIn(room, 'leave') && (
@@ -51,7 +51,7 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
               : 'You may come back.'
           }
           label="Leave…"
-          run={() => setAsking('leave')}
+          run={() => setConfirming('leave')}
         />
       )}
       {mayIn(room, 'delete') && (
@@ -60,13 +60,13 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
           about="With all that is in it, for everybody."
           label="Delete…"
           danger
-          run={() => setAsking('delete')}
+          run={() => setConfirming('delete')}
         />
       )}
       <Failure error={error} />
-      {asking === 'transfer' && <Transfer room={room} onClose={stop} />}
-      {asking === 'leave' && <Leave room={room} onClose={stop} onLeft={onClose} />}
-      {asking === 'delete' && <Delete room={room} onClose={stop} onDeleted={onClose} />}
+      {confirming === 'transfer' && <Transfer room={room} onClose={stop} />}
+      {confirming === 'leave' && <Leave room={room} onClose={stop} onLeft={onClose} />}
+      {confirming === 'delete' && <Delete room={room} onClose={stop} onDeleted={onClose} />}
     </ul>
   );
 }

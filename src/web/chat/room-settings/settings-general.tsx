@@ -8,7 +8,7 @@ import { mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
 import { Select } from '../../ui/select.tsx';
 import { say } from '../../ui/toast.tsx';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 interface Draft {
   readonly name: string;

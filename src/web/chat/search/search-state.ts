@@ -1,7 +1,7 @@
 /** What is looked for, and where: the field stands in the sidebar, but others lead to it. */
 import { signal } from '@preact/signals';
 import { showList } from '../route.ts';
-import { phone } from '../../ui/use.ts';
+import { phone } from '../../ui/hooks.ts';
 
 export const query = signal('');
 /** A room to look in; undefined: all of them. */

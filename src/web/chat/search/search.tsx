@@ -12,7 +12,7 @@ import { addressOf, addressOfMessage, shownRoom } from '../route.ts';
 import { closeSearch, query, searchedRoom, searchFieldId } from './search-state.ts';
 import { useSearch } from './use-search.ts';
 import type { Found, Hit } from './use-search.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 const onMac = /Mac|iP(hone|ad)/u.test(navigator.platform);
 
@@ -102,7 +102,7 @@ export function SearchResults(): JSX.Element {
         </ul>
         {found.more && (
           <button class="button wide" type="button" disabled={found.state === 'busy'} onClick={found.loadMore}>
-            More results
+            MoreButton results
           </button>
         )}
         <Failure error={found.error} />

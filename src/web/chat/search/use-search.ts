@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { limits } from '../../../client/index.ts';
 import type { CommandOutput } from '../../../client/index.ts';
 import { learnNames } from '../members/people.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 export type Hit = CommandOutput<'search'>['hits'][number];
 
@@ -32,37 +32,37 @@ export function useSearch(text: string, room: string | undefined): Found {
   const client = useClient();
   const online = useStore(client.state).status === 'connected';
   const [held, setHeld] = useState<Held>(nothing);
-  const asked = useRef(0);
+  const request = useRef(0);
   const trimmed = text.trim().slice(0, limits.searchQueryLength);
 
-  const ask = (cursor?: string): void => {
-    const mine = (asked.current += 1);
+  const search = (cursor?: string): void => {
+    const mine = (request.current += 1);
     setHeld(({ hits, next }) => ({ state: 'busy', hits, next }));
     const input = { query: trimmed, ...(room !== undefined && { room }), ...(cursor !== undefined && { cursor }) };
     client.call('search', input).then(
       ({ hits, next }) => {
-        if (mine !== asked.current) return;
+        if (mine !== request.current) return;
         learnNames(hits.map(({ message: { from, name } }) => ({ id: from, name })));
         setHeld((before) => ({ state: 'done', hits: cursor === undefined ? hits : [...before.hits, ...hits], next }));
       },
       (thrown: Error) => {
-        if (mine !== asked.current) return;
+        if (mine !== request.current) return;
         setHeld(({ hits, next }) => ({ state: 'failed', hits, error: thrown.message, next }));
       },
     );
   };
 
   useEffect(() => {
-    asked.current += 1;
+    request.current += 1;
     if (trimmed.length < minLength) return setHeld(nothing);
     setHeld(({ hits }) => ({ state: 'busy', hits, next: null }));
-    const timer = setTimeout(() => ask(), restMs);
+    const timer = setTimeout(() => search(), restMs);
     return () => clearTimeout(timer);
   }, [client, trimmed, room]);
 
   // What failed for want of a connection is asked again when there is one.
   useEffect(() => {
-    if (online && held.state === 'failed') ask();
+    if (online && held.state === 'failed') search();
   }, [online]);
 
   const next = held.next ?? undefined;
@@ -71,6 +71,6 @@ export function useSearch(text: string, room: string | undefined): Found {
     hits: held.hits,
     error: held.error,
     more: next !== undefined,
-    loadMore: () => next !== undefined && ask(next),
+    loadMore: () => next !== undefined && search(next),
   };
 }

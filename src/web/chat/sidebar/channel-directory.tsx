@@ -7,7 +7,7 @@ import { Icon } from '../../ui/icons.tsx';
 import { RoomIcon } from '../room-icon.tsx';
 import { titleOf } from '../rooms.ts';
 import { showRoom } from '../route.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 import { usePages } from '../../ui/use-pages.ts';
 
 const restMs = 250;
@@ -35,7 +35,7 @@ export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Elem
 
   const none = query === '' ? 'There are no open channels yet.' : `No channel has “${query}” in its name or topic.`;
   return (
-    <Dialog title="Channels" look="browse" onClose={onClose}>
+    <Dialog title="Channels" variant="browse" onClose={onClose}>
       <search class="search-field">
         <Icon name="search" size={18} />
         <input
@@ -84,7 +84,7 @@ export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Elem
       </ul>
       {channels.more && (
         <button class="button wide" type="button" onClick={channels.loadMore}>
-          More
+          MoreButton
         </button>
       )}
       <Failure error={error ?? channels.error} />

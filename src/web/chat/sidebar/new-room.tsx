@@ -4,7 +4,7 @@ import { limits } from '../../../client/index.ts';
 import { Dialog, Failure, fieldText, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { showRoom } from '../route.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 export function NewRoom({ onClose }: { onClose: () => void }): JSX.Element {
   const client = useClient();

@@ -20,7 +20,7 @@ import { endSession, session } from '../sign-in/session.ts';
 import { summaryOf } from '../text/text.ts';
 import { isDark, toggleTheme } from '../../ui/theme.ts';
 import { Threads } from '../threads/threads.tsx';
-import { useClient, usePresence, useStore } from '../../ui/use.ts';
+import { useClient, usePresence, useStore } from '../../ui/hooks.ts';
 import { UserSettings } from './user-settings.tsx';
 
 export function Sidebar(): JSX.Element {
@@ -177,9 +177,9 @@ function Me(): JSX.Element {
   const client = useClient();
   const user = useStore(client.user);
   const name = user?.name ?? user?.id ?? '…';
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const [settings, setSettings] = useState(false);
-  const signOut = (): void => (session.peek()?.guest === true ? setAsking(true) : endSession());
+  const signOut = (): void => (session.peek()?.guest === true ? setConfirming(true) : endSession());
   const theme = isDark.value ? 'Use the light theme' : 'Use the dark theme';
   return (
     <footer class="me">
@@ -203,7 +203,7 @@ function Me(): JSX.Element {
         <Icon name="leave" />
       </button>
       {settings && <UserSettings onClose={() => setSettings(false)} />}
-      {asking && <SignOut name={name} onClose={() => setAsking(false)} />}
+      {confirming && <SignOut name={name} onClose={() => setConfirming(false)} />}
     </footer>
   );
 }

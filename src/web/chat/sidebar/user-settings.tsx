@@ -4,12 +4,12 @@ import { Avatar } from '../../ui/avatar.tsx';
 import { blocksOf } from '../members/blocks.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { nameOf } from '../members/people.ts';
-import { useClient } from '../../ui/use.ts';
+import { useClient } from '../../ui/hooks.ts';
 
 /** What a user decides for themselves, whatever the room. */
 export function UserSettings({ onClose }: { onClose: () => void }): JSX.Element {
   return (
-    <Dialog title="Your settings" look="settings" onClose={onClose}>
+    <Dialog title="Your settings" variant="settings" onClose={onClose}>
       <Blocked />
     </Dialog>
   );

@@ -2,7 +2,7 @@
 import { followedThreads } from '../../../client/threads.ts';
 import type { FollowedThread, FollowedThreads } from '../../../client/threads.ts';
 import type { Client } from '../../../client/index.ts';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 const held = new WeakMap<Client, FollowedThreads>();
 

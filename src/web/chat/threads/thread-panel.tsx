@@ -14,7 +14,7 @@ import { titleOf } from '../rooms.ts';
 import { wantedReply, wantedThread } from '../route.ts';
 import { MessageContextProvider, useMessageContext, useOpenRoom } from '../conversation/open-room.ts';
 import { repliesInWords } from './thread-chip.tsx';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 interface ThreadPanelProps {
   room: string;
@@ -40,7 +40,7 @@ export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPan
   return (
     <Panel
       title="Thread"
-      look="thread"
+      variant="thread"
       about={openRoom.entry === undefined ? room : titleOf(openRoom.entry)}
       tools={thread !== undefined && <Follow thread={thread} />}
       close="Close the thread"

@@ -13,7 +13,7 @@ import { titleOf } from '../rooms.ts';
 import { addressOfThread } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
 import { repliesInWords } from './thread-chip.tsx';
-import { useClient, useStore } from '../../ui/use.ts';
+import { useClient, useStore } from '../../ui/hooks.ts';
 
 /** Above the conversations, as soon as a thread is followed. */
 export function Threads(): JSX.Element | null {
@@ -55,7 +55,7 @@ function ThreadList({ threads, rooms, onClose }: ListProps): JSX.Element {
   learnNames(threads.flatMap(({ message }) => (message === null ? [] : [{ id: message.from, name: message.name }])));
   const sorted = threads.toSorted(byNews);
   return (
-    <Dialog title="Threads" look="inbox" onClose={onClose}>
+    <Dialog title="Threads" variant="inbox" onClose={onClose}>
       <ul class="thread-list">
         {sorted.slice(0, shown).map((thread) => (
           <li key={`${thread.room} ${thread.root}`}>
@@ -65,7 +65,7 @@ function ThreadList({ threads, rooms, onClose }: ListProps): JSX.Element {
       </ul>
       {sorted.length > shown && (
         <button class="button wide" type="button" onClick={() => setShown(shown + pageSize)}>
-          More threads
+          MoreButton threads
         </button>
       )}
     </Dialog>

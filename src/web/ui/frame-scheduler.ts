@@ -8,13 +8,13 @@ let frame: number | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 /** Before the next frame is painted. The same `draw` given again is called once. */
-export function drawSoon(draw: () => void): void {
+export function scheduleDraw(draw: () => void): void {
   waiting.add(draw);
   frame ??= requestAnimationFrame(drawNow);
   timer ??= setTimeout(drawNow, longestMs);
 }
 
-export function forgetDraw(draw: () => void): void {
+export function cancelDraw(draw: () => void): void {
   waiting.delete(draw);
 }
 

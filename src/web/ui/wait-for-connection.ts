@@ -6,7 +6,7 @@ import type { Client } from '../../client/index.ts';
 const withinMs = 15_000;
 
 /** Resolves when there is a connection. Rejects when the wish was taken back first, or when the connection takes too long. */
-export function connectedOr({ state }: Client, takenBack: AbortSignal): Promise<void> {
+export function waitForConnection({ state }: Client, takenBack: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (finish: () => void): void => {
       clearTimeout(timer);
@@ -16,15 +16,15 @@ export function connectedOr({ state }: Client, takenBack: AbortSignal): Promise<
     };
     const late = (): void => reject(new ParleyError('unavailable', 'There is no connection to the server.'));
     const abort = (): void => end(() => reject(new ParleyError('unavailable', 'Taken back before it began.')));
-    const look = (): void => {
+    const check = (): void => {
       const { status } = state.value;
       // A closed client says itself what is wrong.
       if (status === 'connected' || status === 'closed') end(resolve);
     };
     const timer = setTimeout(() => end(late), withinMs);
-    const stop = state.subscribe(look);
+    const stop = state.subscribe(check);
     takenBack.addEventListener('abort', abort);
     if (takenBack.aborted) abort();
-    else look();
+    else check();
   });
 }

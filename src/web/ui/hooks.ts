@@ -1,7 +1,7 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
 import type { Client, Readable } from '../../client/index.ts';
-import { drawSoon, forgetDraw } from './frames.ts';
+import { scheduleDraw, cancelDraw } from './frame-scheduler.ts';
 
 const ClientContext = createContext<Client | undefined>(undefined);
 export const ClientProvider = ClientContext.Provider;
@@ -20,10 +20,10 @@ export function useStore<T>(store: Readable<T>): T {
     // It may have changed between the drawing and this effect.
     if (store.value !== value) draw(undefined as never);
     const again = (): void => draw(undefined as never);
-    const stop = store.subscribe(() => drawSoon(again));
+    const stop = store.subscribe(() => scheduleDraw(again));
     return () => {
       stop();
-      forgetDraw(again);
+      cancelDraw(again);
     };
   }, [store]);
   return value;
@@ -56,13 +56,13 @@ const longestTimerMs = 2 ** 31 - 1;
 
 /** Whether that moment is still to come; draws again when it has. */
 export function useBefore(at: number): boolean {
-  const [looked, look] = useReducer((count: number) => count + 1, 0);
+  const [draws, draw] = useReducer((count: number) => count + 1, 0);
   const left = at - Date.now();
   useEffect(() => {
     if (left <= 0 || left === Infinity) return undefined;
-    const timer = setTimeout(() => look(undefined as never), Math.min(left, longestTimerMs));
+    const timer = setTimeout(() => draw(undefined as never), Math.min(left, longestTimerMs));
     return () => clearTimeout(timer);
-  }, [at, looked]);
+  }, [at, draws]);
   return left > 0;
 }
 
