@@ -42,8 +42,8 @@ describe('lengths of time', () => {
     expect(withPresent(slowModes, 42, 's').at(-1)).toEqual({ value: 42, label: '42 seconds' });
     expect(withPresent(slowModes, 30, 's')).toHaveLength(slowModes.length);
     expect(labelOf(retentions, 14, 'days')).toBe('14 days');
-    expect(labelOf(retentions, undefined, 'days')).toBe('For ever');
-    expect(labelOf(editWindows, 0, 's')).toBe('For ever');
+    expect(labelOf(retentions, undefined, 'days')).toBe('Forever');
+    expect(labelOf(editWindows, 0, 's')).toBe('Forever');
   });
 });
 

@@ -18,7 +18,7 @@ export function App(): JSX.Element {
 function Connected({ session: { token } }: { session: Session }): JSX.Element | null {
   const [client, setClient] = useState<Client>();
   useEffect(() => {
-    // The address without the hash, with the path: the server may stand behind a prefix.
+    // The address without the hash, with the path: the server may have a path prefix behind a proxy.
     const opened = connect({ url: new URL('.', location.href).href, token, store: indexedDbStore() });
     setClient(opened);
     const stop = opened.state.subscribe((state) => {
@@ -27,10 +27,10 @@ function Connected({ session: { token } }: { session: Session }): JSX.Element | 
     });
     return () => {
       stop();
-      // Who signs out, here or in another tab, leaves nothing on a machine that others may use. Who was put out keeps what
-      // waits to be sent.
+      // A sign-out, here or in another tab, removes all data from a machine that others may use. A session that the
+      // server ended keeps its unsent messages.
       if (session.value !== undefined || notice.value !== undefined) return opened.close();
-      // At once: the next one may be signed in before the store is empty.
+      // Runs at once: another user may sign in before the store is empty.
       forgetDrafts();
       forgetLevels();
       void opened.forget();

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useUnsentCount } from './unsent-count.ts';
 import { useClient, useNow, useStore } from '../ui/hooks.ts';
 
-/** Says when the connection is away. Short interruptions are not worth a word, so it waits a moment (in CSS). */
+/** Shows a lost connection. The banner waits a moment (in CSS), because short interruptions do not matter. */
 export function Banner(): JSX.Element {
   const client = useClient();
   const state = useStore(client.state);
@@ -39,7 +39,7 @@ function whatWaits(count: number): string {
 function Countdown({ until }: { until: number | undefined }): JSX.Element {
   const now = useNow(250);
   const left = until === undefined ? 0 : Math.ceil((until - now) / 1000);
-  // Not read aloud: it would interrupt each second.
+  // Hidden from screen readers, which would read it each second.
   return (
     <span class="countdown" aria-hidden="true">
       {left > 0 ? `Next try in ${left} s` : 'Connecting…'}

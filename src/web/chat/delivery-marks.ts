@@ -1,15 +1,15 @@
-/** Tells the senders that their messages have come to this device, also those of rooms that are not open. */
+/** Sends a delivery mark for each message that reaches this device, also in rooms that are not open. */
 import type { Client } from '../../client/index.ts';
 
 const gatherMs = 1000;
-/** Told at once: fewer than commands that may wait on one connection. */
+/** Marks in one batch: fewer than the commands that may wait on one connection. */
 const roomsAtOnce = 8;
 
-/** @returns what ends it */
+/** @returns a function that ends it */
 export function sendDeliveryMarks(client: Client): () => void {
   const sent = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  /** Rooms whose newest message is here, of somebody else, and neither read nor sent. */
+  /** Rooms with a newest message of another user that is neither read nor acknowledged by a mark. */
   const due = (): { room: string; seq: number }[] => {
     const me = client.user.value?.id;
     return client.rooms.value.flatMap(({ id, last, read }) =>
@@ -21,7 +21,7 @@ export function sendDeliveryMarks(client: Client): () => void {
   const send = async (): Promise<void> => {
     const some = due().slice(0, roomsAtOnce);
     for (const { room, seq } of some) sent.set(room, seq);
-    // A mark that was lost is made good by the next one, or by reading.
+    // The next mark, or reading, makes up for a lost one.
     await Promise.allSettled(some.map((mark) => client.call('delivered', mark)));
   };
   const soon = (): void => {

@@ -3,7 +3,7 @@ import { Dialog, Failure, useAction } from '../ui/dialog.tsx';
 import { dropJoinLink, followJoinLink, joinLink } from './join-link.ts';
 import { useClient } from '../ui/hooks.ts';
 
-/** Asks before a link of the address is used: the members of the conversation will see who came. */
+/** Requests a confirmation before a join link is used, because the members of the conversation see the new member. */
 export function JoinByLink(): JSX.Element | null {
   const client = useClient();
   const { busy, error, run } = useAction();
@@ -12,7 +12,8 @@ export function JoinByLink(): JSX.Element | null {
   return (
     <Dialog title="Join a conversation?" onClose={dropJoinLink}>
       <p class="muted">
-        A link leads into a conversation. Its members will see that you are there, and what you write in it.
+        You opened a link to a conversation. Its members will see that you joined, and the messages that you write
+        there.
       </p>
       <Failure error={error} />
       <div class="dialog-buttons">

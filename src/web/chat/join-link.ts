@@ -1,6 +1,6 @@
 /**
- * Addresses that let somebody into a room: `#join=<token>`. Kept until there is a session to join with and its user has
- * agreed: anybody may write such an address into a page.
+ * Join links: `#join=<token>`. The page keeps a token until there is a session and its user has agreed, because any web
+ * page may contain such a link.
  */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
@@ -16,14 +16,14 @@ export interface JoinLink {
   readonly token: string;
 }
 
-/** An object each time: the same link may be opened again. */
+/** A new object each time: the same link may be opened again. */
 const wanted = signal<JoinLink | undefined>(undefined);
-/** A link that was opened, until the server has said whether it lets us in. */
+/** An opened link, until the server has accepted or refused it. */
 export const joinLink: ReadonlySignal<JoinLink | undefined> = wanted;
 function take(): void {
   if (!location.hash.startsWith(prefix)) return;
   wanted.value = { token: location.hash.slice(prefix.length) };
-  // The token is a secret of those who have it: out of the address, and so of the history.
+  // The token is a secret, so it leaves the address and the browser's history.
   history.replaceState(null, '', '#/');
 }
 take();
@@ -33,12 +33,12 @@ export function joinAddress(token: string): string {
   return `${new URL('.', location.href).href}${prefix}${token}`;
 }
 
-/** The user does not want to. */
+/** The user declined. */
 export function dropJoinLink(): void {
   wanted.value = undefined;
 }
 
-/** Uses the link that the user has agreed to. Rejects where the server does not let us in. */
+/** Uses the link after the user has agreed. Rejects if the server does not accept it. */
 export async function followJoinLink(client: Client, link: JoinLink): Promise<void> {
   try {
     const { room } = await client.call('link:join', link);
@@ -47,10 +47,10 @@ export async function followJoinLink(client: Client, link: JoinLink): Promise<vo
     say(`Welcome to ${titleOf(room)}.`);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    // That was no answer: the question stays, since the address has lost the token already.
+    // The server gave no decision. The dialog stays, because the address has lost the token already.
     if (thrown instanceof ParleyError && thrown.retryable)
-      throw new Error(`This link cannot be used just now: ${why}`, { cause: thrown });
+      throw new Error(`This link cannot be used now: ${why}`, { cause: thrown });
     if (wanted.peek() === link) wanted.value = undefined;
-    say(`This link does not let you in: ${why}`);
+    say(`This link does not work: ${why}`);
   }
 }

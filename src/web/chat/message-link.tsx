@@ -4,22 +4,22 @@ import { fullTime, shortTime } from '../ui/dates.ts';
 
 interface MessageLinkProps {
   href: string;
-  /** Who wrote it. */
+  /** The author's id. */
   from: string;
   name: string;
-  /** The room it is in, where that is not plain. */
+  /** The room, if the context does not show it. */
   where?: string | undefined;
   at: number;
-  /** There is something unread. */
+  /** The message or thread is unread. */
   fresh?: boolean;
   onOpen?: () => void;
-  /** Under the text. */
+  /** The line below the text. */
   foot?: ComponentChildren;
-  /** What it says. */
+  /** The text of the message. */
   children: ComponentChildren;
 }
 
-/** A message in a list of such that leads to where it is read. */
+/** An entry in a list of messages, with a link to the message. */
 export function MessageLink(props: MessageLinkProps): JSX.Element {
   const { href, from, name, where, at, fresh = false, onOpen, foot, children } = props;
   return (

@@ -1,4 +1,4 @@
-/** What we may do in a room, by the server's own table: docs/rooms.md is printed from it. */
+/** The permissions of this user in a room, by the server's own table; docs/rooms.md is printed from the same table. */
 import type { Message, Role, RoomSummary } from '../../client/index.ts';
 import { actions, below, gives, may } from '../../protocol/permissions.ts';
 import type { ActionName } from '../../protocol/permissions.ts';
@@ -14,26 +14,25 @@ export function mayPin(room: OwnRole | undefined): boolean {
   return mayIn(room, 'pin');
 }
 
-/** What we may do with the messages of a room. */
+/** The permissions on the messages of a room. */
 export interface MessageRights {
-  /** There is a field to write in. */
+  /** The room has a field for new messages. */
   readonly write: boolean;
   readonly react: boolean;
   readonly takeBack: boolean;
-  /** Our own ones. */
+  /** Applies to own messages. */
   readonly edit: boolean;
   readonly delete: boolean;
-  /** From when they were sent, in ms; the room's, for the server does not tell its own. */
+  /**
+   * The time limit for edits after sending, in ms. The room's own one, because the server does not send its default.
+   */
   readonly editWithin: number;
-  /** Delete those of others. */
+  /** Applies to messages of other users. */
   readonly moderate: boolean;
   readonly pin: boolean;
 }
 
-/**
- * @param silent nothing can be written in it now, and nothing that was written can be edited
- * @param muted the server takes no reactions of ours either
- */
+/** @param silent the user cannot write or edit now @param muted the server also refuses reactions of this user */
 export function messageRights(
   room: (OwnRole & Pick<RoomSummary, 'editWindow'>) | undefined,
   silent: boolean,
@@ -58,18 +57,18 @@ export type Offer = 'react' | 'reply' | 'thread' | 'pin' | 'unpin' | 'edit' | 'd
 interface Offered {
   readonly message: Pick<Message, 'deletedAt' | 'pinnedAt' | 'thread'>;
   readonly mine: boolean;
-  /** It has a text, and the time to edit it is not over. */
+  /** The message has a text, and the time limit for edits is not over. */
   readonly editable: boolean;
   readonly inThread: boolean;
 }
 
-/** What is offered to do with a message, in the order in which it is shown. */
+/** The actions on a message, in the order of display. */
 export function offersFor({ message, mine, editable, inThread }: Offered, rights: MessageRights): Offer[] {
   if (message.deletedAt !== undefined) return [];
   const offers: Record<Offer, boolean> = {
     react: rights.react,
     reply: rights.write,
-    // Where nothing can be written there is only what was.
+    // Where the user cannot write, only an existing thread can be opened.
     thread: !inThread && (rights.write || message.thread !== undefined),
     pin: rights.pin && message.pinnedAt === undefined,
     unpin: rights.pin && message.pinnedAt !== undefined,
@@ -79,12 +78,12 @@ export function offersFor({ message, mine, editable, inThread }: Offered, rights
   return (Object.keys(offers) as Offer[]).filter((name) => offers[name]);
 }
 
-/** Whether a member of that role stands below us. */
+/** Whether that role is below the role of this user. */
 export function isBelow(room: OwnRole | undefined, role: Role): boolean {
   return room?.role !== undefined && room.role !== null && below[room.role].includes(role);
 }
 
-/** The roles that we may give, the highest first. */
+/** The roles that this user may assign, the highest first. */
 export function givenBy(room: OwnRole | undefined): readonly Exclude<Role, 'owner'>[] {
   if (room?.role === undefined || room.role === null) return [];
   return gives[room.role].filter((role) => role !== 'owner');

@@ -10,7 +10,7 @@ interface RoomIconProps {
   online?: boolean | undefined;
 }
 
-/** What stands before a room's name: the face of the other in a room of two, a sign otherwise. */
+/** The icon before a room's name: the other user's avatar in a direct room, a symbol otherwise. */
 export function RoomIcon({ room, size = 38, online }: RoomIconProps): JSX.Element {
   if (room.kind === 'direct')
     return <Avatar id={room.peer?.id ?? room.id} name={titleOf(room)} size={size} online={online} />;

@@ -1,4 +1,4 @@
-/** What a room is called, and the way into the room that everybody meets in. */
+/** The titles of rooms, and the join of the general room. */
 import { ParleyError } from '../../client/index.ts';
 import type { Client, RoomSummary } from '../../client/index.ts';
 import { nameOf } from './members/people.ts';
@@ -7,12 +7,12 @@ import { readStored, writeStored } from '../ui/storage.ts';
 export const generalId = 'general';
 
 export function titleOf(room: Pick<RoomSummary, 'kind' | 'name' | 'peer' | 'id'>): string {
-  // the server gives the name only after they accepted; this page may know it from elsewhere
+  // The server sends the peer's name only after they have accepted; this page may know it already.
   if (room.kind === 'direct') return room.peer === undefined ? 'Direct messages' : nameOf(room.peer.id, room.peer.name);
   return room.name ?? room.id;
 }
 
-/** On the first visit only: who left `general` meant it. */
+/** Joins `general` on the first visit only: a user that left it wanted to leave. */
 export async function enterGeneral(client: Client): Promise<boolean> {
   const visited = `parley.visited.${client.user.value?.id ?? ''}`;
   const known = client.rooms.value.some(({ id }) => id === generalId);
@@ -22,7 +22,7 @@ export async function enterGeneral(client: Client): Promise<boolean> {
     writeStored(localStorage, visited, true);
     return true;
   } catch {
-    // A server that lets nobody make channels has no general room; the others are there.
+    // On a server where users cannot create channels there may be no general room.
     return false;
   }
 }
@@ -35,7 +35,7 @@ async function joinOrCreate(client: Client): Promise<void> {
     try {
       await client.createRoom({ kind: 'channel', id: generalId, name: generalId });
     } catch {
-      // Somebody else made it in the same moment.
+      // Another user created it in the same moment.
       await client.joinRoom(generalId);
     }
   }

@@ -1,7 +1,7 @@
 /**
- * Which room is shown stands in the address, so that Back, reload and a second tab do what one expects: `#/room/<id>`,
- * `#/room/<id>/<seq>` for one of its messages, `#/room/<id>/thread/<root>` for a thread and, with `/<seq>` behind it, for
- * one of its replies.
+ * The shown room is in the address, so that Back, reload and a second tab work as usual. `#/room/<id>` is a room, and
+ * `#/room/<id>/<seq>` one of its messages. `#/room/<id>/thread/<root>` is a thread, and with `/<seq>` at the end one of
+ * its replies.
  */
 import { computed, signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
@@ -10,7 +10,7 @@ import type { Message } from '../../client/index.ts';
 interface Place {
   readonly room: string;
   readonly seq?: number | undefined;
-  /** The root of the thread that `seq`, if it is given, is a reply in. */
+  /** The root of the thread that has the reply `seq`. */
   readonly thread?: number | undefined;
 }
 
@@ -45,20 +45,20 @@ addEventListener('hashchange', () => (current.value = read()));
 /** The id of the room that is shown; undefined: the list. */
 export const shownRoom: ReadonlySignal<string | undefined> = computed(() => current.value?.room);
 
-/** The message in its list that is to be shown, until it is. */
+/** The message in the room's list to show, until it is visible. */
 export const wantedMessage: ReadonlySignal<number | undefined> = computed(() =>
   current.value?.thread === undefined ? current.value?.seq : undefined,
 );
 
-/** The root of the thread that is to be opened, until it and what is wanted in it are shown. */
+/** The root of the thread to open, until the thread and its wanted reply are shown. */
 export const wantedThread: ReadonlySignal<number | undefined> = computed(() => current.value?.thread);
 
-/** The reply that is to be shown in that thread. */
+/** The reply to show in that thread. */
 export const wantedReply: ReadonlySignal<number | undefined> = computed(() =>
   current.value?.thread === undefined ? undefined : current.value.seq,
 );
 
-/** For links. @param seq of a message in the room's list */
+/** The address of a room, or of a message. @param seq of a message in the room's list */
 export function addressOf(room: string, seq?: number): string {
   return `${prefix}${encodeURIComponent(room)}${seq === undefined ? '' : `/${seq}`}`;
 }
@@ -68,18 +68,21 @@ export function addressOfThread(room: string, root: number, seq?: number): strin
   return `${addressOf(room)}/thread/${root}${seq === undefined ? '' : `/${seq}`}`;
 }
 
-/** Where a message is read: a reply in its thread, any other in the room's list. */
+/** The address of a message: a reply is in its thread, any other message in the room's list. */
 export function addressOfMessage({ room, seq, thread }: Pick<Message, 'room' | 'seq' | 'thread'>): string {
   return thread === undefined || thread.root === seq ? addressOf(room, seq) : addressOfThread(room, thread.root, seq);
 }
 
 export function showRoom(id: string): void {
   location.hash = addressOf(id);
-  // At once: `hashchange` comes later, and who asks in between must not lead on to another room.
+  // Sets the value at once: `hashchange` comes later, and code that runs in between must see the new room.
   current.value = read();
 }
 
-/** What was wanted was shown, or cannot be. It replaces the entry: the same link leads there again, and Back to where one was. */
+/**
+ * Called after the wanted message was shown or was not found. The entry of the history is replaced, so that the same
+ * link works again and Back leads to the page before.
+ */
 export function wantedShown(): void {
   const place = current.peek();
   if (place?.seq === undefined && place?.thread === undefined) return;
@@ -87,12 +90,15 @@ export function wantedShown(): void {
   current.value = { room: place.room };
 }
 
-/** Of a room that we left, or that is gone: back to the list, unless another one is shown by now. */
+/** Returns from a room that was left or removed to the list, unless another room is shown by now. */
 export function leaveShown(id: string): void {
   if (shownRoom.peek() === id) showList();
 }
 
-/** From a room back to the list. It replaces the entry, so that Back does not lead into the room again. */
+/**
+ * Returns from a room to the list. The entry of the history is replaced, so that Back does not lead into the room
+ * again.
+ */
 export function showList(): void {
   history.replaceState(null, '', '#/');
   current.value = undefined;

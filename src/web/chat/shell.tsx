@@ -40,7 +40,7 @@ export function Shell(): JSX.Element {
   );
 }
 
-/** What goes on as long as somebody is signed in. */
+/** The services that run while a user is signed in. */
 function useServices(): void {
   const client = useClient();
   useEffect(() => {
@@ -55,11 +55,11 @@ function useServices(): void {
     ];
     return () => stops.forEach((stop) => stop());
   }, [client]);
-  // Before it is painted: who sees the page may press a key.
+  // Runs before the page is painted, because the user may press a key at once.
   useLayoutEffect(() => listenForSearchKeys(), [client]);
 }
 
-/** Once it is connected: into `general` on the first visit, to the most recent room on a wide screen. */
+/** Opens a room after the first connect: `general` on the first visit, the most recent room on a wide screen. */
 function useEntrance(): void {
   const client = useClient();
   const onPhone = useMatch(phone);

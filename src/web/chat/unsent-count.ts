@@ -2,14 +2,14 @@ import { signal } from '@preact/signals';
 import { useEffect, useReducer } from 'preact/hooks';
 import { useClient, useStore } from '../ui/hooks.ts';
 
-/** Rooms that this page has opened. What waits in others, from before a reload, the SDK sends without a word. */
+/** The rooms that this page has opened. The SDK sends older messages of other rooms without a display. */
 const opened = signal<ReadonlySet<string>>(new Set());
 
 export function roomOpened(id: string): void {
   if (!opened.value.has(id)) opened.value = new Set([...opened.value, id]);
 }
 
-/** Messages of ours that wait for the connection. */
+/** The number of messages of this user that wait for the connection. */
 export function useUnsentCount(): number {
   const client = useClient();
   const [, draw] = useReducer((count: number) => count + 1, 0);

@@ -1,14 +1,14 @@
 import type { JSX } from 'preact';
 
-/** A colour that a user keeps on every device: it comes from the id, not from the name. */
+/** A colour that is the same on every device: it derives from the id, not from the name. */
 function hueOf(id: string): number {
   let hash = 7;
   for (let at = 0; at < id.length; at += 1) hash = (Math.imul(hash, 31) + id.charCodeAt(at)) >>> 0;
-  // Twelve well-told-apart hues.
+  // Twelve hues that are easy to distinguish.
   return (hash % 12) * 30;
 }
 
-/** One for the page: making a segmenter takes longer than everything else an avatar needs. */
+/** One segmenter for the page: creating one takes longer than the rest of an avatar. */
 const segmenter = new Intl.Segmenter();
 /** A room shows the same few names again and again. */
 const maxKept = 1000;
@@ -42,7 +42,7 @@ interface AvatarProps {
   id: string;
   name: string;
   size?: number;
-  /** Shown by a dot; undefined: it is not known, or not of interest here. */
+  /** Shown by a dot; undefined: unknown, or not relevant here. */
   online?: boolean | undefined;
 }
 
@@ -53,6 +53,6 @@ export function Avatar({ id, name, size = 36, online }: AvatarProps): JSX.Elemen
       {initialsOf(name)}
     </span>
   );
-  // The dot has no words: they stand beside the name, where they do not come first.
+  // The dot has no text of its own: the text is beside the name, where it does not come first.
   return online === undefined ? face : <span class="presence" data-online={online} children={face} />;
 }

@@ -14,17 +14,17 @@ export const slowModes: readonly Choice[] = [
   ...[5, 10, 30, minute, 5 * minute, 15 * minute, hour, 6 * hour].map(every),
 ];
 export const editWindows: readonly Choice[] = [
-  { value: undefined, label: 'As the server has it' },
-  { value: 0, label: 'For ever' },
+  { value: undefined, label: 'Server default' },
+  { value: 0, label: 'Forever' },
   ...[5 * minute, 15 * minute, hour, day, 7 * day].map(lasting),
 ];
 export const retentions: readonly Choice[] = [
-  { value: undefined, label: 'For ever' },
+  { value: undefined, label: 'Forever' },
   ...[1, 7, 30, 90, 365].map((days) => ({ value: days, label: inDays(days) })),
 ];
 export const muteTimes: readonly Choice[] = [
   ...[15 * minute, hour, day, 7 * day].map(lasting),
-  { value: undefined, label: 'Until it is lifted' },
+  { value: undefined, label: 'Until unmuted' },
 ];
 export const linkTimes: readonly Choice[] = [
   ...[hour, day, 7 * day, 30 * day].map(lasting),
@@ -36,7 +36,7 @@ export const linkUses: readonly Choice[] = [
   ...[5, 25, 100].map((uses) => ({ value: uses, label: `${uses} people` })),
 ];
 
-/** The present value too, which another program may have set. */
+/** Adds the present value, which another program may have set. */
 export function withPresent(choices: readonly Choice[], value: number | undefined, unit: 's' | 'days'): Choice[] {
   const known = choices.some((choice) => choice.value === value);
   if (known || value === undefined) return [...choices];

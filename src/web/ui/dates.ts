@@ -23,7 +23,7 @@ export function dayName(at: number, now = Date.now()): string {
   return days === 1 ? 'Yesterday' : longDay.format(at);
 }
 
-/** As short as it can be understood: the time today, the weekday this week, then the date. */
+/** The shortest clear form: the time today, the weekday this week, then the date. */
 export function shortTime(at: number, now = Date.now()): string {
   const days = daysAgo(at, now);
   if (days <= 0) return time.format(at);

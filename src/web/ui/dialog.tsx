@@ -7,22 +7,25 @@ import { useClient } from './hooks.ts';
 
 interface DialogProps {
   title: string;
-  /** Classes that give it another size or place. */
+  /** The class for another size or place. */
   variant?: string;
   onClose: () => void;
   children: ComponentChildren;
 }
 
-/** The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back. */
+/** The browser's own modal dialog: the dialog traps the focus, closes on Escape and gives the focus back. */
 export function Dialog({ title, variant, onClose, children }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  /** Where the pointer went down: text may be selected in a field and let go outside, which is a click on the backdrop. */
+  /**
+   * The target of the pointer press. Text may be selected in a field and released outside, which is a click on the
+   * backdrop.
+   */
   const pressed = useRef<EventTarget | null>(null);
   useEffect(() => {
     const opener = document.activeElement;
     element.current?.showModal();
-    // Once it is gone: as long as it stands, nothing behind it can have the focus.
+    // Runs after the removal: a modal dialog keeps the focus from everything behind it.
     const back = (): void => {
       if (document.activeElement === document.body) giveFocus(opener, document.querySelector('.panel.overlay button'));
     };
@@ -55,22 +58,23 @@ export interface Action {
   readonly busy: boolean;
   readonly error: string | undefined;
   /**
-   * @param action begins when there is a connection; not at all if what shows it is closed before
-   * @param done what follows on the screen: only while what began it is still shown
+   * @param action starts when there is a connection, unless the component is removed before
+   * @param done changes the screen, only while the component is still shown
    */
   readonly run: <T>(action: () => Promise<T>, done?: (result: T) => void) => void;
 }
 
 /**
- * Runs one action at a time, and holds what went wrong for the form to show. Whoever closes a dialog or a panel takes back
- * what waits in it for the connection: it must not act later, behind the user's back.
+ * Runs one action at a time, and keeps its error for the form. Closing a dialog or a panel cancels actions that wait
+ * for the connection: they must not run later, without the user's knowledge.
  */
 export function useAction(): Action {
   const client = useClient();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const shown = useRef<AbortController>(undefined);
-  // Not useEffect, which runs after the next frame: on a slow machine a click may come before, and would do nothing.
+  // Not useEffect, which runs after the next frame: on a slow machine a click may come before it and would have no
+  // effect.
   useLayoutEffect(() => {
     const here = (shown.current = new AbortController());
     return () => here.abort();

@@ -1,4 +1,4 @@
-/** Where the focus goes when what had it is gone: nobody who uses the keyboard is to begin at the top of the page again. */
+/** Restores a lost focus, so that keyboard users do not start at the top of the page again. */
 import { phone } from './hooks.ts';
 
 function take(element: Element | null | undefined): boolean {
@@ -7,15 +7,16 @@ function take(element: Element | null | undefined): boolean {
   return document.activeElement === element;
 }
 
-/** To the first of these that is there and seen; without one to where one writes, on a phone to the name of the room. */
+/** Focuses the first visible one of these. Without one, focuses the text field, or on a phone the name of the room. */
 export function giveFocus(...ways: readonly (Element | null | undefined)[]): void {
   const room = matchMedia(phone).matches ? '.chat-title h2' : '.chat .composer textarea';
   [...ways, document.querySelector(room)].some(take);
 }
 
 /**
- * A button that is disabled or taken away by what it does loses the focus to the page.
- * @returns what gives it back afterwards, to the button or to the first one of what it stood in
+ * A button that is disabled or removed by its own action loses the focus to the page.
+ *
+ * @returns a function that restores the focus afterwards: to the button, or to the first one of the same container
  */
 export function holdFocus(): () => void {
   const { activeElement: held } = document;
@@ -24,6 +25,6 @@ export function holdFocus(): () => void {
     if (document.activeElement !== document.body) return;
     [held, place?.querySelector('button:not(:disabled)')].some(take);
   };
-  // Once that is drawn.
+  // Runs after the render.
   return () => void setTimeout(back);
 }

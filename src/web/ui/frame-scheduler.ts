@@ -1,13 +1,13 @@
-/** Drawing what changed once a frame, however often it changed in between. */
+/** Renders at most once a frame, however often the values change. */
 
-/** A page that is not looked at has no frames; its title and its marks still have to follow. */
+/** A hidden page has no frames, but its title and its marks still have to follow. */
 const longestMs = 100;
 
 const waiting = new Set<() => void>();
 let frame: number | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Before the next frame is painted. The same `draw` given again is called once. */
+/** Calls `draw` before the next paint. The same function is called once, however often it was given. */
 export function scheduleDraw(draw: () => void): void {
   waiting.add(draw);
   frame ??= requestAnimationFrame(drawNow);

@@ -8,16 +8,16 @@ export const ClientProvider = ClientContext.Provider;
 
 export function useClient(): Client {
   const client = useContext(ClientContext);
-  if (client === undefined) throw new Error('This component stands outside of a session.');
+  if (client === undefined) throw new Error('This component is used outside of a session.');
   return client;
 }
 
-/** The present value of one of the SDK's stores; draws again when it changes, at most once a frame. */
+/** The present value of one of the SDK's stores; renders again after a change, at most once a frame. */
 export function useStore<T>(store: Readable<T>): T {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const value = store.value;
   useLayoutEffect(() => {
-    // It may have changed between the drawing and this effect.
+    // The value may have changed between the render and this effect.
     if (store.value !== value) draw(undefined as never);
     const again = (): void => draw(undefined as never);
     const stop = store.subscribe(() => scheduleDraw(again));
@@ -29,7 +29,7 @@ export function useStore<T>(store: Readable<T>): T {
   return value;
 }
 
-/** Whether a user is there; undefined: nobody is asked for, or it cannot be known. */
+/** Whether a user is online; undefined: no user is given, or the state is unknown. */
 export function usePresence(user: string | undefined): boolean | undefined {
   const { presence } = useClient();
   const [online, setOnline] = useState<boolean>();
@@ -41,7 +41,7 @@ export function usePresence(user: string | undefined): boolean | undefined {
   return online;
 }
 
-/** The time, as often as asked for; for countdowns. */
+/** The present time, updated at an interval; for countdowns. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -54,7 +54,7 @@ export function useNow(everyMs: number): number {
 /** `setTimeout` takes no longer delay. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** Whether that moment is still to come; draws again when it has. */
+/** Whether that moment is in the future; renders again when it has come. */
 export function useBefore(at: number): boolean {
   const [draws, draw] = useReducer((count: number) => count + 1, 0);
   const left = at - Date.now();
@@ -77,6 +77,6 @@ export function useMatch(query: string): boolean {
   return matches;
 }
 
-/** As wide as CSS calls a phone: one pane at a time. */
+/** The width that CSS treats as a phone: one pane at a time. */
 export const phone = '(max-width: 760px)';
 export const narrow = '(max-width: 1080px)';

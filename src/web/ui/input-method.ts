@@ -1,7 +1,7 @@
 /**
- * Whether a key belongs to the input method that composes, as for Chinese or Japanese: then Enter chooses a candidate and
- * Escape puts them away. Safari ends the composition before it tells of the Enter that ended it, so that `isComposing` is
- * false by then; it is told by the code that all browsers give to keys which an input method took.
+ * Whether a key belongs to the input method that composes, as for Chinese or Japanese. Then Enter chooses a candidate
+ * and Escape closes the list. Safari ends the composition before it sends the event of that Enter, so that
+ * `isComposing` is already false. All browsers mark keys of an input method with one key code.
  */
 export function isComposing(event: Pick<KeyboardEvent, 'isComposing' | 'keyCode'>): boolean {
   return event.isComposing || event.keyCode === takenCode;

@@ -1,21 +1,21 @@
-/** What stands beside the room, or lies over it where the window is narrow: the members, a thread. */
+/** A panel beside the room, or over it in a narrow window: the members, a thread. */
 import { useEffect, useRef } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
 import { Icon } from './icons.tsx';
 
 interface PanelProps {
   title: string;
-  /** The class that gives it its width and what is its own inside. */
+  /** The class for the width and the content. */
   variant: string;
-  /** Under the title. */
+  /** The line under the title. */
   about?: string;
-  /** Beside the title. */
+  /** Controls beside the title. */
   tools?: ComponentChildren;
-  /** What the button says that closes it. */
+  /** The label of the close button. */
   close: string;
-  /** It lies over the room instead of beside it. */
+  /** The panel lies over the room instead of beside it. */
   overlay: boolean;
-  /** It takes the focus even beside the room; what lies over it always does. */
+  /** The panel takes the focus also beside the room; an overlay always does. */
   takesFocus?: boolean;
   onClose: () => void;
   children: ComponentChildren;
@@ -26,7 +26,7 @@ export function Panel(props: PanelProps): JSX.Element {
   const panel = useRef<HTMLElement>(null);
   const closer = useRef<HTMLButtonElement>(null);
   useEffect(() => {
-    // The window may have become narrow while one writes in it.
+    // The window may have become narrow during writing.
     if ((overlay || takesFocus) && panel.current?.contains(document.activeElement) !== true) closer.current?.focus();
   }, [overlay]);
   return (
@@ -35,7 +35,7 @@ export function Panel(props: PanelProps): JSX.Element {
       class={`panel ${variant}${overlay ? ' overlay' : ''}`}
       aria-label={title}
       onKeyDown={({ key, target }) => {
-        // Of a dialog that stands over it, the key closes the dialog.
+        // In a dialog over the panel, the key closes the dialog.
         const inDialog = target instanceof Element && target.closest('dialog') !== null;
         if (key === 'Escape' && !inDialog) onClose();
       }}

@@ -1,7 +1,7 @@
-/** One stop for the Tab key in a group of buttons, and the arrow keys inside it. */
+/** One Tab stop for a group of buttons, and arrow keys inside it. */
 import type { TargetedKeyboardEvent } from 'preact';
 
-/** @param columns buttons in a row, for the keys up and down; 1: a single row, which those keys leave alone */
+/** @param columns buttons in a row, for the keys up and down; 1: a single row, which ignores those keys */
 export function moveFocus(event: TargetedKeyboardEvent<HTMLElement>, columns = 1): void {
   const buttons = [...event.currentTarget.querySelectorAll('button')];
   const at = buttons.findIndex((button) => button === document.activeElement);

@@ -10,7 +10,7 @@ interface SelectProps {
   onChoose: (value: number | undefined) => void;
 }
 
-/** One of a few lengths or numbers. */
+/** A choice of a few durations or numbers. */
 export function Select({ label, choices, value, disabled = false, hint, onChoose }: SelectProps): JSX.Element {
   return (
     <label class="field">

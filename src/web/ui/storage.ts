@@ -1,4 +1,4 @@
-/** Browser storage that may be full, forbidden or edited by hand: then it is as if it were empty. */
+/** Browser storage, which may be full, forbidden or edited by hand. Then these functions treat it as empty. */
 export function readStored(storage: Storage, key: string): unknown {
   try {
     const json = storage.getItem(key);
@@ -13,6 +13,6 @@ export function writeStored(storage: Storage, key: string, value: unknown): void
     if (value === undefined) storage.removeItem(key);
     else storage.setItem(key, JSON.stringify(value));
   } catch {
-    // It lasts as long as the page, then.
+    // Without storage the value lasts as long as the page.
   }
 }

@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals';
 
-/** Read and written as plain text, for public/theme.js reads it too. */
+/** Plain text, because public/theme.js reads it too. */
 const key = 'parley.theme';
 const system = matchMedia('(prefers-color-scheme: dark)');
 const systemDark = signal(system.matches);
@@ -9,7 +9,7 @@ const chosen = signal(document.documentElement.dataset['theme']);
 
 export const isDark = computed(() => (chosen.value === undefined ? systemDark.value : chosen.value === 'dark'));
 
-/** Back to what the system wants follows the system again. */
+/** A choice that equals the system's theme follows the system again. */
 export function toggleTheme(): void {
   const dark = !isDark.value;
   chosen.value = dark === systemDark.value ? undefined : dark ? 'dark' : 'light';
@@ -19,6 +19,6 @@ export function toggleTheme(): void {
     if (chosen.value === undefined) localStorage.removeItem(key);
     else localStorage.setItem(key, chosen.value);
   } catch {
-    // It lasts as long as the page, then.
+    // Without storage the choice lasts as long as the page.
   }
 }

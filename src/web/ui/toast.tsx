@@ -1,11 +1,11 @@
-/** One short sentence on what just happened, for a few seconds. */
+/** A short message on the last action, visible for a few seconds. */
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { Icon } from './icons.tsx';
 
 const shownMs = 8000;
-/** An object each time: the same words may come again. */
+/** A new object each time: the same text may come again. */
 const current = signal<{ readonly text: string } | undefined>(undefined);
 
 export function say(text: string): void {

@@ -7,16 +7,16 @@ export interface Page<T> {
 }
 
 export interface Pages<T> {
-  /** undefined: nothing came yet. */
+  /** Undefined: there is no answer yet. */
   readonly items: readonly T[] | undefined;
   readonly more: boolean;
   readonly error: string | undefined;
   readonly loadMore: () => void;
-  /** From the first page again. */
+  /** Loads from the first page again. */
   readonly reload: () => void;
 }
 
-/** A list of the server, a page at a time. @param key another list when it is another */
+/** A list of the server, a page at a time. @param key a change of it loads another list */
 export function usePages<T>(key: string, loadPage: (after?: string) => Promise<Page<T>>): Pages<T> {
   const [held, setHeld] = useState<Page<T>>();
   const [error, setError] = useState<string>();

@@ -1,11 +1,11 @@
-/** Waiting for the connection, as long as anybody still wants what comes after it. */
+/** Waits for the connection on behalf of an action that the user may cancel. */
 import { ParleyError } from '../../client/index.ts';
 import type { Client } from '../../client/index.ts';
 
-/** As long as a command of the SDK waits. */
+/** The same limit as for a command of the SDK. */
 const withinMs = 15_000;
 
-/** Resolves when there is a connection. Rejects when the wish was taken back first, or when the connection takes too long. */
+/** Resolves when there is a connection. Rejects when the action was cancelled first, or after the time limit. */
 export function waitForConnection({ state }: Client, takenBack: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (finish: () => void): void => {
@@ -15,10 +15,10 @@ export function waitForConnection({ state }: Client, takenBack: AbortSignal): Pr
       finish();
     };
     const late = (): void => reject(new ParleyError('unavailable', 'There is no connection to the server.'));
-    const abort = (): void => end(() => reject(new ParleyError('unavailable', 'Taken back before it began.')));
+    const abort = (): void => end(() => reject(new ParleyError('unavailable', 'The action was cancelled.')));
     const check = (): void => {
       const { status } = state.value;
-      // A closed client says itself what is wrong.
+      // A closed client rejects the command with its own error.
       if (status === 'connected' || status === 'closed') end(resolve);
     };
     const timer = setTimeout(() => end(late), withinMs);

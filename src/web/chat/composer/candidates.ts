@@ -1,20 +1,20 @@
-/** Whom an `@` and some letters may mean: the members of the room, and everybody at once. Pure. */
+/** The users that an `@` and some letters may mean: the members of the room, and everybody at once. Pure. */
 import type { Member } from '../../../client/index.ts';
 import { everybody } from '../text/mentions.ts';
 
 export interface Candidate {
   readonly id: string;
   readonly name: string;
-  /** What tells this one from others of the same name, or what it means. */
+  /** A hint that distinguishes users of the same name, or explains the entry. */
   readonly about?: string;
-  /** Undefined: not known. */
+  /** Undefined: unknown. */
   readonly online?: boolean | undefined;
 }
 
-/** What orders people whose names match equally well. */
+/** The order of users whose names match equally well. */
 export interface Activity {
   readonly online: (user: string) => boolean | undefined;
-  /** The seq of the last message that somebody wrote; 0: none that is held. */
+  /** The seq of the user's last message; 0: none of the loaded ones. */
   readonly lastSeq: (user: string) => number;
 }
 
@@ -29,7 +29,10 @@ export interface CandidateQuery {
 
 const maxCandidates = 8;
 
-/** Members whose name, a word of it, or id begins so: the better match first, then who is online, then who wrote last. */
+/**
+ * Members whose name, a word of it, or id begins with the query. Better matches come first, then online users, then the
+ * latest authors.
+ */
 export function candidatesFor({ query, members, me, all, activity }: CandidateQuery): Candidate[] {
   const wanted = query.toLocaleLowerCase();
   const rank = ({ user, name }: Member): number => {
@@ -72,8 +75,9 @@ export function candidatesFor({ query, members, me, all, activity }: CandidateQu
 const shortestSuffix = 4;
 
 /**
- * What to write behind a name that several members have: the end of the id, as long as it takes to tell them apart.
- * @returns for the id of a member; undefined: nobody else looks the same
+ * The suffix for a name that several members have: the shortest end of the id that distinguishes them.
+ *
+ * @returns for the id of a member; undefined: the name is unique
  */
 export function suffixes(members: readonly Pick<Member, 'user' | 'name'>[]): (id: string) => string | undefined {
   const byName = new Map<string, string[]>();
@@ -94,7 +98,7 @@ export function suffixes(members: readonly Pick<Member, 'user' | 'name'>[]): (id
   return (id) => found.get(id);
 }
 
-/** Names that a reader takes for the same: in other letters' cases, with other spaces, composed in another way. */
+/** One form for all names that look the same to a reader: with other case, other spaces or another composition. */
 function lookOf(name: string): string {
   return name.normalize('NFKC').toLocaleLowerCase().replaceAll(/\s+/gu, ' ').trim();
 }

@@ -16,7 +16,7 @@ interface ComposerProps {
   room: Room;
   title: string;
   replyTo: Message | undefined;
-  /** The seq of the root: what is written goes into that thread. */
+  /** The seq of the root: messages go into that thread. */
   thread?: number;
   readOnly: boolean;
   onReplied: () => void;
@@ -24,7 +24,7 @@ interface ComposerProps {
 
 export function Composer(props: ComposerProps): JSX.Element | null {
   const user = useStore(useClient().user);
-  // Just after the page is loaded nobody knows yet whose draft it would be; the room has no title then either.
+  // Just after the page is loaded the user and the title of the room are unknown, so there is no draft to restore.
   return user === undefined ? null : <Writing key={user.id} {...props} user={user.id} />;
 }
 
@@ -45,7 +45,7 @@ function Writing({
   const label = thread === undefined ? `Message ${title}` : 'Reply in the thread';
   const write = (next: string): void => {
     setText(next);
-    // With ids: the names are not known for sure after a reload.
+    // With ids, because the names may be unknown after a reload.
     writeDraft(key, mentions.wire(next));
   };
   const mentions = useMentions(field, write, before.picked);
@@ -53,13 +53,14 @@ function Writing({
 
   useLayoutEffect(() => fit(field.current), [text]);
   const takeFocus = (): void => {
-    // A link led to a message, and that has it.
+    // A link led to a message, which has the focus.
     if (replyTo === undefined && document.activeElement?.matches('[data-found]') === true) return;
     if (!onPhone || replyTo !== undefined) field.current?.focus();
   };
-  // Before the room is painted: who types as soon as they see it has every letter in the field.
+  // Runs before the room is painted, so that the field gets every letter of a user that types at once.
   useLayoutEffect(takeFocus, [room, replyTo]);
-  // And after: a dialog that led here keeps the focus until it is gone, and then gives it to what opened it.
+  // Runs again later: a dialog that led here keeps the focus until it is removed, and then returns the focus to its
+  // opener.
   useEffect(takeFocus, [room, replyTo]);
 
   const input = (next: string): void => {
@@ -74,7 +75,7 @@ function Writing({
     const answered = replyTo?.seq ?? thread;
     const waiting = room.state.value.outgoing;
     const sent = room.send({ text: mentions.wire(trimmed) }, answered === undefined ? {} : { replyTo: answered });
-    // What is queued shows in the room how it fares. What is not is nowhere but in this field.
+    // A queued message shows its state in the room. A message that could not be queued exists only in this field.
     if (room.state.value.outgoing === waiting) return void sent.catch((thrown: Error) => say(refusalOf(thrown)));
     write('');
     onReplied();
@@ -128,7 +129,7 @@ function Writing({
       </div>
       {tooLong && (
         <p class="error" role="alert">
-          This is longer than a message may be.
+          This message is too long.
         </p>
       )}
     </form>
@@ -149,7 +150,7 @@ function ReplyBar({ message, onCancel }: { message: Message; onCancel: () => voi
   );
 }
 
-/** As high as its text, up to what CSS allows. */
+/** Makes the field as high as its text, up to the limit of the CSS. */
 function fit(field: HTMLTextAreaElement | null): void {
   if (field === null) return;
   field.style.height = 'auto';
@@ -158,5 +159,7 @@ function fit(field: HTMLTextAreaElement | null): void {
 
 function refusalOf(error: Error): string {
   const full = error instanceof ParleyError && error.code === 'limit_reached';
-  return full ? 'So many messages wait to be sent that this one has to wait here.' : `Not sent: ${error.message}`;
+  return full
+    ? 'Too many messages wait to be sent. Try again when some of them are sent.'
+    : `Not sent: ${error.message}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Naming people in a text field: `@` and some letters open a list of members, which the arrow keys, Enter, Tab, Escape and
- * the mouse work. The field shows names; `wire` gives the text as it is sent, with ids.
+ * Mentions in a text field: `@` and some letters open a list of members. The arrow keys, Enter, Tab, Escape and the
+ * mouse operate the list. The field shows names; `wire` returns the text to send, with ids.
  */
 import { useId, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX, RefObject, TargetedKeyboardEvent, TextareaHTMLAttributes } from 'preact';
@@ -16,7 +16,10 @@ import { useOpenRoom } from '../conversation/open-room.ts';
 import { useClient, useStore } from '../../ui/hooks.ts';
 
 interface MentionField {
-  /** While the list is open. A field of several lines may not be a combobox, but may have a list like one. */
+  /**
+   * Attributes for the field while the list is open. A multi-line field may not be a combobox, but may have a list like
+   * one.
+   */
   readonly attributes: TextareaHTMLAttributes;
   readonly list: JSX.Element;
   /** The caret or the text moved. */
@@ -35,13 +38,13 @@ export function useMentions(
   const presence = useStore(room.presence);
   const me = useClient().user.value?.id ?? '';
   const listId = useId();
-  /** No state: what is written in the same moment must know it. */
+  /** A ref and not state, because a text that is sent in the same moment needs the names. */
   const picked = useRef(before);
   const [at, setAt] = useState<{ from: number; query: string }>();
-  /** Where a list was put away: it stays so until another name is begun. */
+  /** The place of a list that the user closed. The list stays closed until another name begins. */
   const [dismissed, setDismissed] = useState<number>();
   const [active, setActive] = useState(0);
-  /** Where the caret goes when the text with the name in it is drawn. */
+  /** The place of the caret after the next render. */
   const caret = useRef<number>(undefined);
   useLayoutEffect(() => {
     if (caret.current === undefined) return;
@@ -50,7 +53,7 @@ export function useMentions(
   });
   const all = entry?.kind !== 'direct' && (entry?.role === 'owner' || entry?.role === 'admin');
   const isOpen = at !== undefined && at.from !== dismissed;
-  // Not while the list is open: what one is about to choose must not move.
+  // The order does not change while the list is open.
   const activity = useMemo(() => activityIn(room, presence), [isOpen, at?.from, room]);
   const candidates = isOpen ? candidatesFor({ query: at.query, members, me, all, activity }) : [];
   const chosen = candidates[Math.min(active, candidates.length - 1)];
@@ -96,7 +99,7 @@ export function useMentions(
           id={optionId(candidate.id)}
           role="option"
           aria-selected={candidate === chosen}
-          // Before the field loses the focus.
+          // Runs before the field loses the focus.
           onPointerDown={(event) => (event.preventDefault(), pick(candidate))}
           onPointerMove={() => setActive(candidates.indexOf(candidate))}
         >
@@ -117,7 +120,7 @@ export function useMentions(
           },
     list: (
       <>
-        {/* There before it speaks, so that it is heard. */}
+        {/* The status element exists before its text, so that screen readers read the text. */}
         <span class="sr-only" role="status">
           {chosen !== undefined && `${candidates.length} to choose from with the arrow keys.`}
         </span>

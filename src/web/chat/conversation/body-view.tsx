@@ -7,7 +7,7 @@ import { knownName } from '../members/people.ts';
 import { encryptedText, keptPieces, textOf } from '../text/text.ts';
 import { useClient } from '../../ui/hooks.ts';
 
-/** What a message says: its text with links and mentions, its files, or that only others can read it. */
+/** The body of a message: its text with links and mentions and its files, or a note that the body is encrypted. */
 export function BodyView({ body }: { body: unknown }): JSX.Element {
   const encrypted = encryptedOf(body);
   if (encrypted !== undefined) return <Encrypted alg={encrypted.alg} kid={encrypted.kid} />;
@@ -73,7 +73,7 @@ function Encrypted({ alg, kid }: { alg: string; kid: string }): JSX.Element {
   );
 }
 
-/** Of files elsewhere nothing is loaded: that would tell their host who reads here, and when. */
+/** Files on other hosts are not loaded: a request would show that host the reader and the time. */
 function FileCard({ file }: { file: Attachment }): JSX.Element {
   const address = addressOfFile(file.url);
   const isImage = file.type.startsWith('image/');

@@ -22,7 +22,7 @@ import { useMutes } from '../members/use-mutes.ts';
 import { roomOpened } from '../unsent-count.ts';
 import { narrow, phone, useClient, useMatch, usePresence, useStore } from '../../ui/hooks.ts';
 
-/** One room on the right of the list, or alone on a phone. */
+/** One room: beside the list, or alone on a phone. */
 export function Conversation({ id }: { id: string }): JSX.Element {
   const client = useClient();
   const entry = useStore(client.rooms).find((room) => room.id === id);
@@ -32,7 +32,7 @@ export function Conversation({ id }: { id: string }): JSX.Element {
   const [replyTo, setReplyTo] = useState<Message>();
   const isNarrow = useMatch(narrow);
   const [wide] = useState(!isNarrow);
-  // Of a page that was just loaded it is not known yet; and it does not change.
+  // The kind is unknown just after the page is loaded, and never changes.
   const kind = useRef(entry?.kind);
   kind.current ??= entry?.kind;
   const [chosen, setShowMembers] = useState<boolean>();
@@ -46,7 +46,10 @@ export function Conversation({ id }: { id: string }): JSX.Element {
   const muted = muteOf(entry, me) !== undefined;
   const receipts = useReceipts(id, members);
   const { thread, openThread, closeThread } = useThreadPanel();
-  const openRoom = useMemo(() => ({ entry, room, members, receipts, thread }), [entry, room, members, receipts, thread]);
+  const openRoom = useMemo(
+    () => ({ entry, room, members, receipts, thread }),
+    [entry, room, members, receipts, thread],
+  );
   const may = useMemo(
     () => messageRights(entry, silent, muted),
     [entry?.kind, entry?.role, entry?.archived, entry?.editWindow, silent, muted],
@@ -117,7 +120,7 @@ interface HeadProps {
 function ConversationHead({ id, entry, count, open, toggleRef, onToggle }: HeadProps): JSX.Element {
   const onPhone = useMatch(phone);
   const heading = useRef<HTMLHeadingElement>(null);
-  // On a phone the field does not take the focus (its keyboard would cover half of the room), so the heading does.
+  // On a phone the heading takes the focus. The keyboard for the field would cover half of the room.
   useEffect(() => {
     if (onPhone) heading.current?.focus();
   }, [id, onPhone]);
@@ -178,7 +181,7 @@ function Gone({ id, reason }: { id: string; reason: string | undefined }): JSX.E
     );
   return (
     <div class="hint">
-      <p>{error === undefined ? (reason ?? 'This conversation is not here any more.') : ''}</p>
+      <p>{error === undefined ? (reason ?? 'This conversation does not exist any more.') : ''}</p>
       <Failure error={error} />
       <div class="buttons">
         <button class="button primary" type="button" disabled={busy} onClick={join}>

@@ -15,7 +15,7 @@ interface EditFormProps {
   onDone: () => void;
 }
 
-/** In the place of the message: Enter saves, Escape leaves it as it was. */
+/** Replaces the message during an edit: Enter saves, Escape cancels. */
 export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element {
   const [before] = useState(() => toDraft(textOf(message.body), (id) => knownName(id)));
   const [text, setText] = useState(before.draft);
@@ -69,7 +69,7 @@ export function EditForm({ room, message, onDone }: EditFormProps): JSX.Element 
         onKeyDown={keyDown}
         {...mentions.attributes}
       />
-      <Failure error={tooLong ? 'This is longer than a message may be.' : error} />
+      <Failure error={tooLong ? 'This message is too long.' : error} />
       <div class="edit-buttons">
         <button class="button small plain" type="button" onClick={onDone}>
           Cancel

@@ -1,4 +1,4 @@
-/** Turns a room's messages into what is drawn: days, the unread mark, and runs of one sender. Pure. */
+/** Turns a room's messages into rows: days, the unread mark, and groups of one sender. Pure. */
 import type { Message, Outgoing } from '../../../client/index.ts';
 import { midnight } from '../../ui/dates.ts';
 
@@ -32,13 +32,13 @@ export interface Conversation {
   readonly outgoing: readonly Outgoing[];
   readonly me: { readonly id: string; readonly name: string | null };
   /**
-   * The mark stands before the first message past this that somebody else wrote; undefined: no mark. What is held must
-   * begin at or before that message (`reachesUnread`).
+   * The mark comes before the first message of another user after this seq; undefined: no mark. The loaded messages
+   * must begin at or before that message (`reachesUnread`).
    */
   readonly unreadAfter: number | undefined;
 }
 
-/** @param before rows of an earlier call: a row that is the same is the same object, so that it need not be drawn again */
+/** @param before rows of an earlier call: an unchanged row stays the same object, so that it is not rendered again */
 export function rowsOf({ messages, outgoing, me, unreadAfter }: Conversation, before: readonly Row[] = []): Row[] {
   const rows: Row[] = [];
   const days = new Days();
@@ -73,14 +73,14 @@ function add(rows: Row[], days: Days, from: string, name: string | null, item: I
 
 const dayMs = 86_400_000;
 
-/** Days that were opened. Kept beside the rows: to look for the last one among them is quadratic within a day. */
+/** The days that have a row. A search for the last one among the rows would be quadratic within a day. */
 class Days {
   readonly #opened = new Set<number>();
   #last: number | undefined = undefined;
 
   /**
-   * A clock that is a little behind must not open yesterday again under today. Imports keep old times behind younger ones:
-   * a message from days before has a day of its own.
+   * A clock that is a little behind must not start yesterday again below today. An import may place old messages after
+   * newer ones: a message from days before starts its own day.
    */
   start(rows: Row[], { id, at }: Pick<Item, 'id' | 'at'>): void {
     const day = midnight(at);
@@ -97,14 +97,14 @@ function isSame(a: Row, b: Row): boolean {
   return sameHead && a.items.every((item, at) => isSameItem(item, b.items[at]));
 }
 
-/** Of what is on its way a new item is made each time; a stored message is the same object until it changes. */
+/** An unsent message gets a new item each time. A stored message keeps its object until it changes. */
 function isSameItem(a: Item, b: Item | undefined): boolean {
   return a === b || (a.outgoing !== undefined && a.outgoing === b?.outgoing);
 }
 
 /**
- * Whether what is held begins at or before the first unread message, so that the mark may be put into it.
- * @param sparse numbers are missing in between: a thread
+ * Whether the loaded messages begin at or before the first unread one, so that the mark has a place.
+ * @param sparse seqs are missing in between, as in a thread
  */
 export function reachesUnread(
   { messages, hasOlder }: { readonly messages: readonly Message[]; readonly hasOlder: boolean },

@@ -19,7 +19,7 @@ interface ActionsProps {
   onReply: (message: Message) => void;
   onEdit: () => void;
   attempt: (work: Promise<void>) => void;
-  /** Something was chosen. */
+  /** Called after a choice. */
   onDone: () => void;
 }
 
@@ -33,7 +33,7 @@ const buttons: Readonly<Record<Offer, { readonly icon: IconName; readonly label:
   delete: { icon: 'bin', label: 'Delete' },
 };
 
-/** What can be done with a message: seen while the mouse or the focus is on it, or after a long press. */
+/** The actions on a message: visible while the mouse or the focus is on the message, or after a long press. */
 export function MessageActions(props: ActionsProps): JSX.Element {
   const { message, room, offers, onReply, onEdit, attempt, onDone } = props;
   const client = useClient();
@@ -84,7 +84,7 @@ export function MessageActions(props: ActionsProps): JSX.Element {
         </div>
         {picking && offers.includes('react') && <Picker opener={opener} onPick={pick} onClose={closePicker} />}
       </div>
-      {/* Outside: on a phone the actions are gone while nobody asks for them. */}
+      {/* Outside of the actions, which are hidden on a phone until a long press. */}
       {deleting && <DeleteDialog room={room} message={message} onClose={() => (setDeleting(false), onDone())} />}
     </>
   );
@@ -98,11 +98,11 @@ function DeleteDialog({ room, message, onClose }: { room: Room; message: Message
       <p class="to-delete" dir="auto">
         {summaryOf(message)}
       </p>
-      <p class="muted">It is gone for everybody, with its reactions. This cannot be undone.</p>
+      <p class="muted">The message and its reactions are deleted for everybody. This cannot be undone.</p>
       <Failure error={error} />
       <div class="dialog-buttons">
         <button class="button" type="button" onClick={onClose}>
-          Keep it
+          Cancel
         </button>
         <button class="button danger" type="button" disabled={busy} onClick={remove}>
           Delete

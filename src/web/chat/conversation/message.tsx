@@ -72,7 +72,7 @@ interface ItemProps {
   onReply: (message: Message) => void;
 }
 
-/** A finger that rests this long asks what can be done. */
+/** A touch of this duration shows the actions. */
 const longPressMs = 450;
 
 function MessageItem(props: ItemProps): JSX.Element {
@@ -81,7 +81,7 @@ function MessageItem(props: ItemProps): JSX.Element {
   const inTime = useBefore(mine ? item.at + may.editWithin : Infinity);
   const [editing, setEditing] = useState(false);
   const [error, setError] = useState<string>();
-  // By a long press; a mouse shows the actions by hovering.
+  // Set by a long press; a mouse shows the actions by hovering.
   const [open, setOpen] = useState(false);
   const element = useRef<HTMLDivElement>(null);
   const press = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -109,7 +109,7 @@ function MessageItem(props: ItemProps): JSX.Element {
       work.catch((thrown: Error) => setError(thrown.message));
     },
   };
-  // A room of hundreds is drawn again with each message and each typist; only what changed may cost.
+  // A large room renders with each message and each typing signal, so that an unchanged message must cost nothing.
   const content = useMemo(
     () => drawItem(props, state),
     [item.body, item.outgoing, message, answered, may, inTime, editing, error],
@@ -142,7 +142,7 @@ interface ItemState {
   readonly attempt: (work: Promise<void>) => void;
   readonly inThread: number | undefined;
   readonly may: MessageRights;
-  /** The time to edit it is not over. */
+  /** The time limit for edits is not over. */
   readonly inTime: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What the messages of one open room need to know besides themselves. */
+/** The contexts of the messages of one open room. */
 import { createContext } from 'preact';
 import type { Context } from 'preact';
 import { useContext } from 'preact/hooks';
@@ -6,22 +6,22 @@ import type { Member, Room, RoomEntry } from '../../../client/index.ts';
 import type { MessageRights } from '../rights.ts';
 import type { Receipts } from './use-receipts.ts';
 
-/** Moves with each message and mark: only few of what is drawn may listen. */
+/** Changes with each message and read mark, so that only few components may use it. */
 export interface OpenRoom {
   readonly entry: RoomEntry | undefined;
   readonly room: Room;
   readonly members: readonly Member[];
-  /** Undefined: the room is too large for them. */
+  /** Undefined: the room is too large for receipts. */
   readonly receipts: Receipts | undefined;
   /** The seq of the root of the thread that is shown beside the room. */
   readonly thread: number | undefined;
 }
 
-/** Hardly ever moves: each message may listen. */
+/** Changes rarely, so that each message may use it. */
 export interface MessageContext {
   readonly may: MessageRights;
   readonly openThread: (root: number) => void;
-  /** The seq of the root of the thread that we are inside of; undefined: in the room's list. */
+  /** The seq of the root of the enclosing thread; undefined: in the room's list. */
   readonly inThread: number | undefined;
 }
 
@@ -35,6 +35,6 @@ export const useMessageContext = (): MessageContext => useRequired(MessageScope)
 
 function useRequired<T>(context: Context<T | undefined>): T {
   const value = useContext(context);
-  if (value === undefined) throw new Error('This component stands outside of a room.');
+  if (value === undefined) throw new Error('This component is used outside of a room.');
   return value;
 }

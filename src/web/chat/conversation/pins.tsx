@@ -13,7 +13,7 @@ import { summaryOf } from '../text/text.ts';
 import { useClient } from '../../ui/hooks.ts';
 import { usePins } from './use-pins.ts';
 
-/** Under the head of a room, if something is pinned there: how much, and on a click all of it. */
+/** The bar below the head of a room with pinned messages: their number, and the list on a click. */
 export function PinLine({ room }: { room: string }): JSX.Element | null {
   const pins = usePins(room);
   const [open, setOpen] = useState(false);

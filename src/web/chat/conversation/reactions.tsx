@@ -12,7 +12,7 @@ interface ReactionsProps {
   attempt: (work: Promise<void>) => void;
 }
 
-/** What others think of it; each one is a switch for one's own. */
+/** The reactions to a message; each is a switch for the user's own one. */
 export function Reactions({ room, message, may, attempt }: ReactionsProps): JSX.Element {
   const toggle = (emoji: string, mine: boolean): void =>
     attempt(mine ? room.unreact(message.seq, emoji) : room.react(message.seq, emoji));
@@ -40,7 +40,7 @@ export function Reactions({ room, message, may, attempt }: ReactionsProps): JSX.
 const columns = 6;
 
 interface PickerProps {
-  /** What opened it: a click there is not a click elsewhere. */
+  /** The opener: a click on it is no click outside. */
   opener: RefObject<HTMLButtonElement | null>;
   onPick: (emoji: string) => void;
   onClose: () => void;
@@ -52,7 +52,7 @@ export function Picker({ opener, onPick, onClose }: PickerProps): JSX.Element {
   useLayoutEffect(() => {
     const log = panel.current?.closest('.log')?.getBoundingClientRect();
     const at = panel.current?.parentElement?.getBoundingClientRect();
-    // above, unless the log begins too soon
+    // Above, unless the timeline begins too close.
     if (log !== undefined && at !== undefined) setBelow(at.top - log.top < (panel.current?.offsetHeight ?? 0) + 8);
     panel.current?.querySelector('button')?.focus({ preventScroll: true });
   }, []);

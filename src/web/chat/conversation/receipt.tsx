@@ -4,7 +4,10 @@ import { Icon } from '../../ui/icons.tsx';
 import { useOpenRoom } from './open-room.ts';
 import type { Receipt } from './use-receipts.ts';
 
-/** How far a message of ours got: one tick, the server has it; two, somebody else; two in colour, somebody has read it. */
+/**
+ * The progress of the user's own message. One tick: the server has it. Two: another user has it. Two in colour: another
+ * user has read it.
+ */
 export function ReceiptMark({ seq }: { seq: number }): JSX.Element | null {
   const { receipts, entry } = useOpenRoom();
   const [open, setOpen] = useState(false);

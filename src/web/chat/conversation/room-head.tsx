@@ -1,4 +1,4 @@
-/** What stands in the head of a room besides its name: the way to its settings, to a search in it, and what it is about. */
+/** The parts of a room's head besides its name: the buttons for settings and search, and the topic. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../../../client/index.ts';
@@ -36,7 +36,7 @@ export function HeadTools({ room }: { room: RoomEntry | undefined }): JSX.Elemen
   );
 }
 
-/** Muted, archived: beside the name. */
+/** Marks beside the name: muted, archived. */
 export function RoomFlags({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
   if (room === undefined) return null;
   return (
@@ -48,10 +48,10 @@ export function RoomFlags({ room }: { room: RoomEntry | undefined }): JSX.Elemen
   );
 }
 
-/** Why nothing can be written here, or undefined. */
+/** The reason for which the user cannot write here, or undefined. */
 export function silenceOf(room: RoomEntry | undefined, me: Member | undefined): string | undefined {
   if (room === undefined) return undefined;
-  if (room.archived !== undefined) return 'This conversation is archived: it can be read, but not written to.';
+  if (room.archived !== undefined) return 'This conversation is archived: you can read it, but not write.';
   if (room.role === 'guest') return 'You may read here, but not write.';
   if (room.senders === 'admins' && room.role === 'member') return 'Only the owner and admins write here.';
   const muted = muteOf(room, me);
@@ -60,13 +60,13 @@ export function silenceOf(room: RoomEntry | undefined, me: Member | undefined): 
   return `You are muted in this room until ${new Date(muted.until).toLocaleString()}.`;
 }
 
-/** One that is not over. */
+/** The mute of this user, if it is not over. */
 export function muteOf(room: RoomEntry | undefined, me: Member | undefined): Member['muted'] {
   const muted = (me ?? room)?.muted;
   return muted === undefined || (muted.until !== null && muted.until <= Date.now()) ? undefined : muted;
 }
 
-/** A message that waits for its turn looks as if the server did not answer, so it is said before. */
+/** A message that waits for its turn seems to get no answer, so this note explains the limit. */
 export function SlowNote({ room }: { room: RoomEntry | undefined }): JSX.Element | null {
   if (room?.role !== 'member' || room.slowMode === undefined || room.slowMode === 0) return null;
   return <p class="composer-note muted">Slow mode: one message in {inWords(room.slowMode)}.</p>;

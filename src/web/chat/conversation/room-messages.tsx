@@ -21,7 +21,7 @@ export function RoomMessages({ room, entry, onReply }: RoomMessagesProps): JSX.E
       room={room}
       reading={room}
       state={state}
-      // A list that the store kept counts what was unread then, and what is unread now may still be on its way.
+      // A list from the store has an outdated number of unread messages, and new ones may still be on their way.
       mark={entry !== undefined && room.cursor >= entry.rev ? entry : undefined}
       wanted={wantedMessage.value}
       onReply={onReply}

@@ -1,4 +1,4 @@
-/** The messages of a room, or of one of its threads, as one reads them: rows, the place kept, the way to one of them. */
+/** The messages of a room or a thread: the rows, the scroll position, and the way to one message. */
 import { useMemo, useRef } from 'preact/hooks';
 import type { ComponentChildren, JSX } from 'preact';
 import type { Message, Room } from '../../../client/index.ts';
@@ -15,18 +15,18 @@ import type { TimelineState, Scrolled } from './use-scroll.ts';
 
 interface TimelineProps {
   name: string;
-  /** What one of its messages is called. */
+  /** The word for one of the messages. */
   one: 'message' | 'reply';
   many: 'messages' | 'replies';
   room: Room;
-  /** What gives the older ones and takes the mark. */
+  /** The source of older messages, which also takes the read mark. */
   reading: Scrolled;
   state: TimelineState;
-  /** What is read of it, and how much is not; undefined: not known, or not all of it is in `state` yet. */
+  /** The read mark and the number of unread messages; undefined: unknown, or `state` does not have all of them yet. */
   mark: { readonly read: number; readonly unread: number } | undefined;
-  /** The seq of the message that is to be shown, until it is. */
+  /** The seq of the message to show, until it is visible. */
   wanted: number | undefined;
-  /** It stands above all others, and need not be next to them. */
+  /** A message above all others, also if messages in between are not loaded. */
   head?: Message | undefined;
   onReply: (message: Message) => void;
   /** Between the head and the first row. */
@@ -110,12 +110,12 @@ interface Drawing {
 
 interface Drawn {
   readonly drawing: Omit<Drawing, 'bySeq'>;
-  /** What the messages of the row answer. */
+  /** The messages that the row replies to. */
   readonly answered: readonly (Message | undefined)[];
   readonly view: JSX.Element;
 }
 
-/** Draws rows. A row that is as it was gives the element that it gave before, which is passed over as a whole. */
+/** Renders rows. An unchanged row returns its former element, which Preact skips. */
 function useKeptRows(next: Drawing): (row: Row) => JSX.Element {
   const kept = useRef(new WeakMap<Row, Drawn>());
   const { me, many, room, bySeq, onReply } = next;
@@ -127,7 +127,7 @@ function useKeptRows(next: Drawing): (row: Row) => JSX.Element {
         : [];
     const held = kept.current.get(row);
     const isSame = held?.drawing === drawing && answered.every((message, at) => message === held.answered[at]);
-    // The name of the day is another one tomorrow.
+    // The name of a day changes at midnight.
     if (held !== undefined && isSame && row.kind !== 'day') return held.view;
     const mine = row.kind === 'group' && row.from === me;
     const view = (

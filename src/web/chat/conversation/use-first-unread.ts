@@ -1,30 +1,30 @@
-/** Where reading begins: what was read when the conversation was opened, and the pages in between. */
+/** Finds the first unread message: remembers the read mark of the moment of opening, and loads the pages in between. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { reachesUnread } from './grouping.ts';
 import type { TimelineState, Scrolled } from './use-scroll.ts';
 
-/** Messages held at most for the way to the first unread one: all of them are drawn. */
+/** The limit of loaded messages on the way to the first unread one: all of them are rendered. */
 const maxHeld = 2000;
 const maxFailures = 3;
 const againMs = 1000;
 
 export interface Reading {
-  /** What gives older messages. */
+  /** The source of older messages. */
   readonly reading: Scrolled;
   readonly state: TimelineState;
   readonly online: boolean;
-  /** What is read, and how much is not; undefined: not known, or not all of it is in `state` yet. */
+  /** The read mark and the number of unread messages; undefined: unknown, or `state` does not have all of them yet. */
   readonly mark: { readonly read: number; readonly unread: number } | undefined;
-  /** Numbers are missing in between: a thread. */
+  /** Seqs are missing in between, as in a thread. */
   readonly sparse: boolean;
 }
 
 export interface FirstUnread {
-  /** The seq that the unread mark stands behind; undefined: no mark, or its place is in a page that is not held. */
+  /** The seq before the unread mark; undefined: no mark, or its place is not loaded. */
   readonly unreadAfter: number | undefined;
-  /** The place is known, and is held where it can be. */
+  /** The place is known, and is loaded where that is possible. */
   readonly settled: boolean;
-  /** How many are unread, where the first of them is further back than what is held. */
+  /** The number of unread messages, if the first of them is older than the loaded ones. */
   readonly furtherBack: number | undefined;
 }
 
@@ -34,11 +34,11 @@ interface Opened {
 }
 
 export function useFirstUnread({ reading, state, online, mark, sparse }: Reading): FirstUnread {
-  // Where the mark stood when it was opened: the line must not move while one reads. Of a page that was just loaded the
-  // server has not told it yet; what the store has may be older than what was read elsewhere.
+  // The read mark of the moment of opening, because the line must not move during reading. Just after the page is
+  // loaded the mark of the server is unknown, and the stored one may be outdated.
   const opened = useRef<Opened>(undefined);
   const [failures, setFailures] = useState(0);
-  // The list is started over, from its newest page: it is opened anew.
+  // The list started over from its newest page, so that this is a new opening.
   const lastSeen = useRef(0);
   const { messages } = state;
   const isGap = lastSeen.current > 0 && (messages[0]?.seq ?? 0) > lastSeen.current;

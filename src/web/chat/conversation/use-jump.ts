@@ -1,31 +1,31 @@
-/** The way to one message: older pages are loaded until it is there, as long as it is not too far; then it is shown. */
+/** Jumps to one message: loads older pages until the message is there, unless it is too far, and shows it. */
 import { useEffect, useLayoutEffect } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import { wantedShown } from '../route.ts';
 import { say } from '../../ui/toast.tsx';
 import type { TimelineState, Scrolled } from './use-scroll.ts';
 
-/** Messages between the wanted one and the first that is held: twenty pages. All of them would be drawn. */
+/** The limit of messages between the wanted one and the first loaded one: twenty pages. All of them are rendered. */
 const maxBack = 1000;
-/** A message may be found before it has come here. */
+/** A search may find a message before this client receives it. */
 const comesWithinMs = 10_000;
 const shownMs = 4000;
 
 interface Sought {
   readonly reading: Scrolled;
   readonly state: TimelineState;
-  /** Nothing is asked for, and nothing given up, before there is a connection. */
+  /** Without a connection nothing is loaded, and the jump is not given up. */
   readonly online: boolean;
-  /** The seq of the message, until it is shown. */
+  /** The seq of the message to show, until it is visible. */
   readonly wanted: number | undefined;
-  /** The messages stand far apart in the room: a thread. */
+  /** Seqs are missing in between, as in a thread. */
   readonly sparse: boolean;
   readonly scroller: RefObject<HTMLDivElement | null>;
-  /** Tells the scrolling that the reader is somewhere now. */
+  /** Keeps the scroll position at the message. */
   readonly stay: () => void;
 }
 
-/** @returns whether it is on the way */
+/** @returns whether the jump is under way */
 export function useJump({ reading, state, online, wanted, sparse, scroller, stay }: Sought): boolean {
   const { status, messages, hasOlder, loadingOlder } = state;
   const found = (): HTMLElement | null | undefined =>
@@ -41,10 +41,10 @@ export function useJump({ reading, state, online, wanted, sparse, scroller, stay
 
   useEffect(() => {
     if (wanted === undefined) return undefined;
-    // It says itself why.
+    // The room shows its reason.
     if (status === 'gone') return wantedShown();
     if (status !== 'ready' || loadingOlder || !online) return undefined;
-    // The other effect was there before.
+    // The other effect has shown the message.
     if (found() instanceof HTMLElement) return undefined;
     const [first, last] = [messages[0]?.seq, messages.at(-1)?.seq ?? 0];
     const giveUp = (why: string): void => {
@@ -52,15 +52,15 @@ export function useJump({ reading, state, online, wanted, sparse, scroller, stay
       wantedShown();
     };
     if (wanted > last) {
-      const timer = setTimeout(() => giveUp('That message is not here.'), comesWithinMs);
+      const timer = setTimeout(() => giveUp('That message was not found.'), comesWithinMs);
       return () => clearTimeout(timer);
     }
     if (first === undefined || wanted >= first || !hasOlder) {
-      giveUp('That message is not there any more.');
+      giveUp('That message does not exist any more.');
     } else if (sparse && messages.length >= maxBack) {
-      giveUp('That reply is too far back to go there.');
+      giveUp('That reply is too far back to show.');
     } else if (!sparse && first - wanted > maxBack) {
-      giveUp(`That message is too far back to go there: ${(last - wanted).toLocaleString()} messages ago.`);
+      giveUp(`That message is too far back to show: ${(last - wanted).toLocaleString()} messages ago.`);
     } else reading.loadOlder().catch(() => giveUp('That message cannot be loaded now.'));
     return undefined;
   }, [reading, wanted, status, messages, hasOlder, loadingOlder, online]);

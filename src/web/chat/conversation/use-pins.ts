@@ -1,4 +1,4 @@
-/** The pinned messages of a room: asked for at each connection and when a pin comes or goes, then kept up. */
+/** The pinned messages of a room: read at each connection and after each change of a pin. */
 import { useEffect, useState } from 'preact/hooks';
 import type { Message } from '../../../client/index.ts';
 import { useClient } from '../../ui/hooks.ts';
@@ -6,7 +6,7 @@ import { useClient } from '../../ui/hooks.ts';
 const gatherMs = 100;
 const none: readonly Message[] = [];
 
-/** The last pinned first. */
+/** The latest pin comes first. */
 export function usePins(room: string): readonly Message[] {
   const client = useClient();
   const [pins, setPins] = useState(none);
@@ -18,7 +18,7 @@ export function usePins(room: string): readonly Message[] {
       const mine = (request += 1);
       client.call('room:pins', { room }).then(
         ({ messages }) => mine === request && setPins(messages),
-        // The next connection, or the next pin, asks again.
+        // The next connection or the next pin starts a new request.
         () => undefined,
       );
     };

@@ -1,4 +1,4 @@
-/** Up to where the others of a room have its messages, and have read them: asked for at each connection, then kept up. */
+/** The delivery and read marks of the other members: read at each connection, then updated by events. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { limits } from '../../../client/index.ts';
 import type { Client, Member } from '../../../client/index.ts';
@@ -13,21 +13,21 @@ interface Marks {
 /** Names. */
 export interface Receipt {
   readonly read: readonly string[];
-  /** They have it, and have not read it. */
+  /** The users that have the message and have not read it. */
   readonly delivered: readonly string[];
   readonly waiting: readonly string[];
 }
 
 export interface Receipts {
   readonly others: number;
-  /** How many have a message, and have read it. */
+  /** The numbers of users that have a message, and that have read it. */
   counts(seq: number): { readonly read: number; readonly delivered: number };
   who(seq: number): Receipt;
 }
 
 const none: ReadonlyMap<string, Marks> = new Map();
 
-/** @returns undefined in rooms of more members than the server tells of, and while one is alone */
+/** @returns undefined in rooms with more members than the server sends marks for, and in rooms of one member */
 export function useReceipts(room: string, members: readonly Member[]): Receipts | undefined {
   const client = useClient();
   const me = client.user.value?.id;
@@ -39,7 +39,7 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
     const move = (user: string, seq: number, read: boolean): void =>
       setMarks((held) => {
         const before = held.get(user) ?? { read: 0, delivered: 0 };
-        // Both only ever move forward, and what is read was delivered.
+        // Both marks only move forward, and a message that is read was delivered.
         const now = {
           read: read ? Math.max(before.read, seq) : before.read,
           delivered: Math.max(before.delivered, seq),
@@ -55,7 +55,7 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
             move(user, delivered, false);
           }
         },
-        // The next connection asks again.
+        // The next connection sends a new request.
         () => undefined,
       );
     };
@@ -97,7 +97,7 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
 }
 
 async function loadReceipts(client: Client, room: string) {
-  // As many as are told of: a page.
+  // The server sends marks for at most this many members: one page.
   const { receipts } = await client.call('room:receipts', { room, limit: limits.pageSize });
   return receipts;
 }

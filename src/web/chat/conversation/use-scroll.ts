@@ -1,43 +1,46 @@
 /**
- * The scrolling of a conversation. At its end it follows what comes; away from it, it stays where the reader is,
- * counts what came, and keeps the place when older messages appear above.
+ * The scrolling of a conversation. At the end, the view follows new messages. Elsewhere, the view stays, counts new
+ * messages, and keeps its place when older messages appear above.
  */
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import type { Room, RoomState } from '../../../client/index.ts';
 
-/** What is scrolled through: a room, or a thread of one. */
+/** The scrolled object: a room, or a thread of one. */
 export type Scrolled = Pick<Room, 'loadOlder' | 'markRead'>;
 export type TimelineState = Pick<RoomState, 'status' | 'messages' | 'outgoing' | 'hasOlder' | 'loadingOlder'>;
 
-/** So near the end counts as the end. */
+/** A position this close to the end counts as the end. */
 const nearPx = 60;
-/** Older messages are asked for before the reader gets to the first one. */
+/** The distance from the first message at which older ones are loaded. */
 const aheadPx = 600;
 
 interface Scroll {
   scroller: RefObject<HTMLDivElement | null>;
   content: RefObject<HTMLDivElement | null>;
-  /** The reader is away from the end. */
+  /** The view is not at the end. */
   away: boolean;
-  /** Messages of others that came meanwhile. */
+  /** New messages of other users since the view left the end. */
   missed: number;
   toLatest: () => void;
-  /** The reader was led elsewhere, and stays there. */
+  /** Keeps the view where a jump has put it. */
   stay: () => void;
 }
 
-/** @param settled it is known what is read, and all that is not is there: before that nothing is marked, and the end is shown */
+/**
+ * @param settled the read mark is known, and all unread messages are loaded. Before that nothing is marked as read, and
+ *   the end is shown.
+ */
 export function useScroll(room: Scrolled, state: TimelineState, me: string, settled: boolean): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
   const following = useRef(true);
-  /** To one message, which matters more than where the unread ones begin. */
+  /** A jump to one message has priority over the first unread one. */
   const led = useRef(false);
-  /** Put somewhere: what stands at the top by then is what one looks at. */
+  /** The initial position is set: a message at the top is one that the user sees. */
   const placed = useRef(false);
-  /** Put where reading begins. */
+  /** The view is at the first unread message, or at the end. */
   const begun = useRef(false);
   const seen = useRef(0);
   const last = state.messages.at(-1)?.seq ?? 0;
@@ -57,23 +60,23 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
   };
   useKeptPlace(scroller, state, following);
   useLayoutEffect(() => {
-    // The list is started over: reading begins anew.
+    // The list started over, so that the initial position is set again.
     if (state.status === 'loading' || !settled) begun.current = false;
     if (begun.current || state.status !== 'ready') return;
     placed.current = true;
     begun.current = settled;
-    // While the connection came one could read what the store has, and may be somewhere in it.
+    // While the client connected, the user may have scrolled through the stored messages.
     if (led.current || !following.current) return;
     const mark = settled ? scroller.current?.querySelector('[data-unread]') : undefined;
     if (mark === null || mark === undefined) return toEnd();
     mark.scrollIntoView({ block: 'center' });
     halt();
   }, [state.status, settled]);
-  // A page that does not fill the screen leaves nothing to scroll, and so nothing that would ask for the next.
+  // A page that does not fill the screen cannot be scrolled, so that no scroll event would load the next one.
   useEffect(() => {
     if (placed.current && (scroller.current?.scrollTop ?? aheadPx) < aheadPx) loadOlder(room);
   }, [room, state.messages, state.status, settled]);
-  // One's own message is always shown, wherever one was.
+  // The user's own new message is always shown.
   const own = state.outgoing.length;
   useLayoutEffect(() => {
     if (own > 0) toEnd();
@@ -84,7 +87,7 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
     if (element === null) return undefined;
     let top = element.scrollTop;
     const scrolled = (): void => {
-      // A scroll event may come after more was added below: only going up is a wish to stay.
+      // A scroll event may come after an addition below: only a move upwards is a wish to stay.
       const wentUp = element.scrollTop < top;
       top = element.scrollTop;
       following.current = isNearEnd(element) || (following.current && !wentUp);
@@ -112,11 +115,11 @@ function isNearEnd(element: HTMLElement | null): boolean {
 }
 
 function loadOlder(room: Scrolled): void {
-  // Offline: scrolling again asks again.
+  // After a failure, the next scroll event loads again.
   room.loadOlder().catch(() => undefined);
 }
 
-/** After older messages were put in front, what was under the reader's eyes is still there. */
+/** Keeps the visible messages in place when older ones are added above. */
 function useKeptPlace(
   scroller: RefObject<HTMLDivElement | null>,
   state: TimelineState,
@@ -140,16 +143,16 @@ interface Reading {
   readonly state: TimelineState;
   readonly settled: boolean;
   readonly following: { readonly current: boolean };
-  /** As `following` says since the last drawing: so that its changes are heard of. */
+  /** The value of `following` at the last render, so that the effect runs after a change. */
   readonly away: boolean;
 }
 
-/** Read is what was on the screen of somebody who was looking. */
+/** Marks messages as read that were on a visible screen. */
 function useRead({ room, state: { status, messages }, settled, following, away }: Reading): void {
   const last = messages.at(-1)?.seq;
   useEffect(() => {
     const mark = (): void => {
-      // Not `away`: in the drawing that put the reader at the unread line it still says that this is the end.
+      // Not `away`: in the render that moves the view to the unread line, `away` is still false.
       if (!settled || !following.current || status !== 'ready' || last === undefined) return;
       if (document.visibilityState === 'visible') room.markRead(last);
     };

@@ -1,7 +1,6 @@
 /**
- * The system's notifications: on request, and only while nobody looks at the page. Of several tabs one shows them, the
- * holder of a Web Lock, and none while any of them is looked at. Without Web Locks (plain http) browsers have no
- * notifications either.
+ * The system's notifications: on request, and only while no tab is visible. Only one of several tabs shows them: the
+ * holder of a Web Lock. Browsers without Web Locks (plain http) have no notifications either.
  */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
@@ -20,11 +19,14 @@ const notifier = 'parley notifier';
 
 export type Permission = 'off' | 'on' | 'denied' | 'impossible';
 
-/** Chrome on Android has the class and asks its user, but throws where one is made: there only service workers may. */
+/**
+ * Chrome on Android has the class and requests the permission, but its constructor throws: only service workers may use
+ * it.
+ */
 let refused = false;
 
 function present(): Permission {
-  // A runtime without them is one where the type is wrong.
+  // The type does not cover a runtime without these.
   if (refused || !('Notification' in globalThis) || !('locks' in navigator)) return 'impossible';
   if (Notification.permission === 'denied') return 'denied';
   return Notification.permission === 'granted' && readStored(localStorage, key) === true ? 'on' : 'off';
@@ -34,7 +36,7 @@ const held = signal(present());
 export const permission: ReadonlySignal<Permission> = held;
 addEventListener('storage', (event) => event.key === key && (held.value = present()));
 
-/** From a click: browsers ask their user only then. */
+/** Call it from a click: browsers request the permission only then. */
 export async function allowNotifications(): Promise<void> {
   const answer = await Notification.requestPermission();
   writeStored(localStorage, key, answer === 'granted' ? true : undefined);
@@ -46,7 +48,7 @@ export function stopNotifications(): void {
   held.value = present();
 }
 
-/** @returns what ends it */
+/** @returns a function that ends it */
 export function startNotifications(client: Client): () => void {
   if (held.value === 'impossible') return () => undefined;
   const stopHolding = holdLockWhileVisible();
@@ -57,7 +59,7 @@ export function startNotifications(client: Client): () => void {
       mine = true;
       return new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve()));
     })
-    // given up before it was this tab's turn
+    // The request was cancelled before this tab got the lock.
     .catch(() => undefined);
   const show = (message: Shown, text: string, name?: string | null): void => {
     const room = client.rooms.value.find(({ id }) => id === message.room);
@@ -87,13 +89,13 @@ function levelAt(client: Client, id: string): ReturnType<typeof levelOf> | undef
   return room && levelOf(room);
 }
 
-/** Of a mention that came alone it is not known whether it is a reply in a thread. */
+/** A mention without its message does not show whether it is in a thread. */
 type Shown = Pick<Message, 'room' | 'seq' | 'from' | 'thread'>;
 
 function notify(room: RoomEntry, message: Shown, text: string, name?: string | null): void {
   const author = nameOf(message.from, name);
   const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
-  // A later one of the same room takes its place.
+  // A later notification of the same room replaces this one.
   const shown = made(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
   shown?.addEventListener('click', () => {
     window.focus();
@@ -112,7 +114,7 @@ function made(title: string, options: NotificationOptions): Notification | undef
   }
 }
 
-/** Tells the other tabs, by a lock that several may hold, that this one is looked at. */
+/** Shows the other tabs that this one is visible, by a lock that several tabs may hold. */
 function holdLockWhileVisible(): () => void {
   let release: (() => void) | undefined;
   const update = (): void => {

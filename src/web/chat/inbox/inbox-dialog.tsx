@@ -16,7 +16,7 @@ import { addressOf, addressOfMessage } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
 import { useClient, useStore } from '../../ui/hooks.ts';
 
-/** The bell counts what is meant for this user: mentions that are unread, and invitations; not what is muted. */
+/** The bell counts unread mentions and invitations, but not those of muted rooms. */
 export function Bell(): JSX.Element {
   const client = useClient();
   const rooms = useStore(client.rooms);
@@ -51,7 +51,7 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
   const client = useClient();
   const inbox = inboxOf(client);
   const { busy, error, run } = useAction();
-  // What was edited or deleted meanwhile is no news.
+  // An edit or a deletion may have removed a mention.
   useEffect(() => run(() => inbox.reload()), []);
   const unread = rooms.filter((room) => room.unread > 0 && !isMuted(room));
   const anyUnread = rooms.some((room) => room.unread > 0);
@@ -154,7 +154,7 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
   );
 }
 
-/** Whether the browser may tell while the page is hidden. */
+/** The setting for notifications while the page is hidden. */
 export function OnThisDevice({ run }: { run: (action: () => Promise<void>) => void }): JSX.Element {
   const { value } = permission;
   if (value === 'denied') return <p class="muted small-text">Your browser blocks notifications of this page.</p>;

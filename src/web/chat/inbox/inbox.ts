@@ -1,4 +1,4 @@
-/** What waits for this user: invitations, and the messages that mention them. Asked for at each connection, then kept up. */
+/** The inbox of this user: invitations and mentions. Read at each connection, then updated by events. */
 import { signal } from '@preact/signals';
 import type { Client, CommandOutput, EventData, RoomEntry } from '../../../client/index.ts';
 import { learnNames, nameOf } from '../members/people.ts';
@@ -9,11 +9,11 @@ export type Invitation = CommandOutput<'invitation:list'>['invitations'][number]
 export type Mention = CommandOutput<'mentions'>['mentions'][number];
 
 const mentionPage = 30;
-/** Two hundred may wait for one user, and a page has a hundred. */
+/** A user has at most two hundred invitations, and a page has a hundred. */
 const maxInvitationPages = 3;
-/** `mention` may come before the index has the message, and in crowds. */
+/** `mention` events may come before the index has the message, and in bursts. */
 const gatherMs = 300;
-/** So many rooms are marked read at the same time: fewer than commands that may wait on one connection. */
+/** Rooms that are marked read at the same time: fewer than the commands that may wait on one connection. */
 const marksAtOnce = 8;
 
 export class Inbox {
@@ -23,7 +23,7 @@ export class Inbox {
   readonly more = signal(false);
   readonly #client: Client;
   #before: string | null = null;
-  /** Tells answers to an older question apart. */
+  /** The number of the last request; answers to earlier ones are dropped. */
   #request = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -31,7 +31,7 @@ export class Inbox {
     this.#client = client;
   }
 
-  /** @returns what ends it */
+  /** @returns a function that ends it */
   start(): () => void {
     const client = this.#client;
     const stops = [
@@ -54,14 +54,14 @@ export class Inbox {
     if (request === this.#request) this.#show(page, this.mentions.value);
   }
 
-  /** The newest again: an edit may have taken a mention away. */
+  /** Reads the newest mentions again: an edit may have removed one. */
   async reload(): Promise<void> {
     const request = (this.#request += 1);
     const page = await this.#client.call('mentions', { limit: mentionPage });
     if (request === this.#request) this.#show(page, []);
   }
 
-  /** After a block was made or lifted: it decides what is here. */
+  /** Reads everything again after a block or an unblock, which change the inbox. */
   async reloadAll(): Promise<void> {
     await Promise.all([this.reload(), this.#loadInvitations()]);
   }
@@ -85,7 +85,7 @@ export class Inbox {
   }
 
   #refresh(): void {
-    // What fails now is asked for again with the next connection.
+    // After a failure, the next connection reads the inbox again.
     this.reloadAll().catch(() => undefined);
   }
 
@@ -125,7 +125,7 @@ export class Inbox {
       if (change !== 'accepted' && change !== 'declined') return;
       const entry = this.#client.rooms.value.find(({ id }) => id === room);
       const title = entry === undefined ? room : titleOf(entry);
-      // Who joins is named by an event that may come after this one.
+      // The event with the name of the new member may come after this one.
       setTimeout(() => say(`${nameOf(by)} ${change} your invitation to ${title}.`), gatherMs);
     } else if (invitation === undefined) this.#remove(room);
     else {

@@ -7,7 +7,7 @@ import { RoomIcon } from '../room-icon.tsx';
 import { shownRoom, showRoom } from '../route.ts';
 import { useClient } from '../../ui/hooks.ts';
 
-/** Those that wait for our answer. */
+/** The invitations that wait for this user's answer. */
 export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.Element {
   const client = useClient();
   const inbox = inboxOf(client);
@@ -18,7 +18,7 @@ export function Invitations({ onAccepted }: { onAccepted?: () => void }): JSX.El
       () => inbox.accept(invitation),
       () => {
         onAccepted?.();
-        // Whoever has gone elsewhere meanwhile stays there.
+        // A user that has opened another room meanwhile stays there.
         if (shownRoom.peek() === from) showRoom(invitation.room);
       },
     );

@@ -1,6 +1,6 @@
 /**
- * What of a room is worth a notification. The protocol has no such setting, so it is this device's: kept in the browser,
- * for each user, the same in all tabs.
+ * The notification level of each room. The protocol has no such setting, so the browser stores it for each user, and
+ * all tabs share it.
  */
 import { signal } from '@preact/signals';
 import type { Client, RoomSummary } from '../../../client/index.ts';
@@ -14,12 +14,12 @@ const prefix = 'parley.levels.';
 let key = '';
 const chosen = signal<Levels>({});
 
-/** In a channel many talk to many; in a group, and to oneself, less is said that is not meant. */
+/** A channel has many messages that are not for this user. Groups and direct messages have few. */
 export function levelOf({ id, kind }: Pick<RoomSummary, 'id' | 'kind'>): Level {
   return chosen.value[id] ?? (kind === 'channel' ? 'mentions' : 'all');
 }
 
-/** Counted nowhere, shown pale. */
+/** A muted room is not counted, and is shown pale. */
 export function isMuted(room: Pick<RoomSummary, 'id' | 'kind'>): boolean {
   return levelOf(room) === 'nothing';
 }
@@ -29,7 +29,7 @@ export function setLevel(id: string, level: Level): void {
   writeStored(localStorage, key, chosen.value);
 }
 
-/** Once it is known whose they are. @returns what ends it */
+/** Loads the levels as soon as the user is known. @returns a function that ends it */
 export function loadLevels(client: Client): () => void {
   const load = (): void => {
     const user = client.user.value?.id;
@@ -46,13 +46,13 @@ export function loadLevels(client: Client): () => void {
   };
 }
 
-/** Who signs out leaves nothing behind. */
+/** A sign-out removes all levels. */
 export function forgetLevels(): void {
   if (key !== '') writeStored(localStorage, key, undefined);
   chosen.value = {};
 }
 
-/** Another tab chose. */
+/** Another tab changed a level. */
 function levelsChanged(event: StorageEvent): void {
   if (event.key === key) chosen.value = restored();
 }

@@ -1,4 +1,4 @@
-/** Users whom this user has blocked: read at each connection, and again by whoever shows the list. */
+/** The users that this user has blocked: read at each connection, and by each view of the list. */
 import { signal } from '@preact/signals';
 import { limits } from '../../../client/index.ts';
 import type { Client, CommandOutput } from '../../../client/index.ts';
@@ -11,17 +11,17 @@ export class Blocks {
   /** By user id. */
   readonly users = signal<ReadonlySet<string>>(new Set());
   readonly #client: Client;
-  /** Tells answers to an older question apart. */
+  /** The number of the last request; answers to earlier ones are dropped. */
   #request = 0;
 
   constructor(client: Client) {
     this.#client = client;
   }
 
-  /** @returns what ends it */
+  /** @returns a function that ends it */
   start(): () => void {
     const client = this.#client;
-    // What fails now is read again with the next connection.
+    // After a failure, the next connection reads the list again.
     const refresh = (): void => void this.reload().catch(() => undefined);
     const stop = client.on('ready', refresh);
     if (client.state.value.status === 'connected') refresh();
@@ -54,7 +54,7 @@ export class Blocks {
     await this.#changed();
   }
 
-  /** What a block holds back is gone from the inbox, or there again. */
+  /** A block removes entries from the inbox, and an unblock brings them back. */
   async #changed(): Promise<void> {
     await Promise.all([this.reload(), inboxOf(this.#client).reloadAll()]);
   }

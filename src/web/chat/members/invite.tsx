@@ -41,7 +41,7 @@ export function Invite({ room, members, onClose }: InviteProps): JSX.Element {
     <Dialog title="Invite people" onClose={onClose}>
       {around === undefined && (
         <p class="muted" role="status">
-          Looking for people you know…
+          Loading people you know…
         </p>
       )}
       {people.length > 0 && (

@@ -1,13 +1,13 @@
-/** Names of the people that the list of conversations mentions, in rooms that were not opened since the page was loaded. */
+/** Loads the names of mentioned users in the list of conversations, for rooms that were not opened yet. */
 import type { Client, RoomEntry } from '../../../client/index.ts';
 import { everybody, mentionsIn } from '../text/mentions.ts';
 import { isKnown, learnMembers } from './people.ts';
 import { textOf } from '../text/text.ts';
 
-/** So many rooms are asked for members in one connection, one after the other. */
+/** The number of rooms whose members are loaded in one connection, one room after the other. */
 const maxRooms = 20;
 
-/** @returns what ends it */
+/** @returns a function that ends it */
 export function loadMemberNames(client: Client): () => void {
   const loaded = new Set<string>();
   let busy = false;
@@ -21,7 +21,7 @@ export function loadMemberNames(client: Client): () => void {
         learnMembers(await client.members(room.id));
       }
     } catch {
-      // The room was left, or the connection is gone: the id is shown until the room is opened.
+      // The room was left, or the connection was lost: the list shows the id until the room is opened.
     } finally {
       busy = false;
     }

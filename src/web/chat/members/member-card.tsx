@@ -19,7 +19,7 @@ interface CardProps {
   onClose: () => void;
 }
 
-/** Whether there is anything that we may do with that member in the room. */
+/** Whether this user may manage that member in the room. */
 function mayManage(room: RoomEntry | undefined, { role }: Member): boolean {
   if (!isBelow(room, role)) return false;
   return (['role', 'remove', 'mute', 'ban'] as const).some((action) => mayIn(room, action));
@@ -29,7 +29,7 @@ export function cardTitle(room: RoomEntry | undefined, member: Member): string {
   return `${mayManage(room, member) ? 'Manage' : 'About'} ${member.name ?? member.user}`;
 }
 
-/** What owners and admins may do with somebody below them, and what everybody may: block them. */
+/** The actions on a member: those of owners and admins, and the block, which every user has. */
 export function MemberCard({ room, member, onClose }: CardProps): JSX.Element {
   const name = member.name ?? member.user;
   const manages = mayManage(room, member);
@@ -90,7 +90,7 @@ function RolePart({ room, member }: Omit<CardProps, 'onClose'>): JSX.Element {
   );
 }
 
-/** A block is of the user, not of the room, but it ends the conversation of the two. */
+/** A block applies to the user, not to the room, but it ends their direct conversation. */
 function BlockPart({ room, member: { user, name: known }, onClose }: CardProps): JSX.Element {
   const client = useClient();
   const blocks = blocksOf(client);
@@ -102,7 +102,7 @@ function BlockPart({ room, member: { user, name: known }, onClose }: CardProps):
       await blocks.block(user);
       say(`${name} is blocked.`);
       if (room.kind !== 'direct') return;
-      // What shows this is gone with the room.
+      // The component is removed with the room.
       client.release(room.id);
       leaveShown(room.id);
     }, onClose);

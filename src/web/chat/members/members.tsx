@@ -24,8 +24,8 @@ interface MembersProps {
 export function Members({ id, entry, members, overlay, onClose }: MembersProps): JSX.Element {
   const client = useClient();
   const presence = useStore(client.room(id).presence);
-  const here = members.filter(({ user }) => presence.get(user)?.online === true);
-  const away = members.filter((member) => !here.includes(member));
+  const present = members.filter(({ user }) => presence.get(user)?.online === true);
+  const absent = members.filter((member) => !present.includes(member));
   const { busy, error, run } = useAction();
   const [inviting, setInviting] = useState(false);
   const [managed, setManaged] = useState<string>();
@@ -35,15 +35,15 @@ export function Members({ id, entry, members, overlay, onClose }: MembersProps):
     run(async () => {
       await client.leaveRoom(id);
       client.release(id);
-      // What shows this may be gone with the room.
+      // The component may be removed with the room.
       leaveShown(id);
     });
   const mayInvite = mayIn(entry, 'add');
   return (
     <Panel title="Members" variant="members" close="Close members" overlay={overlay} onClose={onClose}>
-      {/* The ones who are there first; one list, so that the focus stays on a person who comes or goes. */}
+      {/* Online members come first. One list, so that the focus stays on a member whose presence changes. */}
       <ul>
-        {[...here, ...away].map((member) => (
+        {[...present, ...absent].map((member) => (
           <li key={member.user} class="person-row">
             <Person member={member} online={presence.get(member.user)?.online} me={client.user.value?.id} run={run} />
             {member.user !== client.user.value?.id && (

@@ -1,10 +1,10 @@
-/** Names of people seen anywhere on this page, so that a signal, which carries an id only, can be shown. */
+/** The names of all users that this page has received, for events that carry only an id. */
 import { signal } from '@preact/signals';
 import { limits } from '../../../client/index.ts';
 import type { Client, Member } from '../../../client/index.ts';
 
 const names = new Map<string, string>();
-/** Moves when a name is new, so that what shows one by its id alone is drawn again. */
+/** Changes with each new name, so that components that show an id render again. */
 const learnt = signal(0);
 
 export function learnNames(people: readonly { id: string; name: string | null }[]): void {
@@ -17,17 +17,17 @@ export function learnNames(people: readonly { id: string; name: string | null }[
   if (isNew) learnt.value = learnt.peek() + 1;
 }
 
-/** For drawing: who asks is drawn again when more is known. */
+/** For rendering: the component renders again when the name is known. */
 export function knownName(id: string): string | undefined {
   return learnt.value < 0 ? undefined : names.get(id);
 }
 
-/** Not for drawing: the answer is that of this moment. */
+/** Not for rendering: there is no update after a change. */
 export function isKnown(id: string): boolean {
   return names.has(id);
 }
 
-/** For drawing, as `knownName`. */
+/** For rendering, like `knownName`. */
 export function nameOf(id: string, name?: string | null): string {
   return name ?? knownName(id) ?? id;
 }
@@ -41,7 +41,7 @@ export interface Known {
   readonly name: string;
 }
 
-/** Everybody whose name was seen on this page, but not oneself. */
+/** All users whose name is known, without this user. */
 export function knownPeople(client: Client): Known[] {
   return listed([...names.keys()], client);
 }
@@ -56,20 +56,20 @@ function listed(ids: readonly string[], client: Client): Known[] {
 
 const maxRooms = 10;
 
-/** And those of the ten rooms used last, of each the first hundred. */
+/** Adds the members of the ten latest rooms, the first hundred of each. */
 export async function peopleAround(client: Client): Promise<Known[]> {
   const rooms = client.rooms.value;
   learnNames(rooms.flatMap(({ peer }) => peer ?? []));
   const shared = rooms.filter(({ kind }) => kind !== 'direct').slice(0, maxRooms);
   const found = new Set<string>();
-  // One after the other: so many at once would be refused.
+  // One request after the other, because the server limits simultaneous ones.
   for (const { id } of shared) {
     try {
       const { members } = await client.call('room:members', { room: id, limit: limits.pageSize });
       learnMembers(members);
       for (const { user } of members) found.add(user);
     } catch {
-      // Left meanwhile: the others are still worth showing. Without a connection none would answer.
+      // The room was left meanwhile; the others are still useful. Without a connection every request would fail.
       if (client.state.value.status !== 'connected') break;
     }
   }

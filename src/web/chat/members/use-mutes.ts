@@ -4,17 +4,17 @@ import { useClient } from '../../ui/hooks.ts';
 
 type Muted = NonNullable<Member['muted']>;
 
-/** The members with what mutes were told since their list was loaded. */
+/** The members, with the mutes that events have brought since their list was loaded. */
 export function useMutes(room: string, members: readonly Member[]): readonly Member[] {
   const client = useClient();
   const [changes, setChanges] = useState<ReadonlyMap<string, Muted | undefined>>(new Map());
   useEffect(() => {
     setChanges(new Map());
-    // then the list is loaded again
+    // The list is loaded again on `ready`.
     const stopForgetting = client.on('ready', () => setChanges(new Map()));
     const stop = client.on('member', ({ room: of, user, role, change, until = null }) => {
       if (of !== room) return;
-      // An admin is muted no more, and who comes back begins anew.
+      // A promotion to admin ends a mute, and so does a new join.
       const ends = change !== 'muted' && (change !== 'role' || role === 'admin' || role === 'owner');
       if (change === 'muted') setChanges((before) => new Map(before).set(user, { until }));
       else if (ends) setChanges((before) => new Map(before).set(user, undefined));

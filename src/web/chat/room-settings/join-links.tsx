@@ -17,7 +17,7 @@ type JoinLink = CommandOutput<'link:list'>['links'][number];
 
 const week = 7 * 24 * 3600;
 
-/** Links that let people in: made, copied once, revoked. */
+/** Join links: created, copied once, revoked. */
 export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
@@ -50,7 +50,7 @@ export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
           <Select label="Expires after" choices={linkTimes} value={seconds} onChoose={setSeconds} />
           <Select label="For" choices={linkUses} value={maxUses} onChoose={setMaxUses} />
           <button class="button" type="submit" disabled={busy}>
-            Make a link
+            Create a link
           </button>
         </form>
       )}
@@ -89,13 +89,13 @@ function used({ uses, maxUses }: JoinLink): string {
   return maxUses === null ? `Used ${uses} ${uses === 1 ? 'time' : 'times'}` : `Used ${uses} of ${maxUses} times`;
 }
 
-/** The server keeps only its hash, so it is shown this once. */
+/** The server stores only the hash of the token, so the link is shown only once. */
 function Made({ address }: { address: string }): JSX.Element {
   const field = useRef<HTMLInputElement>(null);
   const [copied, setCopied] = useState(false);
   const copy = (): void => {
     field.current?.select();
-    // Without https there is no clipboard; the address is selected then.
+    // Without https there is no clipboard; the selected address can still be copied by hand.
     const copying = (navigator.clipboard as Clipboard | undefined)?.writeText(address);
     copying?.then(
       () => setCopied(true),

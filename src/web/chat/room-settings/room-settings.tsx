@@ -25,14 +25,14 @@ const tabs: readonly Tab[] = [
   { name: 'About', shown: ({ kind }) => kind !== 'direct', Panel: SettingsGeneral },
   { name: 'Notifications', shown: () => true, Panel: SettingsNotifications },
   { name: 'Access', shown: (room) => mayIn(room, 'invitations') || mayIn(room, 'links'), Panel: SettingsAccess },
-  { name: 'MoreButton', shown: () => true, Panel: SettingsDanger },
+  { name: 'More', shown: () => true, Panel: SettingsDanger },
 ];
 
-/** All that is said of a room, and what of it we may change. */
+/** The settings of a room, and those that this user may change. */
 export function RoomSettings({ room, onClose }: SettingsProps): JSX.Element {
   const shown = tabs.filter((tab) => tab.shown(room));
   const [name, setName] = useState(shown[0]?.name);
-  // A right may be lost while one looks.
+  // A permission may be lost while the dialog is open.
   const chosen = shown.find((tab) => tab.name === name) ?? shown[0];
   const id = useId();
   return (

@@ -12,7 +12,7 @@ import type { SettingsProps } from './room-settings.tsx';
 import { useClient } from '../../ui/hooks.ts';
 import { usePages } from '../../ui/use-pages.ts';
 
-/** Who may come in, and who may not. */
+/** Invitations, join links and bans. */
 export function SettingsAccess({ room }: SettingsProps): JSX.Element {
   return (
     <>
@@ -40,7 +40,7 @@ function Invited({ room }: { room: RoomEntry }): JSX.Element {
     <section class="settings-part" aria-label="Invitations">
       <h3>Invitations</h3>
       {mayIn(room, 'invite') && <InviteForm room={room} onInvited={pages.reload} />}
-      {pages.items?.length === 0 && <p class="muted small-text">Nobody is being waited for.</p>}
+      {pages.items?.length === 0 && <p class="muted small-text">There are no open invitations.</p>}
       <ul class="rows">
         {pages.items?.map(({ user, role, by, expires }) => (
           <li key={user}>
@@ -53,7 +53,7 @@ function Invited({ room }: { room: RoomEntry }): JSX.Element {
               </span>
             </p>
             <button class="button small" type="button" disabled={busy} onClick={() => cancel(user)}>
-              Take back<span class="sr-only"> the invitation of {nameOf(user)}</span>
+              Cancel<span class="sr-only"> the invitation of {nameOf(user)}</span>
             </button>
           </li>
         ))}
@@ -74,7 +74,7 @@ function InviteForm({ room, onInvited }: { room: RoomEntry; onInvited: () => voi
     const form = event.currentTarget;
     const text = fieldText(form, 'invited');
     if (text === '') return;
-    // Somebody who was seen may be called by name; two of the same name only by id.
+    // A known user may be entered by name; if several users share the name, only the id works.
     const named = knownPeople(client).filter(({ name }) => name === text);
     const user = named.length === 1 && named[0] !== undefined ? named[0].id : text;
     run(async () => {
@@ -106,7 +106,7 @@ function InviteForm({ room, onInvited }: { room: RoomEntry; onInvited: () => voi
         </select>
       </label>
       <button class="button" type="submit" disabled={busy}>
-        Ask
+        Invite
       </button>
       <Failure error={error} />
     </form>

@@ -11,7 +11,7 @@ import { useClient, useStore } from '../../ui/hooks.ts';
 
 type Confirmation = 'transfer' | 'delete' | 'leave';
 
-/** What changes the room as a whole. */
+/** Actions on the whole room. */
 export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
   const client = useClient();
   const { busy, error, run } = useAction();
@@ -26,38 +26,38 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
   return (
     <ul class="deeds">
       {mayIn(room, 'archive') && (
-        <Deed
-          title={archived ? 'Open it again' : `Archive this ${room.kind}`}
-          about={archived ? 'It is archived: it can be read, but not written to.' : 'It stays readable; nobody writes.'}
+        <ActionRow
+          title={`${archived ? 'Unarchive' : 'Archive'} this ${room.kind}`}
+          about={archived ? 'Archived: members can read, but not write.' : 'Members can still read, but not write.'}
           label={archived ? 'Unarchive' : 'Archive'}
           disabled={busy}
           run={archive}
         />
       )}
       {mayIn(room, 'transfer') && (
-        <Deed
-          title="Hand it over"
-          about="Somebody else becomes the owner, and you an admin."
+        <ActionRow
+          title="Transfer the ownership"
+          about="Another member becomes the owner, and you become an admin."
           label="Transfer…"
           run={() => setConfirming('transfer')}
         />
       )}
       {mayIn(room, 'leave') && (
-        <Deed
+        <ActionRow
           title={`Leave this ${room.kind === 'direct' ? 'conversation' : room.kind}`}
           about={
             room.role === 'owner'
-              ? 'The longest-standing member of the highest role follows you.'
-              : 'You may come back.'
+              ? 'The earliest member with the highest role becomes the owner.'
+              : 'You may join again later.'
           }
           label="Leave…"
           run={() => setConfirming('leave')}
         />
       )}
       {mayIn(room, 'delete') && (
-        <Deed
+        <ActionRow
           title={`Delete this ${room.kind}`}
-          about="With all that is in it, for everybody."
+          about="All messages are deleted, for everybody."
           label="Delete…"
           danger
           run={() => setConfirming('delete')}
@@ -71,7 +71,7 @@ export function SettingsDanger({ room, onClose }: SettingsProps): JSX.Element {
   );
 }
 
-interface DeedProps {
+interface ActionRowProps {
   title: string;
   about: string;
   label: string;
@@ -80,7 +80,7 @@ interface DeedProps {
   run: () => void;
 }
 
-function Deed({ title, about, label, disabled = false, danger = false, run }: DeedProps): JSX.Element {
+function ActionRow({ title, about, label, disabled = false, danger = false, run }: ActionRowProps): JSX.Element {
   return (
     <li>
       <p>
@@ -107,18 +107,18 @@ function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): 
     if (member === undefined) return;
     run(async () => {
       await client.call('room:transfer', { room: room.id, user: member.user });
-      say(`${nameIn(member)} owns ${titleOf(room)} now.`);
+      say(`${nameIn(member)} now owns ${titleOf(room)}.`);
     }, onClose);
   };
   return (
-    <Dialog title="Hand it over" onClose={onClose}>
+    <Dialog title="Transfer the ownership" onClose={onClose}>
       {others.length === 0 ? (
-        <p class="muted">There is nobody else in it.</p>
+        <p class="muted">There is no other member.</p>
       ) : (
         <label class="field">
           <span>The new owner</span>
           <select value={heir ?? ''} onChange={(event) => setHeir(event.currentTarget.value || undefined)}>
-            <option value="">Choose somebody</option>
+            <option value="">Choose a member</option>
             {others.map((member) => (
               <option key={member.user} value={member.user}>
                 {nameIn(member)}
@@ -127,7 +127,7 @@ function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): 
           </select>
         </label>
       )}
-      <p class="muted">Only they can give it back.</p>
+      <p class="muted">Only the new owner can transfer the ownership back.</p>
       <Failure error={error} />
       <div class="dialog-buttons">
         <button class="button" type="button" onClick={onClose}>
@@ -143,8 +143,8 @@ function Transfer({ room, onClose }: { room: RoomEntry; onClose: () => void }): 
 
 const wayBack: Record<RoomEntry['kind'], string> = {
   channel: 'You may join it again.',
-  group: 'Somebody has to invite you before you can come back.',
-  direct: 'You may open it again. Until then they can only invite you.',
+  group: 'You need an invitation to join again.',
+  direct: 'You may open it again later. Until then, the other user can only invite you.',
 };
 
 function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }): JSX.Element {
@@ -154,7 +154,7 @@ function Leave({ room, onClose, onLeft }: SettingsProps & { onLeft: () => void }
     run(async () => {
       await client.leaveRoom(room.id);
       client.release(room.id);
-      // What shows this may be gone with the room.
+      // The component may be removed with the room.
       leaveShown(room.id);
     }, onLeft);
   return (
@@ -188,7 +188,9 @@ function Delete({ room, onClose, onDeleted }: SettingsProps & { onDeleted: () =>
   return (
     <Dialog title={`Delete ${title}?`} onClose={onClose}>
       <form onSubmit={(event) => (event.preventDefault(), remove())}>
-        <p class="muted">It is gone at once for everybody, with all its messages. This cannot be undone.</p>
+        <p class="muted">
+          The conversation and all its messages are deleted at once, for everybody. This cannot be undone.
+        </p>
         <label class="field">
           <span>Type its name, {title}, to be sure</span>
           <input
@@ -202,7 +204,7 @@ function Delete({ room, onClose, onDeleted }: SettingsProps & { onDeleted: () =>
         <Failure error={error} />
         <div class="dialog-buttons">
           <button class="button" type="button" onClick={onClose}>
-            Keep it
+            Cancel
           </button>
           <button class="button danger" type="submit" disabled={busy || typed.trim() !== title}>
             Delete for everybody

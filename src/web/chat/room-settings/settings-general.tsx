@@ -21,12 +21,12 @@ interface Draft {
 
 function draftOf(room: RoomEntry): Draft {
   const { name, topic = '', senders, slowMode, editWindow, retentionDays } = room;
-  // Off is 0 on the way there, and absent on the way back.
+  // The command takes 0 for "off", and the summary leaves the setting out.
   const slow = slowMode === 0 ? undefined : slowMode;
   return { name: name ?? '', topic, adminsOnly: senders === 'admins', slowMode: slow, editWindow, retentionDays };
 }
 
-/** What was changed, and nothing else: somebody may change the rest at the same time. */
+/** Only the changed settings: another admin may change the others at the same time. */
 function changesOf(room: RoomEntry, draft: Draft): CommandInput<'room:update'> | undefined {
   const before = draftOf(room);
   const [name, topic] = [draft.name.trim(), draft.topic.trim()];
@@ -51,7 +51,7 @@ function Form({ room, onClose }: SettingsProps): JSX.Element {
   const { busy, error, run } = useAction();
   const [draft, setDraft] = useState(() => draftOf(room));
   const set = (change: Partial<Draft>): void => setDraft((before) => ({ ...before, ...change }));
-  // Against what it was when it was opened: what somebody else changes meanwhile is not to be taken back.
+  // Compares with the state at the opening of the dialog, so that changes of other admins are kept.
   const [before] = useState(room);
   const changes = changesOf(before, draft);
   const save = (): void => {
@@ -84,7 +84,7 @@ function Form({ room, onClose }: SettingsProps): JSX.Element {
           type="text"
           maxLength={limits.roomTopicLength}
           autocomplete="off"
-          placeholder="What it is about"
+          placeholder="The subject of the conversation"
           value={draft.topic}
           onInput={(event) => set({ topic: event.currentTarget.value })}
         />
@@ -119,7 +119,7 @@ function Form({ room, onClose }: SettingsProps): JSX.Element {
           choices={withPresent(retentions, draft.retentionDays, 'days')}
           value={draft.retentionDays}
           disabled={ownerOnly}
-          {...(ownerOnly && { hint: 'For the owner to change.' })}
+          {...(ownerOnly && { hint: 'Only the owner can change this.' })}
           onChoose={(retentionDays) => set({ retentionDays })}
         />
       </div>
@@ -139,7 +139,7 @@ function Form({ room, onClose }: SettingsProps): JSX.Element {
   );
 }
 
-/** For those who may only read it. */
+/** The view for members without the permission to change settings. */
 function Facts({ room }: { room: RoomEntry }): JSX.Element {
   const { topic, senders, archived } = room;
   const slowMode = room.slowMode === 0 ? undefined : room.slowMode;

@@ -6,12 +6,12 @@ import type { Level } from '../inbox/notification-levels.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
 const words: Record<Level, readonly [title: string, about: string]> = {
-  all: ['All messages', 'Each one, while you look elsewhere.'],
-  mentions: ['Mentions', 'Only what names you, or everybody in the room.'],
+  all: ['All messages', 'For every message, while this page is hidden.'],
+  mentions: ['Mentions', 'Only for mentions of you, or of everybody in the room.'],
   nothing: ['Nothing', 'Muted: not counted, and shown pale in the list.'],
 };
 
-/** Of this device alone, so there is nothing to save. */
+/** A setting of this device only, so there is nothing to save on the server. */
 export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
   const { error, run } = useAction();
   const chosen = levelOf(room);

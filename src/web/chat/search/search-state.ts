@@ -1,10 +1,10 @@
-/** What is looked for, and where: the field stands in the sidebar, but others lead to it. */
+/** The query and its scope. The field is in the sidebar, and buttons elsewhere lead to it. */
 import { signal } from '@preact/signals';
 import { showList } from '../route.ts';
 import { phone } from '../../ui/hooks.ts';
 
 export const query = signal('');
-/** A room to look in; undefined: all of them. */
+/** The room to search in; undefined: all rooms. */
 export const searchedRoom = signal<string | undefined>(undefined);
 
 const fieldId = 'search';
@@ -13,9 +13,9 @@ export { fieldId as searchFieldId };
 
 export function openSearch(room?: string): void {
   searchedRoom.value = room;
-  // On a phone the field stands with the list.
+  // On a phone the field is above the list.
   if (matchMedia(phone).matches) showList();
-  // At once where it is there, and when a phone shows the list.
+  // Focuses a visible field at once, and a field on a phone after the list is rendered.
   focusField();
   setTimeout(focusField);
 }
@@ -32,12 +32,15 @@ export function closeSearch(): void {
   searchedRoom.value = undefined;
 }
 
-/** Ctrl or Cmd and K anywhere, and a slash where nothing is written. @returns what ends it */
+/**
+ * Opens the search with Ctrl or Cmd and K anywhere, and with a slash outside of text fields.
+ * @returns a function that ends it
+ */
 export function listenForSearchKeys(): () => void {
   addEventListener('keydown', press);
   return () => {
     removeEventListener('keydown', press);
-    // The next one who signs in does not see what this one looked for.
+    // The next user of this tab must not see the query.
     closeSearch();
   };
 }

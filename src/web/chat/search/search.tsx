@@ -45,7 +45,7 @@ export function SearchField(): JSX.Element {
   );
 }
 
-/** Down to the results, or back to what one was writing. */
+/** Moves the focus down to the results, or back to the composer. */
 function leaveField(event: TargetedKeyboardEvent<HTMLInputElement>): void {
   if (event.key === 'ArrowDown') {
     event.preventDefault();
@@ -56,12 +56,12 @@ function leaveField(event: TargetedKeyboardEvent<HTMLInputElement>): void {
   }
 }
 
-/** Whether results stand in the place of the list. */
+/** Whether results are shown instead of the list. */
 export function isSearching(): boolean {
   return query.value.trim() !== '' || searchedRoom.value !== undefined;
 }
 
-/** Rooms of that name are shown before what was said. */
+/** Rooms with a matching name come before the messages. */
 const maxRooms = 4;
 
 export function SearchResults(): JSX.Element {
@@ -102,7 +102,7 @@ export function SearchResults(): JSX.Element {
         </ul>
         {found.more && (
           <button class="button wide" type="button" disabled={found.state === 'busy'} onClick={found.loadMore}>
-            MoreButton results
+            More results
           </button>
         )}
         <Failure error={found.error} />
@@ -111,7 +111,7 @@ export function SearchResults(): JSX.Element {
   );
 }
 
-/** All rooms, or the one that is open. */
+/** The scope: all rooms, or the open one. */
 function Scope({ rooms }: { rooms: readonly RoomEntry[] }): JSX.Element | null {
   const room = rooms.find(({ id }) => id === (searchedRoom.value ?? shownRoom.value));
   if (room === undefined) return null;
@@ -141,7 +141,7 @@ function Progress({ found: { state, hits } }: { found: Found }): JSX.Element {
   const words = {
     short: 'Type two letters or more. "In quotes" finds words side by side, -word leaves one out.',
     busy: hits.length === 0 ? 'Searching…' : '',
-    done: hits.length === 0 ? 'No message says that.' : '',
+    done: hits.length === 0 ? 'No messages found.' : '',
     failed: '',
   };
   return (
@@ -168,7 +168,7 @@ function HitLink({ hit, room, inRoom }: { hit: Hit; room: RoomEntry | undefined;
   );
 }
 
-/** Up and down through the results, and up from the first one back to the field. */
+/** Moves the focus through the results, and from the first one up to the field. */
 function walk(event: TargetedKeyboardEvent<HTMLDivElement>): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const links = [...event.currentTarget.querySelectorAll('a')];

@@ -1,4 +1,7 @@
-/** Pages of what `search` finds, for what is typed: asked for once the typing rests, the answer to an older question dropped. */
+/**
+ * Pages of results of `search` for the typed query. A request follows a pause in typing, and answers to earlier
+ * requests are dropped.
+ */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { limits } from '../../../client/index.ts';
 import type { CommandOutput } from '../../../client/index.ts';
@@ -11,7 +14,7 @@ export interface Found {
   readonly state: 'short' | 'busy' | 'done' | 'failed';
   readonly hits: readonly Hit[];
   readonly error: string | undefined;
-  /** There are more. */
+  /** There are more results. */
   readonly more: boolean;
   readonly loadMore: () => void;
 }
@@ -24,7 +27,7 @@ interface Held {
 }
 
 const restMs = 250;
-/** With a single letter too much begins. */
+/** A single letter matches too much. */
 const minLength = 2;
 const nothing: Held = { state: 'short', hits: [], next: null };
 
@@ -60,7 +63,7 @@ export function useSearch(text: string, room: string | undefined): Found {
     return () => clearTimeout(timer);
   }, [client, trimmed, room]);
 
-  // What failed for want of a connection is asked again when there is one.
+  // A search that failed without a connection runs again after the reconnect.
   useEffect(() => {
     if (online && held.state === 'failed') search();
   }, [online]);

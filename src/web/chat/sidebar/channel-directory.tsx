@@ -12,7 +12,7 @@ import { usePages } from '../../ui/use-pages.ts';
 
 const restMs = 250;
 
-/** The channels that anybody may join, all or those whose name or topic says what is looked for. */
+/** The open channels: all of them, or those with a matching name or topic. */
 export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Element {
   const client = useClient();
   const mine = useStore(client.rooms);
@@ -51,7 +51,7 @@ export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Elem
         />
       </search>
       <p class="muted" role="status">
-        {channels.items === undefined && channels.error === undefined && 'Looking…'}
+        {channels.items === undefined && channels.error === undefined && 'Loading…'}
         {channels.items?.length === 0 && none}
       </p>
       <ul class="picker">
@@ -84,7 +84,7 @@ export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Elem
       </ul>
       {channels.more && (
         <button class="button wide" type="button" onClick={channels.loadMore}>
-          MoreButton
+          More
         </button>
       )}
       <Failure error={error ?? channels.error} />
@@ -92,7 +92,7 @@ export function ChannelDirectory({ onClose }: { onClose: () => void }): JSX.Elem
   );
 }
 
-/** What is typed, once the typing rests. */
+/** The text after a pause in typing. */
 function useRested(text: string): string {
   const [rested, setRested] = useState(text);
   useEffect(() => {

@@ -26,7 +26,7 @@ import { UserSettings } from './user-settings.tsx';
 export function Sidebar(): JSX.Element {
   const client = useClient();
   const me = useStore(client.user);
-  // What mentions us is read before any list of members is.
+  // Mentions of this user are shown before any list of members is loaded.
   if (me !== undefined) learnNames([me]);
   const rooms = useStore(client.rooms);
   const [dialog, setDialog] = useState<'browse' | 'new'>();
@@ -45,8 +45,8 @@ export function Sidebar(): JSX.Element {
           class="icon-button"
           type="button"
           onClick={() => setDialog('browse')}
-          aria-label="ChannelDirectory channels"
-          title="ChannelDirectory channels"
+          aria-label="Browse channels"
+          title="Browse channels"
         >
           <Icon name="compass" />
         </button>
@@ -68,7 +68,7 @@ export function Sidebar(): JSX.Element {
           <>
             <Threads />
             <Invited />
-            <RoomSection title="Channels and groups" rooms={shared} hint="Join a channel, or make one." />
+            <RoomSection title="Channels and groups" rooms={shared} hint="Join a channel, or create one." />
             <RoomSection
               title="Direct messages"
               rooms={direct}
@@ -146,7 +146,7 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   );
 }
 
-/** Among what is unread in it, something is meant for us. */
+/** The room has an unread mention of this user. */
 function Mentioned({ room }: { room: RoomEntry }): JSX.Element | null {
   const client = useClient();
   const { mentions } = inboxOf(client);

@@ -6,7 +6,7 @@ import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { nameOf } from '../members/people.ts';
 import { useClient } from '../../ui/hooks.ts';
 
-/** What a user decides for themselves, whatever the room. */
+/** The settings of a user that apply to all rooms. */
 export function UserSettings({ onClose }: { onClose: () => void }): JSX.Element {
   return (
     <Dialog title="Your settings" variant="settings" onClose={onClose}>
@@ -18,7 +18,7 @@ export function UserSettings({ onClose }: { onClose: () => void }): JSX.Element 
 function Blocked(): JSX.Element {
   const blocks = blocksOf(useClient());
   const { busy, error, run } = useAction();
-  // Another device may have changed it.
+  // Another device may have changed the list.
   useEffect(() => run(() => blocks.reload()), []);
   const users = [...blocks.users.value];
   return (

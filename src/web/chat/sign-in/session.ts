@@ -1,21 +1,24 @@
-/** Who we are: a guest that the server made, or the bearer of a token that somebody else issued. Survives a reload. */
+/**
+ * The session of this user: a guest of the server, or the bearer of a token from elsewhere. The session survives a
+ * reload.
+ */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import { readStored, writeStored } from '../../ui/storage.ts';
 
 export interface Session {
   readonly token: string;
-  /** The server made it for a name: it is nowhere but here, and there is no way back to it. */
+  /** The server issued the token to a guest. The token exists only here, and there is no second one. */
   readonly guest: boolean;
 }
 
 const key = 'parley.session';
 
-/** A session, or why there is none any more; neither: its user signed out, or nobody was signed in. */
+/** A session, or the reason for its end. Both are missing after a sign-out. */
 interface Kept {
   readonly session?: Session;
   readonly notice?: string;
-  /** A token that somebody gave and that is not taken: to be mended, or to be compared with the right one. */
+  /** A pasted token that the server refused, so that the user can correct or compare it. */
   readonly refused?: string;
 }
 
@@ -24,7 +27,7 @@ function restored(): Kept {
   if (typeof stored !== 'object' || stored === null) return {};
   if ('token' in stored && typeof stored.token === 'string') {
     const { token } = stored;
-    // Sessions of earlier versions do not say it.
+    // Sessions of earlier versions do not have the field.
     const guest = 'guest' in stored && typeof stored.guest === 'boolean' ? stored.guest : isOfGuest(token);
     return { session: { token, guest } };
   }
@@ -48,10 +51,10 @@ const held = signal<Session | undefined>(before.session);
 
 export const session: ReadonlySignal<Session | undefined> = held;
 
-/** Why the last session ended, for the sign-in form to say. */
+/** The reason for the end of the last session, for the sign-in form. */
 export const notice = signal<string | undefined>(before.notice);
 
-/** The token of the last session, if somebody gave it and the server does not take it: the form shows it again. */
+/** The pasted token of the last session, if the server refused it: the form shows the token again. */
 export const refusedToken = signal<string | undefined>(before.refused);
 
 export function keepSession(next: Session): void {
@@ -61,7 +64,7 @@ export function keepSession(next: Session): void {
   held.value = next;
 }
 
-/** @param reason of one that its user did not end; the other tabs are told, for they are put out too */
+/** @param reason the reason, if the user did not end the session; the other tabs end it too */
 export function endSession(reason?: string): void {
   const refused = reason !== undefined && held.peek()?.guest === false ? held.peek()?.token : undefined;
   writeStored(localStorage, key, reason === undefined ? undefined : { notice: reason, refused });
@@ -70,17 +73,17 @@ export function endSession(reason?: string): void {
   held.value = undefined;
 }
 
-/** Signed in or out in another tab: so are we. */
+/** Another tab signed in or out, and this tab follows. */
 addEventListener('storage', (event) => {
   if (event.key !== key) return;
   const { session: next, notice: reason, refused } = restored();
-  // First the reason: without one the end of a session is its user's wish, and what waits to be sent is deleted.
+  // The reason comes first: the end of a session without a reason is a sign-out, which deletes unsent messages.
   notice.value = reason;
   refusedToken.value = refused;
   if (next?.token !== held.value?.token) held.value = next;
 });
 
-/** `closed`: this server lets nobody in without a token. */
+/** `closed`: this server requires a token. */
 export async function signInAsGuest(name: string): Promise<'done' | 'closed'> {
   const answer = await fetch('api/v1/auth/guest', {
     method: 'POST',

@@ -6,7 +6,7 @@ import { keepSession, notice, refusedToken, signInAsGuest } from './session.ts';
 
 export function SignIn(): JSX.Element {
   const refused = refusedToken.value;
-  /** A token is wanted, since one was refused, or since there are no guests here. */
+  /** The form requests a token, because one was refused, or because there are no guests here. */
   const [closed, setClosed] = useState(refused !== undefined);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
@@ -39,9 +39,7 @@ export function SignIn(): JSX.Element {
       <form class="card" onSubmit={submit} aria-labelledby="welcome">
         <Mark size={48} />
         <h1 id="welcome">Welcome to Parley</h1>
-        <p class="muted">
-          {closed ? 'Paste the token that you were given.' : 'Choose a name that the others will know you by.'}
-        </p>
+        <p class="muted">{closed ? 'Paste your token.' : 'Choose a name that the others will know you by.'}</p>
         {notice.value !== undefined && <p class="notice">{notice.value}</p>}
         <Field
           key={closed ? 'token' : 'name'}
@@ -69,7 +67,7 @@ export function SignIn(): JSX.Element {
 interface FieldProps {
   closed: boolean;
   invalid: boolean;
-  /** What stands in it at first. */
+  /** The initial text of the field. */
   value: string | undefined;
   field: { current: HTMLInputElement | null };
 }

@@ -1,4 +1,4 @@
-/** The parts of a body besides its text that the protocol knows: files, and what only others can read. */
+/** The parts of a body that the protocol defines besides its text: files and encrypted content. */
 
 export interface Attachment {
   readonly url: string;
@@ -13,7 +13,7 @@ function field(body: unknown, name: string): unknown {
   return typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
 }
 
-/** The server checks their form; a server that is older does not. */
+/** The server checks the form of attachments; an older server does not. */
 export function attachmentsOf(body: unknown): readonly Attachment[] {
   const list = field(body, 'attachments');
   return Array.isArray(list) ? list.filter(isAttachment) : [];
@@ -46,7 +46,7 @@ function lastPartOf(address: URL | undefined): string | undefined {
   }
 }
 
-/** Where it is, unless that is no place on the web. */
+/** The address of a file, unless the scheme is not one of the web. */
 export function addressOfFile(url: string): URL | undefined {
   if (!URL.canParse(url, location.href)) return undefined;
   const address = new URL(url, location.href);

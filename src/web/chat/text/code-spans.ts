@@ -1,6 +1,6 @@
 /**
- * Where a text is code: between two runs of backticks. Pure, one pass. The longer run lends only as many backticks as the
- * shorter one has; what is left of it may open the next span.
+ * The code spans of a text: between two runs of backticks. Pure, one pass. A longer run contributes only as many
+ * backticks as the shorter one has; the others may open the next span.
  */
 export type Span = readonly [from: number, to: number];
 
@@ -20,7 +20,7 @@ export function codeSpans(text: string): Span[] {
   return spans;
 }
 
-/** @returns whether a place is inside of code; to be called with places that ascend */
+/** @returns whether a place is inside of code; the places must ascend */
 export function insideCode(text: string): (place: number) => boolean {
   const spans = codeSpans(text);
   let next = 0;

@@ -1,4 +1,4 @@
-/** What the picker offers, with the names that are read out. */
+/** The emoji of the picker, with their names for screen readers. */
 export const pickable: readonly (readonly [emoji: string, name: string])[] = [
   ['👍', 'thumbs up'],
   ['👎', 'thumbs down'],

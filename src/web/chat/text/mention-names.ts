@@ -1,4 +1,4 @@
-/** Text mentions people by their ids; who reads it knows them by their names. */
+/** A text mentions users by their ids; a reader sees their names. */
 import { mentionsIn } from './mentions.ts';
 import { nameOf } from '../members/people.ts';
 

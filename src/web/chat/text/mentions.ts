@@ -1,5 +1,5 @@
 /**
- * Mentions: on the wire `@` and a user's id, on the screen `@` and their name. Pure; the server finds them by the same scan
+ * Mentions: `@` and a user's id on the wire, `@` and a name on the screen. Pure. The server uses the same scan
  * (src/protocol/mention-scan.ts).
  */
 import { inWord, mentionRuns } from '../../../client/mentions.ts';
@@ -13,7 +13,7 @@ export interface Mention {
   readonly id: string;
 }
 
-/** @param isKnown of an id: `@ann.` is of the user `ann.` if there is one, else of `ann` */
+/** @param isKnown of an id: `@ann.` mentions the user `ann.` if there is one, else `ann` */
 export function mentionsIn(text: string, isKnown: (id: string) => boolean): Mention[] {
   if (!text.includes('@')) return [];
   const isInCode = insideCode(text);
@@ -25,22 +25,22 @@ export function mentionsIn(text: string, isKnown: (id: string) => boolean): Ment
   });
 }
 
-/** Names that were picked for this draft, with whose they are. */
+/** The names that were picked for this draft, with their ids. */
 export type Picked = ReadonlyMap<string, string>;
 
-/** What is written, as it is sent: names that were picked become ids. */
+/** The text to send: picked names become ids. */
 export function toWire(draft: string, picked: Picked): string {
   const names = [...picked.keys()].sort((a, b) => b.length - a.length);
   if (names.length === 0) return draft;
   const alternatives = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/]/gu, '\\$&')).join('|');
-  // Not the beginning of a longer name, nor of what would be read as a longer id.
+  // The match must not continue as a longer name or a longer id.
   const found = new RegExp(`@(${alternatives})(?![\\p{L}\\p{N}_]|[.:|+@-][A-Za-z0-9_])`, 'gu');
   return draft.replaceAll(found, (whole: string, name: string, at: number) =>
     inWord(draft, at) ? whole : `@${picked.get(name) ?? name}`,
   );
 }
 
-/** The other way, for a text that is to be changed. */
+/** The inverse, for the edit of a text. */
 export function toDraft(text: string, nameOf: (id: string) => string | undefined): { draft: string; picked: Picked } {
   const picked = new Map<string, string>();
   let draft = '';
@@ -54,18 +54,18 @@ export function toDraft(text: string, nameOf: (id: string) => string | undefined
   return { draft: draft + text.slice(from), picked };
 }
 
-/** The name, unless somebody else in this draft has the same. */
+/** The name, unless another user in this draft has the same one. */
 export function labelFor(id: string, name: string | undefined, picked: Picked): string {
   if (name === undefined || (picked.get(name) ?? id) !== id) return id;
   return name;
 }
 
-/** What stands between an `@` and the caret, if somebody is being named. */
+/** The text between an `@` and the caret, if it may be the start of a mention. */
 export function queryAt(text: string, caret: number, picked: Picked): { from: number; query: string } | undefined {
   const before = text.slice(0, caret);
   const [whole, query = ''] = /@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u.exec(before) ?? [];
   if (whole === undefined || inWord(before, caret - whole.length)) return undefined;
-  // Named already: what follows is the sentence.
+  // The mention is complete, and the sentence goes on.
   if ([...picked.keys()].some((name) => query.startsWith(`${name} `))) return undefined;
   return { from: caret - whole.length, query };
 }

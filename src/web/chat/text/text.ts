@@ -1,9 +1,9 @@
-/** What a message's body says, and where the links in it are. */
+/** The text of a message, and the links in it. */
 import type { Message } from '../../../client/index.ts';
 import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
 import { withNames } from './mention-names.ts';
 
-/** A body may be any JSON. This page writes `{text}`; what it does not know it shows as it is. */
+/** A body may be any JSON. This page writes `{text}`, and shows other bodies as JSON. */
 export function textOf(body: unknown): string {
   if (typeof body === 'string') return body;
   if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string') return body.text;
@@ -13,10 +13,10 @@ export function textOf(body: unknown): string {
 
 export type Piece = { readonly text: string; readonly href?: string };
 
-/** Longer runs are no addresses that anybody follows, and are shown as text. */
+/** Longer runs are shown as text, not as links. */
 const maxAddress = 2048;
 
-/** Plain text cut at its web addresses. Only http and https become links, so no `javascript:` can. */
+/** Plain text, cut at its web addresses. Only http and https become links, so that `javascript:` cannot. */
 export function pieces(text: string): Piece[] {
   const found: Piece[] = [];
   let from = 0;
@@ -33,9 +33,9 @@ export function pieces(text: string): Piece[] {
 
 const closings: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
-/** The full stop of the sentence is not part of the address; a bracket is, if it was opened inside. */
+/** A full stop at the end belongs to the sentence. A closing bracket belongs to the address if it was opened inside. */
 function trimEnd(address: string): string {
-  // Closing brackets of each kind that have no opening one, in the part that is left: counted once, then kept up.
+  // The number of unmatched closing brackets of each kind in the remaining part: counted once, then updated.
   const unopened = new Map(Object.values(closings).map((closing) => [closing, 0]));
   for (let at = 0; at < address.length; at += 1) {
     const letter = address[at] ?? '';
@@ -55,7 +55,7 @@ function trimEnd(address: string): string {
   return address.slice(0, end);
 }
 
-/** What a text was cut into the last times: a message is drawn again with each reaction to it and each name that comes. */
+/** A cache of cut texts: a message renders again with each reaction and each new name. */
 const cut = new Map<string, readonly Piece[]>();
 const maxCut = 500;
 
@@ -72,7 +72,7 @@ export function keptPieces(text: string): readonly Piece[] {
 const maxEmojiText = 200;
 const segmenter = new Intl.Segmenter();
 
-/** Up to three emoji and nothing else: shown large. */
+/** Whether a text is one to three emoji, which are shown large. */
 export function isEmojiOnly(text: string): boolean {
   if (text.length > maxEmojiText) return false;
   const bare = text.replace(/\s/gu, '');
@@ -88,7 +88,7 @@ export function isEmojiOnly(text: string): boolean {
 export const deletedText = 'Message deleted';
 export const encryptedText = 'Encrypted message';
 
-/** A body with another text in it; undefined where there is none to edit. */
+/** A copy of a body with another text; undefined if it has no text to edit. */
 export function withText(body: unknown, text: string): unknown {
   if (typeof body === 'string') return text;
   if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string')
@@ -98,11 +98,12 @@ export function withText(body: unknown, text: string): unknown {
 
 const maxSummarised = 2000;
 
-/** One line of it, for lists and quotations. */
+/** A one-line summary, for lists and quotations. */
 export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string {
   if (message.deletedAt !== undefined) return deletedText;
   if (encryptedOf(message.body) !== undefined) return encryptedText;
-  // The line has 140 characters; names are at most as long as the ids that they replace, or far shorter than this.
+  // The summary has 140 characters. Names may be shorter than the ids that they replace, so more text is read than
+  // needed.
   const text = textOf(message.body).slice(0, maxSummarised).replace(/\s+/gu, ' ').trim();
   if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
   return withNames(text).slice(0, 140);

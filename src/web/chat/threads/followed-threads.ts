@@ -1,4 +1,4 @@
-/** The threads that we follow: one list for the page. */
+/** The threads that this user follows: one list for the page. */
 import { followedThreads } from '../../../client/threads.ts';
 import type { FollowedThread, FollowedThreads } from '../../../client/threads.ts';
 import type { Client } from '../../../client/index.ts';
@@ -6,7 +6,7 @@ import { useClient, useStore } from '../../ui/hooks.ts';
 
 const held = new WeakMap<Client, FollowedThreads>();
 
-/** @returns what ends it */
+/** @returns a function that ends it */
 export function loadFollowedThreads(client: Client): () => void {
   const list = followedOf(client);
   return () => {
@@ -21,14 +21,14 @@ function followedOf(client: Client): FollowedThreads {
   return list;
 }
 
-/** @returns undefined: we do not follow it, or it has no reply */
+/** @returns undefined if the user does not follow the thread, or if it has no reply */
 export function useFollowedThread(room: string, root: number): FollowedThread | undefined {
   const list = followedOf(useClient());
   useStore(list.entries);
   return list.get(room, root);
 }
 
-/** All that have replies, as the server listed them. */
+/** All followed threads with replies, in the order of the server. */
 export function useFollowedThreads(): readonly FollowedThread[] {
   return useStore(followedOf(useClient()).entries);
 }

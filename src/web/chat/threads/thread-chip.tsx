@@ -8,7 +8,7 @@ import { useMessageContext, useOpenRoom } from '../conversation/open-room.ts';
 
 const maxFaces = 3;
 
-/** Under the root of a thread: how often it was answered, by whom, when last; it leads to the thread. */
+/** The link to a thread, below its root: the number of replies, their authors, and the time of the last one. */
 export function ThreadChip({ message }: { message: Message }): JSX.Element | null {
   const { thread: open } = useOpenRoom();
   const { openThread } = useMessageContext();

@@ -20,12 +20,12 @@ interface ThreadPanelProps {
   room: string;
   root: number;
   overlay: boolean;
-  /** Why nothing can be written here, or undefined. */
+  /** The reason for which the user cannot write here, or undefined. */
   silence: string | undefined;
   onClose: () => void;
 }
 
-/** One thread beside its room. */
+/** One thread, beside its room. */
 export function ThreadPanel({ room, root, overlay, silence, onClose }: ThreadPanelProps): JSX.Element {
   const client = useClient();
   const openRoom = useOpenRoom();
@@ -62,7 +62,7 @@ function Follow({ thread }: { thread: Thread }): JSX.Element | null {
   const { root } = useStore(thread.state);
   const follows = useFollowedThread(thread.room.id, thread.root) !== undefined;
   const { busy, error, run } = useAction();
-  // Before the first reply there is nothing to be told of.
+  // Before the first reply there are no notifications.
   if (root?.thread === undefined) return null;
   return (
     <>
@@ -71,7 +71,7 @@ function Follow({ thread }: { thread: Thread }): JSX.Element | null {
         type="button"
         aria-pressed={follows}
         disabled={busy}
-        title={follows ? 'You are told of new replies' : 'Be told of new replies'}
+        title={follows ? 'You get notifications of new replies' : 'Get notifications of new replies'}
         onClick={() => run(() => (follows ? thread.unfollow() : thread.follow()))}
       >
         <Icon name={follows ? 'check' : 'bell'} size={16} />
@@ -82,12 +82,12 @@ function Follow({ thread }: { thread: Thread }): JSX.Element | null {
   );
 }
 
-/** Of a thread that one does not follow nothing is counted. */
+/** Unread replies are counted only in followed threads. */
 const unfollowed = { read: 0, unread: 0 };
 
 const bares = new WeakMap<Message, Message>();
 
-/** The same object each time, so that a reply that did not change is not drawn again. */
+/** The same object each time, so that an unchanged reply is not rendered again. */
 function bareOf(message: Message, root: number): Message {
   if (message.replyTo !== root) return message;
   const { replyTo: _, ...rest } = message;
@@ -116,7 +116,7 @@ function ThreadTimeline({ thread, silence }: ThreadTimelineProps): JSX.Element {
     }),
     [thread, followed !== undefined],
   );
-  // What answers the root does so without a quotation: the root stands above.
+  // Replies to the root have no quotation, because the root is above them.
   const bare = useMemo(
     () => ({
       messages: messages.map((one) => bareOf(one, thread.root)),
@@ -158,14 +158,14 @@ function ThreadTimeline({ thread, silence }: ThreadTimelineProps): JSX.Element {
   );
 }
 
-/** Between the root and its replies. */
+/** The line between the root and its replies. */
 function Beginning({ state: { status, root, messages, hasOlder, error } }: { state: ThreadState }): JSX.Element | null {
   if (status === 'loading') return messages.length === 0 ? <p class="beginning muted">Loading…</p> : null;
   if (status === 'gone') return <p class="beginning muted">{error?.message}</p>;
   if (status === 'closed') return null;
   return (
     <>
-      {root === undefined && <p class="beginning muted">The first message is not kept any more.</p>}
+      {root === undefined && <p class="beginning muted">The first message has expired.</p>}
       <p class="log-line reply-line">
         <span>{root?.thread?.replies ? repliesInWords(root.thread.replies) : 'No replies yet'}</span>
       </p>

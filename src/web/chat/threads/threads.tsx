@@ -1,4 +1,4 @@
-/** The threads that we follow: how many have something new, and the list of them. */
+/** The followed threads: the number of unread ones, and their list. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { FollowedThread } from '../../../client/threads.ts';
@@ -15,11 +15,11 @@ import { summaryOf } from '../text/text.ts';
 import { repliesInWords } from './thread-chip.tsx';
 import { useClient, useStore } from '../../ui/hooks.ts';
 
-/** Above the conversations, as soon as a thread is followed. */
+/** Shown above the conversations, as soon as the user follows a thread. */
 export function Threads(): JSX.Element | null {
   const rooms = useStore(useClient().rooms);
   const [open, setOpen] = useState(false);
-  // Those of a room that was left are not to be read.
+  // Threads of a room that was left cannot be read.
   const threads = useFollowedThreads().filter(({ room }) => rooms.some(({ id }) => id === room));
   const muted = new Set(rooms.filter(isMuted).map(({ id }) => id));
   const unread = threads.filter((thread) => thread.unread > 0 && !muted.has(thread.room)).length;
@@ -47,7 +47,7 @@ interface ListProps {
   onClose: () => void;
 }
 
-/** So many are drawn at first, and with each click so many more. */
+/** The number of threads that are shown at first, and that each click adds. */
 const pageSize = 50;
 
 function ThreadList({ threads, rooms, onClose }: ListProps): JSX.Element {
@@ -65,14 +65,14 @@ function ThreadList({ threads, rooms, onClose }: ListProps): JSX.Element {
       </ul>
       {sorted.length > shown && (
         <button class="button wide" type="button" onClick={() => setShown(shown + pageSize)}>
-          MoreButton threads
+          More threads
         </button>
       )}
     </Dialog>
   );
 }
 
-/** With unread replies first, then by the last reply. */
+/** Threads with unread replies come first, then the order is by the last reply. */
 function byNews(a: FollowedThread, b: FollowedThread): number {
   return Number(b.unread > 0) - Number(a.unread > 0) || b.thread.lastReplyAt - a.thread.lastReplyAt;
 }
@@ -104,7 +104,7 @@ function ThreadLink({ thread: { room: id, root, message, thread, unread }, room,
         </>
       }
     >
-      {message === null ? <span class="muted">The first message is not kept any more.</span> : summaryOf(message)}
+      {message === null ? <span class="muted">The first message has expired.</span> : summaryOf(message)}
     </MessageLink>
   );
 }

@@ -3,10 +3,10 @@ import { giveFocus } from '../../ui/focus.ts';
 import { wantedReply, wantedShown, wantedThread } from '../route.ts';
 
 interface ThreadPanelState {
-  /** The seq of the root of the thread that is shown. */
+  /** The seq of the root of the shown thread. */
   readonly thread: number | undefined;
   readonly openThread: (root: number) => void;
-  /** The focus goes back to what opened it, if that is still there, or to the room's field. */
+  /** The focus returns to the opener, if it still exists, or to the room's field. */
   readonly closeThread: () => void;
 }
 
@@ -20,7 +20,7 @@ export function useThreadPanel(): ThreadPanelState {
     opener.current = document.activeElement;
     setThread(root);
   }, []);
-  // A link led to it.
+  // A link leads to a thread.
   useLayoutEffect(() => {
     if (wanted === undefined) return;
     if (shown.current !== wanted) openThread(wanted);

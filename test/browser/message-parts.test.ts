@@ -74,14 +74,14 @@ async function answer(person: Person, text: string): Promise<void> {
   await inThread(person, text).waitFor();
 }
 
-it('two people talk in a thread beside the room, and are told of what they follow', async () => {
+it('two people talk in a thread beside the room, and get notifications of threads that they follow', async () => {
   const [ann, ben] = await pair('threads');
   await ann.say('Where do we meet?');
   await ben.reach('Where do we meet?');
   await act(ben, 'Where do we meet?', 'Thread');
   await thread(ben).getByText('No replies yet').waitFor();
   await answer(ben, 'at the pier');
-  // Who is answered for the first time follows by that.
+  // The author of a message follows its thread with the first reply.
   await chip(ann).getByText('1 reply', { exact: true }).waitFor();
   await chip(ann).getByText('1 unread').waitFor();
   await chip(ann).click();
@@ -192,7 +192,7 @@ it('a reply that was found is shown in its thread, however far back', async () =
   }
 });
 
-it('the threads one follows are listed, those with something new first', async () => {
+it('lists the followed threads, those with unread replies first', async () => {
   const ann = await visit('Ann');
   await ann.create('Channel', 'followed');
   await ann.say('the tent');
@@ -305,7 +305,7 @@ it('the owner pins; everybody finds what is pinned, far back too, until it is de
   await line.waitFor({ state: 'detached' });
 });
 
-it('a message shows that it came and who has read it; files and encrypted bodies have a form of their own', async () => {
+it('a message shows that it came and its readers; files and encrypted bodies have a form of their own', async () => {
   const [ann, ben] = await pair('receipts');
   const room = await roomOf(ann);
   await ben.open('general');
@@ -337,7 +337,7 @@ it('a message shows that it came and who has read it; files and encrypted bodies
     expect.stringMatching(/harbour\.png\s+image\/png · 1\.5 KB/),
     expect.stringMatching(/plan b\.pdf\s+application\/pdf · 4\.8 MB · localhost:9/),
   ]);
-  // Of what is elsewhere nothing is loaded: `expectNoTrouble` sees to it.
+  // Files on other hosts are not loaded: `expectNoTrouble` checks it.
   expect(await ann.item('two files').locator('img').count()).toBe(1);
   expect(await links.last().getAttribute('rel')).toContain('noreferrer');
   await ann.page.locator('.encrypted', { hasText: 'Encrypted message' }).getByText('megolm.v1').waitFor();
