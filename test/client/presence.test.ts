@@ -32,7 +32,7 @@ function enter(user: string, token: TokenSource = () => tokenOf(user, { name: us
   return client;
 }
 
-/** What the listener heard: true, false, or undefined for unknown. */
+/** The states that the listener received: true, false, or undefined for unknown. */
 function listen(client: Client, ...users: string[]) {
   const heard: [string, PresenceState | undefined][] = [];
   const stop = client.presence.watch(users, (user, state) => heard.push([user, state]));
@@ -44,11 +44,11 @@ it('watches users, those too with whom a room is shared only later', async () =>
   const { of } = listen(ann, 'w-ben', 'w-cid');
   const room = await ann.createRoom({ kind: 'group', name: 'w' });
   await ann.invite(room.id, 'w-ben');
-  await until('it is told', () => of('w-ben').length === 1);
+  await until('the state is reported', () => of('w-ben').length === 1);
   enter('w-ben');
   const cid = enter('w-cid');
   await until('he is there', () => of('w-ben').length === 2);
-  // before that he would be told as absent first
+  // Before that he would be reported as absent first.
   await until('the other is there too', () => cid.state.value.status === 'connected');
   expect(of('w-ben')).toEqual([false, true]);
   expect(of('w-cid')).toEqual([]);
@@ -72,7 +72,7 @@ it('watches again after the connection was torn, and stops when all listeners ha
   expect(one.of('t-ben')).toEqual([true, undefined, true]);
   one.stop();
   ben.close();
-  await until('the other one hears it', () => two.of('t-ben').at(-1) === false);
+  await until('the other listener is called', () => two.of('t-ben').at(-1) === false);
   expect(one.of('t-ben')).toHaveLength(3);
   two.stop();
   await until('nothing is watched', async () => (await server.metrics()).get('parley_presence_watched') === 0);
@@ -90,14 +90,15 @@ const begin = () => {
   presence.watch(['ben'], (_, state) => heard.push(state?.online));
   return { answers, presence, heard };
 };
-const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
+const requested = (answers: readonly unknown[], count: number) =>
+  until('the request is sent', () => answers.length === count);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-it('two answers that say the same are told once', async () => {
+it('reports two equal answers once', async () => {
   const { answers, presence, heard } = begin();
-  await asked(answers, 1);
+  await requested(answers, 1);
   presence.memberJoined();
-  await asked(answers, 2);
+  await requested(answers, 2);
   answers[0]?.({ ben: { online: false } });
   answers[1]?.({ ben: { online: false } });
   await settled();
@@ -107,26 +108,26 @@ it('two answers that say the same are told once', async () => {
 describe('an event that is read before the answer to the watch', () => {
   it('is newer', async () => {
     const { answers, presence, heard } = begin();
-    await asked(answers, 1);
+    await requested(answers, 1);
     presence.event({ user: 'ben', online: true });
     answers[0]?.({ ben: { online: false } });
     await settled();
     expect(heard).toEqual([true]);
-    // what came before it was asked is older
+    // An event from before the request is older.
     presence.disconnected();
     presence.connected();
-    await asked(answers, 2);
+    await requested(answers, 2);
     answers[1]?.({ ben: { online: false } });
     await settled();
     expect(heard).toEqual([true, undefined, false]);
   });
 
-  it('and ends a watch, old or new, has it asked once more', async () => {
+  it('requests the state again if the event ends a watch', async () => {
     const { answers, presence, heard } = begin();
-    await asked(answers, 1);
+    await requested(answers, 1);
     presence.event({ user: 'ben', online: false, hidden: true });
     answers[0]?.({ ben: { online: true } });
-    await asked(answers, 2);
+    await requested(answers, 2);
     answers[1]?.({ ben: { online: true } });
     await settled();
     expect([heard, answers.length]).toEqual([[undefined, true], 2]);
@@ -141,7 +142,7 @@ it('refuses more users than the server lets one connection watch', () => {
   listen(ann, 'one-more');
 });
 
-it('ends when its token is taken back, and goes on with another one', async () => {
+it('ends when its token is revoked, and continues with another one', async () => {
   const own = enter('r-ann');
   const old = await signToken(testSecret, { user: 'r-ann', name: 'Old', ttlSeconds: 600 });
   const fresh = await signToken(testSecret, { user: 'r-ann', name: 'Fresh', ttlSeconds: 600 });

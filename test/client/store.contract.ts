@@ -1,4 +1,4 @@
-/** What every store has to do, as cases that throw: they run in Node and inside a browser's page. */
+/** The contract of every store, as cases that throw: they run in Node and inside a browser's page. */
 import type { Store } from '../../src/client/index.ts';
 
 type Case = (store: Store, again: () => Store) => Promise<void>;

@@ -1,4 +1,4 @@
-/** What the compiler has to refuse; `npm run typecheck` does, and a line that it lets pass is an error there. */
+/** The cases that the compiler has to refuse: `npm run typecheck` reports each line that compiles. */
 import { connect } from '../../src/client/index.ts';
 import type { Client, CommandInput, EventName, Message, Readable, Store } from '../../src/client/index.ts';
 
