@@ -52,7 +52,6 @@ export class Link {
   #silenceMs = 0;
   #maxPayload = Infinity;
   #receivedAt = 0;
-  #probing = false;
   #watchdog: ReturnType<typeof setTimeout>;
 
   /** @param liveWithinMs the time limit for becoming live */
@@ -89,11 +88,9 @@ export class Link {
 
   /** Sends a command of no effect and ends the link if no frame follows. */
   probe(): void {
-    if (this.#phase !== 'live' || this.#probing) return;
-    this.#probing = true;
+    if (this.#phase !== 'live') return;
     const sentAt = Date.now();
     const over = (): void => {
-      this.#probing = false;
       if (this.#receivedAt < sentAt) this.#end();
     };
     // Any frame is a sign of life, also a refusal.

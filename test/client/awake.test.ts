@@ -47,6 +47,17 @@ it('probes the link after a jump of the clock, and leaves a dead one', async () 
   await until('it is connected again', () => client.state.value.status === 'connected');
 });
 
+// A probe in flight once suppressed the next one, so that an answer from before a sleep passed for a sign of life after it.
+it('probes the link at each check, also while a probe has no answer yet', async () => {
+  openWindow();
+  server = await FakeServer.start();
+  const client = server.connect();
+  await until('it is connected', () => client.state.value.status === 'connected');
+  page.dispatchEvent(new Event('online'));
+  page.dispatchEvent(new Event('online'));
+  await until('both probes arrive', () => server.inputs('presence:get').length === 2);
+});
+
 it('connects at once when the network is back, but not before the retryAfter of the server', async () => {
   openWindow();
   server = await FakeServer.start();
