@@ -40,6 +40,6 @@ export class InFlight {
 
   /** The connection was lost: all commands in flight fail. */
   fail(): void {
-    for (const id of [...this.#waiting.keys()]) this.settle(id, undefined, disconnected());
+    for (const id of this.#waiting.keys()) this.settle(id, undefined, disconnected());
   }
 }

@@ -13,7 +13,7 @@ export interface Readable<T> {
  */
 export function notify<A extends unknown[]>(listeners: Iterable<(...args: A) => void>, ...args: A): void {
   // A copy, because a listener may subscribe or unsubscribe during the call.
-  for (const listener of [...listeners]) {
+  for (const listener of Array.from(listeners)) {
     try {
       listener(...args);
     } catch (thrown) {

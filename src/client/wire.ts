@@ -19,7 +19,7 @@ export type Packet =
 const unknown: Packet = { kind: 'unknown' };
 
 export function decode(frame: string): Packet {
-  switch (frame[0]) {
+  switch (frame.charAt(0)) {
     case '0':
       return decodeOpen(frame.slice(1));
     case '1':
@@ -46,7 +46,7 @@ function decodeOpen(json: string): Packet {
 }
 
 function decodeMessage(frame: string): Packet {
-  switch (frame[1]) {
+  switch (frame.charAt(1)) {
     case '0':
       return { kind: 'connected' };
     case '1':
