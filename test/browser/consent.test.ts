@@ -11,15 +11,15 @@ const visit = async (name: string): Promise<Person> => (await stage.arrive()).en
 
 it('people are in a group only after they accepted', async () => {
   const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
-  await ann.create('Group', 'asked');
+  await ann.create('Group', 'invited');
   await ann.page.getByRole('button', { name: 'Invite people' }).click();
   await ann.page.getByRole('button', { name: 'Invite Ben', exact: true }).click();
   await ann.page.getByRole('button', { name: 'Invited Ben', exact: true }).waitFor();
   await ann.page.keyboard.press('Escape');
   await ben.page.getByRole('button', { name: 'Notifications, 1 new' }).click();
-  expect(await ben.link('asked').count()).toBe(0);
-  await ben.page.getByRole('dialog').getByRole('button', { name: 'Accept asked' }).click();
-  await ben.inRoom('asked');
+  expect(await ben.link('invited').count()).toBe(0);
+  await ben.page.getByRole('dialog').getByRole('button', { name: 'Accept invited' }).click();
+  await ben.inRoom('invited');
   await ben.say('here I am');
   await ann.reach('here I am');
 });

@@ -315,7 +315,7 @@ it('a message shows that it came and its readers; files and encrypted bodies hav
     await ben.open('receipts');
     const mark = ann.page.getByRole('button', { name: 'Read by 1 of 2' });
     await mark.click();
-    const who = ann.page.getByRole('dialog', { name: 'Who has read it' });
+    const who = ann.page.getByRole('dialog', { name: 'Read receipts' });
     await until(
       'the names are there',
       async () => (await who.innerText()).replaceAll(/\s+/g, ' ') === 'Read by Ben Not yet Zoe',

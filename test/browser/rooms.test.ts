@@ -202,7 +202,7 @@ describe('notifications', () => {
     const { id: loud } = await ben.createRoom({ kind: 'group', name: 'loud' });
     const { id: quiet } = await ben.createRoom({ kind: 'group', name: 'quiet' });
     for (const room of [loud, quiet]) await ben.invite(room, me);
-    await say(ben, loud, ['before it was asked for']);
+    await say(ben, loud, ['before the permission']);
     await ann.open('quiet');
     await openSettings(ann, 'Notifications');
     await dialog(ann).getByText('Nothing', { exact: true }).click();

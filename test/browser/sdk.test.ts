@@ -148,16 +148,16 @@ describe('two tabs', () => {
   });
 
   it('transfer the connection when the leader is closed, and lose nothing', async () => {
-    const other = await channel('handed');
-    const [first, second] = await both('handed', 'ann', { store: 'h' });
+    const other = await channel('transferred');
+    const [first, second] = await both('transferred', 'ann', { store: 'h' });
     await first.page.context().setOffline(true);
     await until('both are cut', async () => {
       const states = await Promise.all([first, second].map((tab) => tab.call('status')));
       return states.every((status) => status !== 'connected');
     });
-    await first.call('send', 'handed', 'written in the first');
-    await second.call('send', 'handed', 'written in the second');
-    expect(await second.call('outgoing', 'handed')).toEqual([
+    await first.call('send', 'transferred', 'written in the first');
+    await second.call('send', 'transferred', 'written in the second');
+    expect(await second.call('outgoing', 'transferred')).toEqual([
       'written in the first sending',
       'written in the second sending',
     ]);
@@ -167,7 +167,7 @@ describe('two tabs', () => {
     await second.connected();
     expect(second.sockets).toBeGreaterThan(0);
     const all = ['missed', 'written in the first', 'written in the second'];
-    await second.holds('handed', all);
+    await second.holds('transferred', all);
     await until('the other has all', () => other.bodies().length === 3);
     expect(other.bodies()).toEqual(all);
     expect(await second.call('settled')).toEqual(['written in the second is 3']);

@@ -144,8 +144,8 @@ describe('the list of rooms', () => {
     };
     const client = server.connect();
     await until('it is whole', () => listed(client).length === 3);
-    const told: string[][] = [];
-    client.rooms.subscribe(() => told.push(listed(client)));
+    const lists: string[][] = [];
+    client.rooms.subscribe(() => lists.push(listed(client)));
     const joined = client.room('joined');
     server.handlers['room:list'] = (_, session) => {
       session.event('message', messageOf('a', 2));
@@ -158,7 +158,7 @@ describe('the list of rooms', () => {
     await until('it is whole again', () => listed(client).length === 3 && listed(client).includes('joined 0'));
     expect(listed(client)).toEqual(['a 2', 'b 3', 'joined 0']);
     expect(client.rooms.value.map(({ id, unread }) => `${id} ${unread}`).sort()).toEqual(['a 1', 'b 1', 'joined 0']);
-    for (const rooms of told) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
+    for (const rooms of lists) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
     await ready(joined);
   });
 

@@ -34,9 +34,9 @@ function enter(user: string, token: TokenSource = () => tokenOf(user, { name: us
 
 /** The states that the listener received: true, false, or undefined for unknown. */
 function listen(client: Client, ...users: string[]) {
-  const heard: [string, PresenceState | undefined][] = [];
-  const stop = client.presence.watch(users, (user, state) => heard.push([user, state]));
-  return { stop, of: (name: string) => heard.filter(([user]) => user === name).map(([, state]) => state?.online) };
+  const received: [string, PresenceState | undefined][] = [];
+  const stop = client.presence.watch(users, (user, state) => received.push([user, state]));
+  return { stop, of: (name: string) => received.filter(([user]) => user === name).map(([, state]) => state?.online) };
 }
 
 it('watches users, those too with whom a room is shared only later', async () => {
@@ -86,51 +86,51 @@ const begin = () => {
     return new Promise((resolve) => answers.push((known) => resolve({ presence: known } as never)));
   });
   presence.connected();
-  const heard: (boolean | undefined)[] = [];
-  presence.watch(['ben'], (_, state) => heard.push(state?.online));
-  return { answers, presence, heard };
+  const received: (boolean | undefined)[] = [];
+  presence.watch(['ben'], (_, state) => received.push(state?.online));
+  return { answers, presence, received };
 };
 const requested = (answers: readonly unknown[], count: number) =>
   until('the request is sent', () => answers.length === count);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 it('reports two equal answers once', async () => {
-  const { answers, presence, heard } = begin();
+  const { answers, presence, received } = begin();
   await requested(answers, 1);
   presence.memberJoined();
   await requested(answers, 2);
   answers[0]?.({ ben: { online: false } });
   answers[1]?.({ ben: { online: false } });
   await settled();
-  expect(heard).toEqual([false]);
+  expect(received).toEqual([false]);
 });
 
 describe('an event that is read before the answer to the watch', () => {
   it('is newer', async () => {
-    const { answers, presence, heard } = begin();
+    const { answers, presence, received } = begin();
     await requested(answers, 1);
     presence.event({ user: 'ben', online: true });
     answers[0]?.({ ben: { online: false } });
     await settled();
-    expect(heard).toEqual([true]);
+    expect(received).toEqual([true]);
     // An event from before the request is older.
     presence.disconnected();
     presence.connected();
     await requested(answers, 2);
     answers[1]?.({ ben: { online: false } });
     await settled();
-    expect(heard).toEqual([true, undefined, false]);
+    expect(received).toEqual([true, undefined, false]);
   });
 
   it('requests the state again if the event ends a watch', async () => {
-    const { answers, presence, heard } = begin();
+    const { answers, presence, received } = begin();
     await requested(answers, 1);
     presence.event({ user: 'ben', online: false, hidden: true });
     answers[0]?.({ ben: { online: true } });
     await requested(answers, 2);
     answers[1]?.({ ben: { online: true } });
     await settled();
-    expect([heard, answers.length]).toEqual([[undefined, true], 2]);
+    expect([received, answers.length]).toEqual([[undefined, true], 2]);
   });
 });
 
@@ -153,7 +153,7 @@ it('ends when its token is revoked, and continues with another one', async () =>
     enter('r-ann', old),
   ];
   await Promise.all([stuck, renewed, fixed].map((client) => client.call('room:list', {})));
-  const told = new Promise((resolve) => renewed.on('session:revoked', resolve));
+  const revoked = new Promise((resolve) => renewed.on('session:revoked', resolve));
   const { sessions } = await own.call('session:list', {});
   expect(sessions).toHaveLength(4);
   const me = await new Promise<string>((resolve) => {
@@ -161,7 +161,7 @@ it('ends when its token is revoked, and continues with another one', async () =>
     next.on('ready', ({ session }) => resolve(session));
   });
   await own.call('session:revoke', { session: me });
-  expect(await told).toMatchObject({ reason: 'user' });
+  expect(await revoked).toMatchObject({ reason: 'user' });
   for (const client of [stuck, fixed]) {
     const state = await until('it has ended', () => client.state.value.status === 'closed' && client.state.value);
     expect(state.error).toMatchObject({ code: 'session_revoked' });

@@ -8,7 +8,7 @@ export function wrong(client: Client): void {
   // @ts-expect-error a message has no such field
   client.on('message', (message) => message.text);
   // @ts-expect-error the event is another one's
-  client.on('presence', (told: Message) => told);
+  client.on('presence', (message: Message) => message);
   // @ts-expect-error there is no such command
   void client.call('message:sned', { room: 'r' });
   // @ts-expect-error the room is missing

@@ -45,7 +45,7 @@ export function ReceiptMark({ seq }: { seq: number }): JSX.Element | null {
       >
         {inside}
       </button>
-      {open && <Who receipt={receipts.who(seq)} opener={opener} onClose={() => setOpen(false)} />}
+      {open && <Readers receipt={receipts.readers(seq)} opener={opener} onClose={() => setOpen(false)} />}
     </span>
   );
 }
@@ -56,13 +56,13 @@ function inWords(read: number, delivered: number, others: number): string {
   return 'Sent';
 }
 
-interface WhoProps {
+interface ReadersProps {
   receipt: Receipt;
   opener: { current: HTMLButtonElement | null };
   onClose: () => void;
 }
 
-function Who({ receipt, opener, onClose }: WhoProps): JSX.Element {
+function Readers({ receipt, opener, onClose }: ReadersProps): JSX.Element {
   const panel = useRef<HTMLDivElement>(null);
   useEffect(() => {
     panel.current?.focus({ preventScroll: true });
@@ -83,7 +83,7 @@ function Who({ receipt, opener, onClose }: WhoProps): JSX.Element {
       ref={panel}
       class="receipt-who"
       role="dialog"
-      aria-label="Who has read it"
+      aria-label="Read receipts"
       tabIndex={-1}
       onKeyDown={(event) => {
         if (event.key !== 'Escape') return;

@@ -22,7 +22,7 @@ export interface Receipts {
   readonly others: number;
   /** The numbers of users that have a message, and that have read it. */
   counts(seq: number): { readonly read: number; readonly delivered: number };
-  who(seq: number): Receipt;
+  readers(seq: number): Receipt;
 }
 
 const none: ReadonlyMap<string, Marks> = new Map();
@@ -87,7 +87,7 @@ export function useReceipts(room: string, members: readonly Member[]): Receipts 
         read: others.filter(({ read }) => read >= seq).length,
         delivered: others.filter(({ delivered }) => delivered >= seq).length,
       }),
-      who: (seq) => ({
+      readers: (seq) => ({
         read: names(others.filter(({ read }) => read >= seq)),
         delivered: names(others.filter(({ read, delivered }) => read < seq && delivered >= seq)),
         waiting: names(others.filter(({ delivered }) => delivered < seq)),
