@@ -1,21 +1,21 @@
-/** One user's part of the store. What fails costs the survival over a reload, nothing else. */
+/** One user's part of the store. A failure of the store costs the survival over a reload, nothing else. */
 import { asParleyError, within } from './failure.ts';
 import { Cell } from './readable.ts';
 import type { ParleyError } from '../protocol/errors.ts';
 import type { Message } from '../protocol/model.ts';
 import type { Store } from './store.ts';
 
-/** A room as it was seen last: a run of messages up to the newest at `cursor`. */
+/** The last known state of a room: a run of messages up to the newest at `cursor`. */
 export interface RoomSnapshot {
   readonly messages: readonly Message[];
   readonly cursor: number;
-  /** Of the history that both are of. */
+  /** The epoch of the messages and of the cursor. */
   readonly epoch: string | undefined;
   readonly hasOlder: boolean;
 }
 
 const maxRooms = 50;
-/** A store that takes longer has failed; the client goes on without. */
+/** A store that takes longer has failed; the client continues without it. */
 const answerMs = 5000;
 export const snapshotMessages = 100;
 
@@ -31,13 +31,13 @@ export class Archive {
     this.#store = store;
   }
 
-  /** @param prefix of this user at this server; undefined: nobody knows whose it would be, and nothing is kept */
+  /** @param prefix of this user at this server; undefined: the user is unknown, and the archive keeps nothing */
   open(prefix: string | undefined): void {
     this.#prefix = prefix;
     this.#begin();
   }
 
-  /** What the store gave; undefined also where it failed. */
+  /** The value from the store; undefined if there is none, or if the store failed. */
   async get(key: string): Promise<unknown> {
     await this.#begun;
     return this.#try(undefined, (prefix) => this.#store.get(prefix + key));
@@ -48,7 +48,7 @@ export class Archive {
     return (await this.#try([], (prefix) => this.#store.list(prefix + key))).map(([, value]) => value);
   }
 
-  /** In the order of the calls. */
+  /** Writes in the order of the calls. */
   set(key: string, value: unknown): void {
     void this.#begun.then(() => this.#try(undefined, (prefix) => this.#store.set(prefix + key, value)));
   }
@@ -57,7 +57,7 @@ export class Archive {
     return (await this.get(`room/${id}`)) as RoomSnapshot | undefined;
   }
 
-  /** The rooms saved last are kept. Each has an index entry of its own: tabs that save at once lose none. */
+  /** Keeps the rooms that were saved last. Each room has its own index entry, so tabs that save at once lose none. */
   async saveRoom(id: string, snapshot: RoomSnapshot | undefined): Promise<void> {
     await this.#put(id, snapshot, snapshot && { id, at: (this.#savedAt = Math.max(Date.now(), this.#savedAt + 1)) });
     if (snapshot === undefined) return;
@@ -74,7 +74,7 @@ export class Archive {
     });
   }
 
-  /** Removes all that is kept of this user, and keeps nothing from now on. */
+  /** Removes all entries of this user, and keeps nothing from now on. */
   async forget(): Promise<void> {
     this.#begin();
     const forgotten = this.#try(undefined, async (prefix) => {

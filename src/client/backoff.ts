@@ -7,11 +7,11 @@ export const reconnectBackoff: Backoff = { baseMs: 500, capMs: 30_000 };
 export const resendBackoff: Backoff = { baseMs: 250, capMs: 15_000 };
 
 /**
- * How long to wait before the next try, with full jitter: anything between nothing and the doubled bound. It spreads
- * ten thousand clients that lost one server evenly, where a fixed part would have them come back in waves.
+ * The delay before the next attempt, with full jitter: anything between nothing and the doubled bound. Full jitter
+ * spreads ten thousand clients that lost one server evenly. With a fixed part they would come back in waves.
  *
- * @param attempt 0 for the first try after a success
- * @param atLeast what the server asked for (`retryAfter`, ms): never less, and jittered past it for the same reason
+ * @param attempt 0 for the first attempt after a success
+ * @param atLeast the server's `retryAfter` in ms. The delay is never shorter, and the jitter is added to it.
  */
 export function delayBefore(
   attempt: number,

@@ -1,6 +1,6 @@
 /**
- * Brings rooms up to date: one `sync` for all that need it, repeated while there is more. Rooms that ask while one is
- * under way are part of the next.
+ * Brings rooms up to date: one `sync` for all rooms that need it, repeated while there is more. A room that is added
+ * during a `sync` is part of the next one.
  */
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { clientLimits as limits } from '../protocol/client-limits.ts';
@@ -13,7 +13,7 @@ export interface Syncable {
   readonly id: string;
   readonly cursor: number;
   synced(page: SyncPage): void;
-  /** The room was left out of the answer: it may not be seen any more. */
+  /** The answer does not have the room: the user may not read it any more. */
   hidden(): void;
 }
 
@@ -22,7 +22,7 @@ export class CatchUp {
   readonly #behind = new Map<string, Syncable>();
   #running = false;
   #online = false;
-  /** Counts connections, so that an answer which belongs to an earlier one is told apart. */
+  /** Counts connections, so that the answer of an earlier one is recognised. */
   #connection = 0;
   #cut: (() => void) | undefined;
 
@@ -35,7 +35,7 @@ export class CatchUp {
     this.#behind.set(room.id, room);
     if (this.#running) return;
     this.#running = true;
-    // After the present turn, so that all rooms which `ready` found behind share one command.
+    // Runs after the present turn, so that all rooms that `ready` found behind share one command.
     queueMicrotask(() => void this.#run());
   }
 
@@ -43,7 +43,7 @@ export class CatchUp {
     this.#online = true;
   }
 
-  /** The connection went, and nothing is owed any more: the next `ready` tells anew who is behind. */
+  /** The connection was lost. The next `ready` names the rooms that are behind. */
   pause(): void {
     this.#online = false;
     this.#behind.clear();
@@ -54,15 +54,15 @@ export class CatchUp {
   async #run(): Promise<void> {
     for (let failures = 0; this.#behind.size > 0;) {
       const connection = this.#connection;
-      const asked = [...this.#behind.values()].slice(0, limits.syncRooms);
+      const batch = [...this.#behind.values()].slice(0, limits.syncRooms);
       try {
-        await this.#step(asked);
+        await this.#step(batch);
         failures = 0;
       } catch (thrown) {
         if (connection !== this.#connection) continue;
         const error = asParleyError(thrown);
         if (!error.retryable) continue;
-        for (const room of asked) this.#behind.set(room.id, room);
+        for (const room of batch) this.#behind.set(room.id, room);
         await this.#wait(delayBefore(failures, resendBackoff, error.retryAfter));
         failures += 1;
       }
@@ -80,15 +80,15 @@ export class CatchUp {
     });
   }
 
-  async #step(asked: readonly Syncable[]): Promise<void> {
-    const cursors = Object.fromEntries(asked.map((room) => [room.id, room.cursor]));
-    for (const room of asked) this.#behind.delete(room.id);
+  async #step(batch: readonly Syncable[]): Promise<void> {
+    const cursors = Object.fromEntries(batch.map((room) => [room.id, room.cursor]));
+    for (const room of batch) this.#behind.delete(room.id);
     const answer = await this.#sync({ cursors });
-    const answered = asked.filter((room) => answer.rooms[room.id] !== undefined);
-    for (const room of asked) {
+    const answered = batch.filter((room) => answer.rooms[room.id] !== undefined);
+    for (const room of batch) {
       const page = answer.rooms[room.id];
       if (page === undefined) {
-        // Left out for want of space, if others were served; then it is asked for again.
+        // The answer had no space for this room, if it has other rooms. The next `sync` includes the room.
         if (answer.more && answered.length > 0) this.#behind.set(room.id, room);
         else room.hidden();
         continue;

@@ -6,6 +6,8 @@ import type { Member, Role, RoomSummary } from '../protocol/model.ts';
 import { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
 import { CatchUp } from './catch-up.ts';
+import type { SyncPage } from './catch-up.ts';
+import type { ConnectOptions, User } from './connect.ts';
 import { connectedWithin } from './connection.ts';
 import type { ConnectionState } from './connection.ts';
 import { asParleyError } from './failure.ts';
@@ -13,57 +15,35 @@ import type { SocketConstructor } from './link.ts';
 import { listen } from './page.ts';
 import { Outbox } from './outbox.ts';
 import { Presence } from './presence.ts';
+import { loadPreviews } from './previews.ts';
 import { RoomList } from './room-list.ts';
 import type { RoomEntry } from './room-list.ts';
 import { deletedChange, messageChange, reactionChange } from './merge.ts';
 import type { Change } from './merge.ts';
-import { Cell, tell } from './readable.ts';
+import { Cell, notify } from './readable.ts';
 import type { Readable } from './readable.ts';
 import { eventWithinMs, Room } from './room.ts';
 import { memoryStore } from './store.ts';
-import type { Store } from './store.ts';
 import { Tabs } from './tabs.ts';
-import type { TokenSource } from './token.ts';
 
-export interface ConnectOptions {
-  /** Where the server is: `https://chat.example.org`, also with a path; `ws:` and `wss:` do as well. */
-  url: string;
-  /** The token, or what gives one: it is called on each connect and before the token expires. */
-  token: TokenSource;
-  /** For Node before 22: `ws`, for instance. */
-  WebSocket?: SocketConstructor;
-  /** Keeps what waits to be sent, and the rooms seen last, over a reload; left out: for the life of the client. */
-  store?: Store;
-  /** Whose client this is, where that is known before a token is, or the token is no JWT: `sub` is taken otherwise. */
-  user?: string;
-  /** Share one connection with the other tabs of this user, where browsers can (https, localhost). As a rule: true. */
-  tabs?: boolean;
-  /** What a command waits for its answer, and a connection for its greeting, in ms; 15,000 as a rule. */
-  timeoutMs?: number;
-  /** What this device is called in the user's list of sessions, 1 to 64 characters. */
-  device?: string;
-}
-
-export type User = EventData<'ready'>['user'];
-/** What is left of a long history of members: a page at a time would be the caller's to ask. */
-const maxMemberPages = 10;
-/** The list is saved this long after a change; the outbox at once. */
+/** The list is saved this long after a change; the outbox is saved at once. */
 const saveAfterMs = 1000;
 const savedRooms = 200;
-/** Rooms asked one by one for their newest message; a list of more shows those without. */
-const maxSinglePreviews = 50;
+/** A larger room needs single pages, which its application requests itself. */
+const maxMemberPages = 10;
 
 export class Client {
-  /** Who is there. */
+  /** The presence of other users. */
   readonly presence: Presence;
   readonly #options: ConnectOptions;
+  readonly #timeoutMs: number;
   readonly #tabs: Tabs;
   readonly #archive: Archive;
   readonly #outbox: Outbox;
   readonly #catchUp: CatchUp;
   readonly #list = new RoomList();
   readonly #rooms = new Map<string, Room>();
-  /** The history that the list is of. */
+  /** The epoch of the room list. */
   #epoch: string | undefined;
   readonly #user = new Cell<User | undefined>(undefined);
   readonly #listeners = new Map<EventName, Set<(data: never) => void>>();
@@ -79,29 +59,22 @@ export class Client {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
     if (WebSocket === undefined) throw new ParleyError('invalid', 'Pass a WebSocket.');
     this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? 15_000;
     this.#archive = new Archive(options.store ?? memoryStore());
     this.#outbox = new Outbox({
       transmit: (input) => this.#tabs.request('message:send', input),
       archive: this.#archive,
-      tell: (news) => this.#tabs.tell(news),
+      publish: (news) => this.#tabs.publish(news),
       sent: (room, rev) => this.#sent(room, rev),
     });
     this.#outbox.entries.subscribe(() => this.#rooms.forEach((room) => room.outboxChanged()));
     this.#catchUp = new CatchUp((input) =>
       this.#tabs.request('sync', { ...input, ...(this.#epoch && { epoch: this.#epoch }) }),
     );
-    // Before the tabs listen, which let the connection go.
+    // Runs before the listener of the tabs, which ends the connection.
     this.#stopListening = listen('window', 'pagehide', () => this.#save());
     this.#tabs = new Tabs(
-      {
-        url: options.url,
-        token: options.token,
-        WebSocket,
-        device: options.device,
-        timeoutMs: options.timeoutMs ?? 15_000,
-        user: options.user,
-        share: options.tabs !== false,
-      },
+      { ...options, WebSocket, timeoutMs: this.#timeoutMs, share: options.tabs !== false },
       {
         ready: (ready) => this.#greet(ready),
         event: (name, data) => this.#event(name as EventName, data),
@@ -119,22 +92,22 @@ export class Client {
     return this.#tabs.state;
   }
 
-  /** What the store failed with last, if it did: what was to be kept then is not. */
+  /** The last failure of the store. The value of that write is not kept. */
   get storeError(): Readable<ParleyError | undefined> {
     return this.#archive.failed;
   }
 
-  /** Who the server says we are; undefined before the first connection. */
+  /** This user, as the server names them; undefined before the first connection. */
   get user(): Readable<User | undefined> {
     return this.#user;
   }
 
-  /** The rooms that are ours, the most recently active first. */
+  /** The rooms of this user, the most recently active first. */
   get rooms(): Readable<readonly RoomEntry[]> {
     return this.#list.entries;
   }
 
-  /** A room, opened: it loads its newest page and stays up to date until `release` or `close`. */
+  /** Opens a room. The room loads its newest page and stays up to date until `release` or `close`. */
   room(id: string): Room {
     const held = this.#rooms.get(id);
     if (held !== undefined) return held;
@@ -157,7 +130,7 @@ export class Client {
     return room;
   }
 
-  /** Stops keeping a room up to date and frees what it holds. */
+  /** Stops updating a room and frees its memory. */
   release(id: string): void {
     this.#rooms.get(id)?.stop();
     this.#rooms.delete(id);
@@ -167,32 +140,27 @@ export class Client {
   async call<C extends CommandName>(
     name: C,
     input: CommandInput<C>,
-    options: { timeoutMs?: number } = {},
+    { timeoutMs = this.#timeoutMs }: { timeoutMs?: number } = {},
   ): Promise<CommandOutput<C>> {
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? 15_000;
     await connectedWithin(this.state, timeoutMs);
     return this.#tabs.request(name, input, timeoutMs);
   }
 
-  /** @returns what ends the listening */
+  /** @returns a function that removes the listener */
   on<E extends EventName>(event: E, listener: (data: EventData<E>) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
-    // One of its own for each call: the same function may be given twice.
+    // Each call adds its own listener: the same function may be given twice.
     const own = (data: EventData<E>): void => listener(data);
     this.#listeners.set(event, listeners.add(own));
     return () => listeners.delete(own);
   }
 
-  async createRoom(input: CommandInput<'room:create'>): Promise<RoomSummary> {
-    const { room } = await this.call('room:create', input);
-    this.#entered(room);
-    return room;
+  createRoom(input: CommandInput<'room:create'>): Promise<RoomSummary> {
+    return this.#entered(this.call('room:create', input));
   }
 
-  async joinRoom(id: string): Promise<RoomSummary> {
-    const { room } = await this.call('room:join', { room: id });
-    this.#entered(room);
-    return room;
+  joinRoom(id: string): Promise<RoomSummary> {
+    return this.#entered(this.call('room:join', { room: id }));
   }
 
   async leaveRoom(id: string): Promise<void> {
@@ -205,12 +173,12 @@ export class Client {
     return member;
   }
 
-  /** A page of the channels that anybody may join, in id order; go on with `after`. */
+  /** A page of the open channels, in id order; the next page begins with `after`. */
   listChannels(after?: string): Promise<CommandOutput<'room:list'>> {
     return this.call('room:list', { scope: 'open', limit: limits.pageSize, ...(after && { after }) });
   }
 
-  /** The members of a room; of a very large one the first thousand. `call('room:members')` gives single pages. */
+  /** The members of a room, at most the first thousand. `call('room:members')` gives single pages. */
   async members(room: string): Promise<readonly Member[]> {
     const members: Member[] = [];
     let after: string | null = null;
@@ -224,25 +192,25 @@ export class Client {
     return members;
   }
 
-  /** Tries to connect now instead of waiting on. */
+  /** Tries to connect now, without waiting for the backoff. */
   wake(): void {
     this.#tabs.wake();
   }
 
-  /** Ends it in this tab. What waited to be sent stays in the store, for the next client. */
+  /** Closes the client in this tab. Unsent messages stay in the store, for the next client. */
   close(): void {
-    // Before the connection goes: what is read up to is sent over it.
+    // Runs before the connection ends, because the read marks are sent over it.
     this.#save();
     this.#tabs.close();
   }
 
-  /** Ends it and removes what the store keeps of this user: for signing out. */
+  /** Closes the client and removes the entries of this user from the store: for signing out. */
   async forget(): Promise<void> {
     this.close();
     await this.#archive.forget();
   }
 
-  /** The event is on its way, or was lost on it; a room that is not open has nothing to wait for. */
+  /** The event is on its way, or was lost. A room that is not open has no event to wait for. */
   #sent(id: string, rev: number): void {
     const room = this.#rooms.get(id);
     if (room === undefined) queueMicrotask(() => this.#outbox.covered(id, rev));
@@ -273,7 +241,7 @@ export class Client {
   #greet(ready: EventData<'ready'>): void {
     const known = this.#user.value?.id ?? this.#options.user;
     if (known !== undefined && known !== ready.user.id) {
-      // What waits to be sent is somebody else's.
+      // The unsent messages belong to another user.
       return this.#tabs.close(new ParleyError('forbidden', `The token is not of ${known}.`));
     }
     this.#user.set(ready.user);
@@ -281,15 +249,15 @@ export class Client {
     if (ready.epoch !== this.#epoch) this.#list.clear();
     this.#epoch = ready.epoch;
     this.#list.replace(ready.rooms, ready.more);
-    this.#tell('ready', ready);
+    this.#emit('ready', ready);
     this.#catchUp.resume();
     const after = ready.more ? (ready.rooms.at(-1)?.id ?? null) : null;
     queueMicrotask(() => void this.#complete(ready, after));
   }
 
   /**
-   * `ready` names the first rooms only; those past them come in pages. Nothing may be concluded from half a list, so a page
-   * that does not come is asked for again for as long as there is this connection.
+   * `ready` names the first rooms only; the others come in pages. A partial list leads to wrong conclusions, so a
+   * failed page is requested again until the connection ends.
    */
   async #complete(ready: EventData<'ready'>, after: string | null, failures = 0): Promise<void> {
     try {
@@ -311,38 +279,11 @@ export class Client {
     this.#tabs.present();
     for (const room of this.#rooms.values()) room.connected(this.#list.get(room.id));
     if (this.#tabs.leading) this.#outbox.resume();
-    else this.#outbox.handOver();
-    void this.#previews();
+    else this.#outbox.publishUnsent();
+    void loadPreviews(this.#tabs, this.#list, this.#rooms);
   }
 
-  /**
-   * The newest message of each room that is not open, for lists to show. `rev` is dense, so a sync from one before the
-   * head returns the last change, which nearly always is the newest message: one command for all rooms. Where an older
-   * message was edited or reacted to last, the newest is asked for by itself.
-   */
-  async #previews(): Promise<void> {
-    const wanted = this.#list
-      .unseen()
-      .filter(({ id }) => !this.#rooms.has(id))
-      .slice(0, limits.syncRooms);
-    if (wanted.length === 0) return;
-    try {
-      const { rooms } = await this.#tabs.request('sync', {
-        cursors: Object.fromEntries(wanted.map(({ id, rev }) => [id, rev])),
-        limit: limits.syncMessages,
-      });
-      this.#list.saw(Object.values(rooms).flatMap((page) => page.messages));
-      const left = wanted.filter(({ id, rev }) => rooms[id]?.more !== false || !this.#list.refreshed(id, rev));
-      for (const { id } of left.slice(0, maxSinglePreviews)) {
-        const { messages } = await this.#tabs.request('history', { room: id, limit: 1 });
-        this.#list.renewed(id, messages[0]);
-      }
-    } catch {
-      // A list without previews is still a list.
-    }
-  }
-
-  /** What the client itself makes of an event; all go to those who listen with `on`. */
+  /** The client's own handlers. The listeners of `on` get every event. */
   readonly #uses: { readonly [E in EventName]?: (data: EventData<E>) => void } = {
     message: (message) => this.#message(message),
     'message:updated': (message) => this.#changed(message.room, messageChange(message)),
@@ -352,16 +293,16 @@ export class Client {
     read: (mark) => this.#read(mark),
     signal: (signal) => this.#signal(signal),
     behind: (behind) => this.#behind(behind),
-    presence: (told) => this.presence.event(told),
-    // what a pull brings: the message with its pin; `reset`, and the room without what has expired
+    presence: (state) => this.presence.event(state),
+    // A pull brings the pinned message, or `reset` and the room without its expired messages.
     pin: ({ room, rev }) => this.#behind({ room, head: rev }),
     'room:purged': ({ room, rev }) => this.#behind({ room, head: rev }),
-    room: (told) => this.#room(told),
+    room: (event) => this.#room(event),
   };
 
   #event(name: EventName, data: unknown): void {
     (this.#uses[name] as ((data: unknown) => void) | undefined)?.(data);
-    this.#tell(name, data);
+    this.#emit(name, data);
   }
 
   #message(message: EventData<'message'>): void {
@@ -376,22 +317,23 @@ export class Client {
     this.#rooms.get(room)?.received(change);
   }
 
-  /** The server took this slow connection off a room; pulling puts it back, so it is done for rooms that are not open too. */
+  /**
+   * The server unsubscribed this slow connection from a room. A pull subscribes it again, also for rooms that are not
+   * open.
+   */
   #behind({ room: id, head }: EventData<'behind'>): void {
     const room = this.#rooms.get(id);
     if (room !== undefined) return room.behind();
-    let cursor = head - 1;
-    this.#catchUp.request({
+    const unopened = {
       id,
-      get cursor() {
-        return cursor;
-      },
-      synced: (page) => {
-        cursor = page.rev;
+      cursor: head - 1,
+      synced: (page: SyncPage) => {
+        unopened.cursor = page.rev;
         this.#list.saw(page.messages);
       },
       hidden: () => undefined,
-    });
+    };
+    this.#catchUp.request(unopened);
   }
 
   #member(change: EventData<'member'>): void {
@@ -414,19 +356,16 @@ export class Client {
     if (signal.from !== this.#user.value?.id) this.#rooms.get(signal.room)?.signalled(signal);
   }
 
-  #entered(room: RoomSummary): void {
+  async #entered(answer: Promise<{ room: RoomSummary }>): Promise<RoomSummary> {
+    const { room } = await answer;
     this.#list.put(room);
     this.#reopen(room.id);
+    return room;
   }
 
   #room({ room, change, state }: EventData<'room'>): void {
-    const held = this.#list.get(room);
     if (change === 'deleted') this.#left(room);
-    else if (held !== undefined && state !== undefined) {
-      // not the settings that it had: what `state` lacks stands at its default
-      const { role, seq, rev, read, peer, muted } = held;
-      this.#list.put({ ...state, role, seq, rev, read, ...(peer && { peer }), ...(muted && { muted }) });
-    }
+    else if (state !== undefined) this.#list.update(room, state);
   }
 
   #left(id: string): void {
@@ -439,8 +378,8 @@ export class Client {
     if (room?.state.value.status === 'gone') room.reload();
   }
 
-  #tell(name: EventName, data: unknown): void {
-    tell(this.#listeners.get(name) ?? [], data as never);
+  #emit(name: EventName, data: unknown): void {
+    notify(this.#listeners.get(name) ?? [], data as never);
   }
 
   #stateChanged(state: ConnectionState): void {
@@ -458,9 +397,4 @@ export class Client {
     for (const room of this.#rooms.values()) room.stop();
     this.#outbox.stop();
   }
-}
-
-/** Connects at once and stays connected until `close()`. */
-export function connect(options: ConnectOptions): Client {
-  return new Client(options);
 }

@@ -4,8 +4,8 @@
  * connecting ── ready ──▶ connected ── lost ──▶ waiting ── time, `online`, wake() ──▶ connecting
  *      └── failed ──▶ waiting                      any ── close(), refused for good ──▶ closed
  *
- * `closed` carries an error when the server will not have us; nothing but a new client leaves it. While `admit` does not
- * let it in (another tab has the connection), and after `suspend`, it is `connecting`.
+ * `closed` carries an error if the server refused this client for good; only a new client can connect again. The state is
+ * `connecting` while `admit` waits (another tab has the connection), and after `suspend`.
  */
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -22,10 +22,10 @@ import type { TokenSource } from './token.ts';
 import { isObject } from './wire.ts';
 
 export type ConnectionState =
-  /** `error`: why the try before failed, as in `waiting`. */
+  /** `error`: the failure of the attempt before, as in `waiting`. */
   | { readonly status: 'connecting'; readonly attempt: number; readonly error?: ParleyError }
   | { readonly status: 'connected' }
-  /** `until`: when the next try starts, as of `Date.now()`. */
+  /** `until`: the time of the next attempt, as of `Date.now()`. */
   | { readonly status: 'waiting'; readonly until: number; readonly attempt: number; readonly error?: ParleyError }
   | { readonly status: 'closed'; readonly error?: ParleyError };
 
@@ -33,27 +33,27 @@ export interface ConnectionOptions {
   readonly url: string;
   readonly token: TokenSource;
   readonly WebSocket: SocketConstructor;
-  readonly device: string | undefined;
-  /** What a command waits for its answer, unless it says otherwise, and a link for its greeting; in ms. */
+  readonly device?: string;
+  /** The time limit for the answer to a command, unless the call has its own, and for the greeting of a link; in ms. */
   readonly timeoutMs: number;
-  /** Called with the token before each link is made; the link waits for it. */
+  /** Called with the token before each link is opened; the link waits for it. */
   readonly admit: (token: string) => Promise<void>;
 }
 
 export interface ConnectionHandlers {
-  /** Before the state becomes `connected`, so that who sees that state finds the rooms in place. */
+  /** Called before the state becomes `connected`, so that a listener of that state finds the rooms in place. */
   ready(ready: EventData<'ready'>): void;
   event(name: string, data: unknown): void;
 }
 
-/** A connection that lived this long had no part in the trouble: the next wait starts small again. */
+/** After a connection that lived this long the next wait is short again: the server is not in trouble. */
 const stableMs = 5000;
-/** A token that waited longer than this for its link is asked for again. */
+/** A token that waited longer than this for its link is requested again. */
 const freshMs = 10_000;
-/** A token that was refused may be of the second of a revocation: the next one should be of another second. */
+/** A refused token may date from the second of a revocation: the next token needs another second. */
 const nextTokenMs = 1000;
-/** A clock that is looked at this often and has moved on by far more: the machine slept, and links died unnoticed. */
-const lookMs = 5000;
+/** The interval of a clock. If it has moved on by far more, the machine slept, and links may be dead. */
+const clockMs = 5000;
 const sleptMs = 30_000;
 
 export class Connection {
@@ -65,15 +65,15 @@ export class Connection {
   #attempt = 0;
   #liveSince = 0;
   #refusals = 0;
-  /** Of the last try. */
+  /** The error of the last attempt. */
   #error: ParleyError | undefined;
-  /** The token that was taken back: it is not tried again, only another one is. */
+  /** The revoked token. Only another token is tried. */
   #revoked: string | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The server asked to stay away until then. */
+  /** The server accepts no connection of this client until then. */
   #notBefore = 0;
-  /** Tells what belongs to an earlier try apart. */
+  /** The number of the attempt; results of earlier ones are dropped. */
   #life = 0;
   #suspended = false;
   readonly #stops: (() => void)[];
@@ -86,17 +86,18 @@ export class Connection {
       return expires;
     });
     const check = (): void => this.check();
-    let looked = Date.now();
+    let checked = Date.now();
     const clock = setInterval(() => {
-      if (Date.now() - looked > sleptMs) this.check();
-      looked = Date.now();
-    }, lookMs);
-    // In Node a client that is all that is left to do must not go on for its clock's sake alone: the link does that.
+      if (Date.now() - checked > sleptMs) this.check();
+      checked = Date.now();
+    }, clockMs);
+    // In Node, the clock alone does not keep the process alive. The link does.
     (clock as { unref?: () => void }).unref?.();
     this.#stops = [
       () => clearInterval(clock),
       listen('window', 'online', check),
-      // The browser knows before the heartbeat does; it may be wrong for a server on this machine, then the next try succeeds.
+      // The browser notices before the heartbeat does. For a server on this machine the browser may be wrong; then the
+      // next attempt succeeds.
       listen('window', 'offline', () => this.#link?.close()),
     ];
     void this.#connect();
@@ -106,12 +107,15 @@ export class Connection {
     return this.#state;
   }
 
-  /** Tries again at once instead of waiting on. */
+  /** Connects at once, without waiting for the backoff. */
   wake(): void {
     if (this.#state.value.status === 'waiting') void this.#connect();
   }
 
-  /** Something happened after which the link may be dead, or another try worth it: sleep, another network, a page is looked at. */
+  /**
+   * Called when the link may be dead or a new attempt may succeed: after sleep, a change of network, or when a page
+   * becomes visible.
+   */
   check(): void {
     if (Date.now() >= this.#notBefore) this.wake();
     this.#link?.probe();
@@ -127,7 +131,7 @@ export class Connection {
     return (await this.#link.request(name, input, timeoutMs)) as CommandOutput<C>;
   }
 
-  /** Lets the link go and stays `connecting` until `resume`. */
+  /** Closes the link and stays `connecting` until `resume`. */
   suspend(): void {
     if (this.#state.value.status === 'closed') return;
     this.#suspended = true;
@@ -146,7 +150,7 @@ export class Connection {
     this.#state.set({ status: 'closed', ...(error && { error }) });
   }
 
-  /** No try is under way after this, and no link. */
+  /** After this there is no attempt under way, and no link. */
   #clear(): void {
     this.#life += 1;
     clearTimeout(this.#retryTimer);
@@ -191,7 +195,7 @@ export class Connection {
         },
       );
     } catch (thrown) {
-      // A malformed address, or ws: from an https: page: the next try would be refused in the same way.
+      // A malformed address, or ws: from an https: page: every later attempt would fail in the same way.
       this.close(new ParleyError('invalid', asParleyError(thrown).message, { cause: thrown }));
     }
   }
@@ -202,7 +206,7 @@ export class Connection {
     this.#error = undefined;
     this.#token.refreshBefore(ready.expires);
     this.#handlers.ready(ready);
-    // Unless it was not what was hoped for.
+    // The handler may have closed or suspended the connection.
     if (this.#state.value.status === 'connecting') this.#state.set({ status: 'connected' });
   }
 
@@ -211,7 +215,9 @@ export class Connection {
     else this.#handlers.event(name, data);
   }
 
-  /** The server goes down and gave each client its own moment to leave; those who all leave at once come back at once. */
+  /**
+   * The server goes down and gives each client its own moment to leave. Clients that leave together come back together.
+   */
   #drain(data: unknown): void {
     const after = isObject(data) && typeof data['after'] === 'number' ? data['after'] : 0;
     clearTimeout(this.#drainTimer);
@@ -231,7 +237,7 @@ export class Connection {
     } else this.#wait(end.error);
   }
 
-  /** A token that is refused is worth one more try, with the one the application gives next. */
+  /** A refused token is worth one more attempt, with the application's next token. */
   #mayHelpToRenew({ code }: ParleyError): boolean {
     this.#refusals += 1;
     return (code === 'token_expired' || code === 'unauthorized') && this.#token.renewable && this.#refusals === 1;
@@ -254,18 +260,18 @@ export class Connection {
 
 export function connectedWithin(state: Readable<ConnectionState>, withinMs: number): Promise<void> {
   return new Promise((resolve, reject: (error: ParleyError) => void) => {
-    const look = (now: ConnectionState): void => {
+    const check = (now: ConnectionState): void => {
       if (now.status === 'connected') done(resolve);
       if (now.status === 'closed') done(() => reject(now.error ?? disconnected('The client was closed.')));
     };
     const timer = setTimeout(() => done(() => reject(disconnected())), withinMs);
-    const stop = state.subscribe(look);
+    const stop = state.subscribe(check);
     const done = (then: () => void): void => {
       clearTimeout(timer);
       stop();
       then();
     };
-    look(state.value);
+    check(state.value);
   });
 }
 

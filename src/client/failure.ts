@@ -9,14 +9,14 @@ export function fromWire(error: Partial<WireError>): ParleyError {
   return new ParleyError(code, error.message, options);
 }
 
-/** Whatever was thrown, as an error of the catalogue. */
+/** Converts a thrown value to an error of the catalogue. */
 export function asParleyError(thrown: unknown): ParleyError {
   if (thrown instanceof ParleyError) return thrown;
   const detail = thrown instanceof Error ? thrown.message : String(thrown);
   return new ParleyError('internal', detail, { cause: thrown });
 }
 
-/** For what an application gives (tokens, a store) and may never answer: fails with `unavailable` after the time. */
+/** For values of an application (tokens, a store) that may never come: fails with `unavailable` after the time. */
 export async function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject: (error: ParleyError) => void) => {
@@ -29,7 +29,7 @@ export async function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
   }
 }
 
-/** The connection went, or was never there: nobody knows whether the command was carried out. */
+/** The connection was lost or never existed. The command may have been carried out. */
 export function disconnected(detail = 'The connection to the server is interrupted.'): ParleyError {
   return new ParleyError('unavailable', detail);
 }

@@ -1,7 +1,7 @@
-/** The threads that a user follows, with what they have not read of each; of the entry `parley/threads`. */
+/** The threads that a user follows, with the number of unread replies of each. Part of the entry `parley/threads`. */
 import type { EventData } from '../protocol/events.ts';
 import { clientLimits as limits } from '../protocol/client-limits.ts';
-import type { Message, Thread as Standing } from '../protocol/model.ts';
+import type { Message, Thread as ThreadSummary } from '../protocol/model.ts';
 import type { Client } from './client.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
@@ -11,22 +11,22 @@ export interface FollowedThread {
   /** The seq of its root. */
   readonly root: number;
   readonly message: Message | null;
-  readonly thread: Standing;
+  readonly thread: ThreadSummary;
   readonly read: number;
   /** Replies after `read`, at most 100. */
   readonly unread: number;
 }
 
-/** As many threads as may be followed. */
+/** The number of pages that hold all threads a user may follow. */
 const maxPages = limits.followedThreads / limits.pageSize;
-/** Replies come in crowds; what one event does not tell is asked for once. */
+/** Replies come in bursts; the list is requested once for all of them. */
 const gatherMs = 500;
 
 export class FollowedThreads {
   readonly #client: Client;
   readonly #entries = new Cell<readonly FollowedThread[]>([]);
   readonly #stops: readonly (() => void)[];
-  #asked = 0;
+  #request = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Made by `followedThreads()`. */
@@ -34,14 +34,14 @@ export class FollowedThreads {
     this.#client = client;
     this.#stops = [
       client.on('ready', () => this.#load()),
-      client.on('thread', (told) => this.#told(told)),
+      client.on('thread', (event) => this.#changed(event)),
       client.on('message', (message) => this.#message(message)),
-      client.on('message:deleted', ({ room, thread }) => this.#stands(room, thread)),
+      client.on('message:deleted', ({ room, thread }) => this.#rootChanged(room, thread)),
     ];
     if (client.state.value.status === 'connected') this.#load();
   }
 
-  /** Those that have replies, that of the last reply first, as the server listed them. */
+  /** The threads that have replies, in the order of the server: the thread with the latest reply first. */
   get entries(): Readable<readonly FollowedThread[]> {
     return this.#entries;
   }
@@ -51,7 +51,7 @@ export class FollowedThreads {
   }
 
   close(): void {
-    this.#asked += 1;
+    this.#request += 1;
     clearTimeout(this.#timer);
     for (const stop of this.#stops) stop();
   }
@@ -63,10 +63,10 @@ export class FollowedThreads {
   #load(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const asked = (this.#asked += 1);
+    const request = (this.#request += 1);
     this.#pages().then(
-      (entries) => asked === this.#asked && this.#entries.set(entries),
-      // The next connection, or the next event of a thread, asks again.
+      (entries) => request === this.#request && this.#entries.set(entries),
+      // The next connection, or the next event of a thread, sends a new request.
       () => undefined,
     );
   }
@@ -89,10 +89,10 @@ export class FollowedThreads {
     return this.#client.call('thread:list', input);
   }
 
-  #told({ room, root, following, read }: EventData<'thread'>): void {
+  #changed({ room, root, following, read }: EventData<'thread'>): void {
     const held = this.get(room, root);
     if (!following) this.#entries.set(this.#entries.value.filter((one) => one !== held));
-    // Followed just now, or read in part: how much is unread the server knows.
+    // The thread is followed since now, or was read in part: only the server knows the number of unread replies.
     else if (held === undefined || read > held.read) this.#soon();
   }
 
@@ -102,14 +102,14 @@ export class FollowedThreads {
     const mine = from === this.#client.user.value?.id;
     if (held !== undefined && thread.rev <= held.thread.rev) return;
     if (held === undefined) {
-      // Who answers follows by that, and so does who is answered for the first time.
+      // A user follows a thread by replying to it. The author of its root follows it with the first reply.
       if (mine || thread.replies === 1) this.#soon();
     } else if (mine) this.#replace(held, { ...held, thread, read: seq, unread: 0 });
     else if (seq > held.read)
       this.#replace(held, { ...held, thread, unread: Math.min(limits.threadUnread, held.unread + 1) });
   }
 
-  #stands(room: string, thread: Standing | undefined): void {
+  #rootChanged(room: string, thread: ThreadSummary | undefined): void {
     const held = thread && this.get(room, thread.root);
     if (held === undefined || thread === undefined) return;
     this.#replace(held, { ...held, thread });

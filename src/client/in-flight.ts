@@ -1,4 +1,4 @@
-/** Commands on their way, by id: each is answered, fails, or is given up after its time. */
+/** Commands in flight, by id. Each command is answered, fails, or ends after its time limit. */
 import { ParleyError } from '../protocol/errors.ts';
 import { disconnected } from './failure.ts';
 
@@ -8,7 +8,7 @@ interface Waiting {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** The server has its own bound; this one keeps a runaway caller from filling memory. */
+/** The server has its own limit; this one keeps a faulty caller from filling memory. */
 const maxInFlight = 1000;
 
 export class InFlight {
@@ -16,8 +16,8 @@ export class InFlight {
   #nextId = 0;
 
   /**
-   * @param send what it throws is the answer
-   * @throws {ParleyError} `unavailable` where nothing comes in time, `overloaded` past 1,000 at a time
+   * @param send an error that it throws is the answer
+   * @throws {ParleyError} `unavailable` without an answer in time, `overloaded` past 1,000 commands in flight
    */
   add(timeoutMs: number, send: (id: number) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
@@ -29,7 +29,7 @@ export class InFlight {
     });
   }
 
-  /** The answer came; one that nobody waits for any more is dropped. */
+  /** Passes the answer on. An answer without a waiting command is dropped. */
   settle(id: number, output: unknown, error: ParleyError | undefined): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
@@ -38,8 +38,8 @@ export class InFlight {
     else waiting?.reject(error);
   }
 
-  /** The connection went. */
+  /** The connection was lost: all commands in flight fail. */
   fail(): void {
-    for (const id of Array.from(this.#waiting.keys())) this.settle(id, undefined, disconnected());
+    for (const id of this.#waiting.keys()) this.settle(id, undefined, disconnected());
   }
 }

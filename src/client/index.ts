@@ -1,6 +1,7 @@
 /** The Parley SDK. */
-export { Client, connect } from './client.ts';
-export type { ConnectOptions, User } from './client.ts';
+export { Client } from './client.ts';
+export { connect } from './connect.ts';
+export type { ConnectOptions, User } from './connect.ts';
 export type { ConnectionState } from './connection.ts';
 export type { Socket, SocketConstructor } from './link.ts';
 export { indexedDbStore } from './indexed-db.ts';
@@ -9,7 +10,8 @@ export type { Presence, PresenceListener } from './presence.ts';
 export type { Readable } from './readable.ts';
 export type { RoomEntry } from './room-list.ts';
 export type { MessageStream } from './message-stream.ts';
-export type { Room, RoomState } from './room.ts';
+export type { Room } from './room.ts';
+export type { RoomState } from './room-state.ts';
 export { memoryStore } from './store.ts';
 export type { Store } from './store.ts';
 export type { TokenSource } from './token.ts';

@@ -2,7 +2,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import { asParleyError } from './failure.ts';
 import type { Store } from './store.ts';
 
-/** What is used of IndexedDB; Node's types have none. */
+/** The part of IndexedDB that the store uses; Node's types have none. */
 interface Target {
   addEventListener(type: string, listener: () => void): void;
 }
@@ -36,9 +36,10 @@ const browser = globalThis as unknown as Browser;
 const table = 'entries';
 
 /**
- * Over reloads and restarts of the browser; shared by all tabs of the page's origin. Users do not see each other's.
+ * A store that survives reloads and restarts of the browser. All tabs of the page's origin share it. Users do not see
+ * each other's entries.
  *
- * @param name of the database, for pages that keep several apart
+ * @param name of the database, for pages with several stores
  */
 export function indexedDbStore(name = 'parley'): Store {
   let opened: Promise<Database> | undefined;
@@ -53,7 +54,7 @@ export function indexedDbStore(name = 'parley'): Store {
       });
       request.addEventListener('success', () => {
         const database = request.result;
-        // Deleted by the user, or by another tab: the next call makes it anew.
+        // The user or another tab deleted the database: the next call creates it again.
         const closed = (): void => {
           opened = undefined;
           database.close();
@@ -64,13 +65,13 @@ export function indexedDbStore(name = 'parley'): Store {
       });
     }));
 
-  /** One transaction: they take effect in the order they are begun. */
+  /** Transactions take effect in the order of the calls. */
   const run = async <T>(mode: 'readonly' | 'readwrite', act: (entries: Entries) => () => T): Promise<T> => {
     const database = await open();
     return new Promise((resolve, reject: (error: ParleyError) => void) => {
       const transaction = database.transaction(table, mode);
       const result = act(transaction.objectStore(table));
-      // At once, not when the answers are in: a page that is being closed does not see them any more.
+      // Commits at once: a closing page does not receive the answers any more.
       transaction.commit();
       transaction.addEventListener('complete', () => resolve(result()));
       transaction.addEventListener('abort', () => reject(asParleyError(transaction.error)));

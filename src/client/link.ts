@@ -3,9 +3,9 @@
  *
  * opening ── `0` open ──▶ greeting (CONNECT sent) ── `ready` ──▶ live ── any end ──▶ ended
  *
- * It ends once, for one reason: refused by the server, closed by either side, silent for longer than the server's
- * heartbeat allows, or not live in time. Events are passed on from `greeting` on, for the server subscribes a
- * connection to its rooms before it says `ready`.
+ * A link ends once, for one reason: refused by the server, closed by either side, silent for longer than the server's
+ * heartbeat allows, or not live in time. Events are passed on from `greeting` on, because the server subscribes a
+ * connection to its rooms before it sends `ready`.
  */
 import type { CommandName, CommandInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -16,7 +16,7 @@ import { InFlight } from './in-flight.ts';
 import { bytesOf, decode, disconnect, encodeCommand, encodeConnect, isObject, pong } from './wire.ts';
 import type { Greeting, Packet } from './wire.ts';
 
-/** The part of the browser's WebSocket that is used; `ws` has it too. */
+/** The part of the browser's WebSocket that the client uses; `ws` has it too. */
 export interface Socket {
   readonly readyState: number;
   send(text: string): void;
@@ -27,7 +27,7 @@ export interface Socket {
 export type SocketConstructor = new (url: string) => Socket;
 
 export interface LinkEnd {
-  /** Set when the server said why. */
+  /** The reason, if the server gave one. */
   readonly error?: ParleyError;
   /** The server refused the CONNECT: another try with the same token gets the same answer, unless it is retryable. */
   readonly refused: boolean;
@@ -39,7 +39,7 @@ export interface LinkHandlers {
   ended(end: LinkEnd): void;
 }
 
-/** A probe that nothing answers for so long: the link is dead. */
+/** A link without any frame for this time after a probe is dead. */
 const probeMs = 4000;
 const open = 1;
 
@@ -51,11 +51,10 @@ export class Link {
   #phase: 'opening' | 'greeting' | 'live' | 'ended' = 'opening';
   #silenceMs = 0;
   #maxPayload = Infinity;
-  #heardAt = 0;
-  #probing = false;
+  #receivedAt = 0;
   #watchdog: ReturnType<typeof setTimeout>;
 
-  /** @param liveWithinMs what it may take to become live */
+  /** @param liveWithinMs the time limit for becoming live */
   constructor(
     Socket: SocketConstructor,
     url: string,
@@ -66,7 +65,7 @@ export class Link {
     this.#handlers = handlers;
     this.#greeting = greeting;
     this.#socket = new Socket(url);
-    this.#watchdog = setTimeout(() => this.#end({ refused: false }), liveWithinMs);
+    this.#watchdog = setTimeout(() => this.#end(), liveWithinMs);
     this.#socket.addEventListener('message', (event) => {
       if ('data' in event && typeof event.data === 'string') this.#receive(event.data);
     });
@@ -75,40 +74,39 @@ export class Link {
     this.#socket.addEventListener('error', () => undefined);
   }
 
-  /** Sends a command and waits for its ack. Fails with `unavailable` if the link ends or nothing comes in time. */
+  /** Sends a command and waits for its ack. Fails with `unavailable` if the link ends or no ack comes in time. */
   request<C extends CommandName>(name: C, input: CommandInput<C>, timeoutMs: number): Promise<unknown> {
     return this.#inFlight.add(timeoutMs, (id) => {
       if (this.#phase !== 'live' || this.#socket.readyState !== open) throw disconnected();
       const frame = encodeCommand(id, name, input);
-      // The server ends a connection over this; a queued message that is too long would then end every next one.
+      // The server ends a connection over a frame that is too long. A queued message of that size would end every later
+      // connection.
       if (bytesOf(frame) > this.#maxPayload) throw new ParleyError('too_large');
       this.#socket.send(frame);
     });
   }
 
-  /** Asks the server for any sign of life and ends the link if there is none. */
+  /** Sends a command of no effect and ends the link if no frame follows. */
   probe(): void {
-    if (this.#phase !== 'live' || this.#probing) return;
-    this.#probing = true;
-    const asked = Date.now();
+    if (this.#phase !== 'live') return;
+    const sentAt = Date.now();
     const over = (): void => {
-      this.#probing = false;
-      if (this.#heardAt < asked) this.#end({ refused: false });
+      if (this.#receivedAt < sentAt) this.#end();
     };
-    // Whatever comes is an answer, also a refusal.
+    // Any frame is a sign of life, also a refusal.
     this.request('presence:get', { users: [] }, probeMs).then(over, over);
   }
 
-  /** Ends it from this side. */
+  /** Closes the link from this side. */
   close(): void {
     if (this.#socket.readyState === open) this.#socket.send(disconnect);
-    this.#end({ refused: false });
+    this.#end();
   }
 
   #receive(frame: string): void {
     if (this.#phase === 'ended') return;
-    this.#heardAt = Date.now();
-    // Not before `ready`: a server that goes on pinging but never greets is as good as gone.
+    this.#receivedAt = Date.now();
+    // Starts with `ready`: a server that sends pings but no greeting is not available.
     if (this.#phase === 'live') this.#watch();
     this.#handle(decode(frame));
   }
@@ -128,7 +126,7 @@ export class Link {
         this.#end({ refused: true, error: fromWire({ message: packet.message, ...packet.error }) });
         return;
       case 'close':
-        this.#end({ refused: false });
+        this.#end();
         return;
       case 'event':
         if (packet.name === 'ready') this.#becomeLive(packet.data as EventData<'ready'>);
@@ -156,10 +154,10 @@ export class Link {
 
   #watch(): void {
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#end({ refused: false }), this.#silenceMs);
+    this.#watchdog = setTimeout(() => this.#end(), this.#silenceMs);
   }
 
-  #end(end: LinkEnd): void {
+  #end(end: LinkEnd = { refused: false }): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
     clearTimeout(this.#watchdog);
@@ -169,7 +167,7 @@ export class Link {
   }
 }
 
-/** Close codes of the catalogue that tell the next try something. */
+/** The error that a close code of the catalogue stands for. */
 function why(event: object): { error?: ParleyError } {
   if (!('code' in event)) return {};
   if (event.code === 4403) return { error: new ParleyError('session_revoked') };

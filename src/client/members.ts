@@ -1,4 +1,4 @@
-/** The members of one room and who of them is there: loaded when somebody listens, and kept up to date while they do. */
+/** The members of one room and their presence: loaded for the first listener, and updated while there is one. */
 import type { EventData } from '../protocol/events.ts';
 import type { Member, PresenceState } from '../protocol/model.ts';
 import { asParleyError } from './failure.ts';
@@ -6,7 +6,7 @@ import type { Presence } from './presence.ts';
 import { Cell } from './readable.ts';
 
 const gatherMs = 500;
-/** Of larger rooms these are watched, in the order of the list. */
+/** The first members of a larger room are watched, in the order of the list. */
 const maxWatched = 200;
 
 export class Members {
@@ -14,8 +14,8 @@ export class Members {
   readonly presence: Cell<ReadonlyMap<string, PresenceState>>;
   readonly #load: () => Promise<readonly Member[]>;
   #wanted = false;
-  /** Tells the answer to the last question apart. */
-  #asked = 0;
+  /** The number of the last request; answers to earlier ones are dropped. */
+  #request = 0;
   #answered = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -29,23 +29,23 @@ export class Members {
     this.presence = new Cell<ReadonlyMap<string, PresenceState>>(new Map(), () => this.#watch(presence));
   }
 
-  /** @param delay joins come in crowds; they are asked for together */
+  /** @param delay joins come in bursts; one request serves all of them */
   reload(delay = 0): void {
     if (!this.#wanted || (delay > 0 && this.#timer !== undefined)) return;
     clearTimeout(this.#timer);
-    const asked = (this.#asked += 1);
+    const request = (this.#request += 1);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#load().then(
         (list) => {
-          if (asked !== this.#asked) return;
-          this.#answered = asked;
+          if (request !== this.#request) return;
+          this.#answered = request;
           this.list.set(list);
         },
         (thrown: unknown) => {
           const error = asParleyError(thrown);
-          // Otherwise the room is not ours, and says so itself.
-          if (error.retryable && asked === this.#asked) this.reload(error.retryAfter ?? 5000);
+          // Otherwise the user is not a member, and the state of the room shows that.
+          if (error.retryable && request === this.#request) this.reload(error.retryAfter ?? 5000);
         },
       );
     }, delay);
@@ -53,15 +53,15 @@ export class Members {
 
   stop(): void {
     this.#wanted = false;
-    this.#asked += 1;
+    this.#request += 1;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
   changed({ user, role, change }: EventData<'member'>): void {
     if (change === 'joined' || role === null) this.list.set(this.list.value.filter((one) => one.user !== user));
-    // an answer that is under way may be older
-    if (change === 'joined' || this.#answered !== this.#asked) this.reload(gatherMs);
+    // An answer that is under way may be older than this event.
+    if (change === 'joined' || this.#answered !== this.#request) this.reload(gatherMs);
     else if (role !== null) this.#patch(user, { role });
   }
 

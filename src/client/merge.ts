@@ -1,14 +1,14 @@
 /**
- * How stored messages and live events become one list: pure functions, so that every order of arrival can be tried.
+ * Merges stored messages and live events into one list: pure functions, so that tests can try every order of arrival.
  *
  * A room's `rev` counts its changes without a gap, and a message carries the rev of its last change. So the list is
- * complete up to a cursor, an event that is not the cursor's successor says that something is missing, and of two
- * forms of one message the later rev is the true one.
+ * complete up to a cursor, and an event that is not the cursor's successor shows a gap. If there are two forms of one
+ * message, the later rev is valid.
  */
 import type { EventData } from '../protocol/events.ts';
 import type { Message, Reaction, Thread } from '../protocol/model.ts';
 
-/** What one event, or one stored row, says of a message; `rev` is that of the message from then on. */
+/** A change of a message by one event or stored row; `rev` is the message's rev after it. */
 export type Change =
   | { readonly kind: 'message'; readonly seq: number; readonly rev: number; readonly message: Message }
   | {
@@ -24,7 +24,7 @@ export type Change =
       readonly rev: number;
       readonly emoji: string;
       readonly count: number;
-      /** Ours: whether it is there now. Undefined: somebody else's. */
+      /** Whether this user's own reaction is there now. Undefined: the reaction is another user's. */
       readonly mine: boolean | undefined;
     };
 
@@ -52,7 +52,7 @@ export const reactionChange = (event: EventData<'reaction'>, me: string | undefi
   mine: event.user === me ? event.change === 'add' : undefined,
 });
 
-/** A message after a change. What is older than the message as it is held changes nothing. */
+/** A message after a change. A change that is older than the message has no effect. */
 export function changed(held: Message, change: Change): Message {
   if (change.rev <= held.rev) return held;
   if (change.kind === 'message') return withOwnMarks(change.message, held);
@@ -75,7 +75,9 @@ function reacted(
   return reactions.flatMap((one) => (one !== before ? one : count > 0 ? now : []));
 }
 
-/** An event goes to all alike and says nothing of our marks; what changes them has events of its own. */
+/**
+ * An event is the same for all recipients and does not say which reactions are this user's. Other events carry those.
+ */
 function withOwnMarks(message: Message, held: Message | undefined): Message {
   if (message.reactions?.some(({ mine }) => mine === undefined) !== true) return message;
   const ours = new Set(held?.reactions?.filter(({ mine }) => mine).map(({ emoji }) => emoji));
@@ -88,17 +90,17 @@ function withOwnMarks(message: Message, held: Message | undefined): Message {
 export interface Timeline {
   /** A run of the room without a gap, by seq; it may begin in the middle and ends at the newest. */
   readonly messages: readonly Message[];
-  /** The rev up to which `messages` is known to be true. */
+  /** The rev up to which `messages` is complete. */
   readonly cursor: number;
 }
 
 export interface LiveMerge {
   readonly timeline: Timeline;
-  /** Events that lie behind a gap. Not empty: `sync` from `timeline.cursor`, then merge them again. */
+  /** Events after a gap. If there are any, request `sync` from `timeline.cursor` and merge them again. */
   readonly waiting: readonly Change[];
 }
 
-/** Live events, in any order and any number of times each. */
+/** Merges live events, in any order and with repetitions. */
 export function mergeLive(timeline: Timeline, events: readonly Change[]): LiveMerge {
   const ahead = events.filter((event) => event.rev > timeline.cursor).sort((a, b) => a.rev - b.rev);
   let cursor = timeline.cursor;
@@ -115,8 +117,8 @@ export function mergeLive(timeline: Timeline, events: readonly Change[]): LiveMe
 }
 
 /**
- * A page of `sync`: rows changed after the cursor, in their present state. Between two pages the list may have holes
- * (a message edited since comes with a later page); show it when the last page is in.
+ * Merges a page of `sync`: rows changed after the cursor, in their present state. Between two pages the list may have
+ * holes, because a later page may bring a message that was edited since. Show the list after the last page.
  */
 export function mergeStored(timeline: Timeline, page: { messages: readonly Message[]; rev: number }): Timeline {
   return {
@@ -127,10 +129,10 @@ export function mergeStored(timeline: Timeline, page: { messages: readonly Messa
 }
 
 /**
- * A page of `history` in front of the list. It tells nothing about what changed behind it, so the cursor stays.
+ * Merges a page of `history` in front of the list. The page has no news about later messages, so the cursor stays.
  *
- * @param changes events that came while the page was read; of these only what concerns the page is taken: a new message
- *   among them may lie behind a gap
+ * @param changes events that came during the read of the page. Only changes of messages in the page are applied,
+ *   because a new message among them may lie behind a gap.
  */
 export function mergeOlder(timeline: Timeline, page: readonly Message[], changes: readonly Change[]): Timeline {
   const last = page.at(-1);
@@ -143,8 +145,8 @@ export function mergeOlder(timeline: Timeline, page: readonly Message[], changes
 }
 
 /**
- * Puts each change at its seq; what is older than the list is left out, since there would be a gap behind it. So is a
- * change of a message that is not held: it is in front of the list, or behind a gap that a page of `sync` closes.
+ * Puts each change at its seq. A change of a message in front of the list is left out, because a gap would follow it. A
+ * change of a message that is not in the list is left out too: a later page brings it.
  */
 export function upsert(messages: readonly Message[], changes: readonly Change[]): readonly Message[] {
   const first = messages[0]?.seq ?? 0;
@@ -166,18 +168,22 @@ export function threadIn(change: Change): Thread | undefined {
   return change.kind === 'deleted' ? change.thread : change.kind === 'message' ? change.message.thread : undefined;
 }
 
-/** A reply tells where its thread stands, for its root and the other replies too: of two states the later is true. */
-function withThreads(messages: Message[], told: readonly Thread[]): Message[] {
-  if (told.length === 0) return messages;
+/** A reply carries the state of its thread, for the root and the other replies too. The later state is valid. */
+function withThreads(messages: Message[], threads: readonly Thread[]): Message[] {
+  if (threads.length === 0) return messages;
   const states = new Map<number, Thread>();
-  for (const thread of told) if (!(thread.rev < (states.get(thread.root)?.rev ?? 0))) states.set(thread.root, thread);
+  for (const thread of threads)
+    if (!(thread.rev < (states.get(thread.root)?.rev ?? 0))) states.set(thread.root, thread);
   return messages.map((message) => {
     const thread = states.get(message.thread?.root ?? message.seq);
     return thread === undefined || thread.rev <= (message.thread?.rev ?? 0) ? message : { ...message, thread };
   });
 }
 
-/** Where a message of this seq is or belongs; nearly always the end, so that is looked at first. */
+/**
+ * The index of a message with this seq, or of its place. The end is tried first, because it is nearly always the
+ * answer.
+ */
 function indexFor(messages: readonly Message[], seq: number): number {
   let low = 0;
   let high = messages.length;

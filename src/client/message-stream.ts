@@ -1,22 +1,24 @@
-/** A room's messages as a value that changes, and as a sequence that goes on. */
+/** The messages of a room, as an observable list and as an async sequence. */
 import type { Message } from '../protocol/model.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
 import { asParleyError } from './failure.ts';
 import type { Readable } from './readable.ts';
-import type { RoomState } from './room.ts';
+import type { RoomState } from './room-state.ts';
 
 /**
  * `value` and `subscribe` give the whole list: in order, without a gap, up to the newest, each message in its present
- * state. Iterating gives each message once, in the state it has then: first those in the list, then those that come. It
- * waits while there are none, over lost connections too; ends when the room is released or the client closed; and throws
- * the room's error when the room is gone.
+ * state. An iteration yields each message once, in its state at that moment: first the list, then new messages. The
+ * iteration waits while there is none, also over lost connections. Releasing the room or closing the client ends the
+ * iteration. A room that is gone makes the iteration throw the room's error.
  */
 export interface MessageStream extends Readable<readonly Message[]>, AsyncIterable<Message> {
-  /** The same from the first message behind `seq` on, from history if need be: for programs that remember where they were. */
+  /**
+   * Iterates from the first message after `seq` on, with history where needed: for programs that store their position.
+   */
   after(seq: number): AsyncIterable<Message>;
 }
 
-/** @param page the first messages behind a seq, from the server */
+/** @param page reads the first messages after a seq from the server */
 export function messageStream(
   state: Readable<RoomState>,
   page: (seq: number) => Promise<readonly Message[]>,
@@ -30,7 +32,8 @@ export function messageStream(
       if (status === 'closed') return;
       const first = messages[0]?.seq;
       if (status === 'ready') last ??= (first ?? 1) - 1;
-      // What was given last is another message now, or none: the history went back. On from the first that was not held.
+      // The last message that was yielded is another one now: the history went back. Continue with the first message
+      // that is new.
       const at = before.at(-1);
       const newest = messages.at(-1);
       if (
@@ -58,14 +61,14 @@ export function messageStream(
           });
         });
       } else {
-        // The list begins further on: it was begun anew after a long absence, or it was asked to start earlier.
+        // The list begins later: the room started over after a long absence, or the caller wants an earlier start.
         try {
           const older: readonly Message[] = await page(last);
           for (const message of older) {
             last = message.seq;
             yield message;
           }
-          // What was there once is not kept any more.
+          // The messages in between have expired.
           if (older.length === 0) last = first - 1;
           failures = 0;
         } catch (thrown) {
@@ -82,9 +85,9 @@ export function messageStream(
       return state.value.messages;
     },
     subscribe(listener) {
-      let told = state.value.messages;
+      let known = state.value.messages;
       return state.subscribe(({ messages }) => {
-        if (messages !== told) listener((told = messages));
+        if (messages !== known) listener((known = messages));
       });
     },
     [Symbol.asyncIterator]: () => iterate(),

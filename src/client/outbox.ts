@@ -1,15 +1,15 @@
 /**
- * What waits to be sent. Each entry has its UUID from the start, and the server stores a UUID once, so an entry is
- * simply sent again until somebody acknowledges it; nothing is asked twice, nothing is lost over a reconnect.
+ * The unsent messages. Each entry has its UUID from the start, and the server stores a UUID once. So an entry is sent
+ * again until a server acknowledges it: no message is stored twice, and none is lost over a reconnect.
  *
- * sending ── ack ──▶ sent ── the room holds it ──▶ (gone)
+ * sending ── ack ──▶ sent ── the room has it ──▶ (gone)
  *    └── refused for good ──▶ failed ── retry() ──▶ sending        failed ── discard() ──▶ (gone)
  *
- * Order: one entry a room is in flight, the next leaves after its ack. Pipelining would be faster, but a refusal that
- * may be retried (rate, overload) of the first would let the second overtake it.
+ * Order: one entry a room is in flight, and the next one follows its ack. Pipelining would be faster, but a retryable
+ * refusal (rate, overload) of the first would let the second overtake it.
  *
- * Tabs that share a connection share the outbox: each holds all entries and tells the others what it does to them, and
- * the one that has the connection sends. Another that takes over goes on with what it holds.
+ * Tabs that share a connection share the outbox: each has all entries and sends its changes to the others. The tab with
+ * the connection sends. A tab that takes over continues with its own entries.
  */
 import type { CommandInput, CommandOutput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
@@ -30,7 +30,7 @@ export type SendOptions = Omit<SendInput, 'room' | 'id' | 'body'>;
 
 export interface Outgoing {
   readonly input: SendInput;
-  /** When it was written, by this device's clock. */
+  /** The time of writing, by this device's clock. */
   readonly at: number;
   readonly state: 'sending' | 'sent' | 'failed';
   readonly error?: ParleyError;
@@ -38,38 +38,38 @@ export interface Outgoing {
   readonly result?: SendResult;
 }
 
-/** An entry as it is stored, and told to other tabs. */
+/** An entry in the store and in messages to other tabs. */
 interface Stored {
   readonly input: SendInput;
   readonly at: number;
   readonly error?: WireError;
 }
 
-/** What one tab did to the outbox. */
+/** A change of the outbox by one tab. */
 export type OutboxNews =
   | { readonly put: readonly Stored[] }
   | { readonly id: string; readonly result?: SendResult; readonly error?: WireError };
 
 export interface OutboxServices {
-  /** Sends one; fails with `unavailable` where the connection went. */
+  /** Sends one message; fails with `unavailable` if the connection is lost. */
   readonly transmit: (input: SendInput) => Promise<SendResult>;
   readonly archive: Archive;
-  /** To the other tabs. */
-  readonly tell: (news: OutboxNews) => void;
-  /** The server has it. */
+  /** Sends a change to the other tabs. */
+  readonly publish: (news: OutboxNews) => void;
+  /** Called after the ack of a message. */
   readonly sent: (room: string, rev: number) => void;
 }
 
 interface Entry {
   outgoing: Outgoing;
-  /** Attempts that failed, and of these the answers of the server that asked to try again. */
+  /** Failed attempts, and the number of them that the server refused for the moment. */
   failures: number;
   refusals: number;
   readonly settle: { resolve(result: SendResult): void; reject(error: ParleyError): void } | undefined;
 }
 
 export const outboxLimit = 500;
-/** A server that says "later" this often will not take it; the user is told and may retry. */
+/** A server that refuses this often will not accept the message. The entry becomes `failed`, and the user may retry. */
 const maxRefusals = 8;
 
 export class Outbox {
@@ -85,19 +85,19 @@ export class Outbox {
     this.#services = services;
   }
 
-  /** All entries, in the order they were written. */
+  /** All entries, in the order of writing. */
   get entries(): Readable<readonly Outgoing[]> {
     return this.#view;
   }
 
-  /** What was stored goes in front of what was written since. */
+  /** Stored entries come before entries that were written since. */
   async restore(): Promise<void> {
     const kept = ((await this.#services.archive.list('outbox/')) as Stored[]).sort((a, b) => a.at - b.at);
     const since = [...this.#entries];
     this.#entries.clear();
     for (const one of kept) this.#add(outgoing(one), undefined);
     for (const [id, entry] of since) {
-      // It may be among the stored by now; this one has a caller who waits.
+      // The entry may be among the stored ones by now; this one has a caller that waits.
       this.#entries.delete(id);
       this.#entries.set(id, entry);
     }
@@ -109,11 +109,11 @@ export class Outbox {
       const json = JSON.stringify(body) as string | undefined;
       const refusal = this.#refusal(json);
       if (refusal !== undefined || json === undefined) return reject(refusal ?? new ParleyError('invalid'));
-      // A copy: what the caller changes later is another message.
+      // A copy, because the caller may change the object later.
       const input = { ...options, room, id: uuid(), body: JSON.parse(json) as unknown };
       this.#write({ input, at: this.#now(), state: 'sending' }, { resolve, reject });
     });
-    // The entry shows a failure; a caller who does not wait for the promise must not get an unhandled rejection.
+    // The entry shows a failure. A caller that ignores the promise must not get an unhandled rejection.
     sent.catch(() => undefined);
     return sent;
   }
@@ -121,18 +121,18 @@ export class Outbox {
   retry(id: string): void {
     const entry = this.#entries.get(id);
     if (entry?.outgoing.state !== 'failed') return;
-    // To the end: what was written after it has been sent meanwhile.
+    // Moves to the end, because later messages were sent meanwhile.
     this.#entries.delete(id);
     this.#write({ input: entry.outgoing.input, at: this.#now(), state: 'sending' }, undefined);
   }
 
   discard(id: string): void {
     if (this.#entries.get(id)?.outgoing.state !== 'failed') return;
-    this.#services.tell({ id });
+    this.#services.publish({ id });
     this.#remove(id);
   }
 
-  /** The connection is this tab's: everything unacknowledged leaves again. */
+  /** This tab has the connection: all unacknowledged entries are sent again. */
   resume(): void {
     this.#online = true;
     for (const room of new Set(this.#view.value.map(({ input }) => input.room))) this.#pump(room);
@@ -153,13 +153,13 @@ export class Outbox {
       settle?.reject(new ParleyError('unavailable', 'The client was closed.'));
   }
 
-  /** Another tab sends from now on: it may not have heard of all. */
-  handOver(): void {
+  /** Another tab sends from now on, and may lack some entries. */
+  publishUnsent(): void {
     const put = this.#view.value.filter(({ state }) => state === 'sending').map(stored);
-    if (put.length > 0) this.#services.tell({ put });
+    if (put.length > 0) this.#services.publish({ put });
   }
 
-  /** Another tab did something. */
+  /** Applies a change by another tab. */
   learn(news: OutboxNews): void {
     if ('put' in news) return this.#learnNew(news.put);
     const entry = this.#entries.get(news.id);
@@ -169,7 +169,7 @@ export class Outbox {
     else this.#remove(news.id);
   }
 
-  /** The room holds these messages: an entry of the same id is the same message, acknowledged or not. */
+  /** The room has these messages: an entry of the same id is the same message, acknowledged or not. */
   delivered(messages: readonly Message[]): void {
     if (this.#entries.size === 0) return;
     for (const { id, seq, rev, at } of messages) {
@@ -180,7 +180,7 @@ export class Outbox {
     }
   }
 
-  /** Drops what the room's list already covers, also where the message itself lies in front of the loaded part. */
+  /** Drops entries that the room's list covers, also if the message is in front of the loaded part. */
   covered(room: string, cursor: number): void {
     for (const { outgoing: one } of this.#entries.values()) {
       if (one.input.room === room && one.result !== undefined && one.result.rev <= cursor) this.#remove(one.input.id);
@@ -205,7 +205,7 @@ export class Outbox {
     return undefined;
   }
 
-  /** Never the same twice: what is stored is put in order by it. */
+  /** Never returns the same time twice: the stored entries are sorted by it. */
   #now(): number {
     return (this.#lastAt = Math.max(Date.now(), this.#lastAt + 1));
   }
@@ -213,7 +213,7 @@ export class Outbox {
   #write(one: Outgoing, settle: Entry['settle']): void {
     this.#add(one, settle);
     this.#keep(one);
-    this.#services.tell({ put: [stored(one)] });
+    this.#services.publish({ put: [stored(one)] });
     this.#show();
     this.#pump(one.input.room);
   }
@@ -222,7 +222,7 @@ export class Outbox {
     this.#entries.set(one.input.id, { outgoing: one, failures: 0, refusals: 0, settle });
   }
 
-  /** What is sent is the server's. What failed is kept too, for its author; it does not leave by itself. */
+  /** A sent entry leaves the store. A failed entry stays for its author; it is not sent without a retry. */
   #keep(one: Outgoing): void {
     this.#services.archive.set(`outbox/${one.input.id}`, one.state === 'sent' ? undefined : stored(one));
   }
@@ -249,20 +249,20 @@ export class Outbox {
     const { input } = entry.outgoing;
     try {
       const result = await this.#services.transmit(input);
-      this.#services.tell({ id: input.id, result });
+      this.#services.publish({ id: input.id, result });
       this.#sent(entry, result);
       return 0;
     } catch (thrown) {
       const error = asParleyError(thrown);
-      // A reconnect meanwhile pumps again by itself, and the loss of a connection is no refusal.
+      // A reconnect sends again by itself, and a lost connection is no refusal.
       if (!this.#online) return 0;
-      // Neither says anything of the message: a server that goes down, one without its database, an ack that was lost.
+      // These codes are no refusal of the message: the server drains, its database is unavailable, or the ack was lost.
       if (error.code !== 'draining' && error.code !== 'unavailable') entry.refusals += 1;
       if (error.retryable && entry.refusals < maxRefusals) {
         entry.failures += 1;
         return Math.max(1, delayBefore(entry.failures, resendBackoff, error.retryAfter));
       }
-      this.#services.tell({ id: input.id, error: error.toWire() });
+      this.#services.publish({ id: input.id, error: error.toWire() });
       this.#failed(entry, error);
       return 0;
     }

@@ -1,4 +1,4 @@
-/** What is used of a browser, as far as it is there: Node's types have none of it. */
+/** The parts of a browser that the client uses; Node's types have none of them. */
 interface Target {
   addEventListener?(type: string, listener: (event: object) => void): void;
   removeEventListener?(type: string, listener: (event: object) => void): void;
@@ -28,14 +28,17 @@ const page = globalThis as unknown as Page;
 
 export type { Channel, Locks };
 
-/** @returns what ends it. Where there is no such thing, nothing happens. */
+/** @returns a function that removes the listener. Without such a target it does nothing. */
 export function listen(on: 'window' | 'document', type: string, listener: (event: object) => void): () => void {
   const target = on === 'window' ? page : page.document;
   target?.addEventListener?.(type, listener);
   return () => target?.removeEventListener?.(type, listener);
 }
 
-/** What tabs need to share: there in all browsers, but on secure origins (https, localhost) only. */
+/**
+ * The browser's means for tabs that share a connection. All browsers have them, on secure origins (https, localhost)
+ * only.
+ */
 export function sharing(): { readonly locks: Locks; channel(name: string): Channel } | undefined {
   const { document, navigator, BroadcastChannel } = page;
   const locks = navigator?.locks;

@@ -3,22 +3,22 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { clientLimits as limits } from '../protocol/client-limits.ts';
 import type { PresenceState } from '../protocol/model.ts';
-import { tell } from './readable.ts';
+import { notify } from './readable.ts';
 
 type Request = <C extends CommandName>(name: C, input: CommandInput<C>) => Promise<CommandOutput<C>>;
-/** `state` is undefined when it cannot be known: no room is shared any more, or the connection is interrupted. */
+/** `state` is undefined when it is unknown: the users share no room any more, or the connection is interrupted. */
 export type PresenceListener = (user: string, state: PresenceState | undefined) => void;
 
-/** Who of the watched users is there. Watches outlive connections: they are begun again on each. */
+/** The presence of the watched users. Watches outlive connections: each new connection starts them again. */
 export class Presence {
   readonly #request: Request;
   readonly #listeners = new Map<string, Set<PresenceListener>>();
   readonly #known = new Map<string, PresenceState>();
-  /** Users whose watch is to be begun or ended, gathered over one turn. */
+  /** Users whose watch starts or ends, collected over one turn. */
   readonly #due = new Set<string>();
   /**
-   * For each answer that is awaited, of whom there was an event since: it may be read before an older answer, for answers
-   * come as promises and WebSockets of Node give several frames at once.
+   * For each pending answer: the users with an event since the request. Such an event may be handled before an older
+   * answer, because answers come as promises and WebSockets of Node give several frames at once.
    */
   readonly #newer = new Set<Set<string>>();
   #connected = false;
@@ -27,33 +27,35 @@ export class Presence {
     this.#request = request;
   }
 
-  /** What was told last; undefined for users who are not watched, or may not be seen. */
+  /** The last known state; undefined for users that are not watched or may not be seen. */
   get(user: string): PresenceState | undefined {
     return this.#known.get(user);
   }
 
   /**
-   * Calls the listener for each user as soon as it is known whether they are there, and at each change. Users with whom no
-   * room is shared are told when one is.
-   * @returns what ends it. @throws {ParleyError} `limit_reached` past 1,000 users in all.
+   * Calls the listener for each user with the first known state, and at each change. A user without a shared room is
+   * reported as soon as there is one.
+   *
+   * @returns a function that ends the watch
+   * @throws {ParleyError} `limit_reached` past 1,000 users in all
    */
   watch(users: readonly string[], listener: PresenceListener): () => void {
     if (!this.#fits(users)) throw new ParleyError('limit_reached');
     const wanted = [...new Set(users)];
     const more = wanted.filter((user) => !this.#listeners.has(user));
-    // a listener of its own for each call: the same function may be given twice
+    // Each call adds its own listener: the same function may be given twice.
     const own: PresenceListener = (user, state) => listener(user, state);
     for (const user of wanted) {
       const listeners = this.#listeners.get(user) ?? new Set();
       this.#listeners.set(user, listeners.add(own));
       const state = this.#known.get(user);
-      if (state !== undefined) tell([own], user, state);
+      if (state !== undefined) notify([own], user, state);
     }
     this.#plan(more);
     return () => this.#unwatch(wanted, own);
   }
 
-  /** As `watch`; where there is no room for so many, nobody of them is watched. */
+  /** Like `watch`, but watches nobody if the users would exceed the limit. */
   tryWatch(users: readonly string[], listener: PresenceListener): () => void {
     return this.#fits(users) ? this.watch(users, listener) : () => undefined;
   }
@@ -72,7 +74,7 @@ export class Presence {
     this.#connected = false;
     const known = [...this.#known.keys()];
     this.#known.clear();
-    for (const user of known) this.#tell(user);
+    for (const user of known) this.#notify(user);
   }
 
   event({ user, hidden, ...state }: EventData<'presence'>): void {
@@ -80,10 +82,10 @@ export class Presence {
     for (const newer of this.#newer) newer.add(user);
     if (hidden === true) this.#known.delete(user);
     else this.#known.set(user, state);
-    this.#tell(user);
+    this.#notify(user);
   }
 
-  /** Somebody came into a room: who could not be seen before may be now. */
+  /** A user joined a room: users that could not be seen before may be visible now. */
   memberJoined(): void {
     this.#plan([...this.#listeners.keys()].filter((user) => !this.#known.has(user)));
   }
@@ -106,13 +108,13 @@ export class Presence {
     if (!planned && this.#due.size > 0) queueMicrotask(() => this.#send());
   }
 
-  /** The ends before the beginnings, so that the server's limit is kept on the way. */
+  /** Ends come before starts, so that the server's limit holds at every moment. */
   #send(): void {
     const due = [...this.#due];
     this.#due.clear();
     const wanted = due.filter((user) => this.#listeners.has(user));
     for (const users of pages(due.filter((user) => !this.#listeners.has(user)))) {
-      // a connection that went has no watches
+      // A lost connection has no watches.
       this.#request('presence:unwatch', { users }).catch(() => undefined);
     }
     for (const users of pages(wanted)) {
@@ -135,19 +137,19 @@ export class Presence {
 
   #learn(presence: Record<string, PresenceState>, newer: ReadonlySet<string>): void {
     for (const [user, state] of Object.entries(presence)) {
-      // what is known is as new as the answer, or newer: the watch had begun, and events have kept it so
+      // The known state is as new as the answer, or newer: the watch had begun, and events have updated it.
       if (!this.#listeners.has(user) || this.#known.has(user)) continue;
-      // one that ended a watch may be older
+      // An answer that is older than the end of a watch is requested again.
       if (newer.has(user)) this.#plan([user]);
       else {
         this.#known.set(user, state);
-        this.#tell(user);
+        this.#notify(user);
       }
     }
   }
 
-  #tell(user: string): void {
-    tell(this.#listeners.get(user) ?? [], user, this.#known.get(user));
+  #notify(user: string): void {
+    notify(this.#listeners.get(user) ?? [], user, this.#known.get(user));
   }
 }
 

@@ -1,17 +1,17 @@
-/** Moves one room's read mark: many calls in a short time become one command, and a lost one is sent again. */
+/** Moves one room's read mark: many calls in a short time become one command. A lost command is sent again. */
 const gatherMs = 250;
 
 export class ReadMark {
-  readonly #tell: (seq: number) => Promise<unknown>;
+  readonly #send: (seq: number) => Promise<unknown>;
   #wanted = 0;
-  #told = 0;
+  #sent = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(tell: (seq: number) => Promise<unknown>) {
-    this.#tell = tell;
+  constructor(send: (seq: number) => Promise<unknown>) {
+    this.#send = send;
   }
 
-  /** @returns whether it is ahead of what was wanted so far */
+  /** @returns whether the mark is ahead of all earlier ones */
   move(seq: number): boolean {
     if (seq <= this.#wanted) return false;
     this.#wanted = seq;
@@ -19,28 +19,28 @@ export class ReadMark {
     return true;
   }
 
-  /** Where the server has it; another device may have moved it. */
-  stands(seq: number): void {
-    this.#told = Math.max(this.#told, seq);
+  /** The read mark of the server; another device may have moved it. */
+  confirmed(seq: number): void {
+    this.#sent = Math.max(this.#sent, seq);
     this.#wanted = Math.max(this.#wanted, seq);
   }
 
-  /** The history went back, and the mark with it. */
+  /** The epoch is another, so the mark may move back. */
   reset(seq: number): void {
-    this.#told = this.#wanted = seq;
+    this.#sent = this.#wanted = seq;
   }
 
-  /** Tells what is untold; also called when the connection is back, and at the end. */
+  /** Sends a mark that the server does not have; also called after a reconnect and at the end. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const seq = this.#wanted;
-    if (seq <= this.#told) return;
+    if (seq <= this.#sent) return;
     try {
-      await this.#tell(seq);
-      this.#told = Math.max(this.#told, seq);
+      await this.#send(seq);
+      this.#sent = Math.max(this.#sent, seq);
     } catch {
-      // It stays untold until the next move or the next connection; a read mark is worth no loop of its own.
+      // The next move or the next connection sends the mark. A read mark needs no retry loop.
     }
   }
 }

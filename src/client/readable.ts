@@ -1,13 +1,18 @@
-/** The smallest observable value: what frameworks of every kind can be fed from. */
+/** The smallest observable value, for frameworks of every kind. */
 export interface Readable<T> {
   readonly value: T;
-  /** Calls back on each later change, not with the present value. Returns what ends it. */
+  /**
+   * Calls the listener on each later change, not with the present value. Returns a function that removes the listener.
+   */
   subscribe(listener: (value: T) => void): () => void;
 }
 
-/** Calls all of them. What one throws stops neither the others nor the client; it is thrown again where it stops nobody. */
-export function tell<A extends unknown[]>(listeners: Iterable<(...args: A) => void>, ...args: A): void {
-  // A copy, for a listener may subscribe or unsubscribe while it is told.
+/**
+ * Calls all listeners. An error of one listener stops neither the others nor the client; it is thrown again from a
+ * timer.
+ */
+export function notify<A extends unknown[]>(listeners: Iterable<(...args: A) => void>, ...args: A): void {
+  // A copy, because a listener may subscribe or unsubscribe during the call.
   for (const listener of Array.from(listeners)) {
     try {
       listener(...args);
@@ -25,7 +30,10 @@ export class Cell<T> implements Readable<T> {
   readonly #watched: (() => () => void) | undefined;
   #unwatch: (() => void) | undefined;
 
-  /** @param watched is called when the first listener comes; what it returns, when the last one has gone */
+  /**
+   * @param watched is called with the first listener; the function that it returns is called after the last one is
+   *   removed
+   */
   constructor(value: T, watched?: () => () => void) {
     this.#value = value;
     this.#watched = watched;
@@ -38,11 +46,11 @@ export class Cell<T> implements Readable<T> {
   set(value: T): void {
     if (Object.is(value, this.#value)) return;
     this.#value = value;
-    tell(this.#listeners, value);
+    notify(this.#listeners, value);
   }
 
   subscribe(listener: (value: T) => void): () => void {
-    // One of its own for each call: the same function may be given twice.
+    // Each call adds its own listener: the same function may be given twice.
     const own = (value: T): void => listener(value);
     this.#listeners.add(own);
     if (this.#listeners.size === 1) this.#unwatch = this.#watched?.();

@@ -1,4 +1,4 @@
-/** The rooms that are ours, with what a list of them shows: fed by `ready`, by events and by our own commands. */
+/** The rooms of this user, as a list shows them: updated by `ready`, by events and by the user's own commands. */
 import type { EventData } from '../protocol/events.ts';
 import type { Message, RoomSummary } from '../protocol/model.ts';
 import { changed } from './merge.ts';
@@ -8,22 +8,23 @@ import type { Readable } from './readable.ts';
 
 export interface RoomEntry extends RoomSummary {
   readonly unread: number;
-  /** Its newest message, as far as one was seen. */
+  /** The newest known message. */
   readonly last?: Message;
 }
 
-/** Those of another tab, and stored ones, tell their newest message too. */
-type Told = RoomSummary & { readonly last?: Message };
+type RoomSettings = NonNullable<EventData<'room'>['state']>;
+/** An entry from another tab or from the store also has its newest message. */
+type ListedRoom = RoomSummary & { readonly last?: Message };
 
 export class RoomList {
   readonly #byId = new Map<string, RoomEntry>();
-  /** As it was at the last `replace`, without those that were told anew since. */
+  /** The list before the last `replace`, without the entries that were received since. */
   #before = new Map<string, RoomEntry>();
-  /** Revs up to which `last` is true, of rooms that moved while we were away. */
+  /** The rev up to which `last` is valid, of rooms that changed while the client was offline. */
   readonly #stale = new Map<string, number>();
   readonly #view = new Cell<readonly RoomEntry[]>([]);
 
-  /** By last activity, newest first; rooms without any by name. */
+  /** Rooms by last activity, the newest first; rooms without activity by name. */
   get entries(): Readable<readonly RoomEntry[]> {
     return this.#view;
   }
@@ -32,23 +33,23 @@ export class RoomList {
     return this.#byId.get(id);
   }
 
-  /** What it holds is of another history. */
+  /** The entries belong to another epoch. */
   clear(): void {
     this.#byId.clear();
     this.#stale.clear();
   }
 
-  /** The list anew. @param more these are the first of them: `add` brings the rest */
-  replace(rooms: readonly Told[], more = false): void {
+  /** Replaces the list. @param more these are the first rooms: `add` brings the rest */
+  replace(rooms: readonly ListedRoom[], more = false): void {
     this.#before = new Map(this.#byId);
     this.add(rooms, more);
   }
 
   /**
-   * What has changed or come since `replace` is live, and newer than a page may be. The rest is as the page has it, also
-   * where it goes back: a server may have been restored. What no page had is gone with the last one.
+   * An entry that changed since `replace` is live, and newer than a page may be. All others are taken from the page,
+   * even if it goes back: a server may have been restored. Rooms that are in no page are removed with the last one.
    */
-  add(rooms: readonly Told[], more: boolean): void {
+  add(rooms: readonly ListedRoom[], more: boolean): void {
     const before = this.#before;
     for (const room of rooms) {
       const held = this.#byId.get(room.id);
@@ -62,17 +63,17 @@ export class RoomList {
     this.#show();
   }
 
-  /** What to ask for so that `last` is the newest message, as it is now: rooms with the rev to sync from. */
+  /** The rooms whose `last` may not be the newest message in its present state, with the rev to sync from. */
   unseen(): { id: string; rev: number }[] {
     return this.#view.value.flatMap(({ id, seq, rev, last }) => {
       const since = this.#stale.get(id);
       if (rev === 0 || (last?.seq === seq && since === undefined)) return [];
-      // mostly the newest message is the last change; where many were missed it is not looked for among them
+      // The newest message nearly always is the last change. After many missed changes only the last one is read.
       return [{ id, rev: since !== undefined && rev - since <= maxMissed ? since : rev - 1 }];
     });
   }
 
-  /** What `unseen` asked for has come. @returns whether `last` is the newest message, as it is now */
+  /** The answer for a room of `unseen` has come. @returns whether `last` is the newest message in its present state */
   refreshed(id: string, from: number): boolean {
     const held = this.#byId.get(id);
     const known = held?.last?.seq === held?.seq && from <= (this.#stale.get(id) ?? Infinity);
@@ -80,10 +81,18 @@ export class RoomList {
     return known;
   }
 
-  /** The newest message as history has it. */
+  /** Sets the newest message, as history has it. */
   renewed(id: string, last: Message | undefined): void {
     this.#stale.delete(id);
     if (last !== undefined) this.saw([last]);
+  }
+
+  /** A setting that `state` lacks is at its default, so the former settings are dropped. */
+  update(id: string, state: RoomSettings): void {
+    const held = this.#byId.get(id);
+    if (held === undefined) return;
+    const { role, seq, rev, read, peer, muted } = held;
+    this.put({ ...state, role, seq, rev, read, ...(peer && { peer }), ...(muted && { muted }) });
   }
 
   put(room: RoomSummary): void {
@@ -97,7 +106,7 @@ export class RoomList {
     if (this.#byId.delete(id)) this.#show();
   }
 
-  /** Messages in any order, live or stored. Only what is newer than the entry changes it. */
+  /** Takes messages in any order, live or stored. Only a message that is newer than the entry changes it. */
   saw(messages: readonly Message[]): void {
     let moved = false;
     for (const message of messages) {
@@ -127,7 +136,7 @@ export class RoomList {
     this.#show();
   }
 
-  /** A membership of ours changed. */
+  /** A membership of this user changed. */
   membership(change: EventData<'member'>): void {
     const held = this.#byId.get(change.room);
     if (change.role === null) this.remove(change.room);
@@ -144,7 +153,7 @@ export class RoomList {
   }
 }
 
-/** Revs of a room that are asked for to bring its preview up to date. */
+/** The number of revs that a sync reads to update a preview. */
 const maxMissed = 50;
 
 interface Heads {
@@ -152,7 +161,7 @@ interface Heads {
   readonly rev: number;
 }
 
-/** A room's only move on. */
+/** The head of a room only moves forward. */
 function heads(a: Heads, b: Heads): Heads {
   return { seq: Math.max(a.seq, b.seq), rev: Math.max(a.rev, b.rev) };
 }

@@ -1,110 +1,68 @@
 /**
  * One open room: its messages, kept complete and in order while the connection comes and goes.
  *
- * loading ── history, or what the store kept ──▶ ready ── removed, left ──▶ gone
- *    └── not there, not ours ──▶ gone         gone ── joined again ──▶ loading
+ * loading ── history, or the stored state ──▶ ready ── removed, left ──▶ gone
+ *    └── not found, not a member ──▶ gone         gone ── joined again ──▶ loading
  * any ── released, client closed ──▶ closed
  *
- * The connection is subscribed before the history is read. What arrives in between waits in `#live` and is merged by
- * rev; a gap is closed by `sync` from the cursor, never by guessing.
+ * The connection subscribes before the history is read. Events that arrive in between wait in `#live` and are merged by
+ * rev. A `sync` from the cursor closes a gap.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
 import { clientLimits as limits } from '../protocol/client-limits.ts';
-import type { Member, Message, PresenceState } from '../protocol/model.ts';
+import type { Member, PresenceState } from '../protocol/model.ts';
 import { snapshotMessages } from './archive.ts';
-import type { Archive } from './archive.ts';
 import { delayBefore, resendBackoff } from './backoff.ts';
-import type { CatchUp, Syncable, SyncPage } from './catch-up.ts';
+import type { Syncable, SyncPage } from './catch-up.ts';
 import { asParleyError } from './failure.ts';
 import { Members } from './members.ts';
 import { mergeLive, mergeOlder, mergeStored, messageChange } from './merge.ts';
 import type { Change, Timeline } from './merge.ts';
 import { messageStream } from './message-stream.ts';
 import type { MessageStream } from './message-stream.ts';
-import type { Outbox, Outgoing, SendOptions, SendResult } from './outbox.ts';
-import type { Presence } from './presence.ts';
+import type { SendOptions, SendResult } from './outbox.ts';
 import { ReadMark } from './read-mark.ts';
-import type { RequestFunction } from './request.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
+import { blankRoom } from './room-state.ts';
+import type { RoomServices, RoomState } from './room-state.ts';
 import { Typing, typingSignal } from './typing.ts';
 
-export interface RoomState {
-  /** `ready` says that there is something to show, not that there is a connection; `closed`: not kept up to date any more. */
-  readonly status: 'loading' | 'ready' | 'gone' | 'closed';
-  /** Why it is gone. */
-  readonly error?: ParleyError;
-  /** A run without a gap, by seq, up to the newest. */
-  readonly messages: readonly Message[];
-  /** Own messages that are not among `messages` yet, in the order they were written. */
-  readonly outgoing: readonly Outgoing[];
-  readonly hasOlder: boolean;
-  readonly loadingOlder: boolean;
-  /** Ids of others who are typing. */
-  readonly typing: readonly string[];
-}
-
-export interface RoomServices {
-  readonly request: RequestFunction;
-  /** As `request`, but waits for the connection. */
-  readonly call: RequestFunction;
-  readonly outbox: Outbox;
-  readonly catchUp: CatchUp;
-  readonly archive: Archive;
-  readonly presence: Presence;
-  readonly members: () => Promise<readonly Member[]>;
-  /** The history that the server has now. */
-  readonly epoch: () => string | undefined;
-  /** The read mark moved here, and the room list should know at once. */
-  readonly onRead: (room: string, seq: number) => void;
-  /** Stored messages came; the list shows the newest. */
-  readonly onStored: (messages: readonly Message[]) => void;
-}
-
 const historyPage = 50;
-/** Live events kept while a gap is being closed. Past this they are dropped: the sync that is due covers them. */
+/** Live events kept during a `sync`. Past this number they are dropped, and the `sync` brings their changes. */
 const maxWaiting = 500;
-/** Missing more than this, the room starts over from its newest page instead of pulling everything in between. */
+/** With more missing messages the room starts over from its newest page. */
 const maxCatchUp = 1000;
-/** Messages held of a room that goes on and on; the oldest go, `loadOlder` brings them back. */
+/** The number of messages in memory. The oldest are dropped; `loadOlder` brings them back. */
 const maxHeld = 5000;
 const keptHeld = 4000;
 const saveAfterMs = 1000;
-/** How long after its ack the event of a command may come. */
+/** The time limit for the event of a command after its ack. */
 export const eventWithinMs = 1000;
-const blank: RoomState = {
-  status: 'loading',
-  messages: [],
-  outgoing: [],
-  hasOlder: false,
-  loadingOlder: false,
-  typing: [],
-};
-
 export class Room implements Syncable {
   readonly id: string;
-  /** Ordered, live, gap-free. */
+  /** The messages: in order, live, without a gap. */
   readonly messages: MessageStream;
   readonly #services: RoomServices;
-  readonly #state = new Cell<RoomState>(blank);
+  readonly #state = new Cell<RoomState>(blankRoom);
   readonly #typing: Typing;
   readonly #readMark: ReadMark;
-  /** The history that `#timeline` is of. */
+  /** The epoch of `#timeline`. */
   #epoch: string | undefined;
   #timeline: Timeline = { messages: [], cursor: 0 };
   #live: readonly Change[] = [];
-  /** More live events came than are kept: what they told is asked for again. */
+  /** Live events were dropped: a `sync` brings their changes. */
   #overflowed = false;
-  /** Between two pages of one `sync`, when the list may have holes and is not shown. */
+  /** Between two pages of a `sync` the list may have holes and is not shown. */
   #partial = false;
-  /** Changes that came while an older page was read, for what may be in it. */
+  /** Changes during the read of an older page, for the messages of that page. */
   #changesMeanwhile: Change[] | undefined;
-  /** Tells answers to an earlier life of the room (before a reload) apart. */
+  /** The number of reloads; answers from before the last one are dropped. */
   #life = 0;
   #loadTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #members: Members;
-  /** The store was asked what it has. */
+  /** The stored state of the room was read. */
   #restored = false;
   #saveTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -114,7 +72,7 @@ export class Room implements Syncable {
     this.#services = services;
     this.#readMark = new ReadMark((seq) => services.request('read', { room: id, seq }));
     this.#typing = new Typing(
-      // Lost when offline, like any signal.
+      // Signals are lost while the client is offline.
       (on) => void services.request('signal', { room: id, name: typingSignal, data: { on } }).catch(() => undefined),
       (typing) => this.#patch({ typing }),
     );
@@ -126,12 +84,12 @@ export class Room implements Syncable {
     this.outboxChanged();
   }
 
-  /** Who is in it, of a very large room the first thousand; loaded and kept up to date while somebody is subscribed. */
+  /** The members, at most the first thousand; loaded and updated while there is a listener. */
   get members(): Readable<readonly Member[]> {
     return this.#members.list;
   }
 
-  /** Who of the members is there, as far as it is known; of large rooms the first 200. While somebody is subscribed. */
+  /** The known presence of the first 200 members; updated while there is a listener. */
   get presence(): Readable<ReadonlyMap<string, PresenceState>> {
     return this.#members.presence;
   }
@@ -149,10 +107,10 @@ export class Room implements Syncable {
   }
 
   /**
-   * Queues a message. It is shown in `state.outgoing` at once and leaves when there is a connection.
+   * Queues a message. The message is in `state.outgoing` at once and is sent when there is a connection.
    *
    * @param body any JSON but null, at most 16 KiB
-   * @returns when the server has it; rejects with the error that made it `failed`
+   * @returns resolves when the server has stored the message; rejects with the error that made it `failed`
    */
   send(body: unknown, options?: SendOptions): Promise<SendResult> {
     this.#typing.mineEnded(true);
@@ -160,8 +118,8 @@ export class Room implements Syncable {
   }
 
   /**
-   * Replaces the body of a message. As the next three it waits for the connection and rejects with an error of the
-   * catalogue; the list changes when the event comes. Trying again after a lost connection does no harm.
+   * Replaces the body of a message. Like the next three methods, it waits for the connection and rejects with an error
+   * of the catalogue. The list changes when the event comes. Repeating the call after a lost connection does no harm.
    */
   async edit(seq: number, body: unknown): Promise<void> {
     this.#expect(await this.#services.call('message:edit', { room: this.id, seq, body }));
@@ -180,7 +138,7 @@ export class Room implements Syncable {
     this.#expect(await this.#services.call('reaction:remove', { room: this.id, seq, emoji }));
   }
 
-  /** The event of what was answered is on its way; if it was lost, that is noticed here. */
+  /** The event of an acknowledged command is on its way. A lost event is noticed here. */
   #expect({ rev }: { rev: number }): void {
     setTimeout(() => this.acknowledged(rev), eventWithinMs);
   }
@@ -193,7 +151,9 @@ export class Room implements Syncable {
     this.#services.outbox.discard(id);
   }
 
-  /** The page of history in front of the first message held. Nothing happens while one is on its way, or at the start. */
+  /**
+   * Loads the page of history in front of the first message. Does nothing during a load, or at the start of the room.
+   */
   async loadOlder(): Promise<void> {
     const { status, hasOlder, loadingOlder } = this.#state.value;
     const first = this.#timeline.messages[0];
@@ -204,7 +164,7 @@ export class Room implements Syncable {
     try {
       const page = await this.#services.request('history', { room: this.id, before: first.seq, limit: historyPage });
       const changes = this.#changesMeanwhile ?? [];
-      // So many changes that some were not kept: the page may be out of date, and is asked for again when it is wanted.
+      // Some changes were dropped, so the page may be out of date. The next call loads it again.
       if (life !== this.#life || changes.length >= maxWaiting) return;
       this.#timeline = mergeOlder(this.#timeline, page.messages, changes);
       this.#patch({ hasOlder: page.more, ...(this.#partial ? {} : { messages: this.#timeline.messages }) });
@@ -216,7 +176,7 @@ export class Room implements Syncable {
     }
   }
 
-  /** Everything up to `seq` (the newest, if left out) has been seen. */
+  /** Marks all messages up to `seq` (default: the newest) as read. */
   markRead(seq = this.#timeline.messages.at(-1)?.seq ?? 0): void {
     if (this.#readMark.move(seq)) this.#services.onRead(this.id, seq);
   }
@@ -231,9 +191,9 @@ export class Room implements Syncable {
     this.#typing.mineEnded(false);
   }
 
-  // What follows is called by the client.
+  // The client calls the methods below.
 
-  /** Shows what the store has, until the server tells more. */
+  /** Shows the stored state until the server's state comes. */
   async restore(): Promise<void> {
     const life = this.#life;
     const snapshot = await this.#services.archive.room(this.id);
@@ -246,27 +206,28 @@ export class Room implements Syncable {
   }
 
   /**
-   * The connection is there; `head` tells where the room stands, and is undefined if it is not among ours.
-   * @param fresh it was opened just now: the list may not have it yet
+   * Called when there is a connection. `head` is the room's head; undefined: the user is not a member.
+   *
+   * @param fresh the room was opened just now, so the list may not have it yet
    */
   connected(head: { seq: number; rev: number; read: number } | undefined, fresh = false): void {
-    // `restore` is under way; the client comes back then
+    // During `restore` the state is unknown; the client calls this again after it.
     if (!this.#restored) return;
     if (head === undefined) return fresh ? this.reload() : this.gone(new ParleyError('not_member'));
     this.#members.reload();
-    const stands = this.#epoch === this.#services.epoch();
-    if (!stands && this.#epoch !== undefined) {
-      // The database went back in time: marks, acks and events of before say nothing of what is there now.
+    const sameHistory = this.#epoch === this.#services.epoch();
+    if (!sameHistory && this.#epoch !== undefined) {
+      // The database went back in time: marks, acks and events from before are invalid.
       this.#readMark.reset(head.read);
       this.#live = [];
       this.#services.outbox.covered(this.id, Infinity);
     }
-    // The mark of a room that was just opened may have been moved here already, and be untold.
-    if (!fresh) this.#readMark.stands(head.read);
+    // The read mark of a room that was just opened may have moved here, and the server may not have it.
+    if (!fresh) this.#readMark.confirmed(head.read);
     void this.#readMark.flush();
     const { status } = this.#state.value;
     const missing = head.seq - (this.#timeline.messages.at(-1)?.seq ?? 0);
-    if (status !== 'ready' || !stands || missing > maxCatchUp) this.reload();
+    if (status !== 'ready' || !sameHistory || missing > maxCatchUp) this.reload();
     else if (head.rev !== this.cursor) this.#services.catchUp.request(this);
   }
 
@@ -278,7 +239,7 @@ export class Room implements Syncable {
     this.#members.read(mark);
   }
 
-  /** Keeps what is held, if it changed, and sends the read mark that waits: the page or the client may end. */
+  /** Saves the state, if it changed, and sends a waiting read mark: the page or the client may end. */
   save(): void {
     void this.#readMark.flush();
     if (this.#saveTimer === undefined || this.#partial) return;
@@ -291,7 +252,7 @@ export class Room implements Syncable {
 
   disconnected(): void {
     this.#typing.stop();
-    // What is being loaded fails, and `connected` loads anew; what the store is asked for still comes.
+    // A load fails, and `connected` starts another. A read of the store still succeeds.
     if (this.#restored && this.#state.value.status === 'loading') this.#life += 1;
   }
 
@@ -309,15 +270,20 @@ export class Room implements Syncable {
     if (signal.name === typingSignal) this.#typing.signalled(signal.from, signal.data);
   }
 
-  /** An ack told that the room has reached `rev`. If its event was lost, that would be noticed with the next one only. */
+  /**
+   * An ack shows that the room has reached `rev`. Without this check, the next event would be the first to show a lost
+   * one.
+   */
   acknowledged(rev: number): void {
     if (this.#state.value.status === 'ready' && rev > this.cursor) this.#services.catchUp.request(this);
   }
 
-  /** The server took this slow connection off the room; a pull puts it back, even if nothing was missed. */
+  /**
+   * The server unsubscribed this slow connection from the room. A pull subscribes it again, even if nothing is missing.
+   */
   behind(): void {
     if (this.#state.value.status === 'ready') this.#services.catchUp.request(this);
-    // the page that is being loaded may have been asked for before, so it is pulled again after it
+    // The page may have been read before this event, so a pull follows it.
     else this.#overflowed = true;
   }
 
@@ -345,7 +311,7 @@ export class Room implements Syncable {
   }
 
   readElsewhere(seq: number): void {
-    this.#readMark.stands(seq);
+    this.#readMark.confirmed(seq);
   }
 
   outboxChanged(): void {
@@ -371,12 +337,12 @@ export class Room implements Syncable {
     this.#saveTimer = undefined;
   }
 
-  /** From the newest page, forgetting what is held. */
+  /** Starts over from the newest page. */
   reload(): void {
     this.#life += 1;
     this.#changesMeanwhile = undefined;
     this.#partial = false;
-    this.#state.set({ ...blank, messages: this.#state.value.messages, outgoing: this.#state.value.outgoing });
+    this.#state.set({ ...blankRoom, messages: this.#state.value.messages, outgoing: this.#state.value.outgoing });
     void this.#load(this.#life);
   }
 
@@ -402,12 +368,12 @@ export class Room implements Syncable {
     const { timeline, waiting } = mergeLive(this.#timeline, this.#live);
     this.#live = waiting;
     if (timeline !== this.#timeline || changed) {
-      // Not while an older page is on its way: it belongs in front of what is held now.
+      // Not during the load of an older page, which belongs in front of the first message in memory.
       const long = timeline.messages.length > maxHeld && this.#changesMeanwhile === undefined;
       this.#timeline = long ? shortened(timeline) : timeline;
       if (long) this.#patch({ hasOlder: true });
       this.#saveTimer ??= setTimeout(() => this.save(), saveAfterMs);
-      // The list first, then the outbox: in no moment is a message in neither.
+      // The list changes before the outbox, so that a message is always in one of them.
       this.#patch({ messages: this.#timeline.messages });
       this.#services.outbox.delivered(this.#timeline.messages);
       this.#services.outbox.covered(this.id, timeline.cursor);
@@ -418,7 +384,7 @@ export class Room implements Syncable {
 
   #patch(change: Partial<RoomState>): void {
     const next = { ...this.#state.value, ...change };
-    // A message and its entry are the same thing: shown once, whichever of event and ack came first.
+    // A message and its entry are the same: only one of them is shown, in whatever order event and ack come.
     if (next.outgoing.length > 0 && (change.messages !== undefined || change.outgoing !== undefined)) {
       const held = new Set(next.messages.map((message) => message.id));
       next.outgoing = next.outgoing.filter((entry) => !held.has(entry.input.id));

@@ -1,22 +1,20 @@
 /**
  * One connection for all tabs of a user at a server. The tab that holds a Web Lock leads: it has the connection, passes
- * events on and carries out what the others ask. The browser gives the lock to the next tab when the leader is closed or
- * crashes. From a leader that answers nothing it is taken.
+ * events on and carries out the requests of the others. The browser gives the lock to the next tab when the leader is
+ * closed or crashes. A follower steals the lock from a leader that does not answer.
  *
- * alone    no tabs to share with here (Node, an insecure origin, a user nobody knows): as leading, with nobody to tell
- * waiting ── lock granted ──▶ leading ── hidden away (freeze, pagehide), lock stolen ──▶ waiting
- *    └── a leader speaks ──▶ following ── leader gone, another speaks ──▶ following
+ * alone    no tabs to share with here (Node, an insecure origin, an unknown user): as leading, without followers
+ * waiting ── lock granted ──▶ leading ── hidden (freeze, pagehide), lock stolen ──▶ waiting
+ *    └── a leader announces itself ──▶ following ── leader gone, another announces itself ──▶ following
  *                               └── lock granted ──▶ leading
  *
- * To its client a change of leaders looks like a lost connection: requests on their way fail with `unavailable`, `ready`
- * comes anew, and what was missed in between is caught up by rev.
+ * For its client a change of leaders is like a lost connection: requests in flight fail with `unavailable`, `ready` comes
+ * again, and a catch-up by rev brings the missed events.
  */
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';
-import { ParleyError } from '../protocol/errors.ts';
-import type { WireError } from '../protocol/errors.ts';
-import type { EventData } from '../protocol/events.ts';
+import type { ParleyError } from '../protocol/errors.ts';
 import { Connection } from './connection.ts';
-import type { ConnectionHandlers, ConnectionOptions, ConnectionState } from './connection.ts';
+import type { ConnectionState } from './connection.ts';
 import { asParleyError, disconnected, fromWire } from './failure.ts';
 import type { OutboxNews } from './outbox.ts';
 import { InFlight } from './in-flight.ts';
@@ -27,43 +25,17 @@ import type { Readable } from './readable.ts';
 import { subjectOf } from './token.ts';
 import { uuid } from './uuid.ts';
 import { Watches } from './watches.ts';
+import { encodeTabMessage, revived } from './tab-messages.ts';
+import type { AddressedMessage, TabMessage } from './tab-messages.ts';
+import type { TabsHandlers, TabsOptions } from './tabs-options.ts';
 
-export interface TabsOptions extends Omit<ConnectionOptions, 'admit'> {
-  readonly user: string | undefined;
-  readonly share: boolean;
-}
-
-export interface TabsHandlers extends ConnectionHandlers {
-  /** Whose client it is, before anything is sent; undefined: the token does not say. The link waits for it. */
-  identified(user: string | undefined): Promise<void>;
-  /** What another tab did to the outbox. */
-  outbox(news: OutboxNews): void;
-  /** For a tab that comes later: where the rooms stand now. */
-  present(): EventData<'ready'> | undefined;
-}
-
-/** What tabs say to each other, as JSON. `to`: for one of them; what a leader says counts if it comes from one's own. */
-type Note =
-  | { kind: 'leader' }
-  | { kind: 'outbox'; news: OutboxNews }
-  // to the leader
-  | { kind: 'who' | 'hello' | 'bye' | 'ping' | 'wake' | 'check' }
-  | { kind: 'request'; id: number; name: CommandName; input: never; timeoutMs: number }
-  // from the leader, who says `bye` too
-  | { kind: 'pong' }
-  | { kind: 'state'; state: ConnectionState }
-  | { kind: 'ready'; ready: EventData<'ready'> }
-  | { kind: 'event'; name: string; data: unknown }
-  | { kind: 'answer'; id: number; output?: unknown; error?: WireError };
-type Sent = Note & { from: string; to?: string };
-
-/** A leader that was not heard for so long is asked whether it is there; one that does not answer has lost the lead. */
+/** A follower checks a leader after this time without a message. A leader without an answer loses the lead. */
 const quietMs = 5000;
 const patienceMs = 3000;
-const lookMs = 10_000;
+const checkMs = 10_000;
 
 export class Tabs {
-  /** Another one each time this tab takes part anew. */
+  /** A new id for each time that this tab takes part. */
   #id = uuid();
   readonly #options: TabsOptions;
   readonly #handlers: TabsHandlers;
@@ -75,20 +47,20 @@ export class Tabs {
   #channel: Channel | undefined;
   #name = '';
   #leading = false;
-  /** Gives back the lock, or the place in its queue. */
+  /** Releases the lock, or the place in its queue. */
   #release: (() => void) | undefined;
   #admit: (() => void) | undefined;
   #leave: (() => void) | undefined;
-  // leading
+  // Leading
   readonly #followers = new Set<string>();
   readonly #watches = new Watches(
     (users) => void this.#connection.request('presence:unwatch', { users }).catch(() => undefined),
   );
-  // following
+  // Following
   #leader: string | undefined;
   #ready = false;
-  #heardAt = 0;
-  #asking = false;
+  #leaderSeenAt = 0;
+  #checking = false;
   readonly #inFlight = new InFlight();
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -108,18 +80,18 @@ export class Tabs {
     );
     this.#connection.state.subscribe((state) => this.#ownState(state));
     this.#stops = [
-      // Frozen, or kept for a way back: no script runs, so another tab must have the connection.
+      // A frozen page, or one in the back-forward cache, runs no script: another tab must take the connection.
       listen('window', 'pagehide', () => this.#stepBack()),
       listen('document', 'freeze', () => this.#stepBack()),
       listen('window', 'pageshow', () => this.#connection.resume()),
       listen('document', 'resume', () => this.#connection.resume()),
       listen('document', 'visibilitychange', () => {
-        this.#ask();
+        this.#checkLeader();
         this.wake('check');
       }),
     ];
     if (this.#shared !== undefined) {
-      const timer = setInterval(() => this.#ask(), lookMs);
+      const timer = setInterval(() => this.#checkLeader(), checkMs);
       this.#stops.push(() => clearInterval(timer));
     }
     if (options.user !== undefined) void this.#identify(options.user);
@@ -129,7 +101,7 @@ export class Tabs {
     return this.#state;
   }
 
-  /** Whether the connection is this tab's. */
+  /** Whether this tab has the connection. */
   get leading(): boolean {
     return this.#leading;
   }
@@ -141,32 +113,32 @@ export class Tabs {
     timeoutMs = this.#options.timeoutMs,
   ): Promise<CommandOutput<C>> {
     if (this.#leader === undefined) return this.#carryOut(this.#id, name, input, timeoutMs);
-    this.#ask();
-    // The leader has the same time for it and mostly says so itself.
+    this.#checkLeader();
+    // The leader has the same time limit, and mostly reports the failure itself.
     return this.#inFlight.add(timeoutMs + patienceMs, (id) => {
       if (!this.#ready) throw disconnected();
       this.#post({ kind: 'request', id, name, input: input as never, timeoutMs }, this.#leader);
     }) as Promise<CommandOutput<C>>;
   }
 
-  /** @param kind what the connection should do, whichever tab has it */
+  /** @param kind the action of the connection, in whichever tab it is */
   wake(kind: 'wake' | 'check' = 'wake'): void {
     if (this.#leader === undefined) this.#connection[kind]();
     else this.#post({ kind }, this.#leader);
   }
 
-  /** The rooms are complete: those who wait for it hear where they stand. */
+  /** The list of rooms is complete: sends the heads to the followers that wait for them. */
   present(): void {
     const ready = this.#followers.size > 0 ? this.#handlers.present() : undefined;
     if (this.#leading && ready !== undefined) this.#post({ kind: 'ready', ready });
   }
 
-  tell(news: OutboxNews): void {
+  publish(news: OutboxNews): void {
     this.#post({ kind: 'outbox', news });
   }
 
   close(error?: ParleyError): void {
-    // Before the state: a connection that is closed tells nobody that the others' is.
+    // Runs before the state changes: a closed connection must not report the end of the other tabs' connection.
     this.#stepBack();
     for (const stop of this.#stops) stop();
     this.#connection.close(error);
@@ -174,7 +146,7 @@ export class Tabs {
     this.#channel = undefined;
   }
 
-  // Who leads
+  // Leadership
 
   /** Resolves when this tab may have a connection. */
   async #admitted(token: string): Promise<void> {
@@ -188,15 +160,15 @@ export class Tabs {
   }
 
   /**
-   * Holds a lock of its own as long as it takes part, by which a leader hears of its end. It has to be held before anything
-   * is said: a leader that got it first would take this tab for gone.
+   * Holds a lock of its own while it takes part; the leader waits for that lock and so notices the end of this tab. The
+   * lock must be held before the first message: a leader that gets it first would take this tab for closed.
    */
   #enter(): void {
     this.#leave?.();
     const id = (this.#id = uuid());
     const left = new Promise<void>((resolve) => (this.#leave = resolve));
     const entered = (): Promise<void> => {
-      if (this.#id === id && this.#admit !== undefined) this.#stand();
+      if (this.#id === id && this.#admit !== undefined) this.#queue();
       return left;
     };
     this.#shared?.locks.request(`${this.#name} ${id}`, {}, entered).catch(() => undefined);
@@ -207,13 +179,15 @@ export class Tabs {
     if (user !== undefined && this.#shared !== undefined && this.#name === '') {
       this.#name = `parley ${this.#options.url} ${user}`;
       this.#channel = this.#shared.channel(this.#name);
-      this.#channel.addEventListener('message', ({ data }) => this.#hear(JSON.parse(String(data)) as Sent));
+      this.#channel.addEventListener('message', ({ data }) =>
+        this.#receive(JSON.parse(String(data)) as AddressedMessage),
+      );
     }
     return this.#identity;
   }
 
-  /** Into the queue for the lock; meanwhile whoever leads is followed. */
-  #stand(steal = false): void {
+  /** Enters the queue for the lock; meanwhile this tab follows the leader. */
+  #queue(steal = false): void {
     this.#release?.();
     const place = new AbortController();
     const held = new Promise<void>((resolve) => {
@@ -230,10 +204,10 @@ export class Tabs {
     const lost = (): void => {
       if (!place.signal.aborted) this.#deposed();
     };
-    // A stolen lock is told by the rejection, and so is a place that was given up.
+    // The promise rejects for a stolen lock and for a place in the queue that was given up.
     this.#shared?.locks.request(this.#name, steal ? { steal } : { signal: place.signal }, granted).catch(lost);
     this.#post({ kind: 'who' });
-    if (!steal) this.#ask();
+    if (!steal) this.#checkLeader();
   }
 
   #lead(): void {
@@ -244,13 +218,13 @@ export class Tabs {
     this.#admit = undefined;
   }
 
-  /** Another tab took the lock, for this one slept. */
+  /** Another tab took the lock, because this one did not answer. */
   #deposed(): void {
     this.#stepBack();
     this.#connection.resume();
   }
 
-  /** Neither leads nor follows any more. */
+  /** Ends leading and following. */
   #stepBack(): void {
     if (this.#state.value.status === 'closed') return;
     this.#post({ kind: 'bye' });
@@ -277,65 +251,62 @@ export class Tabs {
     this.#interrupted({ status: 'connecting', attempt: 0 });
   }
 
-  /** Asks a leader that was not heard for a while, also one that never spoke, whether it is there. */
-  #ask(): void {
+  /** Sends a ping to a leader without a recent message, also to one that never sent any. */
+  #checkLeader(): void {
     if (
       this.#admit === undefined ||
       this.#release === undefined ||
-      this.#asking ||
-      Date.now() - this.#heardAt < quietMs
+      this.#checking ||
+      Date.now() - this.#leaderSeenAt < quietMs
     )
       return;
-    this.#asking = true;
-    const asked = Date.now();
+    this.#checking = true;
+    const started = Date.now();
     this.#post({ kind: 'ping' });
     setTimeout(() => {
-      this.#asking = false;
-      if (this.#admit !== undefined && this.#release !== undefined && this.#heardAt < asked) this.#stand(true);
+      this.#checking = false;
+      if (this.#admit !== undefined && this.#release !== undefined && this.#leaderSeenAt < started) this.#queue(true);
     }, patienceMs);
   }
 
-  // What is said
+  // Messages
 
-  #post(note: Note, to?: string): void {
-    const sent = { ...note, from: this.#id, to };
-    // As text: what cannot be cloned but can be sent to a server would throw.
-    this.#channel?.postMessage(
-      JSON.stringify(sent, (_, value: unknown) => (value instanceof ParleyError ? value.toWire() : value)),
-    );
+  #post(message: TabMessage, to?: string): void {
+    this.#channel?.postMessage(encodeTabMessage({ ...message, from: this.#id, to }));
   }
 
-  #hear(note: Sent): void {
-    if (note.to !== undefined && note.to !== this.#id) return;
-    if (note.kind === 'outbox') this.#handlers.outbox(note.news);
-    else if (note.kind === 'leader') this.#follow(note.from);
-    else if (this.#leading) this.#hearFollower(note);
-    if (note.from !== this.#leader) return;
-    this.#heardAt = Date.now();
-    this.#hearLeader(note);
+  #receive(message: AddressedMessage): void {
+    if (message.to !== undefined && message.to !== this.#id) return;
+    if (message.kind === 'outbox') this.#handlers.outbox(message.news);
+    else if (message.kind === 'leader') this.#follow(message.from);
+    else if (this.#leading) this.#fromFollower(message);
+    if (message.from !== this.#leader) return;
+    this.#leaderSeenAt = Date.now();
+    this.#fromLeader(message);
   }
 
-  #hearFollower(note: Sent): void {
-    const { from } = note;
-    switch (note.kind) {
+  #fromFollower(message: AddressedMessage): void {
+    const { from } = message;
+    switch (message.kind) {
       case 'who':
         return this.#post({ kind: 'leader' }, from);
       case 'ping':
         return this.#post({ kind: 'pong' }, from);
       case 'wake':
       case 'check':
-        return this.#connection[note.kind]();
+        return this.#connection[message.kind]();
       case 'hello':
         return this.#welcome(from);
       case 'bye':
         return this.#forget(from);
       case 'request':
-        this.#carryOut(from, note.name, note.input, note.timeoutMs).then(
-          (output) => this.#post({ kind: 'answer', id: note.id, output }, from),
-          (thrown: unknown) => this.#post({ kind: 'answer', id: note.id, error: asParleyError(thrown).toWire() }, from),
+        this.#carryOut(from, message.name, message.input, message.timeoutMs).then(
+          (output) => this.#post({ kind: 'answer', id: message.id, output }, from),
+          (thrown: unknown) =>
+            this.#post({ kind: 'answer', id: message.id, error: asParleyError(thrown).toWire() }, from),
         );
         return;
-      // What leaders say, and what went elsewhere already.
+      // Messages from leaders, and messages that are handled already.
       case 'leader':
       case 'outbox':
       case 'pong':
@@ -346,23 +317,23 @@ export class Tabs {
     }
   }
 
-  #hearLeader(note: Sent): void {
-    switch (note.kind) {
+  #fromLeader(message: AddressedMessage): void {
+    switch (message.kind) {
       case 'bye':
         return this.#unfollow();
       case 'state':
-        return this.#interrupted(revived(note.state));
+        return this.#interrupted(revived(message.state));
       case 'ready':
         this.#ready = true;
-        this.#handlers.ready(note.ready);
+        this.#handlers.ready(message.ready);
         if (this.#state.value.status !== 'closed') this.#state.set({ status: 'connected' });
         return;
       case 'event':
-        if (this.#ready) this.#handlers.event(note.name, note.data);
+        if (this.#ready) this.#handlers.event(message.name, message.data);
         return;
       case 'answer':
-        return this.#inFlight.settle(note.id, note.output, note.error && fromWire(note.error));
-      // What followers say, and what went elsewhere already.
+        return this.#inFlight.settle(message.id, message.output, message.error && fromWire(message.error));
+      // Messages from followers, and messages that are handled already.
       case 'leader':
       case 'outbox':
       case 'pong':
@@ -392,12 +363,8 @@ export class Tabs {
     }
     const { value: state } = this.#connection.state;
     const ready = state.status === 'connected' ? this.#handlers.present() : undefined;
-    if (ready !== undefined) this.#post({ kind: 'ready', ready }, tab);
-    else
-      this.#post(
-        { kind: 'state', state: state.status === 'connected' ? { status: 'connecting', attempt: 0 } : state },
-        tab,
-      );
+    const pending = state.status === 'connected' ? ({ status: 'connecting', attempt: 0 } as const) : state;
+    this.#post(ready === undefined ? { kind: 'state', state: pending } : { kind: 'ready', ready }, tab);
   }
 
   #forget(tab: string): void {
@@ -421,12 +388,7 @@ export class Tabs {
     this.#inFlight.fail();
     this.#state.set(state);
     clearTimeout(this.#wakeTimer);
-    // The timers of a hidden page may be a minute late; those of the one that is looked at are not.
+    // The timers of a hidden page may be a minute late. The timers of the visible page are not.
     if (state.status === 'waiting') this.#wakeTimer = setTimeout(() => this.wake(), state.until - Date.now() + 250);
   }
-}
-
-/** The class of an error does not come through the channel. */
-function revived(state: ConnectionState): ConnectionState {
-  return 'error' in state ? { ...state, error: fromWire(state.error as Partial<WireError>) } : state;
 }

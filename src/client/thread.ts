@@ -1,9 +1,9 @@
 /**
- * One thread of a room: its root and its replies, in order, live and without a gap. Of the package's entry
- * `parley/threads`, since not every client shows threads.
+ * One thread of a room: its root and its replies, in order, live and without a gap. Part of the package's entry
+ * `parley/threads`, because not every client shows threads.
  *
- * It merges the room's events by rev, as the room does, but keeps replies and the root only. Whether something was missed
- * it need not find out: the room does, and when that has caught up further than the thread, the thread pulls the same.
+ * A thread merges the room's events by rev, as the room does, but keeps only the replies and the root. The room notices
+ * missed events. When the room's cursor is ahead of the thread's, the thread pulls the same revs.
  */
 import type { ParleyError } from '../protocol/errors.ts';
 import type { EventData } from '../protocol/events.ts';
@@ -20,24 +20,27 @@ import type { Readable } from './readable.ts';
 import type { Room } from './room.ts';
 
 export interface ThreadState {
-  /** As of a room. */
+  /** As in the state of a room. */
   readonly status: 'loading' | 'ready' | 'gone' | 'closed';
-  /** Why it is gone. */
+  /** The reason for `gone`. */
   readonly error?: ParleyError;
-  /** The message at its head; undefined while it loads, and if it has expired. */
+  /** The first message; undefined while the thread loads, and after it has expired. */
   readonly root?: Message;
   /** The replies: a run without a gap, by seq, up to the newest. */
   readonly messages: readonly Message[];
-  /** Own replies that are not among `messages` yet. */
+  /** This user's replies that are not among `messages` yet. */
   readonly outgoing: readonly Outgoing[];
   readonly hasOlder: boolean;
   readonly loadingOlder: boolean;
 }
 
 const pageSize = 50;
-/** Further behind than this it starts over from its newest page. */
+/** With more missing revs the thread starts over from its newest page. */
 const maxCatchUp = 1000;
-/** Events kept while a page is read or a gap is closed; past this they are dropped, and pulled. */
+/**
+ * Events kept during the read of a page or the closing of a gap. Past this number they are dropped, and a pull brings
+ * their changes.
+ */
 const maxWaiting = 500;
 const blank: ThreadState = { status: 'loading', messages: [], outgoing: [], hasOlder: false, loadingOlder: false };
 
@@ -49,13 +52,13 @@ export class Thread {
   readonly #state = new Cell<ThreadState>(blank);
   readonly #readMark: ReadMark;
   readonly #stops: readonly (() => void)[];
-  /** The root, if it is there, and the replies. */
+  /** The root, if it exists, and the replies. */
   #timeline: Timeline = { messages: [], cursor: 0 };
   #live: readonly Change[] = [];
   #changesMeanwhile: Change[] | undefined;
-  /** That of the room when this was loaded. */
+  /** The room's epoch at the time of the load. */
   #epoch: string | undefined;
-  /** Tells answers to an earlier life (before a reload) apart. */
+  /** The number of reloads; answers from before the last one are dropped. */
   #life = 0;
   #pulling = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -66,17 +69,17 @@ export class Thread {
     this.root = root;
     this.room = client.room(room);
     this.#readMark = new ReadMark((seq) => client.call('thread:read', { room, root, seq }));
-    const hear = (of: string, change: () => Change): void => {
+    const receive = (of: string, change: () => Change): void => {
       if (of === room) this.#received(change());
     };
     this.#stops = [
-      client.on('message', (message) => hear(message.room, () => messageChange(message))),
-      client.on('message:updated', (message) => hear(message.room, () => messageChange(message))),
-      client.on('message:deleted', (deleted) => hear(deleted.room, () => deletedChange(deleted))),
-      client.on('reaction', (told) => hear(told.room, () => reactionChange(told, client.user.value?.id))),
-      client.on('thread', (told) => this.#readElsewhere(told)),
+      client.on('message', (message) => receive(message.room, () => messageChange(message))),
+      client.on('message:updated', (message) => receive(message.room, () => messageChange(message))),
+      client.on('message:deleted', (deleted) => receive(deleted.room, () => deletedChange(deleted))),
+      client.on('reaction', (event) => receive(event.room, () => reactionChange(event, client.user.value?.id))),
+      client.on('thread', (event) => this.#readElsewhere(event)),
       client.on('ready', () => void this.#readMark.flush()),
-      // After the turn: the room hears of an event before this does.
+      // After the turn, because the room gets an event before the thread does.
       this.room.state.subscribe(() => queueMicrotask(() => this.#follow())),
     ];
     void this.#load(this.#life);
@@ -87,17 +90,17 @@ export class Thread {
     return this.#state;
   }
 
-  /** The rev of the room up to which it is true. */
+  /** The rev of the room up to which the thread is complete. */
   get cursor(): number {
     return this.#timeline.cursor;
   }
 
-  /** As `send` of the room, into the thread. @param options `replyTo`: another message of it than its root */
+  /** Sends a reply, like `send` of the room. @param options `replyTo`: a message of the thread other than its root */
   send(body: unknown, options: SendOptions = {}): Promise<SendResult> {
     return this.room.send(body, { replyTo: this.root, ...options });
   }
 
-  /** The page in front of the first reply held. */
+  /** Loads the page in front of the first reply. */
   async loadOlder(): Promise<void> {
     const { status, hasOlder, loadingOlder } = this.#state.value;
     const [first] = this.#replies;
@@ -127,7 +130,9 @@ export class Thread {
     }
   }
 
-  /** Replies up to `seq` (the newest, if left out) have been seen; of weight only while one follows the thread. */
+  /**
+   * Marks the replies up to `seq` (default: the newest) as read; this has an effect only for followers of the thread.
+   */
   markRead(seq = this.#replies.at(-1)?.seq ?? 0): void {
     this.#readMark.move(seq);
   }
@@ -140,7 +145,7 @@ export class Thread {
     await this.#client.call('thread:unfollow', { room: this.room.id, root: this.root });
   }
 
-  /** Ends it. The room stays open. */
+  /** Closes the thread. The room stays open. */
   close(): void {
     this.#life += 1;
     for (const stop of this.#stops) stop();
@@ -157,11 +162,11 @@ export class Thread {
     return this.#timeline.messages.filter(({ seq }) => seq !== this.root);
   }
 
-  /** Not whether it is of the thread, but that it is of no other: what is not held and brings no message does no harm. */
+  /** Whether a change may belong to the thread. A change of an unknown message without its content does no harm. */
   readonly #isOurs = (change: Change): boolean =>
     change.kind !== 'message' || change.seq === this.root || change.message.thread?.root === this.root;
 
-  /** What stands in front of the replies held, or is of another thread, counts for its rev and the state it tells only. */
+  /** A change in front of the loaded replies, or of another thread, counts only for its rev and its thread state. */
   #own(change: Change): Change {
     const first = this.#replies[0]?.seq ?? (this.#state.value.hasOlder ? Infinity : 0);
     if (change.seq === this.root || (change.seq >= first && this.#isOurs(change))) return change;
@@ -169,12 +174,12 @@ export class Thread {
   }
 
   #readElsewhere({ room, root, following, read }: EventData<'thread'>): void {
-    if (following && room === this.room.id && root === this.root) this.#readMark.stands(read);
+    if (following && room === this.room.id && root === this.root) this.#readMark.confirmed(read);
   }
 
   #received(change: Change): void {
     if ((this.#changesMeanwhile?.length ?? maxWaiting) < maxWaiting) this.#changesMeanwhile?.push(change);
-    // The room's cursor tells that more came than are kept.
+    // The room's cursor shows that events were dropped.
     this.#live = this.#live.length >= maxWaiting ? [] : [...this.#live, change];
     if (this.#state.value.status === 'ready' && !this.#pulling) this.#mergeLive();
   }
@@ -190,7 +195,7 @@ export class Thread {
     this.#show();
   }
 
-  /** The room moved: it has gone, or is ahead. */
+  /** The room has changed: it is gone, or is ahead of the thread. */
   #follow(): void {
     const { status } = this.#state.value;
     const { status: ofRoom, error } = this.room.state.value;

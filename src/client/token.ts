@@ -1,13 +1,13 @@
 import { asParleyError, within } from './failure.ts';
 
-/** Where tokens come from. A function is asked on each connect, so that it can give a fresh one. */
+/** The source of tokens. A function is called on each connect, so that it can return a fresh one. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** `setTimeout` takes no longer delay; a token that lives longer is looked at again then. */
+/** `setTimeout` takes no longer delay; for a longer one it runs repeatedly. */
 const longestTimerMs = 2 ** 31 - 1;
 const refreshRetryMs = 10_000;
 
-/** Whose token it is, as far as one can read it: the `sub` of a JWT. It is the server that verifies it. */
+/** The user of a token, if the token is readable: the `sub` of a JWT. Only the server verifies it. */
 export function subjectOf(token: string): string | undefined {
   try {
     const json = atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/'));
@@ -18,7 +18,7 @@ export function subjectOf(token: string): string | undefined {
   }
 }
 
-/** Gives the token for each connect, and renews the one of the live connection before it expires. */
+/** Provides the token for each connect, and renews the token of the live connection before it expires. */
 export class TokenKeeper {
   readonly #source: TokenSource;
   readonly #timeoutMs: number;
@@ -27,8 +27,8 @@ export class TokenKeeper {
   #last = '';
 
   /**
-   * @param timeoutMs what the source may take
-   * @param refresh tells the server the new token; answers when that one expires
+   * @param timeoutMs the time limit for the source
+   * @param refresh sends the new token to the server; resolves with its expiry
    */
   constructor(source: TokenSource, timeoutMs: number, refresh: (token: string) => Promise<number>) {
     this.#source = source;
@@ -40,23 +40,23 @@ export class TokenKeeper {
     return typeof this.#source === 'function';
   }
 
-  /** The one given last. */
+  /** The token that was used last. */
   get last(): string {
     return this.#last;
   }
 
-  /** @throws what the source throws; `unavailable` if it takes too long */
+  /** @throws the error of the source; `unavailable` if it takes too long */
   async take(): Promise<string> {
     const source = this.#source;
     return (this.#last = typeof source === 'string' ? source : await within(this.#timeoutMs, source()));
   }
 
-  /** @param atLeast ms to wait; a clock that runs ahead makes all tokens look expired */
+  /** @param atLeast the shortest delay in ms; a clock that runs ahead makes all tokens look like expired ones */
   refreshBefore(expires: number, atLeast = 0): void {
     this.stop();
     if (!this.renewable) return;
     const left = expires - Date.now();
-    // A minute ahead, or a fifth of the time for short-lived ones: enough for a slow answer and one more try.
+    // A minute early, or a fifth of the time for short-lived tokens: enough for a slow answer and one more attempt.
     const delay = Math.max(atLeast, left - Math.min(60_000, left / 5));
     this.#timer = setTimeout(
       () => (delay > longestTimerMs ? this.refreshBefore(expires) : void this.#renew(expires)),
@@ -74,7 +74,7 @@ export class TokenKeeper {
     const timer = this.#timer;
     try {
       const token = await this.take();
-      // The application has nothing newer: the connection ends with `token_expired` and a new one asks again.
+      // The application has no newer token: the connection ends with `token_expired` and a new one requests another.
       if (token === before) return;
       const next = await this.#refresh(token);
       if (this.#timer === timer) this.refreshBefore(next, refreshRetryMs);

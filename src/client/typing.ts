@@ -1,38 +1,43 @@
-/** Who is typing in one room, and telling the others that we are. Carried by signals: not stored, may be lost. */
+/**
+ * The users that are typing in one room, and this user's own typing. Signals carry both: they are not stored and may be
+ * lost.
+ */
 import { isObject } from './wire.ts';
 
 /** The name of the signal. Its data is `{on: boolean}`. */
 export const typingSignal = 'typing';
-/** A typist says so again this often; one who has said nothing for `forgetMs` has gone, or the signal was lost. */
+/** The signal is repeated this often. A user without a signal for `forgetMs` has stopped, or the signal was lost. */
 const repeatMs = 3000;
 const forgetMs = 6000;
-/** People named at once; a signal costs nothing to send, a timer for each of thousands does. */
+/**
+ * The number of users that are shown. A signal costs nothing to send, but a timer for each of thousands of users does.
+ */
 const maxTypists = 20;
 
 export class Typing {
-  readonly #tell: (on: boolean) => void;
+  readonly #send: (on: boolean) => void;
   readonly #changed: (users: readonly string[]) => void;
   readonly #others = new Map<string, ReturnType<typeof setTimeout>>();
-  #toldAt = 0;
+  #sentAt = 0;
 
-  constructor(tell: (on: boolean) => void, changed: (users: readonly string[]) => void) {
-    this.#tell = tell;
+  constructor(send: (on: boolean) => void, changed: (users: readonly string[]) => void) {
+    this.#send = send;
     this.#changed = changed;
   }
 
-  /** Call it on each keystroke; it speaks at most every three seconds. */
+  /** Call it on each keystroke; a signal leaves at most every three seconds. */
   mine(): void {
-    if (Date.now() - this.#toldAt < repeatMs) return;
-    this.#toldAt = Date.now();
-    this.#tell(true);
+    if (Date.now() - this.#sentAt < repeatMs) return;
+    this.#sentAt = Date.now();
+    this.#send(true);
   }
 
   /** The text was sent or emptied. */
   mineEnded(sent: boolean): void {
-    if (this.#toldAt === 0) return;
-    this.#toldAt = 0;
-    // A message ends it by itself for those who get it.
-    if (!sent) this.#tell(false);
+    if (this.#sentAt === 0) return;
+    this.#sentAt = 0;
+    // The message itself ends the typing for its recipients.
+    if (!sent) this.#send(false);
   }
 
   signalled(user: string, data: unknown): void {
@@ -55,7 +60,7 @@ export class Typing {
 
   stop(): void {
     for (const timer of this.#others.values()) clearTimeout(timer);
-    this.#toldAt = 0;
+    this.#sentAt = 0;
     if (this.#others.size === 0) return;
     this.#others.clear();
     this.#changed([]);

@@ -1,6 +1,6 @@
 /**
- * A random (version 4) UUID. Browsers offer `randomUUID` to secure origins only, and a self-hosted server is often
- * reached as http://192.168.…, so it is made from random bytes there.
+ * A random (version 4) UUID. Browsers offer `randomUUID` to secure origins only. A self-hosted server is often reached
+ * as http://192.168.…, where the UUID is made from random bytes.
  */
 export function uuid(): string {
   if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();

@@ -1,6 +1,6 @@
 /**
- * Which tab watches whom. The server knows one connection: a watch ends there when no tab wants it any more. Each tab is
- * given all presence events and drops what it does not want.
+ * The watched users of each tab. The server knows one connection: a watch ends there when no tab wants it any more.
+ * Each tab gets all presence events and drops those that it does not want.
  */
 import type { CommandInput, CommandName } from '../protocol/commands.ts';
 
@@ -12,7 +12,7 @@ export class Watches {
     this.#unwatch = unwatch;
   }
 
-  /** @returns the command as it should be sent; undefined: it is not */
+  /** @returns the command to send; undefined: there is none */
   passed<C extends CommandName>(tab: string, name: C, input: CommandInput<C>): CommandInput<C> | undefined {
     if (name !== 'presence:watch' && name !== 'presence:unwatch') return input;
     const { users } = input as CommandInput<'presence:unwatch'>;
@@ -26,7 +26,7 @@ export class Watches {
     return ended.length === 0 ? undefined : ({ users: ended } as CommandInput<C>);
   }
 
-  /** The tab is gone. */
+  /** The tab is closed. */
   forget(tab: string): void {
     const watched = this.#byTab.get(tab);
     this.#byTab.delete(tab);
@@ -34,7 +34,7 @@ export class Watches {
     if (ended.length > 0) this.#unwatch(ended);
   }
 
-  /** The connection is another tab's now. */
+  /** Another tab has the connection now. */
   clear(): void {
     this.#byTab.clear();
   }

@@ -1,7 +1,7 @@
 /**
- * Engine.IO v4 and Socket.IO v5, as far as a text-only client of the root namespace meets them: a first digit for
- * the engine's packet (0 open, 1 close, 2 ping, 3 pong, 4 message), a second for the socket's inside a message
- * (0 connect, 1 disconnect, 2 event, 3 ack, 4 refused), then an ack id and JSON.
+ * The part of Engine.IO v4 and Socket.IO v5 that a text-only client of the root namespace needs. The first digit is the
+ * engine's packet (0 open, 1 close, 2 ping, 3 pong, 4 message). A second digit in a message is the socket's packet
+ * (0 connect, 1 disconnect, 2 event, 3 ack, 4 refused). An ack id and JSON follow.
  */
 import type { WireError } from '../protocol/errors.ts';
 
@@ -13,7 +13,7 @@ export type Packet =
   | { kind: 'refused'; message: string; error: Partial<WireError> }
   | { kind: 'event'; name: string; data: unknown }
   | { kind: 'ack'; id: number; answer: unknown }
-  /** A packet of a newer protocol, or noise. It is skipped: what it might have carried is caught up by rev. */
+  /** A packet of a newer protocol, or noise. The client skips it: a catch-up by rev brings its content. */
   | { kind: 'unknown' };
 
 const unknown: Packet = { kind: 'unknown' };
@@ -98,7 +98,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** As UTF-8, which is what the server counts. */
+/** The length as UTF-8, which the server counts. */
 export function bytesOf(text: string): number {
   return new TextEncoder().encode(text).length;
 }
@@ -106,7 +106,7 @@ export function bytesOf(text: string): number {
 export const pong = '3';
 export const disconnect = '41';
 
-/** What CONNECT says. */
+/** The content of CONNECT. */
 export interface Greeting {
   readonly token: string;
   readonly device: string | undefined;

@@ -1,4 +1,4 @@
-/** React hooks for the Parley SDK: each draws its component again when what it shows has changed. */
+/** React hooks for the Parley SDK. Each hook renders its component again when its value changes. */
 import { createContext, createElement, useContext, useEffect, useMemo, useSyncExternalStore } from 'react';
 import { ParleyError } from '../client/index.ts';
 import type {
@@ -18,7 +18,10 @@ import type {
 
 const ClientContext = createContext<Client | undefined>(undefined);
 
-/** Gives the client to all hooks inside. It is made and closed outside: `connect()` in a component would connect twice. */
+/**
+ * Provides the client to all hooks inside. The application creates and closes the client outside of components:
+ * `connect()` in a component would connect twice.
+ */
 export function ParleyProvider(props: { client: Client; children?: unknown }): never {
   return createElement(ClientContext.Provider, { value: props.client }, props.children);
 }
@@ -26,11 +29,11 @@ export function ParleyProvider(props: { client: Client; children?: unknown }): n
 /** @throws {ParleyError} `invalid` outside of a `ParleyProvider` */
 export function useClient(): Client {
   const client = useContext(ClientContext);
-  if (client === undefined) throw new ParleyError('invalid', 'useClient stands outside of a ParleyProvider.');
+  if (client === undefined) throw new ParleyError('invalid', 'useClient is called outside of a ParleyProvider.');
   return client;
 }
 
-/** The present value of anything the SDK lets one subscribe to. */
+/** The present value of a `Readable` of the SDK. */
 export function useReadable<T>(readable: Readable<T>): T {
   const [subscribe, snapshot] = useMemo(
     () => [(changed: () => void) => readable.subscribe(changed), () => readable.value] as const,
@@ -43,12 +46,12 @@ export function useConnectionState(): ConnectionState {
   return useReadable(useClient().state);
 }
 
-/** Who we are; undefined before the first connection. */
+/** This user; undefined before the first connection. */
 export function useUser(): User | undefined {
   return useReadable(useClient().user);
 }
 
-/** Our rooms, the most recently active first. */
+/** The rooms of this user, the most recently active first. */
 export function useRooms(): readonly RoomEntry[] {
   return useReadable(useClient().rooms);
 }
@@ -58,14 +61,17 @@ export function useUnread(): number {
   return useRooms().reduce((sum, room) => sum + room.unread, 0);
 }
 
-/** The room, opened, and its state. It stays open when the component goes: `client.release(id)` closes it. */
+/**
+ * Opens a room and returns its state. The room stays open after the component is removed: `client.release(id)` closes
+ * it.
+ */
 export function useRoom(id: string): RoomState & { readonly room: Room } {
   const room = useClient().room(id);
   const state = useReadable(room.state);
   return useMemo(() => ({ ...state, room }), [state, room]);
 }
 
-/** Ordered, live, gap-free. */
+/** The messages of a room: in order, live, without a gap. */
 export function useMessages(id: string): readonly Message[] {
   return useReadable(useClient().room(id).messages);
 }
@@ -74,12 +80,12 @@ export function useMembers(id: string): readonly Member[] {
   return useReadable(useClient().room(id).members);
 }
 
-/** Who of the members of a room is there, as far as it is known. */
+/** The known presence of the members of a room. */
 export function useRoomPresence(id: string): ReadonlyMap<string, PresenceState> {
   return useReadable(useClient().room(id).presence);
 }
 
-/** Whether a user is there; undefined: it cannot be known. */
+/** The presence of a user; undefined: it is unknown. */
 export function usePresence(user: string): PresenceState | undefined {
   const { presence } = useClient();
   const [subscribe, snapshot] = useMemo(
@@ -89,7 +95,7 @@ export function usePresence(user: string): PresenceState | undefined {
   return useSyncExternalStore(subscribe, snapshot, snapshot);
 }
 
-/** Calls back on each event of the server; for what has no hook of its own. */
+/** Calls the listener on each event of the server; for events without a hook of their own. */
 export function useEvent<E extends EventName>(event: E, listener: (data: EventData<E>) => void): void {
   const client = useClient();
   useEffect(() => client.on(event, listener), [client, event, listener]);

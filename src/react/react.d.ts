@@ -1,8 +1,8 @@
-/** The part of React that the hooks use. It is not a dependency: the application brings React 18, 19 or Preact's compat. */
+/** The part of React that the hooks use. React is no dependency: the application brings React 18, 19 or Preact's compat. */
 declare module 'react' {
   interface Context<T> {
     readonly Provider: unknown;
-    // Only so that contexts of different values are not the same.
+    // Contexts of different values have different types by this.
     readonly value?: T;
   }
   export function createContext<T>(value: T): Context<T>;

@@ -215,6 +215,11 @@ describe('what runs in browsers', () => {
     expect(wrong.map(show)).toEqual([]);
   });
 
+  it('has shared parts of the pages that import no screen', () => {
+    const wrong = inside.filter(({ from, to }) => from.startsWith('web/ui/') && to.startsWith('web/chat/'));
+    expect(wrong.map(show)).toEqual([]);
+  });
+
   it('has pages that import nothing of the server but types of the protocol, and the table of rights', () => {
     const wrong = inside
       .filter(({ from }) => partOf(from) === 'web')

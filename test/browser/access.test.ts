@@ -60,7 +60,7 @@ it('is used with the keyboard alone', async () => {
 it('takes the focus into a dialog and gives it back, however that is closed', async () => {
   const ann = await (await stage.arrive()).enter('Ann');
   await ann.create('Channel', 'focus');
-  // else the new room takes the focus between the button's and the key
+  // Else the new room takes the focus between the button's and the key.
   await ann.mayType('focus');
   const dialog = ann.page.getByRole('dialog');
   for (const name of ['Notifications', 'Browse channels', 'New channel or group', 'Room settings', 'Invite people']) {
@@ -76,7 +76,7 @@ it('takes the focus into a dialog and gives it back, however that is closed', as
   }
 });
 
-it('leaves the focus where it was when a button is disabled or taken away by what it does', async () => {
+it('keeps the focus when a button is disabled or removed by its own action', async () => {
   const ann = await (await stage.arrive()).enter('Ann');
   await ann.create('Channel', 'kept focus');
   await ann.mayType('kept focus');

@@ -1,4 +1,4 @@
-/** What a person who hears the page, or sees little, would trip over; run inside the page, so it is text. */
+/** The faults for users of a screen reader or with low vision. The check runs inside the page, so it is a text. */
 import type { Page } from 'playwright-core';
 
 const script = `(() => {

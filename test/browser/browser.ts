@@ -1,4 +1,4 @@
-/** People who look at the page. */
+/** Users in a browser. */
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { expect } from 'vitest';
 
@@ -45,7 +45,7 @@ export class Person {
   }
 
   async inRoom(title: string): Promise<void> {
-    // a dialog about the room may still be closing, with the same heading
+    // A dialog about the room may still be closing, with the same heading.
     await this.page.locator('.chat-title').getByRole('heading', { name: title, level: 2, exact: true }).waitFor();
     await this.field.waitFor();
   }
@@ -78,7 +78,7 @@ export class Person {
     await this.inRoom(name);
   }
 
-  /** A guest is asked first. */
+  /** A guest has to confirm first. */
   async signOut(): Promise<void> {
     await this.page.getByRole('button', { name: 'Sign out' }).click();
     await this.page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
@@ -121,7 +121,7 @@ export class Person {
     await this.stored(text).waitFor();
   }
 
-  /** What the open room shows, in order. */
+  /** The texts of the open room, in order. */
   texts(): Promise<string[]> {
     return this.page.locator('.item .text').allInnerTexts();
   }

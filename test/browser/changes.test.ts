@@ -92,7 +92,7 @@ describe('two people', () => {
     await ann.say('regretted');
     await ben.reach('regretted');
     await act(ann, 'regretted', 'Delete');
-    await ann.page.getByRole('button', { name: 'Keep it' }).click();
+    await ann.page.getByRole('button', { name: 'Cancel' }).click();
     await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
     await act(ann, 'regretted', 'Delete');
     await ann.page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
@@ -121,9 +121,9 @@ describe('with the keyboard alone', () => {
     await ann.page.keyboard.press('Enter');
     await picker.waitFor();
     for (const key of ['ArrowRight', 'ArrowDown', 'Enter']) await ann.page.keyboard.press(key);
-    // one to the right, one row of six down
+    // One to the right, one row of six down.
     await ann.stored('press').getByRole('button', { name: 'angry: 1' }).waitFor();
-    // Delete is the last of the actions, Edit stands before it.
+    // Delete is the last action, and Edit is before it.
     for (const key of ['End', 'ArrowLeft', 'Enter']) await ann.page.keyboard.press(key);
     await ann.page.getByRole('textbox', { name: 'New text' }).fill('pressed');
     await ann.page.keyboard.press('Enter');

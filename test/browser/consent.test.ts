@@ -1,4 +1,4 @@
-/** The demo on a server that asks people before they are in a room: groups, and rooms of two. */
+/** The demo on a server with invitations: groups and direct rooms need the consent of the invited user. */
 import { expect, it, vi } from 'vitest';
 import { audit } from './audit.ts';
 import type { Person } from './browser.ts';
@@ -11,20 +11,20 @@ const visit = async (name: string): Promise<Person> => (await stage.arrive()).en
 
 it('people are in a group only after they accepted', async () => {
   const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
-  await ann.create('Group', 'asked');
+  await ann.create('Group', 'invited');
   await ann.page.getByRole('button', { name: 'Invite people' }).click();
   await ann.page.getByRole('button', { name: 'Invite Ben', exact: true }).click();
   await ann.page.getByRole('button', { name: 'Invited Ben', exact: true }).waitFor();
   await ann.page.keyboard.press('Escape');
   await ben.page.getByRole('button', { name: 'Notifications, 1 new' }).click();
-  expect(await ben.link('asked').count()).toBe(0);
-  await ben.page.getByRole('dialog').getByRole('button', { name: 'Accept asked' }).click();
-  await ben.inRoom('asked');
+  expect(await ben.link('invited').count()).toBe(0);
+  await ben.page.getByRole('dialog').getByRole('button', { name: 'Accept invited' }).click();
+  await ben.inRoom('invited');
   await ben.say('here I am');
   await ann.reach('here I am');
 });
 
-it('a room of two is asked for, answered, left and asked for again', async () => {
+it('a direct room is requested, accepted, left and requested again', async () => {
   const [ann, ben] = await Promise.all([visit('Ann'), visit('Ben')]);
   await ann.create('Channel', 'meeting place');
   await ben.join('meeting place');
@@ -67,11 +67,11 @@ it('a blocked user reaches the other one by no way, until the block is lifted', 
   await card.getByRole('button', { name: 'Block Ann' }).click();
   await card.waitFor({ state: 'detached' });
   await row.getByText('blocked', { exact: true }).waitFor();
-  // the page says what the server says
+  // The page says what the server says.
   await ben.page.getByRole('button', { name: 'Write to Ann' }).click();
   await ben.page.getByRole('alert').filter({ hasText: 'blocked' }).waitFor();
 
-  // to the blocked user the other one has gone, and all else is as before
+  // To the blocked user the other one has gone, and all else is as before.
   await ann.page.getByRole('button', { name: 'Write to Bruno , offline' }).waitFor();
   await ann.page.getByRole('button', { name: 'Write to Bruno' }).click();
   await ann.inRoom('Bruno');
@@ -82,8 +82,8 @@ it('a blocked user reaches the other one by no way, until the block is lifted', 
   await ann.page.getByRole('button', { name: 'Invited Bruno', exact: true }).waitFor();
   await ann.page.keyboard.press('Escape');
   await ann.open('square');
-  await ann.say('@room hear me');
-  await ben.reach('hear me');
+  await ann.say('@room listen');
+  await ben.reach('listen');
   expect(await bell('Notifications').count()).toBe(1);
 
   await ben.page.reload();

@@ -23,7 +23,7 @@ async function pair(channel: string, second = 'Ben'): Promise<[Person, Person]> 
 }
 
 describe('two people', () => {
-  it('hear each other, in one order, each message once', async () => {
+  it('get the messages of each other, in one order, each message once', async () => {
     const [ann, ben] = await pair('talk');
     await ann.say('one');
     await ben.reach('one');
@@ -52,13 +52,13 @@ describe('two people', () => {
     await ann.say('missed 1');
     await ann.say('missed 2');
     await ben.link('unread').getByText('2 unread').waitFor();
-    await until('the title tells', async () => (await ben.page.title()) === '(2) Parley');
+    await until('the title has the count', async () => (await ben.page.title()) === '(2) Parley');
     await ben.open('unread');
     await ben.reach('missed 2');
     const order = await ben.page.locator('.unread-line, .item .text').allInnerTexts();
     expect(order).toEqual(['seen', 'New messages', 'missed 1', 'missed 2']);
     await ben.link('unread').locator('.badge').waitFor({ state: 'detached' });
-    await until('the title tells', async () => (await ben.page.title()) === 'Parley');
+    await until('the title has the count', async () => (await ben.page.title()) === 'Parley');
   });
 
   // The line was shown, and everything under it was marked as read.
@@ -78,7 +78,7 @@ describe('two people', () => {
   });
 
   // The list of rooms was empty when the room was drawn first, so there was no line, and the end was shown and marked.
-  it('have the line where it was in a page that is loaded anew', async () => {
+  it('have the line where it was after a reload of the page', async () => {
     const [ann, ben] = await pair('loaded anew');
     await ann.say('seen');
     await ben.reach('seen');
@@ -131,7 +131,7 @@ describe('two people', () => {
   it('meet in a group by invitation', async () => {
     const [ann, ben] = await pair('lobby', 'Grouped Ben');
     await ann.create('Group', 'committee');
-    // The list came from names seen on the page, and did not have him if his joining was told late.
+    // The list used to come from names on the page. The list lacked him if the event of his join came late.
     await ann.page.reload();
     await ann.inRoom('committee');
     await ann.page.getByRole('button', { name: 'Invite people' }).click();
@@ -181,7 +181,7 @@ describe('one person', () => {
     expect(await ann.texts()).toEqual(['first line\nsecond line']);
   });
 
-  it('gets addresses as links that tell the other side nothing, and markup as text', async () => {
+  it('gets addresses as links without a referrer, and markup as text', async () => {
     const [ann] = await pair('links');
     await ann.say('see https://example.org/a_(b)?q=1#x. <b>not bold</b> javascript:alert(1)');
     const link = ann.item('see').getByRole('link');
@@ -216,7 +216,7 @@ describe('one person', () => {
     const jump = ann.page.getByRole('button', { name: /jump to the latest/ });
     await jump.waitFor();
     let before = -1;
-    await until('it stands still', async () => {
+    await until('the scroll position is stable', async () => {
       const { top } = await scrolled(ann);
       const still = top === before;
       before = top;
@@ -267,7 +267,7 @@ describe('one person', () => {
     await arrived.inRoom('general');
   });
 
-  it('is told when its token is not taken', async () => {
+  it('sees the reason when its token is refused', async () => {
     const arrived = await stage.arrive();
     await arrived.page.getByRole('button', { name: 'I have a token' }).click();
     await arrived.page.getByLabel('Token').fill('nonsense');

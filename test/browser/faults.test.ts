@@ -108,7 +108,7 @@ describe('a token that is not taken', () => {
 });
 
 describe('signing out', () => {
-  it('asks a guest first, who could not come back', async () => {
+  it('needs a confirmation of a guest, for whom there is no way back', async () => {
     const ann = await visit('Ann');
     const out = ann.page.getByRole('button', { name: 'Sign out' });
     await out.click();
@@ -122,7 +122,7 @@ describe('signing out', () => {
     await ann.page.getByLabel('Your name').waitFor();
   });
 
-  it('asks the bearer of a token nothing', async () => {
+  it('needs no confirmation of the bearer of a token', async () => {
     const { token } = await stage.parley.guest('Bearer');
     const ann = await stage.arrive();
     await ann.page.getByRole('button', { name: 'I have a token' }).click();
@@ -134,7 +134,7 @@ describe('signing out', () => {
   });
 });
 
-describe('what was begun offline', () => {
+describe('an action that was started offline', () => {
   it('does not happen when its dialog or panel was closed before the connection came back', async () => {
     const [ann, ben] = await Promise.all([visit('Ann'), guest('Ben')]);
     await ben.joinRoom('general');
@@ -188,7 +188,7 @@ describe('what was begun offline', () => {
 });
 
 describe('people of one name', () => {
-  it('are offered with those first who are there and wrote last, and can be told apart', async () => {
+  it('are offered with online users and the latest authors first, and with distinct labels', async () => {
     const ann = await visit('Ann');
     await ann.create('Channel', 'three Bens');
     const room = await roomOf(ann);
@@ -219,7 +219,7 @@ describe('people of one name', () => {
     for (const client of clients) client.close();
   });
 
-  it('stand by their names in the list of conversations, also after a reload', async () => {
+  it('have their names in the list of conversations, also after a reload', async () => {
     const ann = await visit('Ann');
     await ann.create('Channel', 'named');
     const room = await roomOf(ann);
@@ -238,7 +238,7 @@ describe('people of one name', () => {
   });
 });
 
-it('asks before a link of its address joins a conversation', async () => {
+it('needs a confirmation before a link joins a conversation', async () => {
   const ben = await guest('Ben');
   const { id } = await ben.createRoom({ kind: 'group', name: 'by a link' });
   const { token } = await ben.call('link:create', { room: id });

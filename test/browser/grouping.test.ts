@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Message } from '../../src/client/index.ts';
-import { rowsOf, type Row } from '../../src/web/grouping.ts';
+import { rowsOf, type Row } from '../../src/web/chat/conversation/grouping.ts';
 
 const day = 86_400_000;
 const noon = new Date(2026, 5, 15, 12).getTime();

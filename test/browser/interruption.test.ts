@@ -4,7 +4,7 @@ import { useStage } from './stage.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
-/** What Chromium prints when it cannot connect, and what these tests are about. */
+/** The message of Chromium for a failed connection, which these tests cause. */
 const interruptions = /WebSocket connection|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION/;
 
 const stage = useStage(interruptions);
@@ -44,7 +44,7 @@ it('keeps what waits over a reload of the page', async () => {
   await ann.banner.waitFor();
   await ann.write('written before the reload');
   await ann.page.locator('.item[data-state=sending]').waitFor();
-  // The server is away, so the page has to be up again before it can be loaded.
+  // The server is unavailable, so that the page has to be up again before a reload.
   await stage.parley.start();
   await ann.page.reload();
   await ann.reach('written before the reload');
@@ -57,7 +57,7 @@ it('leaves what cannot be queued any more in the field, and says so', async () =
   const [ann] = await pair('full');
   await ann.page.context().setOffline(true);
   await ann.banner.waitFor();
-  // Another tab tells of what it wrote, in the other room: to type all that takes minutes.
+  // Another tab publishes its messages of the other room, because typing all of them takes minutes.
   await ann.page.evaluate(`{
     const { token } = JSON.parse(localStorage.getItem('parley.session'));
     const { sub } = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));

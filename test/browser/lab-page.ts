@@ -1,4 +1,4 @@
-/** What runs in the pages of the SDK's tests: a client, and simple calls that a test makes from outside. */
+/** The script of the pages of the SDK's tests: a client, and simple calls for the test. */
 import { connect, indexedDbStore, memoryStore } from '../../src/client/index.ts';
 import type { Client, Message, Outgoing } from '../../src/client/index.ts';
 import { storeContract } from '../contract/store.contract.ts';

@@ -85,7 +85,7 @@ export function useLab(entry: string, alias: Record<string, string> = {}): LabSt
   });
   afterEach(async () => {
     for (const profile of profiles.splice(0)) await profile.close();
-    // Those of tabs that were stuck go with the heartbeat.
+    // The heartbeat ends the connections of frozen tabs.
     await until('all connections are gone', async () => (await stage.connections()) === 0, 30_000);
   });
   afterAll(async () => {

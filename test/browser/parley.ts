@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-/** Whether people are put into rooms, which is less to click, or are asked, as is the default. */
+/** Whether invited users join at once, which needs fewer clicks. By default they receive an invitation. */
 export type Adding = 'consent' | 'direct';
 
 export class Parley {
@@ -53,7 +53,7 @@ export class Parley {
     await this.#end('SIGTERM');
   }
 
-  /** Another command of the program on the same folder. @returns what it prints */
+  /** Another command of the program on the same folder. @returns its output */
   async command(...args: string[]): Promise<string> {
     return run(process.execPath, [main, ...args], { env: this.#env() });
   }

@@ -1,4 +1,4 @@
-/** The hooks in real Chromium. React is no dependency of ours; Preact's compat stands in, which keeps the same contract. */
+/** The hooks in real Chromium. React is no dependency of the project. Preact's compat has the same contract. */
 import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { expect, it, vi } from 'vitest';
@@ -37,7 +37,7 @@ it('draws what the client knows, and again when it changes', async () => {
     await other.room('hooks').send('two');
     await page.getByRole('button').click();
     await until('both are drawn', async () => String((await shown())['messages']) === 'one,two,pressed');
-    expect(await page.locator('i').innerText()).toContain('useClient stands outside of a ParleyProvider.');
+    expect(await page.locator('i').innerText()).toContain('useClient is called outside of a ParleyProvider.');
     // Nothing is left that would draw.
     await page.evaluate('lab.stop()');
     await other.room('hooks').send('three');

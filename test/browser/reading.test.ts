@@ -36,12 +36,12 @@ async function sendMany(room: Room, from: number, to: number, replyTo?: number):
 }
 
 interface Divided {
-  /** The seq of the message that stands behind the divider. */
+  /** The seq of the message after the divider. */
   readonly seq: number;
   readonly inView: boolean;
 }
 
-/** Where the divider stands, once it does. */
+/** The place of the divider, once there is one. */
 async function divider({ page }: Person, log = '.chat .log'): Promise<Divided> {
   await page.locator(`${log} [data-unread]`).waitFor({ timeout: 120_000 });
   return page.evaluate<Divided>(`(() => {
@@ -96,7 +96,7 @@ it('begins at the first unread message, in whatever page it is', async () => {
     await ann.open(name);
     expect([name, await divider(ann)]).toEqual([name, { seq: 21, inView: true }]);
     await ann.page.getByRole('button', { name: /jump to the latest message/ }).waitFor();
-    // It stays where it is while one reads on.
+    // The divider stays in its place during reading.
     await ann.page.getByRole('button', { name: /jump to the latest message/ }).click();
     await ann.reach(`entry ${20 + unread}.`);
     expect((await divider(ann)).seq).toBe(21);
@@ -151,7 +151,7 @@ it('begins there after a list that was started over, which was open or not', asy
   await ann.open('started over');
   await ann.page.context().setOffline(true);
   await ann.banner.waitFor();
-  // More than is caught up with: the list begins anew with its last page.
+  // More than a catch-up brings: the list starts over from its newest page.
   await sendMany(room, 21, 1100);
   await ann.page.context().setOffline(false);
   expect(await divider(ann)).toEqual({ seq: 21, inView: true });

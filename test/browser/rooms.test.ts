@@ -1,4 +1,4 @@
-/** What the demo shows of rooms and around them: search, notifications, settings, members, join links. */
+/** The demo with rooms: search, notifications, settings, members, join links. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
@@ -50,7 +50,7 @@ async function roomAt({ page }: Person): Promise<string> {
 async function say(client: Client, room: string, texts: readonly string[]): Promise<void> {
   const send = (text: string): Promise<unknown> =>
     client.call('message:send', { room, id: randomUUID(), body: { text } });
-  // in no order, for it is faster so
+  // In no order, for it is faster so.
   for (let at = 0; at < texts.length; at += 30) await Promise.all(texts.slice(at, at + 30).map(send));
 }
 
@@ -68,7 +68,7 @@ async function closeDialog(person: Person): Promise<void> {
 }
 
 describe('search', () => {
-  it('finds what was said, in all rooms or in one, page by page, and goes there', async () => {
+  it('finds messages, in all rooms or in one, page by page, and jumps to them', async () => {
     const [ann, ben] = await Promise.all([visit('Ann'), remote('Ben')]);
     await ann.create('Channel', 'birds');
     const birds = await roomAt(ann);
@@ -82,7 +82,7 @@ describe('search', () => {
     await ben.joinRoom('general');
     await say(ben, 'general', ['no bittern here']);
     await until('all is indexed', async () => {
-      // a search costs as much as ten other commands, and there is a rate of those
+      // A search costs as much as ten other commands, and there is a rate of those.
       await delay(500);
       const found = await Promise.all(['wagtail', 'bittern'].map((query) => ben.call('search', { query, limit: 50 })));
       return found[0]?.hits.length === 24 && found[1]?.hits.length === 2;
@@ -143,7 +143,7 @@ describe('search', () => {
     const ann = await visit('Ann');
     await ann.join('endless');
     await ann.page.goto(`${stage.parley.url}/#/room/${room}/3`);
-    await ann.page.getByText(/too far back to go there: 1,277 messages ago/).waitFor();
+    await ann.page.getByText(/too far back to show: 1,277 messages ago/).waitFor();
     expect(new URL(ann.page.url()).hash).toBe(`#/room/${room}`);
   });
 });
@@ -182,9 +182,9 @@ describe('notifications', () => {
     expect(mark?.role).toBe('owner');
   });
 
-  it('of the system come on request, while nobody looks, and not from muted rooms', async () => {
+  it('of the system come on request, while the page is hidden, and not from muted rooms', async () => {
     const ann = await stage.arrive({ permissions: ['notifications'] });
-    // What the browser is told to show, and a page that nobody looks at.
+    // Records the notifications, in a hidden page.
     await ann.page.addInitScript(`
       globalThis.shown = [];
       const Real = Notification;
@@ -202,7 +202,7 @@ describe('notifications', () => {
     const { id: loud } = await ben.createRoom({ kind: 'group', name: 'loud' });
     const { id: quiet } = await ben.createRoom({ kind: 'group', name: 'quiet' });
     for (const room of [loud, quiet]) await ben.invite(room, me);
-    await say(ben, loud, ['before it was asked for']);
+    await say(ben, loud, ['before the permission']);
     await ann.open('quiet');
     await openSettings(ann, 'Notifications');
     await dialog(ann).getByText('Nothing', { exact: true }).click();
@@ -210,15 +210,15 @@ describe('notifications', () => {
     await dialog(ann).getByRole('button', { name: 'Stop notifying this device' }).waitFor();
     await closeDialog(ann);
     await ann.open('general');
-    await say(ben, loud, ['while it is looked at']);
+    await say(ben, loud, ['while it is visible']);
     await ann.link('loud').getByText('2 unread').waitFor();
     await ann.page.evaluate('hide(true)');
     await say(ben, quiet, ['from the muted room']);
     await ann.link('quiet').getByText('1 unread').waitFor();
-    await say(ben, loud, ['while nobody looks']);
+    await say(ben, loud, ['while it is hidden']);
     const shown = (): Promise<string[]> => ann.page.evaluate<string[]>('shown');
     await until('it is shown', async () => (await shown()).length > 0);
-    expect(await shown()).toEqual(['Ben in loud: while nobody looks']);
+    expect(await shown()).toEqual(['Ben in loud: while it is hidden']);
     // The muted room is not counted, and shown as such.
     await until('the title counts the other', async () => (await ann.page.title()) === '(3) Parley');
     await ann.link('quiet').getByText('Muted', { exact: true }).waitFor({ state: 'attached' });
@@ -275,7 +275,7 @@ describe('a room', () => {
         return now === expected;
       });
     await are('React, Reply, Thread, Edit, Delete');
-    // The time to edit ends while one looks at it.
+    // The time limit for edits passes while the message is shown.
     await ann.call('room:update', { room, editWindow: 1 });
     await are('React, Reply, Thread, Delete');
     await ann.call('room:update', { room, editWindow: null, senders: 'admins' });
@@ -305,7 +305,7 @@ describe('a room', () => {
     await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
   });
 
-  it('is archived, handed over and deleted by those who may', async () => {
+  it('is archived, transferred and deleted by its owner', async () => {
     const [ann, ben] = await Promise.all([visit('Ann'), remote('Ben')]);
     await ann.create('Group', 'the attic');
     const room = await roomAt(ann);
@@ -316,12 +316,12 @@ describe('a room', () => {
     await dialog(ann).getByRole('button', { name: 'Unarchive' }).click();
     await ann.page.getByRole('region', { name: 'Archived' }).waitFor({ state: 'detached' });
     await closeDialog(ann);
-    // The form of the invitation asks; the other accepts.
+    // The form sends an invitation, and the other user accepts.
     await openSettings(ann, 'Access');
     await dialog(ann).getByLabel('Name or user id').fill(idOf(ben));
-    await dialog(ann).getByRole('button', { name: 'Ask' }).click();
+    await dialog(ann).getByRole('button', { name: 'Invite' }).click();
     await dialog(ann)
-      .getByRole('button', { name: /^Take back/ })
+      .getByRole('button', { name: /^Cancel/ })
       .waitFor();
     await ben.call('invitation:accept', { room });
     await ann.page.getByText('Ben accepted your invitation to the attic.').waitFor();
@@ -331,7 +331,7 @@ describe('a room', () => {
     await dialog(ann).getByRole('button', { name: 'Transfer…' }).click();
     await dialog(ann).getByLabel('The new owner').selectOption('Ben');
     await dialog(ann).getByRole('button', { name: 'Transfer', exact: true }).click();
-    await ann.page.getByText('Ben owns the attic now.').waitFor();
+    await ann.page.getByText('Ben now owns the attic.').waitFor();
     await dialog(ann).getByRole('button', { name: 'Delete…' }).waitFor({ state: 'detached' });
     await ben.call('room:transfer', { room, user: await userAt(ann) });
     await dialog(ann).getByRole('button', { name: 'Delete…' }).click();
@@ -387,7 +387,7 @@ describe('a room', () => {
     await openSettings(ann, 'Access');
     await dialog(ann).getByLabel('Expires after').selectOption('1 hour');
     await dialog(ann).getByLabel(/^For/).selectOption('5 people');
-    await dialog(ann).getByRole('button', { name: 'Make a link' }).click();
+    await dialog(ann).getByRole('button', { name: 'Create a link' }).click();
     await dialog(ann).getByRole('button', { name: 'Copy', exact: true }).click();
     await dialog(ann).getByRole('button', { name: 'Copied' }).waitFor();
     const address = await ann.page.evaluate<string>('navigator.clipboard.readText()');
@@ -404,7 +404,7 @@ describe('a room', () => {
     const carl = await visit('Carl');
     await carl.page.goto(address);
     await dialog(carl).getByRole('button', { name: 'Join', exact: true }).click();
-    await carl.page.getByText('This link does not let you in').waitFor();
+    await carl.page.getByText('This link does not work').waitFor();
     expect(await carl.link('by link').count()).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Who talks in the pictures, and what they said when: the week of a small team that publishes a walking guide. As the lines
- * of an import (docs/export.md), for only there do messages have times of their own.
+ * The users and messages of the pictures: the week of a small team that publishes a walking guide. The lines of an import
+ * (docs/export.md), because only imported messages have times of their own.
  */
 import { createHash } from 'node:crypto';
 
@@ -25,7 +25,7 @@ interface Room {
   readonly name: string | null;
   readonly members: readonly Who[];
   readonly owner?: Who;
-  /** Of its messages the last so many are new to Ann. */
+  /** The number of messages that are new to Ann. */
   readonly unread?: number;
   readonly said: readonly Said[];
 }

@@ -1,7 +1,7 @@
 /**
  * Pictures of the main screens, for the docs: a server of its own, a story of several people (screens-story.ts),
  * and Chromium. `npm run build && node --import tsx test/browser/screens.ts [folder]`; without a folder into docs/screens.
- * The fonts are the machine's; it needs one with emoji. Those in the repository were made with Inter as the system's font.
+ * The fonts are the machine's; it needs one with emoji. The pictures of the repository use Inter as the system's font.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -27,7 +27,7 @@ interface Actor {
 }
 type Actors = Readonly<Record<Who, Actor>>;
 
-/** The story is imported; who tells it connects. */
+/** The story is imported; the author of it connects. */
 async function stageStory(parley: Parley): Promise<Actors> {
   const file = join(temporaryFolder('parley-story-'), 'story.ndjson');
   writeFileSync(file, story(Date.now()));
@@ -48,7 +48,7 @@ async function stageStory(parley: Parley): Promise<Actors> {
 
 const inGuide = ({ client }: Actor): Room => client.room(guide.id);
 
-/** What an import does not bring. */
+/** The parts that an import does not bring. */
 async function furnish(actors: Actors): Promise<void> {
   const { ann, 'ben.carter': ben, 'mira.okafor': mira, 'tomas.r': tomas, 'yuki.tanaka': yuki, priya } = actors;
   for (const [room, topic] of [

@@ -19,7 +19,7 @@ afterEach(() => {
   for (const other of others.splice(0)) other.close();
 });
 
-/** A channel with somebody else in it, who writes when told. */
+/** A channel with another user, who writes on request. */
 async function channel(
   id: string,
 ): Promise<{ say(body: string): Promise<unknown>; bodies(): unknown[]; leave(): void }> {
@@ -135,7 +135,7 @@ describe('two tabs', () => {
       await second.call('send', 'shared', `second ${round}`);
     }
     await until('all are sent', async () => (await second.call('settled')).length === 3);
-    await until('the other hears all', () => other.bodies().length === 7);
+    await until('the other has all', () => other.bodies().length === 7);
     for (const tab of [first, second]) {
       await tab.holds('shared', other.bodies());
       expect(await tab.call('outgoing', 'shared')).toEqual([]);
@@ -147,17 +147,17 @@ describe('two tabs', () => {
     }
   });
 
-  it('hand the connection over when the leader is closed, and lose nothing', async () => {
-    const other = await channel('handed');
-    const [first, second] = await both('handed', 'ann', { store: 'h' });
+  it('transfer the connection when the leader is closed, and lose nothing', async () => {
+    const other = await channel('transferred');
+    const [first, second] = await both('transferred', 'ann', { store: 'h' });
     await first.page.context().setOffline(true);
     await until('both are cut', async () => {
       const states = await Promise.all([first, second].map((tab) => tab.call('status')));
       return states.every((status) => status !== 'connected');
     });
-    await first.call('send', 'handed', 'written in the first');
-    await second.call('send', 'handed', 'written in the second');
-    expect(await second.call('outgoing', 'handed')).toEqual([
+    await first.call('send', 'transferred', 'written in the first');
+    await second.call('send', 'transferred', 'written in the second');
+    expect(await second.call('outgoing', 'transferred')).toEqual([
       'written in the first sending',
       'written in the second sending',
     ]);
@@ -167,17 +167,17 @@ describe('two tabs', () => {
     await second.connected();
     expect(second.sockets).toBeGreaterThan(0);
     const all = ['missed', 'written in the first', 'written in the second'];
-    await second.holds('handed', all);
+    await second.holds('transferred', all);
     await until('the other has all', () => other.bodies().length === 3);
     expect(other.bodies()).toEqual(all);
     expect(await second.call('settled')).toEqual(['written in the second is 3']);
   });
 
-  it('hand it over at once when the leader crashes', async () => {
+  it('transfer it at once when the leader crashes', async () => {
     const other = await channel('crashed');
     const [first, second] = await both('crashed', 'ann');
     const session = await first.page.context().newCDPSession(first.page);
-    // It is never answered.
+    // The request gets no answer.
     void session.send('Page.crash').catch(() => undefined);
     await until('the second leads', () => second.sockets > 0);
     await second.connected();
@@ -185,7 +185,7 @@ describe('two tabs', () => {
     await second.holds('crashed', ['after the crash']);
   });
 
-  it('hand it over when the browser freezes the leader, which follows when it is thawed', async () => {
+  it('transfer it when the browser freezes the leader, which follows after the freeze', async () => {
     const other = await channel('frozen');
     const [first, second] = await both('frozen', 'ann');
     // Chromium freezes hidden pages only, and headless ones never are: the events it would send. A page in which really
@@ -213,12 +213,12 @@ describe('two tabs', () => {
     const session = await first.page.context().newCDPSession(first.page);
     await session.send('Debugger.enable');
     await session.send('Debugger.pause');
-    // It stops at the next thing that runs.
+    // The page stops at its next task.
     void first.page.evaluate('1').catch(() => undefined);
     await second.call('send', 'stuck', 'anybody there?');
     await until('the second leads', () => second.sockets > 0, 40_000);
     await second.holds('stuck', ['anybody there?']);
-    await until('the other heard it once', () => other.bodies().length === 1);
+    await until('the other has it once', () => other.bodies().length === 1);
     await session.send('Debugger.resume');
     await session.send('Debugger.disable');
     await first.holds('stuck', ['anybody there?']);
@@ -227,7 +227,7 @@ describe('two tabs', () => {
     expect(other.bodies()).toEqual(['anybody there?', 'here again']);
   });
 
-  it('watch together: who is there is told in both, and the one that is left goes on', async () => {
+  it('watch together: both get the presence, and the remaining one continues', async () => {
     const other = await channel('watched');
     const [first, second] = await both('watched', 'ann');
     for (const tab of [first, second]) await tab.call('watchMembers', 'watched');
@@ -242,7 +242,7 @@ describe('two tabs', () => {
     await until('the other has gone', async () => (await second.call('present', 'watched'))['other'] === false, 30_000);
   });
 
-  it('of two users share nothing', async () => {
+  it('share nothing if they are of two users', async () => {
     const profile = await lab.profile();
     const [ann, ben] = [await lab.tab(profile, 'ann'), await lab.tab(profile, 'ben')];
     await Promise.all([ann.connected(), ben.connected()]);
@@ -250,7 +250,7 @@ describe('two tabs', () => {
     expect(await lab.connections()).toBe(2);
   });
 
-  it('that were told so have a connection each', async () => {
+  it('have a connection each with the option for it', async () => {
     const profile = await lab.profile();
     const tabs = [await lab.tab(profile, 'ann', { tabs: false }), await lab.tab(profile, 'ann', { tabs: false })];
     await Promise.all(tabs.map((tab) => tab.connected()));

@@ -1,6 +1,6 @@
 /**
- * Pictures of pages with a palette of 256 colours in the place of full colour: about half of the bytes, and nothing that
- * one would see. Reads what Chromium writes: 8 bits a channel, not interlaced.
+ * Pictures of pages with a palette of 256 colours instead of full colour: about half of the bytes, without a visible
+ * difference. Reads the format of Chromium: 8 bits a channel, not interlaced.
  */
 import { crc32, deflateSync, inflateSync } from 'node:zlib';
 
@@ -23,7 +23,7 @@ export function shrink(png: Buffer): Buffer {
     const colour = colours[at] as number;
     let index = nearest.get(colour);
     if (index === undefined) nearest.set(colour, (index = closest(palette, colour)));
-    // one byte a row is its filter: none
+    // One byte a row is its filter: none.
     rows[at + Math.floor(at / width) + 1] = index;
   }
   const head = Buffer.alloc(13);
@@ -86,7 +86,7 @@ function paeth(left: number, up: number, corner: number): number {
   return b <= c ? up : corner;
 }
 
-/** The colours that cover most; of those that look alike, in a step of 8, one. */
+/** The colours that cover most; of similar ones, in a step of 8, only one. */
 function commonest(colours: Uint32Array): number[] {
   const exact = new Map<number, number>();
   for (const colour of colours) exact.set(colour, (exact.get(colour) ?? 0) + 1);
@@ -94,7 +94,7 @@ function commonest(colours: Uint32Array): number[] {
   for (const [colour, count] of [...exact].sort(([, a], [, b]) => b - a)) {
     const group = colour & 0xf8f8f8;
     const held = alike.get(group);
-    // what covers much is kept as it is: grounds, bubbles, lines
+    // Colours of large areas stay as they are: grounds, bubbles, lines.
     if (held === undefined || count > 400) alike.set(held === undefined ? group : -colour - 1, { colour, count });
     else held.count += count;
   }

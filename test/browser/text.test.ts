@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { candidatesFor, suffixes } from '../../src/web/candidates.ts';
-import { codeSpans } from '../../src/web/code-spans.ts';
-import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/mentions.ts';
-import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/text.ts';
+import { candidatesFor, suffixes } from '../../src/web/chat/composer/candidates.ts';
+import { codeSpans } from '../../src/web/chat/text/code-spans.ts';
+import { mentionsIn, queryAt, toDraft, toWire } from '../../src/web/chat/text/mentions.ts';
+import { isEmojiOnly, pieces, summaryOf, textOf } from '../../src/web/chat/text/text.ts';
 
 describe('pieces', () => {
   const cases: [string, string[]][] = [
@@ -70,7 +70,7 @@ describe('mentions', () => {
     expect(toWire(draft, picked)).toBe(text);
   });
 
-  it('are begun by an @ that stands free', () => {
+  it('begin with an @ at the start of a word', () => {
     expect([at('hi @'), at('@be'), at('(@Eva M'), at('a@be'), at('@ben x y'), at('@Ben and')]).toEqual([
       '',
       'be',
@@ -81,7 +81,7 @@ describe('mentions', () => {
     ]);
   });
 
-  it('offer names that begin so before words of names, and everybody to those who may', () => {
+  it('offer names that begin so before words of names, and everybody to users with the permission', () => {
     const members = [member('u1', 'Ann'), member('u2', 'Rob Anders'), member('u3', 'Me'), member('ro9', 'Zed')];
     const activity = { online: () => undefined, lastSeq: () => 0 };
     const offered = (query: string, all = true): string[] =>
@@ -92,7 +92,7 @@ describe('mentions', () => {
     expect(offered('me')).toEqual([]);
   });
 
-  it('offer those first who are online, then those who wrote last, and tell one name from the same', () => {
+  it('offer online users first, then the latest authors, and label equal names', () => {
     const members = [
       member('guest-aaaa1111', 'Ben'),
       member('guest-bbbb1111', 'ben '),

@@ -1,4 +1,4 @@
-/** What the demo shows of the SDK's presence, and of several tabs of one person. */
+/** The demo with presence, and with several tabs of one person. */
 import { WebSocket } from 'ws';
 import { expect, it, vi } from 'vitest';
 import { connect } from '../../src/client/index.ts';
@@ -50,7 +50,7 @@ it('keeps two tabs of one person alike on one connection, also when the first is
   await ann.page.context().setOffline(true);
   await second.banner.waitFor();
   await ann.write('offline in the first');
-  // What waits is shown in every tab.
+  // Every tab shows the unsent messages.
   await second.page.locator('.item[data-state=sending]', { hasText: 'offline in the first' }).waitFor();
   await ann.page.close();
   await second.page.context().setOffline(false);
@@ -66,7 +66,7 @@ async function takeBack(token: string): Promise<void> {
   const client = connect({ url: stage.parley.url, token, WebSocket });
   try {
     const { sessions } = await client.call('session:list', {});
-    // It is of that token too, and mostly closed before it has the answer.
+    // This client uses the same token, and is mostly closed before the answer.
     await client.call('session:revoke', { session: sessions[0]?.session ?? '' }).catch(() => undefined);
     await until('it is not taken any more', () => client.state.value.status === 'closed');
   } finally {
@@ -75,7 +75,7 @@ async function takeBack(token: string): Promise<void> {
 }
 
 // The other tab took the end of the session for the wish of its user, and deleted the outbox of both.
-it('puts somebody out of all tabs whose token is taken back, says why, and keeps what waits to be sent', async () => {
+it('signs a user with a revoked token out of all tabs, shows the reason, and keeps unsent messages', async () => {
   const ann = await visit('Ann');
   await ann.create('Channel', 'put out');
   const second = await ann.another();

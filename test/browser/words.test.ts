@@ -1,10 +1,10 @@
 /** The pure parts of what the demo says about rooms. */
 import { describe, expect, it } from 'vitest';
-import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/choices.ts';
-import { isComposing } from '../../src/web/composing.ts';
-import { withNames } from '../../src/web/mention-names.ts';
-import { learnNames } from '../../src/web/people.ts';
-import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/rights.ts';
+import { editWindows, inWords, labelOf, retentions, slowModes, withPresent } from '../../src/web/ui/choices.ts';
+import { isComposing } from '../../src/web/ui/input-method.ts';
+import { withNames } from '../../src/web/chat/text/mention-names.ts';
+import { learnNames } from '../../src/web/chat/members/people.ts';
+import { givenBy, isBelow, mayIn, messageRights, offersFor } from '../../src/web/chat/rights.ts';
 
 describe('mentions in a text', () => {
   it('become names where these are known, and stay as they are otherwise', () => {
@@ -42,8 +42,8 @@ describe('lengths of time', () => {
     expect(withPresent(slowModes, 42, 's').at(-1)).toEqual({ value: 42, label: '42 seconds' });
     expect(withPresent(slowModes, 30, 's')).toHaveLength(slowModes.length);
     expect(labelOf(retentions, 14, 'days')).toBe('14 days');
-    expect(labelOf(retentions, undefined, 'days')).toBe('For ever');
-    expect(labelOf(editWindows, 0, 's')).toBe('For ever');
+    expect(labelOf(retentions, undefined, 'days')).toBe('Forever');
+    expect(labelOf(editWindows, 0, 's')).toBe('Forever');
   });
 });
 

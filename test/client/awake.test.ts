@@ -14,7 +14,7 @@ afterEach(async () => {
   await server.stop();
 });
 
-/** A window, as far as the client looks at one. */
+/** The part of a window that the client uses. */
 function openWindow(): void {
   vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
   vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page));
@@ -25,7 +25,7 @@ function sleep(): void {
   vi.advanceTimersByTime(5000);
 }
 
-it('asks whether the link is alive after the clock has jumped, and leaves one that is not', async () => {
+it('probes the link after a jump of the clock, and leaves a dead one', async () => {
   // The clock is the test's; the sockets go on by themselves.
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
   server = await FakeServer.start();
@@ -36,9 +36,9 @@ it('asks whether the link is alive after the clock has jumped, and leaves one th
   vi.advanceTimersByTime(60_000);
   expect(server.inputs('presence:get')).toEqual([]);
   sleep();
-  await until('it was asked', () => server.inputs('presence:get').length === 1);
+  await until('the link is probed', () => server.inputs('presence:get').length === 1);
   expect(client.state.value.status).toBe('connected');
-  // Answers come in order: that of the question is there.
+  // Answers come in order, so that the answer to the probe is there.
   await client.call('presence:get', { users: [] });
   server.handlers = {};
   sleep();
@@ -47,7 +47,18 @@ it('asks whether the link is alive after the clock has jumped, and leaves one th
   await until('it is connected again', () => client.state.value.status === 'connected');
 });
 
-it('tries at once when the network is back, but not before the server wants it', async () => {
+// A probe in flight once suppressed the next one, so that an answer from before a sleep passed for a sign of life after it.
+it('probes the link at each check, also while a probe has no answer yet', async () => {
+  openWindow();
+  server = await FakeServer.start();
+  const client = server.connect();
+  await until('it is connected', () => client.state.value.status === 'connected');
+  page.dispatchEvent(new Event('online'));
+  page.dispatchEvent(new Event('online'));
+  await until('both probes arrive', () => server.inputs('presence:get').length === 2);
+});
+
+it('connects at once when the network is back, but not before the retryAfter of the server', async () => {
   openWindow();
   server = await FakeServer.start();
   const client = server.connect();
@@ -65,7 +76,7 @@ it('tries at once when the network is back, but not before the server wants it',
   expect(client.state.value.status).toBe('waiting');
 });
 
-it('lets its connection go with the page, and comes back with it', async () => {
+it('closes its connection with the page, and connects again when the page is shown', async () => {
   openWindow();
   server = await FakeServer.start();
   const client = server.connect();
@@ -96,7 +107,7 @@ function lockManager() {
   };
 }
 
-it('asks whether the link is alive when another tab than the one that has it is looked at', async () => {
+it('probes the link when a tab becomes visible that does not have it', async () => {
   vi.stubGlobal('navigator', { locks: lockManager() });
   server = await FakeServer.start();
   server.handlers['presence:get'] = () => ({ presence: {} });
@@ -109,16 +120,16 @@ it('asks whether the link is alive when another tab than the one that has it is 
   }
   expect(server.sessions).toHaveLength(1);
   second.dispatchEvent(new Event('visibilitychange'));
-  await until('it was asked', () => server.inputs('presence:get').length === 1);
+  await until('the link is probed', () => server.inputs('presence:get').length === 1);
   first.dispatchEvent(new Event('visibilitychange'));
-  await until('it was asked again', () => server.inputs('presence:get').length === 2);
+  await until('the link is probed again', () => server.inputs('presence:get').length === 2);
 });
 
 it('does not renew tokens in a circle when its clock runs ahead', async () => {
   server = await FakeServer.start({ expiresIn: -60_000 });
   server.handlers['auth:refresh'] = () => ({ expires: Date.now() - 60_000 });
-  let asked = 0;
-  const client = server.connect(() => `token ${(asked += 1)}`);
+  let tokens = 0;
+  const client = server.connect(() => `token ${(tokens += 1)}`);
   await until('it was refreshed', () => server.inputs('auth:refresh').length === 1);
   // a renewal that is due at once would be sent between these requests
   server.handlers['presence:get'] = () => ({ presence: {} });
@@ -127,7 +138,7 @@ it('does not renew tokens in a circle when its clock runs ahead', async () => {
   expect(client.state.value.status).toBe('connected');
 });
 
-it('reads whose a token is, and of what is no JWT that it cannot know', async () => {
+it('reads the user of a JWT, and undefined from any other token', async () => {
   server = await FakeServer.start();
   expect(subjectOf(await tokenOf('ann@example.org'))).toBe('ann@example.org');
   for (const token of ['', 'opaque', 'a.b.c', 'a.bm9wZQ.c', `a.${btoa('{"sub":1}')}.c`]) {

@@ -19,10 +19,10 @@ const page = (room: string, from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, at) => messageOf(room, from + at));
 
 describe('the connection', () => {
-  it('asks for a token on each connect and comes back after a cut', async () => {
+  it('requests a token on each connect, and reconnects after a cut', async () => {
     server = await FakeServer.start();
-    let asked = 0;
-    const client = server.connect(() => `token ${(asked += 1)}`);
+    let tokens = 0;
+    const client = server.connect(() => `token ${(tokens += 1)}`);
     await connected(client);
     (await server.session(0)).cut();
     expect((await server.session(1)).token).toBe('token 2');
@@ -53,7 +53,7 @@ describe('the connection', () => {
     expect(status(client)).toBe('connected');
   });
 
-  it('is closed by a refusal that nothing would change', async () => {
+  it('closes after a final refusal', async () => {
     server = await FakeServer.start({ refuse: () => ({ code: 'unauthorized', retryable: false }) });
     const client = server.connect(() => 'bad');
     await until('it is closed', () => status(client) === 'closed');
@@ -70,7 +70,7 @@ describe('the connection', () => {
     expect(server.sessions[0]?.token).toBe('new');
   });
 
-  it('waits as long as the server asks', async () => {
+  it("waits for the server's retryAfter", async () => {
     const overloaded = { code: 'overloaded', retryable: true, retryAfter: 60_000 };
     server = await FakeServer.start({ refuse: () => overloaded });
     const client = server.connect();
@@ -81,7 +81,7 @@ describe('the connection', () => {
     await connected(client);
   });
 
-  it('leaves a draining server at the moment it was given', async () => {
+  it('leaves a draining server at its assigned moment', async () => {
     server = await FakeServer.start();
     const client = server.connect();
     await connected(client);
@@ -93,8 +93,8 @@ describe('the connection', () => {
   it('renews its token before it expires', async () => {
     server = await FakeServer.start({ expiresIn: 300 });
     server.handlers['auth:refresh'] = () => ({ expires: Date.now() + 3_600_000 });
-    let asked = 0;
-    await connected(server.connect(() => `token ${(asked += 1)}`));
+    let tokens = 0;
+    await connected(server.connect(() => `token ${(tokens += 1)}`));
     await until('it was refreshed', () => server.inputs('auth:refresh').length === 1);
     expect(server.inputs('auth:refresh')).toEqual([{ token: 'token 2' }]);
     expect(server.sessions).toHaveLength(1);
@@ -113,7 +113,7 @@ describe('the connection', () => {
 });
 
 describe('the list of rooms', () => {
-  it('is asked for until it is whole, and then everything begins, though a page was refused', async () => {
+  it('loads all pages, also after a refusal of one, before everything else begins', async () => {
     server = await FakeServer.start({ more: true });
     server.rooms = [summary('a', 1)];
     server.handlers['history'] = () => ({ messages: page('b', 1, 2), before: 1, after: 2, more: false, rev: 2 });
@@ -135,7 +135,7 @@ describe('the list of rooms', () => {
     expect(server.sessions).toHaveLength(1);
   });
 
-  it('stays while it is told anew, and what comes meanwhile is kept', async () => {
+  it('stays while it loads again, and keeps events that come meanwhile', async () => {
     server = await FakeServer.start({ more: true });
     server.rooms = [summary('a', 1)];
     server.handlers['history'] = () => ({ messages: [], before: null, after: null, more: false, rev: 0 });
@@ -145,8 +145,8 @@ describe('the list of rooms', () => {
     };
     const client = server.connect();
     await until('it is whole', () => listed(client).length === 3);
-    const told: string[][] = [];
-    client.rooms.subscribe(() => told.push(listed(client)));
+    const lists: string[][] = [];
+    client.rooms.subscribe(() => lists.push(listed(client)));
     const joined = client.room('joined');
     server.handlers['room:list'] = (_, session) => {
       session.event('message', messageOf('a', 2));
@@ -159,7 +159,7 @@ describe('the list of rooms', () => {
     await until('it is whole again', () => listed(client).length === 3 && listed(client).includes('joined 0'));
     expect(listed(client)).toEqual(['a 2', 'b 3', 'joined 0']);
     expect(client.rooms.value.map(({ id, unread }) => `${id} ${unread}`).sort()).toEqual(['a 1', 'b 1', 'joined 0']);
-    for (const rooms of told) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
+    for (const rooms of lists) expect(rooms.some((room) => room.startsWith('b '))).toBe(true);
     await ready(joined);
   });
 
@@ -186,26 +186,26 @@ describe('a listener', () => {
       server = await FakeServer.start();
       server.rooms = [summary('r', 1)];
       const client = server.connect();
-      const heard: string[] = [];
+      const received: string[] = [];
       const stops = [
         client.rooms.subscribe(fail('rooms')),
-        client.rooms.subscribe(() => heard.push('rooms')),
+        client.rooms.subscribe(() => received.push('rooms')),
         client.on('message', fail('message')),
-        client.on('message', () => heard.push('message')),
+        client.on('message', () => received.push('message')),
         client.presence.watch(['other'], fail('presence')),
-        client.presence.watch(['other'], () => heard.push('presence')),
+        client.presence.watch(['other'], () => received.push('presence')),
       ];
       await connected(client);
       const session = await server.session(0);
       session.event('presence', { user: 'other', online: true });
       session.event('message', messageOf('r', 2));
-      await until('all are told', () => thrown.length === 4);
+      await until('all listeners are called', () => thrown.length === 4);
       expect(thrown.sort()).toEqual(['message', 'presence', 'rooms', 'rooms']);
-      expect(heard).toEqual(['rooms', 'presence', 'rooms', 'message']);
+      expect(received).toEqual(['rooms', 'presence', 'rooms', 'message']);
       expect(client.rooms.value[0]?.unread).toBe(1);
-      // told at once, since it is known
+      // The state is known, so that the listener is called at once.
       stops.push(client.presence.watch(['other'], fail('known')));
-      await until('that is told too', () => thrown.includes('known'));
+      await until('the known state is reported too', () => thrown.includes('known'));
       for (const stop of stops) stop();
     } finally {
       process.removeAllListeners('uncaughtException');
@@ -220,19 +220,19 @@ describe('a listener', () => {
     let calls = 0;
     const count = (): unknown => (calls += 1);
     const [stop, stopOther] = [client.on('signal', count), client.on('signal', count)];
-    const tell = async (): Promise<number> => {
-      const heard = new Promise((resolve) => client.on('signal', resolve));
+    const signal = async (): Promise<number> => {
+      const received = new Promise((resolve) => client.on('signal', resolve));
       calls = 0;
       (await server.session(0)).event('signal', { room: 'r', from: 'other', name: 'wave' });
-      await heard;
+      await received;
       return calls;
     };
-    expect(await tell()).toBe(2);
+    expect(await signal()).toBe(2);
     stop();
     stop();
-    expect(await tell()).toBe(1);
+    expect(await signal()).toBe(1);
     stopOther();
-    expect(await tell()).toBe(0);
+    expect(await signal()).toBe(0);
   });
 });
 
@@ -328,9 +328,9 @@ describe('a room', () => {
       server.handlers['history'] = () => ({ messages: [], before: null, after: null, more: false, rev: 0 });
       server.handlers['message:send'] = ({ id, body }: { id: string; body: string }, session) => {
         const stored = { ...messageOf('r', 1), id, body, from: 'me' };
-        const tell = (): void => session.event('message', stored);
-        if (first === 'event') tell();
-        else setTimeout(tell, 30);
+        const signal = (): void => session.event('message', stored);
+        if (first === 'event') signal();
+        else setTimeout(signal, 30);
         return { seq: 1, rev: 1, at: 1 };
       };
       const room = server.connect().room('r');
@@ -371,13 +371,13 @@ describe('a room', () => {
     expect(client.rooms.value[0]?.unread).toBe(5);
     for (const seq of [5, 7, 6, 8]) room.markRead(seq);
     expect(client.rooms.value[0]?.unread).toBe(1);
-    await until('it was told', () => server.inputs('read').length > 0);
+    await until('the mark is sent', () => server.inputs('read').length > 0);
     expect(server.inputs('read')).toEqual([{ room: 'r', seq: 8 }]);
     (await server.session(0)).event('read', { room: 'r', user: 'me', seq: 9 });
     await until('another device read it', () => client.rooms.value[0]?.unread === 0);
   });
 
-  it('tells its read mark when it is released', async () => {
+  it('sends its read mark when it is released', async () => {
     server = await FakeServer.start();
     server.rooms = [summary('r', 3, 3, 0)];
     server.handlers['history'] = () => ({ messages: page('r', 1, 3), before: 1, after: 3, more: false, rev: 3 });
@@ -386,11 +386,11 @@ describe('a room', () => {
     await ready(client.room('r'));
     client.room('r').markRead();
     client.release('r');
-    await until('it was told', () => server.inputs('read').length > 0);
+    await until('the mark is sent', () => server.inputs('read').length > 0);
     expect(server.inputs('read')).toEqual([{ room: 'r', seq: 3 }]);
   });
 
-  it('throttles typing, and hears it from others until their message', async () => {
+  it('throttles its own typing signals, and shows those of others until their message', async () => {
     server = await FakeServer.start();
     server.rooms = [summary('r', 0)];
     server.handlers['history'] = () => ({ messages: [], before: null, after: null, more: false, rev: 0 });
@@ -399,18 +399,18 @@ describe('a room', () => {
     await ready(room);
     for (let key = 0; key < 20; key += 1) room.typing();
     room.typingEnded();
-    await until('both were told', () => server.inputs('signal').length === 2);
+    await until('both signals are sent', () => server.inputs('signal').length === 2);
     const session = await server.session(0);
     session.event('signal', { room: 'r', from: 'me', name: 'typing', data: { on: true } });
     session.event('signal', { room: 'r', from: 'other', name: 'typing', data: { on: true } });
-    await until('it is heard', () => room.state.value.typing.length > 0);
+    await until('the typing is shown', () => room.state.value.typing.length > 0);
     expect(room.state.value.typing).toEqual(['other']);
     session.event('message', messageOf('r', 1));
     await until('it has ended', () => room.state.value.typing.length === 0);
   });
 });
 
-it('tells the read mark of a thread with the next connection, if it was refused', async () => {
+it('sends a refused read mark of a thread again with the next connection', async () => {
   server = await FakeServer.start();
   server.rooms = [summary('r', 2)];
   server.handlers['history'] = () => ({ messages: page('r', 1, 2), before: 1, after: 2, more: false, rev: 2 });
@@ -424,7 +424,7 @@ it('tells the read mark of a thread with the next connection, if it was refused'
   await until('it was refused', () => server.inputs('thread:read').length === 1);
   server.handlers['thread:read'] = ({ seq }: { seq: number }) => ({ seq });
   (await server.session(0)).cut();
-  await until('it was told', () => server.inputs('thread:read').length === 2);
+  await until('the mark is sent', () => server.inputs('thread:read').length === 2);
   expect(server.inputs('thread:read').at(-1)).toEqual({ room: 'r', root: 1, seq: 2 });
   thread.close();
 });

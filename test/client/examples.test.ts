@@ -1,4 +1,4 @@
-/** The examples of the documentation compile, as they stand there. */
+/** Compiles the examples of the documentation without a change. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** A server that says what a test wants at the moment it wants, for what a real one does once a year. */
+/** A scripted server, for messages that a real one sends once a year. */
 import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 import { connect } from '../../src/client/index.ts';
@@ -12,16 +12,16 @@ export interface Session {
   readonly token: string;
   event(name: string, data: unknown): void;
   raw(frame: string): void;
-  /** As when a cable is pulled: nothing is said. */
+  /** Ends the connection without a close frame, like a pulled cable. */
   cut(): void;
 }
 
 interface Options {
   pingInterval?: number;
   pingTimeout?: number;
-  /** What a CONNECT is refused with. */
+  /** The refusal of a CONNECT. */
   refuse?: (token: string) => object | undefined;
-  /** A server that does not say `ready`. */
+  /** The server does not send `ready`. */
   mute?: boolean;
   expiresIn?: number;
   /** `ready` names the first rooms only: the rest comes by `room:list`. */
@@ -30,7 +30,7 @@ interface Options {
 
 export class FakeServer {
   readonly sessions: Session[] = [];
-  /** Every command, as `name`, in the order of their coming. */
+  /** Every command, in the order of arrival. */
   readonly commands: { name: string; input: unknown }[] = [];
   rooms: RoomSummary[] = [];
   handlers: Handlers = {};

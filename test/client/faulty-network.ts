@@ -11,7 +11,7 @@ export interface Faults {
   readonly delay: number;
   /** The connection is reset. */
   readonly cut: number;
-  /** Nothing gets through any more, in either direction, and nobody is told. */
+  /** Nothing passes any more, in either direction, and neither side notices. */
   readonly swallow: number;
   readonly longestDelayMs: number;
 }
@@ -40,7 +40,7 @@ export class FaultyNetwork {
     return new FaultyNetwork(server, target, seed, faults);
   }
 
-  /** From now on all gets through. What was lost on connections that live on would never be missed, so they are cut. */
+  /** From now on everything passes. Open connections would never notice their losses, so they are cut. */
   heal(): void {
     this.#faults = undefined;
     for (const socket of this.#open) socket.terminate();
@@ -58,7 +58,7 @@ export class FaultyNetwork {
     let swallowing = false;
     for (const socket of [near, far]) {
       this.#open.add(socket);
-      // what ends one ends both
+      // The end of one side ends the other.
       socket.on('error', () => undefined);
       socket.on('close', () => {
         this.#open.delete(socket);

@@ -84,7 +84,7 @@ describe('mergeLive', () => {
     });
   }
 
-  it('keeps the same timeline when nothing applies, so that nobody is told of a change', () => {
+  it('keeps the same timeline when nothing applies, so that no listener is called', () => {
     const timeline = { messages: list('1 2'), cursor: 2 };
     expect(mergeLive(timeline, changesOf('2 5')).timeline).toBe(timeline);
   });
@@ -120,7 +120,7 @@ describe('mergeOlder', () => {
     expect(names(merged.messages)).toBe('2 3@6 4 5');
   });
 
-  // It once took all that came meanwhile: the list had a hole until the sync was in, and an iteration went on behind it.
+  // A page once applied all later events: the list had a hole until the sync, and an iteration continued after it.
   it('leaves out a message that came meanwhile from behind a gap', () => {
     const merged = mergeOlder({ messages: list('4 5'), cursor: 5 }, list('2 3'), changesOf('9'));
     expect(names(merged.messages)).toBe('2 3 4 5');
@@ -128,7 +128,7 @@ describe('mergeOlder', () => {
 });
 
 describe('upsert', () => {
-  it('leaves out what is older than the list', () => {
+  it('leaves out changes that are older than the list', () => {
     expect(names(upsert(list('5 6'), changesOf('3 7')))).toBe('5 6 7');
   });
 });
@@ -152,7 +152,12 @@ describe('changed', () => {
     { name: "somebody else's taken back", held: liked, change: react('👍', 'remove', 1), after: '👍1* 🎉1' },
     { name: 'the last of its kind taken back', held: liked, change: react('🎉', 'remove', 0), after: '👍2*' },
     { name: 'one taken back that is not there', held: liked, change: react('🚀', 'remove', 0), after: '👍2* 🎉1' },
-    { name: 'what is older than the message', held: liked, change: react('🚀', 'add', 1, 'me', 9), after: '👍2* 🎉1' },
+    {
+      name: 'a change that is older than the message',
+      held: liked,
+      change: react('🚀', 'add', 1, 'me', 9),
+      after: '👍2* 🎉1',
+    },
   ];
   for (const { name, held, change, after } of cases) {
     it(`takes ${name}`, () => {
@@ -168,7 +173,7 @@ describe('changed', () => {
     expect(changed(once, react('👍', 'remove', 0, 'ben', 11))).toEqual({ ...plain, rev: 11 });
   });
 
-  it('keeps our marks when an edit comes, which tells nobody’s', () => {
+  it('keeps the own marks after an edit, which carries none', () => {
     const edited: Message = {
       ...message('4@10'),
       editedAt: 7,
@@ -181,7 +186,7 @@ describe('changed', () => {
     expect(now).toEqual({ ...edited, reactions: liked.reactions });
   });
 
-  it('believes what is stored about our marks', () => {
+  it('takes the own marks from the stored message', () => {
     const stored: Message = { ...message('4@12'), reactions: [{ emoji: '👍', count: 1, mine: false }] };
     expect(changed(liked, messageChange(stored))).toBe(stored);
   });
@@ -201,7 +206,7 @@ it('a deletion takes the pin', () => {
   expect(gone).toEqual({ ...message('4@10'), body: null, deletedAt: 5 });
 });
 
-const standing = (replies: number, rev: number): Thread => ({
+const threadState = (replies: number, rev: number): Thread => ({
   root: 1,
   replies,
   rev,
@@ -212,30 +217,30 @@ const reply = (text: string, thread: Thread): Message => ({ ...message(text), re
 const shown = (messages: readonly Message[]): string =>
   messages.map(({ seq, thread }) => `${seq}: ${thread?.replies ?? 'none'}`).join(', ');
 
-describe('where a thread stands', () => {
-  it('is told by a reply to its root and the other replies, and to nobody else', () => {
-    const first = upsert(list('1 2'), [messageChange(reply('3', standing(1, 3)))]);
+describe('the state of a thread', () => {
+  it('comes with a reply, for its root and the other replies only', () => {
+    const first = upsert(list('1 2'), [messageChange(reply('3', threadState(1, 3)))]);
     expect(shown(first)).toBe('1: 1, 2: none, 3: 1');
-    const second = upsert(first, [messageChange(reply('4', standing(2, 4)))]);
+    const second = upsert(first, [messageChange(reply('4', threadState(2, 4)))]);
     expect(shown(second)).toBe('1: 2, 2: none, 3: 2, 4: 2');
     expect(second[1]).toBe(first[1]);
   });
 
-  it('is that of the highest rev, in whatever order it is told', () => {
-    const both = [messageChange(reply('4', standing(2, 4))), messageChange(reply('3', standing(1, 3)))];
+  it('is that of the highest rev, in any order of arrival', () => {
+    const both = [messageChange(reply('4', threadState(2, 4))), messageChange(reply('3', threadState(1, 3)))];
     expect(shown(upsert(list('1 2'), both))).toBe('1: 2, 2: none, 3: 2, 4: 2');
     expect(shown(upsert(upsert(list('1 2'), both), both.slice(1)))).toBe('1: 2, 2: none, 3: 2, 4: 2');
   });
 
-  it('is told by the deletion of a reply, also of one that is not held', () => {
-    const held = upsert(list('1 2'), [messageChange(reply('4', standing(2, 4)))]);
-    const event = { room: 'r', seq: 3, rev: 5, id: '', by: 'u', at: 5, thread: standing(1, 5) };
+  it('comes with the deletion of a reply, also of an unknown one', () => {
+    const held = upsert(list('1 2'), [messageChange(reply('4', threadState(2, 4)))]);
+    const event = { room: 'r', seq: 3, rev: 5, id: '', by: 'u', at: 5, thread: threadState(1, 5) };
     expect(shown(upsert(held, [deletedChange(event)]))).toBe('1: 1, 2: none, 4: 1');
   });
 
   it('reaches the root in an older page', () => {
-    const timeline = { messages: [reply('4', standing(2, 4))], cursor: 4 };
-    const page = [{ ...message('1'), thread: standing(1, 3) }, message('2'), reply('3', standing(1, 3))];
+    const timeline = { messages: [reply('4', threadState(2, 4))], cursor: 4 };
+    const page = [{ ...message('1'), thread: threadState(1, 3) }, message('2'), reply('3', threadState(1, 3))];
     expect(shown(mergeOlder(timeline, page, []).messages)).toBe('1: 2, 2: none, 3: 2, 4: 2');
   });
 });

@@ -22,7 +22,7 @@ const seed = Number(process.env['PARLEY_NETWORK_SEED'] ?? Math.floor(Math.random
 const faults = { drop: 0.01, double: 0.05, delay: 0.1, cut: 0.004, swallow: 0.0005, longestDelayMs: 200 };
 const rooms = ['one', 'two', 'three'];
 const emoji = ['👍', '🎉', '🦭', '❤️'];
-/** Of one device, so that it does not run ahead of what the network lets through. */
+/** One device only, so that it does not run ahead of the network. */
 const maxWaiting = 20;
 
 interface Body {
@@ -39,7 +39,7 @@ class Device {
   readonly written: Record<string, number> = {};
   readonly acked = new Map<string, number>();
   readonly refused: string[] = [];
-  /** What the iteration over each room gave since the last start, which goes on where the one before was. */
+  /** The messages of the iteration over each room since the last start. An iteration continues after the one before. */
   readonly read = new Map<string, number[]>(rooms.map((room) => [room, []]));
   starts = 0;
   waiting = 0;
@@ -112,7 +112,7 @@ class Device {
       .send({ by: this.name, n, edit: 0 } satisfies Body)
       .then(
         ({ seq }) => void this.acked.set(`${id} ${n}`, seq),
-        // Of one that was closed the store has the message.
+        // After a close, the store has the message.
         (error: ParleyError) => error.code !== 'unavailable' && this.refused.push(`${id} ${n}: ${error.message}`),
       )
       .finally(() => (this.waiting -= 1));
@@ -200,7 +200,8 @@ it(
         );
         const view = device.client.room(id).messages.value;
         const expected = found.messages.slice((view[0]?.seq ?? 0) - 1);
-        // Of thousands, `toEqual` takes seconds, in which this process, being the server too, would miss its heartbeat.
+        // With thousands of messages, `toEqual` takes seconds. This process, which is also the server, would miss its
+        // heartbeat.
         if (!isDeepStrictEqual(view, expected)) expect(view, `seed ${seed}, ${device.name} in ${id}`).toEqual(expected);
       }
       const { messages: truth, rev } = await truthFor(truths.get('ann') as Client, id);
@@ -209,7 +210,7 @@ it(
       const seqs = truth.map(({ seq }) => seq);
       expect(seqs.join()).toBe(Array.from({ length: truth.length }, (_, at) => at + 1).join());
       for (const device of devices) {
-        // What was written is there once and in the order of writing, as far as it was not deleted.
+        // Each written message is there once and in the order of writing, unless it was deleted.
         const own = truth.filter(({ body }) => (body as Body | null)?.by === device.name);
         const numbers = own.map(({ body }) => (body as unknown as Body).n);
         const rising = [...new Set(numbers)].sort((a, b) => a - b);
@@ -220,10 +221,10 @@ it(
           const there = body === null || (body?.by === device.name && `${id} ${body.n}` === key);
           if (!there)
             expect.fail(
-              `seed ${seed}: ${device.name} was told that ${key} is ${seq}, where ${JSON.stringify(body)} is`,
+              `seed ${seed}: ${device.name} received that ${key} is ${seq}, where ${JSON.stringify(body)} is`,
             );
         }
-        // It may be waiting to ask again for what the network took; whatever is wrong is told by what follows.
+        // The client may wait for a repetition of a lost request. The checks below find every fault.
         await until('it has read all', () => device.read.get(id)?.length === truth.length, 30_000).catch(
           () => undefined,
         );

@@ -10,7 +10,7 @@ import type { Store as Storage } from '../../src/client/store.ts';
 class Store {
   readonly stored: SendInput[] = [];
   readonly attempts: string[] = [];
-  /** What happens to the next attempts; afterwards all is well. `lost`: stored, but the ack never comes. */
+  /** The results of the next attempts; later ones succeed. `lost`: stored, but the ack never comes. */
   readonly fate: (ParleyError | 'lost')[] = [];
 
   transmit = async (input: SendInput): Promise<SendResult> => {
@@ -25,11 +25,15 @@ class Store {
   };
 }
 
-/** @param tell to the other tabs */
-function outboxOf(server: Store, storage: Storage = memoryStore(), tell: (news: OutboxNews) => void = () => undefined) {
+/** @param publish sends a change to the other tabs */
+function outboxOf(
+  server: Store,
+  storage: Storage = memoryStore(),
+  publish: (news: OutboxNews) => void = () => undefined,
+) {
   const archive = new Archive(storage);
   archive.open('');
-  return new Outbox({ transmit: server.transmit, archive, tell, sent: () => undefined });
+  return new Outbox({ transmit: server.transmit, archive, publish, sent: () => undefined });
 }
 const bodies = (store: Store): unknown[] => store.stored.map(({ body }) => body);
 const states = (outbox: Outbox): string[] =>
@@ -125,7 +129,7 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['a sent']);
   });
 
-  it('forgets an entry when the room holds it, even before its ack', async () => {
+  it('forgets an entry when the room has the message, even before its ack', async () => {
     const sent = outbox.send('r', 'a');
     const id = outbox.entries.value[0]?.input.id ?? '';
     outbox.delivered([{ room: 'r', seq: 4, rev: 5, id, from: 'u', name: null, body: 'a', at: 6 }]);
@@ -155,7 +159,7 @@ describe('the outbox', () => {
     expect(outbox.entries.value).toEqual([]);
   });
 
-  it('keeps what waits over a restart, under the same ids', async () => {
+  it('keeps unsent messages over a restart, under the same ids', async () => {
     const storage = memoryStore();
     const before = outboxOf(store, storage);
     store.fate.push('lost');
@@ -174,7 +178,7 @@ describe('the outbox', () => {
     expect(await storage.list('')).toEqual([]);
   });
 
-  it('keeps what failed for its author, and does not send it by itself after a restart', async () => {
+  it('keeps failed messages, and does not send them by itself after a restart', async () => {
     const storage = memoryStore();
     const before = outboxOf(store, storage);
     store.fate.push(new ParleyError('not_member'));
@@ -192,7 +196,7 @@ describe('the outbox', () => {
     expect(await storage.list('')).toEqual([]);
   });
 
-  it('does not give up a message for a database that is away', async () => {
+  it('does not give up a message for an unavailable database', async () => {
     for (let i = 0; i < 20; i += 1) store.fate.push(new ParleyError('unavailable'));
     outbox.resume();
     void outbox.send('r', 'a');
@@ -200,7 +204,7 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['a sent']);
   });
 
-  it('sends what was given to it, whatever the caller does with it afterwards', async () => {
+  it('sends a copy of the body, so that later changes by the caller have no effect', async () => {
     const body = { text: 'before' };
     void outbox.send('r', body);
     body.text = 'after';
@@ -232,7 +236,7 @@ describe('two outboxes that share a connection', () => {
     );
   });
 
-  it('send each message once, by the one that leads, and both see what becomes of it', async () => {
+  it('send each message once, by the one that leads, and both see the result', async () => {
     here.resume();
     store.fate.push(new ParleyError('not_member'));
     const refused = expect(there.send('r', 'a')).rejects.toMatchObject({ code: 'not_member' });
@@ -248,13 +252,13 @@ describe('two outboxes that share a connection', () => {
     for (const one of [here, there]) expect(states(one)).toEqual(['b sent', 'a sent']);
   });
 
-  it('lose nothing when the lead changes, also of what the new leader never heard of', async () => {
+  it('lose nothing when the lead changes, also entries that the new leader did not receive', async () => {
     cut = true;
     void there.send('r', 'a');
     void there.send('r', 'b');
     cut = false;
     here.resume();
-    there.handOver();
+    there.publishUnsent();
     await vi.runAllTimersAsync();
     expect(bodies(store)).toEqual(['a', 'b']);
     for (const one of [here, there]) expect(states(one)).toEqual(['a sent', 'b sent']);

@@ -32,11 +32,11 @@ function enter(user: string, token: TokenSource = () => tokenOf(user, { name: us
   return client;
 }
 
-/** What the listener heard: true, false, or undefined for unknown. */
+/** The states that the listener received: true, false, or undefined for unknown. */
 function listen(client: Client, ...users: string[]) {
-  const heard: [string, PresenceState | undefined][] = [];
-  const stop = client.presence.watch(users, (user, state) => heard.push([user, state]));
-  return { stop, of: (name: string) => heard.filter(([user]) => user === name).map(([, state]) => state?.online) };
+  const received: [string, PresenceState | undefined][] = [];
+  const stop = client.presence.watch(users, (user, state) => received.push([user, state]));
+  return { stop, of: (name: string) => received.filter(([user]) => user === name).map(([, state]) => state?.online) };
 }
 
 it('watches users, those too with whom a room is shared only later', async () => {
@@ -44,11 +44,11 @@ it('watches users, those too with whom a room is shared only later', async () =>
   const { of } = listen(ann, 'w-ben', 'w-cid');
   const room = await ann.createRoom({ kind: 'group', name: 'w' });
   await ann.invite(room.id, 'w-ben');
-  await until('it is told', () => of('w-ben').length === 1);
+  await until('the state is reported', () => of('w-ben').length === 1);
   enter('w-ben');
   const cid = enter('w-cid');
   await until('he is there', () => of('w-ben').length === 2);
-  // before that he would be told as absent first
+  // Before that he would be reported as absent first.
   await until('the other is there too', () => cid.state.value.status === 'connected');
   expect(of('w-ben')).toEqual([false, true]);
   expect(of('w-cid')).toEqual([]);
@@ -72,7 +72,7 @@ it('watches again after the connection was torn, and stops when all listeners ha
   expect(one.of('t-ben')).toEqual([true, undefined, true]);
   one.stop();
   ben.close();
-  await until('the other one hears it', () => two.of('t-ben').at(-1) === false);
+  await until('the other listener is called', () => two.of('t-ben').at(-1) === false);
   expect(one.of('t-ben')).toHaveLength(3);
   two.stop();
   await until('nothing is watched', async () => (await server.metrics()).get('parley_presence_watched') === 0);
@@ -86,50 +86,51 @@ const begin = () => {
     return new Promise((resolve) => answers.push((known) => resolve({ presence: known } as never)));
   });
   presence.connected();
-  const heard: (boolean | undefined)[] = [];
-  presence.watch(['ben'], (_, state) => heard.push(state?.online));
-  return { answers, presence, heard };
+  const received: (boolean | undefined)[] = [];
+  presence.watch(['ben'], (_, state) => received.push(state?.online));
+  return { answers, presence, received };
 };
-const asked = (answers: readonly unknown[], count: number) => until('it is asked', () => answers.length === count);
+const requested = (answers: readonly unknown[], count: number) =>
+  until('the request is sent', () => answers.length === count);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-it('two answers that say the same are told once', async () => {
-  const { answers, presence, heard } = begin();
-  await asked(answers, 1);
+it('reports two equal answers once', async () => {
+  const { answers, presence, received } = begin();
+  await requested(answers, 1);
   presence.memberJoined();
-  await asked(answers, 2);
+  await requested(answers, 2);
   answers[0]?.({ ben: { online: false } });
   answers[1]?.({ ben: { online: false } });
   await settled();
-  expect(heard).toEqual([false]);
+  expect(received).toEqual([false]);
 });
 
 describe('an event that is read before the answer to the watch', () => {
   it('is newer', async () => {
-    const { answers, presence, heard } = begin();
-    await asked(answers, 1);
+    const { answers, presence, received } = begin();
+    await requested(answers, 1);
     presence.event({ user: 'ben', online: true });
     answers[0]?.({ ben: { online: false } });
     await settled();
-    expect(heard).toEqual([true]);
-    // what came before it was asked is older
+    expect(received).toEqual([true]);
+    // An event from before the request is older.
     presence.disconnected();
     presence.connected();
-    await asked(answers, 2);
+    await requested(answers, 2);
     answers[1]?.({ ben: { online: false } });
     await settled();
-    expect(heard).toEqual([true, undefined, false]);
+    expect(received).toEqual([true, undefined, false]);
   });
 
-  it('and ends a watch, old or new, has it asked once more', async () => {
-    const { answers, presence, heard } = begin();
-    await asked(answers, 1);
+  it('requests the state again if the event ends a watch', async () => {
+    const { answers, presence, received } = begin();
+    await requested(answers, 1);
     presence.event({ user: 'ben', online: false, hidden: true });
     answers[0]?.({ ben: { online: true } });
-    await asked(answers, 2);
+    await requested(answers, 2);
     answers[1]?.({ ben: { online: true } });
     await settled();
-    expect([heard, answers.length]).toEqual([[undefined, true], 2]);
+    expect([received, answers.length]).toEqual([[undefined, true], 2]);
   });
 });
 
@@ -141,7 +142,7 @@ it('refuses more users than the server lets one connection watch', () => {
   listen(ann, 'one-more');
 });
 
-it('ends when its token is taken back, and goes on with another one', async () => {
+it('ends when its token is revoked, and continues with another one', async () => {
   const own = enter('r-ann');
   const old = await signToken(testSecret, { user: 'r-ann', name: 'Old', ttlSeconds: 600 });
   const fresh = await signToken(testSecret, { user: 'r-ann', name: 'Fresh', ttlSeconds: 600 });
@@ -152,7 +153,7 @@ it('ends when its token is taken back, and goes on with another one', async () =
     enter('r-ann', old),
   ];
   await Promise.all([stuck, renewed, fixed].map((client) => client.call('room:list', {})));
-  const told = new Promise((resolve) => renewed.on('session:revoked', resolve));
+  const revoked = new Promise((resolve) => renewed.on('session:revoked', resolve));
   const { sessions } = await own.call('session:list', {});
   expect(sessions).toHaveLength(4);
   const me = await new Promise<string>((resolve) => {
@@ -160,7 +161,7 @@ it('ends when its token is taken back, and goes on with another one', async () =
     next.on('ready', ({ session }) => resolve(session));
   });
   await own.call('session:revoke', { session: me });
-  expect(await told).toMatchObject({ reason: 'user' });
+  expect(await revoked).toMatchObject({ reason: 'user' });
   for (const client of [stuck, fixed]) {
     const state = await until('it has ended', () => client.state.value.status === 'closed' && client.state.value);
     expect(state.error).toMatchObject({ code: 'session_revoked' });

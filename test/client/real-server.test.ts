@@ -28,7 +28,7 @@ const bodies = (room: Room): unknown[] => room.state.value.messages.map(({ body 
 const marks = (room: Room): unknown[] | undefined => room.state.value.messages[0]?.reactions;
 const seqs = (room: Room): number[] => room.state.value.messages.map(({ seq }) => seq);
 
-it('ends with the same room on both sides however often the connection tears', async () => {
+it('ends with the same room on both sides however often the connection breaks', async () => {
   const { Constructor, tear, count } = tearable();
   const ann = enter('tear-ann', Constructor);
   const ben = enter('tear-ben');
@@ -61,7 +61,7 @@ it('lists rooms with unread counts, newest messages and peers', async () => {
   const direct = await ann.createRoom({ kind: 'direct', user: 'list-ben' });
   await ann.room(direct.id).send({ text: 'one' });
   await ann.room(direct.id).send({ text: 'two' });
-  const entry = await until('ben is told', () => ben.rooms.value.find(({ unread }) => unread === 2));
+  const entry = await until('ben has the event', () => ben.rooms.value.find(({ unread }) => unread === 2));
   expect(entry).toMatchObject({
     id: direct.id,
     kind: 'direct',
@@ -125,7 +125,7 @@ it('edits, deletes and reacts, and knows its own marks on every device', async (
   ]);
 });
 
-it('lists the newest message as it is now, whatever changed last and whenever it was away', async () => {
+it('lists the newest message as it is now, also after changes while the client was offline', async () => {
   const { Constructor, tear } = tearable();
   const [ann, ben] = [enter('preview-ann'), enter('preview-ben', Constructor)];
   await ben.call('room:list', {});
@@ -143,9 +143,9 @@ it('lists the newest message as it is now, whatever changed last and whenever it
   await until('a fresh device has it', () => String(last(fresh)) === '2,newest,3');
   fresh.close();
   await room.edit(2, 'edited');
-  await until('ben hears of the edit', () => String(last(ben)) === '2,edited,4');
+  await until('ben has the edit', () => String(last(ben)) === '2,edited,4');
   tear();
-  await until('ben is away', () => ben.state.value.status === 'waiting');
+  await until('ben is offline', () => ben.state.value.status === 'waiting');
   await room.delete(2);
   await room.react(1, '🎉');
   ben.wake();

@@ -1,4 +1,4 @@
-/** What a room gives beside its state: its messages as a sequence, its members, who is there, and what the store kept. */
+/** A room besides its state: messages as a sequence, members, presence, and the stored state. */
 import { WebSocket } from 'ws';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, memoryStore } from '../../src/client/index.ts';
@@ -35,7 +35,7 @@ class Unreachable extends WebSocket {
   }
 }
 
-it('shows what the store kept, also if that comes after the first try to connect has failed', async () => {
+it('shows the stored state, also after a failed first attempt to connect', async () => {
   const store = memoryStore();
   const ann = enter('k-ann', { store });
   const { id } = await ann.createRoom({ kind: 'channel', name: 'k' });
@@ -43,9 +43,9 @@ it('shows what the store kept, also if that comes after the first try to connect
   await until('it is there', () => ann.room(id).messages.value.length === 1);
   ann.close();
   const answers: (() => void)[] = [];
-  const asked = new Promise<void>((resolve) => void answers.push(resolve));
+  const requested = new Promise<void>((resolve) => void answers.push(resolve));
   const late = async (key: string): Promise<unknown> => {
-    if (key.includes('/room/')) await asked;
+    if (key.includes('/room/')) await requested;
     return store.get(key);
   };
   const away = enter('k-ann', { store: { ...store, get: late }, WebSocket: Unreachable as never });
@@ -57,22 +57,22 @@ it('shows what the store kept, also if that comes after the first try to connect
 });
 
 describe('the messages of a room, iterated', () => {
-  it('are each there once and in order, those that were there and those that come, over a torn connection', async () => {
+  it('come once and in order, stored and new ones, over a lost connection', async () => {
     const { Constructor, tear } = tearable();
     const [ann, ben] = [enter('i-ann', { WebSocket: Constructor as never }), enter('i-ben')];
     const { id } = await ben.createRoom({ kind: 'channel', name: 'i' });
     await ann.joinRoom(id);
     for (const body of [1, 2, 3]) await ben.room(id).send(body);
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const iterating = (async () => {
-      for await (const { body } of ann.room(id).messages) heard.push(body);
+      for await (const { body } of ann.room(id).messages) received.push(body);
     })();
-    await until('what was there is heard', () => heard.length === 3);
+    await until('the stored messages are read', () => received.length === 3);
     tear();
     for (const body of [4, 5]) await ben.room(id).send(body);
     ann.wake();
-    await until('what came is heard', () => heard.length === 5);
-    expect(heard).toEqual([1, 2, 3, 4, 5]);
+    await until('the new messages are read', () => received.length === 5);
+    expect(received).toEqual([1, 2, 3, 4, 5]);
     ann.release(id);
     await iterating;
   });
@@ -84,12 +84,12 @@ describe('the messages of a room, iterated', () => {
     const bot = enter('h-ann').room(id);
     await until('the newest page is there', () => bot.state.value.status === 'ready');
     expect(bot.messages.value[0]?.seq).toBe(181);
-    const heard: number[] = [];
+    const received: number[] = [];
     for await (const { seq } of bot.messages.after(20)) {
-      heard.push(seq);
+      received.push(seq);
       if (seq === 230) break;
     }
-    expect(heard).toEqual(Array.from({ length: 210 }, (_, at) => at + 21));
+    expect(received).toEqual(Array.from({ length: 210 }, (_, at) => at + 21));
   });
 
   it('throw when the room is gone', async () => {
@@ -106,27 +106,27 @@ describe('the messages of a room, iterated', () => {
     await thrown;
   });
 
-  it('are told to subscribers when they change, and not when something else of the room does', async () => {
+  it('reach subscribers after a change of the messages, and not after other changes of the room', async () => {
     const [ann, ben] = [enter('s-ann'), enter('s-ben')];
     const { id } = await ann.createRoom({ kind: 'channel', name: 's' });
     await ben.joinRoom(id);
     const room = ann.room(id);
-    const told: number[] = [];
+    const received: number[] = [];
     await until('it is open', () => room.state.value.status === 'ready');
-    const stop = room.messages.subscribe((messages: readonly Message[]) => told.push(messages.length));
+    const stop = room.messages.subscribe((messages: readonly Message[]) => received.push(messages.length));
     ben.room(id).typing();
     await until('ben types', () => room.state.value.typing.length === 1);
-    expect(told).toEqual([]);
+    expect(received).toEqual([]);
     await ben.room(id).send('x');
-    await until('it is told', () => told.length === 1);
+    await until('the listener is called', () => received.length === 1);
     stop();
     await ben.room(id).send('y');
     await until('it is held', () => room.messages.value.length === 2);
-    expect(told).toEqual([1]);
+    expect(received).toEqual([1]);
   });
 });
 
-it('keeps the members and who of them is there while somebody listens', async () => {
+it('keeps the members and their presence up to date while there is a listener', async () => {
   const [ann, ben] = [enter('m-ann'), enter('m-ben')];
   const { id } = await ann.createRoom({ kind: 'group', name: 'm' });
   const room = ann.room(id);
@@ -141,14 +141,14 @@ it('keeps the members and who of them is there while somebody listens', async ()
   await room.send('x');
   await until('ben has it', () => ben.room(id).messages.value.length === 1);
   ben.room(id).markRead();
-  await until('his mark is told', () => members()[1] === 'm-ben member 1');
+  await until('his mark is there', () => members()[1] === 'm-ben member 1');
   await ben.leaveRoom(id);
   await until('he has gone', () => members().length === 1 && online(room).length === 1);
   for (const stop of stops) stop();
   expect(online(room)).toEqual([]);
 });
 
-it('shows a room as the store kept it, catches up from its cursor, and sends what waited', async () => {
+it('shows a stored room, catches up from its cursor, and sends the unsent messages', async () => {
   const store = memoryStore();
   const [first, ben] = [enter('k-ann', { store }), enter('k-ben')];
   const { id } = await ben.createRoom({ kind: 'channel', name: 'k' });
@@ -177,7 +177,7 @@ it('shows a room as the store kept it, catches up from its cursor, and sends wha
   expect(commands).not.toContain('history');
 });
 
-it('keeps nothing of a room it was put out of', async () => {
+it('keeps nothing of a room after a removal', async () => {
   const store = memoryStore();
   const ann = enter('o-ann', { store });
   const { id } = await ann.createRoom({ kind: 'channel', name: 'o' });

@@ -91,7 +91,7 @@ describe('the archive', () => {
     expect(await ben.get('a')).toBe(2);
   });
 
-  it('goes on without a store that fails, and tells why', async () => {
+  it('continues without a store that fails, and shows the error', async () => {
     const archive = new Archive({ get: broken, list: broken, set: broken });
     archive.open('');
     expect(await archive.get('a')).toBeUndefined();

@@ -1,4 +1,4 @@
-/** What the compiler has to refuse; `npm run typecheck` does, and a line that it lets pass is an error there. */
+/** The cases that the compiler has to refuse: `npm run typecheck` reports each line that compiles. */
 import { connect } from '../../src/client/index.ts';
 import type { Client, CommandInput, EventName, Message, Readable, Store } from '../../src/client/index.ts';
 
@@ -8,7 +8,7 @@ export function wrong(client: Client): void {
   // @ts-expect-error a message has no such field
   client.on('message', (message) => message.text);
   // @ts-expect-error the event is another one's
-  client.on('presence', (told: Message) => told);
+  client.on('presence', (message: Message) => message);
   // @ts-expect-error there is no such command
   void client.call('message:sned', { room: 'r' });
   // @ts-expect-error the room is missing

@@ -12,7 +12,7 @@ describe('decode', () => {
     ['40{"sid":"y"}', { kind: 'connected' }],
     ['41', { kind: 'close' }],
     ['42["message",{"seq":1}]', { kind: 'event', name: 'message', data: { seq: 1 } }],
-    ['4217["asked",null]', { kind: 'event', name: 'asked', data: null }],
+    ['4217["named",null]', { kind: 'event', name: 'named', data: null }],
     ['437[{"ok":true}]', { kind: 'ack', id: 7, answer: { ok: true } }],
     ['43123[]', { kind: 'ack', id: 123, answer: undefined }],
     [

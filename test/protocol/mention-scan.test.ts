@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { mentionsIn } from '../../src/messages/bodies/mentions.ts';
 import { limits } from '../../src/protocol/limits.ts';
 import { inWord, mentionRuns } from '../../src/protocol/mention-scan.ts';
-import { mentionsIn as drawn } from '../../src/web/mentions.ts';
+import { mentionsIn as drawn } from '../../src/web/chat/text/mentions.ts';
 
 const runs = (text: string) => [...mentionRuns(text)].map(({ bare }) => bare);
 

@@ -79,23 +79,23 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^[0-9a-f]{16}$/': frame,
   },
   'telemetry/printable.ts': { [String.raw`/[\t\n]/g`]: frame },
-  'web/avatar.tsx': { [String.raw`/\s+/`]: short },
-  'web/body.ts': { '/^https?:$/u': body },
-  'web/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
-  'web/mentions.ts': {
+  'web/ui/avatar.tsx': { [String.raw`/\s+/`]: short },
+  'web/chat/text/body.ts': { '/^https?:$/u': body },
+  'web/chat/composer/candidates.ts': { [String.raw`/[\s.-]+/u`]: short, [String.raw`/\s+/gu`]: short },
+  'web/chat/text/mentions.ts': {
     [String.raw`/[\\^$.*+?()[\]{}|/]/gu`]: short,
     'new RegExp': [/@(ann|ann b|room)(?![\p{L}\p{N}_]|[.:|+@-][A-Za-z0-9_])/gu, body],
     [String.raw`/@([^\s@]{0,40}(?: [^\s@]{1,30})?)$/u`]: body,
   },
-  'web/search.tsx': { '/Mac|iP(hone|ad)/u': short },
-  'web/text.ts': {
+  'web/chat/search/search.tsx': { '/Mac|iP(hone|ad)/u': short },
+  'web/chat/text/text.ts': {
     [String.raw`/\bhttps?:\/\/[^\s<>"]+/giu`]: body,
     [String.raw`/\s/gu`]: body,
     [String.raw`/^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\p{Emoji_Modifier}|\u200d|\ufe0f|\u20e3)+$/u`]:
       body,
     [String.raw`/\s+/gu`]: body,
   },
-  'web/use-mentions.tsx': { [String.raw`/^\s/u`]: body },
+  'web/chat/composer/use-mentions.tsx': { [String.raw`/^\s/u`]: body },
 };
 
 /** Files in which every expression sees names and words of users, of at most a body. */

@@ -3,5 +3,5 @@ try {
   const theme = localStorage.getItem('parley.theme');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
 } catch {
-  // Without storage the system's preference stands.
+  // Without storage the system's preference applies.
 }
