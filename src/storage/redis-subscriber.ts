@@ -1,3 +1,4 @@
+import { NoAnswer, within } from '../jobs/within.ts';
 import type { RedisLink } from './redis.ts';
 
 /** A connection for the subscriptions of one part, where messages come as bytes; made again after each loss. */
@@ -60,12 +61,9 @@ export function openSubscriber(link: RedisLink, name: 'door'): RedisSubscriber {
     },
     async subscribed(waitMs) {
       if (confirmed) return;
-      let timer: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve) => {
-        waiting.push(resolve);
-        timer = setTimeout(resolve, waitMs);
+      await within(waitMs, new Promise<void>((resolve) => waiting.push(resolve))).catch((error: unknown) => {
+        if (!(error instanceof NoAnswer)) throw error;
       });
-      clearTimeout(timer);
     },
     close() {
       connection.close();

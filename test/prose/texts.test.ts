@@ -79,6 +79,12 @@ describe('the prose rule holds for', () => {
     }
     expect(texts.filter(({ kind }) => kind === 'log').length).toBeGreaterThan(60);
     expect(texts.filter(({ kind }) => kind === 'error').length).toBeGreaterThan(100);
+    // of each form in which a text is written: an argument, a returned text, a problem of the configuration
+    for (const part of ['Parley needs Postgres', 'has no TLS', 'expected one of `x` and'])
+      expect(
+        texts.some(({ text }) => text.includes(part)),
+        part,
+      ).toBe(true);
     const above = [...found].filter(([part, lines]) => lines.length > (left[part] ?? 0));
     expect(Object.fromEntries(above)).toEqual({});
   });

@@ -22,6 +22,9 @@ interface Node {
   readonly object?: Node;
   readonly property?: Node;
   readonly key?: Node;
+  readonly id?: Node;
+  readonly argument?: Node;
+  readonly body?: unknown;
   readonly left?: Node;
   readonly right?: Node;
   readonly consequent?: Node;
@@ -33,6 +36,8 @@ interface Node {
 
 /** The errors of the server by the place of their text among the arguments. */
 const errors: Readonly<Record<string, number>> = { StartupError: 0, DataFolderInUse: 0, NotReady: 0, ParleyError: 1 };
+/** Functions that return the text of an error or of a log line. */
+const textFunctions = ['connectFailure', 'evictionText', 'outageText'];
 const levels = ['debug', 'info', 'warn', 'error', 'fatal'];
 const value = '`x`';
 
@@ -71,6 +76,15 @@ function isLog({ type, object, property }: Node): boolean {
   return name === 'log' || name === 'console';
 }
 
+/** The expressions of all return statements. */
+function returnsOf(part: unknown): Node[] {
+  if (Array.isArray(part)) return part.flatMap(returnsOf);
+  if (typeof part !== 'object' || part === null || part instanceof RegExp) return [];
+  const { type, argument } = part as Node;
+  if (type === 'ReturnStatement' && argument !== undefined) return [argument];
+  return Object.values(part).flatMap(returnsOf);
+}
+
 function take(file: string, node: Node, found: Text[]): void {
   const add = (kind: Text['kind'], part: Node | undefined): void => {
     for (const text of textsOf(part)) if (/[a-z]/i.test(text.replaceAll(value, ''))) found.push({ file, kind, text });
@@ -79,6 +93,9 @@ function take(file: string, node: Node, found: Text[]): void {
   if (node.type === 'CallExpression' && node.callee !== undefined && isLog(node.callee)) add('log', args.at(-1));
   const place = errors[node.callee?.name ?? ''];
   if (node.type === 'NewExpression' && place !== undefined) add('error', args[place]);
+  if (node.callee?.property?.name === 'push' && node.callee.object?.name === 'problems') add('error', args[0]);
+  if (node.type === 'FunctionDeclaration' && textFunctions.includes(node.id?.name ?? ''))
+    for (const returned of returnsOf(node.body)) add('error', returned);
   const name = args[0]?.value;
   if (typeof name === 'string' && name.startsWith('parley_')) add('metric', args[1]);
   if (node.type === 'Property' && node.key?.name === 'help' && file.startsWith('telemetry/'))
