@@ -76,7 +76,7 @@ export class Admission implements PacketAdmission {
       return false;
     }
     const { user } = connection;
-    if (packet.type !== 'event' || user === undefined || ('valid' in packet && !packet.valid)) return true;
+    if (packet.type !== 'event' || user === undefined) return true;
     const { shares, rate, loadShedding } = this.#parts;
     // a hundred connections of one user may send 20,000 events at once; an error object for each would take a second
     const wait = shares.mayReceive(user);

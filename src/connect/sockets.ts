@@ -90,7 +90,8 @@ export class Sockets implements EngineHost<Connection> {
     // attachments are binary frames, and so are all packets of msgpack
     if (connection.assembly !== undefined || connection.form === 'msgpack') return false;
     const header = peekHeader(frame);
-    if (header === undefined) return false;
+    // an unexpected ack is dropped by admission, whatever it holds
+    if (header === undefined || (header.type === 'event' && !header.valid)) return false;
     if (header.attachments === 0 && !this.#admits(connection, header)) return true;
     const packet = decodeText(header);
     if (packet === undefined) return false;
