@@ -45,11 +45,11 @@ export interface Stage<Person extends string> {
   readonly sql: TestDatabase['sql'];
   readonly people: Readonly<Record<Person, StockClient>>;
   /** Creates a room with the people as its members. @returns its id */
-  room(kind?: RoomKind): Promise<string>;
+  readonly room: (kind?: RoomKind) => Promise<string>;
   /** Sends a text. @returns its seq */
-  say(person: Person, room: string, text: string, more?: SayOptions): Promise<number>;
+  readonly say: (person: Person, room: string, text: string, more?: SayOptions) => Promise<number>;
   /** Connects a user, or another connection of a user; the stage closes it. The user's name is the id in capitals. */
-  connect(user: string, options?: ConnectOptions): Promise<StockClient>;
+  readonly connect: (user: string, options?: ConnectOptions) => Promise<StockClient>;
 }
 
 /** One user for each role in a room, two members, and a user outside. */

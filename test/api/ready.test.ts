@@ -7,10 +7,11 @@ import { startServer, type TestServer } from '../support/server.ts';
 import { startOwnRedis, type OwnService } from '../support/services.ts';
 import { until } from '../support/until.ts';
 
+/** From here on `performance.now()` moves only by hand. */
+const stopTime = (): void => void vi.useFakeTimers({ toFake: ['performance'] });
+
 describe('readiness', () => {
   afterEach(() => void vi.useRealTimers());
-
-  const stopTime = (): void => void vi.useFakeTimers({ toFake: ['performance'] });
 
   it('runs one round for requests at the same time, and keeps its answer for a second', async () => {
     stopTime();

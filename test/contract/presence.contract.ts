@@ -12,22 +12,26 @@ const opened: OpenPresence[] = [];
 
 const isOnline = async (presence: Presence, user: string) => (await presence.read([user]))[0]?.online;
 
-export function presenceContract(form: string, openForm: (listener: PresenceListener) => Promise<OpenPresence>): void {
+type OpenForm = (listener: PresenceListener) => Promise<OpenPresence>;
+
+async function start(
+  openForm: OpenForm,
+): Promise<{ presence: Presence; changes: Change[]; of: (user: string) => boolean[] }> {
+  const changes: Change[] = [];
+  const one = await openForm({ changed: (some) => void changes.push(...some), reset: () => {} });
+  opened.push(one);
+  const of = (user: string) => changes.filter((change) => change.user === user).map(({ online }) => online);
+  return { presence: one.presence, changes, of };
+}
+
+export function presenceContract(form: string, openForm: OpenForm): void {
   afterEach(async () => {
     for (const one of opened.splice(0)) await one.close();
   });
 
   describe(`presence in ${form}`, () => {
-    async function start(): Promise<{ presence: Presence; changes: Change[]; of: (user: string) => boolean[] }> {
-      const changes: Change[] = [];
-      const one = await openForm({ changed: (some) => void changes.push(...some), reset: () => {} });
-      opened.push(one);
-      const of = (user: string) => changes.filter((change) => change.user === user).map(({ online }) => online);
-      return { presence: one.presence, changes, of };
-    }
-
     it('reports the first arrival and the last departure of a user, on any number of devices', async () => {
-      const { presence, changes, of } = await start();
+      const { presence, changes, of } = await start(openForm);
       presence.arrived('ann');
       presence.arrived('ann');
       await until('the listener has the change', () => of('ann').length === 1);
@@ -46,7 +50,7 @@ export function presenceContract(form: string, openForm: (listener: PresenceList
     });
 
     it('reads users in the order of the request', async () => {
-      const { presence, of } = await start();
+      const { presence, of } = await start(openForm);
       presence.arrived('ann');
       presence.arrived('ben');
       presence.left('ben');
@@ -57,7 +61,7 @@ export function presenceContract(form: string, openForm: (listener: PresenceList
     });
 
     it('ends a flap in the last state', async () => {
-      const { presence, of } = await start();
+      const { presence, of } = await start(openForm);
       for (let i = 0; i < 50; i++) {
         presence.arrived('ann');
         presence.left('ann');
@@ -67,7 +71,7 @@ export function presenceContract(form: string, openForm: (listener: PresenceList
     });
 
     it('ignores a departure without an arrival', async () => {
-      const { presence, of } = await start();
+      const { presence, of } = await start(openForm);
       presence.left('ann');
       presence.arrived('ann');
       await until('the listener has the change', () => of('ann').length === 1);
@@ -75,7 +79,7 @@ export function presenceContract(form: string, openForm: (listener: PresenceList
     });
 
     it('keeps thousands of users apart', async () => {
-      const { presence, changes } = await start();
+      const { presence, changes } = await start(openForm);
       const users = Array.from({ length: 3000 }, (__, i) => `u${i}`);
       for (const user of users) presence.arrived(user);
       await until('the listener has every arrival', () => changes.length === users.length);
@@ -86,7 +90,7 @@ export function presenceContract(form: string, openForm: (listener: PresenceList
     });
 
     it('has no local users after it is closed', async () => {
-      const { presence } = await start();
+      const { presence } = await start(openForm);
       presence.arrived('ann');
       await presence.close();
       expect(presence.localUsers).toBe(0);

@@ -1,4 +1,4 @@
-/** For every test file: fails when the file leaves a socket, a database, a child process or a timer behind. */
+/** A test file fails when it leaves a socket, a test database, a child process or a timer open. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, expect, inject } from 'vitest';
 import { openDatabases } from './open-databases.ts';
@@ -8,19 +8,12 @@ import { until } from './until.ts';
 /** Closing takes a moment, and `fetch` keeps an idle connection for some seconds. */
 const closingLimitMs = 15_000;
 
-// As the file is not loaded yet.
+// The state before the test file is loaded.
 const before = new Set(opened());
 const timersBefore = timers();
 
 // The first hook that is registered runs last: the file has closed everything by then.
 afterAll(async () => {
-  const left = (): string[] => {
-    const more = timers() - timersBefore;
-    return [
-      ...opened().filter((one) => !before.has(one)),
-      ...(more > 0 ? [`${more} timers that keep the process alive`] : []),
-    ];
-  };
   if (left().length === 0) return;
   try {
     await until('nothing is left open', () => left().length === 0, closingLimitMs);
@@ -30,6 +23,14 @@ afterAll(async () => {
   }
 });
 
+function left(): string[] {
+  const more = timers() - timersBefore;
+  return [
+    ...opened().filter((one) => !before.has(one)),
+    ...(more > 0 ? [`${more} timers that keep the process alive`] : []),
+  ];
+}
+
 function opened(): string[] {
   return [...openSockets(), ...children(), ...[...openDatabases].map((name) => `a test database: ${name}`)];
 }
@@ -38,7 +39,7 @@ function timers(): number {
   return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 }
 
-/** TCP of this process, as Linux lists it: it shows also what uWebSockets.js opens. Empty on other systems. */
+/** TCP sockets of this process in the lists of Linux, which have also those of uWebSockets.js. Empty on other systems. */
 function openSockets(): string[] {
   const inodes = new Set<string>();
   for (const fd of listed('/proc/self/fd')) {
