@@ -167,6 +167,7 @@ describe('an action that was started offline', () => {
     await offline(false);
     await ann.banner.waitFor({ state: 'detached' });
     await ann.say('back again');
+    // Only a wait can prove it: a page that repeats an old click does so by itself.
     await delay(1500);
     expect(ann.page.url()).toBe(before);
     expect(await ann.page.locator('.room-link').count()).toBe(1);
@@ -251,6 +252,7 @@ it('needs a confirmation before a link joins a conversation', async () => {
     if (answer === 'Escape') await ann.page.keyboard.press('Escape');
     else await dialog(ann).getByRole('button', { name: answer }).click();
     await dialog(ann).waitFor({ state: 'detached' });
+    // Only a wait can prove it: the dialog is the last that the page shows, and a join would follow by itself.
     await delay(500);
     expect((await ben.members(id)).length).toBe(1);
   }

@@ -252,7 +252,7 @@ describe('every wait ends', () => {
     async (what) => {
       const sql = client({ silence_timeout: 0.3 });
       if (what !== 'the first query of a session') await sql`select 1`;
-      // a connection without work is left alone
+      // Only a wait can prove it: the driver leaves a connection without work alone, however long it is silent.
       await delay(500);
       if (what !== 'the first query of a session') expect(await answers(sql)).toBe(true);
       const slow =
