@@ -10,7 +10,7 @@ const longest = [
   'browser/talk',
   'browser/conversation',
   'browser/changes',
-  'cli/transfer',
+  'transfer/transfer',
   'processes/workers',
   'hostile/fuzz',
   'k6/oracle',
