@@ -1,5 +1,6 @@
 import type { Backfilled } from './backfill.ts';
-import type { Fill, Resequencer } from './resequencer.ts';
+import type { Resequencer } from './resequencer.ts';
+import type { Fill } from './room-state.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface BackfillerParts {

@@ -23,8 +23,9 @@ import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
 import type { RoomFacts } from '../protocol/inspection.ts';
-import { HeldEvents, type HeldOfRoom } from './held-events.ts';
+import { HeldEvents } from './held-events.ts';
 import { defaultLimits, type ResequencerLimits } from './resequencer-limits.ts';
+import { blank, unknown, type Fill, type Gap, type RoomState } from './room-state.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 export interface ResequencerParts {
@@ -40,48 +41,6 @@ export interface ResequencerParts {
   readonly log: Log;
 }
 
-interface RoomState {
-  /** The rev up to which events were delivered. */
-  delivered: number;
-  /** Events up to this rev were not delivered in order here: a client with a lower head has missed some. */
-  start: number;
-  /** A client has got a head, and expects every event after it. */
-  headGiven: boolean;
-  /** The highest head that a client has got. */
-  highestHead: number;
-  gap: Gap | undefined;
-}
-
-interface Gap {
-  readonly reason: Repair;
-  /** The furthest rev that is known to exist. */
-  wanted: number;
-  /** Each event is after the next rev. */
-  readonly held: HeldOfRoom;
-  reading: boolean;
-  failures: number;
-  /** Waits for overtaken events, or for the next read. */
-  timer: NodeJS.Timeout | undefined;
-}
-
-/** A read of a gap that is under way. */
-export interface Fill {
-  readonly room: string;
-  /** Events after this rev are wanted. */
-  readonly from: number;
-  readonly wanted: number;
-  readonly gap: Gap;
-  readonly state: RoomState;
-}
-
-const unknown = -1;
-const blank = (): RoomState => ({
-  delivered: unknown,
-  start: unknown,
-  headGiven: false,
-  highestHead: unknown,
-  gap: undefined,
-});
 const maxBackoffMs = 5000;
 
 export class Resequencer {

@@ -1,47 +1,13 @@
 /**
- * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, reasons of
- * this file), never the id of a room or a user, so that the number of series stays bounded.
+ * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, and
+ * labels.ts), never the id of a room or a user, so that the number of series stays bounded.
  */
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
+import { databaseHazards, type DatabaseHazard } from './labels.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type RefusedHandshake =
-  'bad_request' | 'origin' | 'connections' | 'address' | 'connect_rate' | 'draining' | 'overload';
-export type ClosedConnection =
-  | 'backend'
-  | 'client'
-  | 'connect_timeout'
-  | 'draining'
-  | 'heartbeat'
-  | 'protocol_error'
-  | 'rate_limited'
-  | 'revoked'
-  | 'slow_consumer'
-  | 'token_expired'
-  | 'too_large'
-  | 'unavailable';
-/** An ack that no event of the server requested, an ack after its time limit, or CONNECT to an unknown namespace. */
-export type StrayPacket = 'ack' | 'late_ack' | 'connect';
-/** Requests of backend services, by the names of Socket.IO's requests. */
-export type InteropRequest =
-  'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';
-export type InteropRefusal =
-  | 'attachments'
-  | 'limit'
-  | 'malformed'
-  | 'reserved_name'
-  | 'room_membership'
-  | 'rooms_per_connection'
-  | 'server_side_emit'
-  | 'too_large';
-export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
-/** The sign of missing events: a jump in rev, a room's head in Postgres, an outage of Redis, or a dead node's outbox. */
-export type Repair = 'gap' | 'heads' | 'away' | 'relay';
-
-/** Settings of Postgres that break the promises. */
-export const databaseHazards = ['fsync', 'full_page_writes', 'read_only', 'synchronous_commit'] as const;
-export type DatabaseHazard = (typeof databaseHazards)[number];
+export type * from './labels.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 

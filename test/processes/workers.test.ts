@@ -92,7 +92,7 @@ describe('a server of several workers', () => {
     const answer = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toEqual({ code: 0, message: 'Transport unknown' });
-    await until('it is logged', () => server.stdout().includes('a client began with long-polling'));
+    await until('it is logged', () => server.stdout().includes('Refused a long-polling handshake'));
   }, 60_000);
 
   it('starts a killed worker again; its clients come back', async () => {
@@ -179,7 +179,7 @@ describe('a group that cannot start', () => {
     });
     expect(await runProgram(['serve', '--worker', '1/2'], env)).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('of no use by hand') as string,
+      stderr: expect.stringContaining('The option --worker is internal') as string,
     });
   }, 60_000);
 
