@@ -69,7 +69,7 @@ it('leaves what cannot be queued any more in the field, and says so', async () =
   }`);
   await ann.banner.getByText('500 messages wait').waitFor();
   await ann.write('one too many');
-  await ann.page.getByText('So many messages wait to be sent').waitFor();
+  await ann.page.getByText('Too many messages wait to be sent').waitFor();
   expect(await ann.field.inputValue()).toBe('one too many');
   expect(await ann.item('one too many').count()).toBe(0);
 });
