@@ -83,6 +83,10 @@ describe('one tab', () => {
     await other.say('one');
     await other.say('two');
     await tab.holds('reload', ['one', 'two']);
+    // A reload does not wait for writes to the store that are under way.
+    await until('the store has the messages', async () =>
+      JSON.stringify(await tab.page.evaluate(`lab.indexedDb('s').list('')`)).includes('"two"'),
+    );
     await tab.page.context().setOffline(true);
     await until('it is cut', async () => (await tab.call('status')) !== 'connected');
     await tab.call('send', 'reload', 'queued 1');

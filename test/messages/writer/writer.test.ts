@@ -7,7 +7,16 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
 });
+/** A writer without a database retries to delete its outbox rows for ever: each is stopped before the database goes. */
+const writers: ReturnType<typeof createWriter>['writer'][] = [];
+const openWriter: typeof createWriter = (...options) => {
+  const opened = createWriter(...options);
+  writers.push(opened.writer);
+  return opened;
+};
+
 afterAll(async () => {
+  for (const writer of writers) await writer.stop();
   await assertDense(database.sql);
   await database.drop();
 });
@@ -21,7 +30,7 @@ const outcomes = async (answers: Promise<unknown>[]) =>
 
 describe('the writer', () => {
   it('commits what comes in one turn as one batch, numbered in order of arrival', async () => {
-    const { writer, told: received, metric } = createWriter(database.sql, { stripes: 1 });
+    const { writer, told: received, metric } = openWriter(database.sql, { stripes: 1 });
     const [a, b] = [await makeRoom(database.sql, 'order-a', 'ann'), await makeRoom(database.sql, 'order-b', 'ann')];
     const answers = await outcomes([a, b, a, a, b].map((room, n) => writer.send(send(room, 'ann', n))));
     expect(answers).toEqual([1, 1, 2, 3, 2]);
@@ -37,20 +46,20 @@ describe('the writer', () => {
   });
 
   it('gives a message sent again its first seq, in the same batch and any time later', async () => {
-    const { writer } = createWriter(database.sql);
+    const { writer } = openWriter(database.sql);
     const room = await makeRoom(database.sql, 'again', 'ann', 'ben');
     const first = send(room, 'ann', 'original');
     const twice = await Promise.all([writer.send(first), writer.send(first)]);
     expect(twice[1]).toEqual(twice[0]);
     await writer.send(send(room, 'ben'));
-    const { writer: another } = createWriter(database.sql);
+    const { writer: another } = openWriter(database.sql);
     expect(await another.send({ ...first, body: '"changed"' })).toEqual(twice[0]);
     const rows = await database.sql`select seq, body from messages where room_id = ${room} order by seq`;
     expect(rows).toMatchObject([{ seq: 1, body: '"original"' }, { seq: 2 }]);
   });
 
   it('answers conflict to the id of somebody else, in the same batch and later', async () => {
-    const { writer } = createWriter(database.sql);
+    const { writer } = openWriter(database.sql);
     const room = await makeRoom(database.sql, 'conflict', 'ann', 'ben');
     const other = await makeRoom(database.sql, 'conflict-2', 'ben');
     const mine = send(room, 'ann');
@@ -61,7 +70,7 @@ describe('the writer', () => {
   });
 
   it('refuses for each reason without harm to the neighbours of the batch', async () => {
-    const { writer, told: received } = createWriter(database.sql, { stripes: 1 });
+    const { writer, told: received } = openWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, 'reasons', 'ann');
     await addMember(database.sql, room, 'ann', 'gus', 'guest');
     await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;
@@ -79,7 +88,7 @@ describe('the writer', () => {
   });
 
   it('notes lanes and ranges in one outbox row a commit, which the next commit deletes', async () => {
-    const { writer } = createWriter(database.sql, { stripes: 1, tidyMs: 60_000 });
+    const { writer } = openWriter(database.sql, { stripes: 1, tidyMs: 60_000 });
     const [a, b] = [await makeRoom(database.sql, 'lanes-a', 'ann'), await makeRoom(database.sql, 'lanes-b', 'ann')];
     const entries = async () => {
       const rows = await database.sql<{ entries: string }[]>`
@@ -101,7 +110,7 @@ describe('the writer', () => {
   });
 
   it('stores a message of a neighbour before what one user sent too much of, and keeps the order of each', async () => {
-    const { writer } = createWriter(database.sql, { stripes: 1, maxBatch: 10 });
+    const { writer } = openWriter(database.sql, { stripes: 1, maxBatch: 10 });
     const [eves, anns] = [await makeRoom(database.sql, 'much', 'eve'), await makeRoom(database.sql, 'little', 'ann')];
     const done: string[] = [];
     const note = (sender: string, room: string, n: number): Promise<unknown> =>
@@ -117,7 +126,7 @@ describe('the writer', () => {
   });
 
   it('answers overloaded past its queue, and stores what it took', async () => {
-    const { writer } = createWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
+    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
     const room = await makeRoom(database.sql, 'queue', 'ann');
     const sends = Array.from({ length: 11 }, (_, n) => writer.send(send(room, 'ann', n)));
     expect(writer.waiting).toBe(10);
