@@ -7,7 +7,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
 });
-/** A writer without a database retries to delete its outbox rows for ever: each is stopped before the database goes. */
+/** A writer may have a timer when its test ends, for its outbox rows or a retry: each is stopped before the database goes. */
 const writers: ReturnType<typeof createWriter>['writer'][] = [];
 const openWriter: typeof createWriter = (...options) => {
   const opened = createWriter(...options);
