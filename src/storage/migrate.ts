@@ -41,11 +41,14 @@ interface Applied {
 
 /**
  * Files that were edited after a database may have applied them, by the checksums of their earlier forms. Such a database is
- * accepted once: the functions of the file are made again, and its row gets the checksum of the file. Never add to this list:
- * `migrations/CHECKSUMS` keeps released files as they are (test/storage/released.test.ts).
+ * accepted once, and its row gets the checksum of the file. `remake`: the functions of the file are made again, because no
+ * later file replaces them. Never add to this list: `migrations/CHECKSUMS` keeps released files as they are
+ * (test/storage/released.test.ts).
  */
-const earlierForms: ReadonlyMap<string, string> = new Map([
-  ['d1ac590af2ee7aab5ca2491c74ffedae379164a42ceeb2819998f3adb7c0807c', '0011_expired'],
+const earlierForms: ReadonlyMap<string, { readonly name: string; readonly remake: boolean }> = new Map([
+  ['d1ac590af2ee7aab5ca2491c74ffedae379164a42ceeb2819998f3adb7c0807c', { name: '0011_expired', remake: true }],
+  // This form has fewer letters. 0028 replaces the function, so both forms lead to one schema.
+  ['861e35df0c7352e637fc1eaacc2992bfab4b27ed5fc431fccc622e1569cf46d8', { name: '0014_text', remake: false }],
 ]);
 
 /**
@@ -128,8 +131,9 @@ function isNewer(applied: readonly Applied[], files: readonly Migration[]): bool
 async function takeEarlierForms(tx: postgres.TransactionSql, files: readonly Migration[]): Promise<void> {
   for (const row of await readApplied(tx)) {
     const file = files.find(({ number }) => number === row.number);
-    if (file === undefined || earlierForms.get(row.checksum) !== file.name) continue;
-    for (const [statement] of file.text.matchAll(/^create or replace function[\s\S]*?^end \$\$;/gm))
+    const form = earlierForms.get(row.checksum);
+    if (file === undefined || form?.name !== file.name) continue;
+    for (const [statement] of !form.remake ? [] : file.text.matchAll(/^create or replace function[\s\S]*?^end \$\$;/gm))
       await tx.unsafe(statement);
     await tx`update schema_migrations set checksum = ${file.checksum} where number = ${file.number}`;
   }
@@ -177,7 +181,7 @@ function compare(files: readonly Migration[], applied: readonly Applied[]): void
     if (file.number !== row.number) {
       throw new StartupError(`The database has the migration ${row.name} where this Parley has ${file.name}`);
     }
-    if (file.checksum !== row.checksum && earlierForms.get(row.checksum) !== file.name) {
+    if (file.checksum !== row.checksum && earlierForms.get(row.checksum)?.name !== file.name) {
       throw new StartupError(`The migration ${file.name} was edited after it had been applied; add a new one instead`);
     }
   }

@@ -1,4 +1,5 @@
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,9 @@ import { migrate, migrationsPending } from '../../src/storage/migrate.ts';
 import { StartupError } from '../../src/startup-error.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
+
+/** The letters of 0014 before those that the locale of PGlite lacks. */
+const fewerLetters = String.raw`  select '\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u20a0-\u20a7\u20a9-\u20cf\u2190-\u245f\u2500-\u2bff\u2e80-\u2fdf\u3004-\u3007\u3012\u3013\u3020-\u302f\u3031-\u303c\u303e-\u309f\u30a1-\u30fa\u30fc-\u31ff\u3400-\u4dbf\u4dc0-\u9fff\ua000-\ua4cf\ua960-\ua9ff\uaa60-\uaadf\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdf\U00010000-\U0001d3ff\U0001d800-\U0001f0ff\U0001f1e6-\U0001fbef\U0001fc00-\U0010ffff'`;
 
 describe('migrate', () => {
   let database: TestDatabase;
@@ -139,6 +143,33 @@ describe('migrate', () => {
     // and all later ones apply
     await migrate(sql);
     expect(await migrationsPending(sql)).toEqual([]);
+  });
+
+  it('takes a database with the form of 0014 that has fewer letters, and ends with the same functions', async () => {
+    const { sql } = database;
+    for (const file of readdirSync(folder)) rmSync(join(folder, file));
+    const all = fileURLToPath(new URL('../../migrations/', import.meta.url));
+    for (const file of readdirSync(all))
+      if (/^00[0-2]\d_/.test(file)) copyFileSync(join(all, file), join(folder, file));
+    rmSync(join(folder, '0029_strangers.sql'));
+    const text = readFileSync(join(all, '0014_text.sql'), 'utf8');
+    const fewer = text
+      .replace(
+        / Letters and numbers that the locale of PGlite\n-- does not know are among them: to its parser they are no words\./,
+        '',
+      )
+      .replace(/^ {2}select '\\u0870.*$/m, () => fewerLetters);
+    expect(createHash('sha256').update(fewer).digest('hex')).toBe(
+      '861e35df0c7352e637fc1eaacc2992bfab4b27ed5fc431fccc622e1569cf46d8',
+    );
+    write({ '0014_text.sql': fewer });
+    await migrate(sql, folder);
+    await migrate(sql);
+    expect(await migrationsPending(sql)).toEqual([]);
+    const [row] = await sql<[{ letters: string; checksum: string }]>`
+      select search_unspaced() as letters, (select checksum from schema_migrations where number = 14) as checksum`;
+    expect(row.letters).toContain(String.raw`\u0870`);
+    expect(row.checksum).toBe(createHash('sha256').update(text).digest('hex'));
   });
 
   it('refuses a migration slipped in before an applied one', async () => {
