@@ -21,6 +21,7 @@ import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
 import { CommandRate } from './commands/command-rate.ts';
 import { Commands } from './commands/dispatcher.ts';
+import { callerChecks } from './commands/caller-checks.ts';
 import { commandsAround } from './commands/around.ts';
 import { connectionCommands } from './commands/connection-commands.ts';
 import { commandTable } from './commands/table.ts';
@@ -125,6 +126,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
       declarations,
       handlers: createHandlers({ ...parts, registry, replay, headOf, follows, adding: settings.adding }),
       ofConnection: connectionCommands({ ...parts, registry }),
+      checks: callerChecks(messaging),
       around: commandsAround({ hub, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
     },
     metrics,
@@ -213,6 +215,11 @@ export class Gateway {
   closeInterop(): void {
     this.#interop?.close();
     this.#interop = undefined;
+  }
+
+  /** The commands, for callers without a connection. */
+  get commands(): Pick<Commands, 'call'> {
+    return this.#parts.commands;
   }
 
   /** For `parley inspect`. */

@@ -23,6 +23,7 @@ import { Retention } from './retention/retention.ts';
 import { RoomAdmin } from './rooms/room-admin.ts';
 import { RoomPurge } from './retention/room-purge.ts';
 import type { WhenApplied } from './rooms/membership-events.ts';
+import { readAccess, requireSignalRight } from './rooms/access.ts';
 import { Rooms } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
@@ -216,6 +217,16 @@ export class Messaging {
   search(user: string, input: ParsedInput<'search'>): Promise<string> {
     if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
     return this.#search.page(user, input);
+  }
+
+  /** @throws {ParleyError} unless the user may send signals in the room now */
+  requireSignalRight(user: string, room: string): Promise<void> {
+    return this.reading(user, () => requireSignalRight(this.#options.reads, user, room));
+  }
+
+  /** @throws {ParleyError} unless the user is a member of the room */
+  async requireMember(user: string, room: string): Promise<void> {
+    await this.reading(user, () => readAccess(this.#options.reads, user, room));
   }
 
   /** Resolves when all accepted commands are committed and answered. */
