@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { ClientAddress } from './http/client-address.ts';
 import { Guests } from './api/guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
+import { openRestApi } from './api/open.ts';
+import { KnownUsers } from './rooms/known-users.ts';
 import { StaticFiles } from './http/static-files.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
 import { openUserRates } from './rates/user-rates.ts';
@@ -20,6 +22,7 @@ import { newId } from './transport/engineio/handshake.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { readInstallation, renewEpoch } from './storage/installation.ts';
 import { Messaging } from './messaging.ts';
+import { ParleyError } from './protocol/errors.ts';
 import { hostOf, listen } from './http/listen.ts';
 import { ServerClock } from './storage/clock.ts';
 import { openStorage, type Release } from './storage/open.ts';
@@ -192,6 +195,21 @@ async function start(
   const origins = { origins: config.origins, localOrigins: embedded };
   const operator = { metrics, metricsText, health, log, version, node, clientAddress };
   const adminUrl = await openAdmin({ host: config.adminHost, port: config.adminPort }, operator, alone, releases);
+  openRestApi(app, {
+    commands: gateway.commands,
+    connectLoad: messaging.connectLoad,
+    users: new KnownUsers(sql, reads),
+    verifier,
+    keys: noKeys,
+    rates: noRates,
+    revoke: async ({ user }, session) =>
+      session === undefined ? sessions.revokeAll(user.id) : gateway.registry.revokeSession(user.id, session),
+    clientAddress,
+    origins,
+    version,
+    metrics,
+    log,
+  });
   registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
   const { url, socket } = await listen(app, { host: hostOf(config), port: config.port }, alone);
 
@@ -214,6 +232,11 @@ async function start(
   });
   return { url, adminUrl, log, demoSecret: demo, readings: () => metrics.readings(), stop };
 }
+
+const noKeys = {
+  verify: () => Promise.reject(new ParleyError('unauthorized', 'This server has no such API key.')),
+};
+const noRates = { admit: () => {}, take: () => Promise.resolve({}) };
 
 /** Opens the listener for operators. The listener answers until the process has stopped. */
 async function openAdmin(

@@ -217,6 +217,10 @@ export class Gateway {
     this.#interop = undefined;
   }
 
+  get registry(): SessionRegistry {
+    return this.#parts.registry;
+  }
+
   /** The commands, for callers without a connection. */
   get commands(): Pick<Commands, 'call'> {
     return this.#parts.commands;

@@ -86,10 +86,11 @@ export class Commands {
 
   /**
    * Runs a command for a caller without a connection. The caller's requests are limited before.
+   * @param data the input, as the schema of the command has parsed it
    * @returns the output, or `Encoded` with its JSON text
    * @throws {ParleyError} also for failures of the database. Any other error is a fault, which the caller of `call` logs.
    */
-  async call(caller: Caller, name: CommandName, input: unknown): Promise<object> {
+  async call(caller: Caller, name: CommandName, data: unknown): Promise<object> {
     const from = performance.now();
     const entry = this.#table.get(name);
     const handle = entry?.handle;
@@ -97,7 +98,6 @@ export class Commands {
     try {
       this.#running.admit(entry);
       this.#admission.admitCall();
-      const data = parseInput(entry.input, input);
       const run = (): object | Promise<object> => handle(caller, data);
       this.#running.began(entry);
       try {

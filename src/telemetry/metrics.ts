@@ -24,6 +24,16 @@ export class Metrics {
     'Commands that were answered; the outcome is ok or an error code',
     this.#registry,
   );
+  readonly requests = this.#counter('parley_http_requests_total', 'Requests of REST that were answered', [
+    'route',
+    'status',
+  ]);
+  readonly requestSeconds = this.#histogram(
+    'parley_http_request_seconds',
+    'Time from a request of REST to its answer',
+    seconds,
+    ['route'],
+  );
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',

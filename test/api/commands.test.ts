@@ -1,0 +1,56 @@
+/** Commands over REST, against a started server. */
+import { expect, it } from 'vitest';
+import { stage } from '../stage.ts';
+import { tokenOf } from '../support/server.ts';
+
+const { server, people, room } = await stage({ people: ['owner', 'ann', 'stranger'] });
+await room();
+
+interface Answered {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown>;
+}
+
+async function call(user: string, method: string, path: string, body?: object): Promise<Answered> {
+  const response = await fetch(`${server.url}/api/v1${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${await tokenOf(user, { name: user.toUpperCase() })}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Answered['body'] };
+}
+
+it('stores a message that reaches the members and stands in the history', async () => {
+  const id = crypto.randomUUID();
+  const sent = await call('owner', 'POST', '/rooms/stage-1/messages', { id, body: { text: 'by REST' } });
+  expect(sent).toMatchObject({ status: 201, body: { seq: 1 } });
+  expect(await people.ann.event('message')).toMatchObject({ id, seq: 1, body: { text: 'by REST' } });
+  const page = await call('ann', 'GET', '/rooms/stage-1/messages');
+  expect(page).toMatchObject({ status: 200, body: { items: [{ id }], hasMore: false, next: null } });
+});
+
+it('pages by cursor to the end, without a repeated or skipped message', async () => {
+  for (let n = 0; n < 7; n++) await call('owner', 'POST', '/rooms/stage-1/messages', { id: crypto.randomUUID(), body: n });
+  const seen: unknown[] = [];
+  let cursor = '';
+  for (;;) {
+    const page = await call('ann', 'GET', `/rooms/stage-1/messages?limit=3${cursor}`);
+    seen.push(...(page.body['items'] as { seq: number }[]).map(({ seq }) => seq).toReversed());
+    if (page.body['next'] === null) break;
+    expect(page.headers.get('link')).toContain('rel="next"');
+    cursor = `&cursor=${String(page.body['next'])}`;
+  }
+  expect(seen).toEqual([8, 7, 6, 5, 4, 3, 2, 1]);
+});
+
+it('answers a problem with the place of each fault', async () => {
+  expect(await call('ann', 'GET', '/rooms/stage-1/messages?limit=1000&color=red')).toMatchObject({
+    status: 400,
+    body: { code: 'invalid', errors: [{ pointer: '/color', in: 'query' }, { pointer: '/limit', in: 'query' }] },
+  });
+  expect(await call('stranger', 'GET', '/rooms/stage-1/messages')).toMatchObject({ status: 404 });
+});
