@@ -68,7 +68,8 @@ export function fetchHandler(fetch: Fetch, options: FetchOptions): Handler {
     const refusal = refusalOf(head, maxBytes);
     if (refusal !== undefined) return exchange.answer(() => problem(refusal));
     const body = head.hasBody ? exchange.readBody(maxBytes) : undefined;
-    const query = req.getQuery();
+    // undefined for an address without a question mark
+    const query = (req.getQuery() as string | undefined) ?? '';
     const url = `http://${head.host}${path}${query === '' ? '' : `?${query}`}`;
     const request = new LightRequest(method, url, head.headers, body);
     exchange.request = request;
