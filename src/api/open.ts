@@ -15,7 +15,8 @@ import { Callers, type CallersParts } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
 import { openApi } from './openapi.ts';
 import { routeOperations, type Operation } from './operation.ts';
-import { apiPrefix, restFetch, type RequestRates } from './rest.ts';
+import type { RequestRates } from './request-rates.ts';
+import { apiPrefix, restFetch } from './rest.ts';
 
 export interface RestApiParts {
   readonly commands: Pick<Commands, 'call'>;

@@ -17,6 +17,7 @@ import { requireScope, userHeader, type Identity } from './identity.ts';
 import { Reply, type Answer, type ApiRequest, type Operation } from './operation.ts';
 import { pageOf } from './pages.ts';
 import { problemOf, problemType } from './problem.ts';
+import type { RequestRates } from './request-rates.ts';
 import { gatherInput, inputError, inputPlan, type InputPlan } from './request-input.ts';
 
 export const apiPrefix = '/api/v1';
@@ -30,18 +31,6 @@ export interface RestEnv {
 }
 
 type RestContext = Context<RestEnv>;
-
-/** Counts requests. @returns the headers that tell the rest of the rate. */
-export interface RequestRates {
-  /** @throws {ParleyError} `rate_limited` with `retryAfter` */
-  take(
-    identity: Identity,
-    address: string,
-    cost: Pick<Operation, 'weight' | 'route'>,
-  ): Promise<Readonly<Record<string, string>>>;
-  /** A request whose caller is not known yet. @throws {ParleyError} `rate_limited` for a blocked address */
-  admit(address: string): void;
-}
 
 export interface RestParts {
   readonly operations: readonly Operation[];
@@ -141,14 +130,26 @@ class ServedOperation {
     { req, env }: RestContext,
     counted: (headers: Readonly<Record<string, string>>) => void,
   ): Promise<Identity> {
-    const { callers, rates } = this.#parts;
+    const { rates } = this.#parts;
     const { scope, callers: allowed } = this.#operation;
     rates.admit(env.address);
-    const identity = await callers.identify(req.header('authorization'), req.header(userHeader), env.address);
-    counted(await rates.take(identity, env.address, this.#operation));
+    const identity = await this.#identify(req, env.address);
+    const { headers, refused } = await rates.take(identity, env.address, this.#operation);
+    counted(headers);
+    if (refused !== undefined) throw refused;
     if (allowed !== 'anyone') requireScope(identity, scope);
     if (allowed === 'key' && identity.kind !== 'key') throw new ParleyError('forbidden', 'An API key is needed here.');
     return identity;
+  }
+
+  async #identify(req: RestContext['req'], address: string): Promise<Identity> {
+    const { callers, rates } = this.#parts;
+    try {
+      return await callers.identify(req.header('authorization'), req.header(userHeader), address);
+    } catch (error) {
+      if (error instanceof ParleyError && error.code === 'unauthorized') await rates.failed(address);
+      throw error;
+    }
   }
 
   async #read({ req, env }: RestContext, identity: Identity, requestId: string): Promise<ApiRequest> {

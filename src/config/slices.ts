@@ -97,6 +97,11 @@ export function rateSlice(config: Config) {
   };
 }
 
+export type RequestRateSlice = ReturnType<typeof requestRateSlice>;
+export function requestRateSlice(config: Config) {
+  return pick(config, ['requestTiers', 'sensitiveRequestsPerMinute']);
+}
+
 export type MessagingSlice = ReturnType<typeof messagingSlice>;
 export function messagingSlice(config: Config) {
   return {

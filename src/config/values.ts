@@ -170,5 +170,5 @@ function tier(): Parser<string> {
   return (source) =>
     /^[A-Za-z0-9_.-]{1,32}=[1-9]\d{0,6}$/.test(source)
       ? { ok: true, value: source }
-      : { ok: false, expected: 'a tier and its messages per minute, such as standard=600' };
+      : { ok: false, expected: 'a tier and its rate, such as standard=600' };
 }

@@ -28,6 +28,16 @@ export class Metrics {
     'route',
     'status',
   ]);
+  /** Label: limit (hour, sensitive, blocked or failures). */
+  readonly requestsRefused = new HotCounter(
+    'parley_http_requests_refused_total',
+    'Requests of REST over a rate, by the rate',
+    this.#registry,
+  );
+  readonly addressesBlocked = this.#counter(
+    'parley_http_addresses_blocked_total',
+    'Addresses that were blocked for a time, because their requests were refused again and again',
+  );
   readonly requestSeconds = this.#histogram(
     'parley_http_request_seconds',
     'Time from a request of REST to its answer',

@@ -1,4 +1,5 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
+import { apiKeys } from './api.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
@@ -28,5 +29,6 @@ export const configKeys = {
   ...searchKeys,
   ...signalKeys,
   ...roomKeys,
+  ...apiKeys,
   ...operationKeys,
 } as const;
