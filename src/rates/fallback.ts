@@ -1,3 +1,4 @@
+import { within } from '../jobs/within.ts';
 import type { Hits, Rate, Rates, Taken } from './rates.ts';
 
 /** As long as a command may wait for its rate; Redis answers in well under a millisecond, or is unavailable. */
@@ -24,20 +25,14 @@ export class FallbackRates implements Rates {
   }
 
   async #either(count: (rates: Rates) => Promise<Taken>): Promise<Taken> {
-    const answer = this.#options.up() ? await inTime(count(this.#shared)) : undefined;
+    const answer = this.#options.up() ? await answerOf(count(this.#shared)) : undefined;
     if (answer !== undefined) return answer;
     this.#options.failed();
     return count(this.#own);
   }
 }
 
-async function inTime(answer: Promise<Taken>): Promise<Taken | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), waitMs);
-  });
-  const failed = answer.catch(() => undefined);
-  const first = await Promise.race([failed, late]);
-  clearTimeout(timer);
-  return first;
+/** @returns undefined: Redis refused, or its answer is late. */
+function answerOf(answer: Promise<Taken>): Promise<Taken | undefined> {
+  return within(waitMs, answer).catch(() => undefined);
 }
