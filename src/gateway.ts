@@ -217,13 +217,9 @@ export class Gateway {
     this.#interop = undefined;
   }
 
-  get registry(): SessionRegistry {
-    return this.#parts.registry;
-  }
-
-  /** The commands, for callers without a connection. */
-  get commands(): Pick<Commands, 'call'> {
-    return this.#parts.commands;
+  /** What requests of REST need: the commands for callers without a connection, and the sessions of users. */
+  get rest(): Pick<Running, 'commands' | 'registry'> {
+    return this.#parts;
   }
 
   /** For `parley inspect`. */

@@ -12,6 +12,7 @@ import { Changes } from './messages/changes.ts';
 import { FairTurns } from './rates/fair-turns.ts';
 import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
+import { KnownUsers } from './rooms/known-users.ts';
 import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
@@ -85,6 +86,7 @@ export class Messaging {
   readonly links: JoinLinks;
   readonly blocks: Blocks;
   readonly connectLoad: ConnectLoad;
+  readonly knownUsers: KnownUsers;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
   readonly backfill: BackfillReads;
@@ -135,6 +137,7 @@ export class Messaging {
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
     this.connectLoad = new ConnectLoad(sql);
+    this.knownUsers = new KnownUsers(sql, reads);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });

@@ -1,66 +1,57 @@
-/** Makes the REST API of its parts and serves it under `/api/v1`. */
-import type { TemplatedApp } from 'uWebSockets.js';
-import type { Commands } from '../commands/dispatcher.ts';
-import type { ConnectLoad } from '../connect/connect-load.ts';
-import type { ClientAddress } from '../http/client-address.ts';
+/** HTTP of a node as one part: the public listener, and the listener of operators if there is one. */
+import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import { listen, type Address } from '../http/listen.ts';
 import type { OriginSettings } from '../http/origins.ts';
-import { specRoutes } from '../protocol/routes/spec.ts';
-import type { KnownUsers } from '../rooms/known-users.ts';
-import type { Caller } from '../sessions/caller.ts';
-import type { TokenVerifier } from '../sessions/tokens.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
-import { serveFetch } from './bridge/bridge.ts';
-import { Callers, type CallersParts } from './callers.ts';
-import { commandOperations } from './command-operations.ts';
-import { openApi } from './openapi.ts';
-import { routeOperations, type Operation } from './operation.ts';
-import type { RequestRates } from './request-rates.ts';
-import { apiPrefix, restFetch } from './rest.ts';
+import { StaticFiles, webFolder } from '../http/static-files.ts';
+import type { Release } from '../storage/open.ts';
+import { paced } from '../telemetry/paced.ts';
+import { Guests, type GuestSettings } from './guests.ts';
+import { registerAdminRoutes, registerRoutes, type OperatorParts } from './routes.ts';
 
-export interface RestApiParts {
-  readonly commands: Pick<Commands, 'call'>;
-  readonly connectLoad: ConnectLoad;
-  readonly users: KnownUsers;
-  readonly verifier: TokenVerifier;
-  readonly keys: CallersParts['keys'];
-  readonly rates: RequestRates;
-  readonly revoke: (caller: Caller, session: string | undefined) => Promise<object>;
-  readonly clientAddress: ClientAddress;
+export interface HttpSettings extends Address {
+  /** The listener of metrics and detailed readiness. Undefined: the public port serves both. */
+  readonly admin: Address | undefined;
+  /** Undefined outside of the embedded demo. */
+  readonly guests: GuestSettings | undefined;
   readonly origins: OriginSettings;
-  readonly version: string;
-  readonly metrics: Metrics;
-  readonly log: Log;
+  /** Whether no other worker shares the ports. */
+  readonly alone: boolean;
 }
 
-const maxBodyBytes = 4 * 1024 * 1024;
+export interface OpenHttp {
+  readonly url: string;
+  readonly adminUrl: string | undefined;
+  readonly socket: us_listen_socket;
+}
 
-export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
+/** Registers the routes and listens. The listener of operators answers until the process has stopped. @throws {StartupError} */
+export async function openHttp(
+  app: TemplatedApp,
+  { host, port, admin, guests: guestSettings, origins, alone }: HttpSettings,
+  parts: OperatorParts,
+  releases: Release[],
+): Promise<OpenHttp> {
   const { metrics, log } = parts;
-  const operations = restOperations(parts);
-  const callers = new Callers({ ...parts, admit: (token) => parts.connectLoad.memberships(token) });
-  serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
-    clientAddress: parts.clientAddress,
-    maxBodyBytes,
-    failed: (error) => {
-      metrics.internalErrors.inc({ where: 'http' });
-      log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
-    },
-  });
+  const guests = guestSettings === undefined ? undefined : new Guests({ ...guestSettings, metrics });
+  releases.push(() => guests?.stop());
+  const files = new StaticFiles(webFolder());
+  const operator = { ...parts, metricsText: paced(parts.metricsText) };
+  const adminUrl = admin === undefined ? undefined : await openAdmin(admin, operator, alone, releases);
+  if (adminUrl !== undefined) {
+    const text = 'Metrics and detailed readiness are on the admin port; the public port does not serve them.';
+    log.info({ url: adminUrl }, text);
+  }
+  registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
+  const { url, socket } = await listen(app, { host, port }, alone);
+  return { url, adminUrl, socket };
 }
 
-export function restOperations(parts: RestApiParts): readonly Operation[] {
-  const { users } = parts;
-  const operations: Operation[] = commandOperations({
-    ...parts,
-    nameOf: (user) => users.nameOf(user),
-    ownerOf: (room) => users.ownerOf(room),
+async function openAdmin(address: Address, parts: OperatorParts, alone: boolean, releases: Release[]): Promise<string> {
+  const admin = uWS.App();
+  registerAdminRoutes(admin, parts);
+  const { url } = await listen(admin, address, alone);
+  releases.push(() => {
+    admin.close();
   });
-  let document: object | undefined;
-  operations.push(
-    ...routeOperations(specRoutes, {
-      'spec:openapi': () => (document ??= openApi(operations, parts.version)),
-    }),
-  );
-  return operations;
+  return url;
 }

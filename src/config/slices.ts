@@ -90,7 +90,7 @@ export type RateSlice = ReturnType<typeof rateSlice>;
 export function rateSlice(config: Config) {
   const { joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers } = userLimits(config);
   return {
-    ...pick(config, ['redisPrefix', 'connectsPerMinutePerUser']),
+    ...pick(config, ['connectsPerMinutePerUser']),
     joinsPerMinutePerUser,
     invitationsPerMinutePerUser,
     tiers,

@@ -41,7 +41,7 @@ export class DatabaseWatch {
     const { metrics, sql } = options;
     // a failed check is a state, which #turn logs
     this.#task = new PeriodicTask({ run: () => this.look(), everyMs, failed: () => {}, keepsAlive: false });
-    this.#task.start(everyMs);
+    this.#task.startLater();
     metrics.watchDatabase({
       up: () => this.#state === 'up',
       pool: () => sql.pool(),

@@ -156,7 +156,6 @@ describe('the layers of src', () => {
     // at the start, whose errors end it with a line; in a worker thread; the fork, whose error event is handled
     const takers = [
       'http/static-files.ts',
-      'app.ts',
       'sessions/demo-secret.ts',
       'config/checks.ts',
       'config/secrets.ts',
