@@ -15,6 +15,7 @@ import { Invitations } from './rooms/invitations.ts';
 import { KnownUsers } from './rooms/known-users.ts';
 import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
+import { oneMessage } from './messages/one-message.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
 import { Relay } from './recovery/relay.ts';
 import { pinned, Pins } from './messages/pins.ts';
@@ -194,6 +195,10 @@ export class Messaging {
   /** The rows for the replay buffer. */
   recent(wanted: readonly Recent[], limit: number): Promise<Map<string, RecentRows>> {
     return recentRows(this.#options.reads, wanted, limit);
+  }
+
+  message(user: string, input: ParsedInput<'message:get'>): Promise<string> {
+    return this.reading(user, () => oneMessage(this.#options.reads, user, input));
   }
 
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {

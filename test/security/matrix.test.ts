@@ -20,6 +20,7 @@ type Kind = (typeof kinds)[number];
 /** What outcome each person gets: in a group, in a channel, and in a direct room, where `member` is one of the two. */
 const matrix: Readonly<Record<CommandName, readonly [group: string, channel: string, direct: string]>> = {
   'message:send': ['nnnfoo', 'mmmfoo', 'no'],
+  'message:get': ['nnnooo', 'mmmooo', 'no'],
   'message:edit': ['nnnffo', 'mmmffo', 'nf'],
   'message:delete': ['nnnffo', 'mmmffo', 'nf'],
   'message:versions': ['nnnffo', 'mmmffo', 'nf'],
@@ -48,6 +49,7 @@ const matrix: Readonly<Record<CommandName, readonly [group: string, channel: str
   'room:list': ['oooooo', 'oooooo', 'oo'],
   'room:invite': ['nnnffo', 'mmmffo', 'nf'],
   'room:members': ['nnnooo', 'mmmooo', 'no'],
+  'room:member': ['nnnooo', 'mmmooo', 'no'],
   'room:get': ['nnnooo', 'oooooo', 'no'],
   'room:search': ['oooooo', 'oooooo', 'oo'],
   'room:update': ['nnnffo', 'mmmffo', 'nf'],

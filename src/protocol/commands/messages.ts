@@ -48,6 +48,18 @@ export const messageCommands = {
     output: z.object({ seq, rev, at: instant }),
     errors: ['not_found', 'not_member', 'forbidden', 'conflict', 'too_large'],
   },
+  'message:get': {
+    about: 'One message in its present state. A deleted message keeps its place, without a body.',
+    kind: 'read',
+    weight: 1,
+    scope: 'messages:read',
+    http: { method: 'GET', path: '/rooms/{room}/messages/{seq}', asOwner: true },
+    answer: 'page',
+    message: 'seq',
+    input: z.object({ room: roomId, seq }),
+    output: z.object({ message }),
+    errors: ['not_found', 'not_member'],
+  },
   'message:edit': {
     about:
       'Replaces the body of a message. Its author may, for as long as the server allows, and only where the author ' +

@@ -120,6 +120,16 @@ export const roomCommands = {
     output: z.object({ members: z.array(member), after: userId.nullable(), more: z.boolean() }),
     errors: ['not_found', 'not_member'],
   },
+  'room:member': {
+    about: 'One member of a room, with the role and the read mark.',
+    kind: 'read',
+    weight: 1,
+    scope: 'members',
+    http: { method: 'GET', path: '/rooms/{room}/members/{user}', asOwner: true },
+    input: aMember,
+    output: z.object({ member }),
+    errors: ['not_found', 'not_member'],
+  },
   'room:get': {
     about: 'A room of yours, or any channel, with its settings and the number of its members.',
     kind: 'read',
