@@ -8,9 +8,7 @@ const namePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const badValue = /[\0\r\n]|[^\0-\xff]/;
 
 export type HeaderSource =
-  | Iterable<readonly [string, string]>
-  | Readonly<Record<string, string | readonly string[]>>
-  | undefined;
+  Iterable<readonly [string, string]> | Readonly<Record<string, string | readonly string[]>> | undefined;
 
 export class LightHeaders implements Iterable<[string, string]> {
   readonly #values = new Map<string, string>();

@@ -7,7 +7,7 @@ import { until } from '../../support/until.ts';
 import { exchange, maxBodyBytes, open, serve, type Served } from './served.ts';
 
 const app = new Hono().basePath('/api');
-app.onError((error, c) => c.text(error.name, error instanceof Refusal ? error.status : 500));
+app.onError((error, c) => c.text(error.name, (error instanceof Refusal ? error.status : 500) as 500));
 app.post('/text', async (c) => c.text(`got ${(await c.req.text()).length}`));
 app.post('/twice', async (c) => c.json([await c.req.text(), await c.req.text(), await c.req.json()]));
 app.post('/form', async (c) => c.json(await c.req.parseBody()));
