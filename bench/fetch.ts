@@ -88,29 +88,40 @@ function serve(form: string): void {
   app.listen('127.0.0.1', 0, (socket) => {
     process.send?.(socket === false ? 0 : uWS.us_socket_local_port(socket as never));
   });
+  process.on('message', () => process.send?.(process.cpuUsage()));
   process.on('disconnect', () => process.exit());
 }
 
 async function compare(): Promise<void> {
-  const rates = new Map<string, number[]>(Object.keys(forms).map((form) => [form, []]));
+  const rates = new Map<string, Measured[]>(Object.keys(forms).map((form) => [form, []]));
   console.log(`load before: ${loadavg()[0]?.toFixed(2)}`);
   for (let round = 0; round < Number(args.rounds); round++) {
     for (const [form, all] of rates) all.push(await measure(form));
   }
-  const median = (all: readonly number[]): number => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0;
-  const raw = median(rates.get('uWS') ?? []);
+  const rate = (form: string): number => median((rates.get(form) ?? []).map(({ perSecond }) => perSecond));
   for (const [form, all] of rates) {
-    const rate = median(all);
-    const range = `${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)}`;
+    const seconds = all.map(({ perSecond }) => perSecond);
+    const range = `${Math.min(...seconds).toFixed(0)} to ${Math.max(...seconds).toFixed(0)}`;
     console.log(
-      `${form.padEnd(20)} ${rate.toFixed(0).padStart(7)} req/s (${range}), ${(rate / raw).toFixed(2)} of uWS, ` +
-        `${(rate / median(rates.get('naive') ?? [])).toFixed(1)} × naive`,
+      `${form.padEnd(20)} ${rate(form).toFixed(0).padStart(7)} req/s (${range}), ` +
+        `${(rate(form) / rate('uWS')).toFixed(2)} of uWS, ${(rate(form) / rate('naive')).toFixed(1)} × naive, ` +
+        `${median(all.map(({ cpuUs }) => cpuUs)).toFixed(1)} µs of CPU a request`,
     );
   }
   console.log(`load after: ${loadavg()[0]?.toFixed(2)}`);
 }
 
-async function measure(form: string): Promise<number> {
+function median(all: readonly number[]): number {
+  return all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0;
+}
+
+interface Measured {
+  readonly perSecond: number;
+  /** Of the server, with the kernel. Other processes of the machine change this figure less. */
+  readonly cpuUs: number;
+}
+
+async function measure(form: string): Promise<Measured> {
   const child = fork(fileURLToPath(import.meta.url), ['--serve', form]);
   const port = await new Promise<number>((resolve, reject) => {
     child.once('message', (got) => resolve(Number(got)));
@@ -119,9 +130,20 @@ async function measure(form: string): Promise<number> {
   const url = `http://127.0.0.1:${port}${path}`;
   const wrk = (seconds: string): string =>
     execFileSync('wrk', ['-t1', `-c${args.connections}`, `-d${seconds}s`, url], { encoding: 'utf8' });
+  const cpu = (): Promise<NodeJS.CpuUsage> =>
+    new Promise((resolve) => {
+      child.once('message', (got) => resolve(got as NodeJS.CpuUsage));
+      child.send('cpu');
+    });
   wrk('1');
+  const before = await cpu();
   const report = wrk(args.seconds);
+  const after = await cpu();
   child.disconnect();
   if (/Non-2xx|Socket errors/.test(report)) throw new Error(report);
-  return Number(/Requests\/sec:\s+([\d.]+)/.exec(report)?.[1]);
+  const used = after.user + after.system - before.user - before.system;
+  return {
+    perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(report)?.[1]),
+    cpuUs: used / Number(/(\d+) requests in/.exec(report)?.[1]),
+  };
 }

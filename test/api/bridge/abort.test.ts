@@ -51,11 +51,9 @@ app.get('/large', async (c) => {
   await Promise.resolve();
   return c.body(new ArrayBuffer(64 * 1024 * 1024));
 });
-app.get('/endless', () => {
-  const cancel = (): void => void stages.push('cancelled');
-  const pull = (controller: ReadableStreamDefaultController): void => controller.enqueue(Buffer.alloc(100_000));
-  return new Response(new ReadableStream({ pull, cancel }));
-});
+const cancel = (): void => void stages.push('cancelled');
+const pull = (controller: ReadableStreamDefaultController): void => controller.enqueue(Buffer.alloc(100_000));
+app.get('/endless', () => new Response(new ReadableStream({ pull, cancel })));
 app.get('/silent', () => new Response(new ReadableStream({ cancel: () => void stages.push('cancelled') })));
 app.get('/ok', (c) => c.text('ok'));
 

@@ -2,7 +2,7 @@
  * Random bytes to a server with an API. PARLEY_BRIDGE_FUZZ is the number of requests of the long form. After each connection
  * the process lives, no answer is malformed, and a well-formed request gets its answer.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { NodeResponse } from '../../../src/api/bridge/response.ts';
@@ -117,6 +117,14 @@ it('reads each body in any parts as it was sent', async () => {
   );
 });
 
+function outcome(make: () => Iterable<[string, string]>): unknown {
+  try {
+    return [...make()].sort();
+  } catch (error) {
+    return (error as Error).constructor.name;
+  }
+}
+
 it('accepts and refuses the headers that Node does', () => {
   const header = fc.tuple(
     fc.oneof(fc.constantFrom('a', 'A', 'set-cookie', '__proto__', 'constructor', 'b'), fc.string({ maxLength: 3 })),
@@ -124,13 +132,6 @@ it('accepts and refuses the headers that Node does', () => {
   );
   fc.assert(
     fc.property(fc.array(header, { maxLength: 6 }), (pairs) => {
-      const outcome = (make: () => Iterable<[string, string]>): unknown => {
-        try {
-          return [...make()].sort();
-        } catch (error) {
-          return (error as Error).constructor.name;
-        }
-      };
       const node = outcome(() => new Headers(pairs));
       expect(outcome(() => new LightHeaders(pairs))).toEqual(node);
     }),
