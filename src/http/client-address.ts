@@ -69,6 +69,7 @@ export function networkOf(address: string): string {
 
 /** One form for each address, without brackets and port. uWS writes eight groups, also for IPv4 on IPv6 sockets. */
 function normalized(text: string): string {
+  if (isIPv4(text)) return text;
   const address = /^\[(.+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
   // a zone has a meaning on one machine alone
   if (address.includes('%')) return '';

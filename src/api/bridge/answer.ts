@@ -10,8 +10,10 @@ import { LightResponse, type Content, type StreamContent } from './response.ts';
 export interface Exchange {
   readonly res: HttpResponse;
   readonly headOnly: boolean;
-  /** Call this right before the last write: frees the socket of the body. Returns whether the connection ends then. */
-  ending(): boolean;
+  /** Whether the rest of the request must not be read, so that the connection ends after the answer. */
+  closing(): boolean;
+  /** Call this before the last write: frees the socket of the body. */
+  dropBody(): void;
   /** Whether the client is gone; `res` must not be used then. */
   aborted: boolean;
   /** Gets the abort of the client while an answer is written. */
@@ -41,10 +43,7 @@ export function writeAnswer(exchange: Exchange, response: Response | LightRespon
   else if (typeof content !== 'string' && !(content instanceof Uint8Array)) {
     void writeStream(exchange, light, partsOf(content));
   } else if (content.length <= oneWriteBytes) {
-    exchange.res.cork(() => {
-      writeHead(exchange, light);
-      exchange.res.end(content, exchange.ending());
-    });
+    endWith(exchange, light, content);
   } else writeLarge(exchange, light, typeof content === 'string' ? Buffer.from(content) : content);
 }
 
@@ -75,25 +74,36 @@ function writeHeadOnly(exchange: Exchange, light: LightResponse, content: Conten
   if (typeof body === 'string' || body instanceof Uint8Array) length = String(Buffer.byteLength(body));
   else if (body !== null) partsOf(body).stop();
   else if (source !== undefined && !bodiless(light.status)) length = '0';
-  exchange.res.cork(() => {
-    writeHead(exchange, light);
-    // with a length as argument, endWithoutBody would take the next request of the connection for the body
-    if (length !== null) exchange.res.writeHeader('Content-Length', length);
-    if (exchange.ending()) exchange.res.writeHeader('Connection', 'close');
-    exchange.res.endWithoutBody();
-  });
+  // with a length as argument, endWithoutBody would take the next request of the connection for the body
+  endWithoutBody(exchange, light, length);
 }
 
 const bodiless = (status: number): boolean => status === 204 || status === 304;
 
 function writeNothing(exchange: Exchange, light: LightResponse): void {
+  if (bodiless(light.status)) endWithoutBody(exchange, light, null);
+  else endWith(exchange, light, '');
+}
+
+function endWith(exchange: Exchange, light: LightResponse, content: string | Uint8Array): void {
   const { res } = exchange;
+  const closing = exchange.closing();
+  exchange.dropBody();
   res.cork(() => {
     writeHead(exchange, light);
-    if (bodiless(light.status)) {
-      if (exchange.ending()) res.writeHeader('Connection', 'close');
-      res.endWithoutBody();
-    } else res.end('', exchange.ending());
+    res.end(content, closing);
+  });
+}
+
+function endWithoutBody(exchange: Exchange, light: LightResponse, length: string | null): void {
+  const { res } = exchange;
+  const closing = exchange.closing();
+  exchange.dropBody();
+  res.cork(() => {
+    writeHead(exchange, light);
+    if (length !== null) res.writeHeader('Content-Length', length);
+    if (closing) res.writeHeader('Connection', 'close');
+    res.endWithoutBody();
   });
 }
 
@@ -107,10 +117,12 @@ function writeLarge(exchange: Exchange, light: LightResponse, body: Uint8Array):
     if (!done) timer = setTimeout(() => res.close(), exchange.slowReaderMs);
     return ok;
   };
+  const closing = exchange.closing();
+  exchange.dropBody();
   res.cork(() => {
     writeHead(exchange, light);
     // tryEnd cannot close the connection, and the header makes clients close it
-    if (exchange.ending()) res.writeHeader('Connection', 'close');
+    if (closing) res.writeHeader('Connection', 'close');
     if (!write(0)) res.onWritable((offset) => write(offset));
   });
 }
@@ -154,14 +166,18 @@ async function writeStream(exchange: Exchange, light: LightResponse, parts: Part
     parts.stop();
   };
   const start = (): void => {
-    if (!started) writeHead(exchange, light);
+    if (started) return;
     started = true;
+    writeHead(exchange, light);
+    // an `end` that closes would write this header into the chunks
+    if (exchange.closing()) res.writeHeader('Connection', 'close');
   };
-  const end = (last?: string | Uint8Array, closing = exchange.ending()): void => {
+  const end = (last?: string | Uint8Array): void => {
+    exchange.dropBody();
     res.cork(() => {
       start();
       if (last !== undefined) res.write(last);
-      res.end('', closing);
+      res.end();
     });
   };
   try {
@@ -178,7 +194,7 @@ async function writeStream(exchange: Exchange, light: LightResponse, parts: Part
         if (taken || (await writable.wait())) continue;
         if (gone()) return;
         parts.stop();
-        return end(parts.last(), true);
+        return end(parts.last());
       }
     }
   } catch (error) {

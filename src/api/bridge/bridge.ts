@@ -142,13 +142,13 @@ class Serving implements Exchange {
    * uWS itself discards the rest of a body with a Content-Length. A chunked rest has no known end, and a slow client would
    * keep the connection.
    */
-  ending(): boolean {
-    const closing =
-      this.#head.hasBody &&
-      this.#body?.complete !== true &&
-      (this.#head.length === undefined || this.#body?.failed === true);
+  closing(): boolean {
+    if (!this.#head.hasBody || this.#body?.complete === true) return false;
+    return this.#head.length === undefined || this.#body?.failed === true;
+  }
+
+  dropBody(): void {
     this.#body?.drop();
-    return closing;
   }
 
   /** Answers with the result of `make`, or with a problem for an error. Never throws. */

@@ -18,6 +18,12 @@ export class LightHeaders implements Iterable<[string, string]> {
   /** @throws {TypeError} for a name or a value that HTTP does not allow. */
   constructor(source?: HeaderSource) {
     if (source === undefined || source === null) return;
+    if (source instanceof LightHeaders) {
+      // a copy of checked headers
+      for (const [name, value] of source.#values) this.#values.set(name, value);
+      if (source.#cookies !== undefined) this.#cookies = [...source.#cookies];
+      return;
+    }
     if (Symbol.iterator in source) {
       for (const [name, value] of source) this.append(name, value);
     } else {
@@ -103,8 +109,13 @@ export class LightHeaders implements Iterable<[string, string]> {
   #checked(name: string, value: string): [name: string, value: string] {
     if (this.#frozen) throw new TypeError('The headers of a request are immutable.');
     if (!namePattern.test(name)) throw new TypeError(`${JSON.stringify(name)} is not a header name.`);
-    const text = String(value).trim();
+    const text = trimmed(value);
     if (badValue.test(text)) throw new TypeError(`The value of the header ${name} has a character that HTTP refuses.`);
     return [name.toLowerCase(), text];
   }
+}
+
+/** Callers without types may pass a number. */
+function trimmed(value: unknown): string {
+  return String(value).replaceAll(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
 }

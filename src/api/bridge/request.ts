@@ -2,7 +2,7 @@
  * A `Request` of the parts that uWS gives in the turn of the request. The form is the part of the interface that Hono and
  * handlers use. `clone`, `new Request(request)`, and Hono's `mount` and `bodyLimit` need a request of Node and are absent.
  */
-import { LightHeaders } from './headers.ts';
+import type { LightHeaders } from './headers.ts';
 import { NodeResponse } from './response.ts';
 import type { RequestBody } from './body.ts';
 

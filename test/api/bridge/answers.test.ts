@@ -32,7 +32,9 @@ app.get('/throws', () => {
   throw new Error('secret');
 });
 app.get('/rejects', () => Promise.reject(new Error('secret')));
-app.get('/echo/*', (c) => c.json({ url: c.req.url, query: c.req.query(), headers: c.req.header(), from: c.env.address }));
+app.get('/echo/*', (c) =>
+  c.json({ url: c.req.url, query: c.req.query(), headers: c.req.header(), from: c.env.address }),
+);
 app.get('/name/:name', (c) => c.json({ name: c.req.param('name') }));
 app.get('/node', () => new NodeResponse('of node', { headers: { 'x-node': '1' } }));
 app.get('/own', (c) => c.text('x', 200, { 'content-security-policy': "default-src 'self'" }));
@@ -83,13 +85,9 @@ it.each(paths)('answers %s as Hono does without a server', async (path) => {
 it.each(paths)('answers HEAD %s with the headers of GET and no body', async (path) => {
   const [get, head] = [await heads('GET', path), await heads('HEAD', path)];
   expect(head.statusCode).toBe(get.statusCode);
-  const length = path === '/node' ? undefined : get.headers['content-length'];
-  expect({ ...head.headers, date: '' }).toEqual({
-    ...get.headers,
-    date: '',
-    ...(length === undefined ? {} : { 'content-length': length }),
-    ...(path === '/node' ? { 'transfer-encoding': undefined } : {}),
-  });
+  // the length of a stream is unknown before its end
+  const { 'transfer-encoding': _, ...known } = get.headers;
+  expect({ ...head.headers, date: '' }).toEqual({ ...known, date: '' });
 });
 
 function heads(method: string, path: string): Promise<IncomingMessage> {
@@ -204,12 +202,9 @@ it.each([
   ['a NUL escape', '/api/name/%00', /{"name":"\\u0000"}$/],
   ['a query of escapes', '/api/echo/?%=%&%zz=%E0%A4%A', /^HTTP\/1\.1 200/],
   ['a fragment', '/api/name/a#b', /{"name":"a"}$/],
-  ['two slashes', '//api/name/a', /^$/],
+  ['two slashes', '//api/name/a', /^HTTP\/1\.1 404/],
 ])('answers %s', async (_, target, pattern) => {
-  const text = await exchange(
-    served.port,
-    `GET ${target} HTTP/1.1\r\nHost: x\r\n__proto__: 1\r\nConnection: close\r\n\r\n`,
-  );
+  const text = await exchange(served.port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
   expect(text).toMatch(pattern);
 });
 

@@ -7,7 +7,7 @@ import { until } from '../../support/until.ts';
 import { exchange, maxBodyBytes, open, serve, type Served } from './served.ts';
 
 const app = new Hono().basePath('/api');
-app.onError((error, c) => c.text(error.name, error instanceof Refusal ? error.status : 500));
+app.onError((error, c) => c.text(error.name, (error instanceof Refusal ? error.status : 500) as 500));
 app.post('/text', async (c) => c.text(`got ${(await c.req.text()).length}`));
 app.post('/twice', async (c) => c.json([await c.req.text(), await c.req.text(), await c.req.json()]));
 app.post('/form', async (c) => c.json(await c.req.parseBody()));
@@ -51,15 +51,15 @@ afterAll(() => served.stop());
 
 const head = (path: string, ...lines: string[]): string =>
   [`POST /api/${path} HTTP/1.1`, 'Host: x', ...lines, '', ''].join('\r\n');
+const post = async (path: string, body: BodyInit): Promise<string> =>
+  (await fetch(`${served.url}/${path}`, { method: 'POST', body })).text();
 const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
 
 it('reads a body at the limit and refuses one byte more, by length', async () => {
-  const send = (bytes: number): Promise<Response> =>
-    fetch(`${served.url}/text`, { method: 'POST', body: 'x'.repeat(bytes) });
-  expect(await (await send(maxBodyBytes)).text()).toBe(`got ${maxBodyBytes}`);
-  const over = await send(maxBodyBytes + 1);
+  expect(await post('text', 'x'.repeat(maxBodyBytes))).toBe(`got ${maxBodyBytes}`);
+  const over = await fetch(`${served.url}/text`, { method: 'POST', body: 'x'.repeat(maxBodyBytes + 1) });
   expect([over.status, await over.json()]).toEqual([413, expect.objectContaining({ code: 'too_large' })]);
-  expect((await send(5_000_000)).status).toBe(413);
+  expect(await post('text', 'x'.repeat(5_000_000))).toContain('too_large');
 });
 
 it('refuses a length over the limit before the body arrives, and reads the rest as no request', async () => {
@@ -80,7 +80,7 @@ it('reads a chunked body at the limit; refuses one byte more and closes the conn
   at.end();
   const over = await open(served.port);
   over.send(head('text', 'Transfer-Encoding: chunked') + chunk('x'.repeat(600)));
-  over.send(`${chunk('x'.repeat(401))}`);
+  over.send(chunk('x'.repeat(401)));
   await over.reads(/^HTTP\/1\.1 413/);
   over.send(`${chunk('x')}0\r\n\r\n${head('bytes', 'Content-Length: 0')}`);
   expect((await over.untilClosed()).match(/HTTP\/1\.1/g)).toHaveLength(1);
@@ -147,8 +147,6 @@ it('ends at the length that the client wrote', async () => {
 });
 
 it('reads bodies of all forms', async () => {
-  const post = async (path: string, body: BodyInit): Promise<string> =>
-    (await fetch(`${served.url}/${path}`, { method: 'POST', body })).text();
   expect(JSON.parse(await post('twice', '{"a":1}'))).toEqual(['{"a":1}', '{"a":1}', { a: 1 }]);
   expect(JSON.parse(await post('form', new URLSearchParams({ a: '1', __proto__: 'x' })))).toEqual({ a: '1' });
   const form = new FormData();
