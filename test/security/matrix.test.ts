@@ -49,7 +49,7 @@ const matrix: Readonly<Record<CommandName, readonly [group: string, channel: str
   'room:list': ['oooooo', 'oooooo', 'oo'],
   'room:invite': ['nnnffo', 'mmmffo', 'nf'],
   'room:members': ['nnnooo', 'mmmooo', 'no'],
-  'room:member': ['nnnooo', 'mmmooo', 'no'],
+  'room:member': ['nnnooo', 'mmmooo', 'nn'],
   'room:get': ['nnnooo', 'oooooo', 'no'],
   'room:search': ['oooooo', 'oooooo', 'oo'],
   'room:update': ['nnnffo', 'mmmffo', 'nf'],
