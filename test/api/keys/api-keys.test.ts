@@ -275,6 +275,19 @@ describe('open streams', () => {
     expect(ended.slice(3).toSorted()).toEqual(['second', 'third']);
   });
 
+  it('end with the overlap of their secret', async () => {
+    const node = await start();
+    const { id, text: first } = await create(node);
+    const ended: string[] = [];
+    node.keys.onRevoked(await node.keys.verify(first, ''), () => ended.push('first'));
+    const second = await rotate(node, id, 1500);
+    node.keys.onRevoked(await node.keys.verify(second, ''), () => ended.push('second'));
+    expect([await refusal(node.keys.verify(first, '')), ended]).toEqual(['accepted', []]);
+    await until('the stream of the first secret ends', () => ended.length > 0);
+    expect(ended).toEqual(['first']);
+    expect(await refusal(node.keys.verify(first, ''))).toBe('unauthorized');
+  });
+
   it('all end, also after a callback that throws', async () => {
     const node = await start();
     const { id, text } = await create(node);

@@ -1,5 +1,5 @@
 /** Every combination of scopes, rooms, networks, expiry, rotation and revocation of a key, on a real table. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { KeyCreateInput } from '../../../src/protocol/keys.ts';
 import { scopes, type Scope } from '../../../src/protocol/scopes.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -16,6 +16,8 @@ beforeAll(async () => {
   node = await startNode(database.url);
   later = await startNode(database.url, { aheadMs: 2 * hourMs });
 });
+// a row that fails leaves its key to no other row
+afterEach(() => database.sql`delete from api_keys`);
 afterAll(async () => {
   await node.stop();
   await later.stop();
