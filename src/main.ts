@@ -9,6 +9,7 @@ import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { help } from './cli/help.ts';
 import { inspectCommand } from './cli/inspect.ts';
+import { keysCommand } from './cli/keys.ts';
 import { restoredCommand } from './cli/restored.ts';
 import { sessionsCommand } from './cli/sessions.ts';
 import { errorCode, StartupError } from './startup-error.ts';
@@ -217,6 +218,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return token(rest, loadConfig());
     case 'sessions':
       return sessionsCommand(rest, loadConfig, print);
+    case 'keys':
+      return keysCommand(rest, loadConfig, print);
     case 'inspect':
       return inspectCommand(rest, loadConfig, print);
     case 'export':

@@ -1,6 +1,7 @@
 /** The text of `parley --help`. Each command adds its own lines. */
 import { version } from '../version.ts';
 import { inspectHelp } from './inspect.ts';
+import { keysHelp } from './keys.ts';
 import { restoredHelp } from './restored.ts';
 import { sessionsHelp } from './sessions.ts';
 import { transferHelp } from './transfer.ts';
@@ -15,6 +16,7 @@ Usage: parley <command>
   migrate                      bring the database to this version, then end
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T] [--backend]
+${keysHelp}
 ${sessionsHelp}
 ${inspectHelp}
 ${transferHelp}

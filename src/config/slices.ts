@@ -79,6 +79,16 @@ export function tokenSlice(config: Config, demoSecret: string | undefined) {
   };
 }
 
+export type ApiKeySlice = ReturnType<typeof apiKeySlice>;
+export function apiKeySlice(config: Config) {
+  return {
+    maxKeys: config.maxApiKeys,
+    requestsPerHour: config.apiKeyRequestsPerHour,
+    overlapMs: config.apiKeyOverlapMs,
+    failuresPerMinutePerAddress: config.apiKeyFailuresPerMinutePerAddress,
+  };
+}
+
 export type GuestSlice = ReturnType<typeof guestSlice>;
 /** @returns undefined outside of the embedded demo. */
 export function guestSlice(config: Config, demoSecret: string | undefined) {

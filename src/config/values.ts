@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { ipRange } from '../protocol/ip-range.ts';
 
 /** Parsers of settings. A parser that refuses a text says what it expected, in words for an operator. */
 export type Parser<T> = (source: string) => { ok: true; value: T } | { ok: false; expected: string };
@@ -104,13 +105,9 @@ export function range(): Parser<string> {
   return (source) => {
     // IPv6 is also written in brackets
     const plain = source.replace(/^\[([0-9a-fA-F:.]+)\]/, '$1');
-    const [address = '', bits, ...rest] = plain.split('/');
-    const max = isIP(address) === 6 ? 128 : 32;
-    const good =
-      isIP(address) !== 0 &&
-      rest.length === 0 &&
-      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
-    return good ? { ok: true, value: plain } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
+    return ipRange(plain) === undefined
+      ? { ok: false, expected: 'an address or a range such as 10.0.0.0/8' }
+      : { ok: true, value: plain };
   };
 }
 

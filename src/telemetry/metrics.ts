@@ -243,6 +243,21 @@ export class Metrics {
     'parley_database_open_transactions_total',
     'Pooled connections to Postgres that were closed because they were inside a transaction',
   );
+  readonly apiKeysAccepted = new HotCounter(
+    'parley_api_keys_accepted_total',
+    'Requests whose API key was accepted',
+    this.#registry,
+  ).labels();
+  /** Label: reason. A caller decides how often this counts. */
+  readonly apiKeysRefused = new HotCounter(
+    'parley_api_keys_refused_total',
+    'Requests whose API key was refused',
+    this.#registry,
+  );
+  readonly apiKeyLimitReached = this.#counter(
+    'parley_api_key_limit_reached_total',
+    'API keys that were not created because there are as many as PARLEY_MAX_API_KEYS',
+  );
   readonly guests = this.#counter('parley_guests_total', 'Requests for guest tokens', ['outcome']);
 
   constructor() {

@@ -63,6 +63,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.fanoutSlice(config);
     slices.presenceSlice(config);
     slices.tokenSlice(config, undefined);
+    slices.apiKeySlice(config);
     slices.guestSlice(config, 'of the folder');
     slices.rateSlice(config);
     slices.messagingSlice(config);

@@ -1,4 +1,5 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
+import { apiKeyKeys } from './api-keys.ts';
 import { apiKeys } from './api.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
@@ -22,6 +23,7 @@ export const configKeys = {
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
+  ...apiKeyKeys,
   ...connectionKeys,
   ...commandKeys,
   ...messageKeys,
