@@ -1,10 +1,12 @@
 /** Starts the parts in order, each with its own settings, and stops them in reverse order. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
+  apiKeySlice,
   fanoutSlice,
   gatewaySlice,
   guestSlice,
@@ -19,6 +21,7 @@ import {
   stopSlice,
   storageSlice,
   tokenSlice,
+  type ApiKeySlice,
   type FanoutSlice,
   type LogSlice,
   type MessagingSlice,
@@ -35,7 +38,6 @@ import { Connections } from './hub/connections.ts';
 import { Messaging } from './messaging.ts';
 import { Inspection } from './presence/inspection.ts';
 import { openPresence, type PresenceOptions } from './presence/open.ts';
-import { ParleyError } from './protocol/errors.ts';
 import { openRates } from './rates/open.ts';
 import { openUserRates } from './rates/user-rates.ts';
 import { Epochs } from './recovery/epochs.ts';
@@ -137,8 +139,9 @@ async function start(
   if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
 
   const origins = originSlice(config);
+  const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys: noKeys, origins, version });
+  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, origins, version });
 
   const guests = guestSlice(config, secret);
   const alone = group === undefined;
@@ -157,10 +160,6 @@ async function start(
   releases.push(() => drainAndClose({ app, socket, gateway, messaging, handOver, ...base }, drainMs));
   return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
 }
-
-const noKeys = {
-  verify: () => Promise.reject(new ParleyError('unauthorized', 'This server has no such API key.')),
-};
 
 /** What every part gets. */
 interface Base {
@@ -266,6 +265,17 @@ async function openUsers(
   });
   releases.push(() => presence.close());
   return { connections, sessions, presence };
+}
+
+/** The API keys of back ends. */
+function openApiKeys(
+  settings: ApiKeySlice,
+  { database, clock }: { readonly database: Database; readonly clock: ServerClock },
+  { metrics, log, releases }: Base,
+): ApiKeys {
+  const keys = new ApiKeys({ sql: database.sql, settings, now: () => clock.now(), metrics, log });
+  releases.push(() => keys.stop());
+  return keys;
 }
 
 /** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */

@@ -37,6 +37,11 @@ export class ApiKey {
     this.#addresses = fields.networks.length === 0 ? undefined : new AddressRanges(fields.networks);
   }
 
+  /** Whether the key may use every room. */
+  get everyRoom(): boolean {
+    return this.#rooms.any;
+  }
+
   mayUseRoom(room: string): boolean {
     return this.#rooms.match(room);
   }

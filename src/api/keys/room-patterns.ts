@@ -4,16 +4,17 @@
  * search goes back, and the time grows with the text and not with the number of stars.
  */
 export class RoomPatterns {
-  readonly #any: boolean;
+  /** Whether every room matches. */
+  readonly any: boolean;
   readonly #patterns: readonly (readonly string[])[];
 
   constructor(patterns: readonly string[]) {
-    this.#any = patterns.some((pattern) => /^\*+$/.test(pattern));
+    this.any = patterns.some((pattern) => /^\*+$/.test(pattern));
     this.#patterns = patterns.map((pattern) => pattern.split('*'));
   }
 
   match(room: string): boolean {
-    return this.#any || this.#patterns.some((pieces) => matches(pieces, room));
+    return this.any || this.#patterns.some((pieces) => matches(pieces, room));
   }
 }
 

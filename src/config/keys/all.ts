@@ -1,6 +1,6 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
 import { apiKeyKeys } from './api-keys.ts';
-import { apiKeys } from './api.ts';
+import { restKeys } from './rest.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
@@ -31,6 +31,6 @@ export const configKeys = {
   ...searchKeys,
   ...signalKeys,
   ...roomKeys,
-  ...apiKeys,
+  ...restKeys,
   ...operationKeys,
 } as const;
