@@ -1,3 +1,4 @@
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Allowance } from './allowance.ts';
@@ -30,11 +31,11 @@ export class UserRates {
   readonly #joinRate: Rate;
   readonly #invitationRate: Rate;
 
-  constructor(settings: Omit<UserRateSettings, 'redisPrefix'>, rates: Rates) {
-    this.#sends = new Allowance({ rates, name: 'send' });
-    this.#connects = new Allowance({ rates, name: 'connect' });
-    this.#joins = new Allowance({ rates, name: 'join' });
-    this.#invitations = new Allowance({ rates, name: 'invite' });
+  constructor(settings: Omit<UserRateSettings, 'redisPrefix'>, rates: Rates, clock: Clock = systemClock) {
+    this.#sends = new Allowance({ rates, name: 'send', clock });
+    this.#connects = new Allowance({ rates, name: 'connect', clock });
+    this.#joins = new Allowance({ rates, name: 'join', clock });
+    this.#invitations = new Allowance({ rates, name: 'invite', clock });
     this.#tiers = new Map(
       settings.tiers.map((entry) => {
         const [name = '', limit] = entry.split('=');
