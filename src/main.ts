@@ -158,6 +158,7 @@ function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): 
     if (stopping) return false;
     stopping = true;
     app.log.info({ why }, 'Stopping: the node drains its connections and finishes accepted commands.');
+    // a bare timer: it ends the process, and nothing stops it
     setTimeout(() => {
       app.log.error(
         { limitMs },

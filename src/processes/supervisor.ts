@@ -149,6 +149,7 @@ export class Supervisor {
       { ...details, reason: child.failure, restartInMs },
       'A worker ended by itself; its clients reconnect to other workers. The parent starts it again.',
     );
+    // a bare timer: one start, after a pause that grows with the failures of the place
     place.restart = setTimeout(() => {
       metrics.restarts.inc();
       this.#launch(place);
@@ -161,6 +162,7 @@ export class Supervisor {
     for (const place of this.#places) {
       if (!this.#mayRoll()) return false;
       const next = this.#fork(place);
+      // a bare timer: a late worker is killed, and its error is the outcome
       const late = setTimeout(() => next.kill(), replacementMs);
       try {
         await next.ready;

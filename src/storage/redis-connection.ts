@@ -134,7 +134,7 @@ export class RedisConnection {
     this.client.disconnect();
   }
 
-  /** Cuts the connection when the probe's answer is late. */
+  /** Cuts the connection when the probe's answer is late. No `within`: each byte that arrives moves the limit. */
   #watch(probe: object): { end(): void } {
     const from = performance.now();
     let timer: NodeJS.Timeout;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/rates/fair-turns.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { closedGate, type Gate } from '../support/gate.ts';
 
 interface Stage {
@@ -112,8 +113,12 @@ describe('fair turns', () => {
   });
 
   it('refuse work that has waited for too long, and give the place on afterwards', async () => {
-    const { request, refused, turns } = stage({ waitMs: 20 });
+    const clock = new ManualClock();
+    const { request, refused, turns } = stage({ waitMs: 20, clock });
     const [first, second] = [request('ann'), request('ben')];
+    await clock.pass(19);
+    expect([await refused(), turns.waiting]).toEqual([[], 1]);
+    await clock.pass(1);
     expect(await second.done).toBe('overloaded');
     expect(await refused()).toEqual(['time']);
     expect(turns.waiting).toBe(0);
