@@ -4,7 +4,7 @@ import { Ranges } from '../../k6/lib/ranges.js';
 import { Stream } from '../../k6/lib/stream.js';
 
 /** `h5`: told that the head is 5; a number: that change came. */
-function heard(steps: readonly (number | string)[], end?: number) {
+function outcomeOf(steps: readonly (number | string)[], end?: number) {
   const stream = new Stream();
   for (const step of steps) {
     if (typeof step === 'number') stream.take(step);
@@ -31,11 +31,11 @@ describe('what one connection hears of a room', () => {
     ['two the wrong way round', ['h5', 7, 6, 8], 8, [0, 0, 1]],
     ['one late and then again', ['h5', 7, 6, 6], 7, [0, 1, 1]],
   ] as const)('%s', (_, steps, end, expected) => {
-    expect(heard(steps, end)).toEqual(expected);
+    expect(outcomeOf(steps, end)).toEqual(expected);
   });
 
   it('counts a gap that is larger than what is kept', () => {
-    expect(heard(['h0', 5_000_001], 5_000_001)).toEqual([5_000_000, 0, 0]);
+    expect(outcomeOf(['h0', 5_000_001], 5_000_001)).toEqual([5_000_000, 0, 0]);
   });
 });
 
