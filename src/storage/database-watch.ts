@@ -40,7 +40,7 @@ export class DatabaseWatch {
     this.#options = options;
     const { metrics, sql } = options;
     // a failed check is a state, which #turn logs
-    this.#task = new PeriodicTask({ run: () => this.look(), everyMs, failed: () => {}, keepsAlive: false });
+    this.#task = new PeriodicTask({ run: () => this.poll(), everyMs, failed: () => {}, keepsAlive: false });
     this.#task.start(everyMs);
     metrics.watchDatabase({
       up: () => this.#state === 'up',
@@ -51,7 +51,7 @@ export class DatabaseWatch {
   }
 
   /** Checks now; concurrent calls share one check. @throws {NotReady} while Postgres takes no writes. */
-  look(): Promise<void> {
+  poll(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
     });

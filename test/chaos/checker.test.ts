@@ -76,7 +76,7 @@ describe('the checker', () => {
   it('finds what was heard in another place than others heard it, or than it has', async () => {
     recorder.delivered('eve', { room, seq: 2, body: { k: 'a', t: 1 } });
     expect(recorder.findings).toMatchObject([{ kind: 'reordered' }]);
-    recorder.heard.get(room)?.set(3, 'a');
+    recorder.received.get(room)?.set(3, 'a');
     expect(await found()).toEqual(['reordered']);
   });
 

@@ -65,7 +65,7 @@ export class Checker {
   }
 
   #checkRows({ id, last_seq, last_rev }: Head, rows: readonly Stored[]): void {
-    const { sent, heard } = this.#recorder;
+    const { sent, received } = this.#recorder;
     const checked = this.#checked.get(id) ?? 0;
     let expected = (rows[0]?.seq ?? 1) - 1;
     for (const { seq, rev, key } of rows) {
@@ -83,11 +83,11 @@ export class Checker {
       else if (message.state === 'acked' && (message.seq !== seq || message.room !== id)) {
         this.#find('lost', `${key} was acknowledged as ${message.room} ${message.seq}, and is ${id} ${seq}`);
       }
-      const told = heard.get(id)?.get(seq);
-      if (told !== undefined && told !== key)
-        this.#find('reordered', `${id} ${seq} was heard as ${told}, and is ${key}`);
+      const reported = received.get(id)?.get(seq);
+      if (reported !== undefined && reported !== key)
+        this.#find('reordered', `${id} ${seq} was heard as ${reported}, and is ${key}`);
     }
-    for (const seq of heard.get(id)?.keys() ?? []) {
+    for (const seq of received.get(id)?.keys() ?? []) {
       if (seq > last_seq) this.#find('lost', `${id} ${seq} was heard, and is not there`);
     }
     if (last_seq !== expected && rows.length > 0)

@@ -42,7 +42,7 @@ export interface Device {
 const maxWaiting = 40;
 const setupLimitMs = 60_000;
 export const meetingRoom = 'room-0';
-const doorRoom = 'room-door';
+const openRoom = 'room-door';
 
 export class Crowd {
   readonly devices: Device[] = [];
@@ -71,8 +71,8 @@ export class Crowd {
 
   async enter(): Promise<void> {
     const { users } = this.#options;
-    const first = await this.#device('u0', [...this.rooms, doorRoom], 'a');
-    for (const id of [...this.rooms, doorRoom]) await first.client.createRoom({ kind: 'channel', name: id, id });
+    const first = await this.#device('u0', [...this.rooms, openRoom], 'a');
+    for (const id of [...this.rooms, openRoom]) await first.client.createRoom({ kind: 'channel', name: id, id });
     await Promise.all(
       Array.from({ length: users - 1 }, async (_, n) => {
         const u = n + 1;
@@ -248,7 +248,7 @@ export class Crowd {
     if (!this.#writing || device.waiting >= maxWaiting) return;
     const n = device.writes++;
     // the room of the leaver has one writer, who is always in it
-    const room = device.user === 'u0' && n % 2 === 0 ? doorRoom : device.rooms[n % device.rooms.length];
+    const room = device.user === 'u0' && n % 2 === 0 ? openRoom : device.rooms[n % device.rooms.length];
     const key = `${device.name} ${n}`;
     const sent = this.#recorder.wrote(key, room ?? meetingRoom);
     device.waiting += 1;
@@ -276,25 +276,25 @@ export class Crowd {
 
   /** Leaves by itself, and comes back. */
   async #joinAndLeave(client: Client): Promise<void> {
-    const stay = new Stay('leaver', doorRoom, client, this.#recorder);
+    const stay = new Stay('leaver', openRoom, client, this.#recorder);
     this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
-      await this.#certainly(() => client.joinRoom(doorRoom), stay);
+      await this.#certainly(() => client.joinRoom(openRoom), stay);
       await delay(300 + Math.random() * 700);
       if (this.#ended) return;
-      await this.#certainly(() => client.leaveRoom(doorRoom), stay);
+      await this.#certainly(() => client.leaveRoom(openRoom), stay);
       stay.ended();
       this.leaves += 1;
-      await stay.tryDoor();
+      await stay.tryOutside();
       await delay(300 + Math.random() * 700);
     }
   }
 
   /** The owner of the room invites and removes it. */
   async #inviteAndRemove(owner: Client, client: Client): Promise<void> {
-    const member = { room: doorRoom, user: 'removed' };
-    const stay = new Stay(member.user, doorRoom, client, this.#recorder);
+    const member = { room: openRoom, user: 'removed' };
+    const stay = new Stay(member.user, openRoom, client, this.#recorder);
     this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
@@ -304,7 +304,7 @@ export class Crowd {
       await this.#certainly(() => owner.call('room:remove', member), stay);
       stay.ended();
       this.removals += 1;
-      await stay.tryDoor();
+      await stay.tryOutside();
       await delay(300 + Math.random() * 700);
     }
   }

@@ -63,8 +63,8 @@ describe('while the database is away', () => {
       [1, 'before'],
       ...waiting.map(({ body }, n) => [n + 2, body]),
     ]);
-    await until('all is heard', () => client.heard('message').length === 6);
-    expect(client.heard('message').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+    await until('all is heard', () => client.received('message').length === 6);
+    expect(client.received('message').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(server.ended()).toBeUndefined();
   }, 40_000);
 });

@@ -44,7 +44,7 @@ export class Recorder {
   /** Sent since the last check. */
   readonly sent = new Map<string, Sent>();
   /** What is heard at a seq of a room, by whoever heard it first since the last check. */
-  readonly heard = new Map<string, Map<number, string>>();
+  readonly received = new Map<string, Map<number, string>>();
   /** The highest seq of each room that was acknowledged. */
   readonly heads = new Map<string, number>();
   readonly findings: { readonly kind: FindingKind; readonly text: string }[] = [];
@@ -91,8 +91,8 @@ export class Recorder {
   delivered(who: string, { room, seq, ...rest }: Pick<Message, 'room' | 'seq' | 'body'>): void {
     this.deliveries += 1;
     const { k } = bodyOf(rest);
-    let known = this.heard.get(room);
-    if (known === undefined) this.heard.set(room, (known = new Map()));
+    let known = this.received.get(room);
+    if (known === undefined) this.received.set(room, (known = new Map()));
     const before = known.get(seq);
     if (before === undefined) known.set(seq, k);
     else if (before !== k) this.find('reordered', `${who} heard ${k} as ${room} ${seq}, where others heard ${before}`);
@@ -112,7 +112,7 @@ export class Recorder {
   restored(): void {
     this.restores += 1;
     for (const { key, state } of this.sent.values()) if (state !== 'waiting') this.sent.delete(key);
-    this.heard.clear();
+    this.received.clear();
     this.heads.clear();
     this.accesses.length = 0;
     this.absences = [];
@@ -121,7 +121,7 @@ export class Recorder {
   /** All of it has been compared with Postgres. */
   forget(): void {
     this.sent.clear();
-    this.heard.clear();
+    this.received.clear();
     this.accesses.length = 0;
     this.absences = this.absences.filter(({ until }) => until === Infinity);
   }

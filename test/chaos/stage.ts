@@ -93,7 +93,7 @@ export class ChaosNode {
   }
 
   /** Reads logs and counters of the running process. */
-  async look(): Promise<MetricValues | undefined> {
+  async poll(): Promise<MetricValues | undefined> {
     const server = this.#server;
     if (server === undefined) return undefined;
     this.#listen(server);
@@ -116,13 +116,13 @@ export class ChaosNode {
     const server = this.#server;
     if (server === undefined) return 'no process';
     const metrics = await readMetrics(server.url).catch(() => new Map<string, number>());
-    const told = [...metrics].filter(
+    const shown = [...metrics].filter(
       ([series, value]) =>
         value !== 0 &&
         /^parley_(conn|database|fanout|held|lease|membership|outbox|repair|redis|writer)/.test(series) &&
         !/_bucket|_sum/.test(series),
     );
-    return `${server.url} pid ${server.pid}\n${told.map(([series, value]) => `${series} ${value}`).join('\n')}\n${server.stdout().slice(-6000)}`;
+    return `${server.url} pid ${server.pid}\n${shown.map(([series, value]) => `${series} ${value}`).join('\n')}\n${server.stdout().slice(-6000)}`;
   }
 
   count(name: Counter): number {
@@ -258,11 +258,11 @@ export async function openStage(size: number, env: Env = {}): Promise<Stage> {
     const ready = async (limitMs: number): Promise<void> => {
       for (const node of nodes) {
         let reason: string | undefined;
-        const look = async (): Promise<boolean> => {
+        const poll = async (): Promise<boolean> => {
           node.requireAlive();
           return (reason = await notReady(node.url)) === undefined;
         };
-        await until(() => `${node.url} is ready: ${reason}`, look, limitMs);
+        await until(() => `${node.url} is ready: ${reason}`, poll, limitMs);
       }
     };
     await ready(startLimitMs);

@@ -43,7 +43,7 @@ export class Stay {
   }
 
   /** Pulls and signals, as somebody would who did not know. That it is refused, or that a node is away, is no finding. */
-  async tryDoor(): Promise<void> {
+  async tryOutside(): Promise<void> {
     const at = performance.now();
     const note = (what: 'pulled' | 'signalled'): void =>
       void this.#recorder.accesses.push({ user: this.#user, room: this.#room, what, at });

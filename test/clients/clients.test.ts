@@ -64,7 +64,7 @@ describe.each(makes)('$title', (make) => {
     expect(own).toEqual(await witness.messages(room, 10));
     expect(own[0]).toMatchObject({ body: { n: 1, text: 'Grüße 👋' } });
 
-    const before = (await witness.heard('signal')).length;
+    const before = (await witness.received('signal')).length;
     await client.ok('signal', { room, name: 'blob', data: signalData });
     expect(await witness.event('signal', before + 1)).toMatchObject({ room, name: 'blob', data: signalData });
     await witness.ok('signal', { room, name: 'back', data: signalData });
@@ -94,7 +94,7 @@ describe.each(makes)('$title', (make) => {
       ({ rev, more } = part);
     }
     expect(missed).toEqual(upTo(30).slice(1));
-    expect(await back.heard('message')).toEqual([]);
+    expect(await back.received('message')).toEqual([]);
     await back.close();
   });
 });

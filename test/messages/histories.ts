@@ -90,7 +90,7 @@ export async function playHistory(
   expect(fold(published)).toEqual(messages);
   await puller.pull(true);
   expect(puller.messages()).toEqual(messages);
-  await expectTalk(watching, room, messages);
+  await expectHistory(watching, room, messages);
   torn.wake();
   await until('the torn one has caught up', () => flaky.cursor === head && flaky.state.value.status === 'ready');
   while (flaky.state.value.hasOlder) await flaky.loadOlder();
@@ -220,7 +220,7 @@ function withThreads(messages: readonly Message[]): Message[] {
 }
 
 /** The lists that are kept beside the messages say the same as they do. */
-async function expectTalk(client: StockClient, room: string, messages: readonly Message[]): Promise<void> {
+async function expectHistory(client: StockClient, room: string, messages: readonly Message[]): Promise<void> {
   const roots = new Map<number, number>();
   for (const { seq, replyTo } of messages) if (replyTo !== undefined) roots.set(seq, roots.get(replyTo) ?? replyTo);
   for (const root of new Set(roots.values())) {

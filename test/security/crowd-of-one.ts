@@ -17,7 +17,7 @@ export class CrowdOfOne {
   #reads = true;
   #over = false;
   /** Commands asked, and their outcomes. */
-  asked = 0;
+  requested = 0;
   readonly outcomes: Record<string, number> = {};
 
   constructor(url: string, token: string, size: number) {
@@ -91,7 +91,7 @@ export class CrowdOfOne {
 
   #send(ws: WebSocket): void {
     if (this.#ask === undefined || ws.readyState !== ws.OPEN) return;
-    const n = this.asked++;
+    const n = this.requested++;
     ws.send(`42${n}${JSON.stringify(this.#ask(n))}`);
   }
 }

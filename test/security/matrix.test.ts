@@ -181,11 +181,11 @@ async function rowOf(command: CommandName, kind: Kind): Promise<{ row: string; l
     };
     const code = ack.ok ? 'ok' : (ack.error?.code ?? '');
     row += letters[code] ?? `<${code}>`;
-    const told = JSON.stringify(ack);
+    const reported = JSON.stringify(ack);
     // the name of a channel is for everybody; who is online is for those who share a room
-    const secrets = kind === 'channel' ? told.replaceAll('"name":"SECRET name"', '') : told;
-    const tells = /SECRET|"online"/.test(secrets) && !(kind === 'direct' && person === 'member');
-    if (outsiders.includes(person) && tells) leaks.push(`${person}: ${JSON.stringify(ack).slice(0, 200)}`);
+    const secrets = kind === 'channel' ? reported.replaceAll('"name":"SECRET name"', '') : reported;
+    const reveals = /SECRET|"online"/.test(secrets) && !(kind === 'direct' && person === 'member');
+    if (outsiders.includes(person) && reveals) leaks.push(`${person}: ${JSON.stringify(ack).slice(0, 200)}`);
   }
   // or they would share a room with the others from here on
   for (const person of outsiders) {

@@ -122,11 +122,11 @@ describe('while one user on a hundred connections', () => {
       const { refused, sent, ...times } = await fared();
       most = Math.max(most, await resident());
       crowd.end();
-      const { asked, outcomes } = crowd;
+      const { requested, outcomes } = crowd;
       console.log(
-        `${kind}: ${asked} asked; neighbour ${JSON.stringify({ sent, ...times })}, ${most >> 20} MB, ${JSON.stringify(outcomes)}`,
+        `${kind}: ${requested} asked; neighbour ${JSON.stringify({ sent, ...times })}, ${most >> 20} MB, ${JSON.stringify(outcomes)}`,
       );
-      expect(asked).toBeGreaterThan(100);
+      expect(requested).toBeGreaterThan(100);
       expect(sent).toBeGreaterThan(0);
       expect(refused).toEqual({});
       expect(most).toBeLessThan(memoryLimit);

@@ -29,7 +29,7 @@ const waiting = async (): Promise<number> => {
 };
 
 /** A statement that skips held rows and retries neither waits nor ends: it has met the row by then. */
-const looksAgainMs = 500;
+const pollMs = 500;
 
 /** Runs both while `held` is locked, each up to where it waits or to its end. @throws what either of them throws */
 async function crossing(
@@ -49,7 +49,7 @@ async function crossing(
       const from = performance.now();
       await until(
         'it waits, has ended, or retries',
-        async () => ended || (await waiting()) > before || performance.now() - from > looksAgainMs,
+        async () => ended || (await waiting()) > before || performance.now() - from > pollMs,
       );
     }
   });

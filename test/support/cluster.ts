@@ -76,17 +76,17 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
 }
 
 /** The bodies that the client heard in the room, once there are as many; order as they came. */
-export async function bodiesHeard(
+export async function bodiesReceived(
   client: StockClient,
   room: string,
   count: number,
   limitMs?: number,
 ): Promise<unknown[]> {
-  const heard = (): unknown[] =>
+  const received = (): unknown[] =>
     client
-      .heard('message')
+      .received('message')
       .filter((message) => message.room === room)
       .map(({ body }) => body);
-  await until(`${count} messages are heard in ${room}`, () => heard().length >= count, limitMs);
-  return heard();
+  await until(`${count} messages are heard in ${room}`, () => received().length >= count, limitMs);
+  return received();
 }

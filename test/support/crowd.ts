@@ -67,7 +67,7 @@ export class Crowd {
       );
     }
     const crowd = new Crowd(clients, names);
-    await until('all are connected', () => clients.every((client) => client.heard('ready').length > 0), 60_000);
+    await until('all are connected', () => clients.every((client) => client.received('ready').length > 0), 60_000);
     crowd.#connects = 0;
     crowd.#senders = clients.map((client, n) => crowd.#run(client, names[n % rooms] ?? ''));
     return crowd;

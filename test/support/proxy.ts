@@ -30,12 +30,12 @@ export async function startProxy(target: string): Promise<Proxy> {
   const sockets = new Set<Socket>();
   /** The sides of the clients. */
   const nears = new Set<Socket>();
-  let away = false;
+  let unavailable = false;
   let swallowing = false;
   let heldMs: () => number = atOnce;
   const torn = new Set<Socket>();
   const listener = createServer((near) => {
-    if (away) {
+    if (unavailable) {
       near.resetAndDestroy();
       return;
     }
@@ -75,7 +75,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   url.hostname = '127.0.0.1';
   url.port = String((listener.address() as AddressInfo).port);
   const cut = () => {
-    away = true;
+    unavailable = true;
     for (const socket of sockets) socket.resetAndDestroy();
   };
   return {
@@ -97,7 +97,7 @@ export async function startProxy(target: string): Promise<Proxy> {
     restore: () => {
       heldMs = atOnce;
       if (swallowing) for (const socket of sockets) socket.resetAndDestroy();
-      away = swallowing = false;
+      unavailable = swallowing = false;
     },
     retarget: (to) => {
       ({ hostname, port } = new URL(to));

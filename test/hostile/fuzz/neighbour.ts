@@ -17,7 +17,7 @@ export class Neighbours {
   readonly #listener: Socket;
   readonly #faults: string[] = [];
   readonly #latencies: number[] = [];
-  readonly #heard = new Map<Socket, number>();
+  readonly #received = new Map<Socket, number>();
   #sent = 0;
   #going = true;
   #sending: Promise<void> = Promise.resolve();
@@ -33,8 +33,8 @@ export class Neighbours {
       );
       socket.on('message', ({ room, body }: { room: string; body: unknown }) => {
         if (room !== 'calm') return;
-        const next = (this.#heard.get(socket) ?? 0) + 1;
-        this.#heard.set(socket, next);
+        const next = (this.#received.get(socket) ?? 0) + 1;
+        this.#received.set(socket, next);
         if (body !== next) this.#faults.push(`heard ${JSON.stringify(body)} where ${next} was due`);
       });
     }
@@ -69,7 +69,7 @@ export class Neighbours {
     for (const socket of [this.#sender, this.#listener]) {
       await until(
         'all that was sent is heard',
-        () => this.#faults.length > 0 || this.#heard.get(socket) === this.#sent,
+        () => this.#faults.length > 0 || this.#received.get(socket) === this.#sent,
       );
       socket.disconnect();
     }

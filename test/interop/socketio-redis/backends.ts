@@ -85,7 +85,7 @@ export interface Listener {
   readonly session: string;
   readonly came: unknown[][];
   /** The arguments of the next event of the name, come or to come. */
-  heard(name: string): Promise<unknown[]>;
+  received(name: string): Promise<unknown[]>;
   count(name: string): number;
 }
 
@@ -101,7 +101,7 @@ export async function listen(url: string, user: string, kind: Kind = 'json'): Pr
     socket: stock.socket,
     session,
     came,
-    heard: (name) => until(`${user} hears ${name}`, () => came.find((args) => args[0] === name)?.slice(1)),
+    received: (name) => until(`${user} hears ${name}`, () => came.find((args) => args[0] === name)?.slice(1)),
     count: (name) => came.filter((args) => args[0] === name).length,
   };
 }
