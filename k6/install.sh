@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds k6 into ~/go/bin with Go, in a bounded time. First the plain way, then from a separate module: `go install` requests
-# every version of the module, and a proxy that lacks one answers "loading deprecation: 404".
+# Builds k6 into ~/go/bin with Go, in a bounded time. If the plain way fails, a separate module builds it. `go install`
+# requests every version of the module, and a proxy that lacks one answers "loading deprecation: 404".
 set -eu
 version=v2.2.0
 bin=${GOBIN:-${GOPATH:-$HOME/go}/bin}

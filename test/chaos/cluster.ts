@@ -1,6 +1,6 @@
 /**
- * A cluster that is broken in every way of `plan.ts` while a crowd uses it. After each round it is left alone until it is
- * quiet, and everything that anybody was told is compared with Postgres. See README.md here.
+ * A cluster that is broken in every way of `plan.ts` while a crowd uses it. After each round the run waits until the cluster is
+ * quiet, and compares everything that clients received with Postgres. See README.md here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Checker } from './checker.ts';
@@ -221,7 +221,7 @@ class Run {
     await this.#stage.ready(quietLimitMs);
   }
 
-  /** What a finding's cause may be found by. */
+  /** Reports the state of clients and nodes, from which the cause of a finding can be found. */
   async #reportAll(): Promise<void> {
     for (const { name, client, rooms, address } of this.#crowd.devices) {
       const views = rooms.map((room) => {

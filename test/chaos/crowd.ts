@@ -1,7 +1,6 @@
 /**
- * Who uses the cluster while it breaks: users with the SDK, some on two devices, who read and write; two readers who
- * know no more than the protocol; one who joins and leaves; one who is invited and removed; one who comes and goes; and
- * one who watches who is there.
+ * The users of the cluster while it breaks. Users with the SDK, some on two devices, read and write. Two readers know only the
+ * protocol. One user joins and leaves, one is invited and removed, one connects and disconnects, and one watches presence.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
@@ -38,11 +37,11 @@ export interface Device {
   writes: number;
 }
 
-/** What one device writes before it waits for acks; the SDK's own bound is 500. */
+/** The most messages that one device writes before it waits for acks. The bound of the SDK is 500. */
 const maxWaiting = 40;
 const setupLimitMs = 60_000;
 export const meetingRoom = 'room-0';
-const openRoom = 'room-door';
+const openRoom = 'room-open';
 
 export class Crowd {
   readonly devices: Device[] = [];
@@ -125,7 +124,7 @@ export class Crowd {
     }
   }
 
-  /** Everything that was under way has ended: what is known of those who come and go holds again. */
+  /** Every command has ended: the known state of users that join and leave is certain again. */
   settled(): void {
     for (const stay of this.#uncertain) stay.certain = true;
     this.#uncertain.clear();
@@ -182,8 +181,8 @@ export class Crowd {
       if (restores !== this.#recorder.restores) revs = new Map();
       restores = this.#recorder.restores;
       const before = revs.get(room) ?? 0;
-      if (rev === before) this.#recorder.find('doubled', `${name} heard ${room} rev ${rev} twice on one connection`);
-      if (rev < before) this.#recorder.find('reordered', `${name} heard ${room} rev ${rev} after ${before}`);
+      if (rev === before) this.#recorder.find('doubled', `${name} received ${room} rev ${rev} twice on one connection`);
+      if (rev < before) this.#recorder.find('reordered', `${name} received ${room} rev ${rev} after ${before}`);
       revs.set(room, rev);
       this.#recorder.delivered(name, message);
     });
@@ -310,8 +309,8 @@ export class Crowd {
   }
 
   /**
-   * Until the server has answered. A command whose answer was lost may still take effect, on a node that was stopped
-   * for instance, after a later one: then nothing is certain until the cluster is quiet.
+   * Repeats a command until the server has answered. A command whose answer was lost may still take effect after a later one,
+   * for instance on a stopped node. Then nothing is certain until the cluster is quiet.
    */
   async #certainly(command: () => Promise<unknown>, stay: Stay): Promise<void> {
     while (!this.#ended) {

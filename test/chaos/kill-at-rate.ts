@@ -1,6 +1,6 @@
 /**
- * `kill -9` of one process after the other (each node in turn, Redis, Postgres) under load: nothing is lost, and how long
- * clients take to be back. Senders and readers are in pairs, one pair a room, and connect to nodes at random.
+ * `kill -9` of one process after the other (each node in turn, Redis, Postgres) under load. The run shows that nothing is lost,
+ * and the time until clients are back. Senders and readers are in pairs, one pair a room, and connect to nodes at random.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
@@ -36,7 +36,7 @@ interface Kill {
 const nodes = 3;
 const pairCount = 20;
 const window = 300;
-/** How long clients are watched after a kill, and how often they are looked at. */
+/** The time for which clients are watched after a kill, and the interval of the checks. */
 const watchMs = 12_000;
 const pollMs = 20;
 /** A reader is out of sync while it has no connection, or lacks what was acknowledged that long ago. */
@@ -124,7 +124,7 @@ async function watch(
   const killed = kill();
   const inSync = pairs.map(() => 0);
   const next = pairs.map(() => 0);
-  /** What was acknowledged at each look, for as long as the grace lasts. */
+  /** The acknowledged heads at each check, for the time of the grace. */
   const heads: { readonly at: number; readonly seqs: readonly number[] }[] = [];
   while (performance.now() - from < watchMs) {
     const now = performance.now();

@@ -14,13 +14,13 @@ import { spawnServer, type Env, type SpawnedServer } from '../support/spawn.ts';
 import { testSecret } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 
-/** What a service manager allows a start that fails, because what it needs is away: again and again for that long. */
+/** The time for which a node starts again and again while a service is unavailable, as with a service manager. */
 const startLimitMs = 60_000;
 
 export class ChaosNode {
   readonly redis: Proxy;
   readonly postgres: Proxy;
-  /** What should not be there: ends that nobody asked for, errors in the logs. */
+  /** Faults of the node: unexpected ends, and errors in the logs. */
   readonly faults = new Set<string>();
   /** Sums of counters over the lives of the node, as far as they were read before its end. */
   readonly counted = new Map<string, number>();
@@ -111,7 +111,7 @@ export class ChaosNode {
     return metrics;
   }
 
-  /** What it says of itself now, for a finding whose cause is to be found: what stands out of its metrics, and its last lines. */
+  /** The state of the node for the cause of a finding: conspicuous metrics, and the last lines of the log. */
   async account(): Promise<string> {
     const server = this.#server;
     if (server === undefined) return 'no process';

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs until it has said what is looked for: the example keeps its connection and does not end by itself. */
+/** Runs an example until the expected text is printed: the example keeps its connection, and does not end by itself. */
 async function say(file: string, expected: RegExp): Promise<string> {
   const child = spawn(process.execPath, [file], { cwd: dirname(file), stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';

@@ -71,7 +71,7 @@ export class Chromium {
   }
 }
 
-/** @param chromium asked for when a client is opened: the list is needed before it runs */
+/** @param chromium called when a client is opened, because the list is needed before Chromium runs */
 export function chromiumMakes(chromium: () => Chromium): readonly Make[] {
   return stockKinds.map((kind) => ({
     title: `${describeKind(kind)}, in Chromium`,

@@ -7,7 +7,7 @@ import { nodeMakes, plainMake } from './makes.ts';
 
 let parley: Parley;
 let chromium: Chromium;
-/** Who is on the other side: one for each make, since a connection may not do so much. */
+/** The client on the other side: one for each make, because the rate of a connection is limited. */
 let witness: Client;
 
 const makes: readonly Make[] = [...nodeMakes, plainMake, ...chromiumMakes(() => chromium)];
@@ -45,14 +45,14 @@ describe.each(makes)('$title', (make) => {
   beforeAll(enterWitness);
   afterAll(() => witness.close());
 
-  it('is told why it may not connect', async () => {
+  it('gets the reason of a refused connect', async () => {
     const client = await Client.open(make, parley.url, 'no token of ours');
     const refusal = await until('CONNECT is refused', async () => (await client.interop.state()).refusal);
     expect(refusal).toMatchObject({ data: { code: 'unauthorized', retryable: false } });
     await client.close();
   });
 
-  it('sends, is acknowledged, hears others, and passes binary both ways', async () => {
+  it('sends, is acknowledged, receives others, and passes binary both ways', async () => {
     const client = await Client.ready(make, parley.url, await token('somebody'));
     const room = await roomOf(client, 'both');
     for (let n = 1; n <= 5; n++) {
@@ -74,7 +74,7 @@ describe.each(makes)('$title', (make) => {
     await client.close();
   });
 
-  it('gets what it was away for, once and in order', async () => {
+  it('gets the messages of its absence, once and in order', async () => {
     const own = await token('traveller');
     const client = await Client.ready(make, parley.url, own);
     const room = await roomOf(client, 'away');
@@ -99,7 +99,7 @@ describe.each(makes)('$title', (make) => {
   });
 });
 
-it('holds them all in one room, where each hears each message once, in order, and again after the server was killed', async () => {
+it('has all of them in one room, where each receives each message once, in order, and again after the server was killed', async () => {
   await enterWitness();
   const clients = await Promise.all(
     makes.map(async (make, n) => Client.ready(make, parley.url, await token(`member ${n}`))),

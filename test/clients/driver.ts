@@ -1,6 +1,6 @@
 /**
- * Stock Socket.IO clients as an application would use them; runs in Node and, bundled, in a page. What passes in and out
- * is JSON, in which binary is `{$bytes: [1, 2]}`, so that a test can be on the other side of a browser's door.
+ * Stock Socket.IO clients as an application uses them. The driver runs in Node and, bundled, in a page. Its arguments and
+ * answers are JSON, in which binary is `{$bytes: [1, 2]}`, so that a test can drive a client in a browser.
  */
 import { io as io4 } from 'socket.io-client';
 import { io as io3 } from 'socket.io-client-3';
@@ -64,7 +64,7 @@ export function open(url: string, token: string, kind: StockKind): number {
   return opened;
 }
 
-/** What was heard from there on. */
+/** The events from this index on. */
 export function received(id: number, from: number): Received[] {
   return clientOf(id).received.slice(from);
 }

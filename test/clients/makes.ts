@@ -24,7 +24,7 @@ export const plainMake: Make = {
   open: (url, token) => Promise.resolve(new Plain(url, token)),
 };
 
-/** The protocol as `docs/protocol.md` tells it, in a page of code. */
+/** The protocol of `docs/protocol.md` in a page of code. */
 class Plain implements Interop {
   readonly #url: string;
   readonly #token: string;

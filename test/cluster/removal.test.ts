@@ -54,8 +54,8 @@ async function scene(members: readonly string[]): Promise<Scene> {
 }
 
 /**
- * A message to the room crosses to the node of the members, also what that node repairs by the heads; then each client gets
- * an answer behind all that was written to it.
+ * A message to the room crosses to the node of the members, also by backfill of that node. Then each client gets an answer
+ * behind all earlier writes.
  */
 async function fence(
   owner: StockClient,

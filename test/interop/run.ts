@@ -10,7 +10,7 @@ import { Parley } from '../browser/parley.ts';
 import { temporaryFolder } from '../support/processes.ts';
 
 interface Language {
-  /** Programs that have to be there, with the arguments that make them tell their version. */
+  /** Programs that have to be there, with the arguments that make them print their version. */
   readonly needs: readonly (readonly string[])[];
   readonly modes: number;
   /** Gets the packages into the folder. @returns the command that runs the scenario. */

@@ -1,4 +1,4 @@
-/** The oracle's view of one user, without k6: what it hears, what it is told at the end, and what comes after that. */
+/** The oracle's view of one user, without k6: received events, the head at the end, and events after that. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { changeEvents } from '../../k6/lib/stream.js';
 import { events } from '../../src/protocol/events.ts';
@@ -27,7 +27,7 @@ const { Witness: Witness_ } = (await import(oracle)) as { Witness: new (options:
 const room = 'r';
 const none = { lost: 0, doubled: 0, reordered: 0, unrecovered: 0 };
 
-/** A connection whose room stands at these numbers, and which gets nothing more by asking. */
+/** A connection whose room has these numbers, and which gets nothing more by a pull. */
 function clientAt(seq: number, rev: number): unknown {
   return {
     ready: true,
@@ -37,7 +37,7 @@ function clientAt(seq: number, rev: number): unknown {
   };
 }
 
-describe('what a user witnesses', () => {
+describe('a witness', () => {
   let witness: Witness;
   const receive = (seq: number, rev = seq): void => witness.live({ room, seq, rev, stamp: '' }, 0);
   beforeEach(() => {
@@ -68,7 +68,7 @@ describe('what a user witnesses', () => {
     expect(witness.found).toEqual({ ...none, lost: 1, unrecovered: 1 });
   });
 
-  it('tells at a second look only what came since', async () => {
+  it('reports at a second check only later faults', async () => {
     receive(1);
     await witness.settle(clientAt(2, 2));
     const first = { ...none, lost: 1, unrecovered: 1 };
@@ -79,7 +79,7 @@ describe('what a user witnesses', () => {
     expect(witness.found).toEqual({ ...none, lost: 2, unrecovered: 2 });
   });
 
-  it('tells at the close what came after the look, and accuses nobody of what passed the head', async () => {
+  it('reports at the close the faults after the check, and counts no event past the head as one', async () => {
     receive(1);
     receive(2);
     // the head was read before the second came

@@ -1,8 +1,8 @@
 /**
- * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once. One
- * user reads it in four ways: connected throughout, by an SDK whose socket is torn now and then (and with that at
- * three of its threads), by `sync` alone from time to time, and by `history` in the end. All four must be the same room.
- * In the end its threads, pins and mentions are what the messages say.
+ * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once. One user
+ * reads the room in four ways. One is a connection throughout, and one an SDK whose socket is torn now and then, with three
+ * threads. The others are `sync` alone from time to time, and `history` in the end. All four must be the same room. In the
+ * end its threads, pins and mentions follow from the messages.
  */
 import { expect } from 'vitest';
 import { connect } from '../../src/client/index.ts';

@@ -103,7 +103,7 @@ it('spreads WebSockets over the nodes, keeps polling sessions on one, and lets t
   expect([...polling, ...upgrading].map((one) => one.received('ready').length)).toEqual(Array(24).fill(1));
 }, 90_000);
 
-it('tells the nodes the address of the client, not what the client says it is', async () => {
+it('gives the nodes the address of the client, not the one that the client claims', async () => {
   await Promise.all(nodes.map(end));
   nodes = [await startNode(0, { PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '2' }), await startNode(1)];
   await end(nodes[1]);

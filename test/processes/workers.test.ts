@@ -120,7 +120,7 @@ describe('a server of several workers', () => {
     process.kill(hung, 'SIGSTOP');
     try {
       const values = await until(
-        'the other one is asked',
+        'the other one is queried',
         async () => {
           // a new connection each time; half of them wait for the one that hangs
           const answer = await fetch(`${server.url}/metrics`, {

@@ -12,7 +12,17 @@ type Part = Comment & {
   readonly alone: boolean;
 };
 
-const lineOf = (text: string, at: number): number => text.slice(0, at).split('\n').length;
+/** The line of a position, counted from 1. Positions come in rising order. */
+function lineCounter(text: string): (at: number) => number {
+  let [line, from] = [1, 0];
+  return (at) => {
+    for (let end = text.indexOf('\n', from); end !== -1 && end < at; end = text.indexOf('\n', from)) {
+      line += 1;
+      from = end + 1;
+    }
+    return line;
+  };
+}
 
 /** Joins comments of neighbouring lines, because a sentence may go on in the next line. */
 function joined(parts: readonly Part[]): Comment[] {
@@ -62,18 +72,20 @@ function asMarkdown(text: string): string {
 const forTools = /^\s*(?:oxlint|eslint|prettier|@ts-|#region|shellcheck|v8 ignore|sourceMapping|@vite|\/ <ref|syntax=)/;
 
 function commentsOfScript(path: string, source: string): Comment[] {
+  const lineOf = lineCounter(source);
   const parts = parseSync(path, source).comments.map(({ type, value, start }) => ({
-    line: lineOf(source, start),
+    line: lineOf(start),
     text: type === 'Block' ? withoutStars(value) : value.trim(),
-    alone: type === 'Line' && /(?:^|\n)[ \t]*$/.test(source.slice(0, start)),
+    alone: type === 'Line' && /(?:^|\n)[ \t]*$/.test(source.slice(Math.max(0, start - 200), start)),
   }));
   return joined(parts);
 }
 
 /** Block comments of C, CSS and HTML. Strings of these files have no comment's beginning. */
 function commentsOfBlocks(source: string): Comment[] {
+  const lineOf = lineCounter(source);
   return [...source.matchAll(/\/\*([\s\S]*?)\*\/|<!--([\s\S]*?)-->|^[ \t]*\/\/(.*)$/gm)].map((match) => ({
-    line: lineOf(source, match.index),
+    line: lineOf(match.index),
     text: withoutStars(match[1] ?? match[2] ?? match[3] ?? ''),
   }));
 }

@@ -107,7 +107,7 @@ describe('delivered marks', () => {
 });
 
 describe('sending', () => {
-  it("moves the sender's read mark and tells their devices, not the room", async () => {
+  it("moves the sender's read mark and sends it to their devices, not to the room", async () => {
     await roomOf('sending', 0);
     await ben.ok('message:send', text('sending', 'x'));
     await ann.ok('message:send', text('sending', 'y'));

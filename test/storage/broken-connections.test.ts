@@ -1,4 +1,4 @@
-/** What patches/postgres+3.4.9.patch mends: connections that end at the wrong moment, and queries that cannot be written. */
+/** The faults that patches/postgres+3.4.9.patch fixes: connections that end at the wrong moment, and unwritable queries. */
 import { EventEmitter, once } from 'node:events';
 import { setImmediate as nextPhase, setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';

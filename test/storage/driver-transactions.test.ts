@@ -48,7 +48,7 @@ async function expectNobodyInTransaction(): Promise<void> {
   expect(open).toEqual([]);
 }
 
-/** What the pool acknowledges after the transactions is stored, whatever ends its connections. */
+/** The pool stores all acknowledged rows after the transactions, whatever ends its connections. */
 async function expectAcksAreKept(sql: postgres.Sql, before: number[]): Promise<void> {
   await expectNobodyInTransaction();
   for (let n = 100; n < 110; n++) await sql`insert into kept values (${n})`;

@@ -17,7 +17,7 @@ export interface TestNode extends TestServer {
 export interface Cluster {
   readonly nodes: readonly TestNode[];
   readonly database: TestDatabase;
-  /** Of its keys and channels in Redis. */
+  /** The prefix of the keys and channels in Redis. */
   readonly prefix: string;
   /** A client that has had `ready`; it is closed with the cluster. */
   connect(node: number, user: string, options?: StockOptions): Promise<StockClient>;
@@ -75,7 +75,7 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
   };
 }
 
-/** The bodies that the client heard in the room, once there are as many; order as they came. */
+/** The bodies that the client received in the room, once there are as many, in the order in which they came. */
 export async function bodiesReceived(
   client: StockClient,
   room: string,
@@ -87,6 +87,6 @@ export async function bodiesReceived(
       .received('message')
       .filter((message) => message.room === room)
       .map(({ body }) => body);
-  await until(`${count} messages are heard in ${room}`, () => received().length >= count, limitMs);
+  await until(`${count} messages have come in ${room}`, () => received().length >= count, limitMs);
   return received();
 }

@@ -1,7 +1,7 @@
 /* oxlint-disable unicorn/consistent-function-scoping -- each function stands beside its use */
 /**
  * Random statements, transactions, failures, timeouts and cancellations on one pool, while its connections are cut. Each
- * operation checks its own answer. What an operation stores has a number of its own, so that the end can be compared.
+ * operation checks its own answer. Each stored row has a unique number, so that the end can be compared.
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -47,7 +47,7 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** What a fault or a cancellation answers in place of the result. A cancel request may stop another statement. */
+/** The errors of a fault or a cancellation in place of the result. A cancel request may stop another statement. */
 const faults = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|57P01|57014|ERR_STREAM)/;
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? (error as Error).message;
 

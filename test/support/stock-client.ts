@@ -30,13 +30,13 @@ export interface StockOptions {
   readonly query?: Record<string, string>;
   readonly headers?: Record<string, string>;
   readonly reconnection?: boolean;
-  /** WebSocket alone, unless told otherwise. */
+  /** WebSocket alone by default. */
   readonly transports?: readonly ('polling' | 'websocket')[];
   /** Without it the address of the server ends in `/socket.io`. */
   readonly addTrailingSlash?: boolean;
-  /** Of packets, in the place of JSON: `socket.io-msgpack-parser`, together with `query: { parser: 'msgpack' }`. */
+  /** The parser of packets, in the place of JSON: `socket.io-msgpack-parser`, together with `query: { parser: 'msgpack' }`. */
   readonly parser?: object;
-  /** Of Node's http: from which address, with which trust. */
+  /** The agent of Node's http: its address, and its trust. */
   readonly agent?: Agent;
 }
 
@@ -97,7 +97,7 @@ export async function connectStock(url: string, token: string, options: StockOpt
   return client;
 }
 
-/** What CONNECT is refused with. */
+/** The error of a refused CONNECT. */
 export async function connectError(
   url: string,
   auth: Record<string, unknown>,

@@ -1,4 +1,4 @@
-/** Clients of good faith beside the attack: one sends and hears, one hears by long-polling; neither may notice anything. */
+/** Honest clients beside the attack: one sends and receives, one receives by long-polling. The attack may disturb none of them. */
 import { io, type Socket } from 'socket.io-client';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/until.ts';
@@ -57,12 +57,12 @@ export class Neighbours {
     this.#sending = this.#send();
   }
 
-  /** What went wrong so far. */
+  /** The faults so far. */
   get faults(): readonly string[] {
     return this.#faults;
   }
 
-  /** Waits until all has been heard, and leaves. */
+  /** Waits until all messages have come, and disconnects. */
   async stop(): Promise<Latency> {
     this.#going = false;
     await this.#sending;
