@@ -1,8 +1,8 @@
 /**
  * Finds or starts the real servers that tests, benchmarks and scripts run against. Nothing here needs vitest.
  *
- * The ways of each server, in order: an address in the environment, a separate server from the binaries of this machine, a
- * container, the package manager. When all fail the error says what to install: a suite
+ * The ways of each server, in order: an address in the environment, a separate server from the binaries here, a container,
+ * the package manager. When all fail the error says what to install: a suite
  * that skips its database would prove nothing.
  */
 import { chownSync, writeFileSync } from 'node:fs';
