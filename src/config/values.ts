@@ -65,7 +65,7 @@ export function url(...protocols: string[]): Parser<string> {
 }
 
 /**
- * The Redis driver takes every parameter of the URL as one of its options, as text and before the options that Parley sets:
+ * The Redis driver takes every parameter of the URL as one of its options, as text and before the options of Parley.
  * `enableOfflineQueue=false` would turn the queue on. So the parser accepts `family` alone.
  */
 export function redisUrl(): Parser<string> {
@@ -139,7 +139,7 @@ export function origin(): Parser<string> {
   };
 }
 
-/** A host of files: a name, or `*.` and a name for all names below it, each with or without a port; or `*` for any. */
+/** A host of files: a name, `*.` and a name for all names below it, or `*` for any. A name may have a port. */
 export function hostPattern(): Parser<string> {
   return (source) =>
     source === '*' ||

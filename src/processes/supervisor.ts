@@ -1,6 +1,6 @@
 /**
- * The parent of several workers on one port. The parent serves no clients and has no connection to the database. It forks
- * workers, starts a dead worker again, replaces workers one by one, and adds up their metrics.
+ * The parent of several workers on one port. The parent serves no clients and has no connection to the database. The parent
+ * forks workers, starts a dead worker again, replaces workers one by one, and adds up their metrics.
  *
  * starting ── all are ready ──▶ running ⇄ rolling; ── `stop()` ──▶ stopping ──▶ over
  * starting ── a worker reports why it cannot start ──▶ over, with that reason, which holds for every worker.

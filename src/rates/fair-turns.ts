@@ -73,7 +73,7 @@ export class FairTurns {
   async take<T>(user: string, work: () => T | Promise<T>): Promise<T> {
     const { places, placesPerUser } = this.#options;
     const share = this.#shares.get(user) ?? { running: 0, waiting: [] };
-    // a place that is free for one turn is for those who wait
+    // a place that is free for one turn belongs to waiting work
     if (this.#line.size === 0 && this.#running < places && share.running < placesPerUser) {
       share.running++;
       this.#running++;
@@ -127,8 +127,8 @@ export class FairTurns {
   }
 
   /**
-   * Waiting work begins in a later turn of the event loop. Answers from memory end in the turn in which they began: in one
-   * turn all that a user has waiting would be made, and nobody else's frames would be read for 32 of these.
+   * Waiting work begins in a later turn of the event loop. Answers from memory end in the turn in which they began. So one
+   * turn would make all waiting answers of a user, and read no frame of other users for 32 answers.
    */
   #next(): void {
     if (this.#scheduled || this.#line.size === 0) return;

@@ -1,4 +1,4 @@
-/** What the resequencer knows of one room; its states are those of the resequencer. */
+/** The state of one room in the resequencer, which describes the states. */
 import type { ClockTimer } from '../jobs/clock.ts';
 import type { Repair } from '../telemetry/metrics.ts';
 import type { HeldOfRoom } from './held-events.ts';

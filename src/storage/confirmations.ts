@@ -3,8 +3,8 @@
  * may not deliver any more.
  *
  * A node has a row for as long as it may deliver. The row holds the snapshot of Postgres up to which the node has applied
- * changes of membership and revocations. Each poll of a node compares that snapshot with the log. A poll that finds no new
- * change, or whose changes were applied and confirmed, lets the node deliver for `leaseMs` from the beginning of the poll.
+ * changes of membership and revocations. Each poll of a node compares that snapshot with the log. If the poll finds no new
+ * change, or its changes were applied and confirmed, the node may deliver for `leaseMs` from the poll's beginning.
  *
  * A change waits for every row whose snapshot does not contain it. After `leaseMs` the node of such a row has not polled
  * since the change, so its lease has ended. The row is deleted, and later changes do not wait for that node. A node without a

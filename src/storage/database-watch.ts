@@ -48,7 +48,7 @@ export class DatabaseWatch {
     const { metrics, sql } = options;
     // a failed check is a state, which #turn logs
     this.#task = new PeriodicTask({
-      run: () => this.look(),
+      run: () => this.poll(),
       everyMs,
       failed: () => {},
       keepsAlive: false,
@@ -64,7 +64,7 @@ export class DatabaseWatch {
   }
 
   /** Checks now; concurrent calls share one check. @throws {NotReady} while Postgres takes no writes. */
-  look(): Promise<void> {
+  poll(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
     });

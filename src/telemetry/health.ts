@@ -1,7 +1,7 @@
 /**
  * Readiness: each part registers a check; `/ready` is true while all vital checks pass.
  *
- * `/ready` is public, so its cost is bounded: an answer is kept for a second, concurrent requests share one round, and a
+ * `/ready` is public, so its cost is bounded. An answer is kept for a second, and concurrent requests share one round. A
  * check that does not answer is not started again. The reasons are public too: they name no host and no user. The log has
  * the details of a failed check.
  */

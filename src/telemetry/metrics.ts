@@ -1,6 +1,6 @@
 /**
  * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, and
- * labels.ts), never the id of a room or a user, so that the number of series stays bounded.
+ * `labels.ts`), never the id of a room or a user, so the number of series stays bounded.
  */
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
@@ -122,7 +122,7 @@ export class Metrics {
     'Time from the commit of a missed event to its delivery',
     [...seconds, 30, 60, 300, 3600],
   );
-  /** Labels: source (tail or postgres). */
+  /** Labels: source (`tail`, a public name for the replay buffer, or `postgres`). */
   readonly syncedRooms = this.#counter(
     'parley_sync_rooms_total',
     'Rooms that clients synced, by the source of the messages',

@@ -85,7 +85,7 @@ describe('/ready while a service hangs', () => {
     await database.drop();
   });
 
-  const look = async (): Promise<{ status: number; ms: number; text: string }> => {
+  const poll = async (): Promise<{ status: number; ms: number; text: string }> => {
     const from = performance.now();
     const response = await fetch(`${server.url}/ready`);
     const text = await response.text();
@@ -95,13 +95,13 @@ describe('/ready while a service hangs', () => {
   /** The first answer with this part; each answer comes within a second. */
   const answered = async (part: string): Promise<{ status: number; text: string }> =>
     until(`the answer has ${part}`, async () => {
-      const { ms, ...answer } = await look();
+      const { ms, ...answer } = await poll();
       expect(ms).toBeLessThan(1000);
       return answer.text.includes(part) && answer;
     });
 
   it('answers within a second with Redis stopped, and stays ready', async () => {
-    expect((await look()).status).toBe(200);
+    expect((await poll()).status).toBe(200);
     process.kill(redis.pid(), 'SIGSTOP');
     const { status, text } = await answered('"redis":{"ok":false');
     expect(status).toBe(200);
@@ -117,14 +117,14 @@ describe('/ready while a service hangs', () => {
     expect(JSON.parse(text)).toMatchObject({ ready: false, checks: { database: { ok: false } } });
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
     proxy.restore();
-    await until('it is ready', async () => (await look()).status === 200, 30_000);
+    await until('it is ready', async () => (await poll()).status === 200, 30_000);
   }, 40_000);
 
   it('names no address with Postgres refusing connections', async () => {
     proxy.cut();
-    await until('it is not ready', async () => (await look()).status === 503, 10_000);
-    expect((await look()).text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
+    await until('it is not ready', async () => (await poll()).status === 503, 10_000);
+    expect((await poll()).text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
     proxy.restore();
-    await until('it is ready', async () => (await look()).status === 200, 30_000);
+    await until('it is ready', async () => (await poll()).status === 200, 30_000);
   }, 40_000);
 });

@@ -35,10 +35,10 @@ const layers = [
   'protocol',
 ];
 
-/** The files at the top of src/ wire the parts. Of them, the parts themselves may import only the lowest. */
+/** The files at the top of src/ wire the parts. The parts may import only the lowest of these files. */
 const lowest = 'startup-error.ts';
 
-/** What runs in browsers may load; the command schemas would bring zod with them. */
+/** The files of the protocol that browsers may load. The command schemas would bring zod. */
 const protocolForClients = [
   'protocol/errors.ts',
   'protocol/limits.ts',
@@ -86,7 +86,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts') && !file.includes('node_modules/'));
 const imports = files.flatMap(importsOf);
 const inside = imports.filter(({ to }) => /\.tsx?$/.test(to));
-/** What runs in the server's process. */
+/** The files of the server's process. */
 const server = files.filter((file) => !['client', 'react', 'web'].includes(partOf(file)));
 const codeOf = (file: string): string =>
   readFileSync(join(src, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');

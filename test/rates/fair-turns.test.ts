@@ -72,7 +72,7 @@ describe('fair turns', () => {
     expect(new Set(begun).size).toBe(3);
   });
 
-  it('leave a place that has become free to who waits, not to who comes next', async () => {
+  it('leave a free place to waiting work, not to later work', async () => {
     const { turns } = stage({});
     const begun: string[] = [];
     const work = (user: string) => turns.take(user, () => void begun.push(user));

@@ -1,7 +1,7 @@
 /**
  * Statements that lock several rows of a table take them in one order, or leave out the rows that somebody else holds. Each
- * crossing below stops two of them in the middle, behind a row that the test holds, and lets both go on. Before there was
- * one order, Postgres ended one of the two with 40P01 in each crossing, but for the one of rooms, which a plan by the index of ids kept in order.
+ * crossing below stops two of them in the middle, behind a row that the test holds, and lets both go on. Without the one
+ * order, Postgres ended one of the two with 40P01 in each crossing. Only the rooms were in order, by the index of their plan.
  */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ const waiting = async (): Promise<number> => {
 };
 
 /** A statement that skips held rows and retries neither waits nor ends: it has met the row by then. */
-const looksAgainMs = 500;
+const pollMs = 500;
 
 /** Runs both while `held` is locked, each up to where it waits or to its end. @throws what either of them throws */
 async function crossing(
@@ -50,7 +50,7 @@ async function crossing(
       const from = performance.now();
       await until(
         'it waits, has ended, or retries',
-        async () => ended || (await waiting()) > before || performance.now() - from > looksAgainMs,
+        async () => ended || (await waiting()) > before || performance.now() - from > pollMs,
       );
     }
   });
