@@ -2,6 +2,7 @@
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
 import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
+import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
@@ -141,7 +142,8 @@ async function start(
   const origins = originSlice(config);
   const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, origins, version });
+  const idempotency = openIdempotency(storage.database, base);
+  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, idempotency, origins, version });
 
   const guests = guestSlice(config, secret);
   const alone = group === undefined;
@@ -276,6 +278,13 @@ function openApiKeys(
   const keys = new ApiKeys({ sql: database.sql, settings, now: () => clock.now(), metrics, log });
   releases.push(() => keys.stop());
   return keys;
+}
+
+/** The answers to writes of REST that a client may repeat. */
+function openIdempotency({ sql, background }: Database, { metrics, log, releases }: Base): Idempotency {
+  const idempotency = new Idempotency({ sql, background, metrics, log });
+  releases.push(() => idempotency.stop());
+  return idempotency;
 }
 
 /** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */

@@ -72,6 +72,20 @@ create table departures (
 );
 CREATE INDEX departures_by_user ON public.departures USING btree (user_id);
 
+create table idempotency (
+  caller text not null,
+  key text not null,
+  request_hash bytea not null,
+  running_until timestamp with time zone not null,
+  status smallint,
+  content_type text,
+  body text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint idempotency_pkey PRIMARY KEY (caller, key),
+  constraint idempotency_request_hash_check CHECK ((length(request_hash) = 32))
+);
+CREATE INDEX idempotency_by_age ON public.idempotency USING btree (created_at);
+
 create table imports (
   room_id text collate "C" not null,
   shared boolean not null,

@@ -15,6 +15,7 @@ import { Callers, type CallersParts } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
 import { openApi } from './openapi.ts';
 import { routeOperations, type Operation } from './operation.ts';
+import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
 
@@ -26,6 +27,7 @@ export interface RestApiParts {
   readonly verifier: TokenVerifier;
   readonly keys: CallersParts['keys'];
   readonly rates: RequestRates;
+  readonly idempotency: Idempotency;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;

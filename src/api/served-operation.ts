@@ -14,6 +14,7 @@ import { answeredOf, compressed, failure, namesTag, unmodified, type Answered } 
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { Callers } from './callers.ts';
 import { requireScope, userHeader, type Identity } from './identity.ts';
+import { idempotencyKey, idempotentCaller, uuidOf, type Idempotency, type KeyedRequest } from './idempotency.ts';
 import type { Answer, ApiRequest, Operation } from './operation.ts';
 import { Paths, type Projection } from './projection.ts';
 import { gatherInput, inputError, inputPlan, type InputPlan } from './request-input.ts';
@@ -32,6 +33,7 @@ export type RestContext = Context<RestEnv>;
 export interface ServingParts {
   readonly callers: Callers;
   readonly rates: RequestRates;
+  readonly idempotency: Idempotency;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -42,6 +44,8 @@ const answerWithinMs = 15_000;
 interface ReadRequest {
   readonly request: ApiRequest;
   readonly projection: Projection | undefined;
+  /** Undefined: the request may run again. */
+  readonly keyed: KeyedRequest | undefined;
 }
 
 export class ServedOperation {
@@ -78,14 +82,15 @@ export class ServedOperation {
     return respond(context, { ...answered, headers: { ...rates, ...answered.headers, 'X-Request-Id': requestId } });
   }
 
-  async #answer(context: RestContext, { request, projection }: ReadRequest): Promise<Answered> {
+  async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
     const { req } = context;
     const ifMatch = req.header('if-match');
     if (ifMatch !== undefined) await this.#requireMatch(ifMatch, request);
-    const answer = await this.#run(this.#operation, request);
     const asked = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
-    const answered = unmodified(answeredOf(this.#operation, asked, answer), req.header('if-none-match'));
-    return compressed(answered, req.header('accept-encoding'));
+    const run = async (): Promise<Answered> =>
+      answeredOf(this.#operation, asked, await this.#run(this.#operation, request));
+    const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
+    return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
   }
 
   async #run(operation: Operation, request: ApiRequest): Promise<Answer> {
@@ -146,9 +151,10 @@ export class ServedOperation {
       query: at === -1 ? '' : url.slice(at + 1),
       body,
     });
+    const key = this.#keyOf(req.header('idempotency-key'), identity);
     let parsed;
     try {
-      parsed = schema.safeParse(input);
+      parsed = schema.safeParse(this.#withId(input, identity, key));
     } catch (error) {
       // zod compares a `length` before it knows that it has a text: one that is no primitive throws in it
       throw new ParleyError('invalid', undefined, { cause: error });
@@ -166,7 +172,22 @@ export class ServedOperation {
       header: (name: string) => req.header(name),
       body: consumes === undefined ? null : raw.body,
     };
-    return { request, projection: this.#paths.parse(common) };
+    const content = `${req.method} ${url}\n${body}`;
+    const keyed = key === undefined ? undefined : { caller: idempotentCaller(identity), key, content };
+    return { request, projection: this.#paths.parse(common), keyed };
+  }
+
+  /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */
+  #keyOf(header: string | undefined, identity: Identity): string | undefined {
+    const { kind, consumes } = this.#operation;
+    return kind === 'read' || consumes !== undefined || identity.kind === 'anonymous'
+      ? undefined
+      : idempotencyKey(header);
+  }
+
+  #withId(input: object, identity: Identity, key: string | undefined): object {
+    if (this.#operation.route.generates === undefined || 'id' in input) return input;
+    return { ...input, id: key === undefined ? randomUUID() : uuidOf(idempotentCaller(identity), key) };
   }
 
   #checkType(type: string | undefined): void {

@@ -34,6 +34,11 @@ export class Metrics {
     'Requests of REST over a rate, by the rate',
     this.#registry,
   );
+  readonly idempotentRequests = this.#counter(
+    'parley_http_idempotent_requests_total',
+    'Requests of REST with an Idempotency-Key, by outcome: first, answered, running or mismatch',
+    ['outcome'],
+  );
   readonly addressesBlocked = this.#counter(
     'parley_http_addresses_blocked_total',
     'Addresses that were blocked for a time, because their requests were refused again and again',

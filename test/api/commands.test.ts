@@ -86,18 +86,43 @@ it('answers the chosen fields alone, in the text of the sender', async () => {
 });
 
 it('answers 304 for a known tag, and 412 for a change of an object that has changed', async () => {
-  const room = await call('owner', 'GET', '/rooms/stage-1');
+  // no message is sent there, so nothing but this test changes the room
+  await call('owner', 'POST', '/rooms', { kind: 'group', name: 'Tagged', id: 'tagged' });
+  const room = await call('owner', 'GET', '/rooms/tagged');
   const tag = String(room.headers.get('etag'));
-  expect(await call('owner', 'GET', '/rooms/stage-1', undefined, { 'if-none-match': tag })).toMatchObject({
+  expect(await call('owner', 'GET', '/rooms/tagged', undefined, { 'if-none-match': tag })).toMatchObject({
     status: 304,
   });
-  const renamed = await call('owner', 'PATCH', '/rooms/stage-1', { topic: 'new' }, { 'if-match': tag });
+  const renamed = await call('owner', 'PATCH', '/rooms/tagged', { topic: 'new' }, { 'if-match': tag });
   expect(renamed).toMatchObject({ status: 200, body: { room: { topic: 'new' } } });
-  const late = await call('owner', 'PATCH', '/rooms/stage-1', { topic: 'newer' }, { 'if-match': tag });
+  const late = await call('owner', 'PATCH', '/rooms/tagged', { topic: 'newer' }, { 'if-match': tag });
   expect(late).toMatchObject({ status: 412, body: { code: 'precondition_failed' } });
 });
 
 it('describes itself as OpenAPI 3.1, with every command', async () => {
   const { body } = await call('ann', 'GET', '/openapi.json');
   expect(body).toMatchObject({ openapi: '3.1.0', paths: { '/rooms/{room}/messages': { get: {}, post: {} } } });
+});
+
+it('gives a repeated write its first answer, and stores one message', async () => {
+  const key = { 'idempotency-key': 'order-4711' };
+  const first = await call('owner', 'POST', '/rooms/stage-1/messages', { body: 'paid' }, key);
+  expect(first).toMatchObject({ status: 201 });
+  const again = await call('owner', 'POST', '/rooms/stage-1/messages', { body: 'paid' }, key);
+  expect(again).toMatchObject({ status: 201, body: first.body });
+  expect(again.headers.get('idempotency-replay')).toBe('true');
+  const other = await call('owner', 'POST', '/rooms/stage-1/messages', { body: 'unpaid' }, key);
+  expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } });
+  // another user may have the same key
+  expect(await call('ann', 'POST', '/rooms/stage-1/messages', { body: 'paid' }, key)).toMatchObject({ status: 201 });
+});
+
+it('runs one of many equal requests that come at once', async () => {
+  const key = { 'idempotency-key': crypto.randomUUID() };
+  const path = '/rooms/stage-1/messages';
+  const all = await Promise.all(Array.from({ length: 20 }, () => call('owner', 'POST', path, { body: 'once' }, key)));
+  expect(new Set(all.map(({ status }) => status)).size).toBeLessThanOrEqual(2);
+  expect(all.every(({ status }) => status === 201 || status === 409)).toBe(true);
+  const page = await call('ann', 'GET', path);
+  expect((page.body['items'] as { body: unknown }[]).filter(({ body }) => body === 'once')).toHaveLength(1);
 });
