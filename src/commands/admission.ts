@@ -19,6 +19,7 @@ import type { Header } from '../transport/socketio/text.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
+import type { Writer } from '../messages/writer/writer.ts';
 
 export interface AdmissionParts {
   readonly limits: { readonly maxPendingCommands: number };
@@ -26,8 +27,7 @@ export interface AdmissionParts {
   readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
-  /** Whether the room's stripe of the writer holds as many messages as it may. */
-  readonly writer: { isFull(room: string): boolean };
+  readonly writer: Pick<Writer, 'isFull' | 'refuses'>;
   readonly refusals: Refusals;
   readonly metrics: Metrics;
 }
@@ -87,7 +87,7 @@ export class Admission implements PacketAdmission {
       this.#rateLimited.inc();
       return this.#refuse(connection, packet, `${overShare}${wait}}}`);
     }
-    if (loadShedding.admit() && !('frame' in packet && this.#writerRefuses(packet))) return true;
+    if (loadShedding.admit() && !('frame' in packet && this.#writerRefuses(packet, user))) return true;
     return this.#refuse(connection, packet, overloaded[Math.floor(Math.random() * overloaded.length)] ?? '');
   }
 
@@ -129,12 +129,12 @@ export class Admission implements PacketAdmission {
     this.#parts.shares.mayAnswer(user);
   }
 
-  #writerRefuses({ frame, at }: Header): boolean {
+  #writerRefuses({ frame, at }: Header, user: LocalUser): boolean {
     const { loadShedding, writer } = this.#parts;
-    if (!loadShedding.writerFull) return false;
+    if (!loadShedding.writerCrowded) return false;
     const room = roomOfSend(frame, at);
-    if (room === undefined || !writer.isFull(room)) return false;
-    loadShedding.writerRefused();
+    if (room === undefined || !writer.refuses(room, user.id)) return false;
+    loadShedding.writerRefused(writer.isFull(room));
     return true;
   }
 
