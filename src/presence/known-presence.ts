@@ -28,8 +28,8 @@ interface Leaving {
 }
 
 export interface KnownPresenceOptions<W> {
-  /** A change for all watchers of the user. */
-  publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence): void;
+  /** A change for all watchers of the user, which got `before` last. */
+  publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence, before: VisiblePresence): void;
   fault(error: unknown): void;
 }
 
@@ -149,9 +149,9 @@ export class KnownPresence<W> {
 
   /** The first state is not published: each watcher gets it with the answer to `presence:watch`. */
   #set(user: string, entry: WatchedUser<W>, presence: VisiblePresence): void {
-    const first = entry.known === undefined;
+    const before = entry.known;
     entry.known = presence;
-    if (!first && entry.watchers.size > 0) this.#options.publish(user, entry.watchers, presence);
+    if (before !== undefined && entry.watchers.size > 0) this.#options.publish(user, entry.watchers, presence, before);
   }
 
   /** A change that says that they are back may have been lost, so presence is read before the absence is published. */
