@@ -3,6 +3,7 @@ import uWS from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ClientAddress } from './http/client-address.ts';
+import { openCommandServer } from './cli/beside/open.ts';
 import { Guests } from './api/guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
 import { StaticFiles } from './http/static-files.ts';
@@ -182,6 +183,12 @@ async function start(
     const inspection = new Inspection({ redis, prefix: config.redisPrefix, node, log, answer });
     releases.push(() => inspection.close());
   }
+
+  // the command line
+  await openCommandServer(
+    { config, database, node, sessions: presence.nodes, inspect: (question) => gateway.inspect(question), log },
+    releases,
+  );
 
   // HTTP
   const guests =
