@@ -155,7 +155,7 @@ async function send(bytes: string): Promise<unknown[]> {
   const socket = connect({ path: join(dataDir.path, 'parley.sock'), allowHalfOpen: true });
   socket.on('error', () => {}); // the server closes while the client still writes
   let received = '';
-  socket.setEncoding('utf8').on('data', (text: string) => (received += text));
+  socket.setEncoding('utf8').on('data', (piece: string) => (received += piece));
   socket.write(bytes);
   await new Promise((resolve) => socket.once('close', resolve).once('end', () => socket.destroy()));
   return received

@@ -134,6 +134,8 @@ describe(`${messages} messages`, () => {
   });
 });
 
+const withoutTime = (lines: string): string => lines.replace(/"at":\d+,"since"/, '"since"');
+
 describe('on the embedded database', () => {
   it(
     'rooms are exported beside a server, and exported, imported and users forgotten without one',
@@ -151,7 +153,6 @@ describe('on the embedded database', () => {
       await server.exit();
       const out = await runProgram(['export', '--all'], { PARLEY_DATA_DIR: one.path });
       expect(out.code).toBe(0);
-      const withoutTime = (text: string): string => text.replace(/"at":\d+,"since"/, '"since"');
       expect(withoutTime(out.stdout)).toBe(withoutTime(beside.stdout));
       const file = join(one.path, 'export');
       writeFileSync(file, out.stdout);
