@@ -177,8 +177,11 @@ it('held events beyond the head in Postgres make one line', async () => {
   const { resequencer } = hub;
   resequencer.noteHead('r', 1);
   // as after a restore: the node of the event has another history
-  const read = () => Promise.resolve({ head: 1, events: [], complete: true });
-  new Backfiller({ gaps, resequencer, read }).start();
+  new Backfiller({
+    gaps,
+    resequencer,
+    read: () => Promise.resolve({ head: 1, events: [], complete: true }),
+  }).start();
   resequencer.receive(message(3));
   const found: string[] = [];
   await until('the held event is dropped', () => found.push(...take()) > 1);
@@ -207,15 +210,22 @@ it('messages between nodes are dropped with a line: without Redis, with too much
     const link = await openRedis({ url: proxy.url, prefix, log: silentLog });
     const installation = { id, epoch };
     const metrics = new Metrics();
-    const otherEpoch = (): void => undefined;
-    const options = { link, prefix, partitions: 1, installation, otherEpoch, metrics, maxUnansweredBytes };
+    const options = {
+      link,
+      prefix,
+      partitions: 1,
+      installation,
+      otherEpoch: () => undefined,
+      metrics,
+      maxUnansweredBytes,
+    };
     const fanout = new RedisFanout({ ...options, log: nodeLog });
     await fanout.open();
     return { fanout, link };
   };
   const one = await open(crypto.randomUUID(), 200, log);
-  const other = await open(crypto.randomUUID(), 1_000_000, silentLog);
-  other.fanout.publish([message(5)]);
+  const peer = await open(crypto.randomUUID(), 1_000_000, silentLog);
+  peer.fanout.publish([message(5)]);
   const found: string[] = [];
   await until('the message of the other epoch comes', () => found.push(...take()) > 0);
   expect(found).toEqual(['Dropped epoch']);
@@ -225,7 +235,7 @@ it('messages between nodes are dropped with a line: without Redis, with too much
   await until('Redis is down', () => !one.link.up);
   one.fanout.publish([message(6)]);
   expect(take()).toEqual(['Dropped away']);
-  for (const { fanout, link } of [one, other]) {
+  for (const { fanout, link } of [one, peer]) {
     await fanout.close();
     await link.close();
   }
