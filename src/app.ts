@@ -26,6 +26,7 @@ import {
 import { openFanout } from './fanout/open.ts';
 import { openGateway, type Gateway } from './gateway.ts';
 import { ClientAddress } from './http/client-address.ts';
+import { openCommandServer } from './cli/beside/open.ts';
 import { claimPort } from './http/port.ts';
 import type { Connection } from './hub/connection.ts';
 import { Connections } from './hub/connections.ts';
@@ -126,6 +127,18 @@ async function start(
   const parts = { app, clientAddress, messaging, rates, ...identity, ...nodes, ...users, ...base };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
   if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
+
+  await openCommandServer(
+    {
+      config,
+      database: storage.database,
+      node: base.node,
+      sessions: users.presence.nodes,
+      inspect: (question) => gateway.inspect(question),
+      log,
+    },
+    releases,
+  );
 
   const guests = guestSlice(config, secret);
   const alone = group === undefined;

@@ -224,6 +224,7 @@ describe('the layers of src', () => {
       'storage/migrate.ts',
       'telemetry/system.ts',
       'cli/transfer.ts',
+      'cli/beside/',
       'version.ts',
       'processes/child.ts',
     ];
