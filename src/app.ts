@@ -158,7 +158,7 @@ async function start(
   return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
 }
 
-/** What every part gets. */
+/** The parts that every other part gets. */
 interface Base {
   readonly node: string;
   readonly log: Log;
@@ -264,7 +264,7 @@ async function openUsers(
   return { connections, sessions, presence };
 }
 
-/** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
+/** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
 async function openBackends(
   prefix: string,
   interop: boolean,

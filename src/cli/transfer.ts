@@ -58,7 +58,7 @@ function filesOf(args: string[]): string[] {
   return positionals;
 }
 
-/** Of the process that runs the command. */
+/** The peak of the process that runs the command. */
 function peakMegabytes(): number {
   return Math.round(process.resourceUsage().maxRSS / 1024);
 }

@@ -3,7 +3,7 @@
  *
  * A client that repeats a command at each refusal is as fast as the refusals. One user with a hundred such connections got
  * 50,000 refusals a second, which took the whole event loop. With a pause, eight commands a connection in flight make 8,000
- * refusals a second. A client that waits as it is asked loses nothing: its bucket fills during the pause.
+ * refusals a second. A client that waits as long as the refusal says loses nothing: its bucket fills during the pause.
  */
 import type { Connection } from '../hub/connection.ts';
 import { every } from '../jobs/periodic.ts';

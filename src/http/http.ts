@@ -119,8 +119,8 @@ export type Handler = (request: Received) => HttpAnswer | Promise<HttpAnswer>;
 /**
  * Runs a handler with exactly one answer, or none after an abort. `failed` gets every error outside of the catalogue.
  *
- * The answer waits for the end of the request. uWS closes a connection that is idle for ten seconds after an answer, but the
- * end of a request that comes after the answer stops that clock. Then a client could keep the connection for ever.
+ * The answer waits for the end of the request. uWS closes a connection that is idle for ten seconds after an answer. The end
+ * of a request that comes after its answer would stop that clock, and a client could keep the connection without a limit.
  */
 export function handle(
   res: HttpResponse,

@@ -22,8 +22,9 @@ const versionsMax = 10_000;
  * changes that fan-out lost.
  *
  * A membership change carries a version, and an older version than the last one seen is dropped. A connection in the state
- * `joining` collects changes until `enter` has its read: the higher version of each membership wins. An event of a membership
- * without a version here is dropped up to the *horizon*: the event may be older than a change of which this node has no row.
+ * `joining` collects changes until `enter` has its read: the higher version of each membership wins. Up to the
+ * *horizon*, an event of a membership without a version here is dropped. Such an event may be older than a change of which this
+ * node has no row.
  * A dropped event that is current comes as a row, because rows are compared with versions only.
  */
 export class Subscriptions {

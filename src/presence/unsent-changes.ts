@@ -1,7 +1,7 @@
 import type { VisiblePresence } from './sight.ts';
 
 /**
- * Pairs of a watcher and a user with a change that waits for a check of the pair, each with the last presence that the
+ * Pairs of a watcher and a user with a change that waits for a check of the pair. Each pair has the last presence that the
  * watcher got. Several changes may wait at once, and the last one may lead back to that presence.
  */
 export class UnsentChanges<W extends object> {

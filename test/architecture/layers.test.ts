@@ -152,6 +152,9 @@ describe('the layers of src', () => {
   it('leave work that repeats to PeriodicTask, and its timers to jobs/clock.ts', () => {
     // each of these timers runs once; the loops end with the work that they wait for
     const reasons: Readonly<Record<string, string>> = {
+      'cli/beside/request-line.ts': 'the limit of one request',
+      'cli/beside/server.ts': 'the limit of the stop',
+      'cli/run.ts': 'attempts while a server starts or stops',
       'hub/connection.ts': 'the limit of one ack, in the record of its wait',
       'hub/drain.ts': 'a loop over the connections that leave',
       'interop/socketio-redis/pending-acks.ts': 'the limit of one event to many connections',

@@ -52,14 +52,14 @@ async function open(): Promise<Client> {
 describe('clients that request and read nothing', () => {
   const connections = 2;
   /** The answers of one connection are at least 250 MB, and the requests alone are more than its sockets hold. */
-  const asked = 1_000_000;
+  const requested = 1_000_000;
 
   it.each(['/metrics', '/ready', '/health', '/', '/nothing'])(
     'of %s are cut off, and take no memory',
     async (path) => {
       const before = await resident();
       const clients = await Promise.all(Array.from({ length: connections }, open));
-      const requests = get(path).repeat(asked);
+      const requests = get(path).repeat(requested);
       for (const { socket } of clients) socket.pause().write(requests);
       let most = 0;
       await until(

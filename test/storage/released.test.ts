@@ -13,7 +13,7 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 
 /**
  * The lines of earlier releases, as a checksum: an edit of a migration and of its line in CHECKSUMS fails here. A release
- * appends lines. It may raise both values, and changes them only together with appended lines.
+ * appends lines. A release may raise both values, and changes them only together with appended lines.
  */
 const earlier = { lines: 25, sha256: '519ef9c02cd1135d649887d75c2cd10ded9c3a1c17696753eee539d428723db2' };
 /** Was in the list for some commits and in no release: src/storage/migrate.ts accepts databases with this form of 0014. */

@@ -7,8 +7,8 @@ import type { Terminal } from '../context.ts';
 import type { Answer } from './protocol.ts';
 
 /**
- * The terminal of a client. `write` waits for the client, because an export is longer than memory. The wait has a limit:
- * an export holds the one session of the embedded database, and a stopped client would stop all users of the server.
+ * The terminal of a client. `write` waits for the client, because an export is longer than memory. The wait has a limit.
+ * An export holds the one session of the embedded database, so a stopped client would stop all users of the server.
  */
 export function remoteTerminal(socket: Socket, writeMs: number): Terminal {
   const gone = new AbortController();

@@ -2,7 +2,7 @@
  * Runs commands of the command line in the process of a running server, with its database (protocol.ts).
  *
  * A connection: *reading* its request, at most 5 s; then *running* the command; then closed. The socket has the mode 0600 in
- * a folder that no other user can write, so each client is the owner of the folder or root. A fault of a client or of a
+ * a folder that no other user can write. So each client is the owner of the folder or root. A fault of a client or of a
  * command ends that command alone.
  */
 import { chmodSync, renameSync, rmSync, statSync } from 'node:fs';
