@@ -33,6 +33,7 @@ import {
 import { openFanout } from './fanout/open.ts';
 import { openGateway, type Gateway } from './gateway.ts';
 import { ClientAddress } from './http/client-address.ts';
+import { openCommandServer } from './cli/beside/open.ts';
 import { claimPort } from './http/port.ts';
 import type { Connection } from './hub/connection.ts';
 import { Connections } from './hub/connections.ts';
@@ -145,6 +146,18 @@ async function start(
   const idempotency = openIdempotency(storage.database, base);
   openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, idempotency, origins, version });
 
+  await openCommandServer(
+    {
+      config,
+      database: storage.database,
+      node: base.node,
+      sessions: users.presence.nodes,
+      inspect: (question) => gateway.inspect(question),
+      log,
+    },
+    releases,
+  );
+
   const guests = guestSlice(config, secret);
   const alone = group === undefined;
   const metricsText = group?.metrics ?? (() => metrics.text());
@@ -163,7 +176,7 @@ async function start(
   return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
 }
 
-/** What every part gets. */
+/** The parts that every other part gets. */
 interface Base {
   readonly node: string;
   readonly log: Log;
@@ -287,7 +300,7 @@ function openIdempotency({ sql, background }: Database, { metrics, log, releases
   return idempotency;
 }
 
-/** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
+/** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
 async function openBackends(
   prefix: string,
   interop: boolean,

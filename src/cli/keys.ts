@@ -2,14 +2,13 @@
 import { parseArgs } from 'node:util';
 import type { z } from 'zod';
 import { StoredKeys, type KeyManagement } from '../api/keys/stored-keys.ts';
-import type { Config } from '../config/config.ts';
 import { apiKeySlice } from '../config/slices.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { keyCreateInput, keyRevokeInput, keyRotateInput, type KeyView, type KeyWithSecret } from '../protocol/keys.ts';
 import { scopes } from '../protocol/scopes.ts';
 import { StartupError } from '../startup-error.ts';
 import { printableValue } from '../telemetry/printable.ts';
-import { withDatabase } from './with-database.ts';
+import { withDatabase, type CommandContext } from './context.ts';
 
 export const keysHelp = `  keys create --name N         create an API key for back ends, and print it; Parley shows the key this one time
         --scopes S,…           what the key may do, of ${scopes.slice(0, 5).join(', ')},
@@ -27,10 +26,10 @@ export const keysHelp = `  keys create --name N         create an API key for ba
 type Print = (line: string) => void;
 
 /** @throws {StartupError} */
-export async function keysCommand(args: string[], configure: () => Config, print: Print): Promise<void> {
+export async function keysCommand(args: string[], context: CommandContext): Promise<void> {
   const run = readKeysCommand(args, Date.now());
-  const config = configure();
-  await withDatabase(config, (sql) => run(new StoredKeys(sql, apiKeySlice(config)), print));
+  const settings = apiKeySlice(context.config);
+  await withDatabase(context, (sql) => run(new StoredKeys(sql, settings), (line) => context.print(line)));
 }
 
 /** Runs a command that was read. @throws {StartupError} with the reason of the refusal */

@@ -12,13 +12,18 @@
 import { pause, systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import type { UserEvent } from '../fanout/fanout.ts';
 import { memberToUser } from '../rooms/room-events.ts';
-import { wireMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
+import {
+  wireMuteEnd,
+  type Membership,
+  type MembershipPage,
+  type MembershipStart,
+} from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { everyMember } from '../storage/confirmations.ts';
 
 export interface MembershipSource {
-  cursor(): Promise<string>;
+  start(): Promise<MembershipStart>;
   changes(cursor: string): Promise<MembershipPage>;
   membershipsOf(users: readonly string[]): Promise<Membership[]>;
   /** @returns undefined if the user is not a member */
@@ -29,6 +34,8 @@ export interface MembershipSource {
 export interface SubscribedMembers {
   /** A read begins. The set collects the users whose memberships change here from now on. */
   beginRead(): ReadonlySet<string>;
+  /** Each change up to this version is in every later read, or comes as a row. */
+  startFrom(version: number): void;
   endRead(): void;
   userIds(): string[];
   /** Users with connections in the room, or with connections that are not `ready` yet. */
@@ -97,7 +104,7 @@ export class MembershipReconciler {
 
   /** Changes are followed from here on. The call comes before any connection. */
   async start(): Promise<void> {
-    this.#cursor = await this.#source.cursor();
+    this.#cursor = await this.#begin();
     this.#readAt = this.#clock.now();
   }
 
@@ -116,15 +123,22 @@ export class MembershipReconciler {
 
   /** Resolves after a step that began after this call. @returns false if changes are left, for the next step. */
   step(): Promise<boolean> {
-    if (this.#running === undefined) return this.#begin();
+    if (this.#running === undefined) return this.#run();
     this.#next ??= this.#running.then(
-      () => this.#begin(),
-      () => this.#begin(),
+      () => this.#run(),
+      () => this.#run(),
     );
     return this.#next;
   }
 
-  #begin(): Promise<boolean> {
+  /** @returns the cursor of a history without earlier rows: events of before are late, and unknown here. */
+  async #begin(): Promise<string> {
+    const { cursor, version } = await this.#source.start();
+    this.#members.startFrom(version);
+    return cursor;
+  }
+
+  #run(): Promise<boolean> {
     this.#next = undefined;
     this.#touched = this.#members.beginRead();
     this.#running = this.#step().finally(() => {
@@ -137,10 +151,12 @@ export class MembershipReconciler {
   async #step(): Promise<boolean> {
     const life = this.#life;
     const first = this.#cursor === undefined;
-    const cursor = this.#cursor ?? (await this.#source.cursor());
+    const cursor = this.#cursor ?? (await this.#begin());
     const startedAt = this.#clock.now();
     const page = await this.#source.changes(cursor);
     const whole = first || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    // a whole read has no version of a membership that has ended
+    if (whole && !first) await this.#begin();
     if (!whole) await this.#untilRemoved(page.changed ?? []);
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {

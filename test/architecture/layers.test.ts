@@ -155,6 +155,9 @@ describe('the layers of src', () => {
       'api/bridge/answer.ts': 'the limit of one slow reader',
       'api/bridge/body.ts': 'the limit of one body',
       'api/keys/known-keys.ts': 'the wait of a caller before a further read',
+      'cli/beside/request-line.ts': 'the limit of one request',
+      'cli/beside/server.ts': 'the limit of the stop',
+      'cli/run.ts': 'attempts while a server starts or stops',
       'hub/connection.ts': 'the limit of one ack, in the record of its wait',
       'hub/drain.ts': 'a loop over the connections that leave',
       'interop/socketio-redis/pending-acks.ts': 'the limit of one event to many connections',
@@ -227,6 +230,7 @@ describe('the layers of src', () => {
       'storage/migrate.ts',
       'telemetry/system.ts',
       'cli/transfer.ts',
+      'cli/beside/',
       'version.ts',
       'processes/child.ts',
     ];

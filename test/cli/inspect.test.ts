@@ -10,7 +10,6 @@ it.each([
   [['inspect'], {}, 'inspect needs room ROOM or connection ID'],
   [['inspect', 'room', 'a b'], {}, 'needs a valid id of a room'],
   [['inspect', 'room', 'a', 'b'], {}, 'inspect needs room ROOM or connection ID'],
-  [['inspect', 'room', 'a'], {}, 'set DATABASE_URL'],
   [['inspect', 'connection', 'a'], {}, 'set REDIS_URL'],
   [
     ['inspect', 'connection', 'a'],

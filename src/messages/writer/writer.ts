@@ -126,13 +126,19 @@ export class Writer {
     return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
   }
 
-  /** Whether as many wait as may, in any stripe: a single busy room fills only its own. */
-  get full(): boolean {
-    return this.#stripes.some((stripe) => stripe.full);
+  /** Whether users share the places of any stripe. */
+  get crowded(): boolean {
+    return this.#stripes.some((stripe) => stripe.crowded);
   }
 
+  /** Whether hardly a place of the room's stripe is free: a single busy room fills only its own. */
   isFull(room: string): boolean {
     return this.#stripe(room).full;
+  }
+
+  /** Whether the user gets no place in the room's stripe. */
+  refuses(room: string, user: string): boolean {
+    return this.#stripe(room).refuses(user);
   }
 
   /** Which of the stripes is the room's. */

@@ -126,13 +126,25 @@ describe('the writer', () => {
   });
 
   it('answers overloaded past its queue, and stores what it took', async () => {
-    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
+    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 12, maxBatch: 4 });
     const room = await makeRoom(database.sql, 'queue', 'ann');
-    const sends = Array.from({ length: 11 }, (_, n) => writer.send(send(room, 'ann', n)));
-    expect(writer.waiting).toBe(10);
+    const sends = Array.from({ length: 10 }, (_, n) => writer.send(send(room, 'ann', n)));
+    // one user gets three quarters
+    expect(writer.waiting).toBe(9);
     const answers = await Promise.allSettled(sends);
-    expect(answers.slice(0, 10).every(({ status }) => status === 'fulfilled')).toBe(true);
-    expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000, retryable: true } });
-    expect(await writer.send(send(room, 'ann'))).toMatchObject({ seq: 11 });
+    expect(answers.slice(0, 9).every(({ status }) => status === 'fulfilled')).toBe(true);
+    expect(answers[9]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000, retryable: true } });
+    expect(await writer.send(send(room, 'ann'))).toMatchObject({ seq: 10 });
+  });
+
+  it('keeps places for others while one user fills the queue: a neighbour got overloaded', async () => {
+    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 20, maxBatch: 4 });
+    const eves = await makeRoom(database.sql, 'flood', 'eve');
+    const anns = await makeRoom(database.sql, 'neighbour', 'ann');
+    const flood = Promise.allSettled(Array.from({ length: 100 }, (_, n) => writer.send(send(eves, 'eve', n))));
+    const sends = Array.from({ length: 3 }, (_, n) => writer.send(send(anns, 'ann', n)));
+    expect((await Promise.all(sends)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
+    const stored = (await flood).filter(({ status }) => status === 'fulfilled');
+    expect(stored).toHaveLength(15);
   });
 });
