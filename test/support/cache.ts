@@ -12,6 +12,7 @@ export const cacheLimits = { maxBytes: 8 * 1024 * 1024, maxLoads: 16, maxWaiting
 export interface CacheNode {
   readonly cache: RedisCache;
   readonly link: RedisLink;
+  readonly prefix: string;
   /** The value of a series; 0 if it was never counted. */
   readonly metric: (series: string) => Promise<number>;
   close(): Promise<void>;
@@ -40,5 +41,5 @@ export async function openCacheNode(
     await cache.close();
     await link.close();
   };
-  return { cache, link, metric: seriesOf(metrics), close };
+  return { cache, link, prefix, metric: seriesOf(metrics), close };
 }

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { systemClock, type Clock, type ClockTimer } from '../../jobs/clock.ts';
 import { PeriodicTask } from '../../jobs/periodic-task.ts';
-import { within } from '../../jobs/within.ts';
+import { NoAnswer } from '../../jobs/within.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { NodeStats, Reach } from '../cache.ts';
@@ -21,8 +21,8 @@ import { cacheCommands, type CacheCommands, type Raised } from './scripts.ts';
 export const leaseMs = 1000;
 /** The clocks of two machines run at almost the same rate. */
 const drift = 1.1;
-/** The longest time of one command. Redis answers in well under a millisecond, or is unavailable. */
-export const commandMs = 250;
+/** The longest time of one command. The link ends the commands of a silent Redis earlier; this limit is for a slow one. */
+export const commandMs = 1000;
 /** A load that takes longer is not kept, because its fence may be gone. */
 export const longestLoadMs = 30_000;
 const reportMs = 1000;
@@ -199,7 +199,7 @@ export class Bus {
     sending: Promise<T>,
   ): Promise<T | undefined> {
     try {
-      return await within(commandMs, sending, this.#clock);
+      return await answered(commandMs, sending);
     } catch {
       this.#options.metrics.failed(step);
       return undefined;
@@ -217,16 +217,19 @@ export class Bus {
     const lifeMs = Math.ceil(this.#leaseMs * drift);
     if (!this.lease.isShared) {
       const losses = this.#losses;
-      await within(commandMs, link.subscriber.subscribe(this.#channel, this.#own), this.#clock);
+      const returns = losses > 0;
+      await answered(commandMs, link.subscriber.subscribe(this.#channel, this.#own));
       await this.#deliver();
       const payload = JSON.stringify({ from: this.#id, n: ++this.#number, names: [] });
-      const joining = this.commands.parleyCacheJoin(prefix, this.#channel, payload, this.#id, lifeMs);
-      const version = await within(commandMs, joining, this.#clock);
+      const joining = this.commands.parleyCacheJoin(
+        ...[prefix, this.#channel, payload, this.#id, lifeMs, returns ? 1 : 0],
+      );
+      const version = await answered(commandMs, joining);
       if (losses !== this.#losses || !link.writable) return;
-      this.lease.joined(version);
+      this.lease.joined(version, returns ? version : 0);
     }
     const payload = JSON.stringify({ beat: this.lease.beat() });
-    await within(commandMs, this.commands.parleyCacheBeat(prefix, this.#own, payload, this.#id, lifeMs), this.#clock);
+    await answered(commandMs, this.commands.parleyCacheBeat(prefix, this.#own, payload, this.#id, lifeMs));
   }
 
   /** Redis may lack invalidations of this node: everything that it holds is void. */
@@ -234,7 +237,7 @@ export class Bus {
     const undelivered = this.#undelivered;
     if (undelivered === 0) return;
     const payload = JSON.stringify({ from: this.#id, n: ++this.#number, clear: true });
-    await within(commandMs, this.commands.parleyCacheClear(this.#options.prefix, this.#channel, payload), this.#clock);
+    await answered(commandMs, this.commands.parleyCacheClear(this.#options.prefix, this.#channel, payload));
     this.#undelivered -= undelivered;
   }
 
@@ -327,6 +330,22 @@ export class Bus {
   #send(node: string, content: object): void {
     if (!this.#options.link.up) return;
     void this.#command('answer', this.commands.publish(this.#channelOf(node), `\n${JSON.stringify(content)}`));
+  }
+}
+
+/**
+ * The answer of Redis, if it comes in time. A process that was busy itself has the answer in its socket: the event loop reads
+ * sockets between a timer and `setImmediate`.
+ */
+async function answered<T>(ms: number, sending: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => setImmediate(() => setImmediate(() => reject(new NoAnswer(ms)))), ms);
+  });
+  try {
+    return await Promise.race([sending, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -7,7 +7,7 @@
  * have no grace.
  *
  * A value depends on the parts of its key alone. Tags name what a value is made of: `room:R`, `user:U`, `key:K` and
- * `sessions:U`. Every value also has the tag of its kind, `kind:K`.
+ * `sessions:U`. `lists:U` are the room lists and unread counts of a user. Every value also has the tag of its kind, `kind:K`.
  */
 import { createHash } from 'node:crypto';
 import type { Member, RoomState, RoomSummary } from '../../protocol/model.ts';
@@ -83,15 +83,15 @@ export const kinds = {
     about: 'pages of the rooms of a user',
     ttlMs: minute,
     graceMs: 0,
-    families: ['room', 'user'],
-    tags: ([user], { rooms }) => [`user:${user}`, ...rooms.map(({ id }): Tag => `room:${id}`)],
+    families: ['room', 'user', 'lists'],
+    tags: ([user], { rooms }) => [`user:${user}`, `lists:${user}`, ...rooms.map(({ id }): Tag => `room:${id}`)],
   }),
   unread: kind<Record<string, number>, [user: string]>({
     about: 'unread counts of a user by room',
     ttlMs: minute,
     graceMs: 0,
-    families: ['user'],
-    tags: ([user]) => [`user:${user}`],
+    families: ['user', 'lists'],
+    tags: ([user]) => [`user:${user}`, `lists:${user}`],
   }),
   keySet: kind<{ keys: Record<string, unknown>[] }, [url: string]>({
     about: 'public keys of identity providers (JWKS)',
@@ -124,7 +124,7 @@ export type ValueOf<K extends KindName> = SettingsOf<K> extends KindSettings<inf
 export const kindNames = Object.keys(kinds) as readonly KindName[];
 
 /** `sessions:U` is apart from `user:U`, because fences of a tag are kept as long as the values that may have the tag. */
-export type Family = 'room' | 'user' | 'key' | 'sessions';
+export type Family = 'room' | 'user' | 'lists' | 'key' | 'sessions';
 export type Tag = `${Family}:${string}` | `kind:${KindName}`;
 
 /** One key, or every value with the tag. */
@@ -132,7 +132,7 @@ export type Target = { readonly [K in KindName]: { readonly kind: K; readonly id
 
 /** The tag, if the text is one. */
 export function tagOf(text: string): Tag | undefined {
-  if (/^(room|user|key|sessions):./.test(text)) return text as Tag;
+  if (/^(room|user|lists|key|sessions):./.test(text)) return text as Tag;
   return kindNames.some((name) => text === `kind:${name}`) ? (text as Tag) : undefined;
 }
 

@@ -44,15 +44,20 @@ export class NodeLease {
     return this.#isShared && this.#options.clock.now() < this.#until;
   }
 
-  /** Values of Redis with a lower version may be older than a write that Redis did not learn of. */
+  /** This node does not use values of Redis with a lower version. */
   get floor(): number {
     return this.#floor;
   }
 
-  /** @param version that of Redis when the node joined: the memory has nothing from before */
-  joined(version: number): void {
+  /**
+   * @param version that of Redis when the node joined: the memory has nothing from before
+   * @param floor the version for a node that returns. Nodes without Redis may have ended before they delivered their
+   * invalidations, so the node does not use what was in Redis before.
+   */
+  joined(version: number, floor: number): void {
     this.#isShared = true;
-    this.#floor = this.#applied = version;
+    this.#applied = version;
+    this.#floor = floor;
     this.#sent.clear();
     this.#options.drain('joined');
   }

@@ -132,10 +132,11 @@ redis.call('PUBLISH', ARGV[2], plain(version) .. '\\n' .. ARGV[3])
 return raised(version)
 `;
 
-/** prefix, channel, payload, node, ms of the node; a node that has just joined raises the clock, so that later loads differ */
+/** prefix, channel, payload, node, ms of the node, and 1 to raise the version: values from before differ from later ones */
 const join = `
-local version = clock(1)
+local version = clock(tonumber(ARGV[6]))
 redis.call('HSET', state, 'n:' .. ARGV[4], plain(now + tonumber(ARGV[5])))
+if ARGV[6] == '0' then return version end
 redis.call('PUBLISH', ARGV[2], plain(version) .. '\\n' .. ARGV[3])
 return version
 `;

@@ -18,8 +18,8 @@ export type Seen =
   | { readonly is: 'load' | 'wait'; readonly version: number; readonly stale: Loaded | undefined };
 
 /** A node that dies in a load delays the next load of the key by this time. */
-const loadLeaseMs = 300;
-const renewMs = 100;
+const loadLeaseMs = 1000;
+const renewMs = 250;
 
 export class SharedTier {
   readonly #options: SharedTierOptions;

@@ -13,7 +13,9 @@ import { History, withFaults, type Fault, type HistoryNode, type Step } from './
 
 const minutes = Number(process.env['PARLEY_CACHE_MINUTES'] ?? 0);
 const length =
-  minutes > 0 ? { numRuns: 1_000_000, interruptAfterTimeLimit: minutes * 60_000, endOnFailure: true } : { numRuns: 25 };
+  minutes > 0
+    ? { numRuns: 1_000_000, interruptAfterTimeLimit: minutes * 60_000, endOnFailure: true }
+    : { numRuns: 25, endOnFailure: true };
 const limitMs = minutes * 60_000 + 120_000;
 const leaseMs = 150;
 const keys = 2;
