@@ -12,7 +12,7 @@ import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
 import { requireKeys, type Config } from './config/config.ts';
-import { gatewaySlice, messagingSlice, rateSlice, storageSlice, tokenSlice } from './config/slices.ts';
+import { cacheSlice, gatewaySlice, messagingSlice, rateSlice, storageSlice, tokenSlice } from './config/slices.ts';
 import { openFanout } from './fanout/open.ts';
 import { openGateway } from './gateway.ts';
 import { Connections } from './hub/connections.ts';
@@ -24,6 +24,7 @@ import { hostOf, listen } from './http/listen.ts';
 import { ServerClock } from './storage/clock.ts';
 import { openStorage, type Release } from './storage/open.ts';
 import { openCluster } from './storage/open-redis.ts';
+import { openCache } from './storage/cache/open.ts';
 import { prepareDatabase } from './storage/prepare.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
 import { Inspection } from './presence/inspection.ts';
@@ -111,6 +112,13 @@ async function start(
   const epochs = new Epochs({ read: () => readInstallation(sql), renew, metrics, log });
   releases.push(() => epochs.stop());
   await epochs.start();
+  const cache = await openCache(cacheSlice(config), redis, {
+    node,
+    installation: epochs.id,
+    metrics: metrics.cache,
+    log,
+  });
+  releases.push(() => cache.close());
 
   // messages
   const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
@@ -169,6 +177,7 @@ async function start(
     rates,
     lease,
     epochs,
+    cache,
     metrics,
     log,
   });

@@ -4,6 +4,7 @@ import { inspect, parseArgs } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './sessions/tokens.ts';
 import { loadConfig, requireKeys, type Config } from './config/config.ts';
+import { cacheBeside, cacheCommand } from './cli/cache.ts';
 import { doctor } from './cli/doctor.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
@@ -219,6 +220,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return sessionsCommand(rest, loadConfig, print);
     case 'inspect':
       return inspectCommand(rest, loadConfig, print);
+    case 'cache':
+      return cacheCommand(rest, cacheBeside(loadConfig), print);
     case 'export':
       return exportCommand(rest, loadConfig);
     case 'import':

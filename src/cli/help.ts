@@ -1,5 +1,6 @@
 /** The text of `parley --help`. Each command adds its own lines. */
 import { version } from '../version.ts';
+import { cacheHelp } from './cache.ts';
 import { inspectHelp } from './inspect.ts';
 import { restoredHelp } from './restored.ts';
 import { sessionsHelp } from './sessions.ts';
@@ -17,6 +18,7 @@ Usage: parley <command>
         [--name N] [--ttl 1h] [--tier T] [--backend]
 ${sessionsHelp}
 ${inspectHelp}
+${cacheHelp}
 ${transferHelp}
 ${usersHelp}
 ${restoredHelp}

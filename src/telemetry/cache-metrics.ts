@@ -18,7 +18,7 @@ export class CacheMetrics {
     this.#registry = registry;
     this.reads = new HotCounter(
       'parley_cache_reads_total',
-      'Reads of cached values by kind and result: local and shared are hits, stale is a value in its grace, loaded is a miss, joined waited for the load of another reader',
+      'Reads of cached values by kind and result: local and shared are hits, loaded is a miss, joined waited for another reader',
       registry,
     );
     this.fenced = this.#counter<'kind'>(
@@ -38,7 +38,7 @@ export class CacheMetrics {
     );
     this.drains = this.#counter<'cause'>(
       'parley_cache_drains_total',
-      'Times that this node removed all cached values from its memory: Redis was lost or came back, a message of another node was lost, or somebody cleared the cache',
+      'Times that this node removed all cached values from its memory, by cause',
       ['cause'],
     );
     this.errors = this.#counter<'step'>(

@@ -1,4 +1,5 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
+import { cacheKeys } from './cache.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
@@ -18,6 +19,7 @@ export const configKeys = {
   ...listeningKeys,
   ...databaseKeys,
   ...redisKeys,
+  ...cacheKeys,
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,

@@ -118,7 +118,7 @@ export const kinds = {
 
 export type KindName = keyof typeof kinds;
 type SettingsOf<K extends KindName> = (typeof kinds)[K];
-export type IdOf<K extends KindName> = SettingsOf<K> extends KindSettings<infer _, infer I> ? I : never;
+export type IdOf<K extends KindName> = SettingsOf<K> extends KindSettings<infer _, infer I> ? Readonly<I> : never;
 export type ValueOf<K extends KindName> = SettingsOf<K> extends KindSettings<infer V, infer _> ? V : never;
 
 export const kindNames = Object.keys(kinds) as readonly KindName[];

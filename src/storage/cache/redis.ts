@@ -84,6 +84,11 @@ export class RedisCache implements Cache {
     });
   }
 
+  /** Whether the node shares values with others now. Otherwise Redis is unavailable, and the node is alone. */
+  get isShared(): boolean {
+    return this.#bus.lease.isShared;
+  }
+
   /** Resolves when values are shared, or cannot be for now. */
   open(): Promise<void> {
     return this.#bus.open();

@@ -27,6 +27,7 @@ async function behindProxy(): Promise<{ redis: OwnService; proxy: Proxy }> {
 }
 
 const facts = (name: string) => Promise.resolve({ id: 'ann', name });
+const lobby = (name: string) => ({ id: 'lobby', kind: 'group' as const, name });
 const never = (): Promise<never> => Promise.reject(new Error('loaded once more'));
 const sharedOf = async ({ cache }: CacheNode): Promise<boolean> => (await cache.stats()).nodes[0]?.shared === true;
 
@@ -94,7 +95,7 @@ describe('a cold key', () => {
 
 it('serves a value in its grace while another node loads it', async () => {
   const [a, b] = (await nodesOf(2, { random: () => 0 })) as [CacheNode, CacheNode];
-  await a.cache.read('roomState', ['lobby'], () => Promise.resolve({ id: 'lobby', kind: 'group', name: 'old' }));
+  await a.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('old')));
   // as if its five minutes were over: the memory of the other node is empty, and Redis has the entry in its grace
   expect(await a.link.commands.hset(`${a.prefix}cache:i:e:roomState/lobby`, 'x', Date.now() - 1)).toBe(0);
   let end = (): void => {};
@@ -102,7 +103,7 @@ it('serves a value in its grace while another node loads it', async () => {
   const loading = b.cache.read('roomState', ['lobby'], async () => {
     began = true;
     await new Promise<void>((resolve) => (end = resolve));
-    return { id: 'lobby', kind: 'group', name: 'new' };
+    return lobby('new');
   });
   await until('one node loads', () => began);
   const third = await openCacheNode(a.prefix);
@@ -111,9 +112,7 @@ it('serves a value in its grace while another node loads it', async () => {
   expect(await third.metric('parley_cache_reads_total{kind="roomState",result="stale"}')).toBe(1);
   // an invalidated value has no grace
   await a.cache.invalidate([{ kind: 'roomState', id: ['lobby'] }]);
-  const fresh = third.cache.read('roomState', ['lobby'], () =>
-    Promise.resolve({ id: 'lobby', kind: 'group', name: 'newest' }),
-  );
+  const fresh = third.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('newest')));
   expect((await fresh)?.name).toBe('newest');
   end();
   await loading;
