@@ -22,7 +22,7 @@ async function run(args: string[], cache: CacheOperator): Promise<string[]> {
 it('prints the values of a node and the reads of each kind', async () => {
   const cache = new MemoryCache({ ...cacheLimits, node: 'one', metrics: new Metrics().cache });
   for (let i = 0; i < 4; i++) await cache.read('user', ['ann'], facts);
-  const [{ bytes = 0 } = {}] = (await cache.stats()).nodes;
+  const bytes = (await cache.stats()).nodes[0]?.bytes ?? 0;
   expect(await run(['stats'], cache)).toEqual([
     `one  is alone  1 values  ${bytes} bytes  0 loads`,
     '  user  local 3  loaded 1  75 % without a load',

@@ -2,16 +2,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Cache } from '../../src/storage/cache.ts';
 import type { UserFacts } from '../../src/storage/cache/kinds.ts';
+import { closedGate } from '../support/gate.ts';
 import { until } from '../support/until.ts';
 
-/** A load that ends when the test says so. */
-export class Gate {
-  #open: () => void = () => {};
-  readonly passed = new Promise<void>((resolve) => (this.#open = resolve));
-  open(): void {
-    this.#open();
-  }
-}
+const nothing = (): Promise<never> => Promise.resolve(undefined as never);
+const failing = (): Promise<UserFacts> => Promise.reject(new Error('no answer of Postgres'));
+const never = (): Promise<never> => Promise.reject(new Error('loaded once more'));
 
 /** @param open a cache with at most 2 loads at once and 3 that wait. */
 export function cacheContract(form: string, open: () => Promise<Cache>): void {
@@ -47,7 +43,6 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
       expect(await cache.read('user', ['nobody'], none)).toBeNull();
       expect(await cache.read('user', ['nobody'], none)).toBeNull();
       expect(loads).toBe(1);
-      const nothing = (): Promise<never> => Promise.resolve(undefined as never);
       await expect(cache.read('user', ['wrong'], nothing)).rejects.toThrow(TypeError);
     });
 
@@ -93,11 +88,11 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
 
     it('has one load for many readers of a key', async () => {
       const cache = await cacheOf();
-      const gate = new Gate();
+      const gate = closedGate();
       let loads = 0;
       const load = async (): Promise<UserFacts> => {
         loads++;
-        await gate.passed;
+        await gate.opened;
         return ann;
       };
       const reads = Array.from({ length: 1000 }, () => cache.read('user', ['ann'], load));
@@ -110,12 +105,12 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
     it('does not keep the value of a load that an invalidation overtook', async () => {
       const cache = await cacheOf();
       let stored = 'old';
-      const gate = new Gate();
+      const gate = closedGate();
       let began = false;
       const slow = cache.read('user', ['ann'], async () => {
         const name = stored;
         began = true;
-        await gate.passed;
+        await gate.opened;
         return { id: 'ann', name };
       });
       await until('the old value is read', () => began);
@@ -132,13 +127,13 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
     it('reads once more for a reader that joined a load after an invalidation by a tag', async () => {
       const cache = await cacheOf();
       let stored = 'old';
-      const gate = new Gate();
+      const gate = closedGate();
       let began = false;
       const load = async (): Promise<UserFacts> => {
         const name = stored;
         if (!began) {
           began = true;
-          await gate.passed;
+          await gate.opened;
         }
         return { id: 'ann', name };
       };
@@ -154,7 +149,6 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
 
     it('gives the error of a load to its readers, and loads again for the next one', async () => {
       const cache = await cacheOf();
-      const failing = (): Promise<UserFacts> => Promise.reject(new Error('no answer of Postgres'));
       const reads = [1, 2].map(() => cache.read('user', ['ann'], failing));
       for (const result of await Promise.allSettled(reads)) expect(result.status).toBe('rejected');
       expect(await cache.read('user', ['ann'], () => Promise.resolve(ann))).toEqual(ann);
@@ -162,12 +156,12 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
 
     it('runs loads up to its limit, lets others wait, and refuses one more', async () => {
       const cache = await cacheOf();
-      const gate = new Gate();
+      const gate = closedGate();
       let running = 0;
       let most = 0;
       const load = async (): Promise<UserFacts> => {
         most = Math.max(most, ++running);
-        await gate.passed;
+        await gate.opened;
         running--;
         return ann;
       };
@@ -193,7 +187,6 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
         id === 'broken' ? Promise.reject(new Error('no')) : Promise.resolve({ id, name: null }),
       );
       expect(await warm).toBe(2);
-      const never = (): Promise<never> => Promise.reject(new Error('loaded once more'));
       expect(await cache.read('user', ['bob'], never)).toEqual({ id: 'bob', name: null });
     });
 

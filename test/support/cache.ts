@@ -32,8 +32,14 @@ export async function openCacheNode(
   const link = await openRedis({ url, log: silentLog, prefix });
   const metrics = new Metrics();
   const cache = new RedisCache({
-    ...{ ...cacheLimits, node: 'test', link: wrap(link), prefix, installation: 'i', maxSharedBytes: 64 * 1024 * 1024 },
-    ...{ metrics: metrics.cache, log: silentLog },
+    ...cacheLimits,
+    node: 'test',
+    link: wrap(link),
+    prefix,
+    installation: 'i',
+    maxSharedBytes: 64 * 1024 * 1024,
+    metrics: metrics.cache,
+    log: silentLog,
     ...rest,
   });
   await cache.open();

@@ -8,14 +8,15 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { systemClock, type Clock, type ClockTimer } from '../../jobs/clock.ts';
 import { PeriodicTask } from '../../jobs/periodic-task.ts';
-import { NoAnswer } from '../../jobs/within.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { NodeStats, Reach } from '../cache.ts';
 import type { RedisLink } from '../redis.ts';
+import { answered } from './answered.ts';
 import { longestLifeMs } from './kinds.ts';
 import { NodeLease } from './node-lease.ts';
 import { cacheCommands, type CacheCommands, type Raised } from './scripts.ts';
+import { Wait } from './wait.ts';
 
 /** How long a node may serve values after the beginning of a beat. All nodes need the same value, so this is no setting. */
 export const leaseMs = 1000;
@@ -55,13 +56,6 @@ const direct = z.union([
   z.object({ from: id, acks: z.array(z.int()) }),
   z.object({ from: id, report: z.int(), stats: z.custom<NodeStats>((value) => typeof value === 'object') }),
 ]);
-
-/** An invalidation that waits for nodes. */
-interface Wait {
-  readonly acked: Set<string>;
-  missing: Set<string> | undefined;
-  readonly settle: () => void;
-}
 
 export class Bus {
   readonly lease: NodeLease;
@@ -138,9 +132,7 @@ export class Bus {
     }
     const n = ++this.#number;
     const from = this.#id;
-    let settle = (): void => {};
-    const all = new Promise<void>((resolve) => (settle = resolve));
-    const wait: Wait = { acked: new Set([from]), missing: undefined, settle };
+    const wait = new Wait(from);
     this.#waits.set(n, wait);
     // sent in this turn: later reads of this node come after it on the same connection
     const sending =
@@ -158,7 +150,7 @@ export class Bus {
       this.#distrust();
       return 'here';
     }
-    await this.#others(wait, raised, all);
+    await this.#others(wait, raised);
     this.#waits.delete(n);
     return 'everywhere';
   }
@@ -221,9 +213,8 @@ export class Bus {
       await answered(commandMs, link.subscriber.subscribe(this.#channel, this.#own));
       await this.#deliver();
       const payload = JSON.stringify({ from: this.#id, n: ++this.#number, names: [] });
-      const joining = this.commands.parleyCacheJoin(
-        ...[prefix, this.#channel, payload, this.#id, lifeMs, returns ? 1 : 0],
-      );
+      const rejoin = returns ? 1 : 0;
+      const joining = this.commands.parleyCacheJoin(prefix, this.#channel, payload, this.#id, lifeMs, rejoin);
       const version = await answered(commandMs, joining);
       if (losses !== this.#losses || !link.writable) return;
       this.lease.joined(version, returns ? version : 0);
@@ -253,15 +244,13 @@ export class Bus {
   }
 
   /** Waits until every node of the answer has acknowledged, or has lost its lease. */
-  async #others(wait: Wait, [, sinceMs, nodes]: Raised, all: Promise<void>): Promise<void> {
+  async #others(wait: Wait, [, sinceMs, nodes]: Raised): Promise<void> {
     const longestMs = this.#leaseMs * drift;
-    wait.missing = new Set(nodes.filter((node) => !wait.acked.has(node)));
-    // a Redis that has just lost its data may not know all nodes
-    const knowsAll = sinceMs > longestMs;
-    if (knowsAll && wait.missing.size === 0) return;
+    wait.for(nodes);
     let timer: ClockTimer | undefined;
     const lapse = new Promise<void>((resolve) => (timer = this.#clock.after(longestMs, resolve)));
-    await (knowsAll ? Promise.race([all, lapse]) : lapse);
+    // a Redis that has just lost its data may not know all nodes
+    await (sinceMs > longestMs ? Promise.race([wait.done, lapse]) : lapse);
     timer?.cancel();
   }
 
@@ -303,15 +292,8 @@ export class Bus {
     if (!parsed.success) return;
     const { data } = parsed;
     if ('beat' in data) this.lease.beatCame(data.beat, version);
-    else if ('acks' in data) for (const n of data.acks) this.#acked(n, data.from);
+    else if ('acks' in data) for (const n of data.acks) this.#waits.get(n)?.acked(data.from);
     else this.#reports.get(data.report)?.(data.from, data.stats);
-  }
-
-  #acked(n: number, from: string): void {
-    const wait = this.#waits.get(n);
-    wait?.acked.add(from);
-    wait?.missing?.delete(from);
-    if (wait?.missing?.size === 0) wait.settle();
   }
 
   /** One message for all invalidations of a node that came in one turn. */
@@ -330,22 +312,6 @@ export class Bus {
   #send(node: string, content: object): void {
     if (!this.#options.link.up) return;
     void this.#command('answer', this.commands.publish(this.#channelOf(node), `\n${JSON.stringify(content)}`));
-  }
-}
-
-/**
- * The answer of Redis, if it comes in time. A process that was busy itself has the answer in its socket: the event loop reads
- * sockets between a timer and `setImmediate`.
- */
-async function answered<T>(ms: number, sending: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => setImmediate(() => setImmediate(() => reject(new NoAnswer(ms)))), ms);
-  });
-  try {
-    return await Promise.race([sending, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

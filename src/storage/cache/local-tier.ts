@@ -87,7 +87,7 @@ export class LocalTier {
     for (const name of names) {
       this.#notes.set(name, this.#version);
       this.#entries.delete(name);
-      for (const key of [...(this.#keysByTag.get(name) ?? [])]) this.#entries.delete(key);
+      for (const key of this.#keysByTag.get(name) ?? []) this.#entries.delete(key);
     }
     if (this.#notes.size <= (this.#options.maxNotes ?? 10_000)) return;
     this.#floor = this.#version;

@@ -63,7 +63,13 @@ export class RedisCache implements Cache {
     const { link, node, log } = options;
     const ofLease = options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs };
     this.#bus = new Bus({
-      ...{ link, prefix, node, metrics, log, clock, ...ofLease },
+      link,
+      prefix,
+      node,
+      metrics,
+      log,
+      clock,
+      ...ofLease,
       apply: (names) => this.#apply(names),
       drain: (cause) => this.#drain(cause),
       report: () => this.#report(),

@@ -55,10 +55,8 @@ export class SharedTier {
     const fresh = Math.ceil(freshMs);
     const joinedNames = names.join('\n');
     const bytes = Buffer.byteLength(text) + joinedNames.length + 2 * key.length + 250;
-    const times = [fresh, fresh + graceMs];
-    const sending = bus.commands.parleyCacheStore(
-      ...[prefix, key, token ?? '', version, ...times, joinedNames, text, bytes, maxBytes],
-    );
+    const place: (string | number)[] = [prefix, key, token ?? '', version, fresh, fresh + graceMs];
+    const sending = bus.commands.parleyCacheStore(...place, joinedNames, text, bytes, maxBytes);
     const answer = await bus.command('store', sending);
     if (answer === undefined) return undefined;
     if (answer[1] > 0) metrics.evict('shared', answer[1]);

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openCacheNode, newPrefix, type CacheNode } from '../../support/cache.ts';
+import { closedGate } from '../../support/gate.ts';
 import { startProxy, type Proxy } from '../../support/proxy.ts';
 import { startOwnRedis, type OwnService } from '../../support/services.ts';
 import { until } from '../../support/until.ts';
@@ -68,17 +69,17 @@ describe('a cold key', () => {
     ];
     cleanUp.push(() => Promise.all([first.close(), second.close()]));
     let began = false;
-    let end = (): void => {};
+    const gate = closedGate();
     const lost = first.cache.read('user', ['ann'], async () => {
       began = true;
-      await new Promise<void>((resolve) => (end = resolve));
+      await gate.opened;
       return { id: 'ann', name: 'of the dead node' };
     });
     await until('the first node loads', () => began);
     const taken = second.cache.read('user', ['ann'], () => facts('of the other node'));
     dying.cut();
     expect((await taken)?.name).toBe('of the other node');
-    end();
+    gate.open();
     await lost;
     expect((await second.cache.read('user', ['ann'], never))?.name).toBe('of the other node');
   });
@@ -98,11 +99,11 @@ it('serves a value in its grace while another node loads it', async () => {
   await a.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('old')));
   // as if its five minutes were over: the memory of the other node is empty, and Redis has the entry in its grace
   expect(await a.link.commands.hset(`${a.prefix}cache:i:e:roomState/lobby`, 'x', Date.now() - 1)).toBe(0);
-  let end = (): void => {};
+  const gate = closedGate();
   let began = false;
   const loading = b.cache.read('roomState', ['lobby'], async () => {
     began = true;
-    await new Promise<void>((resolve) => (end = resolve));
+    await gate.opened;
     return lobby('new');
   });
   await until('one node loads', () => began);
@@ -114,23 +115,23 @@ it('serves a value in its grace while another node loads it', async () => {
   await a.cache.invalidate([{ kind: 'roomState', id: ['lobby'] }]);
   const fresh = third.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('newest')));
   expect((await fresh)?.name).toBe('newest');
-  end();
+  gate.open();
   await loading;
 });
 
 it('stores nothing in Redis of a load that an invalidation overtook, so that nothing is left when its fence is gone', async () => {
   const [a, b] = (await nodesOf(2, { leaseMs: 200 })) as [CacheNode, CacheNode];
   for (const target of ['user:ann', { kind: 'user', id: ['ann'] }] as const) {
-    let end = (): void => {};
+    const gate = closedGate();
     let began = false;
     const slow = a.cache.read('user', ['ann'], async () => {
       began = true;
-      await new Promise<void>((resolve) => (end = resolve));
+      await gate.opened;
       return { id: 'ann', name: 'old' };
     });
     await until('the old value is read', () => began);
     expect(await b.cache.invalidate([target])).toBe('everywhere');
-    end();
+    gate.open();
     await slow;
     expect(await a.link.commands.keys(`${a.prefix}*:e:user/ann`)).toEqual([]);
   }
@@ -214,11 +215,11 @@ describe('Redis', () => {
     const open = () => openCacheNode(prefix, { url: redis.url, leaseMs: 300 });
     const [a, b] = [await open(), await open()];
     cleanUp.push(() => Promise.all([a.close(), b.close()]));
-    let end = (): void => {};
+    const gate = closedGate();
     let began = false;
     const slow = a.cache.read('user', ['ann'], async () => {
       began = true;
-      await new Promise<void>((resolve) => (end = resolve));
+      await gate.opened;
       return { id: 'ann', name: 'old' };
     });
     await until('the old value is read', () => began);
@@ -226,7 +227,7 @@ describe('Redis', () => {
     await a.link.commands.flushall();
     expect(await a.cache.invalidate(['user:ann', 'user:bob'])).toBe('everywhere');
     expect((await b.cache.read('user', ['bob'], () => facts('new')))?.name).toBe('new');
-    end();
+    gate.open();
     await slow;
     expect((await b.cache.read('user', ['ann'], () => facts('new')))?.name).toBe('new');
     expect((await a.cache.read('user', ['ann'], never))?.name).toBe('new');

@@ -2,7 +2,18 @@
  * Random interleavings of loads, writes and invalidations never give a value that is older than the guarantees of
  * src/storage/cache.ts allow, however messages between the nodes arrive. `PARLEY_CACHE_MINUTES=5` runs longer.
  */
-import fc from 'fast-check';
+import {
+  array,
+  assert,
+  asyncProperty,
+  constant,
+  constantFrom,
+  integer,
+  nat,
+  oneof,
+  record,
+  type Arbitrary,
+} from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { MemoryCache } from '../../../src/storage/cache/memory.ts';
@@ -20,34 +31,34 @@ const limitMs = minutes * 60_000 + 120_000;
 const leaseMs = 150;
 const keys = 2;
 
-const stepOf = (nodes: number): fc.Arbitrary<Step> => {
-  const place = { node: fc.nat(nodes - 1), key: fc.nat(keys - 1) };
-  return fc.oneof(
+const stepOf = (nodes: number): Arbitrary<Step> => {
+  const place = { node: nat(nodes - 1), key: nat(keys - 1) };
+  return oneof(
     {
       weight: 3,
-      arbitrary: fc.record({ is: fc.constant('read' as const), ...place, beforeMs: fc.nat(8), afterMs: fc.nat(20) }),
+      arbitrary: record({ is: constant('read' as const), ...place, beforeMs: nat(8), afterMs: nat(20) }),
     },
     {
       weight: 2,
-      arbitrary: fc.record({
-        is: fc.constant('write' as const),
+      arbitrary: record({
+        is: constant('write' as const),
         ...place,
-        by: fc.constantFrom('key' as const, 'tag' as const),
+        by: constantFrom('key' as const, 'tag' as const),
       }),
     },
   );
 };
 const historyOf = (nodes: number) =>
-  fc.array(fc.record({ step: stepOf(nodes), pauseMs: fc.nat(6) }), { minLength: 10, maxLength: 60 });
+  array(record({ step: stepOf(nodes), pauseMs: nat(6) }), { minLength: 10, maxLength: 60 });
 
-const fault: fc.Arbitrary<Fault> = fc.oneof(
-  { weight: 4, arbitrary: fc.constant({ is: 'none' as const }) },
-  { weight: 1, arbitrary: fc.constant({ is: 'lost' as const }) },
+const fault: Arbitrary<Fault> = oneof(
+  { weight: 4, arbitrary: constant({ is: 'none' as const }) },
+  { weight: 1, arbitrary: constant({ is: 'lost' as const }) },
   {
     weight: 2,
-    arbitrary: fc.record({
-      is: fc.constantFrom('late' as const, 'doubled' as const),
-      ms: fc.integer({ min: 1, max: 60 }),
+    arbitrary: record({
+      is: constantFrom('late' as const, 'doubled' as const),
+      ms: integer({ min: 1, max: 60 }),
     }),
   },
 );
@@ -62,8 +73,8 @@ async function played(history: History, steps: readonly { step: Step; pauseMs: n
 }
 
 it('holds on one node in memory', { timeout: limitMs }, async () => {
-  await fc.assert(
-    fc.asyncProperty(historyOf(1), async (steps) => {
+  await assert(
+    asyncProperty(historyOf(1), async (steps) => {
       const cache = new MemoryCache({ ...cacheLimits, node: 'test', metrics: new Metrics().cache });
       const history = new History([{ cache, hasRedis: () => true }], keys, leaseMs);
       await played(history, steps);
@@ -76,10 +87,10 @@ it('holds on one node in memory', { timeout: limitMs }, async () => {
 
 it('holds on three nodes whose messages are late, doubled, out of order or lost', { timeout: limitMs }, async () => {
   let [reads, loads, writes] = [0, 0, 0];
-  await fc.assert(
-    fc.asyncProperty(
+  await assert(
+    asyncProperty(
       historyOf(3),
-      fc.array(fc.array(fault, { minLength: 1, maxLength: 12 }), { minLength: 3, maxLength: 3 }),
+      array(array(fault, { minLength: 1, maxLength: 12 }), { minLength: 3, maxLength: 3 }),
       async (steps, faults) => {
         const prefix = newPrefix();
         const opened = await Promise.all(

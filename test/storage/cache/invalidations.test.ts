@@ -8,6 +8,7 @@ import {
 import { kindNames, kinds, nameOf, namesOf, type Target } from '../../../src/storage/cache/kinds.ts';
 
 const names = Object.keys(events) as EventName[];
+const of = (targets: readonly Target[]): string[] => targets.map(nameOf);
 const data = { room: 'lobby', user: 'ann' } as never;
 
 it.each(names)('says what the event %s makes older', (name) => {
@@ -33,7 +34,6 @@ it('ends the summary of a room at each event of its rev', () => {
 });
 
 it('ends each kind by a change, or leaves it to its time', () => {
-  const of = (targets: readonly Target[]): string[] => targets.map(nameOf);
   const raised = new Set([
     ...names.flatMap((name) => of(invalidationsOf(name, data))),
     ...Object.values(invalidationsOfChanges).flatMap((change) =>

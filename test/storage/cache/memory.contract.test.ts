@@ -6,6 +6,7 @@ import { cacheLimits, seriesOf } from '../../support/cache.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 const limits = { ...cacheLimits, maxLoads: 2, maxWaitingLoads: 3 };
+const failing = (): Promise<never> => Promise.reject(new Error('no answer of Postgres'));
 const open = (): MemoryCache => new MemoryCache({ ...limits, node: 'test', metrics: new Metrics().cache });
 cacheContract('memory', () => Promise.resolve(open()));
 
@@ -15,7 +16,6 @@ it('keeps a value for its time, and beyond that only where the load fails, for i
   const cache = new MemoryCache({ ...cacheLimits, node: 'test', metrics: metrics.cache, clock, random: () => 0 });
   let name = 'first';
   const load = () => Promise.resolve({ id: 'ann', name });
-  const failing = (): Promise<never> => Promise.reject(new Error('no answer of Postgres'));
   await cache.read('user', ['ann'], load);
   name = 'second';
   const minute = 60_000;
@@ -37,6 +37,5 @@ it('never serves an invalidated value in its grace', async () => {
   await cache.read('user', ['ann'], () => Promise.resolve({ id: 'ann', name: 'first' }));
   await clock.pass(15 * 60_000);
   await cache.invalidate(['user:ann']);
-  const failing = (): Promise<never> => Promise.reject(new Error('no answer of Postgres'));
   await expect(cache.read('user', ['ann'], failing)).rejects.toThrow('no answer');
 });
