@@ -1,5 +1,5 @@
 /** `parley cache`, as a function and as a program beside nodes. `npm run build` must have been run. */
-import { afterAll, expect, inject, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import { cacheCommand, linesOf, type CacheOperator } from '../../src/cli/cache.ts';
 import { MemoryCache } from '../../src/storage/cache/memory.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -66,19 +66,22 @@ it.each([
 
 it('beside running nodes, reports each of them, and clears their values', async () => {
   const database = await createTestDatabase();
-  afterAll(() => database.drop());
   const [{ id }] = await database.sql<[{ id: string }]>`select id from installation_state()`;
   const prefix = newPrefix();
   const node = await openCacheNode(prefix, { node: 'first', installation: id });
-  afterAll(() => node.close());
-  await node.cache.read('user', ['ann'], facts);
-  const env = { DATABASE_URL: database.url, REDIS_URL: inject('redisUrl'), PARLEY_REDIS_PREFIX: prefix };
-  const stats = await runProgram(['cache', 'stats'], env);
-  expect(stats.stdout).toMatch(/^first {2}shares its values {2}1 values {2}\d+ bytes/);
-  expect(stats.stdout).toMatch(/^Redis {2}1 values/m);
-  expect(await runProgram(['cache', 'clear'], env)).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining('Cleared'),
-  });
-  expect((await node.cache.stats()).nodes[0]?.entries).toBe(0);
+  try {
+    await node.cache.read('user', ['ann'], facts);
+    const env = { DATABASE_URL: database.url, REDIS_URL: inject('redisUrl'), PARLEY_REDIS_PREFIX: prefix };
+    const stats = await runProgram(['cache', 'stats'], env);
+    expect(stats.stdout).toMatch(/^first {2}shares its values {2}1 values {2}\d+ bytes/);
+    expect(stats.stdout).toMatch(/^Redis {2}1 values/m);
+    expect(await runProgram(['cache', 'clear'], env)).toMatchObject({
+      code: 0,
+      stdout: 'Cleared the cache of all nodes.\n',
+    });
+    expect((await node.cache.stats()).nodes[0]?.entries).toBe(0);
+  } finally {
+    await node.close();
+    await database.drop();
+  }
 });

@@ -6,6 +6,7 @@ import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLog } from './messaging.ts';
 import { parseMetrics } from './metrics.ts';
+import { until } from './until.ts';
 
 export const cacheLimits = { maxBytes: 8 * 1024 * 1024, maxLoads: 16, maxWaitingLoads: 10_000 };
 
@@ -43,6 +44,7 @@ export async function openCacheNode(
     ...rest,
   });
   await cache.open();
+  await until('the node shares values', () => cache.isShared);
   const close = async (): Promise<void> => {
     await cache.close();
     await link.close();
