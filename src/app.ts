@@ -1,44 +1,70 @@
 /** Starts the parts in order, each with its own settings, and stops them in reverse order. */
-import uWS from 'uWebSockets.js';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import { ApiKeys } from './api/keys/api-keys.ts';
+import { openHttp } from './api/open.ts';
+import { Idempotency } from './api/idempotency.ts';
+import { RequestRates } from './api/request-rates.ts';
+import { openRestApi } from './api/rest-api.ts';
+import { requireKeys, type Config } from './config/config.ts';
+import {
+  apiKeySlice,
+  cacheSlice,
+  fanoutSlice,
+  gatewaySlice,
+  guestSlice,
+  listenSlice,
+  logSlice,
+  messagingSlice,
+  originSlice,
+  presenceSlice,
+  rateSlice,
+  redisSlice,
+  requestRateSlice,
+  stopSlice,
+  storageSlice,
+  tokenSlice,
+  type ApiKeySlice,
+  type FanoutSlice,
+  type LogSlice,
+  type MessagingSlice,
+  type PresenceSlice,
+  type StorageSlice,
+  type TokenSlice,
+} from './config/slices.ts';
+import { openFanout } from './fanout/open.ts';
+import { openGateway, type Gateway } from './gateway.ts';
 import { ClientAddress } from './http/client-address.ts';
-import { Guests } from './api/guests.ts';
-import { registerAdminRoutes, registerRoutes, type OperatorParts } from './api/routes.ts';
-import { StaticFiles } from './http/static-files.ts';
-import { demoSecret } from './sessions/demo-secret.ts';
+import { claimPort } from './http/port.ts';
+import type { Connection } from './hub/connection.ts';
+import { Connections } from './hub/connections.ts';
+import { Messaging } from './messaging.ts';
+import { Inspection } from './presence/inspection.ts';
+import { openPresence, type PresenceOptions } from './presence/open.ts';
+import { openRates } from './rates/open.ts';
 import { openUserRates } from './rates/user-rates.ts';
+import { Epochs } from './recovery/epochs.ts';
+import { checkSearchLanguage } from './search/search-language.ts';
+import { demoSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
-import { requireKeys, type Config } from './config/config.ts';
-import { cacheSlice, gatewaySlice, messagingSlice, rateSlice, storageSlice, tokenSlice } from './config/slices.ts';
-import { openFanout } from './fanout/open.ts';
-import { openGateway } from './gateway.ts';
-import { Connections } from './hub/connections.ts';
-import { newId } from './transport/engineio/handshake.ts';
-import { Epochs } from './recovery/epochs.ts';
-import { readInstallation, renewEpoch } from './storage/installation.ts';
-import { Messaging } from './messaging.ts';
-import { hostOf, listen } from './http/listen.ts';
-import { ServerClock } from './storage/clock.ts';
-import { openStorage, type Release } from './storage/open.ts';
-import { openCluster } from './storage/open-redis.ts';
 import { openCache } from './storage/cache/open.ts';
-import { prepareDatabase } from './storage/prepare.ts';
-import { checkSearchLanguage } from './search/search-language.ts';
-import { Inspection } from './presence/inspection.ts';
-import { openPresence } from './presence/open.ts';
+import { ServerClock } from './storage/clock.ts';
 import { Confirmations, type Applied } from './storage/confirmations.ts';
+import type { Database } from './storage/database.ts';
+import { readInstallation, renewEpoch } from './storage/installation.ts';
 import { Lease } from './storage/lease.ts';
-import { Health } from './telemetry/health.ts';
+import { openCluster } from './storage/open-redis.ts';
+import { openStorage, type Release } from './storage/open.ts';
+import { prepareDatabase } from './storage/prepare.ts';
+import type { RedisLink } from './storage/redis.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
+import { Health } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { readMachine } from './telemetry/machine.ts';
 import { Metrics } from './telemetry/metrics.ts';
-import { paced } from './telemetry/paced.ts';
+import { newId } from './transport/engineio/handshake.ts';
 import { version } from './version.ts';
-import { claimPort } from './http/port.ts';
 
 export interface RunningApp {
   readonly url: string;
@@ -66,14 +92,15 @@ export interface Group {
  */
 export async function startApp(config: Config, onFatal: (error: Error) => void, group?: Group): Promise<RunningApp> {
   requireKeys(config);
+  const { host, port } = listenSlice(config);
   // the first step; the workers of a group share a port that their parent has claimed
-  if (group === undefined) await claimPort(hostOf(config), config.port);
+  if (group === undefined) await claimPort(host, port);
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
   };
   try {
-    return await start(config, onFatal, releases, stop, group);
+    return { ...(await start(config, onFatal, group, releases)), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -83,169 +110,230 @@ export async function startApp(config: Config, onFatal: (error: Error) => void, 
 async function start(
   config: Config,
   onFatal: (error: Error) => void,
-  releases: Release[],
-  stop: () => Promise<void>,
   group: Group | undefined,
-): Promise<RunningApp> {
-  const { embedded, redisPrefix } = config;
+  releases: Release[],
+): Promise<Omit<RunningApp, 'stop'>> {
+  const base = openTelemetry(logSlice(config, process.stdout.isTTY), config.nodeName, releases);
+  const { metrics, log } = base;
+  const messagingSettings = messagingSlice(config);
+
+  const storage = await openDatabase(storageSlice(config), onFatal, base);
+  await requireSearchLanguage(messagingSettings, storage.database);
+  const redis = await openCluster(redisSlice(config), base, releases);
+  const secret = storage.folder === undefined ? undefined : await demoSecret(storage.folder);
+  const identity = await openIdentity(tokenSlice(config, secret), storage.database, base);
+
+  const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
+  const nodes = await openNodes(fanoutSlice(config), { redis, ...storage, ...identity }, base);
+  const cacheParts = { node: base.node, installation: identity.epochs.id, metrics: metrics.cache, log };
+  const cache = await openCache(cacheSlice(config), redis, cacheParts);
+  releases.push(() => cache.close());
+  const messaging = openMessaging(messagingSettings, { ...storage, ...nodes }, base);
+  const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
+  const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
+  const rates = openUserRates(rateSlice(config), counts);
+  releases.push(
+    () => counts.stop(),
+    () => rates.stop(),
+  );
+
+  const app = uWS.App();
+  const listening = listenSlice(config);
+  const clientAddress = new ClientAddress(listening.trustedProxies);
+  const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
+  const gateway = await openGateway(gatewaySlice(config, machine), parts);
+  if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
+
+  const origins = originSlice(config);
+  const keys = openApiKeys(apiKeySlice(config), storage, base);
+  const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
+  const idempotency = openIdempotency(storage.database, base);
+  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, idempotency, origins, version });
+
+  const guests = guestSlice(config, secret);
   const alone = group === undefined;
-  const node = config.nodeName ?? newId().slice(0, 8);
-  const log = createLog({ level: config.logLevel, pretty: config.logPretty ?? process.stdout.isTTY, node });
-  const metrics = new Metrics();
-  const health = new Health(log);
+  const metricsText = group?.metrics ?? (() => metrics.text());
+  const pages = { ...listening, guests, origins, alone };
+  const { url, adminUrl, socket } = await openHttp(
+    app,
+    pages,
+    { ...base, version, clientAddress, metricsText },
+    releases,
+  );
 
-  // storage
-  const { database, folder, handOver } = await openStorage(storageSlice(config), { log, metrics, onFatal }, releases);
-  const { sql, reads, background } = database;
-  const secret = folder === undefined ? undefined : await demoSecret(folder);
+  const { drainMs } = stopSlice(config);
+  // a lone node: the process that starts next may write
+  const handOver = redis === undefined ? storage.handOver : undefined;
+  releases.push(() => drainAndClose({ app, socket, gateway, messaging, handOver, ...base }, drainMs));
+  return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
+}
+
+/** What every part gets. */
+interface Base {
+  readonly node: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly health: Health;
+  readonly releases: Release[];
+}
+
+function openTelemetry(settings: LogSlice, name: string | undefined, releases: Release[]): Base {
+  const node = name ?? newId().slice(0, 8);
+  const log = createLog({ ...settings, node });
+  return { node, log, metrics: new Metrics(), health: new Health(log), releases };
+}
+
+/** Opens the database, migrates its schema, and watches it. */
+async function openDatabase(settings: StorageSlice, onFatal: (error: Error) => void, base: Base) {
+  const { log, metrics, health, releases } = base;
   const clock = new ServerClock(log);
-  await prepareDatabase(database, { clock, metrics, log, health }, releases);
-  if (config.search) await database.explaining(() => checkSearchLanguage(sql, config.searchLanguage));
-  const redis = await openCluster({ url: config.redisUrl, prefix: redisPrefix }, { log, health, metrics }, releases);
+  const storage = await openStorage(settings, { log, metrics, onFatal }, releases);
+  await prepareDatabase(storage.database, { clock, metrics, log, health }, releases);
+  return { ...storage, clock };
+}
 
-  // identity
-  const demo = secret === undefined ? undefined : (config.jwtSecret ?? secret);
-  const verifier = await TokenVerifier.create(tokenSlice(config, demo), {
-    note: (fields, line) => log.info(fields, line),
-  });
+async function requireSearchLanguage({ search, searchLanguage }: MessagingSlice, database: Database): Promise<void> {
+  if (search) await database.explaining(() => checkSearchLanguage(database.sql, searchLanguage));
+}
+
+/** The tokens of users, and the identity of the database. */
+async function openIdentity(settings: TokenSlice, { sql }: Database, { metrics, log, releases }: Base) {
+  const verifier = await TokenVerifier.create(settings, { note: (fields, line) => log.info(fields, line) });
   const renew = (expected: string): Promise<boolean> => renewEpoch(sql, expected);
   const epochs = new Epochs({ read: () => readInstallation(sql), renew, metrics, log });
   releases.push(() => epochs.stop());
   await epochs.start();
-  const cache = await openCache(cacheSlice(config), redis, {
-    node,
-    installation: epochs.id,
-    metrics: metrics.cache,
-    log,
-  });
-  releases.push(() => cache.close());
+  return { verifier, epochs };
+}
 
-  // messages
-  const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
-  const settings = gatewaySlice(config, machine);
-  const partition = { prefix: redisPrefix, partitions: config.fanoutPartitions };
+interface Cluster {
+  /** Undefined: this node is alone. */
+  readonly redis: RedisLink | undefined;
+  readonly database: Database;
+}
+
+/** The ways between nodes: fan-out, and the lease, which removals wait for. */
+async function openNodes(
+  settings: FanoutSlice,
+  { redis, database, epochs }: Cluster & { readonly epochs: Epochs },
+  base: Base,
+) {
+  const { metrics, log, releases } = base;
   const otherEpoch = (): void => epochs.hint();
-  const fanout = await openFanout(partition, redis, { installation: epochs, otherEpoch, metrics, log });
+  const fanout = await openFanout(settings, redis, { installation: epochs, otherEpoch, metrics, log });
   releases.push(() => fanout.close());
   const confirmations = new Confirmations({ sql: database.lease, metrics, log });
   const applied = (of: Applied): Promise<void> => confirmations.applied(of);
   const lease = new Lease({ confirmations, alone: redis === undefined, metrics, log });
-  const messaging = new Messaging({
-    ...messagingSlice(config),
-    sql,
-    reads,
-    lease: database.lease,
-    background,
-    applied,
-    now: () => clock.now(),
-    fanout,
-    metrics,
-    log,
-  });
-  metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
+  return { fanout, applied, lease };
+}
 
-  // connections
-  const app = uWS.App();
-  const clientAddress = new ClientAddress(config.trustedProxies);
+type OpenNodes = Awaited<ReturnType<typeof openNodes>>;
+
+/** The parts that store and read rooms and messages. Their timers stop with the gateway. */
+function openMessaging(
+  settings: MessagingSlice,
+  {
+    database,
+    clock,
+    fanout,
+    applied,
+  }: Pick<OpenNodes, 'fanout' | 'applied'> & { readonly database: Database; readonly clock: ServerClock },
+  { metrics, log }: Base,
+): Messaging {
+  const { sql, reads, lease, background } = database;
+  const now = (): number => clock.now();
+  const messaging = new Messaging({ ...settings, sql, reads, lease, background, applied, now, fanout, metrics, log });
+  metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
+  return messaging;
+}
+
+/** The connections of this node, the sessions of their users, and presence. */
+async function openUsers(
+  settings: PresenceSlice,
+  parts: Cluster & OpenNodes & { readonly messaging: Messaging; readonly verifier: TokenVerifier },
+  { node, metrics, log, releases }: Base,
+) {
+  const { redis, lease, messaging } = parts;
   const connections = new Connections();
-  const revocations = new Revocations(sql, applied);
-  const sessions = new LocalSessions({ connections, tokens: verifier, revocations, node, metrics });
+  const revocations = new Revocations(parts.database.sql, parts.applied);
+  const sessions = new LocalSessions({ connections, tokens: parts.verifier, revocations, node, metrics });
+  const sights: PresenceOptions<Connection>['sights'] = (pairs) => messaging.visibility.of(pairs);
   const presence = await openPresence({
+    ...settings,
     redis,
-    redisPrefix,
     node,
     metrics,
     log,
     host: sessions,
     revocations,
-    sights: (pairs) => messaging.visibility.of(pairs),
+    sights,
     lease,
   });
   releases.push(() => presence.close());
-  const rates = openUserRates(rateSlice(config), redis, metrics);
-  releases.push(() => rates.stop());
-  const gateway = await openGateway(settings, {
-    app,
-    node,
-    clientAddress,
-    connections,
-    messaging,
-    fanout,
-    verifier,
-    sessions,
-    presence,
-    rates,
-    lease,
-    epochs,
-    cache,
-    metrics,
-    log,
-  });
-  if (redis !== undefined && config.socketioDoor) {
+  return { connections, sessions, presence };
+}
+
+/** The API keys of back ends. */
+function openApiKeys(
+  settings: ApiKeySlice,
+  { database, clock }: { readonly database: Database; readonly clock: ServerClock },
+  { metrics, log, releases }: Base,
+): ApiKeys {
+  const keys = new ApiKeys({ sql: database.sql, settings, now: () => clock.now(), metrics, log });
+  releases.push(() => keys.stop());
+  return keys;
+}
+
+/** The answers to writes of REST that a client may repeat. */
+function openIdempotency({ sql, background }: Database, { metrics, log, releases }: Base): Idempotency {
+  const idempotency = new Idempotency({ sql, background, metrics, log });
+  releases.push(() => idempotency.stop());
+  return idempotency;
+}
+
+/** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
+async function openBackends(
+  prefix: string,
+  interop: boolean,
+  { redis, gateway }: { readonly redis: RedisLink; readonly gateway: Gateway },
+  { node, log, releases }: Base,
+): Promise<void> {
+  if (interop) {
     releases.push(() => gateway.closeInterop());
     await gateway.openInterop(redis);
   }
+  const inspection = new Inspection({ redis, prefix, node, log, answer: (question) => gateway.inspect(question) });
+  releases.push(() => inspection.close());
+}
 
-  if (redis !== undefined) {
-    const answer = gateway.inspect.bind(gateway);
-    const inspection = new Inspection({ redis, prefix: config.redisPrefix, node, log, answer });
-    releases.push(() => inspection.close());
-  }
+interface Closing {
+  readonly app: TemplatedApp;
+  readonly socket: us_listen_socket;
+  readonly gateway: Gateway;
+  readonly messaging: Messaging;
+  /** Gives the database to the process that starts next. Undefined: other nodes have the database too. */
+  readonly handOver: (() => Promise<void>) | undefined;
+  readonly health: Health;
+}
 
-  // HTTP
-  const guests =
-    demo === undefined ? undefined : new Guests({ secret: demo, perMinute: config.guestsPerMinute, metrics });
-  releases.push(() => guests?.stop());
-  const files = new StaticFiles(webFolder());
-  const metricsText = paced(group?.metrics ?? (() => metrics.text()));
-  const origins = { origins: config.origins, localOrigins: embedded };
-  const operator = { metrics, metricsText, health, log, version, node, clientAddress };
-  const adminUrl = await openAdmin({ host: config.adminHost, port: config.adminPort }, operator, alone, releases);
-  registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
-  const { url, socket } = await listen(app, { host: hostOf(config), port: config.port }, alone);
-
-  const drainMs = config.drainMs ?? (embedded ? 0 : 20_000);
-  releases.push(async () => {
-    health.stop();
-    uWS.us_listen_socket_close(socket);
-    gateway.refuseConnections();
-    if (redis === undefined) {
-      // a lone node: the process that starts next may write. Its clients `sync` the writes after they have moved there.
-      await gateway.finishWrites();
-      await messaging.stop();
-      await handOver();
-    }
-    await gateway.drain(drainMs);
-    await gateway.finishCommands();
+/** The first step of the stop: no new connection, then no open one. */
+async function drainAndClose(
+  { app, socket, gateway, messaging, handOver, health }: Closing,
+  drainMs: number,
+): Promise<void> {
+  health.stop();
+  uWS.us_listen_socket_close(socket);
+  gateway.refuseConnections();
+  if (handOver !== undefined) {
+    // the clients of this node `sync` the writes of the next process after they have moved there
+    await gateway.finishWrites();
     await messaging.stop();
-    await gateway.close();
-    app.close();
-  });
-  return { url, adminUrl, log, demoSecret: demo, readings: () => metrics.readings(), stop };
-}
-
-/** Opens the listener for operators. The listener answers until the process has stopped. */
-async function openAdmin(
-  { host, port }: { readonly host: string; readonly port: number | undefined },
-  parts: OperatorParts,
-  alone: boolean,
-  releases: Release[],
-): Promise<string | undefined> {
-  if (port === undefined) return undefined;
-  const admin = uWS.App();
-  registerAdminRoutes(admin, parts);
-  const { url } = await listen(admin, { host, port }, alone);
-  releases.push(() => {
-    admin.close();
-  });
-  parts.log.info({ url }, 'Metrics and detailed readiness are on the admin port; the public port does not serve them.');
-  return url;
-}
-
-/** The folder of the demo: beside the compiled files or, when run from source, the output of the build. */
-function webFolder(): string {
-  const beside = fileURLToPath(new URL('./web', import.meta.url));
-  return import.meta.url.endsWith('.ts') || !existsSync(beside)
-    ? fileURLToPath(new URL('../dist/web', import.meta.url))
-    : beside;
+    await handOver();
+  }
+  await gateway.drain(drainMs);
+  await gateway.finishCommands();
+  await messaging.stop();
+  await gateway.close();
+  app.close();
 }

@@ -22,6 +22,7 @@ import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
 import { CommandRate } from './commands/command-rate.ts';
 import { Commands } from './commands/dispatcher.ts';
+import { callerChecks } from './commands/caller-checks.ts';
 import { commandsAround } from './commands/around.ts';
 import { connectionCommands } from './commands/connection-commands.ts';
 import { commandTable } from './commands/table.ts';
@@ -127,6 +128,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
       declarations,
       handlers: createHandlers({ ...parts, registry, replay, headOf, follows, adding: settings.adding }),
       ofConnection: connectionCommands({ ...parts, registry }),
+      checks: callerChecks(messaging),
       around: commandsAround({ hub, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
     },
     metrics,
@@ -215,6 +217,11 @@ export class Gateway {
   closeInterop(): void {
     this.#interop?.close();
     this.#interop = undefined;
+  }
+
+  /** What requests of REST need: the commands for callers without a connection, and the sessions of users. */
+  get rest(): Pick<Running, 'commands' | 'registry'> {
+    return this.#parts;
   }
 
   /** For `parley inspect`. */

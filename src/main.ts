@@ -10,6 +10,7 @@ import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { help } from './cli/help.ts';
 import { inspectCommand } from './cli/inspect.ts';
+import { keysCommand } from './cli/keys.ts';
 import { restoredCommand } from './cli/restored.ts';
 import { sessionsCommand } from './cli/sessions.ts';
 import { errorCode, StartupError } from './startup-error.ts';
@@ -158,6 +159,7 @@ function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): 
     if (stopping) return false;
     stopping = true;
     app.log.info({ why }, 'Stopping: the node drains its connections and finishes accepted commands.');
+    // a bare timer: it ends the process, and nothing stops it
     setTimeout(() => {
       app.log.error(
         { limitMs },
@@ -218,6 +220,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
       return token(rest, loadConfig());
     case 'sessions':
       return sessionsCommand(rest, loadConfig, print);
+    case 'keys':
+      return keysCommand(rest, loadConfig, print);
     case 'inspect':
       return inspectCommand(rest, loadConfig, print);
     case 'cache':

@@ -12,8 +12,10 @@ import { Changes } from './messages/changes.ts';
 import { FairTurns } from './rates/fair-turns.ts';
 import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
+import { KnownUsers } from './rooms/known-users.ts';
 import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
+import { oneMessage } from './messages/one-message.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
 import { Relay } from './recovery/relay.ts';
 import { pinned, Pins } from './messages/pins.ts';
@@ -23,6 +25,7 @@ import { Retention } from './retention/retention.ts';
 import { RoomAdmin } from './rooms/room-admin.ts';
 import { RoomPurge } from './retention/room-purge.ts';
 import type { WhenApplied } from './rooms/membership-events.ts';
+import { readAccess, requireSignalRight } from './rooms/access.ts';
 import { Rooms } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
 import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
@@ -84,6 +87,7 @@ export class Messaging {
   readonly links: JoinLinks;
   readonly blocks: Blocks;
   readonly connectLoad: ConnectLoad;
+  readonly knownUsers: KnownUsers;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
   readonly backfill: BackfillReads;
@@ -134,6 +138,7 @@ export class Messaging {
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
     this.connectLoad = new ConnectLoad(sql);
+    this.knownUsers = new KnownUsers(sql, reads);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
@@ -192,6 +197,10 @@ export class Messaging {
     return recentRows(this.#options.reads, wanted, limit);
   }
 
+  message(user: string, input: ParsedInput<'message:get'>): Promise<string> {
+    return this.reading(user, () => oneMessage(this.#options.reads, user, input));
+  }
+
   versions(user: string, input: ParsedInput<'message:versions'>): Promise<string> {
     return this.reading(user, () => versions(this.#options.reads, user, input));
   }
@@ -216,6 +225,16 @@ export class Messaging {
   search(user: string, input: ParsedInput<'search'>): Promise<string> {
     if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
     return this.#search.page(user, input);
+  }
+
+  /** @throws {ParleyError} unless the user may send signals in the room now */
+  requireSignalRight(user: string, room: string): Promise<void> {
+    return this.reading(user, () => requireSignalRight(this.#options.reads, user, room));
+  }
+
+  /** @throws {ParleyError} unless the user is a member of the room */
+  async requireMember(user: string, room: string): Promise<void> {
+    await this.reading(user, () => readAccess(this.#options.reads, user, room));
   }
 
   /** Resolves when all accepted commands are committed and answered. */

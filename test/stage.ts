@@ -1,6 +1,6 @@
 /**
- * The one way to set a scene: a server, or several nodes, with people on it and rooms that they are members of. A stage
- * that a file opens at its top closes at the end of the file, a stage that a test opens at the end of the test.
+ * The one way to set a scene: a server, or several nodes, with people on it and rooms that they are members of. A stage at the
+ * top of a file closes at the end of the file. A stage in a test closes at the end of the test.
  */
 import { afterAll, onTestFinished } from 'vitest';
 import { getCurrentTest } from 'vitest/suite';
@@ -55,7 +55,11 @@ export interface Stage<Person extends string> {
 /** One user for each role in a room, two members, and a user outside. */
 export const cast = ['owner', 'admin', 'ann', 'ben', 'guest', 'stranger'] as const;
 
-const unlimited = { PARLEY_COMMANDS_PER_SECOND: '100000', PARLEY_COMMAND_BURST: '100000' };
+const unlimited = {
+  PARLEY_COMMANDS_PER_SECOND: '100000',
+  PARLEY_COMMAND_BURST: '100000',
+  PARLEY_API_TIERS: 'off',
+};
 
 const ofFile: (() => Promise<void>)[] = [];
 afterAll(async () => {

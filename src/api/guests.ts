@@ -13,6 +13,13 @@ const ttlSeconds = 30 * 24 * 3600;
 const sweepMs = 60_000;
 const input = z.object({ name: userName });
 
+export interface GuestSettings {
+  /** Signs the tokens of guests. */
+  readonly secret: string;
+  /** Tokens for one network. */
+  readonly perMinute: number;
+}
+
 /** `POST /api/v1/auth/guest` of the embedded demo: a token for a display name. */
 export class Guests {
   readonly #secret: string;
@@ -20,7 +27,7 @@ export class Guests {
   readonly #rates: TokenBuckets;
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(options: { secret: string; perMinute: number; metrics: Metrics }) {
+  constructor(options: GuestSettings & { readonly metrics: Metrics }) {
     this.#secret = options.secret;
     this.#metrics = options.metrics;
     this.#rates = new TokenBuckets(options.perMinute / 60, options.perMinute);

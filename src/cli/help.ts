@@ -2,6 +2,7 @@
 import { version } from '../version.ts';
 import { cacheHelp } from './cache.ts';
 import { inspectHelp } from './inspect.ts';
+import { keysHelp } from './keys.ts';
 import { restoredHelp } from './restored.ts';
 import { sessionsHelp } from './sessions.ts';
 import { transferHelp } from './transfer.ts';
@@ -16,6 +17,7 @@ Usage: parley <command>
   migrate                      bring the database to this version, then end
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T] [--backend]
+${keysHelp}
 ${sessionsHelp}
 ${inspectHelp}
 ${cacheHelp}

@@ -114,6 +114,11 @@ export class Admission implements PacketAdmission {
     }
   }
 
+  /** @throws {ParleyError} `overloaded` if the server admits no further command of callers without a connection now. */
+  admitCall(): void {
+    if (!this.#parts.loadShedding.admit()) throw new ParleyError('overloaded', undefined, { retryAfter: 1000 });
+  }
+
   /** @throws {ParleyError} `overloaded` if the connection waits for as many pages as it may. */
   admitPage(connection: Connection): void {
     if (connection.reading >= limits.pendingReads) {

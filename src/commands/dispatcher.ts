@@ -1,6 +1,9 @@
 /** Runs the commands of connections: limits, validation, the handler, and exactly one ack, whatever happens. */
 import { FairTurns } from '../rates/fair-turns.ts';
-import { ParleyError } from '../protocol/errors.ts';
+import type { CommandName } from '../protocol/commands.ts';
+import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
+import type { Caller } from '../sessions/caller.ts';
+import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { CommandRateLimits } from './command-rate.ts';
@@ -38,9 +41,11 @@ export class Commands {
   readonly #answers: Answers;
   readonly #reads: FairTurns;
   readonly #running = new Running();
+  readonly #metrics: Metrics;
 
   constructor(options: CommandParts) {
     const { metrics } = options;
+    this.#metrics = metrics;
     this.#table = options.table;
     this.#admission = options.admission;
     this.#answers = new Answers(options);
@@ -79,6 +84,37 @@ export class Commands {
     }
   }
 
+  /**
+   * Runs a command for a caller without a connection. The caller's requests are limited before.
+   * @param data the input, as the schema of the command has parsed it
+   * @returns the output, or `Encoded` with its JSON text
+   * @throws {ParleyError} also for failures of the database. Any other error is a fault, which the caller of `call` logs.
+   */
+  async call(caller: Caller, name: CommandName, data: unknown): Promise<object> {
+    const from = performance.now();
+    const entry = this.#table.get(name);
+    const handle = entry?.handle;
+    if (entry === undefined || handle === undefined) throw new ParleyError('unknown_command');
+    try {
+      this.#running.admit(entry);
+      this.#admission.admitCall();
+      const run = (): object | Promise<object> => handle(caller, data);
+      this.#running.began(entry);
+      try {
+        const output = await (entry.reads ? this.#reads.take(caller.user.id, run) : run());
+        entry.succeeded.inc();
+        entry.ackSeconds.observe((performance.now() - from) / 1000);
+        return output;
+      } finally {
+        this.#running.ended(entry);
+      }
+    } catch (thrown) {
+      const error = clientError(thrown);
+      this.#metrics.commands.labels({ command: name, outcome: codeOf(error) }).inc();
+      throw error;
+    }
+  }
+
   /** Runs a read after its wait, during which more answers may have been sent to the user. */
   #read(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
     if (connection.user !== user) throw new ParleyError('unavailable', 'The connection left before its turn came.');
@@ -92,13 +128,17 @@ export class Commands {
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
-    this.#running.began(connection, entry);
+    this.#running.began(entry, connection);
     answer
       .then(
         (output) => this.#answers.succeed(connection, ack, entry, from, output, true),
         (error: unknown) => this.#answers.fail(connection, ack, entry, error, true),
       )
       .catch((error: unknown) => this.#answers.fail(connection, ack, entry, error, true))
-      .finally(() => this.#running.ended(connection, entry));
+      .finally(() => this.#running.ended(entry, connection));
   }
+}
+
+function codeOf(error: unknown): ErrorCode {
+  return error instanceof ParleyError ? error.code : 'internal';
 }

@@ -24,16 +24,22 @@ export class Running {
     }
   }
 
-  began(connection: Connection, entry: Entry): void {
-    connection.pending++;
-    if (entry.reads) connection.reading++;
+  /** @param by absent: the command came without a connection. */
+  began(entry: Entry, by?: Connection): void {
+    if (by !== undefined) {
+      by.pending++;
+      if (entry.reads) by.reading++;
+    }
     this.#counts.all++;
     if (entry.stores) this.#counts.writes++;
   }
 
-  ended(connection: Connection, entry: Entry): void {
-    connection.pending--;
-    if (entry.reads) connection.reading--;
+  /** @param by as in `began`. */
+  ended(entry: Entry, by?: Connection): void {
+    if (by !== undefined) {
+      by.pending--;
+      if (entry.reads) by.reading--;
+    }
     this.#counts.all--;
     if (entry.stores) this.#counts.writes--;
     if (this.#waiting.length > 0) this.#resolve();

@@ -39,15 +39,22 @@ export type AroundOf<D extends Declarations> = {
   readonly [C in keyof D]?: Around<Input<D[C]>, Output<D[C]>>;
 };
 
+/** Checks before the handlers, for callers without a connection. */
+export type ChecksOf<D extends Declarations> = {
+  readonly [C in keyof D]?: (caller: Caller, input: Input<D[C]>) => Promise<void>;
+};
+
 export interface CommandSet<D extends Declarations, OfConnection extends keyof D> {
   readonly declarations: D;
   readonly handlers: HandlersOf<Omit<D, OfConnection>>;
   readonly ofConnection: ConnectionHandlersOf<Pick<D, OfConnection>>;
   readonly around: AroundOf<Omit<D, OfConnection>>;
+  readonly checks?: ChecksOf<D>;
 }
 
 type Run = (connection: Connection, user: LocalUser, input: unknown) => object | Promise<object>;
 type AnyHandler = (caller: Caller, input: unknown) => object | Promise<object>;
+type Check = (caller: Caller, input: unknown) => Promise<void>;
 type ByName<T> = Readonly<Partial<Record<string, T>>>;
 
 export interface Entry extends SeqFields {
@@ -61,6 +68,8 @@ export interface Entry extends SeqFields {
   /** The command stores something, which only the process that holds the database may do. */
   readonly stores: boolean;
   readonly run: Run;
+  /** Runs the command for a caller without a connection. Undefined: the command is about its own connection. */
+  readonly handle: AnyHandler | undefined;
   readonly succeeded: { inc(): void };
   readonly ackSeconds: { observe(seconds: number): void };
 }
@@ -69,7 +78,7 @@ export interface Entry extends SeqFields {
 export type CommandTable = ReadonlyMap<string, Entry>;
 
 export function commandTable<D extends Declarations, OfConnection extends keyof D>(
-  { declarations, handlers, ofConnection, around }: CommandSet<D, OfConnection>,
+  { declarations, handlers, ofConnection, around, checks = {} }: CommandSet<D, OfConnection>,
   metrics: Metrics,
 ): CommandTable {
   // the type of each handler comes from the schema that parses its input
@@ -95,11 +104,20 @@ export function commandTable<D extends Declarations, OfConnection extends keyof 
         large: declared.answer !== undefined,
         stores: declared.kind === 'write',
         run: runOf(name),
+        handle: checked(unbound[name], (checks as ByName<Check>)[name]),
         succeeded: metrics.commands.labels({ command: name, outcome: 'ok' }),
         ackSeconds: metrics.ackSeconds.labels({ command: name }),
       },
     ]),
   );
+}
+
+function checked(handle: AnyHandler | undefined, check: Check | undefined): AnyHandler | undefined {
+  if (handle === undefined || check === undefined) return handle;
+  return async (caller, input) => {
+    await check(caller, input);
+    return handle(caller, input);
+  };
 }
 
 /** Called once for each command, so that a run creates no function. */

@@ -90,6 +90,16 @@ export function tokenSlice(config: Config, demoSecret: string | undefined) {
   };
 }
 
+export type ApiKeySlice = ReturnType<typeof apiKeySlice>;
+export function apiKeySlice(config: Config) {
+  return {
+    maxKeys: config.maxApiKeys,
+    requestsPerHour: config.apiKeyRequestsPerHour,
+    overlapMs: config.apiKeyOverlapMs,
+    failuresPerMinutePerAddress: config.apiKeyFailuresPerMinutePerAddress,
+  };
+}
+
 export type GuestSlice = ReturnType<typeof guestSlice>;
 /** @returns undefined outside of the embedded demo. */
 export function guestSlice(config: Config, demoSecret: string | undefined) {
@@ -101,11 +111,16 @@ export type RateSlice = ReturnType<typeof rateSlice>;
 export function rateSlice(config: Config) {
   const { joinsPerMinutePerUser, invitationsPerMinutePerUser, tiers } = userLimits(config);
   return {
-    ...pick(config, ['redisPrefix', 'connectsPerMinutePerUser']),
+    ...pick(config, ['connectsPerMinutePerUser']),
     joinsPerMinutePerUser,
     invitationsPerMinutePerUser,
     tiers,
   };
+}
+
+export type RequestRateSlice = ReturnType<typeof requestRateSlice>;
+export function requestRateSlice(config: Config) {
+  return pick(config, ['requestTiers', 'sensitiveRequestsPerMinute']);
 }
 
 export type MessagingSlice = ReturnType<typeof messagingSlice>;

@@ -8,7 +8,7 @@
  * from Postgres.
  */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { inTime } from '../jobs/within.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -146,7 +146,7 @@ export class RedisFanout implements Fanout {
       // Redis is down, and the subscriptions ended with it
     });
     // a publish that the network lost is never answered
-    await Promise.race([this.#lastPublish, delay(farewellMs, undefined, { ref: false })]);
+    await inTime(farewellMs, this.#lastPublish);
   }
 
   #partitionOf(room: string): Partition {

@@ -1,4 +1,5 @@
 /** HTTP answers and bodies on uWS. Two rules: never use a response after an abort, and never leave a response open. */
+import { STATUS_CODES } from 'node:http';
 import uWS, { type HttpRequest, type HttpResponse } from 'uWebSockets.js';
 import type { ClientAddress } from './client-address.ts';
 import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
@@ -12,22 +13,18 @@ export interface HttpAnswer {
   readonly body?: string | Uint8Array<ArrayBuffer>;
 }
 
-const reasons: Record<number, string> = {
-  200: 'OK',
-  204: 'No Content',
-  304: 'Not Modified',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  413: 'Content Too Large',
-  429: 'Too Many Requests',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
-};
+/** The reason phrase of a status, by the names of RFC 9110. */
+export function reasonOf(status: number): string {
+  return status === 413 ? 'Content Too Large' : (STATUS_CODES[status] ?? '');
+}
+
+const statusLines = new Map<number, string>();
+
+export function statusLine(status: number): string {
+  let line = statusLines.get(status);
+  if (line === undefined) statusLines.set(status, (line = `${status} ${reasonOf(status)}`));
+  return line;
+}
 
 // by default uWS names itself in every answer
 (uWS as unknown as { _cfg(key: string): void })._cfg('silent');
@@ -42,7 +39,7 @@ export const safeHeaders = {
 /** @param res neither answered nor aborted. */
 export function answer(res: HttpResponse, { status, headers, json, body }: HttpAnswer, withoutBody = false): void {
   res.cork(() => {
-    res.writeStatus(`${status} ${reasons[status] ?? ''}`);
+    res.writeStatus(statusLine(status));
     if (json !== undefined)
       res.writeHeader('Content-Type', 'application/json; charset=utf-8').writeHeader('Cache-Control', 'no-store');
     for (const [name, value] of Object.entries({ ...safeHeaders, ...headers })) res.writeHeader(name, value);

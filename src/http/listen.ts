@@ -1,17 +1,11 @@
 /** Listens on a port: the public one, or the one of operators. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
-import type { Config } from '../config/config.ts';
 import { listenFailure } from '../startup-error.ts';
 import { claimPort } from './port.ts';
 
 export interface Address {
   readonly host: string;
   readonly port: number;
-}
-
-/** The demo accepts guests and has no password for its database, so by default it listens on this machine alone. */
-export function hostOf(config: Config): string {
-  return config.host ?? (config.embedded ? '127.0.0.1' : '0.0.0.0');
 }
 
 /** Whether other workers share the port. */

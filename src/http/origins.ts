@@ -51,8 +51,11 @@ export interface Target {
 
 /** The last entry is of the proxy nearest to the server. A client can only make the rule stricter for itself. */
 export function targetOf(req: HttpRequest): Target {
-  const proto = req.getHeader('x-forwarded-proto').toLowerCase().split(',').at(-1)?.trim() ?? '';
-  return { host: req.getHeader('host'), proto };
+  return targetFrom(req.getHeader('host'), req.getHeader('x-forwarded-proto'));
+}
+
+export function targetFrom(host: string, forwardedProto: string): Target {
+  return { host, proto: forwardedProto.toLowerCase().split(',').at(-1)?.trim() ?? '' };
 }
 
 /**
@@ -61,15 +64,24 @@ export function targetOf(req: HttpRequest): Target {
  * @returns undefined if the origin is not allowed.
  */
 export function corsHeaders(req: HttpRequest, settings: OriginSettings): Readonly<Record<string, string>> | undefined {
-  const origin = req.getHeader('origin');
-  if (!originAllowed(origin, targetOf(req), settings)) return undefined;
+  return corsHeadersFor(req.getHeader('origin'), targetOf(req), settings);
+}
+
+/** The same, for a request that is not of uWS. */
+export function corsHeadersFor(
+  origin: string,
+  target: Target,
+  settings: OriginSettings,
+): Readonly<Record<string, string>> | undefined {
+  if (!originAllowed(origin, target, settings)) return undefined;
   if (origin === '') return {};
   return { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Credentials': 'true', Vary: 'Origin' };
 }
 
 /** Further headers in the answer to OPTIONS. */
 export const preflightHeaders = {
-  'Access-Control-Allow-Methods': 'GET, POST',
-  'Access-Control-Allow-Headers': 'Content-Type, Authorization',
+  'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+  'Access-Control-Allow-Headers':
+    'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Parley-User',
   'Access-Control-Max-Age': '86400',
 };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { HttpAnswer } from './http.ts';
 
 const types: Record<string, string> = {
@@ -26,6 +27,14 @@ interface File {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly headers: Readonly<Record<string, string>>;
   readonly etag: string;
+}
+
+/** The folder of the demo: beside the folder of the compiled files or, when run from source, the output of the build. */
+export function webFolder(): string {
+  const beside = fileURLToPath(new URL('../web', import.meta.url));
+  return import.meta.url.endsWith('.ts') || !existsSync(beside)
+    ? fileURLToPath(new URL('../../dist/web', import.meta.url))
+    : beside;
 }
 
 /** The built web pages, read once: a running server does not notice a rebuild. */

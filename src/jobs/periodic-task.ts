@@ -9,13 +9,19 @@ export interface RetryPause {
 export interface PeriodicTaskOptions {
   /** One run. The signal is aborted by `stop`, for runs of many steps. */
   readonly run: (signal: AbortSignal) => void | Promise<void>;
-  /** The pause from the end of a run to the next run. A function is called at the end of each run. */
+  /**
+   * The pause from the end of a run to the next run. A function is called at the end of each run. Infinity: the next run
+   * comes after `wake`.
+   */
   readonly everyMs: number | (() => number);
   /** Share of the pause that is random: 0.3 makes pauses of 70 to 100 %, so that nodes that start together drift apart. Default: 0. */
   readonly jitter?: number;
   /** Absent: the pause after a failed run is `everyMs`. */
   readonly retry?: RetryPause;
-  /** Least time between the beginnings of two runs, whatever wakes the task. Default: 0. */
+  /**
+   * Least time between the beginnings of two runs, after a pause and after `wake`. With a pause of 0 the runs begin at this
+   * rate. Default: 0.
+   */
   readonly leastMs?: number;
   /** Called for each failed run. @param isFirst the run before did not fail: the moment for a log line */
   readonly failed: (error: unknown, isFirst: boolean) => void;
@@ -45,13 +51,14 @@ function waiting(): Waiting {
  *
  * - **One run at a time.** The pause begins at the end of a run, so a slow run delays the next one.
  * - **`wake` is never lost and never queues.** During a run it begins one more run right after, however often it is called.
- *   During the pause it ends the pause. Before `start` and after `stop` it does nothing.
+ *   During the pause it ends the pause. With a time it leaves at most that time until the next run, and never puts a run
+ *   off. Before `start` and after `stop` it does nothing.
  * - **A failure stays inside.** A run that throws or rejects calls `failed`, and the task goes on after the pause of `retry`.
  *   An error of `failed` itself is an unhandled rejection, which `main.ts` logs.
  * - **`ran` is for callers that need the effect of a run**: it resolves after a run that began after the call, and rejects
  *   with the error of that run. Callers during one run share the next.
- * - **`stop` has an end.** No run begins after it. It resolves when the current run has ended, and never rejects. A promise
- *   of `ran` whose run did not begin rejects.
+ * - **`stop` has an end.** No run begins after it. Its promise resolves when the current run has ended, and never rejects.
+ *   A promise of `ran` whose run did not begin rejects.
  */
 export class PeriodicTask {
   readonly #options: PeriodicTaskOptions;
@@ -61,7 +68,10 @@ export class PeriodicTask {
   #timer: ClockTimer | undefined = undefined;
   #current: Promise<void> | undefined = undefined;
   #next: Waiting | undefined = undefined;
-  #again = false;
+  /** When the timer ends, if there is one. */
+  #dueAt = Infinity;
+  /** `wake` during the run: when the next run is due. */
+  #againAt = Infinity;
   #failures = 0;
   #beganAt = -Infinity;
 
@@ -77,9 +87,21 @@ export class PeriodicTask {
     this.#wait(delayMs);
   }
 
-  wake(): void {
-    if (this.#state === 'running') this.#again = true;
-    else if (this.#state === 'waiting') this.#wait(this.#restMs);
+  /** The first run comes after one pause. */
+  startLater(): void {
+    this.start(this.#pauseMs);
+  }
+
+  /** Aborted by `stop`: the signal of each run. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** @param withinMs the most time until the next run. Default: 0. */
+  wake(withinMs = 0): void {
+    const at = this.#clock.now() + withinMs;
+    if (this.#state === 'running') this.#againAt = Math.min(this.#againAt, at);
+    else if (this.#state === 'waiting' && at < this.#dueAt) this.#wait(Math.max(withinMs, this.#restMs));
   }
 
   ran(): Promise<void> {
@@ -104,6 +126,9 @@ export class PeriodicTask {
 
   #wait(ms: number): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#dueAt = this.#clock.now() + ms;
+    if (ms === Infinity) return;
     this.#timer = this.#clock.after(ms, () => this.#begin());
     if (this.#options.keepsAlive === false) this.#timer.unref();
   }
@@ -117,9 +142,9 @@ export class PeriodicTask {
       this.#current = undefined;
       if (this.#state !== 'running') return;
       this.#state = 'waiting';
-      const again = this.#again;
-      this.#again = false;
-      this.#wait(again ? this.#restMs : this.#pauseMs);
+      const againMs = this.#againAt - this.#clock.now();
+      this.#againAt = Infinity;
+      this.#wait(Math.max(this.#restMs, Math.min(againMs, this.#pauseMs)));
     });
   }
 

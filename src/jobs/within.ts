@@ -27,3 +27,13 @@ export async function within<T>(ms: number, work: Promise<T>, clock: Clock = sys
     timer?.cancel();
   }
 }
+
+/** As `within`, for work that may be late. @returns undefined after the limit */
+export async function inTime<T>(ms: number, work: Promise<T>, clock: Clock = systemClock): Promise<T | undefined> {
+  try {
+    return await within(ms, work, clock);
+  } catch (error) {
+    if (error instanceof NoAnswer) return undefined;
+    throw error;
+  }
+}

@@ -2,6 +2,7 @@
  * Watches whose viewer was blocked by the user. Such a watcher gets no change of the user, except once: 5 s after
  * the block, the user goes offline (sight.ts).
  */
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { graceMs, presenceOfBlocker, type Blocked, type VisiblePresence } from './sight.ts';
 
 interface BlockedWatch {
@@ -14,6 +15,11 @@ export class BlockedWatches<W extends object> {
   readonly #users = new Map<string, Map<W, BlockedWatch>>();
   /** Users with a watcher that has yet to get the absence. */
   readonly #waiting = new Set<string>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
 
   has(user: string): boolean {
     return this.#users.has(user);
@@ -34,7 +40,7 @@ export class BlockedWatches<W extends object> {
     if (watches === undefined) this.#users.set(user, (watches = new Map()));
     const { lastSeen } = presenceOfBlocker(sight, rememberedMs);
     const presence = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
-    const at = knowsOnline ? performance.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
+    const at = knowsOnline ? this.#clock.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
     watches.set(watcher, { presence, at });
     if (at !== undefined) this.#waiting.add(user);
     return true;

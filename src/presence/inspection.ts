@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { within, NoAnswer } from '../jobs/within.ts';
+import { inTime } from '../jobs/within.ts';
 import {
   connectionFacts,
   inspectQuestion,
@@ -123,11 +123,7 @@ export async function inspectNodes(
   try {
     await redis.subscriber.subscribe(to);
     await redis.commands.publish(channelOf(prefix), JSON.stringify({ id, to, question }));
-    if (awaited.size > 0) {
-      await within(answerMs, finished).catch((error: unknown) => {
-        if (!(error instanceof NoAnswer)) throw error;
-      });
-    }
+    if (awaited.size > 0) await inTime(answerMs, finished);
   } finally {
     redis.subscriber.off('message', receive);
   }

@@ -7,6 +7,8 @@
  * Changes may be lost, and so may the state in the shared store. Therefore the known state is compared with presence in
  * rounds. A user who is missing there without a change is doubted: the nodes are queried, and 5 s later presence once more.
  */
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Change, Presence, UserPresence } from './presence.ts';
 import { graceMs, visiblePresence, type VisiblePresence } from './sight.ts';
 
@@ -31,13 +33,17 @@ export interface KnownPresenceOptions<W> {
   /** A change for all watchers of the user. */
   publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence): void;
   fault(error: unknown): void;
+  readonly clock?: Clock;
 }
+
+/** The least time between two confirmations, and between two comparisons. */
+const sweepMs = 250;
 
 /** Users that are read once more, in one call, before they are published as offline. */
 const maxDue = 1000;
 /** A round of comparisons begins this long after the one before began. */
 const compareMs = 5000;
-/** Users in one comparison (a millisecond of Redis), of which there is one a sweep at most: 2,000 users a second. */
+/** Users in one comparison (a millisecond of Redis), of which there is one in 250 ms: 2,000 users a second. */
 const compared = 500;
 
 export class KnownPresence<W> {
@@ -46,16 +52,31 @@ export class KnownPresence<W> {
   readonly #leaving = new Set<string>();
   #presence: Presence | undefined = undefined;
   #uncompared: string[] = [];
-  #compareBegan = performance.now();
-  #comparing = false;
-  #confirming = false;
+  readonly #clock: Clock;
+  #compareBegan: number;
+  /** Both wait for Redis, so neither waits for the other. */
+  readonly #tasks: readonly PeriodicTask[];
 
   constructor(options: KnownPresenceOptions<W>) {
     this.#options = options;
+    const { clock = systemClock } = options;
+    this.#clock = clock;
+    this.#compareBegan = clock.now();
+    const failed = (error: unknown): void => options.fault(error);
+    const pace = { everyMs: 0, leastMs: sweepMs, failed, clock };
+    this.#tasks = [
+      new PeriodicTask({ ...pace, run: () => this.#confirm(this.#due()) }),
+      new PeriodicTask({ ...pace, run: () => this.#compare(this.#nextCompared()) }),
+    ];
+    for (const task of this.#tasks) task.start(sweepMs);
   }
 
   start(presence: Presence): void {
     this.#presence = presence;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#tasks.map((task) => task.stop()));
   }
 
   get(user: string): WatchedUser<W> | undefined {
@@ -113,17 +134,6 @@ export class KnownPresence<W> {
     }
   }
 
-  sweep(now: number): void {
-    if (!this.#confirming && this.#leaving.size > 0) {
-      const due = [...this.#leaving].filter((user) => (this.#users.get(user)?.leaving?.at ?? 0) <= now);
-      if (due.length > 0) void this.#confirm(due.slice(0, maxDue));
-    }
-    if (!this.#comparing && this.#users.size > 0) {
-      const users = this.#nextCompared(now);
-      if (users.length > 0) void this.#compare(users);
-    }
-  }
-
   #apply(user: string, entry: WatchedUser<W>, state: UserPresence, doubted = false): void {
     const { online, lastSeen, agoMs } = state;
     const waitMs = agoMs === undefined ? 0 : Math.max(0, graceMs - agoMs);
@@ -137,7 +147,7 @@ export class KnownPresence<W> {
     } else {
       entry.known ??= { online: true };
       if (entry.leaving !== undefined && (doubted || !entry.leaving.doubted)) return;
-      entry.leaving = { at: performance.now() + waitMs, lastSeen, doubted };
+      entry.leaving = { at: this.#clock.now() + waitMs, lastSeen, doubted };
       this.#leaving.add(user);
     }
   }
@@ -154,32 +164,33 @@ export class KnownPresence<W> {
     if (!first && entry.watchers.size > 0) this.#options.publish(user, entry.watchers, presence);
   }
 
-  /** A change that says that they are back may have been lost, so presence is read before the absence is published. */
-  async #confirm(users: readonly string[]): Promise<void> {
-    this.#confirming = true;
-    try {
-      const before = users.map((user) => this.#users.get(user)?.leaving);
-      const checked = await this.#presence?.check(users);
-      const states = checked ?? (await this.read(users));
-      users.forEach((user, i) => {
-        const entry = this.#users.get(user);
-        const leaving = before[i];
-        if (entry === undefined || leaving === undefined || entry.leaving !== leaving) return;
-        this.#stay(user, entry);
-        // other nodes are unreachable, and no change said that the user is gone
-        if (leaving.doubted && checked === undefined) return;
-        const { online, lastSeen = leaving.lastSeen } = states[i] ?? { online: false };
-        if (!online)
-          this.#set(user, entry, visiblePresence(lastSeen === undefined ? { online } : { online, lastSeen }));
-      });
-    } catch (error) {
-      this.#options.fault(error);
-    } finally {
-      this.#confirming = false;
-    }
+  /** Users whose absence is due. */
+  #due(): string[] {
+    const now = this.#clock.now();
+    const due = [...this.#leaving].filter((user) => (this.#users.get(user)?.leaving?.at ?? 0) <= now);
+    return due.slice(0, maxDue);
   }
 
-  #nextCompared(now: number): string[] {
+  /** A change that says that they are back may have been lost, so presence is read before the absence is published. */
+  async #confirm(users: readonly string[]): Promise<void> {
+    if (users.length === 0) return;
+    const before = users.map((user) => this.#users.get(user)?.leaving);
+    const checked = await this.#presence?.check(users);
+    const states = checked ?? (await this.read(users));
+    users.forEach((user, i) => {
+      const entry = this.#users.get(user);
+      const leaving = before[i];
+      if (entry === undefined || leaving === undefined || entry.leaving !== leaving) return;
+      this.#stay(user, entry);
+      // other nodes are unreachable, and no change said that the user is gone
+      if (leaving.doubted && checked === undefined) return;
+      const { online, lastSeen = leaving.lastSeen } = states[i] ?? { online: false };
+      if (!online) this.#set(user, entry, visiblePresence(lastSeen === undefined ? { online } : { online, lastSeen }));
+    });
+  }
+
+  #nextCompared(): string[] {
+    const now = this.#clock.now();
     if (this.#uncompared.length === 0 && now - this.#compareBegan >= compareMs) {
       this.#compareBegan = now;
       this.#uncompared = [...this.#users.keys()];
@@ -189,22 +200,16 @@ export class KnownPresence<W> {
 
   /** A change that came during the read is newer. A user who only is missing there has 5 s to be back. */
   async #compare(users: readonly string[]): Promise<void> {
-    this.#comparing = true;
-    try {
-      const before = users.map((user) => this.#users.get(user)?.changes);
-      const states = await this.#presence?.check(users);
-      const missing = users.filter((user, i) => {
-        const entry = this.#users.get(user);
-        const state = states?.[i];
-        if (state === undefined || entry?.known === undefined || entry.changes !== before[i]) return false;
-        this.#apply(user, entry, { ...state, agoMs: 0 }, true);
-        return entry.leaving?.doubted === true;
-      });
-      if (missing.length > 0) this.#presence?.doubt(missing);
-    } catch (error) {
-      this.#options.fault(error);
-    } finally {
-      this.#comparing = false;
-    }
+    if (users.length === 0) return;
+    const before = users.map((user) => this.#users.get(user)?.changes);
+    const states = await this.#presence?.check(users);
+    const missing = users.filter((user, i) => {
+      const entry = this.#users.get(user);
+      const state = states?.[i];
+      if (state === undefined || entry?.known === undefined || entry.changes !== before[i]) return false;
+      this.#apply(user, entry, { ...state, agoMs: 0 }, true);
+      return entry.leaving?.doubted === true;
+    });
+    if (missing.length > 0) this.#presence?.doubt(missing);
   }
 }

@@ -106,7 +106,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
     revocations,
     restart: () => watch.restart(),
     async close() {
-      watching.stop();
+      await watching.stop();
       await watch.stop();
       await nodes.close();
       await presence.close();

@@ -5,6 +5,8 @@
  * pairs are checked) settled. A pair with a user that is not settled is checked first; all other pairs come in rounds.
  */
 
+import type { Clock } from '../jobs/clock.ts';
+
 export interface WatchedPair<W> {
   readonly watcher: W;
   readonly user: string;
@@ -15,11 +17,12 @@ export interface Watches<W> {
   viewerOf(watcher: W): string | undefined;
   watchersOf(user: string): Iterable<W>;
   all(): Iterable<readonly [watcher: W, users: Iterable<string>]>;
+  readonly clock: Clock;
 }
 
 /** A round over all pairs begins this long after the one before began. */
 const roundMs = 30_000;
-/** Pairs in one query (20 ms of Postgres's time), of which there is one a sweep at most: 2,000 pairs a second. */
+/** Pairs in one query (20 ms of Postgres's time), of which there is one in 250 ms: 2,000 pairs a second. */
 const pairsAQuery = 500;
 
 export class PairChecks<W> {
@@ -28,10 +31,11 @@ export class PairChecks<W> {
   readonly #underCheck = new Set<string>();
   #urgent: WatchedPair<W>[] = [];
   #round: WatchedPair<W>[] = [];
-  #roundBegan = performance.now();
+  #roundBegan: number;
 
   constructor(watches: Watches<W>) {
     this.#watches = watches;
+    this.#roundBegan = watches.clock.now();
   }
 
   /** The pairs of the user are to be checked, those that the user watches and those of the user's watchers. */

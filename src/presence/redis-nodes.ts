@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { inTime } from '../jobs/within.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Session } from '../protocol/model.ts';
 import type { RedisLink } from '../storage/redis.ts';
@@ -69,7 +70,6 @@ export class RedisNodes implements Nodes {
     const { redis, prefix } = this.#options;
     if (!redis.up || this.#questions.size >= maxQuestions || !(await this.#subscribed)) return alone;
     const id = randomBytes(9).toString('base64url');
-    let timer: NodeJS.Timeout | undefined;
     try {
       const awaited = new Set(await liveNodes(redis.commands, prefix));
       const answeredBy = new Set<string>();
@@ -81,11 +81,8 @@ export class RedisNodes implements Nodes {
         complete: true,
         done: () => {},
       };
-      const answered = new Promise<void>((resolve) => {
-        question.done = resolve;
-        timer = setTimeout(resolve, answerMs);
-      });
       this.#questions.set(id, question);
+      const answered = inTime(answerMs, new Promise<void>((resolve) => (question.done = resolve)));
       question.receivers = await this.#send(this.#channel, { ask: 'sessions', id, user, to: this.#own });
       if (!isAnswered(question)) await answered;
       const sessions = question.sessions.sort((a, b) => a.since - b.since).slice(0, limits.sessionsListed);
@@ -97,7 +94,7 @@ export class RedisNodes implements Nodes {
     } catch {
       return alone;
     } finally {
-      clearTimeout(timer);
+      this.#questions.get(id)?.done();
       this.#questions.delete(id);
     }
   }

@@ -2,7 +2,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Change, Presence, PresenceListener } from './presence.ts';
 import { BlockedWatches } from './blocked-watches.ts';
 import { KnownPresence } from './known-presence.ts';
-import { PairChecks, type WatchedPair } from './pair-checks.ts';
+import { PairChecks } from './pair-checks.ts';
 import {
   graceMs,
   presenceOfBlocker,
@@ -12,6 +12,8 @@ import {
   type VisiblePresence,
 } from './sight.ts';
 import { UnsentChanges } from './unsent-changes.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { every } from '../jobs/periodic.ts';
 
 export interface Pair {
@@ -32,6 +34,7 @@ export interface WatchingOptions<W extends object> {
   fault(error: unknown): void;
   /** Whether memberships are known to be recent enough; if not, changes wait. */
   mayPublish(): boolean;
+  readonly clock?: Clock;
 }
 
 const sweepMs = 250;
@@ -51,17 +54,20 @@ export class Watching<W extends object> implements PresenceListener {
   readonly #known: KnownPresence<W>;
   readonly #checks: PairChecks<W>;
   readonly #watched = new Map<W, Set<string>>();
-  readonly #blocked = new BlockedWatches<W>();
+  readonly #blocked: BlockedWatches<W>;
   readonly #unsent = new UnsentChanges<W>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #checker: PeriodicTask;
   #presence: Presence | undefined = undefined;
-  #checking = false;
   #departures = 0;
   #pairs = 0;
 
   constructor(options: WatchingOptions<W>) {
     this.#options = options;
+    const { clock = systemClock } = options;
+    this.#blocked = new BlockedWatches(clock);
     this.#known = new KnownPresence({
+      clock,
       publish: (user, watchers, presence) => this.#publish(user, watchers, presence),
       fault: (error) => options.fault(error),
     });
@@ -69,8 +75,18 @@ export class Watching<W extends object> implements PresenceListener {
       viewerOf: (watcher) => options.viewerOf(watcher),
       watchersOf: (user) => [...(this.#known.get(user)?.watchers ?? []), ...this.#blocked.watchersOf(user)],
       all: () => this.#watched,
+      clock,
     });
-    this.#timer = every(() => this.#sweep(performance.now()), sweepMs);
+    // changes that are due do not wait for a check, which waits for Postgres
+    this.#sweeper = every(() => this.#sweep(clock.now()), sweepMs);
+    this.#checker = new PeriodicTask({
+      run: () => this.#checkNext(clock.now()),
+      everyMs: 0,
+      leastMs: sweepMs,
+      failed: (error) => options.fault(error),
+      clock,
+    });
+    this.#checker.start(sweepMs);
   }
 
   /** Presence has this part as its listener, so presence is made later. */
@@ -79,8 +95,9 @@ export class Watching<W extends object> implements PresenceListener {
     this.#known.start(presence);
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeper);
+    await Promise.all([this.#checker.stop(), this.#known.stop()]);
   }
 
   /** Watched users, summed over watchers. */
@@ -267,14 +284,11 @@ export class Watching<W extends object> implements PresenceListener {
 
   #sweep(now: number): void {
     this.#blocked.sendDue(now, (watcher, user, presence) => this.#sendBlocked(watcher, user, presence));
-    this.#known.sweep(now);
-    if (this.#checking || this.#pairs === 0) return;
-    const pairs = this.#checks.next(now);
-    if (pairs.length > 0) void this.#check(pairs);
   }
 
-  async #check(pairs: readonly WatchedPair<W>[]): Promise<void> {
-    this.#checking = true;
+  async #checkNext(now: number): Promise<void> {
+    const pairs = this.#pairs === 0 ? [] : this.#checks.next(now);
+    if (pairs.length === 0) return;
     try {
       const sights = await this.#options.sights(
         pairs.map(({ watcher, user }) => ({ viewer: this.#options.viewerOf(watcher) ?? '', user })),
@@ -296,9 +310,7 @@ export class Watching<W extends object> implements PresenceListener {
     } catch (error) {
       // Postgres is unavailable, so no user can leave a room either; the next sweep queries the same pairs
       this.#checks.retry(pairs);
-      this.#options.fault(error);
-    } finally {
-      this.#checking = false;
+      throw error;
     }
   }
 }

@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import { inTime } from '../jobs/within.ts';
 import type { Readings } from '../telemetry/group-metrics.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
@@ -74,15 +75,10 @@ export class Child {
     if (this.#owes !== undefined) return Promise.resolve(undefined);
     const id = this.#nextId++;
     this.#owes = id;
-    return new Promise((resolve) => {
-      const settle = (readings: Readings | undefined): void => {
-        clearTimeout(timer);
-        this.#collecting = undefined;
-        resolve(readings);
-      };
-      const timer = setTimeout(() => settle(undefined), timeoutMs);
-      this.#collecting = { id, settle };
-      this.#send({ type: 'collect', id });
+    const readings = new Promise<Readings | undefined>((settle) => (this.#collecting = { id, settle }));
+    this.#send({ type: 'collect', id });
+    return inTime(timeoutMs, readings).finally(() => {
+      if (this.#collecting?.id === id) this.#collecting = undefined;
     });
   }
 
@@ -90,6 +86,7 @@ export class Child {
   stop(limitMs: number): Promise<Exit> {
     if (this.state !== 'ended') this.state = 'leaving';
     this.#process.kill('SIGTERM');
+    // a bare timer: late work is killed, and its end is still awaited
     const timer = setTimeout(() => this.kill(), limitMs);
     void this.ended.then(() => clearTimeout(timer));
     return this.ended;

@@ -1,4 +1,5 @@
 /** The worker's end of the link to its parent. */
+import { within } from '../jobs/within.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { StartupError } from '../startup-error.ts';
 import type { Readings } from '../telemetry/group-metrics.ts';
@@ -59,19 +60,14 @@ export function joinParent(place: string): ParentLink {
     }),
     metrics() {
       if (scrapes.size >= maxScrapes) throw new ParleyError('overloaded');
-      return new Promise<string>((resolve, reject) => {
-        const id = nextId++;
-        const timer = setTimeout(() => {
-          scrapes.delete(id);
-          reject(new ParleyError('unavailable', 'The parent of the workers does not answer.'));
-        }, answerMs);
-        scrapes.set(id, (text) => {
-          clearTimeout(timer);
-          scrapes.delete(id);
-          resolve(text);
-        });
-        void send({ type: 'scrape', id });
-      });
+      const id = nextId++;
+      const text = new Promise<string>((resolve) => scrapes.set(id, resolve));
+      void send({ type: 'scrape', id });
+      return within(answerMs, text)
+        .catch((cause: unknown) => {
+          throw new ParleyError('unavailable', 'The parent of the workers does not answer.', { cause });
+        })
+        .finally(() => scrapes.delete(id));
     },
   };
 }

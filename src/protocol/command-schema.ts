@@ -1,8 +1,10 @@
 /** The form of the declaration of a command, and the parts that several declarations share. */
 import { z } from 'zod';
 import type { ErrorCode } from './errors.ts';
+import type { Http } from './http-route.ts';
 import { limits } from './limits.ts';
 import { role, roomId, userId } from './model.ts';
+import type { Scope } from './scopes.ts';
 
 /**
  * `read`: nothing is stored; a node that hands the database over still answers it. `write`: something is stored, also
@@ -16,6 +18,9 @@ export interface CommandSchema {
   readonly kind: CommandKind;
   /** The units that a command takes of the rates of its connection and its user: its cost in units of a send. */
   readonly weight: number;
+  /** The scope that an API key needs. */
+  readonly scope: Scope;
+  readonly http: Http;
   /**
    * Absent: the answer is small. `page`: messages, up to a megabyte; a user gets few of these at once. `list`: tens of
    * kilobytes. No `page` and no `list` is made for a connection whose last answer is unsent.

@@ -7,8 +7,8 @@
  * let twice the limit through in one window. This form has at most 21 numbers a key.
  *
  * Order: none between keys. Atomicity: a `take` is counted whole or not at all, and what is refused is not counted.
- * Guarantee: while Redis is unavailable each node counts by itself, so nodes together may take as many times the limit as
- * there are nodes. A form may lose counts. Each `record` repeats this node's earlier hits, and the form restores the
+ * Guarantee: while Redis is unavailable each node counts by itself, within its share of the limit. The share follows from the
+ * number of nodes that there were while Redis answered. A form may lose counts. Each `record` repeats this node's earlier hits, and the form restores the
  * ones that it lacks. Clock: the form's own, never a client's.
  * Blocking and retries: no call waits for space or retries; `resetMs` says when a retry may succeed.
  */

@@ -1,13 +1,9 @@
-import type { RedisLink } from '../storage/redis.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { Allowance } from './allowance.ts';
-import { FallbackRates } from './fallback.ts';
-import { MemoryRates } from './memory.ts';
-import { RedisRates } from './redis.ts';
+import type { OpenRates } from './open.ts';
 import type { Rate, Rates } from './rates.ts';
 
 export interface UserRateSettings {
-  readonly redisPrefix: string;
   /** Entries such as `standard=600`: messages a minute. */
   readonly tiers: readonly string[];
   readonly connectsPerMinutePerUser: number;
@@ -30,11 +26,11 @@ export class UserRates {
   readonly #joinRate: Rate;
   readonly #invitationRate: Rate;
 
-  constructor(settings: Omit<UserRateSettings, 'redisPrefix'>, rates: Rates) {
-    this.#sends = new Allowance({ rates, name: 'send' });
-    this.#connects = new Allowance({ rates, name: 'connect' });
-    this.#joins = new Allowance({ rates, name: 'join' });
-    this.#invitations = new Allowance({ rates, name: 'invite' });
+  constructor(settings: UserRateSettings, rates: Rates, clock: Clock = systemClock) {
+    this.#sends = new Allowance({ rates, name: 'send', clock });
+    this.#connects = new Allowance({ rates, name: 'connect', clock });
+    this.#joins = new Allowance({ rates, name: 'join', clock });
+    this.#invitations = new Allowance({ rates, name: 'invite', clock });
     this.#tiers = new Map(
       settings.tiers.map((entry) => {
         const [name = '', limit] = entry.split('=');
@@ -82,14 +78,10 @@ export class UserRates {
   }
 }
 
-export function openUserRates(settings: UserRateSettings, redis: RedisLink | undefined, metrics: Metrics): UserRates {
-  const own = new MemoryRates({ forgot: () => metrics.ratesForgotten.inc() });
-  if (redis === undefined) return new UserRates(settings, own);
-  const shared = new RedisRates(redis, settings.redisPrefix);
-  const rates = new FallbackRates(shared, own, { up: () => redis.writable, failed: () => metrics.ratesAlone.inc() });
+export function openUserRates(settings: UserRateSettings, { rates, redis }: OpenRates): UserRates {
   const users = new UserRates(settings, rates);
-  redis.onLoss(() => users.verify());
+  redis?.onLoss(() => users.verify());
   // a replica that took the master's place may lack the last seconds
-  redis.onWritable((writable) => writable && users.verify());
+  redis?.onWritable((writable) => writable && users.verify());
   return users;
 }

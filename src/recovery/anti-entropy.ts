@@ -19,6 +19,8 @@
 import type { Others } from '../fanout/fanout.ts';
 import type { Epochs } from './epochs.ts';
 import type { Lease } from '../storage/lease.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { MembershipReconciler } from './membership-reconciler.ts';
@@ -40,10 +42,13 @@ export interface AntiEntropyParts {
   readonly pollMs: number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 const unreachablePollMs = 1000;
 const resumeRetryMs = 250;
+/** Nodes that started together spread their queries. */
+const jitter = 0.2;
 /** An event on its way through Redis is some milliseconds behind its row in Postgres. */
 const reachableGraceMs = 100;
 const unreachableGraceMs = 20;
@@ -55,15 +60,18 @@ export class AntiEntropy {
   #resuming = false;
   /** Other nodes were unreachable at some time since the last comparison of heads. */
   #wereUnreachable = true;
-  #running: Promise<void> | undefined = undefined;
-  #again = false;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #failing = false;
-  #stopped = false;
+  readonly #rounds: PeriodicTask;
   #resumed: (() => void)[] = [];
 
   constructor(parts: AntiEntropyParts) {
     this.#parts = parts;
+    this.#rounds = new PeriodicTask({
+      run: () => this.#round(),
+      everyMs: () => this.#pauseMs,
+      jitter,
+      clock: parts.clock ?? systemClock,
+      failed: (error, isFirst) => this.#failed(error, isFirst),
+    });
   }
 
   /** Before any connection comes. */
@@ -77,16 +85,15 @@ export class AntiEntropy {
     });
     lease.onLapse(() => this.#resume());
     // an event that came before this line suspended the resequencer, and `onLapse` had no listener then
-    if (lease.held) this.#schedule();
-    else this.#resume();
+    this.#rounds.startLater();
+    if (!lease.held) this.#resume();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
+    const ended = this.#rounds.stop();
     this.#parts.memberships.stop();
     for (const resolve of this.#resumed.splice(0)) resolve();
-    await this.#running;
+    await ended;
   }
 
   get #reachable(): boolean {
@@ -109,7 +116,7 @@ export class AntiEntropy {
 
   #lost(): void {
     this.#wereUnreachable = true;
-    this.#begin();
+    this.#rounds.wake();
   }
 
   #resume(): void {
@@ -117,60 +124,37 @@ export class AntiEntropy {
     this.#resuming = true;
     this.#wereUnreachable = true;
     this.#parts.resequencer.suspend();
-    this.#begin();
+    this.#rounds.wake();
   }
 
-  /** Begins a round now, or after the one that runs. */
-  #begin(): void {
-    if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    if (this.#running !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#running = this.#round().finally(() => {
-      this.#running = undefined;
-      if (this.#again) {
-        this.#again = false;
-        this.#begin();
-      } else {
-        this.#schedule();
-      }
-    });
-  }
-
-  #schedule(): void {
-    if (this.#stopped) return;
-    const everyMs = this.#resuming ? resumeRetryMs : this.#reachable ? this.#parts.pollMs : unreachablePollMs;
-    // nodes that started together spread their queries
-    this.#timer = setTimeout(() => this.#begin(), everyMs * (0.8 + Math.random() * 0.2));
+  get #pauseMs(): number {
+    return this.#resuming ? resumeRetryMs : this.#reachable ? this.#parts.pollMs : unreachablePollMs;
   }
 
   async #round(): Promise<void> {
-    const { resequencer, receiver, lease, memberships, settings, metrics, log } = this.#parts;
+    const { resequencer, receiver, lease, memberships, settings } = this.#parts;
     const resumes = this.#resumes;
-    try {
-      await memberships.step();
-      if (this.#resuming) await lease.renewed();
-      if (this.#resuming && resumes === this.#resumes && lease.held) {
-        this.#resuming = false;
-        resequencer.release();
-        receiver.release();
-        for (const resolve of this.#resumed.splice(0)) resolve();
-      }
-      await settings.step();
-      await this.#compareHeads();
-      this.#failing = false;
-    } catch (error) {
-      this.#wereUnreachable = true;
-      metrics.repairFailures.inc({ what: 'look' });
-      if (!this.#failing)
-        log.warn(
-          { err: error },
-          'Could not compare this node with Postgres; retrying. Lost events and changes reach clients late until then.',
-        );
-      this.#failing = true;
+    await memberships.step();
+    if (this.#resuming) await lease.renewed();
+    if (this.#resuming && resumes === this.#resumes && lease.held) {
+      this.#resuming = false;
+      resequencer.release();
+      receiver.release();
+      for (const resolve of this.#resumed.splice(0)) resolve();
     }
+    await settings.step();
+    await this.#compareHeads();
+  }
+
+  #failed(error: unknown, isFirst: boolean): void {
+    const { metrics, log } = this.#parts;
+    this.#wereUnreachable = true;
+    metrics.repairFailures.inc({ what: 'look' });
+    if (!isFirst) return;
+    log.warn(
+      { err: error },
+      'Could not compare this node with Postgres; retrying. Lost events and changes reach clients late until then.',
+    );
   }
 
   async #compareHeads(): Promise<void> {

@@ -10,6 +10,8 @@
  * The first node that sees a sign begins the new epoch by compare-and-set. Every node adopts the epoch within a second.
  */
 import { StartupError } from '../startup-error.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Installation } from '../storage/installation.ts';
@@ -20,7 +22,11 @@ export interface EpochsOptions {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly pollMs?: number;
+  readonly clock?: Clock;
 }
+
+/** Nodes that started together spread their queries. */
+const jitter = 0.2;
 
 type Sign = 'storage' | 'log' | 'heads';
 
@@ -37,15 +43,30 @@ export class Epochs {
   #lsn = 0;
   #hintedAt = -Infinity;
   #checking: Promise<void> | undefined = undefined;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #failing = false;
-  #stopped = false;
+  readonly #polling: PeriodicTask;
+  readonly #clock: Clock;
 
   /** Called after the epoch has changed, before any later check. */
   onChange: (() => void) | undefined = undefined;
 
   constructor(options: EpochsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    const { pollMs = 1000, metrics, log } = options;
+    this.#polling = new PeriodicTask({
+      run: () => this.check(),
+      everyMs: pollMs,
+      jitter,
+      clock: this.#clock,
+      failed: (error, isFirst) => {
+        metrics.repairFailures.inc({ what: 'epoch' });
+        if (!isFirst) return;
+        log.warn(
+          { err: error },
+          'Could not read the epoch from Postgres; retrying. A database that went back in time stays unnoticed until then.',
+        );
+      },
+    });
   }
 
   /** The id of the installation, which is the same for the life of the database. */
@@ -61,12 +82,11 @@ export class Epochs {
   /** Reads the epoch, and renews it if the database was restored meanwhile. From now on the epoch is polled. */
   async start(): Promise<void> {
     await this.#step();
-    this.#schedule();
+    this.#polling.startLater();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
+    await this.#polling.stop();
     await this.#checking?.catch(() => {});
   }
 
@@ -77,10 +97,10 @@ export class Epochs {
 
   /** Another node may know a later epoch. Hints cause at most four reads a second. */
   hint(): void {
-    const now = performance.now();
+    const now = this.#clock.now();
     if (now - this.#hintedAt < 250) return;
     this.#hintedAt = now;
-    void this.#poll();
+    this.#polling.wake();
   }
 
   /** A room's head is below a rev that was delivered under this epoch. */
@@ -89,30 +109,6 @@ export class Epochs {
     const { complete } = await this.#options.read();
     if (complete) await this.#renew(epoch, 'heads');
     await this.check();
-  }
-
-  #schedule(): void {
-    if (this.#stopped) return;
-    const { pollMs = 1000 } = this.#options;
-    this.#timer = setTimeout(
-      () => void this.#poll().finally(() => this.#schedule()),
-      pollMs * (0.8 + Math.random() * 0.2),
-    );
-  }
-
-  async #poll(): Promise<void> {
-    try {
-      await this.check();
-      this.#failing = false;
-    } catch (error) {
-      this.#options.metrics.repairFailures.inc({ what: 'epoch' });
-      if (!this.#failing)
-        this.#options.log.warn(
-          { err: error },
-          'Could not read the epoch from Postgres; retrying. A database that went back in time stays unnoticed until then.',
-        );
-      this.#failing = true;
-    }
   }
 
   async #step(): Promise<void> {

@@ -11,6 +11,8 @@ import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { pruneMembershipChanges } from '../rooms/membership-changes.ts';
 import { pruneRoomChanges } from '../rooms/settings-changes.ts';
 import { eventsBetween } from './backfill.ts';
@@ -20,6 +22,7 @@ export interface OutboxOptions {
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 interface Entry {
@@ -35,65 +38,47 @@ const sweepMs = 60_000;
 const rowsAtOnce = 10;
 const prunedAtOnce = 5000;
 
+/** Nodes that started together drift apart. */
+const jitter = 0.3;
+
 export class Relay {
   readonly #options: OutboxOptions;
-  readonly #timers: NodeJS.Timeout[] = [];
-  readonly #running = new Set<Promise<void>>();
-  #stopped = false;
+  readonly #tasks: readonly PeriodicTask[];
 
   constructor(options: OutboxOptions) {
     this.#options = options;
     // a lone node still publishes changes of an operator's commands, such as `parley users forget`
     const alone = options.fanout.others === undefined;
-    this.#repeat(alone ? relayAloneMs : relayMs, () => this.#relay());
-    this.#repeat(sweepMs, () => this.#sweep());
+    const failed = (error: unknown, isFirst: boolean): void => this.#failed(error, isFirst);
+    const everyMs = alone ? relayAloneMs : relayMs;
+    const { clock = systemClock } = options;
+    this.#tasks = [
+      new PeriodicTask({ run: (signal) => this.#relay(signal), everyMs, jitter, failed, clock }),
+      new PeriodicTask({ run: (signal) => this.#sweep(signal), everyMs: sweepMs, jitter, failed, clock }),
+    ];
+    for (const task of this.#tasks) task.start();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    await Promise.all(this.#running);
+    await Promise.all(this.#tasks.map((task) => task.stop()));
   }
 
-  /** Runs the work at once, and again about `everyMs` after each end. Nodes that started together drift apart. */
-  #repeat(everyMs: number, work: () => Promise<void>): void {
-    const at = this.#timers.length;
-    let failing = false;
-    const round = (): void => {
-      const run = this.#guarded(work, failing).then((failed) => {
-        failing = failed;
-        this.#running.delete(run);
-        if (!this.#stopped) this.#timers[at] = setTimeout(round, everyMs * (0.7 + Math.random() * 0.3));
-      });
-      this.#running.add(run);
-    };
-    this.#timers.push(setTimeout(round, 0));
+  #failed(error: unknown, isFirst: boolean): void {
+    this.#options.metrics.repairFailures.inc({ what: 'outbox' });
+    if (!isFirst) return;
+    this.#options.log.warn(
+      { err: error },
+      'Could not relay the outbox; retrying. Messages of a crashed node reach other nodes late until then.',
+    );
   }
 
-  /** @returns whether the work failed. @param failing the last run failed too, and was logged */
-  async #guarded(work: () => Promise<void>, failing: boolean): Promise<boolean> {
-    try {
-      await work();
-      return false;
-    } catch (error) {
-      this.#options.metrics.repairFailures.inc({ what: 'outbox' });
-      if (!failing) {
-        this.#options.log.warn(
-          { err: error },
-          'Could not relay the outbox; retrying. Messages of a crashed node reach other nodes late until then.',
-        );
-      }
-      return true;
-    }
+  async #relay(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && (await relayOutbox(this.#options)) === rowsAtOnce);
   }
 
-  async #relay(): Promise<void> {
-    while (!this.#stopped && (await relayOutbox(this.#options)) === rowsAtOnce);
-  }
-
-  async #sweep(): Promise<void> {
+  async #sweep(signal: AbortSignal): Promise<void> {
     for (const prune of [pruneMembershipChanges, pruneRoomChanges]) {
-      while (!this.#stopped && (await prune(this.#options.sql, prunedAtOnce)) === prunedAtOnce);
+      while (!signal.aborted && (await prune(this.#options.sql, prunedAtOnce)) === prunedAtOnce);
     }
   }
 }
@@ -105,7 +90,7 @@ export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, t
 }
 
 /** Publishes rows older than a second, at most `rowsAtOnce`. @returns the number of rows */
-export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log'>): Promise<number> {
+export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log' | 'clock'>): Promise<number> {
   return sql.begin(async (tx) => {
     const rows = await tx<{ id: number; entries: string; created_at: number }[]>`
       select id, entries, created_at from outbox where created_at < now() - interval '1 second'

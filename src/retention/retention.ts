@@ -19,6 +19,7 @@ import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { keepChore, takeChore } from '../jobs/chores.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { behindJson } from '../messages/behind.ts';
 import type { Writer } from '../messages/writer/writer.ts';
 
@@ -54,43 +55,39 @@ interface DueRoom {
   readonly remain: boolean;
 }
 
+/** Nodes that began together drift apart. */
+const jitter = 0.1;
+
 export class Retention {
   readonly #options: RetentionOptions;
-  readonly #wake = new AbortController();
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #round: Promise<void> | undefined = undefined;
+  readonly #task: PeriodicTask;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
-    this.#timer = setTimeout(() => this.#start(), 0);
-  }
-
-  async stop(): Promise<void> {
-    this.#wake.abort();
-    clearTimeout(this.#timer);
-    await this.#round;
-  }
-
-  #start(): void {
-    const { sql, metrics, log, retentionEveryMs } = this.#options;
-    const round = async (): Promise<void> => {
-      try {
+    const { sql, metrics, log, retentionEveryMs } = options;
+    this.#task = new PeriodicTask({
+      run: async () => {
         if (await takeChore(sql, 'retention', retentionEveryMs)) await this.run();
-      } catch (error) {
+      },
+      everyMs: retentionEveryMs,
+      jitter,
+      failed: (error) => {
         metrics.retentionFailures.inc();
         log.warn(
           { err: error },
           'Could not delete expired messages; retrying in the next round. Rooms keep them until then.',
         );
-      }
-      // nodes that began together drift apart
-      if (!this.#stopped) this.#timer = setTimeout(() => this.#start(), retentionEveryMs * (0.9 + Math.random() * 0.1));
-    };
-    this.#round = round();
+      },
+    });
+    this.#task.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#task.stop();
   }
 
   get #stopped(): boolean {
-    return this.#wake.signal.aborted;
+    return this.#task.signal.aborted;
   }
 
   /** One round over all rooms. */
@@ -233,6 +230,6 @@ export class Retention {
   /** @param from when the batch before it began */
   async #rest(from: number): Promise<void> {
     const ms = (performance.now() - from) * restShare;
-    await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
+    await delay(ms, undefined, { signal: this.#task.signal }).catch(() => undefined);
   }
 }

@@ -9,6 +9,7 @@
  */
 import type { postgres } from '../storage/sql.ts';
 import { setTimeout as delay } from 'node:timers/promises';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -26,52 +27,45 @@ export interface RoomPurgeOptions {
 /** Other nodes learn of the deletion from these rows, which are deleted after an hour. */
 const kept = 'membership_changes';
 
+/** Nodes that began together drift apart. */
+const jitter = 0.3;
+
 export class RoomPurge {
   readonly #options: RoomPurgeOptions;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined = undefined;
-  #again = false;
-  #stopped = false;
+  readonly #task: PeriodicTask;
 
   constructor(options: RoomPurgeOptions) {
     this.#options = options;
-    this.#timer = setTimeout(() => this.wake(), 0);
+    const { metrics, log, everyMs = 60_000 } = options;
+    this.#task = new PeriodicTask({
+      run: (signal) => this.#run(signal),
+      everyMs,
+      jitter,
+      failed: (error) => {
+        metrics.purgeFailures.inc();
+        log.warn(
+          { err: error },
+          'Could not remove the rows of deleted rooms; retrying. They take space in Postgres until then.',
+        );
+      },
+    });
+    this.#task.start();
   }
 
   /** A room was deleted. */
   wake(): void {
-    if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#again = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      const { everyMs = 60_000 } = this.#options;
-      if (!this.#stopped) this.#timer = setTimeout(() => this.wake(), everyMs * (0.7 + Math.random() * 0.3));
-    });
+    this.#task.wake();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#task.stop();
   }
 
-  async #run(): Promise<void> {
-    const { sql, metrics, log, batch = 500, pauseMs = 10 } = this.#options;
-    try {
-      const tables = await tablesOfRooms(sql);
-      while (this.#again && !this.#stopped) {
-        this.#again = false;
-        while (!this.#stopped && this.#counted(await purgeBatch(sql, tables, batch))) await delay(pauseMs);
-        while (!this.#stopped && (await removeEnded(sql, batch)) >= batch) await delay(pauseMs);
-      }
-    } catch (error) {
-      metrics.purgeFailures.inc();
-      log.warn(
-        { err: error },
-        'Could not remove the rows of deleted rooms; retrying. They take space in Postgres until then.',
-      );
-    }
+  async #run(signal: AbortSignal): Promise<void> {
+    const { sql, batch = 500, pauseMs = 10 } = this.#options;
+    const tables = await tablesOfRooms(sql);
+    while (!signal.aborted && this.#counted(await purgeBatch(sql, tables, batch))) await delay(pauseMs);
+    while (!signal.aborted && (await removeEnded(sql, batch)) >= batch) await delay(pauseMs);
   }
 
   /** @returns whether there may be more. */

@@ -53,3 +53,14 @@ export async function requireRight(sql: postgres.Sql, user: string, room: string
   const { kind, role } = await readAccess(sql, user, room);
   if (!may(action, kind, role)) throw new ParleyError('forbidden');
 }
+
+/**
+ * For commands that no statement checks, from callers whose memberships this node does not have in memory.
+ * @throws {ParleyError} unless the user may send signals in the room now
+ */
+export async function requireSignalRight(sql: postgres.Sql, user: string, room: string): Promise<void> {
+  const [access] = await sql<(Access & { readonly muted: boolean | null })[]>`
+    select r.kind, m.role, m.muted_until > clock_timestamp() as muted from ${roomAccess(sql, user, room)}`;
+  requireMember(access);
+  if (access.muted === true || !may('signal', access.kind, access.role)) throw new ParleyError('forbidden');
+}

@@ -202,6 +202,14 @@ export class Rooms {
     return { members: page.map(memberOf), after: page.at(-1)?.user_id ?? null, more: rows.length > limit };
   }
 
+  async oneMember(viewer: string, { room, user }: ParsedInput<'room:member'>): Promise<CommandOutput<'room:member'>> {
+    await readAccess(this.#reads, viewer, room);
+    const [row] = await this.#reads<MemberRow[]>`
+      select ${memberRows(this.#sql)} where m.room_id = ${room} and m.user_id = ${user}`;
+    if (row === undefined) throw new ParleyError('not_found', 'The user is not a member of the room.');
+    return { member: memberOf(row) };
+  }
+
   /** A room as its member sees it. @throws {ParleyError} `not_found` for a user that is no member. */
   async summary(user: string, room: string): Promise<RoomSummary> {
     const summary = await readSummary(this.#sql, user, room);

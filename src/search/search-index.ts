@@ -10,6 +10,7 @@ import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { takeChore } from '../jobs/chores.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 
 export interface SearchIndexOptions {
   readonly sql: postgres.Sql;
@@ -40,57 +41,57 @@ const rowsAtOnce = 5000;
 export class SearchIndex {
   readonly #options: SearchIndexOptions;
   readonly #rooms = new Set<string>();
-  readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #wake = new AbortController();
-  #working: Promise<void> | undefined = undefined;
-  #sweeping: Promise<void> | undefined = undefined;
+  /** Rests until a room is noted. */
+  readonly #indexing: PeriodicTask;
+  readonly #scanning: PeriodicTask;
+  readonly #gatherMs: number;
   #overflowed = false;
-  #stopped = false;
 
   constructor(options: SearchIndexOptions) {
     this.#options = options;
-    options.metrics.watchSearch(() => this.#rooms.size);
-    this.#after(0, () => this.#sweep());
+    const { sql, metrics, sweepMs = 300_000, gatherMs = 300 } = options;
+    this.#gatherMs = gatherMs;
+    this.#indexing = new PeriodicTask({
+      run: () => this.#work(),
+      everyMs: () => (this.#rooms.size > 0 || this.#overflowed ? gatherMs : Infinity),
+      retry: { baseMs: retryMs, capMs: retryMs },
+      failed: (error) => this.#scanFailed(error),
+    });
+    this.#scanning = new PeriodicTask({
+      run: async () => {
+        if (await takeChore(sql, 'search', sweepMs)) await this.#scan();
+      },
+      everyMs: Math.min(sweepMs, scanMs),
+      failed: (error) => this.#scanFailed(error),
+    });
+    metrics.watchSearch(() => this.#rooms.size);
+    this.#indexing.startLater();
+    this.#scanning.start();
   }
 
   /** The room has changed. */
   note(room: string): void {
-    const { maxRooms = 100_000, gatherMs = 300 } = this.#options;
+    const { maxRooms = 100_000 } = this.#options;
     if (this.#stopped || this.#rooms.has(room)) return;
     if (this.#rooms.size >= maxRooms) {
       this.#overflowed = true;
       return;
     }
     this.#rooms.add(room);
-    if (this.#working === undefined) this.#start(gatherMs);
+    this.#indexing.wake(this.#gatherMs);
   }
 
   /** The next scan finds the messages that are not indexed yet. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#wake.abort();
-    await Promise.all([this.#working, this.#sweeping]);
+    await Promise.all([this.#indexing.stop(), this.#scanning.stop()]);
   }
 
-  #after(ms: number, work: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      work();
-    }, ms);
-    this.#timers.add(timer);
+  get #stopped(): boolean {
+    return this.#indexing.signal.aborted;
   }
 
-  #start(inMs: number): void {
-    this.#working = this.#work(inMs).finally(() => {
-      this.#working = undefined;
-      if (this.#rooms.size > 0 && !this.#stopped) this.#start(inMs);
-    });
-  }
-
-  async #work(inMs: number): Promise<void> {
+  async #work(): Promise<void> {
     const { log, metrics, busy } = this.#options;
-    await this.#rest(inMs);
     while (this.#rooms.size > 0 && !this.#stopped) {
       const rooms = [...this.#rooms].slice(0, roomsAtOnce);
       const from = performance.now();
@@ -108,10 +109,23 @@ export class SearchIndex {
       }
       if (busy()) await this.#rest((performance.now() - from) * restWhileBusy);
     }
-    if (this.#overflowed && !this.#stopped) {
-      this.#overflowed = false;
+    if (!this.#overflowed || this.#stopped) return;
+    this.#overflowed = false;
+    try {
       await this.#scan();
+    } catch (error) {
+      this.#overflowed = true;
+      throw error;
     }
+  }
+
+  #scanFailed(error: unknown): void {
+    const { log, metrics } = this.#options;
+    metrics.searchFailures.inc();
+    log.warn(
+      { err: error },
+      'Could not scan the rooms for unindexed messages; retrying. Searches may miss messages until then.',
+    );
   }
 
   async #index(rooms: readonly string[]): Promise<{ room: string; indexed: number; more: boolean }[]> {
@@ -124,24 +138,7 @@ export class SearchIndex {
 
   /** Resolves when the time has passed, or at `stop`. */
   async #rest(ms: number): Promise<void> {
-    await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => undefined);
-  }
-
-  #sweep(): void {
-    const { log, metrics, sql, sweepMs = 300_000 } = this.#options;
-    const round = async (): Promise<void> => {
-      try {
-        if (await takeChore(sql, 'search', sweepMs)) await this.#scan();
-      } catch (error) {
-        metrics.searchFailures.inc();
-        log.warn(
-          { err: error },
-          'Could not scan the rooms for unindexed messages; retrying. Searches may miss messages until then.',
-        );
-      }
-      if (!this.#stopped) this.#after(Math.min(sweepMs, scanMs), () => this.#sweep());
-    };
-    this.#sweeping = round();
+    await delay(ms, undefined, { signal: this.#indexing.signal }).catch(() => undefined);
   }
 
   /** Notes every room whose index is behind its head, or in another language; removes deleted rooms. */

@@ -50,6 +50,12 @@ export class LocalSessions implements PresenceHost<Connection> {
     throw new ParleyError('unauthorized', 'The token of this connection has been revoked.');
   }
 
+  /** Revokes all tokens and sessions of the user. */
+  async revokeAll(user: string): Promise<CommandOutput<'session:revoke'>> {
+    await this.#parts.revocations.revokeAll(user, 'user', undefined, this.#here(user, () => true));
+    return {};
+  }
+
   /**
    * Another token for the connection, unless it has been revoked. Until that is known, the connection
    * has the old token: a revocation of the session revokes that one.

@@ -1,6 +1,7 @@
 import type { Log } from '../telemetry/log.ts';
 import type { Revocation, Revocations } from './revocations.ts';
-import { every } from '../jobs/periodic.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 
 const pollMs = 1000;
 const pruneMs = 600_000;
@@ -10,6 +11,7 @@ export interface RevocationWatchOptions {
   /** Called once for each revocation, and again when its token has become known. A second call must do no harm. */
   readonly apply: (revocation: Revocation) => Promise<void>;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 /**
@@ -18,46 +20,50 @@ export interface RevocationWatchOptions {
  */
 export class RevocationWatch {
   readonly #options: RevocationWatchOptions;
-  readonly #timers: NodeJS.Timeout[];
+  readonly #polling: PeriodicTask;
+  readonly #pruning: PeriodicTask;
   #cursor: string | undefined = undefined;
   /** The revocations of the last poll: the next poll skips them. */
   #known: ReadonlySet<string> = new Set();
-  #polling: Promise<boolean> | undefined = undefined;
-  #again = false;
-  #failing = false;
-  #stopped = false;
   #restarts = 0;
 
   constructor(options: RevocationWatchOptions) {
     this.#options = options;
-    const prune = (): void => void this.#guard(() => this.#options.revocations.prune());
-    this.#timers = [every(() => this.hurry(), pollMs), every(prune, pruneMs)];
+    const { revocations, log, clock = systemClock } = options;
+    const warn = (text: string) => (error: unknown, isFirst: boolean) => {
+      if (isFirst) log.warn({ err: error }, text);
+    };
+    this.#polling = new PeriodicTask({
+      run: () => this.#poll(this.#cursor ?? '0'),
+      everyMs: pollMs,
+      clock,
+      failed: warn('Could not read revocations from Postgres; retrying. Revoked tokens may be accepted until then.'),
+    });
+    this.#pruning = new PeriodicTask({
+      run: () => revocations.prune(),
+      everyMs: pruneMs,
+      clock,
+      failed: warn('Could not delete the revocations of expired tokens from Postgres; retrying in 10 minutes.'),
+    });
   }
 
   /** Called before the first connection: every later revocation is read. */
   async start(): Promise<void> {
     this.#cursor = await this.#options.revocations.cursor();
+    this.#polling.startLater();
+    this.#pruning.startLater();
   }
 
   hurry(): void {
-    if (this.#stopped || this.#cursor === undefined) return;
-    if (this.#polling !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#polling = this.#guard(() => this.#poll(this.#cursor ?? '0')).finally(() => {
-      this.#polling = undefined;
-      if (!this.#again) return;
-      this.#again = false;
-      this.hurry();
-    });
+    this.#polling.wake();
   }
 
   /** Resolves after a read that began after this call. @returns whether all that it found was applied. */
-  async read(): Promise<boolean> {
-    await this.#polling;
-    if (this.#polling === undefined) this.hurry();
-    return (await this.#polling) ?? true;
+  read(): Promise<boolean> {
+    return this.#polling.ran().then(
+      () => true,
+      () => false, // the task has logged the error
+    );
   }
 
   /** The database went back in time: its transaction ids may lie below the cursor. Every young revocation counts again. */
@@ -70,9 +76,7 @@ export class RevocationWatch {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#timers.forEach(clearInterval);
-    await this.#polling;
+    await Promise.all([this.#polling.stop(), this.#pruning.stop()]);
   }
 
   async #poll(from: string): Promise<void> {
@@ -82,23 +86,6 @@ export class RevocationWatch {
     if (restarts !== this.#restarts) return; // `hurry` has requested another poll
     this.#known = new Set(rows.map(keyOf));
     this.#cursor = cursor;
-  }
-
-  /** The first failure in a row is logged. The next round reads from the same cursor. */
-  async #guard(work: () => Promise<void>): Promise<boolean> {
-    try {
-      await work();
-      this.#failing = false;
-      return true;
-    } catch (error) {
-      if (!this.#failing)
-        this.#options.log.warn(
-          { err: error },
-          'Could not read revocations from Postgres; retrying. Revoked tokens may be accepted until then.',
-        );
-      this.#failing = true;
-      return false;
-    }
   }
 }
 

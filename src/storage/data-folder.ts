@@ -69,6 +69,7 @@ async function lockSocket(path: string): Promise<Lock | undefined> {
       linkSync(own, name);
       unlinkSync(own);
       // A process that clears a dead lock at this moment may have removed this lock too: the socket of that name decides.
+      // a pause within the start, which ends by itself
       if (cleared) await new Promise((later) => setTimeout(later, 50));
       if (identityOf(name) === identity) return { release };
       await closed(server);

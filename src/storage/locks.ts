@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from './sql.ts';
 import { StartupError } from '../startup-error.ts';
 import { createClient } from './client.ts';
-import { every } from '../jobs/periodic.ts';
+import { PeriodicTask } from '../jobs/periodic-task.ts';
 
 /** Keys of advisory locks. The first half is "parl" in ASCII, so that locks of other programs do not collide. */
 const lockSpace = 0x7061726c;
@@ -72,17 +72,23 @@ export async function holdNodeLock(options: NodeLockOptions): Promise<HeldLock> 
     }
   }
 
-  const check = every(() => {
+  const check = new PeriodicTask({
     // A failure closes the connection, and `onclose` goes on. A lock on a server that became a standby has no effect: its
     // session ends itself, and the lock is taken on the new primary.
-    if (held) sql`select pg_terminate_backend(pg_backend_pid()) where pg_is_in_recovery()`.catch(() => {});
-  }, checkMs).unref();
+    run: async () => {
+      if (held) await sql`select pg_terminate_backend(pg_backend_pid()) where pg_is_in_recovery()`;
+    },
+    everyMs: checkMs,
+    failed: () => {},
+    keepsAlive: false,
+  });
+  check.startLater();
 
   async function release(): Promise<void> {
     released = true;
-    clearInterval(check);
+    const checked = check.stop();
     await sql.end({ timeout: 1 });
-    await regaining;
+    await Promise.all([checked, regaining]);
   }
 
   try {

@@ -1,4 +1,4 @@
-import { NoAnswer, within } from '../jobs/within.ts';
+import { inTime } from '../jobs/within.ts';
 import type { RedisLink } from './redis.ts';
 
 /** A connection for the subscriptions of one part, where messages come as bytes; made again after each loss. */
@@ -61,9 +61,7 @@ export function openSubscriber(link: RedisLink, name: 'door'): RedisSubscriber {
     },
     async subscribed(waitMs) {
       if (confirmed) return;
-      await within(waitMs, new Promise<void>((resolve) => waiting.push(resolve))).catch((error: unknown) => {
-        if (!(error instanceof NoAnswer)) throw error;
-      });
+      await inTime(waitMs, new Promise<void>((resolve) => waiting.push(resolve)));
     },
     close() {
       connection.close();

@@ -29,6 +29,7 @@ export type InteropRefusal =
   | 'rooms_per_connection'
   | 'server_side_emit'
   | 'too_large';
+export type ApiKeyRefusal = 'expired' | 'malformed' | 'network' | 'rate_limited' | 'unknown';
 export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 /** The sign of missing events: a jump in rev, a room's head in Postgres, an outage of Redis, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';

@@ -8,7 +8,7 @@ import { runProgram, spawnServer, type SpawnedServer } from '../support/spawn.ts
 import { connectError, connectStock, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-const sessionOf = (client: StockClient): string => client.heard('ready')[0]?.session ?? '';
+const sessionOf = (client: StockClient): string => client.received('ready')[0]?.session ?? '';
 
 it.each([
   [['sessions'], {}, 'sessions needs list or revoke'],
@@ -56,7 +56,7 @@ describe.each([
       stderr: '',
     });
     await until('it is closed', () => !first.socket.connected);
-    expect(first.heard('session:revoked')).toEqual([{ session: sessionOf(first), reason: 'operator' }]);
+    expect(first.received('session:revoked')).toEqual([{ session: sessionOf(first), reason: 'operator' }]);
     expect((await connectError(server.url, { token: one })).data).toMatchObject({ code: 'unauthorized' });
     expect(await sessions('revoke', '--user', 'ann', '--session', sessionOf(bystander))).toMatchObject({
       code: 1,

@@ -1,7 +1,7 @@
 /** The contract of PeriodicTask, on a clock that the test moves. */
 import { describe, expect, it } from 'vitest';
 import { PeriodicTask, type PeriodicTaskOptions } from '../../src/jobs/periodic-task.ts';
-import { NoAnswer, within } from '../../src/jobs/within.ts';
+import { inTime, NoAnswer, within } from '../../src/jobs/within.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 interface Run {
@@ -94,6 +94,50 @@ describe('a periodic task', () => {
     expect(runs.map(({ at }) => at)).toEqual([0, 10, 30]);
   });
 
+  it('begins its runs at a fixed rate with a pause of 0 and a least time', async () => {
+    const { clock, runs, task, end } = make({ everyMs: 0, leastMs: 250 });
+    task.start();
+    await clock.pass(30);
+    await end();
+    expect(clock.pending).toEqual([220]);
+    await clock.pass(220);
+    // a run that takes longer delays the next one
+    await clock.pass(400);
+    await end();
+    await clock.pass(0);
+    expect(runs.map(({ at }) => at)).toEqual([0, 250, 650]);
+  });
+
+  it('waits one pause for the first run of a late start', async () => {
+    const { clock, task } = make({ jitter: 0.2, random: () => 1 });
+    task.startLater();
+    expect(clock.pending).toEqual([800]);
+    await task.stop();
+  });
+
+  it('rests without a timer until it is woken, at the earliest of the times', async () => {
+    const { clock, runs, task, end } = make({ everyMs: Infinity });
+    task.startLater();
+    expect(clock.pending).toEqual([]);
+    task.wake(300);
+    await clock.pass(100);
+    task.wake(300);
+    expect(clock.pending).toEqual([200]);
+    task.wake(50);
+    expect(clock.pending).toEqual([50]);
+    await clock.pass(50);
+    // during a run: the time counts from the call
+    task.wake(300);
+    await clock.pass(120);
+    await end();
+    expect(clock.pending).toEqual([180]);
+    await clock.pass(180);
+    await end();
+    expect([runs.map(({ at }) => at), clock.pending]).toEqual([[150, 450], []]);
+    await task.stop();
+    expect(task.signal.aborted).toBe(true);
+  });
+
   it('goes on after failures, with growing pauses, and reports which failure is the first in a row', async () => {
     const { clock, runs, failures, task, end, fail } = make({ retry: { baseMs: 100, capMs: 300 } });
     task.start();
@@ -179,5 +223,15 @@ describe('a time limit', () => {
     fail?.(new Error('too late'));
     await clock.pass(0);
     await expect(late).rejects.toBeInstanceOf(NoAnswer);
+  });
+
+  it('gives undefined for late work where that is an outcome, and passes other errors on', async () => {
+    const clock = new ManualClock();
+    const late = inTime(100, new Promise(() => {}), clock);
+    await clock.pass(100);
+    expect(await late).toBeUndefined();
+    expect(await inTime(100, Promise.resolve('done'), clock)).toBe('done');
+    await expect(inTime(100, Promise.reject(new Error('down')), clock)).rejects.toThrow('down');
+    expect(clock.pending).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ export interface TestNode extends TestServer {
 export interface Cluster {
   readonly nodes: readonly TestNode[];
   readonly database: TestDatabase;
-  /** Of its keys and channels in Redis. */
+  /** The prefix of the keys and channels in Redis. */
   readonly prefix: string;
   /** A client that has had `ready`; it is closed with the cluster. */
   connect(node: number, user: string, options?: StockOptions): Promise<StockClient>;
@@ -75,18 +75,18 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
   };
 }
 
-/** The bodies that the client heard in the room, once there are as many; order as they came. */
-export async function bodiesHeard(
+/** The bodies that the client received in the room, once there are as many, in the order in which they came. */
+export async function bodiesReceived(
   client: StockClient,
   room: string,
   count: number,
   limitMs?: number,
 ): Promise<unknown[]> {
-  const heard = (): unknown[] =>
+  const received = (): unknown[] =>
     client
-      .heard('message')
+      .received('message')
       .filter((message) => message.room === room)
       .map(({ body }) => body);
-  await until(`${count} messages are heard in ${room}`, () => heard().length >= count, limitMs);
-  return heard();
+  await until(`${count} messages have come in ${room}`, () => received().length >= count, limitMs);
+  return received();
 }

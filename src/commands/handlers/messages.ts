@@ -19,6 +19,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
         return stored;
       });
     },
+    'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),
     'message:edit': async ({ user, tier }, { room, seq, body }) => {
       await rates.send(user.id, tier);
       const { json, mentions } = bodies.read(body);

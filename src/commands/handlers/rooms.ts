@@ -42,6 +42,7 @@ export function roomHandlers(
     },
     'room:list': ({ user }, input) => messaging.reading(user.id, () => rooms.list(user.id, input)),
     'room:members': ({ user }, input) => messaging.reading(user.id, () => rooms.members(user.id, input)),
+    'room:member': ({ user }, input) => messaging.reading(user.id, () => rooms.oneMember(user.id, input)),
     'room:get': ({ user }, { room }) => messaging.reading(user.id, () => rooms.get(user.id, room)),
     'room:search': ({ user }, input) => messaging.reading(user.id, () => rooms.search(user.id, input)),
     'room:update': ({ user }, input) => admin.update(user.id, input),

@@ -1,5 +1,7 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
+import { apiKeyKeys } from './api-keys.ts';
 import { cacheKeys } from './cache.ts';
+import { restKeys } from './rest.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
@@ -23,6 +25,7 @@ export const configKeys = {
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
+  ...apiKeyKeys,
   ...connectionKeys,
   ...commandKeys,
   ...messageKeys,
@@ -30,5 +33,6 @@ export const configKeys = {
   ...searchKeys,
   ...signalKeys,
   ...roomKeys,
+  ...restKeys,
   ...operationKeys,
 } as const;

@@ -1,5 +1,6 @@
 /** Commits a batch: retried where that may help, and split where a single item is at fault. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../jobs/within.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { failureOf, transientReason } from '../../storage/failure.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -67,18 +68,8 @@ export async function commit<I, R, O>(
   }
 }
 
-/** A second limit behind those of the driver and the server: a stripe never waits without a limit. */
+/**
+ * A second limit behind those of the driver and the server: a stripe never waits without a limit. A late commit may have
+ * taken effect, and trying it again is safe.
+ */
 const attemptMs = 20_000;
-
-/** Rejects as a lost connection would: whether the work took effect is unknown, and trying again is safe. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error(`no answer in ${ms} ms`), { code: 'ETIMEDOUT' })), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -13,6 +13,19 @@ export const pullCommands = {
       'then, and call it again without either.',
     kind: 'read',
     weight: 2,
+    scope: 'messages:read',
+    http: {
+      method: 'GET',
+      path: '/rooms/{room}/messages',
+      pages: {
+        items: 'messages',
+        next: [
+          { from: 'after', to: 'after' },
+          { from: 'before', to: 'before' },
+        ],
+      },
+      asOwner: true,
+    },
     answer: 'page',
     input: z
       .object({
@@ -44,6 +57,8 @@ export const pullCommands = {
       'back in time.',
     kind: 'read',
     weight: 2,
+    scope: 'messages:read',
+    http: { method: 'POST', path: '/sync' },
     answer: 'page',
     input: z.object({
       cursors: z

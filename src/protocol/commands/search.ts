@@ -16,6 +16,8 @@ export const searchCommands = {
       'as `cursor` for the next page.',
     kind: 'read',
     weight: 10,
+    scope: 'messages:read',
+    http: { method: 'GET', path: '/search', pages: { items: 'hits', next: [{ from: 'next', to: 'cursor' }] } },
     answer: 'page',
     input: z.object({
       query: plainText(limits.searchQueryLength),

@@ -11,6 +11,8 @@ export const sessionCommands = {
     kind: 'read',
     // asks every node
     weight: 10,
+    scope: 'tokens',
+    http: { method: 'GET', path: '/auth/sessions', sensitive: true },
     answer: 'list',
     input: z.object({}),
     output: z.object({ sessions: z.array(session), complete: z.boolean() }),
@@ -26,6 +28,11 @@ export const sessionCommands = {
       'until it expires, or until `all`.',
     kind: 'write',
     weight: 10,
+    scope: 'tokens',
+    http: [
+      { method: 'DELETE', path: '/auth/sessions/{session}', without: ['all'], sensitive: true },
+      { method: 'DELETE', path: '/auth/sessions', fixed: { all: true }, without: ['session'], sensitive: true },
+    ],
     input: z.union([
       z.object({ session: z.string().regex(/^[A-Za-z0-9_~-]{1,64}$/, 'the id of a session') }),
       z.object({ all: z.literal(true) }),
@@ -37,6 +44,8 @@ export const sessionCommands = {
     about: 'Replaces the token of this connection before it expires. The new token must be of the same user.',
     kind: 'read',
     weight: 1,
+    scope: 'tokens',
+    http: 'connection',
     input: z.object({ token: z.string().min(1).max(8192) }),
     output: z.object({ expires: instant }),
     errors: ['unauthorized', 'token_expired', 'forbidden'],

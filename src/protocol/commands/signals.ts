@@ -11,6 +11,8 @@ export const signalCommands = {
       'sets a rate of signals for each connection, apart from the rate of its commands.',
     kind: 'signal',
     weight: 1,
+    scope: 'publish',
+    http: { method: 'POST', path: '/rooms/{room}/signals' },
     input: z.object({
       room: roomId,
       name: plainText(limits.signalNameLength),

@@ -13,6 +13,19 @@ export const threadCommands = {
       'thread; null if it has expired.',
     kind: 'read',
     weight: 2,
+    scope: 'messages:read',
+    http: {
+      method: 'GET',
+      path: '/rooms/{room}/messages/{root}/thread',
+      pages: {
+        items: 'messages',
+        next: [
+          { from: 'after', to: 'after' },
+          { from: 'before', to: 'before' },
+        ],
+      },
+      asOwner: true,
+    },
     answer: 'page',
     message: 'root',
     input: inThread
@@ -35,6 +48,8 @@ export const threadCommands = {
       'one replaces the longest followed.',
     kind: 'write',
     weight: 1,
+    scope: 'messages:read',
+    http: { method: 'PUT', path: '/rooms/{room}/threads/{root}/follow' },
     message: 'root',
     input: inThread,
     output: z.object({ root: seq, read: z.int().min(0) }),
@@ -44,6 +59,8 @@ export const threadCommands = {
     about: 'Ends following a thread, until you reply in it again.',
     kind: 'write',
     weight: 1,
+    scope: 'messages:read',
+    http: { method: 'DELETE', path: '/rooms/{room}/threads/{root}/follow' },
     message: 'root',
     input: inThread,
     output: z.object({ root: seq }),
@@ -55,6 +72,8 @@ export const threadCommands = {
       'room (`read`) is another.',
     kind: 'write',
     weight: 1,
+    scope: 'messages:read',
+    http: { method: 'PUT', path: '/rooms/{room}/threads/{root}/read' },
     message: 'root',
     input: inThread.extend({ seq }),
     output: z.object({ root: seq, read: z.int().min(0).describe('the mark now') }),
@@ -67,6 +86,8 @@ export const threadCommands = {
     kind: 'read',
     // reads every followed thread
     weight: 5,
+    scope: 'messages:read',
+    http: { method: 'GET', path: '/threads', pages: { items: 'threads', next: [{ from: 'before', to: 'before' }] } },
     answer: 'page',
     input: z.object({ before: cursor.optional(), limit: pageLimit }),
     output: z.object({

@@ -21,7 +21,7 @@ export function startMaintenance(sql: postgres.Sql, onError: (error: unknown) =>
     failed: (error) => onError(error),
     keepsAlive: false,
   });
-  task.start(intervalMs);
+  task.startLater();
   return { stop: () => task.stop() };
 }
 

@@ -30,7 +30,7 @@ const outcomes = async (answers: Promise<unknown>[]) =>
 
 describe('the writer', () => {
   it('commits what comes in one turn as one batch, numbered in order of arrival', async () => {
-    const { writer, told: received, metric } = openWriter(database.sql, { stripes: 1 });
+    const { writer, published: received, metric } = openWriter(database.sql, { stripes: 1 });
     const [a, b] = [await makeRoom(database.sql, 'order-a', 'ann'), await makeRoom(database.sql, 'order-b', 'ann')];
     const answers = await outcomes([a, b, a, a, b].map((room, n) => writer.send(send(room, 'ann', n))));
     expect(answers).toEqual([1, 1, 2, 3, 2]);
@@ -70,7 +70,7 @@ describe('the writer', () => {
   });
 
   it('refuses for each reason without harm to the neighbours of the batch', async () => {
-    const { writer, told: received } = openWriter(database.sql, { stripes: 1 });
+    const { writer, published: received } = openWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, 'reasons', 'ann');
     await addMember(database.sql, room, 'ann', 'gus', 'guest');
     await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;

@@ -1,0 +1,105 @@
+/**
+ * An operation is one method of one address of REST. Commands become operations by their declarations. Routes without a
+ * command have declarations of the same form (`src/protocol/routes/`) and handlers that take the request.
+ */
+import type { z } from 'zod';
+import type { CommandKind } from '../protocol/command-schema.ts';
+import type { ErrorCode } from '../protocol/errors.ts';
+import type { HttpRoute } from '../protocol/http-route.ts';
+import type { RouteDeclarations, RouteSchema } from '../protocol/route-schema.ts';
+import type { RestErrorCode } from '../protocol/rest-errors.ts';
+import type { Scope } from '../protocol/scopes.ts';
+import type { Encoded } from '../commands/encoded.ts';
+import type { Identity } from './identity.ts';
+
+/** A request, after its caller is known and its input is valid. */
+export interface ApiRequest<I = unknown> {
+  readonly identity: Identity;
+  readonly input: I;
+  readonly address: string;
+  readonly requestId: string;
+  /** Aborted when the client ends the request. */
+  readonly signal: AbortSignal;
+  /** @returns undefined if there is none. */
+  readonly header: (name: string) => string | undefined;
+  /** The body of an operation with `consumes`; null if there is none. */
+  readonly body: ReadableStream<Uint8Array> | null;
+}
+
+/** An answer that is more than its JSON. */
+export class Reply {
+  readonly status: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: object | string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
+
+  constructor(
+    body: Reply['body'],
+    { status, headers = {} }: { status?: number; headers?: Readonly<Record<string, string>> } = {},
+  ) {
+    this.body = body;
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export type Answer = object | Encoded | Reply;
+
+export type RouteHandlers<D extends RouteDeclarations> = {
+  readonly [R in keyof D]: (request: ApiRequest<z.output<D[R]['input']>>) => Promise<Answer> | Answer;
+};
+
+export interface Operation {
+  /** The id of the operation in OpenAPI. */
+  readonly id: string;
+  /** The name of the command or route: the label of metrics. */
+  readonly name: string;
+  readonly route: HttpRoute;
+  readonly about: string;
+  readonly kind: CommandKind;
+  readonly weight: number;
+  readonly scope: Scope | null;
+  readonly callers: RouteSchema['callers'];
+  readonly input: z.ZodType;
+  readonly output: z.ZodType;
+  readonly errors: readonly (ErrorCode | RestErrorCode)[];
+  readonly produces: string | undefined;
+  readonly consumes: string | undefined;
+  readonly run: (request: ApiRequest) => Promise<Answer> | Answer;
+}
+
+/** The operations of routes without a command. */
+export function routeOperations<D extends RouteDeclarations>(declarations: D, handlers: RouteHandlers<D>): Operation[] {
+  // the type of each handler comes from the schema that parses its input
+  const untyped = handlers as Readonly<Record<string, Operation['run']>>;
+  return Object.entries<RouteSchema>(declarations).flatMap(([name, declared]) => {
+    const run = untyped[name];
+    if (run === undefined) throw new Error(`The route ${name} has no handler.`);
+    return operationsOf(name, declared, declared.callers, run);
+  });
+}
+
+/** One operation for each route of a declaration. */
+export function operationsOf(
+  name: string,
+  declared: Omit<RouteSchema, 'callers'>,
+  callers: RouteSchema['callers'],
+  run: Operation['run'],
+): Operation[] {
+  const routes = 'path' in declared.http ? [declared.http] : declared.http;
+  return routes.map((route, n) => ({
+    id: `${name.replaceAll(/[:-](\w)/g, (_, letter: string) => letter.toUpperCase())}${n === 0 ? '' : n + 1}`,
+    name,
+    route,
+    about: declared.about,
+    kind: declared.kind,
+    weight: declared.weight,
+    scope: declared.scope,
+    callers,
+    input: declared.input,
+    output: declared.output,
+    errors: declared.errors,
+    produces: declared.produces,
+    consumes: declared.consumes,
+    run,
+  }));
+}

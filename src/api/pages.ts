@@ -1,0 +1,69 @@
+/**
+ * Lists in pages: `{items, next, hasMore}` and a `Link` header. A cursor names its list and the place in it. The next page
+ * begins there, whatever was added or deleted meanwhile, and costs the same at every depth. An offset would repeat or skip
+ * rows, and its cost would grow.
+ */
+import type { Pages } from '../protocol/http-route.ts';
+import { project, type Projection } from './projection.ts';
+import { membersOf, textOf, type Members } from './json-text.ts';
+
+/** The place of the next page. */
+interface Next {
+  readonly field: string;
+  readonly value: string | number;
+}
+
+export function cursorOf(list: string, { field, value }: Next): string {
+  return Buffer.from(JSON.stringify([list, field, value])).toString('base64url');
+}
+
+/** @returns undefined for a text that is not a cursor of the list. */
+export function readCursor(list: string, cursor: string): Next | undefined {
+  if (cursor.length > 2048 || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
+  try {
+    const [name, field, value] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[];
+    if (name !== list || typeof field !== 'string') return undefined;
+    return typeof value === 'string' || typeof value === 'number' ? { field, value } : undefined;
+  } catch {
+    // the text is not ours; the caller answers with the reason
+    return undefined;
+  }
+}
+
+export interface Page {
+  readonly json: string;
+  /** The cursor of the next page; null: this page is the last one. */
+  readonly next: string | null;
+}
+
+/** @param json the output of the command @param input its input, by which the direction is known */
+export function pageOf(
+  list: string,
+  pages: Pages,
+  json: string,
+  input: Readonly<Record<string, unknown>>,
+  projection?: Projection,
+): Page {
+  const members = membersOf(json);
+  const forward = pages.next.find(({ to }) => input[to] !== undefined) ?? pages.next.at(-1);
+  const value = forward === undefined ? undefined : textOf(json, members, forward.from);
+  const more = textOf(json, members, 'more');
+  const hasMore = value !== undefined && value !== 'null' && more !== 'false';
+  const next =
+    hasMore && forward !== undefined
+      ? cursorOf(list, { field: forward.to, value: JSON.parse(value) as string | number })
+      : null;
+  const own = new Set([pages.items, 'more', ...pages.next.map(({ from }) => from)]);
+  const rest = others(json, members, own);
+  const all = textOf(json, members, pages.items) ?? '[]';
+  const items = projection === undefined ? all : project(all, projection);
+  return { json: `{"items":${items},"next":${JSON.stringify(next)},"hasMore":${hasMore}${rest}}`, next };
+}
+
+function others(json: string, members: Members, without: ReadonlySet<string>): string {
+  let text = '';
+  for (const [name, [from, to]] of members) {
+    if (!without.has(name)) text += `,${JSON.stringify(name)}:${json.slice(from, to)}`;
+  }
+  return text;
+}

@@ -1,0 +1,78 @@
+/** The REST API: each operation as a route of Hono. Every failure is a problem of the one catalogue. */
+import { Hono } from 'hono';
+import { randomUUID } from 'node:crypto';
+import { corsHeadersFor, hostAllowed, preflightHeaders, targetFrom, type OriginSettings } from '../http/origins.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { RestError } from '../protocol/rest-errors.ts';
+import { failure } from './answering.ts';
+import type { RequestEnv } from './bridge/bridge.ts';
+import type { Operation } from './operation.ts';
+import {
+  reported,
+  requestIdOf,
+  respond,
+  ServedOperation,
+  type RestEnv,
+  type ServingParts,
+} from './served-operation.ts';
+
+export const apiPrefix = '/api/v1';
+
+export interface RestParts extends ServingParts {
+  readonly operations: readonly Operation[];
+}
+
+/** The function that serves requests. Its host and its origin are checked before anything else. */
+export function restFetch(
+  parts: RestParts,
+  origins: OriginSettings,
+): (request: Request, env: RequestEnv) => Promise<Response> {
+  const app = restApp(parts);
+  return async (request, env) => {
+    const header = (name: string): string => request.headers.get(name) ?? '';
+    const target = targetFrom(header('host'), header('x-forwarded-proto'));
+    const cors = corsHeadersFor(header('origin'), target, origins);
+    if (cors === undefined) return foreign(hostAllowed(target.host, origins) ? 'origin' : 'host');
+    if (request.method === 'OPTIONS') {
+      return new Response(null, { status: 204, headers: { ...cors, ...preflightHeaders } });
+    }
+    return app.fetch(request, { ...env, cors });
+  };
+}
+
+function foreign(what: 'origin' | 'host'): Response {
+  const detail = what === 'host' ? 'This server does not answer to this name' : 'Pages of this origin may not connect';
+  const error = new ParleyError('forbidden', `${detail} (PARLEY_ORIGINS).`);
+  const { status, body, headers } = failure(error, randomUUID());
+  return new Response(body, { status, headers });
+}
+
+export function restApp(parts: RestParts): Hono<RestEnv> {
+  const app = new Hono<RestEnv>({ strict: true });
+  const methods = new Map<string, string[]>();
+  for (const operation of parts.operations) {
+    const { method, path } = operation.route;
+    const address = `${apiPrefix}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
+    methods.set(address, [...(methods.get(address) ?? []), method]);
+    const reader = method === 'PATCH' ? parts.operations.find(reads(path)) : undefined;
+    const served = new ServedOperation(operation, reader, parts);
+    app.on(method, address, (context) => served.serve(context));
+  }
+  for (const [address, known] of methods) {
+    const allow = [...known, ...(known.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+    app.all(address, (context) =>
+      respond(context, failure(new RestError('method_not_allowed'), requestIdOf(context), { Allow: allow })),
+    );
+  }
+  const nothing = new ParleyError('not_found', 'There is nothing at this address.');
+  app.notFound((context) => respond(context, failure(nothing, requestIdOf(context))));
+  app.onError((error, context) => {
+    const id = requestIdOf(context);
+    return respond(context, failure(reported(error, id, parts), id));
+  });
+  return app;
+}
+
+function reads(path: string): (operation: Operation) => boolean {
+  return ({ route }) => route.method === 'GET' && route.path === path;
+}

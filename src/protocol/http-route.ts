@@ -1,0 +1,39 @@
+/** The form in which a declaration says by which requests of REST its command is reached. */
+
+/** How the pages of a list follow each other. */
+export interface Pages {
+  /** The field of the output that is the list; REST calls the list `items`. */
+  readonly items: string;
+  /**
+   * The fields of the output that lead to the next page, each with the field of the input that takes its value. Of several the
+   * first one whose input field is in the request counts, else the last one.
+   */
+  readonly next: readonly { readonly from: string; readonly to: string }[];
+}
+
+export interface HttpRoute {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Under `/api/v1`. A field of the input in braces is taken from the path: `/rooms/{room}`. */
+  readonly path: string;
+  /** The status of success. Default: 200. */
+  readonly status?: 201 | 202;
+  /** Fields of the input that this route sets. */
+  readonly fixed?: Readonly<Record<string, unknown>>;
+  /** Fields of the input that this route does not take. */
+  readonly without?: readonly string[];
+  /**
+   * A field of the input that the request may leave out: the server makes a UUID, from the Idempotency-Key if there is one.
+   */
+  readonly generates?: 'id';
+  readonly pages?: Pages;
+  /** The route has the lower rate of sensitive routes. */
+  readonly sensitive?: true;
+  /**
+   * An API key that names no user acts with the rights of the owner of the room. Absent: the key has to name a user, because
+   * the command is about that user's own state.
+   */
+  readonly asOwner?: true;
+}
+
+/** `connection`: the command is about its own connection, so that a request cannot give it. */
+export type Http = HttpRoute | readonly HttpRoute[] | 'connection';
