@@ -17,7 +17,7 @@ export const cacheHelp = `  cache stats                  print the cached values
   cache clear [--tag T]        remove cached values on all nodes; T is room:R, user:U, key:K, or kind:K (needs REDIS_URL)`;
 
 type Print = (line: string) => void;
-/** What the command needs of a cache: that of a running server, or one beside it. */
+/** The part of a cache that the command needs, of a running server or beside it. */
 export type CacheOperator = Pick<Cache, 'stats' | 'clear'>;
 /** Opens the cache for the time of `work`. */
 export type WithCache = (work: (cache: CacheOperator) => Promise<void>) => Promise<void>;

@@ -2,7 +2,7 @@
  * The seam for values that are read often, change seldom, and may be older than Postgres for a stated time. The table of
  * kinds (cache/kinds.ts) has each kind, its key, its time to live and its tags.
  *
- * What it is not for: a write never decides by a cached value. The statement that writes checks rights and state itself.
+ * A write never decides by a cached value. The statement that writes checks rights and state itself.
  *
  * Order: a writer commits first and calls `invalidate` afterwards. A load reads the primary, where a finished commit is
  * visible. A load reads no other value of the cache, because a load holds a place that the inner load may wait for.
@@ -11,7 +11,7 @@
  * 1. On the node that calls `invalidate`, no read that begins after the call gets an older value.
  * 2. After `invalidate` has resolved with `everywhere`, no read that begins later gets an older value, on any node that has
  *    Redis. Messages between nodes may be late, doubled, reordered or lost.
- * 3. A node without Redis serves no value that it loaded more than `leaseMs` (1 s) ago. It cannot know of the invalidations of
+ * 3. A node without Redis serves no value that it loaded more than `leaseMs` (1 s) ago. That node cannot know of the invalidations of
  *    other nodes. An invalidation on that node resolves with `here`. The nodes that have Redis may serve older values until
  *    that node has Redis again, or until the time to live ends. A crash between a commit and its invalidation is alike.
  * 4. A load that is slower than an invalidation never puts its older value back. The value goes only to readers that came
@@ -21,8 +21,8 @@
  * invalidation raises the counter and notes it for the key or tag. An entry with a lower version is not served and not
  * stored. In Redis the comparison and the write are one script.
  *
- * What a reader may see: a value up to its time to live old where nothing invalidates it, and beyond that, for the grace of
- * its kind, while another node loads it or the load fails. An invalidated value is never served in its grace.
+ * A reader may see a value up to its time to live old where nothing invalidates it. For the grace of its kind, a reader may see
+ * an older value while another node loads it, or when the load fails. An invalidated value is never served in its grace.
  *
  * Atomicity: one call of `invalidate` is applied whole on each node and in Redis.
  * Loads: one load at a time for a key, over all nodes that have Redis. The others wait for that load, or get the value in
@@ -46,7 +46,7 @@ export interface Cache {
 
   /**
    * After a commit: the values of these keys and tags are older now. This node serves none of them from the call on, before
-   * the promise resolves. The promise never rejects. It resolves within `leaseMs` and the time limit of one Redis command.
+   * the promise resolves. The promise never rejects, and resolves within `leaseMs` and the time limit of one Redis command.
    */
   invalidate(targets: readonly Target[]): Promise<Reach>;
 
@@ -63,14 +63,14 @@ export interface Cache {
     load: (id: IdOf<K>) => Promise<ValueOf<K>>,
   ): Promise<number>;
 
-  /** What the nodes hold. Nodes that do not answer within a second are named. */
+  /** The state of the nodes. Nodes that do not answer within a second are named. */
   stats(): Promise<CacheStats>;
 
   /** No read and no invalidation may come afterwards. */
   close(): Promise<void>;
 }
 
-/** What one node holds in memory, and what it has counted since its start. */
+/** The memory of one node, and its counts since its start. */
 export interface NodeStats {
   readonly node: string;
   readonly entries: number;

@@ -6,8 +6,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { systemClock, type Clock, type ClockTimer } from '../../jobs/clock.ts';
+import { pause, systemClock, type Clock } from '../../jobs/clock.ts';
 import { PeriodicTask } from '../../jobs/periodic-task.ts';
+import { inTime } from '../../jobs/within.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { NodeStats, Reach } from '../cache.ts';
@@ -45,7 +46,7 @@ export interface BusOptions {
 }
 
 const id = z.string().min(1).max(64);
-/** Of all nodes. The message of a node that has joined has no names. */
+/** The messages to all nodes. The message of a node that has joined has no names. */
 const broadcast = z.union([
   z.object({ from: id, n: z.int(), names: z.array(z.string()) }),
   z.object({ from: id, n: z.int(), clear: z.literal(true) }),
@@ -191,7 +192,7 @@ export class Bus {
     sending: Promise<T>,
   ): Promise<T | undefined> {
     try {
-      return await answered(commandMs, sending);
+      return await answered(commandMs, sending, this.#clock);
     } catch {
       this.#options.metrics.failed(step);
       return undefined;
@@ -210,17 +211,17 @@ export class Bus {
     if (!this.lease.isShared) {
       const losses = this.#losses;
       const returns = losses > 0;
-      await answered(commandMs, link.subscriber.subscribe(this.#channel, this.#own));
+      await answered(commandMs, link.subscriber.subscribe(this.#channel, this.#own), this.#clock);
       await this.#deliver();
       const payload = JSON.stringify({ from: this.#id, n: ++this.#number, names: [] });
       const rejoin = returns ? 1 : 0;
       const joining = this.commands.parleyCacheJoin(prefix, this.#channel, payload, this.#id, lifeMs, rejoin);
-      const version = await answered(commandMs, joining);
+      const version = await answered(commandMs, joining, this.#clock);
       if (losses !== this.#losses || !link.writable) return;
       this.lease.joined(version, returns ? version : 0);
     }
     const payload = JSON.stringify({ beat: this.lease.beat() });
-    await answered(commandMs, this.commands.parleyCacheBeat(prefix, this.#own, payload, this.#id, lifeMs));
+    await answered(commandMs, this.commands.parleyCacheBeat(prefix, this.#own, payload, this.#id, lifeMs), this.#clock);
   }
 
   /** Redis may lack invalidations of this node: everything that it holds is void. */
@@ -228,7 +229,11 @@ export class Bus {
     const undelivered = this.#undelivered;
     if (undelivered === 0) return;
     const payload = JSON.stringify({ from: this.#id, n: ++this.#number, clear: true });
-    await answered(commandMs, this.commands.parleyCacheClear(this.#options.prefix, this.#channel, payload));
+    await answered(
+      commandMs,
+      this.commands.parleyCacheClear(this.#options.prefix, this.#channel, payload),
+      this.#clock,
+    );
     this.#undelivered -= undelivered;
   }
 
@@ -247,11 +252,9 @@ export class Bus {
   async #others(wait: Wait, [, sinceMs, nodes]: Raised): Promise<void> {
     const longestMs = this.#leaseMs * drift;
     wait.for(nodes);
-    let timer: ClockTimer | undefined;
-    const lapse = new Promise<void>((resolve) => (timer = this.#clock.after(longestMs, resolve)));
     // a Redis that has just lost its data may not know all nodes
-    await (sinceMs > longestMs ? Promise.race([wait.done, lapse]) : lapse);
-    timer?.cancel();
+    if (sinceMs > longestMs) await inTime(longestMs, wait.done, this.#clock);
+    else await pause(longestMs, this.#clock);
   }
 
   #received(channel: string, message: string): void {

@@ -1,9 +1,9 @@
 /**
- * What ends cached values: every event of the protocol, and every change that is no event. A part that commits a change calls
- * `invalidate` with these targets after the commit. A node that receives an event of another node may do so too: the event
+ * The changes that end cached values: every event of the protocol, and every change that is no event. A part that commits a change calls
+ * `invalidate` with these targets after the commit. A node that receives an event of another node may do so too. The event
  * reaches the node from Postgres even where the bus lost the invalidation.
  *
- * `waits` names the kinds that the change makes older and that end by their time alone, because each message would end the
+ * `waits` names the kinds that the change makes older, and that end by their time alone. Otherwise each message would end the
  * values of every member. A minute is the longest of these times.
  */
 import type { EventData, EventName } from '../../protocol/events.ts';

@@ -30,7 +30,7 @@ function kind<V, I extends readonly string[]>(settings: KindSettings<V, I>): Kin
 
 type Facts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
-/** What is the same for all users who see the room. */
+/** The part that is the same for all users who see the room. */
 export type RoomHead = Pick<RoomSummary, keyof RoomState | 'seq' | 'rev' | 'members'>;
 /** Null: the user is no member. */
 export type Membership = (Pick<Member, 'role' | 'muted'> & { readonly version: number }) | null;

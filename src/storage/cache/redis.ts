@@ -4,8 +4,7 @@
  * While Redis is unavailable, the node is alone: it keeps a value for `leaseMs` at most. So a value that many users read is
  * still loaded once a second, and not for each read.
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import { systemClock, type Clock } from '../../jobs/clock.ts';
+import { pause, systemClock, type Clock } from '../../jobs/clock.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Cache, CacheStats, NodeStats, Reach } from '../cache.ts';
@@ -177,7 +176,7 @@ export class RedisCache implements Cache {
       if (seen.is === 'load') return this.#load(wanted, seen.version, token, seen.stale);
       if (seen.stale !== undefined) return { ...seen.stale, result: 'stale' };
       if (this.#clock.now() > deadline) return this.#load(wanted, seen.version, undefined, undefined);
-      await delay(pauseMs * (0.5 + Math.random() / 2));
+      await pause(pauseMs * (0.5 + Math.random() / 2), this.#clock);
     }
     return this.#loadAlone(wanted);
   }

@@ -1,5 +1,5 @@
 /**
- * What Redis holds, and the scripts that change it. Each script is atomic. Under the prefix of the installation:
+ * The keys in Redis, and the scripts that change them. Each script is atomic. Under the prefix of the installation:
  *
  * - `state`, a hash. `clock` is the version, which each invalidation raises. `floor`: entries with a lower version are void.
  *   `since` is when Redis got this hash. `bytes` is the size of all entries. `n:NODE` is until when a node may serve values

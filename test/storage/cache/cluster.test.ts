@@ -1,4 +1,4 @@
-/** What several nodes do together, on a real Redis: one load for all, faults of Redis, and what is left in Redis. */
+/** The work of several nodes together, on a real Redis: one load for all, faults of Redis, and what is left in Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openCacheNode, newPrefix, type CacheNode } from '../../support/cache.ts';

@@ -1,6 +1,6 @@
 /**
- * Random interleavings of loads, writes and invalidations never give a value that is older than the guarantees of
- * src/storage/cache.ts allow, however messages between the nodes arrive. `PARLEY_CACHE_MINUTES=5` runs longer.
+ * Random interleavings of loads, writes and invalidations keep the guarantees of src/storage/cache.ts, however messages
+ * between the nodes arrive. `PARLEY_CACHE_MINUTES=5` runs longer.
  */
 import {
   array,
