@@ -8,6 +8,7 @@ import { openRestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
+  cacheSlice,
   fanoutSlice,
   gatewaySlice,
   guestSlice,
@@ -48,6 +49,7 @@ import { demoSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
+import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
 import { Confirmations, type Applied } from './storage/confirmations.ts';
 import type { Database } from './storage/database.ts';
@@ -124,6 +126,9 @@ async function start(
 
   const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
   const nodes = await openNodes(fanoutSlice(config), { redis, ...storage, ...identity }, base);
+  const cacheParts = { node: base.node, installation: identity.epochs.id, metrics: metrics.cache, log };
+  const cache = await openCache(cacheSlice(config), redis, cacheParts);
+  releases.push(() => cache.close());
   const messaging = openMessaging(messagingSettings, { ...storage, ...nodes }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
@@ -136,7 +141,7 @@ async function start(
   const app = uWS.App();
   const listening = listenSlice(config);
   const clientAddress = new ClientAddress(listening.trustedProxies);
-  const parts = { app, clientAddress, messaging, rates, ...identity, ...nodes, ...users, ...base };
+  const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
   if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
 

@@ -5,6 +5,7 @@ import type { UserRates } from './rates/user-rates.ts';
 import type { TokenVerifier } from './sessions/tokens.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import type { Epochs } from './recovery/epochs.ts';
+import type { Cache } from './storage/cache.ts';
 import type { Messaging } from './messaging.ts';
 import { ReplayBuffer } from './recovery/replay-buffer.ts';
 import type { Lease } from './storage/lease.ts';
@@ -62,6 +63,7 @@ export interface GatewayParts {
   readonly rates: UserRates;
   readonly lease: Lease;
   readonly epochs: Epochs;
+  readonly cache: Cache;
   readonly metrics: Metrics;
   readonly log: Log;
 }

@@ -3,6 +3,7 @@
  * takes its arguments and its surroundings. All else follows: the help, and the way to a running server.
  */
 import type { Readable } from 'node:stream';
+import { cacheCommand, cacheHelp } from './cache.ts';
 import type { CommandContext } from './context.ts';
 import { doctorCommand, doctorHelp } from './doctor.ts';
 import { inspectCommand, inspectHelp } from './inspect.ts';
@@ -31,6 +32,7 @@ const table = {
   keys: { help: keysHelp, run: keysCommand },
   sessions: { help: sessionsHelp, run: sessionsCommand, queriesNodes: true },
   inspect: { help: inspectHelp, run: inspectCommand, queriesNodes: true },
+  cache: { help: cacheHelp, run: cacheCommand },
   export: { help: transferHelp, run: exportCommand },
   import: { run: importCommand, input: importInput, reads: true },
   users: { help: usersHelp, run: usersCommand },

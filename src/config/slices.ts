@@ -61,6 +61,17 @@ export function fanoutSlice(config: Config) {
   return { prefix: config.redisPrefix, partitions: config.fanoutPartitions };
 }
 
+export type CacheSlice = ReturnType<typeof cacheSlice>;
+export function cacheSlice(config: Config) {
+  return {
+    prefix: config.redisPrefix,
+    maxBytes: config.cacheMaxBytes,
+    maxSharedBytes: config.cacheMaxSharedBytes,
+    maxLoads: config.cacheMaxLoads,
+    maxWaitingLoads: config.cacheMaxWaitingLoads,
+  };
+}
+
 export type PresenceSlice = ReturnType<typeof presenceSlice>;
 export function presenceSlice(config: Config) {
   return pick(config, ['redisPrefix']);

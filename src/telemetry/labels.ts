@@ -37,3 +37,10 @@ export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 /** Settings of Postgres that break the promises. */
 export const databaseHazards = ['fsync', 'full_page_writes', 'read_only', 'synchronous_commit'] as const;
 export type DatabaseHazard = (typeof databaseHazards)[number];
+
+/** The memory of the node, or Redis. */
+export type CacheTier = 'local' | 'shared';
+export type CacheReach = 'everywhere' | 'here';
+/** Redis was lost, Redis came back, a message of another node did not arrive, or somebody cleared the cache. */
+export type CacheDrain = 'lost' | 'joined' | 'gap' | 'cleared';
+export type CacheStep = 'read' | 'store' | 'lease' | 'invalidate' | 'join' | 'beat' | 'answer';

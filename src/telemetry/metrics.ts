@@ -1,7 +1,9 @@
 /**
- * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, and
- * `labels.ts`), never the id of a room or a user, so the number of series stays bounded.
+ * Every metric of Parley, with those of the cache in `cache-metrics.ts`. Only this folder imports prom-client. Labels are
+ * closed unions (commands, error codes, and `labels.ts`), never the id of a room or a user, so the number of series stays
+ * bounded.
  */
+import { CacheMetrics } from './cache-metrics.ts';
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
@@ -248,6 +250,7 @@ export class Metrics {
     'parley_database_open_transactions_total',
     'Pooled connections to Postgres that were closed because they were inside a transaction',
   );
+  readonly cache = new CacheMetrics(this.#registry);
   readonly apiKeysAccepted = new HotCounter(
     'parley_api_keys_accepted_total',
     'Requests whose API key was accepted',

@@ -61,6 +61,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.storageSlice(config);
     slices.redisSlice(config);
     slices.fanoutSlice(config);
+    slices.cacheSlice(config);
     slices.presenceSlice(config);
     slices.tokenSlice(config, undefined);
     slices.apiKeySlice(config);

@@ -1,5 +1,6 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
 import { apiKeyKeys } from './api-keys.ts';
+import { cacheKeys } from './cache.ts';
 import { restKeys } from './rest.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
@@ -20,6 +21,7 @@ export const configKeys = {
   ...listeningKeys,
   ...databaseKeys,
   ...redisKeys,
+  ...cacheKeys,
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
