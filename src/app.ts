@@ -49,6 +49,7 @@ import { demoSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
+import type { Cache } from './storage/cache.ts';
 import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
 import { Confirmations, type Applied } from './storage/confirmations.ts';
@@ -129,7 +130,7 @@ async function start(
   const cacheParts = { node: base.node, installation: identity.epochs.id, metrics: metrics.cache, log };
   const cache = await openCache(cacheSlice(config), redis, cacheParts);
   releases.push(() => cache.close());
-  const messaging = openMessaging(messagingSettings, { ...storage, ...nodes }, base);
+  const messaging = openMessaging(messagingSettings, { ...storage, ...nodes, cache }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
   const rates = openUserRates(rateSlice(config), counts);
@@ -158,6 +159,7 @@ async function start(
       node: base.node,
       sessions: users.presence.nodes,
       inspect: (question) => gateway.inspect(question),
+      cache,
       log,
     },
     releases,
@@ -251,12 +253,29 @@ function openMessaging(
     clock,
     fanout,
     applied,
-  }: Pick<OpenNodes, 'fanout' | 'applied'> & { readonly database: Database; readonly clock: ServerClock },
+    cache,
+  }: Pick<OpenNodes, 'fanout' | 'applied'> & {
+    readonly database: Database;
+    readonly clock: ServerClock;
+    readonly cache: Cache;
+  },
   { metrics, log }: Base,
 ): Messaging {
   const { sql, reads, lease, background } = database;
   const now = (): number => clock.now();
-  const messaging = new Messaging({ ...settings, sql, reads, lease, background, applied, now, fanout, metrics, log });
+  const messaging = new Messaging({
+    ...settings,
+    sql,
+    reads,
+    lease,
+    background,
+    applied,
+    now,
+    fanout,
+    cache,
+    metrics,
+    log,
+  });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   return messaging;
 }

@@ -1,4 +1,5 @@
 import type { postgres } from './storage/sql.ts';
+import type { Cache } from './storage/cache.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from './protocol/commands.ts';
 import { ParleyError } from './protocol/errors.ts';
@@ -67,6 +68,7 @@ export interface MessagingOptions extends MessagingSettings {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly applied: WhenApplied;
+  readonly cache: Cache;
   /** The clock of Postgres, in milliseconds since 1970. Default: the clock of this machine. */
   readonly now?: () => number;
 }
@@ -137,8 +139,11 @@ export class Messaging {
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
-    this.connectLoad = new ConnectLoad(sql);
-    this.knownUsers = new KnownUsers(sql, reads);
+    this.connectLoad = new ConnectLoad(
+      sql,
+      (renamed) => void options.cache.invalidate(renamed.map((id) => `user:${id}` as const)),
+    );
+    this.knownUsers = new KnownUsers({ sql, reads, cache: options.cache });
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });

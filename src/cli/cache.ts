@@ -1,35 +1,23 @@
 /** `parley cache`: what the nodes have in their caches, and how to clear them. For operators, beside running servers. */
 import { parseArgs } from 'node:util';
-import type { Config } from '../config/config.ts';
-import { cacheSlice } from '../config/slices.ts';
-import type { CommandContext } from './context.ts';
 import { StartupError } from '../startup-error.ts';
-import type { Cache, CacheStats, NodeStats, ReadResult } from '../storage/cache.ts';
+import type { CacheStats, NodeStats, ReadResult } from '../storage/cache.ts';
 import { tagOf, type Tag } from '../storage/cache/kinds.ts';
-import { openCache } from '../storage/cache/open.ts';
-import { openServer } from '../storage/database.ts';
-import { readInstallation } from '../storage/installation.ts';
-import { openRedis } from '../storage/redis.ts';
-import { createLog } from '../telemetry/log.ts';
-import { Metrics } from '../telemetry/metrics.ts';
 import { printableValue } from '../telemetry/printable.ts';
+import { noNodes, type CommandContext, type WithCache } from './context.ts';
 
-export const cacheHelp = `  cache stats                  print the cached values of each node, and where reads got their values (needs REDIS_URL)
-  cache clear [--tag T]        remove cached values on all nodes; T is room:R, user:U, key:K, or kind:K (needs REDIS_URL)`;
+export const cacheHelp = `  cache stats                  print the cached values of each node, and where reads got their values
+  cache clear [--tag T]        remove cached values on all nodes; T is room:R, user:U, key:K, or kind:K`;
 
 type Print = (line: string) => void;
-/** The part of a cache that the command needs, of a running server or beside it. */
-export type CacheOperator = Pick<Cache, 'stats' | 'clear'>;
-/** Opens the cache for the time of `work`. */
-export type WithCache = (work: (cache: CacheOperator) => Promise<void>) => Promise<void>;
 
 /** @throws {StartupError} */
 export function cacheCommand(args: string[], context: CommandContext): Promise<void> {
-  return runCache(
-    args,
-    cacheBeside(() => context.config),
-    (line) => context.print(line),
-  );
+  return runCache(args, context.withCache ?? noCache, (line) => context.print(line));
+}
+
+function noCache(): never {
+  throw new StartupError(`The command cache finds no node: ${noNodes}`);
 }
 
 /** @throws {StartupError} */
@@ -88,47 +76,4 @@ export function linesOf({ node, entries, bytes, loading, shared, reads }: NodeSt
     lines.push(['', kind, ...counts, `${share} % without a load`].map(printableValue).join('  '));
   }
   return lines;
-}
-
-/** A cache beside the nodes of an installation, over their Redis. @throws {StartupError} */
-export function cacheBeside(configure: () => Config): WithCache {
-  return async (work) => {
-    const config = configure();
-    if (config.redisUrl === undefined || config.databaseUrl === undefined) {
-      throw new StartupError(
-        'The command cache reaches the nodes over Redis: set REDIS_URL and DATABASE_URL to the values that the nodes have.',
-      );
-    }
-    const database = await openServer({ url: config.databaseUrl, poolSize: 1 });
-    try {
-      const { id } = await database.explaining(() => readInstallation(database.sql));
-      const log = createLog({ level: 'silent', pretty: false, node: 'cli' });
-      const link = await openRedis({ url: config.redisUrl, prefix: config.redisPrefix, log });
-      try {
-        if (!link.up) throw new StartupError('Redis does not answer (REDIS_URL).');
-        const parts = { node: 'cli', installation: id, metrics: new Metrics().cache, log };
-        const cache = await openCache(cacheSlice(config), link, parts);
-        try {
-          await work(withoutItself(cache));
-        } finally {
-          await cache.close();
-        }
-      } finally {
-        await link.close();
-      }
-    } finally {
-      await database.close();
-    }
-  };
-}
-
-/** This process is a node of the cache too, for as long as the command runs. */
-function withoutItself(cache: Cache): CacheOperator {
-  return {
-    clear: (tag) => cache.clear(tag),
-    stats: async () => {
-      const stats = await cache.stats();
-      return { ...stats, nodes: stats.nodes.slice(1) };
-    },
-  };
 }

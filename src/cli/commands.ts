@@ -32,10 +32,10 @@ const table = {
   keys: { help: keysHelp, run: keysCommand },
   sessions: { help: sessionsHelp, run: sessionsCommand, queriesNodes: true },
   inspect: { help: inspectHelp, run: inspectCommand, queriesNodes: true },
-  cache: { help: cacheHelp, run: cacheCommand },
+  cache: { help: cacheHelp, run: cacheCommand, queriesNodes: true },
   export: { help: transferHelp, run: exportCommand },
   import: { run: importCommand, input: importInput, reads: true },
-  users: { help: usersHelp, run: usersCommand },
+  users: { help: usersHelp, run: usersCommand, queriesNodes: true },
   restored: { help: restoredHelp, run: restoredCommand },
   doctor: { help: doctorHelp, run: doctorCommand },
 } satisfies Record<string, CliCommand>;

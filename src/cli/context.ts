@@ -9,6 +9,7 @@ import type { InspectQuestion } from '../protocol/inspection.ts';
 import type { Database } from '../storage/database.ts';
 import { migrationsPending } from '../storage/migrate.ts';
 import type { postgres } from '../storage/sql.ts';
+import type { Cache } from '../storage/cache.ts';
 import { StartupError } from '../startup-error.ts';
 
 /** The terminal of the command. */
@@ -35,12 +36,18 @@ export interface LiveNodes {
   close(): Promise<void>;
 }
 
+/** The part of a cache that commands need. */
+export type CacheOperator = Pick<Cache, 'stats' | 'clear'>;
+export type WithCache = (work: (cache: CacheOperator) => Promise<void>) => Promise<void>;
+
 export interface CommandContext extends Terminal {
   readonly config: Config;
   /** @throws {StartupError} */
   openDatabase(): Promise<CommandDatabase>;
   /** @returns undefined if there is no way to the nodes: without Redis, and without a running server on the data folder */
   openNodes(): Promise<LiveNodes | undefined>;
+  /** Opens the caches of the running nodes for the time of `work`. Undefined: there is no way to the nodes, as in `openNodes`. */
+  readonly withCache: WithCache | undefined;
 }
 
 /** Why a command cannot reach a node. */

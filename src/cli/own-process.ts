@@ -9,6 +9,7 @@ import { openRedis } from '../storage/redis.ts';
 import { StartupError } from '../startup-error.ts';
 import { createLog } from '../telemetry/log.ts';
 import { printable } from '../telemetry/printable.ts';
+import { cacheBeside } from './beside/cache.ts';
 import type { CommandContext, CommandDatabase, LiveNodes, Terminal } from './context.ts';
 
 const statementTimeoutMs = 600_000;
@@ -37,7 +38,13 @@ export function ownTerminal(input: AsyncIterable<string | Uint8Array> = process.
 }
 
 export function ownContext(config: Config, terminal: Terminal): CommandContext {
-  return { ...terminal, config, openDatabase: () => openDatabase(config), openNodes: () => openNodes(config) };
+  return {
+    ...terminal,
+    config,
+    openDatabase: () => openDatabase(config),
+    openNodes: () => openNodes(config),
+    withCache: config.redisUrl === undefined ? undefined : cacheBeside(config),
+  };
 }
 
 function onFatal(error: Error): never {

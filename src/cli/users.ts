@@ -33,6 +33,7 @@ export async function usersCommand(args: string[], context: CommandContext): Pro
     `${done.known ? 'Forgot' : 'There was no'} user ${user.data}: ${done.rooms} rooms left, ${done.messages} messages ` +
       `${keepMessages ? 'kept' : 'deleted; their numbers stay'} under ${done.pseudonym}, ${done.reactions} reactions removed.`,
   );
+  await context.withCache?.(async (cache) => void (await cache.clear(`user:${user.data}`)));
   await forgetInRedis(context.config, user.data);
 }
 

@@ -28,8 +28,12 @@ export class ConnectLoad {
   readonly #memberships: Batcher<Identity, Memberships>;
   readonly #summaries: Batcher<string, { rooms: RoomSummary[]; more: boolean }>;
 
-  constructor(sql: postgres.Sql) {
+  readonly #renamed: (users: readonly string[]) => void;
+
+  /** @param renamed called after a name in a token has replaced the stored one */
+  constructor(sql: postgres.Sql, renamed: (users: readonly string[]) => void = () => {}) {
     this.#sql = sql;
+    this.#renamed = renamed;
     this.#memberships = new Batcher((identities) => this.#loadMemberships(identities), batch);
     this.#summaries = new Batcher((users) => this.#loadSummaries(users), batch);
   }
@@ -62,10 +66,12 @@ export class ConnectLoad {
         insert into users (id, name) select id, name from arriving order by id
         on conflict (id) do update set name = excluded.name
         where excluded.name is not null and users.name is distinct from excluded.name
+        returning id
       )
-      select a.id, coalesce(a.name, u.name) as name, m.*
+      select a.id, coalesce(a.name, u.name) as name, k.id is not null as renamed, m.*
       from arriving a
       left join users u on u.id = a.id
+      left join kept k on k.id = a.id
       left join lateral (
         select array_agg(room_id) as rooms, array_agg(role) as roles, array_agg(version) as versions,
           array_agg(room_id) filter (where muted_until > now()) as muted,
@@ -74,6 +80,8 @@ export class ConnectLoad {
           ) filter (where muted_until > now()) as until
         from members m where user_id = a.id and exists (select from rooms r where r.id = m.room_id)
       ) m on true`;
+    const renamed = rows.filter((row) => row.renamed).map(({ id }) => id);
+    if (renamed.length > 0) this.#renamed(renamed);
     const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
     return identities.map(({ user }, i) =>
       revoked.has(i)
@@ -108,6 +116,8 @@ export class ConnectLoad {
 
 interface MembershipsRow {
   id: string;
+  /** The user is new, or has another name. */
+  renamed: boolean;
   name: string | null;
   rooms: string[] | null;
   roles: Role[] | null;

@@ -1,6 +1,7 @@
 /** `parley cache`, as a function and as a program beside nodes. `npm run build` must have been run. */
 import { expect, inject, it } from 'vitest';
-import { runCache, linesOf, type CacheOperator } from '../../src/cli/cache.ts';
+import { linesOf, runCache } from '../../src/cli/cache.ts';
+import type { CacheOperator } from '../../src/cli/context.ts';
 import { MemoryCache } from '../../src/storage/cache/memory.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { cacheLimits, newPrefix, openCacheNode } from '../support/cache.ts';

@@ -5,6 +5,7 @@ import type { Nodes } from '../../presence/nodes.ts';
 import type { InspectQuestion } from '../../protocol/inspection.ts';
 import type { Facts } from '../../presence/inspection.ts';
 import type { Database } from '../../storage/database.ts';
+import type { Cache } from '../../storage/cache.ts';
 import type { Release } from '../../storage/open.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { CommandContext, LiveNodes, Terminal } from '../context.ts';
@@ -17,6 +18,7 @@ export interface CommandServerParts {
   readonly node: string;
   readonly sessions: Pick<Nodes, 'sessionsOf' | 'revocationsChanged'>;
   readonly inspect: (question: InspectQuestion) => Exclude<Facts, null> | undefined;
+  readonly cache: Cache;
   readonly log: Log;
 }
 
@@ -52,6 +54,7 @@ function surroundings({
   node,
   sessions,
   inspect,
+  cache,
 }: CommandServerParts): Omit<CommandContext, keyof Terminal> {
   const nodes: LiveNodes = {
     up: true,
@@ -66,5 +69,6 @@ function surroundings({
     config,
     openDatabase: () => Promise.resolve({ ...database, close: stayOpen }),
     openNodes: () => Promise.resolve(nodes),
+    withCache: (work) => work(cache),
   };
 }
