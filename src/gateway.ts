@@ -15,7 +15,6 @@ import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import type { PresencePart } from './presence/open.ts';
 import { Connector } from './connect/connect.ts';
-import { receiveEnvelopes } from './connect/receive.ts';
 import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
@@ -79,9 +78,8 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     read: (rooms) => messaging.recent(rooms, tailMessages),
     metrics,
   });
-  const mayDeliver = (): boolean => lease.held;
-  const hub = createHub({ connections, topics, settings, fanout, gaps, replay, mayDeliver, metrics, log });
   const registry = new SessionRegistry(parts.presence, metrics);
+  const hub = createHub({ connections, topics, settings, fanout, gaps, replay, registry, lease, metrics, log });
 
   const memberships = new MembershipReconciler(
     messaging.backfill,
@@ -176,7 +174,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     if (isNew) hub.subscriptions.forgetVersions();
     return memberships.step();
   });
-  fanout.listen(receiveEnvelopes({ hub, registry, lease }));
+  fanout.listen(hub.receiver.receive.bind(hub.receiver));
   backfiller.start();
   await antiEntropy.start();
   await lease.start();

@@ -96,7 +96,7 @@ export class Messaging {
   readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, reads, background, metrics, log } = options;
+    const { sql, reads, background, fanout, metrics, log } = options;
     const { searchLanguage: language, searchesAtOnce: atOnce, searchTimeoutMs: timeoutMs } = options;
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
@@ -110,8 +110,8 @@ export class Messaging {
         language,
         busy: () => this.writer.waiting > 0,
       });
+      options.fanout.observe(this.#searchIndex);
     }
-    const fanout = this.#searchIndex === undefined ? options.fanout : noting(options.fanout, this.#searchIndex);
     this.#options = options;
     this.writer = new Writer({
       sql,
@@ -123,8 +123,8 @@ export class Messaging {
       now: () => this.now(),
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, fanout, writer: this.writer });
-    this.pins = new Pins({ ...options, fanout, writer: this.writer });
+    this.changes = new Changes({ ...options, writer: this.writer });
+    this.pins = new Pins({ ...options, writer: this.writer });
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
@@ -138,7 +138,7 @@ export class Messaging {
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
     this.#outbox = new Relay({ sql: background, fanout, metrics, log });
-    this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
+    this.#retention = new Retention({ ...options, sql: background, writer: this.writer });
   }
 
   /** The clock of all times in the database, in milliseconds since 1970. */
@@ -228,21 +228,4 @@ export class Messaging {
 
 function answer({ rooms, more, heads }: SyncedRooms, epoch: string): { json: string; heads: readonly Head[] } {
   return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads };
-}
-
-/** The same fan-out, but each published rev marks its room for the search index. */
-function noting(fanout: Fanout, index: SearchIndex): Fanout {
-  return {
-    others: fanout.others,
-    listen: (receiver) => fanout.listen(receiver),
-    publish(envelopes) {
-      fanout.publish(envelopes);
-      for (const envelope of envelopes) {
-        if (envelope.to === 'room' && envelope.rev !== undefined) index.note(envelope.room);
-      }
-    },
-    occupied: (room) => fanout.occupied(room),
-    vacated: (room) => fanout.vacated(room),
-    close: () => fanout.close(),
-  };
 }

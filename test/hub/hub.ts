@@ -43,7 +43,8 @@ export function stageHub(log: Log = silentLog): HubStage {
     fanout: new MemoryFanout(),
     gaps,
     replay: { delivered: () => undefined, forget: () => undefined },
-    mayDeliver: () => true,
+    registry: { received: () => undefined, departed: () => undefined },
+    lease: { held: true, hurry: () => undefined },
     metrics: new Metrics(),
     log,
   });
