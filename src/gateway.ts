@@ -112,7 +112,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
 
   const unsent = new Unsent(settings, metrics);
   const relief = { relieve: (bytes: number) => unsent.relieve(connections.all(), bytes) };
-  const loadShedding = new LoadShedding(settings, { writer: messaging.writer, relief, metrics });
+  const loadShedding = new LoadShedding(settings, { relief, metrics });
   const shares = new UserShares(settings, metrics, (id) => connections.user(id));
   const rate = new CommandRate(settings, shares);
   // while other nodes are unreachable, a membership may have ended without this node's knowledge
