@@ -38,6 +38,7 @@ import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
 import { LoadShedding } from './commands/load-shedding.ts';
 import { ParleyNamespace } from './commands/parley-namespace.ts';
+import { CatchUp } from './recovery/catch-up.ts';
 import { AntiEntropy } from './recovery/anti-entropy.ts';
 import { Backfiller, createGaps } from './recovery/backfiller.ts';
 import { SettingsReconciler } from './recovery/settings-reconciler.ts';
@@ -115,14 +116,11 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
   const loadShedding = new LoadShedding(settings, { relief, metrics });
   const shares = new UserShares(settings, metrics, (id) => connections.user(id));
   const rate = new CommandRate(settings, shares);
-  // while other nodes are unreachable, a membership may have ended without this node's knowledge
-  const headOf = (room: string): number | undefined =>
-    reachable() && lease.held ? hub.resequencer.head(room) : undefined;
-  const follows = (user: string, room: string): boolean => lease.held && hub.subscriptions.isInside(user, room);
+  const catchUp = new CatchUp({ ...hub, replay, messaging, metrics });
   const table = commandTable(
     {
       declarations,
-      handlers: createHandlers({ ...parts, registry, replay, headOf, follows, adding: settings.adding }),
+      handlers: createHandlers({ ...parts, registry, catchUp, adding: settings.adding }),
       ofConnection: connectionCommands({ ...parts, registry }),
       around: commandsAround({ hub, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
     },

@@ -25,8 +25,8 @@ import { RoomPurge } from './retention/room-purge.ts';
 import type { WhenApplied } from './rooms/membership-events.ts';
 import { Rooms } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
-import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
-import { fromReplay, type LiveRooms, type Recent, type RecentRows } from './recovery/replay-buffer.ts';
+import { sync, type SyncedRooms } from './recovery/catch-up.ts';
+import type { Recent, RecentRows } from './recovery/replay-buffer.ts';
 import { Threads } from './threads/threads.ts';
 import { SearchIndex } from './search/search-index.ts';
 import { Search } from './search/search.ts';
@@ -159,26 +159,9 @@ export class Messaging {
     return this.reading(user, () => history(this.#options.reads, user, input, epoch));
   }
 
-  /**
-   * The JSON text of `sync`'s output, and the heads in it.
-   * @param live the rooms that this node serves without Postgres
-   * @param epoch the epoch of the read
-   */
-  async sync(
-    user: string,
-    input: ParsedInput<'sync'>,
-    live: LiveRooms,
-    epoch: string,
-  ): Promise<{ json: string; heads: readonly Head[] }> {
-    const near = await fromReplay(user, input, live);
-    const { metrics, reads } = this.#options;
-    metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
-    const left = Object.keys(near.rest.cursors).length;
-    if (left === 0) return answer(near, epoch);
-    metrics.syncedRooms.inc({ source: 'postgres' }, left);
-    const far = await this.reading(user, () => sync(reads, user, near.rest));
-    const all = { rooms: [...near.rooms, ...far.rooms], more: near.more || far.more };
-    return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
+  /** The changes in the user's rooms, read from Postgres. */
+  synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
+    return this.reading(user, () => sync(this.#options.reads, user, input));
   }
 
   /** The database went back in time: values of the old history that wait here must not be written into the new one. */
@@ -224,8 +207,4 @@ export class Messaging {
     await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }
-}
-
-function answer({ rooms, more, heads }: SyncedRooms, epoch: string): { json: string; heads: readonly Head[] } {
-  return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads };
 }

@@ -61,7 +61,7 @@ export function createHub(parts: HubParts): Hub {
   const resequencer = new Resequencer({ broadcaster, gaps, others: fanout.others, lease, metrics, log });
   const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
   const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
-  const subscriptions = new Subscriptions({ connections, slowConsumers, log });
+  const subscriptions = new Subscriptions({ connections, slowConsumers, lease, log });
   const receiver = new FanoutReceiver({
     connections,
     subscriptions,

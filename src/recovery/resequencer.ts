@@ -77,6 +77,15 @@ export class Resequencer {
     return delivered === unknown ? undefined : delivered;
   }
 
+  /**
+   * The head up to which this node may answer from memory. Undefined: while other nodes are unreachable, the node may lack
+   * events, or a membership may have ended without its knowledge.
+   */
+  liveHead(room: string): number | undefined {
+    const { others, lease } = this.#parts;
+    return others?.reachable !== false && lease.held ? this.head(room) : undefined;
+  }
+
   rooms(): string[] {
     return [...this.#rooms.keys()];
   }
