@@ -145,7 +145,7 @@ class Client {
 
   /** The next frame that begins so; earlier frames are dropped. */
   async next(prefix: string): Promise<string> {
-    const until = Date.now() + 60_000;
+    const until = Date.now() + 300_000;
     for (;;) {
       for (let frame = this.#frames.shift(); frame !== undefined; frame = this.#frames.shift()) {
         if (frame.startsWith(prefix)) return frame;
