@@ -53,7 +53,7 @@ interface Frame {
 }
 
 interface AsyncTrace {
-  /** What began the step of the event loop: `await`, `Promise.then`, `setTimeout`, `Immediate`. */
+  /** The beginning of the step of the event loop: `await`, `Promise.then`, `setTimeout`, `Immediate`. */
   readonly description?: string;
   readonly callFrames: readonly Place[];
   readonly parent?: AsyncTrace;

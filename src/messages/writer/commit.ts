@@ -25,7 +25,7 @@ export class Mutex {
 }
 
 export interface CommitParts<I, R, O> {
-  /** One attempt, safe to try again. It deletes these outbox rows too. */
+  /** One attempt, safe to try again. The attempt deletes these outbox rows too. */
   readonly store: (items: I[], outboxIds: number[]) => Promise<R[]>;
   /** Publishes the events and answers each item. `again`: an earlier attempt may have taken effect. */
   readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
