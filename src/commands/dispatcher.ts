@@ -9,7 +9,7 @@ import { Answers } from './answers.ts';
 import { parseInput } from './input.ts';
 import type { Refusals } from './refusals.ts';
 import { Running, type Drained } from './running.ts';
-import type { CommandTable, Entry } from './table.ts';
+import type { CommandTable, Entry, HandledEntry } from './table.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
 import type { EventPacket } from '../transport/socketio/packet.ts';
@@ -90,7 +90,24 @@ export class Commands {
 
   #handle(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
     const { oldEpochRooms } = connection;
-    return entry.run(connection, user, oldEpochRooms === undefined ? data : withoutOldSeqs(oldEpochRooms, entry, data));
+    const input = oldEpochRooms === undefined ? data : withoutOldSeqs(oldEpochRooms, entry, data);
+    if (entry.handle === undefined) return entry.ofConnection(connection, user, input);
+    if (entry.after !== undefined) return this.#handleAnd(entry.after, connection, user, entry, input);
+    return entry.handle(connection.callerFor(user), entry.before?.(connection, user, input) ?? input);
+  }
+
+  /** Runs a step after the handler, before the ack is sent. */
+  async #handleAnd(
+    after: NonNullable<HandledEntry['after']>,
+    connection: Connection,
+    user: LocalUser,
+    { before, handle }: HandledEntry,
+    input: unknown,
+  ): Promise<object> {
+    const answer = await handle(connection.callerFor(user), before?.(connection, user, input) ?? input);
+    const ended = after(connection, input, answer);
+    if (ended !== undefined) await ended;
+    return answer;
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {
