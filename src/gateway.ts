@@ -16,7 +16,6 @@ import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import type { PresencePart } from './presence/open.ts';
 import { Connector } from './connect/connect.ts';
-import { receiveEnvelopes } from './connect/receive.ts';
 import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
@@ -41,6 +40,7 @@ import { MembershipReconciler } from './recovery/membership-reconciler.ts';
 import { followEpochs } from './recovery/new-epoch.ts';
 import { LoadShedding } from './commands/load-shedding.ts';
 import { ParleyNamespace } from './commands/parley-namespace.ts';
+import { CatchUp } from './recovery/catch-up.ts';
 import { AntiEntropy } from './recovery/anti-entropy.ts';
 import { Backfiller, createGaps } from './recovery/backfiller.ts';
 import { SettingsReconciler } from './recovery/settings-reconciler.ts';
@@ -82,9 +82,8 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     read: (rooms) => messaging.recent(rooms, tailMessages),
     metrics,
   });
-  const mayDeliver = (): boolean => lease.held;
-  const hub = createHub({ connections, topics, settings, fanout, gaps, replay, mayDeliver, metrics, log });
   const registry = new SessionRegistry(parts.presence, metrics);
+  const hub = createHub({ connections, topics, settings, fanout, gaps, replay, registry, lease, metrics, log });
 
   const memberships = new MembershipReconciler(
     messaging.backfill,
@@ -117,17 +116,14 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
 
   const unsent = new Unsent(settings, metrics);
   const relief = { relieve: (bytes: number) => unsent.relieve(connections.all(), bytes) };
-  const loadShedding = new LoadShedding(settings, { writer: messaging.writer, relief, metrics });
+  const loadShedding = new LoadShedding(settings, { relief, metrics });
   const shares = new UserShares(settings, metrics, (id) => connections.user(id));
   const rate = new CommandRate(settings, shares);
-  // while other nodes are unreachable, a membership may have ended without this node's knowledge
-  const headOf = (room: string): number | undefined =>
-    reachable() && lease.held ? hub.resequencer.head(room) : undefined;
-  const follows = (user: string, room: string): boolean => lease.held && hub.subscriptions.isInside(user, room);
+  const catchUp = new CatchUp({ ...hub, replay, messaging, metrics });
   const table = commandTable(
     {
       declarations,
-      handlers: createHandlers({ ...parts, registry, replay, headOf, follows, adding: settings.adding }),
+      handlers: createHandlers({ ...parts, registry, catchUp, adding: settings.adding }),
       ofConnection: connectionCommands({ ...parts, registry }),
       checks: callerChecks(messaging),
       around: commandsAround({ hub, shares, signalLimits: settings, now: () => messaging.now(), metrics }),
@@ -180,7 +176,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     if (isNew) hub.subscriptions.forgetVersions();
     return memberships.step();
   });
-  fanout.listen(receiveEnvelopes({ hub, registry, lease }));
+  fanout.listen(hub.receiver.receive.bind(hub.receiver));
   backfiller.start();
   await antiEntropy.start();
   await lease.start();

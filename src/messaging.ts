@@ -29,8 +29,8 @@ import type { WhenApplied } from './rooms/membership-events.ts';
 import { readAccess, requireSignalRight } from './rooms/access.ts';
 import { Rooms } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
-import { sync, type Head, type SyncedRooms } from './recovery/catch-up.ts';
-import { fromReplay, type LiveRooms, type Recent, type RecentRows } from './recovery/replay-buffer.ts';
+import { sync, type SyncedRooms } from './recovery/catch-up.ts';
+import type { Recent, RecentRows } from './recovery/replay-buffer.ts';
 import { Threads } from './threads/threads.ts';
 import { SearchIndex } from './search/search-index.ts';
 import { Search } from './search/search.ts';
@@ -102,7 +102,7 @@ export class Messaging {
   readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, reads, background, metrics, log } = options;
+    const { sql, reads, background, fanout, metrics, log } = options;
     const { searchLanguage: language, searchesAtOnce: atOnce, searchTimeoutMs: timeoutMs } = options;
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
@@ -116,8 +116,8 @@ export class Messaging {
         language,
         busy: () => this.writer.waiting > 0,
       });
+      options.fanout.observe(this.#searchIndex);
     }
-    const fanout = this.#searchIndex === undefined ? options.fanout : noting(options.fanout, this.#searchIndex);
     this.#options = options;
     this.writer = new Writer({
       sql,
@@ -129,8 +129,8 @@ export class Messaging {
       now: () => this.now(),
       maxWaiting: options.writerQueue,
     });
-    this.changes = new Changes({ ...options, fanout, writer: this.writer });
-    this.pins = new Pins({ ...options, fanout, writer: this.writer });
+    this.changes = new Changes({ ...options, writer: this.writer });
+    this.pins = new Pins({ ...options, writer: this.writer });
     this.threads = new Threads(options);
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
@@ -148,7 +148,7 @@ export class Messaging {
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
     this.#outbox = new Relay({ sql: background, fanout, metrics, log });
-    this.#retention = new Retention({ ...options, sql: background, fanout, writer: this.writer });
+    this.#retention = new Retention({ ...options, sql: background, writer: this.writer });
   }
 
   /** The clock of all times in the database, in milliseconds since 1970. */
@@ -169,26 +169,9 @@ export class Messaging {
     return this.reading(user, () => history(this.#options.reads, user, input, epoch));
   }
 
-  /**
-   * The JSON text of `sync`'s output, and the heads in it.
-   * @param live the rooms that this node serves without Postgres
-   * @param epoch the epoch of the read
-   */
-  async sync(
-    user: string,
-    input: ParsedInput<'sync'>,
-    live: LiveRooms,
-    epoch: string,
-  ): Promise<{ json: string; heads: readonly Head[] }> {
-    const near = await fromReplay(user, input, live);
-    const { metrics, reads } = this.#options;
-    metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
-    const left = Object.keys(near.rest.cursors).length;
-    if (left === 0) return answer(near, epoch);
-    metrics.syncedRooms.inc({ source: 'postgres' }, left);
-    const far = await this.reading(user, () => sync(reads, user, near.rest));
-    const all = { rooms: [...near.rooms, ...far.rooms], more: near.more || far.more };
-    return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
+  /** The changes in the user's rooms, read from Postgres. */
+  synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
+    return this.reading(user, () => sync(this.#options.reads, user, input));
   }
 
   /** The database went back in time: values of the old history that wait here must not be written into the new one. */
@@ -248,25 +231,4 @@ export class Messaging {
     await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }
-}
-
-function answer({ rooms, more, heads }: SyncedRooms, epoch: string): { json: string; heads: readonly Head[] } {
-  return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads };
-}
-
-/** The same fan-out, but each published rev marks its room for the search index. */
-function noting(fanout: Fanout, index: SearchIndex): Fanout {
-  return {
-    others: fanout.others,
-    listen: (receiver) => fanout.listen(receiver),
-    publish(envelopes) {
-      fanout.publish(envelopes);
-      for (const envelope of envelopes) {
-        if (envelope.to === 'room' && envelope.rev !== undefined) index.note(envelope.room);
-      }
-    },
-    occupied: (room) => fanout.occupied(room),
-    vacated: (room) => fanout.vacated(room),
-    close: () => fanout.close(),
-  };
 }

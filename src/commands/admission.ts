@@ -27,7 +27,7 @@ export interface AdmissionParts {
   readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
-  readonly writer: Pick<Writer, 'isFull' | 'refuses'>;
+  readonly writer: Pick<Writer, 'crowded' | 'isFull' | 'refuses'>;
   readonly refusals: Refusals;
   readonly metrics: Metrics;
 }
@@ -136,7 +136,7 @@ export class Admission implements PacketAdmission {
 
   #writerRefuses({ frame, at }: Header, user: LocalUser): boolean {
     const { loadShedding, writer } = this.#parts;
-    if (!loadShedding.writerCrowded) return false;
+    if (!writer.crowded) return false;
     const room = roomOfSend(frame, at);
     if (room === undefined || !writer.refuses(room, user.id)) return false;
     loadShedding.writerRefused(writer.isFull(room));

@@ -1,11 +1,14 @@
-/** Writes the one ack of a command, and counts the outcome of the command. */
+/**
+ * Writes the one ack of a command, and counts the outcome of the command. The acks of one turn of the event loop are sent
+ * together. A commit answers many sends at once, often several of one connection, and each write outside of a handler of uWS
+ * costs a system call.
+ */
 import { ParleyError } from '../protocol/errors.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Encoded } from './encoded.ts';
-import { Outgoing } from './outgoing.ts';
 import { encodeAck } from '../transport/socketio/encode.ts';
 import { Refusals } from './refusals.ts';
 import type { Frames } from '../transport/socketio/packet.ts';
@@ -17,16 +20,17 @@ export class Answers {
   readonly #shares: UserShares;
   readonly #metrics: Metrics;
   readonly #log: Log;
-  readonly #outgoing: Outgoing;
   readonly #refusals: Refusals;
+  readonly #unsent: Unsent;
+  /** Connections with acks that wait for the end of this turn. */
+  #waiting: Connection[] = [];
 
   constructor(parts: { unsent: Unsent; shares: UserShares; refusals: Refusals; metrics: Metrics; log: Log }) {
-    const { unsent } = parts;
     this.#shares = parts.shares;
     this.#metrics = parts.metrics;
     this.#log = parts.log;
     this.#refusals = parts.refusals;
-    this.#outgoing = new Outgoing((connection) => unsent.note(connection));
+    this.#unsent = parts.unsent;
   }
 
   /** @param from when the command arrived @param later whether the turn of its arrival is over */
@@ -65,13 +69,31 @@ export class Answers {
 
   /** Sends the acks that wait for the end of this turn, and the refusals that wait for longer. */
   flush(): void {
-    this.#outgoing.flush();
+    this.#endTurn();
     this.#refusals.flush();
+  }
+
+  /** Sends the acks that wait for the end of this turn. */
+  #endTurn(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const connection of waiting) {
+      const frames = connection.unsent ?? [];
+      connection.unsent = undefined;
+      // corked also with one frame: events of this turn that uWS still holds go in the same system call
+      connection.sendAll(frames);
+      this.#unsent.note(connection);
+    }
   }
 
   /** In the turn of a handler uWS itself writes several frames with one system call. */
   #send(connection: Connection, frames: Frames, later: boolean): void {
-    if (later) this.#outgoing.send(connection, frames);
-    else connection.sendFrames(frames);
+    if (!later) return connection.sendFrames(frames);
+    if (connection.unsent !== undefined) {
+      connection.unsent.push(...frames);
+      return;
+    }
+    connection.unsent = [...frames];
+    if (this.#waiting.push(connection) === 1) setImmediate(() => this.#endTurn());
   }
 }

@@ -29,11 +29,11 @@ type NamesRooms = Encoded | { readonly room: RoomSummary } | { readonly rooms: r
 
 export function commandsAround(parts: AroundParts): AroundOf<Omit<Commands, ConnectionCommandName>> {
   const { hub, shares, signalLimits, now, metrics } = parts;
-  const { slowConsumers, subscriptions, interest, receiver, mayDeliver } = hub;
+  const { slowConsumers, subscriptions, interest, receiver, lease } = hub;
   /** Checks the membership in the memory of this node, without a statement. */
   const requireHere = (connection: Connection, room: string): void => {
     if (!subscriptions.isIn(connection, room)) throw new ParleyError('not_member');
-    if (!mayDeliver()) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
+    if (!lease.held) throw new ParleyError('unavailable', undefined, { retryAfter: 1000 });
   };
   const noteHeads = (connection: Connection, _input: unknown, answer: NamesRooms): void =>
     receiver.noteHeads(connection, headsOf(answer));

@@ -12,7 +12,7 @@ import { Answers } from './answers.ts';
 import { parseInput } from './input.ts';
 import type { Refusals } from './refusals.ts';
 import { Running, type Drained } from './running.ts';
-import type { CommandTable, Entry } from './table.ts';
+import type { CommandTable, Entry, HandledEntry } from './table.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import { withoutOldSeqs } from './old-history.ts';
 import type { EventPacket } from '../transport/socketio/packet.ts';
@@ -95,12 +95,15 @@ export class Commands {
   async call(caller: Caller, name: CommandName, data: unknown): Promise<object> {
     const from = performance.now();
     const entry = this.#table.get(name);
-    const handle = entry?.handle;
-    if (entry === undefined || handle === undefined) throw new ParleyError('unknown_command');
+    if (entry?.handle === undefined) throw new ParleyError('unknown_command');
+    const { handle, check } = entry;
     try {
       this.#running.admit(entry);
       this.#admission.admitCall();
-      const run = (): object | Promise<object> => handle(caller, data);
+      const run = async (): Promise<object> => {
+        if (check !== undefined) await check(caller, data);
+        return handle(caller, data);
+      };
       this.#running.began(entry);
       try {
         const output = await (entry.reads ? this.#reads.take(caller.user.id, run) : run());
@@ -126,7 +129,24 @@ export class Commands {
 
   #handle(connection: Connection, user: LocalUser, entry: Entry, data: unknown): object | Promise<object> {
     const { oldEpochRooms } = connection;
-    return entry.run(connection, user, oldEpochRooms === undefined ? data : withoutOldSeqs(oldEpochRooms, entry, data));
+    const input = oldEpochRooms === undefined ? data : withoutOldSeqs(oldEpochRooms, entry, data);
+    if (entry.handle === undefined) return entry.ofConnection(connection, user, input);
+    if (entry.after !== undefined) return this.#handleAnd(entry.after, connection, user, entry, input);
+    return entry.handle(connection.callerFor(user), entry.before?.(connection, user, input) ?? input);
+  }
+
+  /** Runs a step after the handler, before the ack is sent. */
+  async #handleAnd(
+    after: NonNullable<HandledEntry['after']>,
+    connection: Connection,
+    user: LocalUser,
+    { before, handle }: HandledEntry,
+    input: unknown,
+  ): Promise<object> {
+    const answer = await handle(connection.callerFor(user), before?.(connection, user, input) ?? input);
+    const ended = after(connection, input, answer);
+    if (ended !== undefined) await ended;
+    return answer;
   }
 
   #later(connection: Connection, ack: string, entry: Entry, from: number, answer: Promise<object>): void {

@@ -32,12 +32,6 @@ const relieveTo = 0.8;
 /** The process shows freed memory with a delay. */
 const relieveEveryMs = 1000;
 
-/** The queue of the writer. */
-export interface WriterLoad {
-  /** Whether users share the places of any stripe. */
-  readonly crowded: boolean;
-}
-
 /**
  * Decides which part of the arriving work is admitted. While the event loop is late or memory is short, the admitted share
  * falls by a fifth each step. While both are well below their limits the share grows slowly, and in between it stays. So
@@ -50,7 +44,6 @@ export interface WriterLoad {
  */
 export class LoadShedding {
   readonly #settings: OverloadSettings;
-  readonly #writer: WriterLoad;
   readonly #relief: Relief;
   readonly #delay: IntervalHistogram;
   readonly #timer: NodeJS.Timeout;
@@ -67,10 +60,9 @@ export class LoadShedding {
   #events = 0;
   #writerShare = 1;
 
-  constructor(settings: OverloadSettings, parts: { writer: WriterLoad; relief: Relief; metrics: Metrics }) {
+  constructor(settings: OverloadSettings, parts: { relief: Relief; metrics: Metrics }) {
     const { metrics } = parts;
     this.#settings = settings;
-    this.#writer = parts.writer;
     this.#relief = parts.relief;
     this.#refused = {
       event_loop: metrics.overloaded.labels({ limit: 'event_loop' }),
@@ -99,11 +91,6 @@ export class LoadShedding {
     if (this.#share >= 1 || Math.random() < this.#share) return true;
     this.#refused[this.#reason].inc();
     return false;
-  }
-
-  /** Whether a send may have to be refused, which depends on its room and its user. */
-  get writerCrowded(): boolean {
-    return this.#writer.crowded;
   }
 
   /** @param full false: only the share of the user is taken, which is no load of the node */

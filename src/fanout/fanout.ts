@@ -12,6 +12,7 @@
  * failures. The publishing node receives its own envelopes through the same receiver, before `publish` returns, and not
  * again from outside.
  * Start: `listen` names the receiver. Earlier envelopes are dropped: there is no connection yet.
+ * Observers: an observer gets what this node publishes, after the receiver, and nothing of other nodes.
  * Interest: the hub calls `occupied` when a room gets its first connection here, and `vacated` after the last one has left.
  * `occupied` resolves when envelopes of the room reach this node, or cannot for now; it never rejects. A join is
  * acknowledged only after it.
@@ -22,6 +23,7 @@ export interface Fanout {
   /** Undefined: this node is alone. */
   readonly others: Others | undefined;
   listen(receiver: Receiver): void;
+  observe(observer: Observer): void;
   publish(envelopes: readonly Envelope[]): void;
   occupied(room: string): Promise<void>;
   vacated(room: string): void;
@@ -36,6 +38,10 @@ export interface Others {
 }
 
 export type Receiver = (envelopes: readonly Envelope[]) => void;
+
+export interface Observer {
+  published(envelopes: readonly Envelope[]): void;
+}
 
 export type Envelope = RoomEvent | UserEvent | MembershipChange | RoomClosed;
 

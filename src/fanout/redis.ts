@@ -14,7 +14,7 @@ import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { decodeEnvelopes, encodeEnvelopes, nodeIdBytes, originOf, senderOf } from './envelope-codec.ts';
-import type { Envelope, Fanout, Others, Receiver } from './fanout.ts';
+import type { Envelope, Fanout, Others, Observer, Receiver } from './fanout.ts';
 import { partOf } from './partition.ts';
 
 export interface RedisFanoutOptions {
@@ -54,6 +54,7 @@ export class RedisFanout implements Fanout {
   readonly others: Others;
   readonly #options: RedisFanoutOptions;
   #receive: Receiver = () => {};
+  readonly #observers: Observer[] = [];
   /** The id of this process, not the configured name: two nodes with the same name must receive each other's events. */
   readonly #node = randomBytes(nodeIdBytes);
   readonly #partitions: readonly Partition[];
@@ -108,6 +109,10 @@ export class RedisFanout implements Fanout {
     this.#receive = receiver;
   }
 
+  observe(observer: Observer): void {
+    this.#observers.push(observer);
+  }
+
   publish(envelopes: readonly Envelope[]): void {
     if (this.#closed || envelopes.length === 0) return;
     this.#receive(envelopes);
@@ -118,6 +123,7 @@ export class RedisFanout implements Fanout {
     } catch (error) {
       this.#failed('encoding', error);
     }
+    for (const observer of this.#observers) observer.published(envelopes);
   }
 
   async occupied(room: string): Promise<void> {

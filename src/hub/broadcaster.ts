@@ -1,4 +1,5 @@
 import type { RoomEvent } from '../fanout/fanout.ts';
+import type { Lease } from '../storage/lease.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -19,7 +20,7 @@ export interface BroadcasterParts {
   /** Records events with a rev that were delivered. */
   readonly replay: { delivered(event: RoomEvent): void };
   /** Whether the memberships that this node knows are recent enough to deliver by. */
-  readonly mayDeliver: () => boolean;
+  readonly lease: Pick<Lease, 'held'>;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -112,7 +113,7 @@ export class Broadcaster {
    */
   emitToRoom(room: string, frames: (form: Form) => Frames, except: Connection | undefined): void {
     const { topics } = this.#parts;
-    if (!this.#parts.mayDeliver()) {
+    if (!this.#parts.lease.held) {
       this.#parts.metrics.signalsDropped.inc();
       this.#debug?.debug(
         { room, reason: 'suspended' },

@@ -6,14 +6,18 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import type { Broadcaster } from './broadcaster.ts';
-import type { Subscriptions } from './subscriptions.ts';
 import type { Resequencer } from '../recovery/resequencer.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
+import type { Lease } from '../storage/lease.ts';
+import { readsOnlyUntil, type Subscriptions } from './subscriptions.ts';
 
 export interface FanoutReceiverParts {
   readonly connections: Connections;
   readonly subscriptions: Subscriptions;
   readonly resequencer: Resequencer;
   readonly broadcaster: Broadcaster;
+  readonly registry: Pick<SessionRegistry, 'received' | 'departed'>;
+  readonly lease: Pick<Lease, 'hurry'>;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -24,7 +28,8 @@ const failed = 'Could not deliver an event; its recipients miss it until they sy
 const maxHeld = 1000;
 
 /**
- * The receiving end of fan-out: brings each envelope to its recipients on this node.
+ * The receiving end of fan-out: brings each envelope to its recipients on this node, to the sessions whose presence it
+ * changes, and to the lease.
  *
  * States: *delivering*, in which each envelope is delivered at once; and *suspended*, as the resequencer is. While
  * suspended, events to users and closings of rooms are held, up to a limit; membership changes are applied. `release`
@@ -44,20 +49,17 @@ export class FanoutReceiver {
     this.#debug = debugLog(parts.log);
   }
 
-  /** A fault in one envelope is counted and logged. The other envelopes are delivered. */
   receive(envelopes: readonly Envelope[]): void {
-    const { resequencer, subscriptions, metrics, log } = this.#parts;
-    for (const envelope of envelopes) {
-      try {
-        if (envelope.to === 'room') resequencer.receive(envelope);
-        else if (envelope.to === 'membership') subscriptions.change(envelope);
-        else if (resequencer.isSuspended()) this.#hold(envelope);
-        else this.#deliver(envelope);
-      } catch (error) {
-        metrics.internalErrors.inc({ where: 'delivery' });
-        log.error({ err: error }, failed);
-      }
-    }
+    // the usual case; the lines below took a twentieth of the time of a signal
+    if (envelopes.every(isOfRoom)) return this.#deliverAll(envelopes);
+    const { subscriptions, registry, lease } = this.#parts;
+    const closed = envelopes.flatMap((envelope) =>
+      envelope.to === 'closed' ? subscriptions.usersIn(envelope.room) : [],
+    );
+    this.#deliverAll(envelopes);
+    registry.received(envelopes);
+    for (const user of closed) registry.departed(user);
+    if (envelopes.some(removesRight)) lease.hurry();
   }
 
   /** Whether the room has no connection here, or its connections got these settings last. */
@@ -73,6 +75,22 @@ export class FanoutReceiver {
       } catch (error) {
         this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
         this.#parts.log.error({ err: error }, failed);
+      }
+    }
+  }
+
+  /** A fault in one envelope is counted and logged. The other envelopes are delivered. */
+  #deliverAll(envelopes: readonly Envelope[]): void {
+    const { resequencer, subscriptions, metrics, log } = this.#parts;
+    for (const envelope of envelopes) {
+      try {
+        if (envelope.to === 'room') resequencer.receive(envelope);
+        else if (envelope.to === 'membership') subscriptions.change(envelope);
+        else if (resequencer.isSuspended()) this.#hold(envelope);
+        else this.#deliver(envelope);
+      } catch (error) {
+        metrics.internalErrors.inc({ where: 'delivery' });
+        log.error({ err: error }, failed);
       }
     }
   }
@@ -139,4 +157,14 @@ export class FanoutReceiver {
     broadcaster.toEach(members, event, json);
     subscriptions.closed(room, members);
   }
+}
+
+function isOfRoom({ to }: Envelope): boolean {
+  return to === 'room';
+}
+
+/** The acknowledgement of such a command waits until all nodes have applied the envelope. */
+function removesRight(envelope: Envelope): boolean {
+  if (envelope.to === 'closed') return true;
+  return envelope.to === 'membership' && (envelope.role === null || readsOnlyUntil(envelope) !== undefined);
 }

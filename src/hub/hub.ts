@@ -14,6 +14,8 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { ReplayBuffer } from '../recovery/replay-buffer.ts';
 import { Resequencer } from '../recovery/resequencer.ts';
 import type { WorkQueue } from '../recovery/work-queue.ts';
+import type { SessionRegistry } from '../sessions/registry.ts';
+import type { Lease } from '../storage/lease.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
@@ -34,7 +36,7 @@ export interface Hub {
   readonly slowConsumers: SlowConsumers;
   readonly subscriptions: Subscriptions;
   readonly receiver: FanoutReceiver;
-  readonly mayDeliver: () => boolean;
+  readonly lease: Pick<Lease, 'held'>;
 }
 
 export interface HubParts {
@@ -45,28 +47,31 @@ export interface HubParts {
   /** Rooms with a gap, for the backfiller. */
   readonly gaps: WorkQueue;
   readonly replay: Pick<ReplayBuffer, 'delivered' | 'forget'>;
-  /** Whether the memberships that this node knows are recent enough to deliver by. */
-  readonly mayDeliver: () => boolean;
+  readonly registry: Pick<SessionRegistry, 'received' | 'departed'>;
+  /** Says whether the memberships that this node knows are recent enough to deliver by. */
+  readonly lease: Pick<Lease, 'held' | 'hurry'>;
   readonly metrics: Metrics;
   readonly log: Log;
 }
 
 export function createHub(parts: HubParts): Hub {
-  const { connections, topics, settings, fanout, gaps, replay, mayDeliver, metrics, log } = parts;
+  const { connections, topics, settings, fanout, gaps, replay, registry, lease, metrics, log } = parts;
   const offRooms = new OffRooms(metrics, log);
-  const broadcaster = new Broadcaster({ connections, offRooms, topics, replay, mayDeliver, metrics, log });
-  const resequencer = new Resequencer({
-    deliver: (event) => broadcaster.toRoom(event),
-    gaps,
-    reachable: () => fanout.others?.reachable === true,
-    mayDeliver,
+  const broadcaster = new Broadcaster({ connections, offRooms, topics, replay, lease, metrics, log });
+  const resequencer = new Resequencer({ broadcaster, gaps, others: fanout.others, lease, metrics, log });
+  const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
+  const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
+  const subscriptions = new Subscriptions({ connections, slowConsumers, lease, log });
+  const receiver = new FanoutReceiver({
+    connections,
+    subscriptions,
+    resequencer,
+    broadcaster,
+    registry,
+    lease,
     metrics,
     log,
   });
-  const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
-  const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
-  const subscriptions = new Subscriptions({ connections, slowConsumers, log });
-  const receiver = new FanoutReceiver({ connections, subscriptions, resequencer, broadcaster, metrics, log });
   return {
     connections,
     offRooms,
@@ -76,6 +81,6 @@ export function createHub(parts: HubParts): Hub {
     slowConsumers,
     subscriptions,
     receiver,
-    mayDeliver,
+    lease,
   };
 }

@@ -2,6 +2,7 @@ import type { MembershipChange } from '../fanout/fanout.ts';
 import type { Membership } from '../rooms/membership-changes.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
+import type { Lease } from '../storage/lease.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
@@ -10,6 +11,7 @@ import type { SlowConsumers } from './slow-consumers.ts';
 export interface SubscriptionsParts {
   readonly connections: Connections;
   readonly slowConsumers: SlowConsumers;
+  readonly lease: Pick<Lease, 'held'>;
   readonly log: Log;
 }
 
@@ -98,6 +100,11 @@ export class Subscriptions {
   isInside(user: string, room: string): boolean {
     for (const connection of this.#parts.connections.ready(user)) if (this.isIn(connection, room)) return true;
     return false;
+  }
+
+  /** Whether the user's connections here get the room's events, by memberships that are recent enough. */
+  follows(user: string, room: string): boolean {
+    return this.#parts.lease.held && this.isInside(user, room);
   }
 
   /**

@@ -16,7 +16,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { Batcher, type Places } from '../storage/batcher.ts';
 import type { Mentions } from './bodies/mentions.ts';
-import { commit } from './writer/commit.ts';
+import { commitsOf, type CommitParts } from './writer/commit.ts';
 import { mentionEvents } from './mentions.ts';
 import { changesJson, messageJson } from './message-json.ts';
 import { behindJson } from './behind.ts';
@@ -96,12 +96,15 @@ export class Changes {
   constructor(options: ChangesOptions) {
     this.#options = options;
     const { mutexes, places } = options.writer;
-    const store = (changes: Change[]): Promise<Outcome[]> => this.#store(changes);
-    const settle = (changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] =>
-      this.#settle(changes, rows, again);
+    const parts: CommitParts<Change, Outcome, Changed> = {
+      ...options,
+      outboxCleanup: options.writer.outboxCleanup,
+      store: (changes, outboxIds) => this.#store(changes, outboxIds),
+      settle: (changes, rows, again) => this.#settle(changes, rows, again),
+    };
     this.#stripes = mutexes.map(
       (stripe, n) =>
-        new Batcher((changes) => stripe.take(() => commit(changes, { ...options, store, settle })), {
+        new Batcher(commitsOf(stripe, parts), {
           maxBatch: options.maxBatch ?? groupSize,
           maxWaiting: places[n] as Places,
           senderOf: ({ user }) => user,
@@ -122,26 +125,25 @@ export class Changes {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
   }
 
-  #store(changes: Change[]): Promise<Outcome[]> {
-    const { sql, writer, editWindowMs } = this.#options;
+  #store(changes: Change[], outboxIds: number[]): Promise<Outcome[]> {
+    const { sql, editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
     const notes = noteJson(changes);
-    return writer.outboxCleanup.deleting((outboxCleanup) =>
-      notes === undefined
-        ? sql<Outcome[]>`
-            select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxCleanup}::bigint[],
-              ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`
-        : sql<Outcome[]>`
-            with c as materialized (
-              select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxCleanup}::bigint[],
-                ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})
-            )
-            select c.*, x.pinned, x.thread, x.mentioned from c
-            left join note_changes(
-              (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${notes}::text::jsonb
-            ) x on x.n = c.n
-            order by c.n`,
-    );
+    if (notes === undefined) {
+      return sql<Outcome[]>`
+        select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxIds}::bigint[],
+          ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})`;
+    }
+    return sql<Outcome[]>`
+      with c as materialized (
+        select * from change_messages(${rooms}::text[], ${json}::text::jsonb, ${outboxIds}::bigint[],
+          ${editWindowMs}::bigint, ${limits.reactionKinds}, ${limits.messageVersions})
+      )
+      select c.*, x.pinned, x.thread, x.mentioned from c
+      left join note_changes(
+        (select array_agg(case outcome when 'changed' then 1 else 0 end order by n) from c), ${notes}::text::jsonb
+      ) x on x.n = c.n
+      order by c.n`;
   }
 
   #settle(changes: Change[], rows: Outcome[], again: boolean): (Changed | Error)[] {

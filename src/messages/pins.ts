@@ -9,7 +9,7 @@ import type { EventData } from '../protocol/events.ts';
 import { limits } from '../protocol/limits.ts';
 import { Batcher, type Places } from '../storage/batcher.ts';
 import { behind, type ChangesOptions } from './changes.ts';
-import { commit } from './writer/commit.ts';
+import { commitsOf, type CommitParts } from './writer/commit.ts';
 import { messageColumns } from './message-columns.ts';
 import { messageJson, type StoredMessage } from './message-json.ts';
 import { rightsOf } from '../protocol/permissions.ts';
@@ -42,13 +42,15 @@ export class Pins {
   constructor(options: PinsOptions) {
     this.#options = options;
     const { mutexes, places } = options.writer;
-    const store = (pins: Pin[]): Promise<Outcome[]> => this.#store(pins[0] as Pin);
-    const settle = (pins: Pin[], rows: Outcome[], again: boolean): (Pinned | Error)[] => [
-      this.#settle(pins[0] as Pin, rows[0] as Outcome, again),
-    ];
+    const parts: CommitParts<Pin, Outcome, Pinned> = {
+      ...options,
+      outboxCleanup: options.writer.outboxCleanup,
+      store: (pins, outboxIds) => this.#store(pins[0] as Pin, outboxIds),
+      settle: (pins, rows, again) => [this.#settle(pins[0] as Pin, rows[0] as Outcome, again)],
+    };
     this.#stripes = mutexes.map(
       (stripe, n) =>
-        new Batcher((pins) => stripe.take(() => commit(pins, { ...options, store, settle })), {
+        new Batcher(commitsOf(stripe, parts), {
           maxBatch: 1,
           maxWaiting: places[n] as Places,
           senderOf: ({ user }) => user,
@@ -69,14 +71,11 @@ export class Pins {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
   }
 
-  #store({ room, seq, user, change }: Pin): Promise<Outcome[]> {
-    const { sql, writer } = this.#options;
-    return writer.outboxCleanup.deleting(
-      (outboxCleanup) => sql<Outcome[]>`
-        select outcome, rev, at, outbox_id
-        from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${outboxCleanup}::bigint[],
-          ${rightsOf('pin')}::text::jsonb)`,
-    );
+  #store({ room, seq, user, change }: Pin, outboxIds: number[]): Promise<Outcome[]> {
+    return this.#options.sql<Outcome[]>`
+      select outcome, rev, at, outbox_id
+      from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${outboxIds}::bigint[],
+        ${rightsOf('pin')}::text::jsonb)`;
   }
 
   #settle({ room, seq, user, change }: Pin, row: Outcome, again: boolean): Pinned | Error {

@@ -1,5 +1,8 @@
 /**
- * Reads the changes in a user's rooms since the user's cursors. There are two statements, whatever the number of rooms. The
+ * Catch-up of a client by `sync`. The replay buffers serve the rooms that this node follows for the user, and Postgres serves
+ * the others.
+ *
+ * A read of Postgres has two statements, whatever the number of rooms. The
  * first reads heads, which decide how many rows each room may take of the page. The second reads the rows, with the heads
  * of its own snapshot. A row may change between the two and pass the first head. A page that ended at the first head would
  * lack that row, and the event of the change does not carry the message itself.
@@ -10,6 +13,8 @@ import type { RoomSummary } from '../protocol/model.ts';
 import { messageColumns } from '../messages/message-columns.ts';
 import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 import { membership } from '../rooms/access.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { fromReplay, type LiveRooms } from './replay-buffer.ts';
 
 interface Share {
   readonly room: string;
@@ -36,6 +41,44 @@ export interface SyncedRooms {
   readonly more: boolean;
   /** The heads of the rooms that this answer brings up to date. */
   readonly heads: readonly Head[];
+}
+
+export interface CatchUpParts extends LiveRooms {
+  /** Reads from Postgres, in the turn of the user. */
+  readonly messaging: { synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> };
+  readonly metrics: Metrics;
+}
+
+export class CatchUp {
+  readonly #parts: CatchUpParts;
+
+  constructor(parts: CatchUpParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The JSON text of the output of `sync`, and the heads in it.
+   * @param epoch the epoch of the read
+   */
+  async sync(
+    user: string,
+    input: ParsedInput<'sync'>,
+    epoch: string,
+  ): Promise<{ json: string; heads: readonly Head[] }> {
+    const { messaging, metrics } = this.#parts;
+    const near = await fromReplay(user, input, this.#parts);
+    metrics.syncedRooms.inc({ source: 'tail' }, near.rooms.length);
+    const left = Object.keys(near.rest.cursors).length;
+    if (left === 0) return answer(near, epoch);
+    metrics.syncedRooms.inc({ source: 'postgres' }, left);
+    const far = await messaging.synced(user, near.rest);
+    const all = { rooms: [...near.rooms, ...far.rooms], more: near.more || far.more };
+    return answer({ ...all, heads: [...near.heads, ...far.heads] }, epoch);
+  }
+}
+
+function answer({ rooms, more, heads: reached }: SyncedRooms, epoch: string): { json: string; heads: readonly Head[] } {
+  return { json: `{"rooms":{${rooms.join(',')}},"more":${more},"epoch":"${epoch}"}`, heads: reached };
 }
 
 /** @param input `limit` may be 0: the answer then has only `more` and `reset` */

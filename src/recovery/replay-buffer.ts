@@ -37,8 +37,10 @@ export interface ReplayBufferOptions {
   readonly metrics: Metrics;
 }
 
-/** The rev up to which the room's events were delivered here. Undefined: deliveries are not reliable now. */
-export type HeadOf = (room: string) => number | undefined;
+export interface Heads {
+  /** The rev up to which the room's events were delivered here. Undefined: deliveries are not reliable now. */
+  liveHead(room: string): number | undefined;
+}
 
 /** Events whose rows are in Postgres may be on their way for a moment. */
 const settleMs = 20;
@@ -89,14 +91,14 @@ export class ReplayBuffer {
   }
 
   /** Resolves when the buffer reaches down to the cursor, or cannot. */
-  async reach(room: string, cursor: number, headOf: HeadOf): Promise<void> {
+  async reach(room: string, cursor: number, heads: Heads): Promise<void> {
     for (let attempt = 0; attempt < tries; attempt++) {
-      const buffered = this.#roomFor(room, cursor, headOf);
+      const buffered = this.#roomFor(room, cursor, heads);
       if (buffered === undefined || cursor >= buffered.start || cursor < buffered.floor) return;
       // a room has one read at a time; a message that changes meanwhile makes the read useless
       let reading = this.#reading.get(room);
       if (reading === undefined) {
-        reading = this.#extend(room, buffered, headOf).finally(() => this.#reading.delete(room));
+        reading = this.#extend(room, buffered, heads).finally(() => this.#reading.delete(room));
         this.#reading.set(room, reading);
       }
       if (!(await reading)) return;
@@ -104,17 +106,17 @@ export class ReplayBuffer {
   }
 
   /** The rows after the cursor, for a client that is on the room. @returns undefined if the buffer cannot serve the cursor */
-  page(room: string, cursor: number, headOf: HeadOf, to: PageFor): ReplayPage | undefined {
-    const buffered = this.#roomFor(room, cursor, headOf);
+  page(room: string, cursor: number, heads: Heads, to: PageFor): ReplayPage | undefined {
+    const buffered = this.#roomFor(room, cursor, heads);
     return buffered === undefined || cursor < buffered.start
       ? undefined
       : buffered.page(cursor, to.viewer, to.limit, to.bytes);
   }
 
   /** The room's buffer at its present head. Undefined: the buffer cannot serve the cursor. */
-  #roomFor(room: string, cursor: number, headOf: HeadOf): RoomReplay | undefined {
+  #roomFor(room: string, cursor: number, heads: Heads): RoomReplay | undefined {
     const { messages } = this.#options;
-    const head = headOf(room);
+    const head = heads.liveHead(room);
     if (messages === 0 || head === undefined || cursor > head || cursor < head - messages) return undefined;
     return this.#roomAt(room, head);
   }
@@ -128,12 +130,12 @@ export class ReplayBuffer {
   }
 
   /** @returns whether another attempt can succeed */
-  async #extend(room: string, buffered: RoomReplay, headOf: HeadOf): Promise<boolean> {
+  async #extend(room: string, buffered: RoomReplay, heads: Heads): Promise<boolean> {
     const after = Math.max(0, buffered.end - this.#options.messages);
     const recent = await this.#reads.add({ room, after });
     if (recent === undefined) return false;
     for (let waits = 0; ; waits++) {
-      const head = headOf(room);
+      const head = heads.liveHead(room);
       if (head === undefined || this.#rooms.get(room) !== buffered) return false;
       if (buffered.end !== head) this.#changing(buffered, () => buffered.clear(head));
       if (recent.head <= head) break;
@@ -167,25 +169,26 @@ export class ReplayBuffer {
   }
 }
 
-/** The rooms of a connection, as far as the node can serve them without Postgres. */
+/** The rooms of a user, as far as the node can serve them without Postgres. */
 export interface LiveRooms {
   readonly replay: ReplayBuffer;
-  readonly headOf: HeadOf;
-  /** Whether the connection gets the room's events from now on. */
-  readonly sees: (room: string) => boolean;
+  readonly resequencer: Heads;
+  readonly subscriptions: {
+    /** Whether the user's connections get the room's events from now on. */
+    follows(user: string, room: string): boolean;
+  };
 }
 
 /** The part of a `sync` that the replay buffer serves, and the `rest` to read from Postgres. */
 export async function fromReplay(
   user: string,
   input: ParsedInput<'sync'>,
-  { replay, headOf, sees }: LiveRooms,
+  { replay, resequencer, subscriptions }: LiveRooms,
 ): Promise<SyncedRooms & { readonly rest: ParsedInput<'sync'> }> {
   const wanted = Object.entries(input.cursors);
   try {
-    await Promise.all(
-      wanted.filter(([room]) => sees(room)).map(([room, cursor]) => replay.reach(room, cursor, headOf)),
-    );
+    const followed = wanted.filter(([room]) => subscriptions.follows(user, room));
+    await Promise.all(followed.map(([room, cursor]) => replay.reach(room, cursor, resequencer)));
   } catch {
     // rooms without a buffer are left to the statement that follows; its error reaches the client
   }
@@ -196,8 +199,8 @@ export async function fromReplay(
   let more = false;
   for (const [room, cursor] of wanted) {
     // a full answer still says for each further room whether there is more
-    const page = sees(room)
-      ? replay.page(room, cursor, headOf, { viewer: user, limit: bytes > 0 ? limit : 0, bytes })
+    const page = subscriptions.follows(user, room)
+      ? replay.page(room, cursor, resequencer, { viewer: user, limit: bytes > 0 ? limit : 0, bytes })
       : undefined;
     if (page === undefined) {
       cursors[room] = cursor;

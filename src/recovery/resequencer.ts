@@ -17,9 +17,10 @@
  *
  * Held events are bounded for a room and for all rooms. Over the bound a room drops what it holds: Postgres has it too.
  */
-import type { RoomEvent } from '../fanout/fanout.ts';
+import type { Others, RoomEvent } from '../fanout/fanout.ts';
 import { systemClock, type Clock } from '../jobs/clock.ts';
 import type { Backfilled } from './backfill.ts';
+import type { Lease } from '../storage/lease.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics, Repair } from '../telemetry/metrics.ts';
@@ -30,14 +31,14 @@ import { blank, unknown, type Fill, type Gap, type RoomState } from './room-stat
 import type { WorkQueue } from './work-queue.ts';
 
 export interface ResequencerParts {
-  /** Writes an event to the room's connections. */
-  readonly deliver: (event: RoomEvent) => void;
+  /** Writes events to the connections of a room. */
+  readonly broadcaster: { toRoom(event: RoomEvent): void };
   /** Rooms with a gap to read from Postgres. The backfiller reads them. */
   readonly gaps: WorkQueue;
-  /** Whether events of other nodes arrive. If not, no missing event is on its way. */
-  readonly reachable: () => boolean;
+  /** While events of other nodes do not arrive, no missing event is on its way. Undefined: this node is alone. */
+  readonly others: Pick<Others, 'reachable'> | undefined;
   /** Whether the memberships that this node knows are recent enough to deliver by. */
-  readonly mayDeliver: () => boolean;
+  readonly lease: Pick<Lease, 'held'>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock?: Clock;
@@ -74,6 +75,15 @@ export class Resequencer {
   head(room: string): number | undefined {
     const delivered = this.#suspended === undefined ? this.#rooms.get(room)?.delivered : undefined;
     return delivered === unknown ? undefined : delivered;
+  }
+
+  /**
+   * The head up to which this node may answer from memory. Undefined: while other nodes are unreachable, the node may lack
+   * events, or a membership may have ended without its knowledge.
+   */
+  liveHead(room: string): number | undefined {
+    const { others, lease } = this.#parts;
+    return others?.reachable !== false && lease.held ? this.head(room) : undefined;
   }
 
   rooms(): string[] {
@@ -131,10 +141,10 @@ export class Resequencer {
     if (state === undefined) return;
     const { rev } = event;
     if (this.isSuspended()) return this.#suspend(event);
-    if (rev === undefined) return this.#parts.deliver(event);
+    if (rev === undefined) return this.#parts.broadcaster.toRoom(event);
     if (rev === state.delivered + 1) {
       state.delivered = rev;
-      this.#parts.deliver(event);
+      this.#parts.broadcaster.toRoom(event);
       if (state.gap !== undefined) this.#drain(state, state.gap);
       return;
     }
@@ -147,7 +157,7 @@ export class Resequencer {
     } else {
       state.start = rev - 1;
       state.delivered = rev;
-      this.#parts.deliver(event);
+      this.#parts.broadcaster.toRoom(event);
     }
   }
 
@@ -197,7 +207,7 @@ export class Resequencer {
 
   /** Whether nothing may be delivered now. */
   isSuspended(): boolean {
-    if (this.#suspended === undefined && !this.#parts.mayDeliver()) this.suspend();
+    if (this.#suspended === undefined && !this.#parts.lease.held) this.suspend();
     return this.#suspended !== undefined;
   }
 
@@ -263,7 +273,7 @@ export class Resequencer {
   }
 
   get #grace(): number {
-    return this.#parts.reachable() ? this.#limits.graceMs : this.#limits.shortGraceMs;
+    return this.#parts.others?.reachable === true ? this.#limits.graceMs : this.#limits.shortGraceMs;
   }
 
   #hold(state: RoomState, event: RoomEvent, rev: number): void {
@@ -363,7 +373,7 @@ export class Resequencer {
   /** A fault in one event is counted and logged. The other events are delivered. */
   #guarded(event: RoomEvent): void {
     try {
-      this.#parts.deliver(event);
+      this.#parts.broadcaster.toRoom(event);
     } catch (error) {
       this.#parts.metrics.internalErrors.inc({ where: 'delivery' });
       this.#parts.log.error({ err: error }, 'Could not deliver an event; its recipients miss it until they sync.');

@@ -6,6 +6,7 @@
  * has less to do. Measured: see docs/decisions/074-search-index-after-the-commit.md
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Envelope, Observer } from '../fanout/fanout.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -38,7 +39,7 @@ const retryMs = 1000;
 const scanMs = 60_000;
 const rowsAtOnce = 5000;
 
-export class SearchIndex {
+export class SearchIndex implements Observer {
   readonly #options: SearchIndexOptions;
   readonly #rooms = new Set<string>();
   /** Rests until a room is noted. */
@@ -67,6 +68,13 @@ export class SearchIndex {
     metrics.watchSearch(() => this.#rooms.size);
     this.#indexing.startLater();
     this.#scanning.start();
+  }
+
+  /** Notes the room of each published rev. */
+  published(envelopes: readonly Envelope[]): void {
+    for (const envelope of envelopes) {
+      if (envelope.to === 'room' && envelope.rev !== undefined) this.note(envelope.room);
+    }
   }
 
   /** The room has changed. */

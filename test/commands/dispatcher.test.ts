@@ -90,12 +90,12 @@ beforeEach(() => {
     maxEventLoopDelayMs: much,
     maxMemoryBytes: 1e15,
   };
-  const loadShedding = new LoadShedding(settings, { writer: { crowded: false }, relief: { relieve: () => 0 }, metrics });
+  const loadShedding = new LoadShedding(settings, { relief: { relieve: () => 0 }, metrics });
   const shares = new UserShares(settings, metrics, () => user);
   ends.push(loadShedding, shares);
   const rate = new CommandRate(settings, shares);
   const unsent = new Unsent(settings, metrics);
-  const writer = { isFull: () => false, refuses: () => false };
+  const writer = { crowded: false, isFull: () => false, refuses: () => false };
   const refusals = new Refusals();
   ends.push(refusals);
   commands = new Commands({

@@ -44,6 +44,15 @@ export function fanoutContract(form: string, openForm: (receive: Receiver) => Pr
       expect(calls.at(1)).toEqual([event('a', 3)]);
     });
 
+    it('gives an observer what its node publishes, after the receiver has got it', async () => {
+      const { fanout, calls } = await open();
+      const seen: { readonly envelopes: readonly Envelope[]; readonly received: number }[] = [];
+      fanout.observe({ published: (envelopes) => void seen.push({ envelopes, received: calls.length }) });
+      fanout.publish([event('a', 1), event('b', 1)]);
+      fanout.publish([]);
+      expect(seen).toEqual([{ envelopes: [event('a', 1), event('b', 1)], received: 1 }]);
+    });
+
     it('gives the publishing node each envelope once', async () => {
       const { fanout, calls } = await open();
       await fanout.occupied('a');

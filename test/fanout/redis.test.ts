@@ -144,11 +144,15 @@ describe('two nodes over Redis', () => {
   it('the other one gets a batch in one call, in order, and each node its own only once', async () => {
     const [a, b] = [await node(), await node()];
     const batch = [event('x', 1), event('y', 1), event('x', 2)];
+    const seen: Envelope[] = [];
+    a.fanout.observe({ published: (envelopes) => void seen.push(...envelopes) });
     a.fanout.publish(batch);
     await until('it is received', () => b.calls.length > 0);
     expect(b.calls).toEqual([batch]);
     b.fanout.publish([event('x', 3)]);
     await until('it is received', () => a.calls.length > 1);
+    // an observer gets nothing of other nodes
+    expect(seen).toEqual(batch);
     expect(a.calls).toEqual([batch, [event('x', 3)]]);
     expect(b.calls).toEqual([batch, [event('x', 3)]]);
   });

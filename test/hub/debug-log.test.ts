@@ -139,10 +139,10 @@ it('events over a limit make one line, whatever their number', () => {
   const { log, take } = lines('debug');
   const resequencer = new Resequencer(
     {
-      deliver: () => undefined,
+      broadcaster: { toRoom: () => undefined },
       gaps: createGaps(),
-      reachable: () => true,
-      mayDeliver: () => true,
+      others: { reachable: true },
+      lease: { held: true },
       metrics: new Metrics(),
       log,
     },

@@ -43,7 +43,13 @@ export function stageHub(log: Log = silentLog, mayDeliver = (): boolean => true)
     fanout: new MemoryFanout(),
     gaps,
     replay: { delivered: () => undefined, forget: () => undefined },
-    mayDeliver,
+    registry: { received: () => undefined, departed: () => undefined },
+    lease: {
+      get held() {
+        return mayDeliver();
+      },
+      hurry: () => undefined,
+    },
     metrics: new Metrics(),
     log,
   });

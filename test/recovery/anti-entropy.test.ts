@@ -22,10 +22,10 @@ it('a node that receives events before it holds the lease delivers once it holds
   const lease = new Lease({ confirmations, alone: false, metrics, log });
   const delivered: number[] = [];
   const order = new Resequencer({
-    deliver: ({ rev }) => delivered.push(rev ?? 0),
+    broadcaster: { toRoom: ({ rev }) => void delivered.push(rev ?? 0) },
     gaps: createGaps(),
-    reachable: () => true,
-    mayDeliver: () => lease.held,
+    others: { reachable: true },
+    lease,
     metrics,
     log,
   });

@@ -24,6 +24,7 @@ it('counts each failed round, logs the first one alone, and continues', async ()
   const fanout: Fanout = {
     others: { reachable: true, onChange: () => {} },
     listen: () => {},
+    observe: () => undefined,
     publish: () => {},
     occupied: () => Promise.resolve(),
     vacated: () => {},

@@ -41,8 +41,8 @@ interface Rig {
   /** While set, reads wait for it. */
   gate: Promise<void> | undefined;
   /** Whether events of other nodes come. */
-  reachable: boolean;
-  mayDeliver: boolean;
+  readonly others: { reachable: boolean };
+  readonly lease: { held: boolean };
   count(series: string): Promise<number>;
 }
 
@@ -51,19 +51,20 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
   const reads: [string, number][] = [];
   const metrics = new Metrics();
   const gaps = createGaps(atOnce);
+  const [others, lease] = [{ reachable: true }, { held: true }];
   const made: Rig = {
     out,
     reads,
     stored: undefined,
     gate: undefined,
-    reachable: true,
-    mayDeliver: true,
+    others,
+    lease,
     order: new Resequencer(
       {
-        deliver: (one) => void out.push(one.rev ?? one.event),
+        broadcaster: { toRoom: (one) => void out.push(one.rev ?? one.event) },
         gaps,
-        reachable: () => made.reachable,
-        mayDeliver: () => made.mayDeliver,
+        others,
+        lease,
         metrics,
         log: silentLog,
         clock,
@@ -194,7 +195,7 @@ describe('the order of a room', () => {
     made.order.receive(event(2));
     expect(made.out.slice(-2)).toEqual([2, 3]);
 
-    made.reachable = false;
+    made.others.reachable = false;
     made.stored = { head: 5, revs: [4, 5] };
     made.order.receive(event(5));
     await until('it is read', () => made.reads.length === 2);

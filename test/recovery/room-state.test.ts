@@ -8,10 +8,10 @@ import { silentLog } from '../support/messaging.ts';
 it('has the head, the gap and the held events of a room', () => {
   const order = new Resequencer(
     {
-      deliver: () => {},
+      broadcaster: { toRoom: () => {} },
       gaps: createGaps(),
-      reachable: () => true,
-      mayDeliver: () => true,
+      others: { reachable: true },
+      lease: { held: true },
       metrics: new Metrics(),
       log: silentLog,
     },

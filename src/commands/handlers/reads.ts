@@ -1,7 +1,7 @@
 /** Reads of rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
 import type { Epochs } from '../../recovery/epochs.ts';
 import type { Messaging } from '../../messaging.ts';
-import type { HeadOf, ReplayBuffer } from '../../recovery/replay-buffer.ts';
+import type { CatchUp } from '../../recovery/catch-up.ts';
 import type { pullCommands } from '../../protocol/commands/reads.ts';
 import type { searchCommands } from '../../protocol/commands/search.ts';
 import type { HandlersOf } from '../table.ts';
@@ -10,15 +10,12 @@ import { beyondEveryHead, ofNoEpoch } from '../old-history.ts';
 
 export interface ReadParts {
   readonly messaging: Messaging;
-  readonly replay: ReplayBuffer;
-  readonly headOf: HeadOf;
+  readonly catchUp: CatchUp;
   readonly epochs: Epochs;
-  /** Whether this node receives the events of the room for the user, so that its replay buffer can answer. */
-  readonly follows: (user: string, room: string) => boolean;
 }
 
 export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands & typeof searchCommands> {
-  const { messaging, replay, headOf, epochs, follows } = parts;
+  const { messaging, catchUp, epochs } = parts;
   /** The epoch of an answer. If a client names a later epoch than this node knows, the node reads the epoch first. */
   const epochFor = async (given: string | undefined): Promise<string> => {
     if (given !== undefined && given !== epochs.epoch && given !== ofNoEpoch) await epochs.check();
@@ -37,8 +34,7 @@ export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands &
       const voids =
         given === undefined || given === epoch ? [] : Object.keys(cursors).filter((room) => cursors[room] !== 0);
       const valid = voids.length === 0 ? input : { ...input, cursors: beyondEveryHead(cursors, voids) };
-      const sees = (room: string): boolean => follows(user.id, room);
-      const { json, heads } = await messaging.sync(user.id, valid, { replay, headOf, sees }, epoch);
+      const { json, heads } = await catchUp.sync(user.id, valid, epoch);
       return new Encoded(json, heads);
     },
     search: async ({ user }, input) => new Encoded(await messaging.search(user.id, input)),

@@ -13,7 +13,7 @@ export interface TopicAudience {
   readonly except: Connection | undefined;
 }
 
-type AudienceParts = Pick<Hub, 'connections' | 'subscriptions' | 'interest' | 'mayDeliver'>;
+type AudienceParts = Pick<Hub, 'connections' | 'subscriptions' | 'interest' | 'lease'>;
 
 /** The recipients among the connections of this node, by the names that back ends use. */
 export class Audience {
@@ -67,7 +67,7 @@ export class Audience {
   }
 
   *#named(name: string): Generator<Connection> {
-    const { connections, subscriptions, interest, mayDeliver } = this.#local;
+    const { connections, subscriptions, interest, lease } = this.#local;
     switch (roomNameKind(name)) {
       case 'session': {
         const connection = connections.session(name);
@@ -78,7 +78,7 @@ export class Audience {
         yield* connections.ready(name.slice(userPrefix.length));
         break;
       case 'room':
-        if (interest.has(name) && mayDeliver()) yield* subscriptions.connectionsIn(name);
+        if (interest.has(name) && lease.held) yield* subscriptions.connectionsIn(name);
         break;
       case 'free':
         yield* connections.adHocRooms.in(name);

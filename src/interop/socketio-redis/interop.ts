@@ -32,7 +32,7 @@ export interface Interop {
 
 export interface InteropParts extends Pick<
   Hub,
-  'connections' | 'subscriptions' | 'interest' | 'broadcaster' | 'mayDeliver'
+  'connections' | 'subscriptions' | 'interest' | 'broadcaster' | 'lease'
 > {
   readonly sockets: Sockets;
   readonly metrics: Metrics;

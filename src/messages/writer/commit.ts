@@ -1,39 +1,61 @@
-/** Commits a batch: retried where that may help, and split where a single item is at fault. */
+/**
+ * The commits of a stripe of the writer. A stripe's sends, its changes and its pins take turns. A commit is retried where
+ * that may help, and split where a single item is at fault.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { within } from '../../jobs/within.ts';
 import { ParleyError } from '../../protocol/errors.ts';
+import type { Run } from '../../storage/batcher.ts';
 import { failureOf, transientReason } from '../../storage/failure.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import type { OutboxCleanup } from './outbox-cleanup.ts';
+
+/** Work that takes turns, first come, first served. */
+export class Mutex {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Runs the work after the work before it has ended, also where that failed. */
+  take<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    // the next work must not see the failure of this one
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
 
 export interface CommitParts<I, R, O> {
-  /** One attempt, safe to try again. */
-  readonly store: (items: I[]) => Promise<R[]>;
+  /** One attempt, safe to try again. The attempt deletes these outbox rows too. */
+  readonly store: (items: I[], outboxIds: number[]) => Promise<R[]>;
   /** Publishes the events and answers each item. `again`: an earlier attempt may have taken effect. */
   readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
+  readonly outboxCleanup: OutboxCleanup;
   readonly metrics: Metrics;
   readonly log: Log;
   /** How long a commit is retried before its items fail with `unavailable`. */
   readonly retryMs?: number;
 }
 
+/** @returns the run of a batcher, each commit in a turn of the stripe */
+export function commitsOf<I, R, O>(stripe: Mutex, parts: CommitParts<I, R, O>): Run<I, O> {
+  return (items) => stripe.take(() => commit(items, parts));
+}
+
 /** Commits, retries a transient failure, and splits a batch that fails for another reason until the faulty item is alone. */
-export async function commit<I, R, O>(
-  items: I[],
-  parts: CommitParts<I, R, O>,
-  doubtful = false,
-): Promise<(O | Error)[]> {
-  const { metrics, log, retryMs = 5000 } = parts;
+async function commit<I, R, O>(items: I[], parts: CommitParts<I, R, O>, doubtful = false): Promise<(O | Error)[]> {
+  const { outboxCleanup, metrics, log, retryMs = 5000 } = parts;
   const giveUp = performance.now() + retryMs;
   let again = doubtful;
   for (let attempt = 0; ; attempt++) {
+    const published = outboxCleanup.take();
     try {
       const from = performance.now();
-      const rows = await within(attemptMs, parts.store(items));
+      const rows = await within(attemptMs, parts.store(items, published.ids));
       metrics.commitSeconds.observe((performance.now() - from) / 1000);
       metrics.batchSize.observe(items.length);
       return parts.settle(items, rows, again);
     } catch (error) {
+      outboxCleanup.restore(published);
       const failure = failureOf(error);
       if (failure === 'transient') {
         again = true;

@@ -8,6 +8,12 @@ export interface OutboxCleanupOptions {
   readonly tidyMs?: number;
 }
 
+/** Rows that a commit deletes, and the history that they are of. */
+export interface PublishedRows {
+  readonly ids: number[];
+  readonly life: number;
+}
+
 /** Ids of outbox rows that are already published. The next commit deletes them in the same statement, which saves a round trip. */
 export class OutboxCleanup {
   readonly #options: OutboxCleanupOptions;
@@ -26,17 +32,16 @@ export class OutboxCleanup {
     this.#tidySoon();
   }
 
-  /** Calls with the ids to delete now. The ids of a failed call are deleted with a later one. */
-  async deleting<T>(call: (ids: number[]) => Promise<T>): Promise<T> {
+  /** The ids for the next commit to delete. `restore` gives the ids of a failed commit to a later one. */
+  take(): PublishedRows {
     this.#committedAt = performance.now();
-    const [ids, life] = [this.#ids, this.#life];
+    const ids = this.#ids;
     this.#ids = [];
-    try {
-      return await call(ids);
-    } catch (error) {
-      if (life === this.#life) this.#ids.push(...ids);
-      throw error;
-    }
+    return { ids, life: this.#life };
+  }
+
+  restore({ ids, life }: PublishedRows): void {
+    if (life === this.#life) this.#ids.push(...ids);
   }
 
   /** The database went back in time: the new history may assign these ids again. */
@@ -65,9 +70,11 @@ export class OutboxCleanup {
   async #tidy(): Promise<void> {
     if (this.#ids.length === 0) return;
     const { sql, log } = this.#options;
+    const published = this.take();
     try {
-      await this.deleting((ids) => sql`delete from outbox where id = any (${ids}::bigint[])`);
+      await sql`delete from outbox where id = any (${published.ids}::bigint[])`;
     } catch (error) {
+      this.restore(published);
       // the relay of another node may publish the events again, which does no harm; the next commit deletes the rows
       log.debug({ err: error }, 'Could not delete outbox rows; the next commit deletes them.');
     }

@@ -20,12 +20,11 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import { limits } from '../../protocol/limits.ts';
 import { Batcher, Places } from '../../storage/batcher.ts';
 import type { Mentions } from '../bodies/mentions.ts';
-import { commit } from './commit.ts';
+import { commitsOf, Mutex, type CommitParts } from './commit.ts';
 import { OutboxCleanup } from './outbox-cleanup.ts';
 import { mentionEvents } from '../mentions.ts';
 import { messageJson } from '../message-json.ts';
 import { mutedError, refusalError } from '../../rooms/refusals.ts';
-import { Mutex } from './mutex.ts';
 
 export interface Send {
   readonly room: string;
@@ -105,16 +104,20 @@ export class Writer {
     const share = (n: number): number => Math.floor(maxWaiting / stripes) + (n < maxWaiting % stripes ? 1 : 0);
     this.mutexes = Array.from({ length: stripes }, () => new Mutex());
     this.places = this.mutexes.map((_, n) => new Places(Math.max(1, share(n))));
-    this.#stripes = this.mutexes.map((mutexes, n) => {
-      const settle = (sends: Send[], outcomes: Outcome[]): (Sent | Error)[] => this.#settle(sends, outcomes);
-      const parts = { ...options, store: (sends: Send[]) => this.#store(sends), settle };
-      const places = this.places[n] as Places;
-      return new Batcher((sends) => mutexes.take(() => commit(sends, parts)), {
-        maxBatch,
-        maxWaiting: places,
-        senderOf: ({ sender }) => sender,
-      });
-    });
+    const parts: CommitParts<Send, Outcome, Sent> = {
+      ...options,
+      outboxCleanup: this.outboxCleanup,
+      store: (sends, outboxIds) => this.#store(sends, outboxIds),
+      settle: (sends, outcomes) => this.#settle(sends, outcomes),
+    };
+    this.#stripes = this.mutexes.map(
+      (stripe, n) =>
+        new Batcher(commitsOf(stripe, parts), {
+          maxBatch,
+          maxWaiting: this.places[n] as Places,
+          senderOf: ({ sender }) => sender,
+        }),
+    );
   }
 
   /** Resolves after the commit. @throws {ParleyError} as `message:send` lists them. */
@@ -164,13 +167,16 @@ export class Writer {
    * A batch may hold a message twice, when a client sends again before it was answered. The copies go in a second call,
    * which finds the first stored: so `append_messages` need not join its input with itself.
    */
-  async #store(sends: Send[]): Promise<Outcome[]> {
+  async #store(sends: Send[], outboxIds: number[]): Promise<Outcome[]> {
     const seen = new Set<string>();
     const isCopy = sends.map(({ room, id }) => seen.size === seen.add(`${room}\n${id}`).size);
-    if (seen.size === sends.length) return this.#markChanged(sends, await this.#append(sends));
+    if (seen.size === sends.length) return this.#markChanged(sends, await this.#append(sends, outboxIds));
     const distinct = sends.filter((_, i) => !isCopy[i]);
-    const firsts = await this.#markChanged(distinct, await this.#append(distinct));
-    const copies = await this.#store(sends.filter((_, i) => isCopy[i]));
+    const firsts = await this.#markChanged(distinct, await this.#append(distinct, outboxIds));
+    const copies = await this.#store(
+      sends.filter((_, i) => isCopy[i]),
+      [],
+    );
     return isCopy.map((copy) => (copy ? copies.shift() : firsts.shift()) as Outcome);
   }
 
@@ -194,26 +200,25 @@ export class Writer {
     });
   }
 
-  #append(sends: Send[]): Promise<Outcome[]> {
+  #append(sends: Send[], outboxIds: number[]): Promise<Outcome[]> {
     const { sql } = this.#options;
     const rooms = [...new Set(sends.map((send) => send.room))];
     const [batch, notes] = [batchJson(sends), noteJson(sends)];
-    return this.outboxCleanup.deleting((outboxCleanup) =>
-      notes === undefined
-        ? sql<
-            Outcome[]
-          >`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxCleanup}::bigint[])`
-        : sql<Outcome[]>`
-            with a as materialized (
-              select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxCleanup}::bigint[])
-            )
-            select a.*, x.thread, x.mentioned from a
-            left join note_sends(
-              (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
-              ${notes}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
-            ) x on x.n = a.n
-            order by a.n`,
-    );
+    if (notes === undefined) {
+      return sql<
+        Outcome[]
+      >`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxIds}::bigint[])`;
+    }
+    return sql<Outcome[]>`
+      with a as materialized (
+        select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxIds}::bigint[])
+      )
+      select a.*, x.thread, x.mentioned from a
+      left join note_sends(
+        (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
+        ${notes}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
+      ) x on x.n = a.n
+      order by a.n`;
   }
 
   /** Publishes the events in rev order, then gives each send its answer. */
