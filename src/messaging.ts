@@ -18,6 +18,7 @@ import { mentions } from './messages/mentions.ts';
 import { oneMessage } from './messages/one-message.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
 import { Relay } from './recovery/relay.ts';
+import { Profiles } from './rooms/profiles.ts';
 import { pinned, Pins } from './messages/pins.ts';
 import { ReadMarks } from './receipts/read-marks.ts';
 import { receipts, unread } from './receipts/receipts.ts';
@@ -88,6 +89,7 @@ export class Messaging {
   readonly blocks: Blocks;
   readonly connectLoad: ConnectLoad;
   readonly knownUsers: KnownUsers;
+  readonly profiles: Profiles;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
   readonly backfill: BackfillReads;
@@ -139,6 +141,7 @@ export class Messaging {
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
     this.connectLoad = new ConnectLoad(sql);
     this.knownUsers = new KnownUsers(sql, reads);
+    this.profiles = new Profiles(sql, reads);
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
