@@ -181,7 +181,9 @@ export class ServedOperation {
 
   /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */
   #keyOf(header: string | undefined, identity: Identity): string | undefined {
-    const { kind, consumes } = this.#operation;
+    const { kind, consumes, route } = this.#operation;
+    if (route.secret === true && header !== undefined)
+      throw new ParleyError('invalid', 'Idempotency-Key: the answer has a secret, so Parley keeps no answer here.');
     return kind === 'read' || consumes !== undefined || identity.kind === 'anonymous'
       ? undefined
       : idempotencyKey(header);

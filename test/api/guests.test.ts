@@ -3,6 +3,7 @@ import uWS, { type us_listen_socket } from 'uWebSockets.js';
 import { serveFetch } from '../../src/api/bridge/bridge.ts';
 import { Callers } from '../../src/api/callers.ts';
 import { Guests } from '../../src/api/guests.ts';
+import { Idempotency } from '../../src/api/idempotency.ts';
 import { routeOperations } from '../../src/api/operation.ts';
 import { RequestRates } from '../../src/api/request-rates.ts';
 import { apiPrefix, restFetch } from '../../src/api/rest.ts';
@@ -13,12 +14,15 @@ import { authRoutes } from '../../src/protocol/routes/auth.ts';
 import { MemoryRates } from '../../src/rates/memory.ts';
 import { TokenVerifier } from '../../src/sessions/tokens.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { silentLog } from '../support/messaging.ts';
 import { testSecret } from '../support/server.ts';
 
 let url: string;
 let app: uWS.TemplatedApp;
 let guests: Guests;
+let database: TestDatabase;
+let idempotency: Idempotency;
 const perMinute = 8;
 const maxBodyBytes = 64 * 1024;
 const nobody = (): Promise<never> => Promise.reject(new ParleyError('unauthorized'));
@@ -29,7 +33,10 @@ const signing = { secret: testSecret, issuer: 'demo', audience: 'chat' };
 
 beforeAll(async () => {
   const metrics = new Metrics();
-  const parts = { metrics, log: silentLog };
+  database = await createTestDatabase();
+  const { sql } = database;
+  idempotency = new Idempotency({ sql, background: sql, metrics, log: silentLog });
+  const parts = { metrics, log: silentLog, idempotency };
   app = uWS.App();
   guests = new Guests({ signing, perMinute, metrics });
   const verifier = await TokenVerifier.create({ secrets: [testSecret] });
@@ -44,9 +51,11 @@ beforeAll(async () => {
   const socket = await new Promise<us_listen_socket | false>((resolve) => app.listen('127.0.0.1', 0, resolve));
   url = `http://127.0.0.1:${uWS.us_socket_local_port(socket as never)}/api/v1/auth/guest`;
 });
-afterAll(() => {
+afterAll(async () => {
   guests.stop();
   app.close();
+  await idempotency.stop();
+  await database.drop();
 });
 
 const ask = (body: string, headers: Record<string, string> = {}) => fetch(url, { method: 'POST', body, headers });

@@ -37,6 +37,21 @@ it('makes, lists, rotates and revokes keys, and no cache keeps a secret', async 
   expect((await call('DELETE', `/keys/${key.id}`, { bearer: admin })).status).toBe(404);
 });
 
+it('keeps no answer that has a secret for an Idempotency-Key', async () => {
+  const secrets: [path: string, body: object][] = [
+    ['/keys', { name: 'shop', scopes: ['publish'] }],
+    [`/keys/${'a'.repeat(12)}/rotate`, {}],
+    ['/auth/token', { user: 'ann' }],
+    ['/rooms/stage-1/links', {}],
+  ];
+  for (const [path, body] of secrets) {
+    const refused = await call('POST', path, { bearer: admin, body, headers: { 'idempotency-key': 'once' } });
+    expect([path, refused.body]).toMatchObject([path, { status: 400, code: 'invalid' }]);
+    expect(refused.body['detail']).toContain('Idempotency-Key');
+  }
+  expect(await sql`select from idempotency`).toEqual([]);
+});
+
 it('gives keys to keys with the scope admin for every room alone', async () => {
   const body = { name: 'more', scopes: ['admin'] };
   const limited = (await makeKey(sql, { scopes: ['admin'], rooms: ['team-*'] })).text;

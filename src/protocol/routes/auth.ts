@@ -14,7 +14,7 @@ export const authRoutes = {
     weight: 5,
     scope: 'tokens',
     callers: 'key',
-    http: { method: 'POST', path: '/auth/token', status: 201, sensitive: true },
+    http: { method: 'POST', path: '/auth/token', status: 201, sensitive: true, secret: true },
     input: z.object({
       user: userId.refine(
         (id) => !id.startsWith(backendPrefix),

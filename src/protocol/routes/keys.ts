@@ -19,7 +19,7 @@ export const keyRoutes = {
     ...common,
     about: 'Makes an API key. The answer has the whole key, which Parley shows this one time.',
     kind: 'write',
-    http: { method: 'POST', path: '/keys', status: 201, sensitive: true },
+    http: { method: 'POST', path: '/keys', status: 201, sensitive: true, secret: true },
     input: keyCreateInput,
     output: keyWithSecret,
     errors: ['limit_reached'],
@@ -30,7 +30,7 @@ export const keyRoutes = {
       'Gives an API key another secret. The answer has the whole key, which Parley shows this one time. The former ' +
       'secret stays valid for `overlapMs`.',
     kind: 'write',
-    http: { method: 'POST', path: '/keys/{id}/rotate', sensitive: true },
+    http: { method: 'POST', path: '/keys/{id}/rotate', sensitive: true, secret: true },
     input: keyRotateInput,
     output: keyWithSecret,
     errors: ['not_found'],
