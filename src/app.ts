@@ -20,6 +20,7 @@ import {
   rateSlice,
   redisSlice,
   requestRateSlice,
+  signingSlice,
   stopSlice,
   storageSlice,
   tokenSlice,
@@ -150,7 +151,9 @@ async function start(
   const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, idempotency, origins, version });
+  const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
+  const ofRequests = { rates: requestRates, keys, idempotency, signing, guests };
+  openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
 
   await openCommandServer(
     {
@@ -165,10 +168,9 @@ async function start(
     releases,
   );
 
-  const guests = guestSlice(config, secret);
   const alone = group === undefined;
   const metricsText = group?.metrics ?? (() => metrics.text());
-  const pages = { ...listening, guests, origins, alone };
+  const pages = { ...listening, origins, alone };
   const { url, adminUrl, socket } = await openHttp(
     app,
     pages,
@@ -180,7 +182,13 @@ async function start(
   // a lone node: the process that starts next may write
   const handOver = redis === undefined ? storage.handOver : undefined;
   releases.push(() => drainAndClose({ app, socket, gateway, messaging, handOver, ...base }, drainMs));
-  return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
+  return {
+    url,
+    adminUrl,
+    log,
+    demoSecret: guests === undefined ? undefined : signing?.secret,
+    readings: () => metrics.readings(),
+  };
 }
 
 /** The parts that every other part gets. */

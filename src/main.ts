@@ -51,7 +51,8 @@ async function token(args: string[], config: Config): Promise<void> {
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
   const { tier, backend = false } = values;
-  print(await signToken(secret, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
+  const signing = { secret, issuer: config.jwtIssuer, audience: config.jwtAudience };
+  print(await signToken(signing, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
 }
 
 async function serve(args: string[], config: Config): Promise<void> {
@@ -119,7 +120,8 @@ async function serveAsWorker(config: Config, parent: ParentLink): Promise<void> 
 async function banner(app: RunningApp, config: Config): Promise<string> {
   const lines = [`Parley ${version} listens on ${app.url}`];
   if (app.demoSecret === undefined) return lines.join('\n');
-  const sample = await signToken(app.demoSecret, { user: 'alice', name: 'Alice', ttlSeconds: units['d'] ?? 0 });
+  const signing = { secret: app.demoSecret, issuer: config.jwtIssuer, audience: config.jwtAudience };
+  const sample = await signToken(signing, { user: 'alice', name: 'Alice', ttlSeconds: units['d'] ?? 0 });
   lines.push(
     `  demo   ${app.url}/  (open it in two windows)`,
     `  data   ${config.dataDir}`,

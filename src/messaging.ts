@@ -19,6 +19,7 @@ import { mentions } from './messages/mentions.ts';
 import { oneMessage } from './messages/one-message.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
 import { Relay } from './recovery/relay.ts';
+import { Profiles } from './rooms/profiles.ts';
 import { pinned, Pins } from './messages/pins.ts';
 import { ReadMarks } from './receipts/read-marks.ts';
 import { receipts, unread } from './receipts/receipts.ts';
@@ -90,6 +91,7 @@ export class Messaging {
   readonly blocks: Blocks;
   readonly connectLoad: ConnectLoad;
   readonly knownUsers: KnownUsers;
+  readonly profiles: Profiles;
   readonly readMarks: ReadMarks;
   readonly visibility: Visibility;
   readonly backfill: BackfillReads;
@@ -139,11 +141,12 @@ export class Messaging {
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
-    this.connectLoad = new ConnectLoad(
-      sql,
-      (renamed) => void options.cache.invalidate(renamed.map((id) => `user:${id}` as const)),
-    );
+    const renamed = async (users: readonly string[]): Promise<void> => {
+      await options.cache.invalidate(users.map((id) => `user:${id}` as const));
+    };
+    this.connectLoad = new ConnectLoad(sql, (users) => void renamed(users));
     this.knownUsers = new KnownUsers({ sql, reads, cache: options.cache });
+    this.profiles = new Profiles({ sql, reads, renamed: (user) => renamed([user]) });
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });

@@ -390,6 +390,10 @@ create table users (
   id text collate "C" not null,
   name text,
   created_at timestamp with time zone not null default now(),
+  avatar text,
+  locale text,
+  zone text,
+  named_at timestamp with time zone,
   constraint users_pkey PRIMARY KEY (id)
 );
 

@@ -114,9 +114,9 @@ function encodingOf(accepted: string | undefined): keyof typeof compressors | un
 export function failure(
   error: ParleyError,
   requestId: string,
-  headers: Readonly<Record<string, string>> = {},
+  { headers = {}, former = false }: { headers?: Readonly<Record<string, string>>; former?: boolean } = {},
 ): Answered {
-  const problem = problemOf(error, requestId);
+  const problem = problemOf(error, requestId, former);
   const wait = error.retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(error.retryAfter / 1000)) };
   return {
     status: problem.status,

@@ -29,9 +29,6 @@ export type Identity =
 /** The header by which a key names the user it acts for. */
 export const userHeader = 'parley-user';
 
-/** The scopes whose commands are about rooms, so that the room patterns of a key bind them. */
-const roomScopes: ReadonlySet<Scope> = new Set(['publish', 'rooms', 'members', 'messages:read']);
-
 const noScope = (scope: Scope): ParleyError =>
   new ParleyError('forbidden', `The API key does not have the scope ${scope}.`);
 
@@ -45,12 +42,12 @@ export function requireScope(identity: Identity, scope: Scope | null): void {
 }
 
 /**
- * Checks that a key stays in its rooms. An input that names no room is about all rooms of the user, which only a key for
- * every room may use.
+ * Checks that a key stays in its rooms. An input that names no room may reach all rooms of a user. Such an input
+ * lists the rooms, makes a token for them, or blocks the other user of a direct room. Only a key for every room may send it.
  * @throws {ParleyError} `forbidden`
  */
 export function requireRooms(identity: Identity, scope: Scope | null, rooms: readonly string[]): void {
-  if (identity.kind !== 'key' || scope === null || !roomScopes.has(scope) || identity.key.everyRoom) return;
+  if (identity.kind !== 'key' || scope === null || identity.key.everyRoom) return;
   if (rooms.length === 0) {
     throw new ParleyError('forbidden', 'The API key is limited to some rooms, and the request names none.');
   }

@@ -5,14 +5,11 @@ import type { OriginSettings } from '../http/origins.ts';
 import { StaticFiles, webFolder } from '../http/static-files.ts';
 import type { Release } from '../storage/open.ts';
 import { paced } from '../telemetry/paced.ts';
-import { Guests, type GuestSettings } from './guests.ts';
 import { registerAdminRoutes, registerRoutes, type OperatorParts } from './routes.ts';
 
 export interface HttpSettings extends Address {
   /** The listener of metrics and detailed readiness. Undefined: the public port serves both. */
   readonly admin: Address | undefined;
-  /** Undefined outside of the embedded demo. */
-  readonly guests: GuestSettings | undefined;
   readonly origins: OriginSettings;
   /** Whether no other worker shares the ports. */
   readonly alone: boolean;
@@ -27,13 +24,11 @@ export interface OpenHttp {
 /** Registers the routes and listens. The listener of operators answers until the process has stopped. @throws {StartupError} */
 export async function openHttp(
   app: TemplatedApp,
-  { host, port, admin, guests: guestSettings, origins, alone }: HttpSettings,
+  { host, port, admin, origins, alone }: HttpSettings,
   parts: OperatorParts,
   releases: Release[],
 ): Promise<OpenHttp> {
-  const { metrics, log } = parts;
-  const guests = guestSettings === undefined ? undefined : new Guests({ ...guestSettings, metrics });
-  releases.push(() => guests?.stop());
+  const { log } = parts;
   const files = new StaticFiles(webFolder());
   const operator = { ...parts, metricsText: paced(parts.metricsText) };
   const adminUrl = admin === undefined ? undefined : await openAdmin(admin, operator, alone, releases);
@@ -41,7 +36,7 @@ export async function openHttp(
     const text = 'Metrics and detailed readiness are on the admin port; the public port does not serve them.';
     log.info({ url: adminUrl }, text);
   }
-  registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, guests, files, origins });
+  registerRoutes(app, { ...operator, forOperators: adminUrl === undefined, files, origins });
   const { url, socket } = await listen(app, { host, port }, alone);
   return { url, adminUrl, socket };
 }

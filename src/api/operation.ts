@@ -59,6 +59,9 @@ export interface Operation {
   readonly weight: number;
   readonly scope: Scope | null;
   readonly callers: RouteSchema['callers'];
+  /** See RouteSchema. */
+  readonly ownRate: boolean;
+  readonly lenient: boolean;
   readonly input: z.ZodType;
   readonly output: z.ZodType;
   readonly errors: readonly (ErrorCode | RestErrorCode)[];
@@ -95,6 +98,8 @@ export function operationsOf(
     weight: declared.weight,
     scope: declared.scope,
     callers,
+    ownRate: declared.ownRate === true,
+    lenient: declared.lenient === true,
     input: declared.input,
     output: declared.output,
     errors: declared.errors,

@@ -24,12 +24,22 @@ export const problem = z
       )
       .optional(),
     requestId: z.string(),
+    error: z
+      .object({
+        code: z.string(),
+        message: z.string(),
+        retryable: z.boolean(),
+        retryAfter: z.int().optional(),
+      })
+      .optional()
+      .describe('the error in its former shape, from routes that are older than this form'),
   })
   .meta({ id: 'Problem' });
 
 export type Problem = z.infer<typeof problem>;
 
-export function problemOf(error: ParleyError, requestId: string): Problem {
+/** @param former whether the problem has the former shape of the error too */
+export function problemOf(error: ParleyError, requestId: string, former = false): Problem {
   const code = error instanceof RestError ? error.rest : error.code;
   const kind = error instanceof RestError ? restErrorKinds[error.rest] : errorCatalogue[error.code];
   return {
@@ -42,5 +52,6 @@ export function problemOf(error: ParleyError, requestId: string): Problem {
     ...(error.retryAfter === undefined ? {} : { retryAfter: error.retryAfter }),
     ...(error instanceof InputError ? { errors: [...error.faults] } : {}),
     requestId,
+    ...(former ? { error: error.toWire() } : {}),
   };
 }

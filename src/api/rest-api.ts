@@ -3,29 +3,45 @@ import type { TemplatedApp } from 'uWebSockets.js';
 import type { Commands } from '../commands/dispatcher.ts';
 import type { ClientAddress } from '../http/client-address.ts';
 import type { OriginSettings } from '../http/origins.ts';
+import { authRoutes } from '../protocol/routes/auth.ts';
+import { keyRoutes } from '../protocol/routes/keys.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
+import { userRoutes } from '../protocol/routes/users.ts';
+import type { Connections } from '../hub/connections.ts';
+import type { Release } from '../storage/open.ts';
 import type { Messaging } from '../messaging.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
-import type { TokenVerifier } from '../sessions/tokens.ts';
+import type { TokenSigning, TokenVerifier } from '../sessions/tokens.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { serveFetch } from './bridge/bridge.ts';
 import { Callers, type CallersParts } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
+import { Guests, type GuestSettings } from './guests.ts';
+import type { ActingParts } from './identity.ts';
+import type { KeyManagement } from './keys/stored-keys.ts';
 import { openApi } from './openapi.ts';
 import { routeOperations, type Operation } from './operation.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
+import { authHandlers } from './routes/auth.ts';
+import { keyHandlers } from './routes/keys.ts';
+import { userHandlers } from './routes/users.ts';
 
 export interface RestApiParts {
   readonly commands: Pick<Commands, 'call'>;
-  readonly messaging: Pick<Messaging, 'connectLoad' | 'knownUsers'>;
+  readonly messaging: Pick<Messaging, 'connectLoad' | 'knownUsers' | 'profiles' | 'visibility'>;
+  readonly connections: Pick<Connections, 'rename'>;
   readonly sessions: Pick<LocalSessions, 'revokeAll'>;
   readonly registry: Pick<SessionRegistry, 'revokeSession'>;
   readonly verifier: TokenVerifier;
-  readonly keys: CallersParts['keys'];
+  readonly keys: CallersParts['keys'] & KeyManagement;
+  /** Undefined: the server has no secret, and only checks tokens. */
+  readonly signing: TokenSigning | undefined;
+  /** Undefined outside of the embedded demo. */
+  readonly guests: GuestSettings | undefined;
   readonly rates: RequestRates;
   readonly idempotency: Idempotency;
   readonly clientAddress: ClientAddress;
@@ -33,17 +49,29 @@ export interface RestApiParts {
   readonly version: string;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly releases: Release[];
 }
 
+type OperationParts = Omit<RestApiParts, 'guests'> & { readonly guests: Guests | undefined };
+
 const maxBodyBytes = 4 * 1024 * 1024;
+/** Everybody may send to some of these addresses. */
+const authPrefix = `${apiPrefix}/auth/`;
+const maxAuthBodyBytes = 64 * 1024;
 
 export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
   const { metrics, log } = parts;
-  const operations = restOperations(parts);
+  const { guests: guestSettings, signing } = parts;
+  const guests =
+    guestSettings === undefined || signing === undefined
+      ? undefined
+      : new Guests({ ...guestSettings, signing, metrics });
+  parts.releases.push(() => guests?.stop());
+  const operations = restOperations({ ...parts, guests });
   const callers = new Callers({ ...parts, admit: (token) => parts.messaging.connectLoad.memberships(token) });
   serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
     clientAddress: parts.clientAddress,
-    maxBodyBytes,
+    maxBodyBytes: (_method, path) => (path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes),
     failed: (error) => {
       metrics.internalErrors.inc({ where: 'http' });
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
@@ -51,17 +79,31 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
   });
 }
 
-export function restOperations(parts: RestApiParts): readonly Operation[] {
+export function restOperations(parts: OperationParts): readonly Operation[] {
   const { messaging, sessions, registry } = parts;
+  const acting: ActingParts = {
+    nameOf: (user) => messaging.knownUsers.nameOf(user),
+    ownerOf: (room) => messaging.knownUsers.ownerOf(room),
+  };
   const operations: Operation[] = commandOperations({
     ...parts,
-    nameOf: (user) => messaging.knownUsers.nameOf(user),
+    ...acting,
     revoke: ({ user }, session) =>
       session === undefined ? sessions.revokeAll(user.id) : registry.revokeSession(user.id, session),
-    ownerOf: (room) => messaging.knownUsers.ownerOf(room),
   });
   let document: object | undefined;
   operations.push(
+    ...routeOperations(authRoutes, authHandlers(parts)),
+    ...routeOperations(
+      userRoutes,
+      userHandlers({
+        ...acting,
+        profiles: () => messaging.profiles,
+        visibility: () => messaging.visibility,
+        rename: (user, name) => parts.connections.rename(user, name),
+      }),
+    ),
+    ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),
     }),

@@ -61,7 +61,10 @@ export function restApp(parts: RestParts): Hono<RestEnv> {
   for (const [address, known] of methods) {
     const allow = [...known, ...(known.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
     app.all(address, (context) =>
-      respond(context, failure(new RestError('method_not_allowed'), requestIdOf(context), { Allow: allow })),
+      respond(
+        context,
+        failure(new RestError('method_not_allowed'), requestIdOf(context), { headers: { Allow: allow } }),
+      ),
     );
   }
   const nothing = new ParleyError('not_found', 'There is nothing at this address.');

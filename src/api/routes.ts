@@ -5,7 +5,6 @@ import type { Health } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ClientAddress } from '../http/client-address.ts';
-import type { Guests } from './guests.ts';
 import {
   answer,
   answerInParts,
@@ -15,7 +14,7 @@ import {
   type Handler,
   type HttpAnswer,
 } from '../http/http.ts';
-import { corsHeaders, hostAllowed, preflightHeaders, type OriginSettings } from '../http/origins.ts';
+import { hostAllowed, type OriginSettings } from '../http/origins.ts';
 import type { StaticFiles } from '../http/static-files.ts';
 
 /** The parts for operators, on either port. */
@@ -33,10 +32,8 @@ export interface OperatorParts {
 export interface ApiParts extends OperatorParts {
   /** Whether this port serves operators too: with metrics, and with the result of each readiness check. */
   readonly forOperators: boolean;
-  /** Undefined outside of the embedded demo. */
-  readonly guests: Guests | undefined;
   readonly files: StaticFiles;
-  /** The origins whose pages may connect, and fetch a guest token. */
+  /** The origins whose pages may connect. */
   readonly origins: OriginSettings;
 }
 
@@ -70,8 +67,7 @@ export function registerAdminRoutes(app: TemplatedApp, parts: OperatorParts): vo
 }
 
 export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
-  const { files, clientAddress, health } = parts;
-  const failed = failures(parts);
+  const { files, health } = parts;
   const guard = guarding(parts.origins);
   const get = getter(app, parts, guard);
   serveHealth(get, parts);
@@ -83,13 +79,6 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
       return { status: ready ? 200 : 503, json: { ready } };
     });
   }
-
-  serveGuests(
-    app,
-    parts,
-    guard,
-    (handler, headers) => (res, req) => handle(res, req, handler, { maxBodyBytes, clientAddress, failed, headers }),
-  );
 
   serveNothingElse(app, guard, (req) => files.get(req.getUrl(), req.getHeader('if-none-match')));
 }
@@ -153,31 +142,4 @@ function serveNothingElse(
     });
   };
   app.any('/*', guard(file));
-}
-
-type Route = (handler: Handler, headers: Readonly<Record<string, string>>) => Serve;
-
-/** A page that may connect may fetch a guest token, from another origin too. */
-function serveGuests(app: TemplatedApp, { guests, origins }: ApiParts, guard: Guard, route: Route): void {
-  const path = '/api/v1/auth/guest';
-  const foreign = new ParleyError('forbidden', 'Pages of this origin may not connect (PARLEY_ORIGINS).');
-  const create: Handler = (request) => {
-    if (guests === undefined)
-      throw new ParleyError('forbidden', 'Guests are off: this server checks tokens of its operator.');
-    return guests.create(request);
-  };
-  const refuse: Handler = () => {
-    throw foreign;
-  };
-  const post: Serve = (res, req) => {
-    const cors = corsHeaders(req, origins);
-    route(cors === undefined ? refuse : create, cors ?? {})(res, req);
-  };
-  const preflight: Serve = (res, req) => {
-    const cors = corsHeaders(req, origins);
-    if (cors === undefined) return answer(res, errorAnswer(foreign));
-    return answer(res, { status: 204, headers: { ...cors, ...preflightHeaders } });
-  };
-  app.post(path, guard(post));
-  app.options(path, guard(preflight));
 }

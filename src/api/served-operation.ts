@@ -75,7 +75,7 @@ export class ServedOperation {
       const identity = await this.#admit(context, (headers) => (rates = headers));
       answered = await this.#answer(context, await this.#read(context, identity, requestId));
     } catch (error) {
-      answered = failure(reported(error, requestId, this.#parts), requestId);
+      answered = failure(reported(error, requestId, this.#parts), requestId, { former: this.#operation.lenient });
     }
     metrics.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
     metrics.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
@@ -119,12 +119,14 @@ export class ServedOperation {
     counted: (headers: Readonly<Record<string, string>>) => void,
   ): Promise<Identity> {
     const { rates } = this.#parts;
-    const { scope, callers: allowed } = this.#operation;
+    const { scope, callers: allowed, ownRate } = this.#operation;
     rates.admit(env.address);
     const identity = await this.#identify(req, env.address);
-    const { headers, refused } = await rates.take(identity, env.address, this.#operation);
-    counted(headers);
-    if (refused !== undefined) throw refused;
+    if (!ownRate) {
+      const { headers, refused } = await rates.take(identity, env.address, this.#operation);
+      counted(headers);
+      if (refused !== undefined) throw refused;
+    }
     if (allowed !== 'anyone') requireScope(identity, scope);
     if (allowed === 'key' && identity.kind !== 'key') throw new ParleyError('forbidden', 'An API key is needed here.');
     return identity;
@@ -179,7 +181,9 @@ export class ServedOperation {
 
   /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */
   #keyOf(header: string | undefined, identity: Identity): string | undefined {
-    const { kind, consumes } = this.#operation;
+    const { kind, consumes, route } = this.#operation;
+    if (route.secret === true && header !== undefined)
+      throw new ParleyError('invalid', 'Idempotency-Key: the answer has a secret, so Parley keeps no answer here.');
     return kind === 'read' || consumes !== undefined || identity.kind === 'anonymous'
       ? undefined
       : idempotencyKey(header);
@@ -192,7 +196,7 @@ export class ServedOperation {
 
   #checkType(type: string | undefined): void {
     const expected = this.#operation.consumes ?? (this.#plan.hasBody ? 'application/json' : undefined);
-    if (expected === undefined || type === undefined) return;
+    if (expected === undefined || type === undefined || this.#operation.lenient) return;
     if (type.split(';')[0]?.trim().toLowerCase() === expected) return;
     throw new RestError('unsupported_type', `Content-Type: expected ${expected}.`);
   }

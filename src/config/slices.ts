@@ -100,11 +100,17 @@ export function apiKeySlice(config: Config) {
   };
 }
 
+export type SigningSlice = ReturnType<typeof signingSlice>;
+/** @returns undefined where the server has no secret, and only checks tokens. */
+export function signingSlice(config: Config, demoSecret: string | undefined) {
+  const secret = config.jwtSecret ?? demoSecret;
+  return secret === undefined ? undefined : { secret, issuer: config.jwtIssuer, audience: config.jwtAudience };
+}
+
 export type GuestSlice = ReturnType<typeof guestSlice>;
 /** @returns undefined outside of the embedded demo. */
 export function guestSlice(config: Config, demoSecret: string | undefined) {
-  if (demoSecret === undefined) return undefined;
-  return { secret: config.jwtSecret ?? demoSecret, perMinute: config.guestsPerMinute };
+  return demoSecret === undefined ? undefined : { perMinute: config.guestsPerMinute };
 }
 
 export type RateSlice = ReturnType<typeof rateSlice>;

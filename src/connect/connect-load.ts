@@ -10,7 +10,7 @@ import { muteEnd } from '../rooms/membership-changes.ts';
 import { peerOf, summaryColumns, summaryOf, type SummaryRow } from '../rooms/summary.ts';
 
 export interface Memberships {
-  /** The name in the token, else the stored one. */
+  /** The name in the token, else the stored one. A name that REST set after the token was issued precedes both. */
   readonly name: string | null;
   readonly rooms: readonly {
     readonly room: string;
@@ -53,15 +53,18 @@ export class ConnectLoad {
 
   async #loadMemberships(identities: Identity[]): Promise<(Memberships | Error)[]> {
     const revoked = await revokedAmong(this.#sql, identities);
-    const names = new Map<string, string | null>();
-    identities.forEach(({ user, name }, i) => {
-      if (!revoked.has(i)) names.set(user, name ?? names.get(user) ?? null);
+    const tokens = new Map<string, { readonly name: string | null; readonly issuedAt: number }>();
+    identities.forEach(({ user, name, issuedAt }, i) => {
+      if (!revoked.has(i) && (name !== null || !tokens.has(user))) tokens.set(user, { name, issuedAt });
     });
-    const ids = [...names.keys()].sort();
-    const given = ids.map((id) => names.get(id) ?? null);
+    const ids = [...tokens.keys()].sort();
+    const given = ids.map((id) => tokens.get(id)?.name ?? null);
+    const issued = ids.map((id) => tokens.get(id)?.issuedAt ?? 0);
     const rows = await this.#sql<MembershipsRow[]>`
       with arriving as (
-        select * from unnest(${ids}::text[], ${given}::text[]) as u (id, name)
+        select t.id, case when k.named_at > to_timestamp(t.issued / 1000.0) then null else t.name end as name
+        from unnest(${ids}::text[], ${given}::text[], ${issued}::int8[]) as t (id, name, issued)
+        left join users k on k.id = t.id
       ), kept as (
         insert into users (id, name) select id, name from arriving order by id
         on conflict (id) do update set name = excluded.name

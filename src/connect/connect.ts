@@ -84,7 +84,7 @@ export class Connector {
     const refused = this.#sessions.checkConnect(identity);
     if (refused !== undefined) await refused;
     if (!connection.live) return;
-    user.name ??= name;
+    user.name = name;
     subscriptions.enter(connection, rooms);
     connection.state = 'ready';
     // the token stays until here: after an error the client may send CONNECT again without a token

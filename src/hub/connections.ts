@@ -39,6 +39,12 @@ export class Connections {
     return user;
   }
 
+  /** Gives the connections of a user another name. */
+  rename(id: string, name: string | null): void {
+    const user = this.#users.get(id);
+    if (user !== undefined) user.name = name;
+  }
+
   /** Undoes `identify`: CONNECT failed, the client left, or the connection ended. */
   anonymize(connection: Connection): void {
     const { user } = connection;

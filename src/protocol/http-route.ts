@@ -26,6 +26,8 @@ export interface HttpRoute {
    */
   readonly generates?: 'id';
   readonly pages?: Pages;
+  /** The answer has a secret of which Parley keeps a hash at most. So no answer is kept for an Idempotency-Key. */
+  readonly secret?: true;
   /** The route has the lower rate of sensitive routes. */
   readonly sensitive?: true;
   /**

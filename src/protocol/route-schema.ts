@@ -16,6 +16,13 @@ export interface RouteSchema {
   /** `anyone`: also requests without a token or key. `key`: API keys alone. `user`: tokens, and keys that name a user. */
   readonly callers: 'anyone' | 'caller' | 'key' | 'user';
   readonly http: HttpRoute | readonly HttpRoute[];
+  /** The handler counts the requests itself, so that the rates of requests do not apply. */
+  readonly ownRate?: true;
+  /**
+   * Clients that are older than the problems use the route. The body is JSON with any Content-Type. A failure has the field
+   * `error` beside the fields of a problem.
+   */
+  readonly lenient?: true;
   readonly input: z.ZodType;
   readonly output: z.ZodType;
   readonly errors: readonly (ErrorCode | RestErrorCode)[];

@@ -186,12 +186,22 @@ export class TokenVerifier {
   }
 }
 
-/** Signs a token of Parley's own: for guests of the demo and `parley token`. */
+/** The secret and the claims by which the verifier of this server accepts a token. */
+export interface TokenSigning {
+  readonly secret: string;
+  readonly issuer?: string | undefined;
+  readonly audience?: string | undefined;
+}
+
+/** Signs a token of Parley's own: for guests of the demo, API keys and `parley token`. */
 export function signToken(
-  secret: string,
+  signing: string | TokenSigning,
   claims: { user: string; name?: string | undefined; tier?: string | undefined; backend?: boolean; ttlSeconds: number },
 ): Promise<string> {
+  const { secret, issuer, audience }: TokenSigning = typeof signing === 'string' ? { secret: signing } : signing;
   const extra = {
+    ...(issuer === undefined ? {} : { iss: issuer }),
+    ...(audience === undefined ? {} : { aud: audience }),
     // two tokens of one second differ, so that a revocation in that second can name the first
     jti: randomUUID(),
     ...(claims.name === undefined ? {} : { name: claims.name }),

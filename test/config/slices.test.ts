@@ -33,7 +33,8 @@ it('the tokens of a server are checked with its secrets alone', () => {
   expect(keys).toMatchObject({ secrets: [secret], leewayMs: 60_000 });
   expect(slices.tokenSlice(demo, 'of the folder').secrets).toEqual(['of the folder']);
   expect(slices.guestSlice(server, undefined)).toBeUndefined();
-  expect(slices.guestSlice(demo, 'of the folder')).toEqual({ secret: 'of the folder', perMinute: 30 });
+  expect(slices.signingSlice(demo, 'of the folder')).toMatchObject({ secret: 'of the folder' });
+  expect(slices.guestSlice(demo, 'of the folder')).toEqual({ perMinute: 30 });
 });
 
 it('defaults that depend on other settings are in the slice', () => {

@@ -26,9 +26,9 @@ async function routes(): Promise<[method: string, path: string, status: number][
     ['GET', '/metrics', 200],
     ['POST', '/metrics', 405],
     ['GET', '/nowhere', 404],
-    ['POST', guest, 403],
+    ['POST', guest, 400],
     ['OPTIONS', guest, 204],
-    ['GET', guest, 404],
+    ['GET', guest, 405],
     ['GET', polling, 200],
     ['OPTIONS', polling, 204],
     ['HEAD', polling, 400],
@@ -81,6 +81,6 @@ describe('a request with two lengths is refused, and nothing behind it is a requ
       `POST ${guest} HTTP/1.1\r\nHost: x\r\n${one}GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
     );
     setTimeout(() => peer.destroy(), 1000);
-    expect((await peer.answer).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 403', 'HTTP/1.1 200']);
+    expect((await peer.answer).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400', 'HTTP/1.1 200']);
   });
 });

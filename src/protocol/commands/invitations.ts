@@ -87,7 +87,7 @@ export const invitationCommands = {
     kind: 'write',
     weight: 5,
     scope: 'members',
-    http: { method: 'POST', path: '/rooms/{room}/links', status: 201, asOwner: true },
+    http: { method: 'POST', path: '/rooms/{room}/links', status: 201, asOwner: true, secret: true },
     input: z.object({
       room: roomId,
       role: newRole.exclude(['admin']).default('member'),

@@ -96,7 +96,6 @@ export async function signInAsGuest(name: string): Promise<'done' | 'closed'> {
     keepSession({ token: body['token'], guest: true });
     return 'done';
   }
-  const { error } = body;
-  const said = typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined;
-  throw new Error(typeof said === 'string' ? said : `The server answered ${answer.status}.`);
+  const { detail } = body;
+  throw new Error(typeof detail === 'string' ? detail : `The server answered ${answer.status}.`);
 }

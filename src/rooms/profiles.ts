@@ -1,0 +1,70 @@
+/** The stored profiles of users. A name that is set here counts against tokens that were issued before (ConnectLoad). */
+import type { postgres } from '../storage/sql.ts';
+import type { Profile, ProfileChange, WholeProfile } from '../protocol/profile.ts';
+
+interface ProfileRow {
+  readonly id: string;
+  readonly name: string | null;
+  readonly avatar: string | null;
+  readonly locale: string | null;
+  readonly zone: string | null;
+  readonly created_at: number;
+}
+
+export interface ProfilesParts {
+  readonly sql: postgres.Sql;
+  readonly reads: postgres.Sql;
+  /** Called after the commit of another name. Resolves when no node serves the name of before. */
+  readonly renamed: (user: string) => Promise<void>;
+}
+
+export class Profiles {
+  readonly #sql: postgres.Sql;
+  readonly #reads: postgres.Sql;
+
+  readonly #renamed: (user: string) => Promise<void>;
+
+  constructor(parts: ProfilesParts) {
+    this.#sql = parts.sql;
+    this.#reads = parts.reads;
+    this.#renamed = parts.renamed;
+  }
+
+  /** @returns undefined for a user that is not stored. */
+  async read(user: string): Promise<Profile | undefined> {
+    const [row] = await this.#reads<ProfileRow[]>`
+      select id, name, avatar, locale, zone, created_at from users where id = ${user}`;
+    return row === undefined ? undefined : profileOf(row);
+  }
+
+  /** Stores a user that is new. */
+  async replace(user: string, { name, avatar, locale, zone }: WholeProfile): Promise<Profile> {
+    const [row] = await this.#sql<[ProfileRow]>`
+      insert into users as u (id, name, avatar, locale, zone, named_at)
+      values (${user}, ${name}, ${avatar}, ${locale}, ${zone}, case when ${name}::text is not null then clock_timestamp() end)
+      on conflict (id) do update set name = excluded.name, avatar = excluded.avatar, locale = excluded.locale,
+        zone = excluded.zone, named_at = excluded.named_at
+      returning u.id, u.name, u.avatar, u.locale, u.zone, u.created_at`;
+    await this.#renamed(user);
+    return profileOf(row);
+  }
+
+  /** @returns undefined for a user that is not stored. */
+  async change(user: string, { name, avatar, locale, zone }: ProfileChange): Promise<Profile | undefined> {
+    const [row] = await this.#sql<ProfileRow[]>`
+      update users set
+        name = case when ${name !== undefined} then ${name ?? null}::text else name end,
+        named_at = case when ${name === undefined} then named_at when ${name ?? null}::text is not null then clock_timestamp() end,
+        avatar = case when ${avatar !== undefined} then ${avatar ?? null}::text else avatar end,
+        locale = case when ${locale !== undefined} then ${locale ?? null}::text else locale end,
+        zone = case when ${zone !== undefined} then ${zone ?? null}::text else zone end
+      where id = ${user}
+      returning id, name, avatar, locale, zone, created_at`;
+    if (row !== undefined && name !== undefined) await this.#renamed(user);
+    return row === undefined ? undefined : profileOf(row);
+  }
+}
+
+function profileOf({ created_at, ...row }: ProfileRow): Profile {
+  return { ...row, createdAt: created_at };
+}

@@ -1,0 +1,59 @@
+/** The log of a failed request. */
+import { expect, it } from 'vitest';
+import { Callers } from '../../src/api/callers.ts';
+import { Idempotency } from '../../src/api/idempotency.ts';
+import { ApiKey } from '../../src/api/keys/api-key.ts';
+import { StoredKeys } from '../../src/api/keys/stored-keys.ts';
+import { routeOperations } from '../../src/api/operation.ts';
+import { RequestRates } from '../../src/api/request-rates.ts';
+import { restFetch } from '../../src/api/rest.ts';
+import { keyHandlers } from '../../src/api/routes/keys.ts';
+import { ParleyError } from '../../src/protocol/errors.ts';
+import { keyRoutes } from '../../src/protocol/routes/keys.ts';
+import { MemoryRates } from '../../src/rates/memory.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
+import { createTestDatabase } from '../support/database.ts';
+
+const nobody = (): Promise<never> => Promise.reject(new ParleyError('unauthorized'));
+const rights = { name: 'admin', scopes: ['admin'], rooms: ['*'], networks: [], expiresAt: undefined } as const;
+const verify = () => Promise.resolve(new ApiKey({ ...rights, id: 'a'.repeat(12), perHour: 1000 }));
+
+it('the log has the id of a failed request, and neither its body nor its key', async () => {
+  const database = await createTestDatabase();
+  const { sql } = database;
+  let lines = '';
+  const log = createLog({ level: 'trace', pretty: false, node: 'test' }, (line) => (lines += line));
+  const metrics = new Metrics();
+  const idempotency = new Idempotency({ sql, background: sql, metrics, log });
+  const keys = new StoredKeys(sql, { maxKeys: 100, requestsPerHour: 1000, overlapMs: 0 });
+  const settings = { requestTiers: [], sensitiveRequestsPerMinute: 100 };
+  const fetching = restFetch(
+    {
+      operations: routeOperations(keyRoutes, keyHandlers(keys)),
+      callers: new Callers({ verifier: { verify: nobody }, admit: nobody, keys: { verify } }),
+      rates: new RequestRates({ ...settings, rates: new MemoryRates(), metrics }),
+      idempotency,
+      metrics,
+      log,
+    },
+    { origins: undefined, localOrigins: false },
+  );
+  await sql`alter table api_keys rename to api_keys_elsewhere`;
+  const request = new Request('http://localhost/api/v1/keys', {
+    method: 'POST',
+    headers: {
+      authorization: 'Bearer pk_of-the-caller',
+      'content-type': 'application/json',
+      'x-request-id': 'failed-1',
+    },
+    body: JSON.stringify({ name: 'words of the body', scopes: ['publish'] }),
+  });
+  const answer = await fetching(request, { address: '192.0.2.1' });
+  expect(await answer.json()).toMatchObject({ status: 500, code: 'internal', requestId: 'failed-1' });
+  expect(lines).toContain('failed-1');
+  expect(lines).not.toContain('words of the body');
+  expect(lines).not.toContain('of-the-caller');
+  await idempotency.stop();
+  await database.drop();
+});
