@@ -10,3 +10,12 @@ export class Mutex {
     return turn;
   }
 }
+
+/**
+ * Runs the work in the turns of all of these, which each caller names in one order. The first turn is held while the others
+ * come, so that two callers do not wait for each other.
+ */
+export function takeAll<T>(mutexes: readonly Mutex[], work: () => Promise<T>): Promise<T> {
+  const [first, ...others] = mutexes;
+  return first === undefined ? work() : first.take(() => takeAll(others, work));
+}
