@@ -235,9 +235,8 @@ function openMessaging(
   }: Pick<OpenNodes, 'fanout' | 'applied'> & { readonly database: Database; readonly clock: ServerClock },
   { metrics, log }: Base,
 ): Messaging {
-  const { sql, reads, lease, background } = database;
   const now = (): number => clock.now();
-  const messaging = new Messaging({ ...settings, sql, reads, lease, background, applied, now, fanout, metrics, log });
+  const messaging = new Messaging({ ...settings, ...database, applied, now, fanout, metrics, log });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   return messaging;
 }
