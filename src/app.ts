@@ -138,7 +138,7 @@ async function start(
 
   const origins = originSlice(config);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys: noKeys, origins, version });
+  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, userRates: rates, keys: noKeys, origins, version });
 
   const guests = guestSlice(config, secret);
   const alone = group === undefined;

@@ -3,8 +3,11 @@ import type { TemplatedApp } from 'uWebSockets.js';
 import type { Commands } from '../commands/dispatcher.ts';
 import type { ClientAddress } from '../http/client-address.ts';
 import type { OriginSettings } from '../http/origins.ts';
+import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
+import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging.ts';
+import type { UserRates } from '../rates/user-rates.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { TokenVerifier } from '../sessions/tokens.ts';
@@ -17,15 +20,18 @@ import { openApi } from './openapi.ts';
 import { routeOperations, type Operation } from './operation.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
+import { publishHandlers } from './routes/publish.ts';
 
 export interface RestApiParts {
-  readonly commands: Pick<Commands, 'call'>;
-  readonly messaging: Pick<Messaging, 'connectLoad' | 'knownUsers'>;
+  readonly commands: Pick<Commands, 'call' | 'attend'>;
+  readonly messaging: Pick<Messaging, 'connectLoad' | 'knownUsers' | 'writer' | 'bodies' | 'readMarks'>;
+  readonly fanout: Pick<Fanout, 'publish'>;
   readonly sessions: Pick<LocalSessions, 'revokeAll'>;
   readonly registry: Pick<SessionRegistry, 'revokeSession'>;
   readonly verifier: TokenVerifier;
   readonly keys: CallersParts['keys'];
   readonly rates: RequestRates;
+  readonly userRates: UserRates;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -58,6 +64,9 @@ export function restOperations(parts: RestApiParts): readonly Operation[] {
       session === undefined ? sessions.revokeAll(user.id) : registry.revokeSession(user.id, session),
     ownerOf: (room) => messaging.knownUsers.ownerOf(room),
   });
+  const { writer, bodies, knownUsers, readMarks } = messaging;
+  const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
+  operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
   operations.push(
     ...routeOperations(specRoutes, {

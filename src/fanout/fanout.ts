@@ -37,7 +37,7 @@ export interface Others {
 
 export type Receiver = (envelopes: readonly Envelope[]) => void;
 
-export type Envelope = RoomEvent | UserEvent | MembershipChange | RoomClosed;
+export type Envelope = RoomEvent | UserEvent | ConnectionEvent | MembershipChange | RoomClosed;
 
 /** To every connection subscribed to the room. */
 export interface RoomEvent {
@@ -66,6 +66,14 @@ export interface UserEvent {
   readonly about?: string;
   /** A room's head in the event. A client that gets it expects the events after that head. */
   readonly head?: { readonly room: string; readonly rev: number };
+}
+
+/** To one connection, by its public id. The event is not stored. */
+export interface ConnectionEvent {
+  readonly to: 'connection';
+  readonly connection: string;
+  readonly event: string;
+  readonly json: string;
 }
 
 /** Every node puts the user's connections on the room's topic, or takes them off it, before any later envelope. */

@@ -2,10 +2,15 @@
 import type { postgres } from '../storage/sql.ts';
 import { Batcher } from '../storage/batcher.ts';
 
+interface Named {
+  readonly user: string;
+  readonly name: string | null;
+}
+
 export class KnownUsers {
   readonly #sql: postgres.Sql;
   readonly #reads: postgres.Sql;
-  readonly #names: Batcher<string, string | null>;
+  readonly #names: Batcher<Named, string | null>;
 
   constructor(sql: postgres.Sql, reads: postgres.Sql) {
     this.#sql = sql;
@@ -13,9 +18,12 @@ export class KnownUsers {
     this.#names = new Batcher((users) => this.#load(users), { maxBatch: 500, maxWaiting: 20_000 });
   }
 
-  /** The stored name of a user. A user that is new is stored without a name. */
-  nameOf(user: string): Promise<string | null> {
-    return this.#names.add(user);
+  /**
+   * The stored name of a user. A user that is new is stored.
+   * @param name the name of a user that has none
+   */
+  nameOf(user: string, name: string | null = null): Promise<string | null> {
+    return this.#names.add({ user, name });
   }
 
   /** The owner of a room, else the member who joined first. Undefined: nobody is in the room. */
@@ -25,16 +33,23 @@ export class KnownUsers {
     return row?.user_id;
   }
 
-  async #load(users: string[]): Promise<(string | null)[]> {
-    const ids = [...new Set(users)].sort();
+  async #load(users: Named[]): Promise<(string | null)[]> {
+    const offered = new Map<string, string | null>();
+    for (const { user, name } of users) offered.set(user, offered.get(user) ?? name);
+    const ids = [...offered.keys()].sort();
     const rows = await this.#reads<{ id: string; name: string | null }[]>`
       select id, name from users where id = any (${ids}::text[])`;
     const names = new Map(rows.map(({ id, name }) => [id, name]));
-    const fresh = ids.filter((id) => !names.has(id));
+    const fresh = ids.filter((id) => !names.has(id) || (names.get(id) === null && offered.get(id) !== null));
     if (fresh.length > 0) {
-      await this.#sql`
-        insert into users (id) select id from unnest(${fresh}::text[]) as u (id) order by id on conflict do nothing`;
+      const added = await this.#sql<{ id: string; name: string | null }[]>`
+        insert into users as u (id, name)
+        select * from unnest(${fresh}::text[], ${fresh.map((id) => offered.get(id) ?? null)}::text[]) as f (id, name)
+        order by f.id
+        on conflict (id) do update set name = excluded.name where u.name is null and excluded.name is not null
+        returning u.id, u.name`;
+      for (const { id, name } of added) names.set(id, name);
     }
-    return users.map((id) => names.get(id) ?? null);
+    return users.map(({ user }) => names.get(user) ?? null);
   }
 }
