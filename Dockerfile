@@ -1,4 +1,4 @@
-# Parley with everything it needs; by itself it runs the demo with a database of its own in /data.
+# Parley with everything it needs. Without settings the image runs the demo, with an embedded database in /data.
 #   docker build -t parley . && docker run -p 127.0.0.1:3000:3000 -v parley:/data parley
 # The whole set, three nodes behind nginx with Postgres and Redis: docker-compose.yml.
 
@@ -9,7 +9,7 @@ COPY package.json package-lock.json .npmrc ./
 COPY patches ./patches
 
 FROM source AS build
-# No package runs a script of its own here. The driver is patched by the script of this project.
+# No package runs a script here. The script of this project patches the driver.
 RUN npm ci --ignore-scripts && npm run postinstall
 COPY tsconfig.json ./
 COPY src ./src
@@ -28,9 +28,9 @@ COPY --from=modules /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY migrations ./migrations
 COPY package.json LICENSE ./
-# The only folder that is written to, and that without DATABASE_URL alone: the root may be read-only.
+# A node writes to this folder alone, and only without DATABASE_URL: the root may be read-only.
 RUN install -d -o node -g node /data
-# All addresses: from outside, the container is reached only by ports that are published on purpose.
+# The node listens on all addresses: only published ports reach the container from outside.
 ENV NODE_ENV=production PARLEY_HOST=0.0.0.0 PARLEY_DATA_DIR=/data
 USER node
 EXPOSE 3000

@@ -1,7 +1,7 @@
 /**
- * A bar chart as SVG text, without a library. It brings its own background, so that it can be read on any page, and
- * follows the reader's light or dark setting. Parley's bars are coloured, the peers' are grey, the null server's are
- * empty; a thin line spans the rounds from the worst to the best.
+ * A bar chart as SVG text, without a library. The chart has a background, so it can be read on any page, and follows the
+ * light or dark setting of the reader. Bars of Parley are coloured, of peers grey, and of the null server empty. A thin line
+ * spans the rounds from the worst to the best.
  */
 
 export interface Bar {
@@ -10,9 +10,9 @@ export interface Bar {
   readonly kind: 'own' | 'peer' | 'ceiling';
   /** The worst and the best round. */
   readonly spread?: readonly [number, number];
-  /** A value that came before and was higher; drawn paler behind the bar. */
+  /** An earlier and higher value, drawn paler behind the bar. */
   readonly before?: number;
-  /** At the bar's end. */
+  /** The text at the end of the bar. */
   readonly text: string;
 }
 

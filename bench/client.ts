@@ -14,14 +14,14 @@ export interface LoadResult {
   errors: number;
   deliveries: number;
   bytes: number;
-  /** Deliveries that had not come three seconds after the end. */
+  /** Deliveries that were missing three seconds after the end. */
   undelivered: number;
   /** Commands of the open loop that were not sent because too many were unanswered. */
   late: number;
   /** Connections that were up and broke. */
   lost: number;
   latencyMs: Spread;
-  /** From a command's `{now}`, put into the event as `"t"`, to each delivery; whichever client of this machine sent it. */
+  /** From the `{now}` of a command, which the event has as `"t"`, to each delivery. Any client of this machine may be the sender. */
   deliveryMs: Spread;
   /** CPU seconds inside the measured window. */
   clientCpu: number;
@@ -40,10 +40,10 @@ export interface Spread {
 }
 
 export interface Load {
-  /** 0: only listens. */
+  /** 0: the client sends nothing. */
   senders: number;
   outstanding?: number;
-  /** Messages/s in all, sent when due, whatever comes back. Absent: as fast as acks allow. */
+  /** Messages/s of all senders, on a schedule that waits for no ack. Absent: as fast as acks allow. */
   rate?: number;
   receivers?: number;
   warmup: number;
@@ -53,13 +53,13 @@ export interface Load {
 export interface ClientOptions {
   /** Several addresses are the nodes of a cluster: connection i goes to the i-th. */
   port: number | readonly number[];
-  /** Whose processor time is counted as the server's. */
+  /** The processes that count as the server in processor time. */
   serverPid: number | readonly number[];
   dialect: Dialect;
   connections: number;
   /** nchan: the first so many connections are HTTP publishers. */
   publishers?: number;
-  /** For each connection, a line of the file: what to ask for in the handshake. */
+  /** For each connection, a line of the file: the path of the handshake. */
   paths?: string;
   upPrefix?: string;
   countPrefix?: string;
@@ -72,7 +72,7 @@ export interface ClientOptions {
 /** client/load.h describes each of them. */
 export type Dialect = 'sio' | 'raw' | 'nchan' | 'nats';
 
-/** How all connections came up. CPU in seconds. */
+/** The time and cost of connecting all. CPU in seconds. */
 export interface Connector {
   seconds: number;
   clientCpu: number;
@@ -83,19 +83,19 @@ export interface Connector {
 export class LoadClient {
   readonly #child: Child;
   readonly connections: number;
-  readonly arrival: Connector;
+  readonly connecting: Connector;
 
-  private constructor(child: Child, connections: number, arrival: Connector) {
+  private constructor(child: Child, connections: number, connecting: Connector) {
     this.#child = child;
     this.connections = connections;
-    this.arrival = arrival;
+    this.connecting = connecting;
   }
 
   get pid(): number {
     return this.#child.pid;
   }
 
-  /** Returns once every connection is up. @throws if one of them cannot be brought up. */
+  /** Returns once every connection is up. @throws if one of them does not connect. */
   static async connect(lab: Lab, options: ClientOptions): Promise<LoadClient> {
     const args = ['--port', String(options.port), '--server-pid', String(options.serverPid)];
     args.push('--dialect', options.dialect, '--connections', String(options.connections));
@@ -126,7 +126,7 @@ export class LoadClient {
     this.#child.write(`command ${template}`);
   }
 
-  /** @throws if an ack was an error or a connection broke: a number of a failing run means nothing. */
+  /** @throws if an ack was an error or a connection broke: the rate of a failed run means nothing. */
   async load(load: Load, mayBeRefused = false): Promise<LoadResult> {
     const words = Object.entries(load).map(([name, value]) => `${name}=${value}`);
     this.#child.write(`load ${words.join(' ')}`);
@@ -146,7 +146,7 @@ export function nullServer(lab: Lab, port: number, mode: 'echo' | 'fanout' | 'ro
   return lab.start(join(built, 'null'), [String(port), mode, String(frameBytes)]);
 }
 
-/** @returns what could not be built, or undefined. */
+/** @returns the reason if the client could not be built, or undefined. */
 export function buildClient(): string | undefined {
   mkdirSync(built, { recursive: true });
   const sources = readdirSync(join(here, 'client')).map((name) => join(here, 'client', name));
@@ -165,7 +165,7 @@ export function buildClient(): string | undefined {
   return undefined;
 }
 
-/** The peers are compiled like Parley itself, so that no loader stands between them and their speed. */
+/** The peers are compiled as Parley is, so no loader slows them down. */
 export function buildPeers(): void {
   const tsc = join(here, '../node_modules/.bin/tsc');
   const done = spawnSync(tsc, ['-p', join(here, 'peers')], { encoding: 'utf8' });

@@ -2,10 +2,10 @@
  * node --import tsx bench/cluster.ts [--connections 15000] [--seconds 5] [--only connections,crossing,nodes] [--json FILE]
  * (build first; Linux, a C compiler, Postgres and Redis; three nodes on one machine, by loopback)
  *
- *   connections  three nodes with as many connections each, authenticated, in three rooms: connect rate, memory, what they
- *                cost while idle, and one message to all of them
+ *   connections  three nodes with as many connections each, authenticated, in three rooms: the connect rate, the memory, the
+ *                cost of idle connections, and one message to all of them
  *   crossing     a room over three nodes: delivery on the sender's node and on the others, in the same run
- *   nodes        the same load on one, two and three nodes: what each process costs
+ *   nodes        the same load on one, two and three nodes: the cost of each process
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ const stamped = `42{ack}["message:send",{"room":"{room}","id":"{uuid}","body":{"
 const results: Record<string, unknown> = {};
 /**
  * All clients of a load, senders and receivers, count the same window, because it begins for all at once. Deliveries of the
- * slow first messages arrive before it begins; otherwise more would arrive in the window than is sent in it.
+ * slow first messages come before the window. Otherwise it would have more deliveries than its messages make.
  */
 const window = { warmup: 2, seconds };
 const listening = { ...window, senders: 0 };
@@ -74,7 +74,7 @@ async function startCluster(on: Database, count: number, name: string): Promise<
   return { servers, redis };
 }
 
-/** A client of one node for these users. `rooms`: what each of them sends to. */
+/** A client of one node for these users. `rooms`: the room that each of them sends to. */
 async function clientOf(server: Server, name: string, users: readonly string[], rooms: readonly string[]) {
   return LoadClient.connect(lab, {
     port: server.port,
@@ -99,7 +99,7 @@ async function connections(on: Database): Promise<object> {
   ]);
   const { servers, redis } = await prepared(on, 3, 'connections', memberships);
   const pids = servers.map(({ child }) => child.pid);
-  // code is compiled and modules are loaded at the first connections: no cost of a connection
+  // the first connections compile code and load modules, which is no cost of a connection
   for (const [node, server] of servers.entries()) {
     const first = users[node]?.slice(0, 300) ?? [];
     await (await clientOf(server, `first-${node}`, first, first)).stop();
@@ -238,7 +238,7 @@ async function nodes(on: Database): Promise<object> {
   return table;
 }
 
-/** Tables are made by the first start; the nodes that are measured start afterwards and find their rooms. */
+/** The first start makes the tables. The measured nodes start afterwards, and find their rooms. */
 async function prepared(
   on: Database,
   count: number,
@@ -257,11 +257,11 @@ async function cpuOver<K extends string>(
   time: number,
   groups: Record<K, readonly number[]>,
 ): Promise<Record<K, number[]>> {
-  const look = (): Promise<number[][]> =>
+  const usage = (): Promise<number[][]> =>
     Promise.all(Object.values<readonly number[]>(groups).map((pids) => Promise.all(pids.map(cpuSeconds))));
-  const before = await look();
+  const before = await usage();
   await sleep(time * 1000);
-  const after = await look();
+  const after = await usage();
   const names = Object.keys(groups) as K[];
   return Object.fromEntries(
     names.map((name, g) => [name, (after[g] ?? []).map((cpu, i) => (cpu - (before[g]?.[i] ?? 0)) / time)]),

@@ -1,9 +1,10 @@
 /**
  * node --import tsx bench/compare.ts --other OTHER/dist/main.js [--rounds 5] [--seconds 1.5] [--connections 15000]
- *   [--only rates,arrivals,memory]
- * This build (build first) against another one of Parley, each with a Postgres of its own, in alternating rounds of one
- * run: commands with ack, fan-out, stored messages, arrivals, and the memory of an idle connection, at once and when it
- * has not moved for 40 s (100 at most): V8 collects what arriving left behind some time after.
+ *   [--only rates,connects,memory]
+ *
+ * Compares this build (build first) with another build of Parley, each with a separate Postgres, in alternating rounds of one
+ * run. The rows are commands with ack, fan-out, stored messages, connects, and the memory of an idle connection. The memory is
+ * measured at once, and after 40 s without a change (100 at most), because V8 collects the garbage of connecting later.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -24,7 +25,7 @@ const { values: args } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1.5' },
     connections: { type: 'string', default: '15000' },
-    only: { type: 'string', default: 'rates,arrivals,memory' },
+    only: { type: 'string', default: 'rates,connects,memory' },
   },
 });
 if (args.other === undefined) throw new Error('--other FILE: the main.js of the other build');
@@ -48,7 +49,7 @@ try {
     if (typeof database === 'string') throw new Error(database);
     subjects.push({ name, build: { main, nodeFlags: [], lacks: unknownTo(main) }, database });
   }
-  const parts = { rates, arrivals, memory };
+  const parts = { rates, connects, memory };
   for (const [name, part] of Object.entries(parts)) if (args.only.split(',').includes(name)) await part();
 } finally {
   await lab.close();
@@ -57,10 +58,10 @@ try {
 
 async function rates(): Promise<void> {
   const [rounds, seconds] = [Number(args.rounds), Number(args.seconds)];
-  const talkers = range(200, (i) => `talker-${i}`);
+  const senders = range(200, (i) => `sender-${i}`);
   const listeners = range(1001, (i) => `listener-${i}`);
   const memberships = [
-    ...talkers.flatMap((user, i) => [
+    ...senders.flatMap((user, i) => [
       { room: `own-${i}`, user },
       { room: `pair-${i >> 1}`, user },
     ]),
@@ -71,7 +72,7 @@ async function rates(): Promise<void> {
   const rows: [string, string[], (i: number) => string, string, Load, 'acks' | 'deliveries'][] = [
     [
       'command with ack',
-      talkers,
+      senders,
       (i) => `own-${i}`,
       frames.signal,
       { senders: 200, outstanding: 4, warmup: 0.5, seconds },
@@ -87,7 +88,7 @@ async function rates(): Promise<void> {
     ],
     [
       'stored messages',
-      talkers,
+      senders,
       (i) => `pair-${i >> 1}`,
       frames.send,
       { senders: 200, outstanding: 4, warmup: 0.5, seconds },
@@ -120,11 +121,11 @@ async function rates(): Promise<void> {
   for (const server of servers.values()) await server.child.stop();
 }
 
-/** Connections that come up, 100 under way at a time, and are ready in three rooms; tokens that the server has not seen. */
-async function arrivals(): Promise<void> {
+/** The rate of connections, 100 under way at a time, until `ready` in three rooms, with new tokens. */
+async function connects(): Promise<void> {
   const [rounds, count] = [Number(args.rounds), 3000];
-  const users = range(count, (i) => `arrival-${i}`);
-  const memberships = users.flatMap((user, i) => range(3, (k) => ({ room: `arrival-${(i + k * 20) % 60}`, user })));
+  const users = range(count, (i) => `connect-${i}`);
+  const memberships = users.flatMap((user, i) => range(3, (k) => ({ room: `connect-${(i + k * 20) % 60}`, user })));
   await lab.within(async () => {
     const contestants: Contestant[] = [];
     for (const subject of subjects) {
@@ -140,16 +141,16 @@ async function arrivals(): Promise<void> {
             dialect: 'sio',
             connections: count,
             upPrefix: '42["ready"',
-            tokens: await lab.file(`${subject.name}-arrival-tokens-${round++}`, tokens),
+            tokens: await lab.file(`${subject.name}-connect-tokens-${round++}`, tokens),
           });
-          const rate = count / client.arrival.seconds;
+          const rate = count / client.connecting.seconds;
           await client.stop();
           await calm([server.child.pid]);
           return { rate };
         },
       });
     }
-    print('arrivals', await alternate('arrivals', 'connections/s', rounds, contestants));
+    print('connects', await alternate('connects', 'connections/s', rounds, contestants));
   });
 }
 
@@ -182,7 +183,7 @@ async function memory(): Promise<void> {
       upPrefix: '42["ready"',
       tokens,
     } as const;
-    // what is loaded and compiled once is no cost of a connection
+    // modules that are loaded and code that is compiled once are no cost of a connection
     await (await LoadClient.connect(lab, { ...common, connections: Math.min(300, count) })).stop();
     await sleep(3000);
     const before = await rssBytes(server.child.pid);
@@ -202,14 +203,14 @@ async function memory(): Promise<void> {
   }
 }
 
-/** The tables are made by a first start; rooms are found by the one that is measured. */
+/** A first start makes the tables. The measured start finds the rooms. */
 async function started({ build, database }: Subject, memberships: readonly Membership[]): Promise<Server> {
   await (await startParley(lab, build, database.url)).child.stop();
   await seed(database, memberships);
   return startParley(lab, build, database.url);
 }
 
-/** Keys of the bench's own settings that a build does not know: it says so. */
+/** Settings of the bench that a build does not know, as the build reports them. */
 function unknownTo(main: string): string[] {
   const { stderr } = spawnSync(process.execPath, [main, 'doctor'], {
     env: { ...process.env, ...liftedLimits },

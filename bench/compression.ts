@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/compression.ts [--messages 1000] [--clients 200]      (build first; Linux, a real Postgres)
- * What permessage-deflate costs the server and saves the network: a room of clients that ask for it, messages of about
- * 2 KB of chat, with PARLEY_COMPRESSION off and shared in one run.
+ * The cost of permessage-deflate for the server, and its saving for the network. The clients of a room request compression,
+ * and get messages of about 2 KB of chat, with PARLEY_COMPRESSION off and shared in one run.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const { values: args } = parseArgs({
   options: { messages: { type: 'string', default: '1000' }, clients: { type: 'string', default: '200' } },
 });
 const [messages, clients] = [Number(args.messages), Number(args.clients)];
-/** Names, times and words, as a page of chat has them: neither noise nor one letter repeated. */
+/** Names, times and words, as chat has them: no noise, and no repeated letter. */
 const words = 'the deploy is done and all nodes answer, see you at lunch then? yes, in ten minutes by the door'.split(
   ' ',
 );
@@ -56,7 +56,7 @@ try {
         `${mode.padEnd(6)}  ${((used / deliveries) * 1e6).toFixed(1)} µs of the server a delivery, ` +
           `${((bytes() - read) / deliveries).toFixed(0)} bytes on the wire, ` +
           `RSS + ${(((await rssBytes(server.child.pid)) - before) / 1e6).toFixed(0)} MB, ` +
-          `${(deliveries / ((performance.now() - from) / 1000)).toFixed(0)} deliveries/s (the clients are in Node and the bottleneck)`,
+          `${(deliveries / ((performance.now() - from) / 1000)).toFixed(0)} deliveries/s (the clients in Node are the bottleneck)`,
       );
       for (const { ws } of sockets) ws.terminate();
     });

@@ -1,11 +1,11 @@
-/** The parts that every row gets, and the preparation that the rows share. */
+/** The parts that every row gets, and the shared preparation of the rows. */
 import { asUser, startParley, token, type ParleyBuild, type Server } from './servers.ts';
 import type { Lab } from './lab.ts';
 import type { Quiet } from './settle.ts';
 import type { Crowd, LeftOut, Running, Subject } from './subjects/subject.ts';
 import { seed, type Database, type Membership } from './postgres.ts';
 
-/** How long a round is and how many there are. */
+/** The length and the number of the rounds. */
 export interface Rounds {
   readonly rounds: number;
   readonly warmup: number;
@@ -14,11 +14,11 @@ export interface Rounds {
 
 export interface Scale extends Rounds {
   readonly quick: boolean;
-  /** For the rows that are not headlines. */
+  /** The rounds of rows that are not headlines. */
   readonly side: Rounds;
   readonly idleConnections: number;
-  readonly arrivals: number;
-  /** When memory counts as measured at once, and when as what stays. */
+  readonly connects: number;
+  /** The waits before memory is measured at once, and before it is measured settled. */
   readonly atOnce: Quiet;
   readonly settled: Quiet;
 }
@@ -26,7 +26,7 @@ export interface Scale extends Rounds {
 /** The parts that start a Parley. */
 export interface Grounds {
   readonly lab: Lab;
-  /** Or why there is none; then Parley runs on its embedded one and rows that need a real one are left out. */
+  /** The database, or the reason why there is none. Without one Parley runs embedded, and rows that need a real one are left out. */
   readonly database: Database | string;
   readonly parley: ParleyBuild;
 }
@@ -46,7 +46,7 @@ export interface Context extends Grounds {
 export const parleyUrl = (context: Grounds): string | undefined =>
   typeof context.database === 'string' ? undefined : context.database.url;
 
-/** A Parley in which these memberships exist. With a real Postgres they are written by SQL, else over the wire. */
+/** A Parley with these memberships. With a real Postgres SQL writes them, and otherwise commands do. */
 export async function parleyWith(
   context: Grounds,
   memberships: readonly Membership[],
@@ -76,7 +76,7 @@ export interface Opened {
   readonly running: Running;
 }
 
-/** Starts everybody who can take part with this crowd. */
+/** Starts every subject that can take part with this crowd. */
 export async function openAll(context: Context, crowd: Crowd, row: string): Promise<Opened[]> {
   const opened: Opened[] = [];
   for (const subject of context.subjects) {

@@ -1,13 +1,13 @@
 /**
  * node --import tsx bench/data.ts [--rows 10000000] [--times 200] [--database URL] [--only TEXT] [--plans FILE]
  *
- * Makes a data set (test/support/data-set.ts) in a Postgres of its own, 10 million messages in some 12 minutes and 10 GB
- * under the temporary folder, and measures every command that reads, through the modules that answer it: p50 and p95 of
- * so many runs with parameters that differ, one at a time on one connection, JSON and all. Then each runs once more under
- * auto_explain, whose plans say how much was read and whether a large table was read whole.
+ * Makes a data set (test/support/data-set.ts) in a separate Postgres: 10 million messages take some 12 minutes, and 10 GB of
+ * the temporary folder. Then the modules of the server run every command that reads, one at a time on one connection, with
+ * their JSON. The figures are p50 and p95 of so many runs with different parameters. Then each command runs once more under
+ * auto_explain. Its plans show the blocks that were read, and tables that were read whole.
  *
- * With `--database` the data set is made there, or found there and used again; it stays. It must be of a superuser, for
- * auto_explain. Exits with 1 if a p95 passes 10 ms or a large table is read whole.
+ * With `--database` the data set is made there, or found there and used again, and stays. The URL must be that of a superuser,
+ * for auto_explain. Exits with 1 if a p95 passes 10 ms or a large table is read whole.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -38,7 +38,7 @@ if (typeof service === 'string') throw new Error(service);
 const url = service?.url ?? args.database ?? '';
 const notices: string[] = [];
 let backend = 0;
-/** As the server's sessions are; what makes the data set is left to the planner. */
+/** Sessions with the settings of the server. The statements that make the data set use the planner's own. */
 const connect = (max: number, settings: object = planning) =>
   createClient(url, {
     max,
@@ -80,7 +80,7 @@ try {
   await exportPages(set.samples[2]?.id ?? '');
   if (args.plans !== undefined) writeFileSync(args.plans, plans.join('\n'));
   console.log(
-    misses.length === 0 ? '\nAll within 10 ms, no large table read whole.' : `\nMissed:\n${misses.join('\n')}`,
+    misses.length === 0 ? '\nAll within 10 ms, no large table read whole.' : `\nOver the limit:\n${misses.join('\n')}`,
   );
   process.exitCode = misses.length === 0 ? 0 : 1;
 } finally {
@@ -107,8 +107,8 @@ function percentile(of: readonly number[], share: number): number {
 }
 
 /**
- * What this process and its Postgres session have had of the processors, in milliseconds: where a machine is shared, nearer to
- * what a command takes on a quiet one than the time that passes.
+ * The processor time of this process and its Postgres session, in milliseconds. On a shared machine, processor time is nearer
+ * to the time of a command on a quiet machine than the elapsed time.
  */
 function processorMs(): number {
   const own = process.cpuUsage();
@@ -147,7 +147,7 @@ async function sizes(): Promise<void> {
   }
 }
 
-/** One run's statements, those inside of functions too, and the blocks they touched. */
+/** The statements of one run, also those inside of functions, and the blocks that they read. */
 async function explained(run: () => Promise<unknown>): Promise<{ texts: string[]; blocks: number }> {
   await sql`load 'auto_explain'`;
   await sql`
@@ -158,7 +158,7 @@ async function explained(run: () => Promise<unknown>): Promise<{ texts: string[]
   await run();
   const texts = notices.filter((text) => text.includes('plan:'));
   await sql`select set_config('auto_explain.log_min_duration', '-1', false), set_config('client_min_messages', 'notice', false)`;
-  // those of nested statements are within those of the statement
+  // the blocks of a statement include those of its nested statements
   const blocks = texts.map((text) => {
     const [, hit = '0'] = /Buffers: shared(?: hit=(\d+))?/.exec(text) ?? [];
     const [, read = '0'] = /Buffers: shared(?: hit=\d+)? read=(\d+)/.exec(text) ?? [];
@@ -167,7 +167,7 @@ async function explained(run: () => Promise<unknown>): Promise<{ texts: string[]
   return { texts, blocks: Math.max(0, ...blocks) };
 }
 
-/** Pages of 500 messages with what belongs to them. */
+/** Pages of 500 messages with their mentions, reactions and marks. */
 async function exportPages(room: string): Promise<void> {
   const took: number[] = [];
   let from = performance.now();

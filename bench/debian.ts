@@ -1,6 +1,6 @@
 /**
- * Peers that are no npm package come from Debian: the installed one, else the package is downloaded with apt-get and
- * unpacked under bench/.build/debian. Nothing is installed on the machine.
+ * Peers that are no npm package come from Debian. If the package is not installed, apt-get downloads it, and it is unpacked
+ * under bench/.build/debian. Nothing is installed on the machine.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
@@ -17,7 +17,7 @@ const run = (command: string, args: readonly string[]): { ok: boolean; text: str
 const archiveOf = (name: string): string | undefined =>
   readdirSync(folder).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
 
-/** Unpacks a package. @returns why it cannot be had. A second call answers from memory. */
+/** Unpacks a package. @returns the reason if that fails. A second call answers from memory. */
 function unpack(name: string): string | undefined {
   if (tries.has(name)) return tries.get(name);
   const why = ((): string | undefined => {

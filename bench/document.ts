@@ -1,4 +1,4 @@
-/** docs/benchmarks from the results of a run: a chart for each row, the results themselves, and one page with all of it. */
+/** Makes docs/benchmarks from the results of a run: a chart for each row, the results, and one page with all of it. */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
@@ -6,7 +6,7 @@ import { drawChart, type Bar } from './chart.ts';
 import { absence, disturbed, number, ratioOf, type Machine, type Results } from './report.ts';
 import { wasDisturbed, type Comparison, type Measured, type Verdict } from './rounds.ts';
 
-/** Writes README.md, results.json and the charts; charts of rows that are no more go. */
+/** Writes README.md, results.json and the charts. Charts of removed rows are deleted. */
 export async function document(all: Results, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const name of await readdir(folder)) if (name.endsWith('.svg')) await rm(join(folder, name));
@@ -40,7 +40,7 @@ function rowsOf({ results }: Results): Row[] {
   });
 }
 
-/** Half of one's own best is no comparison, and one bar is no chart. */
+/** Half of a subject's own best rate is no comparison, and one bar is no chart. */
 const isDrawn = ({ name, members }: Row): boolean =>
   members.filter(({ subject }) => !subject.startsWith('null server')).length > 1 && !name.includes('at half');
 
@@ -70,7 +70,7 @@ function chartOf({ name, unit, lowerIsBetter, members }: Row, all: Results): str
   return drawChart({ title, subtitle: `${unit}, ${which}${atOnce}`, bars, footer: footerOf(all) });
 }
 
-/** So many characters have place in a line. */
+/** The number of characters that fit in a line. */
 const footerWidth = 118;
 
 function footerOf({ machine, scale }: Results): string[] {

@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/drain.ts [--clients 2000] [--window 20000]      (build first; Linux, a real Postgres)
- * A server with so many clients, 20 of which send all the time, gets SIGTERM; a replacement starts on the same port.
- * Prints how fast the clients came to it, and what was lost or doubled.
+ * A server with so many clients, 20 of which send all the time, gets SIGTERM. A replacement starts on the same port. Prints
+ * how fast the clients reached the replacement, and the lost and doubled messages.
  */
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -32,17 +32,17 @@ try {
     users.map((user) => ({ room, user })),
   );
   const url = `http://127.0.0.1:${first.port}`;
-  const arrivals: number[] = [];
+  const returns: number[] = [];
   const readers: Reader[] = [];
   for (const user of users) {
-    // as a stock client: half a second to one and a half, doubled each time, at most five
+    // the pauses of a stock client: half a second to one and a half, doubled each time, at most five
     const reader: Reader = new Reader({
       url,
       token: () => token(user),
       room,
       reconnectMs: () => Math.min(5000, 500 * 2 ** Math.max(0, reader.opened - 1)) * (0.5 + Math.random()),
     });
-    reader.onReady = () => reader.opened > 1 && arrivals.push(performance.now());
+    reader.onReady = () => reader.opened > 1 && returns.push(performance.now());
     readers.push(reader);
     if (readers.length % 100 === 0) await until(() => readers.every(({ ready }) => ready));
   }
@@ -70,12 +70,14 @@ try {
   await Promise.all(sending);
 
   const perSecond = new Map<number, number>();
-  for (const at of arrivals) {
+  for (const at of returns) {
     const second = Math.floor((at - from) / 1000);
     perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
   }
   const even = (clients / windowMs) * 1000;
-  console.log(`arrivals a second: at most ${Math.max(...perSecond.values())}; evenly spread they would be ${even}`);
+  console.log(
+    `returning clients a second: at most ${Math.max(...perSecond.values())}; evenly spread they would be ${even}`,
+  );
   console.log(
     [...perSecond]
       .toSorted(([a], [b]) => a - b)
@@ -109,7 +111,7 @@ async function until(condition: () => boolean | Promise<boolean>, limitMs = 60_0
   }
 }
 
-/** By a connection of its own: fetch would use one that it still holds. */
+/** Opens a new connection, because `fetch` would use an open one. */
 function refuses(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');

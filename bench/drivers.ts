@@ -1,7 +1,9 @@
 /**
- * node --import tsx bench/drivers.ts --pg FOLDER: the patched `postgres` driver against `pg` (npm install it into FOLDER; Parley
- * does not depend on it), on one Postgres, in alternating rounds: reads of one row with 200 in flight over six connections,
- * and commits of 100 messages with two in flight.
+ * node --import tsx bench/drivers.ts --pg FOLDER
+ *
+ * Compares the patched `postgres` driver with `pg`, on one Postgres, in alternating rounds. Install `pg` into FOLDER, because
+ * Parley does not depend on it. The loads are reads of one row with 200 in flight over six connections, and commits of 100
+ * messages with two in flight.
  */
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -36,7 +38,7 @@ interface Form {
 }
 
 const { values: args } = parseArgs({ options: { pg: { type: 'string' }, rounds: { type: 'string', default: '6' } } });
-if (args.pg === undefined) throw new Error('--pg FOLDER: a folder with node_modules/pg');
+if (args.pg === undefined) throw new Error('--pg FOLDER is missing: a folder with node_modules/pg.');
 const pg = createRequire(join(args.pg, 'package.json'))('pg') as Pg;
 
 const connections = 6;

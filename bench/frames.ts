@@ -1,6 +1,6 @@
 /** The frames that all rows share, so that every server moves the same bytes. */
 
-/** About what a short chat line is. */
+/** About the length of a short chat line. */
 const text = 'x'.repeat(100);
 
 /** The frames for Parley and socket.io; the ack of both is `43<id>[{"ok":true}]`. */
@@ -12,7 +12,7 @@ export const frames = {
 
 export const body = { text };
 
-/** The event each receiver gets for a `signal`. Bare uWebSockets.js and the null server publish it as it stands here. */
+/** The event that each receiver gets for a `signal`. Bare uWebSockets.js and the null server publish exactly this frame. */
 export function deliveredFrame(room: string, from: string): string {
   return `42["signal",{"room":"${room}","from":"${from}","fromName":null,"name":"bench","expires":6000,"data":"${text}"}]`;
 }
@@ -20,8 +20,8 @@ export function deliveredFrame(room: string, from: string): string {
 export const ackFrame = '4312345[{"ok":true}]';
 
 /**
- * A frame for bare uWebSockets.js, bare ws and the null server: the first letter says what they have to do, the rest is
- * as long as the others' frame. A `P` names the room.
+ * A frame for bare uWebSockets.js, bare ws and the null server. The first letter is the command, and the rest is as long as the
+ * frame of the other subjects. A `P` names the room.
  */
 export const rawFrame = (kind: 'F' | 'E' | 'P'): string => {
   const whole = frames.signal.replace('{ack}', '12345').replace('{room}', 'room');

@@ -1,8 +1,8 @@
 /**
  * node --import tsx bench/fresh.ts [--messages 20000] [--rounds 3]
- * The rate of append_messages on a database that nobody has analyzed: batches of 100 into one room, with the migrations up to
- * 0007 and with all, in turn, each time on a new database. Before 0008 Postgres looked a message's id up by an index
- * that has all messages of the room, and kept that plan until the first analyze. Then what both do when they have been analyzed.
+ * The rate of append_messages on a database without statistics, with batches of 100 into one room. The migrations up to 0007
+ * and all migrations take turns, each time on a new database. Before 0008 Postgres searched an id by an index with all messages of the
+ * room, and kept that plan until the first analyze. Then the rates of both after an analyze.
  */
 import { randomUUID } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -41,7 +41,7 @@ try {
       const { sql } = database;
       try {
         await migrate(sql, from);
-        await sql`alter table messages set (autovacuum_enabled = off)`; // which would come by within a minute
+        await sql`alter table messages set (autovacuum_enabled = off)`; // autovacuum would run within a minute
         await sql`select create_room('r', 'group', 'r', 'u', null, 10)`;
         rates[name].push(await rateOf(sql));
         await sql`analyze`;

@@ -1,6 +1,6 @@
 /**
- * What a run starts and must leave nothing of: child processes and one temporary folder. Everything is ended at the
- * end, on failure, and on Ctrl-C; only processes started here are signalled, by their pid.
+ * The child processes and the temporary folder of a run. The lab ends them at the end, on failure, and on Ctrl-C, and signals
+ * only processes that it started, by their pid.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -58,7 +58,7 @@ export class Lab {
     return child;
   }
 
-  /** Ends what `work` has started, so that no row runs beside the servers of the one before. */
+  /** Ends the processes that `work` has started, so that no row runs beside the servers of the row before. */
   async within<T>(work: () => Promise<T>): Promise<T> {
     const before = new Set(this.#children);
     try {
@@ -104,12 +104,12 @@ class RunningChild implements Child {
       child.on('exit', (code, by) => end(`ended with ${code ?? by}`));
       child.on('error', (error) => end(error.message));
     });
-    child.stdin?.on('error', () => undefined); // it may be gone already; line() shows that
+    child.stdin?.on('error', () => undefined); // the child may have ended, which line() shows
     child.stderr?.on('data', (chunk: Buffer) => (this.#said = `${this.#said}${chunk.toString()}`.slice(-2000)));
     if (child.stdout) {
       createInterface({ input: child.stdout }).on('line', (line) => {
         this.#lines.push(line);
-        if (this.#lines.length > 1000) this.#lines.shift(); // a chatty server's log; nobody reads it
+        if (this.#lines.length > 1000) this.#lines.shift(); // the log of a talkative server, which no part reads
         this.#waiting?.();
       });
     }
@@ -152,7 +152,7 @@ class RunningChild implements Child {
   }
 }
 
-/** The bench sets every key it needs; one left over in the shell would silently change what is measured. */
+/** The bench sets every key that it needs. A key of the shell would silently change the figures. */
 function withoutParley(env: NodeJS.ProcessEnv): Record<string, string> {
   const foreign = /^(PARLEY_|DATABASE_URL$|REDIS_URL$|PORT$|NODE_OPTIONS$|NODE_V8_COVERAGE$)/;
   return Object.fromEntries(
@@ -173,7 +173,7 @@ export async function rssBytes(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
 }
 
-/** Processor time of a process so far, all its threads, in seconds. */
+/** The processor time of a process so far, with all threads, in seconds. */
 export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

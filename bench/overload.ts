@@ -1,12 +1,12 @@
 /**
  * node --import tsx bench/overload.ts [--seconds 8] [--pin] [--only postgres,embedded]      (build first; Linux)
- * Stored messages of 200 senders in 100 rooms, with real Postgres and embedded: first the best rate (8 under way each),
- * the same while a second client's surplus goes to a server that only answers, then three times the best rate on a
- * schedule, whatever comes back, then a light load. Latency of what was accepted is the
- * server's own, from the command to its ack.
+ * Stored messages of 200 senders in 100 rooms, with real Postgres and embedded, in four parts. The first is the best rate (8
+ * under way each). The second is the same while a second client sends the surplus to a server that only answers. The third
+ * is three times the best rate on a schedule that waits for no ack. The last is a light load. The latency of accepted
+ * messages is that of the server, from the command to its ack.
  *
- * The client of three times the load takes three times as much of a machine that both share. With --pin the server has one
- * core in all parts and the client another (Postgres has what both leave), so that the parts can be compared.
+ * The client of three times the load takes three times as much of the shared machine. With --pin the server has one core in all
+ * parts and the client another, so that the parts can be compared. Postgres gets the rest.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ try {
 
 async function measure(context: Grounds, embedded: boolean): Promise<void> {
   const users = range(senders, (i) => `sender-${i}`);
-  const rooms = users.map((_, i) => `talk-${i >> 1}`);
+  const rooms = users.map((_, i) => `pair-${i >> 1}`);
   const memberships = users.map((user, i) => ({ room: rooms[i] as string, user }));
   const server = await parleyWith(context, memberships, embedded);
   const url = `http://127.0.0.1:${server.port}`;
@@ -91,7 +91,7 @@ async function measure(context: Grounds, embedded: boolean): Promise<void> {
   const over = await part('3 x best', { senders, rate: best * 3, warmup: 2, seconds });
   const from = performance.now();
   while ((await readMetrics(url)).get('parley_admitted_share{limit="none"}') !== 1) await sleep(50);
-  console.log(`  all is taken again after ${((performance.now() - from) / 1000).toFixed(1)} s`);
+  console.log(`  every command is accepted again after ${((performance.now() - from) / 1000).toFixed(1)} s`);
   const light = await part('a tenth, afterwards', { senders, rate: best / 10, warmup: 0, seconds: 3 });
   console.log(
     `  throughput at 3 x: ${((100 * over) / best).toFixed(0)} % of the best, ${((100 * over) / beside).toFixed(0)} % of the best ` +
@@ -100,9 +100,9 @@ async function measure(context: Grounds, embedded: boolean): Promise<void> {
 }
 
 /**
- * The load client and the server share this machine, so sending three times as much takes from the server what it would
- * have had. A second client shows the best that a server could do then: it sends the surplus, two thirds of all,
- * to a server in C that does nothing but answer.
+ * The load client and the server share this machine, so three times the load takes processor time from the server. A second
+ * client shows the best possible rate then. That client sends the surplus, two thirds of the load, to a server in C that only
+ * answers.
  */
 async function startSurplus(): Promise<{ client: LoadClient; stop(): Promise<void> }> {
   const port = await freePort();
@@ -124,7 +124,7 @@ async function startSurplus(): Promise<{ client: LoadClient; stop(): Promise<voi
   };
 }
 
-/** All threads of the process, also those to come. */
+/** Pins all threads of the process, also later ones. */
 function pin(pid: number, core: number): void {
   const { status, stderr } = spawnSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`taskset: ${stderr}`);

@@ -1,7 +1,6 @@
 /**
- * A Postgres with fsync and synchronous_commit as installed: on. Rooms
- * and members of the big rows are written straight into the tables; joining 45,000 times over the wire would take
- * longer than all that is measured.
+ * A Postgres with fsync and synchronous_commit as installed: on. SQL writes the rooms and members of the big rows. 45,000
+ * joins over the wire would take longer than all measurements.
  */
 import postgres from 'postgres';
 import { startPostgres, type Service } from '../test/support/services.ts';
@@ -10,12 +9,12 @@ export interface Database {
   readonly url: string;
   readonly version: string;
   readonly settings: string;
-  /** An empty one on the same server, gone with this one: a Parley without Redis wants its database for itself. */
+  /** Makes an empty database on the same server, because a Parley without Redis shares its database with no other. `stop` drops it too. */
   another(): Promise<Database>;
   stop(): Promise<void>;
 }
 
-/** @returns why not, where there is no Postgres to be had. `TEST_DATABASE_URL` names one that runs already. */
+/** @returns the reason if there is no Postgres. `TEST_DATABASE_URL` names a running one. */
 export async function openPostgres(): Promise<Database | string> {
   let service: Service;
   try {
@@ -65,7 +64,7 @@ async function create(service: Service, name: string): Promise<void> {
   }
 }
 
-/** The server may be one that stays: the bench's databases do not. */
+/** Drops the databases of the bench, because the server may stay. */
 async function discard(service: Service, names: readonly string[]): Promise<void> {
   const admin = postgres(service.url, { max: 1, onnotice: () => undefined });
   try {
@@ -81,7 +80,7 @@ export interface Membership {
   user: string;
 }
 
-/** Channels with these members, the first of each its owner. The tables must be there: Parley has run once. */
+/** Writes channels with these members, the first of each as its owner. A start of Parley must have made the tables. */
 export async function seed(database: Database, memberships: readonly Membership[]): Promise<void> {
   const sql = postgres(database.url, { max: 1, onnotice: () => undefined });
   const rooms = memberships.map((m) => m.room);

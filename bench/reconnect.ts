@@ -1,8 +1,8 @@
 /**
  * node --import tsx bench/reconnect.ts [--clients 15000] [--rooms 300]      (build first; Linux, a C compiler, Postgres)
- * Everybody is cut off at once and comes back at once, each 0 to 200 messages behind in their rooms (one of 50 users in 50
- * rooms, the others in one to three), and asks with one `sync`. With tails of rooms and without, in one run, and without
- * any sync, which is what connecting itself takes.
+ * All clients are cut off at once and come back at once, each 0 to 200 messages behind in its rooms. One of 50 users is in 50
+ * rooms, and the others in one to three. Each sends one `sync`. One run measures this with replay buffers, without them, and
+ * without any `sync`, which is the cost of connecting alone.
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -51,9 +51,9 @@ try {
       return `421${JSON.stringify(['sync', { cursors, limit: 1000 }])}`;
     }),
   );
-  const run = async (name: string, tail: number, syncs: boolean): Promise<void> =>
+  const run = async (name: string, bufferMessages: number, syncs: boolean): Promise<void> =>
     lab.within(async () => {
-      const server = await startParley(lab, build, database.url, { PARLEY_TAIL_MESSAGES: String(tail) });
+      const server = await startParley(lab, build, database.url, { PARLEY_TAIL_MESSAGES: String(bufferMessages) });
       const { pid } = server.child;
       const connect = (lines: string | undefined): Promise<LoadClient> =>
         LoadClient.connect(lab, {
@@ -67,7 +67,7 @@ try {
         });
       const url = `http://127.0.0.1:${server.port}`;
       await (await connect(undefined)).stop();
-      // all are gone when the server has seen it
+      // the server must have seen the end of all connections
       while (((await readMetrics(url)).get('parley_connections') ?? 0) > 0) await sleep(50);
       const before = { cpu: await cpuSeconds(pid), rss: await rssBytes(pid) };
       let peak = 0;
@@ -87,8 +87,8 @@ try {
       await back.stop();
     });
   await run('connect alone', 256, false);
-  await run('with tails', 256, true);
-  await run('without tails', 0, true);
+  await run('with replay buffers', 256, true);
+  await run('without replay buffers', 0, true);
 } finally {
   await lab.close();
   if (typeof database !== 'string') await database.stop();
@@ -98,7 +98,7 @@ function mb(bytes: number): string {
   return (bytes / 1024 / 1024).toFixed(0);
 }
 
-/** Messages of 100 letters, by the server's own function. */
+/** Stores messages of 100 letters, by the function of the server. */
 async function fill(to: Database): Promise<void> {
   const sql = postgres(to.url, { max: 1, onnotice: () => undefined });
   const text = 'x'.repeat(100);

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { findBinaries } from '../test/support/binaries.ts';
 import { freePort, type Lab } from './lab.ts';
 
-/** A Redis of the bench's own, since its processor time is measured. @throws where none is installed. */
+/** A separate Redis, because the bench measures its processor time. @throws if none is installed. */
 export async function startRedis(lab: Lab): Promise<{ url: string; pid: number }> {
   const [folder] = findBinaries('redis-server');
   if (folder === undefined) throw new Error('redis-server is needed (Debian: apt-get install redis-server)');

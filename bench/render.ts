@@ -1,4 +1,4 @@
-/** node --import tsx bench/render.ts docs/benchmarks/results.json docs/benchmarks: page and charts again, without a run. */
+/** node --import tsx bench/render.ts docs/benchmarks/results.json docs/benchmarks: writes the page and the charts again, without a run. */
 import { readFile } from 'node:fs/promises';
 import { document } from './document.ts';
 import type { Results } from './report.ts';

@@ -1,4 +1,4 @@
-/** The table, and what has to stand above it for its numbers to mean anything. */
+/** The table, and the facts above it without which its numbers mean nothing. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
@@ -19,7 +19,7 @@ export interface Machine {
   loadBefore: number;
 }
 
-/** All of a run, as it stands in the JSON. */
+/** All results of a run, as the JSON has them. */
 export interface Results {
   machine: Machine;
   scale: Scale;
@@ -42,7 +42,7 @@ const installed = (name: string): string => {
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
 };
 
-/** @param others versions of what is not an npm package */
+/** @param others versions of subjects that are no npm package */
 export function describeMachine(database: Database | string, others: Record<string, string>): Machine {
   const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with local changes';
   const packages = ['uWebSockets.js', 'socket.io', 'ws', 'postgres', '@electric-sql/pglite'];
@@ -113,7 +113,7 @@ export function table({ machine, results, leftOut, failed, seconds }: Results): 
     'is the median of the ratios of the same round, in brackets the least and the greatest. A target is "met" where the',
     'least ratio keeps it too.',
     'server, client, rest: CPU inside the measured time, of one core; rest is everything else that ran, Postgres included.',
-    'The client limits a row only where it stands near 100 %. The null server runs after the others, in two rounds; a',
+    'The client limits a row only if its CPU is near 100 %. The null server runs after the others, in two rounds; a',
     'server that gathers several messages into one write may pass it. See bench/README.md.',
     `The run took ${seconds.toFixed(0)} s.`,
     '',
@@ -131,7 +131,7 @@ export const disturbed =
 export const ratioOf = ({ ratio, spread }: Comparison, sign: string): string =>
   `${times(ratio)} ${sign}${spread ? ` (${times(spread.min)} to ${times(spread.max)})` : ''}`;
 
-/** @param c stands in the line of the one Parley is compared with */
+/** @param c the comparison, which is in the line of the peer */
 function cells(m: Measured, c: Comparison | undefined): string[] {
   const rates = m.rounds.map((r) => r.rate);
   const spread = rates.length > 1 ? `${number(Math.min(...rates))} to ${number(Math.max(...rates))}` : '';

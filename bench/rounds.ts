@@ -1,4 +1,4 @@
-/** Short rounds in which the subjects take turns, so that an hour's noise hits all of them; what counts are medians. */
+/** Short rounds in which the subjects take turns, so that noise of other work hits all of them. Values are medians. */
 import type { Load, LoadClient, LoadResult } from './client.ts';
 
 export interface Latency {
@@ -19,7 +19,7 @@ export interface Round {
   latencyMs?: Latency;
   cpu?: Cpu;
   bytesPerDelivery?: number;
-  /** Deliveries that were due and had not come three seconds after the end. */
+  /** Deliveries that were due, and missing three seconds after the end. */
   undelivered?: number;
 }
 
@@ -33,15 +33,15 @@ export interface Measured {
   rounds: Round[];
   latencyMs?: Latency;
   cpu?: Cpu;
-  /** Then `rest` is mostly Postgres' work for it, and says nothing about how quiet the machine was. */
+  /** Then `rest` is mostly the work of Postgres for the subject, and does not show whether the machine was quiet. */
   usesPostgres?: boolean;
   /** Memory: right after the last connection, before the garbage of connecting was collected. */
   atOnce?: number;
   lowerIsBetter?: boolean;
   note?: string;
-  /** For values that have a bound of their own and not one relative to somebody else. */
+  /** The target of a value with an absolute bound, and not one relative to a peer. */
   target?: Bound;
-  /** A wish beyond the target. */
+  /** A better value than the target, to aim at. */
   aim?: Bound;
 }
 
@@ -115,13 +115,13 @@ export function summarize(row: string, subject: string, unit: string, rounds: Ro
   const missing = rounds.reduce((sum, r) => sum + (r.undelivered ?? 0), 0);
   const notes = [
     ...(bytes === undefined ? [] : [`${bytes.toFixed(0)} B a delivery`]),
-    ...(missing === 0 ? [] : [`${missing} deliveries had not come 3 s after the end of a round`]),
+    ...(missing === 0 ? [] : [`${missing} deliveries were missing 3 s after the end of a round`]),
   ];
   if (notes.length > 0) measured.note = notes.join('; ');
   return measured;
 }
 
-/** @param count what makes up the rate of the row */
+/** @param count the events that the rate of the row counts */
 export function contestant(
   subject: string,
   client: LoadClient,
@@ -147,8 +147,8 @@ export function toRound(result: LoadResult, count: 'acks' | 'deliveries'): Round
 }
 
 /**
- * The median of the ratios of each round to the other's same round. The two are some turns apart, so a neighbour may have
- * hit one of them only: hence the spread, and a target counts as met only where the worst round keeps it.
+ * The median of the ratios of each round to the same round of the other subject. The two are some turns apart, so other work
+ * may have hit one of them only. Hence the spread. A target counts as met only if the worst round meets it.
  */
 export function compare(ours: Measured, theirs: Measured, target?: number, aim?: number): Comparison {
   const ratios = ours.rounds.map((round, i) => round.rate / (theirs.rounds[i]?.rate ?? theirs.value));
@@ -168,14 +168,14 @@ export function compare(ours: Measured, theirs: Measured, target?: number, aim?:
 /** Cores that other processes may use before a value says more about them than about the server. */
 export const quietRest = 0.3;
 
-/** Whether somebody else had the cores: the value is then too low, and scattered. */
+/** Whether other processes had the cores. The value is then too low, and scattered. */
 export const wasDisturbed = ({ cpu, usesPostgres }: Measured): boolean =>
   usesPostgres !== true && cpu !== undefined && cpu.rest > quietRest;
 
 /** The targets of Parley, by the subject that it is compared with. */
 export type Targets = Readonly<Record<string, { target?: number; aim?: number }>>;
 
-/** Parley, the first of them, with each of the others. */
+/** Compares Parley, the first subject, with each of the others. */
 export function compareAll(measured: readonly Measured[], targets: Targets = {}): Comparison[] {
   const [ours, ...others] = measured;
   if (ours?.subject !== 'Parley') return [];

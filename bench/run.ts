@@ -48,7 +48,7 @@ const scales = {
     seconds: 1.2,
     side: { rounds: 3, warmup: 0.3, seconds: 0.9 },
     idleConnections: 15_000,
-    arrivals: 4000,
+    connects: 4000,
     atOnce: { quietMs: 2000, longestMs: 12_000 },
     settled: { quietMs: 40_000, longestMs: 100_000 },
   },
@@ -59,13 +59,13 @@ const scales = {
     seconds: 0.5,
     side: { rounds: 1, warmup: 0.25, seconds: 0.5 },
     idleConnections: 3000,
-    arrivals: 1000,
+    connects: 1000,
     atOnce: { quietMs: 1000, longestMs: 4000 },
     settled: { quietMs: 5000, longestMs: 15_000 },
   },
 } as const satisfies Record<string, Scale>;
 
-/** Whatever hangs: a run ends. */
+/** The longest time of a run, also if a part hangs. */
 const longestMs = { full: 1_200_000, quick: 600_000 };
 
 const { values: args } = parseArgs({
@@ -144,7 +144,7 @@ function scaleOf(scale: Scale): Scale {
   return seconds === undefined ? scale : { ...scale, seconds, side: { ...scale.side, seconds } };
 }
 
-/** The subjects that can and shall take part; Parley always does. */
+/** The subjects that can take part and are selected. Parley always takes part. */
 function choose(context: Context): Context {
   const present = context.subjects.filter((subject) => {
     if (subject.name !== 'parley' && !peers.includes(subject.name)) return false;
@@ -176,7 +176,7 @@ async function measure(context: Context): Promise<Pick<Results, 'results' | 'fai
 try {
   say('starting Postgres');
   database = await openPostgres();
-  if (typeof database === 'string') say(`${database}; Parley runs on its embedded one, some rows are left out`);
+  if (typeof database === 'string') say(`${database}; Parley runs embedded, and some rows are left out`);
   if (args.profile !== undefined) mkdirSync(args.profile, { recursive: true });
   const leftOut: LeftOut[] = [];
   const context = choose({

@@ -1,9 +1,9 @@
 /**
- * What search costs those who send, and how long it takes: `node --import tsx bench/search.ts [seconds] [messages]`,
- * with 0 seconds the searches alone.
+ * node --import tsx bench/search.ts [seconds] [messages]
  *
- * First the writer alone with 800 sends under way, in one run and in turn: no index, a GIN index on the expression, one on
- * a generated column, and ours, a table that is filled after the commits. Then searches in a filled table.
+ * The cost of search for senders, and the time of a search; with 0 seconds the searches alone. First the writer runs alone with
+ * 800 sends under way, with four kinds of index in turn. The kinds are none, a GIN index on the expression, a GIN index on a
+ * generated column, and the table of Parley. Then searches run in a filled table.
  */
 import { randomUUID } from 'node:crypto';
 import { MemoryFanout } from '../src/fanout/memory.ts';
@@ -20,7 +20,7 @@ const seconds = Number(process.argv[2] ?? 5);
 const filled = Number(process.argv[3] ?? 300_000);
 const log = createLog({ level: 'silent', pretty: false, node: 'bench' });
 const words = Array.from({ length: 20_000 }, (_, n) => `w${n.toString(36)}x`);
-/** Common ones are common: the n-th word about as often as 1/n. */
+/** Words as common as in language: the n-th is about 1/n as frequent as the first. */
 const word = (): string => words[Math.floor(words.length ** Math.random()) - 1] ?? 'w0x';
 const middle = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0;
 const sentence = (): string => Array.from({ length: 12 }, word).join(' ');
@@ -138,7 +138,7 @@ async function searches(): Promise<void> {
     await sql`select pg_size_pretty(pg_total_relation_size('message_search')) as search, pg_size_pretty(pg_total_relation_size('messages')) as messages`;
   console.log(`${perRoom * 300} messages`, size);
   const search = createSearch(sql);
-  const looks: [string, string, string | undefined, () => string][] = [
+  const queries: [string, string, string | undefined, () => string][] = [
     ['a common word, in 300 rooms', 'u1', undefined, () => words[0] ?? ''],
     ['a common word, in 30 rooms', 'u5', undefined, () => words[0] ?? ''],
     ['a common word, in one room', 'u1', 'r7', () => words[0] ?? ''],
@@ -146,9 +146,9 @@ async function searches(): Promise<void> {
     ['a rare word, in 30 rooms', 'u5', undefined, () => words[15_000 + Math.floor(Math.random() * 5000)] ?? ''],
     ['two words, in 30 rooms', 'u5', undefined, () => `${words[3]} ${word()}`],
     ['a beginning of 2 letters, in 30 rooms', 'u5', undefined, () => word().slice(0, 2)],
-    ['what nobody said, in 300 rooms', 'u1', undefined, () => 'nonesuch'],
+    ['an unused word, in 300 rooms', 'u1', undefined, () => 'nonesuch'],
   ];
-  for (const [name, user, room, query] of looks) {
+  for (const [name, user, room, query] of queries) {
     const times: number[] = [];
     for (let n = 0; n < 60; n++) {
       const from = performance.now();

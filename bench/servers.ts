@@ -1,4 +1,4 @@
-/** Starts the servers that are compared, each in a process of its own, and says when they accept connections. */
+/** Starts the compared servers, each in a separate process, and waits until they accept connections. */
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,15 +20,15 @@ export async function startPeer(lab: Lab, name: PeerProcess, ...args: readonly s
   return { port, child };
 }
 
-/** Which build of Parley is run, and how. */
+/** The build of Parley, and its options. */
 export interface ParleyBuild {
   readonly main: string;
   readonly nodeFlags: readonly string[];
-  /** Keys of the configuration that it does not know yet. */
+  /** Settings that this build does not know. */
   readonly lacks?: readonly string[];
 }
 
-/** Limits per client: one address holds all connections here. What bounds the server itself stays. */
+/** No limits for one address, because it has all connections here. The limits of the server itself stay. */
 export const liftedLimits: Readonly<Record<string, string>> = {
   PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '50000',
   PARLEY_CONNECTS_PER_SECOND_PER_ADDRESS: '1000000',
@@ -66,7 +66,7 @@ export async function startParley(
     }),
     cwd: lab.folder,
   });
-  // The first start of the embedded database takes seconds. It speaks when it ends early.
+  // The first start of the embedded database takes seconds. A server that ends early prints the reason.
   const ended = child.line(45_000).then(
     () => undefined,
     (error: unknown) => (/ended/.test(String(error)) ? error : undefined),
@@ -96,7 +96,7 @@ const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toSt
 
 let tokens = 0;
 
-/** A token as an operator's own backend would make it. No two are the same, so none is in a server's cache. */
+/** A token as a back end of the operator makes it. No two tokens are the same, so none is in a server's cache. */
 export function token(user: string): string {
   const head = part({ alg: 'HS256', typ: 'JWT' });
   const exp = Math.floor(Date.now() / 1000) + 3600;
@@ -104,7 +104,7 @@ export function token(user: string): string {
   return `${head}.${claims}.${createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url')}`;
 }
 
-/** One user's connection from Node, for preparing rooms where there is no SQL door (the embedded database). */
+/** The connection of one user, which prepares rooms in the embedded database, where SQL has no access. */
 export async function asUser(port: number, user: string, commands: readonly [string, unknown][]): Promise<void> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`);
   try {

@@ -1,4 +1,4 @@
-/** Waits on what a server does by itself: memory that is still given back, work that is still going on. */
+/** Waits for background work of a server: memory that the server gives back, and work that goes on. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuSeconds, rssBytes } from './lab.ts';
 
@@ -7,7 +7,7 @@ export interface Quiet {
   readonly longestMs: number;
 }
 
-/** @returns resident memory once it has not moved by 0.5 % for `quietMs`, or after `longestMs`, and how long that took. */
+/** @returns resident memory after `quietMs` without a change of 0.5 %, or after `longestMs`, and the time that passed. */
 export async function settledRss(pid: number, { quietMs, longestMs }: Quiet): Promise<{ bytes: number; ms: number }> {
   const began = performance.now();
   let still = await rssBytes(pid);
@@ -24,7 +24,7 @@ export async function settledRss(pid: number, { quietMs, longestMs }: Quiet): Pr
   }
 }
 
-/** Until these processes use less than 5 % of a core, at most 3 s: nobody pays for what the round before left behind. */
+/** Waits until these processes use less than 5 % of a core, at most 3 s, so no subject pays for the round before. */
 export async function calm(pids: readonly number[]): Promise<void> {
   const spent = async (): Promise<number> =>
     (await Promise.all(pids.map(cpuSeconds))).reduce((sum, seconds) => sum + seconds, 0);

@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/slow.ts [--clients 200] [--slow 20] [--seconds 30]      (build first; Linux, a real Postgres)
- * A room at full speed. First everybody reads; then 20 of 200 stop reading for 30 s; then they read on and catch up.
- * Prints the server's memory, how long delivery to the others took in each part of the one run, and the clients that ended exact.
+ * A room at full speed. First all clients read. Then 20 of 200 stop reading for 30 s. Then these read on and catch up. Prints
+ * the memory of the server, the time of deliveries to the others in each part, and the number of clients with exactly the room.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,7 +47,7 @@ try {
     (user) => new Reader({ url, token: () => token(user), room, reconnectMs: () => 500 + Math.random() * 1000 }),
   );
   await until(() => slow.every(({ ready }) => ready));
-  // one of them sends; the client in C is fast enough not to be what is measured
+  // one of them sends; the client in C is fast enough not to be the bottleneck
   const well = await LoadClient.connect(lab, {
     port: server.port,
     serverPid: server.child.pid,

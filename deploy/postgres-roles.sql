@@ -1,4 +1,4 @@
--- The least that a node needs in Postgres, for whoever applies migrations by another role (docs/database.md, "Roles"):
+-- The least rights that a node needs in Postgres, if another role applies the migrations (docs/database.md, "Roles"):
 --
 --   psql -v ON_ERROR_STOP=1 -v role=parley_node -f deploy/postgres-roles.sql "$OWNER_URL"
 --

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { findBinaries } from '../test/support/binaries.ts';
 
-/** Where k6 is: named by K6, in PATH, or where `go install` puts it. `k6/websockets` needs version 2 (or a late 1). */
+/** The path of k6: named by K6, in PATH, or in the folder of `go install`. `k6/websockets` needs version 2 (or a late 1). */
 export function findK6(): string | undefined {
   const inPath = findBinaries('k6')[0];
   const places = [

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds k6 into ~/go/bin with Go, in a bounded time. First the plain way; then from a module of our own, because `go install`
-# asks the proxy for every version of the module, and a proxy that lacks one answers "loading deprecation: 404".
+# Builds k6 into ~/go/bin with Go, in a bounded time. If the plain way fails, a separate module builds it. `go install`
+# requests every version of the module, and a proxy that lacks one answers "loading deprecation: 404".
 set -eu
 version=v2.2.0
 bin=${GOBIN:-${GOPATH:-$HOME/go}/bin}
@@ -9,7 +9,7 @@ until=$(($(date +%s) + ${LIMIT_SECONDS:-300}))
 left() { echo $((until - $(date +%s))); }
 mkdir -p "$bin"
 if ! timeout "$(left)" env GOBIN="$bin" go install -ldflags='-s -w' "go.k6.io/k6/v2@$version" 2>/dev/null; then
-  [ "$(left)" -gt 0 ] || { echo "k6 was not built in time" >&2; exit 1; }
+  [ "$(left)" -gt 0 ] || { echo "Could not build k6 in time."  >&2; exit 1; }
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   printf 'module build\n\ngo 1.25\n\nrequire go.k6.io/k6/v2 %s\n' "$version" >"$folder/go.mod"

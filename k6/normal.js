@@ -1,23 +1,23 @@
 // @ts-check
 /**
- * normal: an ordinary day.
+ * normal: Is an ordinary day fast, and does everything succeed?
  *
- * 100 users in rooms of ten, each saying something once a second, for ten minutes: 100 messages a second in, 1,000 out.
+ * 100 users in rooms of ten send a message each second, for ten minutes: 100 messages a second in, 1,000 out.
  *
  * Options: USERS=100  SECONDS=600  RAMP=30  RATE=1  ROOM_SIZE=10
  * Short form: 100 users, 20 s.
  * Thresholds: acks and deliveries p95 under 300 ms, everything succeeds, nothing late, lost, doubled, reordered,
  * unrecovered.
- * (The short form judges the faults only: it runs on machines that others use.)
+ * (The short form judges only the faults, because other work shares the machine.)
  *
  *   npm run k6 -- normal
  */
-import { talk } from './lib/behaviour.js';
+import { sendSteadily } from './lib/behaviour.js';
 import { script } from './lib/script.js';
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'normal',
-  asks: 'Is an ordinary day fast, and does everything succeed?',
+  question: 'Is an ordinary day fast, and does everything succeed?',
   full: { users: 100, seconds: 600, ramp: 30, rate: 1 },
   short: { seconds: 20, ramp: 5 },
   fullThresholds: {
@@ -26,5 +26,5 @@ export const { options, setup, users, watch, handleSummary } = script({
     parley_ack: ['p(95)<300'],
     parley_delivery: ['p(95)<300'],
   },
-  behave: talk,
+  behave: sendSteadily,
 });

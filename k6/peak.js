@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * peak: the busiest five minutes of the week.
+ * peak: Do the busiest five minutes of the week stay usable?
  *
- * 500 users in rooms of ten, each saying something every two seconds: 250 messages a second in, 2,500 out.
+ * 500 users in rooms of ten send a message every two seconds: 250 messages a second in, 2,500 out.
  *
  * Options: USERS=500  SECONDS=300  RAMP=60  RATE=0.5  ROOM_SIZE=10
  * Short form: 500 users, 20 s.
@@ -11,19 +11,19 @@
  *
  *   npm run k6 -- peak
  */
-import { talk } from './lib/behaviour.js';
+import { sendSteadily } from './lib/behaviour.js';
 import { script } from './lib/script.js';
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'peak',
-  asks: 'Does the busiest five minutes of the week stay usable?',
+  question: 'Do the busiest five minutes of the week stay usable?',
   full: { users: 500, seconds: 300, ramp: 60, rate: 0.5 },
   short: { seconds: 20, ramp: 8 },
   fullThresholds: {
     parley_failed: ['rate<0.01'],
     parley_ack: ['p(95)<500'],
     parley_delivery: ['p(95)<500'],
-    parley_late: ['count>=0'], // its bound is the p95: k6 on the server's machine has seconds of its own at 500 users
+    parley_late: ['count>=0'], // the p95 is the bound: on the server's machine k6 itself is seconds late at 500 users
   },
-  behave: talk,
+  behave: sendSteadily,
 });

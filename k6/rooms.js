@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * rooms: many small ones.
+ * rooms: Do many small rooms do as well as few?
  *
- * 200 users in ten rooms each, 400 rooms of five: most messages go to few, and a commit is of many rooms.
+ * 200 users are in ten rooms each; each of the 400 rooms has five. Most messages go to few users, and one commit has messages
+ * of many rooms.
  *
  * Options: USERS=200  ROOMS_EACH=10  ROOM_SIZE=5  SECONDS=180  RAMP=15  RATE=1 (over all rooms of a user)
  * Short form: 100 users, 20 s.
@@ -17,12 +18,12 @@ const roomsOfAll = (/** @type {any} */ { users: all, roomsEach, roomSize }) => M
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'rooms',
-  asks: 'Do many small rooms do as well as few?',
+  question: 'Do many small rooms do as well as few?',
   full: { users: 200, roomsEach: 10, roomSize: 5, seconds: 180, ramp: 15, rate: 1 },
   short: { users: 100, seconds: 20, ramp: 5 },
   fullThresholds: { parley_failed: ['rate<0.01'] },
   roomCount: roomsOfAll,
-  // the j-th room of a user is the j-th hand of cards dealt round: neighbours in one are strangers in the next
+  // users that share one room share no other, as cards that are dealt again and again
   roomsOf: (index, settings) => {
     const { users: all, roomsEach, roomSize } = settings;
     const perHand = Math.ceil(all / roomSize);

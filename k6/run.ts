@@ -5,9 +5,10 @@
  *
  *   --short       the form of half a minute (SHORT=1)
  *   --postgres    a real Postgres of this machine instead of the embedded one; DATABASE_URL names one instead
- *   NAME=value    an option of the script, or of the server where it begins with PARLEY_
+ *   NAME=value    an option of the script, or a setting of the server if it begins with PARLEY_
  *   --list        the scripts
- * What else is given goes to k6. The exit code is k6's: 0 passed, 99 a threshold failed.
+ *
+ * Other arguments go to k6. The exit code is that of k6: 0 passed, 99 a threshold failed.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
@@ -25,7 +26,7 @@ const scripts = readdirSync(here)
   .filter((file) => file.endsWith('.js'))
   .map((file) => file.replace('.js', ''));
 
-/** The sentence a file begins with. */
+/** The comment at the beginning of a file. */
 function head(file: string): string {
   const text = /\/\*\*\n([\s\S]*?)\*\//.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
   return text.replaceAll(/^ \* ?/gm, '').trim();
@@ -60,7 +61,7 @@ if (args.includes('--short')) env['SHORT'] = '1';
 
 const k6 = findK6();
 if (k6 === undefined) {
-  console.error('k6 is not here. k6/README.md says how to install it; or name it with K6=/path/to/k6.');
+  console.error('Could not find k6. k6/README.md says how to install it. K6=/path/to/k6 names it.');
   process.exit(2);
 }
 
@@ -74,12 +75,12 @@ function stop(): Promise<void> {
 }
 
 /**
- * Go's collector of garbage: with its default a third of k6's time goes into walking the heaps of its virtual users, time
- * in which the script is late. It may let more gather, up to half of the machine's memory, where it works as before.
+ * Settings of Go's garbage collector. By default k6 spends a third of its time on the heaps of its virtual users, and the
+ * script is late meanwhile. These settings let garbage grow up to half of the machine's memory.
  */
 const collector = { GOGC: '400', GOMEMLIMIT: `${Math.floor(totalmem() / 2 / 2 ** 20)}MiB` };
 
-/** What a script needs of a server that is started for it. */
+/** The settings of a server that is started for a script. */
 const serverOf: Readonly<Record<string, Record<string, string>>> = {
   // the kernel's buffers take megabytes before the server's own begin to fill
   slow: { PARLEY_SOFT_BUFFERED_BYTES: '64k', PARLEY_BEHIND_BUFFERED_BYTES: '256k' },
@@ -90,7 +91,7 @@ let interrupts = 0;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupts += 1;
-    // k6 ends in order at the first and says what it found; a second one forces it
+    // at the first signal k6 ends in order and reports; a second signal kills k6
     if (running?.exitCode === null) running.kill(interrupts === 1 ? 'SIGINT' : 'SIGKILL');
     else void stop().finally(() => process.exit(130));
   });
@@ -106,7 +107,7 @@ try {
 }
 
 async function main(program: string): Promise<number> {
-  let storage = 'a server that was there';
+  let storage = 'a running server';
   if ((env['PARLEY_URL'] ?? '') === '') {
     const databaseUrl = await database();
     const parley = await startParley(databaseUrl, {
@@ -162,7 +163,7 @@ async function database(): Promise<string | undefined> {
   const postgres = await startPostgres();
   releases.push(() => postgres.stop());
   if (postgres.origin !== 'TEST_DATABASE_URL') return postgres.url;
-  // a server that belongs to somebody: a database of our own on it
+  // the server may have other users, so the run gets a separate database
   const admin = await openServer({ url: postgres.url, poolSize: 1 });
   const own_ = `parley_k6_${process.pid}`;
   await admin.sql`create database ${admin.sql(own_)}`;
@@ -183,7 +184,7 @@ function run(program: string, argv: readonly string[], more: Record<string, stri
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     running = child;
-    // k6 bounds itself (maxDuration of its scenarios); this is for a k6 that hangs
+    // maxDuration of the scenarios ends a run; this limit ends a k6 that hangs
     const longestMs = (Number(env['LONGEST_HOURS'] ?? 26) || 26) * 3_600_000;
     const alarm = setTimeout(() => child.kill('SIGKILL'), longestMs);
     child.once('error', fail);

@@ -13,10 +13,10 @@ export interface Parley {
 }
 
 /**
- * Starts the built server on a free port, with what bounds one address lifted: all users come from one here. What bounds
- * the server itself, and one connection, stays.
- * @param databaseUrl undefined: embedded, in a folder that goes with it
- * @param given configuration keys (PARLEY_…); others are left out
+ * Starts the built server on a free port, without the limits of one address, because all users have one address here. The
+ * limits of the server and of one connection stay.
+ * @param databaseUrl undefined: embedded, in a folder that `stop` removes
+ * @param given settings (PARLEY_…); other variables are ignored
  */
 export async function startParley(
   databaseUrl: string | undefined,
@@ -28,7 +28,7 @@ export async function startParley(
   const child = spawn(process.execPath, [main, 'serve'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // a session of its own: Ctrl-C goes to k6 first, which still talks to it
+    // a separate process group: Ctrl-C reaches k6 first, which still needs the server
     detached: true,
     env: {
       PATH: process.env['PATH'],

@@ -1,7 +1,7 @@
 /**
  * node --import tsx k6/slow-link.ts http://localhost:3000 [PORT [STALL_MS [CYCLE_MS]]]
- * A slow wire for `slow`: passes TCP on, but for STALL_MS of every CYCLE_MS reads nothing that the server sends. What a
- * client sends goes through at any time.
+ * A slow wire for `slow`. The wire passes TCP on, but reads nothing from the server for STALL_MS of every CYCLE_MS. The bytes
+ * of a client pass at any time.
  */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -23,7 +23,7 @@ export async function startSlowLink(
     const opened = Date.now();
     near.pipe(far);
     far.pipe(near);
-    // at first it lets through, so that everybody gets in
+    // the cycle begins with an open wire, so that all users can connect
     const timer = setInterval(() => {
       const stalled = (Date.now() - opened) % cycleMs >= cycleMs - stallMs;
       if (stalled !== reading) return;
@@ -59,5 +59,5 @@ export async function startSlowLink(
 if (process.argv[1] === import.meta.filename) {
   const [target = 'http://localhost:3000', port = '3001', stallMs = '25000', cycleMs = '40000'] = process.argv.slice(2);
   const link = await startSlowLink(target, { stallMs: Number(stallMs), cycleMs: Number(cycleMs), port: Number(port) });
-  console.log(`${link.url} leads slowly to ${target}`);
+  console.log(`The slow link ${link.url} leads to ${target}.`);
 }

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * spike: everybody comes at once.
+ * spike: Does Parley hold when everybody connects at once?
  *
- * 100 users talk for a minute; then 900 more come within a minute, and all talk for another. What matters is what the
- * first hundred notice, and that nobody is turned away for good.
+ * 100 users send messages for a minute. Then 900 more connect within a minute, and all send for another minute. The first
+ * hundred must not notice, and no user may be refused for good.
  *
  * Options: USERS=1000  BASE=100 users from the beginning  BEFORE=60 s  RAMP=60 s for the others  AFTER=60 s  RATE=0.5
  * Short form: 40 to 400 in 6 s.
@@ -11,7 +11,7 @@
  *
  *   npm run k6 -- spike
  */
-import { talk } from './lib/behaviour.js';
+import { sendSteadily } from './lib/behaviour.js';
 import { script } from './lib/script.js';
 import { settingsOf } from './lib/settings.js';
 
@@ -22,11 +22,11 @@ const seconds = before + ramp + after;
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'spike',
-  asks: 'Does it hold when everybody comes at once?',
+  question: 'Does it hold when everybody comes at once?',
   full: { ...full, seconds },
   short: { ...short, seconds },
-  // k6 opens hundreds of sockets beside what it reads: on a machine that it shares with the server it is late for that
+  // k6 opens hundreds of sockets while it reads, so on the server's machine k6 itself is late
   fullThresholds: { parley_failed: ['rate<0.01'], parley_late: ['count>=0'] },
-  arrival: (index, s) => (index < s.base ? 0 : s.before + (s.ramp * (index - s.base)) / (s.users - s.base)),
-  behave: talk,
+  connectAt: (index, s) => (index < s.base ? 0 : s.before + (s.ramp * (index - s.base)) / (s.users - s.base)),
+  behave: sendSteadily,
 });

@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * stress: where does it break?
+ * stress: Where does Parley break?
  *
- * Stage by stage more users, each saying something once a second in a room of ten, up to USERS or until it breaks. A
- * virtual user that finds a stage broken (its acks' p95 over BREAK_MS, or BREAK_PERCENT of its sends not answered in time)
- * tells all others through a room of its own, and all go over to the last check. The summary names the knee: the last stage of which
- * it and all before it had an ack p95 up to KNEE_MS and at most 1 % errors.
+ * Each stage adds users, up to USERS or until the server breaks. Each user sends a message each second in a room of ten. A
+ * virtual user finds a stage broken if the p95 of its acks is over BREAK_MS, or BREAK_PERCENT of its sends are late. That
+ * virtual user stops all others with a message in a room for that purpose, and all begin the last check. The summary names
+ * the knee: the last stage up to which every stage had an ack p95 up to KNEE_MS and at most 1 % errors.
  *
- * Look at the k6 lag beside it: where that is tens of milliseconds, k6 is at its end and not the server. Both on one
- * machine share its cores.
+ * Compare the knee with the lag of k6. At tens of milliseconds k6 is the bottleneck, and not the server. On one machine both
+ * share its cores.
  *
  * Options: USERS=3000  STEP=200 users a stage  STAGE=20 seconds a stage  RATE=1  ROOM_SIZE=10
  *   KNEE_MS=500  BREAK_MS=2000  BREAK_PERCENT=5
@@ -39,20 +39,20 @@ const { seconds, kneeMs } = stageSeconds(settingsOf(full, short));
 
 export const { options, setup, users, watch, handleSummary } = script({
   name: 'stress',
-  asks: 'Where does it break, and what is still true there?',
+  question: 'Where does it break, and what is still true there?',
   full: { ...full, seconds },
   short: { ...short, seconds },
   knee: { ack95: kneeMs, failed: 0.01 },
-  // what cannot be sent past the knee is no fault; what was acknowledged must be there
+  // an unsent message past the knee is no fault; each acknowledged message must be there
   thresholds: { parley_unsent: ['count>=0'] },
-  fullThresholds: { parley_late: ['count>=0'] }, // past the knee all is late
-  arrival: (index, { step, stage }) => Math.floor(index / step) * stage + (0.2 * stage * (index % step)) / step,
+  fullThresholds: { parley_late: ['count>=0'] }, // past the knee every delivery is late
+  connectAt: (index, { step, stage }) => Math.floor(index / step) * stage + (0.2 * stage * (index % step)) / step,
   slicesOf: ({ users: most, step, stage }) =>
     Array.from({ length: Math.ceil(most / step) }, (_, i) => ({
       seconds: stage,
       label: String(Math.min(most, (i + 1) * step)),
     })),
-  // one of each virtual user is in the room through which the run is called off
+  // the first user of each virtual user is in the room of the message that stops the run
   roomCount: ({ users: most, roomSize }) => 1 + Math.ceil(most / roomSize),
   roomsOf: (index, { roomSize, perVu }) => [1 + Math.floor(index / roomSize), ...(index % perVu === 0 ? [0] : [])],
   behave: (user) => {

@@ -1,10 +1,14 @@
 /** Starts the parts in order, each with its own settings, and stops them in reverse order. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
+import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
+  apiKeySlice,
+  cacheSlice,
   fanoutSlice,
   gatewaySlice,
   guestSlice,
@@ -19,6 +23,7 @@ import {
   stopSlice,
   storageSlice,
   tokenSlice,
+  type ApiKeySlice,
   type FanoutSlice,
   type LogSlice,
   type MessagingSlice,
@@ -29,13 +34,13 @@ import {
 import { openFanout } from './fanout/open.ts';
 import { openGateway, type Gateway } from './gateway.ts';
 import { ClientAddress } from './http/client-address.ts';
+import { openCommandServer } from './cli/beside/open.ts';
 import { claimPort } from './http/port.ts';
 import type { Connection } from './hub/connection.ts';
 import { Connections } from './hub/connections.ts';
 import { Messaging } from './messaging.ts';
 import { Inspection } from './presence/inspection.ts';
 import { openPresence, type PresenceOptions } from './presence/open.ts';
-import { ParleyError } from './protocol/errors.ts';
 import { openRates } from './rates/open.ts';
 import { openUserRates } from './rates/user-rates.ts';
 import { Epochs } from './recovery/epochs.ts';
@@ -44,6 +49,7 @@ import { demoSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
+import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
 import { Confirmations, type Applied } from './storage/confirmations.ts';
 import type { Database } from './storage/database.ts';
@@ -120,6 +126,9 @@ async function start(
 
   const machine = readMachine(config.maxConnections, config.databasePoolSize, group?.workers ?? 1, log);
   const nodes = await openNodes(fanoutSlice(config), { redis, ...storage, ...identity }, base);
+  const cacheParts = { node: base.node, installation: identity.epochs.id, metrics: metrics.cache, log };
+  const cache = await openCache(cacheSlice(config), redis, cacheParts);
+  releases.push(() => cache.close());
   const messaging = openMessaging(messagingSettings, { ...storage, ...nodes }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
@@ -132,13 +141,36 @@ async function start(
   const app = uWS.App();
   const listening = listenSlice(config);
   const clientAddress = new ClientAddress(listening.trustedProxies);
-  const parts = { app, clientAddress, messaging, rates, ...identity, ...nodes, ...users, ...base };
+  const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
   if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
 
   const origins = originSlice(config);
+  const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, userRates: rates, keys: noKeys, origins, version });
+  const idempotency = openIdempotency(storage.database, base);
+  openRestApi(app, {
+    ...parts,
+    ...gateway.rest,
+    rates: requestRates,
+    userRates: rates,
+    keys,
+    idempotency,
+    origins,
+    version,
+  });
+
+  await openCommandServer(
+    {
+      config,
+      database: storage.database,
+      node: base.node,
+      sessions: users.presence.nodes,
+      inspect: (question) => gateway.inspect(question),
+      log,
+    },
+    releases,
+  );
 
   const guests = guestSlice(config, secret);
   const alone = group === undefined;
@@ -158,11 +190,7 @@ async function start(
   return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
 }
 
-const noKeys = {
-  verify: () => Promise.reject(new ParleyError('unauthorized', 'This server has no such API key.')),
-};
-
-/** What every part gets. */
+/** The parts that every other part gets. */
 interface Base {
   readonly node: string;
   readonly log: Log;
@@ -267,7 +295,25 @@ async function openUsers(
   return { connections, sessions, presence };
 }
 
-/** What comes over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
+/** The API keys of back ends. */
+function openApiKeys(
+  settings: ApiKeySlice,
+  { database, clock }: { readonly database: Database; readonly clock: ServerClock },
+  { metrics, log, releases }: Base,
+): ApiKeys {
+  const keys = new ApiKeys({ sql: database.sql, settings, now: () => clock.now(), metrics, log });
+  releases.push(() => keys.stop());
+  return keys;
+}
+
+/** The answers to writes of REST that a client may repeat. */
+function openIdempotency({ sql, background }: Database, { metrics, log, releases }: Base): Idempotency {
+  const idempotency = new Idempotency({ sql, background, metrics, log });
+  releases.push(() => idempotency.stop());
+  return idempotency;
+}
+
+/** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */
 async function openBackends(
   prefix: string,
   interop: boolean,

@@ -5,6 +5,7 @@ import type { UserRates } from './rates/user-rates.ts';
 import type { TokenVerifier } from './sessions/tokens.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import type { Epochs } from './recovery/epochs.ts';
+import type { Cache } from './storage/cache.ts';
 import type { Messaging } from './messaging.ts';
 import { ReplayBuffer } from './recovery/replay-buffer.ts';
 import type { Lease } from './storage/lease.ts';
@@ -19,6 +20,7 @@ import { receiveEnvelopes } from './connect/receive.ts';
 import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
+import { Refusals } from './commands/refusals.ts';
 import { CommandRate } from './commands/command-rate.ts';
 import { Commands } from './commands/dispatcher.ts';
 import { callerChecks } from './commands/caller-checks.ts';
@@ -61,6 +63,7 @@ export interface GatewayParts {
   readonly rates: UserRates;
   readonly lease: Lease;
   readonly epochs: Epochs;
+  readonly cache: Cache;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -132,8 +135,10 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     metrics,
   );
   const { connectLoad, writer } = messaging;
-  const admission = new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, metrics });
-  const commands = new Commands({ table, limits: settings, admission, unsent, shares, metrics, log });
+  const refusals = new Refusals();
+  const limiting = { limits: settings, unsent, shares, refusals, metrics };
+  const admission = new Admission({ ...limiting, rate, loadShedding, writer });
+  const commands = new Commands({ ...limiting, table, admission, log });
   const { maxConnectionsPerUser } = settings;
   const connector = new Connector({ ...parts, connectLoad, hub, sessions, registry, maxConnectionsPerUser });
   const parley = new ParleyNamespace({
@@ -161,6 +166,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     lease,
     loadShedding,
     shares,
+    refusals,
     commands,
     sockets,
     engine,
@@ -189,6 +195,7 @@ interface Running {
   readonly lease: Lease;
   readonly loadShedding: LoadShedding;
   readonly shares: UserShares;
+  readonly refusals: Refusals;
   readonly commands: Commands;
   readonly sockets: Sockets;
   readonly engine: Engine<Connection>;
@@ -247,13 +254,14 @@ export class Gateway {
   }
 
   async close(): Promise<void> {
-    const { hub, antiEntropy, lease, loadShedding, shares, sockets, engine, sweep } = this.#parts;
+    const { hub, antiEntropy, lease, loadShedding, shares, refusals, sockets, engine, sweep } = this.#parts;
     this.closeInterop();
     clearInterval(sweep);
     hub.resequencer.stop();
     await antiEntropy.stop();
     loadShedding.stop();
     shares.stop();
+    refusals.stop();
     sockets.stop();
     engine.close();
     await lease.stop();

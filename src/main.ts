@@ -1,23 +1,17 @@
 #!/usr/bin/env node
 /** The command line. No other file ends the process. */
-import { inspect, parseArgs } from 'node:util';
+import { inspect } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './sessions/tokens.ts';
-import { loadConfig, requireKeys, type Config } from './config/config.ts';
-import { doctor } from './cli/doctor.ts';
+import { loadConfig, type Config } from './config/config.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
+import { cliCommands } from './cli/commands.ts';
 import { help } from './cli/help.ts';
-import { inspectCommand } from './cli/inspect.ts';
-import { restoredCommand } from './cli/restored.ts';
-import { sessionsCommand } from './cli/sessions.ts';
+import { parseOptions } from './cli/arguments.ts';
+import { runCommand } from './cli/run.ts';
 import { errorCode, StartupError } from './startup-error.ts';
-import { exportCommand, importCommand } from './cli/transfer.ts';
-import { usersCommand } from './cli/users.ts';
 import { stopLimitMs, supervise, workerCount } from './cli/supervise.ts';
-import { openDataFolder } from './storage/data-folder.ts';
-import { openEmbedded, openServer } from './storage/database.ts';
-import { migrate } from './storage/migrate.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { printable } from './telemetry/printable.ts';
 import { version } from './version.ts';
@@ -33,12 +27,12 @@ function ttlSeconds(text: string): number {
 }
 
 async function token(args: string[], config: Config): Promise<void> {
-  const { values } = parse(args, {
+  const values = parseOptions(args, {
     user: { type: 'string' },
     name: { type: 'string' },
     ttl: { type: 'string' },
     tier: { type: 'string' },
-    backend: { type: 'boolean', default: false },
+    backend: { type: 'boolean' },
   });
   const user = userId.safeParse(values.user);
   if (!user.success)
@@ -56,27 +50,12 @@ async function token(args: string[], config: Config): Promise<void> {
     );
   }
   const ttl = ttlSeconds(values.ttl ?? '1h');
-  const { tier, backend } = values;
+  const { tier, backend = false } = values;
   print(await signToken(secret, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
 }
 
-async function migrateOnly(config: Config): Promise<void> {
-  const folder = config.databaseUrl === undefined ? await openDataFolder(config.dataDir) : undefined;
-  const database =
-    folder === undefined
-      ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
-      : await openEmbedded({ dataDir: folder.path, onFatal: fatal });
-  try {
-    const applied = await database.explaining(() => database.migrating(migrate));
-    print(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
-  } finally {
-    await database.close();
-    await folder?.release();
-  }
-}
-
 async function serve(args: string[], config: Config): Promise<void> {
-  const { values } = parse(args, { workers: { type: 'string' }, worker: { type: 'string' } });
+  const values = parseOptions(args, { workers: { type: 'string' }, worker: { type: 'string' } });
   if (values.worker !== undefined) return serveAsWorker(config, joinParent(values.worker));
   const workers = workerCount(values.workers, config);
   if (workers !== undefined) return serveByWorkers(config, workers);
@@ -157,6 +136,7 @@ function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): 
     if (stopping) return false;
     stopping = true;
     app.log.info({ why }, 'Stopping: the node drains its connections and finishes accepted commands.');
+    // a bare timer: it ends the process, and nothing stops it
     setTimeout(() => {
       app.log.error(
         { limitMs },
@@ -192,14 +172,6 @@ function print(text: string): void {
   console.log(printable(text));
 }
 
-function parse<T extends Record<string, { type: 'string' | 'boolean' }>>(args: string[], options: T) {
-  try {
-    return parseArgs({ args, options, allowPositionals: false });
-  } catch (error) {
-    throw new StartupError(`${(error as Error).message}\nSee parley --help.`);
-  }
-}
-
 /** Prints a fault that the operator can fix as its sentence, and any other error with its stack. */
 function fatal(error: unknown): never {
   console.error(printable(error instanceof StartupError ? error.message : inspect(error)));
@@ -210,30 +182,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
   switch (command) {
     case 'serve':
       return serve(rest, loadConfig());
-    case 'migrate':
-      parse(rest, {});
-      return migrateOnly(loadConfig());
     case 'token':
       return token(rest, loadConfig());
-    case 'sessions':
-      return sessionsCommand(rest, loadConfig, print);
-    case 'inspect':
-      return inspectCommand(rest, loadConfig, print);
-    case 'export':
-      return exportCommand(rest, loadConfig);
-    case 'import':
-      return importCommand(rest, loadConfig);
-    case 'users':
-      return usersCommand(rest, loadConfig, print);
-    case 'restored':
-      parse(rest, {});
-      return restoredCommand(loadConfig(), print);
-    case 'doctor': {
-      parse(rest, {});
-      const config = loadConfig();
-      process.exitCode = (await doctor(config, () => requireKeys(config), print)) ? 0 : 1;
-      return;
-    }
     case '--help':
     case '-h':
     case 'help':
@@ -243,8 +193,11 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
     case '-v':
       print(version);
       return;
-    default:
-      throw new StartupError(`There is no command ${command}.\n\n${help}`);
+    default: {
+      const found = cliCommands.get(command);
+      if (found === undefined) throw new StartupError(`There is no command ${command}.\n\n${help}`);
+      process.exitCode = await runCommand(command, found, rest, loadConfig());
+    }
   }
 }
 

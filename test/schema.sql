@@ -1,3 +1,32 @@
+create table api_key_changes (
+  single boolean not null default true,
+  version uuid not null default gen_random_uuid(),
+  constraint api_key_changes_pkey PRIMARY KEY (single),
+  constraint api_key_changes_single_check CHECK (single)
+);
+
+create table api_keys (
+  id text collate "C" not null,
+  name text not null,
+  secret_hash bytea not null,
+  previous_hash bytea,
+  previous_until timestamp with time zone,
+  scopes text[] not null,
+  rooms text[] not null,
+  networks text[] not null,
+  per_hour integer,
+  expires_at timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  rotated_at timestamp with time zone,
+  used_at timestamp with time zone,
+  constraint api_keys_check CHECK (((previous_hash IS NULL) = (previous_until IS NULL))),
+  constraint api_keys_id_check CHECK ((id ~ '^[a-z0-9]{12}$'::text)),
+  constraint api_keys_per_hour_check CHECK ((per_hour > 0)),
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_previous_hash_check CHECK ((length(previous_hash) = 32)),
+  constraint api_keys_secret_hash_check CHECK ((length(secret_hash) = 32))
+);
+
 create table bans (
   room_id text collate "C" not null,
   user_id text collate "C" not null,
@@ -42,6 +71,20 @@ create table departures (
   constraint departures_pkey PRIMARY KEY (room_id, user_id)
 );
 CREATE INDEX departures_by_user ON public.departures USING btree (user_id);
+
+create table idempotency (
+  caller text not null,
+  key text not null,
+  request_hash bytea not null,
+  running_until timestamp with time zone not null,
+  status smallint,
+  content_type text,
+  body text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint idempotency_pkey PRIMARY KEY (caller, key),
+  constraint idempotency_request_hash_check CHECK ((length(request_hash) = 32))
+);
+CREATE INDEX idempotency_by_age ON public.idempotency USING btree (created_at);
 
 create table imports (
   room_id text collate "C" not null,

@@ -1,6 +1,6 @@
 /**
- * The one way to set a scene: a server, or several nodes, with people on it and rooms that they are members of. A stage
- * that a file opens at its top closes at the end of the file, a stage that a test opens at the end of the test.
+ * The one way to set a scene: a server, or several nodes, with people on it and rooms that they are members of. A stage at the
+ * top of a file closes at the end of the file. A stage in a test closes at the end of the test.
  */
 import { afterAll, onTestFinished } from 'vitest';
 import { getCurrentTest } from 'vitest/suite';

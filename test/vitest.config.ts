@@ -13,7 +13,7 @@ export default defineConfig({
     // Most tests wait for servers: with two workers a third of the two cores stood idle, and CI took 19 minutes.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    // on a machine that is busy with others; a test that hangs is told all the same
+    // limits for a busy machine; a test that hangs is reported all the same
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -32,7 +32,7 @@ static void add_part(enum part_kind kind, const char *text, size_t n) {
   parts[part_count++] = (struct part){kind, strndup(text, n), n};
 }
 
-/* "{crlf}" is there because an order to this client is one line. */
+/* A template has "{crlf}", because an order to this client is one line. */
 void template_set(const char *text) {
   FILE *f = fopen("/dev/urandom", "r");
   if (!f || fread(random_state, sizeof random_state, 1, f) != 1) exit(2);
@@ -120,15 +120,15 @@ void command_send(struct conn *c, uint64_t intended) {
   total.sent++;
 }
 
-/* An event whose body tells in "t" when it was due, in µs of the clock that all processes of the machine share. */
-void event_arrived(const char *p, size_t n) {
+/* The "t" in the body of an event is its due time, in µs of the clock that all processes of the machine share. */
+void event_delivered(const char *p, size_t n) {
   total.deliveries++;
   if (now_ns < load.measure_from || now_ns >= load.measure_to) return;
   const char *t = memmem(p, n, "\"t\":", 4);
   if (!t) return;
   uint64_t us = 0;
   const char *digits = t + 4;
-  while (digits < p + n && *digits == ' ') digits++; /* as Postgres writes it: the event was repaired */
+  while (digits < p + n && *digits == ' ') digits++; /* Postgres writes a space here: the event was backfilled */
   for (const char *d = digits; d < p + n && *d >= '0' && *d <= '9'; d++) us = us * 10 + (uint64_t)(*d - '0');
   if (us * 1000 <= now_ns) histogram_add(&delivered, now_ns - us * 1000);
 }
@@ -212,13 +212,13 @@ void load_pump(void) {
   }
 }
 
-/* Deliveries that are due and have not come. */
+/* Deliveries that are due and missing. */
 uint64_t load_undelivered(void) {
   uint64_t due = (total.sent - sent_before) * load.receivers, got = total.deliveries - delivered_before;
   return due > got ? due - got : 0;
 }
 
-/* All answered, or no longer waited for. */
+/* Whether every command is answered, or its wait is over. */
 int load_done(void) {
   if (load.running) return 0;
   if (now_ns >= load.give_up) return 1;

@@ -1,4 +1,4 @@
-/* Frames on their way out: built in the connection's buffer, then masked as the protocol asks of clients. */
+/* Frames on their way out: built in the connection's buffer, then masked as the protocol requires of clients. */
 #include "load.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,15 @@
 /*
- * The load client: one thread, one epoll set, up to about 19,000 connections. It is in C so that on a two-core machine
- * the server is what saturates a core; bench/README.md tells how its own share of the CPU is to be read.
+ * The load client: one thread, one epoll set, up to about 19,000 connections. The client is in C, so on a two-core machine the
+ * server saturates its core first. bench/README.md explains the client's share of the CPU.
  *
- * It speaks four dialects:
+ * The client speaks four dialects:
  *   sio    WebSocket, Engine.IO open, Socket.IO CONNECT with a token (Parley and socket.io)
  *   raw    WebSocket only (bare uWebSockets.js, ws and the null server)
- *   nchan  WebSocket for those who listen; the first --publishers connections are HTTP, each command a POST, pipelined
- *   nats   NATS's text protocol inside WebSocket frames, "verbose", so that each PUB is answered by +OK
- * In the first three a frame that begins with "42" is an event, with "43" an ack, "2" is a ping. What NATS and nchan
- * carry is the same event, byte for byte.
+ *   nchan  WebSocket for subscribers; the first --publishers connections are HTTP, each command a POST, pipelined
+ *   nats   the text protocol of NATS inside WebSocket frames, "verbose", so that NATS answers each PUB by +OK
+ *
+ * In the first three a frame that begins with "42" is an event, with "43" an ack, and "2" is a ping. NATS and nchan carry the
+ * same event, byte for byte.
  */
 #ifndef LOAD_H
 #define LOAD_H
@@ -33,10 +34,10 @@ struct conn {
   /* Command ids run from 1 on each connection. */
   uint32_t next_id;
   uint32_t in_flight;
-  uint32_t fifo;      /* next id to be answered, for servers whose acks carry no id */
+  uint32_t fifo;      /* the next id, for servers whose acks carry no id */
   uint64_t *sent_at;  /* ring by id; NULL for connections that never send */
-  uint32_t *sent_id;  /* which id a ring slot holds; 0 when it has been answered */
-  char *in;           /* the beginning of a frame that has not come in whole; NULL most of the time */
+  uint32_t *sent_id;  /* the id of a ring slot; 0 after its answer */
+  char *in;           /* the beginning of an incomplete frame; NULL most of the time */
   uint32_t in_len;
   char *stream;       /* nats: the beginning of a line or message that goes on in the next frame */
   uint32_t stream_len;
@@ -52,18 +53,18 @@ struct options {
   enum dialect dialect;
   uint32_t connections;
   uint32_t publishers;
-  uint32_t handshakes;      /* how many may be under way at once */
+  uint32_t handshakes;      /* the most handshakes under way */
   const char *up_prefix;    /* the frame after which a sio connection counts as up */
   const char *count_prefix; /* the events that are counted as deliveries */
   char **tokens;
   char **setups; /* for each connection: frames to send before it is up, each acked, separated by tabs */
-  char **rooms;  /* for each connection: what {room} in the command stands for */
-  char **paths;  /* for each connection: what to ask for, instead of path */
-  int server_pids[MAX_SERVERS]; /* whose processor time is counted as the server's */
+  char **rooms;  /* for each connection: the value of {room} in the command */
+  char **paths;  /* for each connection: the path, instead of `path` */
+  int server_pids[MAX_SERVERS]; /* the processes that count as the server in processor time */
   int server_pid_count;
 };
 
-/* One load, as asked for by a line on stdin. Times in ns, of CLOCK_MONOTONIC. */
+/* One load, as a line on stdin describes it. Times in ns, of CLOCK_MONOTONIC. */
 struct load {
   int running;
   uint32_t senders;
@@ -94,8 +95,8 @@ extern uint64_t now_ns; /* refreshed once an epoll round and before a command's 
 void conn_open(struct conn *c);
 void conn_event(struct conn *c, uint32_t events);
 void conn_close(struct conn *c, const char *why);
-void conn_setup(struct conn *c); /* it may speak: what it has to send before it counts as up */
-void conn_set_up(struct conn *c); /* one of those was answered */
+void conn_setup(struct conn *c); /* sends the frames that a connection sends before it counts as up */
+void conn_set_up(struct conn *c); /* one of these frames was answered */
 void send_text(struct conn *c, const char *text, size_t n);
 void flush_out(struct conn *c);
 extern char first_failure[256];
@@ -108,7 +109,7 @@ void frame_end(struct conn *c);
 
 /* command.c */
 void template_set(const char *text);
-void event_arrived(const char *payload, size_t n);
+void event_delivered(const char *payload, size_t n);
 void command_send(struct conn *c, uint64_t intended);
 void command_acked(struct conn *c, const char *payload, size_t n);
 void command_answered(struct conn *c, uint32_t id, int ok, const char *answer, size_t n);

@@ -21,7 +21,7 @@ int epoll_fd;
 
 static char orders[16384];
 static size_t orders_length;
-static int window; /* of the load under way: 0 before, 1 inside, 2 past what is measured; 3 no load */
+static int window; /* of the running load: 0 before the measured time, 1 inside, 2 past it; 3 no load */
 
 /* All connections have to be up by then. */
 #define CONNECT_NS 90000000000ull
@@ -141,7 +141,7 @@ static void start_load(char *line) {
 
 static void on_stdin(void) {
   ssize_t n = read(0, orders + orders_length, sizeof orders - 1 - orders_length);
-  if (n == 0) exit(0); /* the driver is gone: so are we */
+  if (n == 0) exit(0); /* the driver has ended */
   if (n < 0) return;
   orders_length += (size_t)n;
   orders[orders_length] = 0;
@@ -208,7 +208,7 @@ int main(int argc, char **argv) {
       fflush(stdout);
     }
     if (window != 3) follow_load();
-    /* A quarter of a millisecond is how late the open loop may be; otherwise only the window's ends need a clock. */
+    /* The open loop may be a quarter of a millisecond late. Otherwise only the ends of the window need a clock. */
     struct timespec wait = {0, load.running && load.rate > 0 ? 250000 : window != 3 || !told ? 5000000 : 500000000};
     int n = epoll_pwait2(epoll_fd, ready, 512, &wait, NULL);
     if (n < 0 && errno != EINTR) {

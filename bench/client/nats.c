@@ -1,5 +1,5 @@
 /*
- * NATS inside WebSocket frames: lines that end with CR LF, and messages of a told length behind a MSG line. A frame may
+ * NATS inside WebSocket frames: lines that end with CR LF, and messages behind a MSG line with their length. A frame may
  * end anywhere, so the frames are read as one stream.
  */
 #define _GNU_SOURCE
@@ -13,7 +13,7 @@ static int starts(const char *p, size_t n, const char *prefix) {
   return n >= k && memcmp(p, prefix, k) == 0;
 }
 
-/* "verbose": each line of ours is answered, so that SUB and PUB can be waited for. */
+/* "verbose": NATS answers each line of the client, so that the client can wait for SUB and PUB. */
 static const char hello[] = "CONNECT {\"verbose\":true,\"pedantic\":false,\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\n";
 
 static void on_line(struct conn *c, const char *p, size_t n) {
@@ -53,7 +53,7 @@ static size_t parse(struct conn *c, const char *p, size_t n) {
     if (n - used < length + 2 + size + 2) break;
     total.frames++;
     if (c->state == S_UP && size >= count_length && memcmp(end + 2, opt.count_prefix, count_length) == 0)
-      event_arrived(end + 2, size);
+      event_delivered(end + 2, size);
     used += length + 2 + size + 2;
   }
   return used;

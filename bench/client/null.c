@@ -1,8 +1,8 @@
 /*
- * The null server: does nothing but what a WebSocket server cannot leave out, so that a run against it tells how much
- * the load client can take. "null PORT echo SIZE" answers each frame with an ack; "null PORT fanout SIZE" also writes
- * a frame of SIZE bytes to every other connection; "null PORT rooms SIZE" writes it to those who said "j rXY" when
- * somebody says "P rXY …", XY being a number in base 36.
+ * The null server does only the least work of a WebSocket server, so a run against it shows the limit of the load client.
+ * "null PORT echo SIZE" answers each frame with an ack. "null PORT fanout SIZE" also writes a frame of SIZE bytes to every
+ * other connection. "null PORT rooms SIZE" writes the frame of "P rXY …" to the connections that sent "j rXY", where XY is a
+ * number in base 36.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,7 +40,7 @@ static size_t frame(char *to, const char *head, size_t payload) {
   return n + payload;
 }
 
-/* A reader that does not keep up would block everybody: bytes it has no room for end the measurement. */
+/* A slow reader would block all others: bytes without room in its buffer end the measurement. */
 static void put(int fd, const char *bytes, size_t n) {
   while (n > 0) {
     ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
@@ -71,7 +71,7 @@ static void in_room(int fd, const unsigned char *key, const unsigned char *p, si
     if (!dropped[members[room][i]]) put(members[room][i], events, event_size);
 }
 
-/* Commands are a few hundred bytes and come whole on loopback except at the end of a full buffer, where we wait for the rest. */
+/* Commands are a few hundred bytes, and are whole on loopback except at the end of a full buffer. The server waits for the rest. */
 static void serve(int fd, int epoll_fd) {
   ssize_t n = recv(fd, input, sizeof input, 0);
   if (n <= 0) {

@@ -1,4 +1,4 @@
-/* What a load measured: a log-linear histogram of latencies, counters and CPU seconds between two moments. */
+/* The measurements of a load: a log-linear histogram of latencies, counters and CPU seconds between two moments. */
 #define _GNU_SOURCE
 #include "load.h"
 #include <stdio.h>
@@ -85,7 +85,7 @@ static double server_cpu(void) {
   return sum;
 }
 
-/* CPU seconds of everything on the machine; what is neither the server's nor ours is somebody else's noise. */
+/* CPU seconds of the whole machine. The part beyond the server and the client is noise of other processes. */
 static double machine_busy(void) {
   unsigned long long v[8] = {0};
   FILE *f = fopen("/proc/stat", "r");

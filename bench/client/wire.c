@@ -1,4 +1,4 @@
-/* One connection: TCP, the WebSocket handshake, frames in and out, and what must be answered before it is up. */
+/* One connection: TCP, the WebSocket handshake, frames in and out, and the frames before it is up. */
 #define _GNU_SOURCE
 #include "load.h"
 #include <arpa/inet.h>
@@ -54,7 +54,7 @@ void conn_close(struct conn *c, const char *why) {
   } else {
     pending_count--;
   }
-  /* A server that sheds load while thousands connect is asked again; one that loses a live connection is not. */
+  /* The client tries again if the server sheds load while thousands connect, and not if a live connection breaks. */
   int again = c->state != S_UP && c->tries < MAX_TRIES;
   close(c->fd);
   free(c->in);
@@ -148,7 +148,7 @@ static void on_text(struct conn *c, const char *p, size_t n) {
   total.frames++;
   if (n >= 2 && p[0] == '4' && c->state == S_UP) {
     if (p[1] == '2') {
-      if (n >= count_length && memcmp(p, opt.count_prefix, count_length) == 0) event_arrived(p, n);
+      if (n >= count_length && memcmp(p, opt.count_prefix, count_length) == 0) event_delivered(p, n);
     } else if (p[1] == '3') {
       command_acked(c, p, n);
     } else {

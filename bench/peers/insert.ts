@@ -1,8 +1,8 @@
 /**
- * One insert a message: how a chat server usually stores messages, without the server. Each message is one statement
- * in its own transaction that takes the room's next number and inserts; one round trip, pool of 10, pipelined by the
- * client. No sockets, no membership check, no outbox: what is measured is the kindest case for this design.
- * Reads {"outstanding","warmup","seconds"} lines from stdin and answers each with a line.
+ * One insert a message: the usual way of a chat server to store messages, without the server. Each message is one statement in
+ * its own transaction, which takes the next number of the room and inserts. The client pipelines over a pool of 10. Without
+ * sockets, membership checks and an outbox, this is the best case of the design. Reads lines with `outstanding`, `warmup` and
+ * `seconds` as JSON from stdin, and answers each with a line.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ function machineCpu(): number {
   return [user, nice, system, irq, softirq, steal].reduce<number>((sum, ticks) => sum + (ticks ?? 0), 0) / 100;
 }
 
-const look = (): { own: number; machine: number; at: number } => {
+const usage = (): { own: number; machine: number; at: number } => {
   const { user, system } = process.cpuUsage();
   return { own: (user + system) / 1e6, machine: machineCpu(), at: performance.now() };
 };
@@ -52,11 +52,11 @@ async function run({ outstanding, warmup, seconds }: Order): Promise<Record<stri
   const from = performance.now() + warmup * 1000;
   const to = from + seconds * 1000;
   const latencies: number[] = [];
-  let opened = look();
+  let opened = usage();
   let closed = opened;
   const timers = [
-    setTimeout(() => (opened = look()), warmup * 1000),
-    setTimeout(() => (closed = look()), (warmup + seconds) * 1000),
+    setTimeout(() => (opened = usage()), warmup * 1000),
+    setTimeout(() => (closed = usage()), (warmup + seconds) * 1000),
   ];
   const loop = async (first: number): Promise<void> => {
     for (let at = first; performance.now() < to; at++) {
@@ -67,7 +67,7 @@ async function run({ outstanding, warmup, seconds }: Order): Promise<Record<stri
     }
   };
   await Promise.all(Array.from({ length: outstanding }, (_, i) => loop(i)));
-  if (closed === opened || closed.at <= opened.at) closed = look();
+  if (closed === opened || closed.at <= opened.at) closed = usage();
   for (const timer of timers) clearTimeout(timer);
   const own = closed.own - opened.own;
   latencies.sort((a, b) => a - b);

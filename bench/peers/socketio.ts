@@ -1,7 +1,7 @@
 /**
- * socket.io on ws, or with "uws" on uWebSockets.js, as its documentation shows it, in its fastest honest setting:
- * WebSocket only, no compression (both are socket.io's own defaults or advice), a token check that only looks, and no
- * store behind it.
+ * socket.io on ws, or with "uws" on uWebSockets.js, as its documentation shows, in its fastest honest setting. The setting is
+ * WebSocket only and no compression, which are defaults or advice of socket.io. The token check only reads the token, and
+ * there is no store.
  */
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
@@ -55,7 +55,7 @@ io.on('connection', (socket) => {
 
 if (process.argv[3] === 'uws') {
   const app = uws.App();
-  // With uWebSockets.js's default of 64 KB a publish would drop frames silently, and count as fast for it.
+  // With the default of 64 KB of uWebSockets.js a publish would drop frames silently, and seem fast.
   io.attachApp(app, { maxBackpressure: 16 * 1024 * 1024 } as object);
   app.listen('127.0.0.1', port, (socket) => {
     if (socket === false) process.exit(1);

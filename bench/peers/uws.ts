@@ -1,5 +1,5 @@
 /**
- * Bare uWebSockets.js: the ceiling. No protocol, no parsing, no objects; a frame's first letter says what to do.
+ * Bare uWebSockets.js: the ceiling. No protocol, no parsing, no objects; the first letter of a frame is the command.
  *   j room room …  join topics      F  publish the one prepared frame to topic "fan" and ack      E  ack
  *   P room …       publish it to that topic and ack
  */
@@ -17,7 +17,7 @@ const app = uws.App();
 app.ws('/*', {
   compression: uws.DISABLED,
   maxPayloadLength: 64 * 1024,
-  // With the default of 64 KB publish would drop frames silently, and count as fast for it.
+  // With the default of 64 KB a publish would drop frames silently, and seem fast.
   maxBackpressure: 16 * 1024 * 1024,
   idleTimeout: 120,
   message(ws, data) {

@@ -1,4 +1,4 @@
-/** How fast connections come up: WebSocket, authentication, three rooms each, ready; 100 of them under way at a time. */
+/** The rate of connections: WebSocket, authentication, three rooms each, ready; 100 of them under way at a time. */
 import { openAll, type Context, type Opened } from '../context.ts';
 import { alternate, compareAll, type Contestant, type RowResult } from '../rounds.ts';
 import { calm } from '../settle.ts';
@@ -9,12 +9,12 @@ const unit = 'connections/s';
 const aim = 4000;
 
 export async function connect(context: Context): Promise<RowResult> {
-  const crowd = idleCrowd('arrival', context.scale.arrivals, 3);
+  const crowd = idleCrowd('connect', context.scale.connects, 3);
   const alone = { ...context, subjects: context.subjects.filter(({ name }) => name !== 'parley3') };
   const contestants: Contestant[] = [];
   for (const opened of await openAll(alone, crowd, row)) {
-    await (await opened.running.connect(Math.min(rehearsal, context.scale.arrivals))).stop();
-    contestants.push(arrivals(opened));
+    await (await opened.running.connect(Math.min(rehearsal, context.scale.connects))).stop();
+    contestants.push(connectRate(opened));
   }
   const measured = await alternate(row, unit, context.scale.side.rounds, contestants);
   const [ours] = measured;
@@ -25,13 +25,13 @@ export async function connect(context: Context): Promise<RowResult> {
   return { measured, comparisons: compareAll(measured) };
 }
 
-function arrivals({ subject, running }: Opened): Contestant {
+function connectRate({ subject, running }: Opened): Contestant {
   return {
     subject: subject.title,
     async round() {
       await calm(running.pids);
       const client = await running.connect();
-      const { seconds, serverCpu, clientCpu, machineCpu } = client.arrival;
+      const { seconds, serverCpu, clientCpu, machineCpu } = client.connecting;
       await client.stop();
       await calm(running.pids);
       return {

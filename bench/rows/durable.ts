@@ -23,7 +23,7 @@ const outstanding = 4;
 const targetP99Ms = 50;
 const embedded = 'Parley, embedded';
 
-const roomOf = (i: number): string => `talk-${i >> 1}`;
+const roomOf = (i: number): string => `pair-${i >> 1}`;
 
 export async function durable(context: Context): Promise<RowResult> {
   const { lab, scale } = context;
@@ -63,7 +63,7 @@ export async function durable(context: Context): Promise<RowResult> {
   }
 
   const measured = await alternate(row, unit, scale.rounds, contestants);
-  // The embedded one never calls fsync: it is compared with nobody.
+  // The embedded database never calls fsync, so it is compared with no other.
   const ours = measured.find((m) => m.subject === 'Parley on Postgres');
   const naive = measured.find((m) => m.subject === 'one insert a message');
   const comparisons = ours && naive ? [compare(ours, naive, 12, 20)] : [];

@@ -9,7 +9,7 @@ import type { Crowd } from '../subjects/subject.ts';
 const row = 'command with ack, 200 connections';
 const unit = 'acks/s';
 const connections = 200;
-/** With one each it is mostly the kernel that is measured, and the client is as busy as the server. */
+/** With one command each the row would mostly measure the kernel, and the client would be as busy as the server. */
 const outstanding = 4;
 const targets: Targets = { 'socket.io on ws': { target: 2.5 }, 'bare uWebSockets.js': { aim: 0.85 } };
 

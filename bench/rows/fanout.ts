@@ -1,4 +1,4 @@
-/** One sender, a room of 10, 1,000 or 10,000 receivers: deliveries/s, counted where they arrive, and what they cost. */
+/** One sender, a room of 10, 1,000 or 10,000 receivers: deliveries/s, counted at the receivers, and their cost. */
 import { LoadClient, nullServer } from '../client.ts';
 import { openAll, range, type Context } from '../context.ts';
 import { deliveredFrame, frames, rawFrame } from '../frames.ts';
@@ -18,7 +18,7 @@ import type { Crowd } from '../subjects/subject.ts';
 const unit = 'deliveries/s';
 const targets: Targets = { 'socket.io on ws': { target: 5 }, 'bare uWebSockets.js': { target: 0.8, aim: 0.9 } };
 
-/** Messages under way: the sender waits for acks and deliveries, so no server is measured filling its buffers. */
+/** Messages under way. The sender waits for acks and deliveries, so no server gains by filling its buffers. */
 interface Room {
   readonly name: string;
   readonly receivers: number;
@@ -27,7 +27,7 @@ interface Room {
 
 const small: Room = { name: 'ten', receivers: 10, outstanding: 16 };
 const middle: Room = { name: 'fan', receivers: 1000, outstanding: 16 };
-/** With 16 a round would mostly be the 160,000 deliveries of its beginning. */
+/** With 16 messages under way a round would mostly be the 160,000 deliveries of its beginning. */
 const large: Room = { name: 'big', receivers: 10_000, outstanding: 4 };
 
 const sizeOf = ({ receivers }: Room): string => `room of ${receivers.toLocaleString('en')}`;
@@ -64,7 +64,7 @@ async function measureRoom(context: Context, room: Room, contestants: readonly L
   };
 }
 
-/** From the same rounds: what the server's processes used, by what arrived. */
+/** From the same rounds: the processor time of the server for each delivery. */
 export function costOf(row: string, measured: readonly Measured[]): Measured[] {
   return measured.map(({ subject, rounds }) => ({
     ...summarize(
@@ -83,7 +83,7 @@ export async function fanout(context: Context): Promise<RowResult> {
   const contestants = await openRoom(context, middle);
   const { measured, comparisons } = await measureRoom(context, middle, contestants);
 
-  // One message at a time nothing can be gathered: the kernel's part is largest, the servers are nearest to each other.
+  // With one message at a time a server can gather nothing. The part of the kernel is largest, and the servers differ least.
   context.say('fan-out, one message at a time');
   const single = contestants.map(({ subject, client }) =>
     contestant(
@@ -121,7 +121,7 @@ export const fanoutSmall = async (context: Context): Promise<RowResult> =>
 export const fanoutLarge = async (context: Context): Promise<RowResult> =>
   measureRoom(context, large, await openRoom(context, large));
 
-/** The same load against a server that does next to nothing: what the client could take. */
+/** The same load on a server that does almost nothing: the limit of the client. */
 async function ceiling(context: Context, room: Room): Promise<RowResult> {
   const { lab } = context;
   const port = await freePort();

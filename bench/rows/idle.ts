@@ -1,7 +1,7 @@
 /**
- * What a connection costs that does nothing: growth of the server's resident memory, each connection in 3 rooms, and in
- * 10. All servers stand beside each other, since the waiting is long: an idle V8 collects what connecting left behind
- * 20 to 40 s after the last connection.
+ * The cost of an idle connection: the growth of the server's resident memory, with each connection in 3 rooms, and in 10. All
+ * servers run at the same time, because the wait is long. An idle V8 collects the garbage of connecting 20 to 40 s after the
+ * last connection.
  */
 import { openAll, range, type Context, type Opened } from '../context.ts';
 import type { LoadClient } from '../client.ts';
@@ -14,8 +14,8 @@ const targetBytes = 4096;
 const aimBytes = 3072;
 
 /**
- * Code that is compiled and modules that are loaded at the first connections are no cost of a connection: a few
- * hundred come and go before the baseline is taken, on every server.
+ * The first connections compile code and load modules, which is no cost of a connection. So a few hundred connections come and
+ * go on every server before the baseline.
  */
 export const rehearsal = 300;
 
@@ -66,7 +66,7 @@ export async function idle(context: Context): Promise<RowResult> {
   return { measured, comparisons: [3, 10].flatMap((rooms) => comparisonsOf(measured, rowOf(rooms))) };
 }
 
-/** If another one fails first, nobody waits for this one any more: its failure, a server that is gone, is the same. */
+/** If another wait fails first, no part waits for this one. Its failure, an ended server, is the same. */
 function awaitedLater<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
@@ -101,7 +101,7 @@ async function measure(context: Context, each: Watched, before: Baseline, client
       `(${mega(before.atOnce)} to ${mega(after.atOnce)}), still after ${waited.toFixed(0)} s ` +
       `(${mega(before.settled)} to ${mega(after.settled)})`,
   };
-  // What the heap grows by anyway is a large part of few connections: the target is one for many.
+  // The growth of the heap is a large part of the figure for few connections, so the target is for many.
   if (each.subject.name === 'parley' && each.rooms === 3 && !context.scale.quick) {
     measured.target = { text: `<= ${targetBytes.toLocaleString('en')}`, met: value <= targetBytes };
     measured.aim = { text: `<= ${aimBytes.toLocaleString('en')}`, met: value <= aimBytes };

@@ -1,4 +1,4 @@
-/** Everybody who may take part, in the order of the tables. Parley comes first: the others are compared with it. */
+/** All subjects, in the order of the tables. Parley comes first: the others are compared with it. */
 import { nats } from './nats.ts';
 import { nchan } from './nchan.ts';
 import { bareUws, bareWs, socketioOnUws, socketioOnWs } from './node-peers.ts';

@@ -1,4 +1,4 @@
-/** NATS by its WebSocket listener, as installed: it uses all cores there are. Each PUB is answered ("verbose"). */
+/** NATS by its WebSocket listener, as installed, on all cores. NATS answers each PUB ("verbose"). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoadClient, type ClientOptions } from '../client.ts';
 import { debianFile, debianVersion } from '../debian.ts';
@@ -8,7 +8,7 @@ import { listensTo, targetOf, userOf, type Crowd, type Subject } from './subject
 
 const findServer = (): { path: string } | { why: string } => debianFile('nats-server', 'usr/sbin/nats-server');
 
-/** Its log goes nowhere; a subscriber may be as far behind as with the other peers. */
+/** The settings drop the log of NATS, and let a subscriber be as far behind as the other peers do. */
 const configuration = (tcp: number, port: number): string => `
 listen: "127.0.0.1:${tcp}"
 websocket { listen: "127.0.0.1:${port}", no_tls: true, compression: false }
@@ -68,7 +68,7 @@ export const nats: Subject = {
 const publish = (crowd: Crowd): string =>
   `PUB {room} ${deliveredFrame(targetOf(crowd, 0), userOf(crowd, 0)).length}{crlf}${deliveredFrame('{room}', userOf(crowd, 0))}{crlf}`;
 
-/** Any answer to plain HTTP will do. */
+/** Whether the server answers plain HTTP, with any status. */
 const answers = (port: number): Promise<boolean> =>
   fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1000) }).then(
     () => true,

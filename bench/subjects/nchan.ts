@@ -13,8 +13,8 @@ const findModule = (): { path: string } | { why: string } =>
   debianFile('libnginx-mod-nchan', 'usr/lib/nginx/modules/ngx_nchan_module.so');
 
 /**
- * Messages are kept for a moment only: nothing here is fetched again, and a subscriber who is late by 64 messages
- * would be one that this load does not have. Requests of a publisher are not ended after 1,000, as nginx would.
+ * Messages are kept for a moment only: no client fetches one again, and no subscriber of this load is 64 messages late. nginx
+ * would end the connection of a publisher after 1,000 requests, so that limit is off.
  */
 const configuration = (port: number, folder: string, module: string): string => `
 load_module ${module};

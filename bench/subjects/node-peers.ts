@@ -83,7 +83,7 @@ function raw(name: SubjectName & PeerProcess, title: string): Subject {
   };
 }
 
-/** Then the peer need not even read which one. */
+/** In one room, the peer need not read the name of the room. */
 function isOneRoom(crowd: Crowd): boolean {
   const [first] = crowd.rooms[0] ?? [];
   return crowd.does === 'publish' && crowd.rooms.every((rooms) => rooms.length === 1 && rooms[0] === first);

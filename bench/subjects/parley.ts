@@ -8,7 +8,7 @@ import { startRedis } from '../redis.ts';
 import { startParley, type Server } from '../servers.ts';
 import { targetOf, userOf, type Crowd, type Running, type Subject } from './subject.ts';
 
-/** Without SQL members are made one after the other over the wire, at some hundreds a second. */
+/** Without SQL, members join one after the other over the wire, at some hundreds a second. */
 const mostWithoutSql = 1500;
 
 const membershipsOf = (crowd: Crowd): Membership[] =>
@@ -27,7 +27,7 @@ export const parley: Subject = {
     const prepared = await parleyWith(context, membershipsOf(crowd));
     const url = parleyUrl(context);
     if (crowd.does !== 'nothing' || url === undefined) return running(context, crowd, [prepared], []);
-    // what making the tables and the embedded database leaves behind is no cost of a connection
+    // the garbage of making the tables and the embedded database is no cost of a connection
     await prepared.child.stop();
     return running(context, crowd, [await startParley(context.lab, context.parley, url)], []);
   },
@@ -55,7 +55,7 @@ export const parleyOnThreeNodes: Subject = {
   },
 };
 
-/** One node and three stand beside each other, and so do those whose memory is watched. */
+/** One node and three run at the same time, and so do servers whose memory is measured. */
 const withOwnDatabase = async (context: Context): Promise<Context> =>
   typeof context.database === 'string' ? context : { ...context, database: await context.database.another() };
 
@@ -81,7 +81,7 @@ async function running(
         connections: count,
         upPrefix: '42["ready"',
         countPrefix: '42["',
-        // New ones each time: a token seen before costs 2 µs and not the 55 µs of its signature.
+        // New tokens each time: a known token costs 2 µs and not the 55 µs of its signature.
         tokens: await tokensFile(context, crowd.name, users),
         rooms,
         command: frames.signal,

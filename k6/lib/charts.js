@@ -3,7 +3,7 @@ import { ms, number } from './report.js';
 
 const size = { width: 440, height: 180, left: 52, right: 12, top: 8, bottom: 24 };
 
-/** A round number at or above. @param {number} value */
+/** The next round number. @param {number} value */
 function roundUp(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -15,7 +15,7 @@ function roundUp(value) {
 const at = (n) => n.toFixed(1);
 
 /**
- * Values over the run; a part of it without a value leaves a gap.
+ * Draws values over the run. A part of the run without a value leaves a gap.
  * @param {string} title
  * @param {string} unit
  * @param {readonly string[]} labels
@@ -82,6 +82,6 @@ export function bars(title, values) {
     const top = i * step + 4;
     return `<text x="${left - 8}" y="${top + 11}" text-anchor="end">${name}</text><rect class="bar" x="${left}" y="${top}" width="${at(length)}" height="14" rx="3" opacity="${at(1 - i * 0.08)}"/><text class="value" x="${at(left + length + 6)}" y="${top + 11}">${ms(value)}</text>`;
   });
-  const told = rows.map(([name, value]) => `${name} ${ms(value)}`).join(', ');
-  return `<figure><h3>${title} <small>${number(values.count)} measured, logarithmic</small></h3><svg viewBox="0 0 ${width} ${rows.length * step + 4}" role="img" aria-label="${title}: ${told}">${drawn.join('')}</svg></figure>`;
+  const described = rows.map(([name, value]) => `${name} ${ms(value)}`).join(', ');
+  return `<figure><h3>${title} <small>${number(values.count)} measured, logarithmic</small></h3><svg viewBox="0 0 ${width} ${rows.length * step + 4}" role="img" aria-label="${title}: ${described}">${drawn.join('')}</svg></figure>`;
 }

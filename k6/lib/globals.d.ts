@@ -1,4 +1,4 @@
-/** What k6 has in its global scope and `@types/k6` does not name. */
+/** Globals of k6 that `@types/k6` does not declare. */
 declare function setTimeout(callback: () => void, ms: number): number;
 declare function clearTimeout(timer: number): void;
 declare function setInterval(callback: () => void, ms: number): number;

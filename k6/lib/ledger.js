@@ -4,22 +4,22 @@
  * @typedef {object} Sent
  * @property {string} id
  * @property {string} from user that sent it
- * @property {number} n the sender's own count
- * @property {number} seq what the ack said
- * @property {boolean} again it took more than one try, so that others may have overtaken it
+ * @property {number} n the count of the sender
+ * @property {number} seq of the ack
+ * @property {boolean} again the send took more than one try, so other messages may have overtaken it
  */
 
 /**
- * What a room was sent and acknowledged by the users of one VU, held against the room's history at the end: each
- * message has to be there, once, under the number its ack gave.
+ * The acknowledged messages of one room that the users of one VU sent. At the end they are compared with the history of the
+ * room: each message has to be there, once, with the seq of its ack.
  */
 export class Ledger {
   /** @type {Map<string, Sent>} */
   #sent = new Map();
-  /** @type {Map<string, number[]>} every number under which a message of ours was found */
+  /** @type {Map<string, number[]>} every seq under which the history has a message of this ledger */
   #found = new Map();
   #previous = 0;
-  /** Numbers the history leaves out, and those it gives twice or in disorder. */
+  /** Seqs that the history lacks, and seqs that it has twice or in disorder. */
   skipped = 0;
   disorder = 0;
 
@@ -32,7 +32,7 @@ export class Ledger {
     return this.#sent.size;
   }
 
-  /** Where history has to be read from, to be passed as `after`. */
+  /** The `after` of the first page of history to read. */
   get after() {
     let least = Infinity;
     for (const { seq } of this.#sent.values()) least = Math.min(least, seq);
@@ -40,7 +40,7 @@ export class Ledger {
   }
 
   /**
-   * The pages from `after` to the head, in order.
+   * Takes the pages from `after` to the head, in order.
    * @param {readonly {id: string, seq: number}[]} messages
    */
   page(messages) {
@@ -57,7 +57,7 @@ export class Ledger {
   }
 
   /**
-   * After the last page.
+   * Compares, after the last page.
    * @returns {{found: number, lost: number, doubled: number, reordered: number}}
    */
   judge() {

@@ -1,8 +1,8 @@
 // @ts-check
-/** Every metric of the kit. k6/README.md says what each means. */
+/** Every metric of the load tests. k6/README.md has the meaning of each. */
 import { Counter, Rate, Trend } from 'k6/metrics';
 
-/** Faults: each is a promise of the server that was not kept. All have the threshold 0. */
+/** Faults: each is a broken promise of the server. All have the threshold 0. */
 export const faults = {
   lost: new Counter('parley_lost'),
   doubled: new Counter('parley_doubled'),
@@ -10,58 +10,58 @@ export const faults = {
   unrecovered: new Counter('parley_unrecovered'),
 };
 
-/** What the oracle looked at: a run in which it looked at nothing proves nothing, so these have the threshold > 0. */
-export const looked = {
-  /** Events that were held against the order of their room. */
+/** The extent of the oracle's checks. A run without a check proves nothing, so these have the threshold > 0. */
+export const coverage = {
+  /** Events that were compared with the order of their room. */
   checked: new Counter('parley_checked'),
-  /** Acknowledged messages that were found in their room's history, once, under the right number. */
+  /** Acknowledged messages that the history of their room has once, with the right seq. */
   audited: new Counter('parley_audited'),
-  /** Acknowledged messages that the time of the audit did not suffice for. */
+  /** Acknowledged messages for which the audit had no time. */
   unaudited: new Counter('parley_unaudited'),
-  /** Users whose last check came to its end. */
+  /** Users whose last check ended. */
   finished: new Counter('parley_finished'),
 };
 
 export const counts = {
-  /** Delivered later than LATE_MS after the sending. */
+  /** Deliveries later than LATE_MS after the send. */
   late: new Counter('parley_late'),
   sent: new Counter('parley_sent'),
   acked: new Counter('parley_acked'),
   delivered: new Counter('parley_delivered'),
   signals: new Counter('parley_signals'),
-  /** Sends that were due while too many of that user were unanswered. */
+  /** Sends that were due while too many sends of the user were unanswered. */
   skipped: new Counter('parley_skipped'),
-  /** Given up after a minute of tries with the same id. */
+  /** Sends that a user gave up after a minute of tries with the same id. */
   unsent: new Counter('parley_unsent'),
   reconnects: new Counter('parley_reconnects'),
-  /** Times that the server said `behind`. */
+  /** Events `behind` of the server. */
   behind: new Counter('parley_behind'),
   pulled: new Counter('parley_pulled'),
-  /** Connections that ended by themselves. */
+  /** Connections that the server or the network ended. */
   dropped: new Counter('parley_dropped'),
 };
 
 /** By `code` and `command`. */
 export const errors = new Counter('parley_errors');
-/** Share of commands and connects that were not answered with ok. */
+/** The share of commands and connects without an `ok`. */
 export const failed = new Rate('parley_failed');
 
 export const times = {
-  /** Sending to ack. */
+  /** From the send to the ack. */
   ack: new Trend('parley_ack', true),
-  /** Sending to each receiver's socket. */
+  /** From the send to the socket of each receiver. */
   delivery: new Trend('parley_delivery', true),
-  /** Commands besides sends. */
+  /** From a command that is no send to its ack. */
   command: new Trend('parley_command', true),
-  /** Opening a socket to `ready`. */
+  /** From the opening of a socket to `ready`. */
   connect: new Trend('parley_connect', true),
-  /** Coming back to holding all that was missed. */
+  /** From a reconnect to the end of the catch-up. */
   resync: new Trend('parley_resync', true),
-  /** How late k6 itself was with what was due: when this grows, it is the load generator that is at its end. */
+  /** The delay of k6 itself. When this grows, the load generator is the bottleneck. */
   lag: new Trend('parley_k6_lag', true),
 };
 
-/** Of the server's process, read from its /metrics. */
+/** Figures of the server's process, read from its /metrics. */
 export const server = {
   memory: new Trend('parley_server_memory_mb'),
   cpu: new Trend('parley_server_cpu_percent'),
@@ -70,7 +70,7 @@ export const server = {
   slope: new Trend('parley_server_memory_slope_mb_h'),
 };
 
-/** Counters are gathered here and given to k6 once a second: adding one costs k6 as much as parsing a short frame. */
+/** Counts until the next flush to k6, once a second: an `add` costs k6 as much as parsing a short frame. */
 /** @type {Map<Counter, number>} */
 const gathered = new Map();
 
@@ -87,9 +87,9 @@ export function flushCounts() {
   gathered.clear();
 }
 
-/** So that a counter that nothing happened to stands in the summary as 0, and its threshold is looked at. */
+/** Adds 0 to each counter, so that the summary has an unused counter as 0, and its threshold is checked. */
 export function zeroCounts() {
-  for (const counter of [...Object.values(faults), ...Object.values(looked), ...Object.values(counts), errors]) {
+  for (const counter of [...Object.values(faults), ...Object.values(coverage), ...Object.values(counts), errors]) {
     counter.add(0);
   }
 }

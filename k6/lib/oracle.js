@@ -1,19 +1,19 @@
 // @ts-check
 /**
- * Finds what is lost. k6's virtual users share no memory, so nobody knows what all others sent; the proof is in the
- * numbers instead:
+ * Finds lost messages. The virtual users of k6 share no memory, so no user knows the sends of all others. The numbers prove
+ * it instead:
  *
- * - Each receiver holds every event against its room's `rev`: after the head that it was told on joining they come one by
- *   one (Stream). At the end it asks for the head again, so that the last ones cannot be missing unseen.
- * - What it heard and what it pulled together must be every `seq` from its join to that head, however often it was cut.
- * - Each sender's acknowledged ids are looked for in the room's history at the end: there, once, under the acked number,
- *   and the history itself has no hole (Ledger).
+ * - Each receiver compares every event with the `rev` of its room. After the head of its join, each event has the next rev
+ *   (Stream). At the end the receiver requests the head again, so that a missing last event is seen.
+ * - The received and the pulled messages together must have every `seq` from the join to that head.
+ * - Each sender searches the history of the room for its acknowledged ids. The history has each once, with the seq of its
+ *   ack, and has no hole (Ledger).
  *
- * Together: what was acknowledged is in a history without holes, and everybody has all of that history.
+ * Together: each acknowledged message is in a history without holes, and every user has all of that history.
  */
 import { now, sleep } from './clock.js';
 import { Ledger } from './ledger.js';
-import { count, counts, faults, looked, times } from './metrics.js';
+import { count, counts, faults, coverage, times } from './metrics.js';
 import { Ranges } from './ranges.js';
 import { Stream } from './stream.js';
 
@@ -21,22 +21,22 @@ import { Stream } from './stream.js';
  * @typedef {import('./parley.js').Parley} Parley
  * @typedef {import('./parley.js').Message} Message
  * @typedef {import('./parley.js').RoomSummary} RoomSummary
- * @typedef {{from: number, seen: Ranges, stream: Stream, behind: boolean}} Watched `from`: the head when it joined
+ * @typedef {{from: number, seen: Ranges, stream: Stream, behind: boolean}} Watched `from`: the head at the join
  */
 
-/** One user's view. It is the Listener of that user's connection. */
+/** The view of one user, and the Listener of that user's connection. */
 export class Witness {
   /** @type {Map<string, Watched>} */
   #rooms = new Map();
   /** @type {{run: string, lateMs: number, sample: number, settleMs: number}} */
   #options;
-  #heard = 0;
-  /** Somebody has called the run off. */
+  #received = 0;
+  /** Runs when a user stops the whole run. */
   onStop = () => {};
-  /** What this user found, for its last word. */
+  /** The faults that this user found. */
   found = { lost: 0, doubled: 0, reordered: 0, unrecovered: 0 };
 
-  /** @param {{run: string, lateMs: number, sample: number, settleMs: number}} options `sample`: one delivery in so many is measured */
+  /** @param {{run: string, lateMs: number, sample: number, settleMs: number}} options `sample`: the time of every n-th delivery is measured */
   constructor(options) {
     this.#options = options;
   }
@@ -72,32 +72,32 @@ export class Witness {
   }
 
   /**
-   * @param {import('./parley.js').Heard} message
+   * @param {import('./parley.js').Received} message
    * @param {number} at
    */
   live(message, at) {
     const watched = this.#watched(message.room);
     watched.stream.take(message.rev);
     watched.seen.add(message.seq);
-    this.#heard += 1;
-    count(looked.checked);
+    this.#received += 1;
+    count(coverage.checked);
     const [run, , , sent] = message.stamp.split(' ');
     if (run === 'stop') this.onStop();
     if (run !== this.#options.run) return;
     count(counts.delivered);
     const took = at - Number(sent);
-    if (this.#heard % this.#options.sample === 0) times.delivery.add(took);
+    if (this.#received % this.#options.sample === 0) times.delivery.add(took);
     if (took > this.#options.lateMs) count(counts.late);
   }
 
   /**
-   * An edit, a reaction and the like: no message of its own, but a place in the order of the room.
+   * Takes an edit, a reaction or another change, which is no new message and has a rev of the room.
    * @param {string} room
    * @param {number} rev
    */
   changed(room, rev) {
     this.#watched(room).stream.take(rev);
-    count(looked.checked);
+    count(coverage.checked);
   }
 
   /** @param {string} room */
@@ -117,7 +117,7 @@ export class Witness {
   pulled(room, messages, rev, more) {
     const watched = this.#watched(room);
     for (const { seq } of messages) watched.seen.add(seq);
-    count(looked.checked, messages.length);
+    count(coverage.checked, messages.length);
     if (more || !watched.behind) return;
     watched.behind = false;
     watched.stream.begin(rev);
@@ -133,31 +133,31 @@ export class Witness {
   }
 
   /**
-   * The user's last check, when nobody sends any more: asks each room for its head, gives what is on its way time to come,
-   * then counts what never came and what cannot be had by asking either. What it tells it tells once: a second look, and
-   * `closed` at the end, begin where it stopped.
+   * The last check of the user, when no user sends any more. The user requests the head of each room, and waits for events on
+   * their way. Then events that never came are counted, and messages that `sync` does not return either. Each fault is
+   * counted once: a second check, and `closed` at the end, begin where this one stopped.
    * @param {Parley} client
    */
   async settle(client) {
     for (const [room, watched] of this.#rooms) {
-      if (watched.from === -1) continue; // an event that was on its way when the user left
+      if (watched.from === -1) continue; // an event that was on its way when the user left the room
       const { rev, messages } = await client.persist('history', { room, limit: 1 });
       const head = messages[messages.length - 1]?.seq ?? 0;
       const { settleMs } = this.#options;
       const until = now() + settleMs;
       while (now() < until && !(client.inSync && watched.stream.reached >= rev)) await sleep(50);
       const { stream } = watched;
-      // off the room, or off the line again: it is owed nothing that it does not get by pulling
-      const away = watched.behind || !client.ready;
-      const short = this.#close(stream, away ? undefined : rev);
+      // without a subscription or a connection, the server owes the user only what a pull returns
+      const unsubscribed = watched.behind || !client.ready;
+      const short = this.#close(stream, unsubscribed ? undefined : rev);
       watched.stream = new Stream();
       // events may have come since the head was read
-      if (!away) watched.stream.begin(Math.max(rev, stream.reached));
+      if (!unsubscribed) watched.stream.begin(Math.max(rev, stream.reached));
       if (short > 0 || watched.seen.missing(watched.from + 1, head) > 0) {
         client.pull(room);
         while (now() < until + settleMs && !client.inSync) await sleep(50);
       }
-      this.#tell('unrecovered', watched.seen.missing(watched.from + 1, head));
+      this.#report('unrecovered', watched.seen.missing(watched.from + 1, head));
       watched.from = Math.max(watched.from, head);
     }
   }
@@ -178,9 +178,9 @@ export class Witness {
    */
   #close(stream, head) {
     const lost = stream.lost(head);
-    this.#tell('lost', lost);
-    this.#tell('doubled', stream.doubled);
-    this.#tell('reordered', stream.reordered);
+    this.#report('lost', lost);
+    this.#report('doubled', stream.doubled);
+    this.#report('reordered', stream.reordered);
     return lost;
   }
 
@@ -188,14 +188,14 @@ export class Witness {
    * @param {keyof typeof faults} fault
    * @param {number} n
    */
-  #tell(fault, n) {
+  #report(fault, n) {
     if (n === 0) return;
     this.found[fault] += n;
     count(faults[fault], n);
   }
 }
 
-/** What the users of this VU were acknowledged, by room. */
+/** The acknowledged messages of the users of this VU, by room. */
 export class Audit {
   /** @type {Map<string, Ledger>} */
   #ledgers = new Map();
@@ -216,10 +216,10 @@ export class Audit {
   }
 
   /**
-   * Reads a room's history through and holds what was acknowledged against it. What it cannot read is counted as unaudited.
+   * Reads the whole history of a room, and compares the acknowledged messages with it. An unread message counts as unaudited.
    * @param {string} room
    * @param {Parley} client of a member
-   * @param {number} until instant at which it gives up
+   * @param {number} until instant at which the check gives up
    */
   async check(room, client, until) {
     const ledger = this.#ledgers.get(room);
@@ -228,7 +228,7 @@ export class Audit {
     for (let after = ledger.after, more = true; more;) {
       const page = await this.#page(room, after, client, until);
       if (page === undefined) {
-        count(looked.unaudited, ledger.size);
+        count(coverage.unaudited, ledger.size);
         return;
       }
       ledger.page(page.messages);
@@ -236,7 +236,7 @@ export class Audit {
       after = page.after ?? after;
     }
     const { found, lost, doubled, reordered } = ledger.judge();
-    count(looked.audited, found);
+    count(coverage.audited, found);
     count(faults.lost, lost);
     count(faults.doubled, doubled);
     count(faults.reordered, reordered);
@@ -254,7 +254,7 @@ export class Audit {
     try {
       return await client.persist('history', { room, after, limit: 100 }, within);
     } catch (error) {
-      console.error(`the history of ${room} after ${after} cannot be read: ${String(error)}`);
+      console.error(`Could not read the history of ${room} after ${after}: ${String(error)}`);
       return undefined;
     }
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The report as one HTML page that needs nothing else: no script, no font, no image from anywhere. Pure. */
+/** The report as one HTML page without any script, font or image of another address. Pure. */
 import { bars, lines } from './charts.js';
 import { figure, kneeText, ms, number } from './report.js';
 import { style } from './page-style.js';
@@ -32,7 +32,7 @@ export function page(report) {
 <main>
 <header class="${report.passed ? 'pass' : 'fail'}">
 <p class="kind">Parley load test · ${escape(report.name)}${report.short ? ' · short form' : ''}</p>
-<h1><span class="badge">${verdict}</span> ${escape(report.asks)}</h1>
+<h1><span class="badge">${verdict}</span> ${escape(report.question)}</h1>
 <p class="where">${escape(report.target)} · ${escape(report.at.replace('T', ' ').slice(0, 16))} UTC · ${number(report.seconds)} s · ${number(report.settings['users'])} users${report.note === '' ? '' : ` · ${escape(report.note)}`}</p>
 ${failures.length === 0 ? '' : `<ul class="failures">${failures.map((v) => `<li><b>${escape(v.about || v.metric)}</b>: ${escape(figure(v.metric, v.value))}, threshold: <code>${escape(v.rule)}</code></li>`).join('')}</ul>`}
 ${report.knee === undefined ? '' : `<p class="knee">${escape(kneeText(report))}</p>`}
@@ -44,7 +44,7 @@ ${thresholds(report)}
 ${report.knee === undefined ? '' : stages(report)}
 ${counters(report)}
 ${settings(report)}
-<footer>Times are taken where a frame came off k6's socket. A run on a machine that others use, or on the one the server runs on, says little about time; what it says about loss holds anywhere.</footer>
+<footer>Times end where a frame came off the socket of k6. A run on a machine with other work, or on the machine of the server, says little about times. Its counts of lost messages hold anywhere.</footer>
 </main>
 </body>
 </html>

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One user's connection to Parley for k6, on the generic client: commands with errors, cursors, `sync`, `behind`,
- * reconnect, and sends that are repeated under the same id. What it hears it tells a listener, e.g. the oracle's Witness.
+ * The connection of one user to Parley, on the generic client: commands with errors, cursors, `sync`, `behind`, reconnect,
+ * and repeated sends with the same id. A listener, such as the Witness of the oracle, gets the events.
  */
 import http from 'k6/http';
 import { now, sleep } from './clock.js';
@@ -12,18 +12,18 @@ import { changeEvents } from './stream.js';
 
 /**
  * @typedef {{room: string, seq: number, rev: number, id: string, from: string, body: any, at: number}} Message
- * @typedef {{room: string, seq: number, rev: number, stamp: string}} Heard an event; `stamp`: `k6` of its body, if it has one
+ * @typedef {{room: string, seq: number, rev: number, stamp: string}} Received an event; `stamp`: `k6` of its body, if it has one
  * @typedef {{id: string, kind: string, seq: number, rev: number, read: number}} RoomSummary
  * @typedef {{user: {id: string}, session: string, node: string, rooms: RoomSummary[], more: boolean}} Ready
  */
 
 /**
- * @typedef {object} Listener what the connection tells, in this order for one life of it
+ * @typedef {object} Listener calls of a connection, in this order for one socket
  * @property {() => void} opening
  * @property {(rooms: RoomSummary[]) => void} ready
  * @property {(room: RoomSummary) => void} joined
  * @property {(room: string) => void} left
- * @property {(message: Heard, at: number) => void} live `at`: when it came off the wire
+ * @property {(message: Received, at: number) => void} live `at`: when the frame came off the wire
  * @property {(room: string, rev: number) => void} changed a change of the room that is no new message
  * @property {(room: string) => void} behind
  * @property {(room: string, messages: Message[], rev: number, more: boolean) => void} pulled
@@ -31,7 +31,7 @@ import { changeEvents } from './stream.js';
  * @property {() => void} closed
  */
 
-/** `code` is of Parley's catalogue (docs/errors.md), or `closed` or `timeout`. */
+/** `code` is an error of docs/errors.md, or `closed` or `timeout`. */
 export class CommandError extends Error {
   /** @param {{code: string, message: string, retryable: boolean, retryAfter?: number}} error */
   constructor({ code, message, retryable, retryAfter }) {
@@ -46,14 +46,14 @@ export class CommandError extends Error {
 const messageHead = /^42\["message",\{"room":"([^"\\]+)","seq":(\d+),"rev":(\d+),/;
 const stampIn = /"body":\{"k6":"([^"\\]*)"/;
 
-/** Besides answers of the server: a lost connection and a late answer may be tried again, the id makes it safe. */
+/** Pauses between tries. A lost connection and a late answer are tried again too: the id makes a repeat safe. */
 const backoffMs = { first: 100, most: 5000 };
 const giveUpMs = 60_000;
 
 export class Parley {
   /** @type {RoomSummary[]} */
   rooms = [];
-  /** @type {Map<string, {cursor: number, ahead: Ranges}>} how far each room is known without a hole, and what beyond */
+  /** @type {Map<string, {cursor: number, ahead: Ranges}>} up to which rev each room is known without a hole, and revs beyond */
   #cursors = new Map();
   /** @type {SocketIO | undefined} */
   #socket;
@@ -65,7 +65,7 @@ export class Parley {
   /** @type {number | undefined} */
   #backSince;
   #returnAt = 0;
-  #asked = false;
+  #onPurpose = false;
   #quiet = false;
   /** @type {(() => void)[]} */
   #untilReady = [];
@@ -92,7 +92,7 @@ export class Parley {
   /** @type {(signal: {room: string, from: string, name: string, data?: any}) => void} */
   onSignal = () => {};
 
-  /** Opens and keeps open until `close()`. @returns {Promise<void>} once `ready` */
+  /** Opens the connection, and opens it again until `close()`. @returns {Promise<void>} once `ready` */
   connect() {
     void this.#open();
     return this.untilReady();
@@ -103,13 +103,13 @@ export class Parley {
     return this.#ready ? Promise.resolve() : new Promise((resolve) => this.#untilReady.push(resolve));
   }
 
-  /** Nothing is being pulled and nothing waits for it. */
+  /** No pull runs and no room waits for one. */
   get inSync() {
     return this.#ready && !this.#pulling && this.#dirty.size === 0;
   }
 
   /**
-   * One command, once.
+   * Runs one command once.
    * @param {string} name
    * @param {Record<string, unknown>} input
    * @returns {Promise<any>} the fields of its ok, and `ms` that it took; rejects with a CommandError
@@ -137,8 +137,8 @@ export class Parley {
               message: String(error),
               retryable: true,
             });
-      // closing was this script's own wish
-      if (!this.#quiet && (failure.code !== 'closed' || !(this.#asked || this.#ended))) {
+      // the script closed the connection itself
+      if (!this.#quiet && (failure.code !== 'closed' || !(this.#onPurpose || this.#ended))) {
         failed.add(true);
         errors.add(1, { code: failure.code, command: name });
       }
@@ -147,7 +147,7 @@ export class Parley {
   }
 
   /**
-   * A command that is repeated while its errors may pass: safe for all that change nothing, and for a send with its id.
+   * Repeats a command while its errors may pass. This is safe for commands that change nothing, and for a send with its id.
    * @param {string} name
    * @param {Record<string, unknown>} input
    * @param {number} [within] ms
@@ -188,17 +188,17 @@ export class Parley {
   }
 
   /**
-   * From now on its commands are neither timed nor counted among those that fail: the last checks ask for more at once than
-   * a user does, and may be told to wait. Whether they come to their end is counted by themselves.
+   * From now on commands are neither timed nor counted as failures. The last checks send more at once than a user does, and
+   * the server may refuse them for a while. Their ends have a counter.
    */
-  hush() {
+  stopCounting() {
     this.#quiet = true;
   }
 
-  /** Goes away on purpose and comes back after so many milliseconds. @param {number} awayMs */
-  drop(awayMs) {
-    this.#asked = true;
-    this.#returnAt = now() + awayMs;
+  /** Closes the connection on purpose, and opens it after so many milliseconds. @param {number} offlineMs */
+  drop(offlineMs) {
+    this.#onPurpose = true;
+    this.#returnAt = now() + offlineMs;
     this.#socket?.close();
   }
 
@@ -207,7 +207,7 @@ export class Parley {
     this.#socket?.close();
   }
 
-  /** Has `sync` called for a room, or for all. @param {string} [room] */
+  /** Calls `sync` for a room, or for all. @param {string} [room] */
   pull(room) {
     for (const id of room === undefined ? this.#cursors.keys() : [room]) this.#dirty.add(id);
     void this.#pullAll();
@@ -222,7 +222,7 @@ export class Parley {
         ...(this.#options.query === undefined ? {} : { query: this.#options.query }),
       });
       this.#socket = socket;
-      this.#hear(socket, from);
+      this.#listen(socket, from);
       this.#listener.opening();
       /** @type {Promise<string>} */
       const over = new Promise((resolve) => {
@@ -233,7 +233,7 @@ export class Parley {
         this.#attempts = 1;
       } catch (error) {
         this.#attempts += 1;
-        if (!this.#asked && !this.#ended) {
+        if (!this.#onPurpose && !this.#ended) {
           failed.add(true);
           errors.add(1, { code: /** @type {SocketError} */ (error).code, command: 'connect' });
         }
@@ -243,10 +243,10 @@ export class Parley {
       const was = this.#ready;
       this.#ready = false;
       if (this.#ended) return;
-      if (was && !this.#asked) count(counts.dropped);
+      if (was && !this.#onPurpose) count(counts.dropped);
       const backoff = Math.min(backoffMs.most, backoffMs.first * 2 ** Math.min(this.#attempts - 1, 10));
-      await sleep(this.#asked ? this.#returnAt - now() : backoff * (0.5 + Math.random() / 2));
-      this.#asked = false;
+      await sleep(this.#onPurpose ? this.#returnAt - now() : backoff * (0.5 + Math.random() / 2));
+      this.#onPurpose = false;
       if (was) count(counts.reconnects);
     }
   }
@@ -255,7 +255,7 @@ export class Parley {
    * @param {SocketIO} socket
    * @param {number} from
    */
-  #hear(socket, from) {
+  #listen(socket, from) {
     socket.on('ready', (/** @type {Ready} */ ready) => {
       this.#ready = true;
       times.connect.add(socket.receivedAt - from);
@@ -265,9 +265,9 @@ export class Parley {
       for (const room of ready.rooms) this.#follow(room);
       for (const waiting of this.#untilReady.splice(0)) waiting();
       if (this.#dirty.size > 0) void this.#pullAll();
-      else this.#arrived();
+      else this.#caughtUp();
     });
-    const live = (/** @type {Heard} */ message) => {
+    const live = (/** @type {Received} */ message) => {
       this.#listener.live(message, socket.receivedAt);
       this.#step(message.room, message.rev);
     };
@@ -333,11 +333,11 @@ export class Parley {
         for (const room of rooms) this.#page(room, answer.rooms[room]);
       }
     } catch {
-      await sleep(backoffMs.most); // it is counted; the rooms are still to be pulled
+      await sleep(backoffMs.most); // the error is counted; the rooms still wait for a pull
     } finally {
       this.#pulling = false;
     }
-    if (this.#dirty.size === 0) this.#arrived();
+    if (this.#dirty.size === 0) this.#caughtUp();
     else if (this.#ready) void this.#pullAll();
   }
 
@@ -348,7 +348,7 @@ export class Parley {
   #page(room, page) {
     const state = this.#cursors.get(room);
     if (page === undefined || state === undefined) {
-      this.#dirty.delete(room); // removed from it meanwhile
+      this.#dirty.delete(room); // the user was removed meanwhile
       return;
     }
     if (page.reset === true) errors.add(1, { code: 'reset', command: 'sync' });
@@ -361,7 +361,7 @@ export class Parley {
     this.#listener.inSync(room);
   }
 
-  #arrived() {
+  #caughtUp() {
     if (this.#backSince === undefined) return;
     times.resync.add(now() - this.#backSince);
     this.#backSince = undefined;
@@ -369,20 +369,21 @@ export class Parley {
 }
 
 /**
- * A token of the embedded demo's guests, where no secret is known. @throws when the server has no guests or gives no more.
+ * A guest's token of the embedded demo, if no secret is known. @throws when the server has no guests or refuses another one.
  * @param {string} url
  * @param {string} name
  * @returns {{token: string, user: {id: string, name: string}}}
  */
 export function guest(url, name) {
   const answer = http.post(`${url}/api/v1/auth/guest`, JSON.stringify({ name }));
-  if (answer.status !== 200) throw new Error(`no guest token: ${answer.status} ${JSON.stringify(answer.body)}`);
+  if (answer.status !== 200)
+    throw new Error(`Could not get a guest token: ${answer.status} ${JSON.stringify(answer.body)}`);
   return /** @type {any} */ (answer.json());
 }
 
 /**
- * Whether the server says that it can serve. Behind a balancer `/ready` is for operators (nginx/parley-locations.conf
- * answers 404), and the balancer itself asks only nodes that can: there an answer of any node will do.
+ * Whether the server can serve. Behind a balancer `/ready` is for operators (nginx/parley-locations.conf answers 404). The
+ * balancer itself uses only ready nodes, so `/health` of any node suffices there.
  * @param {string} url
  * @returns {boolean}
  */

@@ -1,6 +1,6 @@
 // @ts-check
 
-/** A set of whole numbers kept as ranges: one pair for a room that was seen without a hole, whatever its length. */
+/** A set of whole numbers, kept as ranges: a room without a hole needs one pair, whatever its length. */
 export class Ranges {
   /** @type {[number, number][]} sorted, neither overlapping nor touching */
   #ranges = [];

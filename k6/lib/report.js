@@ -1,5 +1,5 @@
 // @ts-check
-/** Makes of k6's end-of-test data what the pages show. Pure: nothing of k6 is imported. */
+/** Makes the figures of the pages from k6's data at the end of the test. Pure: nothing of k6 is imported. */
 
 /**
  * @typedef {{count: number, avg: number, min: number, med: number, 'p(75)': number, 'p(90)': number, 'p(95)': number,
@@ -13,15 +13,15 @@
 
 /** The meaning of each metric, for readers of a result. */
 export const about = {
-  parley_lost: 'Events or acknowledged messages that never came, or are not in the history',
+  parley_lost: 'Events that never came, or acknowledged messages that are not in the history',
   parley_doubled: 'Events that came twice, or messages stored twice',
   parley_reordered: 'Events or numbers out of order',
-  parley_unrecovered: 'Messages that were missing even after asking for them',
+  parley_unrecovered: 'Messages that were missing even after `sync`',
   parley_late: 'Deliveries over LATE_MS',
   parley_checked: 'Events that the oracle checked',
-  parley_audited: 'Acknowledged messages found in the history, once, under their number',
+  parley_audited: 'Acknowledged messages that the history has once, with their seq',
   parley_unaudited: 'Acknowledged messages that the last check had no time for',
-  parley_finished: 'Users whose last check came to its end',
+  parley_finished: 'Users whose last check ended',
   parley_sent: 'Messages sent',
   parley_acked: 'Messages acknowledged',
   parley_unsent: 'Messages given up after a minute of tries',
@@ -29,21 +29,21 @@ export const about = {
   parley_signals: 'Signals received',
   parley_skipped: 'Sends left out because too many of that user were unanswered',
   parley_reconnects: 'Connections that came back',
-  parley_dropped: 'Connections that ended by themselves',
-  parley_behind: 'Times the server said `behind`',
+  parley_dropped: 'Connections that the server or the network ended',
+  parley_behind: 'Events `behind` of the server',
   parley_pulled: 'Messages fetched with `sync`',
   parley_errors: 'Commands and connects that failed',
   parley_failed: 'Share of commands and connects that failed',
-  parley_ack: 'Sending to ack',
-  parley_delivery: 'Sending to each receiver',
-  parley_command: 'Other commands to their acks',
-  parley_connect: 'Opening a socket to ready',
-  parley_resync: 'Coming back to holding all that was missed',
-  parley_k6_lag: 'How late k6 itself was with what was due',
+  parley_ack: 'From the send to the ack',
+  parley_delivery: 'From the send to each receiver',
+  parley_command: 'From another command to its ack',
+  parley_connect: 'From the opening of a socket to `ready`',
+  parley_resync: 'From a reconnect to the end of the catch-up',
+  parley_k6_lag: 'Delay of k6 itself',
   parley_server_memory_mb: 'Server memory (RSS), MB',
   parley_server_cpu_percent: 'Server processor time, % of one core',
   parley_server_loop_delay: "Server event loop, p99 of a reading's interval",
-  parley_server_connections: 'Connections the server counts',
+  parley_server_connections: 'Connections that the server counts',
   parley_server_memory_slope_mb_h: 'Growth of server memory, MB an hour',
 };
 
@@ -53,10 +53,10 @@ const aboutOf = (metric) => /** @type {Record<string, string>} */ (about)[metric
 /**
  * @param {any} data of handleSummary
  * @param {{script: any, settings: Record<string, number>, slices: readonly {seconds: number, label: string}[],
- *   arrival: (index: number, settings: any) => number, short: boolean}} run
+ *   connectAt: (index: number, settings: any) => number, short: boolean}} run
  * @param {{target: string, at: string, note: string}} where
  */
-export function reportOf(data, { script, settings, slices, arrival, short }, where) {
+export function reportOf(data, { script, settings, slices, connectAt, short }, where) {
   /** @param {string} name @param {string} [key] @returns {any} */
   const value = (name, key) => {
     const values = data.metrics[name]?.values;
@@ -68,7 +68,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
   /** @type {Verdict[]} */
   const verdicts = [];
   for (const [metric, { thresholds = {} }] of /** @type {[string, any][]} */ (Object.entries(data.metrics))) {
-    if (metric.includes('{')) continue; // asked for only to be kept
+    if (metric.includes('{')) continue; // a threshold that keeps the metric and judges nothing
     for (const [rule, { ok }] of /** @type {[string, any][]} */ (Object.entries(thresholds))) {
       const key = /^(count|rate|avg|min|max|med|p\([\d.]+\))/.exec(rule)?.[1] ?? 'count';
       verdicts.push({ metric, rule, ok, value: value(metric, key), about: aboutOf(metric) });
@@ -80,7 +80,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
     passed += seconds;
     const of = (/** @type {string} */ metric) => `${metric}{slice:s${i}}`;
     let users = 0;
-    for (let index = 0; index < (settings['users'] ?? 0); index++) if (arrival(index, settings) < passed) users++;
+    for (let index = 0; index < (settings['users'] ?? 0); index++) if (connectAt(index, settings) < passed) users++;
     return {
       label,
       users,
@@ -105,7 +105,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
     .filter(({ code, count }) => code !== '' && count > 0);
   return {
     name: /** @type {string} */ (script.name),
-    asks: /** @type {string} */ (script.asks),
+    question: /** @type {string} */ (script.question),
     short,
     ...where,
     seconds: data.state.testRunDurationMs / 1000,
@@ -125,7 +125,7 @@ export function reportOf(data, { script, settings, slices, arrival, short }, whe
 }
 
 /**
- * The last stage up to which every one kept the limits.
+ * The last stage up to which every stage kept the limits.
  * @param {readonly Slice[]} slices
  * @param {{ack95: number, failed: number}} limits
  */
@@ -167,7 +167,7 @@ const stageText = (stage) =>
   `${number(stage.users)} users, ${number(stage.ackedPerSecond)} messages/s in, ${number(stage.deliveredPerSecond)}/s out ` +
   `(ack p95 ${ms(stage.ack?.['p(95)'])}, ${number(stage.failed * 100)} % failed, k6 late by p95 ${ms(stage.lag?.['p(95)'])})`;
 
-/** Over this the load generator is what is measured. */
+/** Over this the run measures the load generator. */
 const lagMs = 100;
 
 /** @param {Report} report @returns {string | undefined} */
@@ -175,10 +175,12 @@ export function kneeText({ knee }) {
   if (knee === undefined) return undefined;
   const { limits, last, first } = knee;
   const late = Math.max(last?.lag?.['p(95)'] ?? 0, first?.lag?.['p(95)'] ?? 0) > lagMs;
-  const whose = late ? '. k6 itself was late there: this is the knee of the load generator, not of the server' : '';
+  const whose = late
+    ? '. k6 itself was late there, so this is the knee of the load generator and not of the server'
+    : '';
   const rule = `ack p95 up to ${limits.ack95} ms and at most ${limits.failed * 100} % failed`;
   if (last === undefined)
-    return `knee (${rule}): the first stage failed already: ${first === undefined ? '–' : stageText(first)}${whose}`;
-  if (first === undefined) return `knee (${rule}): none up to ${stageText(last)}; raise USERS to find it${whose}`;
-  return `knee (${rule}): ${stageText(last)}; the first that did not keep it: ${stageText(first)}${whose}`;
+    return `The knee (${rule}): the first stage failed: ${first === undefined ? '–' : stageText(first)}${whose}`;
+  if (first === undefined) return `The knee (${rule}): none up to ${stageText(last)}; raise USERS to find it${whose}`;
+  return `The knee (${rule}): ${stageText(last)}; the first stage past it: ${stageText(first)}${whose}`;
 }

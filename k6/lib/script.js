@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * The frame of every script: who comes when, what they do until the load ends, the last check, and the summary.
+ * The frame of every script: the connects of the users, their behaviour until the load ends, the last check, and the summary.
  *
  *   setup            waits for the server, makes the rooms (owned by one user that is not counted)
- *   users            one iteration a virtual user, which holds `perVu` users: arrive, behave, audit, settle, leave
- *   watch            reads the server's /metrics beside it
+ *   users            one iteration a virtual user, which holds `perVu` users: enter, behave, audit, settle, leave
+ *   watch            reads the server's /metrics meanwhile
  *   handleSummary    JSON and HTML into k6/results, the verdict on the terminal
  */
 import exec from 'k6/execution';
 import { now, sleep, sleepUntil } from './clock.js';
-import { count, flushCounts, looked, zeroCounts } from './metrics.js';
+import { count, flushCounts, coverage, zeroCounts } from './metrics.js';
 import { Audit } from './oracle.js';
 import { guest, isReady, Parley } from './parley.js';
 import { isShort, secret, settingsOf, target } from './settings.js';
@@ -22,19 +22,19 @@ import { readMetrics, watchServer } from './watch.js';
  * @template {Record<string, number>} T
  * @typedef {object} Script
  * @property {string} name
- * @property {string} asks the question, as a sentence
+ * @property {string} question as a sentence
  * @property {T} full
  * @property {Partial<T> & Partial<import('./settings.js').Settings>} short
  * @property {(user: User & {settings: import('./settings.js').Settings & T}) => Promise<unknown>} behave until `user.over`
  * @property {Record<string, string[]>} [thresholds]
  * @property {Record<string, string[]>} [fullThresholds] only in the full form
- * @property {(index: number, settings: any) => number} [arrival] seconds after the start; default: evenly over the ramp
+ * @property {(index: number, settings: any) => number} [connectAt] seconds after the start; default: evenly over the ramp
  * @property {(settings: any) => number} [roomCount]
  * @property {(index: number, settings: any) => number[]} [roomsOf] default: `roomSize` neighbours share one
  * @property {(index: number) => string} [urlOf] where a user connects
  * @property {(settings: any) => {seconds: number, label: string}[]} [slicesOf] parts of the load that are measured apart
- * @property {boolean} [needsMetrics] without the server's /metrics it makes no sense
- * @property {{ack95: number, failed: number}} [knee] what a stage has to keep; the summary names the last that did
+ * @property {boolean} [needsMetrics] the script needs the server's /metrics
+ * @property {{ack95: number, failed: number}} [knee] the limits of a stage; the summary names the last stage within them
  */
 
 const sliced = [
@@ -49,12 +49,12 @@ const sliced = [
 ];
 
 /**
- * The last look at the heads of the rooms comes so long after this virtual user's own sends are answered. Those of others
- * end at the same time but may be answered a little later, and what is committed after the look is held against nobody.
+ * The last read of the heads comes so long after the answers to the sends of this virtual user. Other sends end at the same
+ * time, but their answers may be later. A message that is committed after the read counts as no fault.
  */
 const quietMs = 2000;
 
-/** What a command or a connect may fail with: docs/errors.md, and what happens on the way. */
+/** Errors of a command or a connect: those of docs/errors.md, and those of the way. */
 export const errorCodes = (
   'closed timeout unknown reset connect_error invalid unauthorized token_expired forbidden not_found not_member conflict ' +
   'too_large limit_reached rate_limited overloaded unavailable draining internal unknown_command'
@@ -62,15 +62,15 @@ export const errorCodes = (
 
 /**
  * @template {Record<string, number>} T
- * @param {Script<T>} asked
+ * @param {Script<T>} definition
  */
-export function script(asked) {
-  const settings = settingsOf(asked.full, asked.short);
+export function script(definition) {
+  const settings = settingsOf(definition.full, definition.short);
   const { users, perVu } = settings;
-  const arrival = asked.arrival ?? ((/** @type {number} */ i) => (settings.ramp * i) / users);
-  const roomCount = asked.roomCount?.(settings) ?? Math.max(1, Math.ceil(users / settings.roomSize));
-  const roomsOf = asked.roomsOf ?? ((/** @type {number} */ i) => [Math.floor(i / settings.roomSize)]);
-  const slices = asked.slicesOf?.(settings) ?? evenSlices(settings.seconds);
+  const connectAt = definition.connectAt ?? ((/** @type {number} */ i) => (settings.ramp * i) / users);
+  const roomCount = definition.roomCount?.(settings) ?? Math.max(1, Math.ceil(users / settings.roomSize));
+  const roomsOf = definition.roomsOf ?? ((/** @type {number} */ i) => [Math.floor(i / settings.roomSize)]);
+  const slices = definition.slicesOf?.(settings) ?? evenSlices(settings.seconds);
   const metricsUrl = __ENV['METRICS_URL'] ?? `${target}/metrics`;
 
   /** @type {Record<string, string[]>} */
@@ -84,10 +84,10 @@ export function script(asked) {
     parley_checked: ['count>0'],
     parley_audited: ['count>0'],
     parley_finished: [`count>=${users}`],
-    ...asked.thresholds,
-    ...(isShort ? {} : { parley_late: ['count==0'], ...asked.fullThresholds }),
+    ...definition.thresholds,
+    ...(isShort ? {} : { parley_late: ['count==0'], ...definition.fullThresholds }),
   };
-  // k6 keeps a metric by tag only if a threshold asks for it; these ask nothing
+  // k6 keeps a metric by tag only if it has a threshold; these always pass
   for (const metric of sliced) {
     const always = /acked|delivered/.test(metric) ? 'count>=0' : metric === 'parley_failed' ? 'rate>=0' : 'max>=0';
     slices.forEach((_, i) => (thresholds[`${metric}{slice:s${i}}`] = [always]));
@@ -110,17 +110,18 @@ export function script(asked) {
   async function setup() {
     zeroCounts();
     for (const until = Date.now() + 30_000; !isReady(target); await sleep(500)) {
-      if (Date.now() > until) throw new Error(`${target} is not ready: set PARLEY_URL, or use npm run k6`);
+      if (Date.now() > until)
+        throw new Error(`The server ${target} is not ready. PARLEY_URL names another one, and npm run k6 starts one.`);
     }
-    if (asked.needsMetrics === true && readMetrics(metricsUrl) === undefined) {
+    if (definition.needsMetrics === true && readMetrics(metricsUrl) === undefined) {
       throw new Error(
-        `${metricsUrl} does not answer, and this script reads the server's memory there: set METRICS_URL`,
+        `Could not read ${metricsUrl}, from which this script takes the memory of the server. METRICS_URL names another address.`,
       );
     }
     const run = crypto.randomUUID().slice(0, 8);
-    const owner = new Parley({ url: target, token: tokenFor(`k6-${run}-owner`), quiet: true }, deaf);
+    const owner = new Parley({ url: target, token: tokenFor(`k6-${run}-owner`), quiet: true }, noListener);
     await owner.connect();
-    // in hundreds: a connection may have so many commands unanswered
+    // a connection may have a hundred unanswered commands
     for (let from = 0; from < roomCount; from += 100) {
       const rooms = Array.from({ length: Math.min(100, roomCount - from) }, (_, i) => roomName(run, from + i));
       await Promise.all(rooms.map((id) => owner.persist('room:create', { kind: 'channel', id, name: id })));
@@ -141,12 +142,12 @@ export function script(asked) {
       Array.from({ length: Math.min(perVu, users - first) }, async (_, k) => {
         const index = first + k;
         const name = `k6-${run.run}-${index}`;
-        await sleepUntil(run.start + arrival(index, settings) * 1000);
+        await sleepUntil(run.start + connectAt(index, settings) * 1000);
         const user = new User({
           index,
           name,
           token: tokenFor(name),
-          url: asked.urlOf?.(index) ?? target,
+          url: definition.urlOf?.(index) ?? target,
           run,
           settings: /** @type {any} */ (settings),
           rooms: roomsOf(index, settings).map((n) => roomName(run.run, n)),
@@ -154,19 +155,19 @@ export function script(asked) {
           stopped: () => called,
           callOff: () => (called = true),
         });
-        // called off while it waited for its turn
-        if (called || now() >= run.end) return { user, arrived: false, spared: true };
-        const arrived = await user.arrive();
-        if (!arrived) return { user, arrived, spared: false };
-        await asked.behave(/** @type {any} */ (user));
+        // the run was stopped before this user connected
+        if (called || now() >= run.end) return { user, entered: false, spared: true };
+        const entered = await user.enter();
+        if (!entered) return { user, entered, spared: false };
+        await definition.behave(/** @type {any} */ (user));
         await user.answered();
-        return { user, arrived, spared: false };
+        return { user, entered, spared: false };
       }),
     );
     const until = now() + settings.auditSeconds * 1000;
     const quiet = sleep(quietMs);
-    const present = here.filter(({ arrived }) => arrived).map(({ user }) => user);
-    for (const { client } of present) client.hush();
+    const present = here.filter(({ entered }) => entered).map(({ user }) => user);
+    for (const { client } of present) client.stopCounting();
     await Promise.all(
       audit.rooms.map(async (room) => {
         const member = present.find(({ rooms }) => rooms.includes(room));
@@ -176,17 +177,17 @@ export function script(asked) {
     await quiet;
     const settled = await Promise.all(present.map(settle));
     for (const { user } of here) user.client.close();
-    await sleep(0); // each client tells its witness that it is closed, which counts what came since the look
+    await sleep(0); // each client calls `closed` of its witness, which counts events since the read
     slicer.stop();
     clearInterval(flusher);
-    count(looked.finished, here.filter(({ spared }) => spared).length + settled.filter(Boolean).length);
+    count(coverage.finished, here.filter(({ spared }) => spared).length + settled.filter(Boolean).length);
     flushCounts();
   }
 
   /** @param {{run: string, start: number, end: number}} run */
   async function watch(run) {
     const slicer = followSlices(run.start, slices);
-    await watchServer(metricsUrl, run, asked.needsMetrics === true);
+    await watchServer(metricsUrl, run, definition.needsMetrics === true);
     slicer.stop();
   }
 
@@ -196,20 +197,20 @@ export function script(asked) {
     users: users_,
     watch,
     /** @param {any} data */
-    handleSummary: (data) => summarize(data, { script: asked, settings, slices, arrival, short: isShort }),
+    handleSummary: (data) => summarize(data, { script: definition, settings, slices, connectAt, short: isShort }),
   };
 }
 
 /**
  * @param {User} user
- * @returns {Promise<boolean>} whether its last check came to its end
+ * @returns {Promise<boolean>} whether the user's last check ended
  */
 async function settle(user) {
   try {
     await user.witness.settle(user.client);
     return true;
   } catch (error) {
-    console.error(`the last check of ${user.name} failed: ${String(error)}`);
+    console.error(`The last check of ${user.name} failed: ${String(error)}`);
     return false;
   }
 }
@@ -220,8 +221,8 @@ function tokenFor(user) {
 }
 
 const nothing = () => {};
-/** For connections that nobody watches. */
-const deaf = {
+/** The listener of connections without a witness. */
+const noListener = {
   opening: nothing,
   ready: nothing,
   joined: nothing,
@@ -250,7 +251,7 @@ function clock(seconds) {
 }
 
 /**
- * Keeps this virtual user's tag `slice` at the part of the load that runs.
+ * Sets the tag `slice` of this virtual user to the running part of the load.
  * @param {number} start
  * @param {readonly {seconds: number}[]} slices
  */

@@ -1,5 +1,5 @@
 // @ts-check
-/** What every script takes from the environment: its own numbers, each of which a variable of the same name overrides. */
+/** The numbers of every script. A variable of the environment with the same name overrides each. */
 
 /**
  * @typedef {object} Settings numbers of a run; scripts add their own
@@ -8,13 +8,13 @@
  * @property {number} ramp seconds over which the users come
  * @property {number} rate messages a second of each user
  * @property {number} roomSize users a room
- * @property {number} perVu users that share one virtual user of k6: each of those costs megabytes and a thread
+ * @property {number} perVu users of one virtual user of k6, which costs megabytes and a thread
  * @property {number} bodyBytes text of a message
- * @property {number} lateMs from when on a delivery is late
- * @property {number} sample one delivery in so many is measured; all are checked
- * @property {number} pending unanswered sends of a user over which it skips
- * @property {number} settleSeconds the last events may be on their way so long after the end
- * @property {number} auditSeconds the last check may take so long
+ * @property {number} lateMs a delivery is late after this time
+ * @property {number} sample the time of every n-th delivery is measured; all are checked
+ * @property {number} pending unanswered sends of a user; further sends are skipped
+ * @property {number} settleSeconds time for the last events after the end
+ * @property {number} auditSeconds time for the last check
  */
 
 /** @type {Settings} */
@@ -35,17 +35,17 @@ const common = {
 
 export const isShort = /^(1|true|yes)$/.test(__ENV['SHORT'] ?? '');
 export const target = (__ENV['PARLEY_URL'] ?? 'http://localhost:3000').replace(/\/$/, '');
-/** The server's PARLEY_JWT_SECRET; without it the users are guests of the embedded demo. */
+/** The PARLEY_JWT_SECRET of the server. Without it the users are guests of the embedded demo. */
 export const secret = __ENV['PARLEY_SECRET'] ?? __ENV['PARLEY_JWT_SECRET'] ?? '';
 export const resultsFolder = __ENV['RESULTS'] ?? 'k6/results';
 
-/** `awayMs` is set by AWAY_MS. @param {string} key */
+/** `offlineMs` is set by OFFLINE_MS. @param {string} key */
 export const variable = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 
 /**
  * @template {Record<string, number>} T
- * @param {T} full the script's numbers
- * @param {Partial<T> & Partial<Settings>} short those that differ in the short form
+ * @param {T} full the numbers of the script
+ * @param {Partial<T> & Partial<Settings>} short numbers that differ in the short form
  * @returns {Settings & T}
  */
 export function settingsOf(full, short) {

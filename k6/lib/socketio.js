@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * A Socket.IO client for k6 on `k6/websockets`, for any Socket.IO server of version 3 or later: Engine.IO v4 over
- * WebSocket, Socket.IO v5 packets in their text form, acks, binary attachments both ways. It knows nothing of Parley.
+ * A Socket.IO client for k6 on `k6/websockets`, for any Socket.IO server of version 3 or later. The client speaks Engine.IO
+ * v4 over WebSocket and Socket.IO v5 packets as text, with acks and binary attachments. The client knows nothing of Parley.
  *
  *   const socket = new SocketIO('http://localhost:3000', { auth: { token } });
  *   socket.on('news', (data) => …);
@@ -30,10 +30,10 @@ import { now } from './clock.js';
  * @property {number} deadline
  */
 
-/** One timer a socket, and not often: ten thousand sockets share a virtual user's thread with what is measured. */
+/** The interval of the one timer of a socket: long, because thousands of sockets share one thread. */
 const sweepMs = 4000;
 
-/** `code`: `closed`, `timeout`, `connect_error`, or what the server's CONNECT_ERROR names. */
+/** `code`: `closed`, `timeout`, `connect_error`, or the code in the CONNECT_ERROR of the server. */
 export class SocketError extends Error {
   /**
    * @param {string} code
@@ -49,15 +49,15 @@ export class SocketError extends Error {
 }
 
 export class SocketIO {
-  /** When the frame that is being handled came off the wire, as `now()` gives it: before it waited for this VU. */
+  /** When the present frame came off the wire, as `now()` gives it: before the frame waited for this VU. */
   receivedAt = 0;
   /** The Socket.IO session, once connected. */
   sid = '';
   /** @type {(why: {code: number, reason: string}) => void} */
   onClose = () => {};
   /**
-   * Looks at each frame of text before it is parsed and says whether that was all that is needed of it. JSON.parse of an
-   * event of 300 bytes costs k6 ten times what a regular expression does, and a load generator does little else.
+   * Reads each text frame before it is parsed, and returns true if the frame needs no parsing. JSON.parse of an event of 300
+   * bytes takes k6 ten times as long as a regular expression, and a load generator does little else.
    * @type {((frame: string) => boolean) | undefined}
    */
   peek;
@@ -69,7 +69,7 @@ export class SocketIO {
   #acks = new Map();
   #nextAck = 1;
   #silenceMs = 45_000;
-  #heardAt = 0;
+  #lastFrameAt = 0;
   #sweeper = 0;
   /** @type {{resolve: () => void, reject: (error: SocketError) => void} | undefined} */
   #connecting;
@@ -111,7 +111,7 @@ export class SocketIO {
   }
 
   /**
-   * Opens the socket; a SocketIO connects once.
+   * Opens the socket. A SocketIO connects once.
    * @returns {Promise<void>} settles with the answer to CONNECT; rejects with a SocketError
    */
   connect() {
@@ -122,7 +122,7 @@ export class SocketIO {
       this.#ws = ws;
       this.#connectDeadline = now() + this.#options.connectTimeoutMs;
       let failure = '';
-      // the names of the types' const enum, which exists only there
+      // the types name events by a const enum, which does not exist at run time
       const on = /** @type {(event: string, listener: (event: any) => void) => void} */ (
         (event, listener) => ws.addEventListener(/** @type {any} */ (event), listener)
       );
@@ -158,7 +158,7 @@ export class SocketIO {
     });
   }
 
-  /** Says good-bye and closes. k6 cannot cut a socket without a close frame. */
+  /** Closes the socket with a close frame. k6 cannot cut a socket without one. */
   close() {
     const ws = this.#ws;
     if (ws === undefined) return;
@@ -166,7 +166,7 @@ export class SocketIO {
     this.#end(1000, 'closed by the client');
   }
 
-  /** Of what is sent but not yet written to the network. */
+  /** Bytes that are sent but not yet written to the network. */
   get bufferedBytes() {
     return this.#ws?.bufferedAmount ?? 0;
   }
@@ -175,11 +175,11 @@ export class SocketIO {
   #frame({ data, timestamp }) {
     if (this.#ws === undefined) return;
     this.receivedAt = timestamp;
-    this.#heardAt = timestamp;
+    this.#lastFrameAt = timestamp;
     if (typeof data !== 'string') this.#attachment(data);
     else if (data === '2') this.#ws.send('3');
     else if (data[0] === '4') {
-      if (!this.#unheard(data) && this.peek?.(data) !== true) this.#parse(data);
+      if (!this.#isIgnored(data) && this.peek?.(data) !== true) this.#parse(data);
     } else if (data[0] === '0') {
       const { pingInterval, pingTimeout } = JSON.parse(data.slice(1));
       this.#silenceMs = pingInterval + pingTimeout;
@@ -188,10 +188,10 @@ export class SocketIO {
   }
 
   /**
-   * An event that nobody listens to need not be parsed: when a thousand join one room, each hears of each.
+   * Whether an event has no listener and needs no parsing: when a thousand users join one room, each receives an event of each.
    * @param {string} frame
    */
-  #unheard(frame) {
+  #isIgnored(frame) {
     if (!frame.startsWith('42["')) return false;
     const name = frame.slice(4, frame.indexOf('"', 4));
     return !name.includes('\\') && !this.#listeners.has(name);
@@ -275,21 +275,21 @@ export class SocketIO {
     for (const part of parts) ws.send(part);
   }
 
-  /** One timer a socket for all that may be late, instead of one a command. */
+  /** Ends all late waits of the socket, by one timer instead of one a command. */
   #sweep() {
     const time = now();
     if (this.#connecting !== undefined && time > this.#connectDeadline) {
-      this.#connecting.reject(new SocketError('timeout', 'no answer to CONNECT in time'));
+      this.#connecting.reject(new SocketError('timeout', 'no answer to CONNECT came in time'));
       this.#connecting = undefined;
       this.close();
       return;
     }
     for (const [id, waiting] of this.#acks) {
-      if (waiting.deadline > time) break; // they stand in the order of their deadlines
+      if (waiting.deadline > time) break; // the acks are in the order of their deadlines
       this.#acks.delete(id);
-      waiting.reject(new SocketError('timeout', 'no ack in time'));
+      waiting.reject(new SocketError('timeout', 'no ack came in time'));
     }
-    if (this.#connected && time - this.#heardAt > this.#silenceMs) this.close();
+    if (this.#connected && time - this.#lastFrameAt > this.#silenceMs) this.close();
   }
 
   /**

@@ -1,5 +1,5 @@
 // @ts-check
-/** Stages of growing load, and the way in which one virtual user calls off the run for all. */
+/** Stages of growing load, and the message by which one virtual user stops the run for all. */
 
 /**
  * @template {{users: number, step: number, stage: number, seconds: number}} T
@@ -18,11 +18,11 @@ export function stageSeconds(settings) {
 export const stageOf = ({ start }, settings, at) => Math.floor((at - start) / 1000 / (settings['stage'] ?? 1));
 
 /**
- * Judges each stage of one user when the next begins, by the acks of its own sends. Virtual users share no memory, but
- * they share a server: the word goes round as a message in a room that the first user of each is in, and who joins that
- * room later sees that something was said there.
+ * Judges each stage of one user when the next begins, by the acks of the user's sends. Virtual users share no memory, but
+ * they share a server. The stop is a message in a room that the first user of each virtual user is in. A user that joins that
+ * room later sees that the room has a message.
  * @param {import('./user.js').User} user
- * @returns {(stage: number) => void} to be told the stage before each send
+ * @returns {(stage: number) => void} call it with the stage before each send
  */
 export function stopWhenBroken(user) {
   const control = user.rooms[1];

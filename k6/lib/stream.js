@@ -1,21 +1,21 @@
 // @ts-check
 
 /**
- * The events besides `message` that carry a `rev` of their room. They are numbered by the same counter: whoever did not
- * listen to them would take each edit for a gap.
+ * The events besides `message` that carry a `rev` of their room. The same counter numbers them, so a client that ignores them
+ * would take each edit for a gap.
  */
 export const changeEvents = ['message:updated', 'message:deleted', 'reaction', 'pin', 'room:purged'];
 
-/** What is kept of a gap; what is beyond is lost at once, so that a server that skips a million costs no memory. */
+/** Revs of a gap that are kept. Revs beyond count as lost at once, so a gap of a million costs no memory. */
 const keptMissing = 100_000;
 
 /**
- * What one connection hears of one room, judged. A server owes it every change after the head it told (`ready`, or the
- * answer to a join), once and in order. The connection is subscribed before that head is read, so changes up to the
- * head may come too, but need not.
+ * The changes of one room that one connection receives, with their faults. The server owes the connection every change after
+ * the head (of `ready`, or of the answer to a join), once and in order. The server subscribes the connection before it reads
+ * that head, so changes up to the head may come too, but need not.
  *
  * States: not begun (the head is not known; gaps are noted, and forgotten up to the head when it comes), begun. A stream
- * ends with its connection, or when the server says `behind`; the next one is another Stream.
+ * ends with its connection, or when the server sends `behind`. The next one is another Stream.
  */
 export class Stream {
   doubled = 0;
@@ -30,7 +30,7 @@ export class Stream {
   #missing = new Set();
   #beyond = 0;
 
-  /** @param {number} head changes up to it are known otherwise */
+  /** @param {number} head changes up to the head are known otherwise */
   begin(head) {
     this.#head = head;
     for (const rev of this.#missing) if (rev <= head) this.#missing.delete(rev);
@@ -51,13 +51,13 @@ export class Stream {
     } else this.doubled += 1;
   }
 
-  /** Up to which change this stream says something: what it heard, or what it was told at its begin. */
+  /** The last change that this stream knows of: the last received one, or the head of its beginning. */
   get reached() {
     return Math.max(this.last ?? 0, this.#head ?? 0);
   }
 
   /**
-   * @param {number} [head] where the room stands, once nothing more is on its way; left out for a connection that was cut
+   * @param {number} [head] of the room, once no event is on its way; left out for a connection that was cut
    * @returns {number} changes that did not come
    */
   lost(head) {

@@ -4,7 +4,7 @@ import { figure, kneeText, ms, number, reportOf } from './report.js';
 import { resultsFolder, target } from './settings.js';
 
 /**
- * k6's handleSummary: the terminal's text, and the files it is to write. The folder has to exist.
+ * The result of k6's handleSummary: the text for the terminal, and the files. The folder has to exist.
  * @param {any} data
  * @param {Parameters<typeof reportOf>[1]} run
  * @returns {Record<string, string>}
@@ -23,7 +23,7 @@ export function summarize(data, run) {
 
 /** @param {import('./report.js').Report} report */
 function text(report) {
-  const lines = ['', `${report.passed ? 'PASSED' : 'FAILED'}  ${report.name}: ${report.asks}`, ''];
+  const lines = ['', `${report.passed ? 'PASSED' : 'FAILED'}  ${report.name}: ${report.question}`, ''];
   const width = Math.max(...report.verdicts.map(({ metric, rule }) => `${metric} ${rule}`.length));
   for (const { metric, rule, ok, value } of report.verdicts) {
     lines.push(`  ${ok ? 'ok    ' : 'FAILED'}  ${`${metric} ${rule}`.padEnd(width)}  ${figure(metric, value)}`);
@@ -39,10 +39,13 @@ function text(report) {
     ];
     lines.push(`  ${name.padEnd(26)} ${points.join(', ')} (${number(values.count)})`);
   }
-  const told = report.counters.filter(
+  const nonzero = report.counters.filter(
     ({ name, count }) => count > 0 && !/lost|doubled|reordered|unrecovered/.test(name),
   );
-  lines.push('', `  ${told.map(({ name, count }) => `${name.slice('parley_'.length)} ${number(count)}`).join(', ')}`);
+  lines.push(
+    '',
+    `  ${nonzero.map(({ name, count }) => `${name.slice('parley_'.length)} ${number(count)}`).join(', ')}`,
+  );
   if (report.codes.length > 0) {
     lines.push(`  failed with: ${report.codes.map(({ code, count }) => `${code} ${number(count)}`).join(', ')}`);
   }

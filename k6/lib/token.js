@@ -6,7 +6,7 @@ import { b64encode } from 'k6/encoding';
 const part = (value) => b64encode(JSON.stringify(value), 'rawurl');
 
 /**
- * A token as an operator's own backend would sign it: HS256 with the server's PARLEY_JWT_SECRET.
+ * A token as a back end of the operator signs it: HS256 with the PARLEY_JWT_SECRET of the server.
  * @param {string} secret
  * @param {{user: string, name?: string, ttlSeconds?: number, issuer?: string, audience?: string}} claims
  * @returns {string}

@@ -12,13 +12,13 @@ import { Parley } from './parley.js';
 /** @param {string} run @param {number} n */
 export const roomName = (run, n) => `k6-${run}-${n}`;
 
-/** One simulated user: a connection, the rooms it is in, and the oracle's eye on it. */
+/** One simulated user: a connection, its rooms, and its witness of the oracle. */
 export class User {
   /** The last message that was acknowledged. @type {{room: string, seq: number} | undefined} */
   said;
   #unanswered = 0;
   #n = 0;
-  /** @type {number[]} how long the sends took since somebody asked */
+  /** @type {number[]} ms of each send since the last `takeAcks` */
   #took = [];
   #padding = '';
 
@@ -32,8 +32,8 @@ export class User {
    * @param {Settings & Record<string, number>} given.settings
    * @param {string[]} given.rooms
    * @param {import('./oracle.js').Audit} given.audit
-   * @param {() => boolean} given.stopped somebody has called the whole run off
-   * @param {() => void} given.callOff for the users of this virtual user
+   * @param {() => boolean} given.stopped whether a user has stopped the whole run
+   * @param {() => void} given.callOff stops the users of this virtual user
    */
   constructor({ index, name, token, url, run, settings, rooms, audit, stopped, callOff }) {
     this.index = index;
@@ -44,7 +44,7 @@ export class User {
     this.audit = audit;
     this.stopped = stopped;
     this.callOff = callOff;
-    /** @type {Map<string, number>} the last number of each room when this user joined it */
+    /** @type {Map<string, number>} the seq of each room when this user joined it */
     this.heads = new Map();
     this.witness = new Witness({
       run: run.run,
@@ -64,27 +64,27 @@ export class User {
   }
 
   /**
-   * Connects and joins its rooms.
-   * @returns {Promise<boolean>} false: it did not get in, not even in the time that the last events have
+   * Connects the user, and joins the rooms.
+   * @returns {Promise<boolean>} false: the user could not connect, not even in the time for the last events
    */
-  async arrive() {
+  async enter() {
     let timer = 0;
     const late = new Promise((resolve) => {
       const ms = this.run.end - now() + this.settings.settleSeconds * 1000;
       timer = setTimeout(() => resolve(false), Math.max(0, ms));
     });
-    const arrived = await Promise.race([this.#arrive(), late]);
+    const entered = await Promise.race([this.#enter(), late]);
     clearTimeout(timer); // k6 would wait for it
-    return arrived === true;
+    return entered === true;
   }
 
-  async #arrive() {
+  async #enter() {
     await this.client.connect();
     for (const room of this.rooms) this.heads.set(room, (await this.client.join(room)).seq);
     return true;
   }
 
-  /** Sends one message, again and again with the same id until it is acknowledged. @param {string} [room] */
+  /** Sends one message, and repeats it with the same id until it is acknowledged. @param {string} [room] */
   say(room = this.rooms[0]) {
     if (room === undefined) return;
     if (this.#unanswered >= this.settings.pending) {
@@ -110,11 +110,11 @@ export class User {
       this.#took.push(tries === 1 ? ms : now() - from);
       this.audit.acknowledged(room, { id, from: this.name, n, seq, again: tries > 1 });
     } catch {
-      count(counts.unsent); // the error itself is counted where it came
+      count(counts.unsent); // the error is counted where it occurred
       this.#took.push(Infinity);
     } finally {
       this.#unanswered -= 1;
-      if (this.#took.length > 10_000) this.#took.length = 0; // nobody asks
+      if (this.#took.length > 10_000) this.#took.length = 0; // no part calls takeAcks
     }
   }
 
@@ -125,13 +125,13 @@ export class User {
   takeAcks(lateMs) {
     const sorted = this.#took.splice(0).sort((a, b) => a - b);
     const late = sorted.filter((ms) => ms > lateMs).length;
-    // none answered of several: later than any
+    // several sends and no answer: later than every limit
     if (sorted.length === 0) return this.#unanswered > 2 ? { p95: Infinity, late: 1 } : { p95: 0, late: 0 };
     return { p95: sorted[Math.floor(sorted.length * 0.95)] ?? 0, late: late / sorted.length };
   }
 
-  /** A command that changes nothing or may fail; what it fails with is counted. @param {string} name @param {object} input */
-  async ask(name, input) {
+  /** Runs a command that changes nothing or may fail. Its error is counted. @param {string} name @param {object} input */
+  async request(name, input) {
     try {
       return await this.client.command(name, /** @type {any} */ (input));
     } catch {
@@ -140,8 +140,8 @@ export class User {
   }
 
   /**
-   * Does something on a schedule that does not wait for answers, from a random moment of the first interval until the
-   * load is over: a server that gets slow is not asked less.
+   * Runs `act` on a schedule, from a random moment of the first interval until the end of the load. The schedule does not wait
+   * for answers, so a slow server does not get less load.
    * @param {number} intervalMs
    * @param {() => void} act
    * @param {number} [until]
@@ -155,7 +155,7 @@ export class User {
     }
   }
 
-  /** Waits until all it has sent is answered; `persist` gives up after a minute. */
+  /** Waits until every send is answered. `persist` gives up after a minute. */
   async answered() {
     while (this.#unanswered > 0) await sleep(20);
   }

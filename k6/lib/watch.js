@@ -1,5 +1,5 @@
 // @ts-check
-/** Reads the server's own /metrics while the load runs. */
+/** Reads the /metrics of the server while the load runs. */
 import http from 'k6/http';
 import { now, sleepUntil } from './clock.js';
 import { server } from './metrics.js';
@@ -20,16 +20,16 @@ export function readMetrics(url) {
   return values;
 }
 
-/** Over minutes the slope is the noise of garbage collection. */
+/** The slope over a few minutes is noise of garbage collection. */
 export const leastForSlopeSeconds = 600;
 
-/** Stands for a slope that nobody could measure: k6 takes a Trend without values for 0, and a threshold would pass. */
+/** The value of an unknown slope. k6 takes a Trend without values for 0, so a threshold would pass. */
 const unknownSlope = 1e9;
 
 /**
  * @param {string} url
  * @param {{start: number, end: number}} run
- * @param {boolean} needed the run is judged by what is read here
+ * @param {boolean} needed a threshold judges these figures
  */
 export async function watchServer(url, { start, end }, needed) {
   const everyMs = Math.min(10_000, Math.max(500, (end - start) / 60));
@@ -55,14 +55,14 @@ export async function watchServer(url, { start, end }, needed) {
   if (memory.length >= 3) server.slope.add(slope(memory));
   else if (needed) {
     console.error(
-      `${url} gave the server's memory ${memory.length} times in the last three quarters of the run: how it grew is not ` +
-        `known, which is put down as ${unknownSlope} MB/h`,
+      `Read the memory of the server only ${memory.length} times from ${url} in the last three quarters of the run. ` +
+        `Its growth is unknown, and counts as ${unknownSlope} MB/h.`,
     );
     server.slope.add(unknownSlope);
   }
 }
 
-/** Least squares. @param {readonly [number, number][]} points */
+/** The slope by least squares. @param {readonly [number, number][]} points */
 function slope(points) {
   const [x, y] = [0, 1].map(
     (i) => points.reduce((sum, point) => sum + /** @type {number} */ (point[i]), 0) / points.length,

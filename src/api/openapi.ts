@@ -155,7 +155,7 @@ function bodyOf(operation: Operation, schemas: Schemas): Json {
   const { fields, hasBody } = inputPlan(operation);
   if (!hasBody) return {};
   const names = new Set([...fields].filter(([, { place }]) => place === 'body').map(([name]) => name));
-  const schema = schemas.ofInput(operation.input, names);
+  const schema = schemas.ofInput(operation.input, names, operation.route.generates);
   return { requestBody: { required: true, content: { 'application/json': { schema } } } };
 }
 
@@ -217,8 +217,9 @@ class Schemas {
   }
 
   /** @param names the fields that the body has; the others are in the path */
-  ofInput(schema: z.ZodType, names: ReadonlySet<string>): Json {
-    return withOnly(this.#hoist(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json), names);
+  ofInput(schema: z.ZodType, names: ReadonlySet<string>, optional?: string): Json {
+    const whole = this.#hoist(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json);
+    return withOnly(whole, names, optional);
   }
 
   ofField(schema: object): Json {
@@ -253,17 +254,20 @@ function pointed(value: unknown): unknown {
   );
 }
 
-/** A schema of objects with some of its properties, also inside a union. */
-function withOnly(schema: Json, names: ReadonlySet<string>): Json {
+/**
+ * A schema of objects with some of its properties, also inside a union.
+ * @param optional a required property that a request may leave out
+ */
+function withOnly(schema: Json, names: ReadonlySet<string>, optional?: string): Json {
   const result: Record<string, unknown> = { ...schema };
   for (const key of ['anyOf', 'oneOf', 'allOf'] as const) {
     const parts = schema[key];
-    if (Array.isArray(parts)) result[key] = parts.map((part) => withOnly(part as Json, names));
+    if (Array.isArray(parts)) result[key] = parts.map((part) => withOnly(part as Json, names, optional));
   }
   const properties = schema['properties'];
   if (properties === undefined) return result;
   result['properties'] = Object.fromEntries(Object.entries(properties as Json).filter(([name]) => names.has(name)));
-  const required = ((schema['required'] ?? []) as string[]).filter((name) => names.has(name));
+  const required = ((schema['required'] ?? []) as string[]).filter((name) => names.has(name) && name !== optional);
   if (required.length > 0) result['required'] = required;
   else delete result['required'];
   result['additionalProperties'] = false;

@@ -4,6 +4,7 @@
  * rows, and its cost would grow.
  */
 import type { Pages } from '../protocol/http-route.ts';
+import { project, type Projection } from './projection.ts';
 import { membersOf, textOf, type Members } from './json-text.ts';
 
 /** The place of the next page. */
@@ -36,7 +37,13 @@ export interface Page {
 }
 
 /** @param json the output of the command @param input its input, by which the direction is known */
-export function pageOf(list: string, pages: Pages, json: string, input: Readonly<Record<string, unknown>>): Page {
+export function pageOf(
+  list: string,
+  pages: Pages,
+  json: string,
+  input: Readonly<Record<string, unknown>>,
+  projection?: Projection,
+): Page {
   const members = membersOf(json);
   const forward = pages.next.find(({ to }) => input[to] !== undefined) ?? pages.next.at(-1);
   const value = forward === undefined ? undefined : textOf(json, members, forward.from);
@@ -48,7 +55,8 @@ export function pageOf(list: string, pages: Pages, json: string, input: Readonly
       : null;
   const own = new Set([pages.items, 'more', ...pages.next.map(({ from }) => from)]);
   const rest = others(json, members, own);
-  const items = textOf(json, members, pages.items) ?? '[]';
+  const all = textOf(json, members, pages.items) ?? '[]';
+  const items = projection === undefined ? all : project(all, projection);
   return { json: `{"items":${items},"next":${JSON.stringify(next)},"hasMore":${hasMore}${rest}}`, next };
 }
 

@@ -3,6 +3,7 @@
  * without a token or key has the rate of its network. Without Redis each node counts its share (`FallbackRates`).
  */
 import { networkOf } from '../http/client-address.ts';
+import { systemClock } from '../jobs/clock.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Rate, Rates, Taken } from '../rates/rates.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
@@ -61,7 +62,7 @@ export class RequestRates {
         return [name, Number(limit)];
       }),
     );
-    this.#offenders = new Offenders({ now: () => performance.now() }, () => metrics.addressesBlocked.inc());
+    this.#offenders = new Offenders(systemClock, () => metrics.addressesBlocked.inc());
     this.#refused = {
       hour: metrics.requestsRefused.labels({ limit: 'hour' }),
       sensitive: metrics.requestsRefused.labels({ limit: 'sensitive' }),

@@ -18,6 +18,7 @@ import { Callers, type CallersParts } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
 import { openApi } from './openapi.ts';
 import { routeOperations, type Operation } from './operation.ts';
+import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
 import { publishHandlers } from './routes/publish.ts';
@@ -32,6 +33,7 @@ export interface RestApiParts {
   readonly keys: CallersParts['keys'];
   readonly rates: RequestRates;
   readonly userRates: UserRates;
+  readonly idempotency: Idempotency;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;

@@ -148,11 +148,9 @@ function serveNothingElse(
       res.onAborted(() => {});
       return answerInParts(res, { headers, body });
     }
-    answer(
-      res,
-      found ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')),
-      method === 'head',
-    );
+    answer(res, found ?? errorAnswer(new ParleyError('not_found', 'There is nothing at this address.')), {
+      withoutBody: method === 'head',
+    });
   };
   app.any('/*', guard(file));
 }

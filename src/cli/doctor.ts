@@ -1,11 +1,10 @@
 /** `parley doctor`: prints the effective configuration without secrets, and checks each service. */
 import type { postgres } from '../storage/sql.ts';
-import type { Config } from '../config/config.ts';
+import { requireKeys, type Config } from '../config/config.ts';
 import { describeConfig } from '../config/describe.ts';
 import { readInstallation } from '../storage/installation.ts';
 import { ServerClock } from '../storage/clock.ts';
-import { DataFolderInUse, openDataFolder } from '../storage/data-folder.ts';
-import { openEmbedded, openServer } from '../storage/database.ts';
+import { DataFolderInUse } from '../storage/data-folder.ts';
 import { hazards, hazardsOf } from '../storage/durability.ts';
 import { isFunction } from '../storage/function-files.ts';
 import { migrationsPending } from '../storage/migrate.ts';
@@ -14,17 +13,24 @@ import { checkSearchLanguage } from '../search/search-language.ts';
 import { createLog } from '../telemetry/log.ts';
 import { capConnections, openFilesLimit } from '../telemetry/system.ts';
 import { version } from '../version.ts';
+import { parseOptions } from './arguments.ts';
+import type { CommandContext } from './context.ts';
+
+export const doctorHelp = `  doctor                       print the configuration without secrets, and check each service`;
 
 /** @returns whether every check passed. */
-export async function doctor(config: Config, checkKeys: () => void, print: (line: string) => void): Promise<boolean> {
+export async function doctorCommand(args: string[], context: CommandContext): Promise<boolean> {
+  parseOptions(args, {});
+  const { config } = context;
+  const print = (line: string): void => context.print(line);
   print(`parley ${version}, node ${process.version}, ${process.platform} ${process.arch}\n`);
   const entries = describeConfig(config);
   const width = Math.max(...entries.map(({ env }) => env.length));
   for (const { env, value, about } of entries) print(`${env.padEnd(width)}  ${value.padEnd(12)}  ${about}`);
   print('');
   const checks: [string, () => Promise<string> | string][] = [
-    ['keys', () => (checkKeys(), config.embedded ? 'demo secret' : 'configured')],
-    ['database', () => checkDatabase(config)],
+    ['keys', () => (requireKeys(config), config.embedded ? 'demo secret' : 'configured')],
+    ['database', () => checkDatabase(context)],
   ];
   checks.push(['open files', () => checkOpenFiles(config)]);
   const { redisUrl, redisPrefix } = config;
@@ -76,41 +82,34 @@ async function checkRedis(url: string, prefix: string, warn: (line: string) => v
   }
 }
 
-async function checkDatabase(config: Config): Promise<string> {
-  const folder = config.databaseUrl === undefined ? await openDataFolder(config.dataDir) : undefined;
+async function checkDatabase(context: CommandContext): Promise<string> {
+  const { config } = context;
+  const database = await context.openDatabase();
   try {
-    const database =
-      folder === undefined
-        ? await openServer({ url: config.databaseUrl ?? '', poolSize: 2 })
-        : await openEmbedded({ dataDir: folder.path, onFatal: () => {} });
-    try {
-      const from = Date.now();
-      const [row] = await database.sql<{ version: string; now: number }[]>`
+    const from = Date.now();
+    const [row] = await database.sql<{ version: string; now: number }[]>`
         select version(), clock_timestamp() as now`;
-      const clock = new ServerClock();
-      if (row !== undefined) clock.measured(row.now, from, Date.now());
-      const pending = await migrationsPending(database.sql);
-      if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
-      const functions = pending.filter(isFunction).length;
-      const schema =
-        pending.length === 0
-          ? 'up to date'
-          : `${pending.length - functions} migrations to apply, ${functions} functions (parley migrate, or serve)`;
-      if (pending.length === 0) await requireHistory(database.sql);
-      const found = database.settings === undefined ? [] : hazardsOf(database.settings);
-      if (found.includes('read_only'))
-        throw new Error(`${hazards.read_only} (default_transaction_read_only, or a standby)`);
-      const warnings = found.map((name) => `; WARNING: ${hazards[name]}`);
-      if (Math.abs(clock.offsetMs) > 5000)
-        warnings.push(
-          `; WARNING: the clock of Postgres is ${Math.round(clock.offsetMs / 1000)} s ahead of the clock of this machine`,
-        );
-      const name = row?.version.split(' ').slice(0, 2).join(' ') ?? '';
-      return `${name} (${database.kind}), schema ${schema}${warnings.join('')}`;
-    } finally {
-      await database.close();
-    }
+    const clock = new ServerClock();
+    if (row !== undefined) clock.measured(row.now, from, Date.now());
+    const pending = await migrationsPending(database.sql);
+    if (config.search) await checkSearchLanguage(database.sql, config.searchLanguage);
+    const functions = pending.filter(isFunction).length;
+    const schema =
+      pending.length === 0
+        ? 'up to date'
+        : `${pending.length - functions} migrations to apply, ${functions} functions (parley migrate, or serve)`;
+    if (pending.length === 0) await requireHistory(database.sql);
+    const found = database.settings === undefined ? [] : hazardsOf(database.settings);
+    if (found.includes('read_only'))
+      throw new Error(`${hazards.read_only} (default_transaction_read_only, or a standby)`);
+    const warnings = found.map((name) => `; WARNING: ${hazards[name]}`);
+    if (Math.abs(clock.offsetMs) > 5000)
+      warnings.push(
+        `; WARNING: the clock of Postgres is ${Math.round(clock.offsetMs / 1000)} s ahead of the clock of this machine`,
+      );
+    const name = row?.version.split(' ').slice(0, 2).join(' ') ?? '';
+    return `${name} (${database.kind}), schema ${schema}${warnings.join('')}`;
   } finally {
-    await folder?.release();
+    await database.close();
   }
 }

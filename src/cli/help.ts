@@ -1,10 +1,6 @@
 /** The text of `parley --help`. Each command adds its own lines. */
 import { version } from '../version.ts';
-import { inspectHelp } from './inspect.ts';
-import { restoredHelp } from './restored.ts';
-import { sessionsHelp } from './sessions.ts';
-import { transferHelp } from './transfer.ts';
-import { usersHelp } from './users.ts';
+import { cliCommands } from './commands.ts';
 
 export const help = `parley ${version}: a self-hosted real-time messaging server
 
@@ -12,15 +8,9 @@ Usage: parley <command>
 
   serve                        start the server (the default)
         [--workers N|auto]     start N processes on one port, with a parent that restarts them
-  migrate                      bring the database to this version, then end
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T] [--backend]
-${sessionsHelp}
-${inspectHelp}
-${transferHelp}
-${usersHelp}
-${restoredHelp}
-  doctor                       print the configuration without secrets, and check each service
+${[...cliCommands.values()].flatMap(({ help: lines }) => lines ?? []).join('\n')}
   --help, --version
 
 Environment variables configure Parley; doctor lists them all. Without DATABASE_URL, Parley runs as a demo.

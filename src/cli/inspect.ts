@@ -1,64 +1,43 @@
 /** `parley inspect`: the state of a room or a connection on each node. For operators, beside running servers. */
-import { parseArgs } from 'node:util';
-import type { Config } from '../config/config.ts';
-import { inspectNodes, type Facts, type Inspected } from '../presence/inspection.ts';
+import type { Facts, Inspected } from '../presence/inspection.ts';
 import { inspectQuestion, type InspectQuestion } from '../protocol/inspection.ts';
 import { StartupError } from '../startup-error.ts';
-import { openServer } from '../storage/database.ts';
-import { openRedis } from '../storage/redis.ts';
 import type { postgres } from '../storage/sql.ts';
-import { createLog } from '../telemetry/log.ts';
 import { printableValue } from '../telemetry/printable.ts';
+import { parseArguments } from './arguments.ts';
+import { noNodes, withDatabase, withNodes, type CommandContext } from './context.ts';
 
-export const inspectHelp = `  inspect room ROOM            print the head of a room in Postgres and on each node (needs DATABASE_URL)
-  inspect connection ID        print a live connection: its user, node, rooms and unsent bytes (needs REDIS_URL)
+export const inspectHelp = `  inspect room ROOM            print the head of a room in Postgres and on each node
+  inspect connection ID        print a live connection: its user, node, rooms and unsent bytes
         [--node N]             query one node only`;
 
 type Print = (line: string) => void;
 
 /** @throws {StartupError} */
-export async function inspectCommand(args: string[], configure: () => Config, print: Print): Promise<void> {
-  const { values, positionals } = parse(args);
+export async function inspectCommand(args: string[], context: CommandContext): Promise<void> {
+  const { values, positionals } = parseArguments(args, { node: { type: 'string' } });
   const [what, id, ...more] = positionals;
   if ((what !== 'room' && what !== 'connection') || id === undefined || more.length > 0) {
     throw new StartupError('The command inspect needs room ROOM or connection ID.\nSee parley --help.');
   }
   const question = inspectQuestion.safeParse({ [what]: id });
   if (!question.success) throw new StartupError(`The command inspect needs a valid id of a ${what}.`);
-  const config = configure();
-  if ('room' in question.data) await printRoom(config, question.data.room, print);
-  if (config.redisUrl === undefined) {
-    const why = 'the nodes answer over Redis: set REDIS_URL to the value that the nodes have.';
-    if ('connection' in question.data)
-      throw new StartupError(`The command inspect connection queries live nodes, and ${why}`);
-    return print(`No live answers: ${why}`);
-  }
-  printAnswers(await query(config, question.data, values.node), question.data, values.node, print);
+  const { data } = question;
+  await withNodes(context, async (nodes) => {
+    if (nodes === undefined && 'connection' in data)
+      throw new StartupError(`The command inspect connection queries live nodes, and ${noNodes}`);
+    if ('room' in data) await printRoom(context, data.room);
+    if (nodes === undefined) return context.print(`No live answers: ${noNodes}`);
+    if (!nodes.up) throw new StartupError('Redis does not answer (REDIS_URL).');
+    printAnswers(await nodes.inspect(data, values.node), data, values.node, (line) => context.print(line));
+  });
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: { node: { type: 'string' } }, allowPositionals: true });
-  } catch (error) {
-    throw new StartupError(`${(error as Error).message}\nSee parley --help.`);
-  }
-}
-
-async function printRoom(config: Config, room: string, print: Print): Promise<void> {
-  if (config.databaseUrl === undefined) {
-    throw new StartupError(
-      'The command inspect room reads the database of the nodes: set DATABASE_URL to the value that the nodes have.',
-    );
-  }
-  const database = await openServer({ url: config.databaseUrl, poolSize: 2 });
-  try {
-    const stored = await database.explaining(() => readRoom(database.sql, room));
-    if (stored === undefined) throw new StartupError(`The database has no room ${room}.`);
-    const { kind, seq, rev, first, members } = stored;
-    print(`Postgres  ${kind}  rev ${rev}  seq ${seq}  first seq ${first}  members ${members}`);
-  } finally {
-    await database.close();
-  }
+async function printRoom(context: CommandContext, room: string): Promise<void> {
+  const stored = await withDatabase(context, (sql) => readRoom(sql, room));
+  if (stored === undefined) throw new StartupError(`The database has no room ${room}.`);
+  const { kind, seq, rev, first, members } = stored;
+  context.print(`Postgres  ${kind}  rev ${rev}  seq ${seq}  first seq ${first}  members ${members}`);
 }
 
 interface Stored {
@@ -73,17 +52,6 @@ async function readRoom(sql: postgres.Sql, room: string): Promise<Stored | undef
   const [row] = await sql<Stored[]>`
     select kind, last_seq as seq, last_rev as rev, first_seq as first, member_count as members from rooms where id = ${room}`;
   return row;
-}
-
-async function query(config: Config, question: InspectQuestion, node: string | undefined): Promise<Inspected> {
-  const { redisUrl: url = '', redisPrefix: prefix } = config;
-  const redis = await openRedis({ url, prefix, log: createLog({ level: 'silent', pretty: false, node: 'cli' }) });
-  try {
-    if (!redis.up) throw new StartupError('Redis does not answer (REDIS_URL).');
-    return await inspectNodes({ redis, prefix }, question, node);
-  } finally {
-    await redis.close();
-  }
 }
 
 function printAnswers(

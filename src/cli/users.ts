@@ -1,5 +1,4 @@
 /** `parley users forget`: deletes the data of a user. For operators, beside running servers. */
-import { parseArgs } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { forgetUser } from '../retention/forget-user.ts';
 import { forgetPresence } from '../presence/forget.ts';
@@ -8,20 +7,17 @@ import { whenApplied } from '../storage/confirmations.ts';
 import { StartupError } from '../startup-error.ts';
 import { openRedis } from '../storage/redis.ts';
 import { createLog } from '../telemetry/log.ts';
-import { withDatabase } from './with-database.ts';
+import { parseArguments } from './arguments.ts';
+import { withDatabase, type CommandContext } from './context.ts';
 
 export const usersHelp = `  users forget U               delete the name, memberships, sessions and messages of a user
         [--keep-messages]      keep the messages, under a pseudonym`;
 
 /** @throws {StartupError} */
-export async function usersCommand(
-  args: string[],
-  configure: () => Config,
-  print: (line: string) => void,
-): Promise<void> {
+export async function usersCommand(args: string[], context: CommandContext): Promise<void> {
   const [action, ...rest] = args;
   if (action !== 'forget') throw new StartupError('The command users needs forget.\nSee parley --help.');
-  const { values, positionals } = parse(rest);
+  const { values, positionals } = parseArguments(rest, { 'keep-messages': { type: 'boolean' } });
   const [given, ...more] = positionals;
   const user = userId.safeParse(given);
   if (!user.success || more.length > 0) {
@@ -30,15 +26,14 @@ export async function usersCommand(
     );
   }
   const keepMessages = values['keep-messages'] === true;
-  const config = configure();
-  const done = await withDatabase(config, (sql) =>
+  const done = await withDatabase(context, (sql) =>
     forgetUser(sql, user.data, { keepMessages, applied: whenApplied(sql) }),
   );
-  print(
+  context.print(
     `${done.known ? 'Forgot' : 'There was no'} user ${user.data}: ${done.rooms} rooms left, ${done.messages} messages ` +
       `${keepMessages ? 'kept' : 'deleted; their numbers stay'} under ${done.pseudonym}, ${done.reactions} reactions removed.`,
   );
-  await forgetInRedis(config, user.data);
+  await forgetInRedis(context.config, user.data);
 }
 
 /** Presence keeps the time at which a user was last online for 30 days. */
@@ -53,13 +48,5 @@ async function forgetInRedis({ redisUrl: url, redisPrefix: prefix }: Config, use
     }
   } finally {
     await link.close();
-  }
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: { 'keep-messages': { type: 'boolean' } }, allowPositionals: true });
-  } catch (error) {
-    throw new StartupError(`${(error as Error).message}\nSee parley --help.`);
   }
 }

@@ -3,8 +3,8 @@
  *
  * opening ── `0` open ──▶ greeting (CONNECT sent) ── `ready` ──▶ live ── any end ──▶ ended
  *
- * A link ends once, for one reason: refused by the server, closed by either side, silent for longer than the server's
- * heartbeat allows, or not live in time. Events are passed on from `greeting` on, because the server subscribes a
+ * A link ends once, for one reason. The server refused it, one side closed it, the server was silent past its heartbeat, or
+ * the link was not live in time. Events are passed on from `greeting` on, because the server subscribes a
  * connection to its rooms before it sends `ready`.
  */
 import type { CommandName, CommandInput } from '../protocol/commands.ts';

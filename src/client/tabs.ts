@@ -8,7 +8,7 @@
  *    └── a leader announces itself ──▶ following ── leader gone, another announces itself ──▶ following
  *                               └── lock granted ──▶ leading
  *
- * For its client a change of leaders is like a lost connection: requests in flight fail with `unavailable`, `ready` comes
+ * For its client a change of leaders is like a lost connection. Requests in flight fail with `unavailable`, `ready` comes
  * again, and a catch-up by rev brings the missed events.
  */
 import type { CommandInput, CommandName, CommandOutput } from '../protocol/commands.ts';

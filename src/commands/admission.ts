@@ -14,10 +14,12 @@ import type { Tally } from '../telemetry/hot-metrics.ts';
 import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
 import { encodeAck } from '../transport/socketio/encode.ts';
 import type { Packet } from '../transport/socketio/packet.ts';
+import type { Refusals } from './refusals.ts';
 import type { Header } from '../transport/socketio/text.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
+import type { Writer } from '../messages/writer/writer.ts';
 
 export interface AdmissionParts {
   readonly limits: { readonly maxPendingCommands: number };
@@ -25,8 +27,8 @@ export interface AdmissionParts {
   readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
-  /** Whether the room's stripe of the writer holds as many messages as it may. */
-  readonly writer: { isFull(room: string): boolean };
+  readonly writer: Pick<Writer, 'isFull' | 'refuses'>;
+  readonly refusals: Refusals;
   readonly metrics: Metrics;
 }
 
@@ -83,15 +85,15 @@ export class Admission implements PacketAdmission {
     if (wait > 0) {
       rate.refused(connection);
       this.#rateLimited.inc();
-      return refuse(connection, packet, `${overShare}${wait}}}`);
+      return this.#refuse(connection, packet, `${overShare}${wait}}}`);
     }
-    if (loadShedding.admit() && !('frame' in packet && this.#writerRefuses(packet))) return true;
-    return refuse(connection, packet, overloaded[Math.floor(Math.random() * overloaded.length)] ?? '');
+    if (loadShedding.admit() && !('frame' in packet && this.#writerRefuses(packet, user))) return true;
+    return this.#refuse(connection, packet, overloaded[Math.floor(Math.random() * overloaded.length)] ?? '');
   }
 
   /** Without an answer, a client that sends each command until its ack comes would send this one again and again. */
   oversized(connection: Connection, ack: string): void {
-    refuse(connection, { ack }, frameTooLarge);
+    if (ack !== '') connection.sendFrames(encodeAck(connection.form, ack, frameTooLarge));
   }
 
   unexpected(connection: Connection, packet: 'ack' | 'connect'): void {
@@ -132,18 +134,18 @@ export class Admission implements PacketAdmission {
     this.#parts.shares.mayAnswer(user);
   }
 
-  #writerRefuses({ frame, at }: Header): boolean {
+  #writerRefuses({ frame, at }: Header, user: LocalUser): boolean {
     const { loadShedding, writer } = this.#parts;
-    if (!loadShedding.writerFull) return false;
+    if (!loadShedding.writerCrowded) return false;
     const room = roomOfSend(frame, at);
-    if (room === undefined || !writer.isFull(room)) return false;
-    loadShedding.writerRefused();
+    if (room === undefined || !writer.refuses(room, user.id)) return false;
+    loadShedding.writerRefused(writer.isFull(room));
     return true;
   }
-}
 
-/** @returns false, as the answer of `admit`. */
-function refuse(connection: Connection, { ack = '' }: { readonly ack: string | undefined }, json: string): false {
-  if (ack !== '') connection.sendFrames(encodeAck(connection.form, ack, json));
-  return false;
+  /** @returns false, as the answer of `admit`. */
+  #refuse(connection: Connection, { ack = '' }: { readonly ack: string | undefined }, json: string): false {
+    if (ack !== '') this.#parts.refusals.send(connection, encodeAck(connection.form, ack, json));
+    return false;
+  }
 }

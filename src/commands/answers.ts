@@ -7,6 +7,7 @@ import type { Connection } from '../hub/connection.ts';
 import { Encoded } from './encoded.ts';
 import { Outgoing } from './outgoing.ts';
 import { encodeAck } from '../transport/socketio/encode.ts';
+import { Refusals } from './refusals.ts';
 import type { Frames } from '../transport/socketio/packet.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
@@ -17,12 +18,14 @@ export class Answers {
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #outgoing: Outgoing;
+  readonly #refusals: Refusals;
 
-  constructor(parts: { unsent: Unsent; shares: UserShares; metrics: Metrics; log: Log }) {
+  constructor(parts: { unsent: Unsent; shares: UserShares; refusals: Refusals; metrics: Metrics; log: Log }) {
     const { unsent } = parts;
     this.#shares = parts.shares;
     this.#metrics = parts.metrics;
     this.#log = parts.log;
+    this.#refusals = parts.refusals;
     this.#outgoing = new Outgoing((connection) => unsent.note(connection));
   }
 
@@ -53,14 +56,17 @@ export class Answers {
     const answered = error as ParleyError;
     if (ack !== '') {
       const json = JSON.stringify({ ok: false, error: answered.toWire() });
-      this.#send(connection, encodeAck(connection.form, ack, json), later);
+      const frames = encodeAck(connection.form, ack, json);
+      if (Refusals.holds(answered.code)) this.#refusals.send(connection, frames);
+      else this.#send(connection, frames, later);
     }
     this.#metrics.commands.labels({ command, outcome: answered.code }).inc();
   }
 
-  /** Sends the acks that wait for the end of this turn. */
+  /** Sends the acks that wait for the end of this turn, and the refusals that wait for longer. */
   flush(): void {
     this.#outgoing.flush();
+    this.#refusals.flush();
   }
 
   /** In the turn of a handler uWS itself writes several frames with one system call. */

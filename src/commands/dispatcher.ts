@@ -10,6 +10,7 @@ import type { CommandRateLimits } from './command-rate.ts';
 import type { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import { parseInput } from './input.ts';
+import type { Refusals } from './refusals.ts';
 import { Running, type Drained } from './running.ts';
 import type { CommandTable, Entry } from './table.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
@@ -31,6 +32,7 @@ export interface CommandParts {
   readonly admission: Admission;
   readonly unsent: Unsent;
   readonly shares: UserShares;
+  readonly refusals: Refusals;
   readonly metrics: Metrics;
   readonly log: Log;
 }

@@ -34,8 +34,8 @@ const relieveEveryMs = 1000;
 
 /** The queue of the writer. */
 export interface WriterLoad {
-  /** Whether any of its stripes holds as many messages as it may. */
-  readonly full: boolean;
+  /** Whether users share the places of any stripe. */
+  readonly crowded: boolean;
 }
 
 /**
@@ -101,13 +101,14 @@ export class LoadShedding {
     return false;
   }
 
-  /** Whether a send may have to be refused, which depends on its room. */
-  get writerFull(): boolean {
-    return this.#writer.full;
+  /** Whether a send may have to be refused, which depends on its room and its user. */
+  get writerCrowded(): boolean {
+    return this.#writer.crowded;
   }
 
-  writerRefused(): void {
-    this.#writerRefused++;
+  /** @param full false: only the share of the user is taken, which is no load of the node */
+  writerRefused(full: boolean): void {
+    if (full) this.#writerRefused++;
     this.#refused.writer.inc();
   }
 

@@ -61,6 +61,17 @@ export function fanoutSlice(config: Config) {
   return { prefix: config.redisPrefix, partitions: config.fanoutPartitions };
 }
 
+export type CacheSlice = ReturnType<typeof cacheSlice>;
+export function cacheSlice(config: Config) {
+  return {
+    prefix: config.redisPrefix,
+    maxBytes: config.cacheMaxBytes,
+    maxSharedBytes: config.cacheMaxSharedBytes,
+    maxLoads: config.cacheMaxLoads,
+    maxWaitingLoads: config.cacheMaxWaitingLoads,
+  };
+}
+
 export type PresenceSlice = ReturnType<typeof presenceSlice>;
 export function presenceSlice(config: Config) {
   return pick(config, ['redisPrefix']);
@@ -76,6 +87,16 @@ export function tokenSlice(config: Config, demoSecret: string | undefined) {
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
     leewayMs: config.jwtLeewayMs,
+  };
+}
+
+export type ApiKeySlice = ReturnType<typeof apiKeySlice>;
+export function apiKeySlice(config: Config) {
+  return {
+    maxKeys: config.maxApiKeys,
+    requestsPerHour: config.apiKeyRequestsPerHour,
+    overlapMs: config.apiKeyOverlapMs,
+    failuresPerMinutePerAddress: config.apiKeyFailuresPerMinutePerAddress,
   };
 }
 

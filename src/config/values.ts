@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { ipRange } from '../protocol/ip-range.ts';
 
 /** Parsers of settings. A parser that refuses a text says what it expected, in words for an operator. */
 export type Parser<T> = (source: string) => { ok: true; value: T } | { ok: false; expected: string };
@@ -64,7 +65,7 @@ export function url(...protocols: string[]): Parser<string> {
 }
 
 /**
- * The Redis driver takes every parameter of the URL as one of its options, as text and before the options that Parley sets:
+ * The Redis driver takes every parameter of the URL as one of its options, as text and before the options of Parley.
  * `enableOfflineQueue=false` would turn the queue on. So the parser accepts `family` alone.
  */
 export function redisUrl(): Parser<string> {
@@ -104,13 +105,9 @@ export function range(): Parser<string> {
   return (source) => {
     // IPv6 is also written in brackets
     const plain = source.replace(/^\[([0-9a-fA-F:.]+)\]/, '$1');
-    const [address = '', bits, ...rest] = plain.split('/');
-    const max = isIP(address) === 6 ? 128 : 32;
-    const good =
-      isIP(address) !== 0 &&
-      rest.length === 0 &&
-      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= max));
-    return good ? { ok: true, value: plain } : { ok: false, expected: 'an address or a range such as 10.0.0.0/8' };
+    return ipRange(plain) === undefined
+      ? { ok: false, expected: 'an address or a range such as 10.0.0.0/8' }
+      : { ok: true, value: plain };
   };
 }
 
@@ -142,7 +139,7 @@ export function origin(): Parser<string> {
   };
 }
 
-/** A host of files: a name, or `*.` and a name for all names below it, each with or without a port; or `*` for any. */
+/** A host of files: a name, `*.` and a name for all names below it, or `*` for any. A name may have a port. */
 export function hostPattern(): Parser<string> {
   return (source) =>
     source === '*' ||

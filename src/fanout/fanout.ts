@@ -6,8 +6,8 @@
  * room may overtake each other; `rev` shows it.
  * Guarantee: at most once. This seam repairs nothing. Lost events with a rev and lost membership changes are read from
  * Postgres. A lost envelope without a rev (signals, read marks) is gone.
- * Atomicity: this node receives the envelopes of one `publish` in one call. Other nodes receive those of one room in one
- * call, unless they take more than a megabyte or an envelope to a user is between them.
+ * Atomicity: this node receives the envelopes of one `publish` in one call. Other nodes receive the envelopes of one room in
+ * one call, unless these exceed a megabyte or an envelope to a user is between them.
  * Blocking and retries: `publish` never waits, never throws and never retries. The implementation counts and logs its
  * failures. The publishing node receives its own envelopes through the same receiver, before `publish` returns, and not
  * again from outside.

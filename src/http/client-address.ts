@@ -1,27 +1,19 @@
-import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { AddressRanges } from './address-ranges.ts';
 
 /**
  * The address of the client behind proxies: the last address of `X-Forwarded-For` and the peer that is no trusted proxy.
  * Addresses that a client writes into the header itself precede it.
  */
 export class ClientAddress {
-  readonly #trusted = new BlockList();
+  readonly #trusted: AddressRanges;
   readonly #any: boolean;
 
   /** @param trusted addresses and CIDR ranges of proxies. @throws {RangeError} that names an entry of neither form. */
   constructor(trusted: readonly string[]) {
     this.#any = trusted.length > 0;
-    for (const entry of trusted) {
-      const [address = '', bits] = entry.split('/');
-      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-      const max = family === 'ipv6' ? 128 : 32;
-      const length = bits === undefined ? max : Number(bits);
-      if (isIP(address) === 0 || !Number.isInteger(length) || length < 0 || length > max) {
-        throw new RangeError(`${entry} is no address and no range such as 10.0.0.0/8`);
-      }
-      this.#trusted.addSubnet(address, length, family);
-    }
+    this.#trusted = new AddressRanges(trusted);
   }
 
   /** Call this before the first await: uWS takes the headers of a request back then. */
@@ -39,20 +31,16 @@ export class ClientAddress {
   /** @param proxied the address of the PROXY protocol; '' without. */
   of(peer: string, forwardedFor: string, proxied: string): string {
     const own = normalized(peer);
-    if (!this.#any || !this.#trusts(own)) return own;
+    if (!this.#any || !this.#trusted.has(own)) return own;
     const chain = [
       ...forwardedFor.split(',').map((part) => normalized(part.trim())),
       ...(proxied === '' ? [] : [normalized(proxied)]),
     ];
     for (const address of chain.toReversed()) {
       if (isIP(address) === 0) break;
-      if (!this.#trusts(address)) return address;
+      if (!this.#trusted.has(address)) return address;
     }
     return own;
-  }
-
-  #trusts(address: string): boolean {
-    return isIP(address) !== 0 && this.#trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
   }
 }
 

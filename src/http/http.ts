@@ -36,8 +36,19 @@ export const safeHeaders = {
   'Referrer-Policy': 'no-referrer',
 } as const;
 
+interface AnswerForm {
+  /** For HEAD: the headers alone. */
+  readonly withoutBody?: boolean;
+  /** Ends the connection after the answer. */
+  readonly close?: boolean;
+}
+
 /** @param res neither answered nor aborted. */
-export function answer(res: HttpResponse, { status, headers, json, body }: HttpAnswer, withoutBody = false): void {
+export function answer(
+  res: HttpResponse,
+  { status, headers, json, body }: HttpAnswer,
+  { withoutBody = false, close = false }: AnswerForm = {},
+): void {
   res.cork(() => {
     res.writeStatus(statusLine(status));
     if (json !== undefined)
@@ -47,7 +58,7 @@ export function answer(res: HttpResponse, { status, headers, json, body }: HttpA
     if (status === 204) res.endWithoutBody();
     // with a length as argument, endWithoutBody would take the next request of the connection for the body
     else if (withoutBody) res.writeHeader('Content-Length', String(Buffer.byteLength(content))).endWithoutBody();
-    else res.end(content);
+    else res.end(content, close);
   });
 }
 
@@ -102,7 +113,12 @@ export interface Received {
 
 export type Handler = (request: Received) => HttpAnswer | Promise<HttpAnswer>;
 
-/** Runs a handler with exactly one answer, or none after an abort. `failed` gets every error outside of the catalogue. */
+/**
+ * Runs a handler with exactly one answer, or none after an abort. `failed` gets every error outside of the catalogue.
+ *
+ * The answer waits for the end of the request. uWS closes a connection that is idle for ten seconds after an answer. The end
+ * of a request that comes after its answer would stop that clock, and a client could keep the connection without a limit.
+ */
 export function handle(
   res: HttpResponse,
   req: HttpRequest,
@@ -119,22 +135,30 @@ export function handle(
   res.onAborted(() => {
     aborted = true;
   });
-  const headOnly = req.getMethod() === 'head';
+  const withoutBody = req.getMethod() === 'head';
   const address = options.clientAddress.read(res, req);
   // uWS requires the reader of the body in this turn, so every body is read
   const body = readBody(res, options.maxBodyBytes);
-  const reply = (http: HttpAnswer): void => {
-    if (!aborted) answer(res, { ...http, headers: { ...options.headers, ...http.headers } }, headOnly);
-  };
   const run = async (): Promise<void> => {
-    try {
-      reply(await handler({ address, body: () => body }));
-    } catch (error) {
-      if (!(error instanceof ParleyError)) options.failed(error);
-      reply(errorAnswer(error instanceof ParleyError ? error : new ParleyError('internal')));
-    }
+    const http = await answerOf(handler, { address, body: () => body }, options.failed);
+    const tooLarge = await body.then(
+      () => false,
+      () => true,
+    );
+    const headers = { ...options.headers, ...http.headers };
+    if (!aborted) answer(res, { ...http, headers }, { withoutBody, close: tooLarge });
   };
   void run();
+}
+
+async function answerOf(handler: Handler, request: Received, failed: (error: unknown) => void): Promise<HttpAnswer> {
+  try {
+    return await handler(request);
+  } catch (error) {
+    if (error instanceof ParleyError) return errorAnswer(error);
+    failed(error);
+    return errorAnswer(new ParleyError('internal'));
+  }
 }
 
 /** Resolves with the whole body; rejects with `too_large`. Stays pending if the client aborts the request. */

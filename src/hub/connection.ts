@@ -158,6 +158,7 @@ export class Connection extends Session {
     this.#nextAckId += 2;
     const waits = (this.#ackWaits ??= new Map());
     return new Promise((resolve, reject) => {
+      // a bare timer: with `within`, the record of a wait and its limit would be apart
       const timer = setTimeout(() => {
         this.forget(id);
         reject(new ParleyError('unavailable', 'The client did not acknowledge in time.'));

@@ -22,13 +22,18 @@ const versionsMax = 10_000;
  * changes that fan-out lost.
  *
  * A membership change carries a version, and an older version than the last one seen is dropped. A connection in the state
- * `joining` collects changes until `enter` has its read: the higher version of each membership wins.
+ * `joining` collects changes until `enter` has its read: the higher version of each membership wins. Up to the
+ * *horizon*, an event of a membership without a version here is dropped. Such an event may be older than a change of which this
+ * node has no row.
+ * A dropped event that is current comes as a row, because rows are compared with versions only.
  */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #debug: Log | undefined;
   /** Versions of memberships that changed lately, by `user\nroom`. Past the limit the oldest entry goes. */
   readonly #versions = new Map<string, number>();
+  /** The latest version of a membership whose version is not here. */
+  #horizon = 0;
   /** Joins (`user\nroom`) whose `member` event has not reached the user, with the time of each join. */
   readonly #unwelcomed = new Map<string, number>();
 
@@ -48,6 +53,11 @@ export class Subscriptions {
 
   endRead(): void {
     this.#touched = undefined;
+  }
+
+  /** Each change up to this version is in every later read, or comes as a row. Its event has no news. */
+  startFrom(version: number): void {
+    this.#horizon = version;
   }
 
   /** The connection's memberships are about to be read. Changes that come meanwhile wait for `enter`. */
@@ -108,11 +118,12 @@ export class Subscriptions {
 
   /** A membership change of fan-out. */
   change(change: MembershipChange): void {
-    if (this.#note(change) === 'older') {
-      const { room, version } = change;
+    const { room, version = Infinity } = change;
+    const isUnknown = version <= this.#horizon && !this.#versions.has(`${change.user}\n${room}`);
+    if (isUnknown || this.#note(change) === 'older') {
       this.#debug?.debug(
         { room, version, reason: 'older' },
-        'Dropped a membership change: this node has had a later one.',
+        'Dropped a membership change: this node has had a later one, or may have had one before its start.',
       );
       return;
     }
@@ -184,6 +195,7 @@ export class Subscriptions {
   }
 
   forgetVersions(): void {
+    for (const version of this.#versions.values()) this.#horizon = Math.max(this.#horizon, version);
     this.#versions.clear();
   }
 
@@ -214,8 +226,9 @@ export class Subscriptions {
     this.#versions.delete(key);
     this.#versions.set(key, version);
     if (this.#versions.size > versionsMax) {
-      const [oldest = ''] = this.#versions.keys();
+      const [[oldest, dropped] = ['', 0]] = this.#versions;
       this.#versions.delete(oldest);
+      this.#horizon = Math.max(this.#horizon, dropped);
     }
     return last === version ? 'same' : 'newer';
   }

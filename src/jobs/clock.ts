@@ -19,3 +19,8 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timer), unref: () => void timer.unref() };
   },
 };
+
+/** Resolves `ms` milliseconds later. */
+export function pause(ms: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => void clock.after(ms, resolve));
+}

@@ -57,8 +57,8 @@ function waiting(): Waiting {
  *   An error of `failed` itself is an unhandled rejection, which `main.ts` logs.
  * - **`ran` is for callers that need the effect of a run**: it resolves after a run that began after the call, and rejects
  *   with the error of that run. Callers during one run share the next.
- * - **`stop` has an end.** No run begins after it. It resolves when the current run has ended, and never rejects. A promise
- *   of `ran` whose run did not begin rejects.
+ * - **`stop` has an end.** No run begins after it. Its promise resolves when the current run has ended, and never rejects.
+ *   A promise of `ran` whose run did not begin rejects.
  */
 export class PeriodicTask {
   readonly #options: PeriodicTaskOptions;

@@ -1,6 +1,7 @@
 /**
- * Short work at a fixed rate. `every` is the only user of `setInterval` in the server: an exception in a callback of a timer
- * ends the process, and system calls fail at the limit of open files. Work that waits for Postgres or Redis is a PeriodicTask.
+ * Short work at a fixed rate. `every` is the only user of `setInterval` in the server. An exception in a callback of a timer
+ * would end the process, and system calls fail at the limit of open files. Work that waits for Postgres or Redis is a
+ * PeriodicTask.
  */
 
 /**

@@ -7,6 +7,8 @@ import { graceMs, presenceOfBlocker, type Blocked, type VisiblePresence } from '
 
 interface BlockedWatch {
   readonly presence: VisiblePresence;
+  /** When the absence is due, as a moment of the process's life: 5 s after the block. */
+  readonly due: number;
   /** When the watcher gets the absence, as a moment of the process's life; undefined: the watcher knows of it. */
   at: number | undefined;
 }
@@ -40,14 +42,24 @@ export class BlockedWatches<W extends object> {
     if (watches === undefined) this.#users.set(user, (watches = new Map()));
     const { lastSeen } = presenceOfBlocker(sight, rememberedMs);
     const presence = lastSeen === undefined ? { online: false } : { online: false, lastSeen };
-    const at = knowsOnline ? this.#clock.now() + Math.max(0, graceMs - sight.agoMs) : undefined;
-    watches.set(watcher, { presence, at });
-    if (at !== undefined) this.#waiting.add(user);
+    const due = this.#clock.now() + graceMs - sight.agoMs;
+    watches.set(watcher, { presence, due, at: knowsOnline ? due : undefined });
+    if (knowsOnline) this.#waiting.add(user);
     return true;
   }
 
+  /** @returns the presence for an answer, which the watcher has from then on; undefined: the watch is none of these. */
+  answer(watcher: W, user: string): VisiblePresence | undefined {
+    const watch = this.#users.get(user)?.get(watcher);
+    if (watch === undefined) return undefined;
+    const online = this.#clock.now() < watch.due;
+    watch.at = online ? watch.due : undefined;
+    if (online) this.#waiting.add(user);
+    return online ? { online } : watch.presence;
+  }
+
   /** @returns the last presence that the watcher got; undefined: the watch is none of these. */
-  remove(watcher: W, user: string): 'online' | 'offline' | undefined {
+  remove(watcher: W, user: string): VisiblePresence | undefined {
     const watches = this.#users.get(user);
     const watch = watches?.get(watcher);
     if (watches === undefined || watch === undefined) return undefined;
@@ -56,7 +68,7 @@ export class BlockedWatches<W extends object> {
       this.#users.delete(user);
       this.#waiting.delete(user);
     }
-    return watch.at === undefined ? 'offline' : 'online';
+    return watch.at === undefined ? watch.presence : { online: true };
   }
 
   /** @param send returns false for a watcher that must not get anything yet. */

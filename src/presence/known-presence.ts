@@ -30,8 +30,8 @@ interface Leaving {
 }
 
 export interface KnownPresenceOptions<W> {
-  /** A change for all watchers of the user. */
-  publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence): void;
+  /** A change for all watchers of the user, which got `before` last. */
+  publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence, before: VisiblePresence): void;
   fault(error: unknown): void;
   readonly clock?: Clock;
 }
@@ -159,9 +159,9 @@ export class KnownPresence<W> {
 
   /** The first state is not published: each watcher gets it with the answer to `presence:watch`. */
   #set(user: string, entry: WatchedUser<W>, presence: VisiblePresence): void {
-    const first = entry.known === undefined;
+    const before = entry.known;
     entry.known = presence;
-    if (!first && entry.watchers.size > 0) this.#options.publish(user, entry.watchers, presence);
+    if (before !== undefined && entry.watchers.size > 0) this.#options.publish(user, entry.watchers, presence, before);
   }
 
   /** Users whose absence is due. */

@@ -3,14 +3,7 @@ import type { Change, Presence, PresenceListener } from './presence.ts';
 import { BlockedWatches } from './blocked-watches.ts';
 import { KnownPresence } from './known-presence.ts';
 import { PairChecks } from './pair-checks.ts';
-import {
-  graceMs,
-  presenceOfBlocker,
-  visiblePresence,
-  type Blocked,
-  type Sight,
-  type VisiblePresence,
-} from './sight.ts';
+import { presenceOfBlocker, visiblePresence, type Blocked, type Sight, type VisiblePresence } from './sight.ts';
 import { UnsentChanges } from './unsent-changes.ts';
 import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
@@ -68,7 +61,7 @@ export class Watching<W extends object> implements PresenceListener {
     this.#blocked = new BlockedWatches(clock);
     this.#known = new KnownPresence({
       clock,
-      publish: (user, watchers, presence) => this.#publish(user, watchers, presence),
+      publish: (user, watchers, presence, before) => this.#publish(user, watchers, presence, before),
       fault: (error) => options.fault(error),
     });
     this.#checks = new PairChecks({
@@ -132,17 +125,14 @@ export class Watching<W extends object> implements PresenceListener {
     this.#requireSpace(watcher, watched);
     for (const [user, sight] of sights) {
       this.#add(watcher, user);
-      if (typeof sight === 'object') this.#block(watcher, user, sight, sight.agoMs < graceMs);
+      if (typeof sight === 'object') this.#block(watcher, user, sight, this.#knowsOnline(watcher, user));
       else this.#unblock(watcher, user);
     }
     if (departures !== this.#departures) this.#checks.suspect(viewer);
     await this.#known.load(watched);
-    return new Map(
-      watched.map((user) => [
-        user,
-        this.#blockedPresence(sights.get(user)) ?? this.#known.get(user)?.known ?? { online: false },
-      ]),
-    );
+    // a check may have ended or blocked a watch meanwhile
+    const answered = watched.filter((user) => this.#watched.get(watcher)?.has(user) === true);
+    return new Map(answered.map((user) => [user, this.#answer(watcher, user)]));
   }
 
   /** @param users all of them, if undefined. */
@@ -188,11 +178,19 @@ export class Watching<W extends object> implements PresenceListener {
     this.#unsent.delete(watcher, user);
   }
 
-  /** @returns the presence that the watcher knows; undefined: the user had not blocked the viewer. */
-  #unblock(watcher: W, user: string): 'online' | 'offline' | undefined {
-    const known = this.#blocked.remove(watcher, user);
-    if (known !== undefined) this.#known.get(user)?.watchers.add(watcher);
-    return known;
+  /** No block, or no more. A watcher that got another state last is to get the present one. */
+  #unblock(watcher: W, user: string): void {
+    const lastSent = this.#blocked.remove(watcher, user);
+    if (lastSent === undefined) return;
+    const entry = this.#known.get(user);
+    entry?.watchers.add(watcher);
+    if ((entry?.known?.online === true) !== lastSent.online) this.#unsent.add(watcher, user, lastSent);
+  }
+
+  /** The presence for an answer. The watcher has that presence from then on, so no earlier change waits. */
+  #answer(watcher: W, user: string): VisiblePresence {
+    this.#unsent.delete(watcher, user);
+    return this.#blocked.answer(watcher, user) ?? this.#known.get(user)?.known ?? { online: false };
   }
 
   #sendBlocked(watcher: W, user: string, presence: VisiblePresence): boolean {
@@ -208,23 +206,23 @@ export class Watching<W extends object> implements PresenceListener {
     throw new ParleyError('limit_reached', `A connection may watch ${this.#options.maxWatched} users.`);
   }
 
-  #publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence): void {
-    if (this.#checks.settled && this.#options.mayPublish()) {
+  #publish(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence, before: VisiblePresence): void {
+    if (this.#checks.settled && this.#unsent.isEmpty && this.#options.mayPublish()) {
       return this.#options.sendPresence(watchers, user, presence);
     }
-    this.#publishToCertain(user, watchers, presence);
+    this.#publishToCertain(user, watchers, presence, before);
   }
 
   /** The change of a pair that may have ended waits for a check of the pair. */
-  #publishToCertain(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence): void {
+  #publishToCertain(user: string, watchers: ReadonlySet<W>, presence: VisiblePresence, before: VisiblePresence): void {
     const certain = new Set<W>();
     const mayPublish = this.#options.mayPublish();
     for (const watcher of watchers) {
       if (mayPublish && !this.#isUncertain(watcher, user)) {
-        certain.add(watcher);
+        if (this.#unsent.take(watcher, user, presence)) certain.add(watcher);
         continue;
       }
-      this.#unsent.add(watcher, user);
+      this.#unsent.add(watcher, user, before);
       // also where the pair was checked a moment ago
       this.#checks.suspect(user);
     }
@@ -237,27 +235,17 @@ export class Watching<W extends object> implements PresenceListener {
 
   /** The watcher could see the user a moment ago: a change that waited is sent as it is now, or waits for another check. */
   #sendUnsent(watcher: W, user: string): void {
-    if (!this.#unsent.has(watcher, user)) return;
+    if (this.#unsent.lastSent(watcher, user) === undefined) return;
     const viewer = this.#options.viewerOf(watcher) ?? '';
     const isAgain = this.#checks.isSuspected(user) || this.#checks.isSuspected(viewer);
     if (isAgain || !this.#options.mayPublish()) return this.#checks.suspect(user);
-    this.#unsent.delete(watcher, user);
-    const known = this.#known.get(user)?.known;
-    if (known !== undefined) this.#options.sendPresence(new Set([watcher]), user, known);
+    const known = this.#known.get(user)?.known ?? { online: false };
+    if (this.#unsent.take(watcher, user, known)) this.#options.sendPresence(new Set([watcher]), user, known);
   }
 
-  /** Whether the watcher got `online` last: a change that waits is the opposite. */
+  /** Whether the watcher got `online` last. */
   #knowsOnline(watcher: W, user: string): boolean {
-    const isOnline = this.#known.get(user)?.known?.online === true;
-    return this.#unsent.has(watcher, user) ? !isOnline : isOnline;
-  }
-
-  /** A block was lifted: the watcher gets the present state if it differs from the last one that the watcher got. */
-  #sendAfterBlock(watcher: W, user: string): void {
-    const known = this.#unblock(watcher, user);
-    if (known === undefined) return;
-    const isOnline = this.#known.get(user)?.known?.online === true;
-    if (isOnline !== (known === 'online')) this.#unsent.add(watcher, user);
+    return (this.#unsent.lastSent(watcher, user) ?? this.#known.get(user)?.known)?.online === true;
   }
 
   #add(watcher: W, user: string): void {
@@ -300,7 +288,7 @@ export class Watching<W extends object> implements PresenceListener {
           return this.#block(watcher, user, sight, this.#knowsOnline(watcher, user));
         }
         if (sight === 'seen') {
-          this.#sendAfterBlock(watcher, user);
+          this.#unblock(watcher, user);
           return this.#sendUnsent(watcher, user);
         }
         this.#remove(watcher, user);

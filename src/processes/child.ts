@@ -86,6 +86,7 @@ export class Child {
   stop(limitMs: number): Promise<Exit> {
     if (this.state !== 'ended') this.state = 'leaving';
     this.#process.kill('SIGTERM');
+    // a bare timer: late work is killed, and its end is still awaited
     const timer = setTimeout(() => this.kill(), limitMs);
     void this.ended.then(() => clearTimeout(timer));
     return this.ended;

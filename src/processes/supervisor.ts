@@ -1,6 +1,6 @@
 /**
- * The parent of several workers on one port. The parent serves no clients and has no connection to the database. It forks
- * workers, starts a dead worker again, replaces workers one by one, and adds up their metrics.
+ * The parent of several workers on one port. The parent serves no clients and has no connection to the database. The parent
+ * forks workers, starts a dead worker again, replaces workers one by one, and adds up their metrics.
  *
  * starting ── all are ready ──▶ running ⇄ rolling; ── `stop()` ──▶ stopping ──▶ over
  * starting ── a worker reports why it cannot start ──▶ over, with that reason, which holds for every worker.
@@ -149,6 +149,7 @@ export class Supervisor {
       { ...details, reason: child.failure, restartInMs },
       'A worker ended by itself; its clients reconnect to other workers. The parent starts it again.',
     );
+    // a bare timer: one start, after a pause that grows with the failures of the place
     place.restart = setTimeout(() => {
       metrics.restarts.inc();
       this.#launch(place);
@@ -161,6 +162,7 @@ export class Supervisor {
     for (const place of this.#places) {
       if (!this.#mayRoll()) return false;
       const next = this.#fork(place);
+      // a bare timer: a late worker is killed, and its error is the outcome
       const late = setTimeout(() => next.kill(), replacementMs);
       try {
         await next.ready;

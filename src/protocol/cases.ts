@@ -1,6 +1,6 @@
 /**
- * The answers of the socket path, case by case: rendered in `docs/protocol.md`, and each one a test of its own in
- * `test/protocol/`, which fails for a case without a test and for a test without a case.
+ * The answers of the socket path, case by case. `docs/protocol.md` prints them, and `test/protocol/` has a test for each. The
+ * tests fail for a case without a test and for a test without a case.
  */
 export const protocolCases = {
   'HTTP requests': {

@@ -1,7 +1,7 @@
 /**
- * Every command a client may send: the only source of its types, its validation, its limits and its page in
- * `docs/protocol.md`, which has the commands in this order. A command is a Socket.IO event with one object and an ack; the
- * ack is `{ok:true, ...output}` or `{ok:false, error}`.
+ * Every command a client may send: the only source of its types, its validation, its limits and its page.
+ * `docs/protocol.md` has the commands in this order. A command is a Socket.IO event with one object and an ack; the ack is
+ * `{ok:true, ...output}` or `{ok:false, error}`.
  *
  * A new command is declared in the file of its family, and handled in the file of that family in `src/commands/handlers/`.
  */

@@ -4,9 +4,9 @@
  */
 
 /**
- * Control characters and line ends; characters that turn the direction of what follows; lone surrogates and
- * characters without a meaning; tags, which hide a text inside of another. Variation selectors,
- * U+200C and U+200D stay: scripts and emoji need them.
+ * The refused characters: control characters and line ends; characters that change the direction of text; lone surrogates;
+ * characters without a meaning; tags, which hide text. Variation selectors, U+200C and U+200D are accepted: scripts and
+ * emoji need them.
  */
 const refused =
   /[\u17b4\u17b5\u0000-\u001f\u007f-\u009f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff\ufdd0-\ufdef\p{Surrogate}\u{e0000}\u{e0001}]/u;
@@ -42,8 +42,8 @@ function isVisible(text: string): boolean {
 const graphemes = new Intl.Segmenter('en');
 
 /**
- * The part that may be shown of a text that cannot be refused, such as the name in a token: one line without refused
- * characters, at most `max` long. A longer text is cut between characters as readers see them, and ends with ….
+ * The part that may be shown of a text that Parley cannot refuse, such as the name in a token. The part is one line without
+ * refused characters, at most `max` long. A longer text is cut between characters as readers see them, and ends with ….
  * @returns undefined: nothing of it can be shown
  */
 export function cleanDisplayText(text: string, max: number): { text: string; shortened: boolean } | undefined {

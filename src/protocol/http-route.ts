@@ -21,6 +21,10 @@ export interface HttpRoute {
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** Fields of the input that this route does not take. */
   readonly without?: readonly string[];
+  /**
+   * A field of the input that the request may leave out: the server makes a UUID, from the Idempotency-Key if there is one.
+   */
+  readonly generates?: 'id';
   readonly pages?: Pages;
   /** The route has the lower rate of sensitive routes. */
   readonly sensitive?: true;

@@ -18,7 +18,7 @@ export const roomFacts = z.object({
   /** Connections that subscribe to the room, and their users. */
   subscribers: count,
   users: count,
-  /** Of them slow connections that get `behind` instead of events. */
+  /** Slow connections among the subscribers, which get `behind` instead of events. */
   off: count,
 });
 export type RoomFacts = z.infer<typeof roomFacts>;

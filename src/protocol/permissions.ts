@@ -1,8 +1,7 @@
 /**
- * The rights of roles: the one table of kinds and roles. Commands decide by it (`may`), the SQL functions that check and write
- * in one statement are given their part of it (`rightsOf`), and `docs/rooms.md` prints it. `append_messages` and
- * `change_messages`, which every message passes, have theirs written out; a test runs every role through every action and
- * compares.
+ * The rights of roles: the one table of kinds and roles. Commands decide by it (`may`). The SQL functions that check and write
+ * in one statement get their part of it (`rightsOf`). `docs/rooms.md` prints it. `append_messages` and `change_messages`,
+ * which every message passes, have their rights written out; a test runs every role through every action and compares.
  */
 import type { Role, RoomKind } from './model.ts';
 

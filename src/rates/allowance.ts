@@ -1,3 +1,4 @@
+import { systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
 import { every } from '../jobs/periodic.ts';
@@ -25,6 +26,7 @@ export interface AllowanceOptions {
   readonly name: string;
   /** Accounts held at once; beyond it a hit costs a round trip. */
   readonly maxAccounts?: number;
+  readonly clock?: Clock;
 }
 
 const reportMs = 200;
@@ -52,17 +54,19 @@ export class Allowance {
   #size = 0;
   readonly #dirty = new Set<Account>();
   readonly #sweeper: NodeJS.Timeout;
-  #timer: NodeJS.Timeout | undefined = undefined;
+  readonly #clock: Clock;
+  #timer: ClockTimer | undefined = undefined;
 
   constructor(options: AllowanceOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#maxAccounts = options.maxAccounts ?? 100_000;
     this.#sweeper = every(() => this.#sweep(), sweepMs).unref();
   }
 
   /** Counts one hit. @returns undefined: at once. @throws {ParleyError} `rate_limited`, or rejects with it. */
   spend(key: string, rate: Rate): Promise<void> | undefined {
-    const now = performance.now();
+    const now = this.#clock.now();
     const account = this.#account(key, rate, now);
     if (account === undefined) return this.#direct(key, rate);
     account.usedAt = now;
@@ -112,7 +116,7 @@ export class Allowance {
     if (account.unreported + account.underway >= Math.min(slice, account.remaining ?? slice)) return false;
     account.unreported++;
     this.#dirty.add(account);
-    this.#timer ??= setTimeout(() => void this.#reportAll(), reportMs).unref();
+    this.#reportSoon();
     return true;
   }
 
@@ -120,7 +124,7 @@ export class Allowance {
     // others wait for the same answer, and may use it up first
     for (;;) {
       await this.#report(account);
-      const wait = account.blockedUntil - performance.now();
+      const wait = account.blockedUntil - this.#clock.now();
       if (wait > 0) throw limited(wait);
       if (this.#admit(account)) return;
     }
@@ -139,12 +143,16 @@ export class Allowance {
       this.#keyOf(account.key),
       account.underway,
       account.rate,
-      earlierOf(account),
+      this.#earlierOf(account),
     );
-    if (account.underway > 0) addReported(account, account.underway);
+    if (account.underway > 0) addReported(account, account.underway, partAt(this.#clock.now(), account));
     account.underway = 0;
     account.remaining = remaining;
-    account.blockedUntil = allowed ? 0 : performance.now() + Math.max(1, resetMs);
+    account.blockedUntil = allowed ? 0 : this.#clock.now() + Math.max(1, resetMs);
+  }
+
+  #earlierOf(account: Account): Hits[] {
+    return earlierOf(account, partAt(this.#clock.now(), account));
   }
 
   #keyOf(key: string): string {
@@ -157,16 +165,25 @@ export class Allowance {
   }
 
   async #reportAll(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
     await Promise.all([...this.#dirty].map((account) => this.#report(account)));
-    if (this.#dirty.size > 0) this.#timer ??= setTimeout(() => void this.#reportAll(), reportMs).unref();
+    if (this.#dirty.size > 0) this.#reportSoon();
+  }
+
+  /** A timer while something is to report, and none for a node without users. */
+  #reportSoon(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = this.#clock.after(reportMs, () => void this.#reportAll());
+    this.#timer.unref();
   }
 
   async #verify(): Promise<void> {
     const accounts = [...this.#accounts.values()].flatMap((ofLimit) => [...ofLimit.values()]);
     const heavy = accounts.filter((account) => {
-      return earlierOf(account).reduce((sum, { count }) => sum + count, 0) > Math.ceil(account.rate.limit / share);
+      return (
+        this.#earlierOf(account).reduce((sum, { count }) => sum + count, 0) > Math.ceil(account.rate.limit / share)
+      );
     });
     for (let at = 0; at < heavy.length; at += verifiedAtOnce) {
       await Promise.all(heavy.slice(at, at + verifiedAtOnce).map((account) => this.#report(account)));
@@ -175,7 +192,7 @@ export class Allowance {
 
   #sweep(): void {
     this.verify();
-    const now = performance.now();
+    const now = this.#clock.now();
     for (const accounts of this.#accounts.values()) {
       for (const [key, account] of accounts) {
         const idle = account.unreported === 0 && account.report === undefined;
@@ -187,13 +204,12 @@ export class Allowance {
   }
 }
 
-function partOf({ rate }: Account): number {
-  return Math.floor(performance.now() / Math.floor(rate.windowMs / windowParts));
+function partAt(now: number, { rate }: Account): number {
+  return Math.floor(now / Math.floor(rate.windowMs / windowParts));
 }
 
-function earlierOf(account: Account): Hits[] {
+function earlierOf(account: Account, current: number): Hits[] {
   const { reported } = account;
-  const current = partOf(account);
   while (reported.length > 0 && (reported[0] as number) < current - windowParts) reported.splice(0, 2);
   const hits: Hits[] = [];
   for (let i = 0; i < reported.length; i += 2) {
@@ -202,9 +218,8 @@ function earlierOf(account: Account): Hits[] {
   return hits;
 }
 
-function addReported(account: Account, count: number): void {
+function addReported(account: Account, count: number, current: number): void {
   const { reported } = account;
-  const current = partOf(account);
   if (reported.at(-2) === current) reported[reported.length - 1] = (reported.at(-1) as number) + count;
   // push would make room for 16 more numbers, for each user who has just connected
   else if (reported.length === 0) account.reported = [current, count];

@@ -7,6 +7,7 @@
  * with less waiting work takes the place of the newest piece of the user with the most. Each refusal is the same error and is
  * counted in the same metric.
  */
+import { systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -26,6 +27,7 @@ export interface FairTurnsOptions {
   /** Work that waited for longer is refused. */
   readonly waitMs: number;
   readonly metrics: Metrics;
+  readonly clock?: Clock;
 }
 
 /** The limit that refused a piece of work: the user's share, the whole queue, or the time. */
@@ -54,11 +56,13 @@ export class FairTurns {
   readonly #line = new Map<string, Share>();
   #running = 0;
   #waiting = 0;
-  #timer: NodeJS.Timeout | undefined = undefined;
+  readonly #clock: Clock;
+  #timer: ClockTimer | undefined = undefined;
   #scheduled = false;
 
   constructor(options: FairTurnsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   get waiting(): number {
@@ -69,7 +73,7 @@ export class FairTurns {
   async take<T>(user: string, work: () => T | Promise<T>): Promise<T> {
     const { places, placesPerUser } = this.#options;
     const share = this.#shares.get(user) ?? { running: 0, waiting: [] };
-    // a place that is free for one turn is for those who wait
+    // a place that is free for one turn belongs to waiting work
     if (this.#line.size === 0 && this.#running < places && share.running < placesPerUser) {
       share.running++;
       this.#running++;
@@ -101,7 +105,7 @@ export class FairTurns {
       };
       if (share.waiting.length >= waitingPerUser) return refuse('user');
       if (this.#waiting >= waiting && !this.#makeRoom(share.waiting.length)) return refuse('queue');
-      share.waiting.push({ begin: resolve, refuse, until: performance.now() + waitMs });
+      share.waiting.push({ begin: resolve, refuse, until: this.#clock.now() + waitMs });
       this.#waiting++;
       this.#shares.set(user, share);
       if (share.running < placesPerUser) this.#line.set(user, share);
@@ -123,8 +127,8 @@ export class FairTurns {
   }
 
   /**
-   * Waiting work begins in a later turn of the event loop. Answers from memory end in the turn in which they began: in one
-   * turn all that a user has waiting would be made, and nobody else's frames would be read for 32 of these.
+   * Waiting work begins in a later turn of the event loop. Answers from memory end in the turn in which they began. So one
+   * turn would make all waiting answers of a user, and read no frame of other users for 32 answers.
    */
   #next(): void {
     if (this.#scheduled || this.#line.size === 0) return;
@@ -154,14 +158,11 @@ export class FairTurns {
   /** One timer for all waiting work. */
   #watch(): void {
     if (this.#timer !== undefined || this.#waiting === 0) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#refuseLate(performance.now());
-        this.#watch();
-      },
-      Math.min(this.#options.waitMs, 250),
-    );
+    this.#timer = this.#clock.after(Math.min(this.#options.waitMs, 250), () => {
+      this.#timer = undefined;
+      this.#refuseLate(this.#clock.now());
+      this.#watch();
+    });
     this.#timer.unref();
   }
 

@@ -1,3 +1,4 @@
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /** Counts by part of time, oldest first. */
@@ -11,13 +12,15 @@ interface Window {
 export class MemoryRates implements Rates {
   readonly #maxKeys: number;
   readonly #forgot: () => void;
+  readonly #clock: Clock;
   /** In the order of the last hit. */
   readonly #windows = new Map<string, Window>();
 
   /** @param maxKeys beyond it the key with the oldest hit is forgotten, with a call of `forgot`, and starts again */
-  constructor(options: { readonly maxKeys?: number; readonly forgot?: () => void } = {}) {
+  constructor(options: { readonly maxKeys?: number; readonly forgot?: () => void; readonly clock?: Clock } = {}) {
     this.#maxKeys = options.maxKeys ?? 100_000;
     this.#forgot = options.forgot ?? (() => {});
+    this.#clock = options.clock ?? systemClock;
   }
 
   take(key: string, cost: number, rate: Rate): Promise<Taken> {
@@ -34,7 +37,7 @@ export class MemoryRates implements Rates {
   }
 
   #count(key: string, cost: number, { limit, windowMs }: Rate, always: boolean): Taken {
-    const now = performance.now();
+    const now = this.#clock.now();
     const length = Math.floor(windowMs / windowParts);
     const current = Math.floor(now / length);
     const window = this.#windows.get(key) ?? { parts: [], until: 0 };
@@ -69,7 +72,7 @@ export class MemoryRates implements Rates {
     const known = this.#windows.get(key)?.parts.reduce((sum, { count }) => sum + count, 0) ?? 0;
     if (known >= certainOf(earlier)) return;
     const length = Math.floor(windowMs / windowParts);
-    const now = performance.now();
+    const now = this.#clock.now();
     const current = Math.floor(now / length);
     const parts = earlier.map(({ age, count }) => ({ part: current - age, count }));
     this.#keep(key, { parts, until: (current + windowParts + 1) * length }, now);

@@ -1,3 +1,5 @@
+import { systemClock, type Clock } from '../jobs/clock.ts';
+
 /** The tokens of one key. A caller that keeps a bucket drops it when `sweep` has forgotten it. */
 export interface Bucket {
   tokens: number;
@@ -9,14 +11,16 @@ export class TokenBuckets {
   readonly #perSecond: number;
   readonly #burst: number;
   readonly #buckets = new Map<string, Bucket>();
+  readonly #clock: Clock;
 
-  constructor(perSecond: number, burst: number) {
+  constructor(perSecond: number, burst: number, clock: Clock = systemClock) {
+    this.#clock = clock;
     this.#perSecond = perSecond;
     this.#burst = burst;
   }
 
   /** Takes so many tokens if they are there. @returns 0 if they were, else the milliseconds until they are. */
-  take(key: string, now = performance.now(), cost = 1): number {
+  take(key: string, now = this.#clock.now(), cost = 1): number {
     return this.takeFrom(this.bucket(key, now), now, cost);
   }
 
@@ -28,7 +32,7 @@ export class TokenBuckets {
   }
 
   /** Takes tokens that were used already, also more than there are: `wait` says how long the key is in debt. */
-  charge(key: string, cost: number, now = performance.now()): void {
+  charge(key: string, cost: number, now = this.#clock.now()): void {
     this.chargeTo(this.bucket(key, now), now, cost);
   }
 
@@ -38,7 +42,7 @@ export class TokenBuckets {
   }
 
   /** @returns 0 if the key has so many tokens (0: is in no debt), else the milliseconds until it has. Takes none. */
-  wait(key: string, tokens = 0, now = performance.now()): number {
+  wait(key: string, tokens = 0, now = this.#clock.now()): number {
     const bucket = this.#buckets.get(key);
     return bucket === undefined || bucket.tokens >= tokens ? 0 : this.waitFor(bucket, now, tokens);
   }
@@ -48,7 +52,7 @@ export class TokenBuckets {
   }
 
   /** @param forgotten called with each key whose bucket is full, and forgotten */
-  sweep(now = performance.now(), forgotten?: (key: string) => void): void {
+  sweep(now = this.#clock.now(), forgotten?: (key: string) => void): void {
     for (const [key, bucket] of this.#buckets) {
       if (bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond < this.#burst) continue;
       this.#buckets.delete(key);

@@ -1,5 +1,6 @@
-import type { OpenRates } from './open.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { Allowance } from './allowance.ts';
+import type { OpenRates } from './open.ts';
 import type { Rate, Rates } from './rates.ts';
 
 export interface UserRateSettings {
@@ -25,11 +26,11 @@ export class UserRates {
   readonly #joinRate: Rate;
   readonly #invitationRate: Rate;
 
-  constructor(settings: UserRateSettings, rates: Rates) {
-    this.#sends = new Allowance({ rates, name: 'send' });
-    this.#connects = new Allowance({ rates, name: 'connect' });
-    this.#joins = new Allowance({ rates, name: 'join' });
-    this.#invitations = new Allowance({ rates, name: 'invite' });
+  constructor(settings: UserRateSettings, rates: Rates, clock: Clock = systemClock) {
+    this.#sends = new Allowance({ rates, name: 'send', clock });
+    this.#connects = new Allowance({ rates, name: 'connect', clock });
+    this.#joins = new Allowance({ rates, name: 'join', clock });
+    this.#invitations = new Allowance({ rates, name: 'invite', clock });
     this.#tiers = new Map(
       settings.tiers.map((entry) => {
         const [name = '', limit] = entry.split('=');

@@ -85,6 +85,7 @@ export class ReadMarks {
     const before = this.#gathered.get(key);
     if (before === undefined && this.#gathered.size >= maxGathered) return this.#options.metrics.marksDropped.inc();
     if ((before?.seq ?? 0) < mark.seq) this.#gathered.set(key, mark);
+    // a bare timer: it runs only while marks wait, and `flush` writes after it
     this.#timer ??= setTimeout(() => {
       this.#writing = this.#writeGathered();
     }, gatherMs);

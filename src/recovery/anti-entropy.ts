@@ -19,6 +19,7 @@
 import type { Others } from '../fanout/fanout.ts';
 import type { Epochs } from './epochs.ts';
 import type { Lease } from '../storage/lease.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -41,6 +42,7 @@ export interface AntiEntropyParts {
   readonly pollMs: number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 const unreachablePollMs = 1000;
@@ -67,6 +69,7 @@ export class AntiEntropy {
       run: () => this.#round(),
       everyMs: () => this.#pauseMs,
       jitter,
+      clock: parts.clock ?? systemClock,
       failed: (error, isFirst) => this.#failed(error, isFirst),
     });
   }

@@ -1,7 +1,7 @@
 import type { postgres } from '../storage/sql.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { RoomSummary } from '../protocol/model.ts';
-import { membershipChanges, membershipCursor, membershipsOf } from '../rooms/membership-changes.ts';
+import { membershipChanges, membershipStart, membershipsOf } from '../rooms/membership-changes.ts';
 import type { Rooms } from '../rooms/rooms.ts';
 import { roomChanges } from '../rooms/settings-changes.ts';
 import { headsOf, readBackfill } from './backfill.ts';
@@ -21,7 +21,8 @@ export function backfillReads({ reads, lease, rooms }: Sources) {
     events: (room: string, rev: number) => readBackfill(reads, room, rev),
     heads: (ids: readonly string[]) => headsOf(reads, ids),
     roomChanges: (cursor: string) => roomChanges(reads, cursor),
-    cursor: () => membershipCursor(lease),
+    start: () => membershipStart(lease),
+    cursor: async () => (await membershipStart(lease)).cursor,
     changes: (cursor: string) => membershipChanges(lease, cursor),
     membershipsOf: (users: readonly string[]) => membershipsOf(lease, users),
     /** @returns undefined if the user is not a member */

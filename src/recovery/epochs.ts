@@ -10,6 +10,7 @@
  * The first node that sees a sign begins the new epoch by compare-and-set. Every node adopts the epoch within a second.
  */
 import { StartupError } from '../startup-error.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -21,6 +22,7 @@ export interface EpochsOptions {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly pollMs?: number;
+  readonly clock?: Clock;
 }
 
 /** Nodes that started together spread their queries. */
@@ -42,17 +44,20 @@ export class Epochs {
   #hintedAt = -Infinity;
   #checking: Promise<void> | undefined = undefined;
   readonly #polling: PeriodicTask;
+  readonly #clock: Clock;
 
   /** Called after the epoch has changed, before any later check. */
   onChange: (() => void) | undefined = undefined;
 
   constructor(options: EpochsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     const { pollMs = 1000, metrics, log } = options;
     this.#polling = new PeriodicTask({
       run: () => this.check(),
       everyMs: pollMs,
       jitter,
+      clock: this.#clock,
       failed: (error, isFirst) => {
         metrics.repairFailures.inc({ what: 'epoch' });
         if (!isFirst) return;
@@ -92,7 +97,7 @@ export class Epochs {
 
   /** Another node may know a later epoch. Hints cause at most four reads a second. */
   hint(): void {
-    const now = performance.now();
+    const now = this.#clock.now();
     if (now - this.#hintedAt < 250) return;
     this.#hintedAt = now;
     this.#polling.wake();

@@ -9,16 +9,21 @@
  * States of a join that a step found: *late*, while its own events may be on their way; then *applied*, after `joinWaitMs`.
  * A node that cannot reach others applies at once. Subscriptions drops a late join that its events have overtaken.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause, systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import type { UserEvent } from '../fanout/fanout.ts';
 import { memberToUser } from '../rooms/room-events.ts';
-import { wireMuteEnd, type Membership, type MembershipPage } from '../rooms/membership-changes.ts';
+import {
+  wireMuteEnd,
+  type Membership,
+  type MembershipPage,
+  type MembershipStart,
+} from '../rooms/membership-changes.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { RoomSummary } from '../protocol/model.ts';
 import { everyMember } from '../storage/confirmations.ts';
 
 export interface MembershipSource {
-  cursor(): Promise<string>;
+  start(): Promise<MembershipStart>;
   changes(cursor: string): Promise<MembershipPage>;
   membershipsOf(users: readonly string[]): Promise<Membership[]>;
   /** @returns undefined if the user is not a member */
@@ -29,6 +34,8 @@ export interface MembershipSource {
 export interface SubscribedMembers {
   /** A read begins. The set collects the users whose memberships change here from now on. */
   beginRead(): ReadonlySet<string>;
+  /** Each change up to this version is in every later read, or comes as a row. */
+  startFrom(version: number): void;
   endRead(): void;
   userIds(): string[];
   /** Users with connections in the room, or with connections that are not `ready` yet. */
@@ -68,13 +75,14 @@ export class MembershipReconciler {
   readonly #members: SubscribedMembers;
   readonly #events: MemberEvents;
   readonly #maxGapMs: number;
+  readonly #clock: Clock;
   #cursor: string | undefined = undefined;
   #readAt = 0;
   #life = 0;
   readonly #reachable: () => boolean;
   /** Late joins by `user\nroom`, in order of time. */
   readonly #late = new Map<string, { readonly membership: Membership; readonly since: number }>();
-  #lateTimer: NodeJS.Timeout | undefined = undefined;
+  #lateTimer: ClockTimer | undefined = undefined;
   /** Users whose memberships changed here during the present read. */
   #touched: ReadonlySet<string> = new Set();
   #running: Promise<boolean> | undefined = undefined;
@@ -84,9 +92,10 @@ export class MembershipReconciler {
     source: MembershipSource,
     members: SubscribedMembers,
     events: MemberEvents,
-    options: { maxGapMs?: number; reachable?: () => boolean } = {},
+    options: { maxGapMs?: number; reachable?: () => boolean; clock?: Clock } = {},
   ) {
     this.#reachable = options.reachable ?? (() => false);
+    this.#clock = options.clock ?? systemClock;
     this.#source = source;
     this.#members = members;
     this.#events = events;
@@ -95,12 +104,12 @@ export class MembershipReconciler {
 
   /** Changes are followed from here on. The call comes before any connection. */
   async start(): Promise<void> {
-    this.#cursor = await this.#source.cursor();
-    this.#readAt = performance.now();
+    this.#cursor = await this.#begin();
+    this.#readAt = this.#clock.now();
   }
 
   stop(): void {
-    clearTimeout(this.#lateTimer);
+    this.#lateTimer?.cancel();
     this.#late.clear();
     this.#life++;
   }
@@ -114,15 +123,22 @@ export class MembershipReconciler {
 
   /** Resolves after a step that began after this call. @returns false if changes are left, for the next step. */
   step(): Promise<boolean> {
-    if (this.#running === undefined) return this.#begin();
+    if (this.#running === undefined) return this.#run();
     this.#next ??= this.#running.then(
-      () => this.#begin(),
-      () => this.#begin(),
+      () => this.#run(),
+      () => this.#run(),
     );
     return this.#next;
   }
 
-  #begin(): Promise<boolean> {
+  /** @returns the cursor of a history without earlier rows: events of before are late, and unknown here. */
+  async #begin(): Promise<string> {
+    const { cursor, version } = await this.#source.start();
+    this.#members.startFrom(version);
+    return cursor;
+  }
+
+  #run(): Promise<boolean> {
     this.#next = undefined;
     this.#touched = this.#members.beginRead();
     this.#running = this.#step().finally(() => {
@@ -135,10 +151,12 @@ export class MembershipReconciler {
   async #step(): Promise<boolean> {
     const life = this.#life;
     const first = this.#cursor === undefined;
-    const cursor = this.#cursor ?? (await this.#source.cursor());
-    const startedAt = performance.now();
+    const cursor = this.#cursor ?? (await this.#begin());
+    const startedAt = this.#clock.now();
     const page = await this.#source.changes(cursor);
     const whole = first || page.changed === undefined || startedAt - this.#readAt > this.#maxGapMs;
+    // a whole read has no version of a membership that has ended
+    if (whole && !first) await this.#begin();
     if (!whole) await this.#untilRemoved(page.changed ?? []);
     let again = this.#apply(whole ? await this.#wholly(this.#members.userIds()) : (page.changed ?? []));
     for (let pass = 0; again.size > 0 && pass < maxPasses; pass++) {
@@ -168,7 +186,7 @@ export class MembershipReconciler {
         again.set(user, updated);
         continue;
       }
-      if (this.#mayWait(membership)) this.#late.set(`${user}\n${room}`, { membership, since: performance.now() });
+      if (this.#mayWait(membership)) this.#late.set(`${user}\n${room}`, { membership, since: this.#clock.now() });
       else this.#reconcile(membership);
     }
     return again;
@@ -181,12 +199,12 @@ export class MembershipReconciler {
    */
   async #untilRemoved(changed: readonly Membership[]): Promise<void> {
     const life = this.#life;
-    const deadline = performance.now() + removalWaitMs;
+    const deadline = this.#clock.now() + removalWaitMs;
     let ends = changed.filter(({ role }) => role === null).flatMap((one) => this.#ofEach(one));
     for (;;) {
       ends = ends.filter(({ user, room }) => this.#members.isInside(user, room));
-      if (ends.length === 0 || !this.#reachable() || life !== this.#life || performance.now() > deadline) return;
-      await delay(removalPauseMs);
+      if (ends.length === 0 || !this.#reachable() || life !== this.#life || this.#clock.now() > deadline) return;
+      await pause(removalPauseMs, this.#clock);
     }
   }
 
@@ -197,14 +215,17 @@ export class MembershipReconciler {
   }
 
   #applyLate(): void {
-    const before = performance.now() - (this.#reachable() ? joinWaitMs : 0);
+    const before = this.#clock.now() - (this.#reachable() ? joinWaitMs : 0);
     for (const [key, { membership, since }] of this.#late) {
       if (since > before) break; // in order of time
       this.#late.delete(key);
       this.#reconcile(membership);
     }
-    clearTimeout(this.#lateTimer);
-    if (this.#late.size > 0) this.#lateTimer = setTimeout(() => this.#applyLate(), joinWaitMs).unref();
+    this.#lateTimer?.cancel();
+    this.#lateTimer = undefined;
+    if (this.#late.size === 0) return;
+    this.#lateTimer = this.#clock.after(joinWaitMs, () => this.#applyLate());
+    this.#lateTimer.unref();
   }
 
   #reconcile(membership: Membership): void {

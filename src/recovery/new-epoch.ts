@@ -7,6 +7,7 @@ import type { Epochs } from './epochs.ts';
 import type { Messaging } from '../messaging.ts';
 import type { ReplayBuffer } from './replay-buffer.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Cache } from '../storage/cache.ts';
 import type { Connector } from '../connect/connect.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { AntiEntropy } from './anti-entropy.ts';
@@ -18,6 +19,7 @@ export interface NewEpochParts {
   readonly replay: ReplayBuffer;
   readonly messaging: Pick<Messaging, 'forgetHistory'>;
   readonly presence: { restart(): void };
+  readonly cache: Pick<Cache, 'clear'>;
   readonly connector: Pick<Connector, 'greet'>;
   readonly log: Log;
 }
@@ -30,13 +32,15 @@ export function followEpochs(parts: NewEpochParts): void {
 }
 
 async function adopt(parts: NewEpochParts): Promise<void> {
-  const { epochs, hub, antiEntropy, replay, messaging, presence, log } = parts;
+  const { epochs, hub, antiEntropy, replay, messaging, presence, cache, log } = parts;
   const { epoch } = epochs;
   messaging.forgetHistory();
   replay.clear();
   hub.broadcaster.forget();
   hub.subscriptions.forget();
   presence.restart();
+  // the promise never rejects, and this node serves no old value from now on
+  void cache.clear();
   const read = antiEntropy.restart();
   for (const connection of hub.connections.ready()) {
     connection.oldEpochRooms = new Set(hub.subscriptions.roomsOf(connection));

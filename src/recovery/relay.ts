@@ -12,6 +12,7 @@ import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { pruneMembershipChanges } from '../rooms/membership-changes.ts';
 import { pruneRoomChanges } from '../rooms/settings-changes.ts';
@@ -22,6 +23,7 @@ export interface OutboxOptions {
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 interface Entry {
@@ -50,9 +52,10 @@ export class Relay {
     const alone = options.fanout.others === undefined;
     const failed = (error: unknown, isFirst: boolean): void => this.#failed(error, isFirst);
     const everyMs = alone ? relayAloneMs : relayMs;
+    const { clock = systemClock } = options;
     this.#tasks = [
-      new PeriodicTask({ run: (signal) => this.#relay(signal), everyMs, jitter, failed }),
-      new PeriodicTask({ run: (signal) => this.#sweep(signal), everyMs: sweepMs, jitter, failed }),
+      new PeriodicTask({ run: (signal) => this.#relay(signal), everyMs, jitter, failed, clock }),
+      new PeriodicTask({ run: (signal) => this.#sweep(signal), everyMs: sweepMs, jitter, failed, clock }),
     ];
     for (const task of this.#tasks) task.start();
   }
@@ -88,7 +91,7 @@ export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, t
 }
 
 /** Publishes rows older than a second, at most `rowsAtOnce`. @returns the number of rows */
-export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log'>): Promise<number> {
+export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log' | 'clock'>): Promise<number> {
   return sql.begin(async (tx) => {
     const rows = await tx<{ id: number; entries: string }[]>`
       select id, entries from outbox where relay is null and created_at < now() - interval '1 second'

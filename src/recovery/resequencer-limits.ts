@@ -10,8 +10,8 @@ export interface ResequencerLimits extends HeldLimits {
 }
 
 /**
- * `graceMs` was measured by bench/cluster.ts, with nodes, Redis, Postgres and the load on 2 processors. Of 20,000 events, 35
- * to 98 came more than 20 ms after an event that overtook them. With 20 ms they would be read from Postgres in
+ * `graceMs` was measured by bench/cluster.ts, with nodes, Redis, Postgres and the load on 2 processors. Between 35 and 98 of
+ * 20,000 events came more than 20 ms after an event that overtook them. With 20 ms they would be read from Postgres in
  * vain. A longer grace costs something only when Redis loses an event: later events of the room are held longer. Past 1,000
  * held events (a room with 10,000 a second) these are read too. Anti-entropy allows an event the same time on its way.
  */

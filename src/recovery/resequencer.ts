@@ -18,6 +18,7 @@
  * Held events are bounded for a room and for all rooms. Over the bound a room drops what it holds: Postgres has it too.
  */
 import type { RoomEvent } from '../fanout/fanout.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import type { Backfilled } from './backfill.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -39,6 +40,7 @@ export interface ResequencerParts {
   readonly mayDeliver: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 const maxBackoffMs = 5000;
@@ -50,6 +52,7 @@ export class Resequencer {
   readonly #gaps: WorkQueue;
   readonly #debug: Log | undefined;
   readonly #held: HeldEvents;
+  readonly #clock: Clock;
   /** Events without a rev that came while suspended. */
   #suspended: RoomEvent[] | undefined = undefined;
 
@@ -58,6 +61,7 @@ export class Resequencer {
     this.#limits = { ...defaultLimits, ...limits };
     this.#held = new HeldEvents(this.#limits);
     this.#gaps = parts.gaps;
+    this.#clock = parts.clock ?? systemClock;
     this.#debug = debugLog(parts.log);
     parts.metrics.watchRepair({ fills: () => this.#gaps.size, held: () => this.#held.count });
   }
@@ -227,7 +231,7 @@ export class Resequencer {
     gap.reading = false;
     if (state.gap !== gap) return;
     const waitMs = Math.min(maxBackoffMs, 100 * 2 ** Math.min(10, gap.failures++)) * (0.5 + Math.random() / 2);
-    gap.timer = setTimeout(() => this.#due(room, gap), waitMs);
+    gap.timer = this.#clock.after(waitMs, () => this.#due(room, gap));
     this.#parts.metrics.repairFailures.inc({ what: 'events' });
     if (gap.failures === 1)
       this.#parts.log.warn(
@@ -290,7 +294,7 @@ export class Resequencer {
         held: { events: [], bytes: 0 },
         reading: false,
         failures: 0,
-        timer: setTimeout(() => this.#due(room, opened), graceMs),
+        timer: this.#clock.after(graceMs, () => this.#due(room, opened)),
       };
       state.gap = gap = opened;
     } else if (rev > gap.wanted) {
@@ -353,7 +357,7 @@ export class Resequencer {
     this.#drain(state, gap);
     if (state.gap !== gap) return;
     if (!backfill.complete) this.#gaps.add(room);
-    else gap.timer = setTimeout(() => this.#due(room, gap), this.#grace);
+    else gap.timer = this.#clock.after(this.#grace, () => this.#due(room, gap));
   }
 
   /** A fault in one event is counted and logged. The other events are delivered. */
@@ -369,7 +373,7 @@ export class Resequencer {
   #closeGap(state: RoomState): void {
     const { gap } = state;
     if (gap === undefined) return;
-    clearTimeout(gap.timer);
+    gap.timer?.cancel();
     const dropped = this.#held.release(gap.held);
     const room = dropped[0]?.room;
     if (room !== undefined)

@@ -1,4 +1,5 @@
-/** What the resequencer knows of one room; its states are those of the resequencer. */
+/** The state of one room in the resequencer, which describes the states. */
+import type { ClockTimer } from '../jobs/clock.ts';
 import type { Repair } from '../telemetry/metrics.ts';
 import type { HeldOfRoom } from './held-events.ts';
 
@@ -23,7 +24,7 @@ export interface Gap {
   reading: boolean;
   failures: number;
   /** Waits for overtaken events, or for the next read. */
-  timer: NodeJS.Timeout | undefined;
+  timer: ClockTimer | undefined;
 }
 
 /** A read of a gap that is under way. */

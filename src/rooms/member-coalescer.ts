@@ -52,6 +52,7 @@ export class MemberCoalescer {
     }
     if (window === undefined) {
       if (this.#windows.size >= maxWindows) return true;
+      // a bare timer: each window ends once, and `flush` ends it early
       const timer = setTimeout(() => {
         const ended = this.#windows.get(key);
         if (ended !== undefined) this.#end(key, ended, this.#options.publishLate);

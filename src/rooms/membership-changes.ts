@@ -39,10 +39,19 @@ export interface MembershipPage {
 const pageSize = 10_000;
 const usersChunk = 100;
 
-/** A cursor for changes that are not visible yet. */
-export async function membershipCursor(sql: postgres.Sql): Promise<string> {
-  const [row] = await sql<[{ cursor: string }]>`select pg_snapshot_xmin(pg_current_snapshot())::text as cursor`;
-  return row.cursor;
+/** Where to begin with changes. */
+export interface MembershipStart {
+  /** For the changes that are not visible yet. */
+  readonly cursor: string;
+  /** No change that is visible now has a later version. */
+  readonly version: number;
+}
+
+export async function membershipStart(sql: postgres.Sql): Promise<MembershipStart> {
+  const [row] = await sql<[MembershipStart]>`
+    select pg_snapshot_xmin(pg_current_snapshot())::text as cursor,
+      coalesce(pg_sequence_last_value('membership_version'::regclass), 0)::int8 as version`;
+  return row;
 }
 
 /**

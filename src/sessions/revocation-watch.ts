@@ -1,5 +1,6 @@
 import type { Log } from '../telemetry/log.ts';
 import type { Revocation, Revocations } from './revocations.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 
 const pollMs = 1000;
@@ -10,6 +11,7 @@ export interface RevocationWatchOptions {
   /** Called once for each revocation, and again when its token has become known. A second call must do no harm. */
   readonly apply: (revocation: Revocation) => Promise<void>;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 /**
@@ -27,18 +29,20 @@ export class RevocationWatch {
 
   constructor(options: RevocationWatchOptions) {
     this.#options = options;
-    const { revocations, log } = options;
+    const { revocations, log, clock = systemClock } = options;
     const warn = (text: string) => (error: unknown, isFirst: boolean) => {
       if (isFirst) log.warn({ err: error }, text);
     };
     this.#polling = new PeriodicTask({
       run: () => this.#poll(this.#cursor ?? '0'),
       everyMs: pollMs,
+      clock,
       failed: warn('Could not read revocations from Postgres; retrying. Revoked tokens may be accepted until then.'),
     });
     this.#pruning = new PeriodicTask({
       run: () => revocations.prune(),
       everyMs: pruneMs,
+      clock,
       failed: warn('Could not delete the revocations of expired tokens from Postgres; retrying in 10 minutes.'),
     });
   }

@@ -1,11 +1,11 @@
 /**
- * The items that wait for a batch. Items leave in order of arrival while all of them fit in the next batch. If more wait,
- * senders take turns: each batch has one item of each sender before a second of any sender, and a sender without an item in
- * this batch is first in the next one. Items of one sender keep their order.
+ * The items that wait for a batch. Items leave in the order in which they came while all of them fit in the next batch. If
+ * more wait, senders take turns: each batch has one item of each sender before a second of any sender. A sender without an
+ * item in this batch is first in the next one. Items of one sender keep their order.
  */
 export class BatchQueue<T> {
   readonly #senderOf: ((item: T) => string) | undefined;
-  /** In order of arrival, behind all items in `#lines`. */
+  /** In the order in which they came, behind all items in `#lines`. */
   #arrived: T[] = [];
   /** The remaining items of each sender, in the order of turns. Empty unless more items waited than fit in a batch. */
   readonly #lines = new Map<string, T[]>();

@@ -7,38 +7,60 @@ export type Run<I, O> = (items: I[]) => Promise<(O | Error)[]>;
 
 interface Waiting<I, O> {
   readonly item: I;
+  /** The sender whose share has the place of the item. */
+  readonly sharer: string | undefined;
   readonly resolve: (output: O) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** Places for waiting items. Several batchers may share them, so that one limit holds for all of their items. */
+/**
+ * Places for waiting items. Several batchers may share them, so that one limit holds for all of their items.
+ *
+ * Half of the places are for the first that come. Senders share the other half: a sender may have as many of these as are
+ * free. One sender gets half of the second half, two get a third of it each, and so on. So a sender without any finds a free
+ * place, and a sender that sends more than the others is refused before them.
+ */
 export class Places {
   readonly max: number;
   #taken = 0;
-  #full = false;
+  /** Places in the second half, by sender. */
+  readonly #bySender = new Map<string, number>();
 
   constructor(max: number) {
     this.max = max;
   }
 
-  /** True from the moment when every place is taken until a tenth of the places is free. */
-  get full(): boolean {
-    return this.#full;
+  /** Whether the first half is taken, so that senders share the rest. */
+  get crowded(): boolean {
+    return this.#taken >= this.max / 2;
   }
 
-  /** @returns false: every place is taken. */
-  take(): boolean {
-    if (this.#taken >= this.max) {
-      this.#full = true;
-      return false;
-    }
+  /** Whether at most a tenth of the places is free, so that many senders are refused. */
+  get full(): boolean {
+    return this.#taken >= this.max * 0.9;
+  }
+
+  /** Whether every place, or the share of the sender, is taken. */
+  refuses(sender: string | undefined): boolean {
+    const own = sender === undefined ? 0 : (this.#bySender.get(sender) ?? 0);
+    return own >= this.max - this.#taken;
+  }
+
+  /** @param sender undefined in the first half, or if senders share nothing @returns false: as `refuses` */
+  take(sender: string | undefined): boolean {
+    if (this.refuses(sender)) return false;
     this.#taken++;
+    if (sender !== undefined) this.#bySender.set(sender, (this.#bySender.get(sender) ?? 0) + 1);
     return true;
   }
 
-  free(count: number): void {
-    if (this.#taken < this.max * 0.9) this.#full = false;
-    this.#taken -= count;
+  /** @param sender the one that took the place */
+  free(sender: string | undefined): void {
+    this.#taken--;
+    if (sender === undefined) return;
+    const own = this.#bySender.get(sender) ?? 0;
+    if (own > 1) this.#bySender.set(sender, own - 1);
+    else this.#bySender.delete(sender);
   }
 }
 
@@ -46,7 +68,7 @@ export interface BatchLimits<I> {
   readonly maxBatch: number;
   /** Number of items that may wait, or places that several batchers share. */
   readonly maxWaiting: number | Places;
-  /** Senders take turns if more items wait than fit in a batch. Absent: the order is that of arrival. */
+  /** Senders share the places, and take turns if more items wait than fit in a batch. Absent: the order is that of arrival. */
   readonly senderOf?: (item: I) => string;
 }
 
@@ -61,6 +83,7 @@ export class Batcher<I, O> {
   readonly #run: Run<I, O>;
   readonly #maxBatch: number;
   readonly #places: Places;
+  readonly #senderOf: (item: I) => string | undefined;
   readonly #waiting: BatchQueue<Waiting<I, O>>;
   #running = false;
   #idle: (() => void)[] = [];
@@ -69,6 +92,7 @@ export class Batcher<I, O> {
     this.#run = run;
     this.#maxBatch = maxBatch;
     this.#places = typeof maxWaiting === 'number' ? new Places(maxWaiting) : maxWaiting;
+    this.#senderOf = senderOf ?? ((): undefined => undefined);
     this.#waiting = new BatchQueue(senderOf === undefined ? undefined : ({ item }) => senderOf(item));
   }
 
@@ -76,16 +100,29 @@ export class Batcher<I, O> {
     return this.#waiting.length;
   }
 
+  /** As `Places.crowded`. */
+  get crowded(): boolean {
+    return this.#places.crowded;
+  }
+
   /** As `Places.full`. */
   get full(): boolean {
     return this.#places.full;
   }
 
-  /** @throws {ParleyError} `overloaded` if every place is taken */
+  /** As `Places.refuses`. */
+  refuses(sender: string): boolean {
+    return this.#places.refuses(sender);
+  }
+
+  /** @throws {ParleyError} `overloaded` if every place, or the share of the sender, is taken */
   add(item: I): Promise<O> {
-    if (!this.#places.take()) return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
+    const sharer = this.#places.crowded ? this.#senderOf(item) : undefined;
+    if (!this.#places.take(sharer)) {
+      return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
+    }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject });
+      this.#waiting.push({ item, sharer, resolve, reject });
       if (!this.#running) void this.#drain();
     });
   }
@@ -112,7 +149,7 @@ export class Batcher<I, O> {
       } catch (error) {
         const reason = error instanceof Error ? error : new Error(String(error));
         const others = this.#waiting.clear();
-        this.#places.free(others.length);
+        this.#free(others);
         for (const entry of batch.concat(others)) entry.reject(reason);
       }
     }
@@ -122,7 +159,11 @@ export class Batcher<I, O> {
 
   #take(): Waiting<I, O>[] {
     const batch = this.#waiting.take(this.#maxBatch);
-    this.#places.free(batch.length);
+    this.#free(batch);
     return batch;
+  }
+
+  #free(entries: readonly Waiting<I, O>[]): void {
+    for (const { sharer } of entries) this.#places.free(sharer);
   }
 }

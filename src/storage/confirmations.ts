@@ -3,15 +3,15 @@
  * may not deliver any more.
  *
  * A node has a row for as long as it may deliver. The row holds the snapshot of Postgres up to which the node has applied
- * changes of membership and revocations. Each poll of a node compares that snapshot with the log. A poll that finds no new
- * change, or whose changes were applied and confirmed, lets the node deliver for `leaseMs` from the beginning of the poll.
+ * changes of membership and revocations. Each poll of a node compares that snapshot with the log. If the poll finds no new
+ * change, or its changes were applied and confirmed, the node may deliver for `leaseMs` from the poll's beginning.
  *
  * A change waits for every row whose snapshot does not contain it. After `leaseMs` the node of such a row has not polled
  * since the change, so its lease has ended. The row is deleted, and later changes do not wait for that node. A node without a
  * row registers, and polls again before it delivers. No clock of one machine is compared with the clock of another.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause, systemClock, type Clock } from '../jobs/clock.ts';
 import type { postgres } from './sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -56,6 +56,7 @@ export interface ConfirmationsOptions {
   readonly sql: postgres.Sql;
   readonly metrics?: Pick<Metrics, 'unconfirmedNodes'> | undefined;
   readonly log?: Log | undefined;
+  readonly clock?: Clock;
 }
 
 export class Confirmations {
@@ -63,10 +64,12 @@ export class Confirmations {
   /** The id of this process. Another process may have taken over the configured name. */
   readonly #node = randomUUID();
   readonly #waits = new Set<Wait>();
+  readonly #clock: Clock;
   #waiting = false;
 
   constructor(options: ConfirmationsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   async poll(): Promise<Reading> {
@@ -116,7 +119,7 @@ export class Confirmations {
    */
   applied(of: Applied): Promise<void> {
     return new Promise((resolve) => {
-      this.#waits.add({ of, deadline: performance.now() + leaseMs, resolve });
+      this.#waits.add({ of, deadline: this.#clock.now() + leaseMs, resolve });
       if (!this.#waiting) void this.#watch();
     });
   }
@@ -126,7 +129,7 @@ export class Confirmations {
     this.#waiting = true;
     for (let pauseMs = firstPauseMs; this.#waits.size > 0; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
       const waits = [...this.#waits];
-      const from = performance.now();
+      const from = this.#clock.now();
       let pending: readonly Pending[] | undefined;
       try {
         pending = await this.#pending(waits);
@@ -137,7 +140,7 @@ export class Confirmations {
         );
       }
       await this.#settle(waits, pending, from);
-      if (this.#waits.size > 0) await delay(pauseMs);
+      if (this.#waits.size > 0) await pause(pauseMs, this.#clock);
     }
     this.#waiting = false;
   }

@@ -1,6 +1,6 @@
 /**
- * Settings of libpq that a connection string may have. Parley honours a setting or refuses the setting by name: a setting
- * that is taken and does nothing would let an operator count on something that is not there.
+ * Settings of libpq that a connection string may have. Parley applies a setting, or refuses the setting by name. An operator
+ * would rely on a setting that Parley accepts and ignores.
  */
 import { StartupError } from '../startup-error.ts';
 

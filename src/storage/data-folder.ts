@@ -56,8 +56,8 @@ async function lockPipe(path: string): Promise<Lock | undefined> {
  * which would seem dead.
  */
 async function lockSocket(path: string): Promise<Lock | undefined> {
-  const own = socketPath(path, `.${process.pid}${randomBytes(3).toString('hex')}`);
-  const name = socketPath(path, '');
+  const own = socketPath(path, `lock.${process.pid}${randomBytes(3).toString('hex')}`);
+  const name = socketPath(path, 'lock');
   const server = await listen(own);
   const identity = identityOf(own);
   async function release(): Promise<void> {
@@ -69,6 +69,7 @@ async function lockSocket(path: string): Promise<Lock | undefined> {
       linkSync(own, name);
       unlinkSync(own);
       // A process that clears a dead lock at this moment may have removed this lock too: the socket of that name decides.
+      // a pause within the start, which ends by itself
       if (cleared) await new Promise((later) => setTimeout(later, 50));
       if (identityOf(name) === identity) return { release };
       await closed(server);
@@ -101,10 +102,11 @@ function removeDead(name: string, dead: string, aside: string): void {
   }
 }
 
-function socketPath(folder: string, suffix: string): string {
-  const inside = join(folder, `lock${suffix}`);
+/** The path of a socket of the folder: inside, or in the folder of temporary files if that path is too long for the kernel. */
+export function socketPath(folder: string, name: string): string {
+  const inside = join(folder, name);
   if (Buffer.byteLength(inside) < maxSocketPathBytes) return inside;
-  return join(tmpdir(), `parley-${hashOf(folder)}${suffix}`);
+  return join(tmpdir(), `parley-${hashOf(folder)}-${name}`);
 }
 
 function hashOf(folder: string): string {
@@ -112,7 +114,7 @@ function hashOf(folder: string): string {
 }
 
 /** The identity includes the moment of creation, because inode numbers are used again. Undefined: no such file. */
-function identityOf(path: string): string | undefined {
+export function identityOf(path: string): string | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat && `${stat.dev}:${stat.ino}:${stat.mtimeNs}`;
 }

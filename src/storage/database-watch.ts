@@ -8,6 +8,7 @@ import type { postgres } from './sql.ts';
 import { NotReady } from '../telemetry/health.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { within } from '../jobs/within.ts';
 import type { ServerClock } from './clock.ts';
@@ -20,6 +21,8 @@ export interface DatabaseWatchOptions {
   readonly log: Log;
   /** Only a server has settings that its operator may change. */
   readonly kind: 'embedded' | 'server';
+  /** The clock of this machine. */
+  readonly local?: Clock;
 }
 
 const everyMs = 1000;
@@ -33,14 +36,24 @@ export class DatabaseWatch {
   #checking: Promise<void> | undefined;
   #state: State = 'up';
   #failures = 0;
-  #since = performance.now();
+  readonly #local: Clock;
+  #since: number;
   #hazards: ReadonlySet<Hazard> = new Set();
 
   constructor(options: DatabaseWatchOptions) {
     this.#options = options;
+    const { local = systemClock } = options;
+    this.#local = local;
+    this.#since = local.now();
     const { metrics, sql } = options;
     // a failed check is a state, which #turn logs
-    this.#task = new PeriodicTask({ run: () => this.look(), everyMs, failed: () => {}, keepsAlive: false });
+    this.#task = new PeriodicTask({
+      run: () => this.poll(),
+      everyMs,
+      failed: () => {},
+      keepsAlive: false,
+      clock: local,
+    });
     this.#task.startLater();
     metrics.watchDatabase({
       up: () => this.#state === 'up',
@@ -51,7 +64,7 @@ export class DatabaseWatch {
   }
 
   /** Checks now; concurrent calls share one check. @throws {NotReady} while Postgres takes no writes. */
-  look(): Promise<void> {
+  poll(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
     });
@@ -66,7 +79,7 @@ export class DatabaseWatch {
   async #check(): Promise<void> {
     const from = Date.now();
     try {
-      const settings = await within(answerMs, this.#query());
+      const settings = await within(answerMs, this.#query(), this.#local);
       const to = Date.now();
       this.#options.clock.measured(settings.now, from, to);
       this.#note(settings);
@@ -107,7 +120,7 @@ export class DatabaseWatch {
   #turn(state: State, error?: unknown): void {
     if (state === this.#state) return;
     const { log } = this.#options;
-    const now = performance.now();
+    const now = this.#local.now();
     const ms = Math.round(now - this.#since);
     this.#state = state;
     this.#since = now;

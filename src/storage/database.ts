@@ -32,7 +32,7 @@ export interface Database {
   readonly kind: 'embedded' | 'server';
   /** As the server had them for new sessions at the start; absent: embedded. */
   readonly settings?: ServerSettings;
-  /** Runs a step of the start. @throws {StartupError} where the step failed for a reason that the operator can mend. */
+  /** Runs a step of the start. @throws {StartupError} where the step failed for a reason that the operator can fix. */
   explaining<T>(step: () => Promise<T>): Promise<T>;
   /** Runs migrations on a session of their own, which may be silent for as long as a migration takes. */
   migrating<T>(step: (sql: postgres.Sql) => Promise<T>): Promise<T>;

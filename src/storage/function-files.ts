@@ -9,7 +9,7 @@ import { StartupError } from '../startup-error.ts';
 import type { postgres } from './sql.ts';
 
 export interface FunctionFile {
-  /** Of the function; all of its overloads are in this file. */
+  /** The name of the function. All overloads of the function are in this file. */
   readonly name: string;
   readonly text: string;
   readonly checksum: string;

@@ -114,6 +114,7 @@ export class HostChoice {
     const patience = any.then(() => delay(patienceMs, undefined));
     try {
       for (const probe of probes) {
+        // no `within`: the limit begins when any host has answered, and all earlier hosts share it
         const host = await Promise.race([probe.catch(() => undefined), patience]);
         if (host !== undefined) return host;
       }

@@ -9,6 +9,7 @@
  */
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { leaseMs, type Confirmations } from './confirmations.ts';
 
@@ -24,6 +25,7 @@ export interface LeaseOptions {
   readonly alone: boolean;
   readonly metrics: Pick<Metrics, 'leaseLapses'>;
   readonly log: Log;
+  readonly clock?: Clock;
 }
 
 const everyMs = 500;
@@ -43,14 +45,17 @@ export class Lease {
   /** This node has had no row since its last renewal. */
   #isNew = false;
   readonly #task: PeriodicTask;
+  readonly #clock: Clock;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#task = new PeriodicTask({
       run: () => this.#renew(),
       everyMs: options.alone ? aloneEveryMs : everyMs,
       retry: { baseMs: retryMs, capMs: retryMs },
       leastMs,
+      clock: this.#clock,
       failed: (error, isFirst) => {
         if (isFirst)
           options.log.warn(
@@ -101,7 +106,7 @@ export class Lease {
 
   /** Whether this node may send events, take signals, and answer from memory. */
   get held(): boolean {
-    if (this.#options.alone || performance.now() < this.#until) return true;
+    if (this.#options.alone || this.#clock.now() < this.#until) return true;
     if (!this.#hasLapsed) {
       this.#hasLapsed = true;
       this.#options.metrics.leaseLapses.inc();
@@ -125,7 +130,7 @@ export class Lease {
   async #renew(): Promise<void> {
     const { confirmations } = this.#options;
     for (let attempt = 0; attempt < maxTries; attempt++) {
-      const from = performance.now();
+      const from = this.#clock.now();
       const { snapshot, registered, news } = await confirmations.poll();
       if (!registered) {
         // a poll counts only after the row exists

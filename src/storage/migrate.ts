@@ -52,15 +52,15 @@ const earlierForms: ReadonlyMap<string, { readonly name: string; readonly remake
 ]);
 
 /**
- * Applies the missing files, and returns their names: the numbered files in order, each in its own
- * transaction, and the function files that differ in the transaction of the last number. So a database that has the last
- * number has its functions too. Any number of processes may do so at once: each transaction waits for the one before and
+ * Applies the missing files, and returns their names. Each numbered file is applied in order in its own transaction. The
+ * function files that differ are applied in the transaction of the last number. So a database with the last number has its
+ * functions too. Any number of processes may do so at once: each transaction waits for the one before and
  * checks again. If no file is missing, the function writes nothing.
  *
  * A database that is newer than the files, and may be, keeps its functions: they are those of a later release.
  *
- * Throws a StartupError when a file fails, which undoes its transaction, when a numbered file was edited after it had been
- * applied, and when the database is too new for the files.
+ * Throws a StartupError when a file fails, which undoes its transaction. The function also throws when a numbered file was
+ * edited after it had been applied, and when the database is too new for the files.
  */
 export async function migrate(sql: postgres.Sql, folder: string = defaultFolder): Promise<string[]> {
   const { migrations: files, functions } = readSchema(folder);

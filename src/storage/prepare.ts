@@ -25,8 +25,8 @@ export async function prepareDatabase(database: Database, parts: PrepareParts, r
   if (commits === 'off') log.warn(`Postgres: ${hazards.synchronous_commit}; the sessions of Parley turn it on.`);
   const watch = new DatabaseWatch({ sql, clock, metrics, log, kind });
   releases.push(() => watch.stop());
-  await watch.look().catch(() => {}); // a database that became unavailable is a state, which the watch has logged
-  health.add({ name: 'database', run: () => watch.look() });
+  await watch.poll().catch(() => {}); // a database that became unavailable is a state, which the watch has logged
+  health.add({ name: 'database', run: () => watch.poll() });
   const files = readSchema();
   health.add({
     name: 'migrations',

@@ -4,8 +4,8 @@
  * down → (connected, and the probe is answered) up → (closed, silent for `answerMs`, or a reply that `refusalOf` knows)
  * down. A connection that goes down is closed at once, so that no command waits for it, and made again with growing pauses.
  *
- * The probe is sent every `checkMs`. An answer is late only if no byte has arrived meanwhile: a connection with much traffic,
- * or a process that was busy itself, is not silent.
+ * The probe is sent every `checkMs`. An answer is late only if no byte has arrived meanwhile. So a connection with much
+ * traffic is not silent, and neither is the connection of a process that was busy itself.
  */
 import { Redis } from 'ioredis';
 import { every } from '../jobs/periodic.ts';
@@ -134,7 +134,7 @@ export class RedisConnection {
     this.client.disconnect();
   }
 
-  /** Cuts the connection when the probe's answer is late. */
+  /** Cuts the connection when the probe's answer is late. No `within`: each byte that arrives moves the limit. */
   #watch(probe: object): { end(): void } {
     const from = performance.now();
     let timer: NodeJS.Timeout;

@@ -2,7 +2,7 @@
  * Checks that a subscriber receives the messages that the same process publishes. Each connection subscribes to a channel of
  * this process alone, before its first probe is answered.
  *
- * Redis answers in order: a message that was published before a PING was sent comes before the PING's answer, if both
+ * Redis answers in order. A message that was published before a PING comes before the answer to the PING, if both
  * connections end at one server. A replica gets the message a moment later, hence the grace.
  */
 import type { Redis } from 'ioredis';

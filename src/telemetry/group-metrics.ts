@@ -1,7 +1,7 @@
 /**
- * The metrics of several workers as one `/metrics`. Sums are the default; a metric whose sum would be wrong names another
- * `aggregator`: the least admitted share, and prom-client's own for the event loop (least of min, greatest of max, mean of
- * the rest) and the start time (left out).
+ * The metrics of several workers as one `/metrics`. Sums are the default. A metric whose sum would be wrong names another
+ * `aggregator`, such as the least admitted share. prom-client has its own for the event loop (least of min, greatest of max,
+ * mean of the rest) and for the start time (left out).
  *
  * Counts of workers that ended stay in the sum. Prometheus treats a counter that falls as a restart and counts the rest as
  * new, so each rolling restart would show as a burst.

@@ -1,10 +1,11 @@
 /**
  * Readiness: each part registers a check; `/ready` is true while all vital checks pass.
  *
- * `/ready` is public, so its cost is bounded: an answer is kept for a second, concurrent requests share one round, and a
+ * `/ready` is public, so its cost is bounded. An answer is kept for a second, and concurrent requests share one round. A
  * check that does not answer is not started again. The reasons are public too: they name no host and no user. The log has
  * the details of a failed check.
  */
+import { systemClock, type Clock } from '../jobs/clock.ts';
 import { NoAnswer, within } from '../jobs/within.ts';
 import type { Log } from './log.ts';
 
@@ -37,12 +38,14 @@ interface Registered extends Check {
 export class Health {
   readonly #checks: Registered[] = [];
   readonly #log: Log | undefined;
+  readonly #clock: Clock;
   #stopping = false;
   #round: Promise<Report> | undefined;
   #last: { report: Report; at: number } | undefined;
 
-  constructor(log?: Log) {
+  constructor(log?: Log, clock: Clock = systemClock) {
     this.#log = log;
+    this.#clock = clock;
   }
 
   add(check: Check): void {
@@ -57,7 +60,7 @@ export class Health {
 
   /** Answers within the limit, also while a check hangs. */
   async report(timeoutMs = 800): Promise<Report> {
-    const now = performance.now();
+    const now = this.#clock.now();
     if (this.#last === undefined || now - this.#last.at >= keptMs) {
       this.#round ??= this.#run(timeoutMs).finally(() => {
         this.#round = undefined;
@@ -72,15 +75,15 @@ export class Health {
     const checks: Report['checks'] = {};
     await Promise.all(
       this.#checks.map(async (check) => {
-        const from = performance.now();
+        const from = this.#clock.now();
         check.running ??= this.#attempt(check).finally(() => {
           check.running = undefined;
         });
-        const reason = await within(timeoutMs, check.running).catch((error: unknown) => {
+        const reason = await within(timeoutMs, check.running, this.#clock).catch((error: unknown) => {
           if (error instanceof NoAnswer) return error.message;
           throw error;
         });
-        const ms = Math.round(performance.now() - from);
+        const ms = Math.round(this.#clock.now() - from);
         const more = check.vital === undefined ? {} : { vital: check.vital };
         checks[check.name] = reason === undefined ? { ok: true, ms, ...more } : { ok: false, ms, reason, ...more };
       }),

@@ -29,6 +29,7 @@ export type InteropRefusal =
   | 'rooms_per_connection'
   | 'server_side_emit'
   | 'too_large';
+export type ApiKeyRefusal = 'expired' | 'malformed' | 'network' | 'rate_limited' | 'unknown';
 export type InternalError = 'command' | 'delivery' | 'fanout' | 'http' | 'socket' | 'sweep' | 'writer';
 /** The sign of missing events: a jump in rev, a room's head in Postgres, an outage of Redis, or a dead node's outbox. */
 export type Repair = 'gap' | 'heads' | 'away' | 'relay';
@@ -36,3 +37,10 @@ export type Repair = 'gap' | 'heads' | 'away' | 'relay';
 /** Settings of Postgres that break the promises. */
 export const databaseHazards = ['fsync', 'full_page_writes', 'read_only', 'synchronous_commit'] as const;
 export type DatabaseHazard = (typeof databaseHazards)[number];
+
+/** The memory of the node, or Redis. */
+export type CacheTier = 'local' | 'shared';
+export type CacheReach = 'everywhere' | 'here';
+/** Redis was lost, Redis came back, a message of another node did not arrive, or somebody cleared the cache. */
+export type CacheDrain = 'lost' | 'joined' | 'gap' | 'cleared';
+export type CacheStep = 'read' | 'store' | 'lease' | 'invalidate' | 'join' | 'beat' | 'answer';

@@ -1,7 +1,9 @@
 /**
- * Every metric of Parley, and the only importer of prom-client. Labels are closed unions (commands, error codes, and
- * labels.ts), never the id of a room or a user, so that the number of series stays bounded.
+ * Every metric of Parley, with those of the cache in `cache-metrics.ts`. Only this folder imports prom-client. Labels are
+ * closed unions (commands, error codes, and `labels.ts`), never the id of a room or a user, so the number of series stays
+ * bounded.
  */
+import { CacheMetrics } from './cache-metrics.ts';
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
@@ -33,6 +35,11 @@ export class Metrics {
     'parley_http_requests_refused_total',
     'Requests of REST over a rate, by the rate',
     this.#registry,
+  );
+  readonly idempotentRequests = this.#counter(
+    'parley_http_idempotent_requests_total',
+    'Requests of REST with an Idempotency-Key, by outcome: first, answered, running or mismatch',
+    ['outcome'],
   );
   readonly addressesBlocked = this.#counter(
     'parley_http_addresses_blocked_total',
@@ -122,7 +129,7 @@ export class Metrics {
     'Time from the commit of a missed event to its delivery',
     [...seconds, 30, 60, 300, 3600],
   );
-  /** Labels: source (tail or postgres). */
+  /** Labels: source (`tail`, a public name for the replay buffer, or `postgres`). */
   readonly syncedRooms = this.#counter(
     'parley_sync_rooms_total',
     'Rooms that clients synced, by the source of the messages',
@@ -242,6 +249,22 @@ export class Metrics {
   readonly databaseUnsafe = this.#counter(
     'parley_database_open_transactions_total',
     'Pooled connections to Postgres that were closed because they were inside a transaction',
+  );
+  readonly cache = new CacheMetrics(this.#registry);
+  readonly apiKeysAccepted = new HotCounter(
+    'parley_api_keys_accepted_total',
+    'Requests whose API key was accepted',
+    this.#registry,
+  ).labels();
+  /** Label: reason. A caller decides how often this counts. */
+  readonly apiKeysRefused = new HotCounter(
+    'parley_api_keys_refused_total',
+    'Requests whose API key was refused',
+    this.#registry,
+  );
+  readonly apiKeyLimitReached = this.#counter(
+    'parley_api_key_limit_reached_total',
+    'API keys that were not created because there are as many as PARLEY_MAX_API_KEYS',
   );
   readonly guests = this.#counter('parley_guests_total', 'Requests for guest tokens', ['outcome']);
 

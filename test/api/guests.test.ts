@@ -75,8 +75,8 @@ describe('POST /api/v1/auth/guest', () => {
 
   it('answers pages of the origins that may connect, errors too, and refuses the others', async () => {
     const address = { 'x-forwarded-for': '198.51.100.7' };
-    const asked = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
-    const preflight = (origin: string) => fetch(url, { method: 'OPTIONS', headers: { ...asked, origin } });
+    const requested = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+    const preflight = (origin: string) => fetch(url, { method: 'OPTIONS', headers: { ...requested, origin } });
     for (const origin of ['http://localhost:5173', 'http://127.0.0.1:1', 'http://[::1]:8080', new URL(url).origin]) {
       const allowed = await preflight(origin);
       expect([origin, allowed.status]).toEqual([origin, 204]);

@@ -175,12 +175,12 @@ describe('with a token', () => {
     expect(await count()).toBe(before);
     const { body: after } = await post('owner', '/publish', { messages: [note('after')] });
     expect(after.results).toMatchObject([{ seq: before + 1 }]);
-    expect(people.ann.heard('message').some(({ id }) => id === messages[0]?.id)).toBe(false);
+    expect(people.ann.received('message').some(({ id }) => id === messages[0]?.id)).toBe(false);
   });
 });
 
 describe('with a key', () => {
-  const { writer, told, metric } = createWriter(sql);
+  const { writer, published, metric } = createWriter(sql);
   const metrics = new Metrics();
   const parts = {
     writer,
@@ -242,7 +242,7 @@ describe('with a key', () => {
   it('mentions members and replies, and makes no follower of a sender outside of the room', async () => {
     const [root] = (await publish([note('for @ann and @stranger', { sender: 'robot' })])) as { seq: number }[];
     const [reply] = (await publish([note('and', { sender: 'robot', replyTo: root?.seq })])) as { seq: number }[];
-    expect(told.filter(({ to }) => to === 'user')).toMatchObject([{ user: 'ann', event: 'mention', about: hall }]);
+    expect(published.filter(({ to }) => to === 'user')).toMatchObject([{ user: 'ann', event: 'mention', about: hall }]);
     const page = await people.ann.ok('mentions', {});
     expect(page.mentions[0]?.message).toMatchObject({ seq: root?.seq, thread: { replies: 1, repliers: ['robot'] } });
     expect(reply?.seq).toBe((root?.seq ?? 0) + 1);

@@ -1,34 +1,35 @@
 /** `/ready` is public: it costs little however often it is requested, answers within a second, and names no address. */
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pause } from '../../src/jobs/clock.ts';
 import { Health, NotReady } from '../../src/telemetry/health.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { startOwnRedis, type OwnService } from '../support/services.ts';
 import { until } from '../support/until.ts';
 
-/** From here on `performance.now()` moves only by hand. */
-const stopTime = (): void => void vi.useFakeTimers({ toFake: ['performance'] });
-
 describe('readiness', () => {
-  afterEach(() => void vi.useRealTimers());
-
   it('runs one round for requests at the same time, and keeps its answer for a second', async () => {
-    stopTime();
-    const health = new Health();
+    const clock = new ManualClock();
+    const health = new Health(undefined, clock);
     let runs = 0;
     health.add({
       name: 'part',
       run: async () => {
         runs++;
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await pause(20, clock);
       },
     });
-    await Promise.all(Array.from({ length: 100 }, () => health.report()));
+    const reports = Array.from({ length: 100 }, () => health.report());
+    await clock.pass(20);
+    await Promise.all(reports);
     await health.report();
     expect(runs).toBe(1);
-    vi.advanceTimersByTime(1000);
-    await health.report();
+    await clock.pass(1000);
+    const later = health.report();
+    await clock.pass(20);
+    await later;
     expect(runs).toBe(2);
     health.stop();
     expect(await health.report()).toMatchObject({ ready: false, checks: { running: { reason: 'stopping' } } });
@@ -36,16 +37,20 @@ describe('readiness', () => {
   });
 
   it('does not start a check again that has not answered', async () => {
-    stopTime();
-    const health = new Health();
+    const clock = new ManualClock();
+    const health = new Health(undefined, clock);
     let runs = 0;
     health.add({ name: 'hangs', run: () => (runs++, new Promise(() => {})) });
-    expect(await health.report(10)).toMatchObject({
+    const first = health.report(10);
+    await clock.pass(10);
+    expect(await first).toMatchObject({
       ready: false,
       checks: { hangs: { reason: 'no answer in 10 ms' } },
     });
-    vi.advanceTimersByTime(1000);
-    expect((await health.report(10)).ready).toBe(false);
+    await clock.pass(1000);
+    const second = health.report(10);
+    await clock.pass(10);
+    expect((await second).ready).toBe(false);
     expect(runs).toBe(1);
   });
 
@@ -80,7 +85,7 @@ describe('/ready while a service hangs', () => {
     await database.drop();
   });
 
-  const look = async (): Promise<{ status: number; ms: number; text: string }> => {
+  const poll = async (): Promise<{ status: number; ms: number; text: string }> => {
     const from = performance.now();
     const response = await fetch(`${server.url}/ready`);
     const text = await response.text();
@@ -90,13 +95,13 @@ describe('/ready while a service hangs', () => {
   /** The first answer with this part; each answer comes within a second. */
   const answered = async (part: string): Promise<{ status: number; text: string }> =>
     until(`the answer has ${part}`, async () => {
-      const { ms, ...answer } = await look();
+      const { ms, ...answer } = await poll();
       expect(ms).toBeLessThan(1000);
       return answer.text.includes(part) && answer;
     });
 
   it('answers within a second with Redis stopped, and stays ready', async () => {
-    expect((await look()).status).toBe(200);
+    expect((await poll()).status).toBe(200);
     process.kill(redis.pid(), 'SIGSTOP');
     const { status, text } = await answered('"redis":{"ok":false');
     expect(status).toBe(200);
@@ -112,14 +117,14 @@ describe('/ready while a service hangs', () => {
     expect(JSON.parse(text)).toMatchObject({ ready: false, checks: { database: { ok: false } } });
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
     proxy.restore();
-    await until('it is ready', async () => (await look()).status === 200, 30_000);
+    await until('it is ready', async () => (await poll()).status === 200, 30_000);
   }, 40_000);
 
   it('names no address with Postgres refusing connections', async () => {
     proxy.cut();
-    await until('it is not ready', async () => (await look()).status === 503, 10_000);
-    expect((await look()).text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
+    await until('it is not ready', async () => (await poll()).status === 503, 10_000);
+    expect((await poll()).text).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\b/);
     proxy.restore();
-    await until('it is ready', async () => (await look()).status === 200, 30_000);
+    await until('it is ready', async () => (await poll()).status === 200, 30_000);
   }, 40_000);
 });

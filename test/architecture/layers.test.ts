@@ -35,10 +35,10 @@ const layers = [
   'protocol',
 ];
 
-/** The files at the top of src/ wire the parts. Of them, the parts themselves may import only the lowest. */
+/** The files at the top of src/ wire the parts. The parts may import only the lowest of these files. */
 const lowest = 'startup-error.ts';
 
-/** What runs in browsers may load; the command schemas would bring zod with them. */
+/** The files of the protocol that browsers may load. The command schemas would bring zod. */
 const protocolForClients = [
   'protocol/errors.ts',
   'protocol/limits.ts',
@@ -86,7 +86,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts') && !file.includes('node_modules/'));
 const imports = files.flatMap(importsOf);
 const inside = imports.filter(({ to }) => /\.tsx?$/.test(to));
-/** What runs in the server's process. */
+/** The files of the server's process. */
 const server = files.filter((file) => !['client', 'react', 'web'].includes(partOf(file)));
 const codeOf = (file: string): string =>
   readFileSync(join(src, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
@@ -140,6 +140,68 @@ describe('the layers of src', () => {
     expect(readers.filter((file) => file !== 'config/config.ts')).toEqual([]);
   });
 
+  it('leave the whole configuration to the composition root and the command line', () => {
+    const roots = ['app.ts', 'main.ts'];
+    const readers = inside.filter(
+      ({ from, to }) => to === 'config/config.ts' && !roots.includes(from) && !['cli', 'config'].includes(partOf(from)),
+    );
+    expect(readers.map(show)).toEqual([]);
+    expect(server.filter((file) => /\.\.\.config\b/.test(codeOf(file)))).toEqual([]);
+  });
+
+  it('leave work that repeats to PeriodicTask, and its timers to jobs/clock.ts', () => {
+    // each of these timers runs once; the loops end with the work that they wait for
+    const reasons: Readonly<Record<string, string>> = {
+      'api/bridge/answer.ts': 'the limit of one slow reader',
+      'api/bridge/body.ts': 'the limit of one body',
+      'api/keys/known-keys.ts': 'the wait of a caller before a further read',
+      'cli/beside/request-line.ts': 'the limit of one request',
+      'cli/beside/server.ts': 'the limit of the stop',
+      'cli/run.ts': 'attempts while a server starts or stops',
+      'hub/connection.ts': 'the limit of one ack, in the record of its wait',
+      'hub/drain.ts': 'a loop over the connections that leave',
+      'interop/socketio-redis/pending-acks.ts': 'the limit of one event to many connections',
+      'interop/socketio-redis/remote-socket.ts': 'the end of one connection',
+      'main.ts': 'the limit of the stop',
+      'messages/writer/commit.ts': 'a loop of attempts at one commit',
+      'messages/writer/outbox-cleanup.ts': 'a timer while published rows wait',
+      'presence/forget.ts': 'a loop of a command',
+      'processes/child.ts': 'the limit of the stop of a worker',
+      'processes/supervisor.ts': 'the start of one worker',
+      'receipts/read-marks.ts': 'a timer while marks wait',
+      'recovery/replay-buffer.ts': 'the attempts at one read',
+      'retention/forget-user.ts': 'a loop of a command',
+      'retention/retention.ts': 'rests within a run',
+      'retention/room-purge.ts': 'rests within a run',
+      'rooms/member-coalescer.ts': 'the window of one room',
+      'search/search-index.ts': 'rests within a run',
+      'sessions/token-naming.ts': 'a loop while sessions wait for their tokens',
+      'storage/data-folder.ts': 'a pause of the start',
+      'storage/hosts.ts': 'the patience of one choice of a host',
+      'storage/locks.ts': 'attempts at a lock, which end with it',
+      'storage/redis-connection.ts': 'the limit of one probe, which each byte moves',
+      'storage/redis.ts': 'the wait for the first connection',
+      'telemetry/paced.ts': 'the pause before one text',
+      'transport/engineio/candidate.ts': 'the limit of one upgrade',
+    };
+    const timer = /\bsetTimeout\(|import \{ setTimeout\b/;
+    const users = server.filter((file) => timer.test(codeOf(file)) && file !== 'jobs/clock.ts');
+    expect(users.toSorted()).toEqual(Object.keys(reasons).toSorted());
+  });
+
+  it('leave time limits to jobs/within.ts', () => {
+    const users = server.filter((file) => /\bPromise\.race\(/.test(codeOf(file)));
+    // the second waits for two events; the limit of the third begins with an answer
+    expect(users.toSorted()).toEqual(['jobs/within.ts', 'storage/embedded/bridge.ts', 'storage/hosts.ts']);
+  });
+
+  it('have one clock: a part with an injected clock reads no other', () => {
+    const injected = inside.filter(({ to }) => to === 'jobs/clock.ts').map(({ from }) => from);
+    expect(injected.length).toBeGreaterThan(20);
+    const other = /\bperformance\.now\(|\bset(Timeout|Interval)\(|node:timers/;
+    expect(injected.filter((file) => other.test(codeOf(file)))).toEqual([]);
+  });
+
   it('leave timers that repeat to jobs/periodic.ts: an exception in a bare one ends the process', () => {
     const users = server.filter((file) => /\bsetInterval\(/.test(codeOf(file)));
     expect(users).toEqual(['jobs/periodic.ts']);
@@ -168,6 +230,7 @@ describe('the layers of src', () => {
       'storage/migrate.ts',
       'telemetry/system.ts',
       'cli/transfer.ts',
+      'cli/beside/',
       'version.ts',
       'processes/child.ts',
     ];

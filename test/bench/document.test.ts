@@ -61,7 +61,7 @@ describe('ratio', () => {
     expect(compare(of(150), of(100))).not.toHaveProperty('spread');
   });
 
-  it('meets what is asked for only if every round does', () => {
+  it('meets a target only if every round does', () => {
     const ours = of(150, 80, 240);
     expect(compare(ours, peer, 0.8, 1.2)).toMatchObject({ met: 'met', aimMet: 'met by the median' });
     expect(compare(ours, peer, 1.21)).toMatchObject({ met: 'missed' });

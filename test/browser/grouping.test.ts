@@ -35,15 +35,15 @@ describe('the rows of a room', () => {
   });
 
   it('are made without looking back through the rows of a day', () => {
-    let looks = 0;
+    let reads = 0;
     const { findLast } = Array.prototype;
     const spy = vi.spyOn(Array.prototype, 'findLast').mockImplementation(function (this: unknown[], ...args) {
-      looks += this.length;
+      reads += this.length;
       return findLast.apply(this, args) as unknown;
     });
     const rows = rowsFor(Array.from({ length: 2000 }, (_, n) => message(n + 1, noon + n, n % 2 === 0 ? 'ann' : 'ben')));
     spy.mockRestore();
     expect(rows).toHaveLength(2001);
-    expect(looks).toBe(0);
+    expect(reads).toBe(0);
   });
 });

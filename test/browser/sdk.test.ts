@@ -57,7 +57,7 @@ describe('the store contract', () => {
     }
   });
 
-  it('goes on when the browser has thrown the database away', async () => {
+  it('goes on when the browser has deleted the database', async () => {
     const tab = await lab.tab(await lab.profile());
     const found = await tab.page.evaluate(`(async () => {
       const store = lab.indexedDb('thrown away');

@@ -81,7 +81,7 @@ describe('rights', () => {
     expect(offered(messageRights(owner, false, false), true, { deletedAt: 1 })).toBe('');
   });
 
-  it("over one's own messages last as long as the room says, but for those who moderate it", () => {
+  it("over one's own messages last as long as the room says, but without a limit for moderators", () => {
     const room = { kind: 'channel', editWindow: 60 } as const;
     expect(messageRights({ ...room, role: 'member' }, false, false).editWithin).toBe(60_000);
     expect(messageRights({ ...room, role: 'admin' }, false, false).editWithin).toBe(Infinity);

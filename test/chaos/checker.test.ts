@@ -73,10 +73,10 @@ describe('the checker', () => {
     expect(await found()).toEqual(['lost']);
   });
 
-  it('finds what was heard in another place than others heard it, or than it has', async () => {
+  it('finds a message that one client received in another place than others, or than its own', async () => {
     recorder.delivered('eve', { room, seq: 2, body: { k: 'a', t: 1 } });
     expect(recorder.findings).toMatchObject([{ kind: 'reordered' }]);
-    recorder.heard.get(room)?.set(3, 'a');
+    recorder.received.get(room)?.set(3, 'a');
     expect(await found()).toEqual(['reordered']);
   });
 

@@ -1,4 +1,4 @@
-/** Compares what was sent, acknowledged, heard and shown with what Postgres holds, once nothing is under way. */
+/** Compares sent, acknowledged, received and shown messages with Postgres, once nothing is under way. */
 import type postgres from 'postgres';
 import type { Message } from '../../src/protocol/model.ts';
 import { bodyOf, type Body, type Recorder } from './recorder.ts';
@@ -23,9 +23,9 @@ export class Checker {
   readonly #sql: postgres.Sql;
   readonly #recorder: Recorder;
   readonly #crowd: Audience;
-  /** Of each room: up to which seq it was compared. */
+  /** For each room: the seq up to which it was compared. */
   readonly #checked = new Map<string, number>();
-  /** Of each reader: how often it had begun anew. */
+  /** For each reader: how often it had begun again. */
   readonly #resets = new Map<string, number>();
   /** Where each key is stored. */
   readonly #stored = new Map<string, string>();
@@ -37,7 +37,7 @@ export class Checker {
     this.#crowd = crowd;
   }
 
-  /** What has been there already is not read again, but for the pages that views begin with. */
+  /** Reads only new messages, and the pages that views begin with. */
   async check(): Promise<void> {
     const heads = await this.#sql<Head[]>`select id, last_seq, last_rev from rooms order by id`;
     for (const head of heads) {
@@ -65,7 +65,7 @@ export class Checker {
   }
 
   #checkRows({ id, last_seq, last_rev }: Head, rows: readonly Stored[]): void {
-    const { sent, heard } = this.#recorder;
+    const { sent, received } = this.#recorder;
     const checked = this.#checked.get(id) ?? 0;
     let expected = (rows[0]?.seq ?? 1) - 1;
     for (const { seq, rev, key } of rows) {
@@ -83,12 +83,12 @@ export class Checker {
       else if (message.state === 'acked' && (message.seq !== seq || message.room !== id)) {
         this.#find('lost', `${key} was acknowledged as ${message.room} ${message.seq}, and is ${id} ${seq}`);
       }
-      const told = heard.get(id)?.get(seq);
-      if (told !== undefined && told !== key)
-        this.#find('reordered', `${id} ${seq} was heard as ${told}, and is ${key}`);
+      const reported = received.get(id)?.get(seq);
+      if (reported !== undefined && reported !== key)
+        this.#find('reordered', `${id} ${seq} was received as ${reported}, and is ${key}`);
     }
-    for (const seq of heard.get(id)?.keys() ?? []) {
-      if (seq > last_seq) this.#find('lost', `${id} ${seq} was heard, and is not there`);
+    for (const seq of received.get(id)?.keys() ?? []) {
+      if (seq > last_seq) this.#find('lost', `${id} ${seq} was received, and is not there`);
     }
     if (last_seq !== expected && rows.length > 0)
       this.#find('lost', `${id} has the head ${last_seq} after ${expected}`);
@@ -117,11 +117,11 @@ export class Checker {
     const offset = rows[0]?.seq ?? 1;
     for (const { reader, room, name } of this.#crowd.readers) {
       if (room !== id) continue;
-      // it may begin anew only where the database went back
-      const isAnew = reader.resets !== (this.#resets.get(name) ?? 0);
-      if (reader.resets > this.#recorder.restores) this.#find('view', `${name} was told reset ${reader.resets} times`);
+      // a reader may begin again only if the database went back
+      const beganAgain = reader.resets !== (this.#resets.get(name) ?? 0);
+      if (reader.resets > this.#recorder.restores) this.#find('view', `${name} got reset ${reader.resets} times`);
       this.#resets.set(name, reader.resets);
-      let expected = isAnew ? 0 : (this.#checked.get(id) ?? 0);
+      let expected = beganAgain ? 0 : (this.#checked.get(id) ?? 0);
       for (const { seq, body } of reader.messages.splice(0)) {
         expected += 1;
         if (seq < expected) this.#find('doubled', `${name} has ${id} ${seq} twice`);

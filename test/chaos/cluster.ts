@@ -1,6 +1,6 @@
 /**
- * A cluster that is broken in every way of `plan.ts` while a crowd uses it. After each round it is left alone until it is
- * quiet, and everything that anybody was told is compared with Postgres. See README.md here.
+ * A cluster that is broken in every way of `plan.ts` while a crowd uses it. After each round the run waits until the cluster is
+ * quiet, and compares everything that clients received with Postgres. See README.md here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Checker } from './checker.ts';
@@ -111,7 +111,7 @@ class Run {
 
   async round(round: Round): Promise<void> {
     for (const { kind } of round) this.#faults[kind] = (this.#faults[kind] ?? 0) + 1;
-    for (const node of this.#stage.nodes) await node.look();
+    for (const node of this.#stage.nodes) await node.poll();
     if (round.some(({ kind }) => kind === 'postgres restored')) await this.#stage.save();
     this.#crowd.guestComesOrGoes();
     this.#crowd.write(true);
@@ -127,7 +127,7 @@ class Run {
     await this.#quiet();
     await this.#checker.check();
     for (const node of this.#stage.nodes) {
-      await node.look();
+      await node.poll();
       for (const text of node.faults) this.#recorder.find('process', text);
       node.faults.clear();
     }
@@ -182,7 +182,7 @@ class Run {
       if (ms > stallLimitMs) {
         const late = devices.filter(({ name }) => !inSync.has(name) || !nextAck.has(name));
         this.#recorder.find('stalled', `after ${stallLimitMs} ms: ${late.map(({ name }) => name).join()}`);
-        await this.#tellAll();
+        await this.#reportAll();
         break;
       }
       await delay(10);
@@ -221,8 +221,8 @@ class Run {
     await this.#stage.ready(quietLimitMs);
   }
 
-  /** What a finding's cause may be found by. */
-  async #tellAll(): Promise<void> {
+  /** Reports the state of clients and nodes, from which the cause of a finding can be found. */
+  async #reportAll(): Promise<void> {
     for (const { name, client, rooms, address } of this.#crowd.devices) {
       const views = rooms.map((room) => {
         const { status, messages } = client.room(room).state.value;
@@ -259,7 +259,7 @@ class Run {
       if (performance.now() > deadline) {
         const kind = what.startsWith('presence') ? 'presence' : 'stalled';
         this.#recorder.find(kind, `${limitMs} ms in vain until ${what}: ${why}`);
-        return this.#tellAll();
+        return this.#reportAll();
       }
       await delay(20);
     }

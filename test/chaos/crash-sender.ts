@@ -31,12 +31,12 @@ export interface SenderOptions {
   readonly reconnectMs?: () => number;
 }
 
-/** A refusal for now is asked for again after that long. */
+/** The wait before a refused send is repeated. */
 const retryMs = 100;
 
 /**
- * Sends as fast as acks come. When the connection is lost it comes back and sends whatever has no ack again, under the
- * same ids; now and then also something that has one.
+ * Sends as fast as acks come. After a lost connection the sender connects again, and repeats all messages without an ack with
+ * the same ids. Now and then the sender also repeats a message with an ack.
  *
  * connecting → (connected) → sending → (lost) → connecting … → (finish: everything has its ack) → done.
  */
@@ -49,7 +49,7 @@ export class Sender {
   readonly heads = new Map<string, number>();
   resends = 0;
   reconnects = 0;
-  /** What must never happen, in words. */
+  /** Broken promises, in words. */
   readonly faults: string[] = [];
   readonly #options: SenderOptions;
   #ws: WebSocket | undefined;

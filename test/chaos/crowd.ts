@@ -1,7 +1,6 @@
 /**
- * Who uses the cluster while it breaks: users with the SDK, some on two devices, who read and write; two readers who
- * know no more than the protocol; one who joins and leaves; one who is invited and removed; one who comes and goes; and
- * one who watches who is there.
+ * The users of the cluster while it breaks. Users with the SDK, some on two devices, read and write. Two readers know only the
+ * protocol. One user joins and leaves, one is invited and removed, one connects and disconnects, and one watches presence.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
@@ -38,11 +37,11 @@ export interface Device {
   writes: number;
 }
 
-/** What one device writes before it waits for acks; the SDK's own bound is 500. */
+/** The most messages that one device writes before it waits for acks. The bound of the SDK is 500. */
 const maxWaiting = 40;
 const setupLimitMs = 60_000;
 export const meetingRoom = 'room-0';
-const doorRoom = 'room-door';
+const openRoom = 'room-open';
 
 export class Crowd {
   readonly devices: Device[] = [];
@@ -71,8 +70,8 @@ export class Crowd {
 
   async enter(): Promise<void> {
     const { users } = this.#options;
-    const first = await this.#device('u0', [...this.rooms, doorRoom], 'a');
-    for (const id of [...this.rooms, doorRoom]) await first.client.createRoom({ kind: 'channel', name: id, id });
+    const first = await this.#device('u0', [...this.rooms, openRoom], 'a');
+    for (const id of [...this.rooms, openRoom]) await first.client.createRoom({ kind: 'channel', name: id, id });
     await Promise.all(
       Array.from({ length: users - 1 }, async (_, n) => {
         const u = n + 1;
@@ -125,7 +124,7 @@ export class Crowd {
     }
   }
 
-  /** Everything that was under way has ended: what is known of those who come and go holds again. */
+  /** Every command has ended: the known state of users that join and leave is certain again. */
   settled(): void {
     for (const stay of this.#uncertain) stay.certain = true;
     this.#uncertain.clear();
@@ -182,8 +181,8 @@ export class Crowd {
       if (restores !== this.#recorder.restores) revs = new Map();
       restores = this.#recorder.restores;
       const before = revs.get(room) ?? 0;
-      if (rev === before) this.#recorder.find('doubled', `${name} heard ${room} rev ${rev} twice on one connection`);
-      if (rev < before) this.#recorder.find('reordered', `${name} heard ${room} rev ${rev} after ${before}`);
+      if (rev === before) this.#recorder.find('doubled', `${name} received ${room} rev ${rev} twice on one connection`);
+      if (rev < before) this.#recorder.find('reordered', `${name} received ${room} rev ${rev} after ${before}`);
       revs.set(room, rev);
       this.#recorder.delivered(name, message);
     });
@@ -248,7 +247,7 @@ export class Crowd {
     if (!this.#writing || device.waiting >= maxWaiting) return;
     const n = device.writes++;
     // the room of the leaver has one writer, who is always in it
-    const room = device.user === 'u0' && n % 2 === 0 ? doorRoom : device.rooms[n % device.rooms.length];
+    const room = device.user === 'u0' && n % 2 === 0 ? openRoom : device.rooms[n % device.rooms.length];
     const key = `${device.name} ${n}`;
     const sent = this.#recorder.wrote(key, room ?? meetingRoom);
     device.waiting += 1;
@@ -276,25 +275,25 @@ export class Crowd {
 
   /** Leaves by itself, and comes back. */
   async #joinAndLeave(client: Client): Promise<void> {
-    const stay = new Stay('leaver', doorRoom, client, this.#recorder);
+    const stay = new Stay('leaver', openRoom, client, this.#recorder);
     this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
-      await this.#certainly(() => client.joinRoom(doorRoom), stay);
+      await this.#certainly(() => client.joinRoom(openRoom), stay);
       await delay(300 + Math.random() * 700);
       if (this.#ended) return;
-      await this.#certainly(() => client.leaveRoom(doorRoom), stay);
+      await this.#certainly(() => client.leaveRoom(openRoom), stay);
       stay.ended();
       this.leaves += 1;
-      await stay.tryDoor();
+      await stay.tryOutside();
       await delay(300 + Math.random() * 700);
     }
   }
 
   /** The owner of the room invites and removes it. */
   async #inviteAndRemove(owner: Client, client: Client): Promise<void> {
-    const member = { room: doorRoom, user: 'removed' };
-    const stay = new Stay(member.user, doorRoom, client, this.#recorder);
+    const member = { room: openRoom, user: 'removed' };
+    const stay = new Stay(member.user, openRoom, client, this.#recorder);
     this.#stays.push(stay);
     while (!this.#ended) {
       stay.begins();
@@ -304,14 +303,14 @@ export class Crowd {
       await this.#certainly(() => owner.call('room:remove', member), stay);
       stay.ended();
       this.removals += 1;
-      await stay.tryDoor();
+      await stay.tryOutside();
       await delay(300 + Math.random() * 700);
     }
   }
 
   /**
-   * Until the server has answered. A command whose answer was lost may still take effect, on a node that was stopped
-   * for instance, after a later one: then nothing is certain until the cluster is quiet.
+   * Repeats a command until the server has answered. A command whose answer was lost may still take effect after a later one,
+   * for instance on a stopped node. Then nothing is certain until the cluster is quiet.
    */
   async #certainly(command: () => Promise<unknown>, stay: Stay): Promise<void> {
     while (!this.#ended) {

@@ -34,7 +34,7 @@ async function readiness(): Promise<{ status: number; checks: Record<string, { o
   return { status: response.status, checks };
 }
 
-describe('while the database is away', () => {
+describe('while the database is unavailable', () => {
   const early = text('room', 'before');
   const waiting = Array.from({ length: 5 }, (_, n) => text('room', n));
 
@@ -63,8 +63,8 @@ describe('while the database is away', () => {
       [1, 'before'],
       ...waiting.map(({ body }, n) => [n + 2, body]),
     ]);
-    await until('all is heard', () => client.heard('message').length === 6);
-    expect(client.heard('message').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+    await until('all messages have come', () => client.received('message').length === 6);
+    expect(client.received('message').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(server.ended()).toBeUndefined();
   }, 40_000);
 });

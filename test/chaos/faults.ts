@@ -44,7 +44,7 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
       client.call('CLIENT', 'KILL', 'TYPE', form === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes'),
     ),
   'redis delayed': (_, node, fault) => slowed(node.redis, fault),
-  'redis swallowed': (_, node, { ms }) => away(node.redis, 'swallow', ms),
+  'redis swallowed': (_, node, { ms }) => interrupt(node.redis, 'swallow', ms),
   'redis flushed': ({ redis }) => withRedis(redis.url, (client) => client.flushall()),
   'redis demoted': ({ redis }, _, { ms }) =>
     withRedis(redis.url, async (client) => {
@@ -99,8 +99,8 @@ const inflict: Readonly<Record<Fault['kind'], Inflict>> = {
     restored();
   },
   'postgres delayed': (_, node, fault) => slowed(node.postgres, fault),
-  'postgres cut': (_, node, { ms }) => away(node.postgres, 'cut', ms),
-  'postgres swallowed': (_, node, { ms }) => away(node.postgres, 'swallow', ms),
+  'postgres cut': (_, node, { ms }) => interrupt(node.postgres, 'cut', ms),
+  'postgres swallowed': (_, node, { ms }) => interrupt(node.postgres, 'swallow', ms),
 };
 
 async function withRedis(url: string, work: (client: Redis) => Promise<unknown>): Promise<void> {
@@ -119,7 +119,7 @@ async function slowed(proxy: ChaosNode['redis'], { ms, form }: Fault): Promise<v
   proxy.slow(() => 0);
 }
 
-async function away(proxy: ChaosNode['redis'], how: 'cut' | 'swallow', ms: number): Promise<void> {
+async function interrupt(proxy: ChaosNode['redis'], how: 'cut' | 'swallow', ms: number): Promise<void> {
   proxy[how]();
   await delay(ms);
   proxy.restore();

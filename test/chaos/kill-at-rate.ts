@@ -1,6 +1,6 @@
 /**
- * `kill -9` of one process after the other (each node in turn, Redis, Postgres) under load: nothing is lost, and how long
- * clients take to be back. Senders and readers are in pairs, one pair a room, and connect to nodes at random.
+ * `kill -9` of one process after the other (each node in turn, Redis, Postgres) under load. The run shows that nothing is lost,
+ * and the time until clients are back. Senders and readers are in pairs, one pair a room, and connect to nodes at random.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { delayBefore, reconnectBackoff } from '../../src/client/backoff.ts';
@@ -36,9 +36,9 @@ interface Kill {
 const nodes = 3;
 const pairCount = 20;
 const window = 300;
-/** How long clients are watched after a kill, and how often they are looked at. */
+/** The time for which clients are watched after a kill, and the interval of the checks. */
 const watchMs = 12_000;
-const lookMs = 20;
+const pollMs = 20;
 /** A reader is out of sync while it has no connection, or lacks what was acknowledged that long ago. */
 const graceMs = 1000;
 /** After a load like this there may be much to read. */
@@ -124,19 +124,19 @@ async function watch(
   const killed = kill();
   const inSync = pairs.map(() => 0);
   const next = pairs.map(() => 0);
-  /** What was acknowledged at each look, for as long as the grace lasts. */
+  /** The acknowledged heads at each check, for the time of the grace. */
   const heads: { readonly at: number; readonly seqs: readonly number[] }[] = [];
   while (performance.now() - from < watchMs) {
     const now = performance.now();
     heads.push({ at: now, seqs: pairs.map(({ room, sender }) => sender.heads.get(room) ?? 0) });
     while ((heads[1]?.at ?? now) < now - graceMs) heads.shift();
-    const due = heads[0] !== undefined && heads[0].at < now - graceMs + lookMs * 5 ? heads[0].seqs : [];
+    const due = heads[0] !== undefined && heads[0].at < now - graceMs + pollMs * 5 ? heads[0].seqs : [];
     for (const [n, { sender, reader }] of pairs.entries()) {
       if (!reader.ready || reader.cursor < (due[n] ?? 0)) inSync[n] = now - from;
       // an ack that was on its way is not the next one
       if (next[n] === 0 && sender.ackedAt > from + 200) next[n] = sender.ackedAt - from;
     }
-    await delay(lookMs);
+    await delay(pollMs);
   }
   await killed;
   await stage.ready(settleMs);
@@ -168,7 +168,7 @@ async function settle(stage: Stage, pairs: readonly Pair[]): Promise<string[]> {
       faults.push(`the reader of ${room} has another ${wrong + 1}`);
   }
   for (const node of stage.nodes) {
-    await node.look();
+    await node.poll();
     faults.push(...node.faults);
   }
   return faults;

@@ -1,7 +1,7 @@
-/** What a run does to its cluster, and when: a pure function of the seed, so that a run can be had again. */
+/** The faults of a run, and their times: a pure function of the seed, so that a run can be repeated. */
 import { Random } from '../hostile/fuzz/random.ts';
 
-/** What each kind hits. Faults of one round hit different things, so that the end of one is not the end of another. */
+/** The part that each kind hits. Faults of one round hit different things, so that the end of one is not the end of another. */
 export const faultKinds = {
   'node killed': 'node',
   'node stopped': 'node',
@@ -38,7 +38,7 @@ export interface Fault {
   readonly afterMs: number;
 }
 
-/** Faults of which no two hit the same thing; the cluster is looked at when the last has ended. */
+/** Faults of which no two hit the same part. The cluster is checked when the last has ended. */
 export type Round = readonly Fault[];
 
 export interface PlanOptions {

@@ -1,6 +1,6 @@
 /**
  * Knows every message that was sent, every ack and every delivery, until the checker has compared them with Postgres.
- * A message is told by the key in its body: `{k: 'u3-1 17', t: 1234.5}`, `t` being when it was written (`performance.now`).
+ * The key in its body identifies a message: `{k: 'u3-1 17', t: 1234.5}`. `t` is the time of writing (`performance.now`).
  */
 import type { Message } from '../../src/protocol/model.ts';
 
@@ -18,7 +18,7 @@ export interface Body {
   readonly t: number;
 }
 
-/** What a user had of a room, or did in it. `at`: when the message was written, or when the command was sent. */
+/** An access of a user to a room. `at`: when the message was written, or when the command was sent. */
 export interface Access {
   readonly user: string;
   readonly room: string;
@@ -43,8 +43,8 @@ const maxFindings = 200;
 export class Recorder {
   /** Sent since the last check. */
   readonly sent = new Map<string, Sent>();
-  /** What is heard at a seq of a room, by whoever heard it first since the last check. */
-  readonly heard = new Map<string, Map<number, string>>();
+  /** The key at a seq of a room, as the first client received it since the last check. */
+  readonly received = new Map<string, Map<number, string>>();
   /** The highest seq of each room that was acknowledged. */
   readonly heads = new Map<string, number>();
   readonly findings: { readonly kind: FindingKind; readonly text: string }[] = [];
@@ -87,15 +87,15 @@ export class Recorder {
     this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
   }
 
-  /** Every listener has to hear the same at the same place. */
+  /** Every client has to receive the same message at the same seq. */
   delivered(who: string, { room, seq, ...rest }: Pick<Message, 'room' | 'seq' | 'body'>): void {
     this.deliveries += 1;
     const { k } = bodyOf(rest);
-    let known = this.heard.get(room);
-    if (known === undefined) this.heard.set(room, (known = new Map()));
+    let known = this.received.get(room);
+    if (known === undefined) this.received.set(room, (known = new Map()));
     const before = known.get(seq);
     if (before === undefined) known.set(seq, k);
-    else if (before !== k) this.find('reordered', `${who} heard ${k} as ${room} ${seq}, where others heard ${before}`);
+    else if (before !== k) this.find('reordered', `${who} received ${k} as ${room} ${seq}, where others received ${before}`);
   }
 
   removed(user: string, room: string, from = performance.now()): Absence {
@@ -108,11 +108,11 @@ export class Recorder {
     return [...this.sent.values()].filter(({ state }) => state === 'waiting');
   }
 
-  /** What was acknowledged and heard since the last check is gone by intent; what waits is sent again. */
+  /** Messages since the last check are gone by intent. Unanswered sends are sent again. */
   restored(): void {
     this.restores += 1;
     for (const { key, state } of this.sent.values()) if (state !== 'waiting') this.sent.delete(key);
-    this.heard.clear();
+    this.received.clear();
     this.heads.clear();
     this.accesses.length = 0;
     this.absences = [];
@@ -121,7 +121,7 @@ export class Recorder {
   /** All of it has been compared with Postgres. */
   forget(): void {
     this.sent.clear();
-    this.heard.clear();
+    this.received.clear();
     this.accesses.length = 0;
     this.absences = this.absences.filter(({ until }) => until === Infinity);
   }

@@ -1,4 +1,4 @@
-/** What a run of the cluster came to, in lines. */
+/** The result of a run of the cluster, in lines. */
 import type { ClusterReport } from './cluster.ts';
 
 export function percentile(values: readonly number[], share: number): number {

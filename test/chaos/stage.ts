@@ -14,13 +14,13 @@ import { spawnServer, type Env, type SpawnedServer } from '../support/spawn.ts';
 import { testSecret } from '../support/test-token.ts';
 import { until } from '../support/until.ts';
 
-/** What a service manager allows a start that fails, because what it needs is away: again and again for that long. */
+/** The time for which a node starts again and again while a service is unavailable, as with a service manager. */
 const startLimitMs = 60_000;
 
 export class ChaosNode {
   readonly redis: Proxy;
   readonly postgres: Proxy;
-  /** What should not be there: ends that nobody asked for, errors in the logs. */
+  /** Faults of the node: unexpected ends, and errors in the logs. */
   readonly faults = new Set<string>();
   /** Sums of counters over the lives of the node, as far as they were read before its end. */
   readonly counted = new Map<string, number>();
@@ -93,7 +93,7 @@ export class ChaosNode {
   }
 
   /** Reads logs and counters of the running process. */
-  async look(): Promise<MetricValues | undefined> {
+  async poll(): Promise<MetricValues | undefined> {
     const server = this.#server;
     if (server === undefined) return undefined;
     this.#listen(server);
@@ -111,18 +111,18 @@ export class ChaosNode {
     return metrics;
   }
 
-  /** What it says of itself now, for a finding whose cause is to be found: what stands out of its metrics, and its last lines. */
+  /** The state of the node for the cause of a finding: conspicuous metrics, and the last lines of the log. */
   async account(): Promise<string> {
     const server = this.#server;
     if (server === undefined) return 'no process';
     const metrics = await readMetrics(server.url).catch(() => new Map<string, number>());
-    const told = [...metrics].filter(
+    const shown = [...metrics].filter(
       ([series, value]) =>
         value !== 0 &&
         /^parley_(conn|database|fanout|held|lease|membership|outbox|repair|redis|writer)/.test(series) &&
         !/_bucket|_sum/.test(series),
     );
-    return `${server.url} pid ${server.pid}\n${told.map(([series, value]) => `${series} ${value}`).join('\n')}\n${server.stdout().slice(-6000)}`;
+    return `${server.url} pid ${server.pid}\n${shown.map(([series, value]) => `${series} ${value}`).join('\n')}\n${server.stdout().slice(-6000)}`;
   }
 
   count(name: Counter): number {
@@ -258,11 +258,11 @@ export async function openStage(size: number, env: Env = {}): Promise<Stage> {
     const ready = async (limitMs: number): Promise<void> => {
       for (const node of nodes) {
         let reason: string | undefined;
-        const look = async (): Promise<boolean> => {
+        const poll = async (): Promise<boolean> => {
           node.requireAlive();
           return (reason = await notReady(node.url)) === undefined;
         };
-        await until(() => `${node.url} is ready: ${reason}`, look, limitMs);
+        await until(() => `${node.url} is ready: ${reason}`, poll, limitMs);
       }
     };
     await ready(startLimitMs);

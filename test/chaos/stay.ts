@@ -1,4 +1,4 @@
-/** What one user has of a room that they come into and go out of again, as the checker is to judge it. */
+/** The stays of one user in a room that the user joins and leaves, for the checker. */
 import type { Client } from '../../src/client/index.ts';
 import { bodyOf, type Absence, type Recorder } from './recorder.ts';
 
@@ -37,13 +37,13 @@ export class Stay {
     this.certain = false;
   }
 
-  /** It is acknowledged that they are out. */
+  /** The server has acknowledged the end of the stay. */
   ended(): void {
     if (this.certain) this.#absence = this.#recorder.removed(this.#user, this.#room);
   }
 
-  /** Pulls and signals, as somebody would who did not know. That it is refused, or that a node is away, is no finding. */
-  async tryDoor(): Promise<void> {
+  /** Pulls and signals from outside of the room. A refusal, or an unavailable node, is no finding. */
+  async tryOutside(): Promise<void> {
     const at = performance.now();
     const note = (what: 'pulled' | 'signalled'): void =>
       void this.#recorder.accesses.push({ user: this.#user, room: this.#room, what, at });

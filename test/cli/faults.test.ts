@@ -1,4 +1,4 @@
-/** What the machine or the operator got wrong: one true line, no stack; and a process that lives at its limits. */
+/** Faults of the machine or the operator: one true line and no stack. A process lives on at its limits. */
 import { spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';

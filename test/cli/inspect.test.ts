@@ -10,7 +10,6 @@ it.each([
   [['inspect'], {}, 'inspect needs room ROOM or connection ID'],
   [['inspect', 'room', 'a b'], {}, 'needs a valid id of a room'],
   [['inspect', 'room', 'a', 'b'], {}, 'inspect needs room ROOM or connection ID'],
-  [['inspect', 'room', 'a'], {}, 'set DATABASE_URL'],
   [['inspect', 'connection', 'a'], {}, 'set REDIS_URL'],
   [
     ['inspect', 'connection', 'a'],
@@ -88,7 +87,7 @@ describe('parley inspect beside two nodes', () => {
 
   it('shows a connection and its node', { timeout: 60_000 }, async () => {
     const client = await cluster.connect(1, 'cid');
-    const session = client.heard('ready')[0]?.session ?? '';
+    const session = client.received('ready')[0]?.session ?? '';
     expect(await inspect('connection', session)).toEqual([
       expect.stringMatching(/^node-1 {2}cid {2}\S+Z {2}\S+ {2}- {2}.* {2}rooms 0 {2}unsent 0 {2}quiet no {2}off none$/),
     ]);

@@ -10,16 +10,16 @@ import { until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs until it has said what is looked for: the example keeps its connection and does not end by itself. */
-async function say(file: string, looked: RegExp): Promise<string> {
+/** Runs an example until the expected text is printed: the example keeps its connection, and does not end by itself. */
+async function say(file: string, expected: RegExp): Promise<string> {
   const child = spawn(process.execPath, [file], { cwd: dirname(file), stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (said += text));
   try {
     return await until(
-      () => `${String(looked)} is printed, and not:\n${said}`,
-      () => looked.exec(said)?.[0],
+      () => `${String(expected)} is printed, and not:\n${said}`,
+      () => expected.exec(said)?.[0],
       60_000,
     );
   } finally {

@@ -48,12 +48,12 @@ it('shows the stored state, also after a failed first attempt to connect', async
     if (key.includes('/room/')) await requested;
     return store.get(key);
   };
-  const away = enter('k-ann', { store: { ...store, get: late }, WebSocket: Unreachable as never });
-  const room = away.room(id);
-  await until('the first try has failed', () => away.state.value.status === 'waiting');
+  const offline = enter('k-ann', { store: { ...store, get: late }, WebSocket: Unreachable as never });
+  const room = offline.room(id);
+  await until('the first try has failed', () => offline.state.value.status === 'waiting');
   for (const answer of answers) answer();
   await until('the room is shown', () => room.messages.value.length === 1);
-  expect(away.state.value.status).not.toBe('connected');
+  expect(offline.state.value.status).not.toBe('connected');
 });
 
 describe('the messages of a room, iterated', () => {

@@ -6,7 +6,7 @@ import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { launch } from '../browser/chromium.ts';
 import { describeKind, stockKinds, transportOf, type Make } from './client.ts';
-import type { Heard, StockKind } from './driver.ts';
+import type { Received, StockKind } from './driver.ts';
 
 export class Chromium {
   readonly #browser: Browser;
@@ -63,7 +63,7 @@ export class Chromium {
       page.evaluate<T>(`driver.${name}(...${JSON.stringify(args)})`);
     const id = await call<number>('open', url, token, kind);
     return {
-      heard: (from) => call<Heard[]>('heard', id, from),
+      received: (from) => call<Received[]>('received', id, from),
       state: () => call('state', id),
       command: (name, input) => call('command', id, name, input),
       close: () => call('close', id),
@@ -71,7 +71,7 @@ export class Chromium {
   }
 }
 
-/** @param chromium asked for when a client is opened: the list is needed before it runs */
+/** @param chromium called when a client is opened, because the list is needed before Chromium runs */
 export function chromiumMakes(chromium: () => Chromium): readonly Make[] {
   return stockKinds.map((kind) => ({
     title: `${describeKind(kind)}, in Chromium`,

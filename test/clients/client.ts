@@ -4,7 +4,7 @@ import type { CommandInput, CommandName, CommandOutput } from '../../src/protoco
 import type { EventData, EventName } from '../../src/protocol/events.ts';
 import type { WireError } from '../../src/protocol/errors.ts';
 import { until } from '../support/until.ts';
-import type { Heard, StockKind } from './driver.ts';
+import type { Received, StockKind } from './driver.ts';
 
 /** Where and what a client is; each can open any number of them. */
 export interface Make {
@@ -16,7 +16,7 @@ export interface Make {
 
 /** The way to one client: all is JSON, with binary as `{$bytes: […]}`. */
 export interface Interop {
-  heard(from: number): Promise<Heard[]>;
+  received(from: number): Promise<Received[]>;
   state(): Promise<{ transport: string; refusal: unknown; disconnects: number }>;
   command(name: string, input: unknown): Promise<unknown>;
   close(): Promise<void>;
@@ -41,7 +41,7 @@ export function transportOf(kind: StockKind): 'polling' | 'websocket' {
 export class Client {
   readonly interop: Interop;
   readonly title: string;
-  readonly #heard: Heard[] = [];
+  readonly #received: Received[] = [];
 
   constructor(interop: Interop, title: string) {
     this.interop = interop;
@@ -71,21 +71,21 @@ export class Client {
     }
   }
 
-  async heard<E extends EventName>(name: E): Promise<EventData<E>[]> {
-    this.#heard.push(...(await this.interop.heard(this.#heard.length)));
-    return this.#heard.filter((event) => event.name === name).map(({ data }) => data as EventData<E>);
+  async received<E extends EventName>(name: E): Promise<EventData<E>[]> {
+    this.#received.push(...(await this.interop.received(this.#received.length)));
+    return this.#received.filter((event) => event.name === name).map(({ data }) => data as EventData<E>);
   }
 
   /** The nth event of the name. */
   event<E extends EventName>(name: E, nth = 1): Promise<EventData<E>> {
-    return until(`${this.title}: ${name} comes`, async () => (await this.heard(name))[nth - 1], 60_000);
+    return until(`${this.title}: ${name} comes`, async () => (await this.received(name))[nth - 1], 60_000);
   }
 
   messages(room: string, count: number): Promise<EventData<'message'>[]> {
     return until(
       `${this.title}: ${count} messages of ${room} come`,
       async () => {
-        const messages = (await this.heard('message')).filter((message) => message.room === room);
+        const messages = (await this.received('message')).filter((message) => message.room === room);
         return messages.length >= count ? messages : undefined;
       },
       60_000,

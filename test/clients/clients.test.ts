@@ -7,7 +7,7 @@ import { nodeMakes, plainMake } from './makes.ts';
 
 let parley: Parley;
 let chromium: Chromium;
-/** Who is on the other side: one for each make, since a connection may not do so much. */
+/** The client on the other side: one for each make, because the rate of a connection is limited. */
 let witness: Client;
 
 const makes: readonly Make[] = [...nodeMakes, plainMake, ...chromiumMakes(() => chromium)];
@@ -45,14 +45,14 @@ describe.each(makes)('$title', (make) => {
   beforeAll(enterWitness);
   afterAll(() => witness.close());
 
-  it('is told why it may not connect', async () => {
+  it('gets the reason of a refused connect', async () => {
     const client = await Client.open(make, parley.url, 'no token of ours');
     const refusal = await until('CONNECT is refused', async () => (await client.interop.state()).refusal);
     expect(refusal).toMatchObject({ data: { code: 'unauthorized', retryable: false } });
     await client.close();
   });
 
-  it('sends, is acknowledged, hears others, and passes binary both ways', async () => {
+  it('sends, is acknowledged, receives others, and passes binary both ways', async () => {
     const client = await Client.ready(make, parley.url, await token('somebody'));
     const room = await roomOf(client, 'both');
     for (let n = 1; n <= 5; n++) {
@@ -64,7 +64,7 @@ describe.each(makes)('$title', (make) => {
     expect(own).toEqual(await witness.messages(room, 10));
     expect(own[0]).toMatchObject({ body: { n: 1, text: 'Grüße 👋' } });
 
-    const before = (await witness.heard('signal')).length;
+    const before = (await witness.received('signal')).length;
     await client.ok('signal', { room, name: 'blob', data: signalData });
     expect(await witness.event('signal', before + 1)).toMatchObject({ room, name: 'blob', data: signalData });
     await witness.ok('signal', { room, name: 'back', data: signalData });
@@ -74,7 +74,7 @@ describe.each(makes)('$title', (make) => {
     await client.close();
   });
 
-  it('gets what it was away for, once and in order', async () => {
+  it('gets the messages of its absence, once and in order', async () => {
     const own = await token('traveller');
     const client = await Client.ready(make, parley.url, own);
     const room = await roomOf(client, 'away');
@@ -94,12 +94,12 @@ describe.each(makes)('$title', (make) => {
       ({ rev, more } = part);
     }
     expect(missed).toEqual(upTo(30).slice(1));
-    expect(await back.heard('message')).toEqual([]);
+    expect(await back.received('message')).toEqual([]);
     await back.close();
   });
 });
 
-it('holds them all in one room, where each hears each message once, in order, and again after the server was killed', async () => {
+it('has all of them in one room, where each receives each message once, in order, and again after the server was killed', async () => {
   await enterWitness();
   const clients = await Promise.all(
     makes.map(async (make, n) => Client.ready(make, parley.url, await token(`member ${n}`))),

@@ -1,6 +1,6 @@
 /**
- * Stock Socket.IO clients as an application would use them; runs in Node and, bundled, in a page. What passes in and out
- * is JSON, in which binary is `{$bytes: [1, 2]}`, so that a test can be on the other side of a browser's door.
+ * Stock Socket.IO clients as an application uses them. The driver runs in Node and, bundled, in a page. Its arguments and
+ * answers are JSON, in which binary is `{$bytes: [1, 2]}`, so that a test can drive a client in a browser.
  */
 import { io as io4 } from 'socket.io-client';
 import { io as io3 } from 'socket.io-client-3';
@@ -13,7 +13,7 @@ export interface StockKind {
   readonly msgpack: boolean;
 }
 
-export interface Heard {
+export interface Received {
   readonly name: string;
   readonly data: unknown;
 }
@@ -28,7 +28,7 @@ interface SocketLike {
 
 class StockClient {
   readonly socket: SocketLike;
-  readonly heard: Heard[] = [];
+  readonly received: Received[] = [];
   refusal: unknown = undefined;
   disconnects = 0;
 
@@ -42,7 +42,7 @@ class StockClient {
       ...(msgpack ? { parser: msgpackParser, query: { parser: 'msgpack' } } : {}),
     };
     this.socket = (version === 4 ? io4(url, options) : io3(url, options)) as unknown as SocketLike;
-    this.socket.onAny((name, data) => void this.heard.push({ name, data: written(data) }));
+    this.socket.onAny((name, data) => void this.received.push({ name, data: written(data) }));
     this.socket.on('disconnect', () => void this.disconnects++);
     this.socket.on('connect_error', (error: { message: string; data?: unknown }) => {
       this.refusal = { message: error.message, data: error.data };
@@ -64,9 +64,9 @@ export function open(url: string, token: string, kind: StockKind): number {
   return opened;
 }
 
-/** What was heard from there on. */
-export function heard(id: number, from: number): Heard[] {
-  return clientOf(id).heard.slice(from);
+/** The events from this index on. */
+export function received(id: number, from: number): Received[] {
+  return clientOf(id).received.slice(from);
 }
 
 export function state(id: number): { transport: string; refusal: unknown; disconnects: number } {

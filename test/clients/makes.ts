@@ -2,7 +2,7 @@
 import { WebSocket } from 'ws';
 import { describeKind, stockKinds, transportOf, type Interop, type Make } from './client.ts';
 import * as driver from './driver.ts';
-import type { Heard } from './driver.ts';
+import type { Received } from './driver.ts';
 
 export const nodeMakes: readonly Make[] = stockKinds.map((kind) => ({
   title: `${describeKind(kind)}, in Node`,
@@ -10,7 +10,7 @@ export const nodeMakes: readonly Make[] = stockKinds.map((kind) => ({
   open(url, token) {
     const id = driver.open(url, token, kind);
     return Promise.resolve({
-      heard: (from) => Promise.resolve(driver.heard(id, from)),
+      received: (from) => Promise.resolve(driver.received(id, from)),
       state: () => Promise.resolve(driver.state(id)),
       command: (name, input) => driver.command(id, name, input),
       close: () => Promise.resolve(driver.close(id)),
@@ -24,14 +24,14 @@ export const plainMake: Make = {
   open: (url, token) => Promise.resolve(new Plain(url, token)),
 };
 
-/** The protocol as `docs/protocol.md` tells it, in a page of code. */
+/** The protocol of `docs/protocol.md` in a page of code. */
 class Plain implements Interop {
   readonly #url: string;
   readonly #token: string;
-  readonly #heard: Heard[] = [];
+  readonly #received: Received[] = [];
   readonly #acks = new Map<string, (answer: unknown) => void>();
   #ws: WebSocket;
-  #asked = 0;
+  #requested = 0;
   #refusal: unknown = null;
   #disconnects = 0;
   #connected = false;
@@ -45,8 +45,8 @@ class Plain implements Interop {
     this.#ws = this.#connect();
   }
 
-  heard(from: number): Promise<Heard[]> {
-    return Promise.resolve(this.#heard.slice(from));
+  received(from: number): Promise<Received[]> {
+    return Promise.resolve(this.#received.slice(from));
   }
 
   state(): Promise<{ transport: string; refusal: unknown; disconnects: number }> {
@@ -54,7 +54,7 @@ class Plain implements Interop {
   }
 
   command(name: string, input: unknown): Promise<unknown> {
-    const id = String(++this.#asked);
+    const id = String(++this.#requested);
     const buffers: Uint8Array[] = [];
     const json = JSON.stringify([name, input], (_, value: unknown) => {
       if (typeof value !== 'object' || value === null || !('$bytes' in value)) return value;
@@ -118,6 +118,6 @@ class Plain implements Interop {
       if (typeof value !== 'object' || value === null || !('_placeholder' in value) || !('num' in value)) return value;
       return driver.written(buffers[Number(value.num)]);
     }) as [string, unknown];
-    this.#heard.push({ name, data });
+    this.#received.push({ name, data });
   }
 }

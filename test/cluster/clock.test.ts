@@ -83,10 +83,10 @@ describe.skipIf(!here).each([600, -600])('a node whose clock is %d s off (skippe
     await (await enter(right, 'cem')).ok('link:join', { token });
 
     // messages and presence cross both ways
-    await until('ben receives on the right node', () => ben.heard('message').length > 0);
+    await until('ben receives on the right node', () => ben.received('message').length > 0);
     await ben.ok('presence:watch', { users: ['ann'] });
     ann.close();
-    await until('ann is seen to leave', () => ben.heard('presence').some(({ online }) => !online), 20_000);
+    await until('ann is seen to leave', () => ben.received('presence').some(({ online }) => !online), 20_000);
 
     const offset = await until('it is measured', async () =>
       (await wrong.metrics()).get('parley_database_clock_offset_seconds'),

@@ -21,10 +21,10 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await ann.ok('presence:watch', { users: ['ben'] });
   await ben.ok('user:block', { user: 'ann' });
   // the blocked user sees the other one go offline, on any node; the blocking user sees nothing
-  const told = await ann.event('presence', (one) => one.user === 'ben');
-  expect(told).toEqual({ user: 'ben', online: false, lastSeen: expect.any(Number) as number });
+  const reported = await ann.event('presence', (one) => one.user === 'ben');
+  expect(reported).toEqual({ user: 'ben', online: false, lastSeen: expect.any(Number) as number });
   expect((await ann.ok('presence:get', { users: ['ben'] })).presence).toEqual({
-    ben: { online: false, lastSeen: told.lastSeen },
+    ben: { online: false, lastSeen: reported.lastSeen },
   });
   expect((await ben.ok('presence:get', { users: ['ann'] })).presence).toEqual({});
   // a mention of everybody passes them by, on the other node
@@ -32,7 +32,7 @@ it('an invitation reaches the other node, and a block there stops the next one',
   await ann.event('mention', (one) => one.room === 'one' && one.everybody);
   await ann.ok('message:send', { room: 'one', id: crypto.randomUUID(), body: { text: 'the fence' } });
   await ben.event('message', (one) => one.room === 'one' && one.seq === 2);
-  expect(ben.heard('mention')).toEqual([]);
+  expect(ben.received('mention')).toEqual([]);
   expect(await ann.ok('room:invite', { room: 'two', user: 'ben' })).toMatchObject({ invitation: { user: 'ben' } });
   const again = await cluster.connect(0, 'ben');
   for (const client of [ben, again]) expect((await client.ok('invitation:list', {})).invitations).toEqual([]);
@@ -57,6 +57,6 @@ it('a direct room is requested, left and blocked from any node', async () => {
   for (const client of [dora, again]) {
     expect(await client.error('history', { room: room.id })).toMatchObject({ code: 'not_found' });
     expect((await client.ok('invitation:list', {})).invitations).toEqual([]);
-    expect(client.heard('message')).toEqual([]);
+    expect(client.received('message')).toEqual([]);
   }
 });

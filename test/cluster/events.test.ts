@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { Packr } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { codecVersion, nodeIdBytes, originOf } from '../../src/fanout/envelope-codec.ts';
-import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { bodiesReceived, startCluster, type Cluster } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -39,8 +39,8 @@ describe.each([
     const sent = await Promise.all(sends);
     expect(sent.map(({ seq }) => seq).toSorted((a, b) => a - b)).toEqual(sent.map((__, n) => n + 1));
     for (const client of [ann, ben]) {
-      await bodiesHeard(client, 'hall', 200);
-      expect(client.heard('message').map(({ seq }) => seq)).toEqual(sent.map((__, n) => n + 1));
+      await bodiesReceived(client, 'hall', 200);
+      expect(client.received('message').map(({ seq }) => seq)).toEqual(sent.map((__, n) => n + 1));
     }
   });
 
@@ -51,7 +51,7 @@ describe.each([
     expect([...(data as { bytes: Buffer }).bytes]).toEqual([1, 2, 255]);
     await ben.ok('signal', { room: 'hall', name: 'back' });
     await ann.event('signal', ({ name }) => name === 'back');
-    expect(ann.heard('signal')).toHaveLength(1);
+    expect(ann.received('signal')).toHaveLength(1);
   });
 
   it('read marks cross', async () => {
@@ -71,8 +71,8 @@ describe.each([
     }
     await ann.ok('message:send', text('few', 'after'));
     for (const client of [here, there]) {
-      expect(await bodiesHeard(client, 'few', 1)).toEqual(['after']);
-      expect(client.heard('member').filter(({ room }) => room === 'few')).toHaveLength(1);
+      expect(await bodiesReceived(client, 'few', 1)).toEqual(['after']);
+      expect(client.received('member').filter(({ room }) => room === 'few')).toHaveLength(1);
     }
     expect(await there.ok('signal', { room: 'few', name: 'x' })).toEqual({});
   });
@@ -97,8 +97,8 @@ describe.each([
     await ben.event('message', ({ body }) => body === 'not for dan');
     // an answer of the node comes behind whatever it sent before
     expect(await there.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
-    expect(there.heard('message')).toEqual([]);
-    expect(here.heard('message')).toEqual([]);
+    expect(there.received('message')).toEqual([]);
+    expect(here.received('message')).toEqual([]);
   });
 
   it('nothing of that needed Postgres to be read again, and no fault was counted', async () => {

@@ -1,7 +1,7 @@
 /** Rooms past the first page of `ready`: a client that gets a head in an answer expects the events after it. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { limits } from '../../src/protocol/limits.ts';
-import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { bodiesReceived, startCluster, type Cluster } from '../support/cluster.ts';
 import { addMember } from '../support/messaging.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -41,5 +41,5 @@ it.each<[string, (room: string) => Promise<unknown>]>([
   const room = `late-${++rooms}`;
   await ask(room);
   await ann.ok('message:send', text(room, 'after'));
-  expect(await bodiesHeard(ben, room, 1)).toEqual(['after']);
+  expect(await bodiesReceived(ben, room, 1)).toEqual(['after']);
 });

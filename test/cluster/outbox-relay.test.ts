@@ -1,7 +1,7 @@
 /** A process dies after its commit and before it publishes: other nodes publish. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
-import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { bodiesReceived, startCluster, type Cluster } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
 import { startProxy } from '../support/proxy.ts';
 import { spawnServer } from '../support/spawn.ts';
@@ -44,13 +44,13 @@ it('rows that a dead node left in its outbox reach the clients of all nodes, in 
       ['two', (n: number) => n % 3 === 0],
     ] as const) {
       const bodies = batch.map(([, , , n]) => n as number).filter(mine);
-      expect(await bodiesHeard(client, room, bodies.length)).toEqual(bodies);
+      expect(await bodiesReceived(client, room, bodies.length)).toEqual(bodies);
     }
   }
   await until('the rows are gone', async () => (await outboxRows()) === 0);
   expect(await relayed()).toBe(2);
   await ann.ok('message:send', text('one', 'live'));
-  expect((await bodiesHeard(ben, 'one', 21)).at(-1)).toBe('live');
+  expect((await bodiesReceived(ben, 'one', 21)).at(-1)).toBe('live');
 });
 
 it('a node that is killed with what it committed still on its way to Redis loses nothing', async () => {
@@ -68,7 +68,7 @@ it('a node that is killed with what it committed still on its way to Redis loses
   const cid = await connectStock(doomed.url, await tokenOf('cid'), { reconnection: false });
   try {
     await cid.ok('room:join', { room: 'one' });
-    const seqs = new Set(ann.heard('message').map(({ seq }) => seq));
+    const seqs = new Set(ann.received('message').map(({ seq }) => seq));
     way.swallow();
     const acks = await Promise.all(
       Array.from({ length: 20 }, (_, n) => cid.ok('message:send', text('one', `last ${n}`))),
@@ -78,13 +78,13 @@ it('a node that is killed with what it committed still on its way to Redis loses
     for (const { seq } of acks) expect(seqs.has(seq)).toBe(false);
     for (const client of [ann, ben]) {
       await until('all 20 came', () =>
-        acks.every(({ seq }) => client.heard('message').some((m) => m.seq === seq && m.room === 'one')),
+        acks.every(({ seq }) => client.received('message').some((m) => m.seq === seq && m.room === 'one')),
       );
-      const heard = client
-        .heard('message')
+      const received = client
+        .received('message')
         .filter(({ room }) => room === 'one')
         .map(({ seq }) => seq);
-      expect(heard).toEqual(Array.from({ length: heard.length }, (_, n) => n + 1));
+      expect(received).toEqual(Array.from({ length: received.length }, (_, n) => n + 1));
     }
     expect(await relayed()).toBeGreaterThan(before);
   } finally {

@@ -89,9 +89,9 @@ it('signals of a key reach a room, a user and one connection, on every node', as
   signal([{ to: { room: 'one' }, name: 'end' }], { user: { id: 'ann', name: 'Ann' } });
   for (const client of [ann, ben]) {
     expect(await client.event('signal', ({ name }) => name === 'end')).toMatchObject({ from: 'ann', fromName: 'Ann' });
-    expect(client.heard('signal:direct').filter(({ name }) => name === 'here')).toEqual([]);
+    expect(client.received('signal:direct').filter(({ name }) => name === 'here')).toEqual([]);
   }
-  expect(ann.heard('signal:direct')).toEqual([]);
+  expect(ann.received('signal:direct')).toEqual([]);
 });
 
 it('a key that is limited to rooms signals these rooms alone', () => {
@@ -134,7 +134,7 @@ it('messages of SQL reach the clients of both nodes, in order and once, and are 
       ['one', 70],
       ['two', 10],
     ] as const) {
-      const seqs = (): number[] => client.heard('message').flatMap((one) => (one.room === room ? one.seq : []));
+      const seqs = (): number[] => client.received('message').flatMap((one) => (one.room === room ? one.seq : []));
       await until(`${length} messages of ${room} come`, () => seqs().length >= length);
       expect(seqs()).toEqual(Array.from({ length }, (_, n) => n + 1));
     }

@@ -1,6 +1,6 @@
 /** Redis is down for one node or all nodes: no event is lost or doubled, and memberships hold. */
 import { afterEach, expect, it } from 'vitest';
-import { bodiesHeard, startCluster, type Cluster, type ClusterOptions } from '../support/cluster.ts';
+import { bodiesReceived, startCluster, type Cluster, type ClusterOptions } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
 import { assertDense } from '../support/messaging.ts';
 import { startRedis } from '../support/services.ts';
@@ -40,12 +40,12 @@ it.each(['cut', 'swallow'] as const)(
   async (how) => {
     const [ann, ben] = await hall({ env: { PARLEY_HEADS_POLL_MS: '600000' } });
     await ann.ok('message:send', text('hall', 0));
-    await bodiesHeard(ben, 'hall', 1);
+    await bodiesReceived(ben, 'hall', 1);
     for (const node of cluster.nodes) node.redis[how]();
     await each(false, 0, 1);
     for (let n = 1; n <= 10; n++) await (n % 2 === 0 ? ann : ben).ok('message:send', text('hall', n));
     const all = Array.from({ length: 11 }, (_, n) => n);
-    for (const client of [ann, ben]) expect(await bodiesHeard(client, 'hall', 11)).toEqual(all);
+    for (const client of [ann, ben]) expect(await bodiesReceived(client, 'hall', 11)).toEqual(all);
     expect((await repaired(0, 'away')) + (await repaired(0, 'gap'))).toBeGreaterThan(0);
     const response = await fetch(`${cluster.nodes[0]?.url}/ready`);
     expect(response.status).toBe(200);
@@ -59,8 +59,8 @@ it.each(['cut', 'swallow'] as const)(
     await each(true, 0, 1);
     await ann.ok('message:send', text('hall', 12));
     for (const client of [ann, ben]) {
-      await bodiesHeard(client, 'hall', 13);
-      expect(client.heard('message').map(({ seq }) => seq)).toEqual(Array.from({ length: 13 }, (_, n) => n + 1));
+      await bodiesReceived(client, 'hall', 13);
+      expect(client.received('message').map(({ seq }) => seq)).toEqual(Array.from({ length: 13 }, (_, n) => n + 1));
     }
   },
 );
@@ -71,14 +71,14 @@ it('because it was killed, clients miss nothing, and nodes meet in the one that 
   await ann.ok('message:send', text('hall', 0));
   await first.stop();
   await ann.ok('message:send', text('hall', 1));
-  expect(await bodiesHeard(ben, 'hall', 2)).toEqual([0, 1]);
+  expect(await bodiesReceived(ben, 'hall', 2)).toEqual([0, 1]);
   const second = await startRedis();
   cleanUp.push(() => second.stop());
   for (const node of cluster.nodes) node.redis.retarget(second.url);
   await each(true, 0, 1);
   const before = total((await cluster.nodes[1]?.metrics()) ?? new Map(), 'parley_fanout_repaired_total');
   await ann.ok('message:send', text('hall', 2));
-  expect(await bodiesHeard(ben, 'hall', 3)).toEqual([0, 1, 2]);
+  expect(await bodiesReceived(ben, 'hall', 3)).toEqual([0, 1, 2]);
   const after = total((await cluster.nodes[1]?.metrics()) ?? new Map(), 'parley_fanout_repaired_total');
   expect(after).toBe(before);
 });
@@ -89,7 +89,7 @@ it('a message that Redis loses silently comes by the heads', async () => {
   await cluster.database.sql`
     select append_messages(array['hall'], ${JSON.stringify([['hall', crypto.randomUUID(), 'ann', 'lost']])}::text::jsonb, '{}')`;
   await cluster.database.sql`delete from outbox`;
-  for (const client of [ann, ben]) expect(await bodiesHeard(client, 'hall', 1)).toEqual(['lost']);
+  for (const client of [ann, ben]) expect(await bodiesReceived(client, 'hall', 1)).toEqual(['lost']);
   expect(await repaired(1, 'heads')).toBe(1);
 });
 
@@ -107,8 +107,8 @@ it('a removal made while a node was cut off is applied there before anything els
   await ann.ok('message:send', text('hall', 'later'));
   await ann.event('message', ({ body }) => body === 'later');
   expect(await ben.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
-  expect(ben.heard('message')).toEqual([]);
-  expect(ben.heard('member').filter(({ change }) => change === 'left')).toHaveLength(1);
+  expect(ben.received('message')).toEqual([]);
+  expect(ben.received('member').filter(({ change }) => change === 'left')).toHaveLength(1);
 });
 
 it('joining, and another role, reach connections of a node that was cut off, with the summary', async () => {
@@ -117,7 +117,7 @@ it('joining, and another role, reach connections of a node that was cut off, wit
   cluster.nodes[1]?.redis.cut();
   await each(false, 1);
   await ann.ok('message:send', text('hall', 'before'));
-  await bodiesHeard(ben, 'hall', 1);
+  await bodiesReceived(ben, 'hall', 1);
   await ann.ok('room:invite', { room: 'hall', user: 'cleo', role: 'guest' });
   const joined = await cleo.event('member', ({ user }) => user === 'cleo');
   expect(joined).toMatchObject({ change: 'joined', role: 'guest', summary: { id: 'hall', rev: 1, role: 'guest' } });
@@ -126,10 +126,10 @@ it('joining, and another role, reach connections of a node that was cut off, wit
   await cleo.event('member', ({ user, change }) => user === 'cleo' && change === 'role');
   await cleo.ok('signal', { room: 'hall', name: 'x' });
   await ann.ok('message:send', text('hall', 'after'));
-  expect(await bodiesHeard(cleo, 'hall', 1)).toEqual(['after']);
+  expect(await bodiesReceived(cleo, 'hall', 1)).toEqual(['after']);
   cluster.nodes[1]?.redis.restore();
   await each(true, 1);
   await ann.ok('message:send', text('hall', 'back'));
-  expect(await bodiesHeard(cleo, 'hall', 2)).toEqual(['after', 'back']);
-  expect(cleo.heard('member').filter(({ user }) => user === 'cleo')).toHaveLength(2);
+  expect(await bodiesReceived(cleo, 'hall', 2)).toEqual(['after', 'back']);
+  expect(cleo.received('member').filter(({ user }) => user === 'cleo')).toHaveLength(2);
 });

@@ -1,7 +1,7 @@
 /** Redis hangs, forgets or changes its role under a cluster with clients. */
 import { Redis } from 'ioredis';
 import { afterEach, expect, it } from 'vitest';
-import { bodiesHeard, startCluster, type Cluster } from '../support/cluster.ts';
+import { bodiesReceived, startCluster, type Cluster } from '../support/cluster.ts';
 import { assertDense } from '../support/messaging.ts';
 import { startOwnRedis, type OwnService } from '../support/services.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
@@ -31,7 +31,7 @@ async function hall(): Promise<[StockClient, StockClient]> {
 
 const presenceOf = (client: StockClient, user: string): boolean[] =>
   client
-    .heard('presence')
+    .received('presence')
     .filter((event) => event.user === user)
     .map(({ online }) => online);
 
@@ -44,13 +44,13 @@ const reach = (is: boolean) =>
 it('a hung Redis delays a message to another node by no more than two seconds', async () => {
   const [ann, ben] = await hall();
   await ann.ok('message:send', text('hall', 0));
-  await bodiesHeard(ben, 'hall', 1);
+  await bodiesReceived(ben, 'hall', 1);
   process.kill(redis.pid(), 'SIGSTOP');
   const worst: number[] = [];
   for (let n = 1; n <= 12; n++) {
     const from = performance.now();
     await ann.ok('message:send', text('hall', n));
-    await bodiesHeard(ben, 'hall', n + 1);
+    await bodiesReceived(ben, 'hall', n + 1);
     worst.push(performance.now() - from);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -59,7 +59,7 @@ it('a hung Redis delays a message to another node by no more than two seconds', 
   process.kill(redis.pid(), 'SIGCONT');
   await reach(true);
   await ben.ok('message:send', text('hall', 13));
-  expect(await bodiesHeard(ann, 'hall', 14)).toEqual(Array.from({ length: 14 }, (_, n) => n));
+  expect(await bodiesReceived(ann, 'hall', 14)).toEqual(Array.from({ length: 14 }, (_, n) => n));
 });
 
 it(
@@ -136,12 +136,12 @@ it('messages cross by Postgres while Redis is a replica, and by Redis when it is
   }
   const from = performance.now();
   await ann.ok('message:send', text('hall', 0));
-  expect(await bodiesHeard(ben, 'hall', 1)).toEqual([0]);
+  expect(await bodiesReceived(ben, 'hall', 1)).toEqual([0]);
   expect(performance.now() - from).toBeLessThan(2500);
   await admin.replicaof('NO', 'ONE');
   await reach(true);
   await ben.ok('message:send', text('hall', 1));
-  expect(await bodiesHeard(ann, 'hall', 2)).toEqual([0, 1]);
+  expect(await bodiesReceived(ann, 'hall', 2)).toEqual([0, 1]);
 });
 
 it('a full Redis still passes messages on; presence and rates are then of each node', async () => {
@@ -151,7 +151,7 @@ it('a full Redis still passes messages on; presence and rates are then of each n
     Promise.all(cluster.nodes.map(async (node) => (await node.metrics()).get('parley_redis_up{link="keys"}') ?? -1));
   await until('both know', async () => (await keys()).every((up) => up === 0));
   await ann.ok('message:send', text('hall', 0));
-  expect(await bodiesHeard(ben, 'hall', 1)).toEqual([0]);
+  expect(await bodiesReceived(ben, 'hall', 1)).toEqual([0]);
   const dan = await cluster.connect(0, 'dan');
   await dan.ok('room:join', { room: 'hall' });
   expect((await ann.ok('presence:get', { users: ['dan'] })).presence).toMatchObject({ dan: { online: true } });

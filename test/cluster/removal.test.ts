@@ -49,13 +49,13 @@ async function scene(members: readonly string[]): Promise<Scene> {
   for (const user of ['near', 'far', ...members]) await owner.ok('room:invite', { room: 'hall', user, role: 'member' });
   for (const client of [...senders, ...clients]) await client.event('member', ({ summary }) => summary !== undefined);
   sendAlways(senders);
-  await until('messages come', () => clients.every((client) => client.heard('message').length > 0));
+  await until('messages come', () => clients.every((client) => client.received('message').length > 0));
   return { owner, members: clients, near: senders[0] as StockClient };
 }
 
 /**
- * A message to the room crosses to the node of the members, also what that node repairs by the heads; then each client gets
- * an answer behind all that was written to it.
+ * A message to the room crosses to the node of the members, also by backfill of that node. Then each client gets an answer
+ * behind all earlier writes.
  */
 async function fence(
   owner: StockClient,
@@ -214,7 +214,7 @@ it(
     expect(leaks).toEqual([]);
     // a user that is invited again is in the room
     await owner.ok('room:invite', { room: 'hall', user: 'member', role: 'member' });
-    const joins = (): number => member.heard('member').filter(({ change }) => change === 'joined').length;
+    const joins = (): number => member.received('member').filter(({ change }) => change === 'joined').length;
     await until('the member is back', () => joins() === 2);
     await member.ok('signal', { room: 'hall', name: 'typing' });
   },

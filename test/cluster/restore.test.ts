@@ -101,19 +101,19 @@ it.each(['one node alone', 'two nodes with Redis'])(
     await send(ann, 21, 35, 'lost');
     await until('the SDKs have all', () => [live, offline].every((one) => bodies(one).length === 35));
     offline.close();
-    const before = ann.heard('ready')[0]?.epoch;
+    const before = ann.received('ready')[0]?.epoch;
     await restore();
     // nobody runs a command: the nodes notice
     for (const client of [ann, stock, polling]) {
       const again = await client.event('ready', ({ epoch }) => epoch !== before);
       expect(again.rooms.map(({ id, rev }) => [id, rev])).toEqual([['r', 20]]);
     }
-    const from = [stock, polling].map((client) => client.heard('message').length);
+    const from = [stock, polling].map((client) => client.received('message').length);
     await send(ann, 21, 50, 'new');
     const room = Array.from({ length: 20 }, (_, i) => `kept${i + 1}`);
     for (let i = 21; i <= 50; i++) room.push(`new${i}`);
     for (const [i, client] of [stock, polling].entries()) {
-      await until('all new ones come live', () => client.heard('message').length === (from[i] ?? 0) + 30);
+      await until('all new ones come live', () => client.received('message').length === (from[i] ?? 0) + 30);
       expect(await pulled(client, [], 35)).toEqual(room);
     }
     await until('the live SDK has the room', () => bodies(live).length === 50);
@@ -164,7 +164,7 @@ it('a standby that lacks the last messages takes over: clients end with what it 
   await send(ann, 11, 20, 'lost');
   expect(await headIn(there.sql)).toBe('20');
   await there.close();
-  const before = ann.heard('ready')[0]?.epoch;
+  const before = ann.received('ready')[0]?.epoch;
   await primary.kill('SIGKILL');
   await left`select pg_promote()`;
   expect(await headIn(left)).toBe('10');
@@ -188,7 +188,7 @@ it('begins a new epoch at the start, if the database was restored while all node
   await send(ann, 1, 2, 'kept');
   const restore = dump(database.url);
   await send(ann, 3, 4, 'lost');
-  const before = ann.heard('ready')[0]?.epoch ?? '';
+  const before = ann.received('ready')[0]?.epoch ?? '';
   ann.close();
   await first.stop();
   await restore();
@@ -196,7 +196,7 @@ it('begins a new epoch at the start, if the database was restored while all node
   ends.push(() => second.stop());
   const again = await connectStock(second.url, await tokenOf('ann'));
   ends.push(() => again.close());
-  expect(again.heard('ready')[0]?.epoch).not.toBe(before);
+  expect(again.received('ready')[0]?.epoch).not.toBe(before);
   await send(again, 3, 6, 'new');
   const { rooms } = await again.ok('sync', { cursors: { r: 4 }, epoch: before });
   expect(rooms['r']).toEqual({ messages: [], rev: 6, more: false, reset: true });
@@ -211,7 +211,7 @@ it('doctor finds a copy whose epoch is of before, and `parley restored` begins o
   ends.push(() => server.stop());
   const ann = await connectStock(server.url, await tokenOf('ann'));
   ends.push(() => ann.close());
-  const before = ann.heard('ready')[0]?.epoch ?? '';
+  const before = ann.received('ready')[0]?.epoch ?? '';
   const folder = mkdtempSync(join(tmpdir(), 'parley-restored-'));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
   const parley = (url: string, ...args: string[]) =>
@@ -245,7 +245,7 @@ it('notices a room that stands below what was delivered, though nothing else sho
   ends.push(() => ann.close());
   await ann.ok('room:create', { kind: 'channel', id: 'r', name: 'R' });
   await send(ann, 1, 10, 'kept');
-  const before = ann.heard('ready')[0]?.epoch;
+  const before = ann.received('ready')[0]?.epoch;
   const { sql } = server.database;
   await sql.begin(async (tx) => {
     await tx`delete from messages where room_id = 'r' and seq > 5`;
@@ -254,7 +254,7 @@ it('notices a room that stands below what was delivered, though nothing else sho
   const again = await ann.event('ready', ({ epoch }) => epoch !== before);
   expect(again.rooms[0]?.rev).toBe(5);
   await send(ann, 6, 7, 'new');
-  await until('the new ones come', () => ann.heard('message').length === 12);
+  await until('the new ones come', () => ann.received('message').length === 12);
   expect((await server.metrics()).get('parley_epochs_renewed_total{sign="heads"}')).toBe(1);
 }, 60_000);
 
@@ -267,7 +267,7 @@ it('a seq of the old history hits no message of the new one', async () => {
   await ann.ok('room:create', { kind: 'group', id: 'r', name: 'R' });
   await ann.ok('room:invite', { room: 'r', user: 'ben', role: 'admin' });
   await send(ann, 1, 10, 'kept');
-  const before = ann.heard('ready')[0]?.epoch;
+  const before = ann.received('ready')[0]?.epoch;
   const { sql } = server.database;
   await sql.begin(async (tx) => {
     await tx`delete from messages where room_id = 'r' and seq > 5`;

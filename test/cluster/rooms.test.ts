@@ -1,7 +1,7 @@
 /** Changes of rooms and members on one node reach the other: at once over Redis, and through Postgres while Redis is down. */
 import { describe, expect, it } from 'vitest';
 import { stage, type Stage } from '../stage.ts';
-import { bodiesHeard } from '../support/cluster.ts';
+import { bodiesReceived } from '../support/cluster.ts';
 import { text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
@@ -45,12 +45,12 @@ describe('with Redis', () => {
     const { ann, ben, cid } = await hall();
     await ann.ok(command, { room: 'hall', user: 'ben' });
     await ann.ok('message:send', text('hall', 'not for ben'));
-    expect(await bodiesHeard(cid, 'hall', 1)).toEqual(['not for ben']);
+    expect(await bodiesReceived(cid, 'hall', 1)).toEqual(['not for ben']);
     for (const client of ben) {
       expect(await client.event('member', (m) => m.role === null)).toMatchObject({ user: 'ben', change, by: 'ann' });
       expect(await client.error('signal', { room: 'hall', name: 'x' })).toMatchObject({ code: 'not_member' });
-      expect(client.heard('message')).toEqual([]);
-      expect(client.heard('member').filter((m) => m.role === null)).toHaveLength(1);
+      expect(client.received('message')).toEqual([]);
+      expect(client.received('member').filter((m) => m.role === null)).toHaveLength(1);
     }
     expect((await ben[1].error('room:join', { room: 'hall' }).catch(() => ({ code: 'ok' }))).code).toBe(
       command === 'room:ban' ? 'forbidden' : 'ok',
@@ -84,7 +84,7 @@ describe('with Redis', () => {
     await cid.ok('invitation:accept', { room: 'few' });
     await ann.event('invitation', (data) => data.change === 'accepted');
     await ann.ok('message:send', text('few', 'welcome'));
-    expect(await bodiesHeard(cid, 'few', 1)).toEqual(['welcome']);
+    expect(await bodiesReceived(cid, 'few', 1)).toEqual(['welcome']);
   });
 
   it('a deleted room is left by every connection of every node at once', async () => {
@@ -100,8 +100,8 @@ describe('with Redis', () => {
       return rows.length === 1;
     });
     for (const client of [ann, ...ben, cid]) {
-      expect(client.heard('room')).toHaveLength(1);
-      expect(client.heard('member').filter((m) => m.role === null)).toEqual([]);
+      expect(client.received('room')).toHaveLength(1);
+      expect(client.received('member').filter((m) => m.role === null)).toEqual([]);
     }
   });
 });
@@ -128,10 +128,10 @@ describe('on a node that Redis does not reach', () => {
     cluster.nodes[1]?.redis.restore();
     await unreachable(1, false);
     await ann.ok('message:send', text('hall', 'not for ben'));
-    expect(await bodiesHeard(cid, 'hall', 1)).toEqual(['not for ben']);
-    expect(ben[1].heard('message')).toEqual([]);
-    const told = cid.heard('member').filter((m) => m.user === 'cid' && m.change === 'role');
-    expect(told.map(({ role, until: muted }) => [role, muted !== undefined])).toEqual([
+    expect(await bodiesReceived(cid, 'hall', 1)).toEqual(['not for ben']);
+    expect(ben[1].received('message')).toEqual([]);
+    const reported = cid.received('member').filter((m) => m.user === 'cid' && m.change === 'role');
+    expect(reported.map(({ role, until: muted }) => [role, muted !== undefined])).toEqual([
       ['admin', false],
       ['member', false],
       ['member', true],
@@ -151,8 +151,8 @@ describe('on a node that Redis does not reach', () => {
     await ann.ok('room:unarchive', { room: 'hall' });
     await cid.event('room', ({ change }) => change === 'unarchived');
     await ann.ok('message:send', text('hall', 'open again'));
-    await bodiesHeard(cid, 'hall', 1);
-    expect(cid.heard('room').map(({ change }) => change)).toEqual(['updated', 'archived', 'unarchived']);
+    await bodiesReceived(cid, 'hall', 1);
+    expect(cid.received('room').map(({ change }) => change)).toEqual(['updated', 'archived', 'unarchived']);
   });
 
   it('connections leave a deleted room all the same', async () => {

@@ -1,9 +1,10 @@
 /** A command is its declaration and its handler, and the dispatcher needs nothing else. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Admission } from '../../src/commands/admission.ts';
 import { CommandRate } from '../../src/commands/command-rate.ts';
 import { Commands } from '../../src/commands/dispatcher.ts';
+import { Refusals } from '../../src/commands/refusals.ts';
 import { commandTable, type HandlersOf } from '../../src/commands/table.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Connections } from '../../src/hub/connections.ts';
@@ -89,18 +90,21 @@ beforeEach(() => {
     maxEventLoopDelayMs: much,
     maxMemoryBytes: 1e15,
   };
-  const loadShedding = new LoadShedding(settings, { writer: { full: false }, relief: { relieve: () => 0 }, metrics });
+  const loadShedding = new LoadShedding(settings, { writer: { crowded: false }, relief: { relieve: () => 0 }, metrics });
   const shares = new UserShares(settings, metrics, () => user);
   ends.push(loadShedding, shares);
   const rate = new CommandRate(settings, shares);
   const unsent = new Unsent(settings, metrics);
-  const writer = { isFull: () => false };
+  const writer = { isFull: () => false, refuses: () => false };
+  const refusals = new Refusals();
+  ends.push(refusals);
   commands = new Commands({
     table: commandTable<typeof declarations, never>({ declarations, handlers, ofConnection: {}, around: {} }, metrics),
     limits: settings,
-    admission: new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, metrics }),
+    admission: new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, refusals, metrics }),
     unsent,
     shares,
+    refusals,
     metrics,
     log: silentLog,
   });
@@ -147,6 +151,23 @@ describe('a command that is declared and handled', () => {
     }
     give(6, 'note:read', {});
     expect(await answer(6)).toMatchObject({ ok: false, error: { code: 'rate_limited' } });
+  });
+
+  it('is answered after a pause if its connection is over its rate, so that a repeating client gets few refusals', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    connection.credit = 0;
+    for (const ack of [1, 2]) give(ack, 'note:keep', {});
+    expect(sent).toEqual([]);
+    vi.advanceTimersByTime(150);
+    expect(sent).toHaveLength(2);
+    vi.useRealTimers();
+  });
+
+  it('is answered before a drain ends if its refusal waits', async () => {
+    connection.credit = 0;
+    give(1, 'note:keep', {});
+    await commands.drain('all');
+    expect(sent).toHaveLength(1);
   });
 
   it('stands in the reference page, with its kind and its weight', () => {

@@ -50,18 +50,23 @@ it('with too many messages before the writer a share is refused, and all that ar
   await client.ok('room:create', { kind: 'channel', name: 'Busy', id: 'busy' });
   const answers: { id: string; answer: Answer }[] = [];
   let under = 0;
-  const send = (): void => {
+  const send = ({ socket }: StockClient): void => {
     const message = text('busy', under);
     under += 1;
-    client.socket.emit('message:send', message, (answer: Answer) => {
+    socket.emit('message:send', message, (answer: Answer) => {
       under -= 1;
       answers.push({ id: message.id, answer });
     });
   };
+  // one user gets three quarters of the queue, and leaves the node with places for others
+  const crowd = await Promise.all(
+    Array.from({ length: 20 }, async (_, n) => connectStock(server.url, await tokenOf(`user-${n}`))),
+  );
+  for (const one of crowd) await one.ok('room:join', { room: 'busy' });
   let over = false;
   const flood = (async () => {
     while (!over) {
-      while (under < 1000) send();
+      for (let n = 0; under < 1000; n = (n + 1) % crowd.length) send(crowd[n] as StockClient);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
@@ -71,6 +76,7 @@ it('with too many messages before the writer a share is refused, and all that ar
   await until('all is taken again', async () => (await share('none')) === 1);
   await client.ok('message:send', text('busy', 'after'));
   (await connectStock(server.url, await tokenOf('ben'))).close();
+  for (const one of crowd) one.close();
 
   const refused = answers.filter(({ answer }) => !answer.ok);
   expect(refused.length).toBeGreaterThan(0);

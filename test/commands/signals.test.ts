@@ -20,7 +20,7 @@ describe('a signal', () => {
     expect(await phone.event('signal')).toEqual(signal);
     await ann.ok('message:send', text('s', 'fence'));
     await ann.event('message');
-    expect(ann.heard('signal')).toEqual([]);
+    expect(ann.received('signal')).toEqual([]);
   });
 
   it('may come without data', async () => {

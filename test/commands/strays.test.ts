@@ -40,29 +40,32 @@ async function arrive(kind: Kind): Promise<Peer> {
 const counted = async (packet: string): Promise<number> =>
   (await server.metrics()).get(`parley_stray_packets_total{packet="${packet}"}`) ?? 0;
 
-const strays: [what: string, counter: string, make: (n: number) => Packet][] = [
+const unexpected: [what: string, counter: string, make: (n: number) => Packet][] = [
   ['acks', 'ack', (id) => ({ type: types.ack, nsp: '/', id, data: [] })],
   ['acks with an attachment', 'ack', (id) => ({ type: types.ack, nsp: '/', id, data: [Buffer.from('x')] })],
   ['CONNECTs to an unknown namespace', 'connect', () => ({ type: types.connect, nsp: '/admin' })],
 ];
 
 describe.each(allKinds)('over $transport in $form', (kind) => {
-  it.each(strays)('%s are accepted up to the limit, and one more closes the connection', async (_, counter, make) => {
-    const before = await counted(counter);
-    const most = burst + maxRefused;
-    const [within, over] = [await arrive(kind), await arrive(kind)];
-    const packets = Array.from({ length: most + 1 }, (__, n) => make(n));
-    await within.send(...packets.slice(0, most));
-    await until('all are counted', async () => (await counted(counter)) === before + most);
-    expect((await server.metrics()).get('parley_connections')).toBe(2);
-    const closed = total(await server.metrics(), 'parley_connections_closed_total{reason="rate_limited"}');
-    await over.send(...packets);
-    await expectEnded(over, kind, 'rate_limited');
-    expect(await counted(counter)).toBe(before + 2 * most + 1);
-    expect(total(await server.metrics(), 'parley_connections_closed_total{reason="rate_limited"}')).toBe(closed + 1);
-    await within.close();
-    await until('both are gone', async () => (await server.metrics()).get('parley_connections') === 0);
-  });
+  it.each(unexpected)(
+    '%s are accepted up to the limit, and one more closes the connection',
+    async (_, counter, make) => {
+      const before = await counted(counter);
+      const most = burst + maxRefused;
+      const [within, over] = [await arrive(kind), await arrive(kind)];
+      const packets = Array.from({ length: most + 1 }, (__, n) => make(n));
+      await within.send(...packets.slice(0, most));
+      await until('all are counted', async () => (await counted(counter)) === before + most);
+      expect((await server.metrics()).get('parley_connections')).toBe(2);
+      const closed = total(await server.metrics(), 'parley_connections_closed_total{reason="rate_limited"}');
+      await over.send(...packets);
+      await expectEnded(over, kind, 'rate_limited');
+      expect(await counted(counter)).toBe(before + 2 * most + 1);
+      expect(total(await server.metrics(), 'parley_connections_closed_total{reason="rate_limited"}')).toBe(closed + 1);
+      await within.close();
+      await until('both are gone', async () => (await server.metrics()).get('parley_connections') === 0);
+    },
+  );
 
   it('unexpected packets leave less of the rate for commands', async () => {
     const peer = await arrive(kind);

@@ -51,16 +51,16 @@ it('commands of one user are limited over all connections', async () => {
   expect(went).toBeLessThan(14);
   expect(error).toContain('rate_limited');
   expect(await refused('commands')).toBe(1);
-  const told = await eves[0]?.error('presence:unwatch', {});
-  expect(told).toMatchObject({ code: 'rate_limited', retryable: true });
-  expect(told?.retryAfter).toBeGreaterThan(0);
+  const reported = await eves[0]?.error('presence:unwatch', {});
+  expect(reported).toMatchObject({ code: 'rate_limited', retryable: true });
+  expect(reported?.retryAfter).toBeGreaterThan(0);
   await ann.ok('presence:unwatch', {});
 });
 
 it('signals of one user are limited over all connections', async () => {
   await start({ PARLEY_SIGNAL_BURST_PER_USER: '6', PARLEY_SIGNALS_PER_SECOND_PER_USER: '1' });
   await eves[0]?.ok('room:join', { room: 'hall' });
-  await until('both are in', () => eves.every((eve) => eve.heard('member').length > 0));
+  await until('both are in', () => eves.every((eve) => eve.received('member').length > 0));
   const { went, error } = await alternate(20, (eve) => eve.ok('signal', { room: 'hall', name: 'typing' }));
   expect(went).toBeGreaterThanOrEqual(6);
   expect(went).toBeLessThan(9);
@@ -84,7 +84,7 @@ it('bytes that one user sends are limited over all connections', async () => {
 it('bytes of attachments count too', async () => {
   await start({ PARLEY_BYTES_IN_PER_SECOND_PER_USER: '4k' });
   await eves[0]?.ok('room:join', { room: 'hall' });
-  await until('both are in', () => eves.every((eve) => eve.heard('member').length > 0));
+  await until('both are in', () => eves.every((eve) => eve.received('member').length > 0));
   const data = Buffer.alloc(10_000);
   const { went, error } = await alternate(20, (eve) => eve.ok('signal', { room: 'hall', name: 'picture', data }));
   expect(went).toBeGreaterThanOrEqual(4);

@@ -61,10 +61,13 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.storageSlice(config);
     slices.redisSlice(config);
     slices.fanoutSlice(config);
+    slices.cacheSlice(config);
     slices.presenceSlice(config);
     slices.tokenSlice(config, undefined);
+    slices.apiKeySlice(config);
     slices.guestSlice(config, 'of the folder');
     slices.rateSlice(config);
+    slices.requestRateSlice(config);
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

@@ -81,14 +81,14 @@ describe.each([
     const first = await connectRaw(narrow.url, token);
     const line = await open(narrow.url, `&token=${token}`);
     await line.send('40');
-    expect(await heard(line, '44')).toContain('"code":"limit_reached"');
+    expect(await received(line, '44')).toContain('"code":"limit_reached"');
     await first.close();
     await until('there is a place', async () => (await narrow.metrics()).get('parley_users') === 0);
     await line.send('40');
-    await heard(line, '42["ready"');
+    await received(line, '42["ready"');
     // and dropped when it has been used
     await line.send('41', '40');
-    expect(await heard(line, '44')).toContain('"code":"unauthorized"');
+    expect(await received(line, '44')).toContain('"code":"unauthorized"');
     await line.close();
     await narrow.stop();
   });
@@ -97,11 +97,11 @@ describe.each([
 it('a token in the URL counts only where the operator says so', async () => {
   const line = await webSocketLine(server.url, `&token=${await tokenOf('ann')}`);
   await line.send('40');
-  expect(await heard(line, '44')).toContain('"code":"unauthorized"');
+  expect(await received(line, '44')).toContain('"code":"unauthorized"');
   await line.close();
 });
 
-const heard = (line: Line, prefix: string): Promise<string> =>
+const received = (line: Line, prefix: string): Promise<string> =>
   until(`${prefix}… comes`, async () => {
     const frame = String(await line.next());
     return frame.startsWith(prefix) ? frame : undefined;

@@ -68,7 +68,7 @@ describe('a stock socket.io-client', () => {
       await other.event('message', (message) => message.room === room.id);
       expect((await other.ok('message:send', text(room.id, 'back'))).seq).toBeGreaterThan(1);
     }
-    await until('all four came', () => slashed.heard('message').filter((one) => one.room === room.id).length === 4);
+    await until('all four came', () => slashed.received('message').filter((one) => one.room === room.id).length === 4);
     // Not every address that begins so.
     expect(await statusOf('/socket.io?EIO=4&transport=nonsense')).toBe(400);
     expect(await statusOf('/socket.iox?EIO=4&transport=polling')).toBe(404);
@@ -127,12 +127,12 @@ describe('a stock socket.io-client', () => {
   it('gets exactly the 1,000 messages that it missed, in order', async () => {
     const sender = await connect('busy');
     const { room } = await sender.ok('room:create', { kind: 'channel', name: 'Away' });
-    const away = await connect('away');
-    await away.ok('room:join', { room: room.id });
+    const offline = await connect('away');
+    await offline.ok('room:join', { room: room.id });
     await fill(sender, room.id, 1, 5);
-    await until('the first five have arrived', () => away.heard('message').length === 5);
-    const cursor = away.heard('message').at(-1)?.rev ?? 0;
-    away.close();
+    await until('the first five have arrived', () => offline.received('message').length === 5);
+    const cursor = offline.received('message').at(-1)?.rev ?? 0;
+    offline.close();
     await fill(sender, room.id, 6, 1005);
 
     const back = await connect('away');
@@ -152,7 +152,7 @@ describe('a stock socket.io-client', () => {
     expect(seqs(missed)).toEqual(range(6, 1005));
     expect(missed.map(({ rev }) => rev)).toEqual(range(6, 1005));
     expect(new Set(missed.map(({ id }) => id)).size).toBe(1000);
-    expect(back.heard('message')).toEqual([]);
+    expect(back.received('message')).toEqual([]);
   });
 
   it('gets the limits of its frames in the handshake', async () => {

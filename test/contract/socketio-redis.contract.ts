@@ -27,7 +27,7 @@ export function socketioRedisContract(RedisAdapter: new (...args: never[]) => ob
     expect(base['apply']?.length).toBe(2);
   });
 
-  it('subscribes, decodes and looks for rooms where it is expected to', async () => {
+  it('subscribes, decodes and finds rooms where it is expected to', async () => {
     const calls: string[] = [];
     const client = {
       publish: () => {},

@@ -1,4 +1,4 @@
-/** What the deployment files say, compared with the configuration, with each other, and with what they promise. */
+/** The deployment files, compared with the configuration, with each other, and with their promises. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';

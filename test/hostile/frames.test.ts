@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await neighbour.ok('message:send', text('calm', 'still here'));
-  expect(neighbour.heard('message').map(({ body }) => body)).toEqual(['still here']);
+  expect(neighbour.received('message').map(({ body }) => body)).toEqual(['still here']);
   expect(neighbour.socket.connected).toBe(true);
   neighbour.close();
   await until('no connection is left', async () => (await server.metrics()).get('parley_connections') === 0);
@@ -126,9 +126,9 @@ describe('a well-formed frame with hostile data is answered', () => {
       'ROOM:LIST',
       'x'.repeat(9000),
     ]) {
-      const told = await answer(client, `421${JSON.stringify([name, {}])}`);
-      expect(told).toContain('"code":"unknown_command"');
-      expect(told.length).toBeLessThan(250);
+      const reported = await answer(client, `421${JSON.stringify([name, {}])}`);
+      expect(reported).toContain('"code":"unknown_command"');
+      expect(reported.length).toBeLessThan(250);
     }
     await client.close();
   });
@@ -215,8 +215,8 @@ describe('a well-formed frame with hostile data is answered', () => {
       ),
     );
     for (const [n, body] of bodies.entries()) {
-      const told = await client.next(`43${100 + n}[`);
-      expect([body, told]).toEqual([body, expect.stringContaining(n % 2 === 0 ? '"code":"invalid"' : '"ok":true')]);
+      const reported = await client.next(`43${100 + n}[`);
+      expect([body, reported]).toEqual([body, expect.stringContaining(n % 2 === 0 ? '"code":"invalid"' : '"ok":true')]);
     }
     const stored = await answer(client, '421["history",{"room":"text","limit":100}]');
     expect(stored.match(/"seq":/g)).toHaveLength(bad.length);

@@ -13,10 +13,10 @@ afterAll(() => database.drop());
 
 it(`${cases} generated cases leave nothing behind, and neighbours are served throughout`, async () => {
   const result = await runFuzz({ databaseUrl: database.url, cases, seed: 20_261_121, warmUp: 20_000 });
-  const told = report(result);
-  console.log(told);
-  expect(result.faults, told).toEqual([]);
-  expect(result.running, told).toBe(true);
+  const reported = report(result);
+  console.log(reported);
+  expect(result.faults, reported).toEqual([]);
+  expect(result.running, reported).toBe(true);
   expect(result.cases).toBeGreaterThanOrEqual(cases);
   expect(result.internalErrors).toBe(0);
   expect(result.printed).toBe('');

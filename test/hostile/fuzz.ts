@@ -29,14 +29,14 @@ const kinds: readonly [share: number, run: (exchange: Exchange) => Promise<void>
 ];
 const wheel = kinds.flatMap(([share, run]) => Array.from({ length: share }, () => run));
 const atOnce = 24;
-/** What a session is made of; none may be left when its client is gone. */
+/** The parts of a session. None may be left after the end of its client. */
 const sessionParts = ['Connection', 'PollingWire', 'Candidate', 'Assembly'];
 
 export interface FuzzOptions {
   readonly databaseUrl: string;
   readonly cases: number;
   readonly seed: number;
-  /** Cases before memory is first looked at: what is compiled and cached once is there by then. */
+  /** Cases before memory is first measured: code that is compiled and data that is cached once are there by then. */
   readonly warmUp: number;
   readonly only?: number;
   /** When to stop, however many cases there were. */
@@ -59,7 +59,7 @@ export interface FuzzResult {
   readonly held: Readonly<Record<string, number>>;
   /** Connections of any kind, by the gauge, and objects of sessions, in the heap: all zero when nothing is left. */
   readonly left: Readonly<Record<string, number>>;
-  /** What the server printed, but for its first words. */
+  /** The output of the server after its start. */
   readonly printed: string;
   readonly running: boolean;
 }
@@ -79,7 +79,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
     PARLEY_CONNECTS_PER_MINUTE_PER_USER: '1000000',
     PARLEY_MAX_ROOMS_PER_USER: '20',
     PARLEY_MAX_EVENT_LOOP_DELAY_MS: '10000',
-    // whoever is left alone is gone soon
+    // the server soon ends a silent connection
     PARLEY_PING_INTERVAL_MS: '4000',
     PARLEY_PING_TIMEOUT_MS: '6000',
     PARLEY_CONNECT_TIMEOUT_MS: '4000',
@@ -194,7 +194,7 @@ async function attack(server: SpawnedServer, options: FuzzOptions): Promise<Fuzz
 
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 
-/** A room of the attackers, in which they hear each other in every form of packets. */
+/** A room of the attackers, in which they receive each other in every form of packets. */
 async function makePit(url: string, tokens: readonly string[]): Promise<void> {
   for (const [n, token] of tokens.entries()) {
     const client = await connectStock(url, token);

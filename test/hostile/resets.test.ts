@@ -52,31 +52,33 @@ function attack(stage: number, token: string): Promise<void> {
           return void socket.write(handshake, reset);
         case 3:
           socket.write(handshake);
-          return whenHeard(socket, '0{"sid"', reset);
+          return whenReceived(socket, '0{"sid"', reset);
         case 4:
           socket.write(handshake);
           // the token is being checked, or the rooms are being read
-          return whenHeard(socket, '0{"sid"', () => socket.write(join, reset));
+          return whenReceived(socket, '0{"sid"', () => socket.write(join, reset));
         case 5:
           socket.write(handshake);
-          return whenHeard(socket, '0{"sid"', () => {
+          return whenReceived(socket, '0{"sid"', () => {
             socket.write(join);
             // an answer is under way when it is gone
-            whenHeard(socket, '42["ready"', () => socket.write(textFrame('420["room:join",{"room":"calm"}]'), reset));
+            whenReceived(socket, '42["ready"', () =>
+              socket.write(textFrame('420["room:join",{"room":"calm"}]'), reset),
+            );
           });
         default:
           socket.write(handshake);
-          return whenHeard(socket, '0{"sid"', () => socket.write(join.subarray(0, 30), () => socket.destroy()));
+          return whenReceived(socket, '0{"sid"', () => socket.write(join.subarray(0, 30), () => socket.destroy()));
       }
     });
   });
 }
 
-function whenHeard(socket: Socket, expected: string, then: () => void): void {
-  let heard = '';
+function whenReceived(socket: Socket, expected: string, then: () => void): void {
+  let received = '';
   socket.setEncoding('latin1').on('data', (part: string) => {
-    heard += part;
-    if (!heard.includes(expected)) return;
+    received += part;
+    if (!received.includes(expected)) return;
     socket.removeAllListeners('data');
     then();
   });
@@ -111,7 +113,7 @@ it(`${attacks} connects and resets leave nothing behind, and a neighbour is serv
   await serving;
 
   expect(served).toBeGreaterThan(0);
-  await until('all that was sent is heard', () => neighbour.heard('message').length === served);
+  await until('all that was sent is heard', () => neighbour.received('message').length === served);
   await until('the attackers are forgotten', onlyNeighbour);
   const after = await server.metrics();
   expect(total(after, 'parley_internal_errors_total')).toBe(0);

@@ -1,11 +1,19 @@
 /** The debug lines of delivery: one for each event that is dropped, held or backfilled, and for each slow connection. */
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { expect, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import type { Envelope, RoomEvent } from '../../src/fanout/fanout.ts';
+import { RedisFanout } from '../../src/fanout/redis.ts';
 import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
 import { Resequencer } from '../../src/recovery/resequencer.ts';
+import { openRedis } from '../../src/storage/redis.ts';
 import type { Log } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { silentLog } from '../support/messaging.ts';
+import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { behind, soft, stageHub, type HubStage } from './hub.ts';
 
@@ -27,12 +35,24 @@ interface Lines {
   readonly take: () => string[];
 }
 
+/** The texts of all lines that came in a test of this file. */
+const seen = new Set<string>();
+
 function lines(level: string): Lines {
   const found: string[] = [];
   const write = (line: string): void => {
     expect(line).not.toContain('secret');
-    const { msg, reason, room, rev, session } = JSON.parse(line) as Record<string, string | number | undefined>;
+    const {
+      level: of,
+      msg,
+      reason,
+      room,
+      rev,
+      session,
+    } = JSON.parse(line) as Record<string, string | number | undefined>;
+    if (of !== pino.levels.values['debug']) return;
     const [action] = String(msg).split(' ');
+    seen.add(String(msg));
     found.push([action, reason, room ?? session, rev].filter((part) => part !== undefined).join(' '));
   };
   return { log: pino({ level, base: null }, { write }), take: () => found.splice(0) };
@@ -148,4 +168,91 @@ it('no line is made at the level info', async () => {
   for (const step of Object.values(act(stage))) await step();
   expect(take()).toEqual([]);
   stage.hub.resequencer.stop();
+});
+
+it('held events beyond the head in Postgres make one line', async () => {
+  const { log, take } = lines('debug');
+  const { hub, gaps, enter } = stageHub(log);
+  enter('ann', 'r');
+  const { resequencer } = hub;
+  resequencer.noteHead('r', 1);
+  // as after a restore: the node of the event has another history
+  new Backfiller({
+    gaps,
+    resequencer,
+    read: () => Promise.resolve({ head: 1, events: [], complete: true }),
+  }).start();
+  resequencer.receive(message(3));
+  const found: string[] = [];
+  await until('the held event is dropped', () => found.push(...take()) > 1);
+  expect(found).toEqual(['Held gap r 3', 'Dropped beyond r 3']);
+  resequencer.stop();
+});
+
+it('an event of a backend service is dropped with a line while the lease is not held', () => {
+  const { log, take } = lines('debug');
+  let held = true;
+  const { hub, enter } = stageHub(log, () => held);
+  enter('ann', 'r');
+  hub.broadcaster.emitToRoom('r', () => [], undefined);
+  expect(take()).toEqual([]);
+  held = false;
+  hub.broadcaster.emitToRoom('r', () => [], undefined);
+  expect(take()).toEqual(['Dropped suspended r']);
+});
+
+it('messages between nodes are dropped with a line: without Redis, with too much on its way, and of another epoch', async () => {
+  const { log, take } = lines('debug');
+  const prefix = `test-${randomBytes(6).toString('hex')}:`;
+  const id = crypto.randomUUID();
+  const proxy = await startProxy(inject('redisUrl'));
+  const open = async (epoch: string, maxUnansweredBytes: number, nodeLog: Log) => {
+    const link = await openRedis({ url: proxy.url, prefix, log: silentLog });
+    const installation = { id, epoch };
+    const metrics = new Metrics();
+    const options = {
+      link,
+      prefix,
+      partitions: 1,
+      installation,
+      otherEpoch: () => undefined,
+      metrics,
+      maxUnansweredBytes,
+    };
+    const fanout = new RedisFanout({ ...options, log: nodeLog });
+    await fanout.open();
+    return { fanout, link };
+  };
+  const one = await open(crypto.randomUUID(), 200, log);
+  const peer = await open(crypto.randomUUID(), 1_000_000, silentLog);
+  peer.fanout.publish([message(5)]);
+  const found: string[] = [];
+  await until('the message of the other epoch comes', () => found.push(...take()) > 0);
+  expect(found).toEqual(['Dropped epoch']);
+  one.fanout.publish([{ ...message(6), json: `"${'x'.repeat(300)}"` }]);
+  expect(take()).toEqual(['Dropped full']);
+  proxy.cut();
+  await until('Redis is down', () => !one.link.up);
+  one.fanout.publish([message(6)]);
+  expect(take()).toEqual(['Dropped away']);
+  for (const { fanout, link } of [one, peer]) {
+    await fanout.close();
+    await link.close();
+  }
+  await proxy.close();
+});
+
+it('each debug line of the source came in a test above', () => {
+  const src = fileURLToPath(new URL('../../src/', import.meta.url));
+  const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const calls = files.flatMap((file) => [
+    ...readFileSync(join(src, file), 'utf8').matchAll(/debug\?\.debug\(\s*\{[^}]*\},\s*'([^']*)'/g),
+  ]);
+  const count = files.reduce(
+    (sum, file) => sum + readFileSync(join(src, file), 'utf8').split('debug?.debug(').length - 1,
+    0,
+  );
+  // one is in the comment of debug-log.ts
+  expect(calls).toHaveLength(count - 1);
+  expect([...seen].toSorted()).toEqual([...new Set(calls.map(([, text = '']) => text))].toSorted());
 });

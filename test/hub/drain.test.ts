@@ -78,7 +78,9 @@ it('closes its clients one by one over the window; they reconnect to the next pr
   await until(
     'all are connected',
     () =>
-      readers.every(({ ready }) => ready) && stock.heard('ready').length > 0 && sdk.state.value.status === 'connected',
+      readers.every(({ ready }) => ready) &&
+      stock.received('ready').length > 0 &&
+      sdk.state.value.status === 'connected',
   );
 
   // ten send without a pause until all have moved
@@ -102,7 +104,10 @@ it('closes its clients one by one over the window; they reconnect to the next pr
   await until('the port is free', () => refuses(server.url));
   const next = await start({ PORT: new URL(server.url).port });
   await until('all have moved', () => readers.every(({ opened, ready }) => ready && opened > 1), 30_000);
-  await until('the others have too', () => stock.heard('ready').length > 1 && sdk.state.value.status === 'connected');
+  await until(
+    'the others have too',
+    () => stock.received('ready').length > 1 && sdk.state.value.status === 'connected',
+  );
   expect(await server.exit()).toEqual({ code: 0, signal: null });
   over = true;
   await Promise.all(sending);

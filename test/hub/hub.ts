@@ -31,7 +31,7 @@ export interface HubStage {
 export const soft = 1000;
 export const behind = 2000;
 
-export function stageHub(log: Log = silentLog): HubStage {
+export function stageHub(log: Log = silentLog, mayDeliver = (): boolean => true): HubStage {
   // connections of HTTP long-polling: the topics keep them without uWS
   const topics = new Topics({ publish: () => true, numSubscribers: () => 0 });
   const connections = new Connections();
@@ -43,7 +43,7 @@ export function stageHub(log: Log = silentLog): HubStage {
     fanout: new MemoryFanout(),
     gaps,
     replay: { delivered: () => undefined, forget: () => undefined },
-    mayDeliver: () => true,
+    mayDeliver,
     metrics: new Metrics(),
     log,
   });

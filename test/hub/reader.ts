@@ -1,7 +1,6 @@
 /**
- * A member of one room that follows the protocol and nothing more: it keeps the room's messages in order, pulls with
- * `sync` at a gap or at `behind`, begins again at `reset`, and can stop reading, as a
- * phone in a tunnel does.
+ * A member of one room that follows the protocol and nothing more. The reader keeps the messages of the room in order, pulls
+ * with `sync` at a gap or at `behind`, and begins again at `reset`. A reader can stop reading, as a phone in a tunnel does.
  */
 import { WebSocket } from 'ws';
 import { socketQuery } from '../support/raw-client.ts';

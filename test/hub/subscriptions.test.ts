@@ -107,6 +107,62 @@ it('a change that comes during the read of a connection loses to a later version
   expect(hub.subscriptions.isIn(next.connection, room)).toBe(false);
 });
 
+describe('an event of a membership without a version here', () => {
+  it('is dropped if the node started later, and its row counts', () => {
+    const { hub, enter } = stageHub();
+    hub.subscriptions.startFrom(2);
+    const { connection } = enter(user);
+    hub.subscriptions.change(change(1, 'member'));
+    hub.subscriptions.change(change(2, 'member'));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+    // committed after the start, with a version from before
+    expect(hub.subscriptions.reconcile(row(2, 'member'))).toBe('joined');
+    hub.subscriptions.change(change(3, null));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+  });
+
+  it('is dropped if a connection read a later version', () => {
+    const { hub, connect } = stageHub();
+    hub.subscriptions.startFrom(3);
+    const { connection } = connect(user);
+    hub.subscriptions.enter(connection, [{ room, role: 'member', version: 3 }]);
+    connection.state = 'ready';
+    hub.subscriptions.change(change(2, null));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(true);
+    hub.subscriptions.change(change(4, null));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+  });
+
+  // the versions are forgotten when the lease is new: a late join came back with them
+  it('is dropped if the node had a later version and forgot it', () => {
+    const { hub, enter } = stageHub();
+    const { connection } = enter(user);
+    hub.subscriptions.change(change(2, null));
+    hub.subscriptions.forgetVersions();
+    hub.subscriptions.change(change(1, 'member'));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+    hub.subscriptions.change(change(3, 'member'));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(true);
+  });
+
+  it('is dropped if 10,000 changes of other memberships came after a later one', () => {
+    const { hub, enter } = stageHub();
+    const { connection } = enter(user);
+    hub.subscriptions.change(change(2, null));
+    for (let n = 0; n < 10_000; n++) hub.subscriptions.change({ ...change(n + 3, 'member'), user: `other-${n}` });
+    hub.subscriptions.change(change(1, 'member'));
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+  });
+
+  it('counts without a version, as that of a user whose presence is checked', () => {
+    const { hub, enter } = stageHub();
+    hub.subscriptions.startFrom(9);
+    const { connection } = enter(user, room);
+    hub.subscriptions.change({ to: 'membership', user, room, role: null });
+    expect(hub.subscriptions.isIn(connection, room)).toBe(false);
+  });
+});
+
 describe('a role that changed', () => {
   it('is reported once for each version, by whichever way the node gets it first', () => {
     const { hub, enter } = stageHub();

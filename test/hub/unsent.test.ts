@@ -50,7 +50,7 @@ const unsent = (): Promise<number> => metric('parley_unsent_bytes');
 
 /**
  * Each client sends one read at a time until the condition holds. A sweep closes the largest buffers soon after a limit is
- * passed, on a busy machine before the next read; another connection takes the place of a closed one.
+ * passed, on a busy machine before the next read. Another connection replaces a closed one.
  * @returns the most unsent bytes meanwhile
  */
 async function readUntil(

@@ -10,7 +10,7 @@ import { Parley } from '../browser/parley.ts';
 import { temporaryFolder } from '../support/processes.ts';
 
 interface Language {
-  /** Programs that have to be there, with the arguments that make them tell their version. */
+  /** Programs that have to be there, with the arguments that make them print their version. */
   readonly needs: readonly (readonly string[])[];
   readonly modes: number;
   /** Gets the packages into the folder. @returns the command that runs the scenario. */
@@ -119,13 +119,13 @@ async function test(name: string, language: Language): Promise<'passed' | 'faile
   }
 }
 
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !(name in languages));
+const requested = process.argv.slice(2);
+const unknown = requested.filter((name) => !(name in languages));
 if (unknown.length > 0)
   throw new Error(`no such language: ${unknown.join()}; there are ${Object.keys(languages).join()}`);
 const results: string[] = [];
 for (const [name, language] of Object.entries(languages)) {
-  if (asked.length > 0 && !asked.includes(name)) continue;
+  if (requested.length > 0 && !requested.includes(name)) continue;
   const result = await test(name, language);
   results.push(`${name} ${result}`);
   if (result === 'failed') process.exitCode = 1;

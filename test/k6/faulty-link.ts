@@ -1,7 +1,7 @@
 /**
- * A server between k6 and Parley that breaks its promises: one message event in so many is dropped, doubled, swapped with
- * the next, or hidden from `sync`. Everything else passes. `drop the very last`: one connection's sends arrive late, and what
- * it sends when all others have stopped reaches nobody.
+ * A server between k6 and Parley that breaks promises. The link drops one message event in so many, doubles it, swaps it with
+ * the next, or hides it from `sync`. Everything else passes. With `drop the very last`, the sends of one connection are late.
+ * Its sends after the end of all others reach no client.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -23,7 +23,7 @@ const lateMs = 500;
 const before = { sends: 100, silenceMs: 200 };
 /** A message is swapped with one that comes within that time. */
 const longestHoldMs = 200;
-/** What `forget` keeps from everybody. */
+/** The messages that `forget` keeps from every client. */
 const victim = (seq: number): boolean => seq % oneIn === 7;
 
 export async function startFaultyLink(target: string, fault: Fault): Promise<FaultyLink> {
@@ -32,7 +32,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
   let late: WebSocket | undefined;
   const others = { sends: 0, at: 0 };
   const last = new Set<string>();
-  // `drop last`: nothing follows that would show the gap, so only the head that is asked for at the end can
+  // `drop last`: no event follows that would show the gap, so only the head at the end shows it
   const server = createServer((req, res) => {
     const far = request(new URL(req.url ?? '/', target), { method: req.method, headers: req.headers }, (answer) => {
       res.writeHead(answer.statusCode ?? 502, answer.headers);
@@ -96,7 +96,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
       if (fault === 'none' || seen % oneIn !== 0) return pass(frame);
       faults += 1;
       if (fault === 'swap') {
-        // where none follows, the last look of k6 finds it by itself, and it would come a second time
+        // if none follows, the last pull of k6 returns the message, and the event would come as a second one
         const timer = setTimeout(() => {
           held = undefined;
           faults -= 1;
@@ -117,7 +117,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
     for (const socket of [near, far]) socket.on('error', end).on('close', end);
   });
 
-  /** Never delivers live and leaves messages out of what is asked for afterwards: lost for good. */
+  /** Hides messages from live events and from later answers: they are lost for good. */
   function forgetful(frame: string, isMessage: boolean): string {
     if (isMessage && victim(Number(/"seq":(\d+)/.exec(frame)?.[1]))) {
       faults += 1;
@@ -146,7 +146,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
   };
 }
 
-/** Of the message in a frame. */
+/** The id of the message in a frame. */
 const idIn = (frame: string): string => /"id":"([^"]+)"/.exec(frame)?.[1] ?? '';
 
 interface Row {

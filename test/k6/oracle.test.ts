@@ -1,6 +1,6 @@
 /**
- * The oracle of the load tests finds what it is there to find: k6 runs `baseline` against a real server, and against the
- * same server behind a link that breaks one promise. Without a k6 this is left out, and says so.
+ * The oracle of the load tests finds faults. k6 runs `baseline` against a real server, and against the same server behind a
+ * link that breaks one promise. Without k6 these tests are left out, and a line says so.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -35,8 +35,8 @@ interface Written {
 }
 
 /**
- * A fault is none of a user's who has joined above that message or has left already, which happens at the edges of a run;
- * and none may be found that was not done.
+ * At the edges of a run, a dropped message is no fault for a user that joined later or has left. The oracle may not find more
+ * faults than the link made.
  */
 function found(count = 0, faults: number): boolean {
   return count > 0 && count <= faults && count > faults / 2;
@@ -74,7 +74,7 @@ describe.skipIf(k6 === undefined)('the oracle of the load tests', () => {
           RATE: '4',
           // what this link drops it drops for good: there is nothing to wait for
           ...(fault.startsWith('drop ') ? { SETTLE_SECONDS: '2' } : {}),
-          // one virtual user: then all look when the late one is answered, however slow the machine is
+          // one virtual user: all users check after the last answer, on a slow machine too
           ...(fault === 'drop the very last' ? { PER_VU: '10' } : {}),
         },
       });
@@ -142,7 +142,7 @@ describe.skipIf(k6 === undefined)('the oracle of the load tests', () => {
   });
 
   it(
-    'finds messages that were acknowledged and are gone, and that asking does not bring back',
+    'finds messages that were acknowledged and are gone, and that no pull returns',
     { timeout: 120_000 },
     async () => {
       const { code, failed, counts } = await run('forget');

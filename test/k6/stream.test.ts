@@ -3,8 +3,8 @@ import { Ledger } from '../../k6/lib/ledger.js';
 import { Ranges } from '../../k6/lib/ranges.js';
 import { Stream } from '../../k6/lib/stream.js';
 
-/** `h5`: told that the head is 5; a number: that change came. */
-function heard(steps: readonly (number | string)[], end?: number) {
+/** `h5`: the head 5 came; a number: that change came. */
+function outcomeOf(steps: readonly (number | string)[], end?: number) {
   const stream = new Stream();
   for (const step of steps) {
     if (typeof step === 'number') stream.take(step);
@@ -13,11 +13,11 @@ function heard(steps: readonly (number | string)[], end?: number) {
   return [stream.lost(end), stream.doubled, stream.reordered];
 }
 
-describe('what one connection hears of a room', () => {
+describe('the changes of a room that one connection receives', () => {
   it.each([
     ['nothing of an empty room', ['h0'], 0, [0, 0, 0]],
     ['all in order', ['h5', 6, 7, 8], 8, [0, 0, 0]],
-    ['before it is told the head', [6, 7, 'h5', 8], 8, [0, 0, 0]],
+    ['changes before the head', [6, 7, 'h5', 8], 8, [0, 0, 0]],
     ['what the head includes already', ['h7', 6, 7, 8], 8, [0, 0, 0]],
     ['only what is behind the head, while earlier ones need not come', [4, 'h7', 8], 8, [0, 0, 0]],
     ['a gap', ['h5', 6, 8, 9], 9, [1, 0, 0]],
@@ -31,11 +31,11 @@ describe('what one connection hears of a room', () => {
     ['two the wrong way round', ['h5', 7, 6, 8], 8, [0, 0, 1]],
     ['one late and then again', ['h5', 7, 6, 6], 7, [0, 1, 1]],
   ] as const)('%s', (_, steps, end, expected) => {
-    expect(heard(steps, end)).toEqual(expected);
+    expect(outcomeOf(steps, end)).toEqual(expected);
   });
 
   it('counts a gap that is larger than what is kept', () => {
-    expect(heard(['h0', 5_000_001], 5_000_001)).toEqual([5_000_000, 0, 0]);
+    expect(outcomeOf(['h0', 5_000_001], 5_000_001)).toEqual([5_000_000, 0, 0]);
   });
 });
 

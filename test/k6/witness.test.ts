@@ -1,4 +1,4 @@
-/** The oracle's view of one user, without k6: what it hears, what it is told at the end, and what comes after that. */
+/** The oracle's view of one user, without k6: received events, the head at the end, and events after that. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { changeEvents } from '../../k6/lib/stream.js';
 import { events } from '../../src/protocol/events.ts';
@@ -27,8 +27,8 @@ const { Witness: Witness_ } = (await import(oracle)) as { Witness: new (options:
 const room = 'r';
 const none = { lost: 0, doubled: 0, reordered: 0, unrecovered: 0 };
 
-/** A connection whose room stands at these numbers, and which gets nothing more by asking. */
-function standing(seq: number, rev: number): unknown {
+/** A connection whose room has these numbers, and which gets nothing more by a pull. */
+function clientAt(seq: number, rev: number): unknown {
   return {
     ready: true,
     inSync: true,
@@ -37,56 +37,56 @@ function standing(seq: number, rev: number): unknown {
   };
 }
 
-describe('what a user witnesses', () => {
+describe('a witness', () => {
   let witness: Witness;
-  const hear = (seq: number, rev = seq): void => witness.live({ room, seq, rev, stamp: '' }, 0);
+  const receive = (seq: number, rev = seq): void => witness.live({ room, seq, rev, stamp: '' }, 0);
   beforeEach(() => {
     witness = new Witness_({ run: 'x', lateMs: 1000, sample: 1, settleMs: 0 });
     witness.joined({ id: room, seq: 0, rev: 0 });
   });
 
   it('takes edits, reactions and the like for what they are, and no gap', async () => {
-    hear(1);
+    receive(1);
     witness.changed(room, 2);
     witness.changed(room, 3);
-    hear(2, 4);
-    await witness.settle(standing(2, 4));
+    receive(2, 4);
+    await witness.settle(clientAt(2, 4));
     expect(witness.found).toEqual(none);
   });
 
   it('finds an edit that did not come, as the last and in between', async () => {
-    hear(1);
-    hear(2, 3);
-    await witness.settle(standing(2, 4));
+    receive(1);
+    receive(2, 3);
+    await witness.settle(clientAt(2, 4));
     expect(witness.found).toEqual({ ...none, lost: 2 });
   });
 
   it('finds the last message of another, sent after its own', async () => {
-    hear(1);
-    hear(2);
-    await witness.settle(standing(3, 3));
+    receive(1);
+    receive(2);
+    await witness.settle(clientAt(3, 3));
     expect(witness.found).toEqual({ ...none, lost: 1, unrecovered: 1 });
   });
 
-  it('tells at a second look only what came since', async () => {
-    hear(1);
-    await witness.settle(standing(2, 2));
+  it('reports at a second check only later faults', async () => {
+    receive(1);
+    await witness.settle(clientAt(2, 2));
     const first = { ...none, lost: 1, unrecovered: 1 };
     expect(witness.found).toEqual(first);
-    await witness.settle(standing(2, 2));
+    await witness.settle(clientAt(2, 2));
     expect(witness.found).toEqual(first);
-    await witness.settle(standing(3, 3));
+    await witness.settle(clientAt(3, 3));
     expect(witness.found).toEqual({ ...none, lost: 2, unrecovered: 2 });
   });
 
-  it('tells at the close what came after the look, and accuses nobody of what passed the head', async () => {
-    hear(1);
-    hear(2);
+  it('reports at the close the faults after the check, and counts no event past the head as one', async () => {
+    receive(1);
+    receive(2);
     // the head was read before the second came
-    await witness.settle(standing(1, 1));
-    hear(3);
-    hear(3);
-    hear(5);
+    await witness.settle(clientAt(1, 1));
+    receive(3);
+    receive(3);
+    receive(5);
     witness.closed();
     expect(witness.found).toEqual({ ...none, lost: 1, doubled: 1 });
   });

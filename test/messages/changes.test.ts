@@ -207,7 +207,7 @@ describe('message:delete', () => {
     expect(await clients.author.ok('message:send', again)).toMatchObject({ seq: 2, rev: 3 });
     await clients.author.ok('message:send', text(room, 'later'));
     await clients.member.event('message', (data) => data.room === room && data.seq === 3);
-    const collected = clients.member.heard('message').filter((data) => data.room === room && data.seq === 2);
+    const collected = clients.member.received('message').filter((data) => data.room === room && data.seq === 2);
     expect(collected.map(({ rev }) => rev)).toEqual([2]);
     expect((await stored(room, 2))?.body).toBe(null);
   });
@@ -219,8 +219,8 @@ describe('reactions', () => {
     expect(await clients.member.ok('reaction:add', { room, seq: 1, emoji: '👍' })).toEqual({ rev: 2, count: 1 });
     expect(await clients.author.ok('reaction:add', { room, seq: 1, emoji: '🎉' })).toEqual({ rev: 3, count: 1 });
     expect(await clients.author.ok('reaction:add', { room, seq: 1, emoji: '👍' })).toEqual({ rev: 4, count: 2 });
-    await until('the owner has received them', () => clients.owner.heard('reaction').at(-1)?.rev === 4);
-    expect(clients.owner.heard('reaction').filter((data) => data.room === room)).toEqual([
+    await until('the owner has received them', () => clients.owner.received('reaction').at(-1)?.rev === 4);
+    expect(clients.owner.received('reaction').filter((data) => data.room === room)).toEqual([
       { room, seq: 1, rev: 2, user: 'member', emoji: '👍', change: 'add', count: 1 },
       { room, seq: 1, rev: 3, user: 'author', emoji: '🎉', change: 'add', count: 1 },
       { room, seq: 1, rev: 4, user: 'author', emoji: '👍', change: 'add', count: 2 },

@@ -1,8 +1,8 @@
 /**
- * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once. One
- * user reads it in four ways: connected throughout, by an SDK whose socket is torn now and then (and with that at
- * three of its threads), by `sync` alone from time to time, and by `history` in the end. All four must be the same room.
- * In the end its threads, pins and mentions are what the messages say.
+ * A random history of one room: sends, replies, edits, deletions, reactions and pins by several users, many at once. One user
+ * reads the room in four ways. One is a connection throughout, and one an SDK whose socket is torn now and then, with three
+ * threads. The others are `sync` alone from time to time, and `history` in the end. All four must be the same room. In the
+ * end its threads, pins and mentions follow from the messages.
  */
 import { expect } from 'vitest';
 import { connect } from '../../src/client/index.ts';
@@ -90,7 +90,7 @@ export async function playHistory(
   expect(fold(published)).toEqual(messages);
   await puller.pull(true);
   expect(puller.messages()).toEqual(messages);
-  await expectTalk(watching, room, messages);
+  await expectHistory(watching, room, messages);
   torn.wake();
   await until('the torn one has caught up', () => flaky.cursor === head && flaky.state.value.status === 'ready');
   while (flaky.state.value.hasOlder) await flaky.loadOlder();
@@ -220,7 +220,7 @@ function withThreads(messages: readonly Message[]): Message[] {
 }
 
 /** The lists that are kept beside the messages say the same as they do. */
-async function expectTalk(client: StockClient, room: string, messages: readonly Message[]): Promise<void> {
+async function expectHistory(client: StockClient, room: string, messages: readonly Message[]): Promise<void> {
   const roots = new Map<number, number>();
   for (const { seq, replyTo } of messages) if (replyTo !== undefined) roots.set(seq, roots.get(replyTo) ?? replyTo);
   for (const root of new Set(roots.values())) {

@@ -21,7 +21,7 @@ async function listed(who: Listener, room: string): Promise<number[]> {
 async function received(who: Listener, room: string): Promise<number[]> {
   const seq = await say('owner', room, 'that was all');
   await people[who].event('message', (data) => data.room === room && data.seq === seq);
-  const seen = people[who].heard('mention').filter((data) => data.room === room);
+  const seen = people[who].received('mention').filter((data) => data.room === room);
   return seen.map((data) => (data.everybody ? -data.seq : data.seq));
 }
 
@@ -58,7 +58,7 @@ describe('a mention', () => {
       expect(await listed(who, room)).toEqual(expected);
     }
     expect(await listed('stranger', room)).toEqual([]);
-    expect(people.stranger.heard('mention').filter((data) => data.room === room)).toEqual([]);
+    expect(people.stranger.received('mention').filter((data) => data.room === room)).toEqual([]);
     const { mentions } = await people.ben.ok('mentions', { limit: 1 });
     const { messages } = await people.ben.ok('history', { room, after: 0, limit: 1 });
     expect(mentions[0]).toEqual({ at: messages[0]?.at, everybody: false, message: messages[0] });
@@ -91,7 +91,7 @@ describe('a mention', () => {
     await dotted.ok('room:join', { room });
     await say('ben', room, 'for @ann.');
     expect(await received('ann', room)).toEqual([]);
-    expect(dotted.heard('mention')).toHaveLength(1);
+    expect(dotted.received('mention')).toHaveLength(1);
     await dotted.ok('room:leave', { room });
     const seq = await say('ben', room, 'for @ann.');
     expect(await received('ann', room)).toEqual([seq]);
@@ -195,7 +195,7 @@ describe('a mention', () => {
     const seq = await say('ann', room, '@ben');
     await until('both devices get the event', () =>
       [people.ben, second].every((device) =>
-        device.heard('mention').some((data) => data.room === room && data.seq === seq),
+        device.received('mention').some((data) => data.room === room && data.seq === seq),
       ),
     );
     second.close();

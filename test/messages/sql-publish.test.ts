@@ -46,7 +46,7 @@ async function publish(
   return row.seq;
 }
 
-const bodies = (): unknown[] => people.ann.heard('message').map(({ body }) => body);
+const bodies = (): unknown[] => people.ann.received('message').map(({ body }) => body);
 const heard = (text: string): Promise<unknown> =>
   people.ann.event('message', ({ body }) => (body as { text?: string }).text === text);
 
@@ -64,7 +64,7 @@ it('sends a message after the commit of the transaction, within 100 ms of it', a
   }
   // the machine of a test may be busy for a moment
   expect(times.toSorted((a, b) => a - b)[4]).toBeLessThan(100);
-  expect(people.ann.heard('message').at(-1)).toMatchObject({ room: hall, seq: 9, rev: 9, from: 'shop', name: null });
+  expect(people.ann.received('message').at(-1)).toMatchObject({ room: hall, seq: 9, rev: 9, from: 'shop', name: null });
 });
 
 it('leaves nothing after a rollback: no message, no event, no outbox row, no number', async () => {
@@ -126,7 +126,7 @@ with psycopg.connect(sys.argv[1]) as connection:
     });
     await Promise.all([run, ...writers]);
     const received = (): { seq: number; from: string }[] =>
-      people.ann.heard('message').filter((message) => message.room === shared);
+      people.ann.received('message').filter((message) => message.room === shared);
     await until('all have come', () => received().length >= 60);
     expect(received().map(({ seq }) => seq)).toEqual(Array.from({ length: 60 }, (_, n) => n + 1));
     expect(received().filter(({ from }) => from === 'python')).toHaveLength(10);
@@ -141,7 +141,7 @@ it('answers the same id with the first seq, and sends one message', async () => 
   await expect(publish(caller.sql, { text: 'x' }, { id, sender: 'other' })).rejects.toMatchObject({ code: '23505' });
   await publish(caller.sql, { text: 'after once' });
   await heard('after once');
-  expect(people.ann.heard('message').filter((message) => message.id === id)).toHaveLength(1);
+  expect(people.ann.received('message').filter((message) => message.id === id)).toHaveLength(1);
 });
 
 it('mentions members, counts in unread, joins threads and is found', async () => {
@@ -294,7 +294,7 @@ it('numbers 10 writers and 10 publishing loops of one room without a gap, and de
     }
   });
   await Promise.all([...writers, ...loops]);
-  const seqs = (): number[] => people.ann.heard('message').flatMap((one) => (one.room === busy ? one.seq : []));
+  const seqs = (): number[] => people.ann.received('message').flatMap((one) => (one.room === busy ? one.seq : []));
   await until('all have come', () => seqs().length >= 20 * each, 30_000);
   expect(seqs()).toEqual(Array.from({ length: 20 * each }, (_, n) => n + 1));
   await assertDense(sql);

@@ -70,7 +70,7 @@ const from = (address: string, claimed: string): StockOptions => ({
   headers: { 'X-Forwarded-For': claimed },
   reconnection: false,
 });
-const nodeOf = (of: StockClient): string => of.heard('ready').at(-1)?.node ?? '';
+const nodeOf = (of: StockClient): string => of.received('ready').at(-1)?.node ?? '';
 const transportOf = ({ socket }: StockClient): string => socket.io.engine.transport.name;
 
 it('spreads WebSockets over the nodes, keeps polling sessions on one, and lets them upgrade', async () => {
@@ -100,10 +100,10 @@ it('spreads WebSockets over the nodes, keeps polling sessions on one, and lets t
   const { rooms } = await (sockets[3] as StockClient).ok('sync', { cursors: { near: 0 }, limit: 100 });
   expect(rooms['near']?.messages.map(({ seq }) => seq)).toEqual(Array.from({ length: 44 }, (_, n) => n + 1));
   expect(polling.map(transportOf)).toEqual(polling.map(() => 'polling'));
-  expect([...polling, ...upgrading].map((one) => one.heard('ready').length)).toEqual(Array(24).fill(1));
+  expect([...polling, ...upgrading].map((one) => one.received('ready').length)).toEqual(Array(24).fill(1));
 }, 90_000);
 
-it('tells the nodes the address of the client, not what the client says it is', async () => {
+it('gives the nodes the address of the client, not the one that the client claims', async () => {
   await Promise.all(nodes.map(end));
   nodes = [await startNode(0, { PARLEY_MAX_CONNECTIONS_PER_ADDRESS: '2' }), await startNode(1)];
   await end(nodes[1]);
@@ -279,7 +279,7 @@ it('brings the clients of a node that was killed to the other one', async () => 
   nodes[0].kill('SIGKILL');
   await nodes[0].exit();
   await until('they are back', () => all.every((one) => one.socket.connected && nodeOf(one) === 'n2'), 30_000);
-  expect(lost.map((one) => one.heard('ready').length)).toEqual(Array(10).fill(2));
+  expect(lost.map((one) => one.received('ready').length)).toEqual(Array(10).fill(2));
   // the handshakes that met the dead node were given to the other one by nginx
   expect(refused).toBe(0);
   const [one] = lost as [StockClient];

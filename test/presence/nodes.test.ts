@@ -48,7 +48,7 @@ async function watcherOf(name: string, ...users: string[]): Promise<StockClient>
 
 const states = (client: StockClient, user: string) =>
   client
-    .heard('presence')
+    .received('presence')
     .filter((event) => event.user === user)
     .map(({ online }) => online);
 
@@ -61,7 +61,7 @@ it(
     await enter(other, 'kill-there');
     for (const node of [home, other]) await enter(node, 'kill-both');
     await enter(other, 'kill-moved');
-    await until('all are reported', () => watcher.heard('presence').length === 3);
+    await until('all are reported', () => watcher.received('presence').length === 3);
     const from = Date.now();
     other.kill('SIGKILL');
     await enter(home, 'kill-moved');
@@ -101,7 +101,7 @@ it('says nothing of users whom a stopping node sent elsewhere', { timeout: 60_00
   const watcher = await watcherOf('drain', 'drain-ben', 'drain-fence');
   const ben = await enter(leaving, 'drain-ben');
   await enter(leaving, 'drain-fence');
-  await until('both are there', () => watcher.heard('presence').length === 2);
+  await until('both are there', () => watcher.received('presence').length === 2);
   ben.socket.once('disconnect', () => void enter(home, 'drain-ben'));
   leaving.kill('SIGTERM');
   await until('a user who does not come back is reported', () => states(watcher, 'drain-fence').length === 2);
@@ -115,7 +115,7 @@ it('goes on while Redis is unavailable, and is right again after it came back em
   const watcher = await watcherOf('heal', 'heal-near', 'heal-far', 'heal-late', 'heal-gone');
   await enter(other, 'heal-far');
   const gone = await enter(other, 'heal-gone');
-  await until('both are there', () => watcher.heard('presence').length === 2);
+  await until('both are there', () => watcher.received('presence').length === 2);
   proxy.cut();
   await until('both nodes know that it is unavailable', async () => {
     const reports = await Promise.all([home, other].map(async ({ url }) => (await fetch(`${url}/ready`)).json()));

@@ -235,11 +235,9 @@ it('restores whatever part of it Redis has lost, within 15 s', { timeout: 60_000
   await commands.sadd(`${prefix}presence:user:stranger`, a.presence.incarnation);
   expect((await b.presence.read(['u3', 'u4', 'stranger'])).map(({ online }) => online)).toEqual([false, false, true]);
   const right = async (): Promise<boolean> => {
-    const standings = await b.presence.read([...users, 'stranger']);
-    const online = standings.filter((standing) => standing.online).length;
-    return (
-      online === users.length && standings.at(-1)?.online === false && (await commands.scard(node)) === users.length
-    );
+    const states = await b.presence.read([...users, 'stranger']);
+    const online = states.filter((state) => state.online).length;
+    return online === users.length && states.at(-1)?.online === false && (await commands.scard(node)) === users.length;
   };
   await until('all of it is right', right, 15_000);
   await commands.del(node);

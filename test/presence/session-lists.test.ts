@@ -34,7 +34,7 @@ afterAll(async () => {
 
 it('1,400 requests of a user do not cut off the list of another user', async () => {
   const ann = await connectStock(home.url, await tokenOf('ann'));
-  const away = await connectStock(other.url, await tokenOf('ann'));
+  const elsewhere = await connectStock(other.url, await tokenOf('ann'));
   await until('the nodes know each other', async () => (await ann.ok('session:list', {})).sessions.length === 2);
   // a node that lives and does not answer: each list waits for it
   await redis.zadd(`${prefix}presence:nodes`, Date.now() + 600_000, 'silent/1');
@@ -50,6 +50,6 @@ it('1,400 requests of a user do not cut off the list of another user', async () 
   expect(sessions.map(({ node }) => node).toSorted()).toEqual(['home', 'other']);
   expect(complete).toBe(false);
   expect((await home.metrics()).get('parley_turns_refused_total{place="sessions",limit="user"}')).toBe(1400 - 4 - 800);
-  for (const client of [ann, away, ...eves]) client.close();
+  for (const client of [ann, elsewhere, ...eves]) client.close();
   await Promise.allSettled(requested);
 });

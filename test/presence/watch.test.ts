@@ -26,7 +26,7 @@ async function group(owner: StockClient, id: string, ...others: string[]): Promi
 
 const states = (client: StockClient, user: string) =>
   client
-    .heard('presence')
+    .received('presence')
     .filter((event) => event.user === user)
     .map(({ online, hidden }) => (hidden ? 'hidden' : online));
 
@@ -43,11 +43,11 @@ describe('presence', () => {
     expect((await ann.ok('presence:get', { users: [] })).presence).toEqual({});
     // no watcher gets a stranger's changes: those of a member arrive around them
     const stranger = await enter('see-nobody');
-    const away = await enter('see-away');
+    const offline = await enter('see-away');
     await until('the member is reported', () => states(ann, 'see-away').length === 1);
-    expect(ann.heard('presence')).toEqual([{ user: 'see-away', online: true }]);
+    expect(ann.received('presence')).toEqual([{ user: 'see-away', online: true }]);
     stranger.close();
-    away.close();
+    offline.close();
   });
 
   it('changes after an absence that lasts, with the time of the departure; a short absence is silent', async () => {
@@ -58,7 +58,7 @@ describe('presence', () => {
       ben.socket.disconnect();
       await until('he is gone here', async () => (await ann.ok('session:list', {})).sessions.length === 1);
       ben.socket.connect();
-      await until('he is back', () => ben.heard('ready').length === i + 2);
+      await until('he is back', () => ben.received('ready').length === i + 2);
     }
     const from = Date.now();
     ben.close();
@@ -110,10 +110,10 @@ describe('presence', () => {
     await ben.ok('presence:unwatch', {});
     await enter('un-x');
     await enter('un-y');
-    await until('the phone gets both', () => phone.heard('presence').length === 2);
-    await until('the other gets one', () => ann.heard('presence').length === 1);
-    expect(ann.heard('presence')).toEqual([{ user: 'un-y', online: true }]);
-    expect(ben.heard('presence')).toEqual([]);
+    await until('the phone gets both', () => phone.received('presence').length === 2);
+    await until('the other gets one', () => ann.received('presence').length === 1);
+    expect(ann.received('presence')).toEqual([{ user: 'un-y', online: true }]);
+    expect(ben.received('presence')).toEqual([]);
   });
 
   it('ends for a watcher when the last room that they share is gone, and not before', async () => {

@@ -39,7 +39,7 @@ async function get(url: string, path: string): Promise<Answer> {
   return { status: response.status, body: await response.text() };
 }
 
-/** Of both workers. A worker of a busy machine may answer later than a second; the metrics count it as silent then. */
+/** The metrics of both workers. A worker of a busy machine may answer later than a second; the metrics count it as silent then. */
 const metrics = async (): Promise<MetricValues> =>
   until(
     'both workers answer in time',

@@ -42,7 +42,7 @@ async function connectMany(url: string, count: number): Promise<StockClient[]> {
 }
 
 /** The nodes of their latest `ready`. */
-const nodesOf = (some: readonly StockClient[]) => new Set(some.map((client) => client.heard('ready').at(-1)?.node));
+const nodesOf = (some: readonly StockClient[]) => new Set(some.map((client) => client.received('ready').at(-1)?.node));
 
 describe('a server of several workers', () => {
   it('answers with all of them on one port, adds up their metrics, and ends with 0', async () => {
@@ -114,13 +114,13 @@ describe('a server of several workers', () => {
   it('leaves a worker that hangs out of its metrics, and says so', async () => {
     const server = await start();
     const connected = await connectMany(server.url, 20);
-    const lost = connected.filter((client) => client.heard('ready')[0]?.node === 'node-1').length;
+    const lost = connected.filter((client) => client.received('ready')[0]?.node === 'node-1').length;
     const [hung = 0] = server.workers();
     expect((await server.metrics()).get('parley_connections')).toBe(20);
     process.kill(hung, 'SIGSTOP');
     try {
       const values = await until(
-        'the other one is asked',
+        'the other one is queried',
         async () => {
           // a new connection each time; half of them wait for the one that hangs
           const answer = await fetch(`${server.url}/metrics`, {

@@ -1,6 +1,6 @@
 /**
- * The prose rule, as far as a program can check it: docs, errors, log lines, metric help and command-line help are read by
- * people outside of the project. CONTRIBUTING.md ("Prose") has the rule with examples.
+ * The prose rule, as far as a program can check it. People outside of the project read docs, errors, log lines, help and
+ * comments. CONTRIBUTING.md ("Prose") has the rule with examples.
  */
 import { codeWord, sentencesOf } from './sentences.ts';
 

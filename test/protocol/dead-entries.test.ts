@@ -12,6 +12,7 @@ const declarations = [
   'src/protocol/errors.ts',
   'src/protocol/cases.ts',
   'src/telemetry/metrics.ts',
+  'src/telemetry/cache-metrics.ts',
   'src/telemetry/labels.ts',
 ];
 
@@ -78,5 +79,20 @@ describe('each declared entry is used somewhere', () => {
     );
     expect(declared.length).toBeGreaterThan(50);
     expect(declared.filter((name) => !new RegExp(String.raw`\b${name}\b`).test(server))).toEqual([]);
+    // the names of these are common words: the part that has them is named before
+    const ofCache = Array.from(
+      read('src/telemetry/cache-metrics.ts').matchAll(/^ {2}(?:readonly (\w+)[:;]|(\w+)\(read)/gm),
+    );
+    expect(ofCache.length).toBeGreaterThan(5);
+    const counted: Record<string, string> = {
+      evicted: 'evict',
+      invalidations: 'invalidated',
+      drains: 'drained',
+      errors: 'failed',
+    };
+    const dead = ofCache
+      .map(([, counter, watch]) => counter ?? watch ?? '')
+      .filter((name) => !new RegExp(String.raw`\bmetrics\.${counted[name] ?? name}\b`).test(server));
+    expect(dead).toEqual([]);
   });
 });

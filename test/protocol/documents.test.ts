@@ -3,7 +3,7 @@ import { renderErrors, renderProtocol } from '../../src/protocol/document.ts';
 import { renderRooms } from '../../src/protocol/permissions-document.ts';
 import { renderConfig } from '../../src/config/document.ts';
 
-// Each page is compared with what the schemas say now; `npm test -- -u` writes it anew.
+// Each page is compared with the schemas. `npm test -- -u` writes the pages again.
 it.each([
   ['protocol.md', renderProtocol],
   ['errors.md', renderErrors],

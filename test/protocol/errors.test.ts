@@ -65,9 +65,9 @@ describe('an error of the database', () => {
     ['XX000', 'fault'],
   ])('%s is %s', (code, kind) => {
     expect(failureOf(sqlState(code))).toBe(kind);
-    const told = clientError(sqlState(code));
-    if (kind === 'transient') expect(told).toMatchObject({ code: 'unavailable', retryAfter: 1000 });
-    else expect(told).toMatchObject({ code });
+    const reported = clientError(sqlState(code));
+    if (kind === 'transient') expect(reported).toMatchObject({ code: 'unavailable', retryAfter: 1000 });
+    else expect(reported).toMatchObject({ code });
   });
 
   it('without a code is a fault', () => {

@@ -47,7 +47,7 @@ export function begin(url: string, options: RequestOptions = {}): Pending {
       );
     });
   });
-  answer.catch(() => {}); // whoever waits for it hears of it too
+  answer.catch(() => {}); // a waiting caller gets the error too
   if (typeof body === 'object') for (const part of body) sent.write(part);
   sent.end(typeof body === 'string' ? body : undefined);
   return { request: sent, answer };

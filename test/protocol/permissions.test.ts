@@ -74,19 +74,19 @@ const linkId = '0123456789abcdef';
 interface Case {
   readonly room: string;
   readonly kind: RoomKind;
-  readonly standing: RoleOrNobody;
+  readonly held: RoleOrNobody;
   readonly action: ActionName;
   readonly archived: boolean;
 }
 
 const cases: Case[] = [];
 for (const kind of ['direct', 'group', 'channel'] as const) {
-  for (const standing of kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody) {
+  for (const held of kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody) {
     for (const action of Object.keys(actions) as ActionName[]) {
       // a member joins again, which changes nothing
-      if (action === 'join' && standing !== 'nobody') continue;
+      if (action === 'join' && held !== 'nobody') continue;
       for (const archived of kind === 'direct' ? [false] : [false, true]) {
-        cases.push({ room: `case-${cases.length}`, kind, standing, action, archived });
+        cases.push({ room: `case-${cases.length}`, kind, held, action, archived });
       }
     }
   }
@@ -118,10 +118,10 @@ async function seed(sql: postgres.Sql): Promise<void> {
     ...pairs.map(({ room }) => ({ room, kind: 'group', archived: false })),
   ];
   const members = [
-    ...cases.flatMap(({ room, kind, standing }) => [
-      ...(standing === 'nobody' ? [] : [{ room, user: standing, role: standing }]),
+    ...cases.flatMap(({ room, kind, held }) => [
+      ...(held === 'nobody' ? [] : [{ room, user: held, role: held }]),
       { room, user: 'subject', role: 'member' },
-      ...(kind !== 'direct' && standing !== 'owner' ? [{ room, user: 'founder', role: 'owner' }] : []),
+      ...(kind !== 'direct' && held !== 'owner' ? [{ room, user: 'founder', role: 'owner' }] : []),
     ]),
     ...pairs.flatMap(({ room, actor, subject }) => [
       { room, user: actor, role: actor },
@@ -142,14 +142,14 @@ async function seed(sql: postgres.Sql): Promise<void> {
   await sql`
     insert into invitations (room_id, user_id, role, invited_by, expires_at)
     select * from unnest(${waiting.map(({ room }) => room)}::text[], ${waiting.map(() => 'invited')}::text[],
-      ${waiting.map(() => 'member')}::text[], ${waiting.map(({ standing }) => standing)}::text[]) w,
+      ${waiting.map(() => 'member')}::text[], ${waiting.map(({ held }) => held)}::text[]) w,
       (select now() + interval '1 day') e`;
   await sql`
     insert into join_links (room_id, id, token_hash, role, made_by)
     select r, ${linkId}, sha256(r::bytea), 'member', 'founder' from unnest(${waiting.map(({ room }) => room)}::text[]) r`;
-  const authors = cases.flatMap(({ room, standing }) => [
+  const authors = cases.flatMap(({ room, held }) => [
     { room, seq: 1, user: 'subject' },
-    { room, seq: 2, user: standing },
+    { room, seq: 2, user: held },
   ]);
   await sql`
     insert into messages (room_id, seq, id, rev, sender_id, body, created_at)
@@ -178,9 +178,9 @@ async function attempt(user: RoleOrNobody, command: string, input: object): Prom
   return ack.ok ? 'ok' : (ack.error?.code ?? '');
 }
 
-function expected({ action, kind, standing, archived }: Case): string {
-  if (may(action, kind, standing)) return archived && !actions[action].archived ? 'forbidden' : 'ok';
-  if (standing !== 'nobody') return 'forbidden';
+function expected({ action, kind, held, archived }: Case): string {
+  if (may(action, kind, held)) return archived && !actions[action].archived ? 'forbidden' : 'ok';
+  if (held !== 'nobody') return 'forbidden';
   // answered without a check of the room
   if (action === 'signal') return 'not_member';
   if (action === 'mark') return 'not_found';
@@ -190,13 +190,13 @@ function expected({ action, kind, standing, archived }: Case): string {
 describe.each(['direct', 'group', 'channel'] as const)('in a room of the kind %s', (kind) => {
   it.each(kind === 'direct' ? (['member', 'nobody'] as const) : rolesOrNobody)(
     '%s may what the table says',
-    async (standing) => {
+    async (held) => {
       const found: string[] = [];
       const due: string[] = [];
-      for (const one of cases.filter((c) => c.kind === kind && c.standing === standing)) {
+      for (const one of cases.filter((c) => c.kind === kind && c.held === held)) {
         for (const [command, input] of attempts[one.action](one.room)) {
           const title = `${one.action} (${command})${one.archived ? ', archived' : ''}`;
-          found.push(`${title}: ${await attempt(standing, command, input)}`);
+          found.push(`${title}: ${await attempt(held, command, input)}`);
           due.push(`${title}: ${expected(one)}`);
         }
       }

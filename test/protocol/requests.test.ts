@@ -178,12 +178,12 @@ cover('Handshake', {
     expect(headers['set-cookie']).toBeUndefined();
     expect(body[0]).toBe('0');
     const sid = expect.stringMatching(/^[\w-]{20}$/) as string;
-    expect(JSON.parse(body.slice(1))).toEqual({ sid, upgrades: ['websocket'], ...told });
+    expect(JSON.parse(body.slice(1))).toEqual({ sid, upgrades: ['websocket'], ...announced });
   },
   WebSocket: async () => {
     const line = await webSocketLine(server.url);
     const sid = expect.stringMatching(/^[\w-]{20}$/) as string;
-    expect(line.open).toEqual({ sid, upgrades: [], ...told });
+    expect(line.open).toEqual({ sid, upgrades: [], ...announced });
     await line.close();
   },
   'many handshakes': async () => {
@@ -195,4 +195,4 @@ cover('Handshake', {
   },
 });
 
-const told = { pingInterval: 25_000, pingTimeout: 20_000, maxPayload: 100_000 };
+const announced = { pingInterval: 25_000, pingTimeout: 20_000, maxPayload: 100_000 };

@@ -112,8 +112,8 @@ cover('Upgrade', {
     const sender = await webSocketLine(server.url);
     await sender.send('40');
     const session = await Upgrading.open();
-    const heard: Frame[] = [];
-    const take = (frames: readonly Frame[]): void => void heard.push(...frames.filter((frame) => frame !== '6'));
+    const received: Frame[] = [];
+    const take = (frames: readonly Frame[]): void => void received.push(...frames.filter((frame) => frame !== '6'));
     const pub = (n: number): Promise<void> => sender.send(`42["pub",${n}]`);
     for (let n = 0; n < 10; n++) await pub(n);
     const candidate = await session.candidate();
@@ -126,8 +126,8 @@ cover('Upgrade', {
     for (let n = 30; n < 40; n++) await pub(n);
     candidate.send('5');
     for (let n = 40; n < 50; n++) await pub(n);
-    while (heard.at(-1) !== '42["message",49]') take([await candidate.next()]);
-    expect(heard).toEqual(Array.from({ length: 50 }, (_, n) => `42["message",${n}]`));
+    while (received.at(-1) !== '42["message",49]') take([await candidate.next()]);
+    expect(received).toEqual(Array.from({ length: 50 }, (_, n) => `42["message",${n}]`));
     await Promise.all([candidate.close(), sender.close()]);
   },
   'a second WebSocket while one probes': async () => {

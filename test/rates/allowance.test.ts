@@ -91,15 +91,15 @@ describe('an allowance', () => {
 
   it('asks Redis far less than once a hit', async () => {
     const counted = new MemoryRates();
-    let asked = 0;
+    let requests = 0;
     const rates: Rates = {
-      take: (...args) => (asked++, counted.take(...args)),
-      record: (...args) => (asked++, counted.record(...args)),
+      take: (...args) => (requests++, counted.take(...args)),
+      record: (...args) => (requests++, counted.record(...args)),
     };
     const node = new Allowance({ rates, name: 'a' });
     for (let i = 0; i < 10_000; i++) await node.spend('u', { limit: 100_000, windowMs: minute });
     await node.stop();
-    expect(asked).toBeLessThan(10);
+    expect(requests).toBeLessThan(10);
   });
 
   it('goes by round trips for users beyond those it may hold', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FairTurns, type FairTurnsOptions, type RefusedTurn } from '../../src/rates/fair-turns.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { closedGate, type Gate } from '../support/gate.ts';
 
 interface Stage {
@@ -71,7 +72,7 @@ describe('fair turns', () => {
     expect(new Set(begun).size).toBe(3);
   });
 
-  it('leave a place that has become free to who waits, not to who comes next', async () => {
+  it('leave a free place to waiting work, not to later work', async () => {
     const { turns } = stage({});
     const begun: string[] = [];
     const work = (user: string) => turns.take(user, () => void begun.push(user));
@@ -112,8 +113,12 @@ describe('fair turns', () => {
   });
 
   it('refuse work that has waited for too long, and give the place on afterwards', async () => {
-    const { request, refused, turns } = stage({ waitMs: 20 });
+    const clock = new ManualClock();
+    const { request, refused, turns } = stage({ waitMs: 20, clock });
     const [first, second] = [request('ann'), request('ben')];
+    await clock.pass(19);
+    expect([await refused(), turns.waiting]).toEqual([[], 1]);
+    await clock.pass(1);
     expect(await second.done).toBe('overloaded');
     expect(await refused()).toEqual(['time']);
     expect(turns.waiting).toBe(0);

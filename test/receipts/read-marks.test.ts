@@ -35,7 +35,7 @@ describe('read marks', () => {
     await ann.ok('read', { room: 'received', seq: 5 });
     for (const client of [phone, ben]) {
       await client.event('read', ({ room, seq }) => room === 'received' && seq === 5);
-      expect(client.heard('read').filter(({ room }) => room === 'received')).toEqual(
+      expect(client.received('read').filter(({ room }) => room === 'received')).toEqual(
         [4, 5].map((seq) => ({ room: 'received', user: 'ann', seq })),
       );
     }
@@ -58,7 +58,7 @@ describe('read marks', () => {
     await phone.event('read', ({ room }) => room === 'crowd');
     await ann.ok('message:send', text('crowd', 'fence'));
     await ben.event('message', ({ room, seq }) => room === 'crowd' && seq === 6);
-    expect(ben.heard('read').filter(({ room }) => room === 'crowd')).toEqual([]);
+    expect(ben.received('read').filter(({ room }) => room === 'crowd')).toEqual([]);
   });
 
   it('need membership', async () => {

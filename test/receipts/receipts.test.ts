@@ -48,7 +48,7 @@ describe('delivered marks', () => {
     await ben.ok('delivered', { room: 'implied', seq: 3 });
     await ben.ok('message:send', text('implied', 'fence'));
     await ben.event('read', ({ room, seq }) => room === 'implied' && seq === 4);
-    expect(ann.heard('delivered').filter(({ room }) => room === 'implied')).toEqual([]);
+    expect(ann.received('delivered').filter(({ room }) => room === 'implied')).toEqual([]);
   });
 
   it(`are neither stored nor published in rooms of more than ${limits.readReceiptMembers} members`, async () => {
@@ -59,7 +59,7 @@ describe('delivered marks', () => {
     await ben.ok('message:send', text('many', 'fence'));
     // written with the same batch
     await ben.event('read', ({ room, seq }) => room === 'many' && seq === 3);
-    expect(ann.heard('delivered').filter(({ room }) => room === 'many')).toEqual([]);
+    expect(ann.received('delivered').filter(({ room }) => room === 'many')).toEqual([]);
     const [row] = await sql`select last_delivered_seq as seq from members where room_id = 'many' and user_id = 'ben'`;
     expect(row).toEqual({ seq: 0 });
   });
@@ -107,7 +107,7 @@ describe('delivered marks', () => {
 });
 
 describe('sending', () => {
-  it("moves the sender's read mark and tells their devices, not the room", async () => {
+  it("moves the sender's read mark and sends it to their devices, not to the room", async () => {
     await roomOf('sending', 0);
     await ben.ok('message:send', text('sending', 'x'));
     await ann.ok('message:send', text('sending', 'y'));
@@ -116,7 +116,7 @@ describe('sending', () => {
       user: 'ann',
       seq: 2,
     });
-    expect(ben.heard('read').filter(({ room, user }) => room === 'sending' && user === 'ann')).toEqual([]);
+    expect(ben.received('read').filter(({ room, user }) => room === 'sending' && user === 'ann')).toEqual([]);
   });
 });
 

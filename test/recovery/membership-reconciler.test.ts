@@ -18,10 +18,14 @@ class Members implements SubscribedMembers, MemberEvents {
   readonly gone: string[] = [];
   checks = 0;
   readonly waiting: { user: string; room: string }[] = [];
+  readonly starts: number[] = [];
 
   beginRead(): ReadonlySet<string> {
     this.#touched = new Set();
     return this.#touched;
+  }
+  startFrom(version: number): void {
+    this.starts.push(version);
   }
   endRead(): void {
     this.#touched = undefined;
@@ -82,8 +86,9 @@ class Stored {
   during: (() => void) | undefined = undefined;
   summaryFails = 0;
 
-  cursor(): Promise<string> {
-    return Promise.resolve('0');
+  version = 5;
+  start(): Promise<{ cursor: string; version: number }> {
+    return Promise.resolve({ cursor: '0', version: this.version });
   }
   async changes(cursor: string): Promise<MembershipPage> {
     this.cursors.push(cursor);
@@ -240,6 +245,22 @@ describe('a step', () => {
     await until('all events are sent', () => members.sent.length === 2);
     expect(members.sent.toSorted()).toEqual(['ann joined s', 'ann left r']);
     expect(stored.whole).toEqual([['ann', 'ben']]);
+  });
+
+  it('names the version that its reads cover: at the start, before a whole read, and after a restart', async () => {
+    expect(members.starts).toEqual([5]);
+    await sync.step();
+    stored.version = 6;
+    stored.answers = [{ cursor: '7', changed: undefined }];
+    stored.during = () => expect(members.starts).toEqual([5]);
+    await sync.step();
+    expect(members.starts).toEqual([5, 6]);
+    // the versions of another history are lower
+    stored.version = 2;
+    stored.during = () => expect(members.starts).toEqual([5, 6, 2]);
+    sync.restart();
+    await sync.step();
+    expect(members.starts).toEqual([5, 6, 2]);
   });
 
   it('reads all memberships of the users when the last step is older than the rows that are kept', async () => {

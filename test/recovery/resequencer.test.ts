@@ -1,6 +1,6 @@
 /** The resequencer, as a table of received and delivered events. */
 import { Backfiller, createGaps } from '../../src/recovery/backfiller.ts';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Resequencer } from '../../src/recovery/resequencer.ts';
 import type { ResequencerLimits } from '../../src/recovery/resequencer-limits.ts';
 import type { RoomEvent } from '../../src/fanout/fanout.ts';
@@ -8,13 +8,21 @@ import type { Backfilled, BackfilledEvent } from '../../src/recovery/backfill.ts
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate } from '../support/gate.ts';
 import { silentLog } from '../support/messaging.ts';
-import { until } from '../support/until.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
-afterEach(() => void vi.useRealTimers());
+let clock: ManualClock;
+beforeEach(() => {
+  clock = new ManualClock();
+});
+const pass = (ms: number): Promise<void> => clock.pass(ms);
 
-/** From here on only `pass` lets time pass. */
-const stopTime = (): void => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-const pass = async (ms: number): Promise<void> => void (await vi.advanceTimersByTimeAsync(ms));
+/** Lets time pass until the condition holds. */
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let steps = 0; !(await holds()); steps++) {
+    if (steps > 10_000) throw new Error(`It did not come to this: ${what}.`);
+    await pass(1);
+  }
+}
 
 function event(rev: number, room = 'a', json = '{}'): RoomEvent {
   return { to: 'room', room, event: 'message', rev, json };
@@ -58,6 +66,7 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
         mayDeliver: () => made.mayDeliver,
         metrics,
         log: silentLog,
+        clock,
       },
       { graceMs: 5, shortGraceMs: 5, ...limits },
     ),
@@ -88,7 +97,6 @@ function rig({ atOnce, ...limits }: Partial<ResequencerLimits> & { atOnce?: numb
 describe('a room without a head', () => {
   it('does not backfill after an old event that came first: a message that was sent again', async () => {
     const { order, out, reads } = rig();
-    stopTime();
     order.receive(event(7));
     order.receive(event(5000));
     order.receive(event(5001));
@@ -102,7 +110,6 @@ describe('a room without a head', () => {
 
   it('begins at the given head, if that is after the received events', async () => {
     const { order, out, reads } = rig();
-    stopTime();
     order.receive(event(7));
     expect(order.noteHead('a', 5000)).toBeUndefined();
     order.receive(event(5000));
@@ -120,7 +127,6 @@ describe('a room without a head', () => {
 
   it('takes the head that Postgres has, and reads nothing', async () => {
     const { order, out, reads } = rig();
-    stopTime();
     order.receive(event(4));
     order.compare('a', 9, 'heads', 0);
     order.recheck('a');
@@ -153,7 +159,6 @@ describe('the order of a room', () => {
 
   it('reorders events that overtook each other, without a read', async () => {
     const { order, out, reads } = rig({ graceMs: 30 });
-    stopTime();
     order.noteHead('a', 0);
     for (const rev of [3, 2, 5, 5, 4, 1]) order.receive(event(rev));
     expect(out).toEqual([1, 2, 3, 4, 5]);
@@ -292,7 +297,6 @@ describe('limits of held events', () => {
 
   it('reads run up to the limit at once, and never twice at once for one room', async () => {
     const made = rig({ atOnce: 3 });
-    stopTime();
     const gate = closedGate();
     made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };
@@ -352,7 +356,6 @@ describe('heads that clients get', () => {
 
   it('of Postgres show lost events, unless these come in time', async () => {
     const made = rig();
-    stopTime();
     made.stored = { head: 3, revs: [1, 2, 3] };
     made.order.noteHead('a', 1);
     made.order.compare('a', 2, 'heads', 30);
@@ -372,7 +375,6 @@ describe('heads that clients get', () => {
 describe('while suspended', () => {
   it('nothing is delivered; afterwards events without a rev are, and heads show the others', async () => {
     const made = rig({ suspendedEvents: 2 });
-    stopTime();
     made.stored = { head: 2, revs: [1, 2] };
     made.order.noteHead('a', 0);
     made.order.suspend();
@@ -389,7 +391,6 @@ describe('while suspended', () => {
 
   it('a read that was running waits for the release', async () => {
     const made = rig();
-    stopTime();
     const gate = closedGate();
     made.gate = gate.opened;
     made.stored = { head: 2, revs: [1, 2] };

@@ -420,7 +420,7 @@ describe('seen by clients', () => {
     await ben.ok('message:send', text('r', 'next'));
     const event = await ann.event('message', ({ body }) => body === 'next');
     expect(event).toMatchObject({ seq: 6, rev: 7 });
-    expect(ann.heard('room:purged').length).toBe(1);
+    expect(ann.received('room:purged').length).toBe(1);
     const page = await ben.ok('history', { room: 'r', after: 0 });
     expect(page.messages.map(({ seq }) => seq)).toEqual([4, 5, 6]);
     expect(await ben.ok('history', { room: 'r', before: 4 })).toMatchObject({ messages: [], more: false });

@@ -29,10 +29,10 @@ const unreadMentions = async (client: StockClient, room: string): Promise<number
 
 /** A mention by another user comes after all that was sent before; no mention of everybody came. @returns its seq. */
 async function nothingMore(client: StockClient, room: string): Promise<number> {
-  const user = client.heard('ready')[0]?.user.id ?? '';
+  const user = client.received('ready')[0]?.user.id ?? '';
   const { seq } = await cid.ok('message:send', text(room, { text: `@${user} fence` }));
   await client.event('mention', (one) => one.room === room && one.seq === seq);
-  const everybody = client.heard('mention').filter((one) => one.room === room && one.everybody);
+  const everybody = client.received('mention').filter((one) => one.room === room && one.everybody);
   expect(everybody).toEqual([]);
   return seq;
 }
@@ -110,9 +110,9 @@ describe('an invitation', () => {
       where room_id = ${room}`;
     await ann.error('invitation:create', { room, user: 'ben' });
     await sql`update invitation_rests set rests_until = rests_until - interval '1 minute' where room_id = ${room}`;
-    const before = ben.heard('invitation').length;
+    const before = ben.received('invitation').length;
     await ann.ok('invitation:create', { room, user: 'ben' });
-    await ben.event('invitation', (one) => ben.heard('invitation').indexOf(one) >= before && one.room === room);
+    await ben.event('invitation', (one) => ben.received('invitation').indexOf(one) >= before && one.room === room);
   });
 
   it('comes as an event once a day, however often it is made', async () => {
@@ -125,7 +125,7 @@ describe('an invitation', () => {
     const last = await roomOf(ann);
     await ann.ok('invitation:create', { room: last, user: 'ben' });
     await ben.event('invitation', (one) => one.room === last);
-    const created = ben.heard('invitation').filter((one) => one.room === room && one.change === 'created');
+    const created = ben.received('invitation').filter((one) => one.room === room && one.change === 'created');
     expect(created).toHaveLength(1);
     // it waits all the same
     expect(await invitationsTo(ben, room)).toMatchObject([{ role: 'member', by: 'ann' }]);
@@ -133,7 +133,7 @@ describe('an invitation', () => {
     await ann.ok('invitation:create', { room, user: 'ben' });
     await ben.event(
       'invitation',
-      (one) => one === ben.heard('invitation').filter((e) => e.room === room && e.change === 'created')[1],
+      (one) => one === ben.received('invitation').filter((e) => e.room === room && e.change === 'created')[1],
     );
   });
 
@@ -205,7 +205,7 @@ describe('a block', () => {
     expect(await invitationsTo(ben, early)).toMatchObject([{ by: 'ann' }]);
     await ann.ok('invitation:create', { room: free, user: 'ben' });
     await ben.event('invitation', (one) => one.room === free);
-    expect(ben.heard('invitation').some((one) => one.room === late && one.by === 'ann')).toBe(false);
+    expect(ben.received('invitation').some((one) => one.room === late && one.by === 'ann')).toBe(false);
   });
 
   it('does not use up the invitations that a user may have', async () => {
@@ -241,7 +241,7 @@ describe('a block', () => {
     await cid.event('mention', (one) => one.room === room && one.seq === all.seq);
     const { seq: last } = await cid.ok('message:send', text(room, { text: '@ben you' }));
     await ben.event('mention', (one) => one.room === room && one.seq === last);
-    expect(ben.heard('mention').filter((one) => one.room === room)).toHaveLength(1);
+    expect(ben.received('mention').filter((one) => one.room === room)).toHaveLength(1);
     expect(await mentionsOf(ben, room)).toEqual([last]);
     await ben.ok('user:unblock', { user: 'ann' });
     expect(await mentionsOf(ben, room)).toEqual([last, all.seq]);
@@ -317,7 +317,7 @@ describe('a block', () => {
     const second = await ann.ok('message:send', text(room, { text: '@room two' }));
     const last = await ann.ok('message:send', text(room, { text: '@cid three' }));
     await cid.event('mention', (one) => one.room === room && one.seq === last.seq);
-    expect(cid.heard('mention').filter((one) => one.room === room && one.seq === second.seq)).toEqual([]);
+    expect(cid.received('mention').filter((one) => one.room === room && one.seq === second.seq)).toEqual([]);
     expect(await mentionsOf(cid, room)).toEqual([last.seq, second.seq, first.seq]);
     await sql`delete from blocks where user_id like 'angry-%'`;
   });
@@ -346,12 +346,14 @@ describe('a block', () => {
     expect(received).toEqual(users.map((user) => ({ user, online: false, lastSeen })));
     const moments = received.map((one) => one.lastSeen ?? 0);
     for (const at of moments) expect(Math.abs(at - from)).toBeLessThan(5000);
-    const away = Object.fromEntries(received.map(({ user, online, lastSeen: at }) => [user, { online, lastSeen: at }]));
+    const absent = Object.fromEntries(
+      received.map(({ user, online, lastSeen: at }) => [user, { online, lastSeen: at }]),
+    );
     for (const command of ['presence:get', 'presence:watch'] as const) {
-      expect((await ann.ok(command, { users })).presence).toEqual(away);
+      expect((await ann.ok(command, { users })).presence).toEqual(absent);
     }
     const fresh = await connect('ann');
-    expect((await fresh.ok('presence:watch', { users })).presence).toEqual(away);
+    expect((await fresh.ok('presence:watch', { users })).presence).toEqual(absent);
     // the user who blocks knows of it
     expect((await dora.ok('presence:get', { users: ['ann', 'cid'] })).presence).not.toHaveProperty('ann');
     expect((await dora.ok('presence:watch', { users: ['ann'] })).presence).toEqual({});
@@ -362,10 +364,10 @@ describe('a block', () => {
     const back = await connect('gone');
     for (const client of [ann, fresh]) {
       for (const user of users) await client.event('presence', (one) => one.user === user && one.online);
-      expect(client.heard('presence').filter(({ user, hidden }) => users.includes(user) && hidden === true)).toEqual(
+      expect(client.received('presence').filter(({ user, hidden }) => users.includes(user) && hidden === true)).toEqual(
         [],
       );
-      expect(client.heard('presence').filter(({ user }) => user === 'dora')).toHaveLength(client === ann ? 2 : 1);
+      expect(client.received('presence').filter(({ user }) => user === 'dora')).toHaveLength(client === ann ? 2 : 1);
     }
     // a watch of a blocked user ends as any other, with the last shared room
     await again.ok('user:block', { user: 'ann' });

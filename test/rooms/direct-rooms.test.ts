@@ -35,7 +35,7 @@ describe('a direct room', () => {
     expect((await a.ok('presence:get', { users: [ben] })).presence).toEqual({});
     expect(await listed(b, id)).toBeUndefined();
     expect(await b.error('history', { room: id })).toMatchObject({ code: 'not_found' });
-    expect(b.heard('message')).toEqual([]);
+    expect(b.received('message')).toEqual([]);
     const { room: mine } = await b.ok('invitation:accept', { room: id });
     expect(mine.peer).toEqual({ id: ann, name: ann.toUpperCase() });
     await a.event('member', (one) => one.room === id && one.user === ben && one.change === 'joined');
@@ -78,11 +78,11 @@ describe('a direct room', () => {
     expect(await listed(b, id)).toBeUndefined();
     // the one who stays keeps what was said, and the name
     expect((await listed(a, id))?.peer).toEqual({ id: ben, name: ben.toUpperCase() });
-    const received = b.heard('message').length;
+    const received = b.received('message').length;
     await a.ok('message:send', text(id, 'are you there?'));
     await a.ok('room:create', { kind: 'direct', user: ben });
     expect(await b.error('history', { room: id })).toMatchObject({ code: 'not_found' });
-    expect(b.heard('message')).toHaveLength(received);
+    expect(b.received('message')).toHaveLength(received);
     expect(await invited(b, id)).toHaveLength(1);
     await b.ok('invitation:accept', { room: id });
     expect((await b.ok('history', { room: id })).messages).toHaveLength(1);
@@ -145,11 +145,11 @@ describe('a block', () => {
       by: ben,
     });
     expect(await listed(b, id)).toBeUndefined();
-    const received = b.heard('message').length;
+    const received = b.received('message').length;
     await a.ok('message:send', text(id, 'hello?'));
     await a.ok('room:create', { kind: 'direct', user: ben });
     expect(await invited(b, id)).toEqual([]);
-    expect(b.heard('message')).toHaveLength(received);
+    expect(b.received('message')).toHaveLength(received);
     expect(await b.error('room:create', { kind: 'direct', user: ann })).toMatchObject({ code: 'forbidden' });
     await b.ok('user:unblock', { user: ann });
     expect(await b.ok('room:create', { kind: 'direct', user: ann })).toMatchObject({ created: false, room: { id } });

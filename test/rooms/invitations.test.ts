@@ -191,7 +191,7 @@ describe('a join link', () => {
     await ben.ok('link:join', { token });
     expect((await ann.ok('link:list', { room })).links).toMatchObject([{ uses: 1 }]);
     expect(
-      ann.heard('member').filter((m) => m.room === room && m.user === 'ann' && m.change === 'joined'),
+      ann.received('member').filter((m) => m.room === room && m.user === 'ann' && m.change === 'joined'),
     ).toHaveLength(1);
   });
 

@@ -53,11 +53,11 @@ it('repeated joins cost the room few events, and the own connections of the user
     await stranger.ok('room:leave', { room });
   }
   await stranger.ok('room:join', { room });
-  const received = () => ann.heard('member').filter(({ user }) => user === 'stranger');
+  const received = () => ann.received('member').filter(({ user }) => user === 'stranger');
   await until('the last change is published', () => received().length > changesAtOnce, 20_000);
   expect(received()).toHaveLength(changesAtOnce + 1);
   expect(received().at(-1)?.change).toBe('joined');
-  expect(stranger.heard('member').filter(({ change: what }) => what === 'left')).toHaveLength(15);
+  expect(stranger.received('member').filter(({ change: what }) => what === 'left')).toHaveLength(15);
   const metrics = await stage.server.metrics();
   expect(metrics.get('parley_member_events_coalesced_total')).toBe(31 - changesAtOnce);
 }, 60_000);
@@ -72,7 +72,7 @@ it('a held change is not published when the user has left through another node',
   await stranger.ok('room:join', { room });
   // as another node does, which has published the change itself
   await stage.sql`select remove_member(${room}, 'stranger')`;
-  const received = () => ann.heard('member').filter(({ user }) => user === 'stranger');
+  const received = () => ann.received('member').filter(({ user }) => user === 'stranger');
   await until(
     'the change is held back',
     async () => (await stage.server.metrics()).get('parley_member_events_coalesced_total') === 1,
@@ -80,7 +80,7 @@ it('a held change is not published when the user has left through another node',
   // another user's window begins later, so it ends later
   const fence = await stage.connect('fence');
   for (let n = 0; n <= changesAtOnce; n++) await fence.ok(n % 2 === 0 ? 'room:join' : 'room:leave', { room });
-  const ofFence = () => ann.heard('member').filter(({ user }) => user === 'fence');
+  const ofFence = () => ann.received('member').filter(({ user }) => user === 'fence');
   await until('the window of the fence ends', () => ofFence().length > changesAtOnce, 30_000);
   expect(received()).toHaveLength(changesAtOnce);
 }, 60_000);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type postgres from 'postgres';
 import {
   membershipChanges,
-  membershipCursor,
+  membershipStart,
   membershipsOf,
   pruneMembershipChanges,
 } from '../../src/rooms/membership-changes.ts';
@@ -75,7 +75,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   }
 
   it('are joining, leaving and another role, in present state; not read marks', async () => {
-    const start = await membershipCursor(sql);
+    const { cursor: start } = await membershipStart(sql);
     await makeRoom(sql, 'r', 'ann', 'ben', 'cleo');
     await sql`update members set role = 'guest' where room_id = 'r' and user_id = 'cleo'`;
     await sql`select remove_member('r', 'ben')`;
@@ -92,7 +92,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   });
 
   it('over a page are reported as too many', async () => {
-    const start = await membershipCursor(sql);
+    const { cursor: start } = await membershipStart(sql);
     await makeRoom(sql, 'r', 'ann', ...Array.from({ length: 9 }, (_, n) => `user-${n}`));
     expect((await membershipChanges(sql, start, 10)).changed).toHaveLength(10);
     expect((await membershipChanges(sql, start, 9)).changed).toBeUndefined();
@@ -119,7 +119,7 @@ describe.each(forms)('changes of membership in $name', ({ name, open }) => {
   if (name === 'Postgres')
     it('that commit late, after others that began later, are not missed', async () => {
       await makeRoom(sql, 'r', 'ann', 'ben');
-      let cursor = await membershipCursor(sql);
+      let { cursor } = await membershipStart(sql);
       const [commit, began] = [closedGate(), closedGate()];
       const late = sql.begin(async (tx) => {
         await tx`select remove_member('r', 'ben')`;

@@ -56,9 +56,9 @@ describe('settings', () => {
       read: 0,
       members: 2,
     });
-    expect(ben.heard('room').filter((data) => data.room === room)).toHaveLength(2);
+    expect(ben.received('room').filter((data) => data.room === room)).toHaveLength(2);
     const late = await connect('ben');
-    expect(late.heard('ready')[0]?.rooms.find(({ id }) => id === room)).toMatchObject({
+    expect(late.received('ready')[0]?.rooms.find(({ id }) => id === room)).toMatchObject({
       name: 'Other',
       role: 'member',
     });
@@ -204,7 +204,7 @@ describe('an archived room', () => {
     await ann.ok('room:archive', { room });
     await ann.ok('room:unarchive', { room });
     await ben.event('room', (data) => data.room === room && data.change === 'unarchived');
-    expect(ben.heard('room').filter((data) => data.room === room)).toHaveLength(2);
+    expect(ben.received('room').filter((data) => data.room === room)).toHaveLength(2);
     await ben.ok('message:send', text(room, 'after'));
   });
 });
@@ -294,7 +294,7 @@ describe('a member', () => {
     expect(await ann.event('member', (m) => m.room === room && m.role === null)).toEqual(removed);
     await ann.ok('message:send', text(room, 'behind his back'));
     expect(await ben.error('history', { room })).toMatchObject({ code: 'not_found' });
-    expect(ben.heard('message').filter((m) => m.room === room)).toEqual([]);
+    expect(ben.received('message').filter((m) => m.room === room)).toEqual([]);
     expect(await ann.error('room:remove', { room, user: 'ben' })).toMatchObject({ code: 'not_found' });
     expect((await ann.ok('room:get', { room })).room.members).toBe(1);
   });
@@ -432,7 +432,7 @@ describe('a deleted room', () => {
     // as if the purge had not come to it
     await sql`delete from rooms where id = ${room}`;
     const late = await connect('ben');
-    expect(late.heard('ready')[0]?.rooms.map(({ id }) => id)).not.toContain(room);
+    expect(late.received('ready')[0]?.rooms.map(({ id }) => id)).not.toContain(room);
     expect(await late.error('signal', { room, name: 'x' })).toMatchObject({ code: 'not_member' });
   });
 

@@ -19,7 +19,7 @@ describe('channels', () => {
     expect(await ann.event('member', (m) => m.user === 'ben')).toEqual(joined);
     const own = await ben.event('member', (m) => m.room === 'news');
     expect(own).toMatchObject({ ...joined, summary: { id: 'news', role: 'member' } });
-    expect(ben.heard('member').filter((m) => m.room === 'news')).toHaveLength(1);
+    expect(ben.received('member').filter((m) => m.room === 'news')).toHaveLength(1);
 
     await ben.ok('room:leave', { room: 'news' });
     const left = { ...joined, role: null, change: 'left' };
@@ -28,7 +28,7 @@ describe('channels', () => {
     await ann.ok('message:send', text('news', 'behind his back'));
     await ann.event('message', (m) => m.room === 'news');
     expect(await ben.error('room:leave', { room: 'news' })).toMatchObject({ code: 'not_member' });
-    expect(ben.heard('message')).toEqual([]);
+    expect(ben.received('message')).toEqual([]);
   });
 
   it('publish nothing for a second join', async () => {
@@ -37,7 +37,7 @@ describe('channels', () => {
     await ben.ok('room:join', { room: 'twice' });
     await ann.ok('message:send', text('twice', 'fence'));
     await ann.event('message', (m) => m.room === 'twice');
-    expect(ann.heard('member').filter((m) => m.room === 'twice' && m.user === 'ben')).toHaveLength(1);
+    expect(ann.received('member').filter((m) => m.room === 'twice' && m.user === 'ben')).toHaveLength(1);
   });
 
   it('are given back to the user who makes them again, and to nobody else', async () => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 /** How often an index of the table was used for one page of the user's rooms. */
-async function lookUps(table: string, user: string): Promise<number> {
+async function lookups(table: string, user: string): Promise<number> {
   const count = async (): Promise<number> => {
     await sql`select pg_stat_force_next_flush()`;
     const [row] = await sql<{ scans: number }[]>`
@@ -39,12 +39,12 @@ async function lookUps(table: string, user: string): Promise<number> {
 
 describe('a page of rooms', () => {
   it('reads no user for rooms that are not direct', async () => {
-    expect(await lookUps('users', 'cleo')).toBe(0);
-    expect(await lookUps('members', 'cleo')).toBe(1);
+    expect(await lookups('users', 'cleo')).toBe(0);
+    expect(await lookups('members', 'cleo')).toBe(1);
   });
 
   it('reads one user for each direct room', async () => {
-    expect(await lookUps('users', 'ann')).toBe(1);
+    expect(await lookups('users', 'ann')).toBe(1);
     const { rooms } = await new ConnectLoad(sql).summaries('ann');
     expect(rooms.map(({ id, peer }) => [id, peer])).toEqual([
       ['direct:x', { id: 'ben', name: 'Ben' }],

@@ -51,7 +51,7 @@ describe('search', () => {
 
   it('finds words, phrases, one of several, none of one, and the beginning of the last', async () => {
     await fill('words', 'The quick brown fox', 'A brown bear, quick', 'Foxes run', 'see docs.node.js/path for more');
-    const looks: [string, string[]][] = [
+    const searches: [string, string[]][] = [
       ['quick', ['A brown bear, quick', 'The quick brown fox']],
       ['QUICK fox', ['The quick brown fox']],
       ['fox', ['Foxes run', 'The quick brown fox']],
@@ -66,7 +66,7 @@ describe('search', () => {
       ['DOCS.NODE.JS', ['see docs.node.js/path for more']],
       ["quick 'bro", ['A brown bear, quick', 'The quick brown fox']],
     ];
-    for (const [query, expected] of looks) {
+    for (const [query, expected] of searches) {
       expect([query, said(await find(ann, { query, room: 'words' }))]).toEqual([query, expected]);
     }
   });

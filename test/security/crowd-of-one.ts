@@ -16,8 +16,8 @@ export class CrowdOfOne {
   #ask: Ask | undefined = undefined;
   #reads = true;
   #over = false;
-  /** Commands asked, and their outcomes. */
-  asked = 0;
+  /** Sent commands, and their outcomes. */
+  requested = 0;
   readonly outcomes: Record<string, number> = {};
 
   constructor(url: string, token: string, size: number) {
@@ -48,7 +48,7 @@ export class CrowdOfOne {
     }
     const until = performance.now() + ms;
     while (performance.now() < until) {
-      // those who do not read ask by the clock, and those who were closed come back
+      // connections that do not read send by the clock, and closed ones come back
       await delay(50);
       if (!reads) for (const ws of this.#sockets) this.#send(ws);
       if (this.#sockets.size < this.#size) void this.#open();
@@ -91,7 +91,7 @@ export class CrowdOfOne {
 
   #send(ws: WebSocket): void {
     if (this.#ask === undefined || ws.readyState !== ws.OPEN) return;
-    const n = this.asked++;
+    const n = this.requested++;
     ws.send(`42${n}${JSON.stringify(this.#ask(n))}`);
   }
 }

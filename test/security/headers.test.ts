@@ -1,4 +1,4 @@
-/** What every answer of the port says of itself, and requests whose end is not certain. */
+/** The headers of every answer of the port, and requests whose end is not certain. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openRawHttp, raw } from '../protocol/http.ts';
 import { startServer, type TestServer } from '../support/server.ts';

@@ -8,7 +8,7 @@ import { userLimits } from '../../src/config/user-limits.ts';
 import { limits } from '../../src/protocol/limits.ts';
 
 const text = readFileSync(fileURLToPath(new URL('../../SECURITY.md', import.meta.url)), 'utf8');
-/** Of a user's limits that nobody set: they follow from those of a connection. */
+/** Limits of a user without a setting: they follow from those of a connection. */
 const derived: Readonly<Record<string, string | number | readonly string[] | undefined>> = {
   ...userLimits(loadConfig({})),
 };

@@ -51,8 +51,8 @@ describe.each(inputs.map((input) => [`${input.command} ${input.key}`, input] as 
     ['least', (one: NumberInput) => one.minimum],
     ['most', (one: NumberInput) => one.maximum],
   ] as const)('at its %s is handled', async (_bound, of) => {
-    const told = await outcome(input, of(input) ?? NaN);
-    expect(['ok', 'not_found', 'forbidden', 'conflict', 'not_member', 'limit_reached']).toContain(told);
+    const reported = await outcome(input, of(input) ?? NaN);
+    expect(['ok', 'not_found', 'forbidden', 'conflict', 'not_member', 'limit_reached']).toContain(reported);
   });
 
   it.each([

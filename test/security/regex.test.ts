@@ -1,6 +1,6 @@
 /**
- * No regular expression takes more than linear time for what a user sends. A new one makes the first test fail until it is
- * listed here, with the longest text that it sees or the reason why it sees none of users.
+ * No regular expression takes more than linear time for input of a user. A new expression makes the first test fail until this
+ * file lists it. The list has its longest text, or the reason why no user gives the text.
  */
 import { expect, it } from 'vitest';
 import { regexesOf, toRegExp, worstTexts } from './regexes.ts';
@@ -152,7 +152,7 @@ function leastOf(regex: RegExp, text: string, runs: number): number {
   return least;
 }
 
-/** What is wrong with the expression for texts of this make. */
+/** The fault of the expression for texts of this kind, if any. */
 function slowness(regex: RegExp, textOf: (length: number) => string, longest: number): string | undefined {
   let before = 0;
   // an exponential one shows itself at once, a quadratic one long before the longest text

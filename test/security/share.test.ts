@@ -1,7 +1,7 @@
 /**
- * One user with a hundred connections at full effort, on each kind of command, while a neighbour in another process sends
- * twenty messages a second: none of these is refused, and the server stays under its limit of memory. How long the
- * neighbour waits is printed. SHARE_MS is the time of each kind, for a longer run.
+ * One user with a hundred connections at full effort, on each kind of command. A neighbour in another process sends twenty
+ * messages a second. The server refuses none of these, and stays under its limit of memory. The test prints the waits of the
+ * neighbour. SHARE_MS is the time of each kind, for a longer run.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ let neighbour: ChildProcess;
 
 const resident = async (): Promise<number> => (await server.metrics()).get('process_resident_memory_bytes') ?? 0;
 
-/** How the neighbour fared since it was last asked. */
+/** The waits and errors of the neighbour since the last report. */
 async function fared(): Promise<Fared> {
   const answer = once(neighbour, 'message') as Promise<[Fared]>;
   neighbour.send('report');
@@ -122,11 +122,11 @@ describe('while one user on a hundred connections', () => {
       const { refused, sent, ...times } = await fared();
       most = Math.max(most, await resident());
       crowd.end();
-      const { asked, outcomes } = crowd;
+      const { requested, outcomes } = crowd;
       console.log(
-        `${kind}: ${asked} asked; neighbour ${JSON.stringify({ sent, ...times })}, ${most >> 20} MB, ${JSON.stringify(outcomes)}`,
+        `${kind}: ${requested} asked; neighbour ${JSON.stringify({ sent, ...times })}, ${most >> 20} MB, ${JSON.stringify(outcomes)}`,
       );
-      expect(asked).toBeGreaterThan(100);
+      expect(requested).toBeGreaterThan(100);
       expect(sent).toBeGreaterThan(0);
       expect(refused).toEqual({});
       expect(most).toBeLessThan(memoryLimit);

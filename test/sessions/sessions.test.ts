@@ -31,7 +31,7 @@ function tokenWith(user: string, claims: Record<string, unknown> = {}, issuedAt?
   return token.setExpirationTime('1h').sign(new TextEncoder().encode(testSecret));
 }
 const seconds = () => Math.floor(Date.now() / 1000);
-const sessionOf = (client: StockClient): string => client.heard('ready')[0]?.session ?? '';
+const sessionOf = (client: StockClient): string => client.received('ready')[0]?.session ?? '';
 
 describe('on one node', () => {
   let server: TestServer;
@@ -255,7 +255,7 @@ describe('on several nodes', () => {
       await own.ok('session:revoke', { session: sessionOf(far) });
       for (const lost of [far, near]) {
         await until('it is closed', () => !lost.socket.connected);
-        expect(lost.heard('session:revoked')).toEqual([{ session: sessionOf(lost), reason: 'user' }]);
+        expect(lost.received('session:revoked')).toEqual([{ session: sessionOf(lost), reason: 'user' }]);
       }
       for (const at of [0, 1]) {
         expect((await connectError(url(at), { token })).data).toMatchObject({ code: 'unauthorized' });

@@ -1,6 +1,6 @@
 /**
- * A server without Redis is alone, but not the only one that writes: Postgres may commit and its answer be lost, and a
- * command such as `parley import` works beside it. What such a writer does is here done by its SQL, which notifies no node.
+ * A server without Redis is alone, but not the only writer. Postgres may commit and its answer be lost, and a command such as
+ * `parley import` writes too. These tests run the SQL of such a writer, which notifies no node.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rightsOf } from '../../src/protocol/permissions.ts';
@@ -34,10 +34,10 @@ async function channel(room: string): Promise<string> {
 const rights = (action: Parameters<typeof rightsOf>[0]) => server.database.sql`${rightsOf(action)}::text::jsonb`;
 
 const bodies = (client: StockClient, room: string): unknown[] =>
-  client.heard('message').flatMap((message) => (message.room === room ? [message.body] : []));
+  client.received('message').flatMap((message) => (message.room === room ? [message.body] : []));
 
 const tellings = (client: StockClient, room: string) =>
-  client.heard('member').filter((member) => member.room === room && member.user === 'ben');
+  client.received('member').filter((member) => member.room === room && member.user === 'ben');
 
 describe('connected users of a server without Redis learn from Postgres', () => {
   it('that they were joined, and get the events of the room from then on', async () => {
@@ -75,7 +75,7 @@ describe('connected users of a server without Redis learn from Postgres', () => 
   });
 
   it('of a role and a mute, which hold', async () => {
-    const room = await channel('standing');
+    const room = await channel('roles');
     await ben.ok('room:join', { room });
     const { sql } = server.database;
     // a poll may read the join once more, with the present role
@@ -108,7 +108,7 @@ describe('connected users of a server without Redis learn from Postgres', () => 
       await sql`select set_role(${room}, 'ann', 'ben', ${role}, ${rights('role')})`;
       await ben.event('member', (member) => member.room === room && member.change === 'role' && member.role === role);
     }
-    expect(ben.heard('room').flatMap((event) => (event.room === room ? [event.change] : []))).toEqual([
+    expect(ben.received('room').flatMap((event) => (event.room === room ? [event.change] : []))).toEqual([
       'updated',
       'archived',
     ]);
@@ -135,7 +135,7 @@ describe('connected users of a server without Redis learn from Postgres', () => 
       await ben.event('member', (member) => member.room === 'new' && member.summary !== undefined);
       await ann.event('member', (member) => member.room === 'new' && member.summary !== undefined);
       // ben had the room before the import; this server decides on its members, so the file does not add ann
-      await until('the room is told', () => ben.heard('behind').some(({ room }) => room === 'known'));
+      await until('the client gets behind', () => ben.received('behind').some(({ room }) => room === 'known'));
       const { rooms } = await ben.ok('sync', { cursors: { new: 0, known: 0 } });
       expect(rooms['new']?.messages.map(({ body }) => body)).toEqual(['imported']);
       expect(rooms['known']?.reset).toBe(true);

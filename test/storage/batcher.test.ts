@@ -70,7 +70,7 @@ describe('the batcher', () => {
 
   it('fails the waiting items with a run that fails as a whole', async () => {
     const { run, batches, letGo } = held();
-    const batcher = new Batcher(run, { maxBatch: 1, maxWaiting: 3, senderOf: (n) => String(n % 2) });
+    const batcher = new Batcher(run, { maxBatch: 1, maxWaiting: 10, senderOf: (n) => String(n % 2) });
     const failing = [1, 2, 3].map((n) => batcher.add(n));
     await until('the first batch runs', () => batches.length === 1);
     letGo();
@@ -100,6 +100,34 @@ describe('the batcher', () => {
       letGo();
     }
     expect(await Promise.all([...taken, ...more])).toEqual([2, 4, 6, 8, 10, 14, 16, 18]);
+  });
+
+  it('lets senders share the second half of the places, and keeps a place for a sender without any', async () => {
+    const { run, batches, letGo } = held();
+    const batcher = new Batcher(run, { maxBatch: 16, maxWaiting: 16, senderOf });
+    const adds = (...items: number[]): Promise<number>[] => items.map((n) => batcher.add(n));
+    const taken = adds(100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111);
+    // the first half, and half of the second
+    await expect(batcher.add(112)).rejects.toMatchObject({ code: 'overloaded', retryAfter: 1000 });
+    expect(batcher.refuses('1')).toBe(true);
+    expect(batcher.full).toBe(false);
+    taken.push(...adds(200, 201));
+    await expect(batcher.add(203)).rejects.toMatchObject({ code: 'overloaded' });
+    taken.push(...adds(300, 400));
+    expect(batcher.full).toBe(true);
+    await expect(batcher.add(500)).rejects.toMatchObject({ code: 'overloaded' });
+    await until('the batch runs', () => batches.length === 1);
+    letGo();
+    expect(await Promise.all(taken)).toHaveLength(16);
+    // every place is free again, after a failure too
+    for (const failure of [new Error('down'), undefined]) {
+      const next = Promise.allSettled(adds(100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111));
+      const runs = batches.length + 1;
+      await until('the next batch runs', () => batches.length === runs);
+      letGo(failure);
+      const status = failure === undefined ? 'fulfilled' : 'rejected';
+      expect((await next).every((answer) => answer.status === status)).toBe(true);
+    }
   });
 
   it('gives an error to the one item that it is the answer to', async () => {

@@ -1,4 +1,4 @@
-/** What patches/postgres+3.4.9.patch mends: connections that end at the wrong moment, and queries that cannot be written. */
+/** The faults that patches/postgres+3.4.9.patch fixes: connections that end at the wrong moment, and unwritable queries. */
 import { EventEmitter, once } from 'node:events';
 import { setImmediate as nextPhase, setTimeout as delay } from 'node:timers/promises';
 import type postgres from 'postgres';
@@ -134,7 +134,8 @@ const ask = (on: postgres.ISql, at: number): Promise<unknown> =>
     ([row]) => row?.at,
     (error: Error) => error.message,
   );
-const askAll = (on: postgres.ISql, list: number[]): Promise<unknown[]> => Promise.all(list.map((at) => ask(on, at)));
+const requestAll = (on: postgres.ISql, list: number[]): Promise<unknown[]> =>
+  Promise.all(list.map((at) => ask(on, at)));
 
 describe('a query whose values cannot be written', () => {
   // before: the one under way was refused in its stead, and all behind it got each other's answers
@@ -148,27 +149,27 @@ describe('a query whose values cannot be written', () => {
   ])('fails alone, %s', async (_, requests, answers) => {
     // a first time, or it is described before its values are written
     expect(await ask(sql, 0)).toBe(0);
-    expect(await askAll(sql, requests)).toEqual(answers);
-    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+    expect(await requestAll(sql, requests)).toEqual(answers);
+    expect(await requestAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
   });
 
   it('fails alone, too, where one is not there at all', async () => {
     const nothing = undefined as unknown as number;
     expect(await ask(sql, 0)).toBe(0);
-    expect(await askAll(sql, [1, nothing, 3])).toEqual([1, expect.stringMatching('Undefined values'), 3]);
-    expect(await askAll(sql, [nothing])).toEqual([expect.stringMatching('Undefined values')]);
-    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+    expect(await requestAll(sql, [1, nothing, 3])).toEqual([1, expect.stringMatching('Undefined values'), 3]);
+    expect(await requestAll(sql, [nothing])).toEqual([expect.stringMatching('Undefined values')]);
+    expect(await requestAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
   });
 
   it('undoes its transaction, and the connection goes on', async () => {
     expect(await ask(sql, 0)).toBe(0);
     let answers: unknown[] = [];
     const transaction = sql.begin(async (tx) => {
-      answers = await askAll(tx, [1, 9e15, 3]);
-      answers.push(...(await askAll(tx, [9e15])), ...(await askAll(tx, [5])));
+      answers = await requestAll(tx, [1, 9e15, 3]);
+      answers.push(...(await requestAll(tx, [9e15])), ...(await requestAll(tx, [5])));
     });
     await expect(transaction).rejects.toThrow(refused);
     expect(answers).toEqual([1, refused, 3, refused, 5]);
-    expect(await askAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
+    expect(await requestAll(sql, [7, 8, 9])).toEqual([7, 8, 9]);
   });
 });

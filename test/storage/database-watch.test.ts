@@ -36,7 +36,7 @@ beforeEach(async () => {
   pool = await openServer({ url: proxy.url, poolSize: 2, connectTimeoutSeconds: 1 });
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Line) });
   watch = new DatabaseWatch({ sql: pool.sql, clock, metrics, log, kind: 'server' });
-  await watch.look();
+  await watch.poll();
 });
 afterEach(async () => {
   watch.stop();
@@ -55,7 +55,7 @@ describe('the watch of Postgres', () => {
     proxy.cut();
     await until('it is seen', () => logged('does not answer') > 0, 15_000);
     expect(await value('parley_database_up')).toBe(0);
-    for (let n = 0; n < 3; n++) await expect(watch.look()).rejects.toThrow(/^Postgres does not answer$/);
+    for (let n = 0; n < 3; n++) await expect(watch.poll()).rejects.toThrow(/^Postgres does not answer$/);
     proxy.restore();
     await until('it is back', () => logged('available again') > 0, 15_000);
     expect(await value('parley_database_up')).toBe(1);
@@ -65,8 +65,8 @@ describe('the watch of Postgres', () => {
   it('does not speak of a connection that ended while the server is well', async () => {
     await pool.sql`select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()`;
-    await watch.look().catch(() => {});
-    await watch.look();
+    await watch.poll().catch(() => {});
+    await watch.poll();
     expect(logged('does not answer')).toBe(0);
   });
 
@@ -78,7 +78,7 @@ describe('the watch of Postgres', () => {
     await expect
       .poll(
         () =>
-          watch.look().then(
+          watch.poll().then(
             () => 'well',
             (error: Error) => error.message,
           ),
@@ -105,7 +105,7 @@ describe('the watch of Postgres', () => {
   it('warns once of settings by which messages are lost, and has them in the metric', async () => {
     // the Postgres of the tests runs without fsync, for speed
     const [row] = await pool.sql<[{ fsync: string }]>`select current_setting('fsync') as fsync`;
-    await watch.look();
+    await watch.poll();
     const unsafe = row.fsync === 'off' ? 1 : 0;
     expect(await value('parley_database_unsafe{setting="fsync"}')).toBe(unsafe);
     expect(logged('fsync is off')).toBe(unsafe);

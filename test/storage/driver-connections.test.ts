@@ -61,7 +61,7 @@ const ends: [string, () => Promise<void> | void][] = [
   ['pg_terminate_backend', terminate],
 ];
 
-/** What is under way when the connection ends. It must fail, or be complete. */
+/** The work under way when the connection ends. The work must fail, or be complete. */
 const underWay: [string, (sql: postgres.Sql) => Promise<unknown>][] = [
   ['rows', (sql) => sql`select n, pg_sleep(0.001) /*own*/ from numbers`],
   [
@@ -213,7 +213,7 @@ describe('while a session begins', () => {
     ['at once', (near: Socket) => near.end()],
     ['after the first bytes', (near: Socket) => near.once('data', () => near.end())],
     ['by an error', (near: Socket) => near.end(fatal('53300'))],
-  ])('a server that ends it %s fails the query instead of trying for ever', async (_, work) => {
+  ])('a server that ends it %s fails the query instead of trying without a limit', async (_, work) => {
     const sql = client({}, await serve(work));
     const started = performance.now();
     await expect(sql`select 1`).rejects.toThrow();

@@ -36,7 +36,7 @@ const warm = (sql: postgres.Sql, max: number): Promise<unknown> =>
   Promise.all(Array.from({ length: max * 3 }, (_, n) => sql`select ${n}::int as n, pg_sleep(0.005)`));
 const ask = (sql: postgres.ISql, n: number): Promise<unknown> =>
   sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(0.0002)`.then(([row]) => row?.n);
-const askMany = (sql: postgres.ISql, count: number): Promise<unknown>[] =>
+const requestMany = (sql: postgres.ISql, count: number): Promise<unknown>[] =>
   Array.from({ length: count }, (_, n) => ask(sql, n));
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
@@ -48,7 +48,7 @@ async function expectNobodyInTransaction(): Promise<void> {
   expect(open).toEqual([]);
 }
 
-/** What the pool acknowledges after the transactions is stored, whatever ends its connections. */
+/** The pool stores all acknowledged rows after the transactions, whatever ends its connections. */
 async function expectAcksAreKept(sql: postgres.Sql, before: number[]): Promise<void> {
   await expectNobodyInTransaction();
   for (let n = 100; n < 110; n++) await sql`insert into kept values (${n})`;
@@ -68,7 +68,7 @@ describe('begin behind a filled pipeline', () => {
       const [filled, max, transactions] = input;
       const sql = client(max);
       await warm(sql, max);
-      const answers = askMany(sql, filled * max);
+      const answers = requestMany(sql, filled * max);
       const begun = upTo(transactions).map((n) =>
         sql.begin(async (tx) => {
           await tx`insert into kept values (${n})`;
@@ -84,7 +84,7 @@ describe('begin behind a filled pipeline', () => {
   it.each([0, 1, 2])('works with max_pipeline %i', async (max_pipeline) => {
     const sql = client(2, { max_pipeline });
     const begun = upTo(5).map((n) => sql.begin((tx) => tx`insert into kept values (${n})`));
-    await Promise.all([...begun, ...askMany(sql, 20)]);
+    await Promise.all([...begun, ...requestMany(sql, 20)]);
     await expectAcksAreKept(sql, upTo(5));
   });
 
@@ -110,7 +110,7 @@ describe('begin behind a filled pipeline', () => {
   it('keeps savepoints and statements of nested scopes in their transaction', async () => {
     const sql = client(2);
     await warm(sql, 2);
-    const answers = askMany(sql, 200);
+    const answers = requestMany(sql, 200);
     await sql.begin(async (tx) => {
       await tx`insert into kept values (0)`;
       await tx.savepoint((inner) => inner`insert into kept values (1)`);
@@ -120,7 +120,7 @@ describe('begin behind a filled pipeline', () => {
       });
       await expect(undone).rejects.toMatchObject({ code: '23505' });
       // more than a pipeline inside of the transaction
-      expect(await Promise.all(askMany(tx, 250))).toEqual(upTo(250));
+      expect(await Promise.all(requestMany(tx, 250))).toEqual(upTo(250));
     });
     expect(await Promise.all(answers)).toEqual(upTo(200));
     await expectAcksAreKept(sql, [0, 1]);
@@ -173,7 +173,7 @@ describe('a reserved connection', () => {
   it.each([99, 100, 101])('works behind %i statements on one connection', async (filled) => {
     const sql = client(1);
     await warm(sql, 1);
-    const answers = askMany(sql, filled);
+    const answers = requestMany(sql, filled);
     const own = await sql.reserve();
     await own`begin`;
     await own`insert into kept values (0)`;
@@ -186,19 +186,19 @@ describe('a reserved connection', () => {
   it('answers queries from before its release, and none after', async () => {
     const sql = client(1);
     const own = await sql.reserve();
-    const requests = askMany(own, 250);
+    const requests = requestMany(own, 250);
     await delay(0);
     own.release();
     own.release();
     await expect(own`select 1`).rejects.toMatchObject({ code: 'CONNECTION_RELEASED' });
     expect(await Promise.all(requests)).toEqual(upTo(250));
-    expect(await Promise.all(askMany(sql, 3))).toEqual(upTo(3));
+    expect(await Promise.all(requestMany(sql, 3))).toEqual(upTo(3));
   });
 
   it('refuses statements when it is lost, and its release takes no connection of others', async () => {
     const sql = client(1);
     const own = await sql.reserve();
-    const waiting = askMany(own, 150).map((requests) => requests.catch((error: { code: string }) => error.code));
+    const waiting = requestMany(own, 150).map((requests) => requests.catch((error: { code: string }) => error.code));
     await delay(0);
     proxy.cut();
     proxy.restore();
@@ -228,7 +228,7 @@ describe('a reserved connection', () => {
       first.release();
       (await third).release();
       second.release();
-      expect(await Promise.all(askMany(sql, 5))).toEqual(upTo(5));
+      expect(await Promise.all(requestMany(sql, 5))).toEqual(upTo(5));
     }
   });
 
@@ -258,7 +258,7 @@ describe('a reserved connection', () => {
     proxy.cut();
     await expect(sql.reserve()).rejects.toThrow();
     proxy.restore();
-    expect(await Promise.all(askMany(sql, 5))).toEqual(upTo(5));
+    expect(await Promise.all(requestMany(sql, 5))).toEqual(upTo(5));
     const own = await sql.reserve();
     own.release();
     expect(await ask(sql, 1)).toBe(1);

@@ -27,8 +27,8 @@ function signalAll(signal: NodeJS.Signals): void {
   for (const pid of [postgres.pid(), ...children.trim().split('\n').map(Number)]) process.kill(pid, signal);
 }
 
-const codeOf = (asked: Promise<unknown>): Promise<string> =>
-  asked.then(
+const codeOf = (requested: Promise<unknown>): Promise<string> =>
+  requested.then(
     () => 'answered',
     (error: unknown) => (clientError(error) as { code: string }).code,
   );

@@ -1,9 +1,10 @@
 /** Leases and confirmations on a real Postgres: what a removal waits for, and when a node may deliver. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Confirmations, leaseMs } from '../../src/storage/confirmations.ts';
 import { Lease, type LeaseOptions } from '../../src/storage/lease.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { silentLog } from '../support/messaging.ts';
 import { until } from '../support/until.ts';
 
@@ -25,7 +26,7 @@ interface Node {
   cut: boolean;
 }
 
-async function node(alone = false): Promise<Node> {
+async function node(alone = false, clock?: ManualClock): Promise<Node> {
   const real = new Confirmations({ sql: database.sql });
   const made: { reads: number; cut: boolean } = { reads: 0, cut: false };
   const confirmations: LeaseOptions['confirmations'] = {
@@ -35,12 +36,18 @@ async function node(alone = false): Promise<Node> {
     leave: () => real.leave(),
     forgetOthers: () => real.forgetOthers(),
   };
-  const lease = new Lease({ confirmations, alone, metrics: new Metrics(), log: silentLog });
+  const lease = new Lease({ confirmations, alone, metrics: new Metrics(), log: silentLog, ...(clock && { clock }) });
   lease.follow(() => {
     made.reads++;
     return Promise.resolve(true);
   });
-  await lease.start();
+  let isStarted = false;
+  const started = lease.start().finally(() => (isStarted = true));
+  await until('the lease has started', async () => {
+    await clock?.pass(0);
+    return isStarted;
+  });
+  await started;
   leases.push(lease);
   return Object.assign(made, { lease });
 }
@@ -144,13 +151,12 @@ it('a snapshot of a history that is no more counts as none', async () => {
 
 it('a node alone always delivers, and forgets what a killed process left', async () => {
   await database.sql`insert into node_confirmations (node, confirmed) values ('killed', '1:1:')`;
-  const alone = await node(true);
+  const clock = new ManualClock();
+  const alone = await node(true, clock);
   expect(await database.sql`select from node_confirmations`).toHaveLength(1);
   alone.cut = true;
-  vi.useFakeTimers({ toFake: ['performance'] });
-  vi.advanceTimersByTime(leaseMs + 100);
+  await clock.pass(leaseMs + 100);
   expect(alone.lease.held).toBe(true);
-  vi.useRealTimers();
 });
 
 it('a thousand removals at once wait together', async () => {

@@ -1,10 +1,11 @@
 /**
  * Statements that lock several rows of a table take them in one order, or leave out the rows that somebody else holds. Each
- * crossing below stops two of them in the middle, behind a row that the test holds, and lets both go on. Before there was
- * one order, Postgres ended one of the two with 40P01 in each crossing, but for the one of rooms, which a plan by the index of ids kept in order.
+ * crossing below stops two of them in the middle, behind a row that the test holds, and lets both go on. Without the one
+ * order, Postgres ended one of the two with 40P01 in each crossing. Only the rooms were in order, by the index of their plan.
  */
 import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { StoredKeys } from '../../src/api/keys/stored-keys.ts';
 import { forgetUser } from '../../src/retention/forget-user.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
@@ -29,7 +30,7 @@ const waiting = async (): Promise<number> => {
 };
 
 /** A statement that skips held rows and retries neither waits nor ends: it has met the row by then. */
-const looksAgainMs = 500;
+const pollMs = 500;
 
 /** Runs both while `held` is locked, each up to where it waits or to its end. @throws what either of them throws */
 async function crossing(
@@ -49,7 +50,7 @@ async function crossing(
       const from = performance.now();
       await until(
         'it waits, has ended, or retries',
-        async () => ended || (await waiting()) > before || performance.now() - from > looksAgainMs,
+        async () => ended || (await waiting()) > before || performance.now() - from > pollMs,
       );
     }
   });
@@ -158,6 +159,23 @@ it('a room is purged beside read marks of its members', async () => {
     },
   );
   expect(await sql`select from members where room_id = ${room}`).toHaveLength(0);
+});
+
+it('two nodes write the last use of the same API keys', async () => {
+  const ids = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', 'cccccccccccc'];
+  // the last first, so that they do not lie on the disk in the order of their keys
+  await sql`
+    insert into api_keys (id, name, secret_hash, scopes, rooms, networks)
+    select id, 'N', sha256(id::bytea), '{publish}', '{*}', '{}' from unnest(${ids.toReversed()}::text[]) id`;
+  const keys = new StoredKeys(sql, { maxKeys: 100, requestsPerHour: 1, overlapMs: 0 });
+  const uses = (order: readonly string[], at: number): Promise<void> =>
+    keys.noteUses(new Map(order.map((id) => [id, at])));
+  await crossing(
+    (tx) => tx`select from api_keys where id = 'bbbbbbbbbbbb' for update`,
+    () => uses(ids, 1000),
+    () => uses(ids.toReversed(), 2000),
+  );
+  expect(await sql`select distinct used_at from api_keys`).toEqual([{ used_at: 2000 }]);
 });
 
 it('users are forgotten beside batches of retention and the search index, all at once', async () => {

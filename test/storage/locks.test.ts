@@ -71,7 +71,7 @@ describe('the lock for one node', () => {
     const onLost = vi.fn();
     const first = await hold(onLost);
     const thief = await openServer({ url: database.url, poolSize: 1 });
-    // It waits in the server's queue, so it is served before the first one can come back.
+    // The query waits in the queue of the server, so it comes before the return of the first connection.
     const taken = thief.sql`select pg_advisory_lock(1885434476, 2)`.execute();
     const waiting = () => database.sql`select 1 from pg_locks where locktype = 'advisory' and not granted`;
     await expect.poll(waiting).toHaveLength(1);

@@ -55,7 +55,7 @@ describe('migrate', () => {
     expect(await database.sql`select id from a order by id`).toEqual([{ id: 1 }, { id: 3 }]);
   });
 
-  it('takes back a migration that fails, names the line, and goes on from there once it is mended', async () => {
+  it('takes back a migration that fails, names the line, and goes on from there once the file is fixed', async () => {
     write({ '0003_bad.sql': 'insert into a values (3);\n\nselect nonsense;\n' });
     const error: unknown = await migrate(database.sql, folder).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(StartupError);

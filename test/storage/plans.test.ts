@@ -1,8 +1,7 @@
 /**
- * What each command reads, whatever Postgres knows of the tables: entries of indices and rows of tables, counted by
- * Postgres. The plans are made while there is little, as a new server's are, or after an analyze when every room had a
- * few messages, and kept by the connection while one room grows to 60,000. A plan that goes the wrong way then reads
- * all of it. Times would show the same, but not on a busy machine.
+ * The reads of each command with any statistics: entries of indices and rows of tables, counted by Postgres. The plans are made
+ * in small tables, as on a new server, or after an analyze when every room had a few messages. The connection keeps them while
+ * one room grows to 60,000. A wrong plan then reads all of the room. Times would show the same, but not on a busy machine.
  */
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';

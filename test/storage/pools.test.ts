@@ -35,7 +35,7 @@ it('a commit waits neither for reads nor for background work', async () => {
     pool`select 1`.catch((error: { code: string }) => error.code),
   );
   let done = 0;
-  for (const asked of slow) void asked.then(() => done++);
+  for (const requested of slow) void requested.then(() => done++);
   for (let n = 0; n < 5; n++) expect([...(await sql`select ${n}::int as n`)]).toEqual([{ n }]);
   expect(done).toBe(0);
   await Promise.all([...slow, ...queued]);
@@ -84,8 +84,8 @@ it('a commit of a silent network ends too, and the pool is whole afterwards', as
     silent.swallow();
     const started = performance.now();
     const codes = await Promise.all(
-      [server.sql`select 1`, server.sql.begin((tx) => tx`select 1`), server.background`select 1`].map((asked) =>
-        asked.then(
+      [server.sql`select 1`, server.sql.begin((tx) => tx`select 1`), server.background`select 1`].map((requested) =>
+        requested.then(
           () => 'answered',
           (thrown: unknown) => (clientError(thrown) as { code: string }).code,
         ),

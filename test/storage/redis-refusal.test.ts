@@ -1,4 +1,4 @@
-/** What the error replies of Redis mean for the connection that had them. */
+/** The meaning of the error replies of Redis for their connection. */
 import { describe, expect, it } from 'vitest';
 import { problemTexts, refusalOf } from '../../src/storage/redis-refusal.ts';
 

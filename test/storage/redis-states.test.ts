@@ -193,9 +193,9 @@ it('does not take for available two connections that end at different servers', 
   await until('it is down', () => !link.up);
   await until('both have ended at the second', () => link.writable);
   const other = await open(second.url);
-  const heard: string[] = [];
-  other.subscriber.on('message', (channel, text) => void (channel === 'news' && heard.push(text)));
+  const received: string[] = [];
+  other.subscriber.on('message', (channel, text) => void (channel === 'news' && received.push(text)));
   await other.subscriber.subscribe('news');
   await link.commands.publish('news', 'hello');
-  await until('they meet', () => heard.length === 1);
+  await until('they meet', () => received.length === 1);
 });

@@ -1,6 +1,6 @@
 /**
- * How many statements a command sends to Postgres: the same for a user in three rooms and one in 200, for a page of one
- * row and of a hundred. Whoever asks for something a row or a room changes these numbers.
+ * The number of statements that a command sends to Postgres. The number is the same for a user in three rooms and in 200, and
+ * for a page of one row and of a hundred. A statement for each row or room would change these numbers.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemoryFanout } from '../../src/fanout/memory.ts';

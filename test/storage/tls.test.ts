@@ -94,7 +94,7 @@ afterAll(async () => {
 const urlOf = (query: string, host = '127.0.0.1'): string =>
   `${postgres.url.replace('127.0.0.1', host)}?${query.replaceAll(/\{(.*?)\}/g, (_, name: string) => path(name))}`;
 
-/** What Postgres says of the session; the error, where there is none. */
+/** The session as Postgres reports it, or the error. */
 async function session(
   url: string,
 ): Promise<{ encrypted: boolean; client: string | null; version: string | null } | string> {

@@ -17,8 +17,10 @@ export interface TestNode extends TestServer {
 export interface Cluster {
   readonly nodes: readonly TestNode[];
   readonly database: TestDatabase;
-  /** Of its keys and channels in Redis. */
+  /** The prefix of the keys and channels in Redis. */
   readonly prefix: string;
+  /** Starts one more node. */
+  grow(): Promise<void>;
   /** A client that has had `ready`; it is closed with the cluster. */
   connect(node: number, user: string, options?: StockOptions): Promise<StockClient>;
   stop(): Promise<void>;
@@ -44,20 +46,21 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
     }
     await database.drop();
   };
-  try {
-    for (let i = 0; i < size; i++) {
-      const redis = await startProxy(redisUrl ?? inject('redisUrl'));
-      const own = { REDIS_URL: redis.url, PARLEY_REDIS_PREFIX: prefix, PARLEY_NODE: `node-${i}`, PARLEY_DRAIN_MS: '0' };
-      try {
-        const server = await startServer({ ...own, ...env }, database);
-        const reach = async (): Promise<boolean> =>
-          (await server.metrics()).get('parley_redis_up{link="events"}') === 1;
-        nodes.push({ ...server, redis, reach });
-      } catch (error) {
-        await redis.close();
-        throw error;
-      }
+  const grow = async (): Promise<void> => {
+    const redis = await startProxy(redisUrl ?? inject('redisUrl'));
+    const name = `node-${nodes.length}`;
+    const own = { REDIS_URL: redis.url, PARLEY_REDIS_PREFIX: prefix, PARLEY_NODE: name, PARLEY_DRAIN_MS: '0' };
+    try {
+      const server = await startServer({ ...own, ...env }, database);
+      const reach = async (): Promise<boolean> => (await server.metrics()).get('parley_redis_up{link="events"}') === 1;
+      nodes.push({ ...server, redis, reach });
+    } catch (error) {
+      await redis.close();
+      throw error;
     }
+  };
+  try {
+    for (let i = 0; i < size; i++) await grow();
   } catch (error) {
     await stop();
     throw error;
@@ -66,6 +69,7 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
     nodes,
     database,
     prefix,
+    grow,
     async connect(node, user, options) {
       const client = await connectStock((nodes[node] as TestNode).url, await tokenOf(user), options);
       clients.push(client);
@@ -75,18 +79,18 @@ export async function startCluster(size: number, { env = {}, redisUrl }: Cluster
   };
 }
 
-/** The bodies that the client heard in the room, once there are as many; order as they came. */
-export async function bodiesHeard(
+/** The bodies that the client received in the room, once there are as many, in the order in which they came. */
+export async function bodiesReceived(
   client: StockClient,
   room: string,
   count: number,
   limitMs?: number,
 ): Promise<unknown[]> {
-  const heard = (): unknown[] =>
+  const received = (): unknown[] =>
     client
-      .heard('message')
+      .received('message')
       .filter((message) => message.room === room)
       .map(({ body }) => body);
-  await until(`${count} messages are heard in ${room}`, () => heard().length >= count, limitMs);
-  return heard();
+  await until(`${count} messages have come in ${room}`, () => received().length >= count, limitMs);
+  return received();
 }

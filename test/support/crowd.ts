@@ -1,4 +1,4 @@
-/** A few hundred stock clients that send without pause, come back by themselves, and are asked afterwards what they have. */
+/** A few hundred stock clients that send without pause and come back by themselves, with their messages afterwards. */
 import type postgres from 'postgres';
 import { openStock, connectStock, type StockClient } from './stock-client.ts';
 import { tokenOf } from './test-token.ts';
@@ -17,7 +17,7 @@ export interface CrowdReport {
   readonly reconnects: number;
   /** Attempts to connect that failed; each client tries again by itself. */
   readonly failedConnects: number;
-  /** What must not be, in words. */
+  /** Broken promises, in words. */
   readonly faults: readonly string[];
 }
 
@@ -67,7 +67,7 @@ export class Crowd {
       );
     }
     const crowd = new Crowd(clients, names);
-    await until('all are connected', () => clients.every((client) => client.heard('ready').length > 0), 60_000);
+    await until('all are connected', () => clients.every((client) => client.received('ready').length > 0), 60_000);
     crowd.#connects = 0;
     crowd.#senders = clients.map((client, n) => crowd.#run(client, names[n % rooms] ?? ''));
     return crowd;

@@ -1,10 +1,10 @@
 /**
- * Rooms, members and messages as a server has them after a year, made by SQL alone: at the full size the measurements of
- * docs/database.md (`bench/data.ts`), at a small one tests of plans.
+ * Rooms, members and messages as a server has them after a year, made by SQL alone. The full size is that of the measurements
+ * in docs/database.md (`bench/data.ts`). Tests of plans use a small one.
  *
- * Every figure of a room follows from its number and every one of a message from its seq, so each run makes the same, but
- * for UUIDs. All invariants of the tables hold: seqs are dense, each rev up to the head has a row or was followed by a
- * later one of the same message, counts are those of the rows.
+ * Every figure of a room follows from its number, and every figure of a message from its seq. So each run makes the same, but
+ * for UUIDs. All invariants of the tables hold. Seqs are dense, and counts are those of the rows. Each rev up to the head has a
+ * row, or a later rev of the same message.
  */
 import type postgres from 'postgres';
 
@@ -77,7 +77,7 @@ export async function makeDataSet(sql: postgres.Sql, options: DataSetOptions): P
   await makeRooms(sql, users, heavyUsers);
   await sql`alter table members enable trigger note_membership`;
   say(`${rooms} rooms, ${users} users`);
-  // as they were sent: a slice of time after the other, so that a page of a room is spread over the table as it is in life
+  // the order of real sends: one slice of time after the other, which spreads a page of a room over the table
   const slices = Math.max(1, Math.round(messages / 250_000));
   let slice = 0;
   const worker = async (): Promise<void> => {
@@ -104,7 +104,7 @@ export async function makeDataSet(sql: postgres.Sql, options: DataSetOptions): P
   return set;
 }
 
-/** What `makeDataSet` made in this database. */
+/** The data set that `makeDataSet` made in this database. */
 export async function findDataSet(sql: postgres.Sql): Promise<DataSet | undefined> {
   const [row] = await sql<{ made: string | null }[]>`select obj_description(to_regclass('data_set_rooms')) as made`;
   if (typeof row?.made !== 'string') return undefined;

@@ -6,7 +6,7 @@ import { openDatabases } from './open-databases.ts';
 
 export interface TestDatabase {
   readonly url: string;
-  /** Made by `openServer`, so values look as they do in the server. */
+  /** The pool of `openServer`, so values have the same form as in the server. */
   readonly sql: postgres.Sql;
   drop(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /* oxlint-disable unicorn/consistent-function-scoping -- each function stands beside its use */
 /**
  * Random statements, transactions, failures, timeouts and cancellations on one pool, while its connections are cut. Each
- * operation checks its own answer. What an operation stores has a number of its own, so that the end can be compared.
+ * operation checks its own answer. Each stored row has a unique number, so that the end can be compared.
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -47,7 +47,7 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** What a fault or a cancellation answers in place of the result. A cancel request may stop another statement. */
+/** The errors of a fault or a cancellation in place of the result. A cancel request may stop another statement. */
 const faults = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|57P01|57014|ERR_STREAM)/;
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? (error as Error).message;
 
@@ -56,8 +56,8 @@ const same = (what: string, seen: unknown, wanted: unknown): void => {
   const [a, b] = [JSON.stringify(seen), JSON.stringify(wanted)];
   if (a !== b) throw new Wrong(`${what}: ${a?.slice(0, 200)} instead of ${b?.slice(0, 200)}`);
 };
-const fails = async (what: string, code: string, asked: PromiseLike<unknown>): Promise<void> => {
-  const seen = await Promise.resolve(asked).then(() => 'an answer', codeOf);
+const fails = async (what: string, code: string, requested: PromiseLike<unknown>): Promise<void> => {
+  const seen = await Promise.resolve(requested).then(() => 'an answer', codeOf);
   if (seen === code) return;
   if (faults.test(seen)) throw Object.assign(new Error(seen), { code: seen });
   throw new Wrong(`${what}: ${seen} instead of ${code}`);
@@ -125,12 +125,12 @@ function operationsOn({ sql }: FuzzOptions, stored: Set<number>, undone: Set<num
 
   const cancel: Operation = async (n, random) => {
     const query = random() < 0.5 ? sql`select ${n}::int as n, pg_sleep(0.02)` : sql`select ${n}::int as n`;
-    const asked = query.execute();
+    const requested = query.execute();
     if (random() < 0.7) await delay(random() * 3);
     // the driver returns the promise of the request, its types do not say so
     const sent = query.cancel() as unknown as Promise<unknown> | undefined;
     sent?.catch(() => {});
-    same('cancelled', (await asked)[0]?.['n'], n);
+    same('cancelled', (await requested)[0]?.['n'], n);
   };
 
   const copy: Operation = async (n) => {
@@ -143,10 +143,10 @@ function operationsOn({ sql }: FuzzOptions, stored: Set<number>, undone: Set<num
   };
 
   const cursor: Operation = async (n, random) => {
-    const asked = sql`select i, ${n}::int as n from generate_series(1, 30) i`.cursor(7);
+    const requested = sql`select i, ${n}::int as n from generate_series(1, 30) i`.cursor(7);
     let seen = 0;
     const leaveAt = random() < 0.3 ? 8 : 31;
-    for await (const rows of asked) {
+    for await (const rows of requested) {
       same('cursor', rows[0], { i: seen + 1, n });
       seen += rows.length;
       if (seen >= leaveAt) return;

@@ -17,7 +17,7 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** The administrator's URL of the Postgres server. */
     postgresUrl: string;
-    /** Shared by all test files: each takes a key prefix of its own. Those that kill it start another. */
+    /** Shared by all test files: each takes a key prefix of its own. Files that kill Redis start another one. */
     redisUrl: string;
     /** Every database of this run begins with it; alone it names the template, which has all migrations. */
     databasePrefix: string;

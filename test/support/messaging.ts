@@ -15,19 +15,19 @@ export const silentLog = createLog({ level: 'silent', pretty: false, node: 'test
 
 export interface TestWriter {
   readonly writer: Writer;
-  readonly told: Envelope[];
+  readonly published: Envelope[];
   /** Sum of a metric whose series begin with this text. */
   readonly metric: (series: string) => Promise<number>;
 }
 
 export function createWriter(sql: postgres.Sql, options: Partial<WriterOptions> = {}): TestWriter {
-  const told: Envelope[] = [];
+  const published: Envelope[] = [];
   const metrics = new Metrics();
-  const fanout = new MemoryFanout((envelopes) => void told.push(...envelopes));
+  const fanout = new MemoryFanout((envelopes) => void published.push(...envelopes));
   const defaults = { sql, fanout, metrics, log: silentLog, stripes: 2, maxBatch: 500, maxWaiting: 20_000 };
   return {
     writer: new Writer({ ...defaults, ...options }),
-    told,
+    published,
     async metric(series) {
       const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith(series));
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);

@@ -79,7 +79,7 @@ export async function untilReady(ready: () => boolean | Promise<boolean>, server
   }
 }
 
-/** What has to go when a server's owner ends, in whatever way it ends. */
+/** The process and the folder to remove when the owner of a server ends in any way. */
 interface CleanUp {
   readonly signal: NodeJS.Signals;
   readonly folder: string;

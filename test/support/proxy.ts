@@ -11,7 +11,7 @@ export interface Proxy {
   finish(): void;
   /** Passes half of the next answer of the server on each open connection, then resets the connection. */
   tear(): void;
-  /** Lets nothing through any more, and tells nobody: a network that drops packets. */
+  /** Lets nothing through any more, without an error: a network that drops packets. */
   swallow(): void;
   /** Holds back what passes, each read of either side by so many milliseconds; the order stays. */
   slow(ms: () => number): void;
@@ -24,18 +24,18 @@ export interface Proxy {
 
 const atOnce = (): number => 0;
 
-/** Stands between a server and its database or Redis, so that it can be away without being stopped for others. */
+/** Stands between a server and its database or Redis, so that it can be unavailable to one server alone. */
 export async function startProxy(target: string): Promise<Proxy> {
   let { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   /** The sides of the clients. */
   const nears = new Set<Socket>();
-  let away = false;
+  let unavailable = false;
   let swallowing = false;
   let heldMs: () => number = atOnce;
   const torn = new Set<Socket>();
   const listener = createServer((near) => {
-    if (away) {
+    if (unavailable) {
       near.resetAndDestroy();
       return;
     }
@@ -75,7 +75,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   url.hostname = '127.0.0.1';
   url.port = String((listener.address() as AddressInfo).port);
   const cut = () => {
-    away = true;
+    unavailable = true;
     for (const socket of sockets) socket.resetAndDestroy();
   };
   return {
@@ -97,7 +97,7 @@ export async function startProxy(target: string): Promise<Proxy> {
     restore: () => {
       heldMs = atOnce;
       if (swallowing) for (const socket of sockets) socket.resetAndDestroy();
-      away = swallowing = false;
+      unavailable = swallowing = false;
     },
     retarget: (to) => {
       ({ hostname, port } = new URL(to));

@@ -13,7 +13,7 @@ export interface RawClient {
   readonly ws: WebSocket;
   /** Frames that nobody has taken yet. */
   readonly frames: string[];
-  /** Answers pings by itself unless told otherwise; pings are not among the frames then. */
+  /** Sends frames. By default the client answers pings by itself, and pings are not among the frames then. */
   send(...frames: string[]): void;
   /** Takes the next frame, or the next that begins with `prefix`, leaving the others. */
   next(prefix?: string): Promise<string>;

@@ -21,7 +21,7 @@ import { createSearch } from './messaging.ts';
 export interface Read {
   /** The command of the protocol, or what a node does by itself. */
   readonly command: string;
-  /** Of which parameters. */
+  /** The parameters, in words. */
   readonly of: string;
   readonly run: () => Promise<unknown>;
 }

@@ -1,8 +1,8 @@
 import type postgres from 'postgres';
 
 /**
- * The schema as SQL text, from the catalogue's own words: the same on every Postgres from 15 on and in PGlite, which
- * pg_dump's text is not. Its order is by name; it is for reading and comparing, not for restoring.
+ * The schema as SQL text, from the catalogue. Unlike the text of pg_dump, it is the same on every Postgres from 15 on and in
+ * PGlite. Its order is by name; the text is for reading and comparing, not for restoring.
  */
 export async function describeSchema(sql: postgres.Sql): Promise<string> {
   const tables = await sql<{ oid: number; name: string; options: string | null }[]>`

@@ -1,8 +1,8 @@
 /**
  * Finds or starts the real servers that tests, benchmarks and scripts run against. Nothing here needs vitest.
  *
- * For each server the ways are tried in order: the address in an environment variable, a server of our own from the
- * binaries on this machine, a container, the package manager. When all fail the error says what to install: a suite
+ * The ways of each server, in order: an address in the environment, a separate server from the binaries here, a container,
+ * the package manager. When all fail the error says what to install: a suite
  * that skips its database would prove nothing.
  */
 import { chownSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ export interface Service {
 
 /** A server that a test may end in any way: what it had on disk and its address stay. */
 export interface OwnService extends Service {
-  /** Of the server's first process; another one after each `start`. */
+  /** The pid of the server's first process, which changes with each `start`. */
   pid(): number;
   /** Ends it with this signal. Resolves when it has ended. */
   kill(signal: NodeJS.Signals): Promise<void>;
@@ -42,7 +42,7 @@ export interface OwnService extends Service {
 type Way<S extends Service = Service> = (because: (reason: string) => void) => Promise<S | undefined>;
 
 export interface PostgresOptions {
-  /** Off by default, for speed. Killing a process of ours loses nothing then; killing Postgres or the machine would. */
+  /** Off by default, for speed. Killing Parley loses nothing then; killing Postgres or the machine would. */
   readonly fsync?: boolean;
 }
 
@@ -95,14 +95,14 @@ export function startOwnPostgres(options: PostgresOptions = {}): Promise<OwnServ
   ]);
 }
 
-/** A standby that follows the Postgres of the URL, which it does not hold up. It takes reads until it is promoted. */
+/** A standby that follows the Postgres of the URL, which it does not hold up. The standby takes reads until it is promoted. */
 export function startStandby(primary: string): Promise<OwnService> {
   return firstWay('a Postgres of their own, 15 or later,', undefined, [
     fromBinaries(findPostgres, (bin) => launchStandby(bin, primary)),
   ]);
 }
 
-/** Redis as a process of the caller's own. It keeps nothing on disk: it is empty after each start. */
+/** Redis as a process of the caller's own. This Redis keeps nothing on disk, and is empty after each start. */
 export function startOwnRedis(): Promise<OwnService> {
   return firstWay('a Redis of their own, 7 or later,', undefined, [
     fromBinaries(findRedis, launchRedis),

@@ -13,8 +13,8 @@ import { until } from './until.ts';
 export const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /**
- * A process that waits for the end of this one, however it ends, and then kills what is left of its children. It hears
- * of them on its standard input, which the kernel closes.
+ * A process that waits for the end of this one, however it ends, and then kills its remaining children. Their ids come on the
+ * standard input, which the kernel closes.
  */
 const guard = (() => {
   const script = `

@@ -20,7 +20,7 @@ export interface StockClient {
   /** The error of a command; fails if it is ok. */
   error(name: string, input?: unknown): Promise<WireError>;
   /** Data of all events of the name so far. */
-  heard<E extends EventName>(name: E): EventData<E>[];
+  received<E extends EventName>(name: E): EventData<E>[];
   /** The first event of the name for which the condition holds, come or to come. */
   event<E extends EventName>(name: E, condition?: (data: EventData<E>) => boolean): Promise<EventData<E>>;
   close(): void;
@@ -30,13 +30,13 @@ export interface StockOptions {
   readonly query?: Record<string, string>;
   readonly headers?: Record<string, string>;
   readonly reconnection?: boolean;
-  /** WebSocket alone, unless told otherwise. */
+  /** WebSocket alone by default. */
   readonly transports?: readonly ('polling' | 'websocket')[];
   /** Without it the address of the server ends in `/socket.io`. */
   readonly addTrailingSlash?: boolean;
-  /** Of packets, in the place of JSON: `socket.io-msgpack-parser`, together with `query: { parser: 'msgpack' }`. */
+  /** The parser of packets, in the place of JSON: `socket.io-msgpack-parser`, together with `query: { parser: 'msgpack' }`. */
   readonly parser?: object;
-  /** Of Node's http: from which address, with which trust. */
+  /** The agent of Node's http: its address, and its trust. */
   readonly agent?: Agent;
 }
 
@@ -61,7 +61,7 @@ export function openStock(url: string, auth: Record<string, unknown>, options: S
   socket.onAny((name: string, data: unknown) => events.push({ name, data }));
   const ask = async (name: string, input: unknown): Promise<Ack> =>
     (await socket.timeout(15_000).emitWithAck(name, input)) as Ack;
-  const heard = <E extends EventName>(name: E): EventData<E>[] =>
+  const received = <E extends EventName>(name: E): EventData<E>[] =>
     events.filter((event) => event.name === name).map((event) => event.data as EventData<E>);
   return {
     socket,
@@ -77,8 +77,8 @@ export function openStock(url: string, auth: Record<string, unknown>, options: S
       if (ack.ok) throw new Error(`${name} is ok: ${JSON.stringify(ack)}`);
       return ack.error;
     },
-    heard,
-    event: (name, condition = () => true) => until(`${name} comes`, () => heard(name).find(condition)),
+    received,
+    event: (name, condition = () => true) => until(`${name} comes`, () => received(name).find(condition)),
     close: () => socket.disconnect(),
   };
 }
@@ -92,12 +92,12 @@ export async function connectStock(url: string, token: string, options: StockOpt
   });
   await until('ready comes', () => {
     if (failed !== undefined && options.reconnection !== true) throw failed;
-    return client.heard('ready')[0];
+    return client.received('ready')[0];
   });
   return client;
 }
 
-/** What CONNECT is refused with. */
+/** The error of a refused CONNECT. */
 export async function connectError(
   url: string,
   auth: Record<string, unknown>,

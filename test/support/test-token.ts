@@ -1,7 +1,7 @@
 import { SignJWT } from 'jose';
 import { signToken } from '../../src/sessions/tokens.ts';
 
-/** What servers of tests are configured with; the embedded demo has one of its own. */
+/** The secret of servers in tests. The embedded demo has another one. */
 export const testSecret = 'a secret of the tests, long enough for HS256';
 
 export interface TokenOptions {

@@ -1,8 +1,8 @@
 /**
  * node --import tsx test/support/write-functions.ts [--after NNNN]
  *
- * Writes migrations/functions from a database: the bodies as they are there, the comments as they are in the files. It
- * migrates a database of its own. `--after NNNN` applies the function files between the numbered files up to NNNN and
+ * Writes migrations/functions from a database: the bodies as they are there, the comments as they are in the files. The script
+ * migrates a separate database. `--after NNNN` applies the function files between the numbered files up to NNNN and
  * the later ones. So functions that the later numbered files replace come into the files, and the others stay.
  *
  * A new overload takes over the comment of the file, and the old one gets the heading for earlier nodes. A new function

@@ -56,7 +56,7 @@ describe('replies', () => {
     expect(state).toMatchObject({ root, replies: 4, rev: Math.max(...seqs) });
     expect(new Set(state?.repliers)).toEqual(new Set(['ann', 'ben', 'owner']));
     await people.ben.event('message', ({ room: of, seq }) => of === room && seq === Math.max(...seqs));
-    const states = people.ben.heard('message').filter((data) => data.room === room && data.thread !== undefined);
+    const states = people.ben.received('message').filter((data) => data.room === room && data.thread !== undefined);
     expect(states.at(-1)?.thread).toEqual(state);
   });
 
@@ -107,7 +107,7 @@ describe('replies', () => {
     expect((await stored(room, root))?.thread?.replies).toBe(1);
     await say('ben', room, 'later');
     await people.ann.event('message', (data) => data.room === room && data.seq === 3);
-    expect(people.ann.heard('mention').filter((data) => data.room === room)).toHaveLength(1);
+    expect(people.ann.received('mention').filter((data) => data.room === room)).toHaveLength(1);
   });
 
   it('need somebody to answer', async () => {
@@ -280,7 +280,7 @@ describe('following', () => {
     await say('ben', room, 'a', { replyTo: root });
     await people.guest.ok('thread:read', { room, root, seq: 2 });
     const received = await until('both have the event', () => {
-      const found = people.guest.heard('thread').filter((data) => data.room === room);
+      const found = people.guest.received('thread').filter((data) => data.room === room);
       return found.length === 2 ? found : undefined;
     });
     expect(received).toEqual([

@@ -122,7 +122,7 @@ async function richRoom(sql: postgres.Sql, room: string): Promise<void> {
 }
 
 /** The rows of `richRoom`, by table, to the millisecond. */
-async function standing(sql: postgres.Sql) {
+async function stateOf(sql: postgres.Sql) {
   const ms = (column: string) => sql`date_trunc('milliseconds', ${sql(column)}) as ${sql(column)}`;
   return {
     rooms: await sql`
@@ -169,10 +169,10 @@ describe('an export', () => {
     for (const kind of ['mention', 'follow', 'ban', 'mute', 'invitation', 'link']) expect(kinds).toContain(kind);
     const fresh = await createTestDatabase();
     expect(await imported(fresh.sql, lines)).toEqual({ rooms: 1, messages: 8 });
-    expect(await standing(fresh.sql)).toEqual(await standing(sql));
+    expect(await stateOf(fresh.sql)).toEqual(await stateOf(sql));
     expect(bodyOf(await exported(fresh.sql))).toEqual(bodyOf(lines));
     expect(await imported(fresh.sql, lines)).toEqual({ rooms: 1, messages: 0 });
-    expect(await standing(fresh.sql)).toEqual(await standing(sql));
+    expect(await stateOf(fresh.sql)).toEqual(await stateOf(sql));
     await fresh.drop();
   });
 
@@ -190,13 +190,13 @@ describe('an export', () => {
     await writer.stop();
     const later = await exported(source.sql, 'rich');
     expect(await imported(fresh.sql, later)).toEqual({ rooms: 1, messages: 1 });
-    const { bans, mutes, invitations, links, threads, follows } = await standing(fresh.sql);
+    const { bans, mutes, invitations, links, threads, follows } = await stateOf(fresh.sql);
     expect({ bans, mutes, invitations, links }).toEqual({ bans: [], mutes: [], invitations: [], links: [] });
     expect(follows.map(({ root, user_id: user }) => [root, user])).toEqual([
       [8, 'ann'],
       [8, 'ben'],
     ]);
-    expect(revs(threads)).toEqual(revs((await standing(source.sql)).threads));
+    expect(revs(threads)).toEqual(revs((await stateOf(source.sql)).threads));
     const [room] = await fresh.sql`select topic from rooms where id = 'rich'`;
     expect(room).toEqual({ topic: 'another' });
     await fresh.drop();
@@ -288,7 +288,7 @@ describe('an export', () => {
     });
     const fresh = await createTestDatabase();
     expect(await imported(fresh.sql, old)).toEqual({ rooms: 1, messages: 9 });
-    const [there, here] = [await standing(source.sql), await standing(fresh.sql)];
+    const [there, here] = [await stateOf(source.sql), await stateOf(fresh.sql)];
     expect(here.threads).toEqual(there.threads);
     expect(threadsOf(here.roots)).toEqual(threadsOf(there.roots));
     expect(new Set(here.follows.map(({ root, user_id: user }) => `${root} ${user}`))).toEqual(
@@ -471,7 +471,7 @@ describe('an import into a room that is here', () => {
     await expect(imported(sql, upTo(lines, 'follow'))).rejects.toThrow('cut off');
     await sql`insert into search_rooms (room_id, language, rev) values ('rich', 'simple', 1000)`;
     expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
-    expect(await standing(sql)).toEqual(await standing(there.sql));
+    expect(await stateOf(sql)).toEqual(await stateOf(there.sql));
     expect(bodyOf(await exported(sql))).toEqual(bodyOf(lines));
     expect(await sql`select room_id from search_rooms`).toEqual([]);
     expect(await sql`select room_id from imports`).toEqual([]);
@@ -496,7 +496,7 @@ describe('an import into a room that is here', () => {
     // behind all of the file, the new message too
     expect(cut).toEqual({ last_rev: before.last_rev + 2, purged_rev: before.last_rev + 2 });
     expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
-    expect(revs((await standing(sql)).threads)).toEqual(revs((await standing(there.sql)).threads));
+    expect(revs((await stateOf(sql)).threads)).toEqual(revs((await stateOf(there.sql)).threads));
     expect(await head()).toEqual(cut);
     expect(await imported(sql, lines)).toEqual({ rooms: 1, messages: 0 });
     expect(await head()).toEqual(cut);

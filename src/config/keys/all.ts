@@ -1,5 +1,7 @@
 /** Every setting. The order is that of docs/config.md and of `parley doctor`. */
-import { apiKeys } from './api.ts';
+import { apiKeyKeys } from './api-keys.ts';
+import { cacheKeys } from './cache.ts';
+import { restKeys } from './rest.ts';
 import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
@@ -19,9 +21,11 @@ export const configKeys = {
   ...listeningKeys,
   ...databaseKeys,
   ...redisKeys,
+  ...cacheKeys,
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
+  ...apiKeyKeys,
   ...connectionKeys,
   ...commandKeys,
   ...messageKeys,
@@ -29,6 +33,6 @@ export const configKeys = {
   ...searchKeys,
   ...signalKeys,
   ...roomKeys,
-  ...apiKeys,
+  ...restKeys,
   ...operationKeys,
 } as const;

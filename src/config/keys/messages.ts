@@ -5,7 +5,7 @@ import { key, optional } from './key.ts';
 export const messageKeys = {
   writerQueue: key(
     'PARLEY_WRITER_QUEUE',
-    'Messages, changes of messages and pins that may wait for their commit. Above the limit the node refuses them with `overloaded`.',
+    'Messages, changes of messages and pins that may wait for their commit. Above the limit, and above the share of a user, the node refuses them with `overloaded`.',
     number(10, 10_000_000),
     '20000',
   ),

@@ -31,6 +31,7 @@ export class PendingAcks {
   begin(timeoutMs = defaultMs): void {
     if (this.#pending.size >= maxPending) throw new Refused('limit', `more than ${maxPending} events wait for acks`);
     const connections: Connection[] = [];
+    // a bare timer: it ends the wait of many connections, of which none may have an ack
     const timer = setTimeout(() => this.#end(pending, id), Math.min(longestMs, Math.max(1, timeoutMs)));
     const pending: PendingAck = { connections, timer };
     this.#last = this.#last + 2 < maxId ? this.#last + 2 : 1;

@@ -104,6 +104,7 @@ export class RemoteSocket implements Recipient {
     if (close !== true) return;
     // a long-polling client gets DISCONNECT with its next GET, and then ends by itself
     if (connection.bufferedBytes === 0) connection.end('backend');
+    // a bare timer: it runs once, and the connection may have ended by then
     else setTimeout(() => connection.end('backend'), lingerMs).unref();
   }
 }

@@ -4,8 +4,8 @@ import { mentionRuns } from '../../protocol/mention-scan.ts';
 
 export interface Mentions {
   /**
-   * For each mention the ids that may be meant, of which the first that is a member counts: `@ann.` is of the user
-   * `ann.` if there is one, else of `ann`.
+   * The ids that each mention may mean. The first id that is a member counts: `@ann.` names the user `ann.` if there is one,
+   * and otherwise `ann`.
    */
   readonly names: readonly (readonly string[])[];
   readonly everybody: boolean;

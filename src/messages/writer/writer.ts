@@ -76,8 +76,7 @@ export class Writer {
       return new Batcher((sends) => mutexes.take(() => commit(sends, parts)), {
         maxBatch,
         maxWaiting: places,
-        // no user id has a space; the senders of one key share its turns
-        senderOf: ({ sender, publisher }) => (publisher === undefined ? sender : `key ${publisher}`),
+        senderOf: turnOf,
       });
     });
   }
@@ -117,13 +116,19 @@ export class Writer {
     return this.#stripes.reduce((sum, stripe) => sum + stripe.waiting, 0);
   }
 
-  /** Whether as many wait as may, in any stripe: a single busy room fills only its own. */
-  get full(): boolean {
-    return this.#stripes.some((stripe) => stripe.full);
+  /** Whether users share the places of any stripe. */
+  get crowded(): boolean {
+    return this.#stripes.some((stripe) => stripe.crowded);
   }
 
+  /** Whether hardly a place of the room's stripe is free: a single busy room fills only its own. */
   isFull(room: string): boolean {
     return this.#stripe(room).full;
+  }
+
+  /** Whether the user gets no place in the room's stripe. */
+  refuses(room: string, user: string): boolean {
+    return this.#stripe(room).refuses(user);
   }
 
   /** Which of the stripes is the room's. */
@@ -137,15 +142,16 @@ export class Writer {
 
   /** Places of all messages in their stripes. @returns what gives them back @throws {ParleyError} `overloaded` */
   #takePlaces(sends: readonly Send[]): () => void {
-    const taken: Places[] = [];
-    const free = (): void => taken.forEach((places) => places.free(1));
-    for (const { room } of sends) {
-      const places = this.places[this.stripeOf(room)] as Places;
-      if (!places.take()) {
+    const taken: (() => void)[] = [];
+    const free = (): void => taken.forEach((giveBack) => giveBack());
+    for (const send of sends) {
+      const places = this.places[this.stripeOf(send.room)] as Places;
+      const sender = places.crowded ? turnOf(send) : undefined;
+      if (!places.take(sender)) {
         free();
         throw new ParleyError('overloaded', undefined, { retryAfter: 1000 });
       }
-      taken.push(places);
+      taken.push(() => places.free(sender));
     }
     return free;
   }
@@ -195,6 +201,11 @@ export class Writer {
   #refusal(outcome: Refused, send: Send, until: number | null): ParleyError {
     return refusalOf(outcome, send, until, (this.#options.now ?? Date.now)());
   }
+}
+
+/** Whose turn a message takes: the senders of one key share its turns. No user id has a space. */
+function turnOf({ sender, publisher }: Send): string {
+  return publisher === undefined ? sender : `key ${publisher}`;
 }
 
 function isRefused(outcome: Outcome['outcome']): outcome is Refused {

@@ -33,7 +33,7 @@ export const messageCommands = {
     kind: 'write',
     weight: 1,
     scope: 'publish',
-    http: { method: 'POST', path: '/rooms/{room}/messages', status: 201 },
+    http: { method: 'POST', path: '/rooms/{room}/messages', status: 201, generates: 'id' },
     message: 'replyTo',
     input: z.object({
       room: roomId,

@@ -1,10 +1,10 @@
 /**
  * Shares PGlite's single session between clients that each believe to have a server connection.
  *
- * A client's bytes are cut into messages and sent on in groups that end with Sync, Flush or a simple query, for only
- * there does Postgres answer. The session then belongs to that client until its group was answered, no transaction is
- * open, and nothing waits for a Sync: an unnamed statement parsed before a Flush would otherwise be replaced by the
- * next client's, and one client's row would be the other's answer.
+ * The bytes of a client are cut into messages. The session sends groups that end with Sync, Flush or a simple query, because
+ * Postgres answers only there. The session then belongs to that client until its group was answered, no transaction
+ * is open, and nothing waits for a Sync. Otherwise the next client would replace an unnamed statement that was parsed before
+ * a Flush, and one client would get the row of the other.
  *
  * Clients still share the state that a session keeps outside transactions: SET, session advisory locks, temporary tables.
  * Not carried: LISTEN across clients, COPY FROM STDIN (PGlite reads no data after the query), cancel requests
@@ -13,7 +13,7 @@
 import type { MessagePort } from 'node:worker_threads';
 
 export interface Engine {
-  /** Runs whole protocol messages. The data given out is a view that is valid only during the call. */
+  /** Runs whole protocol messages. The data is a view that is valid only during the call. */
   execute(messages: Uint8Array, onData: (data: Uint8Array) => void): Promise<void>;
   inTransaction(): boolean;
 }

@@ -68,8 +68,8 @@ if (task === 'create') {
 }
 
 /**
- * PGlite takes every exception of Postgres' main loop for a reported SQL error and calls the loop again, for ever if
- * the loop cannot go on (call stack exhausted, memory damaged, FATAL). Only the first kind, a long jump with status
+ * PGlite takes every exception of Postgres' main loop for a reported SQL error and calls the loop again. The calls never
+ * end if the loop cannot go on (call stack exhausted, memory damaged, FATAL). Only the first kind, a long jump with status
  * 100, may go back to PGlite; after any other the thread ends here.
  */
 function endOnFault(port: MessagePort): void {

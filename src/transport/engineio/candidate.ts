@@ -31,6 +31,7 @@ export class Candidate<S extends Session> {
     if (this.#entry.upgrade !== 'none') return this.#refuse();
     this.#entry.upgrade = 'probing';
     this.#entry.ended = () => this.#refuse();
+    // a bare timer: the end of the WebSocket and the upgrade cancel it
     this.#timer = setTimeout(() => this.#refuse(), this.#timeoutMs);
   }
 

@@ -53,7 +53,7 @@ export class Requests<S extends Session> {
     }
     const method = req.getMethod();
     // without a body, or it would be read as the next answer
-    if (method === 'head') return answer(res, { status: 400, json: engineErrors.method }, true);
+    if (method === 'head') return answer(res, { status: 400, json: engineErrors.method }, { withoutBody: true });
     const query = new URLSearchParams(req.getQuery());
     const headers = this.#headers(req);
     if (headers === undefined) return this.#refuse(res, 'origin', { status: 403, json: foreignOrigin });

@@ -10,7 +10,7 @@ interface Snapshot {
 
 export class Inspector {
   readonly #ws: WebSocket;
-  #asked = 0;
+  #requested = 0;
   #chunks: string[] = [];
 
   private constructor(ws: WebSocket) {
@@ -56,16 +56,16 @@ export class Inspector {
   }
 
   #ask(method: string): Promise<void> {
-    const id = ++this.#asked;
+    const id = ++this.#requested;
     return new Promise((resolve, reject) => {
       const gone = () => reject(new Error('the debugger is gone'));
-      const hear = (data: Buffer) => {
+      const listen = (data: Buffer) => {
         const { id: answered } = JSON.parse(data.toString()) as { id?: number };
         if (answered !== id) return;
-        this.#ws.off('message', hear).off('close', gone);
+        this.#ws.off('message', listen).off('close', gone);
         resolve();
       };
-      this.#ws.on('message', hear).once('close', gone);
+      this.#ws.on('message', listen).once('close', gone);
       this.#ws.send(JSON.stringify({ id, method }));
     });
   }

@@ -109,7 +109,7 @@ function cursors(r: Random): string {
 }
 
 function input(r: Random, name: string): string {
-  // mostly what is refused without a look into the database
+  // mostly input that the server refuses without a query
   if (r.chance(name === 'signal' ? 0.5 : 0.85)) return value(r);
   const room = `"room":${r.pick(rooms)}`;
   switch (name) {

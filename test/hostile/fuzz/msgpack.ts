@@ -48,7 +48,7 @@ function numberOf(r: Random, value: number): Buffer {
   return out;
 }
 
-/** What JSON has no form for, but msgpack has. */
+/** Values of msgpack that JSON has no form for. */
 function odd(r: Random): Buffer {
   const size = r.int(20);
   return r.pick([

@@ -1,4 +1,4 @@
-/** Clients of good faith beside the attack: one sends and hears, one hears by long-polling; neither may notice anything. */
+/** Honest clients beside the attack: one sends and receives, one receives by long-polling. The attack may disturb none of them. */
 import { io, type Socket } from 'socket.io-client';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../support/until.ts';
@@ -17,7 +17,7 @@ export class Neighbours {
   readonly #listener: Socket;
   readonly #faults: string[] = [];
   readonly #latencies: number[] = [];
-  readonly #heard = new Map<Socket, number>();
+  readonly #received = new Map<Socket, number>();
   #sent = 0;
   #going = true;
   #sending: Promise<void> = Promise.resolve();
@@ -33,8 +33,8 @@ export class Neighbours {
       );
       socket.on('message', ({ room, body }: { room: string; body: unknown }) => {
         if (room !== 'calm') return;
-        const next = (this.#heard.get(socket) ?? 0) + 1;
-        this.#heard.set(socket, next);
+        const next = (this.#received.get(socket) ?? 0) + 1;
+        this.#received.set(socket, next);
         if (body !== next) this.#faults.push(`heard ${JSON.stringify(body)} where ${next} was due`);
       });
     }
@@ -57,19 +57,19 @@ export class Neighbours {
     this.#sending = this.#send();
   }
 
-  /** What went wrong so far. */
+  /** The faults so far. */
   get faults(): readonly string[] {
     return this.#faults;
   }
 
-  /** Waits until all has been heard, and leaves. */
+  /** Waits until all messages have come, and disconnects. */
   async stop(): Promise<Latency> {
     this.#going = false;
     await this.#sending;
     for (const socket of [this.#sender, this.#listener]) {
       await until(
         'all that was sent is heard',
-        () => this.#faults.length > 0 || this.#heard.get(socket) === this.#sent,
+        () => this.#faults.length > 0 || this.#received.get(socket) === this.#sent,
       );
       socket.disconnect();
     }

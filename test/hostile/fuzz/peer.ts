@@ -11,7 +11,7 @@ export class Peer {
   /** Answers of HTTP that are whole: their statuses, and the last body. */
   readonly statuses: number[] = [];
   lastBody = '';
-  /** Hears each WebSocket message. */
+  /** Receives each WebSocket message. */
   onMessage: (data: Buffer, isBinary: boolean) => void = () => {};
   upgraded = false;
   #closeCode: number | undefined;
@@ -79,7 +79,7 @@ export class Peer {
     this.socket.resetAndDestroy();
   }
 
-  /** What was sent of late, for a report. */
+  /** The last sent bytes, for a report. */
   sent(): string {
     const bytes = Buffer.concat(this.#sent);
     return `sent ${bytes.length} bytes: ${bytes.toString('latin1').slice(-2000)}\nhex: ${bytes.subarray(-4000).toString('hex')}`;

@@ -28,7 +28,7 @@ class Person:
         self.socket = socketio.Client(
             serializer=mode["serializer"], reconnection_delay=0.1, reconnection_delay_max=0.5
         )
-        self.socket.on("*", self.hear)
+        self.socket.on("*", self.receive)
         self.socket.on("connect_error", self.refused)
         self.url = URL + ("?parser=msgpack" if mode["serializer"] == "msgpack" else "")
         self.transports = mode["transports"]
@@ -38,7 +38,7 @@ class Person:
         self.socket.connect(self.url, auth={"token": self.token}, transports=self.transports, wait_timeout=LIMIT)
         return self
 
-    def hear(self, name, data=None):
+    def receive(self, name, data=None):
         with self.came:
             self.events.append((name, data))
             self.came.notify_all()
@@ -46,14 +46,14 @@ class Person:
     def refused(self, data):
         self.refusal = data
 
-    def heard(self, name):
+    def received(self, name):
         return [data for event, data in self.events if event == name]
 
     def wait(self, name, count=1):
         with self.came:
-            if not self.came.wait_for(lambda: len(self.heard(name)) >= count, LIMIT):
+            if not self.came.wait_for(lambda: len(self.received(name)) >= count, LIMIT):
                 raise AssertionError(f"waited in vain for {count} of {name}: {self.events}")
-            return self.heard(name)
+            return self.received(name)
 
     def ok(self, name, data):
         answer = self.socket.call(name, data, timeout=LIMIT)
@@ -87,14 +87,14 @@ def run(mode):
         assert messages[0]["body"] == {"n": 1, "text": "Grüße 👋"}, messages[0]
 
     data = {"blob": bytes(range(256)), "list": [b"", {"deep": b"\x00\xff"}]}
-    for sender, hearer in ((ann, ben), (ben, ann)):
+    for sender, receiver in ((ann, ben), (ben, ann)):
         sender.ok("signal", {"room": room, "name": "blob", "data": data})
-        assert hearer.wait("signal")[0]["data"] == data, hearer.heard("signal")
+        assert receiver.wait("signal")[0]["data"] == data, receiver.received("signal")
 
     expected = "polling" if mode["transports"] == ["polling"] else "websocket"
     assert ann.socket.transport() == expected, ann.socket.transport()
 
-    cursor = ann.heard("message")[-1]["rev"]
+    cursor = ann.received("message")[-1]["rev"]
     ann.socket.disconnect()
     for n in range(11, 16):
         ben.send(room, n)

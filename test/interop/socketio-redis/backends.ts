@@ -85,7 +85,7 @@ export interface Listener {
   readonly session: string;
   readonly came: unknown[][];
   /** The arguments of the next event of the name, come or to come. */
-  heard(name: string): Promise<unknown[]>;
+  received(name: string): Promise<unknown[]>;
   count(name: string): number;
 }
 
@@ -101,7 +101,7 @@ export async function listen(url: string, user: string, kind: Kind = 'json'): Pr
     socket: stock.socket,
     session,
     came,
-    heard: (name) => until(`${user} hears ${name}`, () => came.find((args) => args[0] === name)?.slice(1)),
+    received: (name) => until(`${user} receives ${name}`, () => came.find((args) => args[0] === name)?.slice(1)),
     count: (name) => came.filter((args) => args[0] === name).length,
   };
 }
@@ -117,6 +117,6 @@ async function connectOther(url: string, user: string, kind: Kind): Promise<Stoc
   const events: { name: string; data: unknown }[] = [];
   socket.onAny((name: string, data: unknown) => events.push({ name, data }));
   await until('ready comes', () => events.find(({ name }) => name === 'ready'));
-  // what tests of the door need of it
+  // the methods that tests of the adapter need
   return { socket, events, close: () => socket.disconnect() } as unknown as StockClient;
 }

@@ -13,7 +13,7 @@ let all: Listener[];
 async function fence(): Promise<void> {
   const name = `fence-${crypto.randomUUID()}`;
   backends.emitter.emit(name);
-  await Promise.all(all.map((listener) => listener.heard(name)));
+  await Promise.all(all.map((listener) => listener.received(name)));
 }
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ describe('the emitter', () => {
     const date = new Date(1_700_000_000_000);
     backends.emitter.to('hall').emit('order', { id: 7, at: date, big: 2 ** 40, text: 'a\ud800b' }, [1, null], 'x');
     for (const listener of [ann, ben, cid]) {
-      const [first, ...rest] = await listener.heard('order');
+      const [first, ...rest] = await listener.received('order');
       expect(first).toMatchObject({ id: 7, at: '2023-11-14T22:13:20.000Z', big: 2 ** 40 });
       expect((first as { text: string }).text.isWellFormed()).toBe(true);
       expect(rest).toEqual([[1, null], 'x']);
@@ -51,19 +51,19 @@ describe('the emitter', () => {
   it('carries bytes to every form', async () => {
     backends.emitter.to('hall').emit('bytes', { part: Buffer.from([1, 2, 255]) }, Buffer.from('tail'));
     for (const listener of [ann, ben, cid]) {
-      const [first, tail] = (await listener.heard('bytes')) as [{ part: Uint8Array }, Uint8Array];
+      const [first, end] = (await listener.received('bytes')) as [{ part: Uint8Array }, Uint8Array];
       expect([...new Uint8Array(first.part)]).toEqual([1, 2, 255]);
-      expect(Buffer.from(tail).toString()).toBe('tail');
+      expect(Buffer.from(end).toString()).toBe('tail');
     }
   });
 
   it('reaches everybody without a room, users by name, and one connection by its id', async () => {
     backends.emitter.emit('news', 1);
-    for (const listener of all) expect(await listener.heard('news')).toEqual([1]);
+    for (const listener of all) expect(await listener.received('news')).toEqual([1]);
     backends.emitter.to('user:ben').emit('to-ben', 2);
-    expect(await ben.heard('to-ben')).toEqual([2]);
+    expect(await ben.received('to-ben')).toEqual([2]);
     backends.emitter.to(cid.session).emit('to-cid', 3);
-    expect(await cid.heard('to-cid')).toEqual([3]);
+    expect(await cid.received('to-cid')).toEqual([3]);
     await fence();
     expect(all.map((l) => l.count('to-ben') + l.count('to-cid'))).toEqual([0, 1, 1, 0]);
   });
@@ -89,7 +89,7 @@ describe('the emitter', () => {
   it('reaches connections that are not slow with volatile events too', async () => {
     backends.emitter.to('hall').volatile.emit('wink');
     backends.emitter.to('user:dan').volatile.emit('wink');
-    for (const listener of all) await listener.heard('wink');
+    for (const listener of all) await listener.received('wink');
   });
 
   it('keeps the order of what it emits to one room', async () => {
@@ -105,11 +105,11 @@ describe('the emitter', () => {
     const eve = await listen(backends.nodes[0].url, 'eve');
     await eve.stock.ok('room:join', { room: 'hall' });
     backends.emitter.to('hall').emit('with-eve');
-    await eve.heard('with-eve');
+    await eve.received('with-eve');
     await eve.stock.ok('room:leave', { room: 'hall' });
     backends.emitter.to('hall').emit('without-eve');
     backends.emitter.to('user:eve').emit('end');
-    await eve.heard('end');
+    await eve.received('end');
     expect(eve.count('without-eve')).toBe(0);
     eve.stock.close();
   });
@@ -155,7 +155,7 @@ describe('free rooms', () => {
     const one = await listen(backends.nodes[0].url, 'fay');
     backends.emitter.in(one.session).socketsJoin('#gone');
     backends.emitter.to('#gone').emit('there');
-    await one.heard('there');
+    await one.received('there');
     one.stock.close();
     await until('it has left', async () => (await backends.nodes[0].metrics()).get('parley_connections') === 2);
     const metrics = await backends.nodes[0].metrics();

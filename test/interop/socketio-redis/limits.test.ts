@@ -27,7 +27,7 @@ const refused = (reason: string): Promise<number> => backends.counted(`parley_do
 async function fence(): Promise<void> {
   const name = `fence-${crypto.randomUUID()}`;
   backends.emitter.to('user:ann').emit(name);
-  await ann.heard(name);
+  await ann.received(name);
 }
 
 const publish = (channel: string, message: Buffer | string): Promise<number> =>

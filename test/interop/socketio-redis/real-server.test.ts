@@ -25,7 +25,7 @@ const hurry = (): Promise<unknown> =>
     .to('user:cid')
     .emitWithAck('hurry')
     .catch((error: unknown) => error);
-const strays = (packet: string) => backends.counted(`parley_stray_packets_total{packet="${packet}"}`);
+const unexpected = (packet: string) => backends.counted(`parley_stray_packets_total{packet="${packet}"}`);
 
 const ids = (sockets: readonly { id: string }[]): string[] => sockets.map(({ id }) => id);
 
@@ -50,14 +50,14 @@ afterAll(async () => {
 
 describe('a real Socket.IO server on the same Redis', () => {
   it('emits to its own clients and to those of Parley at once', async () => {
-    const heard = new Promise((resolve) => own.once('everywhere', resolve));
+    const received = new Promise((resolve) => own.once('everywhere', resolve));
     real.io.emit('everywhere', { a: 1 });
-    expect(await heard).toEqual({ a: 1 });
-    for (const listener of [ann, ben, cid]) expect(await listener.heard('everywhere')).toEqual([{ a: 1 }]);
+    expect(await received).toEqual({ a: 1 });
+    for (const listener of [ann, ben, cid]) expect(await listener.received('everywhere')).toEqual([{ a: 1 }]);
     real.io.to('hall').except('user:ann').emit('hall', Buffer.from('x'));
-    for (const listener of [ben, cid]) await listener.heard('hall');
+    for (const listener of [ben, cid]) await listener.received('hall');
     real.io.to('user:ann').emit('end');
-    await ann.heard('end');
+    await ann.received('end');
     expect(ann.count('hall')).toBe(0);
   });
 
@@ -108,8 +108,8 @@ describe('a real Socket.IO server on the same Redis', () => {
     const failures = await Promise.all([first, hurry()]);
     for (const failed of failures) expect((failed as { responses: unknown[] }).responses).toEqual([]);
     acks[0]?.(Buffer.from('late'));
-    await until('it is counted', async () => (await strays('late_ack')) === 1);
-    expect(await strays('ack')).toBe(0);
+    await until('it is counted', async () => (await unexpected('late_ack')) === 1);
+    expect(await unexpected('ack')).toBe(0);
   });
 
   it('joins connections to free rooms up to the limit, and makes them leave', async () => {
@@ -122,7 +122,7 @@ describe('a real Socket.IO server on the same Redis', () => {
     remote?.leave('#3');
     await until('it has left', async () => (await real.io.in('#3').fetchSockets()).length === 0);
     remote?.emit('just-you', 1);
-    expect(await ann.heard('just-you')).toEqual([1]);
+    expect(await ann.received('just-you')).toEqual([1]);
   });
 
   it('finds no listener for serverSideEmit in Parley', async () => {

@@ -15,7 +15,7 @@ const bodies = new Bodies(open);
 const file = { url: 'https://files.example/a.png', type: 'image/png', size: 10 };
 const withFile = (changes: object) => ({ attachments: [{ ...file, ...changes }] });
 const named = (text: string, names: string[] = []) => mentionsIn(text, names, limits.mentions);
-/** What is meant first by each mention. */
+/** The first meaning of each mention. */
 const firsts = (text: string) => named(text)?.names.map(([first]) => first) ?? [];
 
 const encryptedOf = (bytes: number) => {

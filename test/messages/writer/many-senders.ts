@@ -55,8 +55,8 @@ function sendTo(room: string, body: unknown): readonly [string, object] {
 }
 
 /**
- * Each client sends its list at once. For every client and room: acks come in the order of sending, with rising seqs;
- * over all clients the seqs of a room are 1…n, each once.
+ * Each client sends its list at once. For every client and room, acks come in the order of the sends, with rising seqs. Over
+ * all clients the seqs of a room are 1…n, each once.
  */
 async function sendAll(clients: readonly RawClient[], rooms: readonly (readonly string[])[]): Promise<void> {
   for (const client of clients) client.frames.length = 0;

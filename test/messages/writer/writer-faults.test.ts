@@ -58,7 +58,7 @@ describe('when a commit fails for a while', () => {
     ['23505', 'unique'],
     ['57P01', 'connection'],
   ])('%s is tried again until it is through, and counted as %s', async (raise, reason) => {
-    const { writer, told: received, metric } = createWriter(database.sql, { stripes: 1 });
+    const { writer, published: received, metric } = createWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, `retry-${raise}`, 'ann');
     await database.sql`select setval('raised', 1, false)`;
     const sends = [1, { raise, times: 3 }, 3].map((body) => writer.send(send(room, 'ann', body)));
@@ -79,7 +79,7 @@ describe('when a commit fails for a while', () => {
   });
 
   it('because its connections are killed under load, every send is stored once all the same', async () => {
-    const { writer, told: received, metric } = createWriter(database.sql, { maxBatch: 20 });
+    const { writer, published: received, metric } = createWriter(database.sql, { maxBatch: 20 });
     const rooms = await Promise.all(['k1', 'k2', 'k3'].map((room) => makeRoom(database.sql, room, 'ann')));
     const name = new URL(database.url).pathname.slice(1);
     const kills = 15;

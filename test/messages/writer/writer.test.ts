@@ -30,7 +30,7 @@ const outcomes = async (answers: Promise<unknown>[]) =>
 
 describe('the writer', () => {
   it('commits what comes in one turn as one batch, numbered in order of arrival', async () => {
-    const { writer, told: received, metric } = openWriter(database.sql, { stripes: 1 });
+    const { writer, published: received, metric } = openWriter(database.sql, { stripes: 1 });
     const [a, b] = [await makeRoom(database.sql, 'order-a', 'ann'), await makeRoom(database.sql, 'order-b', 'ann')];
     const answers = await outcomes([a, b, a, a, b].map((room, n) => writer.send(send(room, 'ann', n))));
     expect(answers).toEqual([1, 1, 2, 3, 2]);
@@ -71,7 +71,7 @@ describe('the writer', () => {
   });
 
   it('refuses for each reason without harm to the neighbours of the batch', async () => {
-    const { writer, told: received } = openWriter(database.sql, { stripes: 1 });
+    const { writer, published: received } = openWriter(database.sql, { stripes: 1 });
     const room = await makeRoom(database.sql, 'reasons', 'ann');
     await addMember(database.sql, room, 'ann', 'gus', 'guest');
     await database.sql`select create_room('reasons-open', 'channel', 'Open', 'ben', null, 100)`;
@@ -127,13 +127,25 @@ describe('the writer', () => {
   });
 
   it('answers overloaded past its queue, and stores what it took', async () => {
-    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 10, maxBatch: 4 });
+    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 12, maxBatch: 4 });
     const room = await makeRoom(database.sql, 'queue', 'ann');
-    const sends = Array.from({ length: 11 }, (_, n) => writer.send(send(room, 'ann', n)));
-    expect(writer.waiting).toBe(10);
+    const sends = Array.from({ length: 10 }, (_, n) => writer.send(send(room, 'ann', n)));
+    // one user gets three quarters
+    expect(writer.waiting).toBe(9);
     const answers = await Promise.allSettled(sends);
-    expect(answers.slice(0, 10).every(({ status }) => status === 'fulfilled')).toBe(true);
-    expect(answers[10]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000, retryable: true } });
-    expect(await writer.send(send(room, 'ann'))).toMatchObject({ seq: 11 });
+    expect(answers.slice(0, 9).every(({ status }) => status === 'fulfilled')).toBe(true);
+    expect(answers[9]).toMatchObject({ reason: { code: 'overloaded', retryAfter: 1000, retryable: true } });
+    expect(await writer.send(send(room, 'ann'))).toMatchObject({ seq: 10 });
+  });
+
+  it('keeps places for others while one user fills the queue: a neighbour got overloaded', async () => {
+    const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 20, maxBatch: 4 });
+    const eves = await makeRoom(database.sql, 'flood', 'eve');
+    const anns = await makeRoom(database.sql, 'neighbour', 'ann');
+    const flood = Promise.allSettled(Array.from({ length: 100 }, (_, n) => writer.send(send(eves, 'eve', n))));
+    const sends = Array.from({ length: 3 }, (_, n) => writer.send(send(anns, 'ann', n)));
+    expect((await Promise.all(sends)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
+    const stored = (await flood).filter(({ status }) => status === 'fulfilled');
+    expect(stored).toHaveLength(15);
   });
 });

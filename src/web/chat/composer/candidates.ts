@@ -82,7 +82,7 @@ const shortestSuffix = 4;
 export function suffixes(members: readonly Pick<Member, 'user' | 'name'>[]): (id: string) => string | undefined {
   const byName = new Map<string, string[]>();
   for (const { user, name } of members) {
-    const key = lookOf(name ?? user);
+    const key = readingOf(name ?? user);
     const same = byName.get(key);
     if (same === undefined) byName.set(key, [user]);
     else same.push(user);
@@ -98,7 +98,7 @@ export function suffixes(members: readonly Pick<Member, 'user' | 'name'>[]): (id
   return (id) => found.get(id);
 }
 
-/** One form for all names that look the same to a reader: with other case, other spaces or another composition. */
-function lookOf(name: string): string {
+/** One form for all names that are the same to a reader: with other case, other spaces or another composition. */
+function readingOf(name: string): string {
   return name.normalize('NFKC').toLocaleLowerCase().replaceAll(/\s+/gu, ' ').trim();
 }

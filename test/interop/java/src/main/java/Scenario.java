@@ -32,14 +32,14 @@ public class Scenario {
       options.auth = Map.of("token", token);
       if (transports != null) options.transports = transports;
       socket = IO.socket(URL, options);
-      for (String name : List.of("ready", "message", "signal")) socket.on(name, args -> hear(name, (JSONObject) args[0]));
+      for (String name : List.of("ready", "message", "signal")) socket.on(name, args -> receive(name, (JSONObject) args[0]));
       socket.on(Socket.EVENT_CONNECT_ERROR, args -> {
         if (args[0] instanceof JSONObject) refusal.complete((JSONObject) args[0]);
       });
       socket.connect();
     }
 
-    synchronized void hear(String name, JSONObject data) {
+    synchronized void receive(String name, JSONObject data) {
       events.computeIfAbsent(name, key -> new ArrayList<>()).add(data);
       notifyAll();
     }
@@ -99,10 +99,10 @@ public class Scenario {
     for (Person[] pair : List.of(new Person[] {ann, ben}, new Person[] {ben, ann})) {
       JSONObject data = new JSONObject().put("blob", blob).put("list", new JSONArray().put(new byte[0]).put(new byte[] {0, -1}));
       pair[0].ok("signal", new JSONObject().put("room", room).put("name", "blob").put("data", data));
-      JSONObject heard = pair[1].await("signal", 1).get(0).getJSONObject("data");
-      check(Arrays.equals((byte[]) heard.get("blob"), blob), heard);
-      JSONArray list = heard.getJSONArray("list");
-      check(((byte[]) list.get(0)).length == 0 && Arrays.equals((byte[]) list.get(1), new byte[] {0, -1}), heard);
+      JSONObject received = pair[1].await("signal", 1).get(0).getJSONObject("data");
+      check(Arrays.equals((byte[]) received.get("blob"), blob), received);
+      JSONArray list = received.getJSONArray("list");
+      check(((byte[]) list.get(0)).length == 0 && Arrays.equals((byte[]) list.get(1), new byte[] {0, -1}), received);
     }
 
     List<JSONObject> before = ann.await("message", 10);

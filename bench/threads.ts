@@ -1,8 +1,8 @@
 /**
- * node --import tsx bench/talk.ts [--rounds 15] [--seconds 0.7] [--batch 200]
- * What threads and mentions cost the writer, without sockets: plain batches into a database as it was before migration
- * 0006 and into one of today, then batches in which every fifth message answers, or mentions two members, or both. The
- * kinds take turns within each round; what counts are medians.
+ * node --import tsx bench/threads.ts [--rounds 15] [--seconds 0.7] [--batch 200]
+ * The cost of threads and mentions for the writer, without sockets. Plain batches go into a database as before migration 0006
+ * and into one of today. Other batches have replies in every fifth message, mentions of two members, or both. The kinds take
+ * turns within each round. Values are medians.
  */
 import { randomUUID } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -40,7 +40,7 @@ try {
   for (const file of readdirSync(migrations)) if (file < '0006') cpSync(join(migrations, file), join(folder, file));
   const before = await writerOn('before', folder);
   const plain = await writerOn('plain', migrations);
-  // one of their own: what they store would make the tables of the plain ones larger than those before
+  // a separate database: replies and mentions would make the tables of the plain batches larger
   const after = await writerOn('after', migrations);
   const replyTo = 1;
   const mentions = { names: [['user-3'], ['user-4']], everybody: false };
@@ -54,7 +54,7 @@ try {
   ];
   const rates = kinds.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    // back and forth, so that nobody always comes after the same neighbour
+    // the order changes, so that no kind always follows the same other one
     const order = kinds.map((_, i) => (round % 2 === 0 ? i : kinds.length - 1 - i));
     for (const i of order) {
       const [, writer, more] = kinds[i] as (typeof kinds)[number];
@@ -80,10 +80,10 @@ bodies();
 async function writerOn(name: string, files: string): Promise<Writer> {
   const url = new URL((service as { url: string }).url);
   const admin = await openServer({ url: url.href, poolSize: 1 });
-  await admin.sql`drop database if exists ${admin.sql(`talk_${name}`)}`;
-  await admin.sql`create database ${admin.sql(`talk_${name}`)}`;
+  await admin.sql`drop database if exists ${admin.sql(`threads_${name}`)}`;
+  await admin.sql`create database ${admin.sql(`threads_${name}`)}`;
   await admin.close();
-  url.pathname = `/talk_${name}`;
+  url.pathname = `/threads_${name}`;
   const database = await openServer({ url: url.href, poolSize: 4 });
   databases.push(database);
   const { sql } = database;
@@ -105,8 +105,8 @@ async function writerOn(name: string, files: string): Promise<Writer> {
     maxWaiting: 20_000,
   });
   for (let n = 0; n < 50; n++) await Promise.all(rooms.map((room) => writer.send(message(room, n))));
-  // plans made while the table was empty may look a message up by its room alone (messages_by_rev), until the first
-  // analyze: 20,000 messages/s fell to 1,600 in some runs, with or without 0006
+  // a plan for an empty table may find a message by its room alone (messages_by_rev), until the first analyze.
+  // 20,000 messages/s fell to 1,600 in some runs, with or without 0006.
   await sql`analyze`;
   return writer;
 }
@@ -127,7 +127,7 @@ function message(room: string, n: number, more: Partial<Send> = {}): Send {
   };
 }
 
-/** Messages a second, with two batches' worth of them under way for each stripe. */
+/** Messages a second, with two batches of messages under way for each stripe. */
 async function rate(writer: Writer, more: (n: number) => Partial<Send>): Promise<number> {
   let [sent, done] = [0, 0];
   const from = performance.now();
@@ -150,7 +150,7 @@ function once(work: () => unknown): number {
   return (performance.now() - from) / 100;
 }
 
-/** What reading a body for what the server knows of costs a plain one. */
+/** The cost of reading a plain body for fields that the server knows. */
 function bodies(): void {
   const reader = new Bodies({
     attachmentHosts: undefined,

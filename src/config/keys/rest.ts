@@ -2,10 +2,10 @@
 import { number, tiers } from '../values.ts';
 import { key } from './key.ts';
 
-export const apiKeys = {
+export const restKeys = {
   requestTiers: key(
     'PARLEY_API_TIERS',
-    'Requests of REST in one hour, over all nodes, by the tier of the token. `anonymous` is for an IP address (IPv6: one /64) without a token, `standard` for tokens without a tier or with one that is not in this list. A heavy request counts more than once.',
+    'Requests of REST in one hour, over all nodes, by the tier of the token. `anonymous` limits an IP address (IPv6: one /64) without a token. `standard` limits tokens without a tier, or with an unlisted one. A heavy request counts more than once.',
     tiers(),
     'anonymous=100,standard=1000,premium=5000',
   ),

@@ -1,0 +1,139 @@
+/** The answer of an operation on the wire: its page, its chosen fields, its ETag and its compression. */
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
+import { Encoded } from '../commands/encoded.ts';
+import { ParleyError } from '../protocol/errors.ts';
+import { Reply, type Answer, type Operation } from './operation.ts';
+import { pageOf } from './pages.ts';
+import { problemOf, problemType } from './problem.ts';
+import { project, type Projection } from './projection.ts';
+
+export interface Answered {
+  readonly status: number;
+  readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface Asked {
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly projection: Projection | undefined;
+  readonly url: string;
+}
+
+const jsonType = 'application/json; charset=utf-8';
+
+export function answeredOf({ name, route }: Operation, asked: Asked, answer: Answer): Answered {
+  const status = route.status ?? 200;
+  if (answer instanceof Reply && !isPlain(answer.body)) {
+    const { body = null, headers } = answer;
+    return { status: answer.status ?? status, body: body as Answered['body'], headers };
+  }
+  const reply = answer instanceof Reply ? answer : new Reply(answer);
+  const json = reply.body instanceof Encoded ? reply.body.json : JSON.stringify(reply.body);
+  const headers: Record<string, string> = { 'Content-Type': jsonType, ...reply.headers };
+  const made = (body: string): Answered => ({
+    status: reply.status ?? status,
+    body,
+    headers: tagged(route, body, headers),
+  });
+  const { projection } = asked;
+  if (route.pages === undefined) return made(projection === undefined ? json : project(json, projection));
+  const page = pageOf(name, route.pages, json, asked.input, projection);
+  if (page.next !== null) headers['Link'] = `<${nextUrl(asked.url, page.next)}>; rel="next"`;
+  return made(page.json);
+}
+
+/** What is read may be kept by its reader, who checks it again each time. What is written may not. */
+function tagged(
+  { method }: Operation['route'],
+  body: string,
+  headers: Readonly<Record<string, string>>,
+): Record<string, string> {
+  if (method !== 'GET') return { 'Cache-Control': 'no-store', ...headers };
+  return { 'Cache-Control': 'private, no-cache', ETag: etagOf(body), ...headers };
+}
+
+export function etagOf(body: string): string {
+  return `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
+}
+
+/** Whether a header such as If-None-Match names the tag. Weak tags count as equal: the compression of an answer differs. */
+export function namesTag(header: string, tag: string): boolean {
+  const names = header.split(',').map((name) => name.trim().replace(/^W\//, ''));
+  return names.includes('*') || names.includes(tag);
+}
+
+/** An answer that the client has already. */
+export function unmodified(answered: Answered, ifNoneMatch: string | undefined): Answered {
+  const tag = answered.headers['ETag'];
+  if (answered.status !== 200 || tag === undefined || ifNoneMatch === undefined) return answered;
+  if (!namesTag(ifNoneMatch, tag)) return answered;
+  const { 'Content-Type': _, ...headers } = answered.headers;
+  return { status: 304, body: null, headers };
+}
+
+const compressors = {
+  br: (text: string) => promisify(brotliCompress)(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
+  gzip: (text: string) => promisify(gzip)(text, { level: 6 }),
+} as const;
+
+/** Shorter answers would grow, or save less than a packet. */
+const leastBytes = 1024;
+
+/** @param accepted the header Accept-Encoding */
+export async function compressed(answered: Answered, accepted: string | undefined): Promise<Answered> {
+  const { body } = answered;
+  if (typeof body !== 'string' || body.length < leastBytes) return answered;
+  const headers: Record<string, string> = { ...answered.headers, Vary: 'Accept-Encoding' };
+  const encoding = encodingOf(accepted);
+  if (encoding === undefined) return { ...answered, headers };
+  const bytes = new Uint8Array(await compressors[encoding](body));
+  const tag = headers['ETag'];
+  // the bytes of each encoding differ, so the tag is weak
+  const weak = tag === undefined ? {} : { ETag: `W/${tag}` };
+  return { ...answered, body: bytes, headers: { ...headers, ...weak, 'Content-Encoding': encoding } };
+}
+
+function encodingOf(accepted: string | undefined): keyof typeof compressors | undefined {
+  if (accepted === undefined) return undefined;
+  const weights = new Map(
+    accepted.split(',').map((part) => {
+      const [name = '', ...parameters] = part.trim().toLowerCase().split(';');
+      const weight = parameters
+        .map((text) => /^\s*q=([\d.]{1,5})\s*$/.exec(text)?.[1])
+        .find((text) => text !== undefined);
+      return [name.trim(), weight === undefined ? 1 : Number(weight)];
+    }),
+  );
+  const weightOf = (name: string): number => weights.get(name) ?? weights.get('*') ?? 0;
+  const best = weightOf('br') >= weightOf('gzip') ? 'br' : 'gzip';
+  return weightOf(best) > 0 ? best : undefined;
+}
+
+export function failure(
+  error: ParleyError,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+): Answered {
+  const problem = problemOf(error, requestId);
+  const wait = error.retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(error.retryAfter / 1000)) };
+  return {
+    status: problem.status,
+    body: JSON.stringify(problem),
+    headers: { 'Content-Type': problemType, 'Cache-Control': 'no-store', ...wait, ...headers },
+  };
+}
+
+/** Whether the body of a reply is an object for JSON. */
+function isPlain(body: Reply['body']): boolean {
+  if (typeof body !== 'object' || body instanceof Uint8Array || body instanceof ReadableStream) return false;
+  return !(Symbol.asyncIterator in body);
+}
+
+function nextUrl(url: string, cursor: string): string {
+  const { pathname, searchParams } = new URL(url);
+  for (const name of ['cursor', 'after', 'before']) searchParams.delete(name);
+  searchParams.set('cursor', cursor);
+  return `${pathname}?${searchParams.toString()}`;
+}

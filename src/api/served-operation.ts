@@ -1,0 +1,221 @@
+/**
+ * Serves the requests of one operation. A request passes, in this order: its caller, the rates of its caller, the scope, the
+ * form of its input, the handler, and the form of its answer.
+ */
+import type { Context } from 'hono';
+import { randomUUID } from 'node:crypto';
+import { ParleyError } from '../protocol/errors.ts';
+import { RestError } from '../protocol/rest-errors.ts';
+import { NoAnswer, within } from '../jobs/within.ts';
+import { clientError } from '../storage/failure.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { answeredOf, compressed, failure, namesTag, unmodified, type Answered } from './answering.ts';
+import type { RequestEnv } from './bridge/bridge.ts';
+import type { Callers } from './callers.ts';
+import { requireScope, userHeader, type Identity } from './identity.ts';
+import { idempotencyKey, idempotentCaller, uuidOf, type Idempotency, type KeyedRequest } from './idempotency.ts';
+import type { Answer, ApiRequest, Operation } from './operation.ts';
+import { Paths, type Projection } from './projection.ts';
+import { gatherInput, inputError, inputPlan, type InputPlan } from './request-input.ts';
+import type { RequestRates } from './request-rates.ts';
+
+/** What a handler of Hono knows of a request beside the Request. */
+export interface RestEnv {
+  readonly Bindings: RequestEnv & {
+    /** The headers of CORS, which every answer has. */
+    readonly cors: Readonly<Record<string, string>>;
+  };
+}
+
+export type RestContext = Context<RestEnv>;
+
+export interface ServingParts {
+  readonly callers: Callers;
+  readonly rates: RequestRates;
+  readonly idempotency: Idempotency;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** The longest time from a request to its answer. Streams are apart: their answer is there when they begin. */
+const answerWithinMs = 15_000;
+
+interface ReadRequest {
+  readonly request: ApiRequest;
+  readonly projection: Projection | undefined;
+  /** Undefined: the request may run again. */
+  readonly keyed: KeyedRequest | undefined;
+}
+
+export class ServedOperation {
+  readonly #operation: Operation;
+  readonly #parts: ServingParts;
+  readonly #plan: InputPlan;
+  readonly #paths: Paths;
+  /** The operation that reads the object which this one changes, for If-Match. */
+  readonly #reader: Operation | undefined;
+
+  constructor(operation: Operation, reader: Operation | undefined, parts: ServingParts) {
+    this.#operation = operation;
+    this.#reader = reader;
+    this.#parts = parts;
+    this.#plan = inputPlan(operation);
+    this.#paths = new Paths(operation.output, operation.route.pages?.items);
+  }
+
+  async serve(context: RestContext): Promise<Response> {
+    const { metrics } = this.#parts;
+    const { name } = this.#operation;
+    const from = performance.now();
+    const requestId = requestIdOf(context);
+    let rates: Readonly<Record<string, string>> = {};
+    let answered: Answered;
+    try {
+      const identity = await this.#admit(context, (headers) => (rates = headers));
+      answered = await this.#answer(context, await this.#read(context, identity, requestId));
+    } catch (error) {
+      answered = failure(reported(error, requestId, this.#parts), requestId);
+    }
+    metrics.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
+    metrics.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
+    return respond(context, { ...answered, headers: { ...rates, ...answered.headers, 'X-Request-Id': requestId } });
+  }
+
+  async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
+    const { req } = context;
+    const ifMatch = req.header('if-match');
+    if (ifMatch !== undefined) await this.#requireMatch(ifMatch, request);
+    const asked = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
+    const run = async (): Promise<Answered> =>
+      answeredOf(this.#operation, asked, await this.#run(this.#operation, request));
+    const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
+    return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
+  }
+
+  async #run(operation: Operation, request: ApiRequest): Promise<Answer> {
+    try {
+      return await within(answerWithinMs, Promise.resolve(operation.run(request)));
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new ParleyError('unavailable', 'The request took longer than 15 s; it may still take effect.', {
+        retryAfter: 1000,
+        cause: error,
+      });
+    }
+  }
+
+  /** @throws {RestError} `precondition_failed` if the object is not the one that the client has read */
+  async #requireMatch(ifMatch: string, request: ApiRequest): Promise<void> {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    const input = reader.input.parse(request.input);
+    const answer = await this.#run(reader, { ...request, input });
+    const { headers } = answeredOf(reader, { input: {}, projection: undefined, url: '' }, answer);
+    if (!namesTag(ifMatch, headers['ETag'] ?? '')) throw new RestError('precondition_failed');
+  }
+  async #admit(
+    { req, env }: RestContext,
+    counted: (headers: Readonly<Record<string, string>>) => void,
+  ): Promise<Identity> {
+    const { rates } = this.#parts;
+    const { scope, callers: allowed } = this.#operation;
+    rates.admit(env.address);
+    const identity = await this.#identify(req, env.address);
+    const { headers, refused } = await rates.take(identity, env.address, this.#operation);
+    counted(headers);
+    if (refused !== undefined) throw refused;
+    if (allowed !== 'anyone') requireScope(identity, scope);
+    if (allowed === 'key' && identity.kind !== 'key') throw new ParleyError('forbidden', 'An API key is needed here.');
+    return identity;
+  }
+
+  async #identify(req: RestContext['req'], address: string): Promise<Identity> {
+    const { callers, rates } = this.#parts;
+    try {
+      return await callers.identify(req.header('authorization'), req.header(userHeader), address);
+    } catch (error) {
+      if (error instanceof ParleyError && error.code === 'unauthorized') await rates.failed(address);
+      throw error;
+    }
+  }
+
+  async #read({ req, env }: RestContext, identity: Identity, requestId: string): Promise<ReadRequest> {
+    const { consumes, input: schema } = this.#operation;
+    const { url, raw } = req;
+    const at = url.indexOf('?');
+    this.#checkType(req.header('content-type'));
+    const body = this.#plan.hasBody ? await req.text() : '';
+    const { input, common } = gatherInput(this.#plan, this.#operation, {
+      path: req.param(),
+      query: at === -1 ? '' : url.slice(at + 1),
+      body,
+    });
+    const key = this.#keyOf(req.header('idempotency-key'), identity);
+    let parsed;
+    try {
+      parsed = schema.safeParse(this.#withId(input, identity, key));
+    } catch (error) {
+      // zod compares a `length` before it knows that it has a text: one that is no primitive throws in it
+      throw new ParleyError('invalid', undefined, { cause: error });
+    }
+    if (!parsed.success) throw inputError(parsed.error, this.#plan);
+    const request = {
+      identity,
+      input: parsed.data,
+      address: env.address,
+      requestId,
+      // made on its first use, because few handlers need it
+      get signal() {
+        return raw.signal;
+      },
+      header: (name: string) => req.header(name),
+      body: consumes === undefined ? null : raw.body,
+    };
+    const content = `${req.method} ${url}\n${body}`;
+    const keyed = key === undefined ? undefined : { caller: idempotentCaller(identity), key, content };
+    return { request, projection: this.#paths.parse(common), keyed };
+  }
+
+  /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */
+  #keyOf(header: string | undefined, identity: Identity): string | undefined {
+    const { kind, consumes } = this.#operation;
+    return kind === 'read' || consumes !== undefined || identity.kind === 'anonymous'
+      ? undefined
+      : idempotencyKey(header);
+  }
+
+  #withId(input: object, identity: Identity, key: string | undefined): object {
+    if (this.#operation.route.generates === undefined || 'id' in input) return input;
+    return { ...input, id: key === undefined ? randomUUID() : uuidOf(idempotentCaller(identity), key) };
+  }
+
+  #checkType(type: string | undefined): void {
+    const expected = this.#operation.consumes ?? (this.#plan.hasBody ? 'application/json' : undefined);
+    if (expected === undefined || type === undefined) return;
+    if (type.split(';')[0]?.trim().toLowerCase() === expected) return;
+    throw new RestError('unsupported_type', `Content-Type: expected ${expected}.`);
+  }
+}
+
+/** The error for the client. A fault goes to the log, with the id that the client gets. */
+export function reported(
+  thrown: unknown,
+  requestId: string,
+  { metrics, log }: Pick<ServingParts, 'metrics' | 'log'>,
+): ParleyError {
+  const error = clientError(thrown);
+  if (error instanceof ParleyError) return error;
+  metrics.internalErrors.inc({ where: 'http' });
+  log.error({ err: error, requestId }, 'A request failed; the client got the error `internal`.');
+  return new ParleyError('internal');
+}
+
+export function requestIdOf({ req }: RestContext): string {
+  const given = req.header('x-request-id');
+  return given !== undefined && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
+}
+
+export function respond({ env }: RestContext, { status, body, headers }: Answered): Response {
+  return new Response(body, { status, headers: { ...env.cors, ...headers } });
+}
