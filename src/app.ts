@@ -152,7 +152,7 @@ async function start(
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
   const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
-  const ofRequests = { rates: requestRates, keys, idempotency, signing, guests };
+  const ofRequests = { rates: requestRates, userRates: rates, keys, idempotency, signing, guests };
   openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
 
   await openCommandServer(
@@ -269,21 +269,8 @@ function openMessaging(
   },
   { metrics, log }: Base,
 ): Messaging {
-  const { sql, reads, lease, background } = database;
   const now = (): number => clock.now();
-  const messaging = new Messaging({
-    ...settings,
-    sql,
-    reads,
-    lease,
-    background,
-    applied,
-    now,
-    fanout,
-    cache,
-    metrics,
-    log,
-  });
+  const messaging = new Messaging({ ...settings, ...database, applied, now, fanout, cache, metrics, log });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   return messaging;
 }

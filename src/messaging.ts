@@ -1,5 +1,5 @@
-import type { postgres } from './storage/sql.ts';
 import type { Cache } from './storage/cache.ts';
+import type { Notifications, postgres } from './storage/sql.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from './protocol/commands.ts';
 import { ParleyError } from './protocol/errors.ts';
@@ -18,6 +18,7 @@ import { JoinLinks } from './rooms/join-links.ts';
 import { mentions } from './messages/mentions.ts';
 import { oneMessage } from './messages/one-message.ts';
 import { backfillReads, type BackfillReads } from './recovery/backfill-reader.ts';
+import { PublishRelay } from './recovery/publish-relay.ts';
 import { Relay } from './recovery/relay.ts';
 import { Profiles } from './rooms/profiles.ts';
 import { pinned, Pins } from './messages/pins.ts';
@@ -65,6 +66,8 @@ export interface MessagingOptions extends MessagingSettings {
   /** See Database. */
   readonly lease: postgres.Sql;
   readonly background: postgres.Sql;
+  /** Absent: messages of `parley.publish` are found by queries alone. */
+  readonly notifications?: Notifications;
   readonly fanout: Fanout;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -98,6 +101,7 @@ export class Messaging {
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
   readonly #outbox: Relay;
+  readonly #published: PublishRelay;
   readonly #purge: RoomPurge;
   readonly #retention: Retention;
   readonly #search: Search | undefined;
@@ -151,6 +155,9 @@ export class Messaging {
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
     this.#outbox = new Relay({ sql: background, fanout, metrics, log });
+    const { notifications } = options;
+    const sent: ReadMarks['sent'] = (user, room, seq) => this.readMarks.sent(user, room, seq);
+    this.#published = new PublishRelay({ sql: background, fanout, notifications, sent, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, writer: this.writer });
   }
 
@@ -231,6 +238,8 @@ export class Messaging {
   /** Resolves when all accepted commands are committed and answered. */
   async stop(): Promise<void> {
     this.rooms.flush();
+    // before the read marks that it notes
+    await this.#published.stop();
     await Promise.all([this.changes.flush(), this.pins.flush(), this.#retention.stop(), this.#searchIndex?.stop()]);
     await Promise.all([this.writer.stop(), this.readMarks.flush(), this.#outbox.stop(), this.#purge.stop()]);
   }

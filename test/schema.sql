@@ -256,7 +256,9 @@ create table outbox (
   id bigint not null generated always as identity,
   entries jsonb not null,
   created_at timestamp with time zone not null default now(),
-  constraint outbox_pkey PRIMARY KEY (id)
+  relay text,
+  constraint outbox_pkey PRIMARY KEY (id),
+  constraint outbox_relay_check CHECK ((relay = ANY (ARRAY['events'::text, 'mentions'::text])))
 );
 
 create table reaction_counts (
@@ -511,6 +513,12 @@ begin
   from jsonb_array_elements(batch) as e (v)
   join members m on m.room_id = e.v ->> 0 and m.user_id = e.v ->> 2;
   if cardinality(entered) is distinct from cardinality(room_ids) then
+    -- the rooms of published messages, whose senders need not be members
+    select array_agg(u.id) into entered from (
+      select unnest(entered)
+      union
+      select e.v ->> 0 from jsonb_array_elements(batch) as e (v) where e.v ->> 6 is not null
+    ) as u (id);
     select jsonb_object_agg(u.id, true) into closed
     from (select unnest(room_ids) except select unnest(entered)) as u (id);
   end if;
@@ -535,20 +543,20 @@ begin
   return query
   with input as materialized (
     select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id, e.v -> 3 as body,
-      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane
+      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane, e.v ->> 6 is not null as published
     from jsonb_array_elements(batch) with ordinality as e (v, n)
   ), judged as (
     select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
       m.muted_until, m.last_sent_at, r.slow_mode_s,
       case
         when r.id is null then 'not_found'
-        when m.role is null or closed ? i.room_id then
+        when (m.role is null or closed ? i.room_id) and not i.published then
           case when r.kind = 'channel' then 'not_member' else 'not_found' end
-        when m.role = 'guest' then 'forbidden'
+        when m.role = 'guest' and not i.published then 'forbidden'
         when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
         when r.archived_at is not null then 'archived'
-        when m.muted_until > committed_at then 'muted'
-        when r.senders = 'admins' and m.role = 'member' then 'admins_only'
+        when m.muted_until > committed_at and not i.published then 'muted'
+        when r.senders = 'admins' and m.role = 'member' and not i.published then 'admins_only'
         when i.reply_to > r.last_seq then 'no_reply_target'
         when i.n = any (slowed) then 'slow'
         else 'fresh'
@@ -810,6 +818,59 @@ begin
   end loop;
   if entries <> '[]' then
     insert into outbox (id, entries) overriding system value values (noted, entries);
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.check_published(room text, id uuid, sender text, body jsonb, reply_to bigint, lane text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  fault text;
+  secret jsonb;
+begin
+  fault := case
+    when room is null or room !~ '^[A-Za-z0-9_.:-]{1,64}$' then 'room: this is not the id of a room.'
+    when id is null then 'id: expected a UUID.'
+    when sender is null or sender !~ '^[A-Za-z0-9_.:@|+-]{1,64}$' then 'sender: this is not a user id.'
+    when body is null or body = 'null' then 'body: expected JSON other than null.'
+    when reply_to < 1 then 'reply_to: expected the seq of a message.'
+    when lane not in ('critical', 'high', 'normal', 'low', 'batch') then
+      'lane: expected critical, high, normal, low or batch.'
+  end;
+  if fault is not null then
+    raise exception using errcode = 'invalid_parameter_value', message = fault;
+  elsif octet_length(body::text) > 16384 and (octet_length(body::text) > 32768 or json_size(body) > 16384) then
+    raise exception using errcode = 'program_limit_exceeded', message = 'body: over 16384 bytes.';
+  end if;
+  secret := case when jsonb_typeof(body) = 'object' then body -> 'encrypted' end;
+  fault := case
+    -- 33 levels take 66 characters at least
+    when octet_length(body::text) >= 66 and jsonb_path_exists(
+      body, 'strict $.**{32} ? (@.type() == "object" || @.type() == "array")') then
+      'body: nested deeper than 32 levels.'
+    when octet_length(body::text) > 308 and jsonb_path_exists(
+      body, 'strict $.** ? (@.type() == "number" && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))') then
+      'body: a number is too large.'
+    when jsonb_typeof(body) <> 'object' then null
+    when body ? 'attachments' then
+      'body.attachments: only a node knows the hosts of attachments; publish such a message by REST.'
+    when body ? 'mentions' and not coalesce(jsonb_typeof(body -> 'mentions') = 'array' and not jsonb_path_exists(
+      body, 'strict $.mentions[*] ? (@.type() != "string" || !(@ like_regex "^(@room|[A-Za-z0-9_.:@|+-]{1,64})$"))')
+      and jsonb_array_length(body -> 'mentions') <= 50, false) then
+      'body.mentions: expected a list of at most 50 user ids.'
+    when secret is null then null
+    when body ? 'text' then 'body: what is encrypted has no `text` beside it.'
+    when jsonb_typeof(secret) <> 'object'
+      or coalesce(jsonb_typeof(secret -> 'alg') <> 'string' or secret ->> 'alg' !~ '^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$', true)
+      or coalesce(jsonb_typeof(secret -> 'kid') <> 'string' or secret ->> 'kid' !~ '^[\x21-\x7e]{1,128}$', true) then
+      'body.encrypted: expected an object with alg and kid.'
+  end;
+  if fault is not null then
+    raise exception using errcode = 'invalid_parameter_value', message = fault;
+  elsif secret is not null and json_size(secret) > 15360 then
+    raise exception using errcode = 'program_limit_exceeded', message = 'body.encrypted: over 15360 bytes.';
   end if;
 end $function$;
 
@@ -1346,6 +1407,18 @@ begin
     max_members, max_rooms);
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.json_size(value jsonb)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (octet_length(value::text) - coalesce(sum(case jsonb_typeof(p.part)
+    when 'array' then greatest(jsonb_array_length(p.part) - 1, 0)
+    when 'object' then greatest(2 * (select count(*) from jsonb_object_keys(p.part)) - 1, 0)
+    else 0 end), 0))::integer
+  from jsonb_path_query(value, 'strict $.**') as p (part)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.keep_version(m messages, kept jsonb, actor text, changed_at timestamp with time zone, max_versions integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -1637,7 +1710,7 @@ begin
   join messages m on m.room_id = a.v ->> 1 and m.seq = seqs[(a.v ->> 0)::integer];
 
   with reply as materialized (
-    select m.room_id, m.thread as root, m.seq, m.rev, m.sender_id, m.created_at
+    select m.room_id, m.thread as root, m.seq, m.rev, m.sender_id, m.created_at, a.v ->> 5 is not null as published
     from jsonb_array_elements(asked) as a (v)
     join messages m on m.room_id = a.v ->> 1 and m.seq = seqs[(a.v ->> 0)::integer]
     where m.reply_to is not null
@@ -1661,6 +1734,8 @@ begin
     select x.room_id, x.root, x.user_id, max(x.seq), stored_at
     from (
       select r.room_id, r.root, r.sender_id as user_id, r.seq from reply r
+      -- only members follow a thread
+      where not r.published or exists (select from members m where m.room_id = r.room_id and m.user_id = r.sender_id)
       union all
       select s.room_id, s.root, s.sender_id, s.root from started s
       join members m on m.room_id = s.room_id and m.user_id = s.sender_id
@@ -1770,6 +1845,44 @@ CREATE OR REPLACE FUNCTION public.pin_state(m messages)
 AS $function$
   select ',"pinnedAt":' || (extract(epoch from m.pinned_at) * 1000)::bigint || ',"pinnedBy":"' || m.pinned_by || '"'
 $function$;
+
+CREATE OR REPLACE FUNCTION public.publish_message(room text, id uuid, sender text, body jsonb, reply_to bigint, lane text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  stored record;
+begin
+  perform check_published(room, id, sender, body, reply_to, lane);
+  select * into stored from append_messages(
+    array[room], jsonb_build_array(jsonb_build_array(room, id, sender, body, reply_to, lane, true)), '{}') as a;
+  case stored.outcome
+    when 'fresh' then null;
+    when 'duplicate' then return stored.seq;
+    when 'conflict' then
+      raise exception using errcode = 'unique_violation',
+        message = format('Another sender has a message with the id %s in the room %s.', id, room);
+    when 'archived' then
+      raise exception using errcode = 'object_not_in_prerequisite_state',
+        message = format('The room %s is archived: nobody may write in it.', room);
+    when 'no_reply_target' then
+      raise exception using errcode = 'invalid_parameter_value',
+        message = format('reply_to: the room %s has no message %s yet.', room, reply_to);
+    else
+      raise exception using errcode = 'no_data_found', message = format('There is no room %s.', room);
+  end case;
+  if reply_to is not null then
+    perform from note_sends(
+      array[stored.seq], jsonb_build_array(jsonb_build_array(1, room, sender, '[]'::jsonb, false, true)),
+      stored.outbox_id, 1000);
+  end if;
+  update outbox o set relay = 'events', entries = jsonb_set(o.entries, '{0,sent}', jsonb_build_array(
+    stored.seq, sender, floor(extract(epoch from stored.sent_at) * 1000)::bigint))
+  where o.id = stored.outbox_id;
+  perform pg_notify('parley_outbox', '');
+  return stored.seq;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.put_out(room text, subject text)
  RETURNS void
@@ -2068,7 +2181,7 @@ CREATE OR REPLACE FUNCTION public.room_words(name text, topic text)
  RETURNS tsvector
  LANGUAGE sql
  IMMUTABLE
- SET search_path TO '$user', 'public'
+ SET search_path TO 'public', '$user', 'public'
 AS $function$
   select search_vector('simple'::regconfig, coalesce(name, '') || ' ' || coalesce(topic, ''))
 $function$;
@@ -2656,12 +2769,12 @@ begin
   -- in the order of mark_read, which locks rows of members too
   perform from members m where (m.room_id, m.user_id) in (
     select e.v ->> 0, e.v ->> 2 from jsonb_array_elements(batch) as e (v)
-    join rooms r on r.id = e.v ->> 0 where r.slow_mode_s > 0)
+    join rooms r on r.id = e.v ->> 0 where r.slow_mode_s > 0 and e.v ->> 6 is null)
   order by m.room_id, m.user_id for no key update;
   with input as materialized (
     select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id,
       (e.v ->> 4)::bigint as reply_to
-    from jsonb_array_elements(batch) with ordinality as e (v, n)
+    from jsonb_array_elements(batch) with ordinality as e (v, n) where e.v ->> 6 is null
   ), concerned as materialized (
     -- those that append_messages would store
     select i.n, i.room_id, i.sender_id, m.last_sent_at + r.slow_mode_s * interval '1 second' as free_at,

@@ -1,7 +1,8 @@
 -- Commits a batch of messages. No other function writes messages, seq and rev of a send.
--- Takes room_ids (the rooms of the batch, each once), batch ([[room, uuid, sender, body, reply_to, lane], …] in the
--- order of arrival, each room and uuid once), and handed (outbox rows of earlier batches whose events are published;
--- they are deleted).
+-- Takes room_ids (the rooms of the batch, each once), batch ([[room, uuid, sender, body, reply_to, lane, published], …]
+-- in the order of arrival, each room and uuid once), and handed (outbox rows of earlier batches whose events are
+-- published; they are deleted). A message with published is of a back end: neither the membership of its sender counts,
+-- nor mutes, slow mode and the right to send.
 -- Returns one row an input, n = its place from 1.
 --   fresh       stored now; seq, rev, sent_at
 --   duplicate   this sender stored this id before; seq, rev, sent_at of that message
@@ -38,6 +39,12 @@ begin
   from jsonb_array_elements(batch) as e (v)
   join members m on m.room_id = e.v ->> 0 and m.user_id = e.v ->> 2;
   if cardinality(entered) is distinct from cardinality(room_ids) then
+    -- the rooms of published messages, whose senders need not be members
+    select array_agg(u.id) into entered from (
+      select unnest(entered)
+      union
+      select e.v ->> 0 from jsonb_array_elements(batch) as e (v) where e.v ->> 6 is not null
+    ) as u (id);
     select jsonb_object_agg(u.id, true) into closed
     from (select unnest(room_ids) except select unnest(entered)) as u (id);
   end if;
@@ -62,20 +69,20 @@ begin
   return query
   with input as materialized (
     select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id, e.v -> 3 as body,
-      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane
+      (e.v ->> 4)::bigint as reply_to, e.v ->> 5 as lane, e.v ->> 6 is not null as published
     from jsonb_array_elements(batch) with ordinality as e (v, n)
   ), judged as (
     select i.*, r.last_seq, r.last_rev, d.seq as old_seq, d.rev as old_rev, d.created_at as old_at,
       m.muted_until, m.last_sent_at, r.slow_mode_s,
       case
         when r.id is null then 'not_found'
-        when m.role is null or closed ? i.room_id then
+        when (m.role is null or closed ? i.room_id) and not i.published then
           case when r.kind = 'channel' then 'not_member' else 'not_found' end
-        when m.role = 'guest' then 'forbidden'
+        when m.role = 'guest' and not i.published then 'forbidden'
         when d.seq is not null then case when d.sender_id = i.sender_id then 'duplicate' else 'conflict' end
         when r.archived_at is not null then 'archived'
-        when m.muted_until > committed_at then 'muted'
-        when r.senders = 'admins' and m.role = 'member' then 'admins_only'
+        when m.muted_until > committed_at and not i.published then 'muted'
+        when r.senders = 'admins' and m.role = 'member' and not i.published then 'admins_only'
         when i.reply_to > r.last_seq then 'no_reply_target'
         when i.n = any (slowed) then 'slow'
         else 'fresh'

@@ -1,8 +1,9 @@
 -- Keeps threads, followers and mentions for a batch of append_messages. Called in the same statement, with its
 -- outcomes.
 -- Takes seqs (one an input of that batch: stored now; negative: stored before; 0: refused), asked ([[n, room, sender,
--- names, everybody], …] of those that answer or mention, n from 1), noted (the batch's outbox row: a message that
--- mentions a user gets the lane high, unless its sender named one), and the most threads that a user may follow.
+-- names, everybody, published], …] of those that answer or mention, n from 1; published as append_messages has it),
+-- noted (the batch's outbox row: a message that mentions a user gets the lane high, unless its sender named one), and
+-- the most threads that a user may follow.
 -- Returns one row for each element of asked: n, and as JSON the state of the thread and, of messages stored now, the
 -- mentioned users ('*': everybody).
 -- The rooms are locked by append_messages. trim_follows locks rows of other rooms.
@@ -22,7 +23,7 @@ begin
   join messages m on m.room_id = a.v ->> 1 and m.seq = seqs[(a.v ->> 0)::integer];
 
   with reply as materialized (
-    select m.room_id, m.thread as root, m.seq, m.rev, m.sender_id, m.created_at
+    select m.room_id, m.thread as root, m.seq, m.rev, m.sender_id, m.created_at, a.v ->> 5 is not null as published
     from jsonb_array_elements(asked) as a (v)
     join messages m on m.room_id = a.v ->> 1 and m.seq = seqs[(a.v ->> 0)::integer]
     where m.reply_to is not null
@@ -46,6 +47,8 @@ begin
     select x.room_id, x.root, x.user_id, max(x.seq), stored_at
     from (
       select r.room_id, r.root, r.sender_id as user_id, r.seq from reply r
+      -- only members follow a thread
+      where not r.published or exists (select from members m where m.room_id = r.room_id and m.user_id = r.sender_id)
       union all
       select s.room_id, s.root, s.sender_id, s.root from started s
       join members m on m.room_id = s.room_id and m.user_id = s.sender_id

@@ -1,5 +1,5 @@
 -- Finds the inputs of a batch that come too soon in a room with slow mode, and notes the time of the senders that may
--- send. A part of append_messages, for batches with such a room.
+-- send. A part of append_messages, for batches with such a room. A published message neither waits nor makes others wait.
 -- Takes the batch of append_messages and the time of the commit.
 -- Returns the places of the inputs that must wait, from 1.
 -- The caller holds the locks of the rooms. Locks rows of members in the order of room and user, as mark_read does.
@@ -14,12 +14,12 @@ begin
   -- in the order of mark_read, which locks rows of members too
   perform from members m where (m.room_id, m.user_id) in (
     select e.v ->> 0, e.v ->> 2 from jsonb_array_elements(batch) as e (v)
-    join rooms r on r.id = e.v ->> 0 where r.slow_mode_s > 0)
+    join rooms r on r.id = e.v ->> 0 where r.slow_mode_s > 0 and e.v ->> 6 is null)
   order by m.room_id, m.user_id for no key update;
   with input as materialized (
     select e.n::integer as n, e.v ->> 0 as room_id, (e.v ->> 1)::uuid as id, e.v ->> 2 as sender_id,
       (e.v ->> 4)::bigint as reply_to
-    from jsonb_array_elements(batch) with ordinality as e (v, n)
+    from jsonb_array_elements(batch) with ordinality as e (v, n) where e.v ->> 6 is null
   ), concerned as materialized (
     -- those that append_messages would store
     select i.n, i.room_id, i.sender_id, m.last_sent_at + r.slow_mode_s * interval '1 second' as free_at,

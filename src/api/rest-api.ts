@@ -5,11 +5,14 @@ import type { ClientAddress } from '../http/client-address.ts';
 import type { OriginSettings } from '../http/origins.ts';
 import { authRoutes } from '../protocol/routes/auth.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
+import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
 import { userRoutes } from '../protocol/routes/users.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
+import type { Fanout } from '../fanout/fanout.ts';
 import type { Messaging } from '../messaging.ts';
+import type { UserRates } from '../rates/user-rates.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { TokenSigning, TokenVerifier } from '../sessions/tokens.ts';
@@ -27,13 +30,18 @@ import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
 import { authHandlers } from './routes/auth.ts';
+import { publishHandlers } from './routes/publish.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { userHandlers } from './routes/users.ts';
 
 export interface RestApiParts {
-  readonly commands: Pick<Commands, 'call'>;
-  readonly messaging: Pick<Messaging, 'connectLoad' | 'knownUsers' | 'profiles' | 'visibility'>;
+  readonly commands: Pick<Commands, 'call' | 'attend'>;
+  readonly messaging: Pick<
+    Messaging,
+    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks'
+  >;
   readonly connections: Pick<Connections, 'rename'>;
+  readonly fanout: Pick<Fanout, 'publish'>;
   readonly sessions: Pick<LocalSessions, 'revokeAll'>;
   readonly registry: Pick<SessionRegistry, 'revokeSession'>;
   readonly verifier: TokenVerifier;
@@ -43,6 +51,7 @@ export interface RestApiParts {
   /** Undefined outside of the embedded demo. */
   readonly guests: GuestSettings | undefined;
   readonly rates: RequestRates;
+  readonly userRates: UserRates;
   readonly idempotency: Idempotency;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
@@ -91,6 +100,9 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
     revoke: ({ user }, session) =>
       session === undefined ? sessions.revokeAll(user.id) : registry.revokeSession(user.id, session),
   });
+  const { writer, bodies, knownUsers, readMarks } = messaging;
+  const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
+  operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
   operations.push(
     ...routeOperations(authRoutes, authHandlers(parts)),

@@ -98,25 +98,33 @@ export class Commands {
     if (entry?.handle === undefined) throw new ParleyError('unknown_command');
     const { handle, check } = entry;
     try {
-      this.#running.admit(entry);
-      this.#admission.admitCall();
       const run = async (): Promise<object> => {
         if (check !== undefined) await check(caller, data);
         return handle(caller, data);
       };
-      this.#running.began(entry);
-      try {
-        const output = await (entry.reads ? this.#reads.take(caller.user.id, run) : run());
-        entry.succeeded.inc();
-        entry.ackSeconds.observe((performance.now() - from) / 1000);
-        return output;
-      } finally {
-        this.#running.ended(entry);
-      }
+      const output = await this.attend(entry, () => (entry.reads ? this.#reads.take(caller.user.id, run) : run()));
+      entry.succeeded.inc();
+      entry.ackSeconds.observe((performance.now() - from) / 1000);
+      return output;
     } catch (thrown) {
       const error = clientError(thrown);
       this.#metrics.commands.labels({ command: name, outcome: codeOf(error) }).inc();
       throw error;
+    }
+  }
+
+  /**
+   * Runs work that is no command under the same load and drain as commands. A stopping node waits for its end.
+   * @throws {ParleyError} `draining`, `overloaded`
+   */
+  async attend<T>(work: Pick<Entry, 'reads' | 'stores'>, run: () => T | Promise<T>): Promise<T> {
+    this.#running.admit(work);
+    this.#admission.admitCall();
+    this.#running.began(work);
+    try {
+      return await run();
+    } finally {
+      this.#running.ended(work);
     }
   }
 

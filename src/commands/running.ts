@@ -3,6 +3,8 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Connection } from '../hub/connection.ts';
 import type { Entry } from './table.ts';
 
+type Work = Pick<Entry, 'reads' | 'stores'>;
+
 /** The commands that a drain refuses. Writes end first, so that another process may store while reads are answered. */
 export type Drained = 'writes' | 'all';
 
@@ -18,14 +20,14 @@ export class Running {
   }
 
   /** @throws {ParleyError} `draining` */
-  admit(entry: Entry | undefined): void {
+  admit(entry: Work | undefined): void {
     if (this.#refusing !== 'none' && (this.#refusing === 'all' || entry?.stores === true)) {
       throw new ParleyError('draining', undefined, { retryAfter: 1000 });
     }
   }
 
   /** @param by absent: the command came without a connection. */
-  began(entry: Entry, by?: Connection): void {
+  began(entry: Work, by?: Connection): void {
     if (by !== undefined) {
       by.pending++;
       if (entry.reads) by.reading++;
@@ -35,7 +37,7 @@ export class Running {
   }
 
   /** @param by as in `began`. */
-  ended(entry: Entry, by?: Connection): void {
+  ended(entry: Work, by?: Connection): void {
     if (by !== undefined) {
       by.pending--;
       if (entry.reads) by.reading--;

@@ -11,7 +11,7 @@
 import { Packr } from 'msgpackr';
 import type { Role } from '../protocol/model.ts';
 import { isEventText } from './event-text.ts';
-import type { Envelope, MembershipChange, RoomClosed, RoomEvent, UserEvent } from './fanout.ts';
+import type { ConnectionEvent, Envelope, MembershipChange, RoomClosed, RoomEvent, UserEvent } from './fanout.ts';
 
 export const codecVersion = 2;
 export const nodeIdBytes = 8;
@@ -23,7 +23,8 @@ export const maxMessageBytes = 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, int64AsType: 'number' });
 
-const kinds = { room: 0, user: 1, membership: 2, closed: 3 } as const;
+/** An older node drops a message with a kind that it does not know. Connection events share a message with nothing else. */
+const kinds = { room: 0, user: 1, membership: 2, closed: 3, connection: 4 } as const;
 const roles: readonly unknown[] = ['owner', 'admin', 'member', 'guest', null] satisfies (Role | null)[];
 
 /** @param installation and @param epoch UUIDs */
@@ -102,6 +103,7 @@ function toRow(envelope: Envelope): unknown[] {
     return mutedUntil === undefined ? few : [...few, mutedUntil];
   }
   if (envelope.to === 'closed') return [kinds.closed, envelope.room, envelope.event, envelope.json];
+  if (envelope.to === 'connection') return [kinds.connection, envelope.connection, envelope.event, envelope.json];
   if (envelope.to === 'user') {
     const { user, event, json, head, about } = envelope;
     const few = [kinds.user, user, event, json];
@@ -126,6 +128,8 @@ function fromRow(row: readonly unknown[]): Envelope | undefined {
       return membershipChange(row);
     case kinds.closed:
       return roomClosed(row);
+    case kinds.connection:
+      return connectionEvent(row);
     default:
       return undefined;
   }
@@ -168,6 +172,12 @@ function membershipChange([, user, room, role, mutedUntil, version]: readonly un
 function roomClosed([, room, event, json]: readonly unknown[]): RoomClosed | undefined {
   return isText(room) && isText(event) && isText(json) && isEventText(event, json)
     ? { to: 'closed', room, event, json }
+    : undefined;
+}
+
+function connectionEvent([, connection, event, json]: readonly unknown[]): ConnectionEvent | undefined {
+  return isText(connection) && isText(event) && isText(json) && isEventText(event, json)
+    ? { to: 'connection', connection, event, json }
     : undefined;
 }
 

@@ -43,7 +43,7 @@ export interface Observer {
   published(envelopes: readonly Envelope[]): void;
 }
 
-export type Envelope = RoomEvent | UserEvent | MembershipChange | RoomClosed;
+export type Envelope = RoomEvent | UserEvent | ConnectionEvent | MembershipChange | RoomClosed;
 
 /** To every connection subscribed to the room. */
 export interface RoomEvent {
@@ -72,6 +72,14 @@ export interface UserEvent {
   readonly about?: string;
   /** A room's head in the event. A client that gets it expects the events after that head. */
   readonly head?: { readonly room: string; readonly rev: number };
+}
+
+/** To one connection, by its public id. The event is not stored. */
+export interface ConnectionEvent {
+  readonly to: 'connection';
+  readonly connection: string;
+  readonly event: string;
+  readonly json: string;
 }
 
 /** Every node puts the user's connections on the room's topic, or takes them off it, before any later envelope. */

@@ -82,10 +82,15 @@ export class Broadcaster {
     this.#settings.clear();
   }
 
-  toUser(user: LocalUser, event: string, json: string): void {
+  /** Delivers to the user's connections. Slow connections get no signals. */
+  toUser(user: Pick<LocalUser, 'connections'>, event: string, json: string): void {
     let deliveries = 0;
     for (const connection of user.connections) {
       if (connection.state !== 'ready') continue;
+      if (connection.quiet && event === 'signal:direct') {
+        this.#parts.metrics.signalsDropped.inc();
+        continue;
+      }
       connection.sendFrames(encodeEvent(connection.form, event, json));
       deliveries++;
     }

@@ -1,4 +1,4 @@
-import type { Envelope, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
+import type { ConnectionEvent, Envelope, RoomClosed, RoomEvent, UserEvent } from '../fanout/fanout.ts';
 import type { Role } from '../protocol/model.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -86,6 +86,7 @@ export class FanoutReceiver {
       try {
         if (envelope.to === 'room') resequencer.receive(envelope);
         else if (envelope.to === 'membership') subscriptions.change(envelope);
+        else if (envelope.to === 'connection') this.#toConnection(envelope);
         else if (resequencer.isSuspended()) this.#hold(envelope);
         else this.#deliver(envelope);
       } catch (error) {
@@ -102,6 +103,8 @@ export class FanoutReceiver {
 
   #hold(envelope: UserEvent | RoomClosed): void {
     const { event } = envelope;
+    // a signal needs no membership, and would be too old later
+    if (event === 'signal:direct') return this.#deliver(envelope);
     const room = envelope.to === 'closed' ? envelope.room : envelope.about;
     if (this.#held.length < maxHeld) {
       this.#held.push(envelope);
@@ -113,6 +116,12 @@ export class FanoutReceiver {
         'Dropped an event: too many are held while delivery is suspended.',
       );
     }
+  }
+
+  #toConnection({ connection: id, event, json }: ConnectionEvent): void {
+    const { connections, broadcaster } = this.#parts;
+    const connection = connections.session(id);
+    if (connection !== undefined) broadcaster.toUser({ connections: [connection] }, event, json);
   }
 
   toUser({ user: id, event, json, head, about }: UserEvent): void {

@@ -214,6 +214,18 @@ export const events = {
       data: z.unknown().optional(),
     }),
   },
+  'signal:direct': {
+    about:
+      'A signal of a back end to this user or to this connection alone; not stored, may be lost. `from` is a user, or ' +
+      '`backend:` and the id of an API key.',
+    data: z.object({
+      from: userId,
+      fromName: z.string().nullable().describe("the sender's display name, if the server knows one"),
+      name: z.string(),
+      expires: z.int().describe('milliseconds'),
+      data: z.unknown().optional(),
+    }),
+  },
 } as const satisfies Record<string, EventSchema>;
 
 export type Events = typeof events;

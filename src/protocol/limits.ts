@@ -43,6 +43,10 @@ export const limits = {
   /** Words and operators (`or`, `-`) of a search. In scripts without spaces four characters count as a word. */
   searchWords: 8,
   signalNameLength: 32,
+  /** Messages in one `POST /publish`. */
+  publishedMessages: 500,
+  /** Signals in one `POST /signals`. */
+  publishedSignals: 500,
   /** `sync` and `history` of one connection that may wait for their answer: each may be a megabyte. */
   pendingReads: 8,
   /** Bytes of messages in one `sync` answer. A single message may exceed it, so that a client always gets on. */

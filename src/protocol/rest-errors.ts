@@ -1,5 +1,5 @@
 /** The errors that only a request of REST can meet. They are apart from errors.ts, because the SDK contains that file. */
-import { ParleyError } from './errors.ts';
+import { ParleyError, type ErrorCode, type WireError } from './errors.ts';
 
 export const restErrorKinds = {
   bad_json: { message: 'The body is not valid JSON.', retryable: false, httpStatus: 400 },
@@ -8,6 +8,11 @@ export const restErrorKinds = {
   in_progress: {
     message: 'A request with this Idempotency-Key is still running.',
     retryable: true,
+    httpStatus: 409,
+  },
+  not_stored: {
+    message: 'Nothing was stored, because another message of the atomic request was refused.',
+    retryable: false,
     httpStatus: 409,
   },
   precondition_failed: {
@@ -60,4 +65,11 @@ export class InputError extends ParleyError {
     this.name = 'InputError';
     this.faults = faults;
   }
+}
+
+/** The form in which an error is one of several outcomes of a request. */
+export type OutcomeError = Omit<WireError, 'code'> & { readonly code: ErrorCode | RestErrorCode };
+
+export function outcomeError(error: ParleyError): OutcomeError {
+  return error instanceof RestError ? { ...error.toWire(), code: error.rest } : error.toWire();
 }

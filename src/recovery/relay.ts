@@ -1,6 +1,7 @@
 /**
  * The relay of the outbox. Each commit of messages has one row in the outbox, and its writer deletes the row after it has
- * published the events. A row that stays belongs to a process that died in between.
+ * published the events. A row that stays belongs to a process that died in between. Rows of `parley.publish` are those of
+ * publish-relay.ts.
  *
  * With other nodes, each node queries every second for rows older than a second. The node locks some
  * (`skip locked`: no node waits for another), publishes their events and deletes them. An event that is published twice does no harm: nodes drop
@@ -92,8 +93,8 @@ export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, t
 /** Publishes rows older than a second, at most `rowsAtOnce`. @returns the number of rows */
 export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log' | 'clock'>): Promise<number> {
   return sql.begin(async (tx) => {
-    const rows = await tx<{ id: number; entries: string; created_at: number }[]>`
-      select id, entries, created_at from outbox where created_at < now() - interval '1 second'
+    const rows = await tx<{ id: number; entries: string }[]>`
+      select id, entries from outbox where relay is null and created_at < now() - interval '1 second'
       order by id limit ${rowsAtOnce} for update skip locked`;
     if (rows.length === 0) return 0;
     for (const { entries } of rows) {

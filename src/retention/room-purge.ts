@@ -85,7 +85,10 @@ async function tablesOfRooms(sql: postgres.Sql): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     select t.table_name::text as name from information_schema.tables t
     join information_schema.columns c on c.table_schema = t.table_schema and c.table_name = t.table_name
-    where t.table_schema = current_schema() and t.table_type = 'BASE TABLE' and c.column_name = 'room_id'
+    -- not current_schema(): a role with the name of another schema has that one first
+    where t.table_schema = (
+        select n.nspname from pg_class r join pg_namespace n on n.oid = r.relnamespace where r.oid = 'rooms'::regclass
+      ) and t.table_type = 'BASE TABLE' and c.column_name = 'room_id'
       and t.table_name <> ${kept}
     order by t.table_name <> 'members', t.table_name`;
   return rows.map(({ name }) => name);

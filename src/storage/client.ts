@@ -66,7 +66,7 @@ function parseInstant(text: string): number {
 
 type ClientOptions = postgres.Options<Record<string, postgres.PostgresType>>;
 
-/** Options of patches/postgres+3.4.9.patch, which the driver's types do not know. */
+/** Options of patches/postgres+3.4.9.patch, and one of the driver, which the driver's types do not know. */
 export interface PatchedOptions {
   /** A pooled connection was found inside a transaction without an owner. The driver ends the connection. */
   readonly onunsafe?: (left: LeftTransaction) => void;
@@ -74,6 +74,8 @@ export interface PatchedOptions {
   readonly silence_timeout?: number;
   /** Seconds that a statement waits for a free connection; then it fails with `POOL_TIMEOUT`. */
   readonly wait_timeout?: number;
+  /** Called for each notification that a session receives (`listen`). */
+  readonly onnotify?: (channel: string, payload: string) => void;
   /** Statements that may wait on one connection behind the one that runs. */
   readonly max_pipeline?: number;
 }

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { postgres } from './sql.ts';
+import type { Notifications, postgres } from './sql.ts';
 import { errorCode, StartupError } from '../startup-error.ts';
 import { createClient, type LeftTransaction, type PatchedOptions } from './client.ts';
 import { durationOf } from './connection-settings.ts';
@@ -10,6 +10,7 @@ import { startEmbeddedPostgres } from './embedded/bridge.ts';
 import { startMaintenance } from './embedded/maintenance.ts';
 import { failureOf } from './failure.ts';
 import { splitHosts, type HostList } from './hosts.ts';
+import { Subscribers } from './subscribers.ts';
 
 /**
  * The one form of storage: Postgres behind a `postgres` client. `embedded` is PGlite in a worker thread, `server` is
@@ -27,6 +28,7 @@ export interface Database {
   readonly lease: postgres.Sql;
   /** Retention, purges, the outbox, the search index. */
   readonly background: postgres.Sql;
+  readonly notifications: Notifications;
   readonly kind: 'embedded' | 'server';
   /** As the server had them for new sessions at the start; absent: embedded. */
   readonly settings?: ServerSettings;
@@ -72,8 +74,10 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
   const embedded = await startEmbeddedPostgres({ path, onFatal }).catch((error: unknown) => {
     throw new StartupError(`The embedded database in ${path} cannot be opened: ${messageOf(error)}`, { cause: error });
   });
+  const subscribers = new Subscribers();
   const sql = createClient('postgres://postgres@embedded/postgres', {
     socket: embedded.connect,
+    onnotify: subscribers.onnotify,
     // There is one session, so several connections would only wait for each other; one connection pipelines too.
     max: 1,
     max_lifetime: null,
@@ -90,6 +94,8 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     reads: sql,
     lease: sql,
     background: sql,
+    // there is one session, so the session of all statements listens too
+    notifications: subscribers.of(sql, () => Promise.resolve()),
     kind: 'embedded',
     migrating: (step) => step(sql),
     explaining: (step) => step(),
@@ -141,6 +147,7 @@ export async function openServer(options: ServerOptions): Promise<Database> {
     reads,
     lease,
     background,
+    notifications: openNotifications(options, settings),
     kind: 'server',
     settings,
     migrating: async (step) => {
@@ -211,6 +218,24 @@ function openLeasePool(options: ServerOptions, settings: ServerSettings): postgr
   });
   Object.assign(sql.options.connection, { statement_timeout: leaseStatementMs });
   return sql;
+}
+
+const notifyStatementMs = 3000;
+const notifySilenceMs = 5000;
+
+/** Each subscription has a session of its own, from its first `renew` to its end. */
+function openNotifications(options: ServerOptions, settings: ServerSettings): Notifications {
+  return {
+    subscribe(channel, received) {
+      const subscribers = new Subscribers();
+      const own = { onnotify: subscribers.onnotify, idle_timeout: 0, max_lifetime: null };
+      const sql = openPool(options, settings, 1, notifyStatementMs, {
+        silence_timeout: notifySilenceMs / 1000,
+        ...own,
+      });
+      return subscribers.of(sql, () => sql.end({ timeout: 0 })).subscribe(channel, received);
+    },
+  };
 }
 
 const silenceMarginMs = 10_000;

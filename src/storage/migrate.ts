@@ -143,6 +143,10 @@ async function lock(tx: postgres.TransactionSql): Promise<void> {
   // Both the wait and an index over a large table may take longer than a statement of the running server may.
   await tx`set local statement_timeout = 0`;
   await tx`select pg_advisory_xact_lock(${migrationLock[0]}, ${migrationLock[1]})`;
+  // For a role with the name `parley`, the schema `parley` comes before the schema of the tables in the default search path.
+  await tx`
+    select set_config('search_path', quote_ident(n.nspname) || ', ' || current_setting('search_path'), true)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass('schema_migrations')`;
 }
 
 async function apply(tx: postgres.TransactionSql, file: Migration): Promise<void> {

@@ -79,6 +79,13 @@ export function fanoutContract(form: string, openForm: (receive: Receiver) => Pr
       expect(calls).toEqual([[signal]]);
     });
 
+    it('gives the publishing node an event to one connection', async () => {
+      const { fanout, calls } = await open();
+      const signal: Envelope = { to: 'connection', connection: 'session', event: 'signal:direct', json: '{"data":1}' };
+      fanout.publish([signal]);
+      expect(calls).toEqual([[signal]]);
+    });
+
     it('calls no receiver for an empty batch', async () => {
       const { fanout, calls } = await open();
       fanout.publish([]);

@@ -22,6 +22,9 @@ const onFatal = (error: Error): never => {
   throw error;
 };
 
+const publish = (on: postgres.ISql): Promise<{ seq: number }[]> =>
+  on`select parley.publish('paid', gen_random_uuid(), 'shop', '{"text":"paid"}') as seq`;
+
 describe('the embedded database', () => {
   let database: Database;
   beforeAll(async () => {
@@ -37,6 +40,24 @@ describe('the embedded database', () => {
     expect((await migrate(database.sql)).length).toBeGreaterThan(0);
     expect(await migrate(database.sql)).toEqual([]);
     expect(await migrationsPending(database.sql)).toEqual([]);
+  });
+
+  it('notifies of a message of parley.publish at the commit, and not after a rollback', async () => {
+    const { sql, notifications } = database;
+    let received = 0;
+    const subscription = notifications.subscribe('parley_outbox', () => received++);
+    await subscription.renew();
+    await sql`select create_room('paid', 'group', 'paid', 'ann', null, 100)`;
+    const undone = sql.begin(async (tx) => {
+      await publish(tx);
+      throw new Error('no');
+    });
+    await expect(undone).rejects.toThrow('no');
+    expect(await publish(sql)).toEqual([{ seq: 1 }]);
+    expect(received).toBe(1);
+    await subscription.end();
+    await publish(sql);
+    expect(received).toBe(1);
   });
 
   it('gives values the same shapes as a server', async () => {

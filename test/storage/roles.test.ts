@@ -5,9 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { rightsOf } from '../../src/protocol/permissions.ts';
+import { RoomPurge } from '../../src/retention/room-purge.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
 import { StartupError } from '../../src/startup-error.ts';
 import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createEarlierDatabase } from '../support/earlier.ts';
+import { silentLog } from '../support/messaging.ts';
 import { startServer, tokenOf } from '../support/server.ts';
 import { connectStock, text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -141,4 +145,42 @@ it('a role that owns the database and is no superuser applies all migrations', a
   expect((await migrate(opened.sql)).length).toBeGreaterThan(10);
   await opened.close();
   await empty.drop();
+});
+
+it('a role with the name of the schema of parley.publish migrates the tables of its first schema', async () => {
+  const empty = await createTestDatabase({ empty: true });
+  const name = new URL(empty.url).pathname.slice(1);
+  await asAdministrator((sql) =>
+    sql.unsafe(`create role parley login password 'x'; alter database ${name} owner to parley`),
+  );
+  try {
+    const opened = await openServer({ url: urlOf('parley', empty), poolSize: 1 });
+    await migrate(opened.sql);
+    // "$user" is the first schema of its sessions from now on
+    await opened.sql`update schema_functions set checksum = '' where name = 'append_messages'`;
+    expect(await migrate(opened.sql)).toEqual(['functions/append_messages']);
+    const made = await opened.sql`
+      select proname from pg_proc where pronamespace = 'parley'::regnamespace
+      union all select relname from pg_class where relnamespace = 'parley'::regnamespace`;
+    expect(made).toEqual([{ proname: 'publish' }]);
+    await opened.sql`select create_room('r', 'group', 'r', 'ann', null, 100)`;
+    await opened.sql`select delete_room('r', 'ann', ${rightsOf('delete')}::text::jsonb)`;
+    const purge = new RoomPurge({ sql: opened.sql, metrics: new Metrics(), log: silentLog, pauseMs: 1 });
+    await until('the room is purged', async () => (await opened.sql`select from members`).length === 0);
+    await purge.stop();
+    await opened.close();
+  } finally {
+    await empty.drop();
+    await asAdministrator((sql) => sql.unsafe('drop role parley'));
+  }
+});
+
+it('only the owner and parley_publisher may call parley.publish', async () => {
+  const [row] = await database.sql<{ granted: boolean }[]>`
+    select has_function_privilege('parley_publisher', 'parley.publish(text, uuid, text, jsonb, bigint, text)', 'execute') as granted`;
+  expect(row).toEqual({ granted: true });
+  // everybody may call functions unless a migration says otherwise
+  const [others] = await database.sql<{ granted: boolean }[]>`
+    select has_function_privilege(${node}, 'parley.publish(text, uuid, text, jsonb, bigint, text)', 'execute') as granted`;
+  expect(others).toEqual({ granted: false });
 });

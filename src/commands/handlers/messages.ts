@@ -16,7 +16,8 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
       // a user that sends has read the messages before
       return sent.then((stored) => {
         readMarks.sent(user.id, room, stored.seq);
-        return stored;
+        const { seq, rev, at, duplicate } = stored;
+        return duplicate === undefined ? stored : { seq, rev, at };
       });
     },
     'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),

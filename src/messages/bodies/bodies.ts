@@ -30,12 +30,17 @@ export class Bodies {
     if (body['attachments'] !== undefined) {
       this.#attachments.check(part('attachments', attachments, body['attachments']));
     }
-    const { text } = body;
-    const named = body['mentions'] === undefined ? [] : part('mentions', mentionList, body['mentions']);
-    if (named.length === 0 && !(typeof text === 'string' && text.includes('@'))) return { json, mentions: undefined };
-    const mentions = mentionsIn(typeof text === 'string' ? text : '', named, limits.mentions);
-    return { json, mentions };
+    return { json, mentions: mentionsOf(value) };
   }
+}
+
+/** @param value a body @throws {ParleyError} `invalid` for a wrong `mentions` */
+export function mentionsOf(value: unknown): Mentions | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const { text, mentions: list } = value as Readonly<Record<string, unknown>>;
+  const named = list === undefined ? [] : part('mentions', mentionList, list);
+  if (named.length === 0 && !(typeof text === 'string' && text.includes('@'))) return undefined;
+  return mentionsIn(typeof text === 'string' ? text : '', named, limits.mentions);
 }
 
 /** @throws {ParleyError} unless the envelope is valid and the body has no plain text beside it. */

@@ -24,12 +24,27 @@ export class Mutex {
   }
 }
 
+/**
+ * Runs the work in the turns of all of these, which each caller names in one order. The first turn is held while the others
+ * come, so that two callers do not wait for each other.
+ */
+export function takeAll<T>(mutexes: readonly Mutex[], work: () => Promise<T>): Promise<T> {
+  const [first, ...others] = mutexes;
+  return first === undefined ? work() : first.take(() => takeAll(others, work));
+}
+
+/** For a commit that deletes no outbox rows, because its refusal would undo the deletion. */
+export const noCleanup: Pick<OutboxCleanup, 'take' | 'restore'> = {
+  take: () => ({ ids: [], life: 0 }),
+  restore: () => undefined,
+};
+
 export interface CommitParts<I, R, O> {
   /** One attempt, safe to try again. The attempt deletes these outbox rows too. */
   readonly store: (items: I[], outboxIds: number[]) => Promise<R[]>;
   /** Publishes the events and answers each item. `again`: an earlier attempt may have taken effect. */
   readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
-  readonly outboxCleanup: OutboxCleanup;
+  readonly outboxCleanup: Pick<OutboxCleanup, 'take' | 'restore'>;
   readonly metrics: Metrics;
   readonly log: Log;
   /** How long a commit is retried before its items fail with `unavailable`. */
@@ -42,7 +57,11 @@ export function commitsOf<I, R, O>(stripe: Mutex, parts: CommitParts<I, R, O>): 
 }
 
 /** Commits, retries a transient failure, and splits a batch that fails for another reason until the faulty item is alone. */
-async function commit<I, R, O>(items: I[], parts: CommitParts<I, R, O>, doubtful = false): Promise<(O | Error)[]> {
+export async function commit<I, R, O>(
+  items: I[],
+  parts: CommitParts<I, R, O>,
+  doubtful = false,
+): Promise<(O | Error)[]> {
   const { outboxCleanup, metrics, log, retryMs = 5000 } = parts;
   const giveUp = performance.now() + retryMs;
   let again = doubtful;

@@ -14,61 +14,23 @@
 import type { postgres } from '../../storage/sql.ts';
 import type { Envelope, Fanout, RoomEvent } from '../../fanout/fanout.ts';
 import { partOf } from '../../fanout/partition.ts';
-import type { ParleyError } from '../../protocol/errors.ts';
+import { ParleyError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { limits } from '../../protocol/limits.ts';
 import { Batcher, Places } from '../../storage/batcher.ts';
-import type { Mentions } from '../bodies/mentions.ts';
-import { commitsOf, Mutex, type CommitParts } from './commit.ts';
+import { storeSends, storeTogether, type Outcome, type Refused, type Send } from './append.ts';
+import { commit, commitsOf, Mutex, noCleanup, takeAll, type CommitParts } from './commit.ts';
 import { OutboxCleanup } from './outbox-cleanup.ts';
 import { mentionEvents } from '../mentions.ts';
 import { messageJson } from '../message-json.ts';
 import { mutedError, refusalError } from '../../rooms/refusals.ts';
 
-export interface Send {
-  readonly room: string;
-  readonly id: string;
-  readonly sender: string;
-  readonly senderName: string | null;
-  /** JSON text from `encodeBody`. */
-  readonly body: string;
-  readonly replyTo: number | undefined;
-  readonly lane: string | undefined;
-  readonly mentions: Mentions | undefined;
-}
-
 export interface Sent {
   readonly seq: number;
   readonly rev: number;
   readonly at: number;
-}
-
-type Refused =
-  | 'conflict'
-  | 'not_found'
-  | 'not_member'
-  | 'forbidden'
-  | 'no_reply_target'
-  | 'archived'
-  | 'muted'
-  | 'admins_only'
-  | 'slow';
-
-interface Outcome {
-  n: number;
-  outcome: 'fresh' | 'duplicate' | Refused;
-  seq: number;
-  rev: number;
-  /** For `muted` and `slow` the end of that state; null: the mute has no end. */
-  sent_at: number;
-  outbox_id: number | null;
-  /** A duplicate that was edited, deleted or reacted to since. */
-  changed?: boolean;
-  /** From `thread_state`; only replies have it. */
-  thread?: string | null;
-  /** JSON text of the mentioned users; only messages that were stored now have it. */
-  mentioned?: string | null;
+  /** The message was stored before, under the same id. */
+  readonly duplicate?: true;
 }
 
 export interface WriterOptions {
@@ -107,7 +69,7 @@ export class Writer {
     const parts: CommitParts<Send, Outcome, Sent> = {
       ...options,
       outboxCleanup: this.outboxCleanup,
-      store: (sends, outboxIds) => this.#store(sends, outboxIds),
+      store: (sends, outboxIds) => storeSends(options.sql, sends, outboxIds),
       settle: (sends, outcomes) => this.#settle(sends, outcomes),
     };
     this.#stripes = this.mutexes.map(
@@ -115,7 +77,7 @@ export class Writer {
         new Batcher(commitsOf(stripe, parts), {
           maxBatch,
           maxWaiting: this.places[n] as Places,
-          senderOf: ({ sender }) => sender,
+          senderOf: turnOf,
         }),
     );
   }
@@ -123,6 +85,32 @@ export class Writer {
   /** Resolves after the commit. @throws {ParleyError} as `message:send` lists them. */
   send(send: Send): Promise<Sent> {
     return this.#stripe(send.room).add(send);
+  }
+
+  /**
+   * Stores all of the messages in one commit, or none of them. The commit has the turns of all of its stripes, so the events
+   * of a room leave this node in rev order.
+   * @returns one answer a message; an Error is the refusal of that message, and the messages without a fault get `undone`
+   * @throws {ParleyError} `overloaded`, `unavailable`
+   */
+  async sendTogether(sends: readonly Send[], undone: () => Error): Promise<(Sent | Error)[]> {
+    const { sql } = this.#options;
+    const stripes = [...new Set(sends.map(({ room }) => this.stripeOf(room)))].toSorted((a, b) => a - b);
+    const free = this.#takePlaces(sends);
+    try {
+      const store = async ([all]: Send[][]): Promise<Outcome[][]> => [await storeTogether(sql, all ?? [])];
+      const settle = ([all]: Send[][], [outcomes]: Outcome[][]): (readonly (Sent | Error)[] | Error)[] => [
+        this.#settleTogether(all ?? [], outcomes ?? [], undone),
+      ];
+      const [answers] = await takeAll(
+        stripes.map((n) => this.mutexes[n] as Mutex),
+        () => commit([[...sends]], { ...this.#options, outboxCleanup: noCleanup, store, settle }),
+      );
+      if (answers === undefined || answers instanceof Error) throw answers ?? new ParleyError('internal');
+      return [...answers];
+    } finally {
+      free();
+    }
   }
 
   get waiting(): number {
@@ -153,8 +141,26 @@ export class Writer {
     return this.#stripes[this.stripeOf(room)] as Batcher<Send, Sent>;
   }
 
+  /** Places of all messages in their stripes. @returns what gives them back @throws {ParleyError} `overloaded` */
+  #takePlaces(sends: readonly Send[]): () => void {
+    const taken: (() => void)[] = [];
+    const free = (): void => taken.forEach((giveBack) => giveBack());
+    for (const send of sends) {
+      const places = this.places[this.stripeOf(send.room)] as Places;
+      const sender = places.crowded ? turnOf(send) : undefined;
+      if (!places.take(sender)) {
+        free();
+        throw new ParleyError('overloaded', undefined, { retryAfter: 1000 });
+      }
+      taken.push(() => places.free(sender));
+    }
+    return free;
+  }
+
   async flush(): Promise<void> {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
+    // what is committed by `sendTogether` has a turn of its own
+    await Promise.all(this.mutexes.map((mutex) => mutex.take(() => Promise.resolve())));
   }
 
   /** Resolves when all is committed and answered, and no outbox row is left for others to relay. */
@@ -163,78 +169,19 @@ export class Writer {
     await this.outboxCleanup.stop();
   }
 
-  /**
-   * A batch may hold a message twice, when a client sends again before it was answered. The copies go in a second call,
-   * which finds the first stored: so `append_messages` need not join its input with itself.
-   */
-  async #store(sends: Send[], outboxIds: number[]): Promise<Outcome[]> {
-    const seen = new Set<string>();
-    const isCopy = sends.map(({ room, id }) => seen.size === seen.add(`${room}\n${id}`).size);
-    if (seen.size === sends.length) return this.#markChanged(sends, await this.#append(sends, outboxIds));
-    const distinct = sends.filter((_, i) => !isCopy[i]);
-    const firsts = await this.#markChanged(distinct, await this.#append(distinct, outboxIds));
-    const copies = await this.#store(
-      sends.filter((_, i) => isCopy[i]),
-      [],
-    );
-    return isCopy.map((copy) => (copy ? copies.shift() : firsts.shift()) as Outcome);
-  }
-
-  /** A duplicate may have changed since: its first body must not be published as the present state. */
-  async #markChanged(sends: Send[], outcomes: Outcome[]): Promise<Outcome[]> {
-    const duplicates = outcomes.flatMap(({ outcome }, i) => (outcome === 'duplicate' ? [sends[i] as Send] : []));
-    if (duplicates.length === 0) return outcomes;
-    const rooms = duplicates.map(({ room }) => room);
-    const ids = duplicates.map(({ id }) => id);
-    const changed = await this.#options.sql<{ room_id: string; id: string }[]>`
-      select d.room as room_id, d.id from unnest(${rooms}::text[], ${ids}::uuid[]) as d (room, id)
-      cross join lateral (
-        select m.changed from messages m
-        where m.room_id collate "POSIX" = d.room and m.id >= d.id and m.id <= d.id order by m.id limit 1
-      ) m where m.changed`;
-    if (changed.length === 0) return outcomes;
-    const keys = new Set(changed.map(({ room_id: room, id }) => `${room}\n${id}`));
-    return outcomes.map((outcome, i) => {
-      const { room, id } = sends[i] as Send;
-      return outcome.outcome === 'duplicate' && keys.has(`${room}\n${id}`) ? { ...outcome, changed: true } : outcome;
-    });
-  }
-
-  #append(sends: Send[], outboxIds: number[]): Promise<Outcome[]> {
-    const { sql } = this.#options;
-    const rooms = [...new Set(sends.map((send) => send.room))];
-    const [batch, notes] = [batchJson(sends), noteJson(sends)];
-    if (notes === undefined) {
-      return sql<
-        Outcome[]
-      >`select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxIds}::bigint[])`;
-    }
-    return sql<Outcome[]>`
-      with a as materialized (
-        select * from append_messages(${rooms}::text[], ${batch}::text::jsonb, ${outboxIds}::bigint[])
-      )
-      select a.*, x.thread, x.mentioned from a
-      left join note_sends(
-        (select array_agg(case outcome when 'fresh' then seq when 'duplicate' then -seq else 0 end order by n) from a),
-        ${notes}::text::jsonb, (select max(outbox_id) from a), ${limits.followedThreads}
-      ) x on x.n = a.n
-      order by a.n`;
-  }
-
   /** Publishes the events in rev order, then gives each send its answer. */
   #settle(sends: Send[], outcomes: Outcome[]): (Sent | Error)[] {
-    const { now = Date.now } = this.#options;
     const events: RoomEvent[] = [];
     const mentions: Envelope[] = [];
     const answers = outcomes.map(({ outcome, seq, rev, sent_at: at, changed, thread, mentioned }, i): Sent | Error => {
       const send = sends[i] as Send;
-      if (outcome !== 'fresh' && outcome !== 'duplicate') return refusal(outcome, send, at, now());
+      if (isRefused(outcome)) return this.#refusal(outcome, send, at);
       // later revs of a changed message were published: a client without this event syncs
       if (changed !== true) events.push(messageEvent(send, seq, rev, at, thread));
       if (typeof mentioned === 'string') {
         mentions.push(...mentionEvents({ room: send.room, seq, from: send.sender, at }, mentioned));
       }
-      return { seq, rev, at };
+      return outcome === 'duplicate' ? { seq, rev, at, duplicate: true } : { seq, rev, at };
     });
     // fresh ones are in rev order as they come; a duplicate may stand anywhere
     if (outcomes.some(({ outcome }) => outcome === 'duplicate')) events.sort((a, b) => (a.rev ?? 0) - (b.rev ?? 0));
@@ -243,6 +190,27 @@ export class Writer {
     this.outboxCleanup.add(new Set(outcomes.flatMap(({ outbox_id: outbox }) => outbox ?? [])));
     return answers;
   }
+
+  /** Nothing was stored if one of the messages was refused. */
+  #settleTogether(sends: Send[], outcomes: Outcome[], undone: () => Error): (Sent | Error)[] {
+    if (!outcomes.some(({ outcome }) => isRefused(outcome))) return this.#settle(sends, outcomes);
+    return outcomes.map(({ outcome, sent_at: at }, i) =>
+      isRefused(outcome) ? this.#refusal(outcome, sends[i] as Send, at) : undone(),
+    );
+  }
+
+  #refusal(outcome: Refused, send: Send, until: number | null): ParleyError {
+    return refusalOf(outcome, send, until, (this.#options.now ?? Date.now)());
+  }
+}
+
+/** Whose turn a message takes: the senders of one key share its turns. No user id has a space. */
+function turnOf({ sender, publisher }: Send): string {
+  return publisher === undefined ? sender : `key ${publisher}`;
+}
+
+function isRefused(outcome: Outcome['outcome']): outcome is Refused {
+  return outcome !== 'fresh' && outcome !== 'duplicate';
 }
 
 function messageEvent(send: Send, seq: number, rev: number, at: number, thread: string | null | undefined): RoomEvent {
@@ -261,7 +229,7 @@ function messageEvent(send: Send, seq: number, rev: number, at: number, thread: 
   return { to: 'room', room: send.room, event: 'message', rev, json };
 }
 
-function refusal(outcome: Refused, send: Send, until: number | null, now: number): ParleyError {
+function refusalOf(outcome: Refused, send: Send, until: number | null, now: number): ParleyError {
   if (outcome === 'muted') return mutedError(until);
   if (outcome === 'slow') return refusalError('slow', undefined, { retryAfter: Math.max(1, (until ?? 0) - now) });
   if (outcome === 'conflict') return refusalError(outcome, `Another message of this room has the id ${send.id}.`);
@@ -269,24 +237,4 @@ function refusal(outcome: Refused, send: Send, until: number | null, now: number
     return refusalError(outcome, `replyTo: there is no message ${send.replyTo} yet.`);
   }
   return refusalError(outcome);
-}
-
-function batchJson(sends: Send[]): string {
-  // room and user ids, UUIDs and lanes hold nothing that JSON would escape
-  const rows = sends.map(({ room, id, sender, body, replyTo, lane }) => {
-    const rest =
-      replyTo === undefined && lane === undefined ? '' : `,${replyTo ?? null},${JSON.stringify(lane ?? null)}`;
-    return `["${room}","${id}","${sender}",${body}${rest}]`;
-  });
-  return `[${rows.join(',')}]`;
-}
-
-/** The input of `note_sends`; undefined: the batch has no replies and no mentions. */
-function noteJson(sends: Send[]): string | undefined {
-  const rows = sends.flatMap(({ room, sender, replyTo, mentions }, i) => {
-    if (replyTo === undefined && mentions === undefined) return [];
-    const { names = [], everybody = false } = mentions ?? {};
-    return JSON.stringify([i + 1, room, sender, names, everybody]);
-  });
-  return rows.length === 0 ? undefined : `[${rows.join(',')}]`;
 }

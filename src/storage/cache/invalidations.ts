@@ -57,6 +57,7 @@ export const invalidationsOfEvents: { readonly [E in EventName]: Rule<EventData<
   presence: nothing('Presence is not cached.'),
   'session:revoked': nothing('The event is for one connection; the revocation itself is a change below.'),
   signal: nothing('Signals are not stored.'),
+  'signal:direct': nothing('Signals are not stored.'),
 };
 
 /** Changes that no event reports. */

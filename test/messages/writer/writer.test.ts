@@ -50,10 +50,11 @@ describe('the writer', () => {
     const room = await makeRoom(database.sql, 'again', 'ann', 'ben');
     const first = send(room, 'ann', 'original');
     const twice = await Promise.all([writer.send(first), writer.send(first)]);
-    expect(twice[1]).toEqual(twice[0]);
+    const duplicate = { ...twice[0], duplicate: true };
+    expect(twice[1]).toEqual(duplicate);
     await writer.send(send(room, 'ben'));
     const { writer: another } = openWriter(database.sql);
-    expect(await another.send({ ...first, body: '"changed"' })).toEqual(twice[0]);
+    expect(await another.send({ ...first, body: '"changed"' })).toEqual(duplicate);
     const rows = await database.sql`select seq, body from messages where room_id = ${room} order by seq`;
     expect(rows).toMatchObject([{ seq: 1, body: '"original"' }, { seq: 2 }]);
   });
