@@ -4,7 +4,7 @@ import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
-import { openRestApi } from './api/rest-api.ts';
+import { openRestApi, type RestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -21,6 +21,7 @@ import {
   redisSlice,
   requestRateSlice,
   stopSlice,
+  streamSlice,
   storageSlice,
   tokenSlice,
   type ApiKeySlice,
@@ -150,7 +151,8 @@ async function start(
   const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
-  openRestApi(app, { ...parts, ...gateway.rest, rates: requestRates, keys, idempotency, origins, version });
+  const served = { rates: requestRates, keys, idempotency, origins, streaming: streamSlice(config), version };
+  const rest = openRestApi(app, { ...parts, ...gateway.rest, ...served });
 
   await openCommandServer(
     {
@@ -179,7 +181,7 @@ async function start(
   const { drainMs } = stopSlice(config);
   // a lone node: the process that starts next may write
   const handOver = redis === undefined ? storage.handOver : undefined;
-  releases.push(() => drainAndClose({ app, socket, gateway, messaging, handOver, ...base }, drainMs));
+  releases.push(() => drainAndClose({ app, socket, gateway, rest, messaging, handOver, ...base }, drainMs));
   return { url, adminUrl, log, demoSecret: guests?.secret, readings: () => metrics.readings() };
 }
 
@@ -343,6 +345,7 @@ interface Closing {
   readonly app: TemplatedApp;
   readonly socket: us_listen_socket;
   readonly gateway: Gateway;
+  readonly rest: RestApi;
   readonly messaging: Messaging;
   /** Gives the database to the process that starts next. Undefined: other nodes have the database too. */
   readonly handOver: (() => Promise<void>) | undefined;
@@ -351,7 +354,7 @@ interface Closing {
 
 /** The first step of the stop: no new connection, then no open one. */
 async function drainAndClose(
-  { app, socket, gateway, messaging, handOver, health }: Closing,
+  { app, socket, gateway, rest, messaging, handOver, health }: Closing,
   drainMs: number,
 ): Promise<void> {
   health.stop();
@@ -363,7 +366,7 @@ async function drainAndClose(
     await messaging.stop();
     await handOver();
   }
-  await gateway.drain(drainMs);
+  await Promise.all([gateway.drain(drainMs), rest.drain(drainMs)]);
   await gateway.finishCommands();
   await messaging.stop();
   await gateway.close();
