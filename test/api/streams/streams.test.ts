@@ -1,9 +1,10 @@
 /** Streams of rooms over a started server. */
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { stage } from '../../stage.ts';
 import { total } from '../../support/metrics.ts';
 import { startServer, tokenOf } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
+import { startNode, wanted } from '../keys/nodes.ts';
 import { openStream } from './ndjson.ts';
 
 const config = { PARLEY_MAX_STREAMS: '6', PARLEY_MAX_STREAMS_PER_CALLER: '3', PARLEY_STREAM_HEARTBEAT_MS: '400' };
@@ -144,6 +145,24 @@ it('ends within a second of the end of its token', async () => {
   await gone();
 });
 
+it('serves API keys, and ends when the key is revoked', async () => {
+  const id = await room();
+  const { keys, stop } = await startNode(server.database.url);
+  onTestFinished(stop);
+  const { key, secret } = await keys.create(wanted({ scopes: ['messages:read'], rooms: [id] }));
+  const other = await openStream(server.url, follow(await room()), { token: secret });
+  expect(other.status).toBe(403);
+  const stream = await openStream(server.url, follow(id, '&after=0'), { token: secret });
+  await stream.line('heartbeat');
+  await say('owner', id, 'm1');
+  await stream.line('message');
+  await keys.revoke({ id: key.id });
+  const from = performance.now();
+  expect(await stream.end()).toMatchObject({ code: 'session_revoked', after: 1, rev: 1 });
+  expect(performance.now() - from).toBeLessThan(2500);
+  await gone();
+});
+
 it('refuses a stream over the limit of the caller, and over that of the node', async () => {
   const id = await room();
   const of = (user: string) => Promise.all([1, 2, 3].map(() => open(id, '', user)));
@@ -204,14 +223,40 @@ it('answers the changes of a room after a rev, in pages', async () => {
   expect((await get('limit=3')).status).toBe(400);
 });
 
+it('ends with `reset` when the database goes back in time', async () => {
+  const lone = await startServer({ PARLEY_DRAIN_MS: '0', PARLEY_API_TIERS: 'off', PARLEY_HEADS_POLL_MS: '200' });
+  onTestFinished(() => lone.stop());
+  await createHall(lone.url);
+  for (let n = 0; n < 3; n++) await send(lone.url, 'hall');
+  const stream = await openStream(lone.url, follow('hall', '&after=0'));
+  await stream.line('heartbeat');
+  await lone.database.sql.begin(async (tx) => {
+    await tx`delete from messages where room_id = 'hall' and seq > 1`;
+    await tx`update rooms set last_seq = 1, last_rev = 1 where id = 'hall'`;
+  });
+  expect(await stream.end()).toMatchObject({ code: 'reset' });
+});
+
 it('drains: each stream gets a last line, and a new one is refused', async () => {
   const lone = await startServer({ PARLEY_DRAIN_MS: '0', PARLEY_API_TIERS: 'off' });
-  const auth = { authorization: `Bearer ${await tokenOf('ann')}`, 'content-type': 'application/json' };
-  const body = JSON.stringify({ kind: 'group', name: 'Hall', id: 'hall' });
-  await fetch(`${lone.url}/api/v1/rooms`, { method: 'POST', headers: auth, body });
+  await createHall(lone.url);
   const held = await Promise.all([1, 2, 3].map(() => openStream(lone.url, follow('hall'))));
   await Promise.all(held.map((stream) => stream.line('heartbeat')));
   const stopped = lone.stop();
   for (const stream of held) expect(await stream.end()).toMatchObject({ code: 'draining', after: 0, rev: 0 });
   await stopped;
 });
+
+async function post(url: string, path: string, body: object): Promise<void> {
+  const headers = { authorization: `Bearer ${await tokenOf('ann')}`, 'content-type': 'application/json' };
+  const response = await fetch(`${url}/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  expect(response.status).toBeLessThan(300);
+}
+
+function createHall(url: string): Promise<void> {
+  return post(url, '/rooms', { kind: 'group', name: 'Hall', id: 'hall' });
+}
+
+function send(url: string, id: string): Promise<void> {
+  return post(url, `/rooms/${id}/messages`, { id: crypto.randomUUID(), body: { text: 'x' } });
+}
