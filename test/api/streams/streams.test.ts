@@ -149,10 +149,10 @@ it('serves API keys, and ends when the key is revoked', async () => {
   const id = await room();
   const { keys, stop } = await startNode(server.database.url);
   onTestFinished(stop);
-  const { key, secret } = await keys.create(wanted({ scopes: ['messages:read'], rooms: [id] }));
-  const other = await openStream(server.url, follow(await room()), { token: secret });
+  const { key, text: token } = await keys.create(wanted({ scopes: ['messages:read'], rooms: [id] }));
+  const other = await openStream(server.url, follow(await room()), { token });
   expect(other.status).toBe(403);
-  const stream = await openStream(server.url, follow(id, '&after=0'), { token: secret });
+  const stream = await openStream(server.url, follow(id, '&after=0'), { token });
   await stream.line('heartbeat');
   await say('owner', id, 'm1');
   await stream.line('message');
