@@ -2,8 +2,8 @@
  * Streams that follow rooms: each is like a connection without a socket, in one room. A follower gets the events of its room
  * that have a rev, in the order of the resequencer. The node has interest in the room while a follower is there.
  *
- * A follower leaves with `remove`. The end of its membership, of its room, or of the history of the database ends it: `end`
- * is called in the turn of that change, so that the follower gets nothing after it.
+ * A follower leaves with `remove`. The end of its membership, of its room, or of the history of the database ends it. `end` is
+ * called in the turn of that change, so that the follower gets nothing after it.
  */
 import type { RoomEvent } from '../fanout/fanout.ts';
 import { eventLine } from '../protocol/stream-lines.ts';
@@ -11,7 +11,7 @@ import { eventLine } from '../protocol/stream-lines.ts';
 /** An event as the line of a stream, made once for all followers of the room. */
 export interface FollowedEvent {
   readonly rev: number;
-  /** Of a new message. */
+  /** The seq of a new message; NaN: the event does not say. */
   readonly seq: number | undefined;
   readonly line: Uint8Array;
 }

@@ -10,6 +10,7 @@
  * Events that come during a read wait, and those after the read's rev follow it. If more wait than the buffer takes, they are
  * dropped, and the stream stays behind. So a slow reader costs one page and one buffer of memory, and misses nothing.
  */
+import type { Clock, ClockTimer } from '../../jobs/clock.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { changeLine, ownLine } from '../../protocol/stream-lines.ts';
 import type { FollowedEvent, Follower, FollowerEnd } from '../../hub/followers.ts';
@@ -26,7 +27,7 @@ export interface RoomStreamParts {
   readonly maxBufferBytes: number;
   /** A client expects the events after this head. @returns the head to read up to, if some of these events came before */
   readonly noteHead: (rev: number) => number | undefined;
-  readonly now: () => number;
+  readonly clock: Clock;
   /** The stream has fallen behind its room. */
   readonly fellBehind: () => void;
   /** The stream follows the room no more. */
@@ -68,7 +69,7 @@ export class RoomStream implements StreamContent, Follower {
   /** Events that come during a read; undefined: events are not kept. */
   #waiting: FollowedEvent[] | undefined = undefined;
   #waitingBytes = 0;
-  #retry: NodeJS.Timeout | undefined = undefined;
+  #retry: ClockTimer | undefined = undefined;
   #failures = 0;
   #wake: (() => void) | undefined = undefined;
   #end: StreamEnd | undefined = undefined;
@@ -83,7 +84,7 @@ export class RoomStream implements StreamContent, Follower {
     this.#sent = new SentMessages(start.after ?? 0);
     this.#cursor = start.rev;
     this.#state = start.rev === undefined ? 'history' : 'behind';
-    this.tookAt = parts.now();
+    this.tookAt = parts.clock.now();
     this.#queue.given = { rev: start.rev ?? 0, seq: start.after ?? 0 };
   }
 
@@ -128,7 +129,7 @@ export class RoomStream implements StreamContent, Follower {
     this.#state = 'over';
     this.#end = reason;
     this.#queue.clear();
-    clearTimeout(this.#retry);
+    this.#retry?.cancel();
     this.#parts.unfollow(this);
     this.#notify();
   }
@@ -166,7 +167,7 @@ export class RoomStream implements StreamContent, Follower {
     for (;;) {
       if (this.#isClosed) return { done: true, value: undefined };
       if (this.#queue.size > 0) {
-        this.tookAt = this.#parts.now();
+        this.tookAt = this.#parts.clock.now();
         return { done: false, value: this.#queue.take() };
       }
       if (this.#end !== undefined) {
@@ -280,11 +281,11 @@ export class RoomStream implements StreamContent, Follower {
   }
 
   #pause(ms: number): void {
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => {
+    this.#retry?.cancel();
+    this.#retry = this.#parts.clock.after(ms, () => {
       this.#retry = undefined;
       this.#notify();
-    }, ms);
+    });
   }
 
   #endLine(code: StreamEnd, { rev, seq }: Position): string {

@@ -1,6 +1,6 @@
 /**
  * The messages that a stream has sent. A read of changes returns a message at the rev of its last change, so the messages of
- * one read come out of seq order, and a message of the history comes again if it changed during the read of the history.
+ * one read come out of seq order. A message of the history comes again if it changed during the read of the history.
  */
 import type { Row } from './stream-reads.ts';
 

@@ -13,7 +13,7 @@ export interface Row {
 
 export interface RowPage {
   readonly rows: readonly Row[];
-  /** Of `history` the head of the room in the snapshot of the read; of `sync` the rev that the page reaches. */
+  /** The head of the room in the snapshot of `history`, or the rev that a page of `sync` reaches. */
   readonly rev: number;
   readonly more: boolean;
   /** The cursor is of another epoch, or from before messages of the room expired. */
@@ -21,7 +21,7 @@ export interface RowPage {
   readonly epoch: string;
 }
 
-/** Of one page of changes. A message may have 16 KiB, and the whole page is in memory until the reader takes it. */
+/** The greatest page of changes. A message may have 16 KiB, and the whole page is in memory until the reader takes it. */
 const changesBytes = 256 * 1024;
 
 export interface StreamOf {
@@ -34,7 +34,7 @@ export interface StreamOf {
 export class StreamReads {
   readonly #commands: Pick<Commands, 'call'>;
   readonly #of: StreamOf;
-  /** Of the first read. Later reads in another epoch answer `reset`. */
+  /** The epoch of the first read. Later reads in another epoch answer `reset`. */
   #epoch: string | undefined;
 
   constructor(commands: Pick<Commands, 'call'>, of: StreamOf, epoch: string | undefined) {

@@ -1,8 +1,7 @@
 /**
  * The streams of rooms on this node: their number, the rights of their callers, and their heartbeats. A stream ends within a
- * second after its token or its API key is revoked or expires, and spread over the window when the node drains.
+ * second after its token or its API key is revoked or expires. A drain ends the streams spread over its window.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Hub } from '../../hub/hub.ts';
 import { systemClock, type Clock } from '../../jobs/clock.ts';
 import { PeriodicTask } from '../../jobs/periodic-task.ts';
@@ -94,7 +93,7 @@ export class Streams {
       reads,
       maxBufferBytes: settings.maxStreamBufferBytes,
       noteHead: (rev) => hub.resequencer.noteHead(room, rev),
-      now: () => this.#clock.now(),
+      clock: this.#clock,
       fellBehind: () => metrics.streamsBehind.inc(),
       unfollow: (follower) => hub.followers.remove(follower),
       closed: (closed, reason) => this.#closed(closed, reason),
@@ -124,10 +123,14 @@ export class Streams {
     for (let ended = 0; ended < leaving.length;) {
       const share = windowMs === 0 ? 1 : (this.#clock.now() - from) / windowMs;
       while (ended < leaving.length && ended + 1 <= share * leaving.length) leaving[ended++]?.end('draining');
-      if (ended < leaving.length) await delay(drainStepMs);
+      if (ended < leaving.length) await this.#pause(drainStepMs);
     }
-    while (this.#open.size > 0 && this.#clock.now() - from < windowMs + drainExtraMs) await delay(drainStepMs);
+    while (this.#open.size > 0 && this.#clock.now() - from < windowMs + drainExtraMs) await this.#pause(drainStepMs);
     await Promise.all([this.#checks.stop(), this.#heartbeats.stop()]);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 
   /** @returns the key by which the streams of the caller are counted. @throws {ParleyError} */

@@ -47,7 +47,7 @@ function opened(start: Partial<StreamStart> = {}, maxBufferBytes = 1000) {
       reads: { history: (after) => wait(`history ${after}`), changes: (rev) => wait(`changes ${rev}`) },
       maxBufferBytes,
       noteHead: () => undefined,
-      now: () => clock.now(),
+      clock,
       fellBehind: () => void behind++,
       unfollow: () => undefined,
       closed: (_, reason) => void ends.push(reason),
@@ -154,17 +154,19 @@ it('drops the events of a read when too many wait, and reads again', async () =>
 });
 
 it('tries again while the database is unavailable, with heartbeats meanwhile', async () => {
-  const { stream, read, next, iterator } = opened({ after: 0, rev: 0 });
+  const { stream, clock, read, reads, next, iterator } = opened({ after: 0, rev: 0 });
   const begun = stream.begin();
   (await read(0)).answer(page([row(1)], 1, true));
   await begun;
   expect(await next()).toEqual(['message 1']);
   const rest = next();
   (await read(1)).fail(new ParleyError('unavailable'));
-  await new Promise((resolve) => setImmediate(resolve));
+  await clock.pass(200);
   stream.heartbeat();
   expect(await rest).toEqual(['heartbeat 1']);
   const later = next();
+  expect(reads).toHaveLength(2);
+  await clock.pass(50);
   (await read(2)).answer(page([row(2)], 2));
   expect(await later).toEqual(['message 2', 'heartbeat 2']);
   await iterator.return?.();
