@@ -45,7 +45,7 @@ function texts({ lines }: StreamClient): Map<number, unknown> {
 async function stored(id: string): Promise<Map<number, unknown>> {
   const rows = await sql<{ seq: number; body: string }[]>`
     select seq, body::text as body from messages where room_id = ${id} order by seq`;
-  return new Map(rows.map(({ seq, body }) => [Number(seq), JSON.parse(body)]));
+  return new Map(rows.map(({ seq, body }) => [seq, JSON.parse(body)]));
 }
 
 const inOrder = (values: readonly number[]): boolean =>
@@ -85,7 +85,7 @@ it(
       if (n % 3 === 0) stream.abort();
       else late.push({ stream, after });
     });
-    for (const { stream, after } of [...whole.map((stream) => ({ stream, after: 0 })), ...late]) {
+    for (const { stream, after } of [...whole.map((one) => ({ stream: one, after: 0 })), ...late]) {
       await reaches(stream, 200);
       const live = stream.lines.slice(stream.lines.findIndex(({ type }) => type === 'heartbeat'));
       expect(stream.seqs().toSorted((a, b) => a - b)).toEqual(upTo(200, after + 1));

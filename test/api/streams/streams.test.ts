@@ -147,8 +147,9 @@ it('ends within a second of the end of its token', async () => {
 
 it('serves API keys, and ends when the key is revoked', async () => {
   const id = await room();
-  const { keys, stop } = await startNode(server.database.url);
-  onTestFinished(stop);
+  const node = await startNode(server.database.url);
+  onTestFinished(() => node.stop());
+  const { keys } = node;
   const { key, text: token } = await keys.create(wanted({ scopes: ['messages:read'], rooms: [id] }));
   const other = await openStream(server.url, follow(await room()), { token });
   expect(other.status).toBe(403);
