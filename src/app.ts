@@ -4,7 +4,7 @@ import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
-import { openRestApi } from './api/rest-api.ts';
+import { openRestApi, type RestApi } from './api/rest-api.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -22,6 +22,7 @@ import {
   requestRateSlice,
   signingSlice,
   stopSlice,
+  streamSlice,
   storageSlice,
   tokenSlice,
   type ApiKeySlice,
@@ -152,8 +153,16 @@ async function start(
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
   const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
-  const ofRequests = { rates: requestRates, userRates: rates, keys, idempotency, signing, guests };
-  openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
+  const ofRequests = {
+    rates: requestRates,
+    userRates: rates,
+    keys,
+    idempotency,
+    signing,
+    guests,
+    streaming: streamSlice(config),
+  };
+  const rest = openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
 
   await openCommandServer(
     {
@@ -181,7 +190,7 @@ async function start(
   const { drainMs } = stopSlice(config);
   // a lone node: the process that starts next may write
   const handOver = redis === undefined ? storage.handOver : undefined;
-  releases.push(() => drainAndClose({ app, socket, gateway, messaging, handOver, ...base }, drainMs));
+  releases.push(() => drainAndClose({ app, socket, gateway, rest, messaging, handOver, ...base }, drainMs));
   return {
     url,
     adminUrl,
@@ -338,6 +347,7 @@ interface Closing {
   readonly app: TemplatedApp;
   readonly socket: us_listen_socket;
   readonly gateway: Gateway;
+  readonly rest: RestApi;
   readonly messaging: Messaging;
   /** Gives the database to the process that starts next. Undefined: other nodes have the database too. */
   readonly handOver: (() => Promise<void>) | undefined;
@@ -346,7 +356,7 @@ interface Closing {
 
 /** The first step of the stop: no new connection, then no open one. */
 async function drainAndClose(
-  { app, socket, gateway, messaging, handOver, health }: Closing,
+  { app, socket, gateway, rest, messaging, handOver, health }: Closing,
   drainMs: number,
 ): Promise<void> {
   health.stop();
@@ -358,7 +368,7 @@ async function drainAndClose(
     await messaging.stop();
     await handOver();
   }
-  await gateway.drain(drainMs);
+  await Promise.all([gateway.drain(drainMs), rest.drain(drainMs)]);
   await gateway.finishCommands();
   await messaging.stop();
   await gateway.close();

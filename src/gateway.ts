@@ -220,8 +220,8 @@ export class Gateway {
     this.#interop = undefined;
   }
 
-  /** What requests of REST need: the commands for callers without a connection, and the sessions of users. */
-  get rest(): Pick<Running, 'commands' | 'registry'> {
+  /** The parts that REST needs: the commands for callers without a connection, the sessions of users, and the hub. */
+  get rest(): Pick<Running, 'commands' | 'registry' | 'hub'> {
     return this.#parts;
   }
 

@@ -96,7 +96,11 @@ function operationObject(operation: Operation, schemas: Schemas): Json {
     parameters: parametersOf(operation, schemas),
     ...bodyOf(operation, schemas),
     responses: {
-      [status]: { description: 'The request succeeded.', headers: rateHeaders, content: contentOf(operation, schemas) },
+      [status]: {
+        description: 'The request succeeded.',
+        headers: rateHeaders,
+        content: { ...contentOf(operation, schemas), ...linesOf(operation, schemas) },
+      },
       ...errorResponses([...commonErrors, ...errors]),
     },
   };
@@ -183,6 +187,11 @@ function contentOf({ output, produces, route }: Operation, schemas: Schemas): Js
       },
     },
   };
+}
+
+/** The schema of a stream is that of one line. */
+function linesOf({ lines }: Operation, schemas: Schemas): Json {
+  return lines === undefined ? {} : { [lines.type]: { schema: schemas.ofOutput(lines.line) } };
 }
 
 function errorResponses(codes: readonly AnyCode[]): Json {

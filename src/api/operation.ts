@@ -22,6 +22,8 @@ export interface ApiRequest<I = unknown> {
   readonly signal: AbortSignal;
   /** @returns undefined if there is none. */
   readonly header: (name: string) => string | undefined;
+  /** Whether the request chooses the fields of its answer. */
+  readonly chooses: boolean;
   /** The body of an operation with `consumes`; null if there is none. */
   readonly body: ReadableStream<Uint8Array> | null;
 }
@@ -67,6 +69,8 @@ export interface Operation {
   readonly errors: readonly (ErrorCode | RestErrorCode)[];
   readonly produces: string | undefined;
   readonly consumes: string | undefined;
+  /** The other form of the answer: a stream, one object of JSON a line. */
+  readonly lines?: { readonly type: string; readonly line: z.ZodType };
   readonly run: (request: ApiRequest) => Promise<Answer> | Answer;
 }
 

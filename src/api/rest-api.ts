@@ -4,6 +4,7 @@ import type { Commands } from '../commands/dispatcher.ts';
 import type { ClientAddress } from '../http/client-address.ts';
 import type { OriginSettings } from '../http/origins.ts';
 import { authRoutes } from '../protocol/routes/auth.ts';
+import { changeRoutes } from '../protocol/routes/changes.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
 import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
@@ -11,6 +12,7 @@ import { userRoutes } from '../protocol/routes/users.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
 import type { Fanout } from '../fanout/fanout.ts';
+import type { Hub } from '../hub/hub.ts';
 import type { Messaging } from '../messaging.ts';
 import type { UserRates } from '../rates/user-rates.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
@@ -19,7 +21,8 @@ import type { TokenSigning, TokenVerifier } from '../sessions/tokens.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { serveFetch } from './bridge/bridge.ts';
-import { Callers, type CallersParts } from './callers.ts';
+import type { ApiKeys } from './keys/api-keys.ts';
+import { Callers } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
 import { Guests, type GuestSettings } from './guests.ts';
 import type { ActingParts } from './identity.ts';
@@ -30,9 +33,12 @@ import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
 import { authHandlers } from './routes/auth.ts';
+import { changeHandlers } from './routes/changes.ts';
 import { publishHandlers } from './routes/publish.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { userHandlers } from './routes/users.ts';
+import { followOperation } from './streams/follow.ts';
+import { Streams, type StreamSettings } from './streams/streams.ts';
 
 export interface RestApiParts {
   readonly commands: Pick<Commands, 'call' | 'attend'>;
@@ -42,10 +48,12 @@ export interface RestApiParts {
   >;
   readonly connections: Pick<Connections, 'rename'>;
   readonly fanout: Pick<Fanout, 'publish'>;
-  readonly sessions: Pick<LocalSessions, 'revokeAll'>;
+  readonly sessions: Pick<LocalSessions, 'revokeAll' | 'revokedAmong'>;
   readonly registry: Pick<SessionRegistry, 'revokeSession'>;
   readonly verifier: TokenVerifier;
-  readonly keys: CallersParts['keys'] & KeyManagement;
+  readonly keys: Pick<ApiKeys, 'verify' | 'onRevoked'> & KeyManagement;
+  readonly hub: Pick<Hub, 'followers' | 'interest' | 'resequencer'>;
+  readonly streaming: StreamSettings;
   /** Undefined: the server has no secret, and only checks tokens. */
   readonly signing: TokenSigning | undefined;
   /** Undefined outside of the embedded demo. */
@@ -61,14 +69,19 @@ export interface RestApiParts {
   readonly releases: Release[];
 }
 
-type OperationParts = Omit<RestApiParts, 'guests'> & { readonly guests: Guests | undefined };
+type OperationParts = Omit<RestApiParts, 'guests'> & { readonly guests: Guests | undefined; readonly streams: Streams };
 
 const maxBodyBytes = 4 * 1024 * 1024;
 /** Everybody may send to some of these addresses. */
 const authPrefix = `${apiPrefix}/auth/`;
 const maxAuthBodyBytes = 64 * 1024;
 
-export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
+export interface RestApi {
+  /** Ends the streams, spread over the window. */
+  drain(windowMs: number): Promise<void>;
+}
+
+export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   const { metrics, log } = parts;
   const { guests: guestSettings, signing } = parts;
   const guests =
@@ -76,7 +89,8 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
       ? undefined
       : new Guests({ ...guestSettings, signing, metrics });
   parts.releases.push(() => guests?.stop());
-  const operations = restOperations({ ...parts, guests });
+  const streams = new Streams({ ...parts, settings: parts.streaming });
+  const operations = restOperations({ ...parts, guests, streams });
   const callers = new Callers({ ...parts, admit: (token) => parts.messaging.connectLoad.memberships(token) });
   serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
     clientAddress: parts.clientAddress,
@@ -86,25 +100,29 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): void {
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
     },
   });
+  return { drain: (windowMs) => streams.drain(windowMs) };
 }
 
 export function restOperations(parts: OperationParts): readonly Operation[] {
-  const { messaging, sessions, registry } = parts;
-  const acting: ActingParts = {
+  const { messaging, sessions, registry, streams } = parts;
+  const acting: ActingParts & Pick<RestApiParts, 'commands'> = {
+    commands: parts.commands,
     nameOf: (user) => messaging.knownUsers.nameOf(user),
     ownerOf: (room) => messaging.knownUsers.ownerOf(room),
   };
   const operations: Operation[] = commandOperations({
-    ...parts,
     ...acting,
     revoke: ({ user }, session) =>
       session === undefined ? sessions.revokeAll(user.id) : registry.revokeSession(user.id, session),
-  });
+  }).map((operation) =>
+    operation.name === 'history' ? followOperation(operation, { ...acting, streams }) : operation,
+  );
   const { writer, bodies, knownUsers, readMarks } = messaging;
   const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
   operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
   operations.push(
+    ...routeOperations(changeRoutes, changeHandlers(acting)),
     ...routeOperations(authRoutes, authHandlers(parts)),
     ...routeOperations(
       userRoutes,

@@ -162,6 +162,7 @@ export class ServedOperation {
       throw new ParleyError('invalid', undefined, { cause: error });
     }
     if (!parsed.success) throw inputError(parsed.error, this.#plan);
+    const projection = this.#paths.parse(common);
     const request = {
       identity,
       input: parsed.data,
@@ -172,11 +173,12 @@ export class ServedOperation {
         return raw.signal;
       },
       header: (name: string) => req.header(name),
+      chooses: projection !== undefined,
       body: consumes === undefined ? null : raw.body,
     };
     const content = `${req.method} ${url}\n${body}`;
     const keyed = key === undefined ? undefined : { caller: idempotentCaller(identity), key, content };
-    return { request, projection: this.#paths.parse(common), keyed };
+    return { request, projection, keyed };
   }
 
   /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */

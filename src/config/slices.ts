@@ -129,6 +129,11 @@ export function requestRateSlice(config: Config) {
   return pick(config, ['requestTiers', 'sensitiveRequestsPerMinute']);
 }
 
+export type StreamSlice = ReturnType<typeof streamSlice>;
+export function streamSlice(config: Config) {
+  return pick(config, ['maxStreams', 'maxStreamsPerCaller', 'maxStreamBufferBytes', 'streamHeartbeatMs']);
+}
+
 export type MessagingSlice = ReturnType<typeof messagingSlice>;
 export function messagingSlice(config: Config) {
   return {

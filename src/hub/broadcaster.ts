@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from './connection.ts';
 import type { Connections } from './connections.ts';
+import type { Followers } from './followers.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import { VersionCache } from '../recovery/version-cache.ts';
 import { encodeEvent } from '../transport/socketio/encode.ts';
@@ -16,6 +17,7 @@ import type { OffRooms } from './off-rooms.ts';
 export interface BroadcasterParts {
   readonly connections: Connections;
   readonly offRooms: OffRooms;
+  readonly followers: Pick<Followers, 'deliver'>;
   readonly topics: Topics;
   /** Records events with a rev that were delivered. */
   readonly replay: { delivered(event: RoomEvent): void };
@@ -42,13 +44,14 @@ export class Broadcaster {
     this.#debug = debugLog(parts.log);
   }
 
-  /** Delivers to the room's connections at once. The resequencer has put the events in rev order. */
+  /** Delivers to the room's connections and followers at once. The resequencer has put the events in rev order. */
   toRoom(envelope: RoomEvent): void {
-    const { offRooms, replay } = this.#parts;
+    const { offRooms, followers, replay } = this.#parts;
     const { room, event, rev } = envelope;
     if (rev !== undefined) {
       offRooms.moved(room, rev);
       replay.delivered(envelope);
+      followers.deliver(envelope);
     } else if (event === 'room') {
       // a read of Postgres was faster than fan-out: the room has these settings already
       if (this.#settings.note(room, envelope.json)) {

@@ -3,12 +3,13 @@
  *
  * 1. connections: by session and user
  * 2. offRooms: rooms that slow connections have left
- * 3. broadcaster: writes events to topics
- * 4. resequencer: rev order and gaps
- * 5. interest: rooms with connections here
- * 6. slowConsumers: keeps the buffers of slow connections small
- * 7. subscriptions: the rooms of each connection
- * 8. receiver: takes the envelopes of fan-out
+ * 3. followers: streams, each in one room
+ * 4. broadcaster: writes events to topics and followers
+ * 5. resequencer: rev order and gaps
+ * 6. interest: rooms with connections or followers here
+ * 7. slowConsumers: keeps the buffers of slow connections small
+ * 8. subscriptions: the rooms of each connection and follower
+ * 9. receiver: takes the envelopes of fan-out
  */
 import type { Fanout } from '../fanout/fanout.ts';
 import type { ReplayBuffer } from '../recovery/replay-buffer.ts';
@@ -22,6 +23,7 @@ import type { Topics } from '../transport/engineio/topics.ts';
 import { Broadcaster } from './broadcaster.ts';
 import type { Connections } from './connections.ts';
 import { FanoutReceiver } from './fanout-receiver.ts';
+import { Followers } from './followers.ts';
 import { Interest } from './interest.ts';
 import { OffRooms } from './off-rooms.ts';
 import { SlowConsumers, type SlowConsumerSettings } from './slow-consumers.ts';
@@ -30,6 +32,7 @@ import { Subscriptions } from './subscriptions.ts';
 export interface Hub {
   readonly connections: Connections;
   readonly offRooms: OffRooms;
+  readonly followers: Followers;
   readonly broadcaster: Broadcaster;
   readonly resequencer: Resequencer;
   readonly interest: Interest;
@@ -57,11 +60,12 @@ export interface HubParts {
 export function createHub(parts: HubParts): Hub {
   const { connections, topics, settings, fanout, gaps, replay, registry, lease, metrics, log } = parts;
   const offRooms = new OffRooms(metrics, log);
-  const broadcaster = new Broadcaster({ connections, offRooms, topics, replay, lease, metrics, log });
+  const followers = new Followers();
+  const broadcaster = new Broadcaster({ connections, offRooms, followers, topics, replay, lease, metrics, log });
   const resequencer = new Resequencer({ broadcaster, gaps, others: fanout.others, lease, metrics, log });
-  const interest = new Interest({ topics, offRooms, resequencer, fanout, replay });
+  const interest = new Interest({ topics, offRooms, followers, resequencer, fanout, replay });
   const slowConsumers = new SlowConsumers(settings, { offRooms, interest, metrics, log });
-  const subscriptions = new Subscriptions({ connections, slowConsumers, lease, log });
+  const subscriptions = new Subscriptions({ connections, followers, slowConsumers, lease, log });
   const receiver = new FanoutReceiver({
     connections,
     subscriptions,
@@ -75,6 +79,7 @@ export function createHub(parts: HubParts): Hub {
   return {
     connections,
     offRooms,
+    followers,
     broadcaster,
     resequencer,
     interest,

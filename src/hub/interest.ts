@@ -3,23 +3,25 @@ import type { Connection } from './connection.ts';
 import type { Topics } from '../transport/engineio/topics.ts';
 import type { Resequencer } from '../recovery/resequencer.ts';
 import { roomOfTopic, roomTopics } from './room-topics.ts';
+import type { Followers } from './followers.ts';
 import type { OffRooms } from './off-rooms.ts';
 
 export interface InterestParts {
   readonly topics: Topics;
   readonly offRooms: OffRooms;
+  readonly followers: Pick<Followers, 'concerns' | 'onChange'>;
   readonly resequencer: Resequencer;
   readonly fanout: Fanout;
-  /** Forgets rooms without connections. */
+  /** Forgets rooms that this node has no interest in. */
   readonly replay: { forget(room: string): void };
 }
 
 /**
- * The interest of the node: rooms with connections here, on their topics or off them because they are slow. Fan-out brings
- * the events of these rooms to this node.
+ * The interest of the node: rooms with connections here, on their topics or off them because they are slow, and rooms that
+ * streams follow. Fan-out brings the events of these rooms to this node.
  *
- * States of a room: *vacant*, without connections. The first connection makes it *requested*: fan-out subscribes to its
- * events. *Reached*: its events reach this node. The last connection that leaves makes it vacant again.
+ * States of a room: *vacant*, without connections and followers. The first one makes it *requested*: fan-out subscribes to its
+ * events. *Reached*: its events reach this node. The last one that leaves makes it vacant again.
  */
 export class Interest {
   readonly #parts: InterestParts;
@@ -29,6 +31,7 @@ export class Interest {
   constructor(parts: InterestParts) {
     this.#parts = parts;
     parts.topics.onChange((topic, occupied) => this.#topicChanged(topic, occupied));
+    parts.followers.onChange((room) => this.settled(room));
   }
 
   has(room: string): boolean {
@@ -45,7 +48,7 @@ export class Interest {
     if (room !== undefined) this.#changed(room, occupied || this.#isOccupied(room, topic));
   }
 
-  /** No connection is off the room any more. */
+  /** A connection that was off the room, or a follower, came or left. */
   settled(room: string): void {
     this.#changed(room, this.#isOccupied(room));
   }
@@ -57,10 +60,16 @@ export class Interest {
     await Promise.all(topics.flatMap((topic) => this.#requested.get(roomOfTopic(topic) ?? '') ?? []));
   }
 
+  /** Resolves when events of the room reach this node. */
+  async roomReached(room: string): Promise<void> {
+    await this.#requested.get(room);
+  }
+
   /** @param but a topic that is known to be empty */
   #isOccupied(room: string, but?: string): boolean {
-    const { offRooms, topics } = this.#parts;
-    return offRooms.concerns(room) || roomTopics(room).some((topic) => topic !== but && topics.subscribers(topic) > 0);
+    const { offRooms, followers, topics } = this.#parts;
+    if (offRooms.concerns(room) || followers.concerns(room)) return true;
+    return roomTopics(room).some((topic) => topic !== but && topics.subscribers(topic) > 0);
   }
 
   #changed(room: string, occupied: boolean): void {

@@ -5,11 +5,13 @@ import type { Connections } from './connections.ts';
 import type { Lease } from '../storage/lease.ts';
 import { debugLog } from '../telemetry/debug-log.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Followers } from './followers.ts';
 import { roomOfTopic, roomTopic } from './room-topics.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 
 export interface SubscriptionsParts {
   readonly connections: Connections;
+  readonly followers: Followers;
   readonly slowConsumers: SlowConsumers;
   readonly lease: Pick<Lease, 'held'>;
   readonly log: Log;
@@ -21,7 +23,7 @@ const versionsMax = 10_000;
 /**
  * The rooms of each connection of this node: on the room's topic, or off it because the connection is slow. A connection
  * that comes gets its rooms from Postgres. Membership changes of fan-out move it afterwards, and so does `reconcile`, for
- * changes that fan-out lost.
+ * changes that fan-out lost. A follower is in its one room as a connection is, and ends with its membership.
  *
  * A membership change carries a version, and an older version than the last one seen is dropped. A connection in the state
  * `joining` collects changes until `enter` has its read: the higher version of each membership wins. Up to the
@@ -96,10 +98,13 @@ export class Subscriptions {
     return connection.isSubscribed(topic) || connection.offRooms?.has(room) === true;
   }
 
-  /** Whether the user's connections here are in the room. All connections of a user are in the same rooms. */
+  /**
+   * Whether the user's connections here, or a stream of the user, are in the room. All connections of a user are in the same
+   * rooms.
+   */
   isInside(user: string, room: string): boolean {
     for (const connection of this.#parts.connections.ready(user)) if (this.isIn(connection, room)) return true;
-    return false;
+    return this.#parts.followers.isInside(user, room);
   }
 
   /** Whether the user's connections here get the room's events, by memberships that are recent enough. */
@@ -115,12 +120,13 @@ export class Subscriptions {
     for (const connection of this.#parts.connections.ready()) if (this.isIn(connection, room)) yield connection;
   }
 
-  /** Each user with connections in the state `ready`, and each room that these are in. */
+  /** Each user with connections in the state `ready` or streams, and each room that these are in. A pair may come twice. */
   *joined(): Generator<{ readonly user: string; readonly room: string }> {
     for (const user of this.#parts.connections.users()) {
       const rooms = new Set(user.connections.flatMap((one) => (one.state === 'ready' ? roomsOf(one) : [])));
       for (const room of rooms) yield { user: user.id, room };
     }
+    for (const { user, room } of this.#parts.followers.joined()) yield { user, room };
   }
 
   /** A membership change of fan-out. */
@@ -135,11 +141,13 @@ export class Subscriptions {
       return;
     }
     this.#touched?.add(change.user);
+    if (change.role === null) this.#parts.followers.left(change.user, change.room);
     if (this.#apply(change) && change.role !== null) this.unwelcomed(change.user, change.room);
   }
 
   /** The room was deleted. @param members the connections that were in the room */
   closed(room: string, members: readonly Connection[]): void {
+    this.#parts.followers.closed(room);
     for (const connection of members) this.#put(connection, { room, role: null });
     for (const { state, user, changes } of this.#parts.connections.all()) {
       if (state !== 'ready' && user !== undefined) changes?.push({ to: 'membership', user: user.id, room, role: null });
@@ -153,6 +161,7 @@ export class Subscriptions {
   reconcile(membership: Membership): 'joined' | 'left' | 'role' | undefined {
     const version = this.#note(membership);
     if (version === 'older') return undefined;
+    if (membership.role === null) this.#parts.followers.left(membership.user, membership.room);
     const user = this.#parts.connections.user(membership.user);
     if (user === undefined) return undefined;
     const before = user.readsOnly?.get(membership.room);
@@ -188,7 +197,7 @@ export class Subscriptions {
   }
 
   usersIn(room: string): string[] {
-    const users = new Set<string>();
+    const users = new Set(this.#parts.followers.usersIn(room));
     for (const connection of this.#parts.connections.all()) {
       const { state, user } = connection;
       if (user !== undefined && (state !== 'ready' || this.isIn(connection, room))) users.add(user.id);
@@ -210,10 +219,13 @@ export class Subscriptions {
   forget(): void {
     this.forgetVersions();
     this.#unwelcomed.clear();
+    this.#parts.followers.forget();
   }
 
   userIds(): string[] {
-    return this.#parts.connections.userIds();
+    const users = this.#parts.connections.userIds();
+    const others = [...this.#parts.followers.joined()].map(({ user }) => user);
+    return others.length === 0 ? users : [...new Set([...users, ...others])];
   }
 
   nameOf(user: string): string | null {

@@ -95,6 +95,11 @@ export class LocalSessions implements PresenceHost<Connection> {
     throw new ParleyError('unauthorized', 'This token has been revoked.');
   }
 
+  /** For tokens without a connection, such as those of streams. @returns the places of revoked tokens in the list */
+  revokedAmong(tokens: readonly Identity[]): Promise<ReadonlySet<number>> {
+    return this.#parts.revocations.revokedAmong(tokens);
+  }
+
   viewerOf(connection: Connection): string | undefined {
     return connection.since === 0 ? undefined : connection.user?.id;
   }

@@ -85,6 +85,11 @@ export class Revocations {
     this.#stored = listener;
   }
 
+  /** @returns the places of revoked tokens in the list */
+  revokedAmong(tokens: readonly Identity[]): Promise<ReadonlySet<number>> {
+    return revokedAmong(this.#sql, tokens);
+  }
+
   async isRevoked(token: Identity): Promise<boolean> {
     return (await revokedAmong(this.#sql, [token])).size > 0;
   }

@@ -45,6 +45,21 @@ export class Metrics {
     'parley_http_addresses_blocked_total',
     'Addresses that were blocked for a time, because their requests were refused again and again',
   );
+  readonly streamsOpened = this.#counter('parley_streams_opened_total', 'Streams of rooms that began');
+  readonly streamsEnded = this.#counter(
+    'parley_streams_ended_total',
+    'Streams of rooms that ended, by the reason: closed by the client, reset, or an error code',
+    ['reason'],
+  );
+  readonly streamsRefused = this.#counter(
+    'parley_streams_refused_total',
+    'Streams of rooms that were refused at a limit: that of the caller or that of the node',
+    ['limit'],
+  );
+  readonly streamsBehind = this.#counter(
+    'parley_streams_behind_total',
+    'Times that a stream fell behind its room and read the changes from the database',
+  );
   readonly requestSeconds = this.#histogram(
     'parley_http_request_seconds',
     'Time from a request of REST to its answer',
@@ -349,6 +364,10 @@ export class Metrics {
   watchReplay(read: { rooms: () => number; bytes: () => number }): void {
     this.#watch('parley_tail_rooms', 'Rooms in the replay buffer', read.rooms);
     this.#watch('parley_tail_bytes', 'Approximate size of the replay buffer', read.bytes);
+  }
+
+  watchStreams(read: () => number): void {
+    this.#watch('parley_streams', 'Streams of rooms that are open', read);
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {

@@ -69,6 +69,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.guestSlice(config, 'of the folder');
     slices.rateSlice(config);
     slices.requestRateSlice(config);
+    slices.streamSlice(config);
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

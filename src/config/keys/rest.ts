@@ -15,4 +15,28 @@ export const restKeys = {
     number(1, 1_000_000),
     '100',
   ),
+  maxStreams: key(
+    'PARLEY_MAX_STREAMS',
+    'Streams of rooms over REST that are open at a time in one process.',
+    number(1, 100_000),
+    '1000',
+  ),
+  maxStreamsPerCaller: key(
+    'PARLEY_MAX_STREAMS_PER_CALLER',
+    'Streams of rooms over REST that one user or one API key has open at a time in one process.',
+    number(1, 100_000),
+    '20',
+  ),
+  maxStreamBufferBytes: key(
+    'PARLEY_MAX_STREAM_BUFFER_BYTES',
+    'Bytes of events that wait for the reader of one stream. A slower reader gets the later changes by reads of the database.',
+    number(1024, 16 * 1024 * 1024),
+    '262144',
+  ),
+  streamHeartbeatMs: key(
+    'PARLEY_STREAM_HEARTBEAT_MS',
+    'The longest silence of a stream. After it a heartbeat line is sent.',
+    number(100, 60_000),
+    '15000',
+  ),
 } as const;
