@@ -1,7 +1,7 @@
 /**
  * node --import tsx bench/fetch.ts [--seconds 5] [--connections 50] [--rounds 3]                       (needs `wrk`)
- * Requests a second of `GET` with 1 KB of JSON, by `wrk` with one thread on the same machine: uWebSockets.js itself, a Hono
- * app on the bridge (src/api/bridge/), and the same app with the `Request` and `Response` of Node. Each server is a process
+ * Requests a second of `GET` with 1 KB of JSON, by `wrk` with one thread on the same machine. The forms are
+ * uWebSockets.js itself, a Hono app on the bridge (src/api/bridge/), and the same app with the `Request` and `Response` of Node. Each server is a process
  * of its own, and the rounds alternate. `--serve FORM` starts one server.
  */
 import { execFileSync, fork } from 'node:child_process';
@@ -117,7 +117,7 @@ function median(all: readonly number[]): number {
 
 interface Measured {
   readonly perSecond: number;
-  /** Of the server, with the kernel. Other processes of the machine change this figure less. */
+  /** The processor time of the server, with the kernel. Other processes of the machine change this figure less. */
   readonly cpuUs: number;
 }
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import { Encoded } from '../commands/encoded.ts';
-import { ParleyError } from '../protocol/errors.ts';
+import type { ParleyError } from '../protocol/errors.ts';
 import { Reply, type Answer, type Operation } from './operation.ts';
 import { pageOf } from './pages.ts';
 import { problemOf, problemType } from './problem.ts';
@@ -44,7 +44,7 @@ export function answeredOf({ name, route }: Operation, asked: Asked, answer: Ans
   return made(page.json);
 }
 
-/** What is read may be kept by its reader, who checks it again each time. What is written may not. */
+/** The answer to a read may be kept by its client, which checks it again each time. The answer to a write may not. */
 function tagged(
   { method }: Operation['route'],
   body: string,
@@ -69,7 +69,7 @@ export function unmodified(answered: Answered, ifNoneMatch: string | undefined):
   const tag = answered.headers['ETag'];
   if (answered.status !== 200 || tag === undefined || ifNoneMatch === undefined) return answered;
   if (!namesTag(ifNoneMatch, tag)) return answered;
-  const { 'Content-Type': _, ...headers } = answered.headers;
+  const headers = Object.fromEntries(Object.entries(answered.headers).filter(([name]) => name !== 'Content-Type'));
   return { status: 304, body: null, headers };
 }
 

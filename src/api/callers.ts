@@ -1,5 +1,5 @@
 /**
- * Finds who sends a request. A token of a user is checked as at CONNECT. Then it counts for a second without another look at
+ * Finds who sends a request. A token of a user is checked as at CONNECT. Then it counts for a second without another read of
  * the database, so that a revoked token is accepted for a second at most.
  */
 import { ParleyError } from '../protocol/errors.ts';

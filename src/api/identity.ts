@@ -1,4 +1,4 @@
-/** Who sends a request of REST, and for which user a command runs. */
+/** The identity of the sender of a request, and the user for whom a command runs. */
 import type { HttpRoute } from '../protocol/http-route.ts';
 import type { Scope } from '../protocol/scopes.ts';
 import { ParleyError } from '../protocol/errors.ts';

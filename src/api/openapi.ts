@@ -239,16 +239,20 @@ class Schemas {
     return Object.fromEntries([...this.#components].toSorted(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  #hoist({ $schema: _, $defs = {}, id, ...schema }: Json): Json {
+  #hoist({ $defs = {}, id, ...rest }: Json): Json {
+    const schema = without(rest, '$schema');
     for (const [name, definition] of Object.entries($defs as Record<string, Json>)) {
-      const { id: _id, ...rest } = definition;
-      this.#components.set(name, pointed(rest));
+      this.#components.set(name, pointed(without(definition, 'id')));
     }
     const body = pointed(schema) as Json;
     if (typeof id !== 'string') return body;
     this.#components.set(id, body);
     return { $ref: `#/components/schemas/${id}` };
   }
+}
+
+function without(schema: Json, name: string): Json {
+  return Object.fromEntries(Object.entries(schema).filter(([key]) => key !== name));
 }
 
 /** References to `$defs` become references to components. */

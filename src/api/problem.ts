@@ -1,6 +1,6 @@
 /** Errors as `application/problem+json` (RFC 9457), from the one catalogue. */
 import { z } from 'zod';
-import { errorCatalogue, ParleyError } from '../protocol/errors.ts';
+import { errorCatalogue, type ParleyError } from '../protocol/errors.ts';
 import { InputError, RestError, restErrorKinds } from '../protocol/rest-errors.ts';
 
 export const problemType = 'application/problem+json';

@@ -1,5 +1,5 @@
 /**
- * Serves the requests of one operation. A request passes, in this order: its caller, the rates of its caller, the scope, the
+ * Serves the requests of one operation. A request passes, in this order: its caller, the rates, the scope, the
  * form of its input, the handler, and the form of its answer.
  */
 import type { Context } from 'hono';
@@ -20,7 +20,7 @@ import { Paths, type Projection } from './projection.ts';
 import { gatherInput, inputError, inputPlan, type InputPlan } from './request-input.ts';
 import type { RequestRates } from './request-rates.ts';
 
-/** What a handler of Hono knows of a request beside the Request. */
+/** The facts that a handler of Hono has of a request beside the Request. */
 export interface RestEnv {
   readonly Bindings: RequestEnv & {
     /** The headers of CORS, which every answer has. */

@@ -5,8 +5,8 @@ export interface Pages {
   /** The field of the output that is the list; REST calls the list `items`. */
   readonly items: string;
   /**
-   * The fields of the output that lead to the next page, each with the field of the input that takes its value. Of several the
-   * first one whose input field is in the request counts, else the last one.
+   * The fields of the output that lead to the next page, each with the field of the input that takes its value. The first one whose
+   * input field is in the request counts, else the last one.
    */
   readonly next: readonly { readonly from: string; readonly to: string }[];
 }

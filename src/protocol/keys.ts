@@ -74,7 +74,7 @@ export const keyRotateInput = z.strictObject({
 
 export const keyRevokeInput = z.strictObject({ id: keyId });
 
-/** A key as it is listed. Neither the secret nor its hash is part of a list. */
+/** A key as it is listed. The secret and its hash are not part of a list. */
 export const keyView = z.strictObject({
   id: keyId,
   name: z.string(),

@@ -1,4 +1,4 @@
-/** What an API key may do. Each command and each route of REST names the one scope that a key needs for it. */
+/** The rights of an API key. Each command and each route of REST names the one scope that a key needs for it. */
 export const scopes = [
   'publish',
   'rooms',

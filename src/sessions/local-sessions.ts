@@ -52,7 +52,12 @@ export class LocalSessions implements PresenceHost<Connection> {
 
   /** Revokes all tokens and sessions of the user. */
   async revokeAll(user: string): Promise<CommandOutput<'session:revoke'>> {
-    await this.#parts.revocations.revokeAll(user, 'user', undefined, this.#here(user, () => true));
+    await this.#parts.revocations.revokeAll(
+      user,
+      'user',
+      undefined,
+      this.#here(user, () => true),
+    );
     return {};
   }
 

@@ -1,4 +1,4 @@
-/** What no log line shows: the secrets of API keys and tokens, in the fields and in the texts of a line. */
+/** Hides the secrets of API keys and tokens, in the fields and in the texts of a log line. */
 
 /** Fields whose values are secrets. */
 const names = ['authorization', 'Authorization', 'secret', 'token'];

@@ -54,7 +54,7 @@ it('pages by cursor to the end, without a repeated or skipped message', async ()
     seen.push(...(page.body['items'] as { seq: number }[]).map(({ seq }) => seq).toReversed());
     if (page.body['next'] === null) break;
     expect(page.headers.get('link')).toContain('rel="next"');
-    cursor = `&cursor=${String(page.body['next'])}`;
+    cursor = `&cursor=${page.body['next'] as string}`;
   }
   expect(seen).toEqual([8, 7, 6, 5, 4, 3, 2, 1]);
 });
@@ -88,8 +88,8 @@ it('answers the chosen fields alone, in the text of the sender', async () => {
 it('answers 304 for a known tag, and 412 for a change of an object that has changed', async () => {
   // no message is sent there, so nothing but this test changes the room
   await call('owner', 'POST', '/rooms', { kind: 'group', name: 'Tagged', id: 'tagged' });
-  const room = await call('owner', 'GET', '/rooms/tagged');
-  const tag = String(room.headers.get('etag'));
+  const tagged = await call('owner', 'GET', '/rooms/tagged');
+  const tag = String(tagged.headers.get('etag'));
   expect(await call('owner', 'GET', '/rooms/tagged', undefined, { 'if-none-match': tag })).toMatchObject({
     status: 304,
   });

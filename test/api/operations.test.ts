@@ -93,6 +93,9 @@ describe('/metrics', () => {
       ['parley_ack_seconds', 'histogram'],
       ['parley_admitted_share', 'gauge'],
       ['parley_answers_refused_total', 'counter'],
+      ['parley_api_key_limit_reached_total', 'counter'],
+      ['parley_api_keys_accepted_total', 'counter'],
+      ['parley_api_keys_refused_total', 'counter'],
       ['parley_cache_bytes', 'gauge'],
       ['parley_cache_drains_total', 'counter'],
       ['parley_cache_entries', 'gauge'],
@@ -132,6 +135,11 @@ describe('/metrics', () => {
       ['parley_fanout_repaired_total', 'counter'],
       ['parley_guests_total', 'counter'],
       ['parley_handshakes_refused_total', 'counter'],
+      ['parley_http_addresses_blocked_total', 'counter'],
+      ['parley_http_idempotent_requests_total', 'counter'],
+      ['parley_http_request_seconds', 'histogram'],
+      ['parley_http_requests_refused_total', 'counter'],
+      ['parley_http_requests_total', 'counter'],
       ['parley_internal_errors_total', 'counter'],
       ['parley_marks_dropped_total', 'counter'],
       ['parley_member_events_coalesced_total', 'counter'],
@@ -232,7 +240,10 @@ describe('an exception in a command', () => {
 
 describe('other addresses', () => {
   it('are not found, in JSON', async () => {
-    for (const path of ['/nothing', '/api/v1/nothing', '/../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '/.env']) {
+    const nothing = await fetch(`${server.url}/api/v1/nothing`);
+    expect(nothing.headers.get('content-type')).toBe('application/problem+json');
+    expect(await nothing.json()).toMatchObject({ status: 404, code: 'not_found', retryable: false });
+    for (const path of ['/nothing', '/../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '/.env']) {
       const response = await fetch(`${server.url}${path}`);
       expect(response.status).toBe(404);
       expect(await response.json()).toMatchObject({ error: { code: 'not_found', retryable: false } });

@@ -73,8 +73,11 @@ const expected = (outcome: (row: Row) => unknown): [string, unknown][] =>
 const ofNoRoom = ({ scope, path }: Row): boolean => scope === undefined || ['/me', '/users/{user}'].includes(path);
 
 /** The error of the caller; `passed`: the caller may use the operation, whatever became of the input. */
-function outcomeOf({ body }: Answered): string {
-  const { code, detail } = body as { code?: string; detail?: string };
+function outcomeOf({ body }: Pick<Answered, 'body'>): string {
+  const { code, detail, results } = body as { code?: string; detail?: string; results?: object[] };
+  // a batch has an outcome for each of its parts
+  const refusal = results?.map((result) => (result as { error?: { code: string; message: string } }).error)[0];
+  if (refusal !== undefined) return outcomeOf({ body: { code: refusal.code, detail: refusal.message } });
   if (code === 'unauthorized') return code;
   return code === 'forbidden' && /\bAPI key\b/.test(detail ?? '') ? `${code}: ${detail}` : 'passed';
 }

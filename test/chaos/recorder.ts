@@ -95,7 +95,8 @@ export class Recorder {
     if (known === undefined) this.received.set(room, (known = new Map()));
     const before = known.get(seq);
     if (before === undefined) known.set(seq, k);
-    else if (before !== k) this.find('reordered', `${who} received ${k} as ${room} ${seq}, where others received ${before}`);
+    else if (before !== k)
+      this.find('reordered', `${who} received ${k} as ${room} ${seq}, where others received ${before}`);
   }
 
   removed(user: string, room: string, from = performance.now()): Absence {

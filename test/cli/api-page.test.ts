@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 it('the five commands store a message and read it', async () => {
   expect([start, commands].join('').trim().split('\n')).toHaveLength(5);
-  const secret = await run('sh', ['-c', `${start.replace('npm start', 'printenv PARLEY_JWT_SECRET')}`]);
+  const secret = await run('sh', ['-c', start.replace('npm start', 'printenv PARLEY_JWT_SECRET')]);
   const data = makeDataDir();
   const server = await spawnServer({ PARLEY_DATA_DIR: data.path, PARLEY_JWT_SECRET: secret.stdout.trim() });
   const script = commands

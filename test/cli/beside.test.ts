@@ -100,8 +100,8 @@ describe('beside a server with the embedded database', () => {
     expect((await run('migrate')).stdout).toBe('The database is up to date.\n');
     expect((await run('doctor')).stdout).toMatch(/^ok {4}database: PostgreSQL .* \(embedded\), schema up to date/m);
     const key = (await run('keys', 'create', '--name', 'shop', '--scopes', 'rooms', '--json')).stdout;
-    const { text } = JSON.parse(key) as { text: string };
-    const headers = { authorization: `Bearer ${text}`, 'parley-user': 'ann' };
+    const made = JSON.parse(key) as { text: string };
+    const headers = { authorization: `Bearer ${made.text}`, 'parley-user': 'ann' };
     expect((await fetch(`${server.url}/api/v1/rooms`, { headers })).status).toBe(200);
     expect((await run('cache', 'stats')).stdout).toContain('user');
     expect((await run('cache', 'clear', '--tag', 'user:ann')).stdout).toContain('user:ann');

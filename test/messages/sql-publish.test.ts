@@ -47,7 +47,7 @@ async function publish(
 }
 
 const bodies = (): unknown[] => people.ann.received('message').map(({ body }) => body);
-const heard = (text: string): Promise<unknown> =>
+const arrival = (text: string): Promise<unknown> =>
   people.ann.event('message', ({ body }) => (body as { text?: string }).text === text);
 
 it('sends a message after the commit of the transaction, within 100 ms of it', async () => {
@@ -59,7 +59,7 @@ it('sends a message after the commit of the transaction, within 100 ms of it', a
       await publish(tx, { text });
     });
     const from = performance.now();
-    await heard(text);
+    await arrival(text);
     times.push(performance.now() - from);
   }
   // the machine of a test may be busy for a moment
@@ -77,7 +77,7 @@ it('leaves nothing after a rollback: no message, no event, no outbox row, no num
     }),
   ).rejects.toThrow('no');
   expect(await publish(caller.sql, { text: 'after' })).toBe(head + 1);
-  await heard('after');
+  await arrival('after');
   expect(bodies()).not.toContainEqual({ text: 'undone' });
   expect(await sql`select from orders where id = 100`).toHaveLength(0);
   await until('the outbox is empty', async () => (await sql`select from outbox`).length === 0);
@@ -99,10 +99,10 @@ const callOf = (text: string): string =>
 
 it('is called by psql, in a transaction with other statements', async () => {
   const seq = await psql('begin', "insert into orders values (200, 'paid')", callOf('by psql'), 'commit');
-  expect(await heard('by psql')).toMatchObject({ seq: Number(seq), from: 'psql' });
+  expect(await arrival('by psql')).toMatchObject({ seq: Number(seq), from: 'psql' });
   await psql('begin', "insert into orders values (201, 'paid')", callOf('undone by psql'), 'rollback');
   await psql(callOf('later by psql'));
-  await heard('later by psql');
+  await arrival('later by psql');
   expect(bodies()).not.toContainEqual({ text: 'undone by psql' });
 });
 
@@ -140,7 +140,7 @@ it('answers the same id with the first seq, and sends one message', async () => 
   expect(await publish(caller.sql, { text: 'twice' }, { id })).toBe(seq);
   await expect(publish(caller.sql, { text: 'x' }, { id, sender: 'other' })).rejects.toMatchObject({ code: '23505' });
   await publish(caller.sql, { text: 'after once' });
-  await heard('after once');
+  await arrival('after once');
   expect(people.ann.received('message').filter((message) => message.id === id)).toHaveLength(1);
 });
 
@@ -258,7 +258,7 @@ it('lets the role parley_publisher call the function and do nothing else', async
   const publisher = await openServer({ url: url.href, poolSize: 1 });
   try {
     await publish(publisher.sql, { text: 'by the role' });
-    await heard('by the role');
+    await arrival('by the role');
     for (const statement of [
       'select from public.messages',
       "insert into public.rooms (id, kind, created_by) values ('x', 'group', 'x')",
@@ -272,7 +272,7 @@ it('lets the role parley_publisher call the function and do nothing else', async
     // what the caller puts in front of the tables of Parley is not used
     await publisher.sql`create temp table messages (n int)`;
     await publish(publisher.sql, { text: 'with a table in front' });
-    await heard('with a table in front');
+    await arrival('with a table in front');
   } finally {
     await publisher.close();
     await asAdministrator((admin) => admin.unsafe(`drop role ${role}`));
@@ -323,9 +323,9 @@ it('ends two transactions that lock two rooms in opposite orders by an error tha
 
 it('is relayed within a second and a half where no notification comes', async () => {
   await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'`;
-  await publish(caller.sql, { text: 'unheard' });
+  await publish(caller.sql, { text: 'without a listener' });
   const from = performance.now();
-  await heard('unheard');
+  await arrival('without a listener');
   expect(performance.now() - from).toBeLessThan(1500);
 });
 

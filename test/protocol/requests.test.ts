@@ -151,8 +151,9 @@ cover('HTTP requests', {
       body: '',
       headers: {
         'access-control-allow-origin': 'https://other.example',
-        'access-control-allow-methods': 'GET, POST',
-        'access-control-allow-headers': 'Content-Type, Authorization',
+        'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+        'access-control-allow-headers':
+          'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Parley-User',
       },
     });
     expect(answer.headers['content-length']).toBeUndefined();

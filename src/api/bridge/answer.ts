@@ -4,7 +4,7 @@
  */
 import type { HttpResponse } from 'uWebSockets.js';
 import { safeHeaders, statusLine } from '../../http/http.ts';
-import { LightResponse, type Content, type StreamContent } from './response.ts';
+import { NodeResponse, LightResponse, type Content, type StreamContent } from './response.ts';
 
 /** One answer to one request. */
 export interface Exchange {
@@ -55,6 +55,7 @@ export function discard(response: Response | LightResponse): void {
 }
 
 function lightOf(response: Response): LightResponse {
+  if (!(response instanceof NodeResponse)) throw new TypeError('The handler returned no Response.');
   return new LightResponse(response.body, { status: response.status, headers: response.headers });
 }
 

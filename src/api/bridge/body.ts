@@ -1,6 +1,6 @@
 /**
- * The body of a request. uWS requires the reader of the body in the turn of the request, so the bridge reads at once, and
- * pauses the socket while 64 KiB wait for a handler. States:
+ * The body of a request. uWS requires the reader of the body in the turn of the request, so the bridge reads at once.
+ * The socket pauses while 64 KiB wait for a handler. States:
  * - waiting or read: bytes arrive. A whole read leaves this state at the last byte, over the limit, or after the time limit.
  *   A stream has the time limit for each part, and no time passes while the socket is paused.
  * - complete, failed (each further read gives the error), or dropped (the answer has left; the rest is discarded).

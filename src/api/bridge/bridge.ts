@@ -24,7 +24,7 @@ import { badHost, bodyEncoded, bodyTooLarge, problemOf, Refusal } from './refusa
 import { LightRequest } from './request.ts';
 import { useLightResponse } from './response.ts';
 
-/** What a handler knows of the connection (`c.env` in Hono). */
+/** The facts that a handler has of the connection (`c.env` in Hono). */
 export interface RequestEnv {
   /** The address of the client, as trusted proxies report it. */
   readonly address: string;
@@ -167,7 +167,7 @@ class Serving implements Exchange {
     if (this.aborted) return;
     try {
       this.#options.failed(error);
-      // the client sees a broken body, and no end that looks complete
+      // the client sees a broken body, and no complete end
       if (started) this.res.close();
       else this.#write(this.#options.problem(new Refusal(500, 'internal')));
     } catch {

@@ -55,7 +55,7 @@ export class ApiKeys implements KeyManagement {
   }
 
   /**
-   * An unknown id and a wrong secret take the same steps: both count for the address, and both wait for the same read, which
+   * An unknown id and a wrong secret take the same steps: both count for the address, and both wait for the same read. The read
    * also finds a key that was created or rotated a moment ago. So neither the answer nor its time shows whether an id exists.
    *
    * @param address the address of the client, behind trusted proxies

@@ -11,7 +11,7 @@ const idLength = 12;
 const secretBytes = 32;
 const form = /^pk_([a-z0-9]{12})_([0-9a-f]{64})$/;
 
-/** What a caller presents. */
+/** The parts of the text that a caller presents. */
 export interface Presented {
   readonly id: string;
   readonly hash: Buffer;

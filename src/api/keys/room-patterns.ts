@@ -1,7 +1,7 @@
 /**
  * Patterns of room ids. `*` stands for any number of characters, also none. The pieces between the stars are searched from
  * left to right, and each piece takes its first place. An earlier place leaves more text for the pieces after it, so no
- * search goes back, and the time grows with the text and not with the number of stars.
+ * search goes back. The time grows with the text and not with the number of stars.
  */
 export class RoomPatterns {
   /** Whether every room matches. */

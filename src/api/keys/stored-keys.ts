@@ -18,7 +18,7 @@ export interface KeySettings {
   readonly overlapMs: number;
 }
 
-/** What the command line and REST do with keys. Inputs have passed the schemas of protocol/keys.ts. */
+/** The changes and reads of keys, for the command line and REST. Inputs have passed the schemas of protocol/keys.ts. */
 export interface KeyManagement {
   /** @throws {ParleyError} `limit_reached`, `invalid` */
   create(input: KeyCreateInput): Promise<KeyWithSecret>;

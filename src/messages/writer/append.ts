@@ -14,8 +14,8 @@ export interface Send {
   readonly lane: string | undefined;
   readonly mentions: Mentions | undefined;
   /**
-   * The API key that publishes the message. Neither the membership of the sender counts then, nor mutes, slow mode and the
-   * right to send. Absent: the sender is the user who sends.
+   * The API key that publishes the message. The membership of the sender does not count then. Mutes, slow mode and the
+   * right to send do not count either. Absent: the sender is the user who sends.
    */
   readonly publisher?: string | undefined;
 }
