@@ -127,6 +127,7 @@ async function banner(app: RunningApp, config: Config): Promise<string> {
     `  data   ${config.dataDir}`,
     `  token  ${sample}`,
     `  try    npx wscat -c "${app.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"  then send  40{"token":"<the token>"}`,
+    `  key    npm run parley -- keys create --name shop --scopes rooms,publish,messages:read  (for back ends: ${app.url}/api/v1/docs)`,
   );
   return lines.join('\n');
 }

@@ -137,3 +137,7 @@ function nextUrl(url: string, cursor: string): string {
   searchParams.set('cursor', cursor);
   return `${pathname}?${searchParams.toString()}`;
 }
+
+export function responseOf({ status, body, headers }: Answered): Response {
+  return new Response(body, { status, headers });
+}

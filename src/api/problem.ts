@@ -1,7 +1,8 @@
 /** Errors as `application/problem+json` (RFC 9457), from the one catalogue. */
 import { z } from 'zod';
 import { errorCatalogue, type ParleyError } from '../protocol/errors.ts';
-import { InputError, RestError, restErrorKinds } from '../protocol/rest-errors.ts';
+import { InputError, RestError, restErrorKinds, type RestErrorCode } from '../protocol/rest-errors.ts';
+import { Refusal } from './bridge/refusal.ts';
 
 export const problemType = 'application/problem+json';
 
@@ -40,18 +41,26 @@ export type Problem = z.infer<typeof problem>;
 
 /** @param former whether the problem has the former shape of the error too */
 export function problemOf(error: ParleyError, requestId: string, former = false): Problem {
-  const code = error instanceof RestError ? error.rest : error.code;
-  const kind = error instanceof RestError ? restErrorKinds[error.rest] : errorCatalogue[error.code];
+  const rest = restCodeOf(error);
+  const code = rest ?? error.code;
+  const kind = rest === undefined ? errorCatalogue[error.code] : restErrorKinds[rest];
   return {
-    type: `/docs#error-${code}`,
+    type: `/api/v1/docs#error-${code}`,
     title: kind.message,
     status: kind.httpStatus,
     detail: error.message,
     code,
-    retryable: error.retryable,
+    retryable: kind.retryable,
     ...(error.retryAfter === undefined ? {} : { retryAfter: error.retryAfter }),
     ...(error instanceof InputError ? { errors: [...error.faults] } : {}),
     requestId,
     ...(former ? { error: error.toWire() } : {}),
   };
+}
+
+/** The code that only REST has. A refusal of the bridge has the nearest code of the catalogue, and its status tells more. */
+function restCodeOf(error: ParleyError): RestErrorCode | undefined {
+  if (error instanceof RestError) return error.rest;
+  if (!(error instanceof Refusal)) return undefined;
+  return error.status === 408 ? 'timeout' : error.status === 415 ? 'unsupported_type' : undefined;
 }

@@ -20,6 +20,8 @@ import type { SessionRegistry } from '../sessions/registry.ts';
 import type { TokenSigning, TokenVerifier } from '../sessions/tokens.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { randomUUID } from 'node:crypto';
+import { failure, responseOf } from './answering.ts';
 import { serveFetch } from './bridge/bridge.ts';
 import type { ApiKeys } from './keys/api-keys.ts';
 import { Callers } from './callers.ts';
@@ -27,8 +29,10 @@ import { commandOperations } from './command-operations.ts';
 import { Guests, type GuestSettings } from './guests.ts';
 import type { ActingParts } from './identity.ts';
 import type { KeyManagement } from './keys/stored-keys.ts';
+import { asyncApi } from './asyncapi.ts';
+import { docsPage } from './docs-page.ts';
 import { openApi } from './openapi.ts';
-import { routeOperations, type Operation } from './operation.ts';
+import { routeOperations, type Operation, type Reply } from './operation.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
 import { apiPrefix, restFetch } from './rest.ts';
@@ -95,6 +99,7 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
     clientAddress: parts.clientAddress,
     maxBodyBytes: (_method, path) => (path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes),
+    problem: (error) => responseOf(failure(error, randomUUID())),
     failed: (error) => {
       metrics.internalErrors.inc({ where: 'http' });
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
@@ -121,6 +126,8 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
   const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
   operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
+  let events: object | undefined;
+  let page: Reply | undefined;
   operations.push(
     ...routeOperations(changeRoutes, changeHandlers(acting)),
     ...routeOperations(authRoutes, authHandlers(parts)),
@@ -136,6 +143,8 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),
+      'spec:asyncapi': () => (events ??= asyncApi(parts.version)),
+      'spec:docs': () => (page ??= docsPage(operations, parts.version)),
     }),
   );
   return operations;

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { corsHeadersFor, hostAllowed, preflightHeaders, targetFrom, type OriginSettings } from '../http/origins.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
-import { failure } from './answering.ts';
+import { failure, responseOf } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { Operation } from './operation.ts';
 import {
@@ -43,8 +43,7 @@ export function restFetch(
 function foreign(what: 'origin' | 'host'): Response {
   const detail = what === 'host' ? 'This server does not answer to this name' : 'Pages of this origin may not connect';
   const error = new ParleyError('forbidden', `${detail} (PARLEY_ORIGINS).`);
-  const { status, body, headers } = failure(error, randomUUID());
-  return new Response(body, { status, headers });
+  return responseOf(failure(error, randomUUID()));
 }
 
 export function restApp(parts: RestParts): Hono<RestEnv> {

@@ -212,6 +212,8 @@ export function reported(
 ): ParleyError {
   const error = clientError(thrown);
   if (error instanceof ParleyError) return error;
+  // the client has gone while the body was read, so that nobody gets this answer
+  if (error instanceof DOMException && error.name === 'AbortError') return new RestError('timeout');
   metrics.internalErrors.inc({ where: 'http' });
   log.error({ err: error, requestId }, 'A request failed; the client got the error `internal`.');
   return new ParleyError('internal');

@@ -1,7 +1,9 @@
 /** Commands over REST, against a started server. */
+import { connect } from 'node:net';
 import { expect, it } from 'vitest';
 import { stage } from '../stage.ts';
 import { tokenOf } from '../support/server.ts';
+import { until } from '../support/until.ts';
 
 const { server, people, room } = await stage({ people: ['owner', 'ann', 'stranger'] });
 await room();
@@ -125,4 +127,19 @@ it('runs one of many equal requests that come at once', async () => {
   expect(all.every(({ status }) => status === 201 || status === 409)).toBe(true);
   const page = await call('ann', 'GET', path);
   expect((page.body['items'] as { body: unknown }[]).filter(({ body }) => body === 'once')).toHaveLength(1);
+});
+
+it('a client that goes in the middle of its body is no fault of the server', async () => {
+  const metrics = async (): Promise<string> => (await fetch(`${server.url}/metrics`)).text();
+  const refused = async (): Promise<string> =>
+    /parley_http_requests_total\{route="message:send",status="4xx"\} (\d+)/.exec(await metrics())?.[1] ?? '0';
+  const before = await refused();
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  const head =
+    'POST /api/v1/rooms/stage-1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' +
+    `Authorization: Bearer ${await tokenOf('owner')}\r\nContent-Length: 100\r\n\r\n{"body":`;
+  socket.write(head, () => socket.destroy());
+  await until('the request has ended', async () => (await refused()) !== before);
+  expect(await metrics()).not.toMatch(/parley_internal_errors_total\{where="http"\} [1-9]/);
 });

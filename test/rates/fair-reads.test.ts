@@ -71,6 +71,7 @@ describe('users take turns for one connection that reads', () => {
   /** Commands that read, each with a table that it reads. `sync` reads as `history` does, and `search` has separate turns. */
   const reads = [
     ['history', { room }, 'messages'],
+    ['message:get', { room, seq: 1 }, 'messages'],
     ['message:versions', { room, seq: 1 }, 'message_versions'],
     ['thread:history', { room, root: 1 }, 'threads'],
     ['thread:list', {}, 'thread_follows'],
@@ -78,6 +79,7 @@ describe('users take turns for one connection that reads', () => {
     ['unread', {}, 'members'],
     ['room:pins', { room }, 'messages'],
     ['room:list', {}, 'rooms'],
+    ['room:member', { room, user: 'ben' }, 'members'],
     ['room:search', { query: 'x' }, 'rooms'],
     ['room:get', { room }, 'rooms'],
     ['room:members', { room }, 'members'],

@@ -29,6 +29,12 @@ const withoutUsers: readonly string[] = [
   'telemetry/system.ts',
   'cli/transfer.ts',
   'processes/worker.ts',
+  'api/docs-page.ts',
+  'api/operation.ts',
+  'api/projection.ts',
+  'api/rest.ts',
+  'cli/keys.ts',
+  'storage/cache/bus.ts',
 ];
 
 /** A body, and what a browser shows of it. */
@@ -43,6 +49,41 @@ const short = 1024;
 /** Longest text of each, in UTF-16 units. A regular expression in the place of a number: what `new RegExp` makes, or one like it. */
 const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, number]>>>> = {
   'http/client-address.ts': { [String.raw`/^\[(.+)\](?::\d+)?$/`]: header, [String.raw`/^([\d.]+):\d+$/`]: header },
+  'api/answering.ts': { [String.raw`/^W\//`]: header, [String.raw`/^\s*q=([\d.]{1,5})\s*$/`]: header },
+  'api/bridge/answer.ts': { [String.raw`/[^\0-\x7f]/`]: header },
+  'api/bridge/bridge.ts': { [String.raw`/^[A-Za-z0-9._~\-[\]:]{1,255}$/`]: header },
+  'api/bridge/headers.ts': {
+    "/^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$/": header,
+    [String.raw`/[\0\r\n]|[^\0-\xff]/`]: header,
+  },
+  'api/callers.ts': { [String.raw`/^Bearer +([^\s]+) *$/i`]: header },
+  'api/idempotency.ts': {
+    [String.raw`/^[\x21-\x7e]{1,255}$/`]: header,
+    '/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i': header,
+  },
+  'api/keys/key-text.ts': { '/^pk_([a-z0-9]{12})_([0-9a-f]{64})$/': header },
+  'api/keys/room-patterns.ts': { [String.raw`/^\*+$/`]: short },
+  'api/pages.ts': { '/^[A-Za-z0-9_-]+$/': header },
+  'api/request-input.ts': {
+    [String.raw`/\{(\w+)\}/g`]: short,
+    [String.raw`/^-?\d{1,16}(\.\d{1,16})?$/`]: header,
+    [String.raw`/position (\d+)/`]: short,
+  },
+  'api/served-operation.ts': { [String.raw`/^[\w.:-]{1,64}$/`]: header },
+  'hub/followers.ts': { [String.raw`/^\{"room":"[^"]*","seq":(\d+),/`]: frame },
+  'protocol/ip-range.ts': { [String.raw`/^\d{1,3}$/`]: short },
+  'protocol/keys.ts': { '/^[a-z0-9]{12}$/': frame, '/^[A-Za-z0-9_.:*-]+$/': frame },
+  'protocol/profile.ts': {
+    [String.raw`/^https:\/\/[\x21-\x7e]+$/`]: frame,
+    '/^[A-Za-z][A-Za-z0-9_+/-]*$/': frame,
+  },
+  'protocol/routes/auth.ts': { '/^[A-Za-z0-9_.-]{1,32}$/': frame },
+  'storage/cache/kinds.ts': {
+    '/^(room|user|lists|key|sessions):./': short,
+    [String.raw`/[%/\n\r]/g`]: short,
+    [String.raw`/^\w+\//`]: short,
+  },
+  'telemetry/redaction.ts': { [String.raw`/\bpk_([a-z0-9]{12})_[0-9A-Za-z]+/g`]: frame },
   'client/connection.ts': { [String.raw`/\/$/`]: header },
   'client/uuid.ts': { '/(.{8})(.{4})(.{4})(.{4})/': short },
   'fanout/event-text.ts': { '/^[A-Za-z0-9:_-]{1,64}$/': frame },

@@ -117,5 +117,14 @@ export class LightHeaders implements Iterable<[string, string]> {
 
 /** Callers without types may pass a number. */
 function trimmed(value: unknown): string {
-  return String(value).replaceAll(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
+  const text = String(value);
+  let [from, to] = [0, text.length];
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
+}
+
+/** Tab, line feed, carriage return and space. */
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 }
