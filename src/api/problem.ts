@@ -58,7 +58,7 @@ export function problemOf(error: ParleyError, requestId: string, former = false)
   };
 }
 
-/** The code that only REST has. A refusal of the bridge has the nearest code of the catalogue, and its status tells more. */
+/** The code that only REST has. A refusal of the bridge has the nearest code of the catalogue, so its status decides. */
 function restCodeOf(error: ParleyError): RestErrorCode | undefined {
   if (error instanceof RestError) return error.rest;
   if (!(error instanceof Refusal)) return undefined;

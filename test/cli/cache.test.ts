@@ -57,7 +57,7 @@ it.each([
   [['cache'], {}, 'The command cache needs stats or clear'],
   [['cache', 'clear', '--tag', 'everything'], {}, '--tag everything: expected room:R'],
   [['cache', 'stats', 'more'], {}, 'See parley --help'],
-  [['cache', 'stats'], {}, 'set REDIS_URL and DATABASE_URL'],
+  [['cache', 'stats'], {}, 'The command cache finds no node'],
 ] as [string[], Record<string, string>, string][])('%j is refused in plain words', async (args, env, message) => {
   const { code, stdout, stderr } = await runProgram(args, env);
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
