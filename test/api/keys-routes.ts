@@ -38,7 +38,16 @@ export async function request(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, text, body: text === '' ? {} : readObject(text) };
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: isJson(response) && text !== '' ? readObject(text) : {},
+  };
+}
+
+function isJson({ headers }: Response): boolean {
+  return /\bjson\b/.test(headers.get('content-type') ?? '');
 }
 
 function readObject(text: string): Answered['body'] {

@@ -65,6 +65,8 @@ export class RoomStream implements StreamContent, Follower {
   #state: State;
   /** Every change up to this rev is sent or in the queue; undefined before the first read. */
   #cursor: number | undefined;
+  /** The head of the room when the last page of history was read. */
+  #historyRev = 0;
   #isReading = false;
   /** Events that come during a read; undefined: events are not kept. */
   #waiting: FollowedEvent[] | undefined = undefined;
@@ -213,6 +215,7 @@ export class RoomStream implements StreamContent, Follower {
       if (after !== undefined) this.#push(Buffer.from(changeLine('message', rev, json)), this.#cursor);
     }
     this.#sent.page(page.rev);
+    this.#historyRev = page.rev;
     if (after !== undefined && page.more) return;
     this.#state = 'behind';
     if (page.rev === this.#cursor) this.#reachHead(page.rev);
@@ -228,7 +231,10 @@ export class RoomStream implements StreamContent, Follower {
       if (type !== undefined) this.#push(Buffer.from(changeLine(type, row.rev, row.json)), row.rev);
     }
     this.#cursor = page.rev;
-    if (!page.more) this.#reachHead(page.rev);
+    if (page.more) return;
+    // the changes are those that this node has, and the history may have had more: its messages would come twice
+    if (page.rev < this.#historyRev) this.#pause(lateMs);
+    else this.#reachHead(page.rev);
   }
 
   /** The reads have reached the head at their time. The events that came meanwhile follow. */

@@ -87,6 +87,24 @@ it('sends events that came during the read after it, and those of the read once'
   expect(await next()).toEqual(['message 1', 'message 2', 'heartbeat 2', 'message 3', 'message 4']);
 });
 
+it('reads again where the changes end before the history that was sent, as on a node that lags', async () => {
+  const { stream, clock, read, next } = opened({ after: 0 });
+  const begun = stream.begin();
+  (await read(0)).answer(page([row(1)], 1, true));
+  await begun;
+  expect(await next()).toEqual(['message 1']);
+  const more = next();
+  (await read(1)).answer(page([row(2), row(3)], 3));
+  expect(await more).toEqual(['message 2', 'message 3']);
+  const live = next();
+  // the node has no event after rev 2 yet, while Postgres had one
+  (await read(2)).answer(page([row(2)], 2));
+  await clock.pass(100);
+  stream.deliver(event(3, 3));
+  (await read(3)).answer(page([row(3)], 3));
+  expect(await live).toEqual(['heartbeat 3']);
+});
+
 it('reads the changes that were made between two pages of the history', async () => {
   const { stream, read, next } = opened({ after: 0 });
   const begun = stream.begin();
