@@ -22,7 +22,7 @@ import type { Identity } from './identity.ts';
 export interface IdempotencyParts {
   readonly sql: postgres.Sql;
   readonly background: postgres.Sql;
-  readonly metrics: Pick<Metrics, 'idempotentRequests'>;
+  readonly metrics: Pick<Metrics, 'rest'>;
   readonly log: Log;
 }
 
@@ -100,7 +100,7 @@ export class Idempotency {
    */
   async once(request: KeyedRequest, run: () => Promise<Answered>): Promise<Answered> {
     const row = await this.#begin(request);
-    this.#parts.metrics.idempotentRequests.inc({ outcome: row.outcome });
+    this.#parts.metrics.rest.idempotentRequests.inc({ outcome: row.outcome });
     if (row.outcome === 'mismatch') throw new RestError('idempotency_mismatch');
     if (row.outcome === 'running') throw new RestError('in_progress', undefined, { retryAfter: 1000 });
     if (row.outcome === 'answered') {

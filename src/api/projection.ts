@@ -63,7 +63,7 @@ export class Paths {
     return choice;
   }
 
-  /** @param seen the schemas that the way to this one has passed without a further name: any JSON contains itself */
+  /** @param seen the schemas that the way to this one has passed without a further name: the schema of JSON contains itself */
   #has(schema: JsonSchema, [name, ...rest]: readonly string[], seen: readonly string[] = []): boolean {
     if (name === undefined) return true;
     if (schema.$ref !== undefined && seen.includes(schema.$ref)) return false;

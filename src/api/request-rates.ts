@@ -62,12 +62,12 @@ export class RequestRates {
         return [name, Number(limit)];
       }),
     );
-    this.#offenders = new Offenders(systemClock, () => metrics.addressesBlocked.inc());
+    this.#offenders = new Offenders(systemClock, () => metrics.rest.addressesBlocked.inc());
     this.#refused = {
-      hour: metrics.requestsRefused.labels({ limit: 'hour' }),
-      sensitive: metrics.requestsRefused.labels({ limit: 'sensitive' }),
-      blocked: metrics.requestsRefused.labels({ limit: 'blocked' }),
-      failures: metrics.requestsRefused.labels({ limit: 'failures' }),
+      hour: metrics.rest.requestsRefused.labels({ limit: 'hour' }),
+      sensitive: metrics.rest.requestsRefused.labels({ limit: 'sensitive' }),
+      blocked: metrics.rest.requestsRefused.labels({ limit: 'blocked' }),
+      failures: metrics.rest.requestsRefused.labels({ limit: 'failures' }),
     };
   }
 

@@ -77,8 +77,8 @@ export class ServedOperation {
     } catch (error) {
       answered = failure(reported(error, requestId, this.#parts), requestId, { former: this.#operation.lenient });
     }
-    metrics.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
-    metrics.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
+    metrics.rest.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
+    metrics.rest.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
     return respond(context, { ...answered, headers: { ...rates, ...answered.headers, 'X-Request-Id': requestId } });
   }
 

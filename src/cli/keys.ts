@@ -14,7 +14,7 @@ export const keysHelp = `  keys create --name N         create an API key for ba
         --scopes S,…           what the key may do, of ${scopes.slice(0, 5).join(', ')},
                                ${scopes.slice(5).join(', ')}
         [--rooms P,…]          rooms that the key may use, with * for any characters, such as team-* (default: every room)
-        [--networks C,…]       addresses and CIDR ranges from which the key may be used (default: any)
+        [--networks C,…]       addresses and CIDR ranges from which the key may be used (default: all)
         [--per-hour N]         requests per hour (default: PARLEY_API_KEY_REQUESTS_PER_HOUR)
         [--expires T]          when the key expires: 90d, 12h or a time such as 2030-01-31 (default: never)
   keys list                    print all API keys without their secrets

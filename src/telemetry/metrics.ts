@@ -6,6 +6,7 @@
 import { CacheMetrics } from './cache-metrics.ts';
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
+import { RestMetrics } from './rest-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -26,46 +27,7 @@ export class Metrics {
     'Commands that were answered; the outcome is ok or an error code',
     this.#registry,
   );
-  readonly requests = this.#counter('parley_http_requests_total', 'Requests of REST that were answered', [
-    'route',
-    'status',
-  ]);
-  /** Label: limit (hour, sensitive, blocked or failures). */
-  readonly requestsRefused = new HotCounter(
-    'parley_http_requests_refused_total',
-    'Requests of REST over a rate, by the rate',
-    this.#registry,
-  );
-  readonly idempotentRequests = this.#counter(
-    'parley_http_idempotent_requests_total',
-    'Requests of REST with an Idempotency-Key, by outcome: first, answered, running or mismatch',
-    ['outcome'],
-  );
-  readonly addressesBlocked = this.#counter(
-    'parley_http_addresses_blocked_total',
-    'Addresses that were blocked for a time, because their requests were refused again and again',
-  );
-  readonly streamsOpened = this.#counter('parley_streams_opened_total', 'Streams of rooms that began');
-  readonly streamsEnded = this.#counter(
-    'parley_streams_ended_total',
-    'Streams of rooms that ended, by the reason: closed by the client, reset, or an error code',
-    ['reason'],
-  );
-  readonly streamsRefused = this.#counter(
-    'parley_streams_refused_total',
-    'Streams of rooms that were refused at a limit: that of the caller or that of the node',
-    ['limit'],
-  );
-  readonly streamsBehind = this.#counter(
-    'parley_streams_behind_total',
-    'Times that a stream fell behind its room and read the changes from the database',
-  );
-  readonly requestSeconds = this.#histogram(
-    'parley_http_request_seconds',
-    'Time from a request of REST to its answer',
-    seconds,
-    ['route'],
-  );
+  readonly rest = new RestMetrics(this.#registry, seconds);
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',
@@ -364,10 +326,6 @@ export class Metrics {
   watchReplay(read: { rooms: () => number; bytes: () => number }): void {
     this.#watch('parley_tail_rooms', 'Rooms in the replay buffer', read.rooms);
     this.#watch('parley_tail_bytes', 'Approximate size of the replay buffer', read.bytes);
-  }
-
-  watchStreams(read: () => number): void {
-    this.#watch('parley_streams', 'Streams of rooms that are open', read);
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {

@@ -28,10 +28,7 @@ export interface StreamsParts {
   readonly hub: Pick<Hub, 'followers' | 'interest' | 'resequencer'>;
   readonly sessions: Pick<LocalSessions, 'revokedAmong'>;
   readonly keys: Pick<ApiKeys, 'onRevoked'>;
-  readonly metrics: Pick<
-    Metrics,
-    'internalErrors' | 'streamsBehind' | 'streamsEnded' | 'streamsOpened' | 'streamsRefused' | 'watchStreams'
-  >;
+  readonly metrics: Pick<Metrics, 'internalErrors' | 'rest'>;
   readonly log: Log;
   readonly clock?: Clock;
 }
@@ -79,7 +76,7 @@ export class Streams {
     this.#heartbeats = new PeriodicTask({ run: () => this.#beat(), everyMs, ...shared });
     this.#checks.start();
     this.#heartbeats.start();
-    metrics.watchStreams(() => this.#open.size);
+    metrics.rest.watchStreams(() => this.#open.size);
   }
 
   /** @throws {ParleyError} `limit_reached`, `overloaded`, `draining`, or the error of the first read */
@@ -94,14 +91,14 @@ export class Streams {
       maxBufferBytes: settings.maxStreamBufferBytes,
       noteHead: (rev) => hub.resequencer.noteHead(room, rev),
       clock: this.#clock,
-      fellBehind: () => metrics.streamsBehind.inc(),
+      fellBehind: () => metrics.rest.streamsBehind.inc(),
       unfollow: (follower) => hub.followers.remove(follower),
       closed: (closed, reason) => this.#closed(closed, reason),
       failed: (error) => this.#failed(error),
     });
     const open: Open = { caller, token: identity.kind === 'user' ? identity.token : undefined, unwatch: () => {} };
     this.#open.set(stream, open);
-    metrics.streamsOpened.inc();
+    metrics.rest.streamsOpened.inc();
     try {
       this.#watch(identity, stream, open);
       hub.followers.add(stream);
@@ -138,14 +135,14 @@ export class Streams {
     const { settings, metrics } = this.#parts;
     if (this.#isDraining) throw new ParleyError('draining', undefined, { retryAfter: 1000 });
     if (this.#open.size >= settings.maxStreams) {
-      metrics.streamsRefused.inc({ limit: 'node' });
+      metrics.rest.streamsRefused.inc({ limit: 'node' });
       const detail = 'This node has as many streams as it may have (PARLEY_MAX_STREAMS).';
       throw new ParleyError('overloaded', detail, { retryAfter: 5000 });
     }
     const caller = identity.kind === 'key' ? `key:${identity.key.id}` : `user:${user}`;
     const streams = this.#callers.get(caller) ?? 0;
     if (streams >= settings.maxStreamsPerCaller) {
-      metrics.streamsRefused.inc({ limit: 'caller' });
+      metrics.rest.streamsRefused.inc({ limit: 'caller' });
       const detail = 'You have as many streams on this node as a caller may have (PARLEY_MAX_STREAMS_PER_CALLER).';
       throw new ParleyError('limit_reached', detail);
     }
@@ -169,7 +166,7 @@ export class Streams {
     const left = (this.#callers.get(open.caller) ?? 1) - 1;
     if (left === 0) this.#callers.delete(open.caller);
     else this.#callers.set(open.caller, left);
-    this.#parts.metrics.streamsEnded.inc({ reason });
+    this.#parts.metrics.rest.streamsEnded.inc({ reason });
   }
 
   /** One statement for the tokens of all streams. */

@@ -33,7 +33,7 @@ export const publishRoutes = {
   publish: {
     about:
       'Stores messages and sends them to the members of their rooms. Each message has its own outcome, in the order of ' +
-      'the request. An API key publishes into each room of its patterns, as any sender. Membership, mutes, slow mode and ' +
+      'the request. An API key publishes into each room of its patterns, for each sender. Membership, mutes, slow mode and ' +
       '`senders` do not count then. A token, or a key that names a user in `Parley-User`, publishes as that user, by ' +
       'the rules of `message:send`. The same id again returns the first `seq` with `duplicate`, and stores nothing. ' +
       '`atomic`: all messages are stored in one commit, or none of them.',
