@@ -5,6 +5,8 @@ import { openHttp } from './api/open.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi, type RestApi } from './api/rest-api.ts';
+import { WalletNonces } from './api/wallet/nonces.ts';
+import { WalletSignIn, type WalletSettings } from './api/wallet/wallet-sign-in.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -25,6 +27,7 @@ import {
   streamSlice,
   storageSlice,
   tokenSlice,
+  walletSlice,
   type ApiKeySlice,
   type FanoutSlice,
   type LogSlice,
@@ -50,7 +53,7 @@ import { checkSearchLanguage } from './search/search-language.ts';
 import { demoSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
-import { TokenVerifier } from './sessions/tokens.ts';
+import { TokenVerifier, type TokenSigning } from './sessions/tokens.ts';
 import type { Cache } from './storage/cache.ts';
 import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
@@ -153,6 +156,7 @@ async function start(
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
   const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
+  const wallet = openWalletSignIn(walletSlice(config), signing, storage.database);
   const ofRequests = {
     rates: requestRates,
     userRates: rates,
@@ -160,6 +164,7 @@ async function start(
     idempotency,
     signing,
     guests,
+    wallet,
     streaming: streamSlice(config),
   };
   const rest = openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
@@ -326,6 +331,15 @@ function openIdempotency({ sql, background }: Database, { metrics, log, releases
   const idempotency = new Idempotency({ sql, background, metrics, log });
   releases.push(() => idempotency.stop());
   return idempotency;
+}
+
+function openWalletSignIn(
+  settings: WalletSettings | undefined,
+  signing: TokenSigning | undefined,
+  { sql }: Database,
+): WalletSignIn | undefined {
+  if (settings === undefined || signing === undefined) return undefined;
+  return new WalletSignIn({ ...settings, signing, nonces: new WalletNonces({ sql, secret: signing.secret }) });
 }
 
 /** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */

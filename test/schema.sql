@@ -399,6 +399,13 @@ create table users (
   constraint users_pkey PRIMARY KEY (id)
 );
 
+create table wallet_nonces (
+  nonce text not null,
+  ends_at timestamp with time zone not null,
+  constraint wallet_nonces_pkey PRIMARY KEY (nonce)
+);
+CREATE INDEX wallet_nonces_by_end ON public.wallet_nonces USING btree (ends_at);
+
 CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql

@@ -42,6 +42,7 @@ import { publishHandlers } from './routes/publish.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { userHandlers } from './routes/users.ts';
 import { followOperation } from './streams/follow.ts';
+import type { WalletSignIn } from './wallet/wallet-sign-in.ts';
 import { Streams, type StreamSettings } from './streams/streams.ts';
 
 export interface RestApiParts {
@@ -62,6 +63,8 @@ export interface RestApiParts {
   readonly signing: TokenSigning | undefined;
   /** Undefined outside of the embedded demo. */
   readonly guests: GuestSettings | undefined;
+  /** Undefined: users do not sign in by wallet. */
+  readonly wallet: WalletSignIn | undefined;
   readonly rates: RequestRates;
   readonly userRates: UserRates;
   readonly idempotency: Idempotency;

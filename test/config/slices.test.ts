@@ -66,6 +66,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.presenceSlice(config);
     slices.tokenSlice(config, undefined);
     slices.apiKeySlice(config);
+    slices.walletSlice(config);
     slices.guestSlice(config, 'of the folder');
     slices.rateSlice(config);
     slices.requestRateSlice(config);

@@ -16,6 +16,7 @@ import { roomKeys } from './rooms.ts';
 import { searchKeys } from './search.ts';
 import { signalKeys } from './signals.ts';
 import { tokenKeys } from './tokens.ts';
+import { walletKeys } from './wallet.ts';
 
 export const configKeys = {
   ...listeningKeys,
@@ -25,6 +26,7 @@ export const configKeys = {
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
+  ...walletKeys,
   ...apiKeyKeys,
   ...connectionKeys,
   ...commandKeys,
