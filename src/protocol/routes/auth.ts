@@ -86,7 +86,7 @@ export const authRoutes = {
       'Signs in by a message that a wallet has signed (EIP-4361 and EIP-191). The user is the address, with the checksum of ' +
       'EIP-55. Contract wallets (EIP-1271) get `unsupported`.',
     kind: 'write',
-    weight: 5,
+    weight: 1,
     scope: null,
     callers: 'anyone',
     http: { method: 'POST', path: '/auth/wallet', status: 201, sensitive: true, secret: true },
