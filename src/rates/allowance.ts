@@ -1,6 +1,6 @@
 import { systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
+import { partsOf, type Hits, type Rate, type Rates } from './rates.ts';
 import { every } from '../jobs/periodic.ts';
 
 interface Account {
@@ -205,12 +205,12 @@ export class Allowance {
 }
 
 function partAt(now: number, { rate }: Account): number {
-  return Math.floor(now / Math.floor(rate.windowMs / windowParts));
+  return Math.floor(now / Math.floor(rate.windowMs / partsOf(rate)));
 }
 
 function earlierOf(account: Account, current: number): Hits[] {
-  const { reported } = account;
-  while (reported.length > 0 && (reported[0] as number) < current - windowParts) reported.splice(0, 2);
+  const { reported, rate } = account;
+  while (reported.length > 0 && (reported[0] as number) < current - partsOf(rate)) reported.splice(0, 2);
   const hits: Hits[] = [];
   for (let i = 0; i < reported.length; i += 2) {
     hits.push({ age: current - (reported[i] as number), count: reported[i + 1] as number });
