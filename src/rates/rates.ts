@@ -1,7 +1,7 @@
 /**
  * The seam for rates that hold for a key (a user) wherever it appears: at most `limit` in any window of `windowMs`.
  *
- * Sliding: the window is cut into parts, 20 by default. What was taken in a part is free again one window after that part
+ * Sliding: the window is cut into parts, 20 by default. The hits of a part are free again one window after that part
  * ended. So no window of any position holds more than `limit`, and what was taken counts for up to one part longer than it
  * must. A log of every hit would be exact and hold 6,000 entries a user at 6,000 a minute. Two counters of whole windows
  * let twice the limit through in one window. This form has at most one number more than parts for each key.
