@@ -49,7 +49,8 @@ const short = 1024;
 /** Longest text of each, in UTF-16 units. A regular expression in the place of a number: what `new RegExp` makes, or one like it. */
 const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, number]>>>> = {
   'http/client-address.ts': { [String.raw`/^\[(.+)\](?::\d+)?$/`]: header, [String.raw`/^([\d.]+):\d+$/`]: header },
-  'api/answering.ts': { [String.raw`/^W\//`]: header, [String.raw`/^\s*q=([\d.]{1,5})\s*$/`]: header },
+  'http/content-encoding.ts': { [String.raw`/^\s*q=([\d.]{1,5})\s*$/`]: header },
+  'http/etags.ts': { [String.raw`/^W\//`]: header },
   'api/bridge/answer.ts': { [String.raw`/[^\0-\x7f]/`]: header },
   'api/bridge/bridge.ts': { [String.raw`/^[A-Za-z0-9._~\-[\]:]{1,255}$/`]: header },
   'api/bridge/headers.ts': {
