@@ -11,6 +11,7 @@ import { Blocks } from './rooms/blocks.ts';
 import { Bodies } from './messages/bodies/bodies.ts';
 import { Changes } from './messages/changes.ts';
 import { FairTurns } from './rates/fair-turns.ts';
+import { SharedTurns } from './rates/shared-turns.ts';
 import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
 import { KnownUsers } from './rooms/known-users.ts';
@@ -100,6 +101,7 @@ export class Messaging {
   readonly backfill: BackfillReads;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
+  readonly #shared: SharedTurns;
   readonly #outbox: Relay;
   readonly #published: PublishRelay;
   readonly #purge: RoomPurge;
@@ -113,6 +115,7 @@ export class Messaging {
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
     this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
+    this.#shared = new SharedTurns(this.#turns);
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
@@ -176,7 +179,8 @@ export class Messaging {
 
   /** @param epoch the epoch of the read */
   history(user: string, input: ParsedInput<'history'>, epoch: string): Promise<{ json: string; rev: number }> {
-    return this.reading(user, () => history(this.#options.reads, user, input, epoch));
+    const question = JSON.stringify(['history', input, epoch]);
+    return this.#shared.take(user, question, () => history(this.#options.reads, user, input, epoch));
   }
 
   /** The changes in the user's rooms, read from Postgres. */
