@@ -100,6 +100,8 @@ export class Messaging {
   readonly backfill: BackfillReads;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
+  /** Pages of `sync`, one of each user: several take all of the connections and the event loop from other users. */
+  readonly #syncTurns: FairTurns;
   readonly #outbox: Relay;
   readonly #published: PublishRelay;
   readonly #purge: RoomPurge;
@@ -113,6 +115,8 @@ export class Messaging {
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
     this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
+    const oneEach = { places: Infinity, placesPerUser: 1, ...waitingReads, waitMs };
+    this.#syncTurns = new FairTurns({ place: 'sync', ...oneEach, metrics });
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
@@ -181,7 +185,7 @@ export class Messaging {
 
   /** The changes in the user's rooms, read from Postgres. */
   synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
-    return this.reading(user, () => sync(this.#options.reads, user, input));
+    return this.#syncTurns.take(user, () => this.reading(user, () => sync(this.#options.reads, user, input)));
   }
 
   /** The database went back in time: values of the old history that wait here must not be written into the new one. */

@@ -12,7 +12,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 /** `answers`: large answers in memory, `reads`: connections to Postgres, `sessions`: questions to the other nodes. */
-export type TurnPlace = 'answers' | 'presence' | 'reads' | 'search' | 'sessions';
+export type TurnPlace = 'answers' | 'presence' | 'reads' | 'search' | 'sessions' | 'sync';
 
 export interface FairTurnsOptions {
   /** The kind of work, a label of the metric. */
@@ -139,10 +139,10 @@ export class FairTurns {
     });
   }
 
-  /** Gives free places to the users whose turn is next. */
+  /** Gives free places to the users whose turn is next, one to each user in a turn of the event loop. */
   #begin(): void {
     const { places, placesPerUser } = this.#options;
-    for (const [user, share] of this.#line) {
+    for (const [user, share] of Array.from(this.#line)) {
       if (this.#running >= places) return;
       const first = share.waiting.shift();
       this.#waiting--;
@@ -153,6 +153,7 @@ export class FairTurns {
       if (share.waiting.length > 0 && share.running < placesPerUser) this.#line.set(user, share);
       first?.begin();
     }
+    if (this.#running < places) this.#next();
   }
 
   /** One timer for all waiting work. */
