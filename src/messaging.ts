@@ -100,7 +100,10 @@ export class Messaging {
   readonly backfill: BackfillReads;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
-  /** Pages of `sync`, one of each user: several take all of the connections and the event loop from other users. */
+  /**
+   * Pages of `sync`, one of each user: several take all of the connections and the event loop from other users. After a page
+   * the user waits as long as the page took, which is less than the way of an answer to most clients.
+   */
   readonly #syncTurns: FairTurns;
   readonly #outbox: Relay;
   readonly #published: PublishRelay;
@@ -115,7 +118,7 @@ export class Messaging {
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
     this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
-    const oneEach = { places: Infinity, placesPerUser: 1, ...waitingReads, waitMs };
+    const oneEach = { places: Infinity, placesPerUser: 1, ...waitingReads, waitMs, mostRestMs: 100 };
     this.#syncTurns = new FairTurns({ place: 'sync', ...oneEach, metrics });
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);

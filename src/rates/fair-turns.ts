@@ -26,6 +26,8 @@ export interface FairTurnsOptions {
   readonly waitingPerUser: number;
   /** Work that waited for longer is refused. */
   readonly waitMs: number;
+  /** After its end, work keeps its place for as long as the work took, but not longer than this. Default: 0. */
+  readonly mostRestMs?: number;
   readonly metrics: Metrics;
   readonly clock?: Clock;
 }
@@ -81,17 +83,24 @@ export class FairTurns {
     } else {
       await this.#wait(user, share);
     }
+    const from = this.#clock.now();
     try {
       return await work();
     } finally {
-      share.running--;
-      this.#running--;
-      // the user who had a place is the last to get the next one
-      this.#line.delete(user);
-      if (share.waiting.length > 0) this.#line.set(user, share);
-      else if (share.running === 0) this.#shares.delete(user);
-      this.#next();
+      const rest = Math.min(this.#clock.now() - from, this.#options.mostRestMs ?? 0);
+      if (rest <= 0) this.#ended(user, share);
+      else this.#clock.after(rest, () => this.#ended(user, share)).unref();
     }
+  }
+
+  #ended(user: string, share: Share): void {
+    share.running--;
+    this.#running--;
+    // the user who had a place is the last to get the next one
+    this.#line.delete(user);
+    if (share.waiting.length > 0) this.#line.set(user, share);
+    else if (share.running === 0) this.#shares.delete(user);
+    this.#next();
   }
 
   #wait(user: string, share: Share): Promise<void> {
