@@ -102,6 +102,11 @@ export class Messaging {
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
   readonly #shared: SharedTurns;
+  /**
+   * Pages of `sync`, one of each user: several take all of the connections and the event loop from other users. After a page
+   * the user waits as long as the page took, which is less than the way of an answer to most clients.
+   */
+  readonly #syncTurns: FairTurns;
   readonly #outbox: Relay;
   readonly #published: PublishRelay;
   readonly #purge: RoomPurge;
@@ -116,6 +121,8 @@ export class Messaging {
     const placesPerUser = Math.ceil(places / 2);
     this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
     this.#shared = new SharedTurns(this.#turns);
+    const oneEach = { places: Infinity, placesPerUser: 1, ...waitingReads, waitMs, mostRestMs: 100 };
+    this.#syncTurns = new FairTurns({ place: 'sync', ...oneEach, metrics });
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
@@ -185,7 +192,7 @@ export class Messaging {
 
   /** The changes in the user's rooms, read from Postgres. */
   synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
-    return this.reading(user, () => sync(this.#options.reads, user, input));
+    return this.#syncTurns.take(user, () => this.reading(user, () => sync(this.#options.reads, user, input)));
   }
 
   /** The database went back in time: values of the old history that wait here must not be written into the new one. */

@@ -47,6 +47,38 @@ it('a user with one read is served before the second read of a user with eight; 
   await server.stop();
 });
 
+it('a user has one page of sync in Postgres at a time, and leaves the other connections to others', async () => {
+  const server = await startServer({ PARLEY_TAIL_MESSAGES: '0' });
+  const [ann, ben] = [
+    await connectStock(server.url, await tokenOf('ann')),
+    await connectStock(server.url, await tokenOf('ben')),
+  ];
+  await ann.ok('room:create', { kind: 'channel', name: 'R', id: 'r' });
+  await ben.ok('room:join', { room: 'r' });
+  await ann.ok('message:send', text('r', { text: 'x' }));
+  const order: string[] = [];
+  const request = (name: string, client: typeof ann): Promise<unknown> =>
+    client.ok('sync', { cursors: { r: 0 } }).then(() => order.push(name));
+  const requested: Promise<unknown>[] = [];
+  await server.database.sql.begin(async (tx) => {
+    await tx`lock table messages in access exclusive mode`;
+    const waiting = (n: number): Promise<unknown> =>
+      until(`${n} wait in Postgres`, async () => {
+        const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
+        return row?.n === n;
+      });
+    for (let n = 0; n < 4; n++) requested.push(request('ann', ann));
+    await waiting(1);
+    requested.push(request('ben', ben));
+    await waiting(2);
+  });
+  await Promise.all(requested);
+  expect(order.toSorted()).toEqual(['ann', 'ann', 'ann', 'ann', 'ben']);
+  expect(order.indexOf('ben')).toBeLessThan(2);
+  for (const client of [ann, ben]) client.close();
+  await server.stop();
+});
+
 describe('users take turns for one connection that reads', () => {
   let server: TestServer;
   let ann: StockClient;
