@@ -12,6 +12,8 @@ export default defineConfig({
     pool: 'forks',
     // Most tests wait for servers: with two workers a third of the two cores stood idle, and CI took 19 minutes.
     maxWorkers: 3,
+    // tests of one file that only wait, with `concurrent`
+    maxConcurrency: 20,
     sequence: { sequencer: LongestFirst },
     // limits for a busy machine; a test that hangs is reported all the same
     testTimeout: 60_000,
