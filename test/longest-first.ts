@@ -29,7 +29,9 @@ const longest = [
   'messages/histories',
 ];
 
-function place({ moduleId }: TestSpecification): number {
+/** Files that share processes come last and together: a process ends where the next file is not one of them. */
+function place({ moduleId, project }: TestSpecification): number {
+  if (project.config.isolate === false) return longest.length + 1;
   const at = longest.findIndex((name) => moduleId.includes(`/test/${name}`));
   return at === -1 ? longest.length : at;
 }
