@@ -4,8 +4,8 @@ import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config
 import { LongestFirst } from './longest-first.ts';
 
 /**
- * Files that share a process with others, one after the other. A file needs a second and a half of processor to load the server,
- * which was a fifth of the whole run. Outside are files that measure memory, that block the event loop, or that need the
+ * Files that share a process with others, one after the other. A process of its own that loads the
+ * server costs a file two seconds of processor, as much as most of these tests. Outside are files that measure memory, that block the event loop, or that need the
  * signals or the timers of a process.
  */
 const folders = ['api', 'commands', 'config', 'connect', 'messages', 'receipts', 'rooms', 'sessions', 'threads'];
@@ -46,8 +46,8 @@ export default defineConfig({
   test: {
     root,
     globalSetup: ['test/support/global-setup.ts'],
-    // Most tests wait for servers: with two workers a third of the two cores stood idle, and CI took 19 minutes.
-    maxWorkers: 3,
+    // Most tests wait for servers: with three workers on two cores a third of the processor was idle, at the end more.
+    maxWorkers: 4,
     teardownTimeout: 30_000,
     sequence: { sequencer: LongestFirst },
     projects: [
