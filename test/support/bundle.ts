@@ -1,6 +1,6 @@
 /**
- * The built program in one file. Node needs a second of processor to load the 470 files of `dist`, and a run of the tests
- * starts some hundred processes; one file takes half of that. The modules are those of `dist`, in the same order.
+ * The built program in one file. Node needs a second of processor to load the 470 files of `dist`, and half of that
+ * for one file. A run of the tests starts some hundred processes. The modules are those of `dist`, in the same order.
  */
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
