@@ -71,14 +71,14 @@ export interface GatewayParts {
 export async function openGateway(settings: GatewaySettings, parts: GatewayParts): Promise<Gateway> {
   const { app, clientAddress, connections, messaging, fanout, lease, epochs, sessions, metrics, log } = parts;
   const reachable = (): boolean => fanout.others?.reachable !== false;
-  const { tailMessages, tailBytes } = settings;
+  const { replayMessages, replayBytes } = settings;
 
   const topics = new Topics(app);
   const gaps = createGaps();
   const replay = new ReplayBuffer({
-    messages: tailMessages,
-    maxBytes: tailBytes,
-    read: (rooms) => messaging.recent(rooms, tailMessages),
+    messages: replayMessages,
+    maxBytes: replayBytes,
+    read: (rooms) => messaging.recent(rooms, replayMessages),
     metrics,
   });
   const registry = new SessionRegistry(parts.presence, metrics);

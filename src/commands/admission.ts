@@ -15,7 +15,7 @@ import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { LoadShedding } from './load-shedding.ts';
 import { isSend, roomOfSend } from './send-room.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
-import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
+import type { Metrics, UnexpectedPacket } from '../telemetry/metrics.ts';
 import { encodeAck } from '../transport/socketio/encode.ts';
 import type { Packet } from '../transport/socketio/packet.ts';
 import type { Refusals } from './refusals.ts';
@@ -63,17 +63,17 @@ const overShare = JSON.stringify({
 
 export class Admission implements PacketAdmission {
   readonly #parts: AdmissionParts;
-  readonly #unexpected: Readonly<Record<StrayPacket, Tally>>;
+  readonly #unexpected: Readonly<Record<UnexpectedPacket, Tally>>;
   readonly #rateLimited: Tally;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
-    const { strayPackets, commands } = parts.metrics;
+    const { unexpectedPackets, commands } = parts.metrics;
     this.#rateLimited = commands.labels({ command: 'unknown', outcome: 'rate_limited' });
     this.#unexpected = {
-      ack: strayPackets.labels({ packet: 'ack' }),
-      late_ack: strayPackets.labels({ packet: 'late_ack' }),
-      connect: strayPackets.labels({ packet: 'connect' }),
+      ack: unexpectedPackets.labels({ packet: 'ack' }),
+      late_ack: unexpectedPackets.labels({ packet: 'late_ack' }),
+      connect: unexpectedPackets.labels({ packet: 'connect' }),
     };
   }
 
