@@ -149,7 +149,8 @@ async function start(
   const clientAddress = new ClientAddress(listening.trustedProxies);
   const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
-  if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
+  if (redis !== undefined)
+    await openBackends(redisSlice(config).prefix, config.socketioInterop, { redis, gateway }, base);
 
   const origins = originSlice(config);
   const keys = openApiKeys(apiKeySlice(config), storage, base);

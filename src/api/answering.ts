@@ -17,7 +17,7 @@ export interface Answered {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface Asked {
+export interface AnsweredRequest {
   readonly input: Readonly<Record<string, unknown>>;
   readonly projection: Projection | undefined;
   readonly url: string;
@@ -25,7 +25,7 @@ export interface Asked {
 
 const jsonType = 'application/json; charset=utf-8';
 
-export function answeredOf({ name, route }: Operation, asked: Asked, answer: Answer): Answered {
+export function answeredOf({ name, route }: Operation, request: AnsweredRequest, answer: Answer): Answered {
   const status = route.status ?? 200;
   if (answer instanceof Reply && !isPlain(answer.body)) {
     const { body = null, headers } = answer;
@@ -39,10 +39,10 @@ export function answeredOf({ name, route }: Operation, asked: Asked, answer: Ans
     body,
     headers: tagged(route, body, headers),
   });
-  const { projection } = asked;
+  const { projection } = request;
   if (route.pages === undefined) return made(projection === undefined ? json : project(json, projection));
-  const page = pageOf(name, route.pages, json, asked.input, projection);
-  if (page.next !== null) headers['Link'] = `<${nextUrl(asked.url, page.next)}>; rel="next"`;
+  const page = pageOf(name, route.pages, json, request.input, projection);
+  if (page.next !== null) headers['Link'] = `<${nextUrl(request.url, page.next)}>; rel="next"`;
   return made(page.json);
 }
 

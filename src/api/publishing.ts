@@ -22,7 +22,7 @@ export interface PublishingParts {
   readonly bodies: Pick<Bodies, 'read'>;
   readonly knownUsers: Pick<KnownUsers, 'nameOf'>;
   readonly readMarks: Pick<ReadMarks, 'sent'>;
-  readonly rates: Pick<UserRates, 'send'>;
+  readonly rates: { readonly sends: Pick<UserRates['sends'], 'spend'> };
 }
 
 type Input = z.output<(typeof publishRoutes)['publish']['input']>;
@@ -92,7 +92,7 @@ export class Publishing {
       prepared.map(async (one) => {
         if (one instanceof ParleyError) return one;
         try {
-          await this.#parts.rates.send(caller.user.id, caller.tier);
+          await this.#parts.rates.sends.spend(caller.user.id, caller.tier);
           return one;
         } catch (error) {
           return known(error);

@@ -87,9 +87,9 @@ export class ServedOperation {
     const { req } = context;
     const ifMatch = req.header('if-match');
     if (ifMatch !== undefined) await this.#requireMatch(ifMatch, request);
-    const asked = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
+    const about = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
     const run = async (): Promise<Answered> =>
-      answeredOf(this.#operation, asked, await this.#run(this.#operation, request));
+      answeredOf(this.#operation, about, await this.#run(this.#operation, request));
     const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
     return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
   }

@@ -24,6 +24,8 @@ export interface AllowanceOptions {
   readonly rates: Rates;
   /** Begins the keys. */
   readonly name: string;
+  /** The rate of the tier that a token names. Undefined: these hits have no limit. */
+  readonly rateOf: (tier: string | null) => Rate | undefined;
   /** Accounts held at once; beyond it a hit costs a round trip. */
   readonly maxAccounts?: number;
   readonly clock?: Clock;
@@ -65,7 +67,9 @@ export class Allowance {
   }
 
   /** Counts one hit. @returns undefined: at once. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  spend(key: string, rate: Rate): Promise<void> | undefined {
+  spend(key: string, tier: string | null = null): Promise<void> | undefined {
+    const rate = this.#options.rateOf(tier);
+    if (rate === undefined) return undefined;
     const now = this.#clock.now();
     const account = this.#account(key, rate, now);
     if (account === undefined) return this.#direct(key, rate);

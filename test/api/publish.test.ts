@@ -190,7 +190,7 @@ describe('with a key', () => {
     bodies: new Bodies({ embedded: false, attachmentHosts: [], attachmentTypes: [], attachmentMaxBytes: 1 }),
     knownUsers: new KnownUsers({ sql, reads: sql, cache }),
     readMarks: new ReadMarks({ sql, fanout: new MemoryFanout(), metrics, log: silentLog }),
-    rates: { send: () => undefined },
+    rates: { sends: { spend: () => undefined } },
   };
   const key = { id: 'shop', mayUseRoom: (id: string) => id.startsWith('stage-') };
   const publish = (messages: readonly object[], atomic = false): Promise<Published[]> =>

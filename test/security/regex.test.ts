@@ -107,7 +107,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'connect/sockets.ts': { [String.raw`/[^\x20-\x7e]/g`]: header },
   'messages/bodies/mentions.ts': { '/^ {0,3}(`{3,}|~{3,})/': body, '/`+/g': body },
   'rooms/channel-search.ts': { '/[\\s!-/:-@[-`{-~]+/': short },
-  'messages/bodies/json-body.ts': {
+  'messages/bodies/bodies.ts': {
     [String.raw`/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/`]: frame,
     [String.raw`/\de[+-](\d{1,3})/g`]: frame,
   },

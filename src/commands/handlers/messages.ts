@@ -11,7 +11,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     'message:send': ({ user, tier }, { room, id, body, replyTo, lane }) => {
       const { json, mentions } = bodies.read(body);
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
-      const paced = rates.send(user.id, tier);
+      const paced = rates.sends.spend(user.id, tier);
       const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
       // a user that sends has read the messages before
       return sent.then((stored) => {
@@ -22,7 +22,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     },
     'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),
     'message:edit': async ({ user, tier }, { room, seq, body }) => {
-      await rates.send(user.id, tier);
+      await rates.sends.spend(user.id, tier);
       const { json, mentions } = bodies.read(body);
       const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
       return { seq, rev, at };
@@ -33,7 +33,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     },
     'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
     'reaction:add': async ({ user, tier }, { room, seq, emoji }) => {
-      await rates.send(user.id, tier);
+      await rates.sends.spend(user.id, tier);
       const { rev, count } = await changes.make({ kind: 'add', room, seq, user: user.id, emoji });
       return { rev, count };
     },
