@@ -7,7 +7,7 @@ export default defineConfig({
     root: fileURLToPath(new URL('..', import.meta.url)),
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    setupFiles: ['test/support/leaks.ts'],
+    setupFiles: ['test/support/leaks.ts', 'test/support/checked-fetch.ts'],
     // Worker threads would share one process: uWebSockets.js and signals belong to the process.
     pool: 'forks',
     // Most tests wait for servers: with two workers a third of the two cores stood idle, and CI took 19 minutes.

@@ -56,6 +56,11 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     "/^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$/": header,
     [String.raw`/[\0\r\n]|[^\0-\xff]/`]: header,
   },
+  'api/trace-context.ts': {
+    [String.raw`/^[\w.:-]{1,64}$/`]: header,
+    [String.raw`/^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]{0,256})?$/`]: header,
+    [String.raw`/^0+$/`]: short,
+  },
   'api/callers.ts': { [String.raw`/^Bearer +([^\s]+) *$/i`]: header },
   'api/idempotency.ts': {
     [String.raw`/^[\x21-\x7e]{1,255}$/`]: header,
@@ -69,7 +74,6 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/^-?\d{1,16}(\.\d{1,16})?$/`]: header,
     [String.raw`/position (\d+)/`]: short,
   },
-  'api/served-operation.ts': { [String.raw`/^[\w.:-]{1,64}$/`]: header },
   'hub/followers.ts': { [String.raw`/^\{"room":"[^"]*","seq":(\d+),/`]: frame },
   'protocol/ip-range.ts': { [String.raw`/^\d{1,3}$/`]: short },
   'protocol/keys.ts': { '/^[a-z0-9]{12}$/': frame, '/^[A-Za-z0-9_.:*-]+$/': frame },
