@@ -125,10 +125,9 @@ function headerParameters(operation: Operation): Json[] {
     headerParameter('traceparent', 'the place of the request in a trace (W3C Trace Context)'),
   ];
   if (callers !== 'anyone') {
-    const user = z.toJSONSchema(userId) as Json;
-    found.push(
-      headerParameter('Parley-User', 'the user for whom an API key acts', { type: 'string', pattern: user['pattern'] }),
-    );
+    // an empty header names nobody
+    const pattern = String((z.toJSONSchema(userId) as Json)['pattern']).replace('{1,', '{0,');
+    found.push(headerParameter('Parley-User', 'the user for whom an API key acts', { type: 'string', pattern }));
   }
   if (isKeyed(operation)) {
     const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' };

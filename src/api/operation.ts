@@ -60,6 +60,8 @@ export interface Operation {
   readonly about: string;
   readonly kind: CommandKind;
   readonly weight: number;
+  /** See RouteSchema. */
+  readonly batch: string | undefined;
   readonly scope: Scope | null;
   readonly callers: RouteSchema['callers'];
   /** See RouteSchema. */
@@ -101,6 +103,7 @@ export function operationsOf(
     about: declared.about,
     kind: declared.kind,
     weight: declared.weight,
+    batch: declared.batch,
     scope: declared.scope,
     callers,
     ownRate: declared.ownRate === true,

@@ -74,7 +74,9 @@ export class ServedOperation {
     let answered: Answered;
     try {
       const identity = await this.#admit(context, (headers) => (rates = headers));
-      answered = await this.#answer(context, await this.#read(context, identity, ids));
+      const read = await this.#read(context, identity, ids);
+      await this.#takeBatch(read.request, (headers) => (rates = headers));
+      answered = await this.#answer(context, read);
     } catch (error) {
       answered = failure(reported(error, ids, this.#parts), ids.requestId, { former: this.#operation.lenient });
     }
@@ -131,6 +133,20 @@ export class ServedOperation {
     if (allowed !== 'anyone') requireScope(identity, scope);
     if (allowed === 'key' && identity.kind !== 'key') throw new ParleyError('forbidden', 'An API key is needed here.');
     return identity;
+  }
+
+  /** @throws {ParleyError} `rate_limited` */
+  async #takeBatch(
+    { identity, address, input }: ApiRequest,
+    counted: (headers: Readonly<Record<string, string>>) => void,
+  ): Promise<void> {
+    const { batch, weight } = this.#operation;
+    if (batch === undefined) return;
+    const entries = (input as Readonly<Record<string, readonly unknown[]>>)[batch] ?? [];
+    if (entries.length < 2) return;
+    const { headers, refused } = await this.#parts.rates.takeMore(identity, address, weight * (entries.length - 1));
+    counted(headers);
+    if (refused !== undefined) throw refused;
   }
 
   async #identify(req: RestContext['req'], address: string): Promise<Identity> {
