@@ -31,7 +31,7 @@ export async function endedStream(url: string, admin: string, expires: boolean):
   const { key, text } = made.parse(await call(url, { method: 'POST', path: '/keys', key: admin, body }));
   const lines = await new Promise<string>((resolve, reject) => {
     const asked = request(
-      `${url}/api/v1/rooms/fuzz-0/messages?follow=true&after=0`,
+      `${url}/api/v1/rooms/steady/messages?follow=true&after=0`,
       { headers: { authorization: `Bearer ${text}` }, agent: false },
       (response) => {
         let all = '';
