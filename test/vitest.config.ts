@@ -29,7 +29,7 @@ function project(name: string, test: TestProjectInlineConfiguration['test']): Te
     test: {
       name,
       root,
-      setupFiles: ['test/support/leaks.ts'],
+      setupFiles: ['test/support/leaks.ts', 'test/support/checked-fetch.ts'],
       // Worker threads would share one process: uWebSockets.js and signals belong to the process.
       pool: 'forks',
       // tests of one file that only wait, with `concurrent`

@@ -95,10 +95,18 @@ export function failure(
 ): Answered {
   const problem = problemOf(error, requestId, former);
   const wait = error.retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(error.retryAfter / 1000)) };
+  const challenge = problem.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {};
   return {
     status: problem.status,
     body: JSON.stringify(problem),
-    headers: { 'Content-Type': problemType, 'Cache-Control': 'no-store', ...wait, ...headers },
+    headers: {
+      'Content-Type': problemType,
+      'Cache-Control': 'no-store',
+      'X-Request-Id': requestId,
+      ...challenge,
+      ...wait,
+      ...headers,
+    },
   };
 }
 

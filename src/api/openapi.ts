@@ -3,15 +3,13 @@
  * is the dialect of OpenAPI 3.1.
  */
 import { z } from 'zod';
-import { errorCatalogue, type ErrorCode } from '../protocol/errors.ts';
-import { restErrorKinds, type RestErrorCode } from '../protocol/rest-errors.ts';
 import { scopeMeanings } from '../protocol/scopes.ts';
+import { userId } from '../protocol/model.ts';
 import { Schemas, type Json } from './json-schemas.ts';
-import type { Operation } from './operation.ts';
-import { problem, problemType } from './problem.ts';
+import { Responses, responseHeaders } from './openapi-responses.ts';
+import { isKeyed, type Operation } from './operation.ts';
+import { problem } from './problem.ts';
 import { fieldsOf, inputPlan, pageSize, pathFields } from './request-input.ts';
-
-type AnyCode = ErrorCode | RestErrorCode;
 
 export interface OpenApi {
   readonly openapi: '3.1.0';
@@ -19,31 +17,23 @@ export interface OpenApi {
   readonly servers: readonly Json[];
   readonly tags: readonly Json[];
   readonly paths: Readonly<Record<string, Json>>;
-  readonly components: { readonly schemas: Json; readonly securitySchemes: Json; readonly responses: Json };
+  readonly components: {
+    readonly schemas: Json;
+    readonly securitySchemes: Json;
+    readonly responses: Json;
+    readonly headers: Json;
+  };
 }
-
-/** Every operation may fail with these. */
-export const commonErrors: readonly AnyCode[] = [
-  'invalid',
-  'unauthorized',
-  'token_expired',
-  'forbidden',
-  'rate_limited',
-  'internal',
-  'overloaded',
-  'unavailable',
-  'draining',
-  'timeout',
-];
 
 export function openApi(operations: readonly Operation[], version: string): OpenApi {
   const schemas = new Schemas();
   schemas.ofOutput(problem);
+  const responses = new Responses(operations);
   const paths: Record<string, Record<string, unknown>> = {};
   for (const operation of operations) {
     const { method, path } = operation.route;
     const methods = (paths[path] ??= {});
-    methods[method.toLowerCase()] = operationObject(operation, schemas);
+    methods[method.toLowerCase()] = operationObject(operation, schemas, responses);
   }
   return {
     openapi: '3.1.0',
@@ -71,7 +61,8 @@ export function openApi(operations: readonly Operation[], version: string): Open
             .join('; ')}.`,
         },
       },
-      responses: {},
+      responses: responses.shared(),
+      headers: responseHeaders,
     },
   };
 }
@@ -80,9 +71,8 @@ function tagOf({ route }: Operation): string {
   return route.path.split('/')[1] ?? 'api';
 }
 
-function operationObject(operation: Operation, schemas: Schemas): Json {
-  const { id, about, route, scope, callers, errors } = operation;
-  const status = String(route.status ?? 200);
+function operationObject(operation: Operation, schemas: Schemas, responses: Responses): Json {
+  const { id, about, scope, callers } = operation;
   const [summary = about] = about.split('. ');
   const security = callers === 'anyone' ? [] : callers === 'key' ? [{ key: [] }] : [{ token: [] }, { key: [] }];
   return {
@@ -95,22 +85,9 @@ function operationObject(operation: Operation, schemas: Schemas): Json {
     'x-weight': operation.weight,
     parameters: parametersOf(operation, schemas),
     ...bodyOf(operation, schemas),
-    responses: {
-      [status]: {
-        description: 'The request succeeded.',
-        headers: rateHeaders,
-        content: { ...contentOf(operation, schemas), ...linesOf(operation, schemas) },
-      },
-      ...errorResponses([...commonErrors, ...errors]),
-    },
+    responses: responses.of(operation, { ...contentOf(operation, schemas), ...linesOf(operation, schemas) }),
   };
 }
-
-const rateHeaders = {
-  RateLimit: { schema: { type: 'string' }, description: 'what is left of the rate' },
-  'RateLimit-Policy': { schema: { type: 'string' }, description: 'the rate' },
-  'X-Request-Id': { schema: { type: 'string' } },
-};
 
 function parametersOf(operation: Operation, schemas: Schemas): Json[] {
   const { route, produces } = operation;
@@ -135,16 +112,40 @@ function parametersOf(operation: Operation, schemas: Schemas): Json[] {
       textParameter('exclude', 'the fields that the answer does not have'),
     );
   }
-  if (operation.callers === 'caller' || operation.callers === 'user') {
-    found.push({
-      name: 'Parley-User',
-      in: 'header',
-      required: false,
-      description: 'the user for whom an API key acts',
-      schema: { type: 'string', maxLength: 64 },
-    });
+  return [...found, ...headerParameters(operation)];
+}
+
+function headerParameters(operation: Operation): Json[] {
+  const { route, callers, produces } = operation;
+  const found = [
+    headerParameter(
+      'X-Request-Id',
+      'an id of the request for the log and the answer, of at most 64 `A-Z a-z 0-9 _ . : -`',
+    ),
+    headerParameter('traceparent', 'the place of the request in a trace (W3C Trace Context)'),
+  ];
+  if (callers !== 'anyone') {
+    // an empty header names nobody
+    const pattern = String((z.toJSONSchema(userId) as Json)['pattern']).replace('{1,', '{0,');
+    found.push(headerParameter('Parley-User', 'the user for whom an API key acts', { type: 'string', pattern }));
+  }
+  if (isKeyed(operation)) {
+    const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' };
+    found.push(
+      headerParameter('Idempotency-Key', 'a request with the same key gets the first answer, for a day', schema),
+    );
+  }
+  if (route.method === 'GET' && produces === undefined) {
+    found.push(headerParameter('If-None-Match', 'the ETag that the client has; an equal answer is 304'));
+  }
+  if (route.method === 'PATCH') {
+    found.push(headerParameter('If-Match', 'the ETag that the client has read; a changed object answers 412'));
   }
   return found;
+}
+
+function headerParameter(name: string, description: string, schema: Json = { type: 'string' }): Json {
+  return { name, in: 'header', required: false, description, schema };
 }
 
 function textParameter(name: string, description: string): Json {
@@ -192,24 +193,6 @@ function contentOf({ output, produces, route }: Operation, schemas: Schemas): Js
 /** The schema of a stream is that of one line. */
 function linesOf({ lines }: Operation, schemas: Schemas): Json {
   return lines === undefined ? {} : { [lines.type]: { schema: schemas.ofOutput(lines.line) } };
-}
-
-function errorResponses(codes: readonly AnyCode[]): Json {
-  const byStatus = new Map<number, Set<string>>();
-  for (const code of codes) {
-    const { httpStatus } =
-      code in restErrorKinds ? restErrorKinds[code as RestErrorCode] : errorCatalogue[code as ErrorCode];
-    byStatus.set(httpStatus, (byStatus.get(httpStatus) ?? new Set()).add(code));
-  }
-  return Object.fromEntries(
-    [...byStatus].map(([status, names]) => [
-      String(status),
-      {
-        description: [...names].map((name) => `\`${name}\``).join(', '),
-        content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } },
-      },
-    ]),
-  );
 }
 
 function requiredFields(schema: z.ZodType): ReadonlySet<string> {

@@ -11,13 +11,14 @@ import type { RestErrorCode } from '../protocol/rest-errors.ts';
 import type { Scope } from '../protocol/scopes.ts';
 import type { Encoded } from '../commands/encoded.ts';
 import type { Identity } from './identity.ts';
+import type { RequestIds } from './trace-context.ts';
 
 /** A request, after its caller is known and its input is valid. */
 export interface ApiRequest<I = unknown> {
   readonly identity: Identity;
   readonly input: I;
   readonly address: string;
-  readonly requestId: string;
+  readonly ids: RequestIds;
   /** Aborted when the client ends the request. */
   readonly signal: AbortSignal;
   /** @returns undefined if there is none. */
@@ -59,6 +60,8 @@ export interface Operation {
   readonly about: string;
   readonly kind: CommandKind;
   readonly weight: number;
+  /** See RouteSchema. */
+  readonly batch: string | undefined;
   readonly scope: Scope | null;
   readonly callers: RouteSchema['callers'];
   /** See RouteSchema. */
@@ -100,6 +103,7 @@ export function operationsOf(
     about: declared.about,
     kind: declared.kind,
     weight: declared.weight,
+    batch: declared.batch,
     scope: declared.scope,
     callers,
     ownRate: declared.ownRate === true,
@@ -111,4 +115,15 @@ export function operationsOf(
     consumes: declared.consumes,
     run,
   }));
+}
+
+/** Whether a request may carry an Idempotency-Key: the operation writes, and Parley may keep its answer. */
+export function isKeyed({ kind, callers, consumes, route }: Operation): boolean {
+  return kind !== 'read' && callers !== 'anyone' && consumes === undefined && route.secret !== true;
+}
+
+/** The operation that reads the object which a PATCH changes: its ETag is the one that `If-Match` names. */
+export function readerOf({ route }: Operation, operations: readonly Operation[]): Operation | undefined {
+  if (route.method !== 'PATCH') return undefined;
+  return operations.find((other) => other.route.method === 'GET' && other.route.path === route.path);
 }

@@ -110,6 +110,17 @@ export class RequestRates {
       : { headers: both, refused: this.#refusal('sensitive', network, sensitive) };
   }
 
+  /** Counts the further entries of a batch, whose number is known after the body is. */
+  async takeMore(identity: Identity, address: string, units: number): Promise<Counted> {
+    const network = networkOf(address);
+    const caller = this.#caller(identity, network);
+    if (caller === undefined || units <= 0) return { headers: {} };
+    const hourly: Rate = { limit: caller.limit, windowMs: this.#parts.hourMs ?? hour };
+    const taken = await this.#parts.rates.take(`rest:${caller.key}`, units, hourly);
+    const headers = headersOf('hour', hourly, taken);
+    return taken.allowed ? { headers } : { headers, refused: this.#refusal('hour', network, taken) };
+  }
+
   /** @returns undefined: requests are not limited. */
   #caller(identity: Identity, network: string): Caller | undefined {
     if (identity.kind === 'key') return { key: `k:${identity.key.id}`, limit: identity.key.perHour };

@@ -20,8 +20,6 @@ import type { SessionRegistry } from '../sessions/registry.ts';
 import type { TokenSigning, TokenVerifier } from '../sessions/tokens.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { randomUUID } from 'node:crypto';
-import { failure, responseOf } from './answering.ts';
 import { serveFetch } from './bridge/bridge.ts';
 import type { ApiKeys } from './keys/api-keys.ts';
 import { Callers } from './callers.ts';
@@ -35,7 +33,7 @@ import { openApi } from './openapi.ts';
 import { routeOperations, type Operation, type Reply } from './operation.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { RequestRates } from './request-rates.ts';
-import { apiPrefix, restFetch } from './rest.ts';
+import { apiPrefix, problemResponse, restFetch } from './rest.ts';
 import { authHandlers } from './routes/auth.ts';
 import { changeHandlers } from './routes/changes.ts';
 import { publishHandlers } from './routes/publish.ts';
@@ -102,7 +100,7 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
     clientAddress: parts.clientAddress,
     maxBodyBytes: (_method, path) => (path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes),
-    problem: (error) => responseOf(failure(error, randomUUID())),
+    problem: problemResponse,
     failed: (error) => {
       metrics.internalErrors.inc({ where: 'http' });
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');

@@ -6,12 +6,13 @@ import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
 import { failure, responseOf } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
-import type { Operation } from './operation.ts';
+import { readerOf, type Operation } from './operation.ts';
 import {
+  idsOf,
   reported,
-  requestIdOf,
   respond,
   ServedOperation,
+  type RestContext,
   type RestEnv,
   type ServingParts,
 } from './served-operation.ts';
@@ -43,6 +44,11 @@ export function restFetch(
 function foreign(what: 'origin' | 'host'): Response {
   const detail = what === 'host' ? 'This server does not answer to this name' : 'Pages of this origin may not connect';
   const error = new ParleyError('forbidden', `${detail} (PARLEY_ORIGINS).`);
+  return problemResponse(error);
+}
+
+/** The answer to a request that reaches no operation. */
+export function problemResponse(error: ParleyError): Response {
   return responseOf(failure(error, randomUUID()));
 }
 
@@ -53,28 +59,23 @@ export function restApp(parts: RestParts): Hono<RestEnv> {
     const { method, path } = operation.route;
     const address = `${apiPrefix}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
     methods.set(address, [...(methods.get(address) ?? []), method]);
-    const reader = method === 'PATCH' ? parts.operations.find(reads(path)) : undefined;
-    const served = new ServedOperation(operation, reader, parts);
+    const served = new ServedOperation(operation, readerOf(operation, parts.operations), parts);
     app.on(method, address, (context) => served.serve(context));
   }
   for (const [address, known] of methods) {
     const allow = [...known, ...(known.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
-    app.all(address, (context) =>
-      respond(
-        context,
-        failure(new RestError('method_not_allowed'), requestIdOf(context), { headers: { Allow: allow } }),
-      ),
-    );
+    app.all(address, (context) => refuse(context, new RestError('method_not_allowed'), { Allow: allow }));
   }
   const nothing = new ParleyError('not_found', 'There is nothing at this address.');
-  app.notFound((context) => respond(context, failure(nothing, requestIdOf(context))));
+  app.notFound((context) => refuse(context, nothing));
   app.onError((error, context) => {
-    const id = requestIdOf(context);
-    return respond(context, failure(reported(error, id, parts), id));
+    const ids = idsOf(context);
+    return respond(context, failure(reported(error, ids, parts), ids.requestId), ids);
   });
   return app;
 }
 
-function reads(path: string): (operation: Operation) => boolean {
-  return ({ route }) => route.method === 'GET' && route.path === path;
+function refuse(context: RestContext, error: ParleyError, headers: Readonly<Record<string, string>> = {}): Response {
+  const ids = idsOf(context);
+  return respond(context, failure(error, ids.requestId, { headers }), ids);
 }

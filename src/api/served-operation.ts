@@ -16,10 +16,11 @@ import type { RequestEnv } from './bridge/bridge.ts';
 import type { Callers } from './callers.ts';
 import { requireScope, userHeader, type Identity } from './identity.ts';
 import { idempotencyKey, idempotentCaller, uuidOf, type Idempotency, type KeyedRequest } from './idempotency.ts';
-import type { Answer, ApiRequest, Operation } from './operation.ts';
+import { isKeyed, type Answer, type ApiRequest, type Operation } from './operation.ts';
 import { Paths, type Projection } from './projection.ts';
 import { gatherInput, inputError, inputPlan, type InputPlan } from './request-input.ts';
 import type { RequestRates } from './request-rates.ts';
+import { requestIds, type RequestIds } from './trace-context.ts';
 
 /** The facts that a handler of Hono has of a request beside the Request. */
 export interface RestEnv {
@@ -69,18 +70,20 @@ export class ServedOperation {
     const { metrics } = this.#parts;
     const { name } = this.#operation;
     const from = performance.now();
-    const requestId = requestIdOf(context);
+    const ids = idsOf(context);
     let rates: Readonly<Record<string, string>> = {};
     let answered: Answered;
     try {
       const identity = await this.#admit(context, (headers) => (rates = headers));
-      answered = await this.#answer(context, await this.#read(context, identity, requestId));
+      const read = await this.#read(context, identity, ids);
+      await this.#takeBatch(read.request, (headers) => (rates = headers));
+      answered = await this.#answer(context, read);
     } catch (error) {
-      answered = failure(reported(error, requestId, this.#parts), requestId, { former: this.#operation.lenient });
+      answered = failure(reported(error, ids, this.#parts), ids.requestId, { former: this.#operation.lenient });
     }
     metrics.rest.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
     metrics.rest.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
-    return respond(context, { ...answered, headers: { ...rates, ...answered.headers, 'X-Request-Id': requestId } });
+    return respond(context, { ...answered, headers: { ...rates, ...answered.headers } }, ids);
   }
 
   async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
@@ -133,6 +136,20 @@ export class ServedOperation {
     return identity;
   }
 
+  /** @throws {ParleyError} `rate_limited` */
+  async #takeBatch(
+    { identity, address, input }: ApiRequest,
+    counted: (headers: Readonly<Record<string, string>>) => void,
+  ): Promise<void> {
+    const { batch, weight } = this.#operation;
+    if (batch === undefined) return;
+    const entries = (input as Readonly<Record<string, readonly unknown[]>>)[batch] ?? [];
+    if (entries.length < 2) return;
+    const { headers, refused } = await this.#parts.rates.takeMore(identity, address, weight * (entries.length - 1));
+    counted(headers);
+    if (refused !== undefined) throw refused;
+  }
+
   async #identify(req: RestContext['req'], address: string): Promise<Identity> {
     const { callers, rates } = this.#parts;
     try {
@@ -143,7 +160,7 @@ export class ServedOperation {
     }
   }
 
-  async #read({ req, env }: RestContext, identity: Identity, requestId: string): Promise<ReadRequest> {
+  async #read({ req, env }: RestContext, identity: Identity, ids: RequestIds): Promise<ReadRequest> {
     const { consumes, input: schema } = this.#operation;
     const { url, raw } = req;
     const at = url.indexOf('?');
@@ -168,7 +185,7 @@ export class ServedOperation {
       identity,
       input: parsed.data,
       address: env.address,
-      requestId,
+      ids,
       // made on its first use, because few handlers need it
       get signal() {
         return raw.signal;
@@ -184,12 +201,10 @@ export class ServedOperation {
 
   /** @throws {ParleyError} `invalid` @returns undefined: the request has no key, or reads */
   #keyOf(header: string | undefined, identity: Identity): string | undefined {
-    const { kind, consumes, route } = this.#operation;
+    const { route } = this.#operation;
     if (route.secret === true && header !== undefined)
       throw new ParleyError('invalid', 'Idempotency-Key: the answer has a secret, so Parley keeps no answer here.');
-    return kind === 'read' || consumes !== undefined || identity.kind === 'anonymous'
-      ? undefined
-      : idempotencyKey(header);
+    return !isKeyed(this.#operation) || identity.kind === 'anonymous' ? undefined : idempotencyKey(header);
   }
 
   #withId(input: object, identity: Identity, key: string | undefined): object {
@@ -208,7 +223,7 @@ export class ServedOperation {
 /** The error for the client. A fault goes to the log, with the id that the client gets. */
 export function reported(
   thrown: unknown,
-  requestId: string,
+  { requestId, trace }: RequestIds,
   { metrics, log }: Pick<ServingParts, 'metrics' | 'log'>,
 ): ParleyError {
   const error = clientError(thrown);
@@ -216,15 +231,24 @@ export function reported(
   // the client has gone while the body was read, so that nobody gets this answer
   if (error instanceof DOMException && error.name === 'AbortError') return new RestError('timeout');
   metrics.internalErrors.inc({ where: 'http' });
-  log.error({ err: error, requestId }, 'A request failed; the client got the error `internal`.');
+  log.error(
+    { err: error, requestId, ...(trace === undefined ? {} : { trace: trace.id }) },
+    'A request failed; the client got the error `internal`.',
+  );
   return new ParleyError('internal');
 }
 
-export function requestIdOf({ req }: RestContext): string {
-  const given = req.header('x-request-id');
-  return given !== undefined && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
+export function idsOf({ req }: RestContext): RequestIds {
+  return requestIds((name) => req.header(name));
 }
 
-export function respond({ env }: RestContext, { status, body, headers }: Answered): Response {
-  return new Response(body, { status, headers: { ...env.cors, ...headers } });
+export function respond({ env }: RestContext, answered: Answered, { requestId, trace }: RequestIds): Response {
+  const { status, body, headers } = answered;
+  const traced = trace === undefined ? {} : { traceparent: trace.parent };
+  const vary = [env.cors['Vary'], headers['Vary']].filter((names) => names !== undefined).join(', ');
+  const varied = vary === '' ? {} : { Vary: vary };
+  return new Response(body, {
+    status,
+    headers: { ...env.cors, ...headers, ...varied, ...traced, 'X-Request-Id': requestId },
+  });
 }

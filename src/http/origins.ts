@@ -82,6 +82,6 @@ export function corsHeadersFor(
 export const preflightHeaders = {
   'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
   'Access-Control-Allow-Headers':
-    'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Parley-User',
+    'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent, Parley-User',
   'Access-Control-Max-Age': '86400',
 };

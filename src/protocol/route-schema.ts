@@ -11,6 +11,8 @@ export interface RouteSchema {
   readonly kind: CommandKind;
   /** The units that the request takes of the rates of its caller. */
   readonly weight: number;
+  /** The field of the input whose entries take the weight each. Absent: the request takes the weight once. */
+  readonly batch?: string;
   /** The scope that an API key needs; null: the route needs none. */
   readonly scope: Scope | null;
   /** `anyone`: also requests without a token or key. `key`: API keys alone. `user`: tokens, and keys that name a user. */

@@ -59,7 +59,7 @@ function readObject(text: string): Answered['body'] {
 /** Makes a key as the command line does. */
 export function makeKey(
   sql: TestDatabase['sql'],
-  input: { scopes: string[]; rooms?: string[]; networks?: string[]; expiresAt?: number },
+  input: { scopes: string[]; rooms?: string[]; networks?: string[]; expiresAt?: number; perHour?: number },
 ): Promise<KeyWithSecret> {
   const keys = new StoredKeys(sql, { maxKeys: 1000, requestsPerHour: 1_000_000, overlapMs: 1000 });
   return keys.create(keyCreateInput.parse({ name: 'test', ...input }));

@@ -1,10 +1,19 @@
 /** The descriptions of the server's own interfaces, as a client reads them. */
+import { createRequire } from 'node:module';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import { expect, it } from 'vitest';
 import { commands } from '../../src/protocol/commands.ts';
 import { events } from '../../src/protocol/events.ts';
 import { stage } from '../stage.ts';
 
 const { server } = await stage();
+
+/** The module is CommonJS, and its default is inside of the default. */
+const plugin = (module: unknown): ((ajv: Ajv | Ajv2020) => void) =>
+  typeof module === 'function' ? (module as () => void) : (module as { default: () => void }).default;
 
 async function read(path: string): Promise<Record<string, unknown>> {
   const response = await fetch(`${server.url}/api/v1${path}`);
@@ -26,6 +35,41 @@ function has(document: unknown, path: string): boolean {
   for (const name of path.split('/')) part = (part as Record<string, unknown> | undefined)?.[name];
   return part !== undefined;
 }
+
+it('OpenAPI is valid by the official schema of 3.1', async () => {
+  const { valid, errors } = await new Validator().validate({ ...(await read('/openapi.json')) });
+  expect(errors ?? []).toEqual([]);
+  expect(valid).toBe(true);
+});
+
+it('OpenAPI without an operation id, or with a false type, is not valid', async () => {
+  const document = await read('/openapi.json');
+  const broken = { ...document, paths: { '/x': { get: { responses: { 200: {} }, parameters: [{ in: 'nowhere' }] } } } };
+  expect((await new Validator().validate(broken)).valid).toBe(false);
+});
+
+it('AsyncAPI is valid by the official schema of 3.0', async () => {
+  const ajv = new Ajv({ strict: false, allErrors: true, logger: false });
+  plugin(addFormats)(ajv);
+  const validate = ajv.compile(
+    createRequire(import.meta.url)('@asyncapi/specs/schemas/3.0.0-without-$id.json') as object,
+  );
+  const document = await read('/asyncapi.json');
+  expect([validate(document), validate.errors]).toEqual([true, null]);
+  expect(validate({ ...document, channels: { socket: { address: 7 } } })).toBe(false);
+});
+
+it('every schema of a payload in AsyncAPI is a valid JSON schema', async () => {
+  const { components } = (await read('/asyncapi.json')) as {
+    components: { messages: Record<string, { payload: object }>; schemas: object };
+  };
+  const ajv = new Ajv2020({ strict: false });
+  plugin(addFormats)(ajv);
+  ajv.addSchema({ $id: 'parley:asyncapi', components });
+  for (const name of Object.keys(components.messages)) {
+    expect(() => ajv.compile({ $ref: `parley:asyncapi#/components/messages/${name}/payload` }), name).not.toThrow();
+  }
+});
 
 it.each(['/openapi.json', '/asyncapi.json'])('%s has the target of each of its references', async (path) => {
   const document = await read(path);

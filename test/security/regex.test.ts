@@ -57,6 +57,11 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     "/^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$/": header,
     [String.raw`/[\0\r\n]|[^\0-\xff]/`]: header,
   },
+  'api/trace-context.ts': {
+    [String.raw`/^[\w.:-]{1,64}$/`]: header,
+    [String.raw`/^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]{0,256})?$/`]: header,
+    [String.raw`/^0+$/`]: short,
+  },
   'api/callers.ts': { [String.raw`/^Bearer +([^\s]+) *$/i`]: header },
   'api/idempotency.ts': {
     [String.raw`/^[\x21-\x7e]{1,255}$/`]: header,
@@ -70,7 +75,6 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/^-?\d{1,16}(\.\d{1,16})?$/`]: header,
     [String.raw`/position (\d+)/`]: short,
   },
-  'api/served-operation.ts': { [String.raw`/^[\w.:-]{1,64}$/`]: header },
   'hub/followers.ts': { [String.raw`/^\{"room":"[^"]*","seq":(\d+),/`]: frame },
   'api/wallet/sign-in-message.ts': {
     [String.raw`/^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/`]: body,

@@ -31,7 +31,7 @@ export const receiptCommands = {
     mark: 'seq',
     input: z.object({ room: roomId, seq }),
     output: z.object({}),
-    errors: ['not_member'],
+    errors: ['not_found', 'not_member'],
   },
   'room:receipts': {
     about: 'Up to where the members of a room have its messages and have read them, in user id order.',

@@ -25,6 +25,6 @@ export const signalCommands = {
       data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
     }),
     output: z.object({}),
-    errors: ['not_member', 'forbidden', 'too_large'],
+    errors: ['not_found', 'not_member', 'forbidden', 'too_large'],
   },
 } as const satisfies Declarations;

@@ -36,9 +36,10 @@ export const publishRoutes = {
       'the request. An API key publishes into each room of its patterns, for each sender. Membership, mutes, slow mode and ' +
       '`senders` do not count then. A token, or a key that names a user in `Parley-User`, publishes as that user, by ' +
       'the rules of `message:send`. The same id again returns the first `seq` with `duplicate`, and stores nothing. ' +
-      '`atomic`: all messages are stored in one commit, or none of them.',
+      '`atomic`: all messages are stored in one commit, or none of them. Each message takes one unit of the rate.',
     kind: 'write',
     weight: 1,
+    batch: 'messages',
     scope: 'publish',
     callers: 'caller',
     http: { method: 'POST', path: '/publish' },
@@ -66,9 +67,10 @@ export const publishRoutes = {
     about:
       'Sends signals that are not stored. A room gets `signal`, a user on all connections or one connection gets ' +
       '`signal:direct`. Signals are delivered at most once: connections that are away or slow do not get them, and no ' +
-      'error says so. Only a key for every room may name users and connections.',
+      'error says so. Only a key for every room may name users and connections. Each signal takes one unit of the rate.',
     kind: 'signal',
     weight: 1,
+    batch: 'signals',
     scope: 'publish',
     callers: 'key',
     http: { method: 'POST', path: '/signals' },

@@ -1,7 +1,8 @@
-/** A client of a stream over a real socket, by node:http. Each line is checked against the schema of lines. */
+/** A client of a stream over a real socket, by node:http. The answer and each line are checked against OpenAPI. */
 import http from 'node:http';
 import { onTestFinished } from 'vitest';
-import { streamLine, type StreamLine } from '../../../src/protocol/stream-lines.ts';
+import type { StreamLine } from '../../../src/protocol/stream-lines.ts';
+import { assertDescribed, describedBy } from '../../support/checked-fetch.ts';
 import { tokenOf } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 
@@ -41,10 +42,22 @@ export async function openStream(url: string, path: string, options: OpenOptions
     request.once('response', resolve);
     request.once('error', reject);
   });
-  return clientOf(request, response, options.paused === true);
+  const answers = await describedBy(url);
+  const { statusCode: status = 0, headers: raw } = response;
+  const headers = new Headers(Object.entries(raw).map(([name, value]) => [name, String(value)]));
+  assertDescribed(answers, { method: 'GET', target: `/api/v1${path}`, status, headers, body: undefined });
+  return clientOf(request, response, options.paused === true, (line) => {
+    const faults = answers.lineFaults(path, line);
+    if (faults.length > 0) throw new Error(`OpenAPI does not describe the line: ${faults.join('; ')}\n${line}`);
+  });
 }
 
-function clientOf(request: http.ClientRequest, response: http.IncomingMessage, paused: boolean): StreamClient {
+function clientOf(
+  request: http.ClientRequest,
+  response: http.IncomingMessage,
+  paused: boolean,
+  check: (line: string) => void,
+): StreamClient {
   const lines: StreamLine[] = [];
   const isStream = response.headers['content-type'] === 'application/x-ndjson';
   let rest = '';
@@ -54,7 +67,11 @@ function clientOf(request: http.ClientRequest, response: http.IncomingMessage, p
     if (!isStream) return;
     const parts = rest.split('\n');
     rest = parts.pop() ?? '';
-    for (const part of parts) if (part !== '') lines.push(streamLine.parse(JSON.parse(part)));
+    for (const part of parts) {
+      if (part === '') continue;
+      check(part);
+      lines.push(JSON.parse(part) as StreamLine);
+    }
   };
   const over = (): void => {
     isOver = true;
