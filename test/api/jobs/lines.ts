@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 export interface FileOptions {
   readonly room: string;
   readonly messages: number;
+  /** Characters of each text, about. */
+  readonly size?: number;
   /** Replaces a line, from 1. */
   readonly wrong?: { readonly line: number; readonly text: string };
 }
@@ -12,7 +14,7 @@ export interface FileOptions {
 export const linesBefore = 3;
 
 /** A file with one room of `messages` messages by ann. The ids of the messages follow from the room and the seq. */
-export function fileOf({ room, messages, wrong }: FileOptions): string {
+export function fileOf({ room, messages, size = 0, wrong }: FileOptions): string {
   const at = 1_700_000_000_000;
   const lines: object[] = [
     { type: 'export', format: 3, at, since: null },
@@ -31,7 +33,7 @@ export function fileOf({ room, messages, wrong }: FileOptions): string {
     { type: 'user', id: 'ann', name: 'Ann' },
   ];
   for (let seq = 1; seq <= messages; seq++) {
-    const body = { text: `message ${seq}` };
+    const body = { text: `message ${seq}${'.'.repeat(size)}` };
     lines.push({ type: 'message', seq, rev: seq, id: idOf(room, seq), from: 'ann', body, at: at + seq });
   }
   const ann = { user: 'ann', name: 'Ann', role: 'owner', read: 0, delivered: 0, joinedAt: at };
