@@ -105,6 +105,14 @@ describe('beside a server with the embedded database', () => {
     expect((await fetch(`${server.url}/api/v1/rooms`, { headers })).status).toBe(200);
     expect((await run('cache', 'stats')).stdout).toContain('user');
     expect((await run('cache', 'clear', '--tag', 'user:ann')).stdout).toContain('user:ann');
+    const job = await fetch(`${server.url}/api/v1/users/nobody`, { method: 'DELETE', headers: await usersKey() });
+    const { id } = (await job.json()) as { id: string };
+    expect((await run('jobs', 'list')).stdout).toMatch(
+      new RegExp(`^${id} .* user:delete {2}(queued|running|done) {2}k:`),
+    );
+    expect((await run('jobs', 'list', '--state', 'failed')).stdout).toBe('There are no jobs.\n');
+    expect((await run('jobs', 'cancel', id)).stdout).toMatch(/^(Cancelled job|Job) /);
+    expect((await run('jobs', 'cancel', crypto.randomUUID())).stderr).toMatch(/^There is no job /);
     expect((await run('restored')).stdout).toMatch(/^Began epoch /);
     const tested = [
       'inspect',
@@ -117,6 +125,7 @@ describe('beside a server with the embedded database', () => {
       'restored',
       'keys',
       'cache',
+      'jobs',
     ];
     expect([...cliCommands.keys()].toSorted()).toEqual(tested.toSorted());
   });
@@ -166,6 +175,11 @@ describe('beside a server with the embedded database', () => {
     expect(server.stderr()).toBe('');
   });
 });
+
+async function usersKey(): Promise<Record<string, string>> {
+  const { stdout } = await run('keys', 'create', '--name', 'users', '--scopes', 'users', '--json');
+  return { authorization: `Bearer ${(JSON.parse(stdout) as { text: string }).text}` };
+}
 
 /** Each answer of the server until the end of the connection. */
 async function send(bytes: string): Promise<unknown[]> {

@@ -12,7 +12,7 @@ import { JobEnded, JobFailed, type JobRun, type Work } from './job-run.ts';
 
 export interface ExportParts {
   readonly sql: postgres.Sql;
-  /** Of temporary files. */
+  /** The folder of temporary files. */
   readonly folder: string;
   readonly maxExportBytes: number;
 }

@@ -33,7 +33,7 @@ export interface JobRun<I extends JobInput = JobInput> {
   readonly id: string;
   readonly run: number;
   readonly input: I;
-  /** Of the runs before. */
+  /** The progress of the runs before. */
   readonly progress: JobProgress;
   readonly place: JobPlace | null;
   /** Aborted with a `JobEnded` when the run may not go on. */

@@ -7,8 +7,8 @@
  * receiving ── the body was cut off ──▶ absent, or failed where an Idempotency-Key lets the caller send it again;
  * done, failed or cancelled ── a day ──▶ absent.
  *
- * Requests that add a job and nodes that take one lock the row of `job_queue` first, so that each of them counts what the
- * others did. Each run has a number. A run whose number is not that of the row writes nothing.
+ * Requests that add a job, and nodes that take one, lock the row of `job_queue` first. So each of them counts what the others
+ * did. Each run has a number. A run whose number is not that of the row writes nothing.
  */
 import { randomUUID } from 'node:crypto';
 import { ParleyError } from '../../protocol/errors.ts';

@@ -20,7 +20,7 @@ import { purgeWork } from './purge-job.ts';
 export interface JobsOptions {
   /** Undefined: this node is alone. */
   readonly redis: RedisLink | undefined;
-  /** Of the keys in Redis. */
+  /** The prefix of the keys in Redis. */
   readonly prefix: string;
   readonly database: Pick<Database, 'sql' | 'background'>;
   /** The data folder of the embedded database. */

@@ -1,6 +1,6 @@
 /**
- * Files that leave over REST: the export of a room, and the result of a job. An export goes through a spool, so that its
- * snapshot of Postgres ends when the room is read, and not when the client has read it.
+ * Files that leave over REST: the export of a room, and the result of a job. An export goes through a spool, so
+ * that its snapshot of Postgres does not wait for the client.
  */
 import { ParleyError } from '../../protocol/errors.ts';
 import type { postgres } from '../../storage/sql.ts';
@@ -21,7 +21,7 @@ export interface ExportSettings {
 
 export interface ExportsParts {
   readonly sql: postgres.Sql;
-  /** Of temporary files. */
+  /** The folder of temporary files. */
   readonly folder: string;
   readonly settings: ExportSettings;
   readonly keys: Pick<ApiKeys, 'onRevoked'>;
