@@ -27,7 +27,7 @@ afterAll(async () => {
   dataDir.remove();
 });
 
-it('an import goes on after the process was killed and started again', async () => {
+it('an import goes on after the process was killed and started again', { timeout: 180_000 }, async () => {
   const job = await accepted(await postImport(server.url, fileOf({ room: 'demo', messages }), { bearer: admin }));
   await jobBy(server.url, admin, job.id, ({ progress }) => (progress['line'] ?? 0) > 1000);
   server.kill('SIGKILL');
@@ -39,22 +39,28 @@ it('an import goes on after the process was killed and started again', async () 
   expect(last.body['items']).toEqual([{ seq: messages }]);
 });
 
-it('exports of a room and of all rooms leave, and a reader that stalls holds nobody up', async () => {
-  const { hostname, port } = new URL(server.url);
-  const socket = connect(Number(port), hostname);
-  await once(socket, 'connect');
-  socket.write(`GET /api/v1/rooms/demo/export HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${admin}\r\n\r\n`);
-  socket.pause();
-  const file = await request(server.url, 'GET', '/rooms/demo/export', { bearer: admin });
-  expect(file.text.trimEnd().split('\n').at(-1)).toBe(`{"type":"end","rooms":1,"messages":${messages},"blocks":0}`);
-  const job = await askJob(server.url, 'POST', '/export', { bearer: admin });
-  expect(await ended(server.url, admin, job.id)).toMatchObject({ state: 'done', result: { rooms: 1, messages } });
-  const all = await request(server.url, 'GET', `/jobs/${job.id}/result`, { bearer: admin });
-  expect(all.text.split('\n').slice(1)).toEqual(file.text.split('\n').slice(1));
-  socket.destroy();
-});
+it(
+  'exports of a room and of all rooms leave, and a reader that stalls holds nobody up',
+  { timeout: 180_000 },
+  async () => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    await once(socket, 'connect');
+    socket.write(
+      `GET /api/v1/rooms/demo/export HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${admin}\r\n\r\n`,
+    );
+    socket.pause();
+    const file = await request(server.url, 'GET', '/rooms/demo/export', { bearer: admin });
+    expect(file.text.trimEnd().split('\n').at(-1)).toBe(`{"type":"end","rooms":1,"messages":${messages},"blocks":0}`);
+    const job = await askJob(server.url, 'POST', '/export', { bearer: admin });
+    expect(await ended(server.url, admin, job.id)).toMatchObject({ state: 'done', result: { rooms: 1, messages } });
+    const all = await request(server.url, 'GET', `/jobs/${job.id}/result`, { bearer: admin });
+    expect(all.text.split('\n').slice(1)).toEqual(file.text.split('\n').slice(1));
+    socket.destroy();
+  },
+);
 
-it('a user is deleted, and a room is purged', async () => {
+it('a user is deleted, and a room is purged', { timeout: 180_000 }, async () => {
   const purge = await askJob(server.url, 'POST', '/rooms/demo/purge', {
     bearer: admin,
     body: { before: messages - 10 },

@@ -144,6 +144,10 @@ it('a body that is cut off leaves nothing, and may come again under its Idempote
     const socket = connect(Number(port), hostname);
     socket.write(head(key) + fileOf({ room: 'cut', messages: 4000 }).slice(0, 400_000));
     await until('a part is stored', async () => (await sql`select from job_parts limit 1`).length === 1);
+    if (key !== '') {
+      const again = await postImport(url, 'x', { bearer: admin, headers: { 'idempotency-key': 'cut-off' } });
+      expect([again.status, await again.json()]).toEqual([409, expect.objectContaining({ code: 'in_progress' })]);
+    }
     socket.destroy();
     await until('the parts are gone', async () => (await sql`select from job_parts limit 1`).length === 0);
   };

@@ -74,26 +74,34 @@ async function requireWhole(room: string, job: Job): Promise<void> {
   expect(await database.sql`select from job_parts`).toEqual([]);
 }
 
-it('another node takes the import of a killed node on: nothing is lost, and nothing is there twice', async () => {
-  const { room, job } = await inTheMiddle('killed');
-  doomed.kill('SIGKILL');
-  await doomed.exit();
-  expect(await rowOf(job.id)).toMatchObject({ state: 'running' });
-  await requireWhole(room, job);
-  expect((await rowOf(job.id)).node).toMatch(/\/other$/);
-});
+it(
+  'another node takes the import of a killed node on: nothing is lost, and nothing is there twice',
+  { timeout: 180_000 },
+  async () => {
+    const { room, job } = await inTheMiddle('killed');
+    doomed.kill('SIGKILL');
+    await doomed.exit();
+    expect(await rowOf(job.id)).toMatchObject({ state: 'running' });
+    await requireWhole(room, job);
+    expect((await rowOf(job.id)).node).toMatch(/\/other$/);
+  },
+);
 
-it('a node that was suspended past its lease stores nothing of the run that another node has', async () => {
-  const { room, job } = await inTheMiddle('paused');
-  doomed.kill('SIGSTOP');
-  await until('the other node has the job', async () => (await rowOf(job.id)).node.endsWith('/other'), 60_000);
-  doomed.kill('SIGCONT');
-  await requireWhole(room, job);
-  doomed.kill('SIGTERM');
-  expect(await doomed.exit()).toEqual({ code: 0, signal: null });
-});
+it(
+  'a node that was suspended past its lease stores nothing of the run that another node has',
+  { timeout: 180_000 },
+  async () => {
+    const { room, job } = await inTheMiddle('paused');
+    doomed.kill('SIGSTOP');
+    await until('the other node has the job', async () => (await rowOf(job.id)).node.endsWith('/other'), 60_000);
+    doomed.kill('SIGCONT');
+    await requireWhole(room, job);
+    doomed.kill('SIGTERM');
+    expect(await doomed.exit()).toEqual({ code: 0, signal: null });
+  },
+);
 
-it('a node that stops leaves its run to another node at once', async () => {
+it('a node that stops leaves its run to another node at once', { timeout: 180_000 }, async () => {
   const { room, job } = await inTheMiddle('stopped');
   doomed.kill('SIGTERM');
   expect(await doomed.exit()).toEqual({ code: 0, signal: null });
