@@ -18,6 +18,11 @@ const admin = (await makeKey(sql, { scopes: ['admin'] })).text;
 const stored = async (id: string): Promise<number> =>
   (await sql<[{ count: number }]>`select count(*) from messages where room_id = ${id}`)[0].count;
 
+const code = async (response: Response): Promise<unknown[]> => [
+  response.status,
+  ((await response.json()) as { code: string }).code,
+];
+
 /** Holds the work of jobs in a transaction of the test: an import waits for the lock of its room. */
 async function holding<T>(held: string, work: () => Promise<T>): Promise<T> {
   return sql.begin(async (tx) => {
@@ -167,10 +172,6 @@ it('a body that is cut off leaves nothing, and may come again under its Idempote
 
 it('bodies are refused that are compressed, empty, too large, of another type, or from another caller', async () => {
   const file = fileOf({ room: 'refused', messages: 1 });
-  const code = async (response: Response): Promise<unknown[]> => [
-    response.status,
-    ((await response.json()) as { code: string }).code,
-  ];
   const gzip = { bearer: admin, headers: { 'content-encoding': 'gzip' } };
   expect(await code(await postImport(url, gzipSync(file), gzip))).toEqual([415, 'unsupported_type']);
   expect(await code(await postImport(url, '', { bearer: admin }))).toEqual([400, 'invalid']);
@@ -222,7 +223,7 @@ it('a caller sees its own jobs, the scope operate all of them, and the scope adm
   for (let path: string | null = '/jobs?limit=3&fields=id'; path !== null;) {
     const { body } = await request(url, 'GET', path, { bearer: admin });
     pages.push(...(body['items'] as { id: string }[]).map(({ id }) => id));
-    path = body['next'] === null ? null : `/jobs?limit=3&fields=id&cursor=${String(body['next'])}`;
+    path = body['next'] === null ? null : `/jobs?limit=3&fields=id&cursor=${body['next'] as string}`;
   }
   expect(pages).toEqual((await sql<{ id: string }[]>`select id from jobs order by n desc`).map(({ id }) => id));
 });
