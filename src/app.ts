@@ -3,6 +3,7 @@ import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
 import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
 import { Idempotency } from './api/idempotency.ts';
+import { openJobs, type OpenJobs } from './api/jobs/open.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi, type RestApi } from './api/rest-api.ts';
 import { WalletNonces } from './api/wallet/nonces.ts';
@@ -14,6 +15,7 @@ import {
   fanoutSlice,
   gatewaySlice,
   guestSlice,
+  jobSlice,
   listenSlice,
   logSlice,
   messagingSlice,
@@ -156,6 +158,9 @@ async function start(
   const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
+  const jobSettings = jobSlice(config);
+  const jobParts = { redis, prefix: redisSlice(config).prefix, ...storage, ...nodes, ...users, messaging, cache, keys };
+  const jobs = await openJobs(jobSettings, jobParts, base);
   const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
   const wallet = openWalletSignIn(walletSlice(config), signing, storage.database);
   const ofRequests = {
@@ -163,6 +168,8 @@ async function start(
     userRates: rates,
     keys,
     idempotency,
+    ...jobs,
+    maxImportBytes: jobSettings.maxImportBytes,
     signing,
     guests,
     wallet,
@@ -196,7 +203,7 @@ async function start(
   const { drainMs } = stopSlice(config);
   // a lone node: the process that starts next may write
   const handOver = redis === undefined ? storage.handOver : undefined;
-  releases.push(() => drainAndClose({ app, socket, gateway, rest, messaging, handOver, ...base }, drainMs));
+  releases.push(() => drainAndClose({ app, socket, gateway, rest, jobs, messaging, handOver, ...base }, drainMs));
   return {
     url,
     adminUrl,
@@ -363,6 +370,7 @@ interface Closing {
   readonly socket: us_listen_socket;
   readonly gateway: Gateway;
   readonly rest: RestApi;
+  readonly jobs: OpenJobs;
   readonly messaging: Messaging;
   /** Gives the database to the process that starts next. Undefined: other nodes have the database too. */
   readonly handOver: (() => Promise<void>) | undefined;
@@ -371,12 +379,14 @@ interface Closing {
 
 /** The first step of the stop: no new connection, then no open one. */
 async function drainAndClose(
-  { app, socket, gateway, rest, messaging, handOver, health }: Closing,
+  { app, socket, gateway, rest, jobs, messaging, handOver, health }: Closing,
   drainMs: number,
 ): Promise<void> {
   health.stop();
   uWS.us_listen_socket_close(socket);
   gateway.refuseConnections();
+  // other nodes, or the process that starts next, go on with them
+  await jobs.stop();
   if (handOver !== undefined) {
     // the clients of this node `sync` the writes of the next process after they have moved there
     await gateway.finishWrites();

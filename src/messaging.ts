@@ -29,7 +29,7 @@ import { Retention } from './retention/retention.ts';
 import { RoomAdmin } from './rooms/room-admin.ts';
 import { RoomPurge } from './retention/room-purge.ts';
 import type { WhenApplied } from './rooms/membership-events.ts';
-import { readAccess, requireSignalRight } from './rooms/access.ts';
+import { readAccess, requireRight, requireSignalRight } from './rooms/access.ts';
 import { Rooms } from './rooms/rooms.ts';
 import { recentRows } from './recovery/recent-rows.ts';
 import { sync, type SyncedRooms } from './recovery/catch-up.ts';
@@ -234,6 +234,24 @@ export class Messaging {
   search(user: string, input: ParsedInput<'search'>): Promise<string> {
     if (this.#search === undefined) throw new ParleyError('forbidden', 'This server does not search.');
     return this.#search.page(user, input);
+  }
+
+  /** See `Retention.purge`. */
+  purge(room: string, before: number, removed: (messages: number) => Promise<void>): Promise<void> {
+    return this.#retention.purge(room, before, removed);
+  }
+
+  /**
+   * @returns the seq of the next message.
+   * @throws {ParleyError} unless the user may delete the room, and so all of its messages
+   */
+  async requirePurge(user: string, room: string): Promise<number> {
+    await this.reading(user, () => requireRight(this.#options.reads, user, room, 'delete'));
+    const [row] = await this.#options.reads<
+      { next: number }[]
+    >`select last_seq + 1 as next from rooms where id = ${room}`;
+    if (row === undefined) throw new ParleyError('not_found');
+    return row.next;
   }
 
   /** @throws {ParleyError} unless the user may send signals in the room now */

@@ -128,6 +128,52 @@ create table invitations (
 CREATE INDEX invitations_by_expiry ON public.invitations USING btree (expires_at);
 CREATE INDEX invitations_by_user ON public.invitations USING btree (user_id, room_id);
 
+create table job_parts (
+  job uuid not null,
+  n integer not null,
+  bytes bytea not null,
+  constraint job_parts_job_fkey FOREIGN KEY (job) REFERENCES jobs(id) ON DELETE CASCADE,
+  constraint job_parts_pkey PRIMARY KEY (job, n)
+);
+
+create table job_queue (
+  single boolean not null default true,
+  constraint job_queue_pkey PRIMARY KEY (single),
+  constraint job_queue_single_check CHECK (single)
+);
+
+create table jobs (
+  id uuid not null,
+  n bigint not null generated always as identity,
+  kind text not null,
+  owner text not null,
+  api_key text,
+  idempotency_key text,
+  state text not null,
+  cancelling boolean not null default false,
+  input jsonb not null,
+  progress jsonb not null default '{}'::jsonb,
+  place jsonb,
+  result jsonb,
+  error jsonb,
+  run integer not null default 0,
+  tries integer not null default 0,
+  node text,
+  lease_until timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  started_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  constraint jobs_kind_check CHECK ((kind = ANY (ARRAY['import'::text, 'export'::text, 'user:delete'::text, 'room:purge'::text]))),
+  constraint jobs_n_key UNIQUE (n),
+  constraint jobs_pkey PRIMARY KEY (id),
+  constraint jobs_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'queued'::text, 'running'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
+);
+CREATE INDEX jobs_active ON public.jobs USING btree (n) WHERE (state = ANY (ARRAY['receiving'::text, 'queued'::text, 'running'::text]));
+CREATE UNIQUE INDEX jobs_by_key ON public.jobs USING btree (owner, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX jobs_by_owner ON public.jobs USING btree (owner, n);
+CREATE INDEX jobs_ended ON public.jobs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
 create table join_links (
   room_id text collate "C" not null,
   id text collate "C" not null,

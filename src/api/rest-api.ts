@@ -5,6 +5,7 @@ import type { ClientAddress } from '../http/client-address.ts';
 import type { OriginSettings } from '../http/origins.ts';
 import { authRoutes } from '../protocol/routes/auth.ts';
 import { changeRoutes } from '../protocol/routes/changes.ts';
+import { jobRoutes } from '../protocol/routes/jobs.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
 import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
@@ -26,6 +27,7 @@ import { Callers } from './callers.ts';
 import { commandOperations } from './command-operations.ts';
 import { Guests, type GuestSettings } from './guests.ts';
 import type { ActingParts } from './identity.ts';
+import type { Jobs } from './jobs/jobs.ts';
 import type { KeyManagement } from './keys/stored-keys.ts';
 import { asyncApi } from './asyncapi.ts';
 import { docsPage } from './docs-page.ts';
@@ -37,17 +39,19 @@ import { apiPrefix, problemResponse, restFetch } from './rest.ts';
 import { authHandlers } from './routes/auth.ts';
 import { changeHandlers } from './routes/changes.ts';
 import { publishHandlers } from './routes/publish.ts';
+import { jobHandlers } from './routes/jobs.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { userHandlers } from './routes/users.ts';
 import { followOperation } from './streams/follow.ts';
-import type { WalletSignIn } from './wallet/wallet-sign-in.ts';
+import type { Exports } from './streams/exports.ts';
 import { Streams, type StreamSettings } from './streams/streams.ts';
+import type { WalletSignIn } from './wallet/wallet-sign-in.ts';
 
 export interface RestApiParts {
   readonly commands: Pick<Commands, 'call' | 'attend'>;
   readonly messaging: Pick<
     Messaging,
-    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks'
+    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks' | 'requirePurge'
   >;
   readonly connections: Pick<Connections, 'rename'>;
   readonly fanout: Pick<Fanout, 'publish'>;
@@ -66,6 +70,9 @@ export interface RestApiParts {
   readonly rates: RequestRates;
   readonly userRates: UserRates;
   readonly idempotency: Idempotency;
+  readonly jobs: Jobs;
+  readonly exports: Exports;
+  readonly maxImportBytes: number;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -80,6 +87,7 @@ const maxBodyBytes = 4 * 1024 * 1024;
 /** Everybody may send to some of these addresses. */
 const authPrefix = `${apiPrefix}/auth/`;
 const maxAuthBodyBytes = 64 * 1024;
+const importPath = `${apiPrefix}${jobRoutes.import.http.path}`;
 
 export interface RestApi {
   /** Ends the streams, spread over the window. */
@@ -99,7 +107,10 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   const callers = new Callers({ ...parts, admit: (token) => parts.messaging.connectLoad.memberships(token) });
   serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
     clientAddress: parts.clientAddress,
-    maxBodyBytes: (_method, path) => (path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes),
+    maxBodyBytes: (_method, path) => {
+      if (path === importPath) return parts.maxImportBytes;
+      return path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes;
+    },
     problem: problemResponse,
     failed: (error) => {
       metrics.internalErrors.inc({ where: 'http' });
@@ -141,6 +152,7 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
         rename: (user, name) => parts.connections.rename(user, name),
       }),
     ),
+    ...routeOperations(jobRoutes, jobHandlers({ ...parts, ...acting })),
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),

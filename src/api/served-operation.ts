@@ -42,6 +42,8 @@ export interface ServingParts {
 
 /** The longest time from a request to its answer. Streams are apart: their answer is there when they begin. */
 const answerWithinMs = 15_000;
+/** A body that the handler reads as a stream may take so long. The bridge limits the time of each of its parts. */
+const bodyWithinMs = 6 * 3_600_000;
 
 interface ReadRequest {
   readonly request: ApiRequest;
@@ -99,7 +101,8 @@ export class ServedOperation {
 
   async #run(operation: Operation, request: ApiRequest): Promise<Answer> {
     try {
-      return await within(answerWithinMs, Promise.resolve(operation.run(request)));
+      const ms = operation.consumes === undefined ? answerWithinMs : bodyWithinMs;
+      return await within(ms, Promise.resolve(operation.run(request)));
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
       throw new ParleyError('unavailable', 'The request took longer than 15 s; it may still take effect.', {

@@ -7,6 +7,7 @@ import { cacheCommand, cacheHelp } from './cache.ts';
 import type { CommandContext } from './context.ts';
 import { doctorCommand, doctorHelp } from './doctor.ts';
 import { inspectCommand, inspectHelp } from './inspect.ts';
+import { jobsCommand, jobsHelp } from './jobs.ts';
 import { keysCommand, keysHelp } from './keys.ts';
 import { migrateCommand, migrateHelp } from './migrate.ts';
 import { restoredCommand, restoredHelp } from './restored.ts';
@@ -30,6 +31,7 @@ export interface CliCommand {
 const table = {
   migrate: { help: migrateHelp, run: migrateCommand },
   keys: { help: keysHelp, run: keysCommand },
+  jobs: { help: jobsHelp, run: jobsCommand },
   sessions: { help: sessionsHelp, run: sessionsCommand, queriesNodes: true },
   inspect: { help: inspectHelp, run: inspectCommand, queriesNodes: true },
   cache: { help: cacheHelp, run: cacheCommand, queriesNodes: true },

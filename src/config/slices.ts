@@ -141,6 +141,19 @@ export function streamSlice(config: Config) {
   return pick(config, ['maxStreams', 'maxStreamsPerCaller', 'maxStreamBufferBytes', 'streamHeartbeatMs']);
 }
 
+export type JobSlice = ReturnType<typeof jobSlice>;
+export function jobSlice(config: Config) {
+  return pick(config, [
+    'maxJobs',
+    'maxJobsPerCaller',
+    'jobsAtOnce',
+    'jobsAtOncePerCaller',
+    'maxImportBytes',
+    'maxExports',
+    'maxExportBytes',
+  ]);
+}
+
 export type MessagingSlice = ReturnType<typeof messagingSlice>;
 export function messagingSlice(config: Config) {
   return {

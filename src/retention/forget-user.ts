@@ -22,6 +22,16 @@ export interface ForgetOptions {
   readonly nudge?: () => void;
   /** Resolves when no node serves the user any more. */
   readonly applied: (of: Applied) => Promise<void>;
+  /** Where an earlier run stopped. */
+  readonly from?: ForgetProgress;
+  /** Called in each transaction that changes rows. An error undoes the transaction and ends the run. */
+  readonly saving?: (tx: postgres.ISql, progress: ForgetProgress) => Promise<void>;
+}
+
+/** How far a run is. */
+export interface ForgetProgress extends Omit<Forgotten, 'known'> {
+  /** The rooms up to this one have no rows of the user any more. */
+  readonly after: string;
 }
 
 export interface Forgotten {
@@ -47,61 +57,84 @@ const heldMs = 20;
 const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as const;
 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
-  const run = new Forget(sql, user, options.keepMessages);
+  const run = new Forget(sql, user, options);
   // first: rows that the user writes later would remain
   const revocations = new Revocations(sql, options.applied);
   if (options.nudge !== undefined) revocations.onStored(options.nudge);
   await revocations.revokeAll(user, 'operator');
-  const rooms = await run.leaveRooms();
+  await run.leaveRooms();
   await options.applied({ kind: 'membership', user });
-  for (let after = ''; ;) {
-    const [page, last] = await run.roomsWithTraces(after);
+  for (;;) {
+    const [page, last] = await run.roomsWithTraces();
     for (const room of page) await run.room(room);
     if (last === undefined) break;
-    after = last;
+    await run.passed(last);
   }
   const known = await run.erase();
-  return { pseudonym: run.pseudonym, known, rooms, messages: run.messages, reactions: run.reactions };
+  const { pseudonym, rooms, messages, reactions } = run;
+  return { pseudonym, known, rooms, messages, reactions };
 }
 
 class Forget {
   readonly #sql: postgres.Sql;
   readonly #user: string;
   readonly #keep: boolean;
+  readonly #saving: ForgetOptions['saving'];
+  #after: string;
   /** Random, so that the id does not lead to it. */
-  readonly pseudonym = `forgotten-${randomBytes(8).toString('hex')}`;
-  messages = 0;
-  reactions = 0;
+  readonly pseudonym: string;
+  rooms: number;
+  messages: number;
+  reactions: number;
 
-  constructor(sql: postgres.Sql, user: string, keep: boolean) {
+  constructor(sql: postgres.Sql, user: string, { keepMessages, from, saving }: ForgetOptions) {
     this.#sql = sql;
     this.#user = user;
-    this.#keep = keep;
+    this.#keep = keepMessages;
+    this.#saving = saving;
+    this.#after = from?.after ?? '';
+    this.pseudonym = from?.pseudonym ?? `forgotten-${randomBytes(8).toString('hex')}`;
+    this.rooms = from?.rooms ?? 0;
+    this.messages = from?.messages ?? 0;
+    this.reactions = from?.reactions ?? 0;
   }
 
-  /** @returns the number of rooms. The other user of a direct room keeps the room. */
-  async leaveRooms(): Promise<number> {
+  /** The rooms up to this one are done. */
+  async passed(room: string): Promise<void> {
+    this.#after = room;
+    await this.#save(this.#sql);
+  }
+
+  async #save(sql: postgres.ISql): Promise<void> {
+    const { pseudonym, rooms, messages, reactions } = this;
+    await this.#saving?.(sql, { pseudonym, rooms, messages, reactions, after: this.#after });
+  }
+
+  /** The other user of a direct room keeps the room. */
+  async leaveRooms(): Promise<void> {
     const sql = this.#sql;
-    let left = 0;
+    // before the first change: a later run takes the same pseudonym
+    await this.#save(sql);
     for (;;) {
       const rooms = await sql<{ room: string }[]>`
         select m.room_id as room from members m
         where m.user_id = ${this.#user} order by m.room_id limit ${roomsPage}`;
-      if (rooms.length === 0) return left;
+      if (rooms.length === 0) return;
       for (const { room } of rooms) {
         await sql`select remove_member(${room}, ${this.#user}, false)`;
         await sql.begin(async (tx) => {
           await tx`select from rooms where id = ${room} for no key update`;
           const gone = await tx`delete from members where room_id = ${room} and user_id = ${this.#user}`;
           await tx`update rooms set member_count = member_count - ${gone.count} where id = ${room}`;
+          this.rooms++;
+          await this.#save(tx);
         });
-        left++;
       }
     }
   }
 
   /** A page of rooms with rows of the user, and the last room that was read; undefined: there are no more. */
-  async roomsWithTraces(after: string): Promise<[string[], string | undefined]> {
+  async roomsWithTraces(): Promise<[string[], string | undefined]> {
     const user = this.#user;
     // offset 0: for each page, a hash would read the rows of all rooms
     const rows = await this.#sql<{ id: string; found: boolean }[]>`
@@ -109,7 +142,7 @@ class Forget {
         or exists (select from reactions x where x.room_id = p.id and x.user_id = ${user} offset 0)
         or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user} offset 0)
         or exists (select from messages t where t.room_id = p.id and t.pinned_at is not null and t.pinned_by = ${user} offset 0) as found
-      from (select id from rooms where id > ${after} order by id limit ${roomsPage}) p order by p.id`;
+      from (select id from rooms where id > ${this.#after} order by id limit ${roomsPage}) p order by p.id`;
     const last = rows.length === roomsPage ? rows.at(-1)?.id : undefined;
     return [rows.flatMap(({ id, found }) => (found ? id : [])), last];
   }
@@ -166,6 +199,7 @@ class Forget {
           select m.thread from messages m where m.room_id = ${room} and m.seq = any (${seqs}::bigint[]))`;
       await moveRev(tx, room, base, seqs.length);
       this.messages += changed.count;
+      await this.#save(tx);
     });
   }
 
@@ -191,6 +225,7 @@ class Forget {
         from unnest(${seqs}::bigint[]) with ordinality as n (seq, n) where t.room_id = ${room} and t.seq = n.seq`;
       await moveRev(tx, room, base, seqs.length);
       this.reactions += gone.length;
+      await this.#save(tx);
       return rows.length;
     });
   }

@@ -86,6 +86,16 @@ export class Retention {
     return this.#task.stop();
   }
 
+  /**
+   * Expires the messages of a room before a seq, whatever their age, and deletes their rows.
+   * @param removed called after each batch, with the number of its messages. An error ends the purge; the next round of
+   * retention deletes the remaining rows.
+   */
+  async purge(room: string, before: number, removed: (messages: number) => Promise<void>): Promise<void> {
+    await this.#expire(room, before, false);
+    await this.#deleteRows(room, removed);
+  }
+
   get #stopped(): boolean {
     return this.#task.signal.aborted;
   }
@@ -207,7 +217,7 @@ export class Retention {
     }
   }
 
-  async #deleteRows(room: string): Promise<void> {
+  async #deleteRows(room: string, removed?: (messages: number) => Promise<void>): Promise<void> {
     const { sql, metrics } = this.#options;
     while (!this.#stopped) {
       const from = performance.now();
@@ -216,6 +226,7 @@ export class Retention {
         select removed, remain, changed from delete_expired(${room}, ${rowsAtOnce})`;
       if (row === undefined) return;
       metrics.retentionMessages.inc(row.removed);
+      await removed?.(row.removed);
       // another transaction has locked the remaining rows, or their threads: the next round deletes the rest
       if (!row.remain || (row.removed === 0 && !row.changed)) return;
       // the messages changed after they had expired, as when their sender was forgotten: they expire again, with another rev

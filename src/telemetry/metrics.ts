@@ -6,6 +6,7 @@
 import { CacheMetrics } from './cache-metrics.ts';
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
+import { JobMetrics } from './job-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
@@ -28,6 +29,7 @@ export class Metrics {
     this.#registry,
   );
   readonly rest = new RestMetrics(this.#registry, seconds);
+  readonly jobs = new JobMetrics(this.#registry);
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',

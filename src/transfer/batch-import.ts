@@ -22,10 +22,15 @@ export interface BatchRoom {
 }
 
 /**
- * @returns how many messages were stored or replaced.
+ * @param stored called in the transaction, with the number of messages that were stored or replaced.
  * @throws {WrongLine} for a message with the seq or the id of another one.
  */
-export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly ImportRow[]): Promise<number> {
+export function storeBatch(
+  sql: postgres.Sql,
+  room: BatchRoom,
+  batch: readonly ImportRow[],
+  stored: (tx: postgres.TransactionSql, messages: number) => Promise<void> | void,
+): Promise<void> {
   const { line, shared } = room;
   const { id } = line;
   /** The rows of a type, as a JSON list. */
@@ -69,7 +74,7 @@ export function storeBatch(sql: postgres.Sql, room: BatchRoom, batch: readonly I
       on conflict (room_id, seq, user_id) do nothing`;
     await storeRecords(tx, { room: id, shared }, of);
     if (!shared) await storeMembers(tx, id, members);
-    return count;
+    await stored(tx, count);
   });
 }
 

@@ -14,6 +14,8 @@ export interface Answered {
 export interface Asking {
   /** The key or the token; undefined: nobody in particular. */
   readonly bearer?: string;
+  /** The type of the body. Default: JSON. */
+  readonly type?: string | undefined;
   /** The user that the key acts for. */
   readonly user?: string;
   readonly body?: object;
@@ -25,7 +27,7 @@ export async function request(
   url: string,
   method: string,
   path: string,
-  { bearer, user, body, headers = {} }: Asking = {},
+  { bearer, user, body, type = 'application/json', headers = {} }: Asking = {},
 ): Promise<Answered> {
   const response = await fetch(`${url}/api/v1${path}`, {
     method,
@@ -33,7 +35,7 @@ export async function request(
       ...headers,
       ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
       ...(user === undefined ? {} : { 'parley-user': user }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined ? {} : { 'content-type': type }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });

@@ -95,7 +95,7 @@ describe('beside a server with the embedded database', () => {
     expect((await run('import', `${file}.absent`)).stderr).toContain('cannot be read');
   });
 
-  it('the other commands do their work too', async () => {
+  it('the other commands do their work too', { timeout: 120_000 }, async () => {
     expect((await run('users', 'forget', 'nobody')).stdout).toMatch(/^There was no user nobody/);
     expect((await run('migrate')).stdout).toBe('The database is up to date.\n');
     expect((await run('doctor')).stdout).toMatch(/^ok {4}database: PostgreSQL .* \(embedded\), schema up to date/m);
@@ -117,8 +117,20 @@ describe('beside a server with the embedded database', () => {
       'restored',
       'keys',
       'cache',
+      'jobs',
     ];
     expect([...cliCommands.keys()].toSorted()).toEqual(tested.toSorted());
+  });
+
+  it('jobs are listed and cancelled', { timeout: 120_000 }, async () => {
+    const job = await fetch(`${server.url}/api/v1/users/nobody`, { method: 'DELETE', headers: await usersKey() });
+    const { id } = (await job.json()) as { id: string };
+    expect((await run('jobs', 'list')).stdout).toMatch(
+      new RegExp(`^${id} .* user:delete {2}(queued|running|done) {2}k:`),
+    );
+    expect((await run('jobs', 'list', '--state', 'failed')).stdout).toBe('There are no jobs.\n');
+    expect((await run('jobs', 'cancel', id)).stdout).toMatch(/^(Cancelled job|Job) /);
+    expect((await run('jobs', 'cancel', crypto.randomUUID())).stderr).toMatch(/^There is no job /);
   });
 
   it('the socket is for the owner alone', () => {
@@ -166,6 +178,11 @@ describe('beside a server with the embedded database', () => {
     expect(server.stderr()).toBe('');
   });
 });
+
+async function usersKey(): Promise<Record<string, string>> {
+  const { stdout } = await run('keys', 'create', '--name', 'users', '--scopes', 'users', '--json');
+  return { authorization: `Bearer ${(JSON.parse(stdout) as { text: string }).text}` };
+}
 
 /** Each answer of the server until the end of the connection. */
 async function send(bytes: string): Promise<unknown[]> {

@@ -71,6 +71,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.rateSlice(config);
     slices.requestRateSlice(config);
     slices.streamSlice(config);
+    slices.jobSlice(config);
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

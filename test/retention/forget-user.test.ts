@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { forgetUser } from '../../src/retention/forget-user.ts';
+import { forgetUser, type ForgetProgress } from '../../src/retention/forget-user.ts';
 import type { Message } from '../../src/protocol/model.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
@@ -205,5 +205,30 @@ describe('a user who is forgotten', () => {
       from messages where room_id = 'batches'`;
     expect(state).toEqual({ messages: 25_000, revs: 25_000, top: 25_000 + 1250 + 381, gone: 1250 });
     expect(await sql`select last_rev as rev from rooms where id = 'batches'`).toEqual([{ rev: 26_631 }]);
+  });
+
+  it('goes on behind the stored steps of an earlier run, under the same pseudonym and with the same counts', async () => {
+    const { sql } = server.database;
+    const bob = await connectStock(server.url, await tokenOf('bobby'));
+    await bob.ok('room:create', { kind: 'group', name: 'long', id: 'long' });
+    const sends = Array.from({ length: 450 }, (_, n) => bob.ok('message:send', text('long', { text: `bobby ${n}` })));
+    await Promise.all(sends);
+    bob.close();
+    let from: ForgetProgress | undefined;
+    const options = { keepMessages: true, applied: whenApplied(sql) };
+    const broken = forgetUser(sql, 'bobby', {
+      ...options,
+      saving: (_, progress) => {
+        if (progress.messages === 400) return Promise.reject(new Error('The node stops.'));
+        from = progress;
+        return Promise.resolve();
+      },
+    });
+    await expect(broken).rejects.toThrow('The node stops.');
+    expect(from).toMatchObject({ rooms: 1, messages: 200 });
+    const done = await forgetUser(sql, 'bobby', { ...options, ...(from === undefined ? {} : { from }) });
+    expect(done).toMatchObject({ pseudonym: from?.pseudonym, known: true, rooms: 1, messages: 450 });
+    const senders = await sql`select sender_id, count(*) from messages where room_id = 'long' group by sender_id`;
+    expect(senders).toEqual([{ sender_id: done.pseudonym, count: 450 }]);
   });
 });
