@@ -8,7 +8,9 @@ import { changeRoutes } from '../protocol/routes/changes.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
 import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
+import { uploadRoutes } from '../protocol/routes/uploads.ts';
 import { userRoutes } from '../protocol/routes/users.ts';
+import type { ParleyError } from '../protocol/errors.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
 import type { Fanout } from '../fanout/fanout.ts';
@@ -40,7 +42,11 @@ import { authHandlers } from './routes/auth.ts';
 import { changeHandlers } from './routes/changes.ts';
 import { publishHandlers } from './routes/publish.ts';
 import { keyHandlers } from './routes/keys.ts';
+import { uploadDiscovery, uploadHandlers } from './routes/uploads.ts';
 import { userHandlers } from './routes/users.ts';
+import { filesPrefix } from '../uploads/signed-links.ts';
+import { uploadsPath, type Uploads } from '../uploads/uploads.ts';
+import { Files } from './files.ts';
 import { followOperation } from './streams/follow.ts';
 import { Streams, type StreamSettings } from './streams/streams.ts';
 
@@ -48,7 +54,7 @@ export interface RestApiParts {
   readonly commands: Pick<Commands, 'call' | 'attend'>;
   readonly messaging: Pick<
     Messaging,
-    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks'
+    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks' | 'files'
   >;
   readonly connections: Pick<Connections, 'rename'>;
   readonly fanout: Pick<Fanout, 'publish'>;
@@ -65,6 +71,8 @@ export interface RestApiParts {
   readonly rates: RequestRates;
   readonly userRates: UserRates;
   readonly idempotency: Idempotency;
+  /** Undefined: the server takes no uploads. */
+  readonly uploads: Uploads | undefined;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -96,15 +104,28 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   const streams = new Streams({ ...parts, settings: parts.streaming });
   const operations = restOperations({ ...parts, guests, streams });
   const callers = new Callers({ ...parts, admit: (token) => parts.messaging.connectLoad.memberships(token) });
-  serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
+  const discovery = uploadDiscovery(parts.uploads);
+  const maxUploadBytes = parts.uploads?.settings.maxBytes ?? maxBodyBytes;
+  const maxBytesOf = (path: string): number => {
+    if (path.startsWith(authPrefix)) return maxAuthBodyBytes;
+    return path === uploadsPath || path.startsWith(`${uploadsPath}/`) ? maxUploadBytes : maxBodyBytes;
+  };
+  const common = {
     clientAddress: parts.clientAddress,
-    maxBodyBytes: (_method, path) => (path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes),
-    problem: (error) => responseOf(failure(error, randomUUID())),
-    failed: (error) => {
+    problem: (error: ParleyError) => responseOf(failure(error, randomUUID())),
+    failed: (error: unknown) => {
       metrics.internalErrors.inc({ where: 'http' });
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
     },
+  };
+  serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers, discovery }, parts.origins), {
+    ...common,
+    maxBodyBytes: (_method, path) => maxBytesOf(path),
   });
+  if (parts.uploads !== undefined) {
+    const files = new Files({ ...parts, uploads: parts.uploads });
+    serveFetch(app, filesPrefix, (request, env) => files.fetch(request, env), { ...common, maxBodyBytes: 0 });
+  }
   return { drain: (windowMs) => streams.drain(windowMs) };
 }
 
@@ -123,7 +144,15 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
     operation.name === 'history' ? followOperation(operation, { ...acting, streams }) : operation,
   );
   const { writer, bodies, knownUsers, readMarks } = messaging;
-  const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
+  const publishing = {
+    ...parts,
+    writer,
+    bodies,
+    knownUsers,
+    readMarks,
+    rates: parts.userRates,
+    files: () => messaging.files,
+  };
   operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
   let events: object | undefined;
@@ -140,6 +169,7 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
         rename: (user, name) => parts.connections.rename(user, name),
       }),
     ),
+    ...routeOperations(uploadRoutes, uploadHandlers({ ...acting, uploads: parts.uploads })),
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),

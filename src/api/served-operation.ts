@@ -79,7 +79,9 @@ export class ServedOperation {
     }
     metrics.rest.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
     metrics.rest.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
-    return respond(context, { ...answered, headers: { ...rates, ...answered.headers, 'X-Request-Id': requestId } });
+    const { headers: own } = this.#operation.route;
+    const headers = { ...own, ...rates, ...answered.headers, 'X-Request-Id': requestId };
+    return respond(context, { ...answered, headers });
   }
 
   async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
@@ -94,6 +96,8 @@ export class ServedOperation {
   }
 
   async #run(operation: Operation, request: ApiRequest): Promise<Answer> {
+    // a body that is a stream has a time limit for each of its parts
+    if (operation.consumes !== undefined) return operation.run(request);
     try {
       return await within(answerWithinMs, Promise.resolve(operation.run(request)));
     } catch (error) {

@@ -70,6 +70,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.rateSlice(config);
     slices.requestRateSlice(config);
     slices.streamSlice(config);
+    slices.uploadSlice(config, 'of the folder');
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

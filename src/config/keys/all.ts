@@ -16,6 +16,7 @@ import { roomKeys } from './rooms.ts';
 import { searchKeys } from './search.ts';
 import { signalKeys } from './signals.ts';
 import { tokenKeys } from './tokens.ts';
+import { uploadKeys } from './uploads.ts';
 
 export const configKeys = {
   ...listeningKeys,
@@ -29,6 +30,7 @@ export const configKeys = {
   ...connectionKeys,
   ...commandKeys,
   ...messageKeys,
+  ...uploadKeys,
   ...retentionKeys,
   ...searchKeys,
   ...signalKeys,
