@@ -7,7 +7,7 @@ export class UploadBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #first: Uint8Array[] = [];
   #received = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
   #ended = false;
 
   constructor(body: ReadableStream<Uint8Array> | null) {
@@ -21,7 +21,7 @@ export class UploadBody {
   }
 
   /** Why the body ended early. */
-  get failure(): unknown {
+  get failure(): Error | undefined {
     return this.#failure;
   }
 
@@ -58,7 +58,7 @@ export class UploadBody {
       return value;
     } catch (error) {
       this.#ended = true;
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error('The body ended early.', { cause: error });
       return undefined;
     }
   }

@@ -27,6 +27,8 @@ interface Held {
 
 type Rows = Pick<UploadRows, 'hold' | 'letGo'>;
 
+function nothing(): void {}
+
 export class UploadLocks implements Locker {
   readonly #rows: Rows;
   readonly #held = new Map<string, Held>();
@@ -80,7 +82,7 @@ export class UploadLocks implements Locker {
   }
 
   #enter(id: string, endRequest: () => void): Held {
-    let end = (): void => {};
+    let end: () => void = nothing;
     const ended = new Promise<void>((resolve) => (end = resolve));
     const holder = randomUUID();
     const renewal = new PeriodicTask({

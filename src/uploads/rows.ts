@@ -37,6 +37,8 @@ export interface ReadableRow extends UploadRow {
   readonly room: string | null;
   /** Whether a message names the file, and the reader is a member of its room. */
   readonly shown: boolean;
+  /** Whether no message names the file yet, so that its owner may read it. */
+  readonly pending: boolean;
 }
 
 export class UploadRows {
@@ -123,7 +125,7 @@ export class UploadRows {
     const [row] = await sql<ReadableRow[]>`
       select ${columns(sql)}, u.room_id as room, ${inUse(sql)} and exists (
           select from rooms r join ${membership(sql, user)} where r.id = u.room_id
-        ) as shown
+        ) as shown, ${pending(sql)} as pending
       from uploads u where u.id = ${id} and u.state = 'complete'`;
     return row;
   }
@@ -133,7 +135,7 @@ export class UploadRows {
     const sql = this.#reads;
     const [row] = await sql<UploadRow[]>`
       select ${columns(sql)} from uploads u
-      where u.id = ${id} and u.state = 'complete' and (u.message_id is null or ${inUse(sql)})`;
+      where u.id = ${id} and u.state = 'complete' and (${pending(sql)} or ${inUse(sql)})`;
     return row;
   }
 
@@ -161,6 +163,12 @@ function messageOf(sql: postgres.ISql): postgres.Fragment {
 /** Whether a stored message names the upload `u`. Messages that have expired are gone for readers before their rows are. */
 export function inUse(sql: postgres.ISql): postgres.Fragment {
   return sql`exists (${messageOf(sql)} and t.seq >= (select r.first_seq from rooms r where r.id = t.room_id))`;
+}
+
+/** Whether the upload `u` is of no message, or of one that is being stored: a client shows its message before the ack. */
+function pending(sql: postgres.ISql): postgres.Fragment {
+  return sql`(u.message_id is null or u.claimed_at > clock_timestamp() - interval '1 minute' and not exists (
+      select from messages t where t.room_id collate "POSIX" = u.room_id and t.id = u.message_id))`;
 }
 
 function columns(sql: postgres.ISql): postgres.Fragment {

@@ -163,7 +163,7 @@ export class Uploads {
 
   /** @throws {ParleyError} `not_found` unless the user has uploaded the file, or is a member where a message names it */
   link(user: string, row: ReadableRow | undefined): SignedLink {
-    if (row === undefined || !(row.shown || (row.owner === user && row.room === null))) {
+    if (row === undefined || !(row.shown || (row.owner === user && row.pending))) {
       throw new ParleyError('not_found', 'There is no such file, or no message of your rooms names it.');
     }
     return this.links.make(row.id, row.name);

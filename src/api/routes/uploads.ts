@@ -3,7 +3,7 @@ import { RestError } from '../../protocol/rest-errors.ts';
 import type { HttpRoute } from '../../protocol/http-route.ts';
 import { uploadRoutes } from '../../protocol/routes/uploads.ts';
 import { tusExtensions, tusVersion } from '../../uploads/protocol.ts';
-import { uploadsPath, type Uploads, type UploadState } from '../../uploads/uploads.ts';
+import { uploadsPath, type UploadRequest, type Uploads, type UploadState } from '../../uploads/uploads.ts';
 import { callerOf, requireRooms, type ActingParts, type Identity } from '../identity.ts';
 import { Reply, type ApiRequest, type RouteHandlers } from '../operation.ts';
 
@@ -25,7 +25,6 @@ export function uploadHandlers(parts: UploadRouteParts): RouteHandlers<typeof up
     requireRooms(identity, scope, []);
     return (await callerOf(identity, http, [], parts)).user.id;
   };
-  const requestOf = ({ header, body }: ApiRequest, user: string) => ({ user, header, body });
   return {
     'upload:create': async (request) => {
       const user = await userOf(request.identity, uploadRoutes['upload:create']);
@@ -45,21 +44,28 @@ export function uploadHandlers(parts: UploadRouteParts): RouteHandlers<typeof up
       return new Reply(undefined, { headers: headersOf(state) });
     },
     'upload:delete': async ({ identity, input: { id } }) => {
-      await uploads().terminate(await userOf(identity, uploadRoutes['upload:delete']), id);
+      const user = await userOf(identity, uploadRoutes['upload:delete']);
+      await uploads().terminate(user, id);
       return new Reply(undefined);
     },
     'upload:link': async ({ identity, input: { id } }) => {
       const { http, scope } = uploadRoutes['upload:link'];
-      if (identity.kind === 'key' && !identity.key.everyRoom)
-        requireRooms(identity, scope, await roomOf(uploads(), id));
+      if (identity.kind === 'key' && !identity.key.everyRoom) {
+        requireRooms(identity, scope, await roomOf(parts.uploads, id));
+      }
       const user = (await callerOf(identity, http, [], parts)).user.id;
       return uploads().link(user, await uploads().readable(user, id));
     },
   };
 }
 
-async function roomOf(uploads: Uploads, id: string): Promise<readonly string[]> {
-  const row = await uploads.readable('', id);
+function requestOf({ header, body }: ApiRequest, user: string): UploadRequest {
+  return { user, header, body };
+}
+
+/** The room of the message that names a file. */
+async function roomOf(uploads: Uploads | undefined, id: string): Promise<readonly string[]> {
+  const row = await uploads?.readable('', id);
   return row === undefined || row.room === null ? [] : [row.room];
 }
 
