@@ -1,6 +1,6 @@
 /**
  * The body of a request that sends bytes of an upload. Its first bytes can be read before the store takes the body. A client
- * that is cut off ends the body early, without an error: the store then keeps the bytes that arrived, and the client goes on
+ * that is cut off ends the body early, without an error. So the store keeps the bytes that arrived, and the client goes on
  * from there. `failure` has the error.
  */
 export class UploadBody {

@@ -1,6 +1,6 @@
 /**
- * One request at a time writes an upload. In a process a second request asks the first one to end, because a client that was
- * cut off sends its next request before the server knows. Between processes the row of the upload is held for a while, and
+ * One request at a time writes an upload. In a process a second request makes the first one end. A client that was cut off
+ * sends its next request before the server knows of the cut. Between processes the row of the upload is held for a while, and
  * the hold is renewed as long as the request runs.
  */
 import type { Lock, Locker } from '@tus/server';

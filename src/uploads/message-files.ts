@@ -1,7 +1,7 @@
 /**
  * The files that a message names. A message claims its files before it is stored, so that no other message and no clean-up
- * takes them in between. A refused message gives them back. A message that may have been stored keeps them: the client sends
- * it again under the same id, and a claim of a message that never came ends after a day.
+ * takes them in between. A refused message gives them back. A message that may have been stored keeps them, because the
+ * client sends it again under the same id. A claim of a message that never came ends after a day.
  */
 import type { MessageFile } from '../protocol/body.ts';
 import { ParleyError } from '../protocol/errors.ts';

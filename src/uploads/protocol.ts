@@ -57,7 +57,7 @@ export class TusProtocol {
       maxSize: maxBytes,
       // behind a proxy the server does not know its own address
       relativeLocation: true,
-      // a request that another one has asked to end ends at once, with the bytes that arrived
+      // a request that another one replaces ends at once, with the bytes that arrived
       lockDrainTimeout: 1,
       namingFunction: (request) => this.#ids.get(request) ?? '',
       onResponseError: (request, error) => void this.#errors.set(request, error),

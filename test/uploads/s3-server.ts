@@ -1,6 +1,6 @@
 /**
- * A server of the protocol of S3, with its objects in a folder or in memory: `versitygw` (Go), or `moto_server` (Python), if
- * the machine has one of them. `go install github.com/versity/versitygw/cmd/versitygw@latest` or `pip install moto[server]`
+ * A server of the protocol of S3, with its objects in a folder or in memory. The machine has `versitygw` (Go), `moto_server`
+ * (Python), or none. `go install github.com/versity/versitygw/cmd/versitygw@latest` or `pip install moto[server]`
  * brings one.
  */
 import { S3 } from '@aws-sdk/client-s3';
