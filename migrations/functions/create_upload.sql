@@ -4,7 +4,7 @@
 -- Returns `ok`, `open` over the limit of unfinished uploads, or `bytes` over the limit of bytes.
 -- Locks the uploads of the owner by an advisory lock, so that two uploads cannot share the last free bytes.
 create or replace function create_upload(
-  upload uuid, owner text, file_name text, file_bytes bigint, most_open int, most_bytes bigint
+  upload uuid, owner text, file_name text, file_bytes bigint, most_open integer, most_bytes bigint
 )
 returns text
 language plpgsql
