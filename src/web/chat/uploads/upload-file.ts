@@ -34,7 +34,7 @@ export async function maxUploadBytes(): Promise<number | undefined> {
 }
 
 export function sendFile(file: Blob, name: string, onProgress: (share: number) => void): Sending {
-  let end = (): void => {};
+  let end: (() => void) | undefined;
   let isCancelled = false;
   const run = async (): Promise<Uploaded> => {
     // loaded with the first file, because most visits send none
@@ -65,7 +65,7 @@ export function sendFile(file: Blob, name: string, onProgress: (share: number) =
     done: run(),
     cancel: () => {
       isCancelled = true;
-      end();
+      end?.();
     },
   };
 }
