@@ -29,6 +29,7 @@ import {
   streamSlice,
   storageSlice,
   tokenSlice,
+  uploadSlice,
   walletSlice,
   type ApiKeySlice,
   type FanoutSlice,
@@ -37,6 +38,7 @@ import {
   type PresenceSlice,
   type StorageSlice,
   type TokenSlice,
+  type UploadSlice,
 } from './config/slices.ts';
 import { openFanout } from './fanout/open.ts';
 import { openGateway, type Gateway } from './gateway.ts';
@@ -52,7 +54,7 @@ import { openRates } from './rates/open.ts';
 import { openUserRates } from './rates/user-rates.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
-import { demoSecret } from './sessions/demo-secret.ts';
+import { demoSecret, uploadSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier, type TokenSigning } from './sessions/tokens.ts';
@@ -72,6 +74,9 @@ import { Health } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { readMachine } from './telemetry/machine.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import { openUploads } from './uploads/open.ts';
+import type { Uploads } from './uploads/uploads.ts';
+import type { MessageFiles } from './uploads/message-files.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { version } from './version.ts';
 
@@ -137,7 +142,9 @@ async function start(
   const cacheParts = { node: base.node, installation: identity.epochs.id, metrics: metrics.cache, log };
   const cache = await openCache(cacheSlice(config), redis, cacheParts);
   releases.push(() => cache.close());
-  const messaging = openMessaging(messagingSettings, { ...storage, ...nodes, cache }, base);
+  const linkSecret = storage.folder === undefined ? undefined : await uploadSecret(storage.folder);
+  const uploads = await openFiles(uploadSlice(config, linkSecret), storage, base);
+  const messaging = openMessaging(messagingSettings, { ...storage, ...nodes, cache, files: uploads?.files }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
   const rates = openUserRates(rateSlice(config), counts);
@@ -170,6 +177,7 @@ async function start(
     idempotency,
     ...jobs,
     maxImportBytes: jobSettings.maxImportBytes,
+    uploads,
     signing,
     guests,
     wallet,
@@ -284,15 +292,17 @@ function openMessaging(
     fanout,
     applied,
     cache,
+    files,
   }: Pick<OpenNodes, 'fanout' | 'applied'> & {
     readonly database: Database;
     readonly clock: ServerClock;
     readonly cache: Cache;
+    readonly files: MessageFiles | undefined;
   },
   { metrics, log }: Base,
 ): Messaging {
   const now = (): number => clock.now();
-  const messaging = new Messaging({ ...settings, ...database, applied, now, fanout, cache, metrics, log });
+  const messaging = new Messaging({ ...settings, ...database, applied, now, fanout, cache, files, metrics, log });
   metrics.watchWriter(() => messaging.writer.waiting + messaging.changes.waiting + messaging.pins.waiting);
   return messaging;
 }
@@ -321,6 +331,18 @@ async function openUsers(
   });
   releases.push(() => presence.close());
   return { connections, sessions, presence };
+}
+
+/** The files of users. @param settings undefined: the server takes none */
+async function openFiles(
+  settings: UploadSlice,
+  { database, clock }: { readonly database: Database; readonly clock: ServerClock },
+  { metrics, log, releases }: Base,
+): Promise<Uploads | undefined> {
+  if (settings === undefined) return undefined;
+  const uploads = await openUploads(settings, { ...database, now: () => clock.now(), metrics, log });
+  releases.push(() => uploads.stop());
+  return uploads;
 }
 
 /** The API keys of back ends. */

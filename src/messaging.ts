@@ -38,6 +38,7 @@ import { Threads } from './threads/threads.ts';
 import { SearchIndex } from './search/search-index.ts';
 import { Search } from './search/search.ts';
 import { versions } from './messages/versions.ts';
+import type { MessageFiles } from './uploads/message-files.ts';
 import { Visibility } from './presence/visibility.ts';
 import { Writer } from './messages/writer/writer.ts';
 
@@ -74,6 +75,8 @@ export interface MessagingOptions extends MessagingSettings {
   readonly log: Log;
   readonly applied: WhenApplied;
   readonly cache: Cache;
+  /** Undefined: the server takes no uploads. */
+  readonly files?: MessageFiles | undefined;
   /** The clock of Postgres, in milliseconds since 1970. Default: the clock of this machine. */
   readonly now?: () => number;
 }
@@ -169,6 +172,13 @@ export class Messaging {
     const sent: ReadMarks['sent'] = (user, room, seq) => this.readMarks.sent(user, room, seq);
     this.#published = new PublishRelay({ sql: background, fanout, notifications, sent, metrics, log });
     this.#retention = new Retention({ ...options, sql: background, writer: this.writer });
+  }
+
+  /** The uploads that messages name. @throws {ParleyError} `invalid` if the server takes none */
+  get files(): MessageFiles {
+    const { files } = this.#options;
+    if (files === undefined) throw new ParleyError('invalid', 'body.files: this server takes no uploads.');
+    return files;
   }
 
   /** The clock of all times in the database, in milliseconds since 1970. */

@@ -434,6 +434,27 @@ create table threads (
   constraint threads_pkey PRIMARY KEY (room_id, root)
 ) with (fillfactor=70);
 
+create table uploads (
+  id uuid not null,
+  owner_id text collate "C" not null,
+  name text not null,
+  type text,
+  bytes bigint not null,
+  state text not null default 'open'::text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  room_id text collate "C",
+  message_id uuid,
+  claimed_at timestamp with time zone,
+  held_by uuid,
+  held_until timestamp with time zone,
+  constraint uploads_bytes_check CHECK ((bytes > 0)),
+  constraint uploads_check CHECK (((room_id IS NULL) = (message_id IS NULL))),
+  constraint uploads_check1 CHECK ((((state = 'open'::text) = (type IS NULL)) OR (state = 'removed'::text))),
+  constraint uploads_pkey PRIMARY KEY (id),
+  constraint uploads_state_check CHECK ((state = ANY (ARRAY['open'::text, 'complete'::text, 'removed'::text])))
+);
+CREATE INDEX uploads_by_owner ON public.uploads USING btree (owner_id);
+
 create table users (
   id text collate "C" not null,
   name text,
@@ -909,6 +930,8 @@ begin
     when jsonb_typeof(body) <> 'object' then null
     when body ? 'attachments' then
       'body.attachments: only a node knows the hosts of attachments; publish such a message by REST.'
+    when body ? 'files' then
+      'body.files: only a node gives uploads to a message; publish such a message by REST.'
     when body ? 'mentions' and not coalesce(jsonb_typeof(body -> 'mentions') = 'array' and not jsonb_path_exists(
       body, 'strict $.mentions[*] ? (@.type() != "string" || !(@ like_regex "^(@room|[A-Za-z0-9_.:@|+-]{1,64})$"))')
       and jsonb_array_length(body -> 'mentions') <= 50, false) then
@@ -1005,6 +1028,27 @@ begin
   insert into members (room_id, user_id, role)
   values (room, creator, case when room_kind = 'direct' then 'member' else 'owner' end);
   return case when room_kind = 'direct' and alone then 'created_alone' else 'created' end;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.create_upload(upload uuid, owner text, file_name text, file_bytes bigint, most_open integer, most_bytes bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  unfinished int;
+  total bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('parley:uploads:' || owner, 0));
+  select count(*) filter (where u.state = 'open'), coalesce(sum(u.bytes), 0) into unfinished, total
+  from uploads u where u.owner_id = owner and u.state <> 'removed';
+  if unfinished >= most_open then
+    return 'open';
+  end if;
+  if total + file_bytes > most_bytes then
+    return 'bytes';
+  end if;
+  insert into uploads (id, owner_id, name, bytes) values (upload, owner, file_name, file_bytes);
+  return 'ok';
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.delete_expired(room text, most integer, OUT removed integer, OUT remain boolean, OUT changed boolean)

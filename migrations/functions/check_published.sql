@@ -2,7 +2,8 @@
 -- Takes the parameters of publish_message. Returns nothing. Locks nothing.
 -- Raises invalid_parameter_value, and program_limit_exceeded for a body over 16 KiB (json_size).
 -- The type jsonb refuses NUL characters and lone surrogates before this function is called.
--- Attachments are refused: the nodes have the list of hosts that an attachment may be on.
+-- Attachments are refused: the nodes have the list of hosts that an attachment may be on. Files are refused: a node claims
+-- the uploads that a message names.
 create or replace function check_published(room text, id uuid, sender text, body jsonb, reply_to bigint, lane text)
 returns void
 language plpgsql
@@ -38,6 +39,8 @@ begin
     when jsonb_typeof(body) <> 'object' then null
     when body ? 'attachments' then
       'body.attachments: only a node knows the hosts of attachments; publish such a message by REST.'
+    when body ? 'files' then
+      'body.files: only a node gives uploads to a message; publish such a message by REST.'
     when body ? 'mentions' and not coalesce(jsonb_typeof(body -> 'mentions') = 'array' and not jsonb_path_exists(
       body, 'strict $.mentions[*] ? (@.type() != "string" || !(@ like_regex "^(@room|[A-Za-z0-9_.:@|+-]{1,64})$"))')
       and jsonb_array_length(body -> 'mentions') <= 50, false) then

@@ -155,7 +155,7 @@ function textParameter(name: string, description: string): Json {
 function bodyOf(operation: Operation, schemas: Schemas): Json {
   if (operation.consumes !== undefined) {
     const content = { [operation.consumes]: { schema: { type: 'string' } } };
-    return { requestBody: { required: true, content } };
+    return { requestBody: { required: operation.route.method === 'PATCH', content } };
   }
   const { fields, hasBody } = inputPlan(operation);
   if (!hasBody) return {};
@@ -165,6 +165,7 @@ function bodyOf(operation: Operation, schemas: Schemas): Json {
 }
 
 function contentOf({ output, produces, route }: Operation, schemas: Schemas): Json {
+  if (route.status === 204) return {};
   const schema = schemas.ofOutput(output);
   if (produces !== undefined) return { [produces]: { schema: { type: 'string' } } };
   if (route.pages === undefined) return { 'application/json': { schema } };

@@ -8,6 +8,8 @@ import { ParleyError } from '../protocol/errors.ts';
 import { outcomeError, RestError, type OutcomeError } from '../protocol/rest-errors.ts';
 import type { publishRoutes } from '../protocol/routes/publish.ts';
 import type { Bodies } from '../messages/bodies/bodies.ts';
+import type { MessageFile } from '../protocol/body.ts';
+import type { MessageFiles } from '../uploads/message-files.ts';
 import type { Send } from '../messages/writer/append.ts';
 import type { Sent, Writer } from '../messages/writer/writer.ts';
 import type { UserRates } from '../rates/user-rates.ts';
@@ -20,6 +22,8 @@ import type { KeyRights } from './identity.ts';
 export interface PublishingParts {
   readonly writer: Pick<Writer, 'send' | 'sendTogether'>;
   readonly bodies: Pick<Bodies, 'read'>;
+  /** @throws {ParleyError} `invalid` if the server takes no uploads */
+  readonly files: () => Pick<MessageFiles, 'claim' | 'failed'>;
   readonly knownUsers: Pick<KnownUsers, 'nameOf'>;
   readonly readMarks: Pick<ReadMarks, 'sent'>;
   readonly rates: { readonly sends: Pick<UserRates['sends'], 'spend'> };
@@ -36,7 +40,7 @@ export type Publisher =
   { readonly caller: Caller; readonly key?: Key } | { readonly caller?: undefined; readonly key: Key };
 
 /** A message that is ready for the writer, or its refusal. */
-type Prepared = Send | ParleyError;
+type Prepared = (Send & { readonly files?: readonly MessageFile[] }) | ParleyError;
 
 export class Publishing {
   readonly #parts: PublishingParts;
@@ -53,8 +57,10 @@ export class Publishing {
   ): Promise<Published[]> {
     const prepared = messages.map((message) => this.#prepare(publisher, message, message.id ?? ids()));
     const { caller } = publisher;
-    const sends = caller === undefined ? await this.#named(prepared, messages) : await this.#paced(prepared, caller);
+    const ready = caller === undefined ? await this.#named(prepared, messages) : await this.#paced(prepared, caller);
+    const sends = await this.#claimed(ready);
     const answers = atomic ? await this.#together(sends) : await this.#each(sends);
+    await this.#release(sends, answers);
     return answers.map((answer, i) => {
       if (answer instanceof Error) return { error: outcomeError(known(answer)) };
       const { id, room, sender } = sends[i] as Send;
@@ -67,8 +73,9 @@ export class Publishing {
   #prepare(publisher: Publisher, { room, sender, body, replyTo, lane }: Message, id: string): Prepared {
     try {
       const { from, name, key } = senderOf(publisher, sender, room);
-      const { json, mentions } = this.#parts.bodies.read(body);
-      return { room, id, sender: from, senderName: name, body: json, replyTo, lane, mentions, publisher: key };
+      const { json, mentions, files } = this.#parts.bodies.read(body);
+      const send = { room, id, sender: from, senderName: name, body: json, replyTo, lane, mentions, publisher: key };
+      return files === undefined ? send : { ...send, files };
     } catch (error) {
       if (error instanceof ParleyError) return error;
       throw error;
@@ -99,6 +106,34 @@ export class Publishing {
         }
       }),
     );
+  }
+
+  /** The files of messages are claimed before the messages enter their stripes. */
+  async #claimed(sends: readonly Prepared[]): Promise<readonly Prepared[]> {
+    if (!sends.some((send) => !(send instanceof ParleyError) && send.files !== undefined)) return sends;
+    const claimed: Prepared[] = [];
+    for (const send of sends) {
+      if (send instanceof ParleyError || send.files === undefined) {
+        claimed.push(send);
+        continue;
+      }
+      const { sender, room, id: message, files } = send;
+      try {
+        await this.#parts.files().claim(sender, { room, message }, files);
+        claimed.push(send);
+      } catch (error) {
+        claimed.push(known(error));
+      }
+    }
+    return claimed;
+  }
+
+  async #release(sends: readonly Prepared[], answers: readonly (Sent | Error)[]): Promise<void> {
+    for (const [i, send] of sends.entries()) {
+      const answer = answers[i];
+      if (send instanceof ParleyError || send.files === undefined || !(answer instanceof Error)) continue;
+      await this.#parts.files().failed({ room: send.room, message: send.id }, send.files, answer);
+    }
   }
 
   /** All messages enter their stripes in this turn, in their order. */

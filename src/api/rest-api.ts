@@ -9,6 +9,7 @@ import { jobRoutes } from '../protocol/routes/jobs.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
 import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
+import { uploadRoutes } from '../protocol/routes/uploads.ts';
 import { userRoutes } from '../protocol/routes/users.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
@@ -41,7 +42,11 @@ import { changeHandlers } from './routes/changes.ts';
 import { publishHandlers } from './routes/publish.ts';
 import { jobHandlers } from './routes/jobs.ts';
 import { keyHandlers } from './routes/keys.ts';
+import { uploadDiscovery, uploadHandlers } from './routes/uploads.ts';
 import { userHandlers } from './routes/users.ts';
+import { filesPrefix } from '../uploads/signed-links.ts';
+import { uploadsPath, type Uploads } from '../uploads/uploads.ts';
+import { Files } from './files.ts';
 import { followOperation } from './streams/follow.ts';
 import type { Exports } from './streams/exports.ts';
 import { Streams, type StreamSettings } from './streams/streams.ts';
@@ -51,7 +56,15 @@ export interface RestApiParts {
   readonly commands: Pick<Commands, 'call' | 'attend'>;
   readonly messaging: Pick<
     Messaging,
-    'connectLoad' | 'knownUsers' | 'profiles' | 'visibility' | 'writer' | 'bodies' | 'readMarks' | 'requirePurge'
+    | 'connectLoad'
+    | 'knownUsers'
+    | 'profiles'
+    | 'visibility'
+    | 'writer'
+    | 'bodies'
+    | 'readMarks'
+    | 'requirePurge'
+    | 'files'
   >;
   readonly connections: Pick<Connections, 'rename'>;
   readonly fanout: Pick<Fanout, 'publish'>;
@@ -73,6 +86,8 @@ export interface RestApiParts {
   readonly jobs: Jobs;
   readonly exports: Exports;
   readonly maxImportBytes: number;
+  /** Undefined: the server takes no uploads. */
+  readonly uploads: Uploads | undefined;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -105,18 +120,29 @@ export function openRestApi(app: TemplatedApp, parts: RestApiParts): RestApi {
   const streams = new Streams({ ...parts, settings: parts.streaming });
   const operations = restOperations({ ...parts, guests, streams });
   const callers = new Callers({ ...parts, admit: (token) => parts.messaging.connectLoad.memberships(token) });
-  serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers }, parts.origins), {
+  const discovery = uploadDiscovery(parts.uploads);
+  const maxUploadBytes = parts.uploads?.settings.maxBytes ?? maxBodyBytes;
+  const maxBytesOf = (path: string): number => {
+    if (path.startsWith(authPrefix)) return maxAuthBodyBytes;
+    if (path === importPath) return parts.maxImportBytes;
+    return path === uploadsPath || path.startsWith(`${uploadsPath}/`) ? maxUploadBytes : maxBodyBytes;
+  };
+  const common = {
     clientAddress: parts.clientAddress,
-    maxBodyBytes: (_method, path) => {
-      if (path === importPath) return parts.maxImportBytes;
-      return path.startsWith(authPrefix) ? maxAuthBodyBytes : maxBodyBytes;
-    },
     problem: problemResponse,
-    failed: (error) => {
+    failed: (error: unknown) => {
       metrics.internalErrors.inc({ where: 'http' });
       log.error({ err: error }, 'The REST API failed to answer a request; the client got the error `internal`.');
     },
+  };
+  serveFetch(app, apiPrefix, restFetch({ ...parts, operations, callers, discovery }, parts.origins), {
+    ...common,
+    maxBodyBytes: (_method, path) => maxBytesOf(path),
   });
+  if (parts.uploads !== undefined) {
+    const files = new Files({ ...parts, uploads: parts.uploads });
+    serveFetch(app, filesPrefix, (request, env) => files.fetch(request, env), { ...common, maxBodyBytes: 0 });
+  }
   return { drain: (windowMs) => streams.drain(windowMs) };
 }
 
@@ -135,7 +161,15 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
     operation.name === 'history' ? followOperation(operation, { ...acting, streams }) : operation,
   );
   const { writer, bodies, knownUsers, readMarks } = messaging;
-  const publishing = { ...parts, writer, bodies, knownUsers, readMarks, rates: parts.userRates };
+  const publishing = {
+    ...parts,
+    writer,
+    bodies,
+    knownUsers,
+    readMarks,
+    rates: parts.userRates,
+    files: () => messaging.files,
+  };
   operations.push(...routeOperations(publishRoutes, publishHandlers(publishing)));
   let document: object | undefined;
   let events: object | undefined;
@@ -153,6 +187,7 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
       }),
     ),
     ...routeOperations(jobRoutes, jobHandlers({ ...parts, ...acting })),
+    ...routeOperations(uploadRoutes, uploadHandlers({ ...acting, uploads: parts.uploads })),
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),

@@ -1,7 +1,14 @@
 /** The REST API: each operation as a route of Hono. Every failure is a problem of the one catalogue. */
 import { Hono } from 'hono';
 import { randomUUID } from 'node:crypto';
-import { corsHeadersFor, hostAllowed, preflightHeaders, targetFrom, type OriginSettings } from '../http/origins.ts';
+import {
+  corsHeadersFor,
+  exposedHeaders,
+  hostAllowed,
+  preflightHeaders,
+  targetFrom,
+  type OriginSettings,
+} from '../http/origins.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
 import { failure, responseOf } from './answering.ts';
@@ -21,6 +28,8 @@ export const apiPrefix = '/api/v1';
 
 export interface RestParts extends ServingParts {
   readonly operations: readonly Operation[];
+  /** Headers of OPTIONS of an address, beside those of CORS. */
+  readonly discovery?: ReadonlyMap<string, Readonly<Record<string, string>>>;
 }
 
 /** The function that serves requests. Its host and its origin are checked before anything else. */
@@ -32,10 +41,12 @@ export function restFetch(
   return async (request, env) => {
     const header = (name: string): string => request.headers.get(name) ?? '';
     const target = targetFrom(header('host'), header('x-forwarded-proto'));
-    const cors = corsHeadersFor(header('origin'), target, origins);
-    if (cors === undefined) return foreign(hostAllowed(target.host, origins) ? 'origin' : 'host');
+    const allowed = corsHeadersFor(header('origin'), target, origins);
+    if (allowed === undefined) return foreign(hostAllowed(target.host, origins) ? 'origin' : 'host');
+    const cors = header('origin') === '' ? allowed : { ...allowed, ...exposedHeaders };
     if (request.method === 'OPTIONS') {
-      return new Response(null, { status: 204, headers: { ...cors, ...preflightHeaders } });
+      const found = parts.discovery?.get(new URL(request.url).pathname);
+      return new Response(null, { status: 204, headers: { ...cors, ...preflightHeaders, ...found } });
     }
     return app.fetch(request, { ...env, cors });
   };

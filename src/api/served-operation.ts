@@ -85,7 +85,8 @@ export class ServedOperation {
     }
     metrics.rest.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
     metrics.rest.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
-    return respond(context, { ...answered, headers: { ...rates, ...answered.headers } }, ids);
+    const { headers: own } = this.#operation.route;
+    return respond(context, { ...answered, headers: { ...own, ...rates, ...answered.headers } }, ids);
   }
 
   async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {

@@ -21,6 +21,13 @@ interface Checked {
   readonly databaseUrl: string | undefined;
   readonly jwtSecret: string | undefined;
   readonly walletDomains: readonly string[];
+  readonly uploadStore: 'off' | 'folder' | 's3' | undefined;
+  readonly uploadBucket: string | undefined;
+  readonly uploadAccessKey: string | undefined;
+  readonly uploadSecretKey: string | undefined;
+  readonly uploadSecret: string | undefined;
+  readonly uploadMaxBytes: number;
+  readonly uploadMaxBytesPerUser: number;
 }
 
 /** @returns a line for each setting that has no effect, or that contradicts another one. */
@@ -54,6 +61,11 @@ export function contradictions(config: Checked): string[] {
     ['PARLEY_MAX_UNSENT_BYTES_PER_USER', config.maxUnsentBytesPerUser],
     ['PARLEY_MAX_UNSENT_BYTES_PER_ADDRESS', config.maxUnsentBytesPerAddress],
   ]);
+  ascending(problems, [
+    ['PARLEY_UPLOAD_MAX_BYTES', config.uploadMaxBytes],
+    ['PARLEY_UPLOAD_MAX_BYTES_PER_USER', config.uploadMaxBytesPerUser],
+  ]);
+  missingOfUploads(problems, config);
   const { dataDir } = config;
   if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {
     problems.push(`PARLEY_DATA_DIR=${dataDir}: expected a folder, but the path is a file`);
@@ -71,4 +83,23 @@ function ascending(problems: string[], settings: readonly (readonly [string, num
     const [before, least] = settings[i - 1] ?? ['', 0];
     if (value < least) problems.push(`${name}=${value}: expected at least ${least}, which is ${before}`);
   });
+}
+
+/** A store of uploads needs all of its settings. */
+function missingOfUploads(problems: string[], config: Checked): void {
+  const { uploadStore: store } = config;
+  if (store === undefined || store === 'off') return;
+  const needed: (readonly [string, string | undefined])[] = [];
+  // the embedded demo makes this secret
+  if (config.databaseUrl !== undefined) needed.push(['PARLEY_UPLOAD_SECRET', config.uploadSecret]);
+  if (store === 's3') {
+    needed.push(
+      ['PARLEY_UPLOAD_BUCKET', config.uploadBucket],
+      ['PARLEY_UPLOAD_ACCESS_KEY', config.uploadAccessKey],
+      ['PARLEY_UPLOAD_SECRET_KEY', config.uploadSecretKey],
+    );
+  }
+  for (const [name, value] of needed) {
+    if (value === undefined) problems.push(`PARLEY_UPLOAD_STORE=${store}: expected ${name} too`);
+  }
 }

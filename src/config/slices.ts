@@ -2,6 +2,7 @@
  * The slice of each module: the only settings that the module gets, with every default that depends on another setting. The
  * composition root (app.ts) calls these functions and passes each slice by constructor; no module gets the whole configuration.
  */
+import { join } from 'node:path';
 import type { Machine } from '../telemetry/machine.ts';
 import type { Config } from './config.ts';
 import { userLimits } from './user-limits.ts';
@@ -152,6 +153,43 @@ export function jobSlice(config: Config) {
     'maxExports',
     'maxExportBytes',
   ]);
+}
+
+export type UploadSlice = ReturnType<typeof uploadSlice>;
+/**
+ * Undefined: this server takes no uploads.
+ * @param demoSecret the secret for links that the data folder keeps, in the embedded demo
+ */
+export function uploadSlice(config: Config, demoSecret: string | undefined) {
+  const kind = config.uploadStore ?? (config.embedded ? 'folder' : 'off');
+  const { uploadBucket: bucket, uploadAccessKey: accessKey, uploadSecretKey: secretKey } = config;
+  const { uploadRegion: region, uploadEndpoint: endpoint, dataDir } = config;
+  const folder = config.uploadFolder ?? join(dataDir, 'uploads');
+  const secret = config.uploadSecret ?? demoSecret;
+  if (kind === 'off' || secret === undefined) return undefined;
+  if (kind === 's3' && (bucket === undefined || accessKey === undefined || secretKey === undefined)) return undefined;
+  return {
+    store:
+      kind === 'folder'
+        ? ({ kind, folder } as const)
+        : ({
+            kind,
+            bucket: bucket ?? '',
+            region,
+            endpoint,
+            accessKey: accessKey ?? '',
+            secretKey: secretKey ?? '',
+          } as const),
+    secret,
+    maxBytes: config.uploadMaxBytes,
+    maxBytesPerUser: config.uploadMaxBytesPerUser,
+    maxOpenPerUser: config.uploadMaxOpenPerUser,
+    maxTransfers: config.uploadMaxTransfers,
+    types: config.uploadTypes,
+    linkMs: config.uploadLinkMs,
+    orphanMs: config.uploadOrphanMs,
+    sweepEveryMs: config.uploadSweepEveryMs,
+  };
 }
 
 export type MessagingSlice = ReturnType<typeof messagingSlice>;

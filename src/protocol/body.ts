@@ -23,6 +23,21 @@ export const attachment = z.strictObject({
 
 export const attachments = z.array(attachment).max(limits.attachments, `at most ${limits.attachments} files`);
 
+const uploadId = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'the id of an upload');
+
+/** A file that the sender has uploaded to this server. Strict, as an attachment is. */
+export const messageFile = z.strictObject({
+  upload: uploadId,
+  name: displayText(limits.attachmentNameLength),
+  type: z.string().max(127),
+  bytes: z.int().min(1),
+  width: pixels.optional(),
+  height: pixels.optional(),
+  thumbnail: uploadId.optional().describe('another upload: a small image of the file'),
+});
+
+export const messageFiles = z.array(messageFile).max(limits.attachments, `at most ${limits.attachments} files`);
+
 export const mentions = z
   .array(z.union([z.literal(`@${everybody}`), userId]))
   .max(limits.mentions, `at most ${limits.mentions} users`);
@@ -33,4 +48,5 @@ export const encrypted = z.looseObject({
   kid: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'the id of a key: 1 to 128 visible characters of ASCII'),
 });
 
+export type MessageFile = z.infer<typeof messageFile>;
 export type Attachment = z.infer<typeof attachment>;

@@ -16,7 +16,9 @@ export interface HttpRoute {
   /** Under `/api/v1`. A field of the input in braces is taken from the path: `/rooms/{room}`. */
   readonly path: string;
   /** The status of success. Default: 200. */
-  readonly status?: 201 | 202;
+  readonly status?: 201 | 202 | 204;
+  /** Headers of every answer, also of errors. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Fields of the input that this route sets. */
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** Fields of the input that this route does not take. */

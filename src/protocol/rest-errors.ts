@@ -15,12 +15,24 @@ export const restErrorKinds = {
     retryable: false,
     httpStatus: 409,
   },
+  wrong_offset: {
+    message: 'The upload has another offset; read the offset and go on from there.',
+    retryable: false,
+    httpStatus: 409,
+  },
+  gone: { message: 'The object is not there any more.', retryable: false, httpStatus: 410 },
   precondition_failed: {
     message: 'The object has changed since it was read; read it again.',
     retryable: false,
     httpStatus: 412,
   },
+  storage_full: {
+    message: 'The files of this user have reached their limit in total.',
+    retryable: false,
+    httpStatus: 413,
+  },
   unsupported_type: { message: 'The body does not have an accepted type.', retryable: false, httpStatus: 415 },
+  bad_range: { message: 'The file does not have the requested range.', retryable: false, httpStatus: 416 },
   idempotency_mismatch: {
     message: 'An earlier request with this Idempotency-Key had other content.',
     retryable: false,

@@ -283,6 +283,8 @@ class Forget {
       ['deleted_rooms', 'made_by'],
       ['bans', 'banned_by'],
       ['invitations', 'invited_by'],
+      // the clean-up of uploads removes files that no message names any more
+      ['uploads', 'owner_id'],
     ] as const) {
       await this.#ofUser(
         table,

@@ -1,5 +1,5 @@
 /**
- * Every metric of Parley, with those of the cache in `cache-metrics.ts`. Only this folder imports prom-client. Labels are
+ * Every metric of Parley, with those of the cache in `cache-metrics.ts`, of REST and of uploads. Only this folder imports prom-client. Labels are
  * closed unions (commands, error codes, and `labels.ts`), never the id of a room or a user, so the number of series stays
  * bounded.
  */
@@ -8,6 +8,7 @@ import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { JobMetrics } from './job-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
+import { UploadMetrics } from './upload-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -30,6 +31,7 @@ export class Metrics {
   );
   readonly rest = new RestMetrics(this.#registry, seconds);
   readonly jobs = new JobMetrics(this.#registry);
+  readonly uploads = new UploadMetrics(this.#registry);
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',

@@ -10,6 +10,8 @@ import { KnownUsers } from '../../src/rooms/known-users.ts';
 import { MemoryFanout } from '../../src/fanout/memory.ts';
 import { MemoryCache } from '../../src/storage/cache/memory.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { MessageFiles } from '../../src/uploads/message-files.ts';
+import { UploadRows } from '../../src/uploads/rows.ts';
 import { stage } from '../stage.ts';
 import { cacheLimits } from '../support/cache.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -191,6 +193,7 @@ describe('with a key', () => {
     knownUsers: new KnownUsers({ sql, reads: sql, cache }),
     readMarks: new ReadMarks({ sql, fanout: new MemoryFanout(), metrics, log: silentLog }),
     rates: { sends: { spend: () => undefined } },
+    files: () => new MessageFiles(new UploadRows(sql, sql)),
   };
   const key = { id: 'shop', mayUseRoom: (id: string) => id.startsWith('stage-') };
   const publish = (messages: readonly object[], atomic = false): Promise<Published[]> =>

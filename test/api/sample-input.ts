@@ -61,7 +61,8 @@ export function sampleInput(
     if (place === 'path') filled = filled.replace(`{${name}}`, encodeURIComponent(text));
     else if (place === 'query') query.set(name, text);
   }
-  const content = Object.values(requestBody?.content ?? {})[0];
+  // a body of another type is a stream, which the operation reads after its checks
+  const content = requestBody?.content['application/json'];
   const body = content === undefined ? undefined : (sampler.value(content.schema, '') as object);
   return { path: query.size === 0 ? filled : `${filled}?${query.toString()}`, body };
 }

@@ -23,6 +23,7 @@ const layers = [
   'search',
   'presence',
   'sessions',
+  'uploads',
   'messages',
   'rooms',
   'transport',
@@ -229,6 +230,8 @@ describe('the layers of src', () => {
       'storage/function-files.ts',
       'storage/migrate.ts',
       'telemetry/system.ts',
+      // an error of a file is the error of its request
+      'uploads/',
       'cli/transfer.ts',
       'cli/beside/',
       'version.ts',

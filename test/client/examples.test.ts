@@ -60,7 +60,7 @@ it('compile', () => {
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
     let found = '';
     try {
-      execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8', stdio: 'pipe' });
+      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8', stdio: 'pipe' });
     } catch (error) {
       found = (error as { stdout: string }).stdout;
     }

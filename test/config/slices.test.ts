@@ -72,6 +72,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.requestRateSlice(config);
     slices.streamSlice(config);
     slices.jobSlice(config);
+    slices.uploadSlice(config, 'of the folder');
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

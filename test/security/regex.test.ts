@@ -63,6 +63,17 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     [String.raw`/^0+$/`]: short,
   },
   'api/callers.ts': { [String.raw`/^Bearer +([^\s]+) *$/i`]: header },
+  'api/files.ts': {
+    [String.raw`/^(image\/(avif|gif|jpeg|png|webp|apng)|audio\/[a-z0-9.+-]+|video\/[a-z0-9.+-]+)$/`]: short,
+    '/^[0-9a-f-]{36}$/': header,
+    [String.raw`/[^\x20-\x7e]|["\\%]/g`]: short,
+    "/['()*]/g": short,
+    [String.raw`/^bytes=(\d{0,15})-(\d{0,15})$/`]: header,
+  },
+  'uploads/file-name.ts': { [String.raw`/[/\\\uFFFD]/`]: header, [String.raw`/^\.+$/`]: header },
+  'uploads/signed-links.ts': { [String.raw`/^\d{1,15}$/`]: header },
+  'uploads/uploads.ts': { [String.raw`/^\d{1,15}$/`]: header },
+  'web/chat/uploads/file-links.ts': { [String.raw`/^\//u`]: header },
   'api/idempotency.ts': {
     [String.raw`/^[\x21-\x7e]{1,255}$/`]: header,
     '/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i': header,
@@ -121,6 +132,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'transfer/lines.ts': { '/^[0-9a-f]{64}$/': short },
   'transfer/room-records.ts': { [String.raw`/^(\d+) (.*)$/`]: short },
   'protocol/body.ts': {
+    '/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/': body,
     [String.raw`/^[a-z]+\/[a-z0-9][a-z0-9.+_-]*$/`]: body,
     '/^[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}$/': body,
     [String.raw`/^[\x21-\x7e]{1,128}$/`]: body,

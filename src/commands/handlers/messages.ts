@@ -9,10 +9,14 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
   const { writer, changes, readMarks, bodies, pins } = messaging;
   return {
     'message:send': ({ user, tier }, { room, id, body, replyTo, lane }) => {
-      const { json, mentions } = bodies.read(body);
+      const { json, mentions, files } = bodies.read(body);
       const send = { room, id, sender: user.id, senderName: user.name, body: json, replyTo, lane, mentions };
+      const store = () =>
+        files === undefined
+          ? writer.send(send)
+          : messaging.files.attach(user.id, { room, message: id }, files, () => writer.send(send));
       const paced = rates.sends.spend(user.id, tier);
-      const sent = paced === undefined ? writer.send(send) : paced.then(() => writer.send(send));
+      const sent = paced === undefined ? store() : paced.then(store);
       // a user that sends has read the messages before
       return sent.then((stored) => {
         readMarks.sent(user.id, room, stored.seq);
@@ -23,8 +27,11 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),
     'message:edit': async ({ user, tier }, { room, seq, body }) => {
       await rates.sends.spend(user.id, tier);
-      const { json, mentions } = bodies.read(body);
-      const { rev, at } = await changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
+      const { json, mentions, files } = bodies.read(body);
+      const edit = () => changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
+      const { rev, at } = await (files === undefined
+        ? edit()
+        : messaging.files.attachTo(user.id, { room, seq }, files, edit));
       return { seq, rev, at };
     },
     'message:delete': async ({ user }, { room, seq }) => {

@@ -17,6 +17,7 @@ import { searchKeys } from './search.ts';
 import { signalKeys } from './signals.ts';
 import { tokenKeys } from './tokens.ts';
 import { walletKeys } from './wallet.ts';
+import { uploadKeys } from './uploads.ts';
 
 export const configKeys = {
   ...listeningKeys,
@@ -31,6 +32,7 @@ export const configKeys = {
   ...connectionKeys,
   ...commandKeys,
   ...messageKeys,
+  ...uploadKeys,
   ...retentionKeys,
   ...searchKeys,
   ...signalKeys,

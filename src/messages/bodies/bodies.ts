@@ -1,6 +1,12 @@
 /** Bodies and data of signals as they come: checked, written as JSON once, and searched for mentions. */
 import type { z } from 'zod';
-import { attachments, encrypted, mentions as mentionList } from '../../protocol/body.ts';
+import {
+  attachments,
+  encrypted,
+  mentions as mentionList,
+  messageFiles,
+  type MessageFile,
+} from '../../protocol/body.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import { AttachmentRules, type AttachmentRulesOptions } from './attachments.ts';
@@ -11,6 +17,8 @@ export interface ReadBody {
   readonly json: string;
   /** Undefined: nobody. Only the database knows which of the users are members. */
   readonly mentions: Mentions | undefined;
+  /** Uploads that the message names. Undefined: none. Their owner and their state are not checked yet. */
+  readonly files?: readonly MessageFile[];
 }
 
 export class Bodies {
@@ -29,7 +37,9 @@ export class Bodies {
     if (body['attachments'] !== undefined) {
       this.#attachments.check(part('attachments', attachments, body['attachments']));
     }
-    return { json, mentions: mentionsOf(value) };
+    const mentions = mentionsOf(value);
+    if (body['files'] === undefined) return { json, mentions };
+    return { json, mentions, files: part('files', messageFiles, body['files']) };
   }
 }
 

@@ -21,10 +21,12 @@ export const messageCommands = {
     about:
       'Stores a message and sends it to the members. The ack comes after the commit. `id` makes the command ' +
       'idempotent: the same id sent again returns the first `seq` and stores nothing, on any node, at any later ' +
-      'time. A reply to a reply is in the same thread. In a body that is an object the server reads four fields; ' +
+      'time. A reply to a reply is in the same thread. In a body that is an object the server reads five fields; ' +
       "all others belong to the clients. `text`: `@` and a member's id mentions that member, and `@room` by owners " +
       'and admins mentions everybody; code mentions nobody. `mentions`: a list of user ids and `@room`. ' +
-      '`attachments`: a list of `{url, type, size, name?, width?, height?}`. `encrypted`: `{alg, kid, data, …}`, ' +
+      '`attachments`: a list of `{url, type, size, name?, width?, height?}`. `files`: a list of ' +
+      '`{upload, name, type, bytes, width?, height?, thumbnail?}`, complete uploads of the sender that no other ' +
+      'message names. `encrypted`: `{alg, kid, data, …}`, ' +
       'without a `text` beside it. A mentioned user gets `mention`. The `url` of an attachment is https, in the ' +
       'form that URL parsers write, without user and password. `PARLEY_ATTACHMENT_HOSTS` names the hosts; without ' +
       'that setting a message with attachments is `invalid`. `*.example.com` is every host below `example.com`, not ' +

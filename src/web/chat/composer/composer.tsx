@@ -10,6 +10,9 @@ import { knownName, nameOf } from '../members/people.ts';
 import { summaryOf } from '../text/text.ts';
 import { say } from '../../ui/toast.tsx';
 import { phone, useClient, useMatch, useStore } from '../../ui/hooks.ts';
+import { PendingFiles } from '../uploads/pending-files.tsx';
+import { AttachButton, takeFiles, useFileDrop } from '../uploads/attach.tsx';
+import { useUploads } from '../uploads/use-uploads.ts';
 import { useMentions } from './use-mentions.tsx';
 
 interface ComposerProps {
@@ -41,6 +44,10 @@ function Writing({
   const [before] = useState(() => toDraft(readDraft(key), (id) => knownName(id)));
   const [text, setText] = useState(before.draft);
   const field = useRef<HTMLTextAreaElement>(null);
+  const form = useRef<HTMLFormElement>(null);
+  const uploads = useUploads();
+  const { files } = uploads;
+  useFileDrop(form, uploads);
   const onPhone = useMatch(phone);
   const label = thread === undefined ? `Message ${title}` : 'Reply in the thread';
   const write = (next: string): void => {
@@ -50,6 +57,8 @@ function Writing({
   };
   const mentions = useMentions(field, write, before.picked);
   const tooLong = new TextEncoder().encode(JSON.stringify({ text: mentions.wire(text) })).length > limits.bodyBytes;
+
+  const ready = !tooLong && (text.trim() !== '' || files.length > 0) && files.every(({ state }) => state === 'ready');
 
   useLayoutEffect(() => fit(field.current), [text]);
   const takeFocus = (): void => {
@@ -70,14 +79,19 @@ function Writing({
     else room.typing();
   };
   const send = (): void => {
+    if (!ready) return;
     const trimmed = text.trim();
-    if (trimmed === '' || tooLong) return;
+    const body = {
+      ...(trimmed === '' ? {} : { text: mentions.wire(trimmed) }),
+      ...(files.length === 0 ? {} : { files: files.flatMap(({ file }) => file ?? []) }),
+    };
     const answered = replyTo?.seq ?? thread;
     const waiting = room.state.value.outgoing;
-    const sent = room.send({ text: mentions.wire(trimmed) }, answered === undefined ? {} : { replyTo: answered });
+    const sent = room.send(body, answered === undefined ? {} : { replyTo: answered });
     // A queued message shows its state in the room. A message that could not be queued exists only in this field.
     if (room.state.value.outgoing === waiting) return void sent.catch((thrown: Error) => say(refusalOf(thrown)));
     write('');
+    uploads.clear();
     onReplied();
     field.current?.focus();
   };
@@ -96,13 +110,16 @@ function Writing({
   if (readOnly) return <p class="composer muted">You may read here, but not write.</p>;
   return (
     <form
+      ref={form}
       class="composer"
       aria-label={thread === undefined ? 'Write a message' : 'Write a reply'}
       onSubmit={(event) => (event.preventDefault(), send())}
     >
       {replyTo !== undefined && <ReplyBar message={replyTo} onCancel={onReplied} />}
       {mentions.list}
+      <PendingFiles {...uploads} />
       <div class="composer-row">
+        {uploads.offered && <AttachButton add={uploads.add} />}
         <textarea
           ref={field}
           rows={1}
@@ -115,15 +132,10 @@ function Writing({
           onInput={(event) => input(event.currentTarget.value)}
           onSelect={mentions.caretMoved}
           onKeyDown={keyDown}
+          onPaste={(event) => uploads.offered && takeFiles(event, event.clipboardData, uploads.add)}
           {...mentions.attributes}
         />
-        <button
-          class="icon-button send"
-          type="submit"
-          disabled={text.trim() === '' || tooLong}
-          aria-label="Send"
-          title="Send"
-        >
+        <button class="icon-button send" type="submit" disabled={!ready} aria-label="Send" title="Send">
           <Icon name="send" />
         </button>
       </div>

@@ -1,10 +1,11 @@
 import type { JSX } from 'preact';
-import { addressOfFile, attachmentsOf, encryptedOf, nameOfFile, sizeInWords } from '../text/body.ts';
+import { addressOfFile, attachmentsOf, encryptedOf, filesOf, nameOfFile, sizeInWords } from '../text/body.ts';
 import type { Attachment } from '../text/body.ts';
 import { Icon } from '../../ui/icons.tsx';
 import { everybody, mentionsIn } from '../text/mentions.ts';
 import { knownName } from '../members/people.ts';
 import { encryptedText, keptPieces, textOf } from '../text/text.ts';
+import { UploadCard } from '../uploads/upload-card.tsx';
 import { useClient } from '../../ui/hooks.ts';
 
 /** The body of a message: its text with links and mentions and its files, or a note that the body is encrypted. */
@@ -12,7 +13,9 @@ export function BodyView({ body }: { body: unknown }): JSX.Element {
   const encrypted = encryptedOf(body);
   if (encrypted !== undefined) return <Encrypted alg={encrypted.alg} kid={encrypted.kid} />;
   const text = textOf(body);
+  const uploads = filesOf(body);
   const files = attachmentsOf(body);
+  const count = uploads.length + files.length;
   return (
     <>
       {text !== '' && (
@@ -28,8 +31,13 @@ export function BodyView({ body }: { body: unknown }): JSX.Element {
           )}
         </p>
       )}
-      {files.length > 0 && (
-        <ul class="files" aria-label={files.length === 1 ? 'Attachment' : `${files.length} attachments`}>
+      {count > 0 && (
+        <ul class="files" aria-label={count === 1 ? 'Attachment' : `${count} attachments`}>
+          {uploads.map((file) => (
+            <li key={file.upload}>
+              <UploadCard file={file} />
+            </li>
+          ))}
           {files.map((file) => (
             <li key={file.url}>
               <FileCard file={file} />

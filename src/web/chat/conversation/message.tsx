@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Message, Outgoing, Room } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
-import { attachmentsOf } from '../text/body.ts';
+import { attachmentsOf, filesOf } from '../text/body.ts';
 import { BodyView } from './body-view.tsx';
 import { clockTime, fullTime } from '../../ui/dates.ts';
 import type { Item, Row } from './grouping.ts';
@@ -150,7 +150,8 @@ function drawItem(
   { item, mine, room, message, answered, onReply }: ItemProps,
   { editing, error, setOpen, edit, edited, attempt, inThread, may, inTime }: ItemState,
 ): JSX.Element {
-  const large = isEmojiOnly(textOf(item.body)) && attachmentsOf(item.body).length === 0;
+  const hasFiles = attachmentsOf(item.body).length > 0 || filesOf(item.body).length > 0;
+  const large = isEmojiOnly(textOf(item.body)) && !hasFiles;
   const state = item.outgoing?.state;
   const deleted = message?.deletedAt !== undefined;
   const editable = inTime && withText(item.body, '') !== undefined;

@@ -27,6 +27,32 @@ function isAttachment(value: unknown): value is Attachment {
   );
 }
 
+/** A file that its sender has uploaded to this server. */
+export interface MessageFile {
+  readonly upload: string;
+  readonly name: string;
+  readonly type: string;
+  readonly bytes: number;
+  readonly width?: number;
+  readonly height?: number;
+  /** Another upload: a small image of the file. */
+  readonly thumbnail?: string;
+}
+
+export function filesOf(body: unknown): readonly MessageFile[] {
+  const list = field(body, 'files');
+  return Array.isArray(list) ? list.filter(isMessageFile) : [];
+}
+
+function isMessageFile(value: unknown): value is MessageFile {
+  return (
+    typeof field(value, 'upload') === 'string' &&
+    typeof field(value, 'name') === 'string' &&
+    typeof field(value, 'type') === 'string' &&
+    typeof field(value, 'bytes') === 'number'
+  );
+}
+
 export function encryptedOf(body: unknown): { readonly alg: string; readonly kid: string } | undefined {
   const envelope = field(body, 'encrypted');
   const [alg, kid] = [field(envelope, 'alg'), field(envelope, 'kid')];

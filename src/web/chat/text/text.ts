@@ -1,13 +1,13 @@
 /** The text of a message, and the links in it. */
 import type { Message } from '../../../client/index.ts';
-import { attachmentsOf, encryptedOf, nameOfFile } from './body.ts';
+import { attachmentsOf, encryptedOf, filesOf, nameOfFile } from './body.ts';
 import { withNames } from './mention-names.ts';
 
 /** A body may be any JSON. This page writes `{text}`, and shows other bodies as JSON. */
 export function textOf(body: unknown): string {
   if (typeof body === 'string') return body;
   if (typeof body === 'object' && body !== null && 'text' in body && typeof body.text === 'string') return body.text;
-  if (encryptedOf(body) !== undefined || attachmentsOf(body).length > 0) return '';
+  if (encryptedOf(body) !== undefined || attachmentsOf(body).length > 0 || filesOf(body).length > 0) return '';
   return JSON.stringify(body, null, 2);
 }
 
@@ -105,6 +105,9 @@ export function summaryOf(message: Pick<Message, 'body' | 'deletedAt'>): string 
   // The summary has 140 characters. Names may be shorter than the ids that they replace, so more text is read than
   // needed.
   const text = textOf(message.body).slice(0, maxSummarised).replace(/\s+/gu, ' ').trim();
-  if (text === '') return attachmentsOf(message.body).map(nameOfFile).join(', ').slice(0, 140);
+  if (text === '') {
+    const names = [...filesOf(message.body).map(({ name }) => name), ...attachmentsOf(message.body).map(nameOfFile)];
+    return names.join(', ').slice(0, 140);
+  }
   return withNames(text).slice(0, 140);
 }
