@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MemoryFanout } from '../src/fanout/memory.ts';
 import { Bodies } from '../src/messages/bodies/bodies.ts';
-import { encodeBody } from '../src/messages/bodies/json-body.ts';
+import { encodeBody } from '../src/messages/bodies/bodies.ts';
 import type { Send } from '../src/messages/writer/append.ts';
 import { Writer } from '../src/messages/writer/writer.ts';
 import { openServer, type Database } from '../src/storage/database.ts';

@@ -5,6 +5,8 @@ import { openHttp } from './api/open.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi, type RestApi } from './api/rest-api.ts';
+import { WalletNonces } from './api/wallet/nonces.ts';
+import { WalletSignIn, type WalletSettings } from './api/wallet/wallet-sign-in.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -26,6 +28,7 @@ import {
   storageSlice,
   tokenSlice,
   uploadSlice,
+  walletSlice,
   type ApiKeySlice,
   type FanoutSlice,
   type LogSlice,
@@ -52,7 +55,7 @@ import { checkSearchLanguage } from './search/search-language.ts';
 import { demoSecret, uploadSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
-import { TokenVerifier } from './sessions/tokens.ts';
+import { TokenVerifier, type TokenSigning } from './sessions/tokens.ts';
 import type { Cache } from './storage/cache.ts';
 import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
@@ -153,13 +156,15 @@ async function start(
   const clientAddress = new ClientAddress(listening.trustedProxies);
   const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
-  if (redis !== undefined) await openBackends(redisSlice(config).prefix, config.socketioDoor, { redis, gateway }, base);
+  if (redis !== undefined)
+    await openBackends(redisSlice(config).prefix, config.socketioInterop, { redis, gateway }, base);
 
   const origins = originSlice(config);
   const keys = openApiKeys(apiKeySlice(config), storage, base);
   const requestRates = new RequestRates({ ...requestRateSlice(config), rates: counts.rates, metrics });
   const idempotency = openIdempotency(storage.database, base);
   const [signing, guests] = [signingSlice(config, secret), guestSlice(config, secret)];
+  const wallet = openWalletSignIn(walletSlice(config), signing, storage.database);
   const ofRequests = {
     rates: requestRates,
     userRates: rates,
@@ -168,6 +173,7 @@ async function start(
     uploads,
     signing,
     guests,
+    wallet,
     streaming: streamSlice(config),
   };
   const rest = openRestApi(app, { ...parts, ...gateway.rest, ...ofRequests, origins, version });
@@ -348,6 +354,15 @@ function openIdempotency({ sql, background }: Database, { metrics, log, releases
   const idempotency = new Idempotency({ sql, background, metrics, log });
   releases.push(() => idempotency.stop());
   return idempotency;
+}
+
+function openWalletSignIn(
+  settings: WalletSettings | undefined,
+  signing: TokenSigning | undefined,
+  { sql }: Database,
+): WalletSignIn | undefined {
+  if (settings === undefined || signing === undefined) return undefined;
+  return new WalletSignIn({ ...settings, signing, nonces: new WalletNonces({ sql, secret: signing.secret }) });
 }
 
 /** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */

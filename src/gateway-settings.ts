@@ -24,7 +24,7 @@ export interface GatewaySettings
   /** Time between two rounds of anti-entropy. */
   readonly headsPollMs: number;
   /** Messages of a room in its replay buffer. */
-  readonly tailMessages: number;
+  readonly replayMessages: number;
   /** Bytes of all replay buffers. */
-  readonly tailBytes: number;
+  readonly replayBytes: number;
 }

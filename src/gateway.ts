@@ -20,7 +20,6 @@ import type { LocalSessions } from './sessions/local-sessions.ts';
 import { SessionRegistry } from './sessions/registry.ts';
 import { Admission } from './commands/admission.ts';
 import { Refusals } from './commands/refusals.ts';
-import { CommandRate } from './commands/command-rate.ts';
 import { Commands } from './commands/dispatcher.ts';
 import { callerChecks } from './commands/caller-checks.ts';
 import { commandsAround } from './commands/around.ts';
@@ -72,14 +71,14 @@ export interface GatewayParts {
 export async function openGateway(settings: GatewaySettings, parts: GatewayParts): Promise<Gateway> {
   const { app, clientAddress, connections, messaging, fanout, lease, epochs, sessions, metrics, log } = parts;
   const reachable = (): boolean => fanout.others?.reachable !== false;
-  const { tailMessages, tailBytes } = settings;
+  const { replayMessages, replayBytes } = settings;
 
   const topics = new Topics(app);
   const gaps = createGaps();
   const replay = new ReplayBuffer({
-    messages: tailMessages,
-    maxBytes: tailBytes,
-    read: (rooms) => messaging.recent(rooms, tailMessages),
+    messages: replayMessages,
+    maxBytes: replayBytes,
+    read: (rooms) => messaging.recent(rooms, replayMessages),
     metrics,
   });
   const registry = new SessionRegistry(parts.presence, metrics);
@@ -118,7 +117,6 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
   const relief = { relieve: (bytes: number) => unsent.relieve(connections.all(), bytes) };
   const loadShedding = new LoadShedding(settings, { relief, metrics });
   const shares = new UserShares(settings, metrics, (id) => connections.user(id));
-  const rate = new CommandRate(settings, shares);
   const catchUp = new CatchUp({ ...hub, replay, messaging, metrics });
   const table = commandTable(
     {
@@ -133,7 +131,7 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
   const { connectLoad, writer } = messaging;
   const refusals = new Refusals();
   const limiting = { limits: settings, unsent, shares, refusals, metrics };
-  const admission = new Admission({ ...limiting, rate, loadShedding, writer });
+  const admission = new Admission({ ...limiting, loadShedding, writer });
   const commands = new Commands({ ...limiting, table, admission, log });
   const { maxConnectionsPerUser } = settings;
   const connector = new Connector({ ...parts, connectLoad, hub, sessions, registry, maxConnectionsPerUser });
@@ -143,7 +141,6 @@ export async function openGateway(settings: GatewaySettings, parts: GatewayParts
     registry,
     admission,
     commands,
-    rate,
     unsent,
     metrics,
     log,

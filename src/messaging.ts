@@ -11,6 +11,7 @@ import { Blocks } from './rooms/blocks.ts';
 import { Bodies } from './messages/bodies/bodies.ts';
 import { Changes } from './messages/changes.ts';
 import { FairTurns } from './rates/fair-turns.ts';
+import { SharedTurns } from './rates/shared-turns.ts';
 import { history } from './messages/history.ts';
 import { Invitations } from './rooms/invitations.ts';
 import { KnownUsers } from './rooms/known-users.ts';
@@ -103,6 +104,12 @@ export class Messaging {
   readonly backfill: BackfillReads;
   readonly #options: MessagingOptions;
   readonly #turns: FairTurns;
+  readonly #shared: SharedTurns;
+  /**
+   * Pages of `sync`, one of each user: several take all of the connections and the event loop from other users. After a page
+   * the user waits as long as the page took, which is less than the way of an answer to most clients.
+   */
+  readonly #syncTurns: FairTurns;
   readonly #outbox: Relay;
   readonly #published: PublishRelay;
   readonly #purge: RoomPurge;
@@ -116,6 +123,9 @@ export class Messaging {
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
     this.#turns = new FairTurns({ place: 'reads', places, placesPerUser, ...waitingReads, waitMs, metrics });
+    this.#shared = new SharedTurns(this.#turns);
+    const oneEach = { places: Infinity, placesPerUser: 1, ...waitingReads, waitMs, mostRestMs: 100 };
+    this.#syncTurns = new FairTurns({ place: 'sync', ...oneEach, metrics });
     if (options.search) {
       this.#search = new Search(reads, { language, atOnce, waitMs, timeoutMs }, metrics);
       this.#searchIndex = new SearchIndex({
@@ -186,12 +196,13 @@ export class Messaging {
 
   /** @param epoch the epoch of the read */
   history(user: string, input: ParsedInput<'history'>, epoch: string): Promise<{ json: string; rev: number }> {
-    return this.reading(user, () => history(this.#options.reads, user, input, epoch));
+    const question = JSON.stringify(['history', input, epoch]);
+    return this.#shared.take(user, question, () => history(this.#options.reads, user, input, epoch));
   }
 
   /** The changes in the user's rooms, read from Postgres. */
   synced(user: string, input: ParsedInput<'sync'>): Promise<SyncedRooms> {
-    return this.reading(user, () => sync(this.#options.reads, user, input));
+    return this.#syncTurns.take(user, () => this.reading(user, () => sync(this.#options.reads, user, input)));
   }
 
   /** The database went back in time: values of the old history that wait here must not be written into the new one. */

@@ -6,30 +6,44 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const longest = [
   'chaos/cluster',
-  'browser/rooms',
-  'browser/talk',
+  'browser/reading',
   'browser/conversation',
-  'browser/changes',
-  'transfer/transfer',
-  'processes/workers',
-  'hostile/fuzz',
-  'k6/oracle',
-  'clients/clients',
-  'cli/serve',
+  'browser/rooms',
   'nginx/nginx',
-  'cluster/removal',
-  'storage/embedded',
-  'presence/nodes',
-  'search/search',
-  'cluster/restore',
-  'chaos/crash',
-  'commands/user-shares',
-  'cluster/redis-faults',
+  'processes/workers',
+  'browser/interruption',
+  'k6/oracle',
   'browser/',
+  'cli/beside',
+  'storage/embedded',
+  'cli/serve',
+  'presence/nodes',
+  'clients/clients',
+  'cluster/redis-faults',
+  'hostile/fuzz',
+  'cli/transfer',
+  'cluster/removal',
+  'storage/driver-connections',
+  'cli/sessions',
+  'cli/keys',
+  'processes/',
+  'chaos/',
+  'security/',
+  'transfer/transfer',
   'messages/histories',
+  'cluster/',
+  'cli/',
+  'storage/redis-states',
+  'hostile/',
+  'presence/',
+  'client/network',
+  'search/search',
+  'commands/',
 ];
 
-function place({ moduleId }: TestSpecification): number {
+/** Files that share processes come last and together: a process ends where the next file is not one of them. */
+function place({ moduleId, project }: TestSpecification): number {
+  if (!project.config.isolate) return longest.length + 1;
   const at = longest.findIndex((name) => moduleId.includes(`/test/${name}`));
   return at === -1 ? longest.length : at;
 }

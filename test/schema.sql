@@ -420,6 +420,13 @@ create table users (
   constraint users_pkey PRIMARY KEY (id)
 );
 
+create table wallet_nonces (
+  nonce text not null,
+  ends_at timestamp with time zone not null,
+  constraint wallet_nonces_pkey PRIMARY KEY (nonce)
+);
+CREATE INDEX wallet_nonces_by_end ON public.wallet_nonces USING btree (ends_at);
+
 CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -1282,7 +1289,7 @@ CREATE OR REPLACE FUNCTION public.has_blocked(blocker text, other text)
  LANGUAGE sql
  STABLE
 AS $function$
-  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other)
+  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other offset 0)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.index_messages(room_ids text[], lang text, most integer)
@@ -1419,8 +1426,10 @@ CREATE OR REPLACE FUNCTION public.is_from_blocked(viewer text, mention mentions)
  STABLE
 AS $function$
   select exists (
-    select from messages t join blocks b on b.user_id = viewer and b.blocked_id in (t.sender_id, mention.called_by)
-    where t.room_id = mention.room_id and t.seq = mention.seq)
+    select from messages t
+    where t.room_id = mention.room_id and t.seq = mention.seq and exists (
+      select from blocks b where b.user_id = viewer and b.blocked_id = t.sender_id offset 0)
+  ) or exists (select from blocks b where b.user_id = viewer and b.blocked_id = mention.called_by offset 0)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.issuer_second(at timestamp with time zone, clock bigint)
@@ -1707,7 +1716,9 @@ begin
   ), wanted as materialized (
     select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
-      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
+      -- offset: each block is looked up by both users, and the table is not read whole
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.sender offset 0)
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.actor offset 0)
     union all
     select t.room_id, t.seq, '*', nullif(t.actor, t.sender) from target t
     join rooms r on r.id = t.room_id
@@ -1728,9 +1739,18 @@ begin
   select n.room_id, n.seq, '!' || x.user_id
   from noted n
   join target t on t.room_id = n.room_id and t.seq = n.seq
+  join rooms r on r.id = n.room_id
   cross join lateral (
-    select distinct b.user_id from blocks b join members m on m.room_id = n.room_id and m.user_id = b.user_id
-    where b.blocked_id in (t.sender, t.actor) limit 1001
+    -- a small room by its members, as any number of users may block the sender; a large room by those users
+    (select m.user_id from members m
+     where r.member_count <= 1000 and m.room_id = n.room_id and (
+       exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.sender offset 0)
+       or exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.actor offset 0)))
+    union all
+    (select distinct b.user_id from blocks b
+     where r.member_count > 1000 and b.blocked_id = any (array[t.sender, t.actor]) and exists (
+       select from members m where m.room_id = n.room_id and m.user_id = b.user_id offset 0))
+    limit 1001
   ) x
   where n.user_id = '*';
 end $function$;
@@ -1779,7 +1799,8 @@ begin
     from (
       select r.room_id, r.root, r.sender_id as user_id, r.seq from reply r
       -- only members follow a thread
-      where not r.published or exists (select from members m where m.room_id = r.room_id and m.user_id = r.sender_id)
+      where not r.published or exists (
+        select from members m where m.room_id = r.room_id and m.user_id = r.sender_id offset 0)
       union all
       select s.room_id, s.root, s.sender_id, s.root from started s
       join members m on m.room_id = s.room_id and m.user_id = s.sender_id
@@ -2793,9 +2814,12 @@ begin
     select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
-  left join blocks k on k.user_id = p.user_id and k.blocked_id = p.viewer
+  left join lateral (
+    -- offset, here and below: a block is looked up by both users, and the table is not read whole
+    select o.at from blocks o where o.user_id = p.user_id and o.blocked_id = p.viewer offset 0
+  ) k on true
   where p.viewer = p.user_id or s.shared and not exists (
-    select from blocks o where o.user_id = p.viewer and o.blocked_id = p.user_id);
+    select from blocks o where o.user_id = p.viewer and o.blocked_id = p.user_id offset 0);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.slow_down(batch jsonb, committed_at timestamp with time zone)
@@ -2912,8 +2936,10 @@ CREATE OR REPLACE FUNCTION public.unread_marks(viewer text, after text, max_room
  LANGUAGE sql
  STABLE
 AS $function$
+  -- offset: the rooms of the user by key. A join may read the rooms of everybody in their order.
   select r.id, r.last_seq, greatest(m.last_read_seq, r.first_seq - 1)
-  from members m join rooms r on r.id = m.room_id
+  from members m
+  cross join lateral (select x.id, x.last_seq, x.first_seq from rooms x where x.id = m.room_id offset 0) r
   where m.user_id = viewer and m.room_id > after
   order by m.room_id limit max_rooms
 $function$;
@@ -2934,22 +2960,24 @@ declare
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: for both users in one it reads what mentions anybody. offset: the third goes by its whole key
+    -- two look-ups: for both users in one it reads what mentions anybody. offset, here and below: by the whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x
         where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark
           and (not blocks_some or not is_from_blocked(viewer, x)) limit max_unread) own)
       + (select count(*) from (
+        -- select: a plain '*' fits the partial index, of which every room would be read
         select from mentions x
-        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
+        where x.room_id collate "POSIX" = y.id and x.user_id = (select '*') and x.seq > y.mark
           and (not blocks_some or not is_from_blocked(viewer, x))
           and not exists (
             select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer offset 0)
         limit max_unread) everybody)),
     t.created_at
   from unread_marks(viewer, after, max_rooms) y
-  left join messages t on t.room_id = y.id and t.seq = y.last_seq
+  left join lateral (
+    select l.created_at from messages l where l.room_id = y.id and l.seq = y.last_seq offset 0) t on true
   order by y.id;
 end $function$;
 

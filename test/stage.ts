@@ -61,13 +61,6 @@ const unlimited = {
   PARLEY_API_TIERS: 'off',
 };
 
-const ofFile: (() => Promise<void>)[] = [];
-afterAll(async () => {
-  for (const close of ofFile.splice(0).toReversed()) await close();
-});
-
-let rooms = 0;
-
 export async function stage<const Person extends string = never>(
   options: StageOptions<Person> = {},
 ): Promise<Stage<Person>> {
@@ -76,11 +69,12 @@ export async function stage<const Person extends string = never>(
   const cluster = size === undefined ? undefined : await startCluster(size, { env: config });
   const [server = await startServer(config)] = cluster?.nodes ?? [];
   const clients: StockClient[] = [];
+  let rooms = 0;
   const close = async (): Promise<void> => {
     for (const client of clients) client.close();
     await (cluster ?? server).stop();
   };
-  if (getCurrentTest() === undefined) ofFile.push(close);
+  if (getCurrentTest() === undefined) afterAll(close);
   else onTestFinished(close);
 
   const connect: Stage<Person>['connect'] = async (

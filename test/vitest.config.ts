@@ -1,21 +1,58 @@
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { LongestFirst } from './longest-first.ts';
+
+/**
+ * Files that share a process with others, one after the other. A process of its own that loads the
+ * server costs a file two seconds of processor, as much as most of these tests. Outside are files that measure memory, that block the event loop, or that need the
+ * signals or the timers of a process.
+ */
+const folders = ['api', 'commands', 'config', 'connect', 'messages', 'receipts', 'rooms', 'sessions', 'threads'];
+const alone: ReadonlySet<string> = new Set([
+  'test/api/bridge/streams.test.ts',
+  'test/api/streams/slow.test.ts',
+  'test/commands/load-shedding.test.ts',
+  'test/commands/user-shares.test.ts',
+  'test/messages/histories.test.ts',
+]);
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const shared = folders
+  .flatMap((folder) =>
+    readdirSync(`${root}test/${folder}`, { recursive: true, encoding: 'utf8' }).map((file) => `test/${folder}/${file}`),
+  )
+  .filter((file) => file.endsWith('.test.ts') && !alone.has(file));
+
+function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
+  return {
+    test: {
+      name,
+      root,
+      setupFiles: ['test/support/leaks.ts'],
+      // Worker threads would share one process: uWebSockets.js and signals belong to the process.
+      pool: 'forks',
+      // tests of one file that only wait, with `concurrent`
+      maxConcurrency: 20,
+      // limits for a busy machine; a test that hangs is reported all the same
+      testTimeout: 60_000,
+      hookTimeout: 120_000,
+      ...test,
+    },
+  };
+}
 
 export default defineConfig({
   test: {
-    root: fileURLToPath(new URL('..', import.meta.url)),
-    include: ['test/**/*.test.ts'],
+    root,
     globalSetup: ['test/support/global-setup.ts'],
-    setupFiles: ['test/support/leaks.ts'],
-    // Worker threads would share one process: uWebSockets.js and signals belong to the process.
-    pool: 'forks',
-    // Most tests wait for servers: with two workers a third of the two cores stood idle, and CI took 19 minutes.
-    maxWorkers: 3,
-    sequence: { sequencer: LongestFirst },
-    // limits for a busy machine; a test that hangs is reported all the same
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Most tests wait for servers: with three workers on two cores a third of the processor was idle, at the end more.
+    maxWorkers: 4,
     teardownTimeout: 30_000,
+    sequence: { sequencer: LongestFirst },
+    projects: [
+      project('alone', { include: ['test/**/*.test.ts'], exclude: shared }),
+      project('shared', { include: shared, isolate: false }),
+    ],
   },
 });

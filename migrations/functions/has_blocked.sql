@@ -4,5 +4,5 @@ create or replace function has_blocked(blocker text, other text)
 returns boolean
 language sql stable
 as $$
-  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other)
+  select exists (select from blocks b where b.user_id = blocker and b.blocked_id = other offset 0)
 $$;

@@ -27,7 +27,9 @@ begin
   ), wanted as materialized (
     select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
-      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id in (p.sender, p.actor))
+      -- offset: each block is looked up by both users, and the table is not read whole
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.sender offset 0)
+      and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.actor offset 0)
     union all
     select t.room_id, t.seq, '*', nullif(t.actor, t.sender) from target t
     join rooms r on r.id = t.room_id
@@ -48,9 +50,18 @@ begin
   select n.room_id, n.seq, '!' || x.user_id
   from noted n
   join target t on t.room_id = n.room_id and t.seq = n.seq
+  join rooms r on r.id = n.room_id
   cross join lateral (
-    select distinct b.user_id from blocks b join members m on m.room_id = n.room_id and m.user_id = b.user_id
-    where b.blocked_id in (t.sender, t.actor) limit 1001
+    -- a small room by its members, as any number of users may block the sender; a large room by those users
+    (select m.user_id from members m
+     where r.member_count <= 1000 and m.room_id = n.room_id and (
+       exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.sender offset 0)
+       or exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.actor offset 0)))
+    union all
+    (select distinct b.user_id from blocks b
+     where r.member_count > 1000 and b.blocked_id = any (array[t.sender, t.actor]) and exists (
+       select from members m where m.room_id = n.room_id and m.user_id = b.user_id offset 0))
+    limit 1001
   ) x
   where n.user_id = '*';
 end $$;

@@ -48,7 +48,8 @@ begin
     from (
       select r.room_id, r.root, r.sender_id as user_id, r.seq from reply r
       -- only members follow a thread
-      where not r.published or exists (select from members m where m.room_id = r.room_id and m.user_id = r.sender_id)
+      where not r.published or exists (
+        select from members m where m.room_id = r.room_id and m.user_id = r.sender_id offset 0)
       union all
       select s.room_id, s.root, s.sender_id, s.root from started s
       join members m on m.room_id = s.room_id and m.user_id = s.sender_id

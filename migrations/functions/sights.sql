@@ -17,7 +17,10 @@ begin
     select true as shared from members a join members b on b.room_id = a.room_id and b.user_id = p.user_id
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
-  left join blocks k on k.user_id = p.user_id and k.blocked_id = p.viewer
+  left join lateral (
+    -- offset, here and below: a block is looked up by both users, and the table is not read whole
+    select o.at from blocks o where o.user_id = p.user_id and o.blocked_id = p.viewer offset 0
+  ) k on true
   where p.viewer = p.user_id or s.shared and not exists (
-    select from blocks o where o.user_id = p.viewer and o.blocked_id = p.user_id);
+    select from blocks o where o.user_id = p.viewer and o.blocked_id = p.user_id offset 0);
 end $$;

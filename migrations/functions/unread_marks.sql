@@ -5,8 +5,10 @@ create or replace function unread_marks(viewer text, after text, max_rooms integ
 returns table (id text, last_seq bigint, mark bigint)
 language sql stable
 as $$
+  -- offset: the rooms of the user by key. A join may read the rooms of everybody in their order.
   select r.id, r.last_seq, greatest(m.last_read_seq, r.first_seq - 1)
-  from members m join rooms r on r.id = m.room_id
+  from members m
+  cross join lateral (select x.id, x.last_seq, x.first_seq from rooms x where x.id = m.room_id offset 0) r
   where m.user_id = viewer and m.room_id > after
   order by m.room_id limit max_rooms
 $$;

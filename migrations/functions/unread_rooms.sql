@@ -15,21 +15,23 @@ declare
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: for both users in one it reads what mentions anybody. offset: the third goes by its whole key
+    -- two look-ups: for both users in one it reads what mentions anybody. offset, here and below: by the whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x
         where x.room_id collate "POSIX" = y.id and x.user_id = viewer and x.seq > y.mark
           and (not blocks_some or not is_from_blocked(viewer, x)) limit max_unread) own)
       + (select count(*) from (
+        -- select: a plain '*' fits the partial index, of which every room would be read
         select from mentions x
-        where x.room_id collate "POSIX" = y.id and x.user_id = '*' and x.seq > y.mark
+        where x.room_id collate "POSIX" = y.id and x.user_id = (select '*') and x.seq > y.mark
           and (not blocks_some or not is_from_blocked(viewer, x))
           and not exists (
             select from mentions o where o.room_id = x.room_id and o.seq = x.seq and o.user_id = viewer offset 0)
         limit max_unread) everybody)),
     t.created_at
   from unread_marks(viewer, after, max_rooms) y
-  left join messages t on t.room_id = y.id and t.seq = y.last_seq
+  left join lateral (
+    select l.created_at from messages l where l.room_id = y.id and l.seq = y.last_seq offset 0) t on true
   order by y.id;
 end $$;

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import { Encoded } from '../commands/encoded.ts';
+import { encodingOf, leastCompressedBytes, type ContentEncoding } from '../http/content-encoding.ts';
+import { namesTag } from '../http/etags.ts';
 import type { ParleyError } from '../protocol/errors.ts';
 import { Reply, type Answer, type Operation } from './operation.ts';
 import { pageOf } from './pages.ts';
@@ -15,7 +17,7 @@ export interface Answered {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface Asked {
+export interface AnsweredRequest {
   readonly input: Readonly<Record<string, unknown>>;
   readonly projection: Projection | undefined;
   readonly url: string;
@@ -23,7 +25,7 @@ export interface Asked {
 
 const jsonType = 'application/json; charset=utf-8';
 
-export function answeredOf({ name, route }: Operation, asked: Asked, answer: Answer): Answered {
+export function answeredOf({ name, route }: Operation, request: AnsweredRequest, answer: Answer): Answered {
   const status = route.status ?? 200;
   if (answer instanceof Reply && !isPlain(answer.body)) {
     const { body = null, headers } = answer;
@@ -37,10 +39,10 @@ export function answeredOf({ name, route }: Operation, asked: Asked, answer: Ans
     body,
     headers: tagged(route, body, headers),
   });
-  const { projection } = asked;
+  const { projection } = request;
   if (route.pages === undefined) return made(projection === undefined ? json : project(json, projection));
-  const page = pageOf(name, route.pages, json, asked.input, projection);
-  if (page.next !== null) headers['Link'] = `<${nextUrl(asked.url, page.next)}>; rel="next"`;
+  const page = pageOf(name, route.pages, json, request.input, projection);
+  if (page.next !== null) headers['Link'] = `<${nextUrl(request.url, page.next)}>; rel="next"`;
   return made(page.json);
 }
 
@@ -58,12 +60,6 @@ export function etagOf(body: string): string {
   return `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
 }
 
-/** Whether a header such as If-None-Match names the tag. Weak tags count as equal: the compression of an answer differs. */
-export function namesTag(header: string, tag: string): boolean {
-  const names = header.split(',').map((name) => name.trim().replace(/^W\//, ''));
-  return names.includes('*') || names.includes(tag);
-}
-
 /** An answer that the client has already. */
 export function unmodified(answered: Answered, ifNoneMatch: string | undefined): Answered {
   const tag = answered.headers['ETag'];
@@ -73,18 +69,15 @@ export function unmodified(answered: Answered, ifNoneMatch: string | undefined):
   return { status: 304, body: null, headers };
 }
 
-const compressors = {
-  br: (text: string) => promisify(brotliCompress)(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
-  gzip: (text: string) => promisify(gzip)(text, { level: 6 }),
-} as const;
-
-/** Shorter answers would grow, or save less than a packet. */
-const leastBytes = 1024;
+const compressors: Readonly<Record<ContentEncoding, (text: string) => Promise<Uint8Array>>> = {
+  br: (text) => promisify(brotliCompress)(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
+  gzip: (text) => promisify(gzip)(text, { level: 6 }),
+};
 
 /** @param accepted the header Accept-Encoding */
 export async function compressed(answered: Answered, accepted: string | undefined): Promise<Answered> {
   const { body } = answered;
-  if (typeof body !== 'string' || body.length < leastBytes) return answered;
+  if (typeof body !== 'string' || body.length < leastCompressedBytes) return answered;
   const headers: Record<string, string> = { ...answered.headers, Vary: 'Accept-Encoding' };
   const encoding = encodingOf(accepted);
   if (encoding === undefined) return { ...answered, headers };
@@ -93,22 +86,6 @@ export async function compressed(answered: Answered, accepted: string | undefine
   // the bytes of each encoding differ, so the tag is weak
   const weak = tag === undefined ? {} : { ETag: `W/${tag}` };
   return { ...answered, body: bytes, headers: { ...headers, ...weak, 'Content-Encoding': encoding } };
-}
-
-function encodingOf(accepted: string | undefined): keyof typeof compressors | undefined {
-  if (accepted === undefined) return undefined;
-  const weights = new Map(
-    accepted.split(',').map((part) => {
-      const [name = '', ...parameters] = part.trim().toLowerCase().split(';');
-      const weight = parameters
-        .map((text) => /^\s*q=([\d.]{1,5})\s*$/.exec(text)?.[1])
-        .find((text) => text !== undefined);
-      return [name.trim(), weight === undefined ? 1 : Number(weight)];
-    }),
-  );
-  const weightOf = (name: string): number => weights.get(name) ?? weights.get('*') ?? 0;
-  const best = weightOf('br') >= weightOf('gzip') ? 'br' : 'gzip';
-  return weightOf(best) > 0 ? best : undefined;
 }
 
 export function failure(

@@ -26,7 +26,7 @@ export interface PublishingParts {
   readonly files: () => Pick<MessageFiles, 'claim' | 'failed'>;
   readonly knownUsers: Pick<KnownUsers, 'nameOf'>;
   readonly readMarks: Pick<ReadMarks, 'sent'>;
-  readonly rates: Pick<UserRates, 'send'>;
+  readonly rates: { readonly sends: Pick<UserRates['sends'], 'spend'> };
 }
 
 type Input = z.output<(typeof publishRoutes)['publish']['input']>;
@@ -99,7 +99,7 @@ export class Publishing {
       prepared.map(async (one) => {
         if (one instanceof ParleyError) return one;
         try {
-          await this.#parts.rates.send(caller.user.id, caller.tier);
+          await this.#parts.rates.sends.spend(caller.user.id, caller.tier);
           return one;
         } catch (error) {
           return known(error);

@@ -43,6 +43,8 @@ interface Caller {
 
 const hour = 3_600_000;
 const minute = 60_000;
+/** An hour has so many parts: a request counts for at most half a minute longer, 0.8 % of the hour. */
+const hourParts = 120;
 const usualTier = 'standard';
 /** Requests with an invalid token or key that an address may send in a minute. */
 const failuresPerMinute = 60;
@@ -95,8 +97,8 @@ export class RequestRates {
     const network = networkOf(address);
     const caller = this.#caller(identity, network);
     if (caller === undefined) return { headers: {} };
-    const hourly: Rate = { limit: caller.limit, windowMs: this.#parts.hourMs ?? hour };
-    const taken = await this.#parts.rates.take(`rest:${caller.key}`, weight, hourly);
+    const hourly: Rate = { limit: caller.limit, windowMs: this.#parts.hourMs ?? hour, parts: hourParts };
+    const taken = await this.#parts.rates.take(`rest-hour:${caller.key}`, weight, hourly);
     const headers = headersOf('hour', hourly, taken);
     if (!taken.allowed) return { headers, refused: this.#refusal('hour', network, taken) };
     if (route.sensitive !== true) return { headers };

@@ -48,6 +48,7 @@ import { filesPrefix } from '../uploads/signed-links.ts';
 import { uploadsPath, type Uploads } from '../uploads/uploads.ts';
 import { Files } from './files.ts';
 import { followOperation } from './streams/follow.ts';
+import type { WalletSignIn } from './wallet/wallet-sign-in.ts';
 import { Streams, type StreamSettings } from './streams/streams.ts';
 
 export interface RestApiParts {
@@ -68,6 +69,8 @@ export interface RestApiParts {
   readonly signing: TokenSigning | undefined;
   /** Undefined outside of the embedded demo. */
   readonly guests: GuestSettings | undefined;
+  /** Undefined: users do not sign in by wallet. */
+  readonly wallet: WalletSignIn | undefined;
   readonly rates: RequestRates;
   readonly userRates: UserRates;
   readonly idempotency: Idempotency;

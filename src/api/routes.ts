@@ -80,7 +80,9 @@ export function registerRoutes(app: TemplatedApp, parts: ApiParts): void {
     });
   }
 
-  serveNothingElse(app, guard, (req) => files.get(req.getUrl(), req.getHeader('if-none-match')));
+  serveNothingElse(app, guard, (req) =>
+    files.get(req.getUrl(), req.getHeader('if-none-match'), req.getHeader('accept-encoding')),
+  );
 }
 
 type Get = (path: string, handler: Handler) => void;

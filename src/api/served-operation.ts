@@ -10,7 +10,8 @@ import { NoAnswer, within } from '../jobs/within.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { answeredOf, compressed, failure, namesTag, unmodified, type Answered } from './answering.ts';
+import { namesTag } from '../http/etags.ts';
+import { answeredOf, compressed, failure, unmodified, type Answered } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { Callers } from './callers.ts';
 import { requireScope, userHeader, type Identity } from './identity.ts';
@@ -88,9 +89,9 @@ export class ServedOperation {
     const { req } = context;
     const ifMatch = req.header('if-match');
     if (ifMatch !== undefined) await this.#requireMatch(ifMatch, request);
-    const asked = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
+    const about = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
     const run = async (): Promise<Answered> =>
-      answeredOf(this.#operation, asked, await this.#run(this.#operation, request));
+      answeredOf(this.#operation, about, await this.#run(this.#operation, request));
     const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
     return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
   }

@@ -1,7 +1,7 @@
 /** Signals of back ends: each goes over fan-out to all nodes, and nothing stores it. */
 import type { z } from 'zod';
 import type { ConnectionEvent, Fanout, RoomEvent, UserEvent } from '../fanout/fanout.ts';
-import { encodeSignal } from '../messages/bodies/json-body.ts';
+import { encodeSignal } from '../messages/bodies/bodies.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { backendPrefix } from '../protocol/model.ts';
 import { outcomeError, type OutcomeError } from '../protocol/rest-errors.ts';

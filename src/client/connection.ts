@@ -17,7 +17,7 @@ import { listen } from './page.ts';
 import type { LinkEnd, SocketConstructor } from './link.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
-import { TokenKeeper } from './token.ts';
+import { TokenHolder } from './token.ts';
 import type { TokenSource } from './token.ts';
 import { isObject } from './wire.ts';
 
@@ -60,7 +60,7 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #handlers: ConnectionHandlers;
   readonly #state = new Cell<ConnectionState>({ status: 'connecting', attempt: 0 });
-  readonly #token: TokenKeeper;
+  readonly #token: TokenHolder;
   #link: Link | undefined;
   #attempt = 0;
   #liveSince = 0;
@@ -81,7 +81,7 @@ export class Connection {
   constructor(options: ConnectionOptions, handlers: ConnectionHandlers) {
     this.#options = options;
     this.#handlers = handlers;
-    this.#token = new TokenKeeper(options.token, options.timeoutMs, async (token) => {
+    this.#token = new TokenHolder(options.token, options.timeoutMs, async (token) => {
       const { expires } = await this.request('auth:refresh', { token });
       return expires;
     });

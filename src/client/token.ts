@@ -19,7 +19,7 @@ export function subjectOf(token: string): string | undefined {
 }
 
 /** Provides the token for each connect, and renews the token of the live connection before it expires. */
-export class TokenKeeper {
+export class TokenHolder {
   readonly #source: TokenSource;
   readonly #timeoutMs: number;
   readonly #refresh: (token: string) => Promise<number>;

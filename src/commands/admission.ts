@@ -2,16 +2,20 @@
  * Decides which packets and which commands run. A packet of any form is admitted by the server's load and its user's share.
  * This check is fast, so that most of a flood is refused before it is decoded. A decoded command is admitted by the rates of
  * its connection and its user.
+ *
+ * The rate of a connection is its own token bucket and that of its user. A connection that ignores refusals is closed.
+ * Commands take from both buckets by their weight. Packets that no client of good faith repeats take from them too, or they
+ * would have no limit. A connection without a user takes from the bucket of its address, and is closed when that bucket is
+ * empty. Every packet that counts there follows a refusal or serves no purpose.
  */
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
-import type { CommandRate } from './command-rate.ts';
 import type { PacketAdmission } from '../connect/socket-app.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { LoadShedding } from './load-shedding.ts';
-import { roomOfSend } from './send-room.ts';
+import { isSend, roomOfSend } from './send-room.ts';
 import type { Tally } from '../telemetry/hot-metrics.ts';
-import type { Metrics, StrayPacket } from '../telemetry/metrics.ts';
+import type { Metrics, UnexpectedPacket } from '../telemetry/metrics.ts';
 import { encodeAck } from '../transport/socketio/encode.ts';
 import type { Packet } from '../transport/socketio/packet.ts';
 import type { Refusals } from './refusals.ts';
@@ -21,9 +25,16 @@ import type { UserShares } from './user-shares.ts';
 import type { Entry } from './table.ts';
 import type { Writer } from '../messages/writer/writer.ts';
 
+export interface AdmissionLimits {
+  readonly commandsPerSecond: number;
+  readonly commandBurst: number;
+  /** Refusals in a row after which the connection is closed. */
+  readonly maxRefusedCommands: number;
+  readonly maxPendingCommands: number;
+}
+
 export interface AdmissionParts {
-  readonly limits: { readonly maxPendingCommands: number };
-  readonly rate: CommandRate;
+  readonly limits: AdmissionLimits;
   readonly loadShedding: LoadShedding;
   readonly unsent: Unsent;
   readonly shares: UserShares;
@@ -52,17 +63,17 @@ const overShare = JSON.stringify({
 
 export class Admission implements PacketAdmission {
   readonly #parts: AdmissionParts;
-  readonly #unexpected: Readonly<Record<StrayPacket, Tally>>;
+  readonly #unexpected: Readonly<Record<UnexpectedPacket, Tally>>;
   readonly #rateLimited: Tally;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
-    const { strayPackets, commands } = parts.metrics;
+    const { unexpectedPackets, commands } = parts.metrics;
     this.#rateLimited = commands.labels({ command: 'unknown', outcome: 'rate_limited' });
     this.#unexpected = {
-      ack: strayPackets.labels({ packet: 'ack' }),
-      late_ack: strayPackets.labels({ packet: 'late_ack' }),
-      connect: strayPackets.labels({ packet: 'connect' }),
+      ack: unexpectedPackets.labels({ packet: 'ack' }),
+      late_ack: unexpectedPackets.labels({ packet: 'late_ack' }),
+      connect: unexpectedPackets.labels({ packet: 'connect' }),
     };
   }
 
@@ -79,11 +90,11 @@ export class Admission implements PacketAdmission {
     }
     const { user } = connection;
     if (packet.type !== 'event' || user === undefined) return true;
-    const { shares, rate, loadShedding } = this.#parts;
+    const { shares, loadShedding } = this.#parts;
     // a hundred connections of one user may send 20,000 events at once; an error object for each would take a second
     const wait = shares.mayReceive(user);
     if (wait > 0) {
-      rate.refused(connection);
+      this.#refused(connection);
       this.#rateLimited.inc();
       return this.#refuse(connection, packet, `${overShare}${wait}}}`);
     }
@@ -100,20 +111,48 @@ export class Admission implements PacketAdmission {
     // the client is not at fault where the server stopped waiting
     const late = packet === 'ack' && connection.isLate();
     this.#unexpected[late ? 'late_ack' : packet].inc();
-    if (!late) this.#parts.rate.take(connection, 1);
+    if (!late) this.take(connection, 1);
   }
 
   /** @throws {ParleyError} if the connection or its user may not run another command now. */
   admitCommand(connection: Connection, now: number, entry: Entry | undefined): void {
-    const { limits: own, rate } = this.#parts;
-    const wait = rate.take(connection, entry?.weight ?? 1, now);
+    const wait = this.take(connection, entry?.weight ?? 1, now);
     if (wait > 0) throw new ParleyError('rate_limited', undefined, { retryAfter: wait });
     connection.refused = 0;
-    if (connection.pending >= own.maxPendingCommands) {
+    if (connection.pending >= this.#parts.limits.maxPendingCommands) {
       throw new ParleyError('overloaded', 'Too many commands of this connection wait for their answer.', {
         retryAfter: 100,
       });
     }
+  }
+
+  /** @returns 0 if the connection and its user had enough, else the milliseconds until the buckets have enough. */
+  take(connection: Connection, weight: number, now: number = performance.now()): number {
+    const { shares, limits: own } = this.#parts;
+    const { commandsPerSecond, commandBurst } = own;
+    // whole milliseconds, so that the fields stay small integers
+    const at = Math.floor(now);
+    const refill = ((at - connection.refilledAt) / 1000) * commandsPerSecond;
+    if (refill >= 1) {
+      const whole = Math.floor(refill);
+      connection.credit = Math.min(commandBurst, connection.credit + whole);
+      connection.refilledAt = at - Math.floor(((refill - whole) * 1000) / commandsPerSecond);
+    }
+    if (connection.credit < weight) {
+      this.#refused(connection);
+      return Math.ceil((1000 * weight) / commandsPerSecond);
+    }
+    const { user } = connection;
+    if (user === undefined) {
+      connection.credit -= weight;
+      const wait = shares.withoutUser(connection.address.network, now);
+      if (wait > 0) connection.close('rate_limited', 'rate_limited');
+      return wait;
+    }
+    const wait = shares.command(user, weight, now);
+    if (wait > 0) this.#refused(connection);
+    else connection.credit -= weight;
+    return wait;
   }
 
   /** @throws {ParleyError} `overloaded` if the server admits no further command of callers without a connection now. */
@@ -134,9 +173,14 @@ export class Admission implements PacketAdmission {
     this.#parts.shares.mayAnswer(user);
   }
 
+  /** Counts a refusal: a connection with too many in a row is closed. */
+  #refused(connection: Connection): void {
+    if (++connection.refused > this.#parts.limits.maxRefusedCommands) connection.close('rate_limited', 'rate_limited');
+  }
+
   #writerRefuses({ frame, at }: Header, user: LocalUser): boolean {
     const { loadShedding, writer } = this.#parts;
-    if (!writer.crowded) return false;
+    if (!isSend(frame, at) || !writer.crowded) return false;
     const room = roomOfSend(frame, at);
     if (room === undefined || !writer.refuses(room, user.id)) return false;
     loadShedding.writerRefused(writer.isFull(room));

@@ -6,8 +6,7 @@ import type { Caller } from '../sessions/caller.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { CommandRateLimits } from './command-rate.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, AdmissionLimits } from './admission.ts';
 import { Answers } from './answers.ts';
 import { parseInput } from './input.ts';
 import type { Refusals } from './refusals.ts';
@@ -19,8 +18,7 @@ import type { EventPacket } from '../transport/socketio/packet.ts';
 import type { Unsent } from '../hub/unsent.ts';
 import type { UserShares } from './user-shares.ts';
 
-export interface CommandLimits extends CommandRateLimits {
-  readonly maxPendingCommands: number;
+export interface CommandLimits extends AdmissionLimits {
   /** Large answers of one user that are read at once; eight times as many wait. */
   readonly readsAtOncePerUser: number;
   readonly databaseReadWaitMs: number;

@@ -7,7 +7,6 @@ import type { Connector } from '../connect/connect.ts';
 import type { SocketApp } from '../connect/socket-app.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { Admission } from './admission.ts';
-import type { CommandRate } from './command-rate.ts';
 import type { Commands } from './dispatcher.ts';
 import type { Connection } from '../hub/connection.ts';
 import { encodeConnectError } from '../transport/socketio/encode.ts';
@@ -20,7 +19,6 @@ export interface ParleyParts {
   readonly registry: SessionRegistry;
   readonly admission: Admission;
   readonly commands: Commands;
-  readonly rate: CommandRate;
   readonly unsent: Unsent;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -76,7 +74,7 @@ export class ParleyNamespace implements SocketApp {
       else {
         connection.sendFrames(encodeConnectError(connection.form, '/', answered.message, answered.toWire()));
         // the client may try again on this connection, and each try costs the check of a token
-        this.#parts.rate.take(connection, 1);
+        this.admission.take(connection, 1);
       }
     }
   }

@@ -89,7 +89,7 @@ export class UserShares {
   }
 
   answered(user: LocalUser, bytes: number): void {
-    this.#buckets.bytes_out.charge(user.id, bytes);
+    this.#buckets.bytes_out.charge(user.id, bytes, performance.now());
   }
 
   /** Called before a command is decoded. @returns 0 if the user has bytes and a command left, else the milliseconds to wait. */
@@ -103,7 +103,7 @@ export class UserShares {
 
   /** Called before an answer that may be large. @throws {ParleyError} `rate_limited` */
   mayAnswer(user: LocalUser): void {
-    const wait = this.#counted('bytes_out', this.#buckets.bytes_out.wait(user.id));
+    const wait = this.#counted('bytes_out', this.#buckets.bytes_out.wait(user.id, 0, performance.now()));
     if (wait > 0) throw limited('Your connections have received too many bytes; wait before the next page.', wait);
   }
 

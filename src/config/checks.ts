@@ -26,6 +26,8 @@ interface Checked {
   readonly uploadSecret: string | undefined;
   readonly uploadMaxBytes: number;
   readonly uploadMaxBytesPerUser: number;
+  readonly jwtSecret: string | undefined;
+  readonly walletDomains: readonly string[];
 }
 
 /** @returns a line for each setting that has no effect, or that contradicts another one. */
@@ -67,6 +69,11 @@ export function contradictions(config: Checked): string[] {
   const { dataDir } = config;
   if (config.databaseUrl === undefined && existsSync(dataDir) && !statSync(dataDir).isDirectory()) {
     problems.push(`PARLEY_DATA_DIR=${dataDir}: expected a folder, but the path is a file`);
+  }
+  if (config.walletDomains.length > 0 && config.databaseUrl !== undefined && config.jwtSecret === undefined) {
+    problems.push(
+      'PARLEY_WALLET_DOMAINS: expected PARLEY_JWT_SECRET too, with which the server signs tokens of wallets',
+    );
   }
   return problems;
 }

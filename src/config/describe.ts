@@ -6,7 +6,7 @@ import type { Key } from './keys/key.ts';
 /** The effective values as an operator may see them: secrets are named but not shown. */
 export function describeConfig(config: Config): { env: string; value: string; about: string }[] {
   return (Object.entries(configKeys) as [keyof typeof configKeys, Key<unknown>][]).map(([name, entry]) => {
-    const value: string | number | boolean | readonly string[] | undefined = config[name];
+    const value: string | number | boolean | readonly (string | number)[] | undefined = config[name];
     const shown = value === undefined ? '(unset)' : entry.secret ? '(set)' : masked(String(value));
     return { env: entry.env, value: shown, about: entry.about };
   });

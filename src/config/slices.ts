@@ -108,6 +108,13 @@ export function signingSlice(config: Config, demoSecret: string | undefined) {
   return secret === undefined ? undefined : { secret, issuer: config.jwtIssuer, audience: config.jwtAudience };
 }
 
+export type WalletSlice = ReturnType<typeof walletSlice>;
+/** @returns undefined where users do not sign in by wallet. */
+export function walletSlice(config: Config) {
+  const { walletDomains, walletChains } = config;
+  return walletDomains.length === 0 ? undefined : { walletDomains, walletChains };
+}
+
 export type GuestSlice = ReturnType<typeof guestSlice>;
 /** @returns undefined outside of the embedded demo. */
 export function guestSlice(config: Config, demoSecret: string | undefined) {
@@ -234,8 +241,8 @@ export function gatewaySlice(config: Config, { maxConnections, memoryBytes, work
       'adding',
       'maxEventLoopDelayMs',
       'headsPollMs',
-      'tailMessages',
-      'tailBytes',
+      'replayMessages',
+      'replayBytes',
     ]),
     ...originSlice(config),
     commandsPerSecondPerUser: limits.commandsPerSecondPerUser,

@@ -139,6 +139,16 @@ export function origin(): Parser<string> {
   };
 }
 
+/** The host of a page, with its port if it has one. */
+export function authority(): Parser<string> {
+  return (source) => {
+    const parsed = URL.canParse(`http://${source}`) ? new URL(`http://${source}`).host : undefined;
+    return parsed === source.toLowerCase()
+      ? { ok: true, value: parsed }
+      : { ok: false, expected: 'a host such as chat.example.com or localhost:8080' };
+  };
+}
+
 /** A host of files: a name, `*.` and a name for all names below it, or `*` for any. A name may have a port. */
 export function hostPattern(): Parser<string> {
   return (source) =>

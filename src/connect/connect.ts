@@ -57,7 +57,7 @@ export class Connector {
     connection.state = 'authenticating';
     try {
       const identity = await this.#verifier.verify(token);
-      await this.#rates.connect(identity.user);
+      await this.#rates.connects.spend(identity.user);
       if (!connection.live) return;
       await this.#join(connection, identity);
     } catch (error) {

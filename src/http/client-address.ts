@@ -50,9 +50,9 @@ export class ClientAddress {
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
-  const [head = [], tail = []] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
-  const zeros = Array<string>(Math.max(0, 8 - head.length - tail.length)).fill('0');
-  return [...head, ...zeros, ...tail].slice(0, 4).join(':');
+  const [head = [], rest = []] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
+  const zeros = Array<string>(Math.max(0, 8 - head.length - rest.length)).fill('0');
+  return [...head, ...zeros, ...rest].slice(0, 4).join(':');
 }
 
 /** One form for each address, without brackets and port. uWS writes eight groups, also for IPv4 on IPv6 sockets. */

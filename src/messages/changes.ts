@@ -99,7 +99,7 @@ export class Changes {
     const parts: CommitParts<Change, Outcome, Changed> = {
       ...options,
       outboxCleanup: options.writer.outboxCleanup,
-      store: (changes, outboxIds) => this.#store(changes, outboxIds),
+      store: (sql, changes, outboxIds) => this.#store(sql, changes, outboxIds),
       settle: (changes, rows, again) => this.#settle(changes, rows, again),
     };
     this.#stripes = mutexes.map(
@@ -125,8 +125,8 @@ export class Changes {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
   }
 
-  #store(changes: Change[], outboxIds: number[]): Promise<Outcome[]> {
-    const { sql, editWindowMs } = this.#options;
+  #store(sql: postgres.Sql, changes: Change[], outboxIds: number[]): Promise<Outcome[]> {
+    const { editWindowMs } = this.#options;
     const { rooms, json } = batchOf(changes);
     const notes = noteJson(changes);
     if (notes === undefined) {

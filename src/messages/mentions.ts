@@ -59,11 +59,13 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
           select e.room_id, e.seq, e.at, true
           from members m join rooms r on r.id = m.room_id cross join lateral (
             select n.room_id, n.seq, n.at
-            from mentions n join messages t on t.room_id = n.room_id and t.seq = n.seq
+            from mentions n
+            -- offset 0 keeps a lookup by the whole key: as a join, Postgres reads all rows of the room for each mention
+            cross join lateral (
+              select x.sender_id from messages x where x.room_id = n.room_id and x.seq = n.seq offset 0) t
             where n.room_id = m.room_id and n.user_id = '*' and n.at >= m.joined_at and t.sender_id <> m.user_id
               and ${heeded}
               and n.seq >= r.first_seq
-              -- offset 0 keeps a lookup by the whole key: as a join, Postgres reads all mentions of the room for each row
               and not exists (
                 select from mentions o where o.room_id = n.room_id and o.seq = n.seq and o.user_id = m.user_id offset 0)
               and ${bound} ${page}
@@ -72,7 +74,7 @@ export async function mentions(sql: postgres.Sql, user: string, input: ParsedInp
         )
       ) n ${page}
     ) x
-    join messages t on t.room_id = x.room_id and t.seq = x.seq
+    cross join lateral (select y.* from messages y where y.room_id = x.room_id and y.seq = x.seq offset 0) t
     left join users u on u.id = t.sender_id
     order by x.at desc, x.room_id desc, x.seq desc`;
   const found = rows.slice(0, limit);

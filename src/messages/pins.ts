@@ -45,7 +45,7 @@ export class Pins {
     const parts: CommitParts<Pin, Outcome, Pinned> = {
       ...options,
       outboxCleanup: options.writer.outboxCleanup,
-      store: (pins, outboxIds) => this.#store(pins[0] as Pin, outboxIds),
+      store: storePin,
       settle: (pins, rows, again) => [this.#settle(pins[0] as Pin, rows[0] as Outcome, again)],
     };
     this.#stripes = mutexes.map(
@@ -71,13 +71,6 @@ export class Pins {
     await Promise.all(this.#stripes.map((stripe) => stripe.flush()));
   }
 
-  #store({ room, seq, user, change }: Pin, outboxIds: number[]): Promise<Outcome[]> {
-    return this.#options.sql<Outcome[]>`
-      select outcome, rev, at, outbox_id
-      from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${outboxIds}::bigint[],
-        ${rightsOf('pin')}::text::jsonb)`;
-  }
-
   #settle({ room, seq, user, change }: Pin, row: Outcome, again: boolean): Pinned | Error {
     const { fanout, writer } = this.#options;
     const { outcome, rev, at } = row;
@@ -91,6 +84,15 @@ export class Pins {
     } else if (again) fanout.publish([behind(room, rev)]);
     return { rev };
   }
+}
+
+/** A pin is a batch of its own. */
+function storePin(sql: postgres.Sql, pins: Pin[], outboxIds: number[]): Promise<Outcome[]> {
+  const { room, seq, user, change } = pins[0] as Pin;
+  return sql<Outcome[]>`
+    select outcome, rev, at, outbox_id
+    from pin_message(${room}, ${seq}, ${user}, ${change === 'add'}, ${limits.pins}, ${outboxIds}::bigint[],
+      ${rightsOf('pin')}::text::jsonb)`;
 }
 
 type Row = Access & { readonly last_rev: number } & {

@@ -1,6 +1,6 @@
 import { systemClock, type Clock, type ClockTimer } from '../jobs/clock.ts';
 import { ParleyError } from '../protocol/errors.ts';
-import { windowParts, type Hits, type Rate, type Rates } from './rates.ts';
+import { partsOf, type Hits, type Rate, type Rates } from './rates.ts';
 import { every } from '../jobs/periodic.ts';
 
 interface Account {
@@ -24,6 +24,8 @@ export interface AllowanceOptions {
   readonly rates: Rates;
   /** Begins the keys. */
   readonly name: string;
+  /** The rate of the tier that a token names. Undefined: these hits have no limit. */
+  readonly rateOf: (tier: string | null) => Rate | undefined;
   /** Accounts held at once; beyond it a hit costs a round trip. */
   readonly maxAccounts?: number;
   readonly clock?: Clock;
@@ -65,7 +67,9 @@ export class Allowance {
   }
 
   /** Counts one hit. @returns undefined: at once. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  spend(key: string, rate: Rate): Promise<void> | undefined {
+  spend(key: string, tier: string | null = null): Promise<void> | undefined {
+    const rate = this.#options.rateOf(tier);
+    if (rate === undefined) return undefined;
     const now = this.#clock.now();
     const account = this.#account(key, rate, now);
     if (account === undefined) return this.#direct(key, rate);
@@ -205,12 +209,12 @@ export class Allowance {
 }
 
 function partAt(now: number, { rate }: Account): number {
-  return Math.floor(now / Math.floor(rate.windowMs / windowParts));
+  return Math.floor(now / Math.floor(rate.windowMs / partsOf(rate)));
 }
 
 function earlierOf(account: Account, current: number): Hits[] {
-  const { reported } = account;
-  while (reported.length > 0 && (reported[0] as number) < current - windowParts) reported.splice(0, 2);
+  const { reported, rate } = account;
+  while (reported.length > 0 && (reported[0] as number) < current - partsOf(rate)) reported.splice(0, 2);
   const hits: Hits[] = [];
   for (let i = 0; i < reported.length; i += 2) {
     hits.push({ age: current - (reported[i] as number), count: reported[i + 1] as number });

@@ -12,7 +12,7 @@ import { ParleyError } from '../protocol/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 /** `answers`: large answers in memory, `reads`: connections to Postgres, `sessions`: questions to the other nodes. */
-export type TurnPlace = 'answers' | 'presence' | 'reads' | 'search' | 'sessions';
+export type TurnPlace = 'answers' | 'presence' | 'reads' | 'search' | 'sessions' | 'sync';
 
 export interface FairTurnsOptions {
   /** The kind of work, a label of the metric. */
@@ -26,6 +26,8 @@ export interface FairTurnsOptions {
   readonly waitingPerUser: number;
   /** Work that waited for longer is refused. */
   readonly waitMs: number;
+  /** After its end, work keeps its place for as long as the work took, but not longer than this. Default: 0. */
+  readonly mostRestMs?: number;
   readonly metrics: Metrics;
   readonly clock?: Clock;
 }
@@ -81,17 +83,24 @@ export class FairTurns {
     } else {
       await this.#wait(user, share);
     }
+    const from = this.#clock.now();
     try {
       return await work();
     } finally {
-      share.running--;
-      this.#running--;
-      // the user who had a place is the last to get the next one
-      this.#line.delete(user);
-      if (share.waiting.length > 0) this.#line.set(user, share);
-      else if (share.running === 0) this.#shares.delete(user);
-      this.#next();
+      const rest = Math.min(this.#clock.now() - from, this.#options.mostRestMs ?? 0);
+      if (rest <= 0) this.#ended(user, share);
+      else this.#clock.after(rest, () => this.#ended(user, share)).unref();
     }
+  }
+
+  #ended(user: string, share: Share): void {
+    share.running--;
+    this.#running--;
+    // the user who had a place is the last to get the next one
+    this.#line.delete(user);
+    if (share.waiting.length > 0) this.#line.set(user, share);
+    else if (share.running === 0) this.#shares.delete(user);
+    this.#next();
   }
 
   #wait(user: string, share: Share): Promise<void> {
@@ -139,10 +148,10 @@ export class FairTurns {
     });
   }
 
-  /** Gives free places to the users whose turn is next. */
+  /** Gives free places to the users whose turn is next, one to each user in a turn of the event loop. */
   #begin(): void {
     const { places, placesPerUser } = this.#options;
-    for (const [user, share] of this.#line) {
+    for (const [user, share] of Array.from(this.#line)) {
       if (this.#running >= places) return;
       const first = share.waiting.shift();
       this.#waiting--;
@@ -153,6 +162,7 @@ export class FairTurns {
       if (share.waiting.length > 0 && share.running < placesPerUser) this.#line.set(user, share);
       first?.begin();
     }
+    if (this.#running < places) this.#next();
   }
 
   /** One timer for all waiting work. */

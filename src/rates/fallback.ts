@@ -46,8 +46,8 @@ export class FallbackRates implements Rates {
     return count(this.#own, (rate) => this.#share(rate));
   }
 
-  #share({ limit, windowMs }: Rate): Rate {
-    return { limit: Math.max(1, Math.floor(limit / (this.#options.nodes?.() ?? 1))), windowMs };
+  #share(rate: Rate): Rate {
+    return { ...rate, limit: Math.max(1, Math.floor(rate.limit / (this.#options.nodes?.() ?? 1))) };
   }
 }
 

@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '../jobs/clock.ts';
-import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
+import { certainOf, partsOf, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /** Counts by part of time, oldest first. */
 interface Window {
@@ -36,12 +36,14 @@ export class MemoryRates implements Rates {
     return this.#windows.size;
   }
 
-  #count(key: string, cost: number, { limit, windowMs }: Rate, always: boolean): Taken {
+  #count(key: string, cost: number, rate: Rate, always: boolean): Taken {
+    const { limit, windowMs } = rate;
+    const parts = partsOf(rate);
     const now = this.#clock.now();
-    const length = Math.floor(windowMs / windowParts);
+    const length = Math.floor(windowMs / parts);
     const current = Math.floor(now / length);
     const window = this.#windows.get(key) ?? { parts: [], until: 0 };
-    while ((window.parts[0]?.part ?? current) < current - windowParts) window.parts.shift();
+    while ((window.parts[0]?.part ?? current) < current - parts) window.parts.shift();
     let sum = window.parts.reduce((total, { count }) => total + count, 0);
     const counts = cost > 0 && (always || sum + cost <= limit);
     if (counts) {
@@ -50,7 +52,7 @@ export class MemoryRates implements Rates {
       // push would make room for 16 more: 128 bytes for each user who has just connected
       else if (last === undefined) window.parts = [{ part: current, count: cost }];
       else window.parts.push({ part: current, count: cost });
-      window.until = (current + windowParts + 1) * length;
+      window.until = (current + parts + 1) * length;
       sum += cost;
       this.#keep(key, window, now);
     }
@@ -62,20 +64,20 @@ export class MemoryRates implements Rates {
     for (const { part, count } of window.parts) {
       freed += count;
       if (sum - freed + wanted > limit) continue;
-      const resetMs = Math.ceil((part + windowParts + 1) * length - now);
+      const resetMs = Math.ceil((part + parts + 1) * length - now);
       return { allowed: false, remaining: Math.max(0, limit - sum), resetMs };
     }
     return { allowed: false, remaining: Math.max(0, limit - sum), resetMs: windowMs };
   }
 
-  #restore(key: string, { windowMs }: Rate, earlier: readonly Hits[]): void {
+  #restore(key: string, rate: Rate, earlier: readonly Hits[]): void {
     const known = this.#windows.get(key)?.parts.reduce((sum, { count }) => sum + count, 0) ?? 0;
-    if (known >= certainOf(earlier)) return;
-    const length = Math.floor(windowMs / windowParts);
+    if (known >= certainOf(earlier, rate)) return;
+    const length = Math.floor(rate.windowMs / partsOf(rate));
     const now = this.#clock.now();
     const current = Math.floor(now / length);
-    const parts = earlier.map(({ age, count }) => ({ part: current - age, count }));
-    this.#keep(key, { parts, until: (current + windowParts + 1) * length }, now);
+    const restored = earlier.map(({ age, count }) => ({ part: current - age, count }));
+    this.#keep(key, { parts: restored, until: (current + partsOf(rate) + 1) * length }, now);
   }
 
   #keep(key: string, window: Window, now: number): void {

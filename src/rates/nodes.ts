@@ -5,7 +5,8 @@
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { RedisLink } from '../storage/redis.ts';
 
-const everyMs = 10_000;
+/** A node that has just started is in the share of the others after so long. */
+const everyMs = 2000;
 /** A node that was silent for so long is gone. */
 const goneMs = 35_000;
 

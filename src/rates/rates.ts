@@ -1,10 +1,10 @@
 /**
  * The seam for rates that hold for a key (a user) wherever it appears: at most `limit` in any window of `windowMs`.
  *
- * Sliding: the window is cut into 20 parts, and what was taken in a part is free again one window after that part ended.
- * So no window of any position holds more than `limit`, and what was taken counts for up to a twentieth longer than it
+ * Sliding: the window is cut into parts, 20 by default. The hits of a part are free again one window after that part
+ * ended. So no window of any position holds more than `limit`, and what was taken counts for up to one part longer than it
  * must. A log of every hit would be exact and hold 6,000 entries a user at 6,000 a minute. Two counters of whole windows
- * let twice the limit through in one window. This form has at most 21 numbers a key.
+ * let twice the limit through in one window. This form has at most one number more than parts for each key.
  *
  * Order: none between keys. Atomicity: a `take` is counted whole or not at all, and what is refused is not counted.
  * Guarantee: while Redis is unavailable each node counts by itself, within its share of the limit. The share follows from the
@@ -31,8 +31,10 @@ export interface Hits {
 
 export interface Rate {
   readonly limit: number;
-  /** At least 20 ms. */
+  /** At least a millisecond for each part. */
   readonly windowMs: number;
+  /** How many parts the window has. More parts are more exact and take more memory. One key always has the same number. */
+  readonly parts?: number;
 }
 
 export interface Taken {
@@ -45,7 +47,11 @@ export interface Taken {
 
 export const windowParts = 20;
 
+export function partsOf({ parts = windowParts }: Rate): number {
+  return parts;
+}
+
 /** The count of those that are in the window for certain: the clocks of two forms differ by up to a part. */
-export function certainOf(hits: readonly Hits[]): number {
-  return hits.reduce((sum, { age, count }) => (age <= windowParts - 2 ? sum + count : sum), 0);
+export function certainOf(hits: readonly Hits[], rate: Rate): number {
+  return hits.reduce((sum, { age, count }) => (age <= partsOf(rate) - 2 ? sum + count : sum), 0);
 }

@@ -1,37 +1,37 @@
 import { randomBytes } from 'node:crypto';
 import type { RedisLink } from '../storage/redis.ts';
-import { certainOf, windowParts, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
+import { certainOf, partsOf, type Hits, type Rate, type Rates, type Taken } from './rates.ts';
 
 /**
- * A key is a hash from `<part of time>:<node>` to counts: at most 21 short fields for each node with the user. Redis deletes
+ * A key is a hash from `<part of time>:<node>` to counts: at most one short field more than parts for each node with the user. Redis deletes
  * the key one window after the last hit. The clock is Redis' own, so nodes need not agree on theirs. The last number of the answer is
- * what this node has counted. After the fifth argument come pairs of age and count, which take the place of that.
+ * what this node has counted. After the sixth argument come pairs of age and count, which take the place of that.
  */
 const script = `
 local cost, limit, window, always = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
-local node = ARGV[5]
+local node, count = ARGV[5], tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local length = math.floor(window / ${windowParts})
+local length = math.floor(window / count)
 local current = math.floor(now / length)
 local sum, own, parts = 0, 0, {}
 local function field(part) return string.format('%.0f', part) .. ':' .. node end
-local function add(part, count, mine)
-  sum = sum + count
-  if mine then own = own + count end
-  parts[#parts + 1] = { part, count }
+local function add(part, hits, mine)
+  sum = sum + hits
+  if mine then own = own + hits end
+  parts[#parts + 1] = { part, hits }
 end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local part, owner = string.match(all[i], '^(%d+):(.*)$')
   part = tonumber(part)
-  if part == nil or part < current - ${windowParts} or (#ARGV > 5 and owner == node) then
+  if part == nil or part < current - count or (#ARGV > 6 and owner == node) then
     redis.call('HDEL', KEYS[1], all[i])
   else
     add(part, tonumber(all[i + 1]), owner == node)
   end
 end
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
   redis.call('HINCRBY', KEYS[1], field(current - tonumber(ARGV[i])), ARGV[i + 1])
   add(current - tonumber(ARGV[i]), tonumber(ARGV[i + 1]), true)
 end
@@ -40,7 +40,7 @@ if counts then
   redis.call('HINCRBY', KEYS[1], field(current), cost)
   add(current, cost, true)
 end
-if counts or #ARGV > 5 then redis.call('PEXPIRE', KEYS[1], window + length) end
+if counts or #ARGV > 6 then redis.call('PEXPIRE', KEYS[1], window + length) end
 local wanted = always and 1 or cost
 local remaining = math.max(0, limit - sum)
 if (always and sum + wanted <= limit) or (not always and (counts or cost == 0)) then return { 1, remaining, 0, own } end
@@ -48,7 +48,7 @@ table.sort(parts, function(a, b) return a[1] < b[1] end)
 local freed = 0
 for _, part in ipairs(parts) do
   freed = freed + part[2]
-  if sum - freed + wanted <= limit then return { 0, remaining, (part[1] + ${windowParts} + 1) * length - now, own } end
+  if sum - freed + wanted <= limit then return { 0, remaining, (part[1] + count + 1) * length - now, own } end
 end
 return { 0, remaining, window, own }
 `;
@@ -77,20 +77,24 @@ export class RedisRates implements Rates {
 
   async record(key: string, cost: number, rate: Rate, earlier: readonly Hits[] = []): Promise<Taken> {
     const answer = await this.#count(key, cost, rate, 1);
-    if (answer[3] - cost >= certainOf(earlier)) return takenOf(answer);
+    if (answer[3] - cost >= certainOf(earlier, rate)) return takenOf(answer);
     const hits = cost > 0 ? [...earlier, { age: 0, count: cost }] : earlier;
     return takenOf(await this.#count(key, 0, rate, 1, hits));
   }
 
-  #count(
-    key: string,
-    cost: number,
-    { limit, windowMs }: Rate,
-    always: 0 | 1,
-    hits: readonly Hits[] = [],
-  ): Promise<Answer> {
+  #count(key: string, cost: number, rate: Rate, always: 0 | 1, hits: readonly Hits[] = []): Promise<Answer> {
+    const { limit, windowMs } = rate;
     const pairs = hits.flatMap(({ age, count }) => [age, count]);
-    return this.#commands.parleyRate(this.#prefix + key, cost, limit, windowMs, always, this.#node, ...pairs);
+    return this.#commands.parleyRate(
+      this.#prefix + key,
+      cost,
+      limit,
+      windowMs,
+      always,
+      this.#node,
+      partsOf(rate),
+      ...pairs,
+    );
   }
 }
 

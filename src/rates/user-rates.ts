@@ -17,51 +17,31 @@ const minute = 60_000;
 
 /** The rates of one user a minute, over all devices of the user and all nodes. */
 export class UserRates {
-  readonly #sends: Allowance;
-  readonly #connects: Allowance;
-  readonly #joins: Allowance;
-  readonly #invitations: Allowance;
-  readonly #tiers: ReadonlyMap<string, Rate>;
-  readonly #connectRate: Rate;
-  readonly #joinRate: Rate;
-  readonly #invitationRate: Rate;
+  /** Messages, by the tier of the token. */
+  readonly sends: Allowance;
+  readonly connects: Allowance;
+  /** Rooms that the user joins or leaves. */
+  readonly joins: Allowance;
+  /** Users who are added or invited by this user. */
+  readonly invitations: Allowance;
 
   constructor(settings: UserRateSettings, rates: Rates, clock: Clock = systemClock) {
-    this.#sends = new Allowance({ rates, name: 'send', clock });
-    this.#connects = new Allowance({ rates, name: 'connect', clock });
-    this.#joins = new Allowance({ rates, name: 'join', clock });
-    this.#invitations = new Allowance({ rates, name: 'invite', clock });
-    this.#tiers = new Map(
+    const tiers = new Map<string, Rate>(
       settings.tiers.map((entry) => {
         const [name = '', limit] = entry.split('=');
         return [name, { limit: Number(limit), windowMs: minute }];
       }),
     );
-    this.#joinRate = { limit: settings.joinsPerMinutePerUser, windowMs: minute };
-    this.#invitationRate = { limit: settings.invitationsPerMinutePerUser, windowMs: minute };
-    this.#connectRate = { limit: settings.connectsPerMinutePerUser, windowMs: minute };
-  }
-
-  /** Counts a message. @returns undefined: go on at once. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  send(user: string, tier: string | null): Promise<void> | undefined {
-    if (this.#tiers.size === 0) return undefined;
-    const rate = this.#tiers.get(tier ?? defaultTier) ?? this.#tiers.get(defaultTier);
-    return rate === undefined ? undefined : this.#sends.spend(user, rate);
-  }
-
-  /** Counts a CONNECT. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  connect(user: string): Promise<void> | undefined {
-    return this.#connects.spend(user, this.#connectRate);
-  }
-
-  /** Counts a room that the user joins or leaves. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  join(user: string): Promise<void> | undefined {
-    return this.#joins.spend(user, this.#joinRate);
-  }
-
-  /** Counts a user who is added or invited by this user. @throws {ParleyError} `rate_limited`, or rejects with it. */
-  invite(user: string): Promise<void> | undefined {
-    return this.#invitations.spend(user, this.#invitationRate);
+    const ofTier = (tier: string | null): Rate | undefined => tiers.get(tier ?? defaultTier) ?? tiers.get(defaultTier);
+    const parts = { rates, clock };
+    this.sends = new Allowance({ ...parts, name: 'send', rateOf: ofTier });
+    this.connects = new Allowance({ ...parts, name: 'connect', rateOf: fixed(settings.connectsPerMinutePerUser) });
+    this.joins = new Allowance({ ...parts, name: 'join', rateOf: fixed(settings.joinsPerMinutePerUser) });
+    this.invitations = new Allowance({
+      ...parts,
+      name: 'invite',
+      rateOf: fixed(settings.invitationsPerMinutePerUser),
+    });
   }
 
   /** The rates may have lost counts. */
@@ -74,7 +54,7 @@ export class UserRates {
   }
 
   #all(): Allowance[] {
-    return [this.#sends, this.#connects, this.#joins, this.#invitations];
+    return [this.sends, this.connects, this.joins, this.invitations];
   }
 }
 
@@ -84,4 +64,9 @@ export function openUserRates(settings: UserRateSettings, { rates, redis }: Open
   // a replica that took the master's place may lack the last seconds
   redis?.onWritable((writable) => writable && users.verify());
   return users;
+}
+
+function fixed(limit: number): () => Rate {
+  const rate = { limit, windowMs: minute };
+  return () => rate;
 }

@@ -103,11 +103,12 @@ class Forget {
   /** A page of rooms with rows of the user, and the last room that was read; undefined: there are no more. */
   async roomsWithTraces(after: string): Promise<[string[], string | undefined]> {
     const user = this.#user;
+    // offset 0: for each page, a hash would read the rows of all rooms
     const rows = await this.#sql<{ id: string; found: boolean }[]>`
-      select p.id, exists (select from messages t where t.room_id = p.id and t.sender_id = ${user})
-        or exists (select from reactions x where x.room_id = p.id and x.user_id = ${user})
-        or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user})
-        or exists (select from messages t where t.room_id = p.id and t.pinned_at is not null and t.pinned_by = ${user}) as found
+      select p.id, exists (select from messages t where t.room_id = p.id and t.sender_id = ${user} offset 0)
+        or exists (select from reactions x where x.room_id = p.id and x.user_id = ${user} offset 0)
+        or exists (select from message_versions v where v.room_id = p.id and v.edited_by = ${user} offset 0)
+        or exists (select from messages t where t.room_id = p.id and t.pinned_at is not null and t.pinned_by = ${user} offset 0) as found
       from (select id from rooms where id > ${after} order by id limit ${roomsPage}) p order by p.id`;
     const last = rows.length === roomsPage ? rows.at(-1)?.id : undefined;
     return [rows.flatMap(({ id, found }) => (found ? id : [])), last];

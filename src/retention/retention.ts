@@ -18,7 +18,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { keepChore, takeChore } from '../jobs/chores.ts';
+import { extendClaim, claimTask } from '../jobs/shared-tasks.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import { behindJson } from '../messages/behind.ts';
 import type { Writer } from '../messages/writer/writer.ts';
@@ -67,7 +67,7 @@ export class Retention {
     const { sql, metrics, log, retentionEveryMs } = options;
     this.#task = new PeriodicTask({
       run: async () => {
-        if (await takeChore(sql, 'retention', retentionEveryMs)) await this.run();
+        if (await claimTask(sql, 'retention', retentionEveryMs)) await this.run();
       },
       everyMs: retentionEveryMs,
       jitter,
@@ -109,7 +109,7 @@ export class Retention {
   }
 
   #keep(): Promise<void> {
-    return keepChore(this.#options.sql, 'retention', this.#options.retentionEveryMs);
+    return extendClaim(this.#options.sql, 'retention', this.#options.retentionEveryMs);
   }
 
   /** Rooms with an expired message, or with rows of one: three subqueries a room. */

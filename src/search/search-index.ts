@@ -10,7 +10,7 @@ import type { Envelope, Observer } from '../fanout/fanout.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { takeChore } from '../jobs/chores.ts';
+import { claimTask } from '../jobs/shared-tasks.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 
 export interface SearchIndexOptions {
@@ -60,7 +60,7 @@ export class SearchIndex implements Observer {
     });
     this.#scanning = new PeriodicTask({
       run: async () => {
-        if (await takeChore(sql, 'search', sweepMs)) await this.#scan();
+        if (await claimTask(sql, 'search', sweepMs)) await this.#scan();
       },
       everyMs: Math.min(sweepMs, scanMs),
       failed: (error) => this.#scanFailed(error),

@@ -162,7 +162,7 @@ export function cutSnippet(whole: readonly SnippetPiece[]): SnippetPiece[] {
   for (const [i, { text, hit }] of whole.entries()) {
     if (left <= 0) break;
     const before = i === 0 && !hit && whole.length > 1;
-    const kept = before ? tailOf(text, snippetBefore) : headOf(text, left);
+    const kept = before ? endOf(text, snippetBefore) : headOf(text, left);
     if (kept !== '') cut.push({ text: kept, hit });
     left = kept.length < text.length && !before ? 0 : left - kept.length;
   }
@@ -183,7 +183,7 @@ function headOf(text: string, most: number): string {
         .replace(/\ufffd$/, '');
 }
 
-function tailOf(text: string, most: number): string {
+function endOf(text: string, most: number): string {
   if (text.length <= most) return text;
   const from = text.length - most;
   const space = text.indexOf(' ', from);

@@ -69,11 +69,14 @@ export class CacheMetrics {
   }
 
   /** `/metrics` reads these sizes; nothing counts on the hot path. */
-  watch(read: { bytes: () => number; entries: () => number; loading: () => number; waiting: () => number }): void {
-    this.#gauge('parley_cache_bytes', 'Size of the cached values in the memory of this node', read.bytes);
-    this.#gauge('parley_cache_entries', 'Cached values in the memory of this node', read.entries);
-    this.#gauge('parley_cache_loads', 'Loads of cached values that run now', read.loading);
-    this.#gauge('parley_cache_loads_waiting', 'Loads of cached values that wait for a place', read.waiting);
+  watch(
+    values: { readonly bytes: number; readonly entries: number },
+    loads: { readonly running: number; readonly waiting: number },
+  ): void {
+    this.#gauge('parley_cache_bytes', 'Size of the cached values in the memory of this node', () => values.bytes);
+    this.#gauge('parley_cache_entries', 'Cached values in the memory of this node', () => values.entries);
+    this.#gauge('parley_cache_loads', 'Loads of cached values that run now', () => loads.running);
+    this.#gauge('parley_cache_loads_waiting', 'Loads of cached values that wait for a place', () => loads.waiting);
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {

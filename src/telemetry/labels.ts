@@ -16,7 +16,7 @@ export type ClosedConnection =
   | 'too_large'
   | 'unavailable';
 /** An ack that no event of the server requested, an ack after its time limit, or CONNECT to an unknown namespace. */
-export type StrayPacket = 'ack' | 'late_ack' | 'connect';
+export type UnexpectedPacket = 'ack' | 'late_ack' | 'connect';
 /** Requests of backend services, by the names of Socket.IO's requests. */
 export type InteropRequest =
   'emit' | 'emit_with_ack' | 'sockets' | 'all_rooms' | 'join' | 'leave' | 'disconnect' | 'fetch' | 'server_side_emit';

@@ -83,7 +83,7 @@ export class Metrics {
     this.#registry,
   );
   /** Label: packet. A client decides how often this counts. */
-  readonly strayPackets = new HotCounter(
+  readonly unexpectedPackets = new HotCounter(
     'parley_stray_packets_total',
     'Unexpected packets of clients: acks that no event requested, and CONNECTs to unknown namespaces',
     this.#registry,

@@ -1,5 +1,5 @@
 /** The lines of an import as they come, each checked for itself and against those before it. Uses no database. */
-import { encodeBody } from '../messages/bodies/json-body.ts';
+import { encodeBody } from '../messages/bodies/bodies.ts';
 import {
   countedLines,
   format,

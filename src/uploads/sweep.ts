@@ -2,7 +2,7 @@
  * Removes uploads that nobody needs: unfinished ones, files that no message names, and files of deleted, expired and edited
  * messages. One node does it for all. A page of uploads is read in the order of ids, so that no search grows with the table.
  */
-import { keepChore, takeChore } from '../jobs/chores.ts';
+import { claimTask, extendClaim } from '../jobs/shared-tasks.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -58,11 +58,11 @@ export class UploadSweep {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { sql, everyMs } = this.#parts;
-    if (!(await takeChore(sql, 'uploads', everyMs))) return;
+    if (!(await claimTask(sql, 'uploads', everyMs))) return;
     for (let after: string | null = first; after !== null && !signal.aborted;) {
       const { last, removed } = await this.#page(after);
       for (const id of removed) await this.#remove(id);
-      await keepChore(sql, 'uploads', everyMs);
+      await extendClaim(sql, 'uploads', everyMs);
       after = last;
     }
   }

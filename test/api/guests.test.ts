@@ -40,7 +40,10 @@ beforeAll(async () => {
   app = uWS.App();
   guests = new Guests({ signing, perMinute, metrics });
   const verifier = await TokenVerifier.create({ secrets: [testSecret] });
-  const operations = routeOperations(authRoutes, authHandlers({ signing, verifier, guests, log: silentLog }));
+  const operations = routeOperations(
+    authRoutes,
+    authHandlers({ signing, verifier, guests, wallet: undefined, log: silentLog }),
+  );
   // one request an hour for everybody else: the guests have a rate of their own
   const settings = { requestTiers: ['anonymous=1'], sensitiveRequestsPerMinute: 1 };
   const rates = new RequestRates({ ...settings, rates: new MemoryRates(), metrics });

@@ -192,7 +192,7 @@ describe('with a key', () => {
     bodies: new Bodies({ embedded: false, attachmentHosts: [], attachmentTypes: [], attachmentMaxBytes: 1 }),
     knownUsers: new KnownUsers({ sql, reads: sql, cache }),
     readMarks: new ReadMarks({ sql, fanout: new MemoryFanout(), metrics, log: silentLog }),
-    rates: { send: () => undefined },
+    rates: { sends: { spend: () => undefined } },
     files: () => new MessageFiles(new UploadRows(sql, sql)),
   };
   const key = { id: 'shop', mayUseRoom: (id: string) => id.startsWith('stage-') };

@@ -34,7 +34,14 @@ type Named = Readonly<Record<string, string>>;
 
 const uuid = '3f0e9a52-7c1b-4e5d-9a68-0d5b3c2f1a00';
 /** Texts of the forms that inputs have; the first one that fits the pattern is taken. */
-const texts = ['sample', uuid, 'abcdefghijkl', '0123456789abcdef', ...[22, 32, 43, 64].map((n) => 'a'.repeat(n))];
+const texts = [
+  'sample',
+  uuid,
+  '0x00',
+  'abcdefghijkl',
+  '0123456789abcdef',
+  ...[22, 32, 43, 64].map((n) => 'a'.repeat(n)),
+];
 /** Fields whose rule a JSON schema cannot say. */
 const usual: Named = { emoji: '👍', user: 'somebody' };
 

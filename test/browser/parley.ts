@@ -2,12 +2,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { freePort, run } from '../support/processes.ts';
-import { makeDataDir } from '../support/spawn.ts';
+import { entry, makeDataDir } from '../support/spawn.ts';
 import { until } from '../support/until.ts';
-
-const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /** Whether invited users join at once, which needs fewer clicks. By default they receive an invitation. */
 export type Adding = 'consent' | 'direct';
@@ -27,7 +24,7 @@ export class Parley {
   }
 
   static async start(adding: Adding = 'direct'): Promise<Parley> {
-    if (!existsSync(main)) throw new Error(`${main} is not there: npm run build`);
+    if (!existsSync(entry)) throw new Error(`${entry} is not there: npm run build`);
     const parley = new Parley(await freePort(), adding);
     await parley.start();
     return parley;
@@ -36,7 +33,7 @@ export class Parley {
   /** Also after `kill` and `pause`: the same folder on the same port. */
   async start(): Promise<void> {
     this.#output = '';
-    this.#child = spawn(process.execPath, [main, 'serve'], { env: this.#env() });
+    this.#child = spawn(process.execPath, [entry, 'serve'], { env: this.#env() });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     }
@@ -55,7 +52,7 @@ export class Parley {
 
   /** Another command of the program on the same folder. @returns its output */
   async command(...args: string[]): Promise<string> {
-    return run(process.execPath, [main, ...args], { env: this.#env() });
+    return run(process.execPath, [entry, ...args], { env: this.#env() });
   }
 
   async stop(): Promise<void> {

@@ -3,14 +3,12 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { temporaryFolder } from '../support/processes.ts';
-import { makeDataDir, runProgram, spawnServer } from '../support/spawn.ts';
+import { entry, makeDataDir, runProgram, spawnServer } from '../support/spawn.ts';
 import { connectStock, text } from '../support/stock-client.ts';
 
-const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** TRANSFER_MESSAGES=1000000 for the long form. */
 const messages = Number(process.env['TRANSFER_MESSAGES'] ?? 25_000);
 

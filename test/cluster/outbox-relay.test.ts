@@ -1,7 +1,7 @@
 /** A process dies after its commit and before it publishes: other nodes publish. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
-import { bodiesReceived, startCluster, type Cluster } from '../support/cluster.ts';
+import { bodiesReceived, startTwoNodes, type Cluster } from '../support/cluster.ts';
 import { total } from '../support/metrics.ts';
 import { startProxy } from '../support/proxy.ts';
 import { spawnServer } from '../support/spawn.ts';
@@ -14,12 +14,7 @@ let ann: StockClient;
 let ben: StockClient;
 
 beforeAll(async () => {
-  cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
-  [ann, ben] = [await cluster.connect(0, 'ann'), await cluster.connect(1, 'ben')];
-  for (const id of ['one', 'two']) {
-    await ann.ok('room:create', { kind: 'channel', name: id, id });
-    await ben.ok('room:join', { room: id });
-  }
+  ({ cluster, ann, ben } = await startTwoNodes());
 });
 afterAll(() => cluster.stop());
 

@@ -8,7 +8,7 @@ import { publishRoutes } from '../../src/protocol/routes/publish.ts';
 import { readInstallation } from '../../src/storage/installation.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
-import { startCluster, type Cluster } from '../support/cluster.ts';
+import { startTwoNodes, type Cluster } from '../support/cluster.ts';
 import { assertDense, silentLog } from '../support/messaging.ts';
 import { total } from '../support/metrics.ts';
 import type { StockClient } from '../support/stock-client.ts';
@@ -21,13 +21,7 @@ let link: RedisLink;
 let fanout: RedisFanout;
 
 beforeAll(async () => {
-  // a node that does not learn of revs by a poll
-  cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
-  [ann, ben] = [await cluster.connect(0, 'ann'), await cluster.connect(1, 'ben')];
-  for (const id of ['one', 'two']) {
-    await ann.ok('room:create', { kind: 'channel', name: id, id });
-    await ben.ok('room:join', { room: id });
-  }
+  ({ cluster, ann, ben } = await startTwoNodes());
   link = await openRedis({ url: inject('redisUrl'), log: silentLog });
   fanout = new RedisFanout({
     link,

@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Admission } from '../../src/commands/admission.ts';
-import { CommandRate } from '../../src/commands/command-rate.ts';
 import { Commands } from '../../src/commands/dispatcher.ts';
 import { Refusals } from '../../src/commands/refusals.ts';
 import { commandTable, type HandlersOf } from '../../src/commands/table.ts';
@@ -93,7 +92,6 @@ beforeEach(() => {
   const loadShedding = new LoadShedding(settings, { relief: { relieve: () => 0 }, metrics });
   const shares = new UserShares(settings, metrics, () => user);
   ends.push(loadShedding, shares);
-  const rate = new CommandRate(settings, shares);
   const unsent = new Unsent(settings, metrics);
   const writer = { crowded: false, isFull: () => false, refuses: () => false };
   const refusals = new Refusals();
@@ -101,7 +99,7 @@ beforeEach(() => {
   commands = new Commands({
     table: commandTable<typeof declarations, never>({ declarations, handlers, ofConnection: {}, around: {} }, metrics),
     limits: settings,
-    admission: new Admission({ limits: settings, rate, loadShedding, unsent, shares, writer, refusals, metrics }),
+    admission: new Admission({ limits: settings, loadShedding, unsent, shares, writer, refusals, metrics }),
     unsent,
     shares,
     refusals,

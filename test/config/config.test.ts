@@ -53,6 +53,10 @@ describe('the configuration', () => {
       { PARLEY_ATTACHMENT_HOSTS: '*', PARLEY_ATTACHMENT_TYPES: 'audio/*' },
       { attachmentHosts: ['*'], attachmentTypes: ['audio/*'] },
     ],
+    [
+      { PARLEY_WALLET_DOMAINS: 'Chat.Example,localhost:8080', PARLEY_WALLET_CHAINS: '1,137' },
+      { walletDomains: ['chat.example', 'localhost:8080'], walletChains: [1, 137] },
+    ],
     [{ PARLEY_LOG_PRETTY: 'no' }, { logPretty: false }],
     [{ PARLEY_LOG_PRETTY: 'On' }, { logPretty: true }],
     [{ DATABASE_URL: 'postgresql://u:p@h/d' }, { embedded: false }],
@@ -70,6 +74,15 @@ describe('the configuration', () => {
     [{ PARLEY_ADMIN_PORT: '3000' }, 'PARLEY_ADMIN_PORT=3000: expected another port than PORT'],
     [{ PARLEY_WRITER_QUEUE: '10' }, 'PARLEY_WRITER_QUEUE=10: expected at least 500, which is PARLEY_WRITER_BATCH'],
     [{ PARLEY_DATA_DIR: 'package.json' }, 'PARLEY_DATA_DIR=package.json: expected a folder'],
+    [{ PARLEY_WALLET_DOMAINS: 'https://chat.example' }, 'PARLEY_WALLET_DOMAINS=https://chat.example: expected a list'],
+    [
+      {
+        PARLEY_WALLET_DOMAINS: 'chat.example',
+        DATABASE_URL: 'postgres://h/d',
+        PARLEY_JWKS_URL: 'https://a.example/keys',
+      },
+      'PARLEY_WALLET_DOMAINS: expected PARLEY_JWT_SECRET too',
+    ],
     [{ PARLEY_PORT: '3000' }, 'PARLEY_PORT: unknown; did you mean PORT?'],
     [{ PARLEY_JWKS_URL: 'ftp://me:hunter2@id/keys' }, 'PARLEY_JWKS_URL=ftp://(hidden)@id/keys: expected'],
     [{ PARLEY_ORIGINS: 'chat.example' }, 'PARLEY_ORIGINS=chat.example: expected a list by comma, each an origin'],

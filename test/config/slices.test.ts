@@ -66,6 +66,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.presenceSlice(config);
     slices.tokenSlice(config, undefined);
     slices.apiKeySlice(config);
+    slices.walletSlice(config);
     slices.guestSlice(config, 'of the folder');
     slices.rateSlice(config);
     slices.requestRateSlice(config);
@@ -77,5 +78,5 @@ it('every setting is in a slice, or is read by the composition root alone', () =
   }
   const unread = Object.keys(configKeys).filter((name) => !read.has(name));
   // the cap of connections depends on the machine; the others decide which parts there are
-  expect(unread).toEqual(['nodeName', 'workers', 'socketioDoor', 'maxConnections']);
+  expect(unread).toEqual(['nodeName', 'workers', 'socketioInterop', 'maxConnections']);
 });

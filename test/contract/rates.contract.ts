@@ -61,6 +61,33 @@ export function ratesContract(form: string, open: () => Rates): void {
       }
     });
 
+    it('refuse only what a window of 1 % more would not hold, where the window has 120 parts', async () => {
+      const rates = open();
+      const key = newKey();
+      // an hour of 100 requests in 1.2 s, and two requests at a time all along
+      const hour: Rate = { limit: 100, windowMs: 1200, parts: 120 };
+      const admitted: { from: number; to: number }[] = [];
+      const refused: { from: number; to: number }[] = [];
+      const asking = async (): Promise<void> => {
+        while (admitted.length < 3 * hour.limit) {
+          const from = performance.now();
+          const { allowed } = await rates.take(key, 1, hour);
+          (allowed ? admitted : refused).push({ from, to: performance.now() });
+          // memory answers in the same turn of the event loop
+          if (!allowed) await new Promise<void>((resolve) => setImmediate(resolve));
+        }
+      };
+      await Promise.all([asking(), asking()]);
+      expect(refused.length).toBeGreaterThan(0);
+      // two clocks of whole milliseconds
+      const longest = hour.windowMs * 1.01 + 2;
+      const step = Math.ceil(refused.length / 300);
+      for (const { from, to } of refused.filter((_, n) => n % step === 0)) {
+        const before = admitted.filter((one) => one.to >= from - longest && one.from <= to);
+        expect(before.length).toBeGreaterThanOrEqual(hour.limit);
+      }
+    });
+
     it('take back what they have lost of a node, and nothing twice', async () => {
       const key = newKey();
       const minutely: Rate = { limit: 10, windowMs: 60_000 };

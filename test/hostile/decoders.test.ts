@@ -6,9 +6,9 @@ import { Assembly } from '../../src/transport/socketio/attachments.ts';
 import { decodeMsgpack, packArgs } from '../../src/transport/socketio/msgpack.ts';
 import { encodeEvent } from '../../src/transport/socketio/encode.ts';
 import { maxAckDigits, maxAttachments, type Packet } from '../../src/transport/socketio/packet.ts';
-import { argsText } from '../../src/transport/socketio/text.ts';
+import { argsText } from '../../src/transport/socketio/encode.ts';
 import { readText } from '../transport/socketio/read-text.ts';
-import { encodeBody, encodeSignal } from '../../src/messages/bodies/json-body.ts';
+import { encodeBody, encodeSignal } from '../../src/messages/bodies/bodies.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { ParleyError } from '../../src/protocol/errors.ts';
 

@@ -29,7 +29,8 @@ afterAll(async () => {
 const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
 describe('a frame that is no packet closes the connection with 4400', () => {
-  it.each([
+  // at once, for the server waits ten seconds for an attachment
+  it.concurrent.each([
     ['an empty frame', ''],
     ['garbage', 'hello'],
     ['an unknown Engine.IO type', '9'],

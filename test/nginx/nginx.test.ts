@@ -48,7 +48,7 @@ beforeAll(async () => {
   ports = [await freePort(), await freePort()];
 });
 beforeEach(async () => {
-  nodes = [await startNode(0), await startNode(1)];
+  nodes = await Promise.all([startNode(0), startNode(1)]);
   nginx = await startNginx(ports);
 });
 afterEach(async () => {

@@ -89,9 +89,9 @@ describe('the prose rule holds for', () => {
     expect(found).toEqual([]);
   });
 
-  it('names in the benchmark, the load tests and the tests', () => {
+  it('names in the code, the benchmark, the load tests and the tests', () => {
     const found = files
-      .filter((path) => /^(?:bench|k6|test)\//.test(path) && scripts.test(path) && !path.startsWith('test/prose/'))
+      .filter((path) => /^(?:bench|k6|src|test)\//.test(path) && scripts.test(path) && !path.startsWith('test/prose/'))
       .flatMap((path) => privateNames(path, read(path)).map((name) => `${path}: ${name}`));
     expect([...new Set(found)]).toEqual([]);
   });

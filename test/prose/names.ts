@@ -10,13 +10,13 @@ interface Node {
 
 /** Words of the code's former private names, which the terms of the glossary replace. */
 const privateWords =
-  /^(?:told|tells?|heard|hears?|deaf|standings?|handed|asked|tails?|doors?|talk|talkers?|attendance|newcomers?|chores?|strays?|mends?|mended|looks?|looked|away|occupancy)$/;
+  /^(?:told|tells?|heard|hears?|deaf|standings?|handed|asked|tails?|doors?|talk|talkers?|attendance|newcomers?|chores?|keepers?|strays?|mends?|mended|looks?|looked|away|occupancy)$/;
 
 /**
  * Public names, which stay because installations use them: settings such as `PARLEY_TAIL_MESSAGES`, and the label `door` of
- * `parley_redis_up`. Code has the label as the name of that connection.
+ * `parley_redis_up`. Code has the label as the name of that connection. Nodes of two versions exchange messages with `tell`.
  */
-const publicNames = /^(?:PARLEY_[A-Z_]+|door)$/;
+const publicNames = /^(?:PARLEY_[A-Z_]+|door|tell)$/;
 
 function nodesOf(path: string, source: string): Node[] {
   const found: Node[] = [];

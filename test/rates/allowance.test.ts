@@ -14,23 +14,23 @@ beforeAll(async () => {
 });
 afterAll(() => link.close());
 
+const minute = 60_000;
+const rateOf = (tier: string | null) => ({ limit: Number(tier), windowMs: minute });
+const spend = async (allowance: Allowance, key: string, limit: number): Promise<boolean> => {
+  try {
+    await allowance.spend(key, String(limit));
+    return true;
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'rate_limited' });
+    expect((error as { retryAfter: number }).retryAfter).toBeGreaterThan(0);
+    return false;
+  }
+};
 const newKey = (): string => crypto.randomUUID();
 const nodes = (count: number): Allowance[] =>
-  Array.from({ length: count }, () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' }));
+  Array.from({ length: count }, () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a', rateOf }));
 
 describe('an allowance', () => {
-  const minute = 60_000;
-  const spend = async (allowance: Allowance, key: string, limit: number): Promise<boolean> => {
-    try {
-      await allowance.spend(key, { limit, windowMs: minute });
-      return true;
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'rate_limited' });
-      expect((error as { retryAfter: number }).retryAfter).toBeGreaterThan(0);
-      return false;
-    }
-  };
-
   it.each([1, 7, 100])(
     'of one node admits exactly the limit of %i, one after the other or all at once',
     async (limit) => {
@@ -74,12 +74,12 @@ describe('an allowance', () => {
   it('is restored in Redis after a flush, for every node that the user is on', async () => {
     const [key, other] = [newKey(), newKey()];
     const rate = { limit: 100, windowMs: minute };
-    const open = () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a' });
+    const open = () => new Allowance({ rates: new RedisRates(link, 'rates-test:'), name: 'a', rateOf });
     const two = [open(), open()] as const;
     const left = async (): Promise<number> =>
       (await new RedisRates(link, 'rates-test:').record(`a:${key}`, 0, rate)).remaining;
-    for (let i = 0; i < 30; i++) for (const node of two) await node.spend(key, rate);
-    await two[0].spend(other, rate);
+    for (let i = 0; i < 30; i++) for (const node of two) await node.spend(key, '100');
+    await two[0].spend(other, '100');
     await until('all is reported', async () => (await left()) === 40);
     await link.commands.del(`rates-test:rates:a:${key}`);
     expect(await left()).toBe(100);
@@ -96,14 +96,14 @@ describe('an allowance', () => {
       take: (...args) => (requests++, counted.take(...args)),
       record: (...args) => (requests++, counted.record(...args)),
     };
-    const node = new Allowance({ rates, name: 'a' });
-    for (let i = 0; i < 10_000; i++) await node.spend('u', { limit: 100_000, windowMs: minute });
+    const node = new Allowance({ rates, name: 'a', rateOf });
+    for (let i = 0; i < 10_000; i++) await node.spend('u', '100000');
     await node.stop();
     expect(requests).toBeLessThan(10);
   });
 
   it('goes by round trips for users beyond those it may hold', async () => {
-    const node = new Allowance({ rates: new MemoryRates(), name: 'a', maxAccounts: 1 });
+    const node = new Allowance({ rates: new MemoryRates(), name: 'a', rateOf, maxAccounts: 1 });
     expect([await spend(node, 'held', 2), await spend(node, 'other', 2)]).toEqual([true, true]);
     expect(node.size).toBe(1);
     expect([await spend(node, 'other', 2), await spend(node, 'other', 2)]).toEqual([true, false]);

@@ -17,12 +17,13 @@ it('a user with one read is served before the second read of a user with eight; 
   await ann.ok('message:send', text('r', { text: 'x' }));
   const { sql } = server.database;
   const order: string[] = [];
-  const request = (name: string, client: typeof ann): Promise<unknown> =>
-    client.ok('history', { room: 'r' }).then(() => order.push(name));
+  // different pages: equal reads that wait are one read
+  const request = (name: string, client: typeof ann, limit = 1): Promise<unknown> =>
+    client.ok('history', { room: 'r', limit }).then(() => order.push(name));
   let requested: Promise<unknown>[] = [];
   await sql.begin(async (tx) => {
     await tx`lock table messages in access exclusive mode`;
-    requested = Array.from({ length: 8 }, () => request('ann', ann));
+    requested = Array.from({ length: 8 }, (_, n) => request('ann', ann, n + 1));
     await until('the first one waits in Postgres', async () => {
       const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
       return (row?.n ?? 0) > 0;
@@ -42,6 +43,38 @@ it('a user with one read is served before the second read of a user with eight; 
   });
   await Promise.all(requested);
   expect(total(await server.metrics(), 'parley_turns_refused_total')).toBeGreaterThan(0);
+  for (const client of [ann, ben]) client.close();
+  await server.stop();
+});
+
+it('a user has one page of sync in Postgres at a time, and leaves the other connections to others', async () => {
+  const server = await startServer({ PARLEY_TAIL_MESSAGES: '0' });
+  const [ann, ben] = [
+    await connectStock(server.url, await tokenOf('ann')),
+    await connectStock(server.url, await tokenOf('ben')),
+  ];
+  await ann.ok('room:create', { kind: 'channel', name: 'R', id: 'r' });
+  await ben.ok('room:join', { room: 'r' });
+  await ann.ok('message:send', text('r', { text: 'x' }));
+  const order: string[] = [];
+  const request = (name: string, client: typeof ann): Promise<unknown> =>
+    client.ok('sync', { cursors: { r: 0 } }).then(() => order.push(name));
+  const requested: Promise<unknown>[] = [];
+  await server.database.sql.begin(async (tx) => {
+    await tx`lock table messages in access exclusive mode`;
+    const waiting = (n: number): Promise<unknown> =>
+      until(`${n} wait in Postgres`, async () => {
+        const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
+        return row?.n === n;
+      });
+    for (let n = 0; n < 4; n++) requested.push(request('ann', ann));
+    await waiting(1);
+    requested.push(request('ben', ben));
+    await waiting(2);
+  });
+  await Promise.all(requested);
+  expect(order.toSorted()).toEqual(['ann', 'ann', 'ann', 'ann', 'ben']);
+  expect(order.indexOf('ben')).toBeLessThan(2);
   for (const client of [ann, ben]) client.close();
   await server.stop();
 });
@@ -93,14 +126,16 @@ describe('users take turns for one connection that reads', () => {
 
   it.each(reads)('%s %j', async (name, input, table) => {
     const order: string[] = [];
-    const request = async (who: string, client: StockClient): Promise<void> => {
-      expect(await client.socket.emitWithAck(name, input)).toMatchObject({ ok: true });
+    const request = async (who: string, client: StockClient, n = 0): Promise<void> => {
+      // different pages: equal reads of `history` that wait are one read
+      const different = name === 'history' ? { limit: n + 1 } : {};
+      expect(await client.socket.emitWithAck(name, { ...input, ...different })).toMatchObject({ ok: true });
       order.push(who);
     };
     const requested: Promise<void>[] = [];
     await server.database.sql.begin(async (tx) => {
       await tx`lock table ${tx(table)} in access exclusive mode`;
-      for (let n = 0; n < 8; n++) requested.push(request('ann', ann));
+      for (let n = 0; n < 8; n++) requested.push(request('ann', ann, n));
       // needs no table, and is answered when the node has taken what came before
       await ann.ok('presence:unwatch', {});
       requested.push(request('ben', ben));

@@ -68,8 +68,8 @@ describe('fair turns', () => {
     const begun: number[] = [];
     await Promise.all(Array.from({ length: 12 }, () => turns.take('ann', () => void begun.push(turn))));
     over = true;
-    // four at once, and in each later turn as many as have ended
-    expect(new Set(begun).size).toBe(3);
+    // four at once, and one in each later turn
+    expect(new Set(begun).size).toBe(9);
   });
 
   it('leave a free place to waiting work, not to later work', async () => {
@@ -141,6 +141,32 @@ describe('fair turns', () => {
     expect(begun).toEqual(['ann', 'ann', 'ben', 'ben', 'cat', 'ann']);
     for (const { gate } of work) gate.open();
     expect(await Promise.all(work.map(({ done }) => done))).toEqual(Array(7).fill('done'));
+  });
+
+  it('keep the place of a user for as long as the work took, up to a limit, while the answer is there', async () => {
+    const clock = new ManualClock();
+    const { request, begun } = stage({ clock, places: Infinity, mostRestMs: 100 });
+    const work = [request('ann'), request('ann'), request('ann')];
+    const end = async (n: number, after: number): Promise<void> => {
+      await clock.pass(after);
+      work[n]?.gate.open();
+      expect(await work[n]?.done).toBe('done');
+    };
+    await end(0, 40);
+    const other = request('ben');
+    await clock.pass(39);
+    expect(begun).toEqual(['ann', 'ben']);
+    await clock.pass(1);
+    await clock.pass(0);
+    expect(begun).toEqual(['ann', 'ben', 'ann']);
+    await end(1, 500);
+    await clock.pass(99);
+    expect(begun).toHaveLength(3);
+    await clock.pass(1);
+    await clock.pass(0);
+    expect(begun).toHaveLength(4);
+    for (const { gate } of [...work, other]) gate.open();
+    expect(await Promise.all([...work, other].map(({ done }) => done))).toEqual(Array(4).fill('done'));
   });
 
   it('give the place on when work fails', async () => {

@@ -14,6 +14,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { dataSetMember, makeDataSet, type DataSet } from '../support/data-set.ts';
 import { createWriter, send, silentLog } from '../support/messaging.ts';
 import { readsOf } from '../support/reads.ts';
+import { rowsRead } from '../support/rows-read.ts';
 
 const grownTo = 60_000;
 /** Far above what any page needs, far below the room. */
@@ -29,20 +30,6 @@ const tables = [
   'thread_follows',
   'reactions',
 ];
-
-/** Entries of indices and rows of whole tables that this took. */
-async function readBy(sql: postgres.Sql, run: () => Promise<unknown>): Promise<number> {
-  const count = async (): Promise<number> => {
-    await sql`select pg_stat_force_next_flush()`;
-    const [row] = await sql<{ read: number }[]>`
-      select (select sum(idx_tup_read) from pg_stat_user_indexes)::bigint
-        + (select sum(seq_tup_read) from pg_stat_user_tables where not relname like 'data_set%')::bigint as read`;
-    return row?.read ?? 0;
-  };
-  const before = await count();
-  await run();
-  return (await count()) - before;
-}
 
 /** More messages in the largest room, of which the planner has no statistics. */
 async function grow(sql: postgres.Sql, set: DataSet): Promise<void> {
@@ -132,14 +119,14 @@ describe.each([
     };
     const again = (await readsOf(sql, larger, 2)).map(({ command, of, run }) => [`${command}: ${of}`, run] as const);
     const counts: [string, number][] = [];
-    for (const [name, run] of [...writes, ...again]) counts.push([name, await readBy(sql, run)]);
+    for (const [name, run] of [...writes, ...again]) counts.push([name, await rowsRead(sql, run)]);
     // last, because it removes the rows that the others read
     let first = 1;
     const expire = async (): Promise<void> => {
       await sql`select expire_messages(${room}, ${(first += 20)}::bigint, false)`;
       await sql`select delete_expired(${room}, 500)`;
     };
-    for (let n = 0; n < 7; n++) counts.push([`retention, time ${n}`, await readBy(sql, expire)]);
+    for (let n = 0; n < 7; n++) counts.push([`retention, time ${n}`, await rowsRead(sql, expire)]);
     await Promise.all([changes.flush(), pins.flush()]);
     await writer.stop();
     if (process.env['PLANS_SHOW'] !== undefined) console.table(counts);

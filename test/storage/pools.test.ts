@@ -65,51 +65,64 @@ it('a connection that was left inside a transaction is ended and reported, in ea
   }
 });
 
-it('a read of a silent network ends within its statement timeout and ten seconds', async () => {
-  await opened.reads`select 1`;
-  proxy.swallow();
-  const started = performance.now();
-  const error = await opened.reads`select 1`.catch((thrown: unknown) => clientError(thrown));
-  expect(error).toMatchObject({ code: 'unavailable' });
-  expect(performance.now() - started).toBeLessThan(30_000);
-  proxy.restore();
-}, 60_000);
-
-it('a commit of a silent network ends too, and the pool is whole afterwards', async () => {
-  const silent = await startProxy(database.url);
-  const url = `${silent.url}?statement_timeout=1s`;
-  const server = await openServer({ url, poolSize: 2, backgroundPoolSize: 1 });
-  try {
-    for (const pool of [server.sql, server.background]) await pool`select 1`;
-    silent.swallow();
+// at once, for each waits more than ten seconds for a network that says nothing
+it.concurrent(
+  'a read of a silent network ends within its statement timeout and ten seconds',
+  async () => {
+    await opened.reads`select 1`;
+    proxy.swallow();
     const started = performance.now();
-    const codes = await Promise.all(
-      [server.sql`select 1`, server.sql.begin((tx) => tx`select 1`), server.background`select 1`].map((requested) =>
-        requested.then(
-          () => 'answered',
-          (thrown: unknown) => (clientError(thrown) as { code: string }).code,
-        ),
-      ),
-    );
-    expect(codes).toEqual(['unavailable', 'unavailable', 'unavailable']);
-    expect(performance.now() - started).toBeLessThan(40_000);
-    silent.restore();
-    await until('the pool answers', async () => (await server.sql`select 1`).length === 1);
-  } finally {
-    await server.close();
-    await silent.close();
-  }
-}, 60_000);
+    const error = await opened.reads`select 1`.catch((thrown: unknown) => clientError(thrown));
+    expect(error).toMatchObject({ code: 'unavailable' });
+    expect(performance.now() - started).toBeLessThan(30_000);
+    proxy.restore();
+  },
+  60_000,
+);
 
-it('a migration may be silent for as long as it takes', async () => {
-  const server = await openServer({ url: `${database.url}?statement_timeout=100`, poolSize: 1 });
-  const slept = server.migrating((sql) =>
-    sql.begin(async (tx) => {
-      await tx`set local statement_timeout = 0`;
-      await tx`select pg_sleep(11)`;
-      return 'done';
-    }),
-  );
-  expect(await slept).toBe('done');
-  await server.close();
-}, 30_000);
+it.concurrent(
+  'a commit of a silent network ends too, and the pool is whole afterwards',
+  async () => {
+    const silent = await startProxy(database.url);
+    const url = `${silent.url}?statement_timeout=1s`;
+    const server = await openServer({ url, poolSize: 2, backgroundPoolSize: 1 });
+    try {
+      for (const pool of [server.sql, server.background]) await pool`select 1`;
+      silent.swallow();
+      const started = performance.now();
+      const codes = await Promise.all(
+        [server.sql`select 1`, server.sql.begin((tx) => tx`select 1`), server.background`select 1`].map((requested) =>
+          requested.then(
+            () => 'answered',
+            (thrown: unknown) => (clientError(thrown) as { code: string }).code,
+          ),
+        ),
+      );
+      expect(codes).toEqual(['unavailable', 'unavailable', 'unavailable']);
+      expect(performance.now() - started).toBeLessThan(40_000);
+      silent.restore();
+      await until('the pool answers', async () => (await server.sql`select 1`).length === 1);
+    } finally {
+      await server.close();
+      await silent.close();
+    }
+  },
+  60_000,
+);
+
+it.concurrent(
+  'a migration may be silent for as long as it takes',
+  async () => {
+    const server = await openServer({ url: `${database.url}?statement_timeout=100`, poolSize: 1 });
+    const slept = server.migrating((sql) =>
+      sql.begin(async (tx) => {
+        await tx`set local statement_timeout = 0`;
+        await tx`select pg_sleep(11)`;
+        return 'done';
+      }),
+    );
+    expect(await slept).toBe('done');
+    await server.close();
+  },
+  30_000,
+);

@@ -69,7 +69,7 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
     (user) =>
       sync(sql, user, {
         cursors: Object.fromEntries(roomsOf[user].map((id) => [id, 0])),
-        limit: 1000,
+        limit: 128,
         bytes: 1024 * 1024,
       }),
   ],
@@ -113,6 +113,14 @@ it.each<[string, number, (user: User, room: string) => Promise<unknown>]>([
     await run(user, 'r001');
     expect(sent).toHaveLength(statements);
   }
+});
+
+it('sync has one more statement for the rows behind the first 128', async () => {
+  sent.length = 0;
+  const cursors = Object.fromEntries(rooms.map((id) => [id, 0]));
+  const page = await sync(sql, 'many', { cursors, limit: 1000, bytes: 1024 * 1024 });
+  expect(page.more).toBe(true);
+  expect(sent).toHaveLength(3);
 });
 
 function newRooms(): Rooms {

@@ -94,3 +94,14 @@ export async function bodiesReceived(
   await until(`${count} messages have come in ${room}`, () => received().length >= count, limitMs);
   return received();
 }
+
+/** Two nodes, each with a user in the rooms `one` and `two`. No node learns of revs by a poll. */
+export async function startTwoNodes(): Promise<{ cluster: Cluster; ann: StockClient; ben: StockClient }> {
+  const cluster = await startCluster(2, { env: { PARLEY_HEADS_POLL_MS: '600000' } });
+  const [ann, ben] = [await cluster.connect(0, 'ann'), await cluster.connect(1, 'ben')];
+  for (const id of ['one', 'two']) {
+    await ann.ok('room:create', { kind: 'channel', name: id, id });
+    await ben.ok('room:join', { room: id });
+  }
+  return { cluster, ann, ben };
+}

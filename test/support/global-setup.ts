@@ -8,9 +8,10 @@ import type postgres from 'postgres';
 import type { TestProject } from 'vitest/node';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { embeddedTemplate, temporaryFolder } from './processes.ts';
+import { bundleProgram } from './bundle.ts';
+import { embeddedTemplate, programBundle, temporaryFolder } from './processes.ts';
 import { startPostgres, startRedis } from './services.ts';
-import { entry, startProgram } from './spawn.ts';
+import { built, startProgram } from './spawn.ts';
 import { until } from './until.ts';
 
 declare module 'vitest' {
@@ -52,6 +53,7 @@ export async function setup(project: TestProject): Promise<void> {
     await migrate(template.sql);
     await template.close();
     await makeEmbeddedTemplate();
+    await makeProgramBundle();
     project.provide('postgresUrl', server.url);
     project.provide('databasePrefix', prefix);
   } catch (error) {
@@ -66,7 +68,7 @@ export async function setup(project: TestProject): Promise<void> {
  * provided as the others are, for programs without Vitest make data folders too.
  */
 async function makeEmbeddedTemplate(): Promise<void> {
-  if (!existsSync(entry)) return;
+  if (!existsSync(built)) return;
   const { version } = JSON.parse(readFileSync(root('node_modules/@electric-sql/pglite/package.json'), 'utf8')) as {
     version: string;
   };
@@ -96,6 +98,15 @@ async function makeEmbeddedTemplate(): Promise<void> {
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
   process.env[embeddedTemplate] = made;
+}
+
+/** The program of this run; a build during the run, or another run, changes nothing for it. */
+async function makeProgramBundle(): Promise<void> {
+  if (!existsSync(built)) return;
+  const file = root(`node_modules/.cache/parley-program/${process.pid}.js`);
+  cleanUp.push(() => rm(file, { force: true }));
+  await bundleProgram(built, file);
+  process.env[programBundle] = file;
 }
 
 /** Fails while a process that a test file left behind is connected to the servers of the run. */

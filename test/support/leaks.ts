@@ -76,7 +76,10 @@ function children(): string[] {
   });
 }
 
-const portOf = (address: string): string => String(Number.parseInt(address.split(':')[1] ?? '', 16));
+// hoisted: the state before the test file needs it
+function portOf(address: string): string {
+  return String(Number.parseInt(address.split(':')[1] ?? '', 16));
+}
 
 function listed(folder: string): string[] {
   return process.platform === 'linux' ? readdirSync(folder) : [];

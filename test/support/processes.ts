@@ -48,6 +48,9 @@ export function unprivileged(name: string): { uid: number; gid: number } | undef
 /** In the command line of a process that guards another one: it ends with this process. */
 export const guardMark = 'parley-test-guard';
 
+/** Names the file of the program that the tests start; see `bundle.ts`. Absent: they start `dist/main.js`. */
+export const programBundle = 'TEST_PROGRAM_BUNDLE';
+
 /** Names the folder of an embedded database that has had its first start; see `makeDataDir`. */
 export const embeddedTemplate = 'TEST_EMBEDDED_TEMPLATE';
 

@@ -7,6 +7,7 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Guests } from '../guests.ts';
 import { requireRooms } from '../identity.ts';
 import type { RouteHandlers } from '../operation.ts';
+import type { WalletSignIn } from '../wallet/wallet-sign-in.ts';
 
 export interface AuthParts {
   /** Undefined: the server has no secret, and only checks tokens. */
@@ -14,10 +15,17 @@ export interface AuthParts {
   readonly verifier: Pick<TokenVerifier, 'verify'>;
   /** Undefined outside of the embedded demo. */
   readonly guests: Guests | undefined;
+  /** Undefined: the operator has not turned it on, or the server has no secret. */
+  readonly wallet: WalletSignIn | undefined;
   readonly log: Log;
 }
 
-export function authHandlers({ signing, verifier, guests, log }: AuthParts): RouteHandlers<typeof authRoutes> {
+function required(wallet: WalletSignIn | undefined): WalletSignIn {
+  if (wallet !== undefined) return wallet;
+  throw new RestError('unsupported', 'The sign-in by wallet is off: the server has no PARLEY_WALLET_DOMAINS.');
+}
+
+export function authHandlers({ signing, verifier, guests, wallet, log }: AuthParts): RouteHandlers<typeof authRoutes> {
   return {
     'auth:token': async ({ identity, input }) => {
       // a token opens every room of its user
@@ -36,6 +44,12 @@ export function authHandlers({ signing, verifier, guests, log }: AuthParts): Rou
       if (guests === undefined)
         throw new ParleyError('forbidden', 'Guests are off: this server checks tokens of its operator.');
       return guests.create(input.name, address);
+    },
+    'auth:walletNonce': ({ input }) => required(wallet).nonce(input),
+    'auth:wallet': async ({ input: { message, signature, ttlSeconds } }) => {
+      const token = await required(wallet).signIn(message, signature, ttlSeconds);
+      const { user: id, name, expires } = await verifier.verify(token);
+      return { token, user: { id, name }, expires };
     },
   };
 }

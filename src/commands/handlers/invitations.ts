@@ -9,12 +9,12 @@ export function invitationHandlers(messaging: Messaging, rates: UserRates): Hand
   const { invitations, links } = messaging;
   return {
     'invitation:create': async ({ user }, input) => {
-      await rates.invite(user.id);
+      await rates.invitations.spend(user.id);
       return invitations.create(user.id, input);
     },
     'invitation:list': ({ user }, input) => messaging.reading(user.id, () => invitations.list(user.id, input)),
     'invitation:accept': async ({ user }, { room }) => {
-      await rates.join(user.id);
+      await rates.joins.spend(user.id);
       return invitations.accept(user.id, room);
     },
     'invitation:decline': ({ user }, { room }) => done(invitations.decline(user.id, room)),
@@ -23,7 +23,7 @@ export function invitationHandlers(messaging: Messaging, rates: UserRates): Hand
     'link:list': ({ user }, input) => messaging.reading(user.id, () => links.list(user.id, input)),
     'link:revoke': ({ user }, input) => done(links.revoke(user.id, input)),
     'link:join': async ({ user }, { token }) => {
-      await rates.join(user.id);
+      await rates.joins.spend(user.id);
       return links.join(user.id, token);
     },
   };

@@ -15,7 +15,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
         files === undefined
           ? writer.send(send)
           : messaging.files.attach(user.id, { room, message: id }, files, () => writer.send(send));
-      const paced = rates.send(user.id, tier);
+      const paced = rates.sends.spend(user.id, tier);
       const sent = paced === undefined ? store() : paced.then(store);
       // a user that sends has read the messages before
       return sent.then((stored) => {
@@ -26,7 +26,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     },
     'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),
     'message:edit': async ({ user, tier }, { room, seq, body }) => {
-      await rates.send(user.id, tier);
+      await rates.sends.spend(user.id, tier);
       const { json, mentions, files } = bodies.read(body);
       const edit = () => changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
       const { rev, at } = await (files === undefined
@@ -40,7 +40,7 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     },
     'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
     'reaction:add': async ({ user, tier }, { room, seq, emoji }) => {
-      await rates.send(user.id, tier);
+      await rates.sends.spend(user.id, tier);
       const { rev, count } = await changes.make({ kind: 'add', room, seq, user: user.id, emoji });
       return { rev, count };
     },

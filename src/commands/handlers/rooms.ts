@@ -25,19 +25,19 @@ export function roomHandlers(
       if (input.kind !== 'direct' && input.id?.startsWith(backendPrefix) === true && !backend) {
         throw new ParleyError('forbidden', `id: ids that begin with ${backendPrefix} are for back ends.`);
       }
-      await rates.join(user.id);
+      await rates.joins.spend(user.id);
       return rooms.create(user.id, input, mayAdd(caller));
     },
     'room:join': async ({ user }, { room }) => {
-      await rates.join(user.id);
+      await rates.joins.spend(user.id);
       return rooms.join(user.id, room);
     },
     'room:leave': async ({ user }, { room }) => {
-      await rates.join(user.id);
+      await rates.joins.spend(user.id);
       return done(rooms.leave(user.id, room));
     },
     'room:invite': async (caller, input) => {
-      await rates.invite(caller.user.id);
+      await rates.invitations.spend(caller.user.id);
       return invitations.add(caller.user.id, input, mayAdd(caller));
     },
     'room:list': ({ user }, input) => messaging.reading(user.id, () => rooms.list(user.id, input)),

@@ -1,6 +1,6 @@
 /** Signals, which nothing stores. */
 import type { Fanout } from '../../fanout/fanout.ts';
-import { encodeSignal } from '../../messages/bodies/json-body.ts';
+import { encodeSignal } from '../../messages/bodies/bodies.ts';
 import type { signalCommands } from '../../protocol/commands/signals.ts';
 import type { HandlersOf } from '../table.ts';
 

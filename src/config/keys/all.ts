@@ -17,6 +17,7 @@ import { searchKeys } from './search.ts';
 import { signalKeys } from './signals.ts';
 import { tokenKeys } from './tokens.ts';
 import { uploadKeys } from './uploads.ts';
+import { walletKeys } from './wallet.ts';
 
 export const configKeys = {
   ...listeningKeys,
@@ -26,6 +27,7 @@ export const configKeys = {
   ...recoveryKeys,
   ...interopKeys,
   ...tokenKeys,
+  ...walletKeys,
   ...apiKeyKeys,
   ...connectionKeys,
   ...commandKeys,

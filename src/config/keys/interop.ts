@@ -3,7 +3,7 @@ import { bytes, flag, number, text } from '../values.ts';
 import { key } from './key.ts';
 
 export const interopKeys = {
-  socketioDoor: key(
+  socketioInterop: key(
     'PARLEY_SOCKETIO_DOOR',
     'With REDIS_URL: whether `@socket.io/redis-emitter` and Socket.IO servers on the same Redis reach the clients. Every service that may publish there reaches all clients.',
     flag(),

@@ -9,13 +9,13 @@ export const recoveryKeys = {
     number(100, 600_000),
     '5000',
   ),
-  tailMessages: key(
+  replayMessages: key(
     'PARLEY_TAIL_MESSAGES',
     'Messages of each room in the replay buffer. The buffer answers clients that reconnect, without a query for each client. 0: no replay buffer.',
     number(0, 10_000),
     '256',
   ),
-  tailBytes: key(
+  replayBytes: key(
     'PARLEY_TAIL_BYTES',
     'Largest size of the replay buffer over all rooms.',
     number(0, 2 ** 40),

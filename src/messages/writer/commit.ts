@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { within } from '../../jobs/within.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import type { Run } from '../../storage/batcher.ts';
+import type { postgres } from '../../storage/sql.ts';
 import { failureOf, transientReason } from '../../storage/failure.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -40,8 +41,9 @@ export const noCleanup: Pick<OutboxCleanup, 'take' | 'restore'> = {
 };
 
 export interface CommitParts<I, R, O> {
+  readonly sql: postgres.Sql;
   /** One attempt, safe to try again. The attempt deletes these outbox rows too. */
-  readonly store: (items: I[], outboxIds: number[]) => Promise<R[]>;
+  readonly store: (sql: postgres.Sql, items: I[], outboxIds: number[]) => Promise<R[]>;
   /** Publishes the events and answers each item. `again`: an earlier attempt may have taken effect. */
   readonly settle: (items: I[], rows: R[], again: boolean) => (O | Error)[];
   readonly outboxCleanup: Pick<OutboxCleanup, 'take' | 'restore'>;
@@ -62,14 +64,14 @@ export async function commit<I, R, O>(
   parts: CommitParts<I, R, O>,
   doubtful = false,
 ): Promise<(O | Error)[]> {
-  const { outboxCleanup, metrics, log, retryMs = 5000 } = parts;
+  const { sql, outboxCleanup, metrics, log, retryMs = 5000 } = parts;
   const giveUp = performance.now() + retryMs;
   let again = doubtful;
   for (let attempt = 0; ; attempt++) {
     const published = outboxCleanup.take();
     try {
       const from = performance.now();
-      const rows = await within(attemptMs, parts.store(items, published.ids));
+      const rows = await within(attemptMs, parts.store(sql, items, published.ids));
       metrics.commitSeconds.observe((performance.now() - from) / 1000);
       metrics.batchSize.observe(items.length);
       return parts.settle(items, rows, again);

@@ -69,7 +69,7 @@ export class Writer {
     const parts: CommitParts<Send, Outcome, Sent> = {
       ...options,
       outboxCleanup: this.outboxCleanup,
-      store: (sends, outboxIds) => storeSends(options.sql, sends, outboxIds),
+      store: storeSends,
       settle: (sends, outcomes) => this.#settle(sends, outcomes),
     };
     this.#stripes = this.mutexes.map(
@@ -94,11 +94,12 @@ export class Writer {
    * @throws {ParleyError} `overloaded`, `unavailable`
    */
   async sendTogether(sends: readonly Send[], undone: () => Error): Promise<(Sent | Error)[]> {
-    const { sql } = this.#options;
     const stripes = [...new Set(sends.map(({ room }) => this.stripeOf(room)))].toSorted((a, b) => a - b);
     const free = this.#takePlaces(sends);
     try {
-      const store = async ([all]: Send[][]): Promise<Outcome[][]> => [await storeTogether(sql, all ?? [])];
+      const store = async (sql: postgres.Sql, [all]: Send[][]): Promise<Outcome[][]> => [
+        await storeTogether(sql, all ?? []),
+      ];
       const settle = ([all]: Send[][], [outcomes]: Outcome[][]): (readonly (Sent | Error)[] | Error)[] => [
         this.#settleTogether(all ?? [], outcomes ?? [], undone),
       ];

@@ -1,8 +1,9 @@
 /** Pages of a room, and what changed in rooms since a cursor. */
 import { z } from 'zod';
-import { pageLimit, type Declarations } from '../command-schema.ts';
+import type { Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
-import { epoch, message, rev, roomId, seq } from '../model.ts';
+import { epoch, message, rev, roomId } from '../model.ts';
+import { oneDirection, pageInput, pageOutput, pagesOfMessages } from './message-pages.ts';
 
 export const pullCommands = {
   history: {
@@ -17,31 +18,19 @@ export const pullCommands = {
     http: {
       method: 'GET',
       path: '/rooms/{room}/messages',
-      pages: {
-        items: 'messages',
-        next: [
-          { from: 'after', to: 'after' },
-          { from: 'before', to: 'before' },
-        ],
-      },
+      pages: pagesOfMessages,
       asOwner: true,
     },
     answer: 'page',
     input: z
       .object({
         room: roomId,
-        before: seq.optional(),
-        after: z.int().min(0).optional(),
-        limit: pageLimit,
+        ...pageInput,
         epoch: epoch.optional().describe('the epoch of your messages of the room'),
       })
-      .refine((page) => page.before === undefined || page.after === undefined, 'give before or after, not both'),
+      .refine(...oneDirection),
     output: z.object({
-      messages: z.array(message),
-      before: seq.nullable().describe('pass as `before` for the page in front of this one; null if the page is empty'),
-      after: seq.nullable().describe('pass as `after` for the page behind this one; null if the page is empty'),
-      more: z.boolean().describe('there is more in this direction'),
-      rev,
+      ...pageOutput,
       epoch,
       reset: z.boolean().optional(),
     }),

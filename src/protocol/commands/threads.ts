@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { cursor, pageLimit, type Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
-import { message, rev, roomId, seq, thread } from '../model.ts';
+import { message, roomId, seq, thread } from '../model.ts';
+import { oneDirection, pageInput, pageOutput, pagesOfMessages } from './message-pages.ts';
 
 const inThread = z.object({ room: roomId, root: seq.describe('the root, or any message of the thread') });
 
@@ -17,28 +18,13 @@ export const threadCommands = {
     http: {
       method: 'GET',
       path: '/rooms/{room}/messages/{root}/thread',
-      pages: {
-        items: 'messages',
-        next: [
-          { from: 'after', to: 'after' },
-          { from: 'before', to: 'before' },
-        ],
-      },
+      pages: pagesOfMessages,
       asOwner: true,
     },
     answer: 'page',
     message: 'root',
-    input: inThread
-      .extend({ before: seq.optional(), after: z.int().min(0).optional(), limit: pageLimit })
-      .refine((page) => page.before === undefined || page.after === undefined, 'give before or after, not both'),
-    output: z.object({
-      root: message.nullable(),
-      messages: z.array(message),
-      before: seq.nullable(),
-      after: seq.nullable(),
-      more: z.boolean().describe('there is more in this direction'),
-      rev,
-    }),
+    input: inThread.extend(pageInput).refine(...oneDirection),
+    output: z.object({ root: message.nullable(), ...pageOutput }),
     errors: ['not_found', 'not_member'],
   },
   'thread:follow': {

@@ -48,4 +48,61 @@ export const authRoutes = {
     output: z.object({ token: z.string(), user: z.object({ id: userId, name: z.string() }) }),
     errors: [],
   },
+  'auth:walletNonce': {
+    about:
+      'Makes a nonce for a message by which a wallet signs in (EIP-4361). It is for one domain, one chain, five minutes and one ' +
+      'use. With an address the answer has the whole message, which the wallet signs by `personal_sign`. A server on which ' +
+      'the sign-in by wallet is off answers `unsupported`.',
+    kind: 'write',
+    weight: 1,
+    scope: null,
+    callers: 'anyone',
+    http: { method: 'POST', path: '/auth/wallet/nonce', status: 201, sensitive: true, secret: true },
+    input: z.object({
+      domain: z
+        .string()
+        .min(1)
+        .max(255)
+        .optional()
+        .describe('the host of the page, with its port if it has one; default: the first domain of the server'),
+      chain: z.int().min(1).optional().describe('the number of the chain; default: the first chain of the server'),
+      address: z
+        .string()
+        .regex(/^0x[0-9a-fA-F]{40}$/, 'an address is 0x and 40 hexadecimal digits')
+        .optional()
+        .describe('the address that signs in, for the whole message'),
+    }),
+    output: z.object({
+      nonce: z.string(),
+      domain: z.string(),
+      chain: z.int(),
+      expires: instant,
+      message: z.string().optional().describe('present if the request has an address'),
+    }),
+    errors: ['unsupported'],
+  },
+  'auth:wallet': {
+    about:
+      'Signs in by a message that a wallet has signed (EIP-4361 and EIP-191). The user is the address, with the checksum of ' +
+      'EIP-55. Contract wallets (EIP-1271) get `unsupported`.',
+    kind: 'write',
+    weight: 1,
+    scope: null,
+    callers: 'anyone',
+    http: { method: 'POST', path: '/auth/wallet', status: 201, sensitive: true, secret: true },
+    input: z.object({
+      message: z.string().min(1).max(8192).describe('the message, character by character as the wallet signed it'),
+      signature: z
+        .string()
+        .max(8192)
+        .regex(/^0x(?:[0-9a-fA-F]{2})+$/, 'a signature is 0x and pairs of hexadecimal digits'),
+      ttlSeconds: z.int().min(1).max(tokenTtl.most).default(tokenTtl.usual).describe('how long the token is valid'),
+    }),
+    output: z.object({
+      token: z.string(),
+      user: z.object({ id: userId, name: z.string().nullable() }),
+      expires: instant,
+    }),
+    errors: ['unsupported'],
+  },
 } as const satisfies RouteDeclarations;

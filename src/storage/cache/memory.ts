@@ -49,12 +49,7 @@ export class MemoryCache implements Cache {
       fill: (wanted) => this.#fill(wanted),
       count: (kind, result) => this.#counts.count(kind, result),
     });
-    metrics.watch({
-      bytes: () => this.#tier.bytes,
-      entries: () => this.#tier.entries,
-      loading: () => this.#limit.running,
-      waiting: () => this.#limit.waiting,
-    });
+    metrics.watch(this.#tier, this.#limit);
   }
 
   read<K extends KindName>(kind: K, id: IdOf<K>, load: () => Promise<ValueOf<K>>): Promise<ValueOf<K>> {

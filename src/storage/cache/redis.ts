@@ -81,12 +81,7 @@ export class RedisCache implements Cache {
       fill: (wanted) => this.#fill(wanted),
       count: (kind, result) => this.#counts.count(kind, result),
     });
-    metrics.watch({
-      bytes: () => this.#tier.bytes,
-      entries: () => this.#tier.entries,
-      loading: () => this.#limit.running,
-      waiting: () => this.#limit.waiting,
-    });
+    metrics.watch(this.#tier, this.#limit);
   }
 
   /** Whether the node shares values with others now. Otherwise Redis is unavailable, and the node is alone. */

@@ -1,11 +1,9 @@
 /**
- * Packets as text: Engine.IO's `4` + type + [attachments `-`] + [namespace `,`] + [ack id] + JSON.
+ * Reads packets of text: Engine.IO's `4` + type + [attachments `-`] + [namespace `,`] + [ack id] + JSON.
  *
  * A frame is read in one pass with two stops. `peekHeader` reads the bytes before the JSON. `decodeText` continues behind
  * them, and reads nothing twice. Between the two the application may drop the packet. Most packets are dropped there while
  * the server is overloaded, and a header costs a small part of a command's parsing and checks.
- *
- * Written frames include Engine.IO's `4`, so that a broadcast is one string.
  */
 import { isEventArgs, maxAckDigits, maxAttachments, type Incomplete, type Packet } from './packet.ts';
 
@@ -140,43 +138,4 @@ function parse(json: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** `/` is not written; another namespace is followed by a comma. */
-function prefix(namespace: string): string {
-  return namespace === '/' ? '' : `${namespace},`;
-}
-
-/** @param json the text of the event's one argument. */
-export function eventText(name: string, json: string, attachments = 0): string {
-  return attachments === 0 ? `42["${name}",${json}]` : `45${attachments}-["${name}",${json}]`;
-}
-
-export function argsText(
-  type: 'event' | 'ack',
-  namespace: string,
-  id: string,
-  json: string,
-  attachments: number,
-): string {
-  const plain = type === 'event' ? '42' : '43';
-  const binary = type === 'event' ? '45' : '46';
-  return `${attachments === 0 ? plain : `${binary}${attachments}-`}${prefix(namespace)}${id}${json}`;
-}
-
-/** @param json the text of a JSON object. */
-export function ackText(id: string, json: string): string {
-  return `43${id}[${json}]`;
-}
-
-export function connectText(namespace: string, sid: string): string {
-  return `40${prefix(namespace)}{"sid":"${sid}"}`;
-}
-
-export function connectErrorText(namespace: string, message: string, data?: object): string {
-  return `44${prefix(namespace)}${JSON.stringify(data === undefined ? { message } : { message, data })}`;
-}
-
-export function disconnectText(namespace: string): string {
-  return `41${namespace === '/' ? '' : namespace}`;
 }

@@ -1,5 +1,5 @@
 /** Every combination of scopes, rooms, networks, expiry, rotation and revocation of a key, on a real table. */
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { KeyCreateInput } from '../../../src/protocol/keys.ts';
 import { scopes, type Scope } from '../../../src/protocol/scopes.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -16,8 +16,6 @@ beforeAll(async () => {
   node = await startNode(database.url);
   later = await startNode(database.url, { aheadMs: 2 * hourMs });
 });
-// a row that fails leaves its key to no other row
-afterEach(() => database.sql`delete from api_keys`);
 afterAll(async () => {
   await node.stop();
   await later.stop();
@@ -56,7 +54,8 @@ it('there are as many cases as combinations', () => {
   expect(cases).toHaveLength(4 * 2 * 2 * 2 * 3);
 });
 
-it.each(cases)('$given $rooms.rooms $networks.networks, for $life, rotation $rotation', async (row) => {
+// at once, for a row waits four times for the next read of all keys, a tenth of a second each
+it.concurrent.each(cases)('$given $rooms.rooms $networks.networks, for $life, rotation $rotation', async (row) => {
   const { given, rooms, networks, life, rotation } = row;
   const input: Partial<KeyCreateInput> = { scopes: given, rooms: rooms.rooms, networks: networks.networks };
   const expiry = life === 'an hour' ? { expiresAt: Date.now() + hourMs } : {};
@@ -90,7 +89,7 @@ it.each(cases)('$given $rooms.rooms $networks.networks, for $life, rotation $rot
   await node.keys.revoke({ id });
   for (const text of [...valid, ...invalid])
     expect(await refusal(node.keys.verify(text, address))).toBe('unauthorized');
-  expect(await node.keys.list()).toEqual([]);
+  expect((await node.keys.list()).map((key) => key.id)).not.toContain(id);
 });
 
 it('a secret ends with its overlap, and at once with the next rotation', async () => {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeBody, encodeSignal } from '../../../src/messages/bodies/json-body.ts';
+import { encodeBody, encodeSignal } from '../../../src/messages/bodies/bodies.ts';
 import { limits } from '../../../src/protocol/limits.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 

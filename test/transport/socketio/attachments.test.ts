@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Assembly, extract, restore } from '../../../src/transport/socketio/attachments.ts';
 import { encodeArgs } from '../../../src/transport/socketio/encode.ts';
-import { encodeSignal } from '../../../src/messages/bodies/json-body.ts';
+import { encodeSignal } from '../../../src/messages/bodies/bodies.ts';
 import { readText } from './read-text.ts';
 import { binaryValue } from './values.ts';
 

@@ -7,9 +7,8 @@ import {
   connectText,
   disconnectText,
   eventText,
-  peekHeader,
-  type Header,
-} from '../../../src/transport/socketio/text.ts';
+} from '../../../src/transport/socketio/encode.ts';
+import { peekHeader, type Header } from '../../../src/transport/socketio/text.ts';
 import { readText } from './read-text.ts';
 
 describe('peekHeader', () => {

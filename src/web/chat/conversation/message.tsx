@@ -87,11 +87,11 @@ function MessageItem(props: ItemProps): JSX.Element {
   const press = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => {
     if (!open) return undefined;
-    const away = (event: PointerEvent): void => {
+    const pressedOutside = (event: PointerEvent): void => {
       if (event.target instanceof Node && element.current?.contains(event.target) !== true) setOpen(false);
     };
-    document.addEventListener('pointerdown', away);
-    return () => document.removeEventListener('pointerdown', away);
+    document.addEventListener('pointerdown', pressedOutside);
+    return () => document.removeEventListener('pointerdown', pressedOutside);
   }, [open]);
   useEffect(() => () => clearTimeout(press.current), []);
   const released = (): void => clearTimeout(press.current);

@@ -22,11 +22,11 @@ export function PinLine({ room }: { room: string }): JSX.Element | null {
   const close = (): void => setOpen(false);
   useEffect(() => {
     if (!open) return undefined;
-    const away = ({ target }: PointerEvent): void => {
+    const pressedOutside = ({ target }: PointerEvent): void => {
       if (target instanceof Node && !place.current?.contains(target)) close();
     };
-    document.addEventListener('pointerdown', away);
-    return () => document.removeEventListener('pointerdown', away);
+    document.addEventListener('pointerdown', pressedOutside);
+    return () => document.removeEventListener('pointerdown', pressedOutside);
   }, [open]);
   const [latest] = pins;
   if (latest === undefined) return null;

@@ -57,13 +57,13 @@ export function Picker({ opener, onPick, onClose }: PickerProps): JSX.Element {
     panel.current?.querySelector('button')?.focus({ preventScroll: true });
   }, []);
   useEffect(() => {
-    const away = (event: PointerEvent): void => {
+    const pressedOutside = (event: PointerEvent): void => {
       const { target } = event;
       if (!(target instanceof Node) || panel.current?.contains(target) || opener.current?.contains(target)) return;
       onClose();
     };
-    document.addEventListener('pointerdown', away);
-    return () => document.removeEventListener('pointerdown', away);
+    document.addEventListener('pointerdown', pressedOutside);
+    return () => document.removeEventListener('pointerdown', pressedOutside);
   }, [onClose]);
   return (
     <div

@@ -67,11 +67,11 @@ function Readers({ receipt, opener, onClose }: ReadersProps): JSX.Element {
   useEffect(() => {
     panel.current?.focus({ preventScroll: true });
     panel.current?.scrollIntoView({ block: 'nearest' });
-    const away = ({ target }: PointerEvent): void => {
+    const pressedOutside = ({ target }: PointerEvent): void => {
       if (target instanceof Node && !panel.current?.contains(target) && !opener.current?.contains(target)) onClose();
     };
-    document.addEventListener('pointerdown', away);
-    return () => document.removeEventListener('pointerdown', away);
+    document.addEventListener('pointerdown', pressedOutside);
+    return () => document.removeEventListener('pointerdown', pressedOutside);
   }, []);
   const parts = [
     ['Read by', receipt.read],

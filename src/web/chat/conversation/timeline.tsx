@@ -57,7 +57,7 @@ export function Timeline(props: TimelineProps): JSX.Element {
     () => new Map([...(head === undefined ? [] : [head]), ...messages].map((message) => [message.seq, message])),
     [head, messages],
   );
-  const { scroller, content, away, missed, toLatest, stay } = useScroll(reading, state, me.id, settled);
+  const { scroller, content, scrolledUp, missed, toLatest, stay } = useScroll(reading, state, me.id, settled);
   const seeking = useJump({ reading, state, online, wanted, sparse, scroller, stay });
   const draw = useKeptRows({ me: me.id, many, room, bySeq, onReply });
   return (
@@ -89,7 +89,7 @@ export function Timeline(props: TimelineProps): JSX.Element {
           Going to the {one}…
         </p>
       )}
-      {away && (
+      {scrolledUp && (
         <button class="to-latest" type="button" onClick={toLatest}>
           <Icon name="down" size={16} />
           {missed === 0 ? 'Latest' : `${missed} new`}

@@ -19,7 +19,7 @@ interface Scroll {
   scroller: RefObject<HTMLDivElement | null>;
   content: RefObject<HTMLDivElement | null>;
   /** The view is not at the end. */
-  away: boolean;
+  scrolledUp: boolean;
   /** New messages of other users since the view left the end. */
   missed: number;
   toLatest: () => void;
@@ -34,7 +34,7 @@ interface Scroll {
 export function useScroll(room: Scrolled, state: TimelineState, me: string, settled: boolean): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
-  const [away, setAway] = useState(false);
+  const [scrolledUp, setScrolledUp] = useState(false);
   const following = useRef(true);
   /** A jump to one message has priority over the first unread one. */
   const led = useRef(false);
@@ -44,7 +44,7 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
   const begun = useRef(false);
   const seen = useRef(0);
   const last = state.messages.at(-1)?.seq ?? 0;
-  if (!away) seen.current = last;
+  if (!scrolledUp) seen.current = last;
 
   const toEnd = (): void => {
     const element = scroller.current;
@@ -52,7 +52,7 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
   };
   const halt = (): void => {
     following.current = isNearEnd(scroller.current);
-    setAway(!following.current);
+    setScrolledUp(!following.current);
   };
   const stay = (): void => {
     led.current = true;
@@ -91,7 +91,7 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
       const wentUp = element.scrollTop < top;
       top = element.scrollTop;
       following.current = isNearEnd(element) || (following.current && !wentUp);
-      setAway(!following.current);
+      setScrolledUp(!following.current);
       if (element.scrollTop < aheadPx && placed.current) loadOlder(room);
     };
     element.addEventListener('scroll', scrolled, { passive: true });
@@ -104,10 +104,10 @@ export function useScroll(room: Scrolled, state: TimelineState, me: string, sett
       watcher.disconnect();
     };
   }, [room]);
-  useRead({ room, state, settled, following, away });
+  useRead({ room, state, settled, following, scrolledUp });
 
   const missed = state.messages.filter(({ seq, from }) => seq > seen.current && from !== me).length;
-  return { scroller, content, away, missed, toLatest: toEnd, stay };
+  return { scroller, content, scrolledUp, missed, toLatest: toEnd, stay };
 }
 
 function isNearEnd(element: HTMLElement | null): boolean {
@@ -144,20 +144,20 @@ interface Reading {
   readonly settled: boolean;
   readonly following: { readonly current: boolean };
   /** The value of `following` at the last render, so that the effect runs after a change. */
-  readonly away: boolean;
+  readonly scrolledUp: boolean;
 }
 
 /** Marks messages as read that were on a visible screen. */
-function useRead({ room, state: { status, messages }, settled, following, away }: Reading): void {
+function useRead({ room, state: { status, messages }, settled, following, scrolledUp }: Reading): void {
   const last = messages.at(-1)?.seq;
   useEffect(() => {
     const mark = (): void => {
-      // Not `away`: in the render that moves the view to the unread line, `away` is still false.
+      // Not `scrolledUp`: in the render that moves the view to the unread line, `scrolledUp` is still false.
       if (!settled || !following.current || status !== 'ready' || last === undefined) return;
       if (document.visibilityState === 'visible') room.markRead(last);
     };
     mark();
     document.addEventListener('visibilitychange', mark);
     return () => document.removeEventListener('visibilitychange', mark);
-  }, [room, last, away, status, settled]);
+  }, [room, last, scrolledUp, status, settled]);
 }

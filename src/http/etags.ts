@@ -1,0 +1,7 @@
+/** Comparison of entity tags. */
+
+/** Whether a header such as If-None-Match names the tag. Weak tags count as equal: the compression of an answer differs. */
+export function namesTag(header: string, tag: string): boolean {
+  const names = header.split(',').map((name) => name.trim().replace(/^W\//, ''));
+  return names.includes('*') || names.includes(tag);
+}
