@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { networkOf } from '../http/client-address.ts';
+import { namesTag } from '../http/etags.ts';
 import { corsHeadersFor, exposedHeaders, hostAllowed, targetFrom, type OriginSettings } from '../http/origins.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
@@ -12,7 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { UploadRow } from '../uploads/rows.ts';
 import { filesPrefix } from '../uploads/signed-links.ts';
 import type { Uploads } from '../uploads/uploads.ts';
-import { failure, namesTag } from './answering.ts';
+import { failure } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { StreamContent } from './bridge/response.ts';
 import type { RequestRates } from './request-rates.ts';
