@@ -3,6 +3,7 @@
  * images, sound and films alone, guesses no type, and runs nothing. Every other type is saved.
  */
 import { networkOf } from '../http/client-address.ts';
+import { namesTag } from '../http/etags.ts';
 import { corsHeadersFor, exposedHeaders, hostAllowed, targetFrom, type OriginSettings } from '../http/origins.ts';
 import { namesTag } from '../http/etags.ts';
 import { ParleyError } from '../protocol/errors.ts';
