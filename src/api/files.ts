@@ -5,7 +5,6 @@
 import { networkOf } from '../http/client-address.ts';
 import { namesTag } from '../http/etags.ts';
 import { corsHeadersFor, exposedHeaders, hostAllowed, targetFrom, type OriginSettings } from '../http/origins.ts';
-import { namesTag } from '../http/etags.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
 import type { Log } from '../telemetry/log.ts';

@@ -60,7 +60,10 @@ it('compile', () => {
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
     let found = '';
     try {
-      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8', stdio: 'pipe' });
+      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+      });
     } catch (error) {
       found = (error as { stdout: string }).stdout;
     }

@@ -103,13 +103,14 @@ async function groundOf(url: string, databaseUrl: string): Promise<Prepared> {
   const steady = await connectStock(url, await tokenOf('steady'));
   await steady.ok('room:create', { kind: 'channel', name: 'Steady', id: 'steady' });
   steady.close();
-  const { sql, close } = await openServer({ url: databaseUrl, poolSize: 1 });
+  const database = await openServer({ url: databaseUrl, poolSize: 1 });
+  const { sql } = database;
   const stored = new StoredKeys(sql, { maxKeys: 1000, requestsPerHour: 100_000_000, overlapMs: 1000 });
   const key = async (scopes: string[], rooms = ['*']): Promise<string> =>
     (await stored.create(keyCreateInput.parse({ name: 'fuzz', scopes, rooms }))).text;
   const admin = await key(['admin']);
   const keys = [admin, admin, admin, await key(['publish', 'rooms']), await key(['admin'], ['fuzz-1'])];
-  await close();
+  await database.close();
   const document = (await (await fetch(`${url}/api/v1/openapi.json`)).json()) as {
     readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly security: readonly object[] }>>>>;
     readonly components: { readonly schemas: object };

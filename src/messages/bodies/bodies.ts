@@ -1,7 +1,7 @@
 /** Bodies and data of signals as they come: checked, written as JSON once, and searched for mentions. */
 import type { z } from 'zod';
 import {
-  attachments,
+  attachments as attachmentList,
   encrypted,
   mentions as mentionList,
   messageFiles,
@@ -35,11 +35,11 @@ export class Bodies {
     const body = value as Record<string, unknown>;
     if (body['encrypted'] !== undefined) checkEncrypted(body);
     if (body['attachments'] !== undefined) {
-      this.#attachments.check(part('attachments', attachments, body['attachments']));
+      this.#attachments.check(checkedPart('attachments', attachmentList, body['attachments']));
     }
     const mentions = mentionsOf(value);
     if (body['files'] === undefined) return { json, mentions };
-    return { json, mentions, files: part('files', messageFiles, body['files']) };
+    return { json, mentions, files: checkedPart('files', messageFiles, body['files']) };
   }
 }
 
@@ -47,14 +47,14 @@ export class Bodies {
 export function mentionsOf(value: unknown): Mentions | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const { text, mentions: list } = value as Readonly<Record<string, unknown>>;
-  const named = list === undefined ? [] : part('mentions', mentionList, list);
+  const named = list === undefined ? [] : checkedPart('mentions', mentionList, list);
   if (named.length === 0 && !(typeof text === 'string' && text.includes('@'))) return undefined;
   return mentionsIn(typeof text === 'string' ? text : '', named, limits.mentions);
 }
 
 /** @throws {ParleyError} unless the envelope is valid and the body has no plain text beside it. */
 function checkEncrypted(body: Record<string, unknown>): void {
-  part('encrypted', encrypted, body['encrypted']);
+  checkedPart('encrypted', encrypted, body['encrypted']);
   if (body['text'] !== undefined) {
     throw new ParleyError('invalid', 'body: what is encrypted has no `text` beside it.');
   }
@@ -65,7 +65,7 @@ function checkEncrypted(body: Record<string, unknown>): void {
 }
 
 /** @throws {ParleyError} `invalid`, with the first fault and where it is. */
-function part<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
+function checkedPart<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -97,15 +97,12 @@ export class Writer {
     const stripes = [...new Set(sends.map(({ room }) => this.stripeOf(room)))].toSorted((a, b) => a - b);
     const free = this.#takePlaces(sends);
     try {
-      const store = async (sql: postgres.Sql, [all]: Send[][]): Promise<Outcome[][]> => [
-        await storeTogether(sql, all ?? []),
-      ];
       const settle = ([all]: Send[][], [outcomes]: Outcome[][]): (readonly (Sent | Error)[] | Error)[] => [
         this.#settleTogether(all ?? [], outcomes ?? [], undone),
       ];
       const [answers] = await takeAll(
         stripes.map((n) => this.mutexes[n] as Mutex),
-        () => commit([[...sends]], { ...this.#options, outboxCleanup: noCleanup, store, settle }),
+        () => commit([[...sends]], { ...this.#options, outboxCleanup: noCleanup, store: storeOne, settle }),
       );
       if (answers === undefined || answers instanceof Error) throw answers ?? new ParleyError('internal');
       return [...answers];
@@ -238,4 +235,9 @@ function refusalOf(outcome: Refused, send: Send, until: number | null, now: numb
     return refusalError(outcome, `replyTo: there is no message ${send.replyTo} yet.`);
   }
   return refusalError(outcome);
+}
+
+/** All of the messages are one item of a commit. */
+async function storeOne(sql: postgres.Sql, [all]: Send[][]): Promise<Outcome[][]> {
+  return [await storeTogether(sql, all ?? [])];
 }

@@ -125,7 +125,8 @@ async function callersOf(url: string, databaseUrl: string): Promise<Caller[]> {
     await client.ok('message:send', { room: 'hall', id: crypto.randomUUID(), body: { text: `message ${n}` } });
   }
   client.close();
-  const { sql, close } = await openServer({ url: databaseUrl, poolSize: 1 });
+  const database = await openServer({ url: databaseUrl, poolSize: 1 });
+  const { sql } = database;
   const keys = new StoredKeys(sql, { maxKeys: 100, requestsPerHour: 100_000_000, overlapMs: 1000 });
   const bearer = async (...given: string[]): Promise<string> => {
     const { text } = await keys.create(keyCreateInput.parse({ name: 'schemathesis', scopes: given }));
@@ -140,7 +141,7 @@ async function callersOf(url: string, databaseUrl: string): Promise<Caller[]> {
   for (const scope of scopes.filter((one) => one !== 'admin')) {
     found.push({ name: `a key with the scope ${scope}`, headers: [await bearer(scope)], share: 1 });
   }
-  await close();
+  await database.close();
   return found;
 }
 
