@@ -1,13 +1,10 @@
 /** Starts the parts in order, each with its own settings, and stops them in reverse order. */
 import uWS, { type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
-import { ApiKeys } from './api/keys/api-keys.ts';
 import { openHttp } from './api/open.ts';
-import { Idempotency } from './api/idempotency.ts';
+import { openApiKeys, openIdempotency, openWalletSignIn } from './api/open-callers.ts';
 import { openJobs, type OpenJobs } from './api/jobs/open.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi, type RestApi } from './api/rest-api.ts';
-import { WalletNonces } from './api/wallet/nonces.ts';
-import { WalletSignIn, type WalletSettings } from './api/wallet/wallet-sign-in.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -31,7 +28,6 @@ import {
   tokenSlice,
   uploadSlice,
   walletSlice,
-  type ApiKeySlice,
   type FanoutSlice,
   type LogSlice,
   type MessagingSlice,
@@ -57,7 +53,7 @@ import { checkSearchLanguage } from './search/search-language.ts';
 import { demoSecret, uploadSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
-import { TokenVerifier, type TokenSigning } from './sessions/tokens.ts';
+import { TokenVerifier } from './sessions/tokens.ts';
 import type { Cache } from './storage/cache.ts';
 import { openCache } from './storage/cache/open.ts';
 import { ServerClock } from './storage/clock.ts';
@@ -343,33 +339,6 @@ async function openFiles(
   const uploads = await openUploads(settings, { ...database, now: () => clock.now(), metrics, log });
   releases.push(() => uploads.stop());
   return uploads;
-}
-
-/** The API keys of back ends. */
-function openApiKeys(
-  settings: ApiKeySlice,
-  { database, clock }: { readonly database: Database; readonly clock: ServerClock },
-  { metrics, log, releases }: Base,
-): ApiKeys {
-  const keys = new ApiKeys({ sql: database.sql, settings, now: () => clock.now(), metrics, log });
-  releases.push(() => keys.stop());
-  return keys;
-}
-
-/** The answers to writes of REST that a client may repeat. */
-function openIdempotency({ sql, background }: Database, { metrics, log, releases }: Base): Idempotency {
-  const idempotency = new Idempotency({ sql, background, metrics, log });
-  releases.push(() => idempotency.stop());
-  return idempotency;
-}
-
-function openWalletSignIn(
-  settings: WalletSettings | undefined,
-  signing: TokenSigning | undefined,
-  { sql }: Database,
-): WalletSignIn | undefined {
-  if (settings === undefined || signing === undefined) return undefined;
-  return new WalletSignIn({ ...settings, signing, nonces: new WalletNonces({ sql, secret: signing.secret }) });
 }
 
 /** The inputs over Redis beside fan-out: events of back ends, and questions of `parley inspect`. */

@@ -28,7 +28,8 @@ const jsonType = 'application/json; charset=utf-8';
 export function answeredOf({ name, route }: Operation, request: AnsweredRequest, answer: Answer): Answered {
   const status = route.status ?? 200;
   if (answer instanceof Reply && !isPlain(answer.body)) {
-    const { body = null, headers } = answer;
+    const { body = null } = answer;
+    const headers = route.method === 'GET' ? answer.headers : { 'Cache-Control': 'no-store', ...answer.headers };
     return { status: answer.status ?? status, body: body as Answered['body'], headers };
   }
   const reply = answer instanceof Reply ? answer : new Reply(answer);

@@ -46,6 +46,12 @@ export const responseHeaders = {
     '^true$',
   ),
   'Retry-After': text('seconds to wait before the next try', '^\\d+$'),
+  Location: text('the address of what the request made'),
+  'Tus-Resumable': text('the version of the tus protocol', '^1\\.0\\.0$'),
+  'Upload-Offset': text('the bytes that the server has', '^\\d+$'),
+  'Upload-Length': text('the bytes of the whole file', '^\\d+$'),
+  'Upload-Metadata': text('the name of the file, as `filename` in base64'),
+  'Upload-Expires': text('when an unfinished upload is removed'),
   'WWW-Authenticate': { ...text('the scheme of `Authorization`', '^Bearer\\b'), required: true },
 } as const satisfies Record<string, Json>;
 
@@ -77,7 +83,9 @@ export class Responses {
       'Content-Encoding',
       ...(isTagged ? (['ETag'] as const) : []),
       ...(route.pages === undefined ? [] : (['Link'] as const)),
-      ...(isKeyed(operation) ? (['Idempotency-Replay'] as const) : []),
+      ...(isKeyed(operation) || operation.name === 'import' ? (['Idempotency-Replay'] as const) : []),
+      ...namesOf(route.headers),
+      ...(route.answerHeaders ?? []),
     );
     return {
       [String(route.status ?? 200)]: {
@@ -87,7 +95,7 @@ export class Responses {
         content,
       },
       ...(isRead ? { 304: unmodified(operation) } : {}),
-      ...this.#failures(this.#errorsOf(operation)),
+      ...this.#failures(this.#errorsOf(operation), namesOf(route.headers)),
     };
   }
 
@@ -107,22 +115,29 @@ export class Responses {
     return found;
   }
 
-  #failures(codes: readonly AnyCode[]): Json {
+  #failures(codes: readonly AnyCode[], own: readonly HeaderName[]): Json {
     const byStatus = new Map<number, Set<AnyCode>>();
     for (const code of codes) {
       const status = statusOf(code);
       byStatus.set(status, (byStatus.get(status) ?? new Set()).add(code));
     }
     return Object.fromEntries(
-      [...byStatus].toSorted(([a], [b]) => a - b).map(([status, found]) => [status, this.#failure(status, [...found])]),
+      [...byStatus]
+        .toSorted(([a], [b]) => a - b)
+        .map(([status, found]) => [status, this.#failure(status, [...found], own)]),
     );
   }
 
-  #failure(status: number, codes: readonly AnyCode[]): Json {
-    const name = codes.join('-or-');
-    if (!this.#shared.has(name)) this.#shared.set(name, failure(status, codes));
+  #failure(status: number, codes: readonly AnyCode[], own: readonly HeaderName[]): Json {
+    const name = [codes.join('-or-'), ...own].join('-with-');
+    if (!this.#shared.has(name)) this.#shared.set(name, failure(status, codes, own));
     return { $ref: `#/components/responses/${name}` };
   }
+}
+
+/** Headers that each answer of the operation has. */
+function namesOf(headers: Operation['route']['headers']): HeaderName[] {
+  return Object.keys(headers ?? {}) as HeaderName[];
 }
 
 function unmodified({ route }: Operation): Json {
@@ -136,7 +151,7 @@ function statusOf(code: AnyCode): number {
   return httpStatus;
 }
 
-function failure(status: number, codes: readonly AnyCode[]): Json {
+function failure(status: number, codes: readonly AnyCode[], own: readonly HeaderName[]): Json {
   const schema = {
     allOf: [
       { $ref: '#/components/schemas/Problem' },
@@ -146,7 +161,7 @@ function failure(status: number, codes: readonly AnyCode[]): Json {
   const challenge = status === 401 ? (['WWW-Authenticate'] as const) : [];
   return {
     description: codes.map((code) => `\`${code}\``).join(', '),
-    headers: headersOf('Cache-Control', 'Retry-After', ...challenge),
+    headers: headersOf('Cache-Control', 'Retry-After', ...challenge, ...own),
     content: { [problemType]: { schema } },
   };
 }

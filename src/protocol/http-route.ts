@@ -18,7 +18,9 @@ export interface HttpRoute {
   /** The status of success. Default: 200. */
   readonly status?: 201 | 202 | 204;
   /** Headers of every answer, also of errors. */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Partial<Record<'Tus-Resumable', string>>>;
+  /** Headers of a success that the handler adds. */
+  readonly answerHeaders?: readonly AnswerHeader[];
   /** Fields of the input that this route sets. */
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** Fields of the input that this route does not take. */
@@ -38,6 +40,10 @@ export interface HttpRoute {
    */
   readonly asOwner?: true;
 }
+
+/** Headers that a route alone has in its success. */
+export type AnswerHeader =
+  'Location' | 'Retry-After' | 'Upload-Expires' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
 
 /** `connection`: the command is about its own connection, so that a request cannot give it. */
 export type Http = HttpRoute | readonly HttpRoute[] | 'connection';

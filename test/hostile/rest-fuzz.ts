@@ -22,7 +22,7 @@ import { endedStream } from './rest/ended-streams.ts';
 import { HttpPeer } from './rest/http-peer.ts';
 
 const atOnce = 24;
-/** Of 1,000 cases so many break the rules of HTTP, and so many are streams whose key ends. */
+/** Cases among 1,000 that break the rules of HTTP, and cases that are streams whose key ends. */
 const abusive = 25;
 const streaming = 0.2;
 /** The parts of a request and of a stream. None may be left after the end of its client. */

@@ -180,7 +180,7 @@ describe('a file', () => {
     expect((await ann.link(id)).status).toBe(404);
     await sql`update uploads set created_at = now() - interval '2 days', claimed_at = now() - interval '2 days' where id = ${id}`;
     await until('the file is gone', () => !readdirSync(folder).some((name) => name.startsWith(id)));
-    expect(await sql`select from uploads where id = ${id}`).toHaveLength(0);
+    await until('its row is gone', async () => (await sql`select from uploads where id = ${id}`).length === 0);
   });
 
   it('that no message names is removed after a day, and an unfinished one too', async () => {

@@ -5,6 +5,7 @@ import { roomId, seq, userId } from '../model.ts';
 import type { RouteDeclarations } from '../route-schema.ts';
 
 const linesType = 'application/x-ndjson';
+const answerHeaders = ['Location', 'Retry-After'] as const;
 const place = z.int().min(1).optional();
 
 export const jobRoutes = {
@@ -61,7 +62,7 @@ export const jobRoutes = {
     weight: 10,
     scope: 'admin',
     callers: 'key',
-    http: { method: 'POST', path: '/import', status: 202, sensitive: true },
+    http: { method: 'POST', path: '/import', status: 202, sensitive: true, answerHeaders },
     consumes: linesType,
     input: z.object({ from: z.int().min(1).default(1).describe('the first line that is stored, from 1') }),
     output: job,
@@ -75,7 +76,7 @@ export const jobRoutes = {
     weight: 10,
     scope: 'admin',
     callers: 'key',
-    http: { method: 'POST', path: '/export', status: 202, sensitive: true },
+    http: { method: 'POST', path: '/export', status: 202, sensitive: true, answerHeaders },
     input: z.object({}),
     output: job,
     errors: ['limit_reached'],
@@ -116,7 +117,7 @@ export const jobRoutes = {
     weight: 10,
     scope: 'users',
     callers: 'key',
-    http: { method: 'DELETE', path: '/users/{user}', status: 202, sensitive: true },
+    http: { method: 'DELETE', path: '/users/{user}', status: 202, sensitive: true, answerHeaders },
     input: z.object({ user: userId, messages: z.enum(['erase', 'keep']).default('erase') }),
     output: job,
     errors: ['limit_reached'],
@@ -130,7 +131,7 @@ export const jobRoutes = {
     weight: 10,
     scope: 'rooms',
     callers: 'caller',
-    http: { method: 'POST', path: '/rooms/{room}/purge', status: 202, asOwner: true, sensitive: true },
+    http: { method: 'POST', path: '/rooms/{room}/purge', status: 202, asOwner: true, sensitive: true, answerHeaders },
     input: z.object({ room: roomId, before: seq.optional().describe('the first seq that stays; absent: no message') }),
     output: job,
     errors: ['not_found', 'not_member', 'limit_reached'],

@@ -5,6 +5,7 @@ import type { RouteDeclarations } from '../route-schema.ts';
 
 const octets = 'application/offset+octet-stream';
 const headers = { 'Tus-Resumable': '1.0.0' } as const;
+const place = ['Upload-Offset', 'Upload-Length', 'Upload-Metadata', 'Upload-Expires'] as const;
 const anUpload = z.object({ id: z.uuid().toLowerCase() });
 
 export const upload = z
@@ -30,7 +31,7 @@ export const uploadRoutes = {
       'removed after a day.',
     kind: 'write',
     scope: 'publish',
-    http: { method: 'POST', path: '/uploads', status: 201, headers },
+    http: { method: 'POST', path: '/uploads', status: 201, headers, answerHeaders: ['Location', ...place] },
     consumes: octets,
     input: z.object({}),
     output: upload,
@@ -41,7 +42,7 @@ export const uploadRoutes = {
     about: 'The state of an upload of yours. `HEAD` gives the same as headers, for clients of the tus protocol.',
     kind: 'read',
     scope: 'publish',
-    http: { method: 'GET', path: '/uploads/{id}', headers },
+    http: { method: 'GET', path: '/uploads/{id}', headers, answerHeaders: place },
     input: anUpload,
     output: upload,
     errors: ['not_found', 'gone', 'in_progress', 'unsupported', 'unsupported_type'],
@@ -53,7 +54,7 @@ export const uploadRoutes = {
       'content decides the type.',
     kind: 'write',
     scope: 'publish',
-    http: { method: 'PATCH', path: '/uploads/{id}', status: 204, headers },
+    http: { method: 'PATCH', path: '/uploads/{id}', status: 204, headers, answerHeaders: place },
     consumes: octets,
     input: anUpload,
     output: z.object({}),

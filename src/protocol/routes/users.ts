@@ -49,7 +49,7 @@ export const userRoutes = {
     callers: 'user',
     http: { method: 'GET', path: '/me' },
     input: z.object({}),
-    errors: [],
+    errors: ['not_found'],
   },
   'me:patch': {
     ...common,
@@ -61,6 +61,6 @@ export const userRoutes = {
     callers: 'user',
     http: { method: 'PATCH', path: '/me' },
     input: profileChange,
-    errors: [],
+    errors: ['not_found'],
   },
 } as const satisfies RouteDeclarations;

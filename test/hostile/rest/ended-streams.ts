@@ -30,7 +30,7 @@ export async function endedStream(url: string, admin: string, expires: boolean):
   const body = { name: 'stream', scopes: ['messages:read'], ...more };
   const { key, text } = made.parse(await call(url, { method: 'POST', path: '/keys', key: admin, body }));
   const lines = await new Promise<string>((resolve, reject) => {
-    const asked = request(
+    const sent = request(
       `${url}/api/v1/rooms/steady/messages?follow=true&after=0`,
       { headers: { authorization: `Bearer ${text}` }, agent: false },
       (response) => {
@@ -45,8 +45,8 @@ export async function endedStream(url: string, admin: string, expires: boolean):
           .on('error', reject);
       },
     );
-    asked.setTimeout(endsWithinMs, () => asked.destroy(new Error('the stream of an ended key goes on')));
-    asked.on('error', reject).end();
+    sent.setTimeout(endsWithinMs, () => sent.destroy(new Error('the stream of an ended key goes on')));
+    sent.on('error', reject).end();
   });
   const { code } = lastLine.parse(JSON.parse(lines.trim().split('\n').at(-1) ?? ''));
   if (code !== (expires ? 'token_expired' : 'session_revoked')) throw new Error(`the stream ended with ${code}`);
