@@ -97,14 +97,11 @@ export class RequestRates {
     const network = networkOf(address);
     const caller = this.#caller(identity, network);
     if (caller === undefined) return { headers: {} };
-    const hourly: Rate = { limit: caller.limit, windowMs: this.#parts.hourMs ?? hour, parts: hourParts };
-    const taken = await this.#parts.rates.take(`rest-hour:${caller.key}`, weight, hourly);
-    const headers = headersOf('hour', hourly, taken);
-    if (!taken.allowed) return { headers, refused: this.#refusal('hour', network, taken) };
-    if (route.sensitive !== true) return { headers };
+    const counted = await this.#takeHourly(caller, network, weight);
+    if (counted.refused !== undefined || route.sensitive !== true) return counted;
     const rate = { limit: this.#parts.sensitiveRequestsPerMinute, windowMs: this.#parts.minuteMs ?? minute };
     const sensitive = await this.#parts.rates.take(`rest-sensitive:${caller.key}`, 1, rate);
-    const both = merged(headers, headersOf('sensitive', rate, sensitive));
+    const both = merged(counted.headers, headersOf('sensitive', rate, sensitive));
     return sensitive.allowed
       ? { headers: both }
       : { headers: both, refused: this.#refusal('sensitive', network, sensitive) };
@@ -115,9 +112,13 @@ export class RequestRates {
     const network = networkOf(address);
     const caller = this.#caller(identity, network);
     if (caller === undefined || units <= 0) return { headers: {} };
-    const hourly: Rate = { limit: caller.limit, windowMs: this.#parts.hourMs ?? hour };
-    const taken = await this.#parts.rates.take(`rest:${caller.key}`, units, hourly);
-    const headers = headersOf('hour', hourly, taken);
+    return this.#takeHourly(caller, network, units);
+  }
+
+  async #takeHourly({ key, limit }: Caller, network: string, units: number): Promise<Counted> {
+    const rate: Rate = { limit, windowMs: this.#parts.hourMs ?? hour, parts: hourParts };
+    const taken = await this.#parts.rates.take(`rest-hour:${key}`, units, rate);
+    const headers = headersOf('hour', rate, taken);
     return taken.allowed ? { headers } : { headers, refused: this.#refusal('hour', network, taken) };
   }
 

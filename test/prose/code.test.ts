@@ -15,7 +15,10 @@ function filesOf(folder: string): string[] {
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
     .filter((path) => /\.(?:ts|tsx|js|c|h|css|html|sh|sql|conf|service)$/.test(path))
     .filter(
-      (path) => !/\/(?:node_modules|\.build|results|data)\/|^test\/(?:prose\/.*\.test\.ts|schema\.sql)/.test(path),
+      (path) =>
+        !/\/(?:node_modules|\.build|results|data)\/|^test\/(?:prose\/.*\.test\.ts|schema\.sql|api\/typed-client\/schema\.d\.ts)/.test(
+          path,
+        ),
     )
     .sort();
 }

@@ -11,6 +11,8 @@ const found: string[] = [];
 let described: Promise<DescribedAnswers> | undefined;
 
 afterAll(() => {
+  // files of the shared project have one process
+  globalThis.fetch = plainFetch;
   if (found.length > 0) throw new Error(`OpenAPI does not describe these answers:\n${found.splice(0).join('\n')}`);
 });
 

@@ -16,8 +16,8 @@ export interface FollowParts extends ActingParts {
 }
 
 const about =
-  ' With `follow=true` the answer is a stream (`application/x-ndjson`): the messages after `after`, or none without it, and ' +
-  'then each change as it happens, one JSON object a line. The last line says where to resume.';
+  ' With `follow=true` the answer is a stream (`application/x-ndjson`), one JSON object a line. The messages after `after` come ' +
+  'first, or none without it, and then each change as it happens. The last line says where to resume.';
 
 const input = pullCommands.history.input.safeExtend({
   follow: z.boolean().optional().describe('whether the answer is a stream that goes on with the events of the room'),

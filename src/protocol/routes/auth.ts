@@ -50,9 +50,9 @@ export const authRoutes = {
   },
   'auth:walletNonce': {
     about:
-      'Makes a nonce for a message by which a wallet signs in (EIP-4361). It is for one domain, one chain, five minutes and one ' +
-      'use. With an address the answer has the whole message, which the wallet signs by `personal_sign`. A server on which ' +
-      'the sign-in by wallet is off answers `unsupported`.',
+      'Makes a nonce for a message by which a wallet signs in (EIP-4361). The nonce is for one domain, one chain, five ' +
+      'minutes and one use. With an address the answer has the whole message, which the wallet signs by `personal_sign`. ' +
+      'A server on which the sign-in by wallet is off answers `unsupported`.',
     kind: 'write',
     weight: 1,
     scope: null,

@@ -66,7 +66,7 @@ export const publishRoutes = {
   signals: {
     about:
       'Sends signals that are not stored. A room gets `signal`, a user on all connections or one connection gets ' +
-      '`signal:direct`. Signals are delivered at most once: connections that are away or slow do not get them, and no ' +
+      '`signal:direct`. Signals are delivered at most once: offline or slow connections do not get them, and no ' +
       'error says so. Only a key for every room may name users and connections. Each signal takes one unit of the rate.',
     kind: 'signal',
     weight: 1,
