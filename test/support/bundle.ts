@@ -6,8 +6,8 @@ import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'vite';
 
-/** Packages that find files of their own beside themselves, or load a binary. */
-const external = ['@electric-sql/pglite', 'pino', 'pino-pretty', 'uWebSockets.js'];
+/** Packages that find files of their own beside themselves, load a binary, or are seldom used and large. */
+const external = ['@electric-sql/pglite', '@tus/s3-store', 'pino', 'pino-pretty', 'uWebSockets.js'];
 
 /** @param entry `dist/main.js`; @param file gets the program, within the project, where `node_modules` is found. */
 export async function bundleProgram(entry: string, file: string): Promise<void> {
