@@ -50,6 +50,8 @@ globalThis.fetch = async (input, init) => {
   const { pathname, search, origin } = new URL(input instanceof Request ? input.url : String(input));
   if (!pathname.startsWith('/api/v1/')) return response;
   const { status, headers } = response;
+  // a proxy answers for nodes that are unavailable
+  if (headers.get('server')?.startsWith('nginx') === true && status >= 502) return response;
   const isStream = headers.get('content-type')?.startsWith('application/x-ndjson') === true;
   const body = isStream ? undefined : await response.clone().text();
   const method = (init?.method ?? (input instanceof Request ? input.method : 'GET')).toUpperCase();
