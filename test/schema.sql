@@ -513,7 +513,7 @@ begin
   insert into users (id) values (subject) on conflict do nothing;
   delete from kept_mutes k where k.room_id = room and k.user_id = subject returning k.muted_until into mute;
   delete from departures d where d.room_id = room and d.user_id = subject returning d.last_sent_at into sent;
-  -- what was said before they came is not unread
+  -- messages from before the join do not count as unread
   insert into members (room_id, user_id, role, last_read_seq, muted_until, last_sent_at, via)
   select room, subject, new_role, r.last_seq, case when new_role in ('member', 'guest') then mute end, sent, how
   from rooms r where r.id = room;
@@ -599,7 +599,8 @@ begin
   select bool_or(l.slow_mode_s > 0) into any_slow
   from (select slow_mode_s from rooms where id = any (entered) order by id for no key update) l;
   committed_at := date_trunc('milliseconds', clock_timestamp());
-  -- A statement of its own: it sees what the lock waited for. One look-up a room; null unless a clock went back.
+  -- A separate statement sees the commits that the lock waited for. Each room costs one lookup. The result is null
+  -- unless a clock went back.
   select jsonb_object_agg(l.id, l.at) into ahead
   from (
     select u.id, coalesce(o.ordered_at, x.created_at) as at
@@ -1016,7 +1017,7 @@ begin
     end if;
     return 'conflict';
   end if;
-  -- looked at after the insert, which waits for a deletion that is under way
+  -- the check follows the insert, which waits for a deletion that is under way
   if exists (select from deleted_rooms d where d.id = room) then
     delete from rooms x where x.id = room;
     return 'conflict';
@@ -1073,7 +1074,7 @@ begin
   gone := remove_messages(room, gone, purged);
   removed := cardinality(gone);
   remain := exists (select from messages where room_id = room and seq < first);
-  -- looked for at the end alone: it reads all that remain
+  -- the check reads all remaining rows, and so runs only if the call removed none
   changed := removed = 0 and exists (select from messages where room_id = room and seq < first and rev > purged);
   if removed > 0 or not remain then
     delete from message_order o
@@ -1379,7 +1380,8 @@ begin
     on conflict (room_id, seq) do update set words = excluded.words;
     reached := coalesce(top, reached);
     more := indexed = most;
-    -- short of a full page all up to the head was seen; a rev beyond the head read before it comes again, which does no harm
+    -- a page that is not full has all messages up to the head, which was read before the page. A message with a later
+    -- rev may come again, which does no harm
     update search_rooms s set rev = case when more then reached else greatest(head, reached) end, language = lang
     where s.room_id = room;
     return next;
@@ -1426,7 +1428,8 @@ begin
   elsif is_resting then
     return 'resting';
   end if;
-  -- one of somebody else that the user can see: plain members, and whom the user blocked, leave it as it is
+  -- a plain member, and an actor that the subject has blocked, only renew an invitation of another member that the
+  -- subject can see
   update invitations i set expires_at = clock_timestamp() + valid
   where i.room_id = room and i.user_id = subject and i.expires_at > now() and i.invited_by <> actor
     and not has_blocked(subject, i.invited_by) and (hidden or not is_below(rights, e.actor_role, 'member'));
@@ -1708,7 +1711,7 @@ begin
         update threads t set replies = t.replies - 1, rev = m.rev where t.room_id = m.room_id and t.root = m.thread;
       end if;
     else
-      -- one that the same batch deletes afterwards mentions nobody
+      -- a message that the same batch deletes afterwards mentions nobody
       if m.deleted_at is null then
         select jsonb_agg(x.user_id order by x.user_id)::text into mentioned from note_mentions(
           jsonb_build_array(jsonb_build_array(m.room_id, m.seq, m.sender_id, change.actor, change.names, change.everybody)), m.edited_at) as x;
@@ -1762,7 +1765,7 @@ begin
   ), wanted as materialized (
     select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
-      -- offset: each block is looked up by both users, and the table is not read whole
+      -- with offset, each block is found by both users, and the table is not read whole
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.sender offset 0)
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.actor offset 0)
     union all
@@ -1787,7 +1790,7 @@ begin
   join target t on t.room_id = n.room_id and t.seq = n.seq
   join rooms r on r.id = n.room_id
   cross join lateral (
-    -- a small room by its members, as any number of users may block the sender; a large room by those users
+    -- a small room is read by its members, as any number of users may block the sender; a large room by those users
     (select m.user_id from members m
      where r.member_count <= 1000 and m.room_id = n.room_id and (
        exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.sender offset 0)
@@ -2164,7 +2167,7 @@ CREATE OR REPLACE FUNCTION public.remove_messages(room text, gone bigint[], purg
 AS $function$
 declare
   first bigint;
-  roots bigint[]; -- of the threads that they are in, or would be
+  roots bigint[]; -- the root of each message's thread; without a thread, the seq of the message
   ours bigint[];
   held bigint[];
   ended bigint[];
@@ -2196,7 +2199,7 @@ begin
     where x.root <> all (held) and not exists (
       select from messages m where m.room_id collate "POSIX" = room and m.thread = x.root and m.seq >= first);
     delete from threads t where t.room_id = room and t.root = any (ended);
-    -- a send that is under way holds its author's, and waits for the thread
+    -- a send that is under way holds the row of its author, and waits for the thread
     with free as materialized (
       select f.root, f.user_id from thread_follows f where f.room_id = room and f.root = any (ended) for update skip locked
     )
@@ -2336,7 +2339,7 @@ begin
       if start = 1 then
         return substr(content, 1, 1300);
       end if;
-      -- what stands in front of the match is shown too
+      -- the text in front of the match is shown too
       part := substr(content, start - 200, 1500);
       return coalesce(nullif(regexp_replace(left(part, 100), '^\S+\s', ''), ''), left(part, 100)) || right(part, -100);
     end if;
@@ -2388,7 +2391,7 @@ declare
   config regconfig := lang::regconfig;
   unspaced text := '^[' || search_unspaced() || ']';
   excerpt text := search_excerpt(config, translate(content, E'\x1f', ' '), hits, runs);
-  pieces text[]; -- runs of scripts without spaces, what parts words, and words
+  pieces text[]; -- runs of scripts without spaces, separators of words, and words
   plain text[];
   matched boolean[] := '{}';
   first integer;
@@ -2432,7 +2435,7 @@ declare
   one text;
 begin
   select min(strpos(plain, r)) into first from unnest(runs) as r where strpos(plain, r) > 0;
-  if first is null or length(run) <> length(plain) then -- which of its characters match cannot be said
+  if first is null or length(run) <> length(plain) then -- the matching characters are not known
     return opening || run || closing;
   end if;
   run := substr(run, greatest(first - 60, 1), 300);
@@ -2502,7 +2505,7 @@ begin
   -- where times are not in the order of seqs the newest of a room are not its last
   mixed := exists (select from message_order o where o.room_id = any (ids));
   if cardinality(ids) <= 8 and latest < now() and not mixed then
-    -- where the newest of them are is a few look-ups a room
+    -- a few lookups a room find the newest messages up to that time
     lasts := array(
       select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
   end if;
@@ -2861,7 +2864,7 @@ begin
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
   left join lateral (
-    -- offset, here and below: a block is looked up by both users, and the table is not read whole
+    -- with offset, here and below, a block is found by both users, and the table is not read whole
     select o.at from blocks o where o.user_id = p.user_id and o.blocked_id = p.viewer offset 0
   ) k on true
   where p.viewer = p.user_id or s.shared and not exists (
@@ -2890,7 +2893,7 @@ begin
       (e.v ->> 4)::bigint as reply_to
     from jsonb_array_elements(batch) with ordinality as e (v, n) where e.v ->> 6 is null
   ), concerned as materialized (
-    -- those that append_messages would store
+    -- the inputs that append_messages would store
     select i.n, i.room_id, i.sender_id, m.last_sent_at + r.slow_mode_s * interval '1 second' as free_at,
       row_number() over (partition by i.room_id, i.sender_id order by i.n) as nth
     from input i
@@ -3006,7 +3009,8 @@ declare
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: for both users in one it reads what mentions anybody. offset, here and below: by the whole key
+    -- two lookups, because one lookup of the user and of everybody reads the mentions of all users. With offset, here
+    -- and below, a lookup goes by the whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x

@@ -1,9 +1,9 @@
 -- Adds a user to a group or channel on the decision of a member.
 -- Takes the room, the actor, the subject (the user to add) and the new role. Then the most members of the room, the
 -- most rooms to which others may add the subject, and the rights (enter_room).
--- Returns joined, already (the subject has that role), another_role, forbidden (the actor may not give that role),
--- not_asked, banned or limit_reached (admit), or a refusal of enter_room. not_asked: the subject left the room, or
--- one of the two has blocked the other; an invitation is still possible.
+-- Returns joined, already (the subject has that role), another_role, or forbidden (the actor may not give that role).
+-- Other results are not_asked, banned, limit_reached (admit), and the refusals of enter_room. not_asked: the subject
+-- left the room, or one of the two has blocked the other; an invitation is still possible.
 -- Locks the room's row (enter_room), so the counts are true and the change stands before or after any commit of
 -- messages.
 create or replace function add_member(

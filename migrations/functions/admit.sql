@@ -1,6 +1,6 @@
 -- Puts a user into a room.
--- Takes the room, the subject (no member of the room), the new role, the most members of the room, the most rooms of
--- the subject, and how the subject comes: own, added or peer (may_have_more).
+-- Takes the room, the subject (no member of the room), the new role, and the most members of the room. `max_rooms` is
+-- the limit of rooms of the subject. `how` is the way of the subject into the room: own, added or peer (may_have_more).
 -- Returns joined, banned or limit_reached.
 -- The caller holds the lock of the room's row. A kept mute and the time for slow mode go on where they were; the
 -- departure, the invitation and the rest of invitations end. Messages that were sent before do not count as unread.
@@ -23,7 +23,7 @@ begin
   insert into users (id) values (subject) on conflict do nothing;
   delete from kept_mutes k where k.room_id = room and k.user_id = subject returning k.muted_until into mute;
   delete from departures d where d.room_id = room and d.user_id = subject returning d.last_sent_at into sent;
-  -- what was said before they came is not unread
+  -- messages from before the join do not count as unread
   insert into members (room_id, user_id, role, last_read_seq, muted_until, last_sent_at, via)
   select room, subject, new_role, r.last_seq, case when new_role in ('member', 'guest') then mute end, sent, how
   from rooms r where r.id = room;

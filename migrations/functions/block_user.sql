@@ -2,8 +2,8 @@
 -- Takes the actor, the subject, the id of the direct room of both (pair), and the most blocks of the actor.
 -- Returns blocked, left (the actor was a member of the direct room and left it), already or limit_reached.
 -- Locks, in this order: the actor's blocks and the pair by advisory locks, then the room's row (remove_member).
--- create_room takes the lock of the pair too. Of a block and a direct room that are made at once, the later one sees
--- the earlier one.
+-- create_room takes the lock of the pair too. If a block and a direct room are made at once, the later one sees the
+-- earlier one.
 create or replace function block_user(actor text, subject text, pair text, max_blocks integer)
 returns text
 language plpgsql

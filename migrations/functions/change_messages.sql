@@ -1,15 +1,18 @@
 -- Commits a batch of edits, deletions and reactions, in their order within each room.
--- Takes room_ids (the rooms of the batch, each once), batch ([[room, [[n, kind, seq, actor, value], …]], …]; kind:
--- edit (value: the body), delete, add or remove (value: an emoji)), handed (as append_messages has it), window_ms
--- (the time for edits, if the room has none of its own), max_kinds (emojis of a message), and max_versions (kept
--- versions of a message).
+-- Takes the rooms of the batch, the batch, the outbox rows of earlier batches, and limits.
+-- `room_ids` has each room of the batch once. `handed` is as in append_messages.
+-- `batch` is `[[room, [[n, kind, seq, actor, value], …]], …]`. The kind is edit, delete, add or remove. The value is
+-- the body of an edit, or the emoji of add and remove.
+-- `window_ms` is the time for edits, unless the room has its own. `max_kinds` is the limit of emojis of a message.
+-- `max_versions` is the limit of kept versions of a message.
 -- Returns one row a change.
 --   changed    the change has a rev; rev, at, and what its event needs: total, or the message as it is at that rev
 --   unchanged  the message was so before; rev of its last change, at of its last edit or deletion
 --   muted      edits and new reactions; at: the end, if there is one
 --   slow:N     an edit in slow mode; the member may edit again in N milliseconds
 --   not_found, not_member, forbidden, archived, too_late, limit_reached
--- A message that has expired is not_found, also while its row is there. A deletion of the row may be under way, and a
+--
+-- A message that has expired is not_found, also while its row is there. A deletion of the row may be under way. A
 -- change that waited for the deletion would take a rev of a message that is gone.
 -- Locks the rooms in id order, as append_messages does. So the two wait for each other and neither can deadlock.
 -- A loop, not one statement: changes of one message build on each other. The room's row is written once a batch.

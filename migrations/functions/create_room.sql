@@ -11,8 +11,9 @@
 --   blocked         the creator has blocked the peer
 --   conflict        the id is taken, also by a deleted room
 --   limit_reached   the creator has as many rooms as allowed
--- Locks, of a direct room: the pair by an advisory lock (block_user takes it too), then the room's row. A new row
--- waits for a deletion of the same id that is under way.
+--
+-- Locks the pair of a direct room by an advisory lock (block_user takes it too), then the row of the direct room. A new
+-- row waits for a deletion of the same id that is under way.
 create or replace function create_room(
   room text, room_kind text, room_name text, creator text, peer text, max_rooms integer, asking boolean default false
 )
@@ -57,7 +58,7 @@ begin
     end if;
     return 'conflict';
   end if;
-  -- looked at after the insert, which waits for a deletion that is under way
+  -- the check follows the insert, which waits for a deletion that is under way
   if exists (select from deleted_rooms d where d.id = room) then
     delete from rooms x where x.id = room;
     return 'conflict';

@@ -1,6 +1,6 @@
 -- Notes an upload before its first byte, within the limits of its owner.
--- Takes the id, the owner, the name and the bytes of the file, the most unfinished uploads of the owner, and the most bytes
--- of all files of the owner.
+-- Takes the id, the owner, the name and the bytes of the file. `most_open` is the limit of unfinished uploads of the
+-- owner. `most_bytes` is the limit of bytes of all files of the owner.
 -- Returns `ok`, `open` over the limit of unfinished uploads, or `bytes` over the limit of bytes.
 -- Locks the uploads of the owner by an advisory lock, so that two uploads cannot share the last free bytes.
 create or replace function create_upload(

@@ -25,7 +25,7 @@ begin
   gone := remove_messages(room, gone, purged);
   removed := cardinality(gone);
   remain := exists (select from messages where room_id = room and seq < first);
-  -- looked for at the end alone: it reads all that remain
+  -- the check reads all remaining rows, and so runs only if the call removed none
   changed := removed = 0 and exists (select from messages where room_id = room and seq < first and rev > purged);
   if removed > 0 or not remain then
     delete from message_order o

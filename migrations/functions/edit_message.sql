@@ -1,6 +1,6 @@
 -- Edits a message. A part of change_messages.
--- Takes the message, the actor and its role, the new body, the next rev, the time of the change, the time for edits
--- in milliseconds (0: without end), and the most versions.
+-- Takes the message, the actor and its role, the new body, the next rev, and the time of the change. `window_ms` is the
+-- time for edits in milliseconds (0: without end). `max_versions` is the limit of kept versions.
 -- Returns changed, unchanged (the same body), not_found (deleted), forbidden, too_late, or slow: and the milliseconds
 -- until the member may edit again. In slow mode a member has one edit in the time between two messages, apart from
 -- these: a slip can be corrected at once.

@@ -1,12 +1,15 @@
 -- Locks a room and decides whether the actor may act.
--- Takes the room, the actor, and the rights as JSON: may ({kind: [role, …]}, the role of a user that is no member is
--- nobody), archived (whether the action goes on in an archived room), muted (false: a muted member is refused), below
--- ({role: [role, …]}, on whose members a role may act), and gives ({role: [role, …]}, the roles that a role may
--- give).
+-- Takes the room, the actor, and the rights as JSON.
+--   may       `{kind: [role, …]}`: the roles that may act; a user that is no member has the role nobody
+--   archived  whether the action goes on in an archived room
+--   muted     false: a muted member is refused
+--   below     `{role: [role, …]}`: the roles on whose members a role may act
+--   gives     `{role: [role, …]}`: the roles that a role may give
+--
 -- Returns one row. refusal: null, not_found, not_member, forbidden, archived or actor_muted. room_kind and actor_role
 -- as they are behind the lock.
 -- Locks the room's row, which puts the action before or after any commit of messages. A user that is no member and
--- may do nothing here gets the answer before the lock: the wait would show that the room exists, and block its
+-- may do nothing here gets the answer before the lock. The wait would show that the room exists, and block its
 -- members.
 create or replace function enter_room(
   room text, actor text, rights jsonb, out refusal text, out room_kind text, out actor_role text

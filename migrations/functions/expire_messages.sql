@@ -1,6 +1,6 @@
 -- Expires the messages before a seq, from the next rev on: nobody reads them, whenever their rows go.
--- Takes the room, the first seq that stays, and redo: again at the same place, because rows before it were changed
--- after they had expired (delete_expired).
+-- Takes the room and the first seq that stays. `redo` expires again at the same place, because rows before it were
+-- changed after they had expired (delete_expired).
 -- Returns one row. rev: the rev of the expiry; null: nothing to do. outbox_id: the outbox row.
 -- Locks the room's row.
 create or replace function expire_messages(room text, first bigint, redo boolean, out rev bigint, out outbox_id bigint)

@@ -2,7 +2,7 @@
 -- Takes the room and the moment.
 -- Returns the seq; past the last message if there is none; null without the room.
 -- Locks nothing. Seqs are in the order of time, or message_order has their place. So the seq is found by halving: 20
--- look-ups in a room of a million.
+-- lookups in a room of a million messages.
 create or replace function first_since(room text, moment timestamptz)
 returns bigint
 language plpgsql stable

@@ -41,7 +41,8 @@ begin
     on conflict (room_id, seq) do update set words = excluded.words;
     reached := coalesce(top, reached);
     more := indexed = most;
-    -- short of a full page all up to the head was seen; a rev beyond the head read before it comes again, which does no harm
+    -- a page that is not full has all messages up to the head, which was read before the page. A message with a later
+    -- rev may come again, which does no harm
     update search_rooms s set rev = case when more then reached else greatest(head, reached) end, language = lang
     where s.room_id = room;
     return next;

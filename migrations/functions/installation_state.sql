@@ -1,7 +1,8 @@
 -- Reads the identity of the installation and of its history.
 -- Takes nothing.
--- Returns one row: id, epoch, since, lsn, intact (the row describes the storage that holds it) and complete (no
--- restore is under way, which makes primary keys after all rows). No row without an installation.
+-- Returns one row: id, epoch, since, lsn, intact and complete. Without an installation there is no row.
+-- `intact` says that the row describes the storage that holds it. `complete` says that no restore is under way: a
+-- restore makes primary keys after all rows.
 -- Locks nothing.
 create or replace function installation_state()
 returns table (id uuid, epoch uuid, since timestamptz, intact boolean, complete boolean, lsn bigint)

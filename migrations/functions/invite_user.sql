@@ -1,9 +1,16 @@
 -- Invites a user into a room.
 -- Takes the room, the actor, the subject, the new role and the time for which the invitation is valid. Then the most
 -- invitations of the room, the most of the subject, and the rights (enter_room).
--- Returns invited (the subject gets an event), invited_again (the subject gets none, because of an event lately or a
--- block; the actor cannot see which), already (a member), banned, blocked (by the actor), resting (the subject
--- declined), forbidden, limit_reached, or a refusal of enter_room.
+-- Returns one of these, or a refusal of enter_room.
+--   invited        the subject gets an event
+--   invited_again  the subject gets no event, because of an event lately or a block; the actor cannot see which
+--   already        the subject is a member
+--   banned         the subject is banned
+--   blocked        the actor has blocked the subject
+--   resting        the subject declined
+--   forbidden      the actor may not give that role
+--   limit_reached  the room or the subject has as many invitations as allowed
+--
 -- Locks the room's row (enter_room). An actor that may take back only its own invitations renews an invitation of
 -- another member as it is. A user that was never here gets no row of users.
 create or replace function invite_user(
@@ -33,7 +40,8 @@ begin
   elsif is_resting then
     return 'resting';
   end if;
-  -- one of somebody else that the user can see: plain members, and whom the user blocked, leave it as it is
+  -- a plain member, and an actor that the subject has blocked, only renew an invitation of another member that the
+  -- subject can see
   update invitations i set expires_at = clock_timestamp() + valid
   where i.room_id = room and i.user_id = subject and i.expires_at > now() and i.invited_by <> actor
     and not has_blocked(subject, i.invited_by) and (hidden or not is_below(rights, e.actor_role, 'member'));

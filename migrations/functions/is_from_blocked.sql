@@ -1,6 +1,6 @@
 -- Whether the viewer has blocked the sender of a mention, or the user who wrote the mention into another's message.
 -- Takes the viewer and a row of mentions. Returns a boolean. Locks nothing.
--- offset: each block is looked up by both users. A join read all blocks of the viewer for each mention.
+-- With offset, each block is found by both users. A join read all blocks of the viewer for each mention.
 create or replace function is_from_blocked(viewer text, mention mentions)
 returns boolean
 language sql stable

@@ -1,6 +1,6 @@
 -- Moves delivered marks forward, as mark_read moves read marks.
--- Takes batch ([{"r": room, "u": user, "s": seq}, …], each room and user once), and the most members of a room in
--- which these marks are kept.
+-- Takes `batch`, and the most members of a room in which these marks are kept. `batch` is
+-- `[{"r": room, "u": user, "s": seq}, …]`, with each pair of room and user once.
 -- Returns one row an input: n = its place from 1, the mark (null: no member, or not kept), and whether the mark
 -- moved.
 -- Locks rows of members in the order of room and user.

@@ -1,7 +1,10 @@
 -- Whether a user may be in one more room. Each way into rooms has a limit of its own, so nobody uses up the limit of
 -- another user.
--- Takes the subject, the way (own: made, joined or accepted; added: by another member; peer: a direct room that the
--- other user opened), the room (not counted), and the most rooms.
+-- Takes the subject, the way into the room (`how`), the room (not counted), and the most rooms. The ways are:
+--   own    the subject made or joined the room, or accepted an invitation
+--   added  another member added the subject
+--   peer   the other user opened the direct room
+--
 -- Returns a boolean. Locks nothing. A deleted room counts for a day as one that its maker made.
 create or replace function may_have_more(subject text, how text, room text, max_rooms integer)
 returns boolean

@@ -1,8 +1,9 @@
 -- Keeps threads, mentions and pins for a batch of change_messages. Called in the same statement, with its outcomes.
--- Takes made (one number a change of that batch: 1 if it was made, else 0), and asked ([[n, kind, room, seq, actor,
--- names, everybody], …] of its edits and deletions in their order, n from 0).
--- Returns one row for each that was made: n, and as JSON the message's pin, the state of its thread, and the users
--- that an edit mentions anew.
+-- Takes `made` and `asked`. `made` has one number for each change of that batch: 1 if the change was made, else 0.
+-- `asked` is `[[n, kind, room, seq, actor, names, everybody], …]` of the batch's edits and deletions in their order,
+-- n from 0.
+-- Returns one row for each change that was made: n, and three columns with JSON. `pinned` is the message's pin, and
+-- `thread` is the state of its thread. `mentioned` has the users that an edit adds to the mentions.
 -- The rooms are locked by change_messages.
 create or replace function note_changes(made integer[], asked jsonb)
 returns table (n integer, pinned text, thread text, mentioned text)
@@ -31,7 +32,7 @@ begin
         update threads t set replies = t.replies - 1, rev = m.rev where t.room_id = m.room_id and t.root = m.thread;
       end if;
     else
-      -- one that the same batch deletes afterwards mentions nobody
+      -- a message that the same batch deletes afterwards mentions nobody
       if m.deleted_at is null then
         select jsonb_agg(x.user_id order by x.user_id)::text into mentioned from note_mentions(
           jsonb_build_array(jsonb_build_array(m.room_id, m.seq, m.sender_id, change.actor, change.names, change.everybody)), m.edited_at) as x;

@@ -1,6 +1,7 @@
 -- Makes these the mentions of messages. A part of note_sends and note_changes.
--- Takes targets ([[room, seq, sender, actor, names, everybody], …]; actor: the user that sent or edited; names: [[id,
--- …], …], of each the first that is a member counts), and the time of the mentions.
+-- Takes `targets` and the time of the mentions. `targets` is `[[room, seq, sender, actor, names, everybody], …]`. The
+-- actor is the user that sent or edited the message. In each list of names, `[[id, …], …]`, the first id of a member
+-- counts.
 -- Returns the mentions that are new. For a new mention of everybody a row '!' and id follows for each member that has
 -- blocked the sender or the actor, at most 1,001. A message does not mention its sender. Nobody is mentioned by a user that is
 -- blocked. Everybody in a group or channel is mentioned only by its owners and admins.
@@ -27,7 +28,7 @@ begin
   ), wanted as materialized (
     select distinct p.room_id, p.seq, p.user_id, null::text as called_by from person p
     where p.user_id <> p.sender
-      -- offset: each block is looked up by both users, and the table is not read whole
+      -- with offset, each block is found by both users, and the table is not read whole
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.sender offset 0)
       and not exists (select from blocks b where b.user_id = p.user_id and b.blocked_id = p.actor offset 0)
     union all
@@ -52,7 +53,7 @@ begin
   join target t on t.room_id = n.room_id and t.seq = n.seq
   join rooms r on r.id = n.room_id
   cross join lateral (
-    -- a small room by its members, as any number of users may block the sender; a large room by those users
+    -- a small room is read by its members, as any number of users may block the sender; a large room by those users
     (select m.user_id from members m
      where r.member_count <= 1000 and m.room_id = n.room_id and (
        exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.sender offset 0)

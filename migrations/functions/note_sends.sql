@@ -1,11 +1,14 @@
 -- Keeps threads, followers and mentions for a batch of append_messages. Called in the same statement, with its
 -- outcomes.
--- Takes seqs (one an input of that batch: stored now; negative: stored before; 0: refused), asked ([[n, room, sender,
--- names, everybody, published], …] of those that answer or mention, n from 1; published as append_messages has it),
--- noted (the batch's outbox row: a message that mentions a user gets the lane high, unless its sender named one), and
--- the most threads that a user may follow.
--- Returns one row for each element of asked: n, and as JSON the state of the thread and, of messages stored now, the
--- mentioned users ('*': everybody).
+-- Takes `seqs`, `asked`, `noted`, and the most threads that a user may follow.
+-- `seqs` has one number for each input of that batch: the seq of its message, or 0 if the input was refused. The seq of
+-- a message that was stored before is negative.
+-- `asked` is `[[n, room, sender, names, everybody, published], …]` of the inputs that answer or mention, n from 1.
+-- `published` is as in append_messages.
+-- `noted` is the batch's outbox row. There a message that mentions a user gets the lane high, unless its sender named a
+-- lane.
+-- Returns one row for each element of `asked`: n, and two columns with JSON. `thread` is the state of the thread.
+-- `mentioned` has the mentioned users of a message that is stored now (`*`: everybody).
 -- The rooms are locked by append_messages. trim_follows locks rows of other rooms.
 create or replace function note_sends(seqs bigint[], asked jsonb, noted bigint, max_follows integer)
 returns table (n integer, thread text, mentioned text)

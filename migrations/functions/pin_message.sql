@@ -1,6 +1,6 @@
--- Pins a message, or takes its pin away. The change of the message takes the next rev and one outbox row.
--- Takes the room, the seq (target), the actor, whether to pin, the most pins of the room, handed (as append_messages
--- has it), and the rights (enter_room).
+-- Pins a message, or removes its pin. The change of the message takes the next rev and one outbox row.
+-- Takes the room, the seq (`target`), the actor, whether to pin, the most pins of the room, and the rights
+-- (enter_room). `handed` is as in append_messages.
 -- Returns one row. outcome: changed, unchanged, not_found (deleted and expired too), limit_reached, or a refusal of
 -- enter_room. rev, at and id of the message; rev of an unchanged one is that of its last change. outbox_id: the
 -- outbox row.

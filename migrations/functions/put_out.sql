@@ -1,5 +1,5 @@
--- Takes a member out of a room, and keeps what a return must not change: the mute, the time for slow mode, and the
--- role of a guest.
+-- Takes a member out of a room. The function keeps the mute, the time for slow mode and the role of a guest, because a
+-- return must not change them.
 -- Takes the room and the subject. Returns nothing.
 -- The caller holds the lock of the room's row.
 -- A mute may be kept already, of members that came by an import from before migration 0010.

@@ -1,6 +1,6 @@
 -- Adds or removes a reaction. A part of change_messages.
--- Takes the message, the actor, the emoji (mark), whether to add, the next rev, the time of the change, and the most
--- emojis of a message.
+-- Takes the message, the actor, the emoji (`mark`), whether to add, the next rev, and the time of the change.
+-- `max_kinds` is the limit of emojis of a message.
 -- Returns one row. outcome: changed, unchanged, not_found (deleted), or limit_reached. total: users of this emoji
 -- now.
 -- The caller holds the lock of the room's row.

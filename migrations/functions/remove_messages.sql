@@ -1,8 +1,8 @@
 -- Deletes rows of messages, and what belongs to them. A part of delete_expired and expire_late, which hold the rows.
 -- Takes the room, the seqs, and the rev at which the messages expired.
 -- Returns the seqs that were deleted. Messages of threads that another transaction holds are left out.
--- Locks rows of threads that are free, then rows of message_search in the order of seqs (index_messages locks them so
--- too), then rows of thread_follows that are free.
+-- Locks rows of threads that are free, then rows of message_search, then rows of thread_follows that are free. The
+-- order of the rows of message_search is that of seqs, as in index_messages.
 create or replace function remove_messages(room text, gone bigint[], purged bigint)
 returns bigint[]
 language plpgsql
@@ -10,7 +10,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off se
 as $$
 declare
   first bigint;
-  roots bigint[]; -- of the threads that they are in, or would be
+  roots bigint[]; -- the root of each message's thread; without a thread, the seq of the message
   ours bigint[];
   held bigint[];
   ended bigint[];
@@ -42,7 +42,7 @@ begin
     where x.root <> all (held) and not exists (
       select from messages m where m.room_id collate "POSIX" = room and m.thread = x.root and m.seq >= first);
     delete from threads t where t.room_id = room and t.root = any (ended);
-    -- a send that is under way holds its author's, and waits for the thread
+    -- a send that is under way holds the row of its author, and waits for the thread
     with free as materialized (
       select f.root, f.user_id from thread_follows f where f.room_id = room and f.root = any (ended) for update skip locked
     )

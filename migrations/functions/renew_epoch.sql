@@ -2,7 +2,7 @@
 -- Takes the epoch that the caller knows.
 -- Returns whether this call began the new epoch.
 -- Locks the row of the installation, then the revocations. Cursors into changes of memberships and rooms are
--- transaction ids, and may be from beyond the point of the restore. All nodes read memberships anew, so the older
+-- transaction ids, and may be from beyond the point of the restore. All nodes read memberships again, so the older
 -- rows are deleted. Revocations count as new.
 create or replace function renew_epoch(expected uuid)
 returns boolean

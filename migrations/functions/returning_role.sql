@@ -1,5 +1,5 @@
--- The role of a user that comes without the decision of an owner or admin: a user that left as a guest comes back as
--- one.
+-- The role of a user that comes without the decision of an owner or admin. A user that left as a guest comes back as a
+-- guest.
 -- Takes the room, the subject and the role that the user would get. Returns the role. Locks nothing.
 create or replace function returning_role(room text, subject text, new_role text)
 returns text

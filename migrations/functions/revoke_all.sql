@@ -1,9 +1,9 @@
 -- Revokes all tokens of a user but one.
--- Takes the subject, the hash of the spared token (null: none), its time of issue (milliseconds), the session of the
--- spared token, and the reason (user or operator). Then how far the issuer's clock is ahead (milliseconds; null: not
+-- Takes the subject, the hash of the spared token (null: none), its time of issue (milliseconds) and its session. `why`
+-- is the reason (user or operator). `issuer_clock` says how far the issuer's clock is ahead (milliseconds; null: not
 -- known). The last three are the tokens that the calling node knows: hashes, times of issue, ends.
 -- Returns false, and does nothing, if the spared token is revoked itself: a revoked token must not save itself by
--- revoking the others. Else true.
+-- revoking the others. Returns true otherwise.
 -- Locks the user's revocations by an advisory lock, which puts two such calls in an order.
 create or replace function revoke_all(
   subject text, spared_token text, its_issued bigint, kept_session text, why text, issuer_clock bigint, known text[],

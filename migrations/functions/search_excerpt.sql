@@ -24,7 +24,7 @@ begin
       if start = 1 then
         return substr(content, 1, 1300);
       end if;
-      -- what stands in front of the match is shown too
+      -- the text in front of the match is shown too
       part := substr(content, start - 200, 1500);
       return coalesce(nullif(regexp_replace(left(part, 100), '^\S+\s', ''), ''), left(part, 100)) || right(part, -100);
     end if;

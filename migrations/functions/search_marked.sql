@@ -10,7 +10,7 @@ declare
   config regconfig := lang::regconfig;
   unspaced text := '^[' || search_unspaced() || ']';
   excerpt text := search_excerpt(config, translate(content, E'\x1f', ' '), hits, runs);
-  pieces text[]; -- runs of scripts without spaces, what parts words, and words
+  pieces text[]; -- runs of scripts without spaces, separators of words, and words
   plain text[];
   matched boolean[] := '{}';
   first integer;

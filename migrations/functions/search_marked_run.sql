@@ -1,5 +1,5 @@
--- The matches of a run of a script without spaces, between two marks. A part of search_marked. Of a long run the
--- result is no more than a snippet shows.
+-- The matches of a run of a script without spaces, between two marks. A part of search_marked. The result of a long run
+-- is no more than a snippet shows.
 -- Takes the run, the same folded, the runs of search_parse, and the two marks. Returns the text. Locks nothing.
 create or replace function search_marked_run(run text, plain text, runs text[], opening text, closing text)
 returns text
@@ -12,7 +12,7 @@ declare
   one text;
 begin
   select min(strpos(plain, r)) into first from unnest(runs) as r where strpos(plain, r) > 0;
-  if first is null or length(run) <> length(plain) then -- which of its characters match cannot be said
+  if first is null or length(run) <> length(plain) then -- the matching characters are not known
     return opening || run || closing;
   end if;
   run := substr(run, greatest(first - 60, 1), 300);

@@ -1,13 +1,15 @@
 -- Messages that a user may see and that match, newest first.
 -- Takes the viewer, the query, the room and the sender (null: any), and the times since and until (null: any).
 -- last_at, last_room and last_seq name the last message of the page before (null: the first page). most: messages of
--- one page. look: how many of the newest messages are read first.
+-- one page. `look` is the number of the newest messages that are read first.
 -- Returns room and seq of each message. Locks nothing.
 -- Two ways, for common and for rare words:
--- 1. The newest messages are read: of a user in few or small rooms those of each room, a share by its size; else
--- those of all rooms, twice as many. Common words are found there, and so is everything in small rooms.
--- 2. The index is read for four days, then for the eight before, and so on; other users' rooms are left out. Of few
--- rooms, or of a word that many others use, the index is read for those rooms alone.
+-- 1. The newest messages are read. For a user in few or small rooms, each room has a share by its size. Otherwise the
+-- newest messages of all rooms are read, twice as many. Common words are found there, and so is everything in small
+-- rooms.
+-- 2. The index is read for four days, then for the eight before, and so on; other users' rooms are left out. If the
+-- user has few rooms, or many others use a word, the index is read for the user's rooms alone.
+--
 -- Where times are not in the order of seqs (message_order), the times alone decide.
 create or replace function search_messages(
   viewer text, look_for tsquery, room text, sender text, since timestamptz, until timestamptz, last_at timestamptz,
@@ -55,7 +57,7 @@ begin
   -- where times are not in the order of seqs the newest of a room are not its last
   mixed := exists (select from message_order o where o.room_id = any (ids));
   if cardinality(ids) <= 8 and latest < now() and not mixed then
-    -- where the newest of them are is a few look-ups a room
+    -- a few lookups a room find the newest messages up to that time
     lasts := array(
       select first_since(o.id, latest + interval '1 millisecond') - 1 from unnest(ids) with ordinality as o (id, n) order by o.n);
   end if;

@@ -1,4 +1,4 @@
--- Parses what a user looks for: words, "words in this order", -without, and one side or the other of an `or`. The
+-- Parses the text of a search: words, "words in this order", -without, and one side or the other of an `or`. The
 -- last word may be the beginning of one, if it stands by itself.
 -- Takes the language, the text, and every: all are words, and may be the beginning of one; then only wanted is
 -- returned.

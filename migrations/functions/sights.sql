@@ -2,7 +2,7 @@
 -- Takes two arrays of one length; the pairs are viewer and user of the same place.
 -- Returns a row for each pair with a common room. n: the place, from 1. A pair whose viewer has blocked the user has no row.
 -- blocked_at, blocked_ms: since when the user has blocked the viewer, to whom the user is offline since then; null: no block.
--- Locks nothing. The look-ups go by key, as a plan that reads whole rooms took 1.1 s for 100 pairs in a room of 1,000.
+-- Locks nothing. The lookups go by key, as a plan that reads whole rooms took 1.1 s for 100 pairs in a room of 1,000.
 create or replace function sights(viewers text[], users text[])
 returns table (n integer, blocked_at timestamptz, blocked_ms bigint)
 language plpgsql stable
@@ -18,7 +18,7 @@ begin
     where p.viewer <> p.user_id and a.user_id = p.viewer limit 1
   ) s on true
   left join lateral (
-    -- offset, here and below: a block is looked up by both users, and the table is not read whole
+    -- with offset, here and below, a block is found by both users, and the table is not read whole
     select o.at from blocks o where o.user_id = p.user_id and o.blocked_id = p.viewer offset 0
   ) k on true
   where p.viewer = p.user_id or s.shared and not exists (

@@ -1,5 +1,5 @@
--- Finds the inputs of a batch that come too soon in a room with slow mode, and notes the time of the senders that may
--- send. A part of append_messages, for batches with such a room. A published message neither waits nor makes others wait.
+-- Finds the inputs of a batch that come too soon in a room with slow mode. Notes the time of the senders that may send.
+-- A part of append_messages, for batches with such a room. A published message neither waits nor makes others wait.
 -- Takes the batch of append_messages and the time of the commit.
 -- Returns the places of the inputs that must wait, from 1.
 -- The caller holds the locks of the rooms. Locks rows of members in the order of room and user, as mark_read does.
@@ -21,7 +21,7 @@ begin
       (e.v ->> 4)::bigint as reply_to
     from jsonb_array_elements(batch) with ordinality as e (v, n) where e.v ->> 6 is null
   ), concerned as materialized (
-    -- those that append_messages would store
+    -- the inputs that append_messages would store
     select i.n, i.room_id, i.sender_id, m.last_sent_at + r.slow_mode_s * interval '1 second' as free_at,
       row_number() over (partition by i.room_id, i.sender_id order by i.n) as nth
     from input i

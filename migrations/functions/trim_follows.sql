@@ -1,7 +1,7 @@
 -- Ends the follows that users have had longest, where a user follows more threads than allowed.
 -- Takes the users and the most threads of a user. Returns nothing.
--- Locks rows of thread_follows that are free, and skips the others until the next time: they are of other rooms too,
--- and a wait with a room locked could be a deadlock.
+-- Locks rows of thread_follows that are free, and skips the others until the next time. The rows are of other rooms
+-- too, and a wait with a room locked could be a deadlock.
 create or replace function trim_follows(users text[], most integer)
 returns void
 language plpgsql

@@ -1,8 +1,8 @@
 -- The rooms of a user in id order, with what the user has not read.
 -- Takes the user, the room after which to begin, the most rooms, and the most that a count says.
--- Returns one row a room: the room, the read mark, its last seq, the unread messages, the unread mentions (of
--- everybody too; a message that mentions everybody and the user counts once), and the time of its last message. Locks
--- nothing.
+-- Returns one row a room: the room, the read mark, its last seq, the unread messages, and the unread mentions. `at` is
+-- the time of its last message. Mentions of everybody count too. A message that mentions everybody and the user counts
+-- once. Locks nothing.
 create or replace function unread_rooms(viewer text, after text, max_rooms integer, max_unread integer)
 returns table (room text, read bigint, seq bigint, unread bigint, mentions bigint, at timestamptz)
 language plpgsql stable
@@ -15,7 +15,8 @@ declare
 begin
   return query
   select y.id, y.mark, y.last_seq, least(greatest(y.last_seq - y.mark, 0), max_unread),
-    -- two look-ups: for both users in one it reads what mentions anybody. offset, here and below: by the whole key
+    -- two lookups, because one lookup of the user and of everybody reads the mentions of all users. With offset, here
+    -- and below, a lookup goes by the whole key
     least(max_unread,
       (select count(*) from (
         select from mentions x

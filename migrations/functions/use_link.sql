@@ -1,6 +1,6 @@
 -- Lets a user join by a link. A link works while its maker may make links. Only a user that joins uses it up.
--- Takes the hash of the link's token, the subject, the most members of the room, the most rooms of the subject, and
--- the rights of its maker (enter_room).
+-- Takes the hash of the link's token, the subject, the most members of the room, and the most rooms of the subject.
+-- `rights` are the rights of the link's maker (enter_room).
 -- Returns one row. outcome: joined, already, not_found (no link that works), archived, banned or limit_reached
 -- (admit). link_room, given_role and maker of the link.
 -- Locks the room's row (enter_room).

@@ -28,7 +28,7 @@ const files = [
   '.env.example',
   'docker-compose.yml',
   'Dockerfile',
-  ...['bench', 'deploy', 'k6', 'nginx', 'src', 'test'].flatMap(filesOf),
+  ...['bench', 'deploy', 'k6', 'migrations/functions', 'nginx', 'src', 'test'].flatMap(filesOf),
 ];
 const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
 
