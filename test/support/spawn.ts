@@ -52,8 +52,10 @@ export type Env = Readonly<Record<string, string>>;
 
 /** Starts `parley <args>`; nothing of this process's environment but PATH is passed on. */
 export function startProgram(args: readonly string[], env: Env, cwd?: string): Program {
-  if (!existsSync(entry)) throw new Error('dist/main.js is missing: run `npm run build` first');
-  const child = spawn(process.execPath, [entry, ...args], {
+  // an inspector counts objects by the names of their classes, and one file with all modules renames classes of one name
+  const program = env['NODE_OPTIONS']?.includes('--inspect') === true ? built : entry;
+  if (!existsSync(program)) throw new Error('dist/main.js is missing: run `npm run build` first');
+  const child = spawn(process.execPath, [program, ...args], {
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
