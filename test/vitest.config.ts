@@ -46,8 +46,9 @@ export default defineConfig({
   test: {
     root,
     globalSetup: ['test/support/global-setup.ts'],
-    // Most tests wait for servers: with three workers on two cores a third of the processor was idle, at the end more.
-    maxWorkers: 4,
+    // Most tests wait for servers: with two workers a third of the two cores was idle. Four made tests of time limits unsteady,
+    // and ended no earlier: no core was idle.
+    maxWorkers: 3,
     teardownTimeout: 30_000,
     sequence: { sequencer: LongestFirst },
     projects: [

@@ -59,8 +59,8 @@ export function temporaryFolder(prefix: string): string {
 }
 
 /**
- * A port that is free now. It is below the ports that the kernel gives to connections (32768 and up): a connection of another
- * test could take such a port before the server of this test listens, or while that server restarts.
+ * A port that is free now, below the ports that the kernel gives to connections (32768 and up). A connection of another test
+ * could take one of these before the server of this test listens, or while that server restarts.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
