@@ -64,6 +64,10 @@ async function check(program: string, seconds: number, seed: string, folder: str
     PARLEY_COMMANDS_PER_SECOND: '1000000',
     PARLEY_COMMAND_BURST: '1000000',
     PARLEY_TRUSTED_PROXIES: '127.0.0.1',
+    PARLEY_WALLET_DOMAINS: 'chat.example.com',
+    PARLEY_UPLOAD_STORE: 'folder',
+    PARLEY_UPLOAD_FOLDER: join(folder, 'uploads'),
+    PARLEY_UPLOAD_SECRET: testSecret,
   });
   try {
     // schemathesis needs half a minute before its first request
