@@ -8,6 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { temporaryFolder } from '../support/processes.ts';
 import { entry, makeDataDir, runProgram, spawnServer } from '../support/spawn.ts';
 import { connectStock, text } from '../support/stock-client.ts';
+import { until } from '../support/until.ts';
 
 /** TRANSFER_MESSAGES=1000000 for the long form. */
 const messages = Number(process.env['TRANSFER_MESSAGES'] ?? 25_000);
@@ -144,8 +145,12 @@ describe('on the embedded database', () => {
       const client = await connectStock(server.url, await one.tokenOf('ann'));
       await client.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
       await client.ok('message:send', text('r', { text: 'x' }));
-      const beside = await runProgram(['export', '--all'], { PARLEY_DATA_DIR: one.path });
-      expect(beside.code).toBe(0);
+      // the mark of what the sender has read is stored a moment after the message
+      const beside = await until('the read mark is stored', async () => {
+        const exported = await runProgram(['export', '--all'], { PARLEY_DATA_DIR: one.path });
+        expect(exported.code).toBe(0);
+        return exported.stdout.includes('"read":1') && exported;
+      });
       client.close();
       server.kill('SIGTERM');
       await server.exit();

@@ -29,7 +29,9 @@ async function start(env: Record<string, string>): Promise<void> {
     PARLEY_MAX_PENDING_COMMANDS: '100000',
     ...env,
   });
-  client = await connectStock(server.url, await tokenOf('ann'));
+  const token = await tokenOf('ann');
+  // on a busy machine the event loop is late at times, and a handshake is refused
+  client = await until('it is connected', () => connectStock(server.url, token).catch(() => undefined));
 }
 
 const share = async (limit: string): Promise<number | undefined> =>
