@@ -35,8 +35,8 @@ async function run(program: string, ...args: string[]): Promise<string[]> {
 const arrival = (text: string): Promise<unknown> =>
   people.ann.event('message', ({ body }) => (body as { text?: string }).text === text);
 
-/** PARLEY_TEST_PYTHON names a Python with the packages. */
-const python = process.env['PARLEY_TEST_PYTHON'] ?? 'python3';
+/** TEST_PYTHON names a Python with the packages. */
+const python = process.env['TEST_PYTHON'] ?? 'python3';
 const hasPython = (name: string): boolean => spawnSync(python, ['-c', `import ${name}`]).status === 0;
 
 it('curl: makes a room, and publishes a message once', async () => {

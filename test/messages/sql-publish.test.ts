@@ -13,8 +13,8 @@ import { startServer, tokenOf } from '../support/server.ts';
 import { connectStock } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
 
-/** A Python with the driver of Postgres; PARLEY_TEST_PYTHON names one. */
-const python = [process.env['PARLEY_TEST_PYTHON'] ?? 'python3'].find(
+/** A Python with the driver of Postgres; TEST_PYTHON names one. */
+const python = [process.env['TEST_PYTHON'] ?? 'python3'].find(
   (name) => spawnSync(name, ['-c', 'import psycopg']).status === 0,
 );
 
