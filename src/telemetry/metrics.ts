@@ -6,6 +6,7 @@
 import { CacheMetrics } from './cache-metrics.ts';
 import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
+import { InteropMetrics } from './interop-metrics.ts';
 import { JobMetrics } from './job-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
 import { UploadMetrics } from './upload-metrics.ts';
@@ -178,18 +179,7 @@ export class Metrics {
     'parley_rates_forgotten_total',
     'Users whose rates were dropped from a full table',
   );
-  readonly interopMessages = this.#counter('parley_door_messages_total', 'Requests of backend services over Redis', [
-    'request',
-  ]);
-  readonly interopRefused = this.#counter(
-    'parley_door_refused_total',
-    'Requests of backend services that were refused',
-    ['reason'],
-  );
-  readonly interopUnsent = this.#counter(
-    'parley_door_unsent_total',
-    'Answers to backend services that could not be published to Redis',
-  );
+  readonly interop = new InteropMetrics(this.#registry);
   readonly searchIndexed = this.#counter('parley_search_indexed_total', 'Messages added to the search index');
   readonly searchFailures = this.#counter(
     'parley_search_failures_total',

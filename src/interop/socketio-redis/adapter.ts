@@ -90,7 +90,7 @@ export class InteropAdapter extends HostedAdapter {
     const room = name.slice(this.channel.length, -1);
     // most rooms have no connection on this node
     if (room !== '' && !this.rooms.has(room)) return;
-    this.#parts.metrics.interopMessages.inc({ request: 'emit' });
+    this.#parts.metrics.interop.messages.inc({ request: 'emit' });
     try {
       this.#checkSize(message);
       this.#current = 'emit';
@@ -106,7 +106,7 @@ export class InteropAdapter extends HostedAdapter {
     try {
       this.#checkSize(message);
       const { name: kind, request, rooms, timeoutMs } = readRequest(message, this.#decode);
-      this.#parts.metrics.interopMessages.inc({ request: kind });
+      this.#parts.metrics.interop.messages.inc({ request: kind });
       this.#allow(kind, rooms);
       if (kind === 'emit_with_ack') this.#parts.pendingAcks.begin(timeoutMs);
       this.#current = kind;

@@ -25,7 +25,7 @@ export function openClients(link: RedisLink, key: string, { metrics }: { metrics
     pub: {
       publish(channel, message) {
         // the requester's own timeout ends its wait
-        link.commands.publish(channel, message).catch(() => metrics.interopUnsent.inc());
+        link.commands.publish(channel, message).catch(() => metrics.interop.unsent.inc());
       },
       on() {},
       off() {},

@@ -32,7 +32,7 @@ export class Refusals {
       error instanceof Refused
         ? error
         : new Refused('malformed', 'a message that @socket.io/redis-adapter did not write');
-    this.#metrics.interopRefused.inc({ reason });
+    this.#metrics.interop.refused.inc({ reason });
     const now = performance.now();
     const last = this.#logged.get(reason);
     if (last !== undefined && now - last.at < everyMs) {

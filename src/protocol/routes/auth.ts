@@ -5,6 +5,13 @@ import type { RouteDeclarations } from '../route-schema.ts';
 
 export const tokenTtl = { most: 86_400, usual: 3600 } as const;
 
+const ttlSeconds = z.int().min(1).max(tokenTtl.most).default(tokenTtl.usual).describe('how long the token is valid');
+const madeToken = z.object({
+  token: z.string(),
+  user: z.object({ id: userId, name: z.string().nullable() }),
+  expires: instant,
+});
+
 export const authRoutes = {
   'auth:token': {
     about:
@@ -26,13 +33,9 @@ export const authRoutes = {
         .regex(/^[A-Za-z0-9_.-]{1,32}$/, 'a tier is 1 to 32 of A-Z a-z 0-9 _ . -')
         .optional()
         .describe('the tier of the user, which decides about rates'),
-      ttlSeconds: z.int().min(1).max(tokenTtl.most).default(tokenTtl.usual).describe('how long the token is valid'),
+      ttlSeconds,
     }),
-    output: z.object({
-      token: z.string(),
-      user: z.object({ id: userId, name: z.string().nullable() }),
-      expires: instant,
-    }),
+    output: madeToken,
     errors: ['unsupported'],
   },
   'auth:guest': {
@@ -96,13 +99,9 @@ export const authRoutes = {
         .string()
         .max(8192)
         .regex(/^0x(?:[0-9a-fA-F]{2})+$/, 'a signature is 0x and pairs of hexadecimal digits'),
-      ttlSeconds: z.int().min(1).max(tokenTtl.most).default(tokenTtl.usual).describe('how long the token is valid'),
+      ttlSeconds,
     }),
-    output: z.object({
-      token: z.string(),
-      user: z.object({ id: userId, name: z.string().nullable() }),
-      expires: instant,
-    }),
+    output: madeToken,
     errors: ['unsupported'],
   },
 } as const satisfies RouteDeclarations;
