@@ -16,6 +16,7 @@ import { Random } from './fuzz/random.ts';
 import { badRequests, brokenRequest, pollingSession } from './fuzz/requests.ts';
 import { msgpackSession, rawSession, resetSession, strangerSession, textSession } from './fuzz/sessions.ts';
 import type { Exchange } from './fuzz/exchange.ts';
+import { mebibytes, outcomeLines } from './report-lines.ts';
 
 const kinds: readonly [share: number, run: (exchange: Exchange) => Promise<void>][] = [
   [30, textSession],
@@ -204,17 +205,11 @@ async function makePit(url: string, tokens: readonly string[]): Promise<void> {
   }
 }
 
-function mebibytes(size: number): string {
-  return `${(size / 2 ** 20).toFixed(1)} MiB`;
-}
-
 export function report(result: FuzzResult): string {
   const { neighbour, rssBefore, rssAfter } = result;
   const { outcomes, faults, printed, ...rest } = result;
   return [
-    ...[...outcomes]
-      .toSorted((a, b) => b[1] - a[1])
-      .map(([outcome, count]) => `${String(count).padStart(9)}  ${outcome}`),
+    ...outcomeLines(outcomes),
     `${rest.cases} cases in ${rest.exchanges} exchanges, ${Math.round(rest.cases / rest.seconds)} a second`,
     `RSS ${mebibytes(rssBefore)} before, ${mebibytes(rssAfter)} after (${((rssAfter / rssBefore - 1) * 100).toFixed(1)} %)`,
     `neighbour: ${neighbour.messages} messages, p50 ${ms(neighbour.p50)}, p99 ${ms(neighbour.p99)}, max ${ms(neighbour.max)}`,

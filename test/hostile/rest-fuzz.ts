@@ -20,6 +20,7 @@ import { abuse } from './rest/abuse.ts';
 import { bytesOf, caseOf, smaller, type Case, type Ground, type Operation } from './rest/cases.ts';
 import { endedStream } from './rest/ended-streams.ts';
 import { HttpPeer } from './rest/http-peer.ts';
+import { mebibytes, outcomeLines } from './report-lines.ts';
 
 const atOnce = 24;
 /** Cases among 1,000 that break the rules of HTTP, and cases that are streams whose key ends. */
@@ -86,7 +87,6 @@ interface Prepared extends Ground {
 }
 
 const bearer = (text: string): string => `Authorization: Bearer ${text}`;
-const mebibytes = (size: number): string => `${(size / 2 ** 20).toFixed(1)} MiB`;
 
 /** The operations of the document, rooms with messages, and keys and tokens that may use them. */
 async function groundOf(url: string, databaseUrl: string): Promise<Prepared> {
@@ -289,9 +289,7 @@ function addressOf(n: number): string {
 
 export function reportOf({ outcomes, faults, printed, neighbour, ...rest }: RestFuzzResult): string {
   return [
-    ...[...outcomes]
-      .toSorted((a, b) => b[1] - a[1])
-      .map(([outcome, count]) => `${String(count).padStart(9)}  ${outcome}`),
+    ...outcomeLines(outcomes),
     `${rest.cases} cases, ${Math.round(rest.cases / rest.seconds)} a second`,
     `RSS ${mebibytes(rest.rssBefore)} before, ${mebibytes(rest.rssAfter)} after`,
     `neighbour: ${neighbour.messages} messages, p99 ${neighbour.p99.toFixed(1)} ms, max ${neighbour.max.toFixed(1)} ms`,
