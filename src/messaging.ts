@@ -166,7 +166,7 @@ export class Messaging {
     this.profiles = new Profiles({ sql, reads, renamed: (user) => renamed([user]) });
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
-    this.backfill = backfillReads({ reads, lease: options.lease, rooms: this.rooms });
+    this.backfill = backfillReads({ reads, lease: options.lease, writes: sql });
     this.#outbox = new Relay({ sql: background, fanout, metrics, log });
     const { notifications } = options;
     const sent: ReadMarks['sent'] = (user, room, seq) => this.readMarks.sent(user, room, seq);

@@ -11,7 +11,7 @@ import { rightsOf } from '../protocol/permissions.ts';
 import { requireRight } from './access.ts';
 import { invitationTo } from './room-events.ts';
 import { refuse, type Refusal } from './refusals.ts';
-import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
+import { lostEntry, youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
 
 export class Invitations {
   readonly #sql: postgres.Sql;
@@ -62,7 +62,8 @@ export class Invitations {
     if (row.outcome === 'already') return undefined;
     const [found] = await invitationsWhere(this.#sql, this.#sql`i.room_id = ${room} and i.user_id = ${user}`, 1);
     // the invitation was answered or cancelled meanwhile
-    if (found === undefined) throw new ParleyError('not_found');
+    if (found === undefined)
+      throw new ParleyError('not_found', 'The invitation was made, and ended before the answer.');
     if (row.outcome === 'invited') {
       this.#fanout.publish([invitationTo(user, { change: 'created', room, user, by: actor, invitation: found })]);
     }
@@ -91,7 +92,7 @@ export class Invitations {
     const inviter = await this.#answer(user, room, true);
     await this.#rooms.memberships.joined(room, [user], user);
     this.#publishAnswer(inviter, { change: 'accepted', room, user, by: user });
-    return { room: await this.#rooms.summary(user, room) };
+    return { room: await this.#rooms.summary(user, room, lostEntry) };
   }
 
   async decline(user: string, room: string): Promise<void> {

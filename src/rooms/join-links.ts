@@ -7,7 +7,7 @@ import type { JoinLink } from '../protocol/model.ts';
 import { rightsOf } from '../protocol/permissions.ts';
 import { requireRight } from './access.ts';
 import { refuse, type Refusal } from './refusals.ts';
-import { youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
+import { lostEntry, youAreBanned, type RoomLimits, type Rooms } from './rooms.ts';
 
 interface LinkRow {
   id: string;
@@ -75,7 +75,7 @@ export class JoinLinks {
       from use_link(${hashOf(token)}, ${user}, ${maxMembersPerRoom}, ${maxRoomsPerUser}, ${rightsOf('link')}::text::jsonb)`;
     refuse(row.outcome, { banned: youAreBanned, not_found: 'This link does not work, or not any more.' });
     if (row.outcome === 'joined') await this.#rooms.memberships.joined(row.link_room, [user], row.maker);
-    return { room: await this.#rooms.summary(user, row.link_room) };
+    return { room: await this.#rooms.summary(user, row.link_room, lostEntry) };
   }
 }
 

@@ -12,7 +12,7 @@ import type { RoomPurge } from '../retention/room-purge.ts';
 import { refuse, type Refusal } from './refusals.ts';
 import { everyMember } from '../storage/confirmations.ts';
 import { requireRight } from './access.ts';
-import type { Rooms } from './rooms.ts';
+import { lostChange, type Rooms } from './rooms.ts';
 import { stateColumns, stateOf, type StateRow } from './summary.ts';
 
 export interface RoomAdminParts {
@@ -56,7 +56,7 @@ export class RoomAdmin {
       () => sql`
       update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb)`,
     );
-    return { room: await this.#rooms.summary(actor, room) };
+    return { room: await this.#rooms.summary(actor, room, lostChange) };
   }
 
   async archive(actor: string, room: string, archive: boolean): Promise<CommandOutput<'room:archive'>> {
@@ -68,7 +68,7 @@ export class RoomAdmin {
       () => sql`
       archive_room(${room}, ${actor}, ${archive}, ${rightsOf('archive')}::text::jsonb)`,
     );
-    return { room: await this.#rooms.summary(actor, room) };
+    return { room: await this.#rooms.summary(actor, room, lostChange) };
   }
 
   async delete(actor: string, room: string): Promise<void> {

@@ -35,6 +35,12 @@ interface MemberRow extends MuteRow {
 /** Outcomes of `create_room`; with `_alone` the other user of the direct room is to be invited. */
 type Opened = 'created' | 'exists' | 'returned';
 
+/** The error of a command whose result ended before its answer was read. The same command would get this error next. */
+export interface LostResult {
+  readonly code: 'conflict' | 'not_found';
+  readonly detail: string;
+}
+
 export interface RoomLimits {
   readonly maxRoomsPerUser: number;
   readonly maxMembersPerRoom: number;
@@ -74,7 +80,8 @@ export class Rooms {
     if (outcome === 'created') await this.memberships.joined(id, peer === null ? [user] : [user, peer], user);
     else if (outcome !== 'exists' && outcome !== 'exists_alone') await this.memberships.joined(id, [user], user);
     if (peer !== null && outcome.endsWith('_alone')) await this.#invitePeer(id, user, peer);
-    return { room: await this.summary(user, id), created: outcome === 'created' || outcome === 'created_alone' };
+    const room = await this.summary(user, id, { code: 'conflict', detail: lostResult('The room was made.') });
+    return { room, created: outcome === 'created' || outcome === 'created_alone' };
   }
 
   /** Invites the other user of a direct room. The caller does not learn whether the user gets the invitation. */
@@ -95,7 +102,7 @@ export class Rooms {
     // a room that is not open to the user does not exist for the user
     refuse(row.outcome === 'not_member' ? 'not_found' : row.outcome, { banned: youAreBanned });
     if (row.outcome === 'joined') await this.memberships.joined(room, [user], user);
-    return { room: await this.summary(user, room) };
+    return { room: await this.summary(user, room, lostEntry) };
   }
 
   /** Adds a user, or gives a member another role. @returns undefined if they may only be invited. */
@@ -210,10 +217,13 @@ export class Rooms {
     return { member: memberOf(row) };
   }
 
-  /** A room as its member sees it. @throws {ParleyError} `not_found` for a user that is no member. */
-  async summary(user: string, room: string): Promise<RoomSummary> {
+  /**
+   * The room for the answer to a command of its member. The read follows the commit, so the result may have ended in between.
+   * @param lost the error in that case: an answer would bring the room back to a client that got the event of the end
+   */
+  async summary(user: string, room: string, { code, detail }: LostResult): Promise<RoomSummary> {
     const summary = await readSummary(this.#sql, user, room);
-    if (summary === undefined) throw new ParleyError('not_found');
+    if (summary === undefined) throw new ParleyError(code, detail);
     return summary;
   }
 
@@ -234,14 +244,21 @@ export class Rooms {
     this.memberships.flush();
   }
 
+  /** A member for the answer to a command. The membership may have ended since the commit. */
   async member(room: string, user: string): Promise<Member> {
     const [row] = await this.#sql<MemberRow[]>`
       select ${memberRows(this.#sql)} where m.room_id = ${room} and m.user_id = ${user}`;
-    if (row === undefined) throw new ParleyError('not_found');
+    if (row === undefined) throw new ParleyError('not_found', lostResult('The change is stored.'));
     return memberOf(row);
   }
 }
 
+function lostResult(done: string): string {
+  return `${done} The membership or the room ended before the answer.`;
+}
+
+export const lostEntry: LostResult = { code: 'not_found', detail: lostResult('You entered the room.') };
+export const lostChange: LostResult = { code: 'not_found', detail: lostResult('The change is stored.') };
 export const youAreBanned = 'You are banned from this room.';
 
 /** The same id for both users. The separator is in no user id, so two pairs never get one id. */
