@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { FailedTests } from './failed-tests.ts';
 import { LongestFirst } from './longest-first.ts';
 
 /**
@@ -42,8 +43,11 @@ function project(name: string, test: TestProjectInlineConfiguration['test']): Te
   };
 }
 
+const failures = process.env['TEST_FAILURES'];
+
 export default defineConfig({
   test: {
+    reporters: ['default', ...(failures === undefined ? [] : [new FailedTests(failures)])],
     root,
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for servers: with two workers a third of the two cores was idle. Four made tests of time limits unsteady,
