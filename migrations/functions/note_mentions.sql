@@ -52,15 +52,23 @@ begin
   from noted n
   join target t on t.room_id = n.room_id and t.seq = n.seq
   join rooms r on r.id = n.room_id
+  -- a small room is read by its members, as any number of users may block the sender. A large room is read by those users,
+  -- unless there are more of them than members: the count ends there.
   cross join lateral (
-    -- a small room is read by its members, as any number of users may block the sender; a large room by those users
+    select case when r.member_count <= 1000 then true else (
+      select count(*) from (
+        select from blocks b where b.blocked_id = any (array[t.sender, t.actor]) limit r.member_count + 1
+      ) c) > r.member_count end as by_members
+    offset 0
+  ) side
+  cross join lateral (
     (select m.user_id from members m
-     where r.member_count <= 1000 and m.room_id = n.room_id and (
+     where side.by_members and m.room_id = n.room_id and (
        exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.sender offset 0)
        or exists (select from blocks b where b.user_id = m.user_id and b.blocked_id = t.actor offset 0)))
     union all
     (select distinct b.user_id from blocks b
-     where r.member_count > 1000 and b.blocked_id = any (array[t.sender, t.actor]) and exists (
+     where not side.by_members and b.blocked_id = any (array[t.sender, t.actor]) and exists (
        select from members m where m.room_id = n.room_id and m.user_id = b.user_id offset 0))
     limit 1001
   ) x

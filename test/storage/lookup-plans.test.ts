@@ -134,3 +134,26 @@ it.each([
   const { withheld = [] } = mention as { readonly withheld?: readonly string[] };
   expect(withheld.toSorted()).toEqual([`${room}1`, `${room}2`]);
 });
+
+it('a mention of everybody in a large room reads no more users who block its sender than the room has members', async () => {
+  const { sql } = database;
+  const { writer } = createWriter(sql);
+  const [room, size] = ['wide', 1500];
+  await makeRoom(sql, room, 'wide-owner');
+  await sql`insert into users (id) select 'wide-' || n from generate_series(1, ${size - 1}::int) n`;
+  await sql`
+    insert into members (room_id, user_id, role)
+    select ${room}, 'wide-' || n, 'member' from generate_series(1, ${size - 1}::int) n`;
+  await sql`update rooms set member_count = ${size} where id = ${room}`;
+  const mention = (): Promise<unknown> =>
+    writer.send(send(room, 'wide-owner', 'x', { mentions: { names: [], everybody: true } }));
+  const withoutBlocks = await rowsRead(sql, mention);
+  // the blockers are few
+  await sql`insert into blocks (user_id, blocked_id) values ('wide-1', 'wide-owner'), ('elsewhere', 'wide-owner')`;
+  expect((await rowsRead(sql, mention)) - withoutBlocks).toBeLessThan(20);
+  // and then more than the members
+  await sql`
+    insert into blocks (user_id, blocked_id) select 'crowd-' || n, 'wide-owner' from generate_series(1, ${grown}::int) n`;
+  expect((await rowsRead(sql, mention)) - withoutBlocks).toBeLessThan(3 * size);
+  await writer.stop();
+});

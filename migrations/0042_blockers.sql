@@ -1,0 +1,2 @@
+-- The function note_mentions reads no more users who block the sender than the room has members.
+-- Runs beside: 0026
