@@ -45,6 +45,7 @@ import { Writer } from './messages/writer/writer.ts';
 export interface MessagingSettings extends AttachmentRulesOptions {
   readonly writerStripes: number;
   readonly writerBatch: number;
+  readonly writerBatchBytes: number;
   readonly writerQueue: number;
   readonly editWindowMs: number;
   readonly retentionDays: number | undefined;
@@ -145,6 +146,7 @@ export class Messaging {
       log,
       stripes: options.writerStripes,
       maxBatch: options.writerBatch,
+      maxBatchBytes: options.writerBatchBytes,
       now: () => this.now(),
       maxWaiting: options.writerQueue,
     });

@@ -32,8 +32,10 @@ export interface KeptShares {
 export const userShares = ['commands', 'signals', 'bytes_in', 'bytes_out', 'address'] as const;
 export type UserShare = (typeof userShares)[number];
 
-/** The burst of bytes, and of packets of an address, in seconds of the rate. */
+/** The burst of bytes that leave, and of packets of an address, in seconds of the rate. */
 const burstSeconds = 10;
+/** Shorter: each byte of a message leaves again for every connection of its room, and the bytes of a burst arrive at once. */
+const burstInSeconds = 2;
 const sweepMs = 10_000;
 /** Bytes that are counted together. */
 const countedAtOnce = 4096;
@@ -50,7 +52,7 @@ export class UserShares {
     this.#buckets = {
       commands: new TokenBuckets(limits.commandsPerSecondPerUser, limits.commandBurstPerUser),
       signals: new TokenBuckets(limits.signalsPerSecondPerUser, limits.signalBurstPerUser),
-      bytes_in: steady(limits.bytesInPerSecondPerUser),
+      bytes_in: steady(limits.bytesInPerSecondPerUser, burstInSeconds),
       bytes_out: steady(limits.bytesOutPerSecondPerUser),
       address: steady(limits.commandsPerSecondPerAddress),
     };
@@ -142,8 +144,8 @@ export class UserShares {
   }
 }
 
-function steady(perSecond: number): TokenBuckets {
-  return new TokenBuckets(perSecond, perSecond * burstSeconds);
+function steady(perSecond: number, seconds = burstSeconds): TokenBuckets {
+  return new TokenBuckets(perSecond, perSecond * seconds);
 }
 
 function limited(text: string, retryAfter: number): ParleyError {

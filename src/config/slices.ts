@@ -201,6 +201,7 @@ export function messagingSlice(config: Config) {
       'attachmentTypes',
       'attachmentMaxBytes',
       'writerBatch',
+      'writerBatchBytes',
       'writerQueue',
       'editWindowMs',
       'retentionDays',

@@ -83,6 +83,8 @@ export interface ChangesOptions {
   /** How long an author may edit; 0: without a limit. */
   readonly editWindowMs: number;
   readonly maxBatch?: number;
+  /** Of the bodies in one commit, as UTF-16 units. Default: unlimited. */
+  readonly writerBatchBytes?: number;
   readonly retryMs?: number;
 }
 
@@ -108,6 +110,8 @@ export class Changes {
           maxBatch: options.maxBatch ?? groupSize,
           maxWaiting: places[n] as Places,
           senderOf: ({ user }) => user,
+          sizeOf: (change) => (change.kind === 'edit' ? change.body.length : 0),
+          maxBatchSize: options.writerBatchBytes ?? Infinity,
         }),
     );
   }

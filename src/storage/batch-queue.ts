@@ -1,19 +1,27 @@
+/** How items share a batch. */
+export interface Sharing<T> {
+  readonly senderOf: (item: T) => string;
+  /** Absent: items have no size, and only their number counts. */
+  readonly sizeOf?: ((item: T) => number) | undefined;
+}
+
 /**
- * The items that wait for a batch. Items leave in the order in which they came while all of them fit in the next batch. If
- * more wait, senders take turns: each batch has one item of each sender before a second of any sender. A sender without an
- * item in this batch is first in the next one. Items of one sender keep their order.
+ * The items that wait for a batch. Items leave in the order in which they came while all of them fit in the next batch, by
+ * their number and by their size. If more wait, senders take turns: each batch has one item of each sender before a second of
+ * any sender. A sender without an item in this batch is first in the next one. Items of one sender keep their order.
  */
 export class BatchQueue<T> {
-  readonly #senderOf: ((item: T) => string) | undefined;
+  readonly #sharing: Sharing<T> | undefined;
   /** In the order in which they came, behind all items in `#lines`. */
   #arrived: T[] = [];
+  #arrivedSize = 0;
   /** The remaining items of each sender, in the order of turns. Empty unless more items waited than fit in a batch. */
   readonly #lines = new Map<string, T[]>();
   #inLines = 0;
 
-  /** @param senderOf absent: the order is always that of arrival */
-  constructor(senderOf?: (item: T) => string) {
-    this.#senderOf = senderOf;
+  /** @param sharing absent: the order is always that of arrival */
+  constructor(sharing?: Sharing<T>) {
+    this.#sharing = sharing;
   }
 
   get length(): number {
@@ -22,24 +30,27 @@ export class BatchQueue<T> {
 
   push(item: T): void {
     this.#arrived.push(item);
+    this.#arrivedSize += this.#sizeOf(item);
   }
 
-  /** Removes the next batch. */
-  take(most: number): T[] {
-    if (this.#inLines === 0 && this.#arrived.length <= most) return this.#takeArrived();
-    const senderOf = this.#senderOf;
-    if (senderOf === undefined) return this.#arrived.splice(0, most);
+  /** Removes the next batch. An item that is larger than a batch may be is a batch of its own. */
+  take(most: number, mostSize = Infinity): T[] {
+    if (this.#inLines === 0 && this.#arrived.length <= most && this.#arrivedSize <= mostSize)
+      return this.#takeArrived();
+    if (this.#sharing === undefined) return this.#arrived.splice(0, most);
     for (const item of this.#takeArrived()) {
-      const sender = senderOf(item);
+      const sender = this.#sharing.senderOf(item);
       const line = this.#lines.get(sender);
       if (line === undefined) this.#lines.set(sender, [item]);
       else line.push(item);
       this.#inLines++;
     }
     const batch: T[] = [];
+    let size = 0;
     // a sender that is set again has another turn in the same loop, behind the others
     for (const [sender, line] of this.#lines) {
-      if (batch.length >= most) break;
+      size += this.#sizeOf(line[0] as T);
+      if (batch.length >= most || (size > mostSize && batch.length > 0)) break;
       batch.push(line.shift() as T);
       this.#lines.delete(sender);
       if (line.length > 0) this.#lines.set(sender, line);
@@ -56,6 +67,11 @@ export class BatchQueue<T> {
   #takeArrived(): T[] {
     const arrived = this.#arrived;
     this.#arrived = [];
+    this.#arrivedSize = 0;
     return arrived;
+  }
+
+  #sizeOf(item: T): number {
+    return this.#sharing?.sizeOf?.(item) ?? 0;
   }
 }

@@ -70,6 +70,9 @@ export interface BatchLimits<I> {
   readonly maxWaiting: number | Places;
   /** Senders share the places, and take turns if more items wait than fit in a batch. Absent: the order is that of arrival. */
   readonly senderOf?: (item: I) => string;
+  /** The size of an item, and of a batch. Absent: only the number of items counts. They need `senderOf`. */
+  readonly sizeOf?: (item: I) => number;
+  readonly maxBatchSize?: number;
 }
 
 /**
@@ -82,18 +85,22 @@ export interface BatchLimits<I> {
 export class Batcher<I, O> {
   readonly #run: Run<I, O>;
   readonly #maxBatch: number;
+  readonly #maxBatchSize: number;
   readonly #places: Places;
   readonly #senderOf: (item: I) => string | undefined;
   readonly #waiting: BatchQueue<Waiting<I, O>>;
   #running = false;
   #idle: (() => void)[] = [];
 
-  constructor(run: Run<I, O>, { maxBatch, maxWaiting, senderOf }: BatchLimits<I>) {
+  constructor(run: Run<I, O>, { maxBatch, maxWaiting, senderOf, sizeOf, maxBatchSize }: BatchLimits<I>) {
     this.#run = run;
     this.#maxBatch = maxBatch;
+    this.#maxBatchSize = maxBatchSize ?? Infinity;
     this.#places = typeof maxWaiting === 'number' ? new Places(maxWaiting) : maxWaiting;
     this.#senderOf = senderOf ?? ((): undefined => undefined);
-    this.#waiting = new BatchQueue(senderOf === undefined ? undefined : ({ item }) => senderOf(item));
+    this.#waiting = new BatchQueue(
+      senderOf && { senderOf: ({ item }) => senderOf(item), sizeOf: sizeOf && (({ item }) => sizeOf(item)) },
+    );
   }
 
   get waiting(): number {
@@ -158,7 +165,7 @@ export class Batcher<I, O> {
   }
 
   #take(): Waiting<I, O>[] {
-    const batch = this.#waiting.take(this.#maxBatch);
+    const batch = this.#waiting.take(this.#maxBatch, this.#maxBatchSize);
     this.#free(batch);
     return batch;
   }

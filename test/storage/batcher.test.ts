@@ -58,6 +58,27 @@ describe('the batcher', () => {
     ]);
   });
 
+  it('lets senders take turns when the items are larger than a batch, and gives a too large item a batch of its own', async () => {
+    const { run, batches, letGo } = held();
+    const sizes = new Map([[104, 11]]);
+    const sizeOf = (n: number): number => sizes.get(n) ?? (n < 200 ? 4 : 1);
+    const batcher = new Batcher(run, { maxBatch: 100, maxWaiting: 100, senderOf, sizeOf, maxBatchSize: 10 });
+    const answers = [100, 101, 102, 103, 104, 200, 201].map((n) => batcher.add(n));
+    for (let n = 1; n <= 3; n++) {
+      await until('the batch runs', () => batches.length === n);
+      if (n === 1) answers.push(batcher.add(300));
+      letGo();
+    }
+    expect(await Promise.all(answers)).toHaveLength(8);
+    // exactly the size of a batch fits, and one more does not
+    expect(batches).toEqual([[100, 200, 101, 201], [102, 300, 103], [104]]);
+    const together = [105, 106, 202, 203].map((n) => batcher.add(n));
+    await until('the batch runs', () => batches.length === 4);
+    letGo();
+    await Promise.all(together);
+    expect(batches[3]).toEqual([105, 106, 202, 203]);
+  });
+
   it('keeps the order of arrival while all that waits fits in a batch', async () => {
     const { run, batches, letGo } = held();
     const batcher = new Batcher(run, { ...limits, senderOf: (n) => String(n % 2) });

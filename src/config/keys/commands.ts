@@ -39,7 +39,7 @@ export const commandKeys = {
   ),
   bytesInPerSecondPerUser: optional(
     'PARLEY_BYTES_IN_PER_SECOND_PER_USER',
-    'Bytes a second that one user may send to this process. A burst may have ten times as many. Default: 8k for each command of the user per second.',
+    'Bytes a second that one user may send to this process. A burst may have twice as many. Default: 8k for each command of the user per second.',
     bytes(1024, 2 ** 40),
   ),
   bytesOutPerSecondPerUser: optional(

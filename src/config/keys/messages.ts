@@ -10,6 +10,12 @@ export const messageKeys = {
     '20000',
   ),
   writerBatch: key('PARLEY_WRITER_BATCH', 'Messages in one commit.', number(1, 5000), '500'),
+  writerBatchBytes: key(
+    'PARLEY_WRITER_BATCH_BYTES',
+    'Bytes of the bodies in one commit of messages or of edits. If more wait, users take turns. A letter counts as one byte or two.',
+    bytes(1024, 2 ** 30),
+    '128k',
+  ),
   writerStripes: optional(
     'PARLEY_WRITER_STRIPES',
     'Concurrent commits. Default: 2, in the embedded demo 1.',

@@ -126,6 +126,24 @@ describe('the writer', () => {
     expect(done.lastIndexOf('ann')).toBeLessThan(10);
   });
 
+  it('bounds a commit by bytes: 199 of the largest messages and one small one were one commit of 3 MB', async () => {
+    const { writer, metric } = openWriter(database.sql, { stripes: 1, maxBatchBytes: 128 * 1024 });
+    const [eves, anns] = [await makeRoom(database.sql, 'heavy', 'eve'), await makeRoom(database.sql, 'light', 'ann')];
+    const largest = 'x'.repeat(16_000);
+    const done: string[] = [];
+    const note = (sender: string, room: string, body: string): Promise<unknown> =>
+      writer.send(send(room, sender, body)).then(() => done.push(sender));
+    const sends = Array.from({ length: 40 }, () => note('eve', eves, largest));
+    sends.push(note('ann', anns, 'small'));
+    await Promise.all(sends);
+    // eight of 16,002 units fit in a commit, and the small one rides in the first
+    expect(await metric('parley_writer_batch_messages_count')).toBe(5);
+    expect(done.indexOf('ann')).toBeLessThan(9);
+    const small = Array.from({ length: 500 }, (_, n) => writer.send(send(eves, 'eve', n)));
+    await Promise.all(small);
+    expect(await metric('parley_writer_batch_messages_count')).toBe(6);
+  });
+
   it('answers overloaded past its queue, and stores what it took', async () => {
     const { writer } = openWriter(database.sql, { stripes: 1, maxWaiting: 12, maxBatch: 4 });
     const room = await makeRoom(database.sql, 'queue', 'ann');
