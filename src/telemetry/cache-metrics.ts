@@ -1,7 +1,8 @@
 /** The metrics of the cache. Labels are closed unions: kinds of values, results and tiers, never a key or a tag. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import { HotCounter } from './hot-metrics.ts';
 import type { CacheDrain, CacheReach, CacheStep, CacheTier } from './labels.ts';
+import { watchedGauge } from './watched-gauge.ts';
 
 export class CacheMetrics {
   readonly #registry: Registry;
@@ -84,13 +85,6 @@ export class CacheMetrics {
   }
 
   #gauge(name: string, help: string, read: () => number): void {
-    new Gauge({
-      name,
-      help,
-      registers: [this.#registry],
-      collect() {
-        this.set(read());
-      },
-    });
+    watchedGauge(this.#registry, name, help, read);
   }
 }

@@ -1,5 +1,6 @@
 /** The metrics of jobs: the work of REST that takes longer than a request. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
+import { watchedGauge } from './watched-gauge.ts';
 
 const seconds = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600];
 
@@ -35,13 +36,6 @@ export class JobMetrics {
 
   /** `/metrics` reads the number of runs. */
   watchRunning(read: () => number): void {
-    new Gauge({
-      name: 'parley_jobs_running',
-      help: 'Jobs that run on this node',
-      registers: [this.#registry],
-      collect() {
-        this.set(read());
-      },
-    });
+    watchedGauge(this.#registry, 'parley_jobs_running', 'Jobs that run on this node', read);
   }
 }

@@ -11,6 +11,7 @@ import { JobMetrics } from './job-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
 import { UploadMetrics } from './upload-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
+import { watchedGauge } from './watched-gauge.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export type * from './labels.ts';
@@ -323,18 +324,8 @@ export class Metrics {
   }
 
   watchPresence(read: { users: () => number; watched: () => number }): void {
-    const gauge = (name: string, help: string, value: () => number): void => {
-      new Gauge({
-        name,
-        help,
-        registers: [this.#registry],
-        collect() {
-          this.set(value());
-        },
-      });
-    };
-    gauge('parley_users', 'Users with connections to this node', read.users);
-    gauge('parley_presence_watched', 'Watched users, summed over all watching connections', read.watched);
+    this.#watch('parley_users', 'Users with connections to this node', read.users);
+    this.#watch('parley_presence_watched', 'Watched users, summed over all watching connections', read.watched);
   }
 
   /** 1: the node accepts all work. The label names the limit that is exceeded. */
@@ -369,14 +360,7 @@ export class Metrics {
   }
 
   #watch(name: string, help: string, read: () => number): void {
-    new Gauge({
-      name,
-      help,
-      registers: [this.#registry],
-      collect() {
-        this.set(read());
-      },
-    });
+    watchedGauge(this.#registry, name, help, read);
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {

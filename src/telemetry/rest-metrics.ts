@@ -1,6 +1,7 @@
 /** The metrics of REST: requests, their rates, repeated writes, and streams of rooms. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
 import { HotCounter } from './hot-metrics.ts';
+import { watchedGauge } from './watched-gauge.ts';
 
 export class RestMetrics {
   readonly #registry: Registry;
@@ -62,14 +63,7 @@ export class RestMetrics {
 
   /** `/metrics` reads the number of streams. */
   watchStreams(read: () => number): void {
-    new Gauge({
-      name: 'parley_streams',
-      help: 'Streams of rooms that are open',
-      registers: [this.#registry],
-      collect() {
-        this.set(read());
-      },
-    });
+    watchedGauge(this.#registry, 'parley_streams', 'Streams of rooms that are open', read);
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {

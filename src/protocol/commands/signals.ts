@@ -4,6 +4,18 @@ import type { Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
 import { plainText, roomId } from '../model.ts';
 
+/** What a signal is, wherever it goes. */
+export const signalFields = {
+  name: plainText(limits.signalNameLength),
+  expires: z
+    .int()
+    .min(100)
+    .max(limits.signalExpiryMs)
+    .default(limits.signalDefaultExpiryMs)
+    .describe('milliseconds for which the signal counts'),
+  data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
+};
+
 export const signalCommands = {
   signal: {
     about:
@@ -13,17 +25,7 @@ export const signalCommands = {
     weight: 1,
     scope: 'publish',
     http: { method: 'POST', path: '/rooms/{room}/signals' },
-    input: z.object({
-      room: roomId,
-      name: plainText(limits.signalNameLength),
-      expires: z
-        .int()
-        .min(100)
-        .max(limits.signalExpiryMs)
-        .default(limits.signalDefaultExpiryMs)
-        .describe('milliseconds for which the signal counts'),
-      data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
-    }),
+    input: z.object({ room: roomId, ...signalFields }),
     output: z.object({}),
     errors: ['not_found', 'not_member', 'forbidden', 'too_large'],
   },

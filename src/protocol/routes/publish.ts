@@ -1,5 +1,6 @@
 /** Messages and signals of back ends, many in one request. */
 import { z } from 'zod';
+import { signalFields } from '../commands/signals.ts';
 import { limits } from '../limits.ts';
 import { instant, plainText, rev, roomId, seq, userId, userName } from '../model.ts';
 import type { RouteDeclarations } from '../route-schema.ts';
@@ -76,19 +77,7 @@ export const publishRoutes = {
     http: { method: 'POST', path: '/signals' },
     input: z.object({
       signals: z
-        .array(
-          z.strictObject({
-            to: target,
-            name: plainText(limits.signalNameLength),
-            data: z.unknown().optional().describe('any JSON, at most 16 KiB'),
-            expires: z
-              .int()
-              .min(100)
-              .max(limits.signalExpiryMs)
-              .default(limits.signalDefaultExpiryMs)
-              .describe('milliseconds for which the signal counts'),
-          }),
-        )
+        .array(z.strictObject({ to: target, ...signalFields }))
         .min(1)
         .max(limits.publishedSignals),
     }),

@@ -3,10 +3,10 @@ import type { JSX } from 'preact';
 import type { CommandOutput, RoomEntry } from '../../../client/index.ts';
 import { linkTimes, linkUses } from '../../ui/choices.ts';
 import { fullTime } from '../../ui/dates.ts';
-import { Failure, useAction } from '../../ui/dialog.tsx';
+import { useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
+import { AccessList } from './access-list.tsx';
 import { joinAddress } from '../join-link.ts';
-import { MoreButton } from '../../ui/more-button.tsx';
 import { nameOf } from '../members/people.ts';
 import { mayIn } from '../rights.ts';
 import { Select } from '../../ui/select.tsx';
@@ -43,8 +43,38 @@ export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
       pages.reload();
     });
   return (
-    <section class="settings-part" aria-label="Join links">
-      <h3>Join links</h3>
+    <AccessList
+      title="Join links"
+      empty="There are no links."
+      pages={pages}
+      busy={busy}
+      error={error}
+      row={(link) => ({
+        key: link.id,
+        sign: (
+          <span class="row-sign">
+            <Icon name="link" size={16} />
+          </span>
+        ),
+        title: <strong>{used(link)}</strong>,
+        about: (
+          <span class="muted small-text">
+            as {link.role}, by {nameOf(link.by)},{' '}
+            {link.expires === null ? (
+              'never expires'
+            ) : (
+              <time title={fullTime(link.expires)}>until {new Date(link.expires).toLocaleDateString()}</time>
+            )}
+          </span>
+        ),
+        button: (
+          <>
+            Revoke<span class="sr-only"> the link of {nameOf(link.by)}</span>
+          </>
+        ),
+        onEnd: () => revoke(link.id),
+      })}
+    >
       {mayIn(room, 'link') && (
         <form class="link-form" onSubmit={(event) => (event.preventDefault(), create())}>
           <Select label="Expires after" choices={linkTimes} value={seconds} onChoose={setSeconds} />
@@ -55,33 +85,7 @@ export function JoinLinks({ room }: { room: RoomEntry }): JSX.Element {
         </form>
       )}
       {made !== undefined && <Made address={made} />}
-      {pages.items?.length === 0 && <p class="muted small-text">There are no links.</p>}
-      <ul class="rows">
-        {pages.items?.map((link) => (
-          <li key={link.id}>
-            <span class="row-sign">
-              <Icon name="link" size={16} />
-            </span>
-            <p>
-              <strong>{used(link)}</strong>
-              <span class="muted small-text">
-                as {link.role}, by {nameOf(link.by)},{' '}
-                {link.expires === null ? (
-                  'never expires'
-                ) : (
-                  <time title={fullTime(link.expires)}>until {new Date(link.expires).toLocaleDateString()}</time>
-                )}
-              </span>
-            </p>
-            <button class="button small" type="button" disabled={busy} onClick={() => revoke(link.id)}>
-              Revoke<span class="sr-only"> the link of {nameOf(link.by)}</span>
-            </button>
-          </li>
-        ))}
-      </ul>
-      <MoreButton pages={pages} />
-      <Failure error={error ?? pages.error} />
-    </section>
+    </AccessList>
   );
 }
 

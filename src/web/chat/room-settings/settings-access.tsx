@@ -4,8 +4,8 @@ import type { CommandOutput, Role, RoomEntry } from '../../../client/index.ts';
 import { Avatar } from '../../ui/avatar.tsx';
 import { fullTime } from '../../ui/dates.ts';
 import { Failure, fieldText, useAction } from '../../ui/dialog.tsx';
+import { AccessList } from './access-list.tsx';
 import { JoinLinks } from './join-links.tsx';
-import { MoreButton } from '../../ui/more-button.tsx';
 import { knownPeople, nameOf } from '../members/people.ts';
 import { givenBy, mayIn } from '../rights.ts';
 import type { SettingsProps } from './room-settings.tsx';
@@ -37,30 +37,32 @@ function Invited({ room }: { room: RoomEntry }): JSX.Element {
       pages.reload();
     });
   return (
-    <section class="settings-part" aria-label="Invitations">
-      <h3>Invitations</h3>
+    <AccessList
+      title="Invitations"
+      empty="There are no open invitations."
+      pages={pages}
+      busy={busy}
+      error={error}
+      row={({ user, role, by, expires }) => ({
+        key: user,
+        sign: <Avatar id={user} name={nameOf(user)} size={30} />,
+        title: <strong dir="auto">{nameOf(user)}</strong>,
+        about: (
+          <span class="muted small-text">
+            as {role}, by {nameOf(by)}, until{' '}
+            <time title={fullTime(expires)}>{new Date(expires).toLocaleDateString()}</time>
+          </span>
+        ),
+        button: (
+          <>
+            Cancel<span class="sr-only"> the invitation of {nameOf(user)}</span>
+          </>
+        ),
+        onEnd: () => cancel(user),
+      })}
+    >
       {mayIn(room, 'invite') && <InviteForm room={room} onInvited={pages.reload} />}
-      {pages.items?.length === 0 && <p class="muted small-text">There are no open invitations.</p>}
-      <ul class="rows">
-        {pages.items?.map(({ user, role, by, expires }) => (
-          <li key={user}>
-            <Avatar id={user} name={nameOf(user)} size={30} />
-            <p>
-              <strong dir="auto">{nameOf(user)}</strong>
-              <span class="muted small-text">
-                as {role}, by {nameOf(by)}, until{' '}
-                <time title={fullTime(expires)}>{new Date(expires).toLocaleDateString()}</time>
-              </span>
-            </p>
-            <button class="button small" type="button" disabled={busy} onClick={() => cancel(user)}>
-              Cancel<span class="sr-only"> the invitation of {nameOf(user)}</span>
-            </button>
-          </li>
-        ))}
-      </ul>
-      <MoreButton pages={pages} />
-      <Failure error={error ?? pages.error} />
-    </section>
+    </AccessList>
   );
 }
 
@@ -129,28 +131,29 @@ function Bans({ room }: { room: RoomEntry }): JSX.Element {
       pages.reload();
     });
   return (
-    <section class="settings-part" aria-label="Banned">
-      <h3>Banned</h3>
-      {pages.items?.length === 0 && <p class="muted small-text">Nobody.</p>}
-      <ul class="rows">
-        {pages.items?.map(({ user, name, by, reason }) => (
-          <li key={user}>
-            <Avatar id={user} name={nameOf(user, name)} size={30} />
-            <p>
-              <strong dir="auto">{nameOf(user, name)}</strong>
-              <span class="muted small-text" dir="auto">
-                by {nameOf(by)}
-                {reason !== null && `: ${reason}`}
-              </span>
-            </p>
-            <button class="button small" type="button" disabled={busy} onClick={() => lift(user)}>
-              Unban<span class="sr-only"> {nameOf(user, name)}</span>
-            </button>
-          </li>
-        ))}
-      </ul>
-      <MoreButton pages={pages} />
-      <Failure error={error ?? pages.error} />
-    </section>
+    <AccessList
+      title="Banned"
+      empty="Nobody."
+      pages={pages}
+      busy={busy}
+      error={error}
+      row={({ user, name, by, reason }) => ({
+        key: user,
+        sign: <Avatar id={user} name={nameOf(user, name)} size={30} />,
+        title: <strong dir="auto">{nameOf(user, name)}</strong>,
+        about: (
+          <span class="muted small-text" dir="auto">
+            by {nameOf(by)}
+            {reason !== null && `: ${reason}`}
+          </span>
+        ),
+        button: (
+          <>
+            Unban<span class="sr-only"> {nameOf(user, name)}</span>
+          </>
+        ),
+        onEnd: () => lift(user),
+      })}
+    />
   );
 }
