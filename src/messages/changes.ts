@@ -83,7 +83,7 @@ export interface ChangesOptions {
   /** How long an author may edit; 0: without a limit. */
   readonly editWindowMs: number;
   readonly maxBatch?: number;
-  /** Of the bodies in one commit, as UTF-16 units. Default: unlimited. */
+  /** The size of the bodies in one commit, in UTF-16 units. Default: unlimited. */
   readonly writerBatchBytes?: number;
   readonly retryMs?: number;
 }

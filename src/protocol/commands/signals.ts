@@ -4,7 +4,7 @@ import type { Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
 import { plainText, roomId } from '../model.ts';
 
-/** What a signal is, wherever it goes. */
+/** The fields of a signal, in the command and in `POST /signals`. */
 export const signalFields = {
   name: plainText(limits.signalNameLength),
   expires: z
