@@ -832,7 +832,7 @@ begin
     locked := coalesce(part.room_id = any (entered), false);
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
-        c.v -> 4 as body, c.v ->> 4 as emoji
+        c.v -> 4 as body, c.v ->> 4 as emoji, (c.v ->> 5)::bigint as seen
       from jsonb_array_elements(part.changes) as c (v)
     loop
       n := change.n;
@@ -854,6 +854,9 @@ begin
         select * into m from messages t where t.room_id = part.room_id and t.seq = change.seq and t.seq >= first;
         if not found then
           outcome := 'not_found';
+        elsif change.seen <> m.rev and (change.kind = 'edit' and m.body is distinct from change.body
+          or change.kind = 'delete' and m.deleted_at is null) then
+          outcome := 'stale';
         elsif change.kind = 'edit' then
           outcome := edit_message(
             m, change.actor, actor_role, change.body, head + 1, committed_at, room_window_ms, max_versions);
@@ -2820,18 +2823,33 @@ $function$;
 
 CREATE OR REPLACE FUNCTION public.set_role(room text, actor text, subject text, new_role text, rights jsonb)
  RETURNS text
+ LANGUAGE sql
+AS $function$
+  select set_role(room, actor, subject, new_role, rights, null::jsonb)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.set_role(room text, actor text, subject text, new_role text, rights jsonb, seen jsonb)
+ RETURNS text
  LANGUAGE plpgsql
 AS $function$
 declare
   e record;
   was text;
+  present jsonb;
 begin
   select * into e from enter_room(room, actor, rights);
-  select m.role into was from members m where m.room_id = room and m.user_id = subject;
+  select m.role, jsonb_build_object('role', m.role, 'joinedAt', floor(extract(epoch from m.joined_at) * 1000), 'mutedUntil',
+    case
+      when m.muted_until = 'infinity' then '"infinity"'::jsonb
+      when m.muted_until > now() then to_jsonb(floor(extract(epoch from m.muted_until) * 1000))
+    end)
+  into was, present from members m where m.room_id = room and m.user_id = subject;
   if e.refusal is not null then
     return e.refusal;
   elsif was is null then
     return 'no_subject';
+  elsif seen <> present then
+    return 'stale';
   elsif was = new_role then
     return 'already';
   elsif not is_below(rights, e.actor_role, was) or not may_give(rights, e.actor_role, new_role) then
@@ -3041,6 +3059,13 @@ end $function$;
 
 CREATE OR REPLACE FUNCTION public.update_room(room text, actor text, changes jsonb, rights jsonb)
  RETURNS text
+ LANGUAGE sql
+AS $function$
+  select update_room(room, actor, changes, rights, null::jsonb)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.update_room(room text, actor text, changes jsonb, rights jsonb, seen jsonb)
+ RETURNS text
  LANGUAGE plpgsql
 AS $function$
 declare
@@ -3049,6 +3074,11 @@ begin
   select * into e from enter_room(room, actor, rights);
   if e.refusal is not null then
     return e.refusal;
+  elsif seen <> (
+    select jsonb_build_object('name', r.name, 'topic', r.topic, 'retentionDays', r.retention_days,
+      'slowMode', r.slow_mode_s, 'senders', r.senders, 'editWindow', r.edit_window_s, 'archived', r.archived_at is not null)
+    from rooms r where r.id = room) then
+    return 'stale';
   end if;
   update rooms r set (name, topic, retention_days, slow_mode_s, senders, edit_window_s) =
     (w.name, w.topic, w.retention_days, w.slow_mode_s, w.senders, w.edit_window_s)

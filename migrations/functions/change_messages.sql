@@ -1,8 +1,9 @@
 -- Commits a batch of edits, deletions and reactions, in their order within each room.
 -- Takes the rooms of the batch, the batch, the outbox rows of earlier batches, and limits.
 -- `room_ids` has each room of the batch once. `handed` is as in append_messages.
--- `batch` is `[[room, [[n, kind, seq, actor, value], …]], …]`. The kind is edit, delete, add or remove. The value is
--- the body of an edit, or the emoji of add and remove.
+-- `batch` is `[[room, [[n, kind, seq, actor, value, seen], …]], …]`. The kind is edit, delete, add or remove. The value
+-- is the body of an edit, or the emoji of add and remove. `seen` is the rev of the message on which the change depends;
+-- without it, the change depends on none.
 -- `window_ms` is the time for edits, unless the room has its own. `max_kinds` is the limit of emojis of a message.
 -- `max_versions` is the limit of kept versions of a message.
 -- Returns one row a change.
@@ -10,6 +11,7 @@
 --   unchanged  the message was so before; rev of its last change, at of its last edit or deletion
 --   muted      edits and new reactions; at: the end, if there is one
 --   slow:N     an edit in slow mode; the member may edit again in N milliseconds
+--   stale      the message has another rev than `seen`, and not the state that the change asks for
 --   not_found, not_member, forbidden, archived, too_late, limit_reached
 --
 -- A message that has expired is not_found, also while its row is there. A deletion of the row may be under way. A
@@ -63,7 +65,7 @@ begin
     locked := coalesce(part.room_id = any (entered), false);
     for change in
       select (c.v ->> 0)::integer as n, c.v ->> 1 as kind, (c.v ->> 2)::bigint as seq, c.v ->> 3 as actor,
-        c.v -> 4 as body, c.v ->> 4 as emoji
+        c.v -> 4 as body, c.v ->> 4 as emoji, (c.v ->> 5)::bigint as seen
       from jsonb_array_elements(part.changes) as c (v)
     loop
       n := change.n;
@@ -85,6 +87,9 @@ begin
         select * into m from messages t where t.room_id = part.room_id and t.seq = change.seq and t.seq >= first;
         if not found then
           outcome := 'not_found';
+        elsif change.seen <> m.rev and (change.kind = 'edit' and m.body is distinct from change.body
+          or change.kind = 'delete' and m.deleted_at is null) then
+          outcome := 'stale';
         elsif change.kind = 'edit' then
           outcome := edit_message(
             m, change.actor, actor_role, change.body, head + 1, committed_at, room_window_ms, max_versions);

@@ -20,22 +20,22 @@ export function commandOperations(parts: CommandOperationParts): Operation[] {
     const call = callOf(name, parts);
     const routes = 'path' in http ? [http] : http;
     return routes.flatMap((route) =>
-      operationsOf(name, { ...declared, http: route }, 'caller', async ({ identity, input }) => {
+      operationsOf(name, { ...declared, http: route }, 'caller', async ({ identity, input, seen }) => {
         const rooms = roomsOf(input);
         requireRooms(identity, declared.scope, rooms);
-        return call(await callerOf(identity, route, rooms, parts), input);
+        return call(await callerOf(identity, route, rooms, parts), input, seen);
       }).map((operation) => ({ ...operation, id: idOf(operation.id, routes.indexOf(route)) })),
     );
   });
 }
 
-type Call = (caller: Caller, input: unknown) => Promise<object>;
+type Call = (caller: Caller, input: unknown, seen: unknown) => Promise<object>;
 
 function callOf(name: CommandName, { commands: dispatcher, revoke }: CommandOperationParts): Call {
   if (name === 'session:revoke') {
     return (caller, input) => revoke(caller, (input as { readonly session?: string }).session);
   }
-  return (caller, input) => dispatcher.call(caller, name, input);
+  return (caller, input, seen) => dispatcher.call(caller, name, input, seen);
 }
 
 function idOf(id: string, place: number): string {

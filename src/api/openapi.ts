@@ -138,7 +138,7 @@ function headerParameters(operation: Operation): Json[] {
   if (route.method === 'GET' && produces === undefined) {
     found.push(headerParameter('If-None-Match', 'the ETag that the client has; an equal answer is 304'));
   }
-  if (route.method === 'PATCH') {
+  if (route.ifMatch !== undefined) {
     found.push(headerParameter('If-Match', 'the ETag that the client has read; a changed object answers 412'));
   }
   return found;

@@ -5,7 +5,7 @@
 import type { z } from 'zod';
 import type { CommandKind } from '../protocol/command-schema.ts';
 import type { ErrorCode } from '../protocol/errors.ts';
-import type { HttpRoute } from '../protocol/http-route.ts';
+import type { HttpRoute, Seen } from '../protocol/http-route.ts';
 import type { RouteDeclarations, RouteSchema } from '../protocol/route-schema.ts';
 import type { RestErrorCode } from '../protocol/rest-errors.ts';
 import type { Scope } from '../protocol/scopes.ts';
@@ -14,9 +14,11 @@ import type { Identity } from './identity.ts';
 import type { RequestIds } from './trace-context.ts';
 
 /** A request, after its caller is known and its input is valid. */
-export interface ApiRequest<I = unknown> {
+export interface ApiRequest<I = unknown, O = unknown> {
   readonly identity: Identity;
   readonly input: I;
+  /** The object that the write compares; undefined: the request has no `If-Match`. */
+  readonly seen?: Seen<O> | undefined;
   readonly address: string;
   readonly ids: RequestIds;
   /** Aborted when the client ends the request. */
@@ -48,7 +50,9 @@ export class Reply {
 export type Answer = object | Encoded | Reply;
 
 export type RouteHandlers<D extends RouteDeclarations> = {
-  readonly [R in keyof D]: (request: ApiRequest<z.output<D[R]['input']>>) => Promise<Answer> | Answer;
+  readonly [R in keyof D]: (
+    request: ApiRequest<z.output<D[R]['input']>, z.output<D[R]['output']>>,
+  ) => Promise<Answer> | Answer;
 };
 
 export interface Operation {
@@ -122,8 +126,8 @@ export function isKeyed({ kind, callers, consumes, route }: Operation): boolean 
   return kind !== 'read' && callers !== 'anyone' && consumes === undefined && route.secret !== true;
 }
 
-/** The operation that reads the object which a PATCH changes: its ETag is the one that `If-Match` names. */
+/** The operation that reads the object which this one writes: its ETag is the one that `If-Match` names. */
 export function readerOf({ route }: Operation, operations: readonly Operation[]): Operation | undefined {
-  if (route.method !== 'PATCH') return undefined;
-  return operations.find((other) => other.route.method === 'GET' && other.route.path === route.path);
+  if (route.ifMatch === undefined) return undefined;
+  return operations.find((other) => other.route.method === 'GET' && other.name === route.ifMatch);
 }

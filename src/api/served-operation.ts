@@ -10,7 +10,7 @@ import { NoAnswer, within } from '../jobs/within.ts';
 import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { namesTag } from '../http/etags.ts';
+import { isAny, namesTag } from '../http/etags.ts';
 import { answeredOf, compressed, failure, unmodified, type Answered } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { Callers } from './callers.ts';
@@ -92,10 +92,11 @@ export class ServedOperation {
   async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
     const { req } = context;
     const ifMatch = req.header('if-match');
-    if (ifMatch !== undefined) await this.#requireMatch(ifMatch, request);
     const about = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
-    const run = async (): Promise<Answered> =>
-      answeredOf(this.#operation, about, await this.#run(this.#operation, request));
+    const run = async (): Promise<Answered> => {
+      const conditional = ifMatch === undefined ? request : { ...request, seen: await this.#seen(ifMatch, request) };
+      return answeredOf(this.#operation, about, await this.#run(this.#operation, conditional));
+    };
     const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
     return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
   }
@@ -113,15 +114,34 @@ export class ServedOperation {
     }
   }
 
-  /** @throws {RestError} `precondition_failed` if the object is not the one that the client has read */
-  async #requireMatch(ifMatch: string, request: ApiRequest): Promise<void> {
+  /**
+   * The object that the client has read. Another write may come before this one, so the handler compares the object again in
+   * the statement that writes.
+   * @throws {RestError} `precondition_failed` if the object is another one by now
+   */
+  async #seen(ifMatch: string, request: ApiRequest): Promise<unknown> {
     const reader = this.#reader;
-    if (reader === undefined) return;
+    const { method } = this.#operation.route;
+    if (reader === undefined) {
+      if (method === 'GET' || method === 'POST') return undefined;
+      throw new ParleyError('invalid', 'If-Match: this address compares no ETag.');
+    }
     const input = reader.input.parse(request.input);
-    const answer = await this.#run(reader, { ...request, input });
-    const { headers } = answeredOf(reader, { input: {}, projection: undefined, url: '' }, answer);
+    const { headers, body } = await this.#readBy(reader, { ...request, input });
     if (!namesTag(ifMatch, headers['ETag'] ?? '')) throw new RestError('precondition_failed');
+    return isAny(ifMatch) ? 'any' : (JSON.parse(body as string) as unknown);
   }
+
+  async #readBy(reader: Operation, request: ApiRequest): Promise<Answered> {
+    try {
+      return answeredOf(reader, { input: {}, projection: undefined, url: '' }, await this.#run(reader, request));
+    } catch (error) {
+      // a PUT makes an object that is not there; the condition asks for one that is
+      if (this.#operation.route.method !== 'PUT' || !isNotFound(error)) throw error;
+      throw new RestError('precondition_failed', undefined, { cause: error });
+    }
+  }
+
   async #admit(
     { req, env }: RestContext,
     counted: (headers: Readonly<Record<string, string>>) => void,
@@ -222,6 +242,10 @@ export class ServedOperation {
     if (type.split(';')[0]?.trim().toLowerCase() === expected) return;
     throw new RestError('unsupported_type', `Content-Type: expected ${expected}.`);
   }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ParleyError && error.code === 'not_found';
 }
 
 /** The error for the client. A fault goes to the log, with the id that the client gets. */

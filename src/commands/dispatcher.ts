@@ -87,10 +87,11 @@ export class Commands {
   /**
    * Runs a command for a caller without a connection. The caller's requests are limited before.
    * @param data the input, as the schema of the command has parsed it
+   * @param seen the object that a conditional write compares
    * @returns the output, or `Encoded` with its JSON text
    * @throws {ParleyError} also for failures of the database. Any other error is a fault, which the caller of `call` logs.
    */
-  async call(caller: Caller, name: CommandName, data: unknown): Promise<object> {
+  async call(caller: Caller, name: CommandName, data: unknown, seen?: unknown): Promise<object> {
     const from = performance.now();
     const entry = this.#table.get(name);
     if (entry?.handle === undefined) throw new ParleyError('unknown_command');
@@ -98,7 +99,7 @@ export class Commands {
     try {
       const run = async (): Promise<object> => {
         if (check !== undefined) await check(caller, data);
-        return handle(caller, data);
+        return handle(caller, data, seen);
       };
       const output = await this.attend(entry, () => (entry.reads ? this.#reads.take(caller.user.id, run) : run()));
       entry.succeeded.inc();

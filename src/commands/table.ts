@@ -5,6 +5,7 @@
 import type { z } from 'zod';
 import type { Caller } from '../sessions/caller.ts';
 import type { CommandSchema, Declarations } from '../protocol/command-schema.ts';
+import type { Seen } from '../protocol/http-route.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Connection, LocalUser } from '../hub/connection.ts';
 import type { Encoded } from './encoded.ts';
@@ -13,9 +14,20 @@ import type { SeqFields } from './old-history.ts';
 type Input<S extends CommandSchema> = z.output<S['input']>;
 type Output<S extends CommandSchema> = z.output<S['output']>;
 
+/** The object that a conditional write compares: the output of the command that its route names. */
+type SeenOf<D extends Declarations, S extends CommandSchema> = S['http'] extends {
+  readonly ifMatch: infer R extends keyof D;
+}
+  ? Seen<Output<D[R]>>
+  : never;
+
 /** Handlers get validated input. Their answer is an object, or JSON text. */
 export type HandlersOf<D extends Declarations> = {
-  readonly [C in keyof D]: (caller: Caller, input: Input<D[C]>) => Promise<Output<D[C]> | Encoded> | Output<D[C]>;
+  readonly [C in keyof D]: (
+    caller: Caller,
+    input: Input<D[C]>,
+    seen?: SeenOf<D, D[C]>,
+  ) => Promise<Output<D[C]> | Encoded> | Output<D[C]>;
 };
 
 /** Handlers of commands about their own connection, which no command without a connection can reach. */
@@ -52,7 +64,7 @@ export interface CommandSet<D extends Declarations, OfConnection extends keyof D
   readonly checks?: ChecksOf<D>;
 }
 
-type Handle = (caller: Caller, input: unknown) => object | Promise<object>;
+type Handle = (caller: Caller, input: unknown, seen?: unknown) => object | Promise<object>;
 type HandleOfConnection = (connection: Connection, user: LocalUser, input: unknown) => object | Promise<object>;
 type Check = (caller: Caller, input: unknown) => Promise<void>;
 type ByName<T> = Readonly<Partial<Record<string, T>>>;

@@ -27,6 +27,8 @@ interface Target {
   readonly room: string;
   readonly seq: number;
   readonly user: string;
+  /** The rev of the message on which an edit or a deletion depends. Undefined: the change depends on no rev. */
+  readonly seenRev?: number | undefined;
 }
 export type Change = Target &
   (
@@ -48,7 +50,8 @@ export interface Changed {
   readonly count: number;
 }
 
-type Refusal = 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached' | 'archived' | 'muted' | Slow;
+type Refusal =
+  'stale' | 'not_found' | 'not_member' | 'forbidden' | 'too_late' | 'limit_reached' | 'archived' | 'muted' | Slow;
 /** With the milliseconds until the next edit. */
 type Slow = `slow:${number}`;
 const slow = 'slow:';
@@ -164,6 +167,11 @@ export class Changes {
         answers[row.n] = refusal(outcome, change, at);
         continue;
       }
+      // after an attempt with an unknown result, the other rev may be that of this change
+      if (outcome === 'unchanged' && isStale(change, rev) && !again) {
+        answers[row.n] = refusalError('stale');
+        continue;
+      }
       answers[row.n] = { rev, at, count: total ?? 0 };
       if (row.outbox_id !== null) outbox.add(row.outbox_id);
       if (outcome === 'changed') events.push(eventOf(change, row));
@@ -196,7 +204,7 @@ function batchOf(changes: readonly Change[]): { rooms: string[]; json: string } 
   changes.forEach((change, n) => {
     const { room, kind, seq, user } = change;
     const value = kind === 'edit' ? change.body : kind === 'delete' ? 'null' : JSON.stringify(change.emoji);
-    const row = `[${n},"${kind}",${seq},"${user}",${value}]`;
+    const row = `[${n},"${kind}",${seq},"${user}",${value}${change.seenRev === undefined ? '' : `,${change.seenRev}`}]`;
     const rows = byRoom.get(room);
     if (rows === undefined) byRoom.set(room, [row]);
     else rows.push(row);
@@ -228,6 +236,10 @@ function eventOf(change: Change, row: Outcome): RoomEvent {
 /** Makes the room's clients sync. The event has no rev, so no node drops it as a duplicate. */
 export function behind(room: string, head: number): RoomEvent {
   return { to: 'room', room, event: 'behind', json: behindJson({ room, head }) };
+}
+
+function isStale({ seenRev }: Change, rev: number): boolean {
+  return seenRev !== undefined && seenRev !== rev;
 }
 
 function isSlow(outcome: Refusal): outcome is Slow {

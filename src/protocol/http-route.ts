@@ -30,6 +30,11 @@ export interface HttpRoute {
    */
   readonly generates?: 'id';
   readonly pages?: Pages;
+  /**
+   * The name of the command or route that reads the object which this one writes. A request may carry `If-Match` with the ETag
+   * of that read. The handler gets the object of that read, and compares it in the statement that writes.
+   */
+  readonly ifMatch?: string;
   /** The answer has a secret of which Parley keeps a hash at most. So no answer is kept for an Idempotency-Key. */
   readonly secret?: true;
   /** The route has the lower rate of sensitive routes. */
@@ -44,6 +49,9 @@ export interface HttpRoute {
 /** Headers that a route alone has in its success. */
 export type AnswerHeader =
   'Location' | 'Retry-After' | 'Upload-Expires' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
+
+/** The object as the caller of a conditional write has read it. `any`: the caller asks only that there is one (`If-Match: *`). */
+export type Seen<O> = O | 'any';
 
 /** `connection`: the command is about its own connection, so that a request cannot give it. */
 export type Http = HttpRoute | readonly HttpRoute[] | 'connection';

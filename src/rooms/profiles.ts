@@ -1,6 +1,8 @@
 /** The stored profiles of users. A name that is set here counts against tokens that were issued before (ConnectLoad). */
 import type { postgres } from '../storage/sql.ts';
+import type { Seen } from '../protocol/http-route.ts';
 import type { Profile, ProfileChange, WholeProfile } from '../protocol/profile.ts';
+import { refusalError } from './refusals.ts';
 
 interface ProfileRow {
   readonly id: string;
@@ -37,8 +39,17 @@ export class Profiles {
     return row === undefined ? undefined : profileOf(row);
   }
 
-  /** Stores a user that is new. */
-  async replace(user: string, { name, avatar, locale, zone }: WholeProfile): Promise<Profile> {
+  /**
+   * Stores a user that is new, unless the write depends on a profile.
+   * @throws {RestError} `precondition_failed` if the profile is another one than `seen` by now
+   */
+  async replace(user: string, whole: WholeProfile, seen?: Seen<Profile>): Promise<Profile> {
+    if (seen !== undefined) {
+      const changed = await this.change(user, whole, seen);
+      if (changed === undefined) throw refusalError('stale');
+      return changed;
+    }
+    const { name, avatar, locale, zone } = whole;
     const [row] = await this.#sql<[ProfileRow]>`
       insert into users as u (id, name, avatar, locale, zone, named_at)
       values (${user}, ${name}, ${avatar}, ${locale}, ${zone}, case when ${name}::text is not null then clock_timestamp() end)
@@ -49,8 +60,13 @@ export class Profiles {
     return profileOf(row);
   }
 
-  /** @returns undefined for a user that is not stored. */
-  async change(user: string, { name, avatar, locale, zone }: ProfileChange): Promise<Profile | undefined> {
+  /**
+   * @returns undefined for a user that is not stored.
+   * @throws {RestError} `precondition_failed` if the profile is another one than `seen` by now
+   */
+  async change(user: string, fields: ProfileChange, seen?: Seen<Profile>): Promise<Profile | undefined> {
+    const { name, avatar, locale, zone } = fields;
+    const compared = seen === 'any' ? undefined : seen;
     const [row] = await this.#sql<ProfileRow[]>`
       update users set
         name = case when ${name !== undefined} then ${name ?? null}::text else name end,
@@ -58,11 +74,20 @@ export class Profiles {
         avatar = case when ${avatar !== undefined} then ${avatar ?? null}::text else avatar end,
         locale = case when ${locale !== undefined} then ${locale ?? null}::text else locale end,
         zone = case when ${zone !== undefined} then ${zone ?? null}::text else zone end
-      where id = ${user}
+      where id = ${user} ${compared === undefined ? this.#sql`` : this.#sql`and ${isAs(this.#sql, compared)}`}
       returning id, name, avatar, locale, zone, created_at`;
-    if (row !== undefined && name !== undefined) await this.#renamed(user);
-    return row === undefined ? undefined : profileOf(row);
+    if (row === undefined) {
+      if (compared !== undefined) throw refusalError('stale');
+      return undefined;
+    }
+    if (name !== undefined) await this.#renamed(user);
+    return profileOf(row);
   }
+}
+
+/** Whether a row of `users` is the profile that a caller has read. */
+function isAs(sql: postgres.ISql, { name, avatar, locale = null, zone = null }: Profile): postgres.Fragment {
+  return sql`(name, avatar, locale, zone) is not distinct from (${name}, ${avatar}, ${locale}, ${zone})`;
 }
 
 function profileOf({ created_at, ...row }: ProfileRow): Profile {

@@ -3,8 +3,17 @@
  * usual sentence, for commands on rooms, members, messages and pins alike.
  */
 import { ParleyError, type ErrorCode } from '../protocol/errors.ts';
+import { RestError, type RestErrorCode } from '../protocol/rest-errors.ts';
+
+interface Usual {
+  readonly code: ErrorCode;
+  readonly detail?: string;
+  /** The error of a condition that only a request of REST can have. */
+  readonly rest?: RestErrorCode;
+}
 
 const refusals = {
+  stale: { code: 'invalid', rest: 'precondition_failed' },
   not_found: { code: 'not_found' },
   not_member: { code: 'not_member' },
   forbidden: { code: 'forbidden' },
@@ -23,13 +32,14 @@ const refusals = {
     code: 'limit_reached',
     detail: 'The room has as many members, or the user as many rooms, as it may.',
   },
-} as const satisfies Record<string, { readonly code: ErrorCode; readonly detail?: string }>;
+} as const satisfies Record<string, Usual>;
 
 export type Refusal = keyof typeof refusals;
 
 /** @param detail in the place of the usual sentence */
 export function refusalError(refusal: Refusal, detail?: string, options?: { retryAfter: number }): ParleyError {
-  const usual: { readonly code: ErrorCode; readonly detail?: string } = refusals[refusal];
+  const usual: Usual = refusals[refusal];
+  if (usual.rest !== undefined) return new RestError(usual.rest, detail);
   return new ParleyError(usual.code, detail ?? usual.detail, options);
 }
 

@@ -4,7 +4,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
-import type { Ban } from '../protocol/model.ts';
+import type { Ban, RoomState } from '../protocol/model.ts';
 import { rightsOf } from '../protocol/permissions.ts';
 import type { RoomChange } from './settings-changes.ts';
 import { roomToRoom } from './room-events.ts';
@@ -13,7 +13,7 @@ import { refuse, type Refusal } from './refusals.ts';
 import { everyMember } from '../storage/confirmations.ts';
 import { requireRight } from './access.ts';
 import { lostChange, type Rooms } from './rooms.ts';
-import { stateColumns, stateOf, type StateRow } from './summary.ts';
+import { settingsJson, stateColumns, stateOf, type StateRow } from './summary.ts';
 
 export interface RoomAdminParts {
   readonly sql: postgres.Sql;
@@ -46,7 +46,15 @@ export class RoomAdmin {
     this.#purge = purge;
   }
 
-  async update(actor: string, { room, ...changes }: ParsedInput<'room:update'>): Promise<CommandOutput<'room:update'>> {
+  /**
+   * @param seen the room on whose settings the change depends
+   * @throws {RestError} `precondition_failed` if the room has other settings by now
+   */
+  async update(
+    actor: string,
+    { room, ...changes }: ParsedInput<'room:update'>,
+    seen?: RoomState,
+  ): Promise<CommandOutput<'room:update'>> {
     const action = changes.retentionDays === undefined ? 'update' : 'retention';
     const sql = this.#sql;
     await this.#change(
@@ -54,7 +62,8 @@ export class RoomAdmin {
       room,
       'updated',
       () => sql`
-      update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb)`,
+      update_room(${room}, ${actor}, ${JSON.stringify(changes)}::text::jsonb, ${rightsOf(action)}::text::jsonb,
+        ${seen === undefined ? null : settingsJson(seen)}::text::jsonb)`,
     );
     return { room: await this.#rooms.summary(actor, room, lostChange) };
   }

@@ -118,10 +118,15 @@ export class Rooms {
     return { member: await this.member(room, user) };
   }
 
-  async setRole(actor: string, input: ParsedInput<'room:role'>): Promise<CommandOutput<'room:role'>> {
+  /**
+   * @param seen the member on whose state the change depends
+   * @throws {RestError} `precondition_failed` if the member has another state by now
+   */
+  async setRole(actor: string, input: ParsedInput<'room:role'>, seen?: Member): Promise<CommandOutput<'room:role'>> {
     const { room, user, role } = input;
     const [row] = await this.#sql<[{ outcome: 'role' | 'already' | Refusal }]>`
-      select set_role(${room}, ${actor}, ${user}, ${role}, ${rightsOf('role')}::text::jsonb) as outcome`;
+      select set_role(${room}, ${actor}, ${user}, ${role}, ${rightsOf('role')}::text::jsonb,
+        ${seen === undefined ? null : memberJson(seen)}::text::jsonb) as outcome`;
     refuse(row.outcome);
     if (row.outcome === 'role') await this.memberships.changed(room, user, 'role', actor);
     if (role === 'guest') await this.memberships.applied(room, user);
@@ -276,4 +281,9 @@ function memberRows(sql: postgres.ISql): postgres.Fragment {
 function memberOf(row: MemberRow): Member {
   const { user_id: user, name, role, last_read_seq: read, joined_at: joinedAt } = row;
   return { user, name, role, read, joinedAt, ...(row.muted ? { muted: { until: row.muted_until } } : {}) };
+}
+
+/** A member as `set_role` compares it. */
+function memberJson({ role, joinedAt, muted }: Member): string {
+  return JSON.stringify({ role, joinedAt, mutedUntil: muted === undefined ? null : (muted.until ?? 'infinity') });
 }

@@ -94,6 +94,20 @@ export function stateOf(row: StateRow): RoomState {
   return state;
 }
 
+/** The settings of a room as `update_room` compares them. */
+export function settingsJson(room: RoomState): string {
+  const { name, topic = null, retentionDays = null, slowMode = 0, senders = 'all', editWindow = null, archived } = room;
+  return JSON.stringify({
+    name,
+    topic,
+    retentionDays,
+    slowMode,
+    senders,
+    editWindow,
+    archived: archived !== undefined,
+  });
+}
+
 export function summaryOf(row: SummaryRow): RoomSummary {
   const summary: RoomSummary = {
     ...stateOf(row),

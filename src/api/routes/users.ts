@@ -1,6 +1,6 @@
 /** Profiles of users over REST. */
 import { ParleyError } from '../../protocol/errors.ts';
-import type { HttpRoute } from '../../protocol/http-route.ts';
+import type { HttpRoute, Seen } from '../../protocol/http-route.ts';
 import type { Profile, ProfileChange } from '../../protocol/profile.ts';
 import { userRoutes } from '../../protocol/routes/users.ts';
 import type { Visibility } from '../../presence/visibility.ts';
@@ -16,8 +16,8 @@ export interface UserParts extends ActingParts {
 }
 
 export function userHandlers(parts: UserParts): RouteHandlers<typeof userRoutes> {
-  const change = async (user: string, fields: ProfileChange): Promise<Profile> => {
-    const changed = found(await parts.profiles().change(user, fields));
+  const change = async (user: string, fields: ProfileChange, seen?: Seen<Profile>): Promise<Profile> => {
+    const changed = found(await parts.profiles().change(user, fields, seen));
     if (fields.name !== undefined) parts.rename(user, changed.name);
     return changed;
   };
@@ -37,18 +37,19 @@ export function userHandlers(parts: UserParts): RouteHandlers<typeof userRoutes>
       const { id, name, avatar } = found(await parts.profiles().read(user));
       return { id, name, avatar };
     },
-    'user:put': async ({ identity, input: { user, ...fields } }) => {
+    'user:put': async ({ identity, seen, input: { user, ...fields } }) => {
       await mayWrite(identity, user);
-      const stored = await parts.profiles().replace(user, fields);
+      const stored = await parts.profiles().replace(user, fields, seen);
       parts.rename(user, stored.name);
       return stored;
     },
-    'user:patch': async ({ identity, input: { user, ...fields } }) => {
+    'user:patch': async ({ identity, seen, input: { user, ...fields } }) => {
       await mayWrite(identity, user);
-      return change(user, fields);
+      return change(user, fields, seen);
     },
     'me:get': async ({ identity }) => found(await parts.profiles().read(await me(identity, userRoutes['me:get'].http))),
-    'me:patch': async ({ identity, input }) => change(await me(identity, userRoutes['me:patch'].http), input),
+    'me:patch': async ({ identity, seen, input }) =>
+      change(await me(identity, userRoutes['me:patch'].http), input, seen),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { UserRates } from '../../rates/user-rates.ts';
 import type { Messaging } from '../../messaging.ts';
 import type { messageCommands } from '../../protocol/commands/messages.ts';
+import type { Seen } from '../../protocol/http-route.ts';
 import type { HandlersOf } from '../table.ts';
 import { Encoded } from '../encoded.ts';
 
@@ -25,17 +26,18 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
       });
     },
     'message:get': async ({ user }, input) => new Encoded(await messaging.message(user.id, input)),
-    'message:edit': async ({ user, tier }, { room, seq, body }) => {
+    'message:edit': async ({ user, tier }, { room, seq, body }, seen) => {
       await rates.sends.spend(user.id, tier);
       const { json, mentions, files } = bodies.read(body);
-      const edit = () => changes.make({ kind: 'edit', room, seq, user: user.id, body: json, mentions });
+      const edit = () =>
+        changes.make({ kind: 'edit', room, seq, user: user.id, seenRev: revOf(seen), body: json, mentions });
       const { rev, at } = await (files === undefined
         ? edit()
         : messaging.files.attachTo(user.id, { room, seq }, files, edit));
       return { seq, rev, at };
     },
-    'message:delete': async ({ user }, { room, seq }) => {
-      const { rev } = await changes.make({ kind: 'delete', room, seq, user: user.id });
+    'message:delete': async ({ user }, { room, seq }, seen) => {
+      const { rev } = await changes.make({ kind: 'delete', room, seq, user: user.id, seenRev: revOf(seen) });
       return { seq, rev };
     },
     'message:versions': async ({ user }, input) => new Encoded(await messaging.versions(user.id, input)),
@@ -53,4 +55,8 @@ export function messageHandlers(messaging: Messaging, rates: UserRates): Handler
     'room:pins': async ({ user }, { room }) => new Encoded(await messaging.pinned(user.id, room)),
     mentions: async ({ user }, input) => new Encoded(await messaging.mentions(user.id, input)),
   };
+}
+
+function revOf(seen: Seen<{ readonly message: { readonly rev: number } }> | undefined): number | undefined {
+  return seen === undefined || seen === 'any' ? undefined : seen.message.rev;
 }

@@ -5,6 +5,7 @@ import type { roomCommands } from '../../protocol/commands/rooms.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import { backendPrefix } from '../../protocol/model.ts';
 import type { Caller } from '../../sessions/caller.ts';
+import type { Seen } from '../../protocol/http-route.ts';
 import type { HandlersOf } from '../table.ts';
 
 export interface RoomHandlerOptions {
@@ -45,11 +46,11 @@ export function roomHandlers(
     'room:member': ({ user }, input) => messaging.reading(user.id, () => rooms.oneMember(user.id, input)),
     'room:get': ({ user }, { room }) => messaging.reading(user.id, () => rooms.get(user.id, room)),
     'room:search': ({ user }, input) => messaging.reading(user.id, () => rooms.search(user.id, input)),
-    'room:update': ({ user }, input) => admin.update(user.id, input),
+    'room:update': ({ user }, input, seen) => admin.update(user.id, input, seenOf(seen)?.room),
     'room:archive': ({ user }, { room }) => admin.archive(user.id, room, true),
     'room:unarchive': ({ user }, { room }) => admin.archive(user.id, room, false),
     'room:delete': ({ user }, { room }) => done(admin.delete(user.id, room)),
-    'room:role': ({ user }, input) => rooms.setRole(user.id, input),
+    'room:role': ({ user }, input, seen) => rooms.setRole(user.id, input, seenOf(seen)?.member),
     'room:transfer': ({ user }, input) => admin.transfer(user.id, input),
     'room:remove': ({ user }, input) => done(admin.remove(user.id, input)),
     'room:mute': ({ user }, input) => admin.mute(user.id, input),
@@ -64,4 +65,9 @@ export function roomHandlers(
 export async function done(work: Promise<void>): Promise<Record<string, never>> {
   await work;
   return {};
+}
+
+/** The object that a statement compares; undefined: none, since the object has to be there anyway. */
+function seenOf<O>(seen: Seen<O> | undefined): O | undefined {
+  return seen === 'any' ? undefined : seen;
 }

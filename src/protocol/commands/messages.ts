@@ -70,7 +70,7 @@ export const messageCommands = {
     kind: 'write',
     weight: 2,
     scope: 'publish',
-    http: { method: 'PATCH', path: '/rooms/{room}/messages/{seq}' },
+    http: { method: 'PATCH', path: '/rooms/{room}/messages/{seq}', ifMatch: 'message:get' },
     message: 'seq',
     input: z.object({
       room: roomId,
@@ -88,7 +88,7 @@ export const messageCommands = {
     kind: 'write',
     weight: 2,
     scope: 'publish',
-    http: { method: 'DELETE', path: '/rooms/{room}/messages/{seq}', asOwner: true },
+    http: { method: 'DELETE', path: '/rooms/{room}/messages/{seq}', asOwner: true, ifMatch: 'message:get' },
     message: 'seq',
     input: z.object({ room: roomId, seq }),
     output: z.object({ seq, rev }),

@@ -165,7 +165,7 @@ export const roomCommands = {
     kind: 'write',
     weight: 5,
     scope: 'rooms',
-    http: { method: 'PATCH', path: '/rooms/{room}', asOwner: true },
+    http: { method: 'PATCH', path: '/rooms/{room}', asOwner: true, ifMatch: 'room:get' },
     input: z
       .object({
         room: roomId,
@@ -219,7 +219,7 @@ export const roomCommands = {
     kind: 'write',
     weight: 2,
     scope: 'members',
-    http: { method: 'PATCH', path: '/rooms/{room}/members/{user}', asOwner: true },
+    http: { method: 'PATCH', path: '/rooms/{room}/members/{user}', asOwner: true, ifMatch: 'room:member' },
     input: aMember.extend({ role: newRole }),
     output: z.object({ member }),
     errors: managing,

@@ -1,0 +1,2 @@
+-- Functions that compare, before they write, the state that a caller has read.
+-- Runs beside: 0026
