@@ -204,6 +204,8 @@ async function start(
     releases,
   );
 
+  const warming = messaging.warmUp();
+  releases.push(() => warming);
   const { drainMs } = stopSlice(config);
   // a lone node: the process that starts next may write
   const handOver = redis === undefined ? storage.handOver : undefined;

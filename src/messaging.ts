@@ -1,4 +1,5 @@
 import type { Cache } from './storage/cache.ts';
+import { invalidationsOfChanges } from './storage/cache/invalidations.ts';
 import type { Notifications, postgres } from './storage/sql.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from './protocol/commands.ts';
@@ -82,6 +83,9 @@ export interface MessagingOptions extends MessagingSettings {
   readonly now?: () => number;
 }
 
+/** Rooms whose owners are in the cache before the first request names them. */
+const warmRooms = 100;
+
 /** Reads that may wait for a place: of all users, and of one user with 100 connections. */
 const waitingReads = { waiting: 20_000, waitingPerUser: 800 };
 
@@ -119,7 +123,7 @@ export class Messaging {
   readonly #searchIndex: SearchIndex | undefined;
 
   constructor(options: MessagingOptions) {
-    const { sql, reads, background, fanout, metrics, log } = options;
+    const { sql, reads, background, fanout, cache, metrics, log } = options;
     const { searchLanguage: language, searchesAtOnce: atOnce, searchTimeoutMs: timeoutMs } = options;
     const { databaseReadPoolSize: places, databaseReadWaitMs: waitMs } = options;
     const placesPerUser = Math.ceil(places / 2);
@@ -156,16 +160,15 @@ export class Messaging {
     this.bodies = new Bodies(options);
     this.rooms = new Rooms(options);
     this.#purge = new RoomPurge({ sql: background, metrics, log });
-    this.roomAdmin = new RoomAdmin({ sql, reads, fanout, rooms: this.rooms, purge: this.#purge });
+    this.roomAdmin = new RoomAdmin({ sql, reads, fanout, rooms: this.rooms, purge: this.#purge, cache });
     this.invitations = new Invitations({ ...options, rooms: this.rooms });
     this.links = new JoinLinks({ ...options, rooms: this.rooms });
     this.blocks = new Blocks({ ...options, rooms: this.rooms });
-    const renamed = async (users: readonly string[]): Promise<void> => {
-      await options.cache.invalidate(users.map((id) => `user:${id}` as const));
-    };
-    this.connectLoad = new ConnectLoad(sql, (users) => void renamed(users));
-    this.knownUsers = new KnownUsers({ sql, reads, cache: options.cache });
-    this.profiles = new Profiles({ sql, reads, renamed: (user) => renamed([user]) });
+    this.connectLoad = new ConnectLoad(sql, async (users) => {
+      await cache.invalidate(users.flatMap(invalidationsOfChanges.user));
+    });
+    this.knownUsers = new KnownUsers({ sql, background, cache });
+    this.profiles = new Profiles({ sql, cache });
     this.readMarks = new ReadMarks({ sql, fanout, metrics, log });
     this.visibility = new Visibility(reads);
     this.backfill = backfillReads({ reads, lease: options.lease, writes: sql });
@@ -181,6 +184,16 @@ export class Messaging {
     const { files } = this.#options;
     if (files === undefined) throw new ParleyError('invalid', 'body.files: this server takes no uploads.');
     return files;
+  }
+
+  /** Fills the cache, beside the requests that come already. The promise never rejects. */
+  async warmUp(): Promise<void> {
+    try {
+      await this.knownUsers.warm(warmRooms);
+    } catch (error) {
+      const said = 'Could not read the busiest rooms for the cache; their first requests read Postgres.';
+      this.#options.log.warn({ err: error }, said);
+    }
   }
 
   /** The clock of all times in the database, in milliseconds since 1970. */

@@ -7,7 +7,7 @@ import { printableValue } from '../telemetry/printable.ts';
 import { noNodes, type CommandContext, type WithCache } from './context.ts';
 
 export const cacheHelp = `  cache stats                  print the cached values of each node, and where reads got their values
-  cache clear [--tag T]        remove cached values on all nodes; T is room:R, user:U, key:K, or kind:K`;
+  cache clear [--tag T]        remove cached values on all nodes; T is room:R, user:U, or kind:K`;
 
 type Print = (line: string) => void;
 
@@ -50,9 +50,7 @@ function options<T extends Record<string, { type: 'string' }>>(args: string[], k
 function checkedTag(text: unknown): Tag {
   const tag = tagOf(String(text));
   if (tag !== undefined) return tag;
-  throw new StartupError(
-    `--tag ${String(text)}: expected room:R, user:U, lists:U, sessions:U, key:K, or kind:K with a kind of docs/caching.md.`,
-  );
+  throw new StartupError(`--tag ${String(text)}: expected room:R, user:U, or kind:K with a kind of docs/caching.md.`);
 }
 
 function printStats({ nodes, silent, shared }: CacheStats, print: Print): void {

@@ -43,6 +43,7 @@ export async function importCommand(args: string[], context: CommandContext): Pr
   filesOf(args);
   try {
     const done = await withDatabase(context, (sql) => importLines(sql, context.input));
+    await context.withCache?.(async (cache) => void (await cache.clear()));
     context.note(
       `Imported ${done.rooms} rooms; ${done.messages} messages were new. Peak memory: ${peakMegabytes()} MB.`,
     );

@@ -28,10 +28,10 @@ export class ConnectLoad {
   readonly #memberships: Batcher<Identity, Memberships>;
   readonly #summaries: Batcher<string, { rooms: RoomSummary[]; more: boolean }>;
 
-  readonly #renamed: (users: readonly string[]) => void;
+  readonly #renamed: (users: readonly string[]) => Promise<void>;
 
-  /** @param renamed called after a name in a token has replaced the stored one */
-  constructor(sql: postgres.Sql, renamed: (users: readonly string[]) => void = () => {}) {
+  /** @param renamed called after a name in a token has replaced the stored one; resolves when no node serves the old one */
+  constructor(sql: postgres.Sql, renamed: (users: readonly string[]) => Promise<void> = () => Promise.resolve()) {
     this.#sql = sql;
     this.#renamed = renamed;
     this.#memberships = new Batcher((identities) => this.#loadMemberships(identities), batch);
@@ -84,7 +84,7 @@ export class ConnectLoad {
         from members m where user_id = a.id and exists (select from rooms r where r.id = m.room_id)
       ) m on true`;
     const renamed = rows.filter((row) => row.renamed).map(({ id }) => id);
-    if (renamed.length > 0) this.#renamed(renamed);
+    if (renamed.length > 0) await this.#renamed(renamed);
     const found = new Map(rows.map((row) => [row.id, { name: row.name, rooms: membershipsIn(row) }]));
     return identities.map(({ user }, i) =>
       revoked.has(i)

@@ -35,7 +35,7 @@ export class Blocks {
       throw refusalError(row.outcome, `A user blocks at most ${limits.userBlocks} others.`);
     }
     if (row.outcome === 'left') {
-      this.#rooms.memberships.ended(
+      await this.#rooms.memberships.ended(
         { room: pair, user: actor, name: row.name, change: 'left', by: actor },
         row.version,
       );

@@ -6,9 +6,12 @@ import type { postgres } from '../storage/sql.ts';
 
 export interface KnownUsersParts {
   readonly sql: postgres.Sql;
-  readonly reads: postgres.Sql;
-  readonly cache: Pick<Cache, 'read' | 'invalidate'>;
+  readonly background: postgres.Sql;
+  readonly cache: Pick<Cache, 'read' | 'invalidate' | 'warm'>;
 }
+
+/** An empty room has no cached value: a user may join in any moment. */
+class NobodyThere extends Error {}
 
 interface Named {
   readonly user: string;
@@ -30,19 +33,51 @@ export class KnownUsers {
    */
   async nameOf(user: string, name: string | null = null): Promise<string | null> {
     const { cache } = this.#parts;
-    const load = async (): Promise<UserFacts> => ({ id: user, name: await this.#names.add({ user, name }) });
-    const known = (await cache.read('user', [user], load))?.name ?? null;
+    const known = (await cache.read('user', [user], () => this.#facts(user, name)))?.name ?? null;
     if (known !== null || name === null) return known;
     const stored = await this.#names.add({ user, name });
     await cache.invalidate([`user:${user}`]);
     return stored;
   }
 
-  /** The owner of a room, else the member who joined first. Undefined: nobody is in the room. */
+  /**
+   * The owner of a room, else the member who joined first, from the cache. A command of that user is checked in its own
+   * statement. Undefined: nobody is in the room.
+   */
   async ownerOf(room: string): Promise<string | undefined> {
-    const [row] = await this.#parts.reads<{ user_id: string }[]>`
+    try {
+      return await this.#parts.cache.read('roomOwner', [room], () => this.#owner(room));
+    } catch (error) {
+      if (error instanceof NobodyThere) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Loads the owners of the rooms with the most messages, and their names, before the first requests of back ends.
+   * @returns how many values are cached now
+   */
+  async warm(rooms: number): Promise<number> {
+    const { background, cache } = this.#parts;
+    const busiest = await background<{ id: string; owner: string }[]>`
+      select r.id, m.user_id as owner
+      from (select id from rooms where last_seq > 0 order by last_seq desc limit ${rooms}) r
+      join members m on m.room_id = r.id and m.role = 'owner'`;
+    const [ids, owners] = [new Set(busiest.map(({ id }) => id)), new Set(busiest.map(({ owner }) => owner))];
+    const warmed = await cache.warm('roomOwner', keysOf(ids), ([room]) => this.#owner(room));
+    return warmed + (await cache.warm('user', keysOf(owners), ([user]) => this.#facts(user, null)));
+  }
+
+  async #facts(user: string, name: string | null): Promise<UserFacts> {
+    return { id: user, name: await this.#names.add({ user, name }) };
+  }
+
+  /** Reads the primary, as every load of the cache. @throws {NobodyThere} */
+  async #owner(room: string): Promise<string> {
+    const [row] = await this.#parts.sql<{ user_id: string }[]>`
       select user_id from members where room_id = ${room} order by role <> 'owner', joined_at, user_id limit 1`;
-    return row?.user_id;
+    if (row === undefined) throw new NobodyThere();
+    return row.user_id;
   }
 
   /** Reads the primary: a load of the cache sees every finished commit. */
@@ -66,4 +101,8 @@ export class KnownUsers {
     }
     return users.map(({ user }) => names.get(user) ?? null);
   }
+}
+
+function keysOf(ids: ReadonlySet<string>): (readonly [string])[] {
+  return [...ids].map((id) => [id] as const);
 }

@@ -3,6 +3,8 @@
  * envelope; clients get `member`. The statement that ends a membership returns the data of its events. A read
  * after the commit could fail, and then no node would learn of the end.
  */
+import type { Cache } from '../storage/cache.ts';
+import { invalidationsOf } from '../storage/cache/invalidations.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Envelope, Fanout } from '../fanout/fanout.ts';
 import type { EventData } from '../protocol/events.ts';
@@ -21,6 +23,7 @@ export interface MembershipEventsOptions {
   readonly sql: postgres.Sql;
   readonly fanout: Fanout;
   readonly applied: WhenApplied;
+  readonly cache: Pick<Cache, 'invalidate'>;
   readonly metrics?: Metrics;
 }
 
@@ -28,12 +31,14 @@ export class MembershipEvents {
   readonly #sql: postgres.Sql;
   readonly #fanout: Fanout;
   readonly #applied: WhenApplied;
+  readonly #cache: MembershipEventsOptions['cache'];
   readonly #coalescer: MemberCoalescer;
 
-  constructor({ sql, fanout, applied, metrics }: MembershipEventsOptions) {
+  constructor({ sql, fanout, applied, cache, metrics }: MembershipEventsOptions) {
     this.#sql = sql;
     this.#fanout = fanout;
     this.#applied = applied;
+    this.#cache = cache;
     this.#coalescer = new MemberCoalescer({
       publish: (data) => fanout.publish([memberToRoom(data)]),
       publishLate: (data) => void this.#publishIfCurrent(data),
@@ -54,6 +59,7 @@ export class MembershipEvents {
       ...joined.filter(({ data }) => this.#coalescer.admit(data)).map(({ data }) => memberToRoom(data)),
       ...joined.map(({ state }) => membershipEnvelope(room, state)),
     ]);
+    for (const { data } of joined) await this.#invalidate(data);
     // read after the subscription: a message in between is in the summary's rev, or comes as an event
     const welcomed = await Promise.all(
       joined.map(async ({ data }) => ({ data, summary: await readSummary(this.#sql, data.user, room) })),
@@ -74,12 +80,22 @@ export class MembershipEvents {
     const data = memberEvent(room, state, change, by);
     this.#coalescer.admit(data);
     this.#fanout.publish([membershipEnvelope(room, state), memberToRoom(data)]);
+    await this.#invalidate(data);
   }
 
-  /** Publishes an end at once, without a query that could fail: the user may receive no further event of the room. */
-  ended(data: Omit<EventData<'member'>, 'role'>, version: number | null): void {
+  /**
+   * Publishes an end at once, without a query that could fail: the user may receive no further event of the room. Resolves
+   * when no node has a cached value of before.
+   */
+  ended(data: Omit<EventData<'member'>, 'role'>, version: number | null): Promise<void> {
     const left = { ...data, role: null };
     this.#fanout.publish(departure(left, version ?? undefined, this.#coalescer.admit(left)));
+    return this.#invalidate(left);
+  }
+
+  async #invalidate(data: EventData<'member'>): Promise<void> {
+    const targets = invalidationsOf('member', data);
+    if (targets.length > 0) await this.#cache.invalidate(targets);
   }
 
   /** The column `name`, for the statement that ends a membership. */

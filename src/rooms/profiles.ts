@@ -1,4 +1,6 @@
 /** The stored profiles of users. A name that is set here counts against tokens that were issued before (ConnectLoad). */
+import type { Cache } from '../storage/cache.ts';
+import { invalidationsOfChanges } from '../storage/cache/invalidations.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Seen } from '../protocol/http-route.ts';
 import type { Profile, ProfileChange, WholeProfile } from '../protocol/profile.ts';
@@ -15,28 +17,42 @@ interface ProfileRow {
 
 export interface ProfilesParts {
   readonly sql: postgres.Sql;
-  readonly reads: postgres.Sql;
-  /** Called after the commit of another name. Resolves when no node serves the name of before. */
-  readonly renamed: (user: string) => Promise<void>;
+  readonly cache: Pick<Cache, 'read' | 'invalidate'>;
 }
+
+/** A user that is not stored has no cached value: the user may be stored in any moment. */
+class NotStored extends Error {}
 
 export class Profiles {
   readonly #sql: postgres.Sql;
-  readonly #reads: postgres.Sql;
-
-  readonly #renamed: (user: string) => Promise<void>;
+  readonly #cache: ProfilesParts['cache'];
 
   constructor(parts: ProfilesParts) {
     this.#sql = parts.sql;
-    this.#reads = parts.reads;
-    this.#renamed = parts.renamed;
+    this.#cache = parts.cache;
   }
 
-  /** @returns undefined for a user that is not stored. */
+  /** The profile, from the cache. @returns undefined for a user that is not stored. */
   async read(user: string): Promise<Profile | undefined> {
-    const [row] = await this.#reads<ProfileRow[]>`
+    try {
+      return await this.#cache.read('profile', [user], () => this.#stored(user));
+    } catch (error) {
+      if (error instanceof NotStored) return undefined;
+      throw error;
+    }
+  }
+
+  /** Reads the primary: a load of the cache sees every finished commit. @throws {NotStored} */
+  async #stored(user: string): Promise<Profile> {
+    const [row] = await this.#sql<ProfileRow[]>`
       select id, name, avatar, locale, zone, created_at from users where id = ${user}`;
-    return row === undefined ? undefined : profileOf(row);
+    if (row === undefined) throw new NotStored();
+    return profileOf(row);
+  }
+
+  /** Resolves when no node serves the profile of before. */
+  async #changed(user: string): Promise<void> {
+    await this.#cache.invalidate(invalidationsOfChanges.user(user));
   }
 
   /**
@@ -56,7 +72,7 @@ export class Profiles {
       on conflict (id) do update set name = excluded.name, avatar = excluded.avatar, locale = excluded.locale,
         zone = excluded.zone, named_at = excluded.named_at
       returning u.id, u.name, u.avatar, u.locale, u.zone, u.created_at`;
-    await this.#renamed(user);
+    await this.#changed(user);
     return profileOf(row);
   }
 
@@ -80,7 +96,7 @@ export class Profiles {
       if (compared !== undefined) throw refusalError('stale');
       return undefined;
     }
-    if (name !== undefined) await this.#renamed(user);
+    await this.#changed(user);
     return profileOf(row);
   }
 }

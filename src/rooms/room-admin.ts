@@ -1,4 +1,6 @@
 /** The commands that administer a room and its members. Their permissions are in protocol/permissions.ts. */
+import type { Cache } from '../storage/cache.ts';
+import { invalidationsOf } from '../storage/cache/invalidations.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
@@ -21,6 +23,7 @@ export interface RoomAdminParts {
   readonly fanout: Fanout;
   readonly rooms: Rooms;
   readonly purge: RoomPurge;
+  readonly cache: Pick<Cache, 'invalidate'>;
 }
 
 interface BanRow {
@@ -37,13 +40,15 @@ export class RoomAdmin {
   readonly #fanout: Fanout;
   readonly #rooms: Rooms;
   readonly #purge: RoomPurge;
+  readonly #cache: RoomAdminParts['cache'];
 
-  constructor({ sql, reads, fanout, rooms, purge }: RoomAdminParts) {
+  constructor({ sql, reads, fanout, rooms, purge, cache }: RoomAdminParts) {
     this.#sql = sql;
     this.#reads = reads;
     this.#fanout = fanout;
     this.#rooms = rooms;
     this.#purge = purge;
+    this.#cache = cache;
   }
 
   /**
@@ -87,6 +92,7 @@ export class RoomAdmin {
     const json = JSON.stringify({ room, change: 'deleted', by: actor });
     this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
     this.#purge.wake();
+    await this.#cache.invalidate(invalidationsOf('room', { room, change: 'deleted', by: actor }));
     await this.#rooms.memberships.applied(room, everyMember);
   }
 
@@ -108,7 +114,7 @@ export class RoomAdmin {
     // another user removed the member at the same time: this answer promises the same
     if (row.outcome === 'no_subject') await this.#rooms.memberships.applied(room, user);
     refuse(row.outcome);
-    this.#rooms.memberships.ended({ room, user, name: row.name, change: 'removed', by: actor }, row.version);
+    await this.#rooms.memberships.ended({ room, user, name: row.name, change: 'removed', by: actor }, row.version);
     await this.#rooms.memberships.applied(room, user);
   }
 
@@ -144,7 +150,7 @@ export class RoomAdmin {
       refuse(row.outcome, { limit_reached: `A room has at most ${limits.roomBans} bans.` });
     }
     if (row.removed)
-      this.#rooms.memberships.ended({ room, user, name: row.name, change: 'banned', by: actor }, row.version);
+      await this.#rooms.memberships.ended({ room, user, name: row.name, change: 'banned', by: actor }, row.version);
     await this.#rooms.memberships.applied(room, user);
   }
 
@@ -185,7 +191,9 @@ export class RoomAdmin {
     const [row] = await this.#sql<StateRow[]>`select ${stateColumns(this.#sql)} from rooms r where r.id = ${room}`;
     // the room was deleted meanwhile
     if (row === undefined) return;
-    this.#fanout.publish([roomToRoom({ room, change, by, state: stateOf(row) })]);
+    const data = { room, change, by, state: stateOf(row) };
+    this.#fanout.publish([roomToRoom(data)]);
+    await this.#cache.invalidate(invalidationsOf('room', data));
   }
 }
 

@@ -1,4 +1,7 @@
 /** Rooms and their members: making, joining, leaving, adding, listing. Writes go through SQL functions (migrations/functions). */
+import type { Cache } from '../storage/cache.ts';
+import { invalidationsOf, invalidationsOfChanges } from '../storage/cache/invalidations.ts';
+import type { FoundChannels } from '../storage/cache/kinds.ts';
 import type { postgres } from '../storage/sql.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Fanout } from '../fanout/fanout.ts';
@@ -10,7 +13,7 @@ import { membership, readAccess } from './access.ts';
 import { requireSize, wordsOf } from './channel-search.ts';
 import { invitationsWhere } from './invitation-rows.ts';
 import { MembershipEvents, type MembershipEventsOptions } from './membership-events.ts';
-import { channelCursor } from './page-cursor.ts';
+import { channelCursor, type ChannelPosition } from './page-cursor.ts';
 import { rightsOf } from '../protocol/permissions.ts';
 import { invitationTo } from './room-events.ts';
 import { refuse, type Refusal } from './refusals.ts';
@@ -50,15 +53,20 @@ export class Rooms {
   readonly #sql: postgres.Sql;
   readonly #reads: postgres.Sql;
   readonly #fanout: Fanout;
+  readonly #cache: Pick<Cache, 'read' | 'invalidate'>;
   readonly #maxRooms: number;
   readonly #maxMembers: number;
   readonly memberships: MembershipEvents;
 
-  constructor(options: RoomLimits & MembershipEventsOptions & { reads?: postgres.Sql }) {
+  constructor(
+    options: RoomLimits &
+      MembershipEventsOptions & { readonly cache: Pick<Cache, 'read' | 'invalidate'>; reads?: postgres.Sql },
+  ) {
     this.#sql = options.sql;
     this.#reads = options.reads ?? options.sql;
     this.#fanout = options.fanout;
     this.memberships = new MembershipEvents(options);
+    this.#cache = options.cache;
     this.#maxRooms = options.maxRoomsPerUser;
     this.#maxMembers = options.maxMembersPerRoom;
   }
@@ -79,6 +87,8 @@ export class Rooms {
     });
     if (outcome === 'created') await this.memberships.joined(id, peer === null ? [user] : [user, peer], user);
     else if (outcome !== 'exists' && outcome !== 'exists_alone') await this.memberships.joined(id, [user], user);
+    if (input.kind === 'channel' && outcome === 'created')
+      await this.#cache.invalidate(invalidationsOfChanges.channels());
     if (peer !== null && outcome.endsWith('_alone')) await this.#invitePeer(id, user, peer);
     const room = await this.summary(user, id, { code: 'conflict', detail: lostResult('The room was made.') });
     return { room, created: outcome === 'created' || outcome === 'created_alone' };
@@ -140,11 +150,12 @@ export class Rooms {
       select outcome, heir, ${this.memberships.nameOf(user)}, ${this.memberships.endIf(this.#sql`outcome in ('left', 'closed')`)}
       from remove_member(${room}, ${user})`;
     refuse(row.outcome);
-    this.memberships.ended({ room, user, name: row.name, change: 'left', by: user }, row.version);
+    await this.memberships.ended({ room, user, name: row.name, change: 'left', by: user }, row.version);
     if (row.heir !== null) await this.memberships.changed(room, row.heir, 'role', user);
     if (row.outcome === 'closed') {
       const json = JSON.stringify({ room, change: 'deleted', by: user });
       this.#fanout.publish([{ to: 'closed', room, event: 'room', json }]);
+      await this.#cache.invalidate(invalidationsOf('room', { room, change: 'deleted', by: user }));
     }
     await this.memberships.applied(room, user);
   }
@@ -173,16 +184,29 @@ export class Rooms {
     const words = wordsOf(query);
     if (words === '') return { rooms: [], after: null, more: false };
     const beyond = after === undefined ? undefined : channelCursor.decode(after);
-    const [parsed] = await this.#reads<[{ wanted: string; size: number }]>`
-      select wanted::text, search_size(wanted) as size from search_parse('simple', ${words}, true)`;
-    requireSize(parsed.size);
-    const rows = await this.#reads<(SummaryRow & { member_count: number; key: string })[]>`
-      select ${summaryColumns(this.#sql)}, r.member_count, lower(r.name) as key
-      from rooms r
+    const found = await this.#cache.read('channelSearch', [words, JSON.stringify([after ?? null, limit])], () =>
+      this.#found(words, beyond, limit),
+    );
+    const rows = await this.#reads<(SummaryRow & { member_count: number })[]>`
+      select ${summaryColumns(this.#sql)}, r.member_count
+      from unnest(${[...found.ids]}::text[]) with ordinality as f (id, n)
+      join rooms r on r.id = f.id
       left join ${membership(this.#sql, user)}
       ${peerOf(this.#sql)}
-      where r.kind = 'channel' and r.archived_at is null and r.member_count > 0
-        and room_words(r.name, r.topic) @@ ${parsed.wanted}::text::tsquery
+      where ${openChannels(this.#sql)}
+      order by f.n`;
+    return { rooms: rows.map(summaryOf), after: found.after, more: found.more };
+  }
+
+  /** A page of channels, the same for every user. Reads the primary, as every load of the cache. */
+  async #found(words: string, beyond: ChannelPosition | undefined, limit: number): Promise<FoundChannels> {
+    const [parsed] = await this.#sql<[{ wanted: string; size: number }]>`
+      select wanted::text, search_size(wanted) as size from search_parse('simple', ${words}, true)`;
+    requireSize(parsed.size);
+    const rows = await this.#sql<{ id: string; key: string }[]>`
+      select r.id, lower(r.name) as key
+      from rooms r
+      where ${openChannels(this.#sql)} and room_words(r.name, r.topic) @@ ${parsed.wanted}::text::tsquery
         ${
           beyond === undefined
             ? this.#sql``
@@ -192,7 +216,7 @@ export class Rooms {
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     return {
-      rooms: page.map(summaryOf),
+      ids: page.map(({ id }) => id),
       after: last === undefined ? null : channelCursor.encode(last),
       more: rows.length > limit,
     };
@@ -270,6 +294,11 @@ export const youAreBanned = 'You are banned from this room.';
 export function directRoomId(a: string, b: string): string {
   const pair = [a, b].sort().join('\n');
   return `direct:${createHash('sha256').update(pair).digest('base64url').slice(0, 32)}`;
+}
+
+/** The condition of a channel `r` that everybody may find. */
+function openChannels(sql: postgres.ISql): postgres.Fragment {
+  return sql`r.kind = 'channel' and r.archived_at is null and r.member_count > 0`;
 }
 
 /** The columns of `MemberRow`, from `m`, the members of rooms, and `u`, their users. */

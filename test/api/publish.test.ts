@@ -190,7 +190,7 @@ describe('with a key', () => {
   const parts = {
     writer,
     bodies: new Bodies({ embedded: false, attachmentHosts: [], attachmentTypes: [], attachmentMaxBytes: 1 }),
-    knownUsers: new KnownUsers({ sql, reads: sql, cache }),
+    knownUsers: new KnownUsers({ sql, background: sql, cache }),
     readMarks: new ReadMarks({ sql, fanout: new MemoryFanout(), metrics, log: silentLog }),
     rates: { sends: { spend: () => undefined } },
     files: () => new MessageFiles(new UploadRows(sql, sql)),

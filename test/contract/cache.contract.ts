@@ -49,40 +49,38 @@ export function cacheContract(form: string, open: () => Promise<Cache>): void {
     it('loads again after an invalidation of the key, of a tag, and of everything', async () => {
       const cache = await cacheOf();
       let loads = 0;
-      const load = (): Promise<null> => {
-        loads++;
-        return Promise.resolve(null);
-      };
-      const read = (room: string, user: string): Promise<null> =>
-        cache.read('membership', [room, user], load) as Promise<null>;
+      const read = (room: string, owner: string): Promise<string> =>
+        cache.read('roomOwner', [room], () => {
+          loads++;
+          return Promise.resolve(owner);
+        });
       const loadsOf = async (work: () => Promise<unknown>): Promise<number> => {
         await work();
         loads = 0;
-        for (const room of ['a', 'b']) for (const user of ['x', 'y']) await read(room, user);
+        for (const room of ['a', 'b']) for (const owner of ['x', 'y']) await read(`${room}-${owner}`, owner);
         return loads;
       };
       expect(await loadsOf(() => Promise.resolve())).toBe(4);
       expect(await loadsOf(() => Promise.resolve())).toBe(0);
-      expect(await loadsOf(() => cache.invalidate([{ kind: 'membership', id: ['a', 'x'] }]))).toBe(1);
-      expect(await loadsOf(() => cache.invalidate(['room:a']))).toBe(2);
-      expect(await loadsOf(() => cache.invalidate(['user:y', 'room:b']))).toBe(3);
-      expect(await loadsOf(() => cache.invalidate(['kind:membership']))).toBe(4);
+      expect(await loadsOf(() => cache.invalidate([{ kind: 'roomOwner', id: ['a-x'] }]))).toBe(1);
+      expect(await loadsOf(() => cache.invalidate(['room:a-x', 'room:a-y']))).toBe(2);
+      expect(await loadsOf(() => cache.invalidate(['user:y', 'room:b-x']))).toBe(3);
+      expect(await loadsOf(() => cache.invalidate(['kind:roomOwner']))).toBe(4);
       expect(await loadsOf(() => cache.invalidate(['kind:user', 'room:other']))).toBe(0);
-      expect(await loadsOf(() => cache.clear('room:b'))).toBe(2);
+      expect(await loadsOf(() => cache.clear('user:x'))).toBe(2);
       expect(await loadsOf(() => cache.clear())).toBe(4);
     });
 
     it('ends a value by a tag that only the value names', async () => {
       const cache = await cacheOf();
-      const room = { id: 'lobby', kind: 'channel' as const, name: 'Lobby', role: null, seq: 0, rev: 0, read: 0 };
       let loads = 0;
       const load = () => {
         loads++;
-        return Promise.resolve({ rooms: [room], next: null });
+        return Promise.resolve({ ids: ['lobby'], after: null, more: false });
       };
-      await cache.read('roomList', ['ann', ''], load);
+      await cache.read('channelSearch', ['lob', ''], load);
       await cache.invalidate(['room:lobby']);
-      await cache.read('roomList', ['ann', ''], load);
+      await cache.read('channelSearch', ['lob', ''], load);
       expect(loads).toBe(2);
     });
 

@@ -16,6 +16,7 @@ import { Invitations } from '../../src/rooms/invitations.ts';
 import { Rooms } from '../../src/rooms/rooms.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { memoryCache } from '../support/cache.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createWriter, makeRoom, send, silentLog } from '../support/messaging.ts';
 import { rowsRead } from '../support/rows-read.ts';
@@ -54,7 +55,7 @@ function runsOf(inAll: readonly string[]): { runs: [string, () => Promise<unknow
   const { writer } = createWriter(sql);
   const changes = new Changes({ sql, fanout, metrics: new Metrics(), log: silentLog, writer, editWindowMs: 0 });
   const limits = { maxRoomsPerUser: 1000, maxMembersPerRoom: 1000 };
-  const list = new Rooms({ ...limits, sql, fanout, applied: whenApplied(sql) });
+  const list = new Rooms({ ...limits, sql, fanout, applied: whenApplied(sql), cache: memoryCache() });
   const invitations = new Invitations({ ...limits, sql, reads: sql, fanout, rooms: list });
   const connectLoad = new ConnectLoad(sql);
   const visibility = new Visibility(sql);

@@ -16,6 +16,7 @@ import { sync } from '../../src/recovery/catch-up.ts';
 import { Threads } from '../../src/threads/threads.ts';
 import { createClient } from '../../src/storage/client.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
+import { memoryCache } from '../support/cache.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createSearch } from '../support/messaging.ts';
 
@@ -124,5 +125,12 @@ it('sync has one more statement for the rows behind the first 128', async () => 
 });
 
 function newRooms(): Rooms {
-  return new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 1000, maxMembersPerRoom: 1000 });
+  return new Rooms({
+    sql,
+    fanout,
+    applied: whenApplied(sql),
+    cache: memoryCache(),
+    maxRoomsPerUser: 1000,
+    maxMembersPerRoom: 1000,
+  });
 }

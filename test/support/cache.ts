@@ -1,6 +1,7 @@
 /** Nodes of a cache over one Redis, each with its own connections, as processes have them. */
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
+import { MemoryCache } from '../../src/storage/cache/memory.ts';
 import { RedisCache, type RedisCacheOptions } from '../../src/storage/cache/redis.ts';
 import { openRedis, type RedisLink } from '../../src/storage/redis.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -9,6 +10,11 @@ import { parseMetrics } from './metrics.ts';
 import { until } from './until.ts';
 
 export const cacheLimits = { maxBytes: 8 * 1024 * 1024, maxLoads: 16, maxWaitingLoads: 10_000 };
+
+/** The cache of a node alone. */
+export function memoryCache(): MemoryCache {
+  return new MemoryCache({ ...cacheLimits, node: 'test', metrics: new Metrics().cache });
+}
 
 export interface CacheNode {
   readonly cache: RedisCache;

@@ -15,6 +15,7 @@ import { Threads } from '../../src/threads/threads.ts';
 import { versions } from '../../src/messages/versions.ts';
 import { Visibility } from '../../src/presence/visibility.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
+import { memoryCache } from './cache.ts';
 import { dataSetMember, dataSetUser, dataSetWord, heavyUser, type DataSet, type DataSetRoom } from './data-set.ts';
 import { createSearch } from './messaging.ts';
 
@@ -40,7 +41,14 @@ export async function readsOf(sql: postgres.Sql, set: DataSet, seed = 1): Promis
   const heavy = (): string => heavyUser(below(set.heavyUsers));
   const member = (room: DataSetRoom): string => dataSetMember(set, room, below(500));
   const fanout = new MemoryFanout(() => undefined);
-  const rooms = new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 1000, maxMembersPerRoom: 10_000 });
+  const rooms = new Rooms({
+    sql,
+    fanout,
+    applied: whenApplied(sql),
+    cache: memoryCache(),
+    maxRoomsPerUser: 1000,
+    maxMembersPerRoom: 10_000,
+  });
   const threads = new Threads({ sql, fanout });
   const connectLoad = new ConnectLoad(sql);
   const visibility = new Visibility(sql);

@@ -10,6 +10,7 @@ import { maxLineBytes } from '../../src/transfer/lines.ts';
 import { splitLines } from '../../src/transfer/split-lines.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { whenApplied } from '../../src/storage/confirmations.ts';
+import { memoryCache } from '../support/cache.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { assertDense, createWriter, makeRoom, send } from '../support/messaging.ts';
 
@@ -510,7 +511,14 @@ describe('an import into a room that is here', () => {
     const lines = await exported(there.sql);
     const { sql } = here;
     const fanout = new MemoryFanout(() => {});
-    const rooms = new Rooms({ sql, fanout, applied: whenApplied(sql), maxRoomsPerUser: 100, maxMembersPerRoom: 100 });
+    const rooms = new Rooms({
+      sql,
+      fanout,
+      applied: whenApplied(sql),
+      cache: memoryCache(),
+      maxRoomsPerUser: 100,
+      maxMembersPerRoom: 100,
+    });
     const seen = async () => [
       (await rooms.list('eve', { scope: 'open', limit: 50 })).rooms.map(({ id }) => id),
       (await rooms.search('eve', { query: 'open', limit: 50 })).rooms.map(({ id }) => id),

@@ -2,6 +2,7 @@
 import { forgetPresence } from '../../presence/forget.ts';
 import { forgetUser, type ForgetOptions, type ForgetProgress } from '../../retention/forget-user.ts';
 import type { Cache } from '../../storage/cache.ts';
+import { invalidationsOfChanges } from '../../storage/cache/invalidations.ts';
 import type { RedisLink } from '../../storage/redis.ts';
 import type { postgres } from '../../storage/sql.ts';
 import { ParleyError } from '../../protocol/errors.ts';
@@ -31,7 +32,7 @@ export function forgetWork({ sql, applied, nudge, cache, redis }: ForgetParts): 
         return run.save(tx, { rooms, messages, reactions }, { ...place });
       },
     });
-    await cache.invalidate([`user:${user}`]);
+    await cache.invalidate(invalidationsOfChanges.user(user));
     if (redis !== undefined && !(await forgetPresence(redis.link, redis.prefix, user))) {
       throw new ParleyError('unavailable', 'A connection of the user is still open on a node; delete the user again.');
     }

@@ -1,5 +1,7 @@
 /** The work of an import: the stored body goes through the same import as that of the command line. */
 import { failureOf } from '../../storage/failure.ts';
+import type { Cache } from '../../storage/cache.ts';
+import { invalidationsOfChanges } from '../../storage/cache/invalidations.ts';
 import type { postgres } from '../../storage/sql.ts';
 import { ImportError, importLines, type ImportProgress } from '../../transfer/import.ts';
 import { readParts } from './job-parts.ts';
@@ -8,7 +10,7 @@ import { JobEnded, JobFailed, type JobRun, type Work } from './job-run.ts';
 
 type ImportRun = JobRun<JobInputs['import']>;
 
-export function importWork(sql: postgres.Sql): Work<JobInputs['import']> {
+export function importWork(sql: postgres.Sql, cache: Pick<Cache, 'invalidate'>): Work<JobInputs['import']> {
   return async (run) => {
     try {
       const { rooms, messages } = await importLines(sql, bytesOf(sql, run), {
@@ -18,6 +20,9 @@ export function importWork(sql: postgres.Sql): Work<JobInputs['import']> {
       return { rooms, messages };
     } catch (error) {
       throw error instanceof ImportError ? reasonOf(error) : error;
+    } finally {
+      // also the lines before a wrong line are stored
+      await cache.invalidate(invalidationsOfChanges.imported());
     }
   };
 }

@@ -52,7 +52,7 @@ export async function openJobs(
   const { database, redis, prefix, folder = tmpdir(), applied, presence, messaging, cache, keys } = options;
   const { background: sql } = database;
   const works = {
-    import: importWork(sql),
+    import: importWork(sql, cache),
     export: exportWork({ sql, folder, maxExportBytes: settings.maxExportBytes }),
     'user:delete': forgetWork({
       sql,

@@ -1,52 +1,41 @@
 /**
- * The changes that end cached values: every event of the protocol, and every change that is no event. A part that commits a change calls
- * `invalidate` with these targets after the commit. A node that receives an event of another node may do so too. The event
- * reaches the node from Postgres even where the bus lost the invalidation.
- *
- * `waits` names the kinds that the change makes older, and that end by their time alone. Otherwise each message would end the
- * values of every member. A minute is the longest of these times.
+ * The changes that end cached values: every event of the protocol, and every change that is no event. The part that commits
+ * a change calls `invalidate` with these targets after the commit, and answers afterwards.
  */
 import type { EventData, EventName } from '../../protocol/events.ts';
-import type { KindName, Target } from './kinds.ts';
+import type { Target } from './kinds.ts';
 
 export interface Rule<D> {
   /** Why the event changes no cached value; absent if it does. */
   readonly nothing?: string;
   readonly targets: (data: D) => readonly Target[];
-  readonly waits?: readonly KindName[];
 }
 
 function nothing(why: string): Rule<unknown> {
   return { nothing: why, targets: () => [] };
 }
 
-/** A change of the room's rev. */
-const ofRev: Rule<{ readonly room: string }> = {
-  targets: ({ room }) => [{ kind: 'roomHead', id: [room] }],
-  waits: ['roomList', 'channelSearch'],
-};
-
-const ofMessages: Rule<{ readonly room: string }> = { ...ofRev, waits: ['roomList', 'unread', 'channelSearch'] };
+const ofMessages = nothing('No cached value has messages, heads or counts of messages.');
 
 export const invalidationsOfEvents: { readonly [E in EventName]: Rule<EventData<E>> } = {
   message: ofMessages,
-  'message:updated': ofRev,
+  'message:updated': ofMessages,
   'message:deleted': ofMessages,
-  pin: ofRev,
-  reaction: ofRev,
+  pin: ofMessages,
+  reaction: ofMessages,
   'room:purged': ofMessages,
   member: {
-    targets: ({ room, user }) => [
-      { kind: 'membership', id: [room, user] },
-      { kind: 'roomHead', id: [room] },
-      // the event has the present name of the user
-      { kind: 'user', id: [user] },
-      `lists:${user}`,
-    ],
-    waits: ['channelSearch'],
+    targets: ({ room, change, role }) => {
+      if (change === 'muted' || change === 'unmuted') return [];
+      // a user that joins has no earlier place than the present owner, unless the user is an owner
+      return change === 'joined' && role !== 'owner' ? [] : [{ kind: 'roomOwner', id: [room] }];
+    },
   },
-  room: { targets: ({ room }) => [`room:${room}`] },
-  read: { targets: ({ user }) => [`lists:${user}`] },
+  room: {
+    targets: ({ room, state }) =>
+      state === undefined || state.kind === 'channel' ? [`room:${room}`, 'kind:channelSearch'] : [`room:${room}`],
+  },
+  read: ofMessages,
   mention: nothing('Mentions are not cached.'),
   thread: nothing('Threads and their marks are not cached.'),
   invitation: nothing('Invitations are not cached; an accepted one comes with a member event.'),
@@ -55,27 +44,19 @@ export const invalidationsOfEvents: { readonly [E in EventName]: Rule<EventData<
   behind: nothing('The event describes a connection.'),
   drain: nothing('The event describes a connection.'),
   presence: nothing('Presence is not cached.'),
-  'session:revoked': nothing('The event is for one connection; the revocation itself is a change below.'),
+  'session:revoked': nothing('Sessions are not cached.'),
   signal: nothing('Signals are not stored.'),
   'signal:direct': nothing('Signals are not stored.'),
 };
 
 /** Changes that no event reports. */
 export const invalidationsOfChanges = {
-  /** A key was made, changed, rotated or revoked. */
-  apiKey: (key: string): readonly Target[] => [`key:${key}`],
-  /** Another name, or other facts of the user. */
+  /** Another name or profile, or the data of the user was deleted. */
   user: (user: string): readonly Target[] => [`user:${user}`],
-  /** The data of the user was deleted. */
-  userForgotten: (user: string): readonly Target[] => [`user:${user}`, `lists:${user}`, `sessions:${user}`],
-  /** Tokens or sessions of the user were revoked. */
-  sessions: (user: string): readonly Target[] => [`sessions:${user}`],
-  /** A room was made, or its members were changed in bulk. */
-  room: (room: string): readonly Target[] => [`room:${room}`],
-  /** A channel was made or renamed, so that searches may find it. */
+  /** A channel was made, so that searches may find it. */
   channels: (): readonly Target[] => ['kind:channelSearch'],
-  /** A token was signed with a key that the cached set lacks. */
-  keySet: (url: string): readonly Target[] => [{ kind: 'keySet', id: [url] }],
+  /** Names that users had not had came with an import, and so did members and channels. */
+  imported: (): readonly Target[] => ['kind:user', 'kind:profile', 'kind:roomOwner', 'kind:channelSearch'],
 } as const;
 
 export function invalidationsOf<E extends EventName>(name: E, data: EventData<E>): readonly Target[] {

@@ -6,11 +6,11 @@
  * a value may still be served while another node loads it, or when its load fails. Kinds that decide what a caller may do
  * have no grace.
  *
- * A value depends on the parts of its key alone. Tags name what a value is made of: `room:R`, `user:U`, `key:K` and
- * `sessions:U`. `lists:U` are the room lists and unread counts of a user. Every value also has the tag of its kind, `kind:K`.
+ * A value depends on the parts of its key alone. Tags name what a value is made of: `room:R` and `user:U`. Every value also has
+ * the tag of its kind, `kind:K`.
  */
 import { createHash } from 'node:crypto';
-import type { Member, RoomState, RoomSummary } from '../../protocol/model.ts';
+import type { Profile } from '../../protocol/profile.ts';
 
 const second = 1000;
 const minute = 60 * second;
@@ -28,29 +28,18 @@ function kind<V, I extends readonly string[]>(settings: KindSettings<V, I>): Kin
   return settings;
 }
 
-type Facts = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
-
-/** The part that is the same for all users who see the room. */
-export type RoomHead = Pick<RoomSummary, keyof RoomState | 'seq' | 'rev' | 'members'>;
-/** Null: the user is no member. */
-export type Membership = (Pick<Member, 'role' | 'muted'> & { readonly version: number }) | null;
 export interface UserFacts {
   readonly id: string;
   readonly name: string | null;
 }
-/** A stored key without its secret; the hash of the secret is a fact of it. Null: there is no such key. */
-export type ApiKeyFacts = Facts | null;
-/** Null: there is no such session. */
-export type SessionFacts = Facts | null;
+/** The channels of a page, in their order. Their rows are read for each reader again. */
+export interface FoundChannels {
+  readonly ids: readonly string[];
+  readonly after: string | null;
+  readonly more: boolean;
+}
 
 export const kinds = {
-  apiKey: kind<ApiKeyFacts, [key: string]>({
-    about: 'API keys by their id',
-    ttlMs: minute,
-    graceMs: 0,
-    families: ['key'],
-    tags: ([key]) => [`key:${key}`],
-  }),
   user: kind<UserFacts | null, [user: string]>({
     about: 'names of users',
     ttlMs: 15 * minute,
@@ -58,61 +47,26 @@ export const kinds = {
     families: ['user'],
     tags: ([user]) => [`user:${user}`],
   }),
-  roomState: kind<RoomState | null, [room: string]>({
-    about: 'settings of rooms',
-    ttlMs: 5 * minute,
-    graceMs: 30 * second,
-    families: ['room'],
-    tags: ([room]) => [`room:${room}`],
+  profile: kind<Profile, [user: string]>({
+    about: 'profiles of users',
+    ttlMs: 15 * minute,
+    graceMs: minute,
+    families: ['user'],
+    tags: ([user]) => [`user:${user}`],
   }),
-  roomHead: kind<RoomHead | null, [room: string]>({
-    about: 'summaries of rooms: settings, head and number of members',
-    ttlMs: 5 * minute,
-    graceMs: 30 * second,
-    families: ['room'],
-    tags: ([room]) => [`room:${room}`],
-  }),
-  membership: kind<Membership, [room: string, user: string]>({
-    about: 'memberships, for reads over REST',
+  roomOwner: kind<string, [room: string]>({
+    about: 'the user as whom an API key acts in a room',
     ttlMs: 5 * minute,
     graceMs: 0,
     families: ['room', 'user'],
-    tags: ([room, user]) => [`room:${room}`, `user:${user}`],
+    tags: ([room], owner) => [`room:${room}`, `user:${owner}`],
   }),
-  roomList: kind<{ rooms: RoomSummary[]; next: string | null }, [user: string, page: string]>({
-    about: 'pages of the rooms of a user',
-    ttlMs: minute,
-    graceMs: 0,
-    families: ['room', 'user', 'lists'],
-    tags: ([user], { rooms }) => [`user:${user}`, `lists:${user}`, ...rooms.map(({ id }): Tag => `room:${id}`)],
-  }),
-  unread: kind<Record<string, number>, [user: string]>({
-    about: 'unread counts of a user by room',
-    ttlMs: minute,
-    graceMs: 0,
-    families: ['user', 'lists'],
-    tags: ([user]) => [`user:${user}`, `lists:${user}`],
-  }),
-  keySet: kind<{ keys: Record<string, unknown>[] }, [url: string]>({
-    about: 'public keys of identity providers (JWKS)',
-    ttlMs: 10 * minute,
-    graceMs: 0,
-    families: [],
-    tags: () => [],
-  }),
-  session: kind<SessionFacts, [session: string, user: string]>({
-    about: 'sessions of users',
-    ttlMs: 24 * 60 * minute,
-    graceMs: 0,
-    families: ['sessions'],
-    tags: ([, user]) => [`sessions:${user}`],
-  }),
-  channelSearch: kind<{ rooms: RoomHead[]; next: string | null }, [query: string, page: string]>({
-    about: 'results of searches for channels',
+  channelSearch: kind<FoundChannels, [query: string, page: string]>({
+    about: 'pages of searches for channels',
     ttlMs: minute,
     graceMs: 30 * second,
     families: ['room'],
-    tags: (_, { rooms }) => rooms.map(({ id }): Tag => `room:${id}`),
+    tags: (_, { ids }) => ids.map((id): Tag => `room:${id}`),
   }),
 } as const;
 
@@ -123,8 +77,8 @@ export type ValueOf<K extends KindName> = SettingsOf<K> extends KindSettings<inf
 
 export const kindNames = Object.keys(kinds) as readonly KindName[];
 
-/** `sessions:U` is apart from `user:U`, because fences of a tag are kept as long as the values that may have the tag. */
-export type Family = 'room' | 'user' | 'lists' | 'key' | 'sessions';
+/** Fences of a tag are kept as long as the values that may have a tag of its family. */
+export type Family = 'room' | 'user';
 export type Tag = `${Family}:${string}` | `kind:${KindName}`;
 
 /** One key, or every value with the tag. */
@@ -132,7 +86,7 @@ export type Target = { readonly [K in KindName]: { readonly kind: K; readonly id
 
 /** The tag, if the text is one. */
 export function tagOf(text: string): Tag | undefined {
-  if (/^(room|user|lists|key|sessions):./.test(text)) return text as Tag;
+  if (/^(room|user):./.test(text)) return text as Tag;
   return kindNames.some((name) => text === `kind:${name}`) ? (text as Tag) : undefined;
 }
 
@@ -140,7 +94,7 @@ export function tagOf(text: string): Tag | undefined {
 const longestKey = 200;
 
 /**
- * The key of a value, the same on all nodes: `membership/lobby/ann`. Keys and tags share one set of names. A name with `/`
+ * The key of a value, the same on all nodes: `roomOwner/lobby`. Keys and tags share one set of names. A name with `/`
  * behind its first word is a key, and a name with `:` is a tag.
  */
 export function keyOf<K extends KindName>(name: K, id: IdOf<K>): string {

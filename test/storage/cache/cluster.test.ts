@@ -28,7 +28,6 @@ async function behindProxy(): Promise<{ redis: OwnService; proxy: Proxy }> {
 }
 
 const facts = (name: string) => Promise.resolve({ id: 'ann', name });
-const lobby = (name: string) => ({ id: 'lobby', kind: 'group' as const, name });
 const never = (): Promise<never> => Promise.reject(new Error('loaded once more'));
 const sharedOf = async ({ cache }: CacheNode): Promise<boolean> => (await cache.stats()).nodes[0]?.shared === true;
 
@@ -106,24 +105,24 @@ describe('a cold key', () => {
 
 it('serves a value in its grace while another node loads it', async () => {
   const [a, b] = (await nodesOf(2, { random: () => 0 })) as [CacheNode, CacheNode];
-  await a.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('old')));
-  // as if its five minutes were over: the memory of the other node is empty, and Redis has the entry in its grace
-  expect(await a.link.commands.hset(`${a.prefix}cache:i:e:roomState/lobby`, 'x', Date.now() - 1)).toBe(0);
+  await a.cache.read('user', ['ann'], () => facts('old'));
+  // as if its fifteen minutes were over: the memory of the other node is empty, and Redis has the entry in its grace
+  expect(await a.link.commands.hset(`${a.prefix}cache:i:e:user/ann`, 'x', Date.now() - 1)).toBe(0);
   const gate = closedGate();
   let began = false;
-  const loading = b.cache.read('roomState', ['lobby'], async () => {
+  const loading = b.cache.read('user', ['ann'], async () => {
     began = true;
     await gate.opened;
-    return lobby('new');
+    return facts('new');
   });
   await until('one node loads', () => began);
   const third = await openCacheNode(a.prefix);
   cleanUp.push(() => third.close());
-  expect((await third.cache.read('roomState', ['lobby'], never))?.name).toBe('old');
-  expect(await third.metric('parley_cache_reads_total{kind="roomState",result="stale"}')).toBe(1);
+  expect((await third.cache.read('user', ['ann'], never))?.name).toBe('old');
+  expect(await third.metric('parley_cache_reads_total{kind="user",result="stale"}')).toBe(1);
   // an invalidated value has no grace
-  await a.cache.invalidate([{ kind: 'roomState', id: ['lobby'] }]);
-  const fresh = third.cache.read('roomState', ['lobby'], () => Promise.resolve(lobby('newest')));
+  await a.cache.invalidate([{ kind: 'user', id: ['ann'] }]);
+  const fresh = third.cache.read('user', ['ann'], () => facts('newest'));
   expect((await fresh)?.name).toBe('newest');
   gate.open();
   await loading;

@@ -16,6 +16,7 @@ import {
 } from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { kindNames } from '../../../src/storage/cache/kinds.ts';
 import { MemoryCache } from '../../../src/storage/cache/memory.ts';
 import { Metrics } from '../../../src/telemetry/metrics.ts';
 import { cacheLimits, newPrefix, openCacheNode } from '../../support/cache.ts';
@@ -72,11 +73,11 @@ async function played(history: History, steps: readonly { step: Step; pauseMs: n
   await Promise.all(running);
 }
 
-it('holds on one node in memory', { timeout: limitMs }, async () => {
+it.each(kindNames)('holds on one node in memory: %s', { timeout: limitMs }, async (kind) => {
   await assert(
     asyncProperty(historyOf(1), async (steps) => {
       const cache = new MemoryCache({ ...cacheLimits, node: 'test', metrics: new Metrics().cache });
-      const history = new History([{ cache, hasRedis: () => true }], keys, leaseMs);
+      const history = new History([{ cache, hasRedis: () => true }], kind, keys, leaseMs);
       await played(history, steps);
       expect(history.violations).toEqual([]);
       expect(await history.settled()).toBe(true);
@@ -85,33 +86,41 @@ it('holds on one node in memory', { timeout: limitMs }, async () => {
   );
 });
 
-it('holds on three nodes whose messages are late, doubled, out of order or lost', { timeout: limitMs }, async () => {
-  let [reads, loads, writes] = [0, 0, 0];
-  await assert(
-    asyncProperty(
-      historyOf(3),
-      array(array(fault, { minLength: 1, maxLength: 12 }), { minLength: 3, maxLength: 3 }),
-      async (steps, faults) => {
-        const prefix = newPrefix();
-        const opened = await Promise.all(
-          faults.map((of) => openCacheNode(prefix, { leaseMs, wrap: (link) => withFaults(link, of) })),
-        );
-        try {
-          const nodes: HistoryNode[] = opened.map(({ cache, link }) => ({ cache, hasRedis: () => link.writable }));
-          const history = new History(nodes, keys, leaseMs);
-          await played(history, steps);
-          expect(history.violations).toEqual([]);
-          expect(history.reaches.here).toBe(0);
-          expect(await history.settled()).toBe(true);
-          [reads, loads, writes] = [reads + history.reads, loads + history.loads, writes + history.reaches.everywhere];
-        } finally {
-          await Promise.all(opened.map((node) => node.close()));
-        }
-      },
-    ),
-    length,
-  );
-  if (minutes > 0) console.log(`${reads} reads, ${loads} loads, ${writes} writes; older values: 0`);
-  // the histories have hits, or nothing was tested
-  await until('values came from the cache', () => reads > loads);
-});
+it.each(kindNames)(
+  'holds on three nodes whose messages are late, doubled or lost: %s',
+  { timeout: limitMs },
+  async (kind) => {
+    let [reads, loads, writes] = [0, 0, 0];
+    await assert(
+      asyncProperty(
+        historyOf(3),
+        array(array(fault, { minLength: 1, maxLength: 12 }), { minLength: 3, maxLength: 3 }),
+        async (steps, faults) => {
+          const prefix = newPrefix();
+          const opened = await Promise.all(
+            faults.map((of) => openCacheNode(prefix, { leaseMs, wrap: (link) => withFaults(link, of) })),
+          );
+          try {
+            const nodes: HistoryNode[] = opened.map(({ cache, link }) => ({ cache, hasRedis: () => link.writable }));
+            const history = new History(nodes, kind, keys, leaseMs);
+            await played(history, steps);
+            expect(history.violations).toEqual([]);
+            expect(history.reaches.here).toBe(0);
+            expect(await history.settled()).toBe(true);
+            [reads, loads, writes] = [
+              reads + history.reads,
+              loads + history.loads,
+              writes + history.reaches.everywhere,
+            ];
+          } finally {
+            await Promise.all(opened.map((node) => node.close()));
+          }
+        },
+      ),
+      length,
+    );
+    if (minutes > 0) console.log(`${reads} reads, ${loads} loads, ${writes} writes; older values: 0`);
+    // the histories have hits, or nothing was tested
+    await until('values came from the cache', () => reads > loads);
+  },
+);

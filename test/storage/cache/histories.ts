@@ -7,7 +7,9 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import type { Profile } from '../../../src/protocol/profile.ts';
 import type { Cache, Reach } from '../../../src/storage/cache.ts';
+import type { FoundChannels, KindName, Tag, Target } from '../../../src/storage/cache/kinds.ts';
 import type { RedisLink } from '../../../src/storage/redis.ts';
 
 export interface HistoryNode {
@@ -26,8 +28,46 @@ export type Step =
     }
   | { readonly is: 'write'; readonly node: number; readonly key: number; readonly by: 'key' | 'tag' };
 
+/** How a kind of cached value carries a number, so that a history can compare values. */
+interface Counter {
+  readonly key: (key: string) => Target;
+  readonly tag: (key: string) => Tag;
+  readonly read: (cache: Cache, key: string, load: () => Promise<number>) => Promise<number>;
+}
+
+const counters: Readonly<Record<KindName, Counter>> = {
+  user: {
+    key: (key) => ({ kind: 'user', id: [key] }),
+    tag: (key) => `user:${key}`,
+    read: async (cache, id, load) =>
+      Number((await cache.read('user', [id], async () => ({ id, name: String(await load()) })))?.name),
+  },
+  profile: {
+    key: (key) => ({ kind: 'profile', id: [key] }),
+    tag: (key) => `user:${key}`,
+    read: async (cache, id, load) => {
+      const loaded = async (): Promise<Profile> => ({ id, name: String(await load()), avatar: null });
+      return Number((await cache.read('profile', [id], loaded)).name);
+    },
+  },
+  roomOwner: {
+    key: (key) => ({ kind: 'roomOwner', id: [key] }),
+    tag: (key) => `room:${key}`,
+    read: async (cache, key, load) => Number(await cache.read('roomOwner', [key], async () => String(await load()))),
+  },
+  channelSearch: {
+    key: (key) => ({ kind: 'channelSearch', id: [key, ''] }),
+    tag: (key) => `room:${key}`,
+    read: async (cache, key, load) => {
+      const loaded = async (): Promise<FoundChannels> => ({ ids: [key], after: String(await load()), more: false });
+      return Number((await cache.read('channelSearch', [key, ''], loaded)).after);
+    },
+  },
+};
+
 export class History {
   readonly #nodes: readonly HistoryNode[];
+  readonly #counter: Counter;
   readonly #aloneTtlMs: number;
   readonly #keys: readonly string[];
   readonly #stored = new Map<string, { readonly value: number; readonly at: number }[]>();
@@ -38,8 +78,9 @@ export class History {
   loads = 0;
   readonly reaches: Record<Reach, number> = { everywhere: 0, here: 0 };
 
-  constructor(nodes: readonly HistoryNode[], keys: number, aloneTtlMs: number) {
+  constructor(nodes: readonly HistoryNode[], kind: KindName, keys: number, aloneTtlMs: number) {
     this.#nodes = nodes;
+    this.#counter = counters[kind];
     this.#aloneTtlMs = aloneTtlMs;
     this.#keys = Array.from({ length: keys }, (_, i) => `u${i}-${crypto.randomUUID()}`);
     this.#own = nodes.map(() => new Map<string, number>());
@@ -67,7 +108,7 @@ export class History {
     this.#stored.set(key, versions);
     raise(this.#own[node], key, value);
     const reach = await this.#nodes[node]?.cache.invalidate([
-      by === 'key' ? { kind: 'user', id: [key] } : `user:${key}`,
+      by === 'key' ? this.#counter.key(key) : this.#counter.tag(key),
     ]);
     if (reach !== undefined) this.reaches[reach]++;
     if (reach === 'everywhere') raise(this.#everywhere, key, value);
@@ -92,14 +133,14 @@ export class History {
     key: string,
     { beforeMs, afterMs }: { beforeMs: number; afterMs: number },
   ): Promise<number> {
-    const facts = await this.#nodes[node]?.cache.read('user', [key], async () => {
+    const { cache } = this.#nodes[node] as HistoryNode;
+    return this.#counter.read(cache, key, async () => {
       this.loads++;
       if (beforeMs > 0) await delay(beforeMs);
       const value = this.#valueAt(key, Infinity);
       if (afterMs > 0) await delay(afterMs);
-      return { id: key, name: String(value) };
+      return value;
     });
-    return Number(facts?.name);
   }
 
   #valueAt(key: string, at: number): number {

@@ -22,15 +22,24 @@ it('has no rule for an event that does not exist', () => {
   expect(Object.keys(invalidationsOfEvents).toSorted()).toEqual(names.toSorted());
 });
 
-it('ends the summary of a room at each event of its rev', () => {
-  const inRevOrder = names.filter((name) => 'rev' in ((events[name].data as { shape?: object }).shape ?? {}));
-  expect(inRevOrder).toContain('message');
-  for (const name of inRevOrder) {
-    expect([name, invalidationsOf(name, data).map(nameOf)]).toEqual([
-      name,
-      expect.arrayContaining([nameOf({ kind: 'roomHead', id: ['lobby'] })]),
-    ]);
-  }
+it('ends the owner of a room by each change that can make another user the owner', () => {
+  const ofMember = (change: string, role: string | null): string[] =>
+    of(invalidationsOf('member', { room: 'lobby', user: 'ann', change, role } as never));
+  const owner = [nameOf({ kind: 'roomOwner', id: ['lobby'] })];
+  for (const change of ['left', 'removed', 'banned'] as const) expect(ofMember(change, null)).toEqual(owner);
+  for (const role of ['owner', 'admin', 'member']) expect(ofMember('role', role)).toEqual(owner);
+  expect(ofMember('joined', 'owner')).toEqual(owner);
+  for (const role of ['admin', 'member', 'guest']) expect(ofMember('joined', role)).toEqual([]);
+  for (const change of ['muted', 'unmuted']) expect(ofMember(change, 'member')).toEqual([]);
+});
+
+it('ends the searches for channels by a change of a channel alone', () => {
+  const ofRoom = (state: object | undefined): string[] =>
+    of(invalidationsOf('room', { room: 'lobby', change: 'updated', by: 'ann', state } as never));
+  expect(ofRoom({ kind: 'group' })).toEqual(['room:lobby']);
+  expect(ofRoom({ kind: 'channel' })).toEqual(['room:lobby', 'kind:channelSearch']);
+  // the event of a deleted room has no state
+  expect(ofRoom(undefined)).toEqual(['room:lobby', 'kind:channelSearch']);
 });
 
 it('ends each kind by a change, or leaves it to its time', () => {
@@ -40,18 +49,11 @@ it('ends each kind by a change, or leaves it to its time', () => {
       of((change as (id: string) => readonly Target[])('ann')),
     ),
   ]);
-  const room = { id: 'lobby', kind: 'channel', name: null, seq: 1, rev: 1 } as const;
   const samples: Record<(typeof kindNames)[number], readonly string[]> = {
-    apiKey: namesOf('apiKey', ['ann'], null),
     user: namesOf('user', ['ann'], null),
-    roomState: namesOf('roomState', ['lobby'], null),
-    roomHead: namesOf('roomHead', ['lobby'], null),
-    membership: namesOf('membership', ['lobby', 'ann'], null),
-    roomList: namesOf('roomList', ['ann', ''], { rooms: [{ ...room, role: null, read: 0 }], next: null }),
-    unread: namesOf('unread', ['ann'], {}),
-    keySet: namesOf('keySet', ['ann'], { keys: [] }),
-    session: namesOf('session', ['s', 'ann'], null),
-    channelSearch: namesOf('channelSearch', ['x', ''], { rooms: [room], next: null }),
+    profile: namesOf('profile', ['ann'], { id: 'ann', name: null, avatar: null }),
+    roomOwner: namesOf('roomOwner', ['lobby'], 'ann'),
+    channelSearch: namesOf('channelSearch', ['x', ''], { ids: ['lobby'], after: null, more: false }),
   };
   for (const kind of kindNames) {
     const own = samples[kind];

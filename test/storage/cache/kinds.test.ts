@@ -5,21 +5,15 @@ const minute = 60_000;
 
 it('has the times of docs/caching.md', () => {
   expect(Object.fromEntries(kindNames.map((name) => [name, kinds[name].ttlMs / minute]))).toEqual({
-    apiKey: 1,
     user: 15,
-    roomState: 5,
-    roomHead: 5,
-    membership: 5,
-    roomList: 1,
-    unread: 1,
-    keySet: 10,
-    session: 24 * 60,
+    profile: 15,
+    roomOwner: 5,
     channelSearch: 1,
   });
 });
 
-it('has no grace for values that decide what a caller may do', () => {
-  for (const name of ['apiKey', 'membership', 'session', 'keySet'] as const) expect(kinds[name].graceMs).toBe(0);
+it('has no grace for the value that decides as whom a key acts', () => {
+  expect(kinds.roomOwner.graceMs).toBe(0);
 });
 
 it('gives different ids different keys, whatever is in them', () => {
@@ -33,11 +27,11 @@ it('gives different ids different keys, whatever is in them', () => {
     ['x'.repeat(1000), 'c'],
     ['x'.repeat(1001), 'c'],
   ];
-  const keys = ids.map((id) => keyOf('membership', id as [string, string]));
+  const keys = ids.map((id) => keyOf('channelSearch', id as [string, string]));
   expect(new Set(keys).size).toBe(ids.length);
   for (const key of keys) {
     expect(key.length).toBeLessThanOrEqual(200);
-    expect(key).toMatch(/^membership\/[^\n]*$/);
+    expect(key).toMatch(/^channelSearch\/[^\n]*$/);
   }
 });
 
@@ -54,8 +48,7 @@ it('knows which texts are tags', () => {
 
 it('keeps a fence as long as an entry with the tag may live', () => {
   expect(longestLifeMs('user/ann')).toBe(0);
-  expect(longestLifeMs('room:lobby')).toBe(5 * minute + 30_000);
+  expect(longestLifeMs('room:lobby')).toBe(5 * minute);
   expect(longestLifeMs('user:ann')).toBe(16 * minute);
-  expect(longestLifeMs('sessions:ann')).toBe(24 * 60 * minute);
-  expect(longestLifeMs('kind:apiKey')).toBe(minute);
+  expect(longestLifeMs('kind:channelSearch')).toBe(minute + 30_000);
 });

@@ -39,6 +39,7 @@ it(
     const nodes = await Promise.all(proxies.map(({ url }) => openCacheNode(prefix, { url, leaseMs })));
     const history = new History(
       nodes.map(({ cache }) => ({ cache, hasRedis: () => cache.isShared })),
+      'user',
       keys,
       leaseMs,
     );
