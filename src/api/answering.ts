@@ -7,7 +7,7 @@ import { encodingOf, leastCompressedBytes, type ContentEncoding } from '../http/
 import { namesTag } from '../http/etags.ts';
 import type { ParleyError } from '../protocol/errors.ts';
 import { Reply, type Answer, type Operation } from './operation.ts';
-import { pageOf } from './pages.ts';
+import { memberTexts, pageOf } from './pages.ts';
 import { problemOf, problemType } from './problem.ts';
 import { project, type Projection } from './projection.ts';
 
@@ -25,7 +25,30 @@ export interface AnsweredRequest {
 
 const jsonType = 'application/json; charset=utf-8';
 
-export function answeredOf({ name, route }: Operation, request: AnsweredRequest, answer: Answer): Answered {
+/** An answer that several requests share, and the request whose form of it is known. */
+interface SharedForm {
+  readonly operation: Operation;
+  readonly url: string;
+  readonly answered: Answered;
+}
+
+/** Requests that were one read have one answer, so that its page and its hash are made once. */
+const shared = new WeakMap<Encoded, SharedForm>();
+
+export function answeredOf(operation: Operation, request: AnsweredRequest, answer: Answer): Answered {
+  const { route } = operation;
+  if (!(answer instanceof Encoded) || route.pages === undefined || route.method !== 'GET') {
+    return formOf(operation, request, answer);
+  }
+  // the input and the projection of a GET are in its address
+  const known = shared.get(answer);
+  if (known?.operation === operation && known.url === request.url) return known.answered;
+  const answered = formOf(operation, request, answer);
+  shared.set(answer, { operation, url: request.url, answered });
+  return answered;
+}
+
+function formOf({ name, route }: Operation, request: AnsweredRequest, answer: Answer): Answered {
   const status = route.status ?? 200;
   if (answer instanceof Reply && !isPlain(answer.body)) {
     const { body = null } = answer;
@@ -33,7 +56,6 @@ export function answeredOf({ name, route }: Operation, request: AnsweredRequest,
     return { status: answer.status ?? status, body: body as Answered['body'], headers };
   }
   const reply = answer instanceof Reply ? answer : new Reply(answer);
-  const json = reply.body instanceof Encoded ? reply.body.json : JSON.stringify(reply.body);
   const headers: Record<string, string> = { 'Content-Type': jsonType, ...reply.headers };
   const made = (body: string): Answered => ({
     status: reply.status ?? status,
@@ -41,10 +63,18 @@ export function answeredOf({ name, route }: Operation, request: AnsweredRequest,
     headers: tagged(route, body, headers),
   });
   const { projection } = request;
-  if (route.pages === undefined) return made(projection === undefined ? json : project(json, projection));
-  const page = pageOf(name, route.pages, json, request.input, projection);
+  if (route.pages === undefined) {
+    const json = jsonOf(reply.body);
+    return made(projection === undefined ? json : project(json, projection));
+  }
+  const members = (reply.body instanceof Encoded ? reply.body.members : undefined) ?? memberTexts(jsonOf(reply.body));
+  const page = pageOf(name, route.pages, members, request.input, projection);
   if (page.next !== null) headers['Link'] = `<${nextUrl(request.url, page.next)}>; rel="next"`;
   return made(page.json);
+}
+
+function jsonOf(body: Reply['body']): string {
+  return body instanceof Encoded ? body.json : JSON.stringify(body);
 }
 
 /** The answer to a read may be kept by its client, which checks it again each time. The answer to a write may not. */
@@ -75,12 +105,23 @@ const compressors: Readonly<Record<ContentEncoding, (text: string) => Promise<Ui
   gzip: (text) => promisify(gzip)(text, { level: 6 }),
 };
 
+/** The forms of an answer that several requests share, by the encoding. */
+const encodedForms = new WeakMap<Answered, Map<ContentEncoding | undefined, Promise<Answered>>>();
+
 /** @param accepted the header Accept-Encoding */
-export async function compressed(answered: Answered, accepted: string | undefined): Promise<Answered> {
+export function compressed(answered: Answered, accepted: string | undefined): Answered | Promise<Answered> {
   const { body } = answered;
   if (typeof body !== 'string' || body.length < leastCompressedBytes) return answered;
-  const headers: Record<string, string> = { ...answered.headers, Vary: 'Accept-Encoding' };
   const encoding = encodingOf(accepted);
+  const forms = encodedForms.get(answered) ?? new Map<ContentEncoding | undefined, Promise<Answered>>();
+  const form = forms.get(encoding) ?? encodedForm(answered, body, encoding);
+  if (forms.size === 0) encodedForms.set(answered, forms);
+  forms.set(encoding, form);
+  return form;
+}
+
+async function encodedForm(answered: Answered, body: string, encoding: ContentEncoding | undefined): Promise<Answered> {
+  const headers: Record<string, string> = { ...answered.headers, Vary: 'Accept-Encoding' };
   if (encoding === undefined) return { ...answered, headers };
   const bytes = new Uint8Array(await compressors[encoding](body));
   const tag = headers['ETag'];

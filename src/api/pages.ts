@@ -5,7 +5,7 @@
  */
 import type { Pages } from '../protocol/http-route.ts';
 import { project, type Projection } from './projection.ts';
-import { membersOf, textOf, type Members } from './json-text.ts';
+import { membersOf } from './json-text.ts';
 
 /** The place of the next page. */
 interface Next {
@@ -36,34 +36,37 @@ export interface Page {
   readonly next: string | null;
 }
 
-/** @param json the output of the command @param input its input, by which the direction is known */
+/** The JSON text of each member of an object. */
+export type MemberTexts = ReadonlyMap<string, string>;
+
+export function memberTexts(json: string): MemberTexts {
+  return new Map(Array.from(membersOf(json), ([name, [from, to]]) => [name, json.slice(from, to)]));
+}
+
+/** @param members the output of the command @param input its input, by which the direction is known */
 export function pageOf(
   list: string,
   pages: Pages,
-  json: string,
+  members: MemberTexts,
   input: Readonly<Record<string, unknown>>,
   projection?: Projection,
 ): Page {
-  const members = membersOf(json);
   const forward = pages.next.find(({ to }) => input[to] !== undefined) ?? pages.next.at(-1);
-  const value = forward === undefined ? undefined : textOf(json, members, forward.from);
-  const more = textOf(json, members, 'more');
-  const hasMore = value !== undefined && value !== 'null' && more !== 'false';
+  const value = forward === undefined ? undefined : members.get(forward.from);
+  const hasMore = value !== undefined && value !== 'null' && members.get('more') !== 'false';
   const next =
     hasMore && forward !== undefined
       ? cursorOf(list, { field: forward.to, value: JSON.parse(value) as string | number })
       : null;
   const own = new Set([pages.items, 'more', ...pages.next.map(({ from }) => from)]);
-  const rest = others(json, members, own);
-  const all = textOf(json, members, pages.items) ?? '[]';
+  const all = members.get(pages.items) ?? '[]';
   const items = projection === undefined ? all : project(all, projection);
+  const rest = others(members, own);
   return { json: `{"items":${items},"next":${JSON.stringify(next)},"hasMore":${hasMore}${rest}}`, next };
 }
 
-function others(json: string, members: Members, without: ReadonlySet<string>): string {
+function others(members: MemberTexts, without: ReadonlySet<string>): string {
   let text = '';
-  for (const [name, [from, to]] of members) {
-    if (!without.has(name)) text += `,${JSON.stringify(name)}:${json.slice(from, to)}`;
-  }
+  for (const [name, value] of members) if (!without.has(name)) text += `,${JSON.stringify(name)}:${value}`;
   return text;
 }

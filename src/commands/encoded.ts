@@ -10,13 +10,28 @@ export interface NamedHead {
 
 const noHeads: readonly NamedHead[] = [];
 
-/** An answer that is JSON text already, and the heads that it names. */
-export class Encoded {
+/** JSON text of an object. */
+export interface JsonText {
   readonly json: string;
-  readonly heads: readonly NamedHead[];
+  /** The JSON text of each member, by its name; absent: the members are known from the text alone. */
+  readonly members?: ReadonlyMap<string, string>;
+}
 
-  constructor(json: string, heads: readonly NamedHead[] = noHeads) {
-    this.json = json;
+/** An answer that is JSON text already, and the heads that it names. Requests with equal answers may share one. */
+export class Encoded {
+  readonly heads: readonly NamedHead[];
+  readonly #text: JsonText;
+
+  constructor(text: string | JsonText, heads: readonly NamedHead[] = noHeads) {
+    this.#text = typeof text === 'string' ? { json: text } : text;
     this.heads = heads;
+  }
+
+  get json(): string {
+    return this.#text.json;
+  }
+
+  get members(): ReadonlyMap<string, string> | undefined {
+    return this.#text.members;
   }
 }

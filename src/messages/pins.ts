@@ -11,9 +11,9 @@ import { Batcher, type Places } from '../storage/batcher.ts';
 import { behind, type ChangesOptions } from './changes.ts';
 import { commitsOf, type CommitParts } from './writer/commit.ts';
 import { messageColumns } from './message-columns.ts';
-import { messageJson } from './message-json.ts';
-import { readPage, roomOfPage, type PageRow } from './history.ts';
+import { messageJson, type StoredMessage } from './message-json.ts';
 import { rightsOf } from '../protocol/permissions.ts';
+import { requireMember, roomAccess, type Access } from '../rooms/access.ts';
 import { refusalError } from '../rooms/refusals.ts';
 
 export interface Pin {
@@ -95,11 +95,17 @@ function storePin(sql: postgres.Sql, pins: Pin[], outboxIds: number[]): Promise<
       ${rightsOf('pin')}::text::jsonb)`;
 }
 
+type Row = Access & { readonly last_rev: number } & {
+  [K in keyof StoredMessage]: StoredMessage[K] | null;
+};
+
 /** A room's pinned messages as the JSON text of the output of `room:pins`; from one snapshot. */
 export async function pinned(sql: postgres.Sql, user: string, room: string): Promise<string> {
-  const rows = await sql<PageRow[]>`
+  const rows = await sql<Row[]>`
     select a.kind, a.role, a.last_rev, x.*
-    from ${roomOfPage(sql, user, room)}
+    from (
+      select r.kind, r.last_rev, r.first_seq, m.role from ${roomAccess(sql, user, room)}
+    ) a
     left join lateral (
       select ${messageColumns(sql, user)}, u.name, t.pinned_at
       from messages t left join users u on u.id = t.sender_id
@@ -107,6 +113,8 @@ export async function pinned(sql: postgres.Sql, user: string, room: string): Pro
       order by t.pinned_at limit ${limits.pins}
     ) x on x.seq >= a.first_seq -- not within: the primary key would be an index for it, and that of pins is the one
     order by x.pinned_at desc, x.seq desc`;
-  const { rev, found } = readPage(rows);
-  return `{"messages":[${found.map(messageJson).join(',')}],"rev":${rev}}`;
+  const [first] = rows;
+  requireMember(first);
+  const found = rows.filter((row) => row.seq !== null) as unknown as StoredMessage[];
+  return `{"messages":[${found.map(messageJson).join(',')}],"rev":${first.last_rev}}`;
 }

@@ -26,8 +26,11 @@ export function membership(sql: postgres.ISql, user: string): postgres.Fragment 
   return sql`members m on m.room_id = r.id and m.user_id = ${user}`;
 }
 
-/** The room `r` with the user's membership `m`, if any: a `from` list and its condition. */
-export function roomAccess(sql: postgres.ISql, user: string, room: string): postgres.Fragment {
+/**
+ * The room `r` with the user's membership `m`, if any: a `from` list and its condition.
+ * @param room the id, or a column that has it
+ */
+export function roomAccess(sql: postgres.ISql, user: string, room: string | postgres.Fragment): postgres.Fragment {
   return sql`rooms r left join ${membership(sql, user)} where r.id = ${room}`;
 }
 

@@ -4,17 +4,22 @@ import { SharedTurns } from '../../src/rates/shared-turns.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { closedGate, type Gate } from '../support/gate.ts';
 
-function stage(waitingPerUser = 1000) {
+function stage(waitingPerUser = 1000, mostWeight = 1000) {
   const options = { place: 'reads', places: 1, placesPerUser: 1, waiting: 1000, waitMs: 60_000 } as const;
-  const shared = new SharedTurns(new FairTurns({ ...options, waitingPerUser, metrics: new Metrics() }));
-  const reads: { readonly question: string; readonly gate: Gate }[] = [];
-  const ask = (user: string, question: string): Promise<number> =>
-    shared.take(user, question, async () => {
+  const turns = new FairTurns({ ...options, waitingPerUser, metrics: new Metrics() });
+  const reads: { readonly questions: string; readonly gate: Gate }[] = [];
+  const shared = new SharedTurns<string, string>({
+    turns,
+    read: async (user, questions) => {
       const gate = closedGate();
-      const number = reads.push({ question: `${user} ${question}`, gate });
+      const number = reads.push({ questions: `${user}: ${questions.join(', ')}`, gate });
       await gate.opened;
-      return number;
-    });
+      return questions.map((question) => (question === 'bad' ? new Error('no such room') : `${question} ${number}`));
+    },
+    weightOf: (question) => question.length,
+    mostWeight,
+  });
+  const ask = (user: string, question: string): Promise<string> => shared.take(user, question, question);
   const answered = async (): Promise<void> => {
     for (const { gate } of reads) gate.open();
     await new Promise((resolve) => setImmediate(resolve));
@@ -23,20 +28,19 @@ function stage(waitingPerUser = 1000) {
   return { ask, reads, answered };
 }
 
-it('equal reads that wait are one read, which begins after the last of them came', async () => {
+it('the questions of a user that wait are one read, and equal ones are read once', async () => {
   const { ask, reads, answered } = stage();
   const first = ask('ann', 'page');
-  const later = [ask('ann', 'page'), ask('ann', 'page')];
-  const other = ask('ann', 'another page');
+  const later = [ask('ann', 'page'), ask('ann', 'other'), ask('ann', 'page')];
   const ben = ask('ben', 'page');
-  expect(reads.map(({ question }) => question)).toEqual(['ann page']);
-  while (reads.length < 4) await answered();
+  expect(reads.map(({ questions }) => questions)).toEqual(['ann: page']);
+  while (reads.length < 3) await answered();
   await answered();
-  expect(reads.map(({ question }) => question)).toEqual(['ann page', 'ben page', 'ann page', 'ann another page']);
-  expect(await Promise.all([first, ...later, ben, other])).toEqual([1, 3, 3, 2, 4]);
+  expect(reads.map(({ questions }) => questions)).toEqual(['ann: page', 'ben: page', 'ann: page, other']);
+  expect(await Promise.all([first, ...later, ben])).toEqual(['page 1', 'page 3', 'other 3', 'page 3', 'page 2']);
 });
 
-it('a read that comes when an equal one runs is read again', async () => {
+it('a question that comes when an equal one runs is read again', async () => {
   const { ask, reads, answered } = stage();
   const first = ask('ann', 'page');
   const second = ask('ann', 'page');
@@ -45,27 +49,49 @@ it('a read that comes when an equal one runs is read again', async () => {
   const third = ask('ann', 'page');
   await answered();
   await answered();
-  expect(await Promise.all([first, second, third])).toEqual([1, 2, 3]);
+  expect(await Promise.all([first, second, third])).toEqual(['page 1', 'page 2', 'page 3']);
 });
 
-it('at most 100 reads join one, and a refused one is forgotten', async () => {
+it('a read has at most the greatest weight, which an equal question does not add to', async () => {
+  const { ask, reads, answered } = stage(1000, 8);
+  const all = ['run', 'four', 'five', 'four', 'six', 'a long question'].map((question) => ask('ann', question));
+  while (reads.length < 4) await answered();
+  await answered();
+  expect(await Promise.all(all)).toEqual(['run 1', 'four 2', 'five 2', 'four 2', 'six 3', 'a long question 4']);
+});
+
+it('at most 100 questions join one, and a refused one is forgotten', async () => {
   const { ask, reads, answered } = stage(1);
   const first = ask('ann', 'page');
   const joined = Array.from({ length: 101 }, () => ask('ann', 'page'));
   await expect(ask('ann', 'page')).rejects.toMatchObject({ code: 'overloaded' });
   await answered();
   await answered();
-  expect(new Set(await Promise.all([first, ...joined]))).toEqual(new Set([1, 2]));
+  expect(new Set(await Promise.all([first, ...joined]))).toEqual(new Set(['page 1', 'page 2']));
   expect(reads).toHaveLength(2);
   const again = ask('ann', 'page');
   await answered();
-  expect(await again).toBe(3);
+  expect(await again).toBe('page 3');
+});
+
+it('an error is the answer to its question alone', async () => {
+  const { ask, answered } = stage();
+  const all = Promise.allSettled([ask('ann', 'run'), ask('ann', 'bad'), ask('ann', 'page')]);
+  await answered();
+  await answered();
+  expect(await all).toMatchObject([{ value: 'run 1' }, { reason: { message: 'no such room' } }, { value: 'page 2' }]);
 });
 
 it('a failure reaches everybody who waits for the read', async () => {
-  const shared = new SharedTurns({ take: (_, work) => Promise.resolve().then(work) });
-  const fail = () => shared.take('ann', 'page', () => Promise.reject(new Error('no database')));
-  expect(await Promise.allSettled([fail(), fail()])).toMatchObject([
+  const shared = new SharedTurns<string, string>({
+    turns: { take: (_, work) => Promise.resolve().then(work) },
+    read: () => Promise.reject(new Error('no database')),
+    weightOf: () => 1,
+    mostWeight: 10,
+  });
+  const fail = (question: string) => shared.take('ann', question, question);
+  expect(await Promise.allSettled([fail('page'), fail('page'), fail('other')])).toMatchObject([
+    { reason: { message: 'no database' } },
     { reason: { message: 'no database' } },
     { reason: { message: 'no database' } },
   ]);

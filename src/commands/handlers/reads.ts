@@ -1,5 +1,6 @@
 /** Reads of rooms: `history` and `sync`, with cursors that may be of another epoch, and the search for messages. */
 import type { Epochs } from '../../recovery/epochs.ts';
+import type { HistoryPage } from '../../messages/history-page.ts';
 import type { Messaging } from '../../messaging.ts';
 import type { CatchUp } from '../../recovery/catch-up.ts';
 import type { pullCommands } from '../../protocol/commands/reads.ts';
@@ -21,11 +22,19 @@ export function readHandlers(parts: ReadParts): HandlersOf<typeof pullCommands &
     if (given !== undefined && given !== epochs.epoch && given !== ofNoEpoch) await epochs.check();
     return epochs.epoch;
   };
+  /** Requests that share a page share its answer, so that REST makes its form of the page once. */
+  const encoded = new WeakMap<HistoryPage, Encoded>();
+  const encodedOf = (page: HistoryPage, room: string): Encoded => {
+    const known = encoded.get(page);
+    if (known !== undefined) return known;
+    const made = new Encoded(page, [{ id: room, rev: page.rev }]);
+    encoded.set(page, made);
+    return made;
+  };
   return {
     history: async ({ user }, input) => {
       const epoch = await epochFor(input.epoch);
-      const { json, rev } = await messaging.history(user.id, input, epoch);
-      return new Encoded(json, [{ id: input.room, rev }]);
+      return encodedOf(await messaging.history(user.id, input, epoch), input.room);
     },
     sync: async ({ user }, input) => {
       const epoch = await epochFor(input.epoch);
