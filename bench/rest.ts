@@ -1,6 +1,6 @@
 /**
  * node --import tsx bench/rest.ts [--seconds 5] [--rounds 3] [--main OTHER/dist/main.js]     (needs `wrk`; `npm run build` first)
- * REST side by side. A page of 20 messages is against Express and Fastify with the same query. Stored messages are against
+ * REST side by side. Pages of 20 messages are against Express and Fastify with the same query. Stored messages are against
  * their inserts, and against the HTTP API of Centrifugo. Then k6 sends 1,000 requests a second to Parley alone. `npm ci` in
  * bench/peers/rest installs Express and Fastify. Centrifugo and k6 are found in the PATH or in the folder of Go.
  */
@@ -25,6 +25,8 @@ const { values: args } = parseArgs({
   },
 });
 const connections = 50;
+/** 5,000 messages at once would be more than the slowest server stores in the time limit of `wrk`. */
+const batchConnections = 8;
 /** Messages go to one room after another, as bench/peers/insert.ts sends them. */
 const rooms = Array.from({ length: 100 }, (_, n) => `naive-${n}`);
 const text = 'x'.repeat(100);
@@ -48,6 +50,7 @@ interface Subject {
 interface Row {
   readonly name: string;
   readonly unit: string;
+  readonly connections: number;
   readonly subjects: readonly Subject[];
 }
 
@@ -90,7 +93,10 @@ async function rowsOf(on: Database): Promise<{ rows: Row[]; parley: number }> {
   const batch = {
     ...centrifugo,
     path: '/api/batch',
-    body: JSON.stringify({ commands: rooms.map((room) => ({ publish: { channel: room, data: { text } } })) }),
+    body: JSON.stringify({
+      commands: rooms.map((room) => ({ publish: { channel: room, data: { text } } })),
+      parallel: true,
+    }),
     messages: rooms.length,
   };
   const parleyBatch = {
@@ -99,22 +105,22 @@ async function rowsOf(on: Database): Promise<{ rows: Row[]; parley: number }> {
     body: JSON.stringify({ messages: rooms.map((room) => ({ room, body: { text } })) }),
     messages: rooms.length,
   };
-  // the page that everybody reads
-  await fill(parley, own);
-  const page = '/rooms/naive-0/messages?limit=20';
+  await fill(parley, parleyBatch);
+  const pagesOf = (room: string): Subject[] => {
+    const page = `/rooms/${room}/messages?limit=20`;
+    return [
+      { name: 'Parley', port: parley, load: { method: 'GET', path: `/api/v1${page}`, headers: own } },
+      { name: 'Express', port: express, load: { method: 'GET', path: page, headers: {} } },
+      { name: 'Fastify', port: fastify, load: { method: 'GET', path: page, headers: {} } },
+    ];
+  };
   const rows: Row[] = [
-    {
-      name: 'a page of 20 messages',
-      unit: 'requests/s',
-      subjects: [
-        { name: 'Parley', port: parley, load: { method: 'GET', path: `/api/v1${page}`, headers: own } },
-        { name: 'Express', port: express, load: { method: 'GET', path: page, headers: {} } },
-        { name: 'Fastify', port: fastify, load: { method: 'GET', path: page, headers: {} } },
-      ],
-    },
+    { name: 'a page of 20 messages', unit: 'requests/s', connections, subjects: pagesOf('naive-0') },
+    { name: 'pages of 20 messages, of 100 rooms in turn', unit: 'requests/s', connections, subjects: pagesOf('ROOM') },
     {
       name: 'stored messages, one a request',
       unit: 'messages/s',
+      connections,
       subjects: [
         { name: 'Parley', port: parley, load: ofParley },
         { name: 'Express', port: express, load: single },
@@ -126,6 +132,7 @@ async function rowsOf(on: Database): Promise<{ rows: Row[]; parley: number }> {
     {
       name: 'stored messages, 100 a request',
       unit: 'messages/s',
+      connections: batchConnections,
       subjects: [
         { name: 'Parley', port: parley, load: parleyBatch },
         ...(stored === undefined ? [] : [{ name: 'Centrifugo, Postgres', port: stored, load: batch }]),
@@ -188,22 +195,19 @@ function findProgram(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-async function fill(port: number, headers: Record<string, string>): Promise<void> {
+/** Forty messages in each room. */
+async function fill(port: number, { method, path, headers, body = '' }: Load): Promise<void> {
   for (let n = 0; n < 40; n++) {
-    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/rooms/naive-0/messages`, {
-      method: 'POST',
-      headers: { ...headers, 'Content-Type': 'application/json' },
-      body: JSON.stringify({ body: { text: `${n} ${text}` } }),
-    });
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body });
     if (!answer.ok) throw new Error(await answer.text());
   }
 }
 
-async function compare({ name, unit, subjects }: Row): Promise<void> {
-  console.log(`\n${name}, ${connections} connections`);
+async function compare({ name, unit, connections: at, subjects }: Row): Promise<void> {
+  console.log(`\n${name}, ${at} connections`);
   const measured = new Map<string, number[]>(subjects.map((subject) => [subject.name, []]));
   for (let round = 0; round < Number(args.rounds); round++)
-    for (const subject of subjects) measured.get(subject.name)?.push(await measure(subject));
+    for (const subject of subjects) measured.get(subject.name)?.push(await measure(subject, at));
   const [first] = measured.values();
   for (const [subject, rates] of measured) {
     const ratios = rates.map((rate, n) => (first?.[n] ?? 0) / rate);
@@ -214,7 +218,7 @@ async function compare({ name, unit, subjects }: Row): Promise<void> {
   }
 }
 
-async function measure({ name, port, load }: Subject): Promise<number> {
+async function measure({ name, port, load }: Subject, at: number): Promise<number> {
   const script = await lab.file('load.lua', [
     `local names = { ${rooms.map((room) => JSON.stringify(room)).join(', ')} }`,
     'local at = 0',
@@ -228,9 +232,11 @@ async function measure({ name, port, load }: Subject): Promise<number> {
     'end',
   ]);
   const wrk = (seconds: string): string =>
-    execFileSync('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, `http://127.0.0.1:${port}`], {
-      encoding: 'utf8',
-    });
+    execFileSync(
+      'wrk',
+      ['-t1', `-c${at}`, `-d${seconds}s`, '--timeout', '30s', '-s', script, `http://127.0.0.1:${port}`],
+      { encoding: 'utf8' },
+    );
   wrk('1');
   // a batch of a slow server takes seconds
   const report = wrk(String(Number(args.seconds) * (load.messages === undefined ? 1 : 3)));

@@ -36,19 +36,19 @@ export interface RestParts extends ServingParts {
 export function restFetch(
   parts: RestParts,
   origins: OriginSettings,
-): (request: Request, env: RequestEnv) => Promise<Response> {
+): (request: Request, env: RequestEnv) => Response | Promise<Response> {
   const app = restApp(parts);
-  return async (request, env) => {
+  return (request, env) => {
     const header = (name: string): string => request.headers.get(name) ?? '';
-    const target = targetFrom(header('host'), header('x-forwarded-proto'));
-    const allowed = corsHeadersFor(header('origin'), target, origins);
-    if (allowed === undefined) return foreign(hostAllowed(target.host, origins) ? 'origin' : 'host');
-    const cors = header('origin') === '' ? allowed : { ...allowed, ...exposedHeaders };
+    const [host, origin] = [header('host'), header('origin')];
+    const allowed = corsHeadersFor(origin, targetFrom(host, header('x-forwarded-proto')), origins);
+    if (allowed === undefined) return foreign(hostAllowed(host, origins) ? 'origin' : 'host');
+    const cors = origin === '' ? allowed : { ...allowed, ...exposedHeaders };
     if (request.method === 'OPTIONS') {
       const found = parts.discovery?.get(new URL(request.url).pathname);
       return new Response(null, { status: 204, headers: { ...cors, ...preflightHeaders, ...found } });
     }
-    return app.fetch(request, { ...env, cors });
+    return app.fetch(request, { address: env.address, cors });
   };
 }
 

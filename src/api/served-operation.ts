@@ -59,18 +59,18 @@ export class ServedOperation {
   readonly #paths: Paths;
   /** The operation that reads the object which this one changes, for If-Match. */
   readonly #reader: Operation | undefined;
+  readonly #count: (status: number, seconds: number) => void;
 
   constructor(operation: Operation, reader: Operation | undefined, parts: ServingParts) {
     this.#operation = operation;
     this.#reader = reader;
     this.#parts = parts;
+    this.#count = parts.metrics.rest.answersOf(operation.name);
     this.#plan = inputPlan(operation);
     this.#paths = new Paths(operation.output, operation.route.pages?.items);
   }
 
   async serve(context: RestContext): Promise<Response> {
-    const { metrics } = this.#parts;
-    const { name } = this.#operation;
     const from = performance.now();
     const ids = idsOf(context);
     let rates: Readonly<Record<string, string>> = {};
@@ -83,10 +83,9 @@ export class ServedOperation {
     } catch (error) {
       answered = failure(reported(error, ids, this.#parts), ids.requestId, { former: this.#operation.lenient });
     }
-    metrics.rest.requests.inc({ route: name, status: `${Math.floor(answered.status / 100)}xx` });
-    metrics.rest.requestSeconds.observe({ route: name }, (performance.now() - from) / 1000);
+    this.#count(answered.status, (performance.now() - from) / 1000);
     const { headers: own } = this.#operation.route;
-    return respond(context, { ...answered, headers: { ...own, ...rates, ...answered.headers } }, ids);
+    return respond(context, answered, ids, own, rates);
   }
 
   async #answer(context: RestContext, { request, projection, keyed }: ReadRequest): Promise<Answered> {
@@ -270,13 +269,17 @@ export function idsOf({ req }: RestContext): RequestIds {
   return requestIds((name) => req.header(name));
 }
 
-export function respond({ env }: RestContext, answered: Answered, { requestId, trace }: RequestIds): Response {
-  const { status, body, headers } = answered;
-  const traced = trace === undefined ? {} : { traceparent: trace.parent };
-  const vary = [env.cors['Vary'], headers['Vary']].filter((names) => names !== undefined).join(', ');
-  const varied = vary === '' ? {} : { Vary: vary };
-  return new Response(body, {
-    status,
-    headers: { ...env.cors, ...headers, ...varied, ...traced, 'X-Request-Id': requestId },
-  });
+/** @param more further headers; those of the answer go before them */
+export function respond(
+  { env }: RestContext,
+  { status, body, headers }: Answered,
+  { requestId, trace }: RequestIds,
+  ...more: readonly (Readonly<Record<string, string>> | undefined)[]
+): Response {
+  const all: Record<string, string> = Object.assign({}, env.cors, ...more, headers);
+  const [origin, own] = [env.cors['Vary'], headers['Vary']];
+  if (origin !== undefined && own !== undefined) all['Vary'] = `${origin}, ${own}`;
+  if (trace !== undefined) all['traceparent'] = trace.parent;
+  all['X-Request-Id'] = requestId;
+  return new Response(body, { status, headers: all });
 }

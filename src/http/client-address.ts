@@ -49,7 +49,7 @@ export class ClientAddress {
  * of IPv6, so that a limit for each address would not limit the host.
  */
 export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
+  if (!address.includes(':') || !isIPv6(address)) return address;
   const [head = [], rest = []] = address.split('::').map((part) => (part === '' ? [] : part.split(':')));
   const zeros = Array<string>(Math.max(0, 8 - head.length - rest.length)).fill('0');
   return [...head, ...zeros, ...rest].slice(0, 4).join(':');

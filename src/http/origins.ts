@@ -55,6 +55,7 @@ export function targetOf(req: HttpRequest): Target {
 }
 
 export function targetFrom(host: string, forwardedProto: string): Target {
+  if (forwardedProto === '') return { host, proto: '' };
   return { host, proto: forwardedProto.toLowerCase().split(',').at(-1)?.trim() ?? '' };
 }
 

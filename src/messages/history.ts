@@ -25,7 +25,7 @@ interface Row {
   readonly found: number;
 }
 
-/** The page of one question. @throws {ParleyError} as `history` lists them */
+/** The page of one question. @throws {ParleyError} as the command lists them */
 export async function history(
   sql: postgres.Sql,
   user: string,
@@ -33,8 +33,9 @@ export async function history(
   epoch: string,
 ): Promise<HistoryPage> {
   const [page] = await pagesOf(sql, user, [{ input, epoch }]);
-  if (page instanceof HistoryPage) return page;
-  throw page;
+  if (page instanceof Error) throw page;
+  if (page === undefined) throw new Error('The statement of a page has no row for its question.');
+  return page;
 }
 
 /**

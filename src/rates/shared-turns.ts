@@ -105,11 +105,11 @@ class Shared<Q, A> {
 }
 
 function pending<A>(): Omit<Asked<never, A>, 'question'> {
-  let resolve: (answer: A) => void = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const answer = new Promise<A>((settle, refuse) => {
-    resolve = settle;
-    reject = refuse;
+  let settled: Pick<Asked<never, A>, 'resolve' | 'reject'> | undefined;
+  const answer = new Promise<A>((resolve, reject) => {
+    settled = { resolve, reject };
   });
-  return { answer, resolve, reject };
+  // a promise calls its function at once
+  if (settled === undefined) throw new Error('The promise of an answer did not begin.');
+  return { answer, ...settled };
 }

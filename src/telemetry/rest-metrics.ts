@@ -1,12 +1,14 @@
 /** The metrics of REST: requests, their rates, repeated writes, and streams of rooms. */
-import { Counter, Histogram, type Registry } from 'prom-client';
-import { HotCounter } from './hot-metrics.ts';
+import { Counter, type Registry } from 'prom-client';
+import { HotCounter, HotHistogram, type Spread } from './hot-metrics.ts';
 import { watchedGauge } from './watched-gauge.ts';
 
 export class RestMetrics {
   readonly #registry: Registry;
-  readonly requests: Counter<'route' | 'status'>;
-  readonly requestSeconds: Histogram<'route'>;
+  /** Labels: route, status (2xx, 4xx, …). */
+  readonly #requests: HotCounter;
+  readonly #requestSeconds: HotHistogram;
+  readonly #byRoute = new Map<string, Spread>();
   /** Label: limit (hour, sensitive, blocked or failures). */
   readonly requestsRefused: HotCounter;
   readonly idempotentRequests: Counter<'outcome'>;
@@ -19,17 +21,13 @@ export class RestMetrics {
   /** @param seconds the buckets of times */
   constructor(registry: Registry, seconds: readonly number[]) {
     this.#registry = registry;
-    this.requests = this.#counter('parley_http_requests_total', 'Requests of REST that were answered', [
-      'route',
-      'status',
-    ]);
-    this.requestSeconds = new Histogram({
-      name: 'parley_http_request_seconds',
-      help: 'Time from a request of REST to its answer',
-      buckets: [...seconds],
-      labelNames: ['route'],
-      registers: [registry],
-    });
+    this.#requests = new HotCounter('parley_http_requests_total', 'Requests of REST that were answered', registry);
+    this.#requestSeconds = new HotHistogram(
+      'parley_http_request_seconds',
+      'Time from a request of REST to its answer',
+      seconds,
+      registry,
+    );
     this.requestsRefused = new HotCounter(
       'parley_http_requests_refused_total',
       'Requests of REST over a rate, by the rate',
@@ -59,6 +57,17 @@ export class RestMetrics {
       'parley_streams_behind_total',
       'Times that a stream fell behind its room and read the changes from the database',
     );
+  }
+
+  /** The routes of one name share their series. @returns what counts the answers of a route */
+  answersOf(route: string): (status: number, seconds: number) => void {
+    const times = this.#byRoute.get(route) ?? this.#requestSeconds.labels({ route });
+    this.#byRoute.set(route, times);
+    const classes = [1, 2, 3, 4, 5].map((digit) => this.#requests.labels({ route, status: `${digit}xx` }));
+    return (status, time) => {
+      classes[Math.floor(status / 100) - 1]?.inc();
+      times.observe(time);
+    };
   }
 
   /** `/metrics` reads the number of streams. */

@@ -53,7 +53,7 @@ export class RequestBody {
     this.#whole = true;
     this.#resume();
     while (this.#state === 'open') await this.#change();
-    if (this.#state !== 'complete') throw this.#error;
+    if (this.#state !== 'complete') throw this.#failure();
     const parts = this.#parts;
     this.#parts = [];
     return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
@@ -62,7 +62,7 @@ export class RequestBody {
   /** The next part, or undefined at the end. @throws {Refusal | DOMException} as `collect` does. */
   async next(): Promise<Buffer | undefined> {
     for (;;) {
-      if (this.#state === 'failed' || this.#state === 'dropped') throw this.#error;
+      if (this.#state === 'failed' || this.#state === 'dropped') throw this.#failure();
       const part = this.#parts.shift();
       if (part !== undefined) {
         this.#buffered -= part.byteLength;
@@ -82,7 +82,13 @@ export class RequestBody {
 
   /** The answer is about to leave: frees the socket, and discards the parts that still arrive. */
   drop(): void {
-    this.#end('dropped', new DOMException('The request has been answered.', 'AbortError'));
+    this.#end('dropped', undefined);
+  }
+
+  /** Made on its first use: the trace of each error would cost more than the rest of a small body. */
+  #failure(): unknown {
+    if (this.#state === 'dropped') this.#error ??= new DOMException('The request has been answered.', 'AbortError');
+    return this.#error;
   }
 
   #take(chunk: ArrayBuffer, last: boolean): void {

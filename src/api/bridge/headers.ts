@@ -27,7 +27,7 @@ export class LightHeaders implements Iterable<[string, string]> {
     if (Symbol.iterator in source) {
       for (const [name, value] of source) this.append(name, value);
     } else {
-      for (const [name, value] of Object.entries(source)) this.append(name, String(value));
+      for (const name in source) if (Object.hasOwn(source, name)) this.append(name, String(source[name]));
     }
   }
 
@@ -108,20 +108,34 @@ export class LightHeaders implements Iterable<[string, string]> {
 
   #checked(name: string, value: string): [name: string, value: string] {
     if (this.#frozen) throw new TypeError('The headers of a request are immutable.');
-    if (!namePattern.test(name)) throw new TypeError(`${JSON.stringify(name)} is not a header name.`);
+    const key = keyOf(name);
     const text = trimmed(value);
     if (badValue.test(text)) throw new TypeError(`The value of the header ${name} has a character that HTTP refuses.`);
-    return [name.toLowerCase(), text];
+    return [key, text];
   }
+}
+
+/** Names of headers that were checked, with their lower case. Handlers use the same few names again and again. */
+const keys = new Map<string, string>();
+const mostKeys = 256;
+
+function keyOf(name: string): string {
+  const known = keys.get(name);
+  if (known !== undefined) return known;
+  if (!namePattern.test(name)) throw new TypeError(`${JSON.stringify(name)} is not a header name.`);
+  const key = name.toLowerCase();
+  if (keys.size < mostKeys) keys.set(name, key);
+  return key;
 }
 
 /** Callers without types may pass a number. */
 function trimmed(value: unknown): string {
   const text = String(value);
-  let [from, to] = [0, text.length];
+  let from = 0;
+  let to = text.length;
   while (from < to && isBlank(text.charCodeAt(from))) from++;
   while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
-  return text.slice(from, to);
+  return to - from === text.length ? text : text.slice(from, to);
 }
 
 /** Tab, line feed, carriage return and space. */
