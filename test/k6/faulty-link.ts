@@ -1,7 +1,7 @@
 /**
  * A server between k6 and Parley that breaks promises. The link drops one message event in so many, doubles it, swaps it with
  * the next, or hides it from `sync`. Everything else passes. With `drop the very last`, the sends of one connection are late.
- * Its sends after the end of all others reach no client.
+ * Its last sends wait for the end of all others, and reach no client.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -18,11 +18,11 @@ export interface FaultyLink {
 }
 
 const oneIn = 40;
-/** By how much the sends of the late connection are late, and when they are the last: so many of others, then silence. */
+/** By how much the sends of the late connection are late. After so many sends of others, they wait for a silence. */
 const lateMs = 500;
-const before = { sends: 100, silenceMs: 200 };
-/** A message is swapped with one that comes within that time. */
-const longestHoldMs = 200;
+const before = { sends: 100, silenceMs: 500 };
+/** A message is swapped with one that comes within that time. The time is long enough for a busy machine. */
+const longestHoldMs = 3000;
 /** The messages that `forget` keeps from every client. */
 const victim = (seq: number): boolean => seq % oneIn === 7;
 
@@ -32,6 +32,19 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
   let late: WebSocket | undefined;
   const others = { sends: 0, at: 0 };
   const last = new Set<string>();
+  const waiting: { readonly frame: string; readonly send: (frame: string) => void }[] = [];
+  /** Sends what waits, in its order, when no other connection has sent for the silence. */
+  const sendLast = (): void => {
+    const ms = others.at + before.silenceMs - Date.now();
+    if (ms > 0) {
+      setTimeout(sendLast, ms);
+      return;
+    }
+    for (const { frame, send } of waiting.splice(0)) {
+      last.add(idIn(frame));
+      send(frame);
+    }
+  };
   // `drop last`: no event follows that would show the gap, so only the head at the end shows it
   const server = createServer((req, res) => {
     const far = request(new URL(req.url ?? '/', target), { method: req.method, headers: req.headers }, (answer) => {
@@ -53,9 +66,20 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
       if (far.readyState === WebSocket.OPEN) far.send(frame);
       else if (far.readyState === WebSocket.CONNECTING) early.push(frame);
     };
+    /** Nothing was swapped: the held message passes alone. */
+    const release = (): void => {
+      if (held === undefined) return;
+      clearTimeout(held.timer);
+      faults -= 1;
+      pass(held.frame);
+      held = undefined;
+    };
     near.on('message', (data: Buffer) => {
       const frame = data.toString();
-      if (fault !== 'drop the very last' || !frame.includes('["message:send",')) return send(frame);
+      const isSend = frame.includes('["message:send",');
+      // a pull returns the held message, whose event would come as a second one
+      if (!isSend) release();
+      if (fault !== 'drop the very last' || !isSend) return send(frame);
       late ??= near;
       if (near !== late) {
         others.sends += 1;
@@ -63,8 +87,8 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
         return send(frame);
       }
       setTimeout(() => {
-        if (others.sends >= before.sends && Date.now() - others.at >= before.silenceMs) last.add(idIn(frame));
-        send(frame);
+        if (others.sends < before.sends) return send(frame);
+        if (waiting.push({ frame, send }) === 1) sendLast();
       }, lateMs);
     });
     far.on('open', () => early.forEach((frame) => far.send(frame)));
@@ -96,13 +120,7 @@ export async function startFaultyLink(target: string, fault: Fault): Promise<Fau
       if (fault === 'none' || seen % oneIn !== 0) return pass(frame);
       faults += 1;
       if (fault === 'swap') {
-        // if none follows, the last pull of k6 returns the message, and the event would come as a second one
-        const timer = setTimeout(() => {
-          held = undefined;
-          faults -= 1;
-          pass(frame);
-        }, longestHoldMs);
-        held = { frame, timer };
+        held = { frame, timer: setTimeout(release, longestHoldMs) };
       }
       if (fault === 'double') {
         pass(frame);
