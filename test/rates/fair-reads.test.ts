@@ -1,10 +1,19 @@
 /** Reads of users share few connections to Postgres: a user with many reads does not delay the others. */
+import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { total } from '../support/metrics.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
+
+/** Statements of this database that wait for a lock. Other test files have databases of their own on the same server. */
+async function waitingIn(sql: postgres.ISql): Promise<number> {
+  const [row] = await sql<{ n: number }[]>`
+    select count(*)::int as n from pg_locks
+    where not granted and database = (select oid from pg_database where datname = current_database())`;
+  return row?.n ?? 0;
+}
 
 it('a user with one read is served before the second read of a user with eight; what waits too long is refused', async () => {
   const server = await startServer({ PARLEY_DATABASE_READ_POOL_SIZE: '1', PARLEY_DATABASE_READ_WAIT_MS: '3000' });
@@ -25,8 +34,7 @@ it('a user with one read is served before the second read of a user with eight; 
     await tx`lock table messages in access exclusive mode`;
     requested = Array.from({ length: 8 }, (_, n) => request('ann', ann, n + 1));
     await until('the first one waits in Postgres', async () => {
-      const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
-      return (row?.n ?? 0) > 0;
+      return (await waitingIn(tx)) > 0;
     });
     requested.push(request('ben', ben));
     await until('all have been taken', async () => (await ben.ok('session:list', {})).complete);
@@ -64,8 +72,7 @@ it('a user has one page of sync in Postgres at a time, and leaves the other conn
     await tx`lock table messages in access exclusive mode`;
     const waiting = (n: number): Promise<unknown> =>
       until(`${n} wait in Postgres`, async () => {
-        const [row] = await tx<{ n: number }[]>`select count(*)::int as n from pg_locks where not granted`;
-        return row?.n === n;
+        return (await waitingIn(tx)) === n;
       });
     for (let n = 0; n < 4; n++) requested.push(request('ann', ann));
     await waiting(1);

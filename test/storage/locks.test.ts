@@ -73,7 +73,9 @@ describe('the lock for one node', () => {
     const thief = await openServer({ url: database.url, poolSize: 1 });
     // The query waits in the queue of the server, so it comes before the return of the first connection.
     const taken = thief.sql`select pg_advisory_lock(1885434476, 2)`.execute();
-    const waiting = () => database.sql`select 1 from pg_locks where locktype = 'advisory' and not granted`;
+    const waiting = () => database.sql`
+      select 1 from pg_locks where locktype = 'advisory' and not granted
+      and database = (select oid from pg_database where datname = current_database())`;
     await expect.poll(waiting).toHaveLength(1);
     await cut();
     await taken;
