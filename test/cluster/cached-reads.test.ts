@@ -78,14 +78,15 @@ async function ofOwners(): Promise<Subject> {
   };
 }
 
+async function finds(node: number, round: number): Promise<boolean> {
+  const page = await call(node, 'GET', `/search/rooms?query=zebra${round}`, { user: 'ann' });
+  expect(page.status).toBe(200);
+  return (page.body['items'] as { id: string }[]).some(({ id }) => id === 'found');
+}
+
 async function ofSearches(): Promise<Subject> {
   await channel('found');
   let [begun, stored] = [0, 0];
-  const finds = async (node: number, round: number): Promise<boolean> => {
-    const page = await call(node, 'GET', `/search/rooms?query=zebra${round}`, { user: 'ann' });
-    expect(page.status).toBe(200);
-    return (page.body['items'] as { id: string }[]).some(({ id }) => id === 'found');
-  };
   return {
     write: async (round) => {
       begun = round;

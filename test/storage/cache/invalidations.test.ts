@@ -11,6 +11,11 @@ const names = Object.keys(events) as EventName[];
 const of = (targets: readonly Target[]): string[] => targets.map(nameOf);
 const data = { room: 'lobby', user: 'ann' } as never;
 
+const ofMember = (change: string, role: string | null): string[] =>
+  of(invalidationsOf('member', { room: 'lobby', user: 'ann', change, role } as never));
+const ofRoom = (state: object | undefined): string[] =>
+  of(invalidationsOf('room', { room: 'lobby', change: 'updated', by: 'ann', state } as never));
+
 it.each(names)('says what the event %s makes older', (name) => {
   const rule = invalidationsOfEvents[name];
   expect(rule).toBeDefined();
@@ -23,8 +28,6 @@ it('has no rule for an event that does not exist', () => {
 });
 
 it('ends the owner of a room by each change that can make another user the owner', () => {
-  const ofMember = (change: string, role: string | null): string[] =>
-    of(invalidationsOf('member', { room: 'lobby', user: 'ann', change, role } as never));
   const owner = [nameOf({ kind: 'roomOwner', id: ['lobby'] })];
   for (const change of ['left', 'removed', 'banned'] as const) expect(ofMember(change, null)).toEqual(owner);
   for (const role of ['owner', 'admin', 'member']) expect(ofMember('role', role)).toEqual(owner);
@@ -34,8 +37,6 @@ it('ends the owner of a room by each change that can make another user the owner
 });
 
 it('ends the searches for channels by a change of a channel alone', () => {
-  const ofRoom = (state: object | undefined): string[] =>
-    of(invalidationsOf('room', { room: 'lobby', change: 'updated', by: 'ann', state } as never));
   expect(ofRoom({ kind: 'group' })).toEqual(['room:lobby']);
   expect(ofRoom({ kind: 'channel' })).toEqual(['room:lobby', 'kind:channelSearch']);
   // the event of a deleted room has no state
