@@ -6,6 +6,7 @@ import { Encoded } from '../commands/encoded.ts';
 import { encodingOf, leastCompressedBytes, type ContentEncoding } from '../http/content-encoding.ts';
 import { namesTag } from '../http/etags.ts';
 import type { ParleyError } from '../protocol/errors.ts';
+import { apiPrefix } from '../protocol/http-route.ts';
 import { Reply, type Answer, type Operation } from './operation.ts';
 import { memberTexts, pageOf } from './pages.ts';
 import { problemOf, problemType } from './problem.ts';
@@ -75,6 +76,19 @@ function formOf({ name, route }: Operation, request: AnsweredRequest, answer: An
 
 function jsonOf(body: Reply['body']): string {
   return body instanceof Encoded ? body.json : JSON.stringify(body);
+}
+
+/** A kept answer, with the headers of its job and the fields that the request chooses. */
+export function chosen(answered: Answered, projection: Projection | undefined): Answered {
+  const { status, body, headers } = answered;
+  if (typeof body !== 'string') return answered;
+  const job = status === 202 ? jobHeaders((JSON.parse(body) as { readonly id: string }).id) : {};
+  return { status, body: projection === undefined ? body : project(body, projection), headers: { ...job, ...headers } };
+}
+
+/** Retry-After: a poll each second shows each progress. */
+export function jobHeaders(id: string): Readonly<Record<string, string>> {
+  return { Location: `${apiPrefix}/jobs/${id}`, 'Retry-After': '1' };
 }
 
 /** The answer to a read may be kept by its client, which checks it again each time. The answer to a write may not. */

@@ -10,6 +10,7 @@ import {
   type OriginSettings,
 } from '../http/origins.ts';
 import { ParleyError } from '../protocol/errors.ts';
+import { apiPrefix } from '../protocol/http-route.ts';
 import { RestError } from '../protocol/rest-errors.ts';
 import { failure, responseOf } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
@@ -23,8 +24,6 @@ import {
   type RestEnv,
   type ServingParts,
 } from './served-operation.ts';
-
-export const apiPrefix = '/api/v1';
 
 export interface RestParts extends ServingParts {
   readonly operations: readonly Operation[];

@@ -11,7 +11,7 @@ import { clientError } from '../storage/failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { isAny, namesTag } from '../http/etags.ts';
-import { answeredOf, compressed, failure, unmodified, type Answered } from './answering.ts';
+import { answeredOf, chosen, compressed, failure, unmodified, type Answered } from './answering.ts';
 import type { RequestEnv } from './bridge/bridge.ts';
 import type { Callers } from './callers.ts';
 import { requireScope, userHeader, type Identity } from './identity.ts';
@@ -92,11 +92,15 @@ export class ServedOperation {
     const { req } = context;
     const ifMatch = req.header('if-match');
     const about = { input: request.input as Readonly<Record<string, unknown>>, projection, url: req.url };
-    const run = async (): Promise<Answered> => {
+    const run = async (by: typeof about): Promise<Answered> => {
       const conditional = ifMatch === undefined ? request : { ...request, seen: await this.#seen(ifMatch, request) };
-      return answeredOf(this.#operation, about, await this.#run(this.#operation, conditional));
+      return answeredOf(this.#operation, by, await this.#run(this.#operation, conditional));
     };
-    const answered = await (keyed === undefined ? run() : this.#parts.idempotency.once(keyed, run));
+    const answered =
+      keyed === undefined
+        ? await run(about)
+        : // the kept answer is whole: the address of a job follows from its id
+          chosen(await this.#parts.idempotency.once(keyed, () => run({ ...about, projection: undefined })), projection);
     return compressed(unmodified(answered, req.header('if-none-match')), req.header('accept-encoding'));
   }
 

@@ -1,5 +1,8 @@
 /** The form in which a declaration says by which requests of REST its command is reached. */
 
+/** The prefix of every address of REST. */
+export const apiPrefix = '/api/v1';
+
 /** How the pages of a list follow each other. */
 export interface Pages {
   /** The field of the output that is the list; REST calls the list `items`. */
@@ -19,6 +22,8 @@ export interface HttpRoute {
   readonly status?: 201 | 202 | 204;
   /** Headers of every answer, also of errors. */
   readonly headers?: Readonly<Partial<Record<'Tus-Resumable', string>>>;
+  /** Headers of the request that the handler reads. */
+  readonly requestHeaders?: readonly RequestHeader[];
   /** Headers of a success that the handler adds. */
   readonly answerHeaders?: readonly AnswerHeader[];
   /** Fields of the input that this route sets. */
@@ -45,6 +50,9 @@ export interface HttpRoute {
    */
   readonly asOwner?: true;
 }
+
+/** Headers that a route alone reads. */
+export type RequestHeader = 'Tus-Resumable' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
 
 /** Headers that a route alone has in its success. */
 export type AnswerHeader =

@@ -4,12 +4,12 @@ import type { Job } from '../../protocol/jobs.ts';
 import type { Messaging } from '../../messaging.ts';
 import { jobRoutes } from '../../protocol/routes/jobs.ts';
 import type { Scope } from '../../protocol/scopes.ts';
+import { jobHeaders } from '../answering.ts';
 import { idempotencyKey } from '../idempotency.ts';
 import { callerOf, requireRooms, type ActingParts, type Identity } from '../identity.ts';
 import type { JobOwner } from '../jobs/job-store.ts';
 import type { Jobs } from '../jobs/jobs.ts';
 import { Reply, type RouteHandlers } from '../operation.ts';
-import { apiPrefix } from '../rest.ts';
 import type { Exports } from '../streams/exports.ts';
 
 export interface JobParts extends ActingParts {
@@ -66,10 +66,9 @@ export function jobHandlers(parts: JobParts): RouteHandlers<typeof jobRoutes> {
   };
 }
 
-/** Retry-After: a poll each second shows each progress. */
 export function accepted(job: Job, isRepeated = false): Reply {
   const replay = isRepeated ? { 'Idempotency-Replay': 'true' } : {};
-  return new Reply(job, { headers: { Location: `${apiPrefix}/jobs/${job.id}`, 'Retry-After': '1', ...replay } });
+  return new Reply(job, { headers: { ...jobHeaders(job.id), ...replay } });
 }
 
 /** @throws {ParleyError} `unauthorized` */

@@ -306,3 +306,22 @@ it('jobs that ended a day ago are removed', async () => {
   await jobs.prune();
   expect((await request(url, 'GET', `/jobs/${job.id}`, { bearer: admin })).status).toBe(404);
 });
+
+it('a repeated request gets the job of the first one again, with its address and its chosen fields', async () => {
+  const headers = { 'idempotency-key': 'twice' };
+  const ask = (path: string): Promise<Response> =>
+    fetch(`${url}/api/v1${path}`, { method: 'POST', headers: { ...headers, authorization: `Bearer ${admin}` } });
+  const [first, again] = [await ask('/export'), await ask('/export')];
+  expect(again.headers.get('idempotency-replay')).toBe('true');
+  const job = await accepted(first);
+  expect(await accepted(again)).toEqual(job);
+  await ended(url, admin, job.id);
+  headers['idempotency-key'] = 'twice-in-part';
+  const parts = [await ask('/export?fields=kind'), await ask('/export?fields=kind')];
+  const [made, found] = parts.map((part) => part.headers.get('location'));
+  expect([made, await Promise.all(parts.map((part) => part.json()))]).toEqual([
+    found,
+    [{ kind: 'export' }, { kind: 'export' }],
+  ]);
+  expect(found).toMatch(/^\/api\/v1\/jobs\/[0-9a-f-]{36}$/);
+});
