@@ -20,11 +20,16 @@ export function commandOperations(parts: CommandOperationParts): Operation[] {
     const call = callOf(name, parts);
     const routes = 'path' in http ? [http] : http;
     return routes.flatMap((route) =>
-      operationsOf(name, { ...declared, http: route }, 'caller', async ({ identity, input, seen }) => {
-        const rooms = roomsOf(input);
-        requireRooms(identity, declared.scope, rooms);
-        return call(await callerOf(identity, route, rooms, parts), input, seen);
-      }).map((operation) => ({ ...operation, id: idOf(operation.id, routes.indexOf(route)) })),
+      operationsOf(
+        name,
+        { ...declared, http: route },
+        route.asOwner === true ? 'caller' : 'user',
+        async ({ identity, input, seen }) => {
+          const rooms = roomsOf(input);
+          requireRooms(identity, declared.scope, rooms);
+          return call(await callerOf(identity, route, rooms, parts), input, seen);
+        },
+      ).map((operation) => ({ ...operation, id: idOf(operation.id, routes.indexOf(route)) })),
     );
   });
 }

@@ -71,6 +71,9 @@ function withOnly(schema: Json, names: ReadonlySet<string>, optional?: string): 
   const properties = schema['properties'];
   if (properties === undefined) return result;
   result['properties'] = Object.fromEntries(Object.entries(properties as Json).filter(([name]) => names.has(name)));
+  const least = schema['minProperties'];
+  const elsewhere = Object.keys(properties as Json).length - Object.keys(result['properties'] as Json).length;
+  if (typeof least === 'number') result['minProperties'] = least - elsewhere;
   const required = ((schema['required'] ?? []) as string[]).filter((name) => names.has(name) && name !== optional);
   if (required.length > 0) result['required'] = required;
   else delete result['required'];

@@ -3,6 +3,7 @@
  * is the dialect of OpenAPI 3.1.
  */
 import { z } from 'zod';
+import type { RequestHeader } from '../protocol/http-route.ts';
 import { scopeMeanings } from '../protocol/scopes.ts';
 import { userId } from '../protocol/model.ts';
 import { Schemas, type Json } from './json-schemas.ts';
@@ -82,6 +83,7 @@ function operationObject(operation: Operation, schemas: Schemas, responses: Resp
     tags: [tagOf(operation)],
     security,
     ...(scope === null ? {} : { 'x-scope': scope }),
+    ...(callers === 'user' ? { 'x-needs-user': true } : {}),
     'x-weight': operation.weight,
     parameters: parametersOf(operation, schemas),
     ...bodyOf(operation, schemas),
@@ -127,7 +129,12 @@ function headerParameters(operation: Operation): Json[] {
   if (callers !== 'anyone') {
     // an empty header names nobody
     const pattern = String((z.toJSONSchema(userId) as Json)['pattern']).replace('{1,', '{0,');
-    found.push(headerParameter('Parley-User', 'the user for whom an API key acts', { type: 'string', pattern }));
+    const about = `the user for whom an API key acts${callers === 'user' ? '; a key has to name one here' : ''}`;
+    found.push(headerParameter('Parley-User', about, { type: 'string', pattern }));
+  }
+  for (const name of route.requestHeaders ?? []) {
+    const { description, schema } = requestHeaders[name];
+    found.push({ ...headerParameter(name, description, schema), required: true });
   }
   if (isKeyed(operation)) {
     const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' };
@@ -144,6 +151,22 @@ function headerParameters(operation: Operation): Json[] {
   return found;
 }
 
+const requestHeaders: Readonly<Record<RequestHeader, { readonly description: string; readonly schema: Json }>> = {
+  'Tus-Resumable': { description: 'the version of the tus protocol', schema: { type: 'string', const: '1.0.0' } },
+  'Upload-Length': {
+    description: 'the bytes of the whole file',
+    schema: { type: 'integer', minimum: 1, maximum: 999_999_999_999_999 },
+  },
+  'Upload-Metadata': {
+    description: 'the name of the file, as `filename` and the name in base64',
+    schema: { type: 'string', maxLength: 4096, pattern: '(^|, *)(filename|name) [A-Za-z0-9+/]+=*(,|$)' },
+  },
+  'Upload-Offset': {
+    description: 'the bytes that the server has',
+    schema: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+  },
+};
+
 function headerParameter(name: string, description: string, schema: Json = { type: 'string' }): Json {
   return { name, in: 'header', required: false, description, schema };
 }
@@ -154,14 +177,22 @@ function textParameter(name: string, description: string): Json {
 
 function bodyOf(operation: Operation, schemas: Schemas): Json {
   if (operation.consumes !== undefined) {
-    const content = { [operation.consumes]: { schema: { type: 'string' } } };
-    return { requestBody: { required: operation.route.method === 'PATCH', content } };
+    // lines are text; other bodies are bytes, which no schema describes
+    const isText = operation.consumes.endsWith('json');
+    const content = { [operation.consumes]: isText ? { schema: { type: 'string', minLength: 1 } } : {} };
+    return { requestBody: { required: operation.needsBody, content } };
   }
   const { fields, hasBody } = inputPlan(operation);
   if (!hasBody) return {};
   const names = new Set([...fields].filter(([, { place }]) => place === 'body').map(([name]) => name));
   const schema = schemas.ofInput(operation.input, names, operation.route.generates);
-  return { requestBody: { required: true, content: { 'application/json': { schema } } } };
+  return { requestBody: { required: needsFields(schema), content: { 'application/json': { schema } } } };
+}
+
+/** A request without a body is one with an empty object. */
+function needsFields(schema: Json): boolean {
+  const fields = ['required', 'minProperties', '$ref', 'anyOf', 'oneOf', 'allOf'];
+  return fields.some((name) => schema[name] !== undefined);
 }
 
 function contentOf({ output, produces, route }: Operation, schemas: Schemas): Json {

@@ -76,6 +76,8 @@ export interface Operation {
   readonly errors: readonly (ErrorCode | RestErrorCode)[];
   readonly produces: string | undefined;
   readonly consumes: string | undefined;
+  /** See RouteSchema. */
+  readonly needsBody: boolean;
   /** The other form of the answer: a stream, one object of JSON a line. */
   readonly lines?: { readonly type: string; readonly line: z.ZodType };
   readonly run: (request: ApiRequest) => Promise<Answer> | Answer;
@@ -117,6 +119,7 @@ export function operationsOf(
     errors: declared.errors,
     produces: declared.produces,
     consumes: declared.consumes,
+    needsBody: declared.needsBody === true,
     run,
   }));
 }

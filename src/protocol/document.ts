@@ -164,7 +164,7 @@ function remarks(schema: JsonSchema): string {
     parts.push(schema.description);
   if (schema.type === 'integer' && schema.maximum !== undefined && schema.maximum < 1e9)
     parts.push(`${schema.minimum ?? 0} to ${schema.maximum}`);
-  if (schema.type === 'string' && schema.maxLength !== undefined && schema.pattern === undefined)
+  if (schema.type === 'string' && schema.maxLength !== undefined)
     parts.push(`${schema.minLength ?? 0} to ${schema.maxLength} characters`);
   if (schema.default !== undefined) parts.push(`default ${JSON.stringify(schema.default)}`);
   return parts.join('; ');

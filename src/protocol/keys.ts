@@ -35,6 +35,7 @@ export const network = z
   .string()
   .max(keyLimits.networkLength)
   .refine((text) => ipRange(text) !== undefined, 'expected an address or a range such as 10.0.0.0/8')
+  .meta({ pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$' })
   .describe('an IP address, or a CIDR range such as `10.0.0.0/8` or `2001:db8::/32`');
 
 const moment = z.int().min(0).max(keyLimits.moment).describe('milliseconds since 1970');

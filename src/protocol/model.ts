@@ -23,6 +23,16 @@ export const userId = z
   .regex(/^[A-Za-z0-9_.:@|+-]{1,64}$/, 'a user id is 1 to 64 of A-Z a-z 0-9 _ . : @ | + -')
   .describe("user id, the token's `sub`: 1 to 64 of `A-Z a-z 0-9 _ . : @ | + -`");
 
+/**
+ * The parts of the rules of texts that a JSON schema can say, for the schemas of REST. The rules themselves are below.
+ * Whitespace around a text is cut off.
+ */
+const space = '[\\t-\\r ]*';
+const displayPattern =
+  `^${space}[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u002f\\u003a-\\u0040\\u005b-\\u0060\\u007b-\\u00a0]` +
+  `[^\\u0000-\\u001f\\u007f-\\u009f]*${space}$`;
+const plainPattern = `^${space}[^\\u0000-\\u0020\\u007f][^\\u0000-\\u001f\\u007f]*${space}$`;
+
 /** Text that Postgres can store and every client can show in one line (display-text.ts). */
 export const displayText = (max: number) =>
   z
@@ -33,7 +43,8 @@ export const displayText = (max: number) =>
     .superRefine((text, context) => {
       const fault = text.length > max ? undefined : displayFault(text);
       if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
-    });
+    })
+    .meta({ pattern: displayPattern });
 
 /** Text that nobody is shown, such as a query of a search. No visible letter is needed. */
 export const plainText = (max: number) =>
@@ -42,7 +53,8 @@ export const plainText = (max: number) =>
     .trim()
     .min(1)
     .max(max)
-    .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters');
+    .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters')
+    .meta({ pattern: plainPattern });
 
 export const userName = displayText(limits.userNameLength);
 export const roomName = displayText(limits.roomNameLength);
@@ -65,11 +77,15 @@ export const instant = z.int().min(0).max(latestInstant).describe('milliseconds 
 export const mutedUntil = instant.nullable().describe('milliseconds since 1970, UTC; null: until it is lifted');
 export const linkId = z.string().regex(/^[0-9a-f]{16}$/, 'the id of a join link');
 
+/** The body of a message, and a body in the place of another. */
+export const messageBody = z.unknown().meta({ not: { type: 'null' } });
+
 export const emoji = z
   .string()
   .max(maxEmojiLength)
   .overwrite(qualified)
   .refine(isEmoji, 'expected one emoji')
+  .meta({ minLength: 1 })
   .describe('one emoji, as Unicode has them');
 
 export const reaction = z.object({

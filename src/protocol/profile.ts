@@ -13,18 +13,21 @@ const avatar = z
   .string()
   .max(profileLimits.avatarLength)
   .refine(isAvatar, 'expected an https URL without a user name or a password')
+  .meta({ pattern: '^https://[!-~]+$' })
   .describe('an https URL; Parley stores the URL and never fetches it');
 
 const locale = z
   .string()
   .max(profileLimits.localeLength)
   .refine(isLocale, 'expected a language tag (BCP 47) such as pt-BR')
+  .meta({ pattern: '^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$' })
   .describe('a language tag (BCP 47), such as `pt-BR`');
 
 const zone = z
   .string()
   .max(profileLimits.zoneLength)
   .refine(isZone, 'expected a time zone (IANA) such as Europe/Berlin')
+  .meta({ pattern: '^[A-Za-z][A-Za-z0-9_+/-]*$' })
   .describe('a time zone (IANA), such as `Europe/Berlin`');
 
 const own = 'only in your own profile, and for API keys';

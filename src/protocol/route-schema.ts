@@ -32,6 +32,8 @@ export interface RouteSchema {
   readonly produces?: string;
   /** The type of the body, unless it is JSON. The handler reads such a body as a stream. */
   readonly consumes?: string;
+  /** A request without bytes in such a body is refused. */
+  readonly needsBody?: true;
 }
 
 export type RouteDeclarations = Readonly<Record<string, RouteSchema>>;

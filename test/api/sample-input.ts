@@ -27,6 +27,7 @@ interface Schema {
   readonly anyOf?: readonly Schema[];
   readonly oneOf?: readonly Schema[];
   readonly allOf?: readonly Schema[];
+  readonly not?: Schema;
 }
 
 type Schemas = Readonly<Record<string, Schema>>;
@@ -55,7 +56,8 @@ export function sampleInput(
   let filled = path;
   const query = new URLSearchParams();
   for (const { name, in: place, required, schema } of parameters) {
-    if (!required) continue;
+    // the callers of this function send their own headers
+    if (!required || place === 'header') continue;
     const value = sampler.value(schema, name);
     const text = Array.isArray(value) ? value.join(',') : String(value);
     if (place === 'path') filled = filled.replace(`{${name}}`, encodeURIComponent(text));
@@ -88,7 +90,8 @@ class Sampler {
     if (type === 'array') return this.#array(schema, name);
     if (type === 'integer' || type === 'number') return Math.max(schema.minimum ?? 1, 1);
     if (type === 'boolean') return true;
-    return type === 'string' ? this.#text(schema, name) : null;
+    if (type === 'string') return this.#text(schema, name);
+    return schema.not === undefined ? null : 'sample';
   }
 
   #object({ properties = {}, required = [], propertyNames, additionalProperties }: Schema): object {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { cursor, pageLimit, type Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
-import { emoji, instant, message, rev, roomId, seq, userId, version } from '../model.ts';
+import { emoji, instant, message, messageBody, rev, roomId, seq, userId, version } from '../model.ts';
 
 const reacting = {
   input: z.object({ room: roomId, seq, emoji }),
@@ -40,7 +40,7 @@ export const messageCommands = {
     input: z.object({
       room: roomId,
       id: z.uuid().toLowerCase(),
-      body: z.unknown().describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
+      body: messageBody.describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
       replyTo: seq.optional().describe('the seq of the message that this one answers'),
       lane: z
         .enum(['critical', 'high', 'normal', 'low', 'batch'])
@@ -75,7 +75,7 @@ export const messageCommands = {
     input: z.object({
       room: roomId,
       seq,
-      body: z.unknown().describe('as in `message:send`'),
+      body: messageBody.describe('as in `message:send`'),
     }),
     output: z.object({ seq, rev, at: instant.describe('when it was edited; milliseconds since 1970, UTC') }),
     errors: ['not_found', 'not_member', 'forbidden', 'too_large'],

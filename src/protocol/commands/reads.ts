@@ -52,7 +52,8 @@ export const pullCommands = {
     input: z.object({
       cursors: z
         .record(roomId, rev)
-        .refine((c) => Object.keys(c).length <= limits.syncRooms, `at most ${limits.syncRooms} rooms`),
+        .refine((c) => Object.keys(c).length <= limits.syncRooms, `at most ${limits.syncRooms} rooms`)
+        .meta({ maxProperties: limits.syncRooms }),
       limit: z.int().min(1).max(limits.syncMessages).default(500),
       bytes: z.int().min(1024).max(limits.syncBytes).default(limits.syncBytes),
       epoch: epoch.optional().describe('of the cursors'),

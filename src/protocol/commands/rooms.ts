@@ -178,7 +178,8 @@ export const roomCommands = {
         senders: senders.optional(),
         editWindow: editWindow.nullable().optional().describe("seconds; null: the server's; 0: no limit"),
       })
-      .refine((input) => Object.keys(input).length > 1, 'nothing to set'),
+      .refine((input) => Object.keys(input).length > 1, 'nothing to set')
+      .meta({ minProperties: 2 }),
     output: z.object({ room: roomSummary }),
     errors: managing,
   },

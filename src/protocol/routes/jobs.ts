@@ -64,6 +64,7 @@ export const jobRoutes = {
     callers: 'key',
     http: { method: 'POST', path: '/import', status: 202, sensitive: true, answerHeaders },
     consumes: linesType,
+    needsBody: true,
     input: z.object({ from: z.int().min(1).default(1).describe('the first line that is stored, from 1') }),
     output: job,
     errors: ['too_large', 'limit_reached', 'unsupported_type', 'in_progress', 'idempotency_mismatch'],

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { signalFields } from '../commands/signals.ts';
 import { limits } from '../limits.ts';
-import { instant, plainText, rev, roomId, seq, userId, userName } from '../model.ts';
+import { instant, messageBody, plainText, rev, roomId, seq, userId, userName } from '../model.ts';
 import type { RouteDeclarations } from '../route-schema.ts';
 
 const failure = z.object({
@@ -19,7 +19,7 @@ const publishedMessage = z.strictObject({
   id: z.uuid().toLowerCase().optional().describe('absent: the Idempotency-Key of a lone message, else a new UUID'),
   sender: userId.optional().describe('for API keys any user id, also of no member; for tokens the user, or absent'),
   senderName: userName.optional().describe('the name of a sender who has no stored name'),
-  body: z.unknown().describe('as in `message:send`'),
+  body: messageBody.describe('as in `message:send`'),
   replyTo: seq.optional().describe('the seq of the message that this one answers'),
   lane: z.enum(['critical', 'high', 'normal', 'low', 'batch']).optional(),
 });

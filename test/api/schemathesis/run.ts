@@ -1,7 +1,8 @@
 /**
  * schemathesis against a started server with a Postgres and a Redis: `node --import tsx test/api/schemathesis/run.ts --seconds 600`.
- * All checks run with an API key, with a key that names a user, with a key of each scope, and with a token. The exit status is
- * 77 on a machine without Python or without schemathesis. `npm run build` must have been run.
+ * All checks run with an API key, with a key that names a user, with a key of each scope, and with a token. `--short` is the form of
+ * `.ci/run`: a fixed number of requests with a fixed seed, by a key that names a user. The exit status is 77 on a machine without
+ * Python or without schemathesis. `npm run build` must have been run.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
@@ -19,17 +20,55 @@ import { spawnServer } from '../../support/spawn.ts';
 import { connectStock } from '../../support/stock-client.ts';
 import { testSecret, tokenOf } from '../../support/test-token.ts';
 
-const version = '4.32.5';
 const leftOut = 77;
+/** schemathesis needs half a minute before its first request. */
 const leastSeconds = 50;
+/** Generated requests of each operation, beside the requests that cover its parameters. */
+const shortExamples = 5;
 const here = fileURLToPath(new URL('.', import.meta.url));
 
 interface Caller {
   readonly name: string;
-  readonly headers: readonly string[];
   /** The part of the time that this caller gets. */
   readonly share: number;
+  /** A key alone cannot give the commands that are about a user. */
+  readonly namesUser: boolean;
+  /** Each caller has a key and a user of its own: a run may revoke its key, or delete its user. */
+  readonly headers: (scene: Scene) => Promise<readonly string[]>;
 }
+
+interface Scene {
+  readonly user: string;
+  readonly token: string;
+  readonly key: (...scopes: string[]) => Promise<string>;
+}
+
+const keyHeader = async ({ key }: Scene, ...given: string[]): Promise<string> =>
+  `Authorization: Bearer ${await key(...given)}`;
+
+const callers: readonly Caller[] = [
+  {
+    name: 'a key for a user',
+    share: 3,
+    namesUser: true,
+    headers: async (scene) => [await keyHeader(scene, 'admin'), `Parley-User: ${scene.user}`],
+  },
+  { name: 'a key', share: 2, namesUser: false, headers: async (scene) => [await keyHeader(scene, 'admin')] },
+  {
+    name: 'a user',
+    share: 2,
+    namesUser: true,
+    headers: ({ token }) => Promise.resolve([`Authorization: Bearer ${token}`]),
+  },
+  ...scopes
+    .filter((one) => one !== 'admin')
+    .map((scope) => ({
+      name: `a key with the scope ${scope}`,
+      share: 1,
+      namesUser: false,
+      headers: async (scene: Scene) => [await keyHeader(scene, scope)],
+    })),
+];
 
 /** @returns the program; undefined: this machine cannot install it */
 function schemathesis(folder: string): string | undefined {
@@ -38,7 +77,7 @@ function schemathesis(folder: string): string | undefined {
   try {
     execFileSync('python3', ['-m', 'venv', folder], { stdio: 'ignore' });
     const pip = join(folder, 'bin', 'pip');
-    execFileSync(pip, ['install', '--quiet', '--disable-pip-version-check', `schemathesis==${version}`], {
+    execFileSync(pip, ['install', '--quiet', '--disable-pip-version-check', '-r', join(here, 'requirements.txt')], {
       stdio: 'ignore',
     });
   } catch {
@@ -48,7 +87,16 @@ function schemathesis(folder: string): string | undefined {
   return existsSync(program) ? program : undefined;
 }
 
-async function check(program: string, seconds: number, seed: string, folder: string): Promise<boolean> {
+interface RunOptions {
+  readonly program: string;
+  readonly seconds: number;
+  readonly seed: string;
+  readonly folder: string;
+  readonly short: boolean;
+}
+
+async function check(options: RunOptions): Promise<boolean> {
+  const { folder } = options;
   const postgres = await startPostgres();
   const redis = await startRedis();
   const server = await spawnServer({
@@ -70,37 +118,11 @@ async function check(program: string, seconds: number, seed: string, folder: str
     PARLEY_UPLOAD_SECRET: testSecret,
   });
   try {
-    // schemathesis needs half a minute before its first request
-    const callers = (await callersOf(server.url, postgres.url)).slice(
-      0,
-      Math.max(1, Math.floor(seconds / leastSeconds)),
-    );
-    const all = callers.reduce((sum, { share }) => sum + share, 0);
     let passed = true;
-    for (const { name, headers, share } of callers) {
-      const time = Math.round((seconds * share) / all);
-      console.log(`== schemathesis as ${name}, ${time} s`);
-      const { status } = spawnSync(
-        program,
-        [
-          '--config-file',
-          join(here, 'schemathesis.toml'),
-          'run',
-          `${server.url}/api/v1/openapi.json`,
-          `--url=${server.url}/api/v1`,
-          '--checks=all',
-          `--max-time=${time}`,
-          `--seed=${seed}`,
-          '--suppress-health-check=all',
-          '--request-timeout=20',
-          '--continue-on-failure',
-          '--warnings=off',
-          '--no-color',
-          ...headers.map((header) => `--header=${header}`),
-        ],
-        { cwd: folder, stdio: 'inherit', env: { ...process.env, SCHEMATHESIS_HOOKS: join(here, 'hooks.py') } },
-      );
-      passed &&= status === 0;
+    for (const [caller, seconds] of planOf(options)) {
+      console.log(`== schemathesis as ${caller.name}, ${options.short ? 'the short form' : `${seconds} s`}`);
+      const scene = await sceneOf(server.url, postgres.url, `tester-${callers.indexOf(caller)}`);
+      passed = run(server.url, options, { caller, seconds, headers: await caller.headers(scene) }) && passed;
     }
     const errors = total(await server.metrics(), 'parley_internal_errors_total');
     const printed =
@@ -121,36 +143,86 @@ async function check(program: string, seconds: number, seed: string, folder: str
   }
 }
 
-async function callersOf(url: string, databaseUrl: string): Promise<Caller[]> {
-  const token = await tokenOf('tester', { ttlSeconds: 86_400 });
+/** The callers that get enough time, the broadest first. */
+function planOf({ seconds, short }: RunOptions): [Caller, number][] {
+  for (let count = short ? 1 : callers.length; ; count--) {
+    const chosen = callers.slice(0, count);
+    const all = chosen.reduce((sum, { share }) => sum + share, 0);
+    const plan = chosen.map((caller): [Caller, number] => [caller, Math.round((seconds * caller.share) / all)]);
+    if (count === 1 || plan.every(([, time]) => time >= leastSeconds)) return plan;
+  }
+}
+
+interface CallerRun {
+  readonly caller: Caller;
+  readonly seconds: number;
+  readonly headers: readonly string[];
+}
+
+function run(url: string, options: RunOptions, { caller, seconds, headers }: CallerRun): boolean {
+  const { program, short, seed, folder } = options;
+  // the requests after an answer have ids of the server, so that they differ from run to run
+  const extent = short ? ['--phases=coverage,fuzzing', `--max-examples=${shortExamples}`] : [`--max-time=${seconds}`];
+  const { status } = spawnSync(
+    program,
+    [
+      '--config-file',
+      join(here, 'schemathesis.toml'),
+      'run',
+      `${url}/api/v1/openapi.json`,
+      `--url=${url}/api/v1`,
+      '--checks=all',
+      ...extent,
+      `--seed=${seed}`,
+      '--suppress-health-check=all',
+      '--request-timeout=20',
+      '--continue-on-failure',
+      '--warnings=off',
+      '--no-color',
+      ...headers.map((header) => `--header=${header}`),
+    ],
+    {
+      cwd: folder,
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        SCHEMATHESIS_HOOKS: join(here, 'hooks.py'),
+        ...(caller.namesUser ? {} : { PARLEY_WITHOUT_USER: '1' }),
+      },
+    },
+  );
+  return status === 0;
+}
+
+/** A user with a room and messages, and keys. */
+async function sceneOf(url: string, databaseUrl: string, user: string): Promise<Scene> {
+  const token = await tokenOf(user, { ttlSeconds: 86_400 });
   const client = await connectStock(url, token);
-  await client.ok('room:create', { kind: 'channel', name: 'Hall', id: 'hall' });
+  const room = `hall-${user}`;
+  await client.ok('room:create', { kind: 'channel', name: 'Hall', id: room });
   for (let n = 0; n < 5; n++) {
-    await client.ok('message:send', { room: 'hall', id: crypto.randomUUID(), body: { text: `message ${n}` } });
+    await client.ok('message:send', { room, id: crypto.randomUUID(), body: { text: `message ${n}` } });
   }
   client.close();
-  const database = await openServer({ url: databaseUrl, poolSize: 1 });
-  const { sql } = database;
-  const keys = new StoredKeys(sql, { maxKeys: 100, requestsPerHour: 100_000_000, overlapMs: 1000 });
-  const bearer = async (...given: string[]): Promise<string> => {
-    const { text } = await keys.create(keyCreateInput.parse({ name: 'schemathesis', scopes: given }));
-    return `Authorization: Bearer ${text}`;
+  return {
+    user,
+    token,
+    key: async (...given) => {
+      const database = await openServer({ url: databaseUrl, poolSize: 1 });
+      const keys = new StoredKeys(database.sql, { maxKeys: 10_000, requestsPerHour: 100_000_000, overlapMs: 1000 });
+      const { text } = await keys.create(keyCreateInput.parse({ name: 'schemathesis', scopes: given }));
+      await database.close();
+      return text;
+    },
   };
-  const admin = await bearer('admin');
-  const found: Caller[] = [
-    { name: 'a key for a user', headers: [admin, 'Parley-User: tester'], share: 3 },
-    { name: 'a key', headers: [admin], share: 2 },
-    { name: 'a user', headers: [`Authorization: Bearer ${token}`], share: 2 },
-  ];
-  for (const scope of scopes.filter((one) => one !== 'admin')) {
-    found.push({ name: `a key with the scope ${scope}`, headers: [await bearer(scope)], share: 1 });
-  }
-  await database.close();
-  return found;
 }
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '600' }, seed: { type: 'string', default: '20261130' } },
+  options: {
+    seconds: { type: 'string', default: '600' },
+    seed: { type: 'string', default: '20261130' },
+    short: { type: 'boolean', default: false },
+  },
 });
 const folder = temporaryFolder('parley-schemathesis-');
 try {
@@ -158,7 +230,10 @@ try {
   if (program === undefined) {
     console.log('   no Python, or schemathesis cannot be installed: the check is left out');
     process.exitCode = leftOut;
-  } else process.exitCode = (await check(program, Number(values.seconds), values.seed, folder)) ? 0 : 1;
+  } else {
+    const { seed, short } = values;
+    process.exitCode = (await check({ program, seconds: Number(values.seconds), seed, folder, short })) ? 0 : 1;
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
