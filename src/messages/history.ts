@@ -76,8 +76,8 @@ function wantedOf(question: PageQuestion, n: number): Wanted {
 }
 
 /**
- * The planner expects the same number of questions in any JSON, so it keeps one plan. It would plan each statement with
- * arrays again, which takes longer than the page. With `limit 1` it finds each room by its key, also while there are few.
+ * The planner expects the same number of questions in any JSON, so it keeps one plan. With arrays, the planner plans each
+ * statement again, which takes longer than the page. With `limit 1` the statement finds each room by its key, also while there are few.
  */
 function read(sql: postgres.Sql, user: string, wanted: readonly Wanted[], forward: boolean): Promise<Row[]> {
   return sql<Row[]>`

@@ -16,7 +16,7 @@ export interface SharedTurnsOptions<Q, A> {
   readonly mostWeight: number;
 }
 
-interface Asked<Q, A> {
+interface Entry<Q, A> {
   readonly question: Q;
   readonly answer: Promise<A>;
   readonly resolve: (answer: A) => void;
@@ -84,28 +84,28 @@ export class SharedTurns<Q, A> {
 
 /** The questions of one turn. */
 class Shared<Q, A> {
-  readonly #asked = new Map<string, Asked<Q, A>>();
+  readonly #entries = new Map<string, Entry<Q, A>>();
   weight = 0;
   joined = 0;
 
   answerTo(key: string): Promise<A> | undefined {
-    return this.#asked.get(key)?.answer;
+    return this.#entries.get(key)?.answer;
   }
 
   add(key: string, question: Q, weight: number): Promise<A> {
     this.weight += weight;
     const { answer, ...settling } = pending<A>();
-    this.#asked.set(key, { question, answer, ...settling });
+    this.#entries.set(key, { question, answer, ...settling });
     return answer;
   }
 
-  get all(): Asked<Q, A>[] {
-    return [...this.#asked.values()];
+  get all(): Entry<Q, A>[] {
+    return [...this.#entries.values()];
   }
 }
 
-function pending<A>(): Omit<Asked<never, A>, 'question'> {
-  let settled: Pick<Asked<never, A>, 'resolve' | 'reject'> | undefined;
+function pending<A>(): Omit<Entry<never, A>, 'question'> {
+  let settled: Pick<Entry<never, A>, 'resolve' | 'reject'> | undefined;
   const answer = new Promise<A>((resolve, reject) => {
     settled = { resolve, reject };
   });

@@ -40,7 +40,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 /** The page as the rows of the room say it. */
-async function expected(room: string, { before, after, limit }: Asked): Promise<string> {
+async function expected(room: string, { before, after, limit }: Question): Promise<string> {
   const rows = await sql<StoredMessage[]>`
     select ${messageColumns(sql, 'ann')}, u.name from messages t left join users u on u.id = t.sender_id
     where t.room_id = ${room} and t.seq >= ${first} order by t.seq`;
@@ -51,13 +51,13 @@ async function expected(room: string, { before, after, limit }: Asked): Promise<
   return `{"messages":[${page.map(messageJson).join(',')}],"before":${oldest},"after":${newest},"more":${more},"rev":77,"epoch":"e"}`;
 }
 
-interface Asked {
+interface Question {
   readonly before?: number;
   readonly after?: number;
   readonly limit: number;
 }
 
-const asked: Asked[] = [
+const cases: Question[] = [
   { limit: 1 },
   { limit: 20 },
   { limit: 38 },
@@ -67,7 +67,7 @@ const asked: Asked[] = [
   ...[0, 2, 19, 20, 21, 39, 40, 1000].map((after) => ({ after, limit: 20 })),
 ];
 
-it.each(asked)('the page %j is that of the rows, byte for byte', async (question) => {
+it.each(cases)('the page %j is that of the rows, byte for byte', async (question) => {
   for (const room of ['changed', 'other']) {
     expect((await history(sql, 'ann', { room, ...question }, 'e')).json).toBe(await expected(room, question));
   }
@@ -75,7 +75,7 @@ it.each(asked)('the page %j is that of the rows, byte for byte', async (question
 
 it('pages that are read together are those that are read alone, each with its own refusal', async () => {
   const rooms = ['changed', 'foreign', 'nowhere', 'other', 'hidden', 'empty'];
-  const questions = rooms.flatMap((room) => asked.map((question) => ({ input: { room, ...question }, epoch: 'e' })));
+  const questions = rooms.flatMap((room) => cases.map((question) => ({ input: { room, ...question }, epoch: 'e' })));
   const alone = await Promise.all(
     questions.map(({ input, epoch }) => history(sql, 'ann', input, epoch).catch((error: unknown) => error as Error)),
   );
@@ -83,7 +83,7 @@ it('pages that are read together are those that are read alone, each with its ow
   const texts = (pages: typeof together): string[] =>
     pages.map((page) => (page instanceof Error ? page.message : page.json));
   expect(texts(together)).toEqual(texts(alone));
-  const codeOf = (room: string): unknown => together[rooms.indexOf(room) * asked.length];
+  const codeOf = (room: string): unknown => together[rooms.indexOf(room) * cases.length];
   expect(['foreign', 'nowhere', 'hidden'].map(codeOf)).toMatchObject([
     { code: 'not_member' },
     { code: 'not_found' },
