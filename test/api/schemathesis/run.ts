@@ -1,8 +1,7 @@
 /**
  * schemathesis against a started server with a Postgres and a Redis: `node --import tsx test/api/schemathesis/run.ts --seconds 600`.
- * All checks run with an API key, with a key that names a user, with a key of each scope, and with a token. `--short` is the form of
- * `.ci/run`: a fixed number of requests with a fixed seed, by a key that names a user. The exit status is 77 on a machine without
- * Python or without schemathesis. `npm run build` must have been run.
+ * All checks run with an API key, with a key that names a user, with a key of each scope, and with a token. The exit status is
+ * 77 on a machine without Python or without schemathesis. `npm run build` must have been run.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
@@ -23,8 +22,6 @@ import { testSecret, tokenOf } from '../../support/test-token.ts';
 const leftOut = 77;
 /** schemathesis needs half a minute before its first request. */
 const leastSeconds = 50;
-/** Generated requests of each operation, beside the requests that cover its parameters. */
-const shortExamples = 5;
 const here = fileURLToPath(new URL('.', import.meta.url));
 
 interface Caller {
@@ -92,7 +89,6 @@ interface RunOptions {
   readonly seconds: number;
   readonly seed: string;
   readonly folder: string;
-  readonly short: boolean;
 }
 
 async function check(options: RunOptions): Promise<boolean> {
@@ -120,7 +116,7 @@ async function check(options: RunOptions): Promise<boolean> {
   try {
     let passed = true;
     for (const [caller, seconds] of planOf(options)) {
-      console.log(`== schemathesis as ${caller.name}, ${options.short ? 'the short form' : `${seconds} s`}`);
+      console.log(`== schemathesis as ${caller.name}, ${seconds} s`);
       const scene = await sceneOf(server.url, postgres.url, `tester-${callers.indexOf(caller)}`);
       passed = run(server.url, options, { caller, seconds, headers: await caller.headers(scene) }) && passed;
     }
@@ -144,8 +140,8 @@ async function check(options: RunOptions): Promise<boolean> {
 }
 
 /** The callers that get enough time, the broadest first. */
-function planOf({ seconds, short }: RunOptions): [Caller, number][] {
-  for (let count = short ? 1 : callers.length; ; count--) {
+function planOf({ seconds }: RunOptions): [Caller, number][] {
+  for (let count = callers.length; ; count--) {
     const chosen = callers.slice(0, count);
     const all = chosen.reduce((sum, { share }) => sum + share, 0);
     const plan = chosen.map((caller): [Caller, number] => [caller, Math.round((seconds * caller.share) / all)]);
@@ -160,9 +156,7 @@ interface CallerRun {
 }
 
 function run(url: string, options: RunOptions, { caller, seconds, headers }: CallerRun): boolean {
-  const { program, short, seed, folder } = options;
-  // the requests after an answer have ids of the server, so that they differ from run to run
-  const extent = short ? ['--phases=coverage,fuzzing', `--max-examples=${shortExamples}`] : [`--max-time=${seconds}`];
+  const { program, seed, folder } = options;
   const { status } = spawnSync(
     program,
     [
@@ -172,7 +166,7 @@ function run(url: string, options: RunOptions, { caller, seconds, headers }: Cal
       `${url}/api/v1/openapi.json`,
       `--url=${url}/api/v1`,
       '--checks=all',
-      ...extent,
+      `--max-time=${seconds}`,
       `--seed=${seed}`,
       '--suppress-health-check=all',
       '--request-timeout=20',
@@ -221,7 +215,6 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '600' },
     seed: { type: 'string', default: '20261130' },
-    short: { type: 'boolean', default: false },
   },
 });
 const folder = temporaryFolder('parley-schemathesis-');
@@ -231,8 +224,8 @@ try {
     console.log('   no Python, or schemathesis cannot be installed: the check is left out');
     process.exitCode = leftOut;
   } else {
-    const { seed, short } = values;
-    process.exitCode = (await check({ program, seconds: Number(values.seconds), seed, folder, short })) ? 0 : 1;
+    const { seed } = values;
+    process.exitCode = (await check({ program, seconds: Number(values.seconds), seed, folder })) ? 0 : 1;
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
