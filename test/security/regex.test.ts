@@ -109,7 +109,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^0x(?:[0-9a-fA-F]{2})+$/': frame,
   },
   'storage/cache/kinds.ts': {
-    '/^(room|user|lists|key|sessions):./': short,
+    '/^(room|user):./': short,
     [String.raw`/[%/\n\r]/g`]: short,
     [String.raw`/^\w+\//`]: short,
   },
