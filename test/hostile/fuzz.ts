@@ -164,9 +164,11 @@ async function attack(server: SpawnedServer, options: FuzzOptions): Promise<Fuzz
   }
   const seconds = (performance.now() - from - paused) / 1000;
   const rssAfter = failed() ? NaN : await calm();
+  const neighbour = await neighbours.finish();
+  // the snapshot of the heap stops the server for seconds, which is no fault of it
   const held = failed() ? {} : { ...(await inspector.count(sessionParts)) };
-  const neighbour = await neighbours.stop();
   faults.push(...neighbours.faults);
+  neighbours.leave();
   const running = server.ended() === undefined;
   const result = {
     cases,

@@ -162,7 +162,8 @@ class Attack {
     else await this.#one(only, new HttpPeer(this.#port, addressOf(0)));
     const seconds = (performance.now() - from) / 1000;
     const rssAfter = failed() ? NaN : await this.#calm(inspector);
-    const neighbour = await neighbours.stop();
+    const neighbour = await neighbours.finish();
+    neighbours.leave();
     const running = this.#server.ended() === undefined;
     const left = running ? await this.#left(inspector) : {};
     const internalErrors = running ? total(await this.#server.metrics(), 'parley_internal_errors_total') : NaN;

@@ -62,8 +62,8 @@ export class Neighbours {
     return this.#faults;
   }
 
-  /** Waits until all messages have come, and disconnects. */
-  async stop(): Promise<Latency> {
+  /** Waits until all messages have come. The connections stay, and their end is no fault from now on. */
+  async finish(): Promise<Latency> {
     this.#going = false;
     await this.#sending;
     for (const socket of [this.#sender, this.#listener]) {
@@ -71,11 +71,14 @@ export class Neighbours {
         'all that was sent is heard',
         () => this.#faults.length > 0 || this.#received.get(socket) === this.#sent,
       );
-      socket.disconnect();
     }
     const sorted = this.#latencies.toSorted((a, b) => a - b);
     const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)] ?? NaN;
     return { messages: this.#sent, p50: at(0.5), p99: at(0.99), max: at(1) };
+  }
+
+  leave(): void {
+    for (const socket of [this.#sender, this.#listener]) socket.disconnect();
   }
 
   async #send(): Promise<void> {
