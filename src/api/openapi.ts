@@ -102,7 +102,7 @@ function parametersOf(operation: Operation, schemas: Schemas): Json[] {
     const { description, ...schema } = schemas.ofField(fields.get(name) ?? {});
     const required = inPath.has(name) || requiredFields(operation.input).has(name);
     const about = typeof description === 'string' ? { description } : {};
-    const own = name === 'limit' ? { ...schema, default: pageSize.usual, maximum: pageSize.most } : schema;
+    const own = name === 'limit' && place === 'query' ? pageLimit(schema) : schema;
     found.push({ name, in: place, required, ...about, ...list, schema: own });
   }
   if (route.pages !== undefined && !found.some(({ name }) => name === 'cursor')) {
@@ -115,6 +115,13 @@ function parametersOf(operation: Operation, schemas: Schemas): Json[] {
     );
   }
   return [...found, ...headerParameters(operation)];
+}
+
+/** The limit of a page is the smaller one of its command and of REST. */
+function pageLimit(schema: Json): Json {
+  const { maximum } = schema;
+  const most = typeof maximum === 'number' ? Math.min(maximum, pageSize.most) : pageSize.most;
+  return { ...schema, default: pageSize.usual, maximum: most };
 }
 
 function headerParameters(operation: Operation): Json[] {

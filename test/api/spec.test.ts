@@ -8,6 +8,7 @@ import { expect, it } from 'vitest';
 import { commands } from '../../src/protocol/commands.ts';
 import { events } from '../../src/protocol/events.ts';
 import { stage } from '../stage.ts';
+import { tokenOf } from '../support/test-token.ts';
 
 const { server } = await stage();
 
@@ -94,4 +95,32 @@ it('the page has every error, and loads nothing from elsewhere', async () => {
   expect(html).toContain('id="error-rate_limited"');
   expect(html).toContain('id="error-idempotency_mismatch"');
   expect(html).not.toMatch(/<script|<link|<img|src=|@import|url\(/);
+});
+
+interface Described {
+  readonly paths: Readonly<Record<string, { readonly get?: { readonly parameters?: readonly Parameter[] } }>>;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly schema: { readonly maximum?: number };
+}
+
+it('the greatest limit of each list is accepted, and one more is not', async () => {
+  const { paths } = (await read('/openapi.json')) as unknown as Described;
+  const headers = { Authorization: `Bearer ${await tokenOf('ann')}` };
+  const lists = Object.entries(paths).flatMap(([path, { get }]) => {
+    const limit = get?.parameters?.find(({ name }) => name === 'limit');
+    if (limit === undefined || path.includes('{')) return [];
+    const needed = get?.parameters?.some(({ name }) => name === 'query') === true ? 'query=a&' : '';
+    return [{ path, needed, most: limit.schema.maximum ?? NaN }];
+  });
+  expect(lists.map(({ path }) => path)).toContain('/search');
+  for (const { path, needed, most } of lists) {
+    const statusOf = async (limit: number): Promise<number> =>
+      (await fetch(`${server.url}/api/v1${path}?${needed}limit=${limit}`, { headers })).status;
+    expect([path, await statusOf(most)]).not.toEqual([path, 400]);
+    // keys and operators have lists too, which a user may not read
+    expect([400, 403], path).toContain(await statusOf(most + 1));
+  }
 });
