@@ -96,17 +96,16 @@ it('a user over the limit gets no large answer on any connection; others do', as
   const eves = await Promise.all(Array.from({ length: 12 }, () => unread('eve')));
   const most = await readUntil(
     eves,
-    async () => (await refused('user')) > 20,
+    async () => (await refused('user')) > 20 && (await metric('parley_slow_consumers_total{step="user"}')) > 0,
     () => unread('eve'),
   );
-  // four reads run at once
+  // another limit may close a buffer first, so the reads go on until this limit has closed one; four reads run at once
   expect(most).toBeLessThan(3 * mega + 5 * mega);
   const fresh = await connectRaw(server.url, await tokenOf('eve'));
   raws.push(fresh);
   const ann = await connectStock(server.url, await tokenOf('ann'));
   expect((await ann.ok('sync', { cursors: { big: 0 } })).rooms['big']?.messages.length).toBeGreaterThan(0);
   await until('the largest buffers are closed', async () => (await unsent()) <= 3 * mega);
-  expect(await metric('parley_slow_consumers_total{step="user"}')).toBeGreaterThan(0);
   expect(await metric('parley_connections_closed_total{reason="slow_consumer"}')).toBeGreaterThan(0);
   ann.close();
 }, 60_000);
@@ -185,12 +184,12 @@ it('reads of one user run and wait up to the limit, and one more is refused', as
 }, 60_000);
 
 it('while memory is short the largest buffers are closed, and no work is refused', async () => {
-  await start({ PARLEY_MAX_MEMORY_BYTES: String(process.memoryUsage.rss() + 400 * mega) }, ['eve', 'ann']);
+  const limit = process.memoryUsage.rss() + 400 * mega;
+  await start({ PARLEY_MAX_MEMORY_BYTES: String(limit) }, ['eve', 'ann']);
   const ann = await connectStock(server.url, await tokenOf('ann'));
   const eve = await unread('eve');
   await readUntil([eve], async () => (await refused('connection')) > 3);
   // nine tenths of the limit are passed, the limit is not
-  const limit = process.memoryUsage.rss() + 400 * mega;
   const held: Buffer[] = [];
   await until('the buffer is closed', async () => {
     // again where a collection has made room meanwhile

@@ -18,9 +18,12 @@ export interface FaultyLink {
 }
 
 const oneIn = 40;
-/** By how much the sends of the late connection are late. After so many sends of others, they wait for a silence. */
+/**
+ * By how much the sends of the late connection are late. After so many sends of others, they wait for a silence. The others
+ * send about 200 times, and a busy machine may skip most of them.
+ */
 const lateMs = 500;
-const before = { sends: 100, silenceMs: 500 };
+const before = { sends: 30, silenceMs: 500 };
 /** A message is swapped with one that comes within that time. The time is long enough for a busy machine. */
 const longestHoldMs = 3000;
 /** The messages that `forget` keeps from every client. */
