@@ -1,8 +1,9 @@
-/** How items share a batch. */
-export interface Sharing<T> {
-  readonly senderOf: (item: T) => string;
-  /** Absent: items have no size, and only their number counts. */
-  readonly sizeOf?: ((item: T) => number) | undefined;
+/** What an item of a `BatchQueue` says of itself. */
+export interface Queued {
+  /** Undefined: all such items take turns as those of one sender. */
+  readonly sender: string | undefined;
+  /** Of the item, in the unit of `mostSize`. 0: only the number of items counts. */
+  readonly size: number;
 }
 
 /**
@@ -10,19 +11,13 @@ export interface Sharing<T> {
  * their number and by their size. If more wait, senders take turns: each batch has one item of each sender before a second of
  * any sender. A sender without an item in this batch is first in the next one. Items of one sender keep their order.
  */
-export class BatchQueue<T> {
-  readonly #sharing: Sharing<T> | undefined;
+export class BatchQueue<T extends Queued> {
   /** In the order in which they came, behind all items in `#lines`. */
   #arrived: T[] = [];
   #arrivedSize = 0;
   /** The remaining items of each sender, in the order of turns. Empty unless more items waited than fit in a batch. */
-  readonly #lines = new Map<string, T[]>();
+  readonly #lines = new Map<string | undefined, T[]>();
   #inLines = 0;
-
-  /** @param sharing absent: the order is always that of arrival */
-  constructor(sharing?: Sharing<T>) {
-    this.#sharing = sharing;
-  }
 
   get length(): number {
     return this.#inLines + this.#arrived.length;
@@ -30,18 +25,16 @@ export class BatchQueue<T> {
 
   push(item: T): void {
     this.#arrived.push(item);
-    this.#arrivedSize += this.#sizeOf(item);
+    this.#arrivedSize += item.size;
   }
 
   /** Removes the next batch. An item that is larger than a batch may be is a batch of its own. */
   take(most: number, mostSize = Infinity): T[] {
     if (this.#inLines === 0 && this.#arrived.length <= most && this.#arrivedSize <= mostSize)
       return this.#takeArrived();
-    if (this.#sharing === undefined) return this.#arrived.splice(0, most);
     for (const item of this.#takeArrived()) {
-      const sender = this.#sharing.senderOf(item);
-      const line = this.#lines.get(sender);
-      if (line === undefined) this.#lines.set(sender, [item]);
+      const line = this.#lines.get(item.sender);
+      if (line === undefined) this.#lines.set(item.sender, [item]);
       else line.push(item);
       this.#inLines++;
     }
@@ -49,7 +42,7 @@ export class BatchQueue<T> {
     let size = 0;
     // a sender that is set again has another turn in the same loop, behind the others
     for (const [sender, line] of this.#lines) {
-      size += this.#sizeOf(line[0] as T);
+      size += (line[0] as T).size;
       if (batch.length >= most || (size > mostSize && batch.length > 0)) break;
       batch.push(line.shift() as T);
       this.#lines.delete(sender);
@@ -69,9 +62,5 @@ export class BatchQueue<T> {
     this.#arrived = [];
     this.#arrivedSize = 0;
     return arrived;
-  }
-
-  #sizeOf(item: T): number {
-    return this.#sharing?.sizeOf?.(item) ?? 0;
   }
 }

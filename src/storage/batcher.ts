@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ParleyError } from '../protocol/errors.ts';
-import { BatchQueue } from './batch-queue.ts';
+import { BatchQueue, type Queued } from './batch-queue.ts';
 
 /** One answer an item, in their order. An Error is the answer to that item alone. */
 export type Run<I, O> = (items: I[]) => Promise<(O | Error)[]>;
 
-interface Waiting<I, O> {
+interface Waiting<I, O> extends Queued {
   readonly item: I;
   /** The sender whose share has the place of the item. */
   readonly sharer: string | undefined;
@@ -70,7 +70,7 @@ export interface BatchLimits<I> {
   readonly maxWaiting: number | Places;
   /** Senders share the places, and take turns if more items wait than fit in a batch. Absent: the order is that of arrival. */
   readonly senderOf?: (item: I) => string;
-  /** The size of an item, and of a batch. Absent: only the number of items counts. They need `senderOf`. */
+  /** The size of an item, and of a batch. Absent: only the number of items counts. */
   readonly sizeOf?: (item: I) => number;
   readonly maxBatchSize?: number;
 }
@@ -88,7 +88,8 @@ export class Batcher<I, O> {
   readonly #maxBatchSize: number;
   readonly #places: Places;
   readonly #senderOf: (item: I) => string | undefined;
-  readonly #waiting: BatchQueue<Waiting<I, O>>;
+  readonly #sizeOf: (item: I) => number;
+  readonly #waiting = new BatchQueue<Waiting<I, O>>();
   #running = false;
   #idle: (() => void)[] = [];
 
@@ -98,9 +99,7 @@ export class Batcher<I, O> {
     this.#maxBatchSize = maxBatchSize ?? Infinity;
     this.#places = typeof maxWaiting === 'number' ? new Places(maxWaiting) : maxWaiting;
     this.#senderOf = senderOf ?? ((): undefined => undefined);
-    this.#waiting = new BatchQueue(
-      senderOf && { senderOf: ({ item }) => senderOf(item), sizeOf: sizeOf && (({ item }) => sizeOf(item)) },
-    );
+    this.#sizeOf = sizeOf ?? ((): number => 0);
   }
 
   get waiting(): number {
@@ -124,12 +123,13 @@ export class Batcher<I, O> {
 
   /** @throws {ParleyError} `overloaded` if every place, or the share of the sender, is taken */
   add(item: I): Promise<O> {
-    const sharer = this.#places.crowded ? this.#senderOf(item) : undefined;
+    const sender = this.#senderOf(item);
+    const sharer = this.#places.crowded ? sender : undefined;
     if (!this.#places.take(sharer)) {
       return Promise.reject(new ParleyError('overloaded', undefined, { retryAfter: 1000 }));
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, sharer, resolve, reject });
+      this.#waiting.push({ item, sender, sharer, size: this.#sizeOf(item), resolve, reject });
       if (!this.#running) void this.#drain();
     });
   }
