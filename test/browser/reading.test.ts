@@ -53,10 +53,15 @@ async function divider({ page }: Person, log = '.chat .log'): Promise<Divided> {
   })()`);
 }
 
-/** The same person at another machine, which has nothing of the conversations yet. */
-async function elsewhere(ann: Person): Promise<Person> {
+/** Closes the window, which would draw every message. @returns the session */
+async function leave(ann: Person): Promise<string> {
   const session = await ann.page.evaluate<string>(`localStorage.getItem('parley.session')`);
   await ann.page.context().close();
+  return session;
+}
+
+/** The same person at another machine, which has nothing of the conversations yet. */
+async function elsewhere(session: string): Promise<Person> {
   const again = await stage.arrive();
   await again.page.evaluate(`localStorage.setItem('parley.session', ${JSON.stringify(session)})`);
   await again.page.reload();
@@ -87,8 +92,9 @@ it('begins at the first unread message, in whatever page it is', async () => {
   ] as const) {
     const first = await visit('Ann');
     const [client, room] = await readUpTo20(first, name);
+    const session = await leave(first);
     await sendMany(room, 21, 20 + unread);
-    const ann = await elsewhere(first);
+    const ann = await elsewhere(session);
     await ann
       .link(name)
       .getByText(`entry ${20 + unread}.`)
@@ -107,9 +113,10 @@ it('begins at the first unread message, in whatever page it is', async () => {
 it('begins there also when that message is deleted', async () => {
   const first = await visit('Ann');
   const [client, room] = await readUpTo20(first, 'deleted');
+  const session = await leave(first);
   await sendMany(room, 21, 150);
   await room.delete(21);
-  const ann = await elsewhere(first);
+  const ann = await elsewhere(session);
   // the page has its read mark with the summary of the room
   await ann.link('deleted').getByText('entry 150.').waitFor();
   await ann.open('deleted');
