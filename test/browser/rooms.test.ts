@@ -183,7 +183,7 @@ describe('notifications', () => {
   });
 
   it('of the system come on request, while the page is hidden, and not from muted rooms', async () => {
-    const ann = await stage.arrive({ permissions: ['notifications'] });
+    const ann = await stage.arriveWithNotifications();
     // Records the notifications, in a hidden page.
     await ann.page.addInitScript(`
       globalThis.shown = [];

@@ -1,13 +1,15 @@
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Person } from './browser.ts';
-import { launch } from './chromium.ts';
+import { launch, launchWhole } from './chromium.ts';
 import { Parley, type Adding } from './parley.ts';
 
 export interface Stage {
   readonly parley: Parley;
   /** Somebody at a window of their own, before the sign-in form. They leave after each test, and may have had no trouble. */
   arrive(options?: BrowserContextOptions): Promise<Person>;
+  /** Likewise, in a Chromium that may show notifications. */
+  arriveWithNotifications(): Promise<Person>;
 }
 
 /**
@@ -18,12 +20,13 @@ export interface Stage {
 export function useStage(expected?: RegExp, adding?: Adding): Stage {
   let parley: Parley | undefined;
   let browser: Browser | undefined;
+  let whole: Browser | undefined;
   let people: Person[] = [];
   beforeAll(async () => {
     [parley, browser] = await Promise.all([Parley.start(adding), launch()]);
   });
   afterAll(async () => {
-    await browser?.close();
+    await Promise.all([browser?.close(), whole?.close()]);
     await parley?.stop();
   });
   afterEach(async () => {
@@ -36,14 +39,19 @@ export function useStage(expected?: RegExp, adding?: Adding): Stage {
     if (parley === undefined || browser === undefined) throw new Error('the stage is there within tests only');
     return { parley, browser };
   };
+  const arrive = async (at: Browser, options?: BrowserContextOptions): Promise<Person> => {
+    const person = await Person.arrive(at, started().parley.url, options);
+    people.push(person);
+    return person;
+  };
   return {
     get parley() {
       return started().parley;
     },
-    async arrive(options) {
-      const person = await Person.arrive(started().browser, started().parley.url, options);
-      people.push(person);
-      return person;
+    arrive: (options) => arrive(started().browser, options),
+    async arriveWithNotifications() {
+      whole ??= await launchWhole();
+      return arrive(whole, { permissions: ['notifications'] });
     },
   };
 }
