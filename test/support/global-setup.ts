@@ -103,7 +103,7 @@ async function makeEmbeddedTemplate(): Promise<void> {
 /** The program of this run; a build during the run, or another run, changes nothing for it. */
 async function makeProgramBundle(): Promise<void> {
   if (!existsSync(built)) return;
-  const file = root(`node_modules/.cache/parley-program/${process.pid}.js`);
+  const file = root(`node_modules/.cache/parley-program/${process.pid}.cjs`);
   cleanUp.push(() => rm(file, { force: true }));
   await bundleProgram(built, file);
   process.env[programBundle] = file;
