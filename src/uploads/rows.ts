@@ -107,9 +107,13 @@ export class UploadRows {
   /** The message was refused. A message that was stored all the same keeps its files. */
   async release(ids: readonly string[], { room, message }: MessageRef): Promise<void> {
     await this.#sql`
+      with claimed as materialized (
+        select u.id from uploads u
+        where u.id = any (${ids}::uuid[]) and u.room_id = ${room} and u.message_id = ${message}::uuid
+        order by u.id for no key update
+      )
       update uploads u set room_id = null, message_id = null, claimed_at = null
-      where u.id = any (${ids}::uuid[]) and u.room_id = ${room} and u.message_id = ${message}::uuid
-        and not exists (${messageOf(this.#sql)})`;
+      from claimed c where u.id = c.id and not exists (${messageOf(this.#sql)})`;
   }
 
   /** The id of a message that its author edits. */

@@ -8,6 +8,8 @@ import { until } from '../support/until.ts';
 export interface LogLine {
   readonly msg: string;
   readonly worker?: number;
+  /** Of the lines that a worker writes. */
+  readonly node?: string;
   readonly pid: number;
   readonly restartInMs?: number;
   readonly reason?: string;

@@ -10,6 +10,7 @@ import { forgetUser } from '../../src/retention/forget-user.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
+import { crossed, type Crossing } from '../support/crossing.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { makeRoom, silentLog } from '../support/messaging.ts';
 import { parseMetrics, total } from '../support/metrics.ts';
@@ -23,39 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const waiting = async (): Promise<number> => {
-  const [row] = await sql<[{ count: number }]>`
-    select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-  return row.count;
-};
-
-/** A statement that skips held rows and retries neither waits nor ends: it has met the row by then. */
-const pollMs = 500;
-
-/** Runs both while `held` is locked, each up to where it waits or to its end. @throws what either of them throws */
-async function crossing(
-  held: (tx: postgres.TransactionSql) => Promise<unknown>,
-  first: () => Promise<unknown>,
-  second: () => Promise<unknown>,
-): Promise<void> {
-  const done: Promise<unknown>[] = [];
-  await sql.begin(async (tx) => {
-    await held(tx);
-    for (const work of [first, second]) {
-      let ended = false;
-      const before = await waiting();
-      const run = work().finally(() => (ended = true));
-      run.catch(() => {}); // it is awaited below
-      done.push(run);
-      const from = performance.now();
-      await until(
-        'it waits, has ended, or retries',
-        async () => ended || (await waiting()) > before || performance.now() - from > pollMs,
-      );
-    }
-  });
-  await Promise.all(done);
-}
+const crossing = (...[held, first, second]: Crossing): Promise<void> => crossed(sql, held, first, second);
 
 /** Messages of `from` that every other table has a row of, by `ben`; the rev of each is `rev` of its seq. */
 async function roomOf(room: string, from: string, rev = (seq: number): number => seq): Promise<void> {

@@ -7,8 +7,8 @@
  * receiving ── the body was cut off ──▶ absent, or failed where an Idempotency-Key lets the caller send it again;
  * done, failed or cancelled ── a day ──▶ absent.
  *
- * Requests that add a job, and nodes that take one, lock the row of `job_queue` first. So each of them counts what the others
- * did. Each run has a number. A run whose number is not that of the row writes nothing.
+ * Requests that add a job, nodes that take one, and sweeps lock the row of `job_queue` first. So each of them counts what the
+ * others did, and no two of them wait for the rows of each other. Each run has a number. A run whose number is not that of the row writes nothing.
  */
 import { randomUUID } from 'node:crypto';
 import { ParleyError } from '../../protocol/errors.ts';
@@ -159,6 +159,8 @@ export class JobStore {
   /** The body was cut off. */
   async cutOff({ id, run }: Pick<JobRow, 'id' | 'run'>): Promise<void> {
     await this.#sql.begin(async (tx) => {
+      // another body that was cut off, or the sweep of a node, would wait for this job while this one waits for theirs
+      await tx`select from job_queue for update`;
       await tx`update jobs set lease_until = clock_timestamp() where id = ${id} and run = ${run} and state = 'receiving'`;
       await sweepBodies(tx);
     });
@@ -175,7 +177,7 @@ export class JobStore {
           started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
         where id = (
           select j.id from jobs j
-          where (j.state = 'running' and j.lease_until < clock_timestamp())
+          where (j.state = 'running' and j.lease_until < clock_timestamp() and not j.cancelling and j.tries < ${maxTries})
             or (j.state = 'queued' and (
               select count(*) from jobs o where o.owner = j.owner and o.state = 'running') < ${jobsAtOncePerCaller})
           order by j.n limit 1 for no key update skip locked)

@@ -1,5 +1,6 @@
 /** Jobs outlive their nodes: processes that are killed, suspended and stopped. `npm run build` must have been run. */
 import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import type { Job } from '../../../src/protocol/jobs.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -111,3 +112,60 @@ it('a node that stops leaves its run to another node at once', { timeout: 180_00
   expect(performance.now() - from).toBeLessThan(10_000);
   await requireWhole(room, job);
 });
+
+/**
+ * The first half of an import's body, on the doomed node, which has stored a part of it. The connection stays open.
+ * @param bodies how many bodies arrive then
+ */
+async function halfABody(room: string, bodies: number, idempotencyKey?: string): Promise<Socket> {
+  const { hostname, port } = new URL(doomed.url);
+  const body = fileOf({ room, messages });
+  const socket = connect(Number(port), hostname);
+  // the death of the node resets the connection
+  socket.on('error', () => {});
+  const lines = [
+    'POST /api/v1/import HTTP/1.1',
+    `Host: ${hostname}`,
+    `Authorization: Bearer ${admin}`,
+    'Content-Type: application/x-ndjson',
+    ...(idempotencyKey === undefined ? [] : [`Idempotency-Key: ${idempotencyKey}`]),
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n${body.slice(0, body.length / 2)}`);
+  await until('a part is stored', async () => {
+    return (await database.sql`select distinct job from job_parts`).length === bodies;
+  });
+  return socket;
+}
+
+it(
+  'a node dies in the middle of the body of an import: nothing of it runs, and the caller sends it again elsewhere',
+  { timeout: 180_000 },
+  async () => {
+    doomed = await spawned();
+    const headers = { 'idempotency-key': 'body' };
+    const sockets = [await halfABody('body', 1, 'body'), await halfABody('without-key', 2)];
+    doomed.kill('SIGKILL');
+    await doomed.exit();
+    for (const socket of sockets) socket.destroy();
+
+    // until the lease has ended, the body might still arrive
+    const early = await postImport(other.url, 'x', { bearer: admin, headers });
+    expect([early.status, await early.json()]).toEqual([409, expect.objectContaining({ code: 'in_progress' })]);
+    await database.sql`update jobs set lease_until = clock_timestamp() where state = 'receiving'`;
+    await until('no body is waited for', async () => {
+      return (await database.sql`select from jobs where state = 'receiving'`).length === 0;
+    });
+    expect(await database.sql`select state, error ->> 'code' as code from jobs where idempotency_key = 'body'`).toEqual(
+      [{ state: 'failed', code: 'invalid' }],
+    );
+    expect(await database.sql`select from job_parts`).toEqual([]);
+    expect(await database.sql`select from rooms where id in ('body', 'without-key')`).toEqual([]);
+
+    const again = await accepted(
+      await postImport(other.url, fileOf({ room: 'body', messages }), { bearer: admin, headers }),
+    );
+    await requireWhole('body', again);
+    expect(await database.sql`select from jobs where idempotency_key = 'body'`).toHaveLength(1);
+  },
+);
