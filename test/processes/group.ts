@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 export interface LogLine {
   readonly msg: string;
   readonly worker?: number;
-  /** Of the lines that a worker writes. */
+  /** A worker names its node in its own lines. */
   readonly node?: string;
   readonly pid: number;
   readonly restartInMs?: number;

@@ -2,7 +2,7 @@
 import type postgres from 'postgres';
 import { until } from './until.ts';
 
-/** What the test holds, and the two runs. */
+/** The test holds a row, and the two runs meet it. */
 export type Crossing = [
   held: (tx: postgres.TransactionSql) => Promise<unknown>,
   first: () => Promise<unknown>,
