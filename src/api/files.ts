@@ -4,7 +4,14 @@
  */
 import { networkOf } from '../http/client-address.ts';
 import { namesTag } from '../http/etags.ts';
-import { corsHeadersFor, exposedHeaders, hostAllowed, targetFrom, type OriginSettings } from '../http/origins.ts';
+import {
+  corsHeadersFor,
+  exposedHeaders,
+  hostAllowed,
+  preflightHeaders,
+  targetFrom,
+  type OriginSettings,
+} from '../http/origins.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import { RestError } from '../protocol/rest-errors.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -17,7 +24,7 @@ import type { RequestEnv } from './bridge/bridge.ts';
 import type { StreamContent } from './bridge/response.ts';
 import type { RequestRates } from './request-rates.ts';
 import { reported } from './served-operation.ts';
-import { requestIds } from './trace-context.ts';
+import { requestIds, type RequestIds } from './trace-context.ts';
 
 export interface FileParts {
   readonly uploads: Uploads;
@@ -31,9 +38,21 @@ export interface FileParts {
 const shownInline = /^(image\/(avif|gif|jpeg|png|webp|apng)|audio\/[a-z0-9.+-]+|video\/[a-z0-9.+-]+)$/;
 const policy = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
+const methods = 'GET, HEAD';
+
 interface Range {
   readonly from: number;
   readonly to: number;
+}
+
+/** An error whose answer has headers of its own. */
+class FileError extends RestError {
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(rest: 'method_not_allowed' | 'bad_range', headers: Readonly<Record<string, string>>) {
+    super(rest);
+    this.headers = headers;
+  }
 }
 
 export class Files {
@@ -57,22 +76,34 @@ export class Files {
         throw new ParleyError('forbidden', `${what} (PARLEY_ORIGINS).`);
       }
       const cors = header('origin') === '' ? allowed : { ...allowed, ...exposedHeaders };
-      return await this.#answer(request, address, cors);
+      if (request.method === 'OPTIONS') {
+        const preflight = { ...cors, ...preflightHeaders, 'Access-Control-Allow-Methods': methods };
+        return new Response(null, { status: 204, headers: preflight });
+      }
+      return await this.#answer(request, address, { ...cors, 'X-Request-Id': ids.requestId });
     } catch (error) {
-      const { status, body, headers } = failure(reported(error, ids, this.#parts), ids.requestId);
-      return new Response(body, { status, headers: { ...allowed, ...headers, 'X-Request-Id': ids.requestId } });
+      return this.#refusal(error, ids, allowed);
     }
   }
 
-  async #answer(request: Request, address: string, cors: Readonly<Record<string, string>>): Promise<Response> {
+  #refusal(error: unknown, ids: RequestIds, cors: Readonly<Record<string, string>> | undefined): Response {
+    const own = error instanceof FileError ? error.headers : {};
+    const { status, body, headers } = failure(reported(error, ids, this.#parts), ids.requestId, { headers: own });
+    return new Response(body, { status, headers: { ...cors, ...headers } });
+  }
+
+  async #answer(request: Request, address: string, common: Readonly<Record<string, string>>): Promise<Response> {
     const { uploads, rates, metrics } = this.#parts;
     rates.admit(address);
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw new RestError('method_not_allowed');
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      throw new FileError('method_not_allowed', { Allow: `${methods}, OPTIONS` });
+    }
     const row = await this.#find(new URL(request.url), address);
-    const headers = headersOf(row, cors);
+    const headers = headersOf(row, common);
     metrics.uploads.reads.inc({ outcome: 'sent' });
     if (namesTag(request.headers.get('if-none-match') ?? '', headers['ETag'] ?? '')) {
-      return new Response(null, { status: 304, headers });
+      const { 'Content-Type': _, ...unmodified } = headers;
+      return new Response(null, { status: 304, headers: unmodified });
     }
     const ifRange = request.headers.get('if-range');
     const range =
@@ -117,11 +148,11 @@ export class Files {
 
 function headersOf(
   { id, name, type, createdAt }: UploadRow,
-  cors: Readonly<Record<string, string>>,
+  common: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const kind = type ?? 'application/octet-stream';
   return {
-    ...cors,
+    ...common,
     'Content-Type': kind === 'text/plain' ? 'text/plain; charset=utf-8' : kind,
     'Content-Disposition': disposition(shownInline.test(kind) ? 'inline' : 'attachment', name),
     'X-Content-Type-Options': 'nosniff',
@@ -141,13 +172,13 @@ function disposition(kind: 'inline' | 'attachment', name: string): string {
   return `${kind}; filename="${plain}"; filename*=UTF-8''${whole}`;
 }
 
-/** One range of bytes. Undefined: the whole file, also for forms that a server may ignore. @throws {RestError} `bad_range` */
+/** One range of bytes. Undefined: the whole file, also for forms that a server may ignore. @throws {FileError} `bad_range` */
 function rangeIn(header: string | null, bytes: number): Range | undefined {
   const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '') ?? [];
   if (first === '' && last === '') return undefined;
   const from = first === '' ? Math.max(0, bytes - Number(last)) : Number(first);
   const to = first === '' || last === '' ? bytes - 1 : Math.min(Number(last), bytes - 1);
-  if (from > to || from >= bytes) throw new RestError('bad_range');
+  if (from > to || from >= bytes) throw new FileError('bad_range', { 'Content-Range': `bytes */${bytes}` });
   return { from, to };
 }
 

@@ -2,13 +2,13 @@
 import { errorCatalogue, type ErrorCode } from '../protocol/errors.ts';
 import { restErrorKinds, type RestErrorCode } from '../protocol/rest-errors.ts';
 import type { Json } from './json-schemas.ts';
-import { isKeyed, readerOf, type Operation } from './operation.ts';
+import { isKeyed, readerOf, type DescribedOperation } from './operation.ts';
 import { problemType } from './problem.ts';
 import { inputPlan } from './request-input.ts';
 
 type AnyCode = ErrorCode | RestErrorCode;
 
-/** Every operation may fail with these. */
+/** Every operation of REST may fail with these. */
 const commonErrors: readonly AnyCode[] = [
   'invalid',
   'unauthorized',
@@ -52,6 +52,19 @@ export const responseHeaders = {
   'Upload-Length': text('the bytes of the whole file', '^\\d+$'),
   'Upload-Metadata': text('the name of the file, as `filename` in base64'),
   'Upload-Expires': text('when an unfinished upload is removed'),
+  'Accept-Ranges': text('`bytes`: a request may have `Range`', '^bytes$'),
+  'Content-Disposition': {
+    ...text(
+      'whether a browser shows the file, and its name',
+      '^(inline|attachment); filename="[^"]*"; filename\\*=UTF-8\'\'\\S+$',
+    ),
+    required: true,
+  },
+  'Content-Range': {
+    ...text('the bytes of the answer and of the file', '^bytes (\\d+-\\d+|\\*)/\\d+$'),
+    required: true,
+  },
+  'Last-Modified': text('when the upload began'),
   'WWW-Authenticate': { ...text('the scheme of `Authorization`', '^Bearer\\b'), required: true },
 } as const satisfies Record<string, Json>;
 
@@ -65,17 +78,17 @@ function headersOf(...names: readonly HeaderName[]): Json {
 
 /** The responses of operations. Most operations fail alike, so that failures are components. */
 export class Responses {
-  readonly #operations: readonly Operation[];
+  readonly #operations: readonly DescribedOperation[];
   readonly #shared = new Map<string, Json>();
 
-  constructor(operations: readonly Operation[]) {
+  constructor(operations: readonly DescribedOperation[]) {
     this.#operations = operations;
   }
 
   /** @param content the content of success, by its type */
-  of(operation: Operation, content: Json): Json {
+  of(operation: DescribedOperation, content: Json): Json {
     const { route, produces } = operation;
-    const isRead = route.method === 'GET' && produces === undefined;
+    const isRead = route.method === 'GET' && (produces === undefined || route.hasRanges === true);
     const isTagged = isRead && operation.lines === undefined;
     const { required: _, ...ofPagesAlone } = responseHeaders.ETag;
     const headers = headersOf(
@@ -87,13 +100,15 @@ export class Responses {
       ...namesOf(route.headers),
       ...(route.answerHeaders ?? []),
     );
+    const success = {
+      description: 'The request succeeded.',
+      // a stream has no ETag
+      headers: isRead && !isTagged ? { ...headers, ETag: ofPagesAlone } : headers,
+      content,
+    };
     return {
-      [String(route.status ?? 200)]: {
-        description: 'The request succeeded.',
-        // a stream has no ETag
-        headers: isRead && !isTagged ? { ...headers, ETag: ofPagesAlone } : headers,
-        content,
-      },
+      [String(route.status ?? 200)]: success,
+      ...(route.hasRanges === true ? { 206: part(success) } : {}),
       ...(isRead ? { 304: unmodified(operation) } : {}),
       ...this.#failures(this.#errorsOf(operation), namesOf(route.headers)),
     };
@@ -103,9 +118,9 @@ export class Responses {
     return Object.fromEntries([...this.#shared].toSorted(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  #errorsOf(operation: Operation): AnyCode[] {
+  #errorsOf(operation: DescribedOperation): AnyCode[] {
     const { route, errors } = operation;
-    const found: AnyCode[] = [...commonErrors, ...errors];
+    const found: AnyCode[] = [...(route.isOutside === true ? [] : commonErrors), ...errors];
     if (inputPlan(operation).hasBody) found.push('bad_json');
     // a key acts as the owner of a room that may not exist
     if (route.asOwner === true) found.push('not_found');
@@ -136,12 +151,22 @@ export class Responses {
 }
 
 /** Headers that each answer of the operation has. */
-function namesOf(headers: Operation['route']['headers']): HeaderName[] {
+function namesOf(headers: DescribedOperation['route']['headers']): HeaderName[] {
   return Object.keys(headers ?? {}) as HeaderName[];
 }
 
-function unmodified({ route }: Operation): Json {
-  const headers = headersOf('Cache-Control', 'ETag', ...(route.pages === undefined ? [] : (['Link'] as const)));
+function part(success: { readonly headers: Json; readonly content: Json }): Json {
+  const headers = { ...success.headers, ...headersOf('Content-Range') };
+  return { ...success, description: 'The range of bytes that the request chose.', headers };
+}
+
+function unmodified({ route }: DescribedOperation): Json {
+  const headers = headersOf(
+    'Cache-Control',
+    'ETag',
+    ...(route.pages === undefined ? [] : (['Link'] as const)),
+    ...(route.hasRanges === true ? (route.answerHeaders ?? []) : []),
+  );
   return { description: 'The client has this answer.', headers };
 }
 
@@ -158,10 +183,11 @@ function failure(status: number, codes: readonly AnyCode[], own: readonly Header
       { type: 'object', properties: { status: { const: status }, code: { enum: codes } } },
     ],
   };
+  const range = status === 416 ? (['Content-Range'] as const) : [];
   const challenge = status === 401 ? (['WWW-Authenticate'] as const) : [];
   return {
     description: codes.map((code) => `\`${code}\``).join(', '),
-    headers: headersOf('Cache-Control', 'Retry-After', ...challenge, ...own),
+    headers: headersOf('Cache-Control', 'Retry-After', ...challenge, ...range, ...own),
     content: { [problemType]: { schema } },
   };
 }

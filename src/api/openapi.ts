@@ -4,11 +4,12 @@
  */
 import { z } from 'zod';
 import type { RequestHeader } from '../protocol/http-route.ts';
+import { fileRoutes } from '../protocol/routes/files.ts';
 import { scopeMeanings } from '../protocol/scopes.ts';
 import { userId } from '../protocol/model.ts';
 import { Schemas, type Json } from './json-schemas.ts';
 import { Responses, responseHeaders } from './openapi-responses.ts';
-import { isKeyed, type Operation } from './operation.ts';
+import { describedOperations, isKeyed, type DescribedOperation } from './operation.ts';
 import { problem } from './problem.ts';
 import { fieldsOf, inputPlan, pageSize, pathFields } from './request-input.ts';
 
@@ -26,7 +27,10 @@ export interface OpenApi {
   };
 }
 
-export function openApi(operations: readonly Operation[], version: string): OpenApi {
+/** @param served the operations of REST; links to files have their own place in the server */
+export function openApi(served: readonly DescribedOperation[], version: string): OpenApi {
+  const file = fileRoutes['file:read'];
+  const operations = [...served, ...describedOperations('file:read', file, file.callers)];
   const schemas = new Schemas();
   schemas.ofOutput(problem);
   const responses = new Responses(operations);
@@ -68,11 +72,11 @@ export function openApi(operations: readonly Operation[], version: string): Open
   };
 }
 
-function tagOf({ route }: Operation): string {
+function tagOf({ route }: DescribedOperation): string {
   return route.path.split('/')[1] ?? 'api';
 }
 
-function operationObject(operation: Operation, schemas: Schemas, responses: Responses): Json {
+function operationObject(operation: DescribedOperation, schemas: Schemas, responses: Responses): Json {
   const { id, about, scope, callers } = operation;
   const [summary = about] = about.split('. ');
   const security = callers === 'anyone' ? [] : callers === 'key' ? [{ key: [] }] : [{ token: [] }, { key: [] }];
@@ -81,6 +85,7 @@ function operationObject(operation: Operation, schemas: Schemas, responses: Resp
     summary: summary.endsWith('.') ? summary : `${summary}.`,
     description: about,
     tags: [tagOf(operation)],
+    ...(operation.route.isOutside === true ? { servers: [{ url: '/' }] } : {}),
     security,
     ...(scope === null ? {} : { 'x-scope': scope }),
     ...(callers === 'user' ? { 'x-needs-user': true } : {}),
@@ -91,7 +96,7 @@ function operationObject(operation: Operation, schemas: Schemas, responses: Resp
   };
 }
 
-function parametersOf(operation: Operation, schemas: Schemas): Json[] {
+function parametersOf(operation: DescribedOperation, schemas: Schemas): Json[] {
   const { route, produces } = operation;
   const inPath = new Set(pathFields(route.path));
   const found: Json[] = [];
@@ -124,7 +129,7 @@ function pageLimit(schema: Json): Json {
   return { ...schema, default: pageSize.usual, maximum: most };
 }
 
-function headerParameters(operation: Operation): Json[] {
+function headerParameters(operation: DescribedOperation): Json[] {
   const { route, callers, produces } = operation;
   const found = [
     headerParameter(
@@ -140,8 +145,8 @@ function headerParameters(operation: Operation): Json[] {
     found.push(headerParameter('Parley-User', about, { type: 'string', pattern }));
   }
   for (const name of route.requestHeaders ?? []) {
-    const { description, schema } = requestHeaders[name];
-    found.push({ ...headerParameter(name, description, schema), required: true });
+    const { description, schema, isOptional = false } = requestHeaders[name];
+    found.push({ ...headerParameter(name, description, schema), required: !isOptional });
   }
   if (isKeyed(operation)) {
     const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' };
@@ -158,7 +163,22 @@ function headerParameters(operation: Operation): Json[] {
   return found;
 }
 
-const requestHeaders: Readonly<Record<RequestHeader, { readonly description: string; readonly schema: Json }>> = {
+interface DescribedHeader {
+  readonly description: string;
+  readonly schema: Json;
+  readonly isOptional?: true;
+}
+
+const optionalText = (description: string): DescribedHeader => ({
+  description,
+  schema: { type: 'string' },
+  isOptional: true,
+});
+
+const requestHeaders: Readonly<Record<RequestHeader, DescribedHeader>> = {
+  'If-None-Match': optionalText('the ETag that the client has; the same file is 304'),
+  'If-Range': optionalText('the ETag that the client has; another file is sent whole'),
+  Range: optionalText('one range of bytes, such as `bytes=0-1023`; the server ignores several ranges and other units'),
   'Tus-Resumable': { description: 'the version of the tus protocol', schema: { type: 'string', const: '1.0.0' } },
   'Upload-Length': {
     description: 'the bytes of the whole file',
@@ -182,7 +202,7 @@ function textParameter(name: string, description: string): Json {
   return { name, in: 'query', required: false, description, schema: { type: 'string', minLength: 1 } };
 }
 
-function bodyOf(operation: Operation, schemas: Schemas): Json {
+function bodyOf(operation: DescribedOperation, schemas: Schemas): Json {
   if (operation.consumes !== undefined) {
     // lines are text; other bodies are bytes, which no schema describes
     const isText = operation.consumes.endsWith('json');
@@ -202,9 +222,11 @@ function needsFields(schema: Json): boolean {
   return fields.some((name) => schema[name] !== undefined);
 }
 
-function contentOf({ output, produces, route }: Operation, schemas: Schemas): Json {
+function contentOf({ output, produces, route }: DescribedOperation, schemas: Schemas): Json {
   if (route.status === 204) return {};
   const schema = schemas.ofOutput(output);
+  // bytes of any type, which no schema describes
+  if (route.hasRanges === true && produces !== undefined) return { [produces]: {} };
   if (produces !== undefined) return { [produces]: { schema: { type: 'string' } } };
   if (route.pages === undefined) return { 'application/json': { schema } };
   const { items, next } = route.pages;
@@ -230,7 +252,7 @@ function contentOf({ output, produces, route }: Operation, schemas: Schemas): Js
 }
 
 /** The schema of a stream is that of one line. */
-function linesOf({ lines }: Operation, schemas: Schemas): Json {
+function linesOf({ lines }: DescribedOperation, schemas: Schemas): Json {
   return lines === undefined ? {} : { [lines.type]: { schema: schemas.ofOutput(lines.line) } };
 }
 

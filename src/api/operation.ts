@@ -83,6 +83,9 @@ export interface Operation {
   readonly run: (request: ApiRequest) => Promise<Answer> | Answer;
 }
 
+/** An operation for the description of the server, without its handler. */
+export type DescribedOperation = Omit<Operation, 'run'>;
+
 /** The operations of routes without a command. */
 export function routeOperations<D extends RouteDeclarations>(declarations: D, handlers: RouteHandlers<D>): Operation[] {
   // the type of each handler comes from the schema that parses its input
@@ -101,6 +104,14 @@ export function operationsOf(
   callers: RouteSchema['callers'],
   run: Operation['run'],
 ): Operation[] {
+  return describedOperations(name, declared, callers).map((operation) => ({ ...operation, run }));
+}
+
+export function describedOperations(
+  name: string,
+  declared: Omit<RouteSchema, 'callers'>,
+  callers: RouteSchema['callers'],
+): DescribedOperation[] {
   const routes = 'path' in declared.http ? [declared.http] : declared.http;
   return routes.map((route, n) => ({
     id: `${name.replaceAll(/[:-](\w)/g, (_, letter: string) => letter.toUpperCase())}${n === 0 ? '' : n + 1}`,
@@ -120,17 +131,19 @@ export function operationsOf(
     produces: declared.produces,
     consumes: declared.consumes,
     needsBody: declared.needsBody === true,
-    run,
   }));
 }
 
 /** Whether a request may carry an Idempotency-Key: the operation writes, and Parley may keep its answer. */
-export function isKeyed({ kind, callers, consumes, route }: Operation): boolean {
+export function isKeyed({ kind, callers, consumes, route }: DescribedOperation): boolean {
   return kind !== 'read' && callers !== 'anyone' && consumes === undefined && route.secret !== true;
 }
 
 /** The operation that reads the object which this one writes: its ETag is the one that `If-Match` names. */
-export function readerOf({ route }: Operation, operations: readonly Operation[]): Operation | undefined {
+export function readerOf<O extends DescribedOperation>(
+  { route }: DescribedOperation,
+  operations: readonly O[],
+): O | undefined {
   if (route.ifMatch === undefined) return undefined;
   return operations.find((other) => other.route.method === 'GET' && other.name === route.ifMatch);
 }

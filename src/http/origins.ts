@@ -84,14 +84,14 @@ export const preflightHeaders = {
   'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
   'Access-Control-Allow-Headers':
     'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent, Parley-User, Range, ' +
-    'Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata',
+    'If-Range, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata',
   'Access-Control-Max-Age': '86400',
 };
 
 /** Headers of answers that a page of another origin may read. */
 export const exposedHeaders = {
   'Access-Control-Expose-Headers':
-    'ETag, Link, Location, Content-Disposition, Content-Range, Idempotency-Replay, RateLimit, RateLimit-Policy, ' +
-    'Retry-After, X-Request-Id, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, ' +
+    'ETag, Link, Location, Accept-Ranges, Content-Disposition, Content-Range, Idempotency-Replay, RateLimit, ' +
+    'RateLimit-Policy, Retry-After, X-Request-Id, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, ' +
     'Upload-Length, Upload-Metadata, Upload-Expires',
 };

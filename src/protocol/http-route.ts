@@ -18,6 +18,8 @@ export interface HttpRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Under `/api/v1`. A field of the input in braces is taken from the path: `/rooms/{room}`. */
   readonly path: string;
+  /** The path is not under `/api/v1`, and no operation of REST serves it. */
+  readonly isOutside?: true;
   /** The status of success. Default: 200. */
   readonly status?: 201 | 202 | 204;
   /** Headers of every answer, also of errors. */
@@ -26,6 +28,8 @@ export interface HttpRoute {
   readonly requestHeaders?: readonly RequestHeader[];
   /** Headers of a success that the handler adds. */
   readonly answerHeaders?: readonly AnswerHeader[];
+  /** The answer has an ETag, and a request may choose a range of its bytes. */
+  readonly hasRanges?: true;
   /** Fields of the input that this route sets. */
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** Fields of the input that this route does not take. */
@@ -52,11 +56,20 @@ export interface HttpRoute {
 }
 
 /** Headers that a route alone reads. */
-export type RequestHeader = 'Tus-Resumable' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
+export type RequestHeader =
+  'If-None-Match' | 'If-Range' | 'Range' | 'Tus-Resumable' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
 
 /** Headers that a route alone has in its success. */
 export type AnswerHeader =
-  'Location' | 'Retry-After' | 'Upload-Expires' | 'Upload-Length' | 'Upload-Metadata' | 'Upload-Offset';
+  | 'Accept-Ranges'
+  | 'Content-Disposition'
+  | 'Last-Modified'
+  | 'Location'
+  | 'Retry-After'
+  | 'Upload-Expires'
+  | 'Upload-Length'
+  | 'Upload-Metadata'
+  | 'Upload-Offset';
 
 /** The object as the caller of a conditional write has read it. `any`: the caller asks only that there is one (`If-Match: *`). */
 export type Seen<O> = O | 'any';

@@ -25,7 +25,7 @@ export const userId = z
 
 /**
  * The parts of the rules of texts that a JSON schema can say, for the schemas of REST. The rules themselves are below.
- * Whitespace around a text is cut off.
+ * Whitespace around a text is cut off. The greatest length counts this whitespace, as the one of a JSON schema does.
  */
 const space = '[\\t-\\r ]*';
 const displayPattern =
@@ -37,9 +37,9 @@ const plainPattern = `^${space}[^\\u0000-\\u0020\\u007f][^\\u0000-\\u001f\\u007f
 export const displayText = (max: number) =>
   z
     .string()
+    .max(max)
     .trim()
     .min(1)
-    .max(max)
     .superRefine((text, context) => {
       const fault = text.length > max ? undefined : displayFault(text);
       if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
@@ -50,9 +50,9 @@ export const displayText = (max: number) =>
 export const plainText = (max: number) =>
   z
     .string()
+    .max(max)
     .trim()
     .min(1)
-    .max(max)
     .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), 'no control characters')
     .meta({ pattern: plainPattern });
 

@@ -7,6 +7,7 @@ import addFormats from 'ajv-formats';
 import { expect, it } from 'vitest';
 import { commands } from '../../src/protocol/commands.ts';
 import { events } from '../../src/protocol/events.ts';
+import { limits } from '../../src/protocol/limits.ts';
 import { stage } from '../stage.ts';
 import { tokenOf } from '../support/test-token.ts';
 
@@ -103,7 +104,7 @@ interface Described {
 
 interface Parameter {
   readonly name: string;
-  readonly schema: { readonly maximum?: number };
+  readonly schema: { readonly maximum?: number; readonly maxLength?: number };
 }
 
 it('the greatest limit of each list is accepted, and one more is not', async () => {
@@ -123,4 +124,33 @@ it('the greatest limit of each list is accepted, and one more is not', async () 
     // keys and operators have lists too, which a user may not read
     expect([400, 403], path).toContain(await statusOf(most + 1));
   }
+});
+
+it('the greatest length of a text counts the spaces around the text', async () => {
+  const headers = { Authorization: `Bearer ${await tokenOf('ann')}`, 'Content-Type': 'application/json' };
+  const { paths } = (await read('/openapi.json')) as unknown as Described;
+  const most = paths['/search/rooms']?.get?.parameters?.find(({ name }) => name === 'query')?.schema.maxLength ?? NaN;
+  const search = async (text: string): Promise<number> =>
+    (await fetch(`${server.url}/api/v1/search/rooms?query=${encodeURIComponent(text)}`, { headers })).status;
+  expect([await search('a'.padEnd(most)), await search('a'.padEnd(most + 1))]).toEqual([200, 400]);
+  const rename = async (name: string): Promise<[number, unknown]> => {
+    const init = { method: 'PATCH', headers, body: JSON.stringify({ name }) };
+    const response = await fetch(`${server.url}/api/v1/me`, init);
+    return [response.status, ((await response.json()) as { name?: unknown }).name];
+  };
+  expect(await rename('Ann'.padEnd(limits.userNameLength))).toEqual([200, 'Ann']);
+  expect(await rename('Ann'.padEnd(limits.userNameLength + 1))).toEqual([400, undefined]);
+});
+
+it('a link to a file is at the root of the server, with the statuses of ranges and caches', async () => {
+  const { paths } = (await read('/openapi.json')) as unknown as {
+    paths: Record<string, { get: { servers: object; responses: Record<string, { headers: object }> } }>;
+  };
+  const { servers, responses } = paths['/files/{id}/{name}']?.get ?? {};
+  expect(servers).toEqual([{ url: '/' }]);
+  const statuses = Object.keys(responses ?? {});
+  expect(statuses).toEqual(['200', '206', '304', '400', '403', '404', '413', '415', '416', '429', '500', '503']);
+  expect(Object.keys(responses?.['206']?.headers ?? {})).toEqual(
+    expect.arrayContaining(['ETag', 'Content-Disposition', 'Content-Range', 'Accept-Ranges', 'Last-Modified']),
+  );
 });

@@ -112,14 +112,17 @@ async function groundOf(url: string, databaseUrl: string): Promise<Prepared> {
   const keys = [admin, admin, admin, await key(['publish', 'rooms']), await key(['admin'], ['fuzz-1'])];
   await database.close();
   const document = (await (await fetch(`${url}/api/v1/openapi.json`)).json()) as {
-    readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly security: readonly object[] }>>>>;
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>;
     readonly components: { readonly schemas: object };
   };
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => {
-      const callers = operation.security.flatMap((scheme) => Object.keys(scheme));
-      return { ...operation, method: method.toUpperCase(), path, callers } as unknown as Operation;
-    }),
+    Object.entries(methods)
+      // links to files have a server of their own, outside of REST
+      .filter(([, { servers }]) => servers === undefined)
+      .map(([method, operation]) => {
+        const callers = operation.security.flatMap((scheme) => Object.keys(scheme));
+        return { ...operation, method: method.toUpperCase(), path, callers } as unknown as Operation;
+      }),
   );
   return {
     operations,
@@ -129,6 +132,11 @@ async function groundOf(url: string, databaseUrl: string): Promise<Prepared> {
     answers: new DescribedAnswers(document as never),
     admin,
   };
+}
+
+interface Described {
+  readonly security: readonly object[];
+  readonly servers?: object;
 }
 
 class Attack {

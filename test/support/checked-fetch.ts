@@ -48,11 +48,13 @@ async function load(origin: string): Promise<DescribedAnswers> {
 globalThis.fetch = async (input, init) => {
   const response = await plainFetch(input, init);
   const { pathname, search, origin } = new URL(input instanceof Request ? input.url : String(input));
-  if (!pathname.startsWith('/api/v1/')) return response;
+  const isFile = pathname.startsWith('/files/');
+  if (!pathname.startsWith('/api/v1/') && !isFile) return response;
   const { status, headers } = response;
   // a proxy answers for nodes that are unavailable
   if (headers.get('server')?.startsWith('nginx') === true && status >= 502) return response;
-  const isStream = headers.get('content-type')?.startsWith('application/x-ndjson') === true;
+  const type = headers.get('content-type') ?? '';
+  const isStream = type.startsWith('application/x-ndjson') || (isFile && !type.startsWith('application/problem+json'));
   const body = isStream ? undefined : await response.clone().text();
   const method = (init?.method ?? (input instanceof Request ? input.method : 'GET')).toUpperCase();
   assertDescribed(await describedBy(origin), { method, target: pathname + search, status, headers, body });
