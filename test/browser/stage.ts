@@ -6,8 +6,8 @@ import { Parley, type Adding } from './parley.ts';
 
 export interface Stage {
   readonly parley: Parley;
-  /** Somebody at a window of their own, before the sign-in form. They leave after each test, and may have had no trouble. */
-  arrive(options?: BrowserContextOptions): Promise<Person>;
+  /** Somebody at a window of their own, before the sign-in form, at the server or at a proxy of it. They leave after each test, and may have had no trouble. */
+  arrive(options?: BrowserContextOptions, url?: string): Promise<Person>;
   /** Likewise, in a Chromium that may show notifications. */
   arriveWithNotifications(): Promise<Person>;
 }
@@ -39,8 +39,8 @@ export function useStage(expected?: RegExp, adding?: Adding): Stage {
     if (parley === undefined || browser === undefined) throw new Error('the stage is there within tests only');
     return { parley, browser };
   };
-  const arrive = async (at: Browser, options?: BrowserContextOptions): Promise<Person> => {
-    const person = await Person.arrive(at, started().parley.url, options);
+  const arrive = async (at: Browser, options?: BrowserContextOptions, url = started().parley.url): Promise<Person> => {
+    const person = await Person.arrive(at, url, options);
     people.push(person);
     return person;
   };
@@ -48,7 +48,7 @@ export function useStage(expected?: RegExp, adding?: Adding): Stage {
     get parley() {
       return started().parley;
     },
-    arrive: (options) => arrive(started().browser, options),
+    arrive: (options, url) => arrive(started().browser, options, url),
     async arriveWithNotifications() {
       whole ??= await launchWhole();
       return arrive(whole, { permissions: ['notifications'] });

@@ -1,7 +1,8 @@
 /**
  * The locks of jobs and of uploads, crossed as those of messages in lock-order.test.ts. Two bodies that were cut off after
- * their leases had ended swept each other's job, and Postgres ended one of the two with 40P01. A refused message that gave its
- * files back met another attempt to send it in the same way: one order was that of the disk, the other that of the ids.
+ * their leases had ended swept each other's job, and Postgres ended one of the two with 40P01. A refused message that
+ * gave its files back met another attempt to send it in the same way. One took the files in the order of the disk, and the
+ * other in that of their ids.
  */
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';

@@ -45,7 +45,7 @@ function Writing({
   const [text, setText] = useState(before.draft);
   const field = useRef<HTMLTextAreaElement>(null);
   const form = useRef<HTMLFormElement>(null);
-  const uploads = useUploads();
+  const uploads = useUploads(key);
   const { files } = uploads;
   useFileDrop(form, uploads);
   const onPhone = useMatch(phone);

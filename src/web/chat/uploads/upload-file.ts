@@ -33,7 +33,14 @@ export async function maxUploadBytes(): Promise<number | undefined> {
   return most > 0 ? most : undefined;
 }
 
-export function sendFile(file: Blob, name: string, onProgress: (share: number) => void): Sending {
+export interface SendOptions {
+  readonly onProgress: (share: number) => void;
+  /** The address of an upload that has a part of the file. The server may have removed the upload: then a new one begins. */
+  readonly from?: string | undefined;
+  readonly onAddress?: (url: string) => void;
+}
+
+export function sendFile(file: Blob, name: string, { onProgress, from, onAddress }: SendOptions): Sending {
   let end: (() => void) | undefined;
   let isCancelled = false;
   const run = async (): Promise<Uploaded> => {
@@ -43,12 +50,14 @@ export function sendFile(file: Blob, name: string, onProgress: (share: number) =
     const url = await new Promise<string>((resolve, reject) => {
       const upload = new Upload(file, {
         endpoint: address,
+        ...(from === undefined ? {} : { uploadUrl: from }),
         headers: authorization(),
         metadata: { filename: name },
         chunkSize,
         retryDelays,
         storeFingerprintForResuming: false,
         onProgress: (sent, total) => onProgress(total === 0 ? 0 : sent / total),
+        onUploadUrlAvailable: () => upload.url !== null && onAddress?.(upload.url),
         onError: (error) => reject(new UploadError(reasonOf(error))),
         onSuccess: () => resolve(upload.url ?? ''),
       });
@@ -68,6 +77,27 @@ export function sendFile(file: Blob, name: string, onProgress: (share: number) =
       end?.();
     },
   };
+}
+
+/** @returns the share of the file that the server has; undefined: the server has no such upload any more, or does not answer */
+export async function shareAt(url: string): Promise<number | undefined> {
+  const answer = await fetch(url, { headers: authorization() }).catch(() => undefined);
+  if (answer?.ok !== true) return undefined;
+  const { offset, bytes } = (await answer.json()) as { readonly offset: number; readonly bytes: number };
+  return offset / bytes;
+}
+
+/** Whether the server has removed a complete upload. Without an answer the server may have it. */
+export async function isRemoved(upload: string): Promise<boolean> {
+  const answer = await fetch(`${address}/${upload}`, { headers: authorization() }).catch(() => undefined);
+  return answer?.status === 404;
+}
+
+/** Removes an upload that this page does not send any more. The server does so after a day, if this request is lost. */
+export function discard(upload: string): void {
+  fetch(`${address}/${upload}`, { method: 'DELETE', headers: { ...authorization(), 'tus-resumable': '1.0.0' } }).catch(
+    () => {},
+  );
 }
 
 /** The server knows the type of the file by its content. */
