@@ -1,8 +1,8 @@
-/** What an item of a `BatchQueue` says of itself. */
+/** An item of a `BatchQueue`. */
 export interface Queued {
   /** Undefined: all such items take turns as those of one sender. */
   readonly sender: string | undefined;
-  /** Of the item, in the unit of `mostSize`. 0: only the number of items counts. */
+  /** The share of `mostSize` that the item takes. 0: only the number of items counts. */
   readonly size: number;
 }
 
