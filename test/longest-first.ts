@@ -43,7 +43,7 @@ const longest = [
 
 /** Files that share processes come last and together: a process ends where the next file is not one of them. */
 function place({ moduleId, project }: TestSpecification): number {
-  if (!project.config.isolate) return longest.length + 1;
+  if (!project.config.isolate) return longest.length + (project.name === 'shared' ? 1 : 2);
   const at = longest.findIndex((name) => moduleId.includes(`/test/${name}`));
   return at === -1 ? longest.length : at;
 }

@@ -5,11 +5,15 @@ import { FailedTests } from './failed-tests.ts';
 import { LongestFirst } from './longest-first.ts';
 
 /**
- * Files that share a process with others, one after the other. A process of its own that loads the
- * server costs a file two seconds of processor, as much as most of these tests. Outside are files that measure memory, that block the event loop, or that need the
- * signals or the timers of a process.
+ * Folders whose files share processes, one file after the other. A process of its own that loads the server costs a file two
+ * seconds of processor, as much as most of these tests. The second group has its own processes, because its files load less
+ * of the server.
  */
-const folders = ['api', 'commands', 'config', 'connect', 'messages', 'receipts', 'rooms', 'sessions', 'threads'];
+const sharing = {
+  shared: ['api', 'commands', 'config', 'connect', 'messages', 'receipts', 'rooms', 'sessions', 'threads'],
+  parts: ['fanout', 'jobs', 'protocol', 'rates', 'recovery', 'transport'],
+} as const;
+/** Files that measure memory, that block the event loop, or that need the signals or the timers of a process. */
 const alone: ReadonlySet<string> = new Set([
   'test/api/bridge/streams.test.ts',
   'test/api/streams/slow.test.ts',
@@ -19,11 +23,15 @@ const alone: ReadonlySet<string> = new Set([
 ]);
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const shared = folders
-  .flatMap((folder) =>
-    readdirSync(`${root}test/${folder}`, { recursive: true, encoding: 'utf8' }).map((file) => `test/${folder}/${file}`),
-  )
-  .filter((file) => file.endsWith('.test.ts') && !alone.has(file));
+const filesOf = (folders: readonly string[]): string[] =>
+  folders
+    .flatMap((folder) =>
+      readdirSync(`${root}test/${folder}`, { recursive: true, encoding: 'utf8' }).map(
+        (file) => `test/${folder}/${file}`,
+      ),
+    )
+    .filter((file) => file.endsWith('.test.ts') && !alone.has(file));
+const [shared, parts] = [filesOf(sharing.shared), filesOf(sharing.parts)];
 
 function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
   return {
@@ -56,8 +64,9 @@ export default defineConfig({
     teardownTimeout: 30_000,
     sequence: { sequencer: LongestFirst },
     projects: [
-      project('alone', { include: ['test/**/*.test.ts'], exclude: shared }),
+      project('alone', { include: ['test/**/*.test.ts'], exclude: [...shared, ...parts] }),
       project('shared', { include: shared, isolate: false }),
+      project('parts', { include: parts, isolate: false }),
     ],
   },
 });
