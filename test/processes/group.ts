@@ -46,14 +46,13 @@ export async function startGroup(env: Env): Promise<WorkerGroup> {
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as LogLine);
   const log = (message: string): LogLine[] => lines().filter(({ msg }) => msg === message);
-  return {
-    ...server,
-    log,
-    workers() {
-      const byPlace = new Map(log('A worker is ready.').map(({ worker = 0, pid }) => [worker, pid]));
-      return [...byPlace].sort(([a], [b]) => a - b).map(([, pid]) => pid);
-    },
+  const workers = (): number[] => {
+    const byPlace = new Map(log('A worker is ready.').map(({ worker = 0, pid }) => [worker, pid]));
+    return [...byPlace].sort(([a], [b]) => a - b).map(([, pid]) => pid);
   };
+  // the log comes in pieces, and the last lines of it after the line of the port
+  await until('the log names all workers', () => workers().length === Number(env['PARLEY_WORKERS']));
+  return { ...server, log, workers };
 }
 
 export async function endGroup(server: WorkerGroup | undefined): Promise<void> {

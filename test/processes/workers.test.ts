@@ -73,7 +73,7 @@ describe('a server of several workers', () => {
     expect(pids).toHaveLength(3);
     expect(pids.filter(alive)).toEqual([]);
     expect(server.stderr()).toBe('');
-  }, 60_000);
+  }, 120_000);
 
   it('has the port to itself: neither a lone server nor another group may share it', async () => {
     const server = await start();
@@ -85,7 +85,7 @@ describe('a server of several workers', () => {
       code: 1,
       stderr: inUse,
     });
-  }, 60_000);
+  }, 120_000);
 
   it('refuses sessions that begin with long-polling, which the kernel would spread', async () => {
     const server = await start();
@@ -93,7 +93,7 @@ describe('a server of several workers', () => {
     expect(answer.status).toBe(400);
     expect(await answer.json()).toEqual({ code: 0, message: 'Transport unknown' });
     await until('it is logged', () => server.stdout().includes('Refused a long-polling handshake'));
-  }, 60_000);
+  }, 120_000);
 
   it('starts a killed worker again; its clients come back', async () => {
     const server = await start();
@@ -109,7 +109,7 @@ describe('a server of several workers', () => {
     });
     expect(metrics.get('parley_worker_restarts_total')).toBe(1);
     expect(server.log(endedByItself)).toMatchObject([{ worker: 1, pid: victim, signal: 'SIGKILL', code: null }]);
-  }, 60_000);
+  }, 120_000);
 
   it('leaves a worker that hangs out of its metrics, and says so', async () => {
     const server = await start();
@@ -149,7 +149,7 @@ describe('a server of several workers', () => {
     // in order: drained, not cut
     expect(client?.events.map(({ name }) => name)).toContain('drain');
     expect(await server.exit()).toEqual({ code: null, signal: 'SIGKILL' });
-  }, 60_000);
+  }, 120_000);
 
   it('ends at once at the second signal', async () => {
     const server = await start({ PARLEY_DRAIN_MS: '3600000' });
@@ -162,7 +162,7 @@ describe('a server of several workers', () => {
     server.kill('SIGTERM');
     expect(await server.exit()).toEqual({ code: 1, signal: null });
     await until('they are gone', () => pids.every((pid) => !alive(pid)));
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('a group that cannot start', () => {
@@ -181,7 +181,7 @@ describe('a group that cannot start', () => {
       code: 1,
       stderr: expect.stringContaining('The option --worker is internal') as string,
     });
-  }, 60_000);
+  }, 120_000);
 
   it('ends with what its workers say, once', async () => {
     await database.sql`insert into schema_migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')`;
@@ -192,7 +192,7 @@ describe('a group that cannot start', () => {
     } finally {
       await database.sql`delete from schema_migrations where number = 9999`;
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('a worker that cannot start again', () => {
@@ -236,5 +236,5 @@ describe('one worker', () => {
     expect(error.data?.code).toBe('unauthorized');
     program.kill('SIGTERM');
     expect(await program.exit()).toEqual({ code: 0, signal: null });
-  }, 60_000);
+  }, 120_000);
 });

@@ -10,7 +10,7 @@ const [shortPauseMs, longPauseMs] = [10, 40];
 export async function until<T>(
   what: string | (() => string),
   condition: () => T | Promise<T>,
-  limitMs = 15_000,
+  limitMs = 30_000,
 ): Promise<Exclude<T, false | undefined | null>> {
   const startedAt = Date.now();
   for (const deadline = startedAt + limitMs; ;) {
