@@ -2,7 +2,8 @@
  * node --import tsx bench/cache.ts [--seconds 20] [--users 200] [--nodes 2] [--main OTHER/dist/main.js]     (`npm run build` first)
  * A back end with an API key sends the chat mix of k6/chat.js over REST for its users. A message comes with ten pages of
  * history. Read marks, edits, reactions, visits to other rooms, profiles and searches are rarer. The requests go to all nodes
- * by turns. At the end the report has the reads of the cache by kind, from the metrics of the nodes, and their hit rate.
+ * by turns. At the end the report has the reads of the cache by kind, from the metrics of the nodes, and their hit rate. Then
+ * it reads profiles that are in the memory of each node, one at a time, for the times of cached answers.
  */
 import { execFileSync } from 'node:child_process';
 import { loadavg } from 'node:os';
@@ -94,8 +95,10 @@ try {
   }
   const key = makeKey(database.url, redis.url);
   console.log(`load before: ${loadavg()[0]?.toFixed(2)}; ${database.settings}; ${ports.length} nodes`);
-  await drive(ports, key);
+  const send = sender(ports, key);
+  await drive(send);
   await report(ports);
+  await readAlone(ports, send);
   console.log(`load after: ${loadavg()[0]?.toFixed(2)}`);
 } finally {
   await lab.close();
@@ -113,9 +116,17 @@ function makeKey(databaseUrl: string, redisUrl: string): string {
   return found;
 }
 
-async function drive(ports: readonly number[], key: string): Promise<void> {
-  const until = performance.now() + Number(args.seconds) * 1000;
+interface Sender {
+  readonly times: number[];
+  /** Of the answers that are a cached value. */
+  readonly cached: number[];
+  readonly failures: Map<number, number>;
+  readonly send: (request: Request) => Promise<Record<string, unknown>>;
+}
+
+function sender(ports: readonly number[], key: string): Sender {
   const times: number[] = [];
+  const cached: number[] = [];
   const failures = new Map<number, number>();
   let next = 0;
   const send = async ({ method, path, body, user }: Request): Promise<Record<string, unknown>> => {
@@ -130,22 +141,63 @@ async function drive(ports: readonly number[], key: string): Promise<void> {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    times.push(performance.now() - from);
+    const ms = performance.now() - from;
+    times.push(ms);
+    if (isCached({ method, path })) cached.push(ms);
     if (!response.ok) failures.set(response.status, (failures.get(response.status) ?? 0) + 1);
     return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
   };
+  return { times, cached, failures, send };
+}
+
+function isCached({ method, path }: Pick<Request, 'method' | 'path'>): boolean {
+  return method === 'GET' && path.startsWith('/users/');
+}
+
+function shares(times: readonly number[]): string {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number): string => `${(sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)} ms`;
+  return `${times.length} requests; p50 ${at(0.5)}, p95 ${at(0.95)}, p99 ${at(0.99)}`;
+}
+
+async function drive({ times, failures, send }: Sender): Promise<void> {
+  const until = performance.now() + Number(args.seconds) * 1000;
   const people = users.map((id, n): Person => ({ id, room: roomOf(n), said: undefined }));
   const worker = async (): Promise<void> => {
     while (performance.now() < until) await turn(people[any(people.length)] as Person, send);
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number): string => `${(sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)} ms`;
-  console.log(`${times.length} requests; p50 ${at(0.5)}, p95 ${at(0.95)}; failed: ${JSON.stringify([...failures])}`);
+  console.log(`all            ${shares(times)}; failed: ${JSON.stringify([...failures])}`);
 }
 
-/** Where the reads of each kind got their values, over all nodes. A reader that joined a load counts as a miss. */
-async function report(ports: readonly number[]): Promise<void> {
+/**
+ * Profiles that each node has in its memory, one request at a time. Loads of the database are counted, and printed. Between
+ * them `/health`, which does no work, shows how much of the time is that of the machine and of the client.
+ */
+async function readAlone(ports: readonly number[], { cached, send }: Sender): Promise<void> {
+  const bare: number[] = [];
+  const round = async (): Promise<void> => {
+    for (const user of users) {
+      await send({ method: 'GET', path: `/users/${user}` });
+      const from = performance.now();
+      await (await fetch(`http://127.0.0.1:${ports[bare.length % ports.length]}/health`)).text();
+      bare.push(performance.now() - from);
+    }
+    // the nodes take turns: without one more request, each node of two would get the same users in every round
+    await send({ method: 'GET', path: `/users/${users[0]}` });
+  };
+  for (const _ of ports) await round();
+  const loads = async (): Promise<number> => (await readCounts(ports)).get('profile')?.get('loaded') ?? 0;
+  const before = await loads();
+  cached.length = 0;
+  bare.length = 0;
+  for (let n = 0; n < 5; n++) await round();
+  console.log(`cached, alone  ${shares(cached)}; loads: ${(await loads()) - before}`);
+  console.log(`/health       ${shares(bare)}`);
+}
+
+/** Where the reads of each kind got their values, over all nodes. */
+async function readCounts(ports: readonly number[]): Promise<Map<string, Map<string, number>>> {
   const counts = new Map<string, Map<string, number>>();
   for (const port of ports) {
     const values = parseMetrics(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text());
@@ -156,6 +208,12 @@ async function report(ports: readonly number[]): Promise<void> {
       counts.set(kind, ofKind.set(result, (ofKind.get(result) ?? 0) + value));
     }
   }
+  return counts;
+}
+
+/** A reader that joined a load counts as a miss. */
+async function report(ports: readonly number[]): Promise<void> {
+  const counts = await readCounts(ports);
   const all = new Map<string, number>();
   for (const results of counts.values()) for (const [name, n] of results) all.set(name, (all.get(name) ?? 0) + n);
   for (const [kind, results] of [...counts, ['all', all] as const]) {
