@@ -118,7 +118,7 @@ function makeKey(databaseUrl: string, redisUrl: string): string {
 
 interface Sender {
   readonly times: number[];
-  /** Of the answers that are a cached value. */
+  /** The times of the answers that are a cached value. */
   readonly cached: number[];
   readonly failures: Map<number, number>;
   readonly send: (request: Request) => Promise<Record<string, unknown>>;

@@ -96,10 +96,11 @@ describe('parley inspect beside two nodes', () => {
     ]);
   });
 
+  const last = async (): Promise<string | undefined> => (await inspect('room', 'inspected')).at(-1);
+
   // A cut node counts as live for some seconds only, and a command takes as long as that on a busy machine.
   it('names a node that does not answer', { timeout: 120_000 }, async () => {
     const [, node] = cluster.nodes;
-    const last = async (): Promise<string | undefined> => (await inspect('room', 'inspected')).at(-1);
     try {
       await until(
         'the node is named',

@@ -154,7 +154,7 @@ cover('HTTP requests', {
         'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
         'access-control-allow-headers':
           'Content-Type, Authorization, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent, ' +
-          'Parley-User, Range, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata',
+          'Parley-User, Range, If-Range, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata',
       },
     });
     expect(answer.headers['content-length']).toBeUndefined();
