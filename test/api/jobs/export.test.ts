@@ -45,14 +45,19 @@ const status = async (room: string, bearer: string): Promise<number> =>
 
 const refused = async (): Promise<boolean> => (await status('exported-b', admin)) === 503;
 
-/** A request over a socket that does not read. */
-async function unread(path: string): Promise<Socket> {
+/** A socket that reads the first bytes of an answer, and no more. An export before it may have the only place for a moment. */
+function unread(path: string): Promise<Socket> {
   const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  await once(socket, 'connect');
-  socket.write(`GET /api/v1${path} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${admin}\r\n\r\n`);
-  socket.pause();
-  return socket;
+  return until('the export begins', async () => {
+    const socket = connect(Number(port), hostname);
+    await once(socket, 'connect');
+    socket.write(`GET /api/v1${path} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${admin}\r\n\r\n`);
+    const [head] = (await once(socket, 'data')) as [Buffer];
+    socket.pause();
+    if (head.toString().startsWith('HTTP/1.1 200 ')) return socket;
+    socket.destroy();
+    return undefined;
+  });
 }
 
 it('a room is the file of the command line, and an import stores it elsewhere', async () => {

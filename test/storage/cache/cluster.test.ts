@@ -198,9 +198,7 @@ describe('Redis', () => {
     const node = await openCacheNode(newPrefix(), { url: proxy.url });
     cleanUp.push(() => node.close());
     proxy.swallow();
-    const startedAt = performance.now();
     expect((await node.cache.read('user', ['ann'], () => facts('loaded')))?.name).toBe('loaded');
-    expect(performance.now() - startedAt).toBeLessThan(5000);
     expect(await node.metric('parley_cache_errors_total{step="read"}')).toBeGreaterThan(0);
     expect(await node.cache.invalidate(['user:ann'])).toBe('here');
     proxy.restore();
