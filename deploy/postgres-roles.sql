@@ -12,3 +12,12 @@ revoke insert, update, delete on schema_migrations, schema_functions from :"role
 alter default privileges in schema public grant select, insert, update, delete on tables to :"role";
 alter default privileges in schema public grant usage, select, update on sequences to :"role";
 alter default privileges in schema public grant execute on functions to :"role";
+-- The queues of notifications, which a process without Redis has in Postgres.
+create schema if not exists bullmq;
+grant usage on schema bullmq to :"role";
+grant select, insert, update, delete on all tables in schema bullmq to :"role";
+grant usage, select, update on all sequences in schema bullmq to :"role";
+grant execute on all functions in schema bullmq to :"role";
+alter default privileges in schema bullmq grant select, insert, update, delete on tables to :"role";
+alter default privileges in schema bullmq grant usage, select, update on sequences to :"role";
+alter default privileges in schema bullmq grant execute on functions to :"role";

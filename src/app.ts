@@ -5,6 +5,7 @@ import { openApiKeys, openIdempotency, openWalletSignIn } from './api/open-calle
 import { openJobs, type OpenJobs } from './api/jobs/open.ts';
 import { RequestRates } from './api/request-rates.ts';
 import { openRestApi, type RestApi } from './api/rest-api.ts';
+import { openDatabase, openTelemetry, type Base } from './base.ts';
 import { requireKeys, type Config } from './config/config.ts';
 import {
   apiKeySlice,
@@ -13,9 +14,11 @@ import {
   gatewaySlice,
   guestSlice,
   jobSlice,
+  ledgerSlice,
   listenSlice,
   logSlice,
   messagingSlice,
+  notificationSlice,
   originSlice,
   presenceSlice,
   rateSlice,
@@ -29,10 +32,8 @@ import {
   uploadSlice,
   walletSlice,
   type FanoutSlice,
-  type LogSlice,
   type MessagingSlice,
   type PresenceSlice,
-  type StorageSlice,
   type TokenSlice,
   type UploadSlice,
 } from './config/slices.ts';
@@ -44,6 +45,8 @@ import { claimPort } from './http/port.ts';
 import type { Connection } from './hub/connection.ts';
 import { Connections } from './hub/connections.ts';
 import { Messaging } from './messaging.ts';
+import { openLedger } from './notifications/open-ledger.ts';
+import { openNotifications } from './notifications/open.ts';
 import { Inspection } from './presence/inspection.ts';
 import { openPresence, type PresenceOptions } from './presence/open.ts';
 import { openRates } from './rates/open.ts';
@@ -56,24 +59,21 @@ import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
 import type { Cache } from './storage/cache.ts';
 import { openCache } from './storage/cache/open.ts';
-import { ServerClock } from './storage/clock.ts';
+import type { ServerClock } from './storage/clock.ts';
 import { Confirmations, type Applied } from './storage/confirmations.ts';
 import type { Database } from './storage/database.ts';
 import { readInstallation, renewEpoch } from './storage/installation.ts';
 import { Lease } from './storage/lease.ts';
 import { openCluster } from './storage/open-redis.ts';
-import { openStorage, type Release } from './storage/open.ts';
-import { prepareDatabase } from './storage/prepare.ts';
+import type { Release } from './storage/open.ts';
 import type { RedisLink } from './storage/redis.ts';
 import type { Readings } from './telemetry/group-metrics.ts';
-import { Health } from './telemetry/health.ts';
-import { createLog, type Log } from './telemetry/log.ts';
+import type { Health } from './telemetry/health.ts';
+import type { Log } from './telemetry/log.ts';
 import { readMachine } from './telemetry/machine.ts';
-import { Metrics } from './telemetry/metrics.ts';
 import { openUploads } from './uploads/open.ts';
 import type { Uploads } from './uploads/uploads.ts';
 import type { MessageFiles } from './uploads/message-files.ts';
-import { newId } from './transport/engineio/handshake.ts';
 import { version } from './version.ts';
 
 export interface RunningApp {
@@ -142,6 +142,9 @@ async function start(
   const uploads = await openFiles(uploadSlice(config, linkSecret), storage, base);
   const messaging = openMessaging(messagingSettings, { ...storage, ...nodes, cache, files: uploads?.files }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
+  const { lanes, webhooks } = await openNotifications(notificationSlice(config), { redis, ...storage, version }, base);
+  const notifying = { ...storage, ...nodes, ...users.presence, messaging, lanes };
+  const notifications = openLedger(ledgerSlice(config), notifying, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
   const rates = openUserRates(rateSlice(config), counts);
   releases.push(
@@ -152,7 +155,18 @@ async function start(
   const app = uWS.App();
   const listening = listenSlice(config);
   const clientAddress = new ClientAddress(listening.trustedProxies);
-  const parts = { app, clientAddress, messaging, rates, cache, ...identity, ...nodes, ...users, ...base };
+  const parts = {
+    app,
+    clientAddress,
+    messaging,
+    notifications,
+    rates,
+    cache,
+    ...identity,
+    ...nodes,
+    ...users,
+    ...base,
+  };
   const gateway = await openGateway(gatewaySlice(config, machine), parts);
   if (redis !== undefined)
     await openBackends(redisSlice(config).prefix, config.socketioInterop, { redis, gateway }, base);
@@ -174,6 +188,7 @@ async function start(
     ...jobs,
     maxImportBytes: jobSettings.maxImportBytes,
     uploads,
+    webhooks,
     signing,
     guests,
     wallet,
@@ -217,30 +232,6 @@ async function start(
     demoSecret: guests === undefined ? undefined : signing?.secret,
     readings: () => metrics.readings(),
   };
-}
-
-/** The parts that every other part gets. */
-interface Base {
-  readonly node: string;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly health: Health;
-  readonly releases: Release[];
-}
-
-function openTelemetry(settings: LogSlice, name: string | undefined, releases: Release[]): Base {
-  const node = name ?? newId().slice(0, 8);
-  const log = createLog({ ...settings, node });
-  return { node, log, metrics: new Metrics(), health: new Health(log), releases };
-}
-
-/** Opens the database, migrates its schema, and watches it. */
-async function openDatabase(settings: StorageSlice, onFatal: (error: Error) => void, base: Base) {
-  const { log, metrics, health, releases } = base;
-  const clock = new ServerClock(log);
-  const storage = await openStorage(settings, { log, metrics, onFatal }, releases);
-  await prepareDatabase(storage.database, { clock, metrics, log, health }, releases);
-  return { ...storage, clock };
 }
 
 async function requireSearchLanguage({ search, searchLanguage }: MessagingSlice, database: Database): Promise<void> {

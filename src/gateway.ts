@@ -8,6 +8,7 @@ import type { Epochs } from './recovery/epochs.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Messaging } from './messaging.ts';
 import { ReplayBuffer } from './recovery/replay-buffer.ts';
+import type { Notifications } from './notifications/notifications.ts';
 import type { Lease } from './storage/lease.ts';
 import type { RedisLink } from './storage/redis.ts';
 import { commands as declarations } from './protocol/commands.ts';
@@ -55,6 +56,7 @@ export interface GatewayParts {
   readonly clientAddress: ClientAddress;
   readonly connections: Connections;
   readonly messaging: Messaging;
+  readonly notifications: Notifications;
   readonly fanout: Fanout;
   readonly verifier: TokenVerifier;
   readonly sessions: LocalSessions;

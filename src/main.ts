@@ -3,7 +3,7 @@
 import { inspect } from 'node:util';
 import { startApp, type RunningApp } from './app.ts';
 import { signToken } from './sessions/tokens.ts';
-import { loadConfig, type Config } from './config/config.ts';
+import { withRoles, loadConfig, type Config } from './config/config.ts';
 import { readDemoSecret } from './sessions/demo-secret.ts';
 import { userId, userName } from './protocol/model.ts';
 import { cliCommands } from './cli/commands.ts';
@@ -14,6 +14,7 @@ import { errorCode, StartupError } from './startup-error.ts';
 import { stopLimitMs, supervise, workerCount } from './cli/supervise.ts';
 import { newId } from './transport/engineio/handshake.ts';
 import { printable } from './telemetry/printable.ts';
+import { startWorkerProcess } from './worker-process.ts';
 import { version } from './version.ts';
 import { joinParent, type ParentLink } from './processes/worker.ts';
 
@@ -55,11 +56,37 @@ async function token(args: string[], config: Config): Promise<void> {
   print(await signToken(signing, { user: user.data, name: name.data, tier, backend, ttlSeconds: ttl }));
 }
 
-async function serve(args: string[], config: Config): Promise<void> {
-  const values = parseOptions(args, { workers: { type: 'string' }, worker: { type: 'string' } });
+async function serve(args: string[], given: Config): Promise<void> {
+  const values = parseOptions(args, {
+    workers: { type: 'string' },
+    worker: { type: 'string' },
+    roles: { type: 'string' },
+  });
+  const config = values.roles === undefined ? given : withRoles(given, values.roles);
+  if (!config.roles.includes('gateway')) return work([], config);
   if (values.worker !== undefined) return serveAsWorker(config, joinParent(values.worker));
   const workers = workerCount(values.workers, config);
   if (workers !== undefined) return serveByWorkers(config, workers);
+  await untilStopped(async () => {
+    const app = await startApp(config, fatal);
+    print(await banner(app, config));
+    return stopper(app, stopLimitMs(config));
+  });
+}
+
+/** Only the role `worker`. */
+async function work(args: string[], config: Config): Promise<void> {
+  parseOptions(args, {});
+  await untilStopped(async () => {
+    const app = await startWorkerProcess(config, fatal);
+    const health = app.adminUrl === undefined ? '' : `, with its health on ${app.adminUrl}`;
+    print(`Parley ${version} runs the jobs of notifications${health}`);
+    return stopper(app, stopLimitMs(config));
+  });
+}
+
+/** @param start resolves to the function that begins the stop */
+async function untilStopped(start: () => Promise<(why: string) => boolean>): Promise<void> {
   let stop: ((why: string) => boolean) | undefined = undefined;
   onStopSignals((signal) => {
     // the first process of a container has no default for signals, so the start needs a handler too
@@ -68,9 +95,7 @@ async function serve(args: string[], config: Config): Promise<void> {
     console.error('Second signal: the process ends at once. Commands without an acknowledgement may be lost.');
     process.exit(1);
   });
-  const app = await startApp(config, fatal);
-  print(await banner(app, config));
-  stop = stopper(app, stopLimitMs(config));
+  stop = await start();
 }
 
 /** The parent: see processes/supervisor.ts. */
@@ -133,7 +158,11 @@ async function banner(app: RunningApp, config: Config): Promise<string> {
 }
 
 /** @returns a function that begins the stop, once. That function returns whether its call was the first. The process ends after the stop. */
-function stopper(app: RunningApp, limitMs: number, last?: () => Promise<void>): (why: string) => boolean {
+function stopper(
+  app: Pick<RunningApp, 'log' | 'stop'>,
+  limitMs: number,
+  last?: () => Promise<void>,
+): (why: string) => boolean {
   let stopping = false;
   return (why) => {
     if (stopping) return false;
@@ -185,6 +214,8 @@ async function main([command = 'serve', ...rest]: string[]): Promise<void> {
   switch (command) {
     case 'serve':
       return serve(rest, loadConfig());
+    case 'worker':
+      return work(rest, loadConfig());
     case 'token':
       return token(rest, loadConfig());
     case '--help':

@@ -72,6 +72,20 @@ create table departures (
 );
 CREATE INDEX departures_by_user ON public.departures USING btree (user_id);
 
+create table devices (
+  id uuid not null,
+  user_id text collate "C" not null,
+  channel text not null,
+  address text not null,
+  secrets jsonb,
+  name text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  seen_at timestamp with time zone not null default clock_timestamp(),
+  constraint devices_channel_address_key UNIQUE (channel, address),
+  constraint devices_pkey PRIMARY KEY (id)
+);
+CREATE INDEX devices_by_user ON public.devices USING btree (user_id, channel);
+
 create table idempotency (
   caller text not null,
   key text not null,
@@ -298,14 +312,80 @@ create table node_confirmations (
   constraint node_confirmations_pkey PRIMARY KEY (node)
 );
 
+create table notifications (
+  id uuid not null,
+  at timestamp with time zone not null,
+  room_id text collate "C" not null,
+  seq bigint not null,
+  user_id text collate "C" not null,
+  channel text not null,
+  device text not null default ''::text,
+  kind text not null,
+  lane text not null,
+  state text not null,
+  reason text,
+  attempts integer not null default 0,
+  due_at timestamp with time zone not null default clock_timestamp(),
+  queued_at timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint notifications_kind_check CHECK ((kind = ANY (ARRAY['mention'::text, 'everybody'::text, 'direct'::text, 'thread'::text, 'message'::text]))),
+  constraint notifications_lane_check CHECK ((lane = ANY (ARRAY['critical'::text, 'high'::text, 'normal'::text, 'low'::text, 'batch'::text]))),
+  constraint notifications_pkey PRIMARY KEY (id, at),
+  constraint notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text, 'read'::text, 'failed'::text, 'dead'::text, 'dropped'::text])))
+);
+CREATE INDEX notifications_by_user ON ONLY public.notifications USING btree (user_id, at, room_id, seq);
+CREATE INDEX notifications_of_message ON ONLY public.notifications USING btree (room_id, seq, user_id);
+CREATE INDEX notifications_unread ON ONLY public.notifications USING btree (user_id, room_id, seq) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text]));
+CREATE INDEX notifications_waiting ON ONLY public.notifications USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text]));
+
+create table notifications_rest (
+  id uuid not null,
+  at timestamp with time zone not null,
+  room_id text collate "C" not null,
+  seq bigint not null,
+  user_id text collate "C" not null,
+  channel text not null,
+  device text not null default ''::text,
+  kind text not null,
+  lane text not null,
+  state text not null,
+  reason text,
+  attempts integer not null default 0,
+  due_at timestamp with time zone not null default clock_timestamp(),
+  queued_at timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint notifications_kind_check CHECK ((kind = ANY (ARRAY['mention'::text, 'everybody'::text, 'direct'::text, 'thread'::text, 'message'::text]))),
+  constraint notifications_lane_check CHECK ((lane = ANY (ARRAY['critical'::text, 'high'::text, 'normal'::text, 'low'::text, 'batch'::text]))),
+  constraint notifications_rest_pkey PRIMARY KEY (id, at),
+  constraint notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text, 'read'::text, 'failed'::text, 'dead'::text, 'dropped'::text])))
+);
+CREATE INDEX notifications_rest_due_at_idx ON public.notifications_rest USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text]));
+CREATE INDEX notifications_rest_room_id_seq_user_id_idx ON public.notifications_rest USING btree (room_id, seq, user_id);
+CREATE INDEX notifications_rest_user_id_at_room_id_seq_idx ON public.notifications_rest USING btree (user_id, at, room_id, seq);
+CREATE INDEX notifications_rest_user_id_room_id_seq_idx ON public.notifications_rest USING btree (user_id, room_id, seq) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text]));
+
 create table outbox (
   id bigint not null generated always as identity,
   entries jsonb not null,
   created_at timestamp with time zone not null default now(),
   relay text,
+  fanned_out boolean not null default false,
+  notified boolean not null default false,
   constraint outbox_pkey PRIMARY KEY (id),
   constraint outbox_relay_check CHECK ((relay = ANY (ARRAY['events'::text, 'mentions'::text])))
+) with (fillfactor=50);
+
+create table preferences (
+  user_id text collate "C" not null,
+  room_id text collate "C" not null default ''::text,
+  document jsonb not null,
+  wants_all boolean not null,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint preferences_pkey PRIMARY KEY (user_id, room_id)
 );
+CREATE INDEX preferences_all ON public.preferences USING btree (room_id, user_id) WHERE wants_all;
 
 create table reaction_counts (
   room_id text collate "C" not null,
@@ -473,6 +553,61 @@ create table wallet_nonces (
 );
 CREATE INDEX wallet_nonces_by_end ON public.wallet_nonces USING btree (ends_at);
 
+create table webhook_changes (
+  single boolean not null default true,
+  constraint webhook_changes_pkey PRIMARY KEY (single),
+  constraint webhook_changes_single_check CHECK (single)
+);
+
+create table webhook_deliveries (
+  id uuid not null,
+  n bigint not null generated always as identity,
+  webhook uuid not null,
+  room text collate "C",
+  event text not null,
+  rev bigint,
+  body text not null,
+  state text not null default 'waiting'::text,
+  attempts integer not null default 0,
+  replays integer not null default 0,
+  due_at timestamp with time zone not null default clock_timestamp(),
+  last_status integer,
+  last_error text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  ended_at timestamp with time zone,
+  constraint webhook_deliveries_pkey PRIMARY KEY (id),
+  constraint webhook_deliveries_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'delivered'::text, 'dead'::text]))),
+  constraint webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES webhooks(id) ON DELETE CASCADE
+);
+CREATE INDEX webhook_deliveries_by_webhook ON public.webhook_deliveries USING btree (webhook, n);
+CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+CREATE INDEX webhook_deliveries_ended ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX webhook_deliveries_open ON public.webhook_deliveries USING btree (webhook, room, n) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+
+create table webhooks (
+  id uuid not null,
+  url text not null,
+  events text[] not null,
+  rooms text[] not null,
+  format text not null,
+  ordered boolean not null,
+  secret bytea not null,
+  previous_secret bytea,
+  previous_until timestamp with time zone,
+  state text not null default 'active'::text,
+  reason text,
+  failing_since timestamp with time zone,
+  disabled_at timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  rotated_at timestamp with time zone,
+  constraint webhooks_check CHECK (((state = 'disabled'::text) = (reason IS NOT NULL))),
+  constraint webhooks_check1 CHECK (((previous_secret IS NULL) = (previous_until IS NULL))),
+  constraint webhooks_format_check CHECK ((format = ANY (ARRAY['standard'::text, 'cloudevents'::text]))),
+  constraint webhooks_pkey PRIMARY KEY (id),
+  constraint webhooks_reason_check CHECK ((reason = ANY (ARRAY['operator'::text, 'gone'::text, 'failing'::text, 'backlog'::text]))),
+  constraint webhooks_state_check CHECK ((state = ANY (ARRAY['active'::text, 'disabled'::text])))
+);
+
 CREATE OR REPLACE FUNCTION public.add_member(room text, actor text, subject text, new_role text, max_members integer, max_rooms integer, rights jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -581,7 +716,7 @@ declare
   closed jsonb; -- the rooms that are not locked, as its keys; null: there is none
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select array_agg(distinct m.room_id) into entered
   from jsonb_array_elements(batch) as e (v)
@@ -651,14 +786,15 @@ begin
       greatest(committed_at, (ahead ->> room_id)::timestamptz)
     from numbered where outcome = 'fresh'
   ), moved as (
-    select room_id, count(*) as steps, min(last_rev) as before,
+    select room_id, count(*) as steps, min(last_rev) as before, min(last_seq) + 1 as first,
       jsonb_object_agg(last_seq + step, lane) filter (where lane is not null) as lanes
     from numbered where outcome = 'fresh' group by room_id
   ), bumped as (
     update rooms set last_seq = last_seq + steps, last_rev = last_rev + steps from moved where id = moved.room_id
   ), noted as (
     insert into outbox (entries)
-    select jsonb_agg(jsonb_build_object('room', room_id, 'from', before + 1, 'to', before + steps, 'lanes', lanes))
+    select jsonb_agg(jsonb_build_object(
+      'room', room_id, 'from', before + 1, 'to', before + steps, 'seq', first, 'lanes', lanes))
     from moved having count(*) > 0
     returning id
   )
@@ -815,7 +951,7 @@ declare
   locked boolean;
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select array_agg(p.v ->> 0) into entered
   from jsonb_array_elements(batch) as p (v)
@@ -1606,6 +1742,27 @@ begin
   from input i left join standing s on s.n = i.n order by i.n;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.mark_notified(expanded bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform from outbox where id = any (expanded) order by id for update;
+  update outbox set notified = true where id = any (expanded);
+  delete from outbox where id = any (expanded) and fanned_out;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.mark_published(published bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+begin
+  update outbox set fanned_out = true, relay = null where id = any (published);
+  delete from outbox where id = any (published) and notified;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.mark_read(batch json)
  RETURNS TABLE(n integer, mark bigint, moved boolean, member_count integer)
  LANGUAGE plpgsql
@@ -1904,6 +2061,109 @@ begin
   left join threads t on t.room_id = m.room_id and t.root = m.thread;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.notification_candidates(entries jsonb, after_room text, after_seq bigint, after_user text, most integer)
+ RETURNS TABLE(room_id text, seq bigint, user_id text, kind text, at timestamp with time zone, room_kind text, gone text, is_member boolean, has_blocked boolean, read_seq bigint, of_room jsonb, of_user jsonb)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  eager boolean; -- some users want each message of all their rooms
+  targets jsonb; -- the messages that concern anybody
+begin
+  eager := exists (select from preferences p where p.room_id = '' and p.wants_all);
+  select jsonb_agg(jsonb_build_array(r.id, m.seq, m.edited)) into targets
+  from (
+    select e.v ->> 0 as room_id, (e.v ->> 1)::bigint as first, (e.v ->> 2)::bigint as last,
+      (e.v ->> 3)::bigint as first_rev, (e.v ->> 4)::bigint as last_rev
+    from jsonb_array_elements(entries) as e (v)
+  ) e
+  join rooms r on r.id = e.room_id
+  cross join lateral (
+    select e.first is not null and (r.kind = 'direct' or eager or exists (
+        select from preferences p where p.room_id = r.id and p.wants_all offset 0)) as whole,
+      e.first is not null and exists (select from thread_follows f where f.room_id = r.id offset 0) as threads
+    offset 0
+  ) w
+  cross join lateral (
+    select t.seq, false as edited from messages t
+    where w.whole and t.room_id = r.id and t.seq between e.first and e.last
+    union
+    select t.seq, false from messages t
+    where w.threads and not w.whole and t.room_id = r.id and t.seq between e.first and e.last and t.thread is not null
+    union
+    select n.seq, false from mentions n
+    where e.first is not null and not w.whole and n.room_id = r.id and n.seq between e.first and e.last
+    union
+    select t.seq, true from messages t
+    where e.first is null and t.room_id collate "POSIX" = r.id and t.rev between e.first_rev and e.last_rev
+      and t.edited_at is not null and exists (
+        select from mentions n where n.room_id = t.room_id and n.seq = t.seq and n.at >= t.edited_at offset 0)
+  ) m
+  where (r.id, m.seq) >= (after_room collate "C", after_seq);
+  if targets is null then
+    return;
+  end if;
+  return query
+  with target as materialized (
+    select m.room_id, m.seq, m.sender_id, m.created_at, m.thread, r.kind,
+      case when (t.v ->> 2)::boolean then m.edited_at else '-infinity' end as since,
+      (t.v ->> 2)::boolean as edited,
+      case when m.deleted_at is not null then 'deleted' when m.seq < r.first_seq then 'expired' end as gone
+    from jsonb_array_elements(targets) as t (v)
+    join rooms r on r.id = t.v ->> 0
+    join messages m on m.room_id = t.v ->> 0 and m.seq = (t.v ->> 1)::bigint
+  ), candidate as (
+    select t.*, n.user_id, 1 as rank
+    from target t join mentions n on n.room_id = t.room_id and n.seq = t.seq
+    where n.user_id <> '*' and n.at >= t.since
+    union all
+    select t.*, m.user_id, 2
+    from target t
+    join mentions n on n.room_id = t.room_id and n.seq = t.seq and n.user_id = '*'
+    join members m on m.room_id = t.room_id
+    where n.at >= t.since
+    union all
+    select t.*, m.user_id, 3
+    from target t join members m on m.room_id = t.room_id
+    where t.kind = 'direct' and not t.edited
+    union all
+    select t.*, f.user_id, 4
+    from target t join thread_follows f on f.room_id = t.room_id and f.root = t.thread
+    where not t.edited
+    union all
+    select t.*, p.user_id, 5
+    from target t join preferences p on p.room_id = t.room_id and p.wants_all
+    where not t.edited
+    union all
+    select t.*, m.user_id, 5
+    from target t
+    join members m on m.room_id = t.room_id
+    join preferences p on p.user_id = m.user_id and p.room_id = '' and p.wants_all
+    where eager and not t.edited
+  ), chosen as (
+    select distinct on (c.room_id, c.seq, c.user_id) c.*
+    from candidate c
+    where c.user_id <> c.sender_id
+      and (c.room_id, c.seq, c.user_id) > (after_room collate "C", after_seq, after_user collate "C")
+    order by c.room_id, c.seq, c.user_id, c.rank
+    limit most
+  )
+  select c.room_id, c.seq, c.user_id, (array['mention', 'everybody', 'direct', 'thread', 'message'])[c.rank],
+    c.created_at, c.kind, c.gone, m.user_id is not null,
+    exists (select from blocks b where b.user_id = c.user_id and b.blocked_id = c.sender_id offset 0),
+    coalesce(m.last_read_seq, 0), p.document, u.document
+  from chosen c
+  left join members m on m.room_id = c.room_id and m.user_id = c.user_id
+  left join preferences p on p.user_id = c.user_id and p.room_id = c.room_id
+  left join preferences u on u.user_id = c.user_id and u.room_id = ''
+  order by c.room_id, c.seq, c.user_id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.number_membership()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1929,7 +2189,7 @@ declare
   m messages;
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select * into e from enter_room(room, actor, rights);
   if e.refusal is not null then

@@ -3,7 +3,8 @@
 -- `batch` is `[[room, uuid, sender, body, reply_to, lane, published], …]` in the order of arrival. The batch has each
 -- pair of room and uuid once. A message with `published` is of a back end. Its sender need not be a member, and mutes,
 -- slow mode and the right to send do not count.
--- `handed` has the ids of outbox rows of earlier batches whose events are published. The function deletes these rows.
+-- `handed` has the ids of outbox rows of earlier batches whose events are published. mark_published marks
+-- these rows.
 -- Returns one row an input, n = its place from 1.
 --   fresh       stored now; seq, rev, sent_at
 --   duplicate   this sender stored this id before; seq, rev, sent_at of that message
@@ -35,7 +36,7 @@ declare
   closed jsonb; -- the rooms that are not locked, as its keys; null: there is none
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select array_agg(distinct m.room_id) into entered
   from jsonb_array_elements(batch) as e (v)
@@ -105,14 +106,15 @@ begin
       greatest(committed_at, (ahead ->> room_id)::timestamptz)
     from numbered where outcome = 'fresh'
   ), moved as (
-    select room_id, count(*) as steps, min(last_rev) as before,
+    select room_id, count(*) as steps, min(last_rev) as before, min(last_seq) + 1 as first,
       jsonb_object_agg(last_seq + step, lane) filter (where lane is not null) as lanes
     from numbered where outcome = 'fresh' group by room_id
   ), bumped as (
     update rooms set last_seq = last_seq + steps, last_rev = last_rev + steps from moved where id = moved.room_id
   ), noted as (
     insert into outbox (entries)
-    select jsonb_agg(jsonb_build_object('room', room_id, 'from', before + 1, 'to', before + steps, 'lanes', lanes))
+    select jsonb_agg(jsonb_build_object(
+      'room', room_id, 'from', before + 1, 'to', before + steps, 'seq', first, 'lanes', lanes))
     from moved having count(*) > 0
     returning id
   )

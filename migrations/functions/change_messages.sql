@@ -48,7 +48,7 @@ declare
   locked boolean;
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select array_agg(p.v ->> 0) into entered
   from jsonb_array_elements(batch) as p (v)

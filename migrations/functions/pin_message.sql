@@ -21,7 +21,7 @@ declare
   m messages;
 begin
   if cardinality(handed) > 0 then
-    delete from outbox where id = any (handed);
+    perform mark_published(handed);
   end if;
   select * into e from enter_room(room, actor, rights);
   if e.refusal is not null then

@@ -41,7 +41,12 @@ export async function openHttp(
   return { url, adminUrl, socket };
 }
 
-async function openAdmin(address: Address, parts: OperatorParts, alone: boolean, releases: Release[]): Promise<string> {
+export async function openAdmin(
+  address: Address,
+  parts: OperatorParts,
+  alone: boolean,
+  releases: Release[],
+): Promise<string> {
   const admin = uWS.App();
   registerAdminRoutes(admin, parts);
   const { url } = await listen(admin, address, alone);

@@ -8,15 +8,19 @@ import { apiPrefix } from '../protocol/http-route.ts';
 import { changeRoutes } from '../protocol/routes/changes.ts';
 import { jobRoutes } from '../protocol/routes/jobs.ts';
 import { keyRoutes } from '../protocol/routes/keys.ts';
+import { notificationRoutes } from '../protocol/routes/notifications.ts';
 import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
 import { uploadRoutes } from '../protocol/routes/uploads.ts';
 import { userRoutes } from '../protocol/routes/users.ts';
+import { webhookRoutes } from '../protocol/routes/webhooks.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
 import type { Fanout } from '../fanout/fanout.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { Messaging } from '../messaging.ts';
+import type { Notifications } from '../notifications/notifications.ts';
+import type { StoredWebhooks } from '../notifications/webhooks/stored-webhooks.ts';
 import type { UserRates } from '../rates/user-rates.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
@@ -40,11 +44,13 @@ import type { RequestRates } from './request-rates.ts';
 import { problemResponse, restFetch } from './rest.ts';
 import { authHandlers } from './routes/auth.ts';
 import { changeHandlers } from './routes/changes.ts';
+import { notificationHandlers } from './routes/notifications.ts';
 import { publishHandlers } from './routes/publish.ts';
 import { jobHandlers } from './routes/jobs.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { uploadDiscovery, uploadHandlers } from './routes/uploads.ts';
 import { userHandlers } from './routes/users.ts';
+import { webhookHandlers } from './routes/webhooks.ts';
 import { filesPrefix } from '../uploads/signed-links.ts';
 import { uploadsPath, type Uploads } from '../uploads/uploads.ts';
 import { Files } from './files.ts';
@@ -67,6 +73,7 @@ export interface RestApiParts {
     | 'requirePurge'
     | 'files'
   >;
+  readonly notifications: Pick<Notifications, 'explain'>;
   readonly connections: Pick<Connections, 'rename'>;
   readonly fanout: Pick<Fanout, 'publish'>;
   readonly sessions: Pick<LocalSessions, 'revokeAll' | 'revokedAmong'>;
@@ -89,6 +96,7 @@ export interface RestApiParts {
   readonly maxImportBytes: number;
   /** Undefined: the server takes no uploads. */
   readonly uploads: Uploads | undefined;
+  readonly webhooks: StoredWebhooks;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -187,9 +195,11 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
         rename: (user, name) => parts.connections.rename(user, name),
       }),
     ),
+    ...routeOperations(notificationRoutes, notificationHandlers({ ...acting, notifications: parts.notifications })),
     ...routeOperations(jobRoutes, jobHandlers({ ...parts, ...acting })),
     ...routeOperations(uploadRoutes, uploadHandlers({ ...acting, uploads: parts.uploads })),
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
+    ...routeOperations(webhookRoutes, webhookHandlers(parts.webhooks)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),
       'spec:asyncapi': () => (events ??= asyncApi(parts.version)),

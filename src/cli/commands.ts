@@ -10,6 +10,7 @@ import { inspectCommand, inspectHelp } from './inspect.ts';
 import { jobsCommand, jobsHelp } from './jobs.ts';
 import { keysCommand, keysHelp } from './keys.ts';
 import { migrateCommand, migrateHelp } from './migrate.ts';
+import { notificationsCommand, notificationsHelp } from './notifications.ts';
 import { restoredCommand, restoredHelp } from './restored.ts';
 import { sessionsCommand, sessionsHelp } from './sessions.ts';
 import { exportCommand, importCommand, importInput, transferHelp } from './transfer.ts';
@@ -32,6 +33,7 @@ const table = {
   migrate: { help: migrateHelp, run: migrateCommand },
   keys: { help: keysHelp, run: keysCommand },
   jobs: { help: jobsHelp, run: jobsCommand },
+  notifications: { help: notificationsHelp, run: notificationsCommand },
   sessions: { help: sessionsHelp, run: sessionsCommand, queriesNodes: true },
   inspect: { help: inspectHelp, run: inspectCommand, queriesNodes: true },
   cache: { help: cacheHelp, run: cacheCommand, queriesNodes: true },

@@ -2,6 +2,7 @@
 import type { postgres } from '../storage/sql.ts';
 import { requireKeys, type Config } from '../config/config.ts';
 import { describeConfig } from '../config/describe.ts';
+import { requireNoEviction } from '../notifications/lanes/eviction.ts';
 import { readInstallation } from '../storage/installation.ts';
 import { ServerClock } from '../storage/clock.ts';
 import { DataFolderInUse } from '../storage/data-folder.ts';
@@ -35,7 +36,10 @@ export async function doctorCommand(args: string[], context: CommandContext): Pr
   checks.push(['open files', () => checkOpenFiles(config)]);
   const { redisUrl, redisPrefix } = config;
   if (redisUrl !== undefined) {
-    checks.push(['redis', () => checkRedis(redisUrl, redisPrefix, (line) => print(`warn  redis: ${line}`))]);
+    checks.push([
+      'redis',
+      () => checkRedis(redisUrl, redisPrefix, config.laneEviction, (line) => print(`warn  redis: ${line}`)),
+    ]);
   }
   let well = true;
   for (const [name, check] of checks) {
@@ -69,11 +73,17 @@ async function requireHistory(sql: postgres.Sql): Promise<void> {
     );
 }
 
-async function checkRedis(url: string, prefix: string, warn: (line: string) => void): Promise<string> {
+async function checkRedis(
+  url: string,
+  prefix: string,
+  eviction: Config['laneEviction'],
+  warn: (line: string) => void,
+): Promise<string> {
   const redis = await openRedis({ url, prefix, log: createLog({ level: 'silent', pretty: false, node: 'doctor' }) });
   try {
     if (redis.problem !== undefined) throw new Error(`${redis.problem} (REDIS_URL)`);
     const { evictionPolicy: policy } = redis;
+    requireNoEviction(policy, eviction === 'allow');
     if (policy !== undefined && policy !== 'noeviction') warn(evictionText(policy));
     const info = await redis.commands.info('server');
     return `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? 'of unknown version'}`;

@@ -8,6 +8,8 @@ Usage: parley <command>
 
   serve                        start the server (the default)
         [--workers N|auto]     start N processes on one port, with a parent that restarts them
+        [--roles gateway,api,worker]  the work of the process (PARLEY_ROLES)
+  worker                       run the jobs of notifications: a process without a public port
   token --user U               print a token
         [--name N] [--ttl 1h] [--tier T] [--backend]
 ${[...cliCommands.values()].flatMap(({ help: lines }) => lines ?? []).join('\n')}

@@ -11,6 +11,10 @@ export async function migrateCommand(args: string[], context: CommandContext): P
   const database = await context.openDatabase();
   try {
     const applied = await database.explaining(() => database.migrating(migrate));
+    if (context.config.redisUrl === undefined) {
+      const { migrateQueues } = await import('../notifications/lanes/queue-schema.ts');
+      if (await database.explaining(() => database.migrating(migrateQueues))) applied.push('the queues');
+    }
     context.print(applied.length === 0 ? 'The database is up to date.' : `Applied: ${applied.join(', ')}`);
   } finally {
     await database.close();

@@ -53,7 +53,12 @@ export async function supervise(config: Config, workers: number, entry: string, 
       new Child({
         entry,
         args: ['serve', '--worker', `${place}/${workers}`],
-        env: environmentWith({ PORT: String(port), PARLEY_ADMIN_PORT: adminPort, PARLEY_NODE: `${node}-${place}` }),
+        env: environmentWith({
+          PORT: String(port),
+          PARLEY_ADMIN_PORT: adminPort,
+          PARLEY_NODE: `${node}-${place}`,
+          PARLEY_ROLES: config.roles.join(','),
+        }),
         scrape,
       }),
     stopMs: stopLimitMs(config) + graceMs,

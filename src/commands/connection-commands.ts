@@ -6,7 +6,8 @@ import type { LocalSessions } from '../sessions/local-sessions.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { ConnectionHandlersOf } from './table.ts';
 
-export type ConnectionCommandName = 'presence:watch' | 'presence:unwatch' | 'session:revoke' | 'auth:refresh';
+export type ConnectionCommandName =
+  'presence:watch' | 'presence:unwatch' | 'presence:state' | 'session:revoke' | 'auth:refresh';
 
 export function connectionCommands(parts: {
   registry: SessionRegistry;
@@ -17,6 +18,7 @@ export function connectionCommands(parts: {
   return {
     'presence:watch': (connection, _user, { users }) => registry.watch(connection, users),
     'presence:unwatch': (connection, _user, { users }) => registry.unwatch(connection, users),
+    'presence:state': (connection, _user, { state, room }) => registry.state(connection, state, room),
     // `all` spares the token and the session of this connection
     'session:revoke': (connection, user, input) =>
       'session' in input ? registry.revokeSession(user.id, input.session) : sessions.revokeOthers(connection),

@@ -1,6 +1,7 @@
 /** The handlers of all commands, by family. A handler gets the caller and no connection: see commands/around.ts. */
 import type { UserRates } from '../rates/user-rates.ts';
 import type { Fanout } from '../fanout/fanout.ts';
+import type { Notifications } from '../notifications/notifications.ts';
 import type { Messaging } from '../messaging.ts';
 import type { Commands } from '../protocol/commands.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
@@ -8,6 +9,7 @@ import type { ConnectionCommandName } from './connection-commands.ts';
 import type { HandlersOf } from './table.ts';
 import { invitationHandlers } from './handlers/invitations.ts';
 import { messageHandlers } from './handlers/messages.ts';
+import { notificationHandlers } from './handlers/notifications.ts';
 import { presenceHandlers } from './handlers/presence.ts';
 import { readHandlers, type ReadParts } from './handlers/reads.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
@@ -24,11 +26,12 @@ export interface HandlerParts extends ReadParts {
   readonly fanout: Fanout;
   readonly rates: UserRates;
   readonly registry: SessionRegistry;
+  readonly notifications: Notifications;
   readonly adding: 'consent' | 'direct';
 }
 
 export function createHandlers(parts: HandlerParts): Handlers {
-  const { messaging, fanout, rates, registry } = parts;
+  const { messaging, fanout, rates, registry, notifications } = parts;
   return {
     ...messageHandlers(messaging, rates),
     ...threadHandlers(messaging),
@@ -39,6 +42,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
     ...invitationHandlers(messaging, rates),
     ...userHandlers(messaging),
     ...presenceHandlers(registry),
+    ...notificationHandlers(notifications),
     ...sessionHandlers(registry),
   };
 }

@@ -42,6 +42,13 @@ export function loadConfig(env: Environment = process.env): Config {
   return Object.freeze(config);
 }
 
+/** The configuration with other roles: `--roles` takes precedence over PARLEY_ROLES. @throws {StartupError} */
+export function withRoles(config: Config, roles: string): Config {
+  const parsed = configKeys.roles.parse(roles);
+  if (!parsed.ok) throw new StartupError(`--roles ${roles}: expected ${parsed.expected}.`);
+  return Object.freeze(Object.assign({}, config, { roles: parsed.value }));
+}
+
 /** Settings that are of use only together, checked where a server is to run. `token` and `--help` need less. */
 export function requireKeys(config: Config): void {
   if (config.embedded) {

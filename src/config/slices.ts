@@ -3,6 +3,7 @@
  * composition root (app.ts) calls these functions and passes each slice by constructor; no module gets the whole configuration.
  */
 import { join } from 'node:path';
+import { lanes, type Lane } from '../protocol/lanes.ts';
 import type { Machine } from '../telemetry/machine.ts';
 import type { Config } from './config.ts';
 import { userLimits } from './user-limits.ts';
@@ -55,6 +56,21 @@ export type RedisSlice = ReturnType<typeof redisSlice>;
 /** `url` is undefined for a lone process. */
 export function redisSlice(config: Config) {
   return { url: config.redisUrl, prefix: config.redisPrefix };
+}
+
+export type NotificationSlice = ReturnType<typeof notificationSlice>;
+export function notificationSlice(config: Config) {
+  return { ...laneSlice(config), outgoing: outgoingSlice(config), webhooks: webhookSlice(config) };
+}
+
+export type LaneSlice = ReturnType<typeof laneSlice>;
+export function laneSlice(config: Config) {
+  return {
+    prefix: config.redisPrefix,
+    slots: Object.fromEntries(lanes.map((lane, index) => [lane, config.laneSlots[index]])) as Record<Lane, number>,
+    allowEviction: config.laneEviction === 'allow',
+    works: config.roles.includes('worker'),
+  };
 }
 
 export type FanoutSlice = ReturnType<typeof fanoutSlice>;
@@ -155,6 +171,11 @@ export function jobSlice(config: Config) {
   ]);
 }
 
+export type LedgerSlice = ReturnType<typeof ledgerSlice>;
+export function ledgerSlice(config: Config) {
+  return { on: config.notifications === 'on', ledgerDays: config.ledgerDays };
+}
+
 export type UploadSlice = ReturnType<typeof uploadSlice>;
 /**
  * Undefined: this server takes no uploads.
@@ -189,6 +210,28 @@ export function uploadSlice(config: Config, demoSecret: string | undefined) {
     linkMs: config.uploadLinkMs,
     orphanMs: config.uploadOrphanMs,
     sweepEveryMs: config.uploadSweepEveryMs,
+  };
+}
+
+export type OutgoingSlice = ReturnType<typeof outgoingSlice>;
+export function outgoingSlice(config: Config) {
+  return {
+    allowedNetworks: config.outgoingNetworks,
+    timeoutMs: config.outgoingTimeoutMs,
+    maxAnswerBytes: 64 * 1024,
+  };
+}
+
+export type WebhookSlice = ReturnType<typeof webhookSlice>;
+export function webhookSlice(config: Config) {
+  return {
+    maxWebhooks: config.maxWebhooks,
+    retryMs: config.webhookRetryMs,
+    failingMs: config.webhookFailingMs,
+    maxWaiting: config.webhookMaxWaiting,
+    keptMs: config.webhookKeptMs,
+    overlapMs: config.webhookOverlapMs,
+    timeoutMs: config.outgoingTimeoutMs,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { postgres } from '../storage/sql.ts';
 
-type SharedTask = 'retention' | 'search' | 'uploads';
+type SharedTask = 'notifications' | 'retention' | 'search' | 'uploads' | 'webhooks';
 
 /**
  * Claims a periodic task that one node does for all. @returns true for one of the calling nodes, and then for none until the

@@ -6,9 +6,11 @@ import type { Lease } from '../storage/lease.ts';
 import type { RedisLink } from '../storage/redis.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { MemoryActivity, type Activity } from './activity.ts';
 import { MemoryPresence } from './memory.ts';
 import { LoneNode, type NodeHost, type Nodes } from './nodes.ts';
 import type { Presence } from './presence.ts';
+import { RedisActivity } from './redis-activity.ts';
 import { RedisNodes } from './redis-nodes.ts';
 import { RedisPresence } from './redis.ts';
 import { Watching, type WatchingOptions } from './watching.ts';
@@ -38,6 +40,7 @@ export interface PresenceOptions<W extends object> extends Pick<WatchingOptions<
 export interface PresencePart<W extends object> {
   readonly presence: Presence;
   readonly watching: Watching<W>;
+  readonly activity: Activity;
   readonly nodes: Nodes;
   readonly revocations: Revocations;
   /** The database went back in time: all revocations are read again. */
@@ -79,12 +82,15 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
   };
   let presence: Presence;
   let nodes: Nodes;
+  let activity: Activity;
   if (redis === undefined) {
     presence = new MemoryPresence(watching);
     nodes = new LoneNode(nodeHost);
+    activity = new MemoryActivity();
   } else {
     const shared = new RedisPresence({ redis, prefix, node, listener: watching, log });
     presence = shared;
+    activity = new RedisActivity({ redis, prefix });
     nodes = new RedisNodes({
       redis,
       prefix,
@@ -102,6 +108,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
   return {
     presence,
     watching,
+    activity,
     nodes,
     revocations,
     restart: () => watch.restart(),
@@ -109,6 +116,7 @@ export async function openPresence<W extends object>(options: PresenceOptions<W>
       await watching.stop();
       await watch.stop();
       await nodes.close();
+      await activity.close();
       await presence.close();
     },
   };

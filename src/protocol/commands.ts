@@ -10,6 +10,7 @@ import type { Declarations } from './command-schema.ts';
 import { invitationCommands } from './commands/invitations.ts';
 import { messageCommands } from './commands/messages.ts';
 import { presenceCommands } from './commands/presence.ts';
+import { notificationCommands } from './commands/notifications.ts';
 import { pullCommands } from './commands/reads.ts';
 import { receiptCommands } from './commands/receipts.ts';
 import { roomCommands } from './commands/rooms.ts';
@@ -30,6 +31,7 @@ export const commands = {
   ...invitationCommands,
   ...userCommands,
   ...presenceCommands,
+  ...notificationCommands,
   ...sessionCommands,
 } as const satisfies Declarations;
 

@@ -1,6 +1,7 @@
 /** Every event the server may send: the only source of their types and of their part of `docs/protocol.md`. */
 import { z } from 'zod';
 import { limits } from './limits.ts';
+import { notification } from './notifications.ts';
 import {
   epoch,
   instant,
@@ -91,6 +92,12 @@ export const events = {
       at: instant,
       everybody: z.boolean(),
     }),
+  },
+  notification: {
+    about:
+      'A message notifies you in the app, now or because your quiet hours or your snooze are over. The event comes to all ' +
+      'of your connections and may be lost: `notification:list` has all of them.',
+    data: notification,
   },
   thread: {
     about: 'To your other devices: you follow a thread, or no longer, or have read in it.',

@@ -23,7 +23,7 @@ const locale = z
   .meta({ pattern: '^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$' })
   .describe('a language tag (BCP 47), such as `pt-BR`');
 
-const zone = z
+export const zone = z
   .string()
   .max(profileLimits.zoneLength)
   .refine(isZone, 'expected a time zone (IANA) such as Europe/Berlin')

@@ -2,7 +2,7 @@
  * The relay of `parley.publish`. Back ends store messages in their own transactions, and no node publishes these. Each such
  * message has an outbox row, in which `relay` says what is owed:
  *
- * `events` ── a node publishes the event ──▶ `mentions`, if the text may mention users ── a node notes them ──▶ deleted.
+ * `events` ── a node publishes the event ──▶ `mentions`, if the text may mention users ── a node notes them ──▶ published.
  *
  * A notification of Postgres wakes every node at the commit, and one of them locks the row (`skip locked`). Notifications may
  * be lost, or never come through a pooler, so each node queries once a second too. A node that dies in between leaves the
@@ -129,7 +129,7 @@ async function relayEvents({ sql, fanout, sent, metrics }: Parts): Promise<{ row
     if (rows.length === 0) return { rows: 0, mentions: 0 };
     metrics.relayed.inc(rows.length);
     const done = rows.filter(({ id }) => !mentioning.has(id)).map(({ id }) => id);
-    await tx`delete from outbox where id = any (${done}::bigint[])`;
+    await tx`select mark_published(${done}::bigint[])`;
     if (mentioning.size > 0) {
       await tx`update outbox set relay = 'mentions' where id = any (${[...mentioning]}::bigint[])`;
     }
@@ -148,7 +148,7 @@ async function noteMentions({ sql, fanout }: Parts): Promise<number> {
     const rooms = [...new Set(rows.map(({ room }) => room))];
     await tx`select from rooms where id = any (${rooms}::text[]) order by id for no key update`;
     for (const row of rows) mentions.push(...(await noteRow(tx, row)));
-    await tx`delete from outbox where id = any (${rows.map(({ id }) => id)}::bigint[])`;
+    await tx`select mark_published(${rows.map(({ id }) => id)}::bigint[])`;
     return rows.length;
   });
   fanout.publish(mentions);

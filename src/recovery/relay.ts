@@ -1,10 +1,11 @@
 /**
- * The relay of the outbox. Each commit of messages has one row in the outbox, and its writer deletes the row after it has
- * published the events. A row that stays belongs to a process that died in between. Rows of `parley.publish` are those of
+ * The relay of the outbox. Each commit of messages has one row in the outbox, and its writer marks the row after it has
+ * published the events. A row without the mark belongs to a process that died in between. The notifier
+ * deletes marked rows (src/notifications/notifier.ts). Rows of `parley.publish` are those of
  * publish-relay.ts.
  *
  * With other nodes, each node queries every second for rows older than a second. The node locks some
- * (`skip locked`: no node waits for another), publishes their events and deletes them. An event that is published twice does no harm: nodes drop
+ * (`skip locked`: no node waits for another), publishes their events and marks them. An event that is published twice does no harm: nodes drop
  * revs that they had. A lone node queries every five seconds. The clients of a dead process were its own and come back
  * with their cursors. An operator's command may still have changed something beside the server.
  */
@@ -94,7 +95,7 @@ export async function leaveToOutbox(tx: postgres.TransactionSql, { room, from, t
 export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 'log' | 'clock'>): Promise<number> {
   return sql.begin(async (tx) => {
     const rows = await tx<{ id: number; entries: string }[]>`
-      select id, entries from outbox where relay is null and created_at < now() - interval '1 second'
+      select id, entries from outbox where relay is null and not fanned_out and created_at < now() - interval '1 second'
       order by id limit ${rowsAtOnce} for update skip locked`;
     if (rows.length === 0) return 0;
     for (const { entries } of rows) {
@@ -107,7 +108,7 @@ export async function relayOutbox({ sql, fanout, metrics }: Omit<OutboxOptions, 
       }
     }
     metrics.relayed.inc(rows.length);
-    await tx`delete from outbox where id = any (${rows.map(({ id }) => id)}::bigint[])`;
+    await tx`select mark_published(${rows.map(({ id }) => id)}::bigint[])`;
     return rows.length;
   });
 }

@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { postgres } from '../storage/sql.ts';
 import { Revocations } from '../sessions/revocations.ts';
 import type { Applied } from '../storage/confirmations.ts';
+import { notifierLock } from '../storage/locks.ts';
 import { leaveToOutbox } from '../recovery/relay.ts';
 
 export interface ForgetOptions {
@@ -54,7 +55,7 @@ const rowsAtOnce = 500;
 const heldMs = 20;
 
 /** Rows about the user that only the server reads. */
-const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits'] as const;
+const ownTables = ['blocks', 'departures', 'invitation_rests', 'slow_edits', 'preferences', 'devices'] as const;
 
 export async function forgetUser(sql: postgres.Sql, user: string, options: ForgetOptions): Promise<Forgotten> {
   const run = new Forget(sql, user, options);
@@ -292,9 +293,21 @@ class Forget {
         (page) => sql`update ${sql(table)} set ${sql(column)} = ${this.pseudonym} where ctid = any (array(${page}))`,
       );
     }
+    await this.#eraseNotifications();
     await this.#renameInRooms();
     const gone = await sql`delete from users where id = ${user}`;
     return gone.count > 0;
+  }
+
+  /** After an expansion that began before the messages were changed: it may store what it has read. */
+  async #eraseNotifications(): Promise<void> {
+    const sql = this.#sql;
+    const [space, key] = notifierLock;
+    await sql.begin((tx) => tx`select pg_advisory_xact_lock(${space}, ${key})`);
+    // the rows are in several partitions, so their place in a file is no key
+    await sql`delete from notifications where user_id = ${this.#user}`;
+    // a delivery has a copy of a message, which also names the users who pinned it
+    await sql`delete from webhook_deliveries where position(${JSON.stringify(this.#user)} in body) > 0`;
   }
 
   /** Locks rooms in the order of their ids, as commits do. Without waiting for the locks, a busy room would never be renamed. */

@@ -1,6 +1,7 @@
 /** Sessions and presence of users, as the commands and the connections of this node need them. */
 import type { Envelope } from '../fanout/fanout.ts';
 import type { Connection } from '../hub/connection.ts';
+import type { ActivityState } from '../presence/activity.ts';
 import type { Nodes } from '../presence/nodes.ts';
 import type { PresencePart } from '../presence/open.ts';
 import type { Watching } from '../presence/watching.ts';
@@ -38,8 +39,9 @@ export class SessionRegistry {
     const { user } = connection;
     if (user === undefined || connection.since === 0) return;
     connection.since = 0;
-    const { watching, presence } = this.#part;
+    const { watching, presence, activity } = this.#part;
     watching.unwatch(connection);
+    activity.gone(user.id, connection.session);
     presence.left(user.id);
   }
 
@@ -71,6 +73,13 @@ export class SessionRegistry {
 
   unwatch(connection: Connection, users: readonly string[] | undefined): CommandOutput<'presence:unwatch'> {
     this.#part.watching.unwatch(connection, users);
+    return {};
+  }
+
+  /** The client says whether its connection is active. */
+  state(connection: Connection, state: ActivityState, room: string | undefined): CommandOutput<'presence:state'> {
+    const { user } = connection;
+    if (user !== undefined && connection.since !== 0) this.#part.activity.set(user.id, connection.session, state, room);
     return {};
   }
 

@@ -36,7 +36,17 @@ export interface Database {
   explaining<T>(step: () => Promise<T>): Promise<T>;
   /** Runs migrations on a session of their own, which may be silent for as long as a migration takes. */
   migrating<T>(step: (sql: postgres.Sql) => Promise<T>): Promise<T>;
+  /**
+   * Opens sessions for the tables of a library, in a schema of their own. Embedded there is one session, which finds the tables
+   * of Parley first.
+   */
+  openSchema(schema: string, poolSize: number): Promise<SchemaSessions>;
   /** Waits for running queries (at most 5 s), then ends the connections and, when embedded, the worker. */
+  close(): Promise<void>;
+}
+
+export interface SchemaSessions {
+  readonly sql: postgres.Sql;
   close(): Promise<void>;
 }
 
@@ -99,6 +109,10 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Database> 
     kind: 'embedded',
     migrating: (step) => step(sql),
     explaining: (step) => step(),
+    openSchema: async (schema) => {
+      await sql`select set_config('search_path', ${`public, ${schema}`}, false)`;
+      return { sql, close: () => Promise.resolve() };
+    },
     async close() {
       await maintenance.stop();
       await sql.end({ timeout: patienceSeconds });
@@ -164,6 +178,11 @@ export async function openServer(options: ServerOptions): Promise<Database> {
       } catch (error) {
         throw startupFailure(error, url);
       }
+    },
+    openSchema: (schema, poolSize) => {
+      const own = openPool(options, settings, poolSize, statementTimeoutMs, quiet);
+      Object.assign(own.options.connection, { search_path: schema });
+      return Promise.resolve({ sql: own, close: () => own.end({ timeout: closeTimeoutSeconds }) });
     },
     async close() {
       await Promise.all(pools.map((pool) => pool.end({ timeout: closeTimeoutSeconds })));

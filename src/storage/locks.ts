@@ -8,6 +8,8 @@ import { PeriodicTask } from '../jobs/periodic-task.ts';
 const lockSpace = 0x7061726c;
 export const migrationLock = [lockSpace, 1] as const;
 const nodeLock = [lockSpace, 2] as const;
+/** Held by the transaction of one node that expands the outbox. */
+export const notifierLock = [lockSpace, 3] as const;
 
 export interface HeldLock {
   release(): Promise<void>;

@@ -9,7 +9,7 @@ export type { postgres };
  */
 export interface Notifications {
   /** Nothing is received before the first `renew`. */
-  subscribe(channel: string, received: () => void): NotificationSubscription;
+  subscribe(channel: string, received: (payload: string) => void): NotificationSubscription;
 }
 
 export interface NotificationSubscription {

@@ -2,11 +2,11 @@ import type { Notifications, postgres } from './sql.ts';
 
 /** The subscribers to the notifications that the sessions of one client receive. */
 export class Subscribers {
-  readonly #received = new Map<string, Set<() => void>>();
+  readonly #received = new Map<string, Set<(payload: string) => void>>();
 
   /** For the client: its sessions call this for each notification. */
-  readonly onnotify = (channel: string): void => {
-    for (const received of this.#received.get(channel) ?? []) received();
+  readonly onnotify = (channel: string, payload: string): void => {
+    for (const received of this.#received.get(channel) ?? []) received(payload);
   };
 
   /** @param end runs at the end of a subscription */

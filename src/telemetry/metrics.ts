@@ -8,8 +8,11 @@ import type { Readings } from './group-metrics.ts';
 import { HotCounter, HotHistogram } from './hot-metrics.ts';
 import { InteropMetrics } from './interop-metrics.ts';
 import { JobMetrics } from './job-metrics.ts';
+import { LaneMetrics } from './lane-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
+import { LedgerMetrics } from './ledger-metrics.ts';
 import { UploadMetrics } from './upload-metrics.ts';
+import { WebhookMetrics } from './webhook-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
 import { watchedGauge } from './watched-gauge.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
@@ -33,7 +36,10 @@ export class Metrics {
   );
   readonly rest = new RestMetrics(this.#registry, seconds);
   readonly jobs = new JobMetrics(this.#registry);
+  readonly notifications = new LedgerMetrics(this.#registry);
+  readonly lanes = new LaneMetrics(this.#registry);
   readonly uploads = new UploadMetrics(this.#registry);
+  readonly webhooks = new WebhookMetrics(this.#registry, seconds);
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',

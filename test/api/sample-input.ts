@@ -42,6 +42,7 @@ const texts = [
   'abcdefghijkl',
   '0123456789abcdef',
   ...[22, 32, 43, 64].map((n) => 'a'.repeat(n)),
+  'https://example.com/',
 ];
 /** Fields whose rule a JSON schema cannot say. */
 const usual: Named = { emoji: '👍', user: 'somebody' };

@@ -15,6 +15,7 @@ const layers = [
   'commands',
   'connect',
   'hub',
+  'notifications',
   'retention',
   'transfer',
   'recovery',
@@ -142,7 +143,7 @@ describe('the layers of src', () => {
   });
 
   it('leave the whole configuration to the composition root and the command line', () => {
-    const roots = ['app.ts', 'main.ts'];
+    const roots = ['app.ts', 'main.ts', 'worker-process.ts'];
     const readers = inside.filter(
       ({ from, to }) => to === 'config/config.ts' && !roots.includes(from) && !['cli', 'config'].includes(partOf(from)),
     );

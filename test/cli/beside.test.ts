@@ -118,6 +118,7 @@ describe('beside a server with the embedded database', () => {
       'keys',
       'cache',
       'jobs',
+      'notifications',
     ];
     expect([...cliCommands.keys()].toSorted()).toEqual(tested.toSorted());
   });

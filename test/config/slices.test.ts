@@ -72,7 +72,11 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.requestRateSlice(config);
     slices.streamSlice(config);
     slices.jobSlice(config);
+    slices.ledgerSlice(config);
+    slices.laneSlice(config);
     slices.uploadSlice(config, 'of the folder');
+    slices.outgoingSlice(config);
+    slices.webhookSlice(config);
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

@@ -12,9 +12,14 @@ const redisUrl = inject('redisUrl');
 const prefix = `examples-${crypto.randomUUID()}`;
 const { server, sql, people, room } = await stage({
   people: ['owner', 'ann'],
-  config: { REDIS_URL: redisUrl, PARLEY_SOCKETIO_KEY: prefix },
+  config: {
+    REDIS_URL: redisUrl,
+    PARLEY_SOCKETIO_KEY: prefix,
+    PARLEY_REDIS_PREFIX: prefix,
+    PARLEY_OUTGOING_NETWORKS: '127.0.0.1',
+  },
 });
-const key = await makeKey(sql, { scopes: ['rooms', 'publish', 'messages:read', 'tokens'] });
+const key = await makeKey(sql, { scopes: ['rooms', 'publish', 'messages:read', 'tokens', 'webhooks'] });
 const orders = await room('channel');
 const env = {
   ...process.env,
@@ -136,4 +141,50 @@ it.runIf(hasPython('psycopg'))('Python: publishes in a transaction (where `psyco
   expect(lines[0]).toMatch(/^stored \d+$/);
   expect(lines[1]).toBe('rolled back: the order does not exist');
   await arrival('Order 19 is paid');
+});
+
+async function webhookRoute(path: string, body: object): Promise<Readonly<Record<string, unknown>>> {
+  const headers = { authorization: `Bearer ${key.text}`, 'content-type': 'application/json' };
+  const response = await fetch(`${server.url}/api/v1/webhooks${path}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  });
+  return (await response.json()) as Readonly<Record<string, unknown>>;
+}
+
+it.each([
+  ['Node.js', 'node', 'examples/node/webhook.js'],
+  ['Python', python, 'examples/python/webhook.py'],
+])('%s: receives webhooks, and refuses other requests', async (_name, program, file) => {
+  // the address is known after the receiver has started, which needs the secret before
+  const { webhook, secret } = await webhookRoute('', { url: 'https://example.com/' });
+  const { id } = webhook as { id: string };
+  const child = spawn(program, [file], {
+    cwd: root,
+    env: { ...env, PORT: '0', PARLEY_WEBHOOK_SECRET: String(secret) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const port = await until('the receiver listens', () => /listening (\d+)/.exec(output)?.[1]);
+  const url = `http://127.0.0.1:${port}/`;
+  await sql`update webhooks set url = ${url} where id = ${id}::uuid`;
+  expect(await webhookRoute(`/${id}/test`, {})).toMatchObject({ event: 'webhook.test' });
+  await until('the event is printed', () => output.includes('webhook.test') || undefined);
+  const forged = await fetch(url, {
+    method: 'POST',
+    headers: {
+      'webhook-id': 'x',
+      'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
+      'webhook-signature': 'v1,AAAA',
+    },
+    body: '{}',
+  });
+  expect(forged.status).toBe(401);
+  await until('the delivery is noted', async () => {
+    const [row] = await sql`select state, attempts from webhook_deliveries where webhook = ${id}::uuid`;
+    return row?.['state'] === 'delivered' || undefined;
+  });
 });

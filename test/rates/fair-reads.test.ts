@@ -129,6 +129,10 @@ describe('users take turns for one connection that reads', () => {
     ['invitation:list', { room }, 'invitations'],
     ['link:list', { room }, 'join_links'],
     ['user:blocks', {}, 'blocks'],
+    ['notification:list', {}, 'notifications'],
+    ['notification:unread', {}, 'notifications'],
+    ['preferences:get', {}, 'preferences'],
+    ['preferences:get', { room }, 'preferences'],
   ] as const satisfies readonly (readonly [CommandName, object, string])[];
 
   it.each(reads)('%s %j', async (name, input, table) => {

@@ -70,11 +70,18 @@ describe('a user who is forgotten', () => {
   it('leaves no name, no membership, no text and no reaction, and clients come to the same', async () => {
     const token = await tokenOf('benjamin', { name: 'Benjamin' });
     const ben = await connectStock(server.url, token);
+    const { sql } = server.database;
+    // a private address, so that every call is refused and the deliveries stay
+    await sql`
+      insert into webhooks (id, url, events, rooms, format, ordered, secret)
+      values (gen_random_uuid(), 'https://127.0.0.1:1/', '{message.created,message.updated,message.deleted}', '{*}', 'standard', false, 'x')`;
     await conversation('talk', ben);
     await dealings('talk', ben);
+    await until('the deliveries have messages of the user', async () =>
+      (await tracesOf('benjamin')).includes('webhook_deliveries.body'),
+    );
     const { room: direct } = await ben.ok('room:create', { kind: 'direct', user: 'ann' });
     await ben.ok('message:send', text(direct.id, { text: 'in private' }));
-    const { sql } = server.database;
     await sql`insert into blocks (user_id, blocked_id) values ('benjamin', 'troll'), ('troll', 'benjamin')`;
     await sql`insert into invitation_rests (room_id, user_id, declined, rests_until) values ('talk', 'benjamin', true, 'infinity')`;
     await sql`insert into slow_edits (room_id, user_id, at) values ('talk', 'benjamin', now())`;
@@ -92,6 +99,8 @@ describe('a user who is forgotten', () => {
     await until('the session is closed', () => !ben.socket.connected);
     expect((await connectError(server.url, { token })).data).toMatchObject({ code: 'unauthorized' });
     await until('nothing names them', async () => (await tracesOf('benjamin')).length === 0);
+    const others = await sql`select from webhook_deliveries where position('"from":"ann"' in body) > 0 limit 1`;
+    expect(others).toHaveLength(1);
 
     const { messages, rev } = await ann.ok('history', { room: 'talk' });
     // the outbox brings the change to the node, which then no longer answers from its memory

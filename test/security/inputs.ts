@@ -50,6 +50,8 @@ function valueOf(key: string, schema: JsonSchema, named: Named, command: Command
       return '👍';
     case 'cursors':
       return { [named.room]: 0 };
+    case 'preferences':
+      return {};
     case 'token':
       return 'a'.repeat(32);
     case 'name':

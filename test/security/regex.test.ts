@@ -35,6 +35,8 @@ const withoutUsers: readonly string[] = [
   'api/rest.ts',
   'cli/keys.ts',
   'storage/cache/bus.ts',
+  'notifications/lanes/pg-pool.ts',
+  'notifications/lanes/queue-schema.ts',
 ];
 
 /** A body, and what a browser shows of it. */
@@ -79,7 +81,8 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i': header,
   },
   'api/keys/key-text.ts': { '/^pk_([a-z0-9]{12})_([0-9a-f]{64})$/': header },
-  'api/keys/room-patterns.ts': { [String.raw`/^\*+$/`]: short },
+  'protocol/webhooks.ts': { [String.raw`/^https?:/`]: short },
+  'rooms/room-patterns.ts': { [String.raw`/^\*+$/`]: short },
   'api/pages.ts': { '/^[A-Za-z0-9_-]+$/': header },
   'api/request-input.ts': {
     [String.raw`/\{(\w+)\}/g`]: short,
@@ -99,6 +102,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   },
   'protocol/ip-range.ts': { [String.raw`/^\d{1,3}$/`]: short },
   'protocol/keys.ts': { '/^[a-z0-9]{12}$/': frame, '/^[A-Za-z0-9_.:*-]+$/': frame },
+  'protocol/notifications.ts': { '/^([01][0-9]|2[0-3]):[0-5][0-9]$/': frame },
   'protocol/profile.ts': {
     [String.raw`/^https:\/\/[\x21-\x7e]+$/`]: frame,
     '/^[A-Za-z][A-Za-z0-9_+/-]*$/': frame,

@@ -130,6 +130,20 @@ it('a room is purged beside read marks of its members', async () => {
   expect(await sql`select from members where room_id = ${room}`).toHaveLength(0);
 });
 
+it('commits are marked as published and as notified at once', async () => {
+  const rows = await sql<{ id: number }[]>`
+    insert into outbox (entries) select '[]'::jsonb from generate_series(1, 3) returning id`;
+  const ids = rows.map(({ id }) => id);
+  // the first row moves behind the others on the disk
+  for (let n = 0; n < 50; n++) await sql`update outbox set created_at = now() where id = ${ids[0] ?? 0}`;
+  await crossing(
+    (tx) => tx`select from outbox where id = ${ids[1] ?? 0} for update`,
+    () => sql`select mark_published(${ids}::bigint[])`,
+    () => sql`select mark_notified(${ids.toReversed()}::bigint[])`,
+  );
+  expect(await sql`select from outbox where id = any (${ids}::bigint[])`).toHaveLength(0);
+});
+
 it('two nodes write the last use of the same API keys', async () => {
   const ids = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', 'cccccccccccc'];
   // the last first, so that they do not lie on the disk in the order of their keys

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openServer } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { migrateQueues } from '../../src/notifications/lanes/queue-schema.ts';
 import { rightsOf } from '../../src/protocol/permissions.ts';
 import { RoomPurge } from '../../src/retention/room-purge.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -33,6 +34,7 @@ beforeAll(async () => {
     for (const role of [node, owner])
       await sql.unsafe(`create role ${role} login nosuperuser nocreatedb nocreaterole password 'x'`);
   });
+  await migrateQueues(database.sql);
   // in the place of psql, which puts the name in
   await database.sql.unsafe(grants.replaceAll(':"role"', `"${node}"`));
 });

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'vite';
 
 /** Packages that find files of their own beside themselves, load a binary, or are seldom used and large. */
-const external = ['@electric-sql/pglite', 'pino', 'pino-pretty', 'uWebSockets.js'];
+const external = ['@electric-sql/pglite', 'bullmq', 'pino', 'pino-pretty', 'uWebSockets.js'];
 
 /**
  * V8 compiles the functions of PGlite once, with its quick compiler. Its slow compiler took 2 s of the 3.6 s of processor

@@ -2,12 +2,15 @@ import type postgres from 'postgres';
 
 /**
  * The schema as SQL text, from the catalogue. Unlike the text of pg_dump, it is the same on every Postgres from 15 on and in
- * PGlite. Its order is by name; the text is for reading and comparing, not for restoring.
+ * PGlite. Its order is by name; the text is for reading and comparing, not for restoring. The months of the ledger, which a
+ * running server makes, are not in the text.
  */
 export async function describeSchema(sql: postgres.Sql): Promise<string> {
   const tables = await sql<{ oid: number; name: string; options: string | null }[]>`
     select oid::int, relname as name, array_to_string(reloptions, ', ') as options from pg_class
-    where relnamespace = 'public'::regnamespace and relkind = 'r' order by relname`;
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+      and (not relispartition or pg_get_expr(relpartbound, oid) = 'DEFAULT')
+    order by relname`;
   const parts = await Promise.all(tables.map((table) => describeTable(sql, table)));
   const functions = await sql<{ definition: string }[]>`
     select pg_get_functiondef(oid) as definition from pg_proc

@@ -1,7 +1,7 @@
 /** An API key that a caller has proved. */
 import { AddressRanges } from '../../http/address-ranges.ts';
 import { scopes, type Scope } from '../../protocol/scopes.ts';
-import { RoomPatterns } from './room-patterns.ts';
+import { RoomPatterns } from '../../rooms/room-patterns.ts';
 
 export interface ApiKeyFields {
   readonly id: string;

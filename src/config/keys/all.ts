@@ -6,8 +6,10 @@ import { commandKeys } from './commands.ts';
 import { connectionKeys } from './connections.ts';
 import { databaseKeys } from './database.ts';
 import { interopKeys } from './interop.ts';
+import { laneKeys } from './lanes.ts';
 import { listeningKeys } from './listening.ts';
 import { messageKeys } from './messages.ts';
+import { notificationKeys } from './notifications.ts';
 import { operationKeys } from './operations.ts';
 import { recoveryKeys } from './recovery.ts';
 import { redisKeys } from './redis.ts';
@@ -18,6 +20,7 @@ import { signalKeys } from './signals.ts';
 import { tokenKeys } from './tokens.ts';
 import { walletKeys } from './wallet.ts';
 import { uploadKeys } from './uploads.ts';
+import { webhookKeys } from './webhooks.ts';
 
 export const configKeys = {
   ...listeningKeys,
@@ -33,10 +36,13 @@ export const configKeys = {
   ...commandKeys,
   ...messageKeys,
   ...uploadKeys,
+  ...webhookKeys,
   ...retentionKeys,
   ...searchKeys,
   ...signalKeys,
   ...roomKeys,
+  ...notificationKeys,
   ...restKeys,
+  ...laneKeys,
   ...operationKeys,
 } as const;

@@ -4,17 +4,17 @@ import type { Log } from '../../telemetry/log.ts';
 export interface OutboxCleanupOptions {
   readonly sql: postgres.Sql;
   readonly log: Log;
-  /** After so long without a commit, outbox rows are deleted alone. */
+  /** After so long without a commit, outbox rows are marked alone. */
   readonly tidyMs?: number;
 }
 
-/** Rows that a commit deletes, and the history that they are of. */
+/** Rows that a commit marks as published, and the history that they are of. */
 export interface PublishedRows {
   readonly ids: number[];
   readonly life: number;
 }
 
-/** Ids of outbox rows that are already published. The next commit deletes them in the same statement, which saves a round trip. */
+/** Ids of outbox rows that are already published. The next commit marks them in the same statement, which saves a round trip. */
 export class OutboxCleanup {
   readonly #options: OutboxCleanupOptions;
   #ids: number[] = [];
@@ -26,13 +26,13 @@ export class OutboxCleanup {
     this.#options = options;
   }
 
-  /** A commit's rows. Without another commit soon they are deleted alone, or other nodes would take this node for dead. */
+  /** A commit's rows. Without another commit soon they are marked alone, or other nodes would take this node for dead. */
   add(ids: Iterable<number>): void {
     this.#ids.push(...ids);
     this.#tidySoon();
   }
 
-  /** The ids for the next commit to delete. `restore` gives the ids of a failed commit to a later one. */
+  /** The ids for the next commit to mark. `restore` gives the ids of a failed commit to a later one. */
   take(): PublishedRows {
     this.#committedAt = performance.now();
     const ids = this.#ids;
@@ -72,11 +72,11 @@ export class OutboxCleanup {
     const { sql, log } = this.#options;
     const published = this.take();
     try {
-      await sql`delete from outbox where id = any (${published.ids}::bigint[])`;
+      await sql`select mark_published(${published.ids}::bigint[])`;
     } catch (error) {
       this.restore(published);
-      // the relay of another node may publish the events again, which does no harm; the next commit deletes the rows
-      log.debug({ err: error }, 'Could not delete outbox rows; the next commit deletes them.');
+      // the relay of another node may publish the events again, which does no harm; the next commit marks the rows
+      log.debug({ err: error }, 'Could not mark outbox rows as published; the next commit marks them.');
     }
   }
 }

@@ -1,6 +1,7 @@
 /** Messages: what is sent, edited, deleted, reacted to, pinned and mentioned. */
 import { z } from 'zod';
 import { cursor, pageLimit, type Declarations } from '../command-schema.ts';
+import { lanes } from '../lanes.ts';
 import { limits } from '../limits.ts';
 import { emoji, instant, message, messageBody, rev, roomId, seq, userId, version } from '../model.ts';
 
@@ -43,7 +44,7 @@ export const messageCommands = {
       body: messageBody.describe('any JSON but null, at most 16 KiB and 32 levels deep; no NUL, no lone surrogates'),
       replyTo: seq.optional().describe('the seq of the message that this one answers'),
       lane: z
-        .enum(['critical', 'high', 'normal', 'low', 'batch'])
+        .enum(lanes)
         .optional()
         .describe('planned: the priority of notifications, which is stored and not yet read'),
     }),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Declarations } from '../command-schema.ts';
 import { limits } from '../limits.ts';
-import { presence, userId } from '../model.ts';
+import { presence, roomId, userId } from '../model.ts';
 
 const someUsers = z.array(userId).max(limits.presenceUsers, `at most ${limits.presenceUsers} users`);
 
@@ -44,6 +44,19 @@ export const presenceCommands = {
     scope: 'users',
     http: 'connection',
     input: z.object({ users: someUsers.optional() }),
+    output: z.object({}),
+    errors: [],
+  },
+  'presence:state': {
+    about:
+      'Says what this connection does. `active`: the user has the page open and uses it; `room` is the room on the ' +
+      'screen. `idle`: the page is open without input. `background`: the page is hidden. A message of the room on the ' +
+      'screen of an active connection notifies nobody of its user. A connection that says nothing is not active.',
+    kind: 'signal',
+    weight: 1,
+    scope: 'users',
+    http: 'connection',
+    input: z.object({ state: z.enum(['active', 'idle', 'background']), room: roomId.optional() }),
     output: z.object({}),
     errors: [],
   },

@@ -37,6 +37,7 @@ export const invalidationsOfEvents: { readonly [E in EventName]: Rule<EventData<
   },
   read: ofMessages,
   mention: nothing('Mentions are not cached.'),
+  notification: nothing('Notifications are not cached.'),
   thread: nothing('Threads and their marks are not cached.'),
   invitation: nothing('Invitations are not cached; an accepted one comes with a member event.'),
   delivered: nothing('Delivered marks are not cached.'),

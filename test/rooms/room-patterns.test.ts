@@ -1,6 +1,6 @@
 import { assert, constantFrom, property, string, type Arbitrary } from 'fast-check';
 import { expect, it } from 'vitest';
-import { RoomPatterns } from '../../../src/api/keys/room-patterns.ts';
+import { RoomPatterns } from '../../src/rooms/room-patterns.ts';
 
 it.each([
   [['*'], 'lobby', true],
