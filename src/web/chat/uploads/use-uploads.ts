@@ -44,6 +44,7 @@ export function useUploads(draft: string): Uploads {
   const [files, setFiles] = useState(() => restored(draft));
   const [most, setMost] = useState<number>();
   const running = useRef(new Map<number, () => void>());
+  // the files as of the last gesture, which the page may not have drawn yet
   const now = useRef(files);
   now.current = files;
   const change: Change = (key, changed) =>
@@ -92,7 +93,9 @@ export function useUploads(draft: string): Uploads {
     start(key, file);
     return { ...about, state: 'sending' };
   };
+  /** One gesture may hold the same file twice, and a second gesture may come before the page has drawn the first. */
   const goOn = ({ key, url }: PendingFile, file: File): void => {
+    if (running.current.has(key)) return;
     change(key, { state: 'sending' });
     start(key, file, url);
   };
@@ -101,15 +104,16 @@ export function useUploads(draft: string): Uploads {
     files,
     offered: most !== undefined,
     add: (added) => {
-      const paused = files.filter(({ state }) => state === 'paused');
+      const paused = now.current.filter(({ state }) => state === 'paused');
       const fresh = [...added].filter((file) => {
         const same = paused.find((one) => isSame(one, file));
         if (same !== undefined) goOn(same, file);
         return same === undefined;
       });
-      const free = mostFiles - files.length;
+      const free = mostFiles - now.current.length;
       if (fresh.length > free) say(`A message may have ${mostFiles} files.`);
       const begun = fresh.slice(0, Math.max(0, free)).map(begin);
+      now.current = [...now.current, ...begun];
       setFiles((before) => [...before, ...begun]);
     },
     resume: (key, file) => {
