@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { ParleyError } from '../protocol/errors.ts';
 import type { explanation, NotificationKind } from '../protocol/notifications.ts';
+import { membership } from '../rooms/access.ts';
 import type { postgres } from '../storage/sql.ts';
 import { factsOf, laneOf, type FactRow } from './candidates.ts';
 import { decide } from './decide.ts';
@@ -41,14 +42,13 @@ async function presentState(
 ): Promise<Explanation> {
   const [row] = await sql<(FactRow & { exists: boolean; is_sender: boolean })[]>`
     select r.id as room_id, ${seq}::bigint as seq, ${user}::text as user_id, r.kind as room_kind, r.last_seq >= ${seq} as exists,
-      case when r.kind = 'direct' then 'direct' else 'message' end as kind, coalesce(m.created_at, r.created_at) as at,
-      case when m.seq is null or m.seq < r.first_seq then 'expired' when m.deleted_at is not null then 'deleted' end as gone,
-      m.sender_id is not distinct from ${user} as is_sender, x.user_id is not null as is_member,
-      exists (select from blocks b where b.user_id = ${user} and b.blocked_id = m.sender_id) as has_blocked,
-      coalesce(x.last_read_seq, 0) as read_seq, p.document as of_room, u.document as of_user
-    from rooms r
-    left join messages m on m.room_id = r.id and m.seq = ${seq}
-    left join members x on x.room_id = r.id and x.user_id = ${user}
+      case when r.kind = 'direct' then 'direct' else 'message' end as kind, coalesce(g.created_at, r.created_at) as at,
+      case when g.seq is null or g.seq < r.first_seq then 'expired' when g.deleted_at is not null then 'deleted' end as gone,
+      g.sender_id is not distinct from ${user} as is_sender, m.role is not null as is_member,
+      exists (select from blocks b where b.user_id = ${user} and b.blocked_id = g.sender_id) as has_blocked,
+      coalesce(m.last_read_seq, 0) as read_seq, p.document as of_room, u.document as of_user
+    from rooms r left join ${membership(sql, user)}
+    left join messages g on g.room_id = r.id and g.seq = ${seq}
     left join preferences p on p.user_id = ${user} and p.room_id = r.id
     left join preferences u on u.user_id = ${user} and u.room_id = ''
     where r.id = ${room}`;

@@ -30,7 +30,7 @@ export const deliveryId = z.uuid().toLowerCase().describe('id of a delivery: its
 const url = z
   .string()
   .max(outgoingUrlLength)
-  .regex(/^https?:/, 'expected a URL that begins with https:// or http://')
+  .regex(/^https?:\/\//, 'expected a URL that begins with https:// or http://')
   .refine((text) => outgoingUrl(text) !== undefined, 'expected a URL without user, password and fragment')
   .describe('address that gets the events. `http` is for networks of PARLEY_OUTGOING_NETWORKS alone');
 const eventList = z.array(z.enum(webhookEvents)).min(1).max(webhookEvents.length).describe('kinds of events');

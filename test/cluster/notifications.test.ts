@@ -7,6 +7,7 @@ import { startOwnPostgres, startOwnRedis, type OwnService } from '../support/ser
 import { testSecret, tokenOf } from '../support/server.ts';
 import { spawnServer, type SpawnedServer } from '../support/spawn.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { until } from '../support/until.ts';
 
 const members = 20;
@@ -44,7 +45,7 @@ async function makeRoom(owner: StockClient, room: string): Promise<void> {
 
 /** Each stored message of the room has one row for each member, and the outbox is empty. */
 async function untilAllNotified(room: string, limitMs = 30_000): Promise<number> {
-  await until('the outbox is empty', async () => (await sql`select from outbox`).length === 0, limitMs);
+  await untilOutboxEmpty(sql, limitMs);
   const [counts] = await sql<[{ messages: number; rows: number; keys: number }]>`
     select (select last_seq from rooms where id = ${room})::integer as messages, count(*)::integer as rows,
       count(distinct (seq, user_id, channel, device))::integer as keys

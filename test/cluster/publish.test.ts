@@ -12,6 +12,7 @@ import { startTwoNodes, type Cluster } from '../support/cluster.ts';
 import { assertDense, silentLog } from '../support/messaging.ts';
 import { total } from '../support/metrics.ts';
 import type { StockClient } from '../support/stock-client.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { until } from '../support/until.ts';
 
 let cluster: Cluster;
@@ -133,7 +134,7 @@ it('messages of SQL reach the clients of both nodes, in order and once, and are 
       expect(seqs()).toEqual(Array.from({ length }, (_, n) => n + 1));
     }
   }
-  await until('the outbox is empty', async () => (await cluster.database.sql`select from outbox`).length === 0);
+  await untilOutboxEmpty(cluster.database.sql);
   expect((await relayed()) - before).toBe(40);
   await assertDense(cluster.database.sql);
 });

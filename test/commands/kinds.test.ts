@@ -4,6 +4,7 @@ import type { CommandSchema } from '../../src/protocol/command-schema.ts';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { stage } from '../stage.ts';
 import { commandNames, formsOf, inputOf } from '../security/inputs.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { tokenOf } from '../support/server.ts';
 import { text } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -29,7 +30,9 @@ async function noteWrites(): Promise<() => Promise<string[]>> {
       return null;
     end $$`);
   const tables = await sql<{ name: string }[]>`
-    select tablename as name from pg_tables where schemaname = 'public' and tablename not in ${sql(['written', ...ownTables])}`;
+    select relname as name from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+      and relname not in ${sql(['written', ...ownTables])}`;
   for (const { name } of tables) {
     await sql.unsafe(`create trigger note_write after insert or update or delete on ${name}
       for each row execute function note_write()`);
@@ -52,6 +55,7 @@ it('a command of the kind read or signal stores nothing', async () => {
       select last_read_seq::int as n from members where room_id = 'r' and user_id = 'sender'`;
     return row?.n === 2;
   });
+  await untilOutboxEmpty(sql);
   const written = await noteWrites();
   const found: [string, string[]][] = [];
   let seen = 0;

@@ -11,6 +11,7 @@ import { asAdministrator, createTestDatabase } from '../support/database.ts';
 import { assertDense } from '../support/messaging.ts';
 import { startServer, tokenOf } from '../support/server.ts';
 import { connectStock } from '../support/stock-client.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { until } from '../support/until.ts';
 
 /** A Python with the driver of Postgres; TEST_PYTHON names one. */
@@ -80,7 +81,7 @@ it('leaves nothing after a rollback: no message, no event, no outbox row, no num
   await arrival('after');
   expect(bodies()).not.toContainEqual({ text: 'undone' });
   expect(await sql`select from orders where id = 100`).toHaveLength(0);
-  await until('the outbox is empty', async () => (await sql`select from outbox`).length === 0);
+  await untilOutboxEmpty(sql);
 });
 
 const psql = async (...statements: string[]): Promise<string> => {
@@ -341,7 +342,7 @@ it('is relayed by a later node if no node runs', async () => {
     await until('the mention is noted', async () => (await back.ok('mentions', {})).mentions.length === 1);
     expect((await back.ok('history', { room: 'night' })).messages).toMatchObject([{ seq: 1, from: 'shop' }]);
     expect((await back.ok('unread', {})).rooms).toMatchObject([{ room: 'night', unread: 1, mentions: 1 }]);
-    await until('the outbox is empty', async () => (await database.sql`select from outbox`).length === 0);
+    await untilOutboxEmpty(database.sql);
     back.close();
     await second.stop();
   } finally {

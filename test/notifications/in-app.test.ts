@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { makeKey, request } from '../api/keys-routes.ts';
 import { stage } from '../stage.ts';
 import { tokenOf } from '../support/server.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { until } from '../support/until.ts';
 
 const { server, sql, people, room, say, connect } = await stage({
@@ -56,7 +57,7 @@ it('the outbox keeps no row of a message whose recipients are stored', async () 
   const hall = await room();
   await say('owner', hall, 'hello @ann');
   await people.ann.event('notification', (data) => data.room === hall);
-  await until('the outbox is empty', async () => (await sql`select from outbox`).length === 0);
+  await untilOutboxEmpty(sql);
 });
 
 it('each message of a direct room notifies the other user, and `read` marks its notification', async () => {
@@ -203,5 +204,5 @@ it('a thousand offline members get one row each, and the outbox is empty', async
       where room_id = ${hall} and seq = ${seq} and user_id like 'crowd%' and state = 'sent'`;
     return row.rows === 1000 && row.users === 1000;
   });
-  await until('the outbox is empty', async () => (await sql`select from outbox`).length === 0);
+  await untilOutboxEmpty(sql);
 });

@@ -3,6 +3,7 @@ import type postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 import { total } from '../support/metrics.ts';
+import { untilOutboxEmpty } from '../support/outbox.ts';
 import { startServer, tokenOf, type TestServer } from '../support/server.ts';
 import { connectStock, text, type StockClient } from '../support/stock-client.ts';
 import { until } from '../support/until.ts';
@@ -25,6 +26,7 @@ it('a user with one read is served before the second read of a user with eight; 
   await ben.ok('room:join', { room: 'r' });
   await ann.ok('message:send', text('r', { text: 'x' }));
   const { sql } = server.database;
+  await untilOutboxEmpty(sql);
   const order: string[] = [];
   // different pages: equal reads that wait are one read
   const request = (name: string, client: typeof ann, limit = 1): Promise<unknown> =>
@@ -64,6 +66,7 @@ it('a user has one page of sync in Postgres at a time, and leaves the other conn
   await ann.ok('room:create', { kind: 'channel', name: 'R', id: 'r' });
   await ben.ok('room:join', { room: 'r' });
   await ann.ok('message:send', text('r', { text: 'x' }));
+  await untilOutboxEmpty(server.database.sql);
   const order: string[] = [];
   const request = (name: string, client: typeof ann): Promise<unknown> =>
     client.ok('sync', { cursors: { r: 0 } }).then(() => order.push(name));
@@ -101,6 +104,7 @@ describe('users take turns for one connection that reads', () => {
     await ann.ok('room:create', { kind: 'group', name: 'R', id: 'r' });
     await ann.ok('room:invite', { room: 'r', user: 'ben', role: 'admin' });
     await ann.ok('message:send', text('r', { text: 'x' }));
+    await untilOutboxEmpty(server.database.sql);
   });
   afterAll(async () => {
     for (const client of [ann, ben]) client.close();

@@ -10,6 +10,7 @@ import schemathesis
 # Rules of texts that no schema of JSON can say, with texts that keep them. The server refuses other texts of the same pattern.
 KNOWN = {
     "avatar": ["https://example.com/a.png", "https://example.org:8443/b?c=d#e"],
+    "url": ["https://example.com/hook", "http://example.org:8080/hook?of=all"],
     "emoji": ["👍", "❤️", "🎉"],
     "locale": ["pt-BR", "en", "zh-Hant-TW"],
     "network": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"],
@@ -18,7 +19,15 @@ KNOWN = {
 }
 
 # Parameters that only an answer before gives, by their paths.
-CURSORS = {"/search/rooms": {"after"}, "/mentions": {"before"}, "/threads": {"before"}}
+CURSORS = {
+    "/mentions": {"before"},
+    "/notifications": {"before"},
+    "/search/rooms": {"after"},
+    "/threads": {"before"},
+}
+
+# Preferences of a room have these fields alone; those of a user have more.
+OF_ROOM = {"level", "channels", "snoozeUntil"}
 
 
 @schemathesis.serializer("application/offset+octet-stream", "application/x-ndjson")
@@ -41,9 +50,13 @@ def known(schema, name):
 def with_known_texts(schema):
     """The fields of a body, by their names."""
     fields = schema.get("properties", {})
-    for name in ("avatar", "emoji", "locale", "zone"):
+    for name in ("avatar", "emoji", "locale", "url", "zone"):
         if name in fields:
             known(fields[name], name)
+    if {"room", "preferences"} <= fields.keys():
+        all_fields = fields["preferences"]["properties"]
+        for name in all_fields.keys() - OF_ROOM:
+            del all_fields[name]
     if "networks" in fields:
         known(fields["networks"]["items"], "network")
     # a moment in the past is refused, and no schema knows the present
