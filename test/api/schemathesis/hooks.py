@@ -10,7 +10,7 @@ import schemathesis
 # Rules of texts that no schema of JSON can say, with texts that keep them. The server refuses other texts of the same pattern.
 KNOWN = {
     "avatar": ["https://example.com/a.png", "https://example.org:8443/b?c=d#e"],
-    "url": ["https://example.com/hook", "http://example.org:8080/hook?of=all"],
+    "url": ["https://example.com/hook", "https://example.org:8443/hook?of=all"],
     "emoji": ["👍", "❤️", "🎉"],
     "locale": ["pt-BR", "en", "zh-Hant-TW"],
     "network": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"],
