@@ -47,13 +47,14 @@ import { Connections } from './hub/connections.ts';
 import { Messaging } from './messaging.ts';
 import { openLedger } from './notifications/open-ledger.ts';
 import { openNotifications } from './notifications/open.ts';
+import { newVapidKeys } from './notifications/push/vapid.ts';
 import { Inspection } from './presence/inspection.ts';
 import { openPresence, type PresenceOptions } from './presence/open.ts';
 import { openRates } from './rates/open.ts';
 import { openUserRates } from './rates/user-rates.ts';
 import { Epochs } from './recovery/epochs.ts';
 import { checkSearchLanguage } from './search/search-language.ts';
-import { demoSecret, uploadSecret } from './sessions/demo-secret.ts';
+import { demoSecret, pushKey, uploadSecret } from './sessions/demo-secret.ts';
 import { LocalSessions } from './sessions/local-sessions.ts';
 import { Revocations } from './sessions/revocations.ts';
 import { TokenVerifier } from './sessions/tokens.ts';
@@ -142,8 +143,14 @@ async function start(
   const uploads = await openFiles(uploadSlice(config, linkSecret), storage, base);
   const messaging = openMessaging(messagingSettings, { ...storage, ...nodes, cache, files: uploads?.files }, base);
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
-  const { lanes, webhooks } = await openNotifications(notificationSlice(config), { redis, ...storage, version }, base);
-  const notifying = { ...storage, ...nodes, ...users.presence, messaging, lanes };
+  const demoPushKey =
+    storage.folder === undefined ? undefined : await pushKey(storage.folder, () => newVapidKeys().privateKey);
+  const { webhooks, ...outward } = await openNotifications(
+    notificationSlice(config, demoPushKey),
+    { redis, ...storage, ...users.presence, version },
+    base,
+  );
+  const notifying = { ...storage, ...nodes, ...users.presence, ...outward, messaging };
   const notifications = openLedger(ledgerSlice(config), notifying, base);
   const counts = openRates(redis, { prefix: redisSlice(config).prefix, node: base.node }, metrics);
   const rates = openUserRates(rateSlice(config), counts);

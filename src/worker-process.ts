@@ -6,6 +6,7 @@ import { listenSlice, logSlice, notificationSlice, redisSlice, storageSlice } fr
 import { ClientAddress } from './http/client-address.ts';
 import { claimPort } from './http/port.ts';
 import { openNotifications } from './notifications/open.ts';
+import { RedisActivity } from './presence/redis-activity.ts';
 import { StartupError } from './startup-error.ts';
 import { openCluster } from './storage/open-redis.ts';
 import type { Release } from './storage/open.ts';
@@ -23,10 +24,7 @@ export interface WorkerProcess {
 /** @throws {StartupError} */
 export async function startWorkerProcess(config: Config, onFatal: (error: Error) => void): Promise<WorkerProcess> {
   requireKeys(config);
-  if (config.redisUrl === undefined)
-    throw new StartupError(
-      'A process with the role worker alone needs DATABASE_URL and REDIS_URL; without Redis one process has all roles.',
-    );
+  if (config.redisUrl === undefined) throw needsRedis();
   const releases: Release[] = [];
   const stop = async (): Promise<void> => {
     for (const release of releases.splice(0).toReversed()) await release();
@@ -39,6 +37,12 @@ export async function startWorkerProcess(config: Config, onFatal: (error: Error)
   }
 }
 
+function needsRedis(): StartupError {
+  return new StartupError(
+    'A process with the role worker alone needs DATABASE_URL and REDIS_URL; without Redis one process has all roles.',
+  );
+}
+
 async function start(
   config: Config,
   onFatal: (error: Error) => void,
@@ -48,8 +52,16 @@ async function start(
   if (admin !== undefined) await claimPort(admin.host, admin.port);
   const base = openTelemetry(logSlice(config, process.stdout.isTTY), config.nodeName, releases);
   const storage = await openDatabase(storageSlice(config), onFatal, base);
-  const redis = await openCluster(redisSlice(config), base, releases);
-  await openNotifications({ ...notificationSlice(config), works: true }, { redis, ...storage, version }, base);
+  const settings = redisSlice(config);
+  const redis = await openCluster(settings, base, releases);
+  if (redis === undefined) throw needsRedis();
+  const activity = new RedisActivity({ redis, prefix: settings.prefix });
+  releases.push(() => activity.close());
+  await openNotifications(
+    { ...notificationSlice(config), works: true },
+    { redis, ...storage, activity, version },
+    base,
+  );
   const { metrics, health, log } = base;
   releases.push(() => health.stop());
   if (admin === undefined) return { adminUrl: undefined, log };

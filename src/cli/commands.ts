@@ -15,6 +15,7 @@ import { restoredCommand, restoredHelp } from './restored.ts';
 import { sessionsCommand, sessionsHelp } from './sessions.ts';
 import { exportCommand, importCommand, importInput, transferHelp } from './transfer.ts';
 import { usersCommand, usersHelp } from './users.ts';
+import { vapidCommand, vapidHelp } from './vapid.ts';
 
 export interface CliCommand {
   /** Lines of `parley --help`; absent: another entry has them. */
@@ -39,6 +40,7 @@ const table = {
   cache: { help: cacheHelp, run: cacheCommand, queriesNodes: true },
   export: { help: transferHelp, run: exportCommand },
   import: { run: importCommand, input: importInput, reads: true },
+  vapid: { help: vapidHelp, run: vapidCommand },
   users: { help: usersHelp, run: usersCommand, queriesNodes: true },
   restored: { help: restoredHelp, run: restoredCommand },
   doctor: { help: doctorHelp, run: doctorCommand },

@@ -33,10 +33,11 @@ export async function notificationsCommand(args: string[], context: CommandConte
 }
 
 export function explanationLine(line: Explanation): string {
-  const { channel, device, state, reason, stored, kind, lane, due, created, updated } = line;
+  const { channel, device, state, reason, stored, kind, lane, due, created, updated, error } = line;
   const parts = [device === null ? channel : `${channel} ${device}`, reason === null ? state : `${state} (${reason})`];
   if (!stored) return [...parts, 'not stored'].join('  ');
   if (due !== null) parts.push(`due ${at(due)}`);
+  if (error !== null) parts.push(error);
   return [...parts, `${kind ?? '-'} ${lane ?? '-'}`, `stored ${at(created)}`, `changed ${at(updated)}`].join('  ');
 }
 

@@ -7,6 +7,7 @@ import type { Commands } from '../protocol/commands.ts';
 import type { SessionRegistry } from '../sessions/registry.ts';
 import type { ConnectionCommandName } from './connection-commands.ts';
 import type { HandlersOf } from './table.ts';
+import { deviceHandlers } from './handlers/devices.ts';
 import { invitationHandlers } from './handlers/invitations.ts';
 import { messageHandlers } from './handlers/messages.ts';
 import { notificationHandlers } from './handlers/notifications.ts';
@@ -43,6 +44,7 @@ export function createHandlers(parts: HandlerParts): Handlers {
     ...userHandlers(messaging),
     ...presenceHandlers(registry),
     ...notificationHandlers(notifications),
+    ...deviceHandlers(notifications.devices),
     ...sessionHandlers(registry),
   };
 }

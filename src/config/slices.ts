@@ -3,6 +3,7 @@
  * composition root (app.ts) calls these functions and passes each slice by constructor; no module gets the whole configuration.
  */
 import { join } from 'node:path';
+import { vapidKeys } from '../notifications/push/vapid.ts';
 import { lanes, type Lane } from '../protocol/lanes.ts';
 import type { Machine } from '../telemetry/machine.ts';
 import type { Config } from './config.ts';
@@ -59,8 +60,28 @@ export function redisSlice(config: Config) {
 }
 
 export type NotificationSlice = ReturnType<typeof notificationSlice>;
-export function notificationSlice(config: Config) {
-  return { ...laneSlice(config), outgoing: outgoingSlice(config), webhooks: webhookSlice(config) };
+/** @param demoKey the key for push services that the data folder keeps, in the embedded demo */
+export function notificationSlice(config: Config, demoKey?: string) {
+  return {
+    ...laneSlice(config),
+    outgoing: outgoingSlice(config),
+    webhooks: webhookSlice(config),
+    push: pushSlice(config, demoKey),
+  };
+}
+
+export type PushSlice = ReturnType<typeof pushSlice>;
+export function pushSlice(config: Config, demoKey: string | undefined) {
+  const privateKey = config.vapidPrivateKey ?? demoKey;
+  return {
+    vapid: privateKey === undefined ? undefined : vapidKeys(privateKey),
+    subject: config.vapidSubject,
+    maxDevicesPerUser: config.maxDevicesPerUser,
+    ttlMs: config.pushTtlMs,
+    retryMs: config.pushRetryMs,
+    giveUpMs: config.pushGiveUpMs,
+    timeoutMs: config.outgoingTimeoutMs,
+  };
 }
 
 export type LaneSlice = ReturnType<typeof laneSlice>;

@@ -30,6 +30,12 @@ export interface FactRow {
   readonly of_user: string | null;
 }
 
+/** A recipient of a message. */
+export interface CandidateRow extends FactRow {
+  /** The ids of the devices of the user by comma; null: the user has none. */
+  readonly devices: string | null;
+}
+
 /** Rows of one statement: a mention of everybody in a large room takes several. */
 export const candidatesAtOnce = 5000;
 
@@ -38,7 +44,7 @@ export async function* candidatesOf(
   tx: postgres.ISql,
   entries: readonly OutboxEntry[],
   atOnce = candidatesAtOnce,
-): AsyncGenerator<readonly FactRow[]> {
+): AsyncGenerator<readonly CandidateRow[]> {
   const json = JSON.stringify(
     joined(entries).map(({ room, from, to, seq }) => [
       room,
@@ -48,11 +54,12 @@ export async function* candidatesOf(
       to,
     ]),
   );
-  let last: FactRow | undefined;
+  let last: CandidateRow | undefined;
   do {
     const { room_id: room, seq, user_id: user } = last ?? { room_id: '', seq: 0, user_id: '' };
-    const page = await tx<FactRow[]>`
-      select * from notification_candidates(${json}::text::jsonb, ${room}, ${seq}::bigint, ${user}, ${atOnce})`;
+    const page = await tx<CandidateRow[]>`
+      select c.*, (select string_agg(d.id::text, ',' order by d.id) from devices d where d.user_id = c.user_id) as devices
+      from notification_candidates(${json}::text::jsonb, ${room}, ${seq}::bigint, ${user}, ${atOnce}) c`;
     if (page.length > 0) yield page;
     last = page.length < atOnce ? undefined : page.at(-1);
   } while (last !== undefined);
@@ -83,10 +90,14 @@ function follows(before: Range, { from, seq }: { from: number; seq: number | und
   return seq === before.seq + before.to - before.from + 1;
 }
 
-/** The facts of a row for the channel of the connections. */
-export function factsOf(row: FactRow, lane: Lane, active: Facts['active']): Facts {
+/** The facts of a row, for the channel of the connections where no other one is given. */
+export function factsOf(
+  row: FactRow,
+  lane: Lane,
+  active: Facts['active'],
+  ofChannel: Pick<Facts, 'channel' | 'devices'> & Partial<Facts> = { channel: 'app', devices: 0 },
+): Facts {
   return {
-    channel: 'app',
     kind: row.kind,
     lane,
     roomKind: row.room_kind,
@@ -99,7 +110,7 @@ export function factsOf(row: FactRow, lane: Lane, active: Facts['active']): Fact
     ofRoom: row.of_room === null ? undefined : (JSON.parse(row.of_room) as RoomPreferences),
     ofUser: row.of_user === null ? undefined : (JSON.parse(row.of_user) as UserPreferences),
     active,
-    devices: 0,
+    ...ofChannel,
   };
 }
 

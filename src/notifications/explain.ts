@@ -22,12 +22,18 @@ export async function explain(sql: postgres.ISql, question: Question, now: numbe
   // before the rows: a commit that has left the outbox has its rows
   const isExpanding = await isWaiting(sql, question);
   const stored = await storedRows(sql, question);
-  return stored.length > 0 ? stored : [await presentState(sql, question, isExpanding, now)];
+  if (stored.length === 0) return [await presentState(sql, question, isExpanding, now)];
+  return stored.some(({ channel }) => channel === 'push') ? stored : [...stored, noPush];
 }
+
+const unstored = { device: null, kind: null, lane: null, stored: false, attempts: 0, error: null } as const;
+const never = { due: null, created: null, updated: null } as const;
+/** The user had no device when the message came. */
+const noPush: Explanation = { channel: 'push', ...unstored, ...never, state: 'dropped', reason: 'no_device' };
 
 function storedRows(sql: postgres.ISql, { user, room, seq }: Question): Promise<Explanation[]> {
   return sql<Explanation[]>`
-    select n.channel, nullif(n.device, '') as device, n.kind, n.lane, n.state, n.reason, true as stored, n.attempts,
+    select n.channel, nullif(n.device, '') as device, n.kind, n.lane, n.state, n.reason, true as stored, n.attempts, n.error,
       case when n.state = 'waiting' then n.due_at end as due, n.created_at as created, n.updated_at as updated
     from notifications n
     where n.room_id = ${room} and n.seq = ${seq}::bigint and n.user_id = ${user}
@@ -55,15 +61,14 @@ async function presentState(
   if (row?.exists !== true || (isOwn && !row.is_member))
     throw new ParleyError('not_found', 'The room has no such message.');
   const kind: NotificationKind = row.kind;
-  const none = { channel: 'app', device: null, kind: null, lane: null, stored: false, attempts: 0 } as const;
-  const times = { due: null, created: null, updated: null };
-  if (row.is_sender) return { ...none, ...times, state: 'dropped', reason: 'read' };
+  const none = { channel: 'app', ...unstored, ...never } as const;
+  if (row.is_sender) return { ...none, state: 'dropped', reason: 'read' };
   // no row and no reason yet: the commit waits in the outbox
-  if (isExpanding) return { ...none, ...times, state: 'waiting', reason: null };
+  if (isExpanding) return { ...none, state: 'waiting', reason: null };
   const decision = decide(factsOf(row, laneOf(kind, undefined), undefined), now);
   // the level that lets the message through now was set after the message
   const reason = decision.act === 'drop' ? decision.reason : 'level';
-  return { ...none, ...times, state: 'dropped', reason };
+  return { ...none, state: 'dropped', reason };
 }
 
 async function isWaiting(sql: postgres.ISql, { room, seq }: Question): Promise<boolean> {

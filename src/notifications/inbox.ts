@@ -6,6 +6,7 @@ import { messageJson, type StoredMessage } from '../messages/message-json.ts';
 import { pageCursor } from '../rooms/page-cursor.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { LedgerRow } from './ledger-rows.ts';
+import type { Cleared } from './push/clear.ts';
 
 type Row = StoredMessage &
   Pick<LedgerRow, 'id' | 'kind' | 'lane'> & {
@@ -67,19 +68,32 @@ export async function countUnread(sql: postgres.ISql, user: string): Promise<Com
   return { unread: row?.unread ?? 0 };
 }
 
-/** Marks the notifications of the user as read: some by id, those of a room up to a seq, or all. */
+/**
+ * Marks the notifications of the user as read: some by id, those of a room up to a seq, or all. Their pushes are read too.
+ * @returns the pushes that devices show
+ */
 export async function markNotifications(
   sql: postgres.ISql,
   user: string,
   { ids, room, upTo }: ParsedInput<'notification:mark'>,
-): Promise<void> {
+): Promise<readonly Cleared[]> {
   const which =
     ids !== undefined
       ? sql`n.id = any (${ids}::uuid[])`
       : room === undefined
         ? sql`true`
         : sql`n.room_id = ${room} and n.seq <= ${upTo ?? Number.MAX_SAFE_INTEGER}::bigint`;
-  await sql`
-    update notifications n set state = 'read', updated_at = clock_timestamp()
-    where n.user_id = ${user} and n.channel = 'app' and n.state in ('sent', 'shown') and ${which}`;
+  const rows = await sql<(Cleared & { readonly shown: boolean })[]>`
+    with marked as (
+      update notifications n set state = 'read', updated_at = clock_timestamp()
+      where n.user_id = ${user} and n.channel = 'app' and n.state in ('sent', 'shown') and ${which}
+      returning n.room_id, n.seq, n.at
+    )
+    update notifications n set state = case when n.state = 'waiting' then 'dropped' else 'read' end,
+      reason = case when n.state = 'waiting' then 'read' end, updated_at = clock_timestamp()
+    from marked
+    where n.user_id = ${user} and n.channel = 'push' and n.room_id = marked.room_id and n.seq = marked.seq and n.at = marked.at
+      and n.state in ('waiting', 'sent', 'shown')
+    returning n.user_id as user, n.device, n.room_id as room, n.seq, n.state = 'read' as shown`;
+  return rows.filter(({ shown }) => shown);
 }

@@ -65,9 +65,9 @@ export class LedgerLanes implements Pick<Lanes, 'add' | 'cancel' | 'work' | 'sto
     do {
       rows = await this.#parts.sql`
         select id, at, lane, due_at as due from notifications
-        where state = 'waiting' and due_at <= ${this.#parts.now()}::timestamptz
+        where state = 'waiting' and channel = 'app' and due_at <= ${this.#parts.now()}::timestamptz
         order by array_position(${[...laneNames]}::text[], lane), due_at limit ${rowsAtOnce}`;
-      await Promise.all(rows.map((row) => handler(jobOf(row), signal)));
+      await Promise.all(rows.map((row) => handler(jobOf({ ...row, channel: 'app' }), signal)));
     } while (!signal.aborted && rows.length === rowsAtOnce);
   }
 }

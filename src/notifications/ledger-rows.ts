@@ -21,8 +21,12 @@ export interface LedgerRow {
 }
 
 /** Where a decision leads. The list of the app is the delivery, so its row is `sent` in the statement that stores the row. */
-export function stateOf(decision: Decision, now: number): Pick<LedgerRow, 'state' | 'reason' | 'due'> {
-  if (decision.act === 'deliver') return { state: 'sent', reason: null, due: now };
+export function stateOf(
+  decision: Decision,
+  now: number,
+  delivered: NotificationState = 'sent',
+): Pick<LedgerRow, 'state' | 'reason' | 'due'> {
+  if (decision.act === 'deliver') return { state: delivered, reason: null, due: now };
   if (decision.act === 'drop') return { state: 'dropped', reason: decision.reason, due: now };
   return { state: 'waiting', reason: decision.reason, due: decision.act === 'until' ? decision.at : now };
 }
@@ -63,14 +67,15 @@ export interface Change {
   readonly due: number;
 }
 
-/** Changes rows that wait. @returns the ids of the rows that still waited */
+/** Changes rows that wait for a delivery. @returns the ids of the rows that still waited */
 export async function settleRows(sql: postgres.ISql, changes: readonly Change[]): Promise<Set<string>> {
   const json = JSON.stringify(changes.map(({ id, at, state, reason, due }) => [id, at, state, reason, due]));
   const rows = await sql<{ id: string }[]>`
     update notifications n set state = r.v ->> 2, reason = r.v ->> 3, due_at = to_timestamp((r.v ->> 4)::bigint / 1000.0),
       attempts = n.attempts + case when r.v ->> 2 = 'sent' then 1 else 0 end, updated_at = clock_timestamp()
     from jsonb_array_elements(${json}::text::jsonb) as r (v)
-    where n.id = (r.v ->> 0)::uuid and n.at = to_timestamp((r.v ->> 1)::bigint / 1000.0) and n.state = 'waiting'
+    where n.id = (r.v ->> 0)::uuid and n.at = to_timestamp((r.v ->> 1)::bigint / 1000.0)
+      and (n.state in ('waiting', 'unknown') or n.state = 'sending' and n.due_at <= clock_timestamp())
     returning n.id`;
   return new Set(rows.map(({ id }) => id));
 }

@@ -2,12 +2,14 @@
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
 import type { PeriodicTask } from '../jobs/periodic-task.ts';
 import { deliveryHandler } from './delivery.ts';
+import { Devices, type DeviceParts } from './devices.ts';
 import { explain, type Explanation, type Question } from './explain.ts';
 import { countUnread, listNotifications, markNotifications } from './inbox.ts';
 import type { JobHandler, Lanes } from './lanes/lanes.ts';
 import { keepMonths, ledgerMonthsTask } from './ledger-months.ts';
 import { Notifier, type NotifierParts } from './notifier.ts';
 import { Preferences } from './preferences.ts';
+import { addClears } from './push/clear.ts';
 import { ReadRooms } from './read-rooms.ts';
 import { jobKind, sweepTask } from './waiting-jobs.ts';
 import type { postgres } from '../storage/sql.ts';
@@ -16,8 +18,9 @@ export interface NotificationsParts extends Omit<NotifierParts, 'lanes'> {
   /** The pool for the writes of commands; `sql` is that of background work. */
   readonly writes: postgres.Sql;
   readonly reads: postgres.Sql;
-  /** The queue of the rows of the app. */
+  /** The queues of all rows. */
   readonly lanes: Pick<Lanes, 'add' | 'cancel'>;
+  readonly devices: Pick<DeviceParts, 'settings' | 'outgoing' | 'key'>;
   readonly ledgerDays: number;
   /** Runs a read in the turn of its user. */
   readonly reading: <T>(user: string, read: () => Promise<T>) => Promise<T>;
@@ -25,6 +28,7 @@ export interface NotificationsParts extends Omit<NotifierParts, 'lanes'> {
 
 export class Notifications {
   readonly preferences: Preferences;
+  readonly devices: Devices;
   readonly notifier: Notifier;
   readonly #parts: NotificationsParts;
   readonly #readRooms: ReadRooms;
@@ -32,7 +36,9 @@ export class Notifications {
 
   constructor(parts: NotificationsParts) {
     this.#parts = parts;
-    this.preferences = new Preferences({ sql: parts.writes, reads: parts.reads, reading: parts.reading });
+    const ofUsers = { sql: parts.writes, reads: parts.reads, reading: parts.reading };
+    this.preferences = new Preferences(ofUsers);
+    this.devices = new Devices({ ...ofUsers, ...parts.devices });
     this.notifier = new Notifier(parts);
     this.#readRooms = new ReadRooms(parts);
     this.#tasks = [sweepTask(parts), ledgerMonthsTask(parts)];
@@ -63,7 +69,8 @@ export class Notifications {
 
   /** The count comes from the pool of the mark, so a replica that is behind cannot answer with the count before. */
   async mark(user: string, input: ParsedInput<'notification:mark'>): Promise<CommandOutput<'notification:mark'>> {
-    await markNotifications(this.#parts.writes, user, input);
+    const cleared = await markNotifications(this.#parts.writes, user, input);
+    await addClears(cleared, this.#parts);
     return countUnread(this.#parts.writes, user);
   }
 

@@ -20,7 +20,7 @@ import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { announce } from './announce.ts';
-import { candidatesOf, EntryLanes, factsOf, type FactRow, type OutboxEntry } from './candidates.ts';
+import { candidatesOf, EntryLanes, factsOf, type CandidateRow, type OutboxEntry } from './candidates.ts';
 import { decide } from './decide.ts';
 import type { LaneJob, Lanes } from './lanes/lanes.ts';
 import { insertRows, stateOf, type LedgerRow } from './ledger-rows.ts';
@@ -37,8 +37,8 @@ export interface NotifierParts {
   readonly presence: Pick<Presence, 'read'>;
   readonly activity: Pick<Activity, 'of'>;
   readonly lanes: Pick<Lanes, 'add'>;
-  /** The lanes of the jobs of webhooks. */
-  readonly webhookLanes: Pick<Lanes, 'add'>;
+  /** The lanes of the jobs that leave the server. */
+  readonly outwardLanes: Pick<Lanes, 'add'>;
   /** The clock of Postgres. */
   readonly now: () => number;
   readonly metrics: Metrics;
@@ -134,9 +134,9 @@ export class Notifier implements Observer {
   /** Without the lanes the upkeep of webhooks adds the jobs later. */
   async #addDeliveries(jobs: readonly LaneJob[]): Promise<void> {
     if (jobs.length === 0) return;
-    const { webhookLanes, metrics, log } = this.#parts;
+    const { outwardLanes, metrics, log } = this.#parts;
     try {
-      await webhookLanes.add(jobs);
+      await outwardLanes.add(jobs);
     } catch (error) {
       metrics.notifications.failures.inc({ step: 'jobs' });
       log.debug({ err: error }, 'Could not add the jobs of webhooks; their upkeep adds them later.');
@@ -179,19 +179,22 @@ export class Notifier implements Observer {
     return { sent, waiting };
   }
 
-  async #decided(page: readonly FactRow[], lanes: EntryLanes): Promise<LedgerRow[]> {
+  async #decided(page: readonly CandidateRow[], lanes: EntryLanes): Promise<LedgerRow[]> {
     const active = await this.#parts.activity.of([...new Set(page.map(({ user_id: user }) => user))]);
     const now = this.#parts.now();
-    return page.map((row): LedgerRow => {
-      const { room_id: room, seq, user_id: user, at, kind } = row;
+    return page.flatMap((row): LedgerRow[] => {
+      const { room_id: room, seq, user_id: user, at, kind, devices } = row;
       const lane = lanes.of(row);
       const rooms = active.get(user);
-      const decision = decide(
-        factsOf(row, lane, rooms === undefined ? undefined : rooms.has(room) ? 'room' : 'elsewhere'),
-        now,
-      );
-      const key = { room, seq, user, channel: 'app', device: '' } as const;
-      return { id: notificationId(key), at, ...key, kind, lane, ...stateOf(decision, now) };
+      const where = rooms === undefined ? undefined : rooms.has(room) ? 'room' : 'elsewhere';
+      const rowOf = (channel: 'app' | 'push', device: string): LedgerRow => {
+        const decision = decide(factsOf(row, lane, where, { channel, devices: 1 }), now);
+        const key = { room, seq, user, channel, device } as const;
+        // a push has its delivery, and the list of the app has the notification at once
+        const state = stateOf(decision, now, channel === 'app' ? 'sent' : 'waiting');
+        return { id: notificationId(key), at, ...key, kind, lane, ...state };
+      };
+      return [rowOf('app', ''), ...(devices?.split(',') ?? []).map((device) => rowOf('push', device))];
     });
   }
 }

@@ -11,8 +11,9 @@ import type { Release } from '../storage/open.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Lanes } from './lanes/lanes.ts';
+import { ChannelLanes } from './channel-lanes.ts';
 import { LedgerLanes } from './ledger-lanes.ts';
-import { Notifications } from './notifications.ts';
+import { Notifications, type NotificationsParts } from './notifications.ts';
 
 export interface LedgerSettings {
   readonly on: boolean;
@@ -25,8 +26,9 @@ export interface LedgerParts {
   readonly presence: Presence;
   readonly activity: Activity;
   readonly messaging: Pick<Messaging, 'now' | 'reading'>;
-  /** For the jobs of webhooks. */
-  readonly lanes: Pick<Lanes, 'add'>;
+  /** For the jobs that leave the server. */
+  readonly lanes: Pick<Lanes, 'add' | 'cancel'>;
+  readonly devices: NotificationsParts['devices'];
 }
 
 interface Base {
@@ -37,7 +39,7 @@ interface Base {
 
 export function openLedger(
   settings: LedgerSettings,
-  { database, messaging, lanes: webhookLanes, ...parts }: LedgerParts,
+  { database, messaging, lanes: outwardLanes, ...parts }: LedgerParts,
   { metrics, log, releases }: Base,
 ): Notifications {
   const now = (): number => messaging.now();
@@ -49,8 +51,8 @@ export function openLedger(
     sql,
     writes: database.sql,
     reads: database.reads,
-    lanes,
-    webhookLanes,
+    lanes: new ChannelLanes(lanes, outwardLanes),
+    outwardLanes,
     now,
     reading: (user, read) => messaging.reading(user, read),
     metrics,

@@ -1,4 +1,6 @@
-/** Notifications of a process: the lanes, webhooks, and with the role `worker` the work on their jobs. */
+/** Notifications of a process: the lanes, webhooks, pushes, and with the role `worker` the work on their jobs. */
+import type { Activity } from '../presence/activity.ts';
+import type { ServerClock } from '../storage/clock.ts';
 import type { Database } from '../storage/database.ts';
 import type { Release } from '../storage/open.ts';
 import type { RedisLink } from '../storage/redis.ts';
@@ -7,6 +9,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import { openLanes, type LaneSettings } from './lanes/open.ts';
 import { Outgoing, type OutgoingSettings } from './outgoing.ts';
+import type { DeviceParts, DeviceSettings } from './devices.ts';
+import { openPush, type PushOptions } from './push/open.ts';
 import { openWebhooks, type WebhooksOptions } from './webhooks/open.ts';
 import type { StoredWebhooks } from './webhooks/stored-webhooks.ts';
 
@@ -15,11 +19,14 @@ export interface NotificationSettings extends LaneSettings {
   readonly works: boolean;
   readonly outgoing: OutgoingSettings;
   readonly webhooks: WebhooksOptions['settings'];
+  readonly push: PushOptions['settings'] & DeviceSettings;
 }
 
 export interface NotificationParts {
   readonly redis: RedisLink | undefined;
   readonly database: Database;
+  readonly clock: ServerClock;
+  readonly activity: Pick<Activity, 'of'>;
   /** The version of Parley, which receivers of requests see. */
   readonly version: string;
 }
@@ -27,6 +34,8 @@ export interface NotificationParts {
 export interface Notifications {
   readonly lanes: Lanes;
   readonly webhooks: StoredWebhooks;
+  /** The parts of registrations of devices. */
+  readonly devices: Pick<DeviceParts, 'settings' | 'outgoing' | 'key'>;
 }
 
 interface Surroundings {
@@ -38,7 +47,7 @@ interface Surroundings {
 /** @throws {StartupError} where Redis may evict jobs, or the tables of the queues cannot be made. */
 export async function openNotifications(
   settings: NotificationSettings,
-  { redis, database, version }: NotificationParts,
+  { redis, database, clock, activity, version }: NotificationParts,
   { metrics, log, releases }: Surroundings,
 ): Promise<Notifications> {
   const lanes = await openLanes(settings, { redis, database, metrics: metrics.lanes, log });
@@ -47,9 +56,11 @@ export async function openNotifications(
   const common = { database, lanes, outgoing, version, metrics, log };
   const { webhooks, handlers, upkeep } = openWebhooks({ ...common, settings: settings.webhooks });
   if (settings.works) {
-    lanes.work(handlers);
+    const push = { ...common, settings: settings.push, activity, now: () => clock.now() };
+    lanes.work({ ...handlers, ...openPush(push) });
     releases.push(() => upkeep.stop());
     upkeep.start();
   }
-  return { lanes, webhooks };
+  const devices = { settings: settings.push, outgoing, key: settings.push.vapid?.publicKey };
+  return { lanes, webhooks, devices };
 }

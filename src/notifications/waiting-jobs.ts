@@ -6,15 +6,15 @@
 import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
-import type { Lane } from '../protocol/lanes.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { LaneJob, Lanes } from './lanes/lanes.ts';
 import type { LedgerRow } from './ledger-rows.ts';
 
-/** The name of the handler in the lanes. */
+/** The names of the handlers: of the rows of the app, and of the rows of devices. */
 export const jobKind = 'notification';
+export const pushJobKind = 'push';
 
-const aheadMs = 60_000;
+export const aheadMs = 60_000;
 const sweepMs = 10_000;
 /** A row whose job came so long ago and did not run gets the job again. */
 const lostMs = 20_000;
@@ -27,8 +27,10 @@ interface Parts {
   readonly log: Log;
 }
 
-export function jobOf({ id, at, lane, due }: Pick<LedgerRow, 'id' | 'at' | 'lane' | 'due'>): LaneJob {
-  return { id, lane, kind: jobKind, data: { at }, notBefore: due };
+type Queued = Pick<LedgerRow, 'id' | 'at' | 'channel' | 'lane' | 'due'>;
+
+export function jobOf({ id, at, channel, lane, due }: Queued): LaneJob {
+  return { id, lane, kind: channel === 'app' ? jobKind : pushJobKind, data: { at }, notBefore: due };
 }
 
 /** Adds the jobs of stored rows. Without the lanes the sweep adds them later, so a failure is no error of the caller. */
@@ -70,16 +72,19 @@ export function sweepTask(parts: SweepParts): PeriodicTask {
 /** @returns the number of rows that got a job */
 export async function sweep({ sql, lanes }: Pick<SweepParts, 'sql' | 'lanes'>): Promise<number> {
   return sql.begin(async (tx) => {
-    const rows = await tx<{ id: string; at: number; lane: Lane; due: number }[]>`
-      update notifications n set queued_at = clock_timestamp()
+    // a lease that is over: the worker died in the attempt, and nobody knows whether the device got the push
+    const rows = await tx<Queued[]>`
+      update notifications n set queued_at = clock_timestamp(),
+        state = case when n.state = 'sending' then 'unknown' else n.state end
       from (
         select w.id, w.at from notifications w
-        where w.state = 'waiting' and w.due_at < clock_timestamp() + ${aheadMs} * interval '1 ms'
-          and coalesce(w.queued_at, w.updated_at) < clock_timestamp() - ${lostMs} * interval '1 ms'
+        where w.state in ('waiting', 'unknown') and w.due_at < clock_timestamp() + ${aheadMs} * interval '1 ms'
+            and coalesce(w.queued_at, w.updated_at) < clock_timestamp() - ${lostMs} * interval '1 ms'
+          or w.state = 'sending' and w.due_at < clock_timestamp()
         order by w.due_at limit ${rowsAtOnce} for update skip locked
       ) x
       where n.id = x.id and n.at = x.at
-      returning n.id, n.at, n.lane, n.due_at as due`;
+      returning n.id, n.at, n.channel, n.lane, n.due_at as due`;
     // within the transaction: rows that got no job are swept again
     if (rows.length > 0) await lanes.add(rows.map(jobOf));
     return rows.length;

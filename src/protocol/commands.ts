@@ -7,6 +7,7 @@
  */
 import type { z } from 'zod';
 import type { Declarations } from './command-schema.ts';
+import { deviceCommands } from './commands/devices.ts';
 import { invitationCommands } from './commands/invitations.ts';
 import { messageCommands } from './commands/messages.ts';
 import { presenceCommands } from './commands/presence.ts';
@@ -32,6 +33,7 @@ export const commands = {
   ...userCommands,
   ...presenceCommands,
   ...notificationCommands,
+  ...deviceCommands,
   ...sessionCommands,
 } as const satisfies Declarations;
 

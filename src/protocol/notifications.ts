@@ -117,6 +117,7 @@ export const explanation = z
     reason: z.enum(notificationReasons).nullable(),
     stored: z.boolean().describe('false: nothing is stored, and the present state explains why'),
     attempts: z.int().min(0),
+    error: z.string().nullable().describe('the failure of the last attempt'),
     due: instant.nullable(),
     created: instant.nullable(),
     updated: instant.nullable(),

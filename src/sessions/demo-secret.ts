@@ -5,6 +5,7 @@ import { join } from 'node:path';
 const fileName = 'jwt-secret';
 /** Apart from the secret of tokens, so that either of them can be changed alone. */
 const uploadsFileName = 'upload-secret';
+const pushFileName = 'vapid-private-key';
 
 /**
  * The embedded demo signs its tokens with a separate secret that stays in the data folder, so that tokens outlive a
@@ -19,10 +20,18 @@ export async function uploadSecret(dataDir: string): Promise<string> {
   return keptSecret(join(dataDir, uploadsFileName));
 }
 
-async function keptSecret(path: string): Promise<string> {
+/** The key that identifies the embedded demo to push services. @param make makes the key of a new folder */
+export async function pushKey(dataDir: string, make: () => string): Promise<string> {
+  return keptSecret(join(dataDir, pushFileName), make);
+}
+
+async function keptSecret(
+  path: string,
+  make = (): string => randomBytes(48).toString('base64url'),
+): Promise<string> {
   const kept = await readSecret(path);
   if (kept !== undefined) return kept;
-  const secret = randomBytes(48).toString('base64url');
+  const secret = make();
   await writeFile(path, `${secret}\n`, { mode: 0o600 });
   return secret;
 }

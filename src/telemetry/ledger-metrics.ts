@@ -2,7 +2,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 export class LedgerMetrics {
-  readonly #notifications: Counter<'lane' | 'state' | 'reason'>;
+  readonly #notifications: Counter<'channel' | 'lane' | 'state' | 'reason'>;
   readonly expandSeconds: Histogram;
   /** Label: step (expand, jobs, months or read). */
   readonly failures: Counter<'step'>;
@@ -11,8 +11,8 @@ export class LedgerMetrics {
     const registers = [registry];
     this.#notifications = new Counter({
       name: 'parley_notifications_total',
-      help: 'Notifications that entered a state on this node, by lane, state and reason',
-      labelNames: ['lane', 'state', 'reason'],
+      help: 'Notifications that entered a state on this node, by channel, lane, state and reason',
+      labelNames: ['channel', 'lane', 'state', 'reason'],
       registers,
     });
     this.expandSeconds = new Histogram({
@@ -30,14 +30,16 @@ export class LedgerMetrics {
   }
 
   count({
+    channel,
     lane,
     state,
     reason,
   }: {
+    readonly channel: string;
     readonly lane: string;
     readonly state: string;
     readonly reason: string | null;
   }): void {
-    this.#notifications.inc({ lane, state, reason: reason ?? 'none' });
+    this.#notifications.inc({ channel, lane, state, reason: reason ?? 'none' });
   }
 }

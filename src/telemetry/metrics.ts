@@ -11,6 +11,7 @@ import { JobMetrics } from './job-metrics.ts';
 import { LaneMetrics } from './lane-metrics.ts';
 import { RestMetrics } from './rest-metrics.ts';
 import { LedgerMetrics } from './ledger-metrics.ts';
+import { PushMetrics } from './push-metrics.ts';
 import { UploadMetrics } from './upload-metrics.ts';
 import { WebhookMetrics } from './webhook-metrics.ts';
 import { databaseHazards, type DatabaseHazard } from './labels.ts';
@@ -40,6 +41,7 @@ export class Metrics {
   readonly lanes = new LaneMetrics(this.#registry);
   readonly uploads = new UploadMetrics(this.#registry);
   readonly webhooks = new WebhookMetrics(this.#registry, seconds);
+  readonly push = new PushMetrics(this.#registry, seconds);
   /** Label: command. */
   readonly ackSeconds = new HotHistogram(
     'parley_ack_seconds',

@@ -52,7 +52,7 @@ it.each([
 
 it('names the device, and leaves out a time that is not there', () => {
   const sent = { channel: 'push', device: 'd1', kind: 'direct', lane: 'high', state: 'sent', reason: null } as const;
-  const times = { stored: true, attempts: 1, due: null, created: Date.parse('2026-12-01T20:00:00Z'), updated: null };
+  const times = { stored: true, attempts: 1, error: null, due: null, created: Date.parse('2026-12-01T20:00:00Z'), updated: null };
   expect(explanationLine({ ...sent, ...times })).toBe(
     'push d1  sent  direct high  stored 2026-12-01T20:00:00.000Z  changed -',
   );

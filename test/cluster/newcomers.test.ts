@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const rounds = 40;
-const newcomersOfRound = 5;
+const connectionsOfRound = 5;
 
 let cluster: Cluster;
 let ann: StockClient;
@@ -35,10 +35,10 @@ it('has each acknowledged message in its answer to `sync` or as an event, and no
   let acknowledged = 0;
   for (let round = 0; round < rounds; round++) {
     const cursor = acknowledged;
-    // some are acknowledged before the newcomers connect, some while they connect, and some after
+    // some are acknowledged before the new connections begin, some meanwhile, and some after
     const sends = Array.from({ length: 6 }, () => ann.ok('message:send', text('hall', round)));
     await sends[round % 6];
-    const arrivals = await Promise.all(Array.from({ length: newcomersOfRound }, () => arrive(cursor)));
+    const arrivals = await Promise.all(Array.from({ length: connectionsOfRound }, () => arrive(cursor)));
     for (const { seq } of await Promise.all(sends)) acknowledged = Math.max(acknowledged, seq);
     for (const { client, synced } of arrivals) {
       const live = (): number[] => client.received('message').map(({ seq }) => seq);

@@ -77,6 +77,7 @@ it('every setting is in a slice, or is read by the composition root alone', () =
     slices.uploadSlice(config, 'of the folder');
     slices.outgoingSlice(config);
     slices.webhookSlice(config);
+    slices.pushSlice(config, undefined);
     slices.messagingSlice(config);
     slices.gatewaySlice(config, machine);
     slices.stopSlice(config);

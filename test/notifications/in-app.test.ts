@@ -129,7 +129,10 @@ it('a user asks about own notifications alone, and learns of no other room', asy
     const { status, body } = await request(server.url, 'GET', path, { bearer: await tokenOf(by) });
     return status === 200 ? body['notifications'] : status;
   };
-  expect(await answerTo('ann', 'ann', hall)).toMatchObject([{ state: 'sent' }]);
+  expect(await answerTo('ann', 'ann', hall)).toMatchObject([
+    { state: 'sent' },
+    { channel: 'push', state: 'dropped', reason: 'no_device' },
+  ]);
   expect(await answerTo('ann', 'ben', hall)).toBe(403);
   expect(await answerTo('stranger', 'stranger', hall)).toBe(404);
   expect(await answerTo('stranger', 'stranger', 'no-such-room')).toBe(404);

@@ -137,6 +137,7 @@ describe('users take turns for one connection that reads', () => {
     ['notification:unread', {}, 'notifications'],
     ['preferences:get', {}, 'preferences'],
     ['preferences:get', { room }, 'preferences'],
+    ['device:list', {}, 'devices'],
   ] as const satisfies readonly (readonly [CommandName, object, string])[];
 
   it.each(reads)('%s %j', async (name, input, table) => {

@@ -1,5 +1,5 @@
 /** Inputs of commands, made from their declarations: a new command has one as soon as it is declared. */
-import { randomUUID } from 'node:crypto';
+import { createECDH, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { commands, type CommandName } from '../../src/protocol/commands.ts';
 
@@ -31,6 +31,9 @@ export interface Named {
   readonly user: string;
 }
 
+/** The public key of a browser that subscribes. */
+const browserKey = createECDH('prime256v1').generateKeys('base64url');
+
 /** A value for a key of an input. Keys of one name mean the same in all commands. */
 function valueOf(key: string, schema: JsonSchema, named: Named, command: CommandName): unknown {
   if (schema.const !== undefined) return schema.const;
@@ -43,7 +46,7 @@ function valueOf(key: string, schema: JsonSchema, named: Named, command: Command
     case 'users':
       return [named.user];
     case 'id':
-      return command === 'message:send' ? randomUUID() : '0123456789abcdef';
+      return command === 'message:send' || command === 'device:remove' ? randomUUID() : '0123456789abcdef';
     case 'body':
       return { text: 'hello' };
     case 'emoji':
@@ -52,6 +55,8 @@ function valueOf(key: string, schema: JsonSchema, named: Named, command: Command
       return { [named.room]: 0 };
     case 'preferences':
       return {};
+    case 'web':
+      return { endpoint: 'https://push.example.com/1', keys: { p256dh: browserKey, auth: 'A'.repeat(22) } };
     case 'token':
       return 'a'.repeat(32);
     case 'name':

@@ -10,6 +10,7 @@ const withoutUsers: readonly string[] = [
   'config/values.ts',
   'config/config.ts',
   'config/describe.ts',
+  'config/keys/push.ts',
   'cli/doctor.ts',
   'main.ts',
   'protocol/document.ts',
@@ -81,7 +82,12 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
     '/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i': header,
   },
   'api/keys/key-text.ts': { '/^pk_([a-z0-9]{12})_([0-9a-f]{64})$/': header },
-  'protocol/webhooks.ts': { [String.raw`/^https?:/`]: short },
+  'protocol/webhooks.ts': { [String.raw`/^https?:\/\//`]: short },
+  'protocol/devices.ts': {
+    [String.raw`/^https?:\/\//`]: short,
+    '/^[A-Za-z0-9_-]{87}=?$/': frame,
+    '/^[A-Za-z0-9_-]{22}(==)?$/': frame,
+  },
   'rooms/room-patterns.ts': { [String.raw`/^\*+$/`]: short },
   'api/pages.ts': { '/^[A-Za-z0-9_-]+$/': header },
   'api/request-input.ts': {

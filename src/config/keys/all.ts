@@ -12,6 +12,7 @@ import { messageKeys } from './messages.ts';
 import { notificationKeys } from './notifications.ts';
 import { operationKeys } from './operations.ts';
 import { recoveryKeys } from './recovery.ts';
+import { pushKeys } from './push.ts';
 import { redisKeys } from './redis.ts';
 import { retentionKeys } from './retention.ts';
 import { roomKeys } from './rooms.ts';
@@ -42,6 +43,7 @@ export const configKeys = {
   ...signalKeys,
   ...roomKeys,
   ...notificationKeys,
+  ...pushKeys,
   ...restKeys,
   ...laneKeys,
   ...operationKeys,

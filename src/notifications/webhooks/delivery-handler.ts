@@ -8,7 +8,7 @@ import { OutgoingFailed, OutgoingRefused, type Outgoing, type OutgoingAnswer } f
 import { Deliveries, disableWebhook, type Claimed } from './deliveries.ts';
 import { deliveryOf, jobOf } from './delivery-job.ts';
 import { contentTypes } from './room-event.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import { signedHeaders } from './signing.ts';
 import { Turns } from './turns.ts';
 

@@ -1,0 +1,91 @@
+/** The parts of pushes that need no server. */
+import { createECDH } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { CleanUp } from '../../../src/notifications/push/clean-up.ts';
+import { newVapidKeys, vapidKeys } from '../../../src/notifications/push/vapid.ts';
+import { WebPush } from '../../../src/notifications/push/web-push.ts';
+
+describe('the removal of devices', () => {
+  const noted = (sends: number, gone: number, clock = { now: 0 }): CleanUp => {
+    const cleanUp = new CleanUp(() => clock.now);
+    for (let n = 0; n < sends; n++) cleanUp.note(n < gone);
+    return cleanUp;
+  };
+
+  it.each([
+    [199, 199, true],
+    [200, 9, true],
+    [200, 10, false],
+    [1000, 49, true],
+    [1000, 50, false],
+  ])('with %i sends and %i that are gone: %s', (sends, gone, allowed) => {
+    expect(noted(sends, gone).allowed).toBe(allowed);
+  });
+
+  it('is allowed again five minutes later', () => {
+    const clock = { now: 0 };
+    const cleanUp = noted(1000, 1000, clock);
+    clock.now = 299_000;
+    expect(cleanUp.allowed).toBe(false);
+    clock.now = 310_000;
+    expect(cleanUp.allowed).toBe(true);
+  });
+});
+
+describe('the key of a server', () => {
+  it('gives the public key with which browsers subscribe', () => {
+    for (let n = 0; n < 300; n++) {
+      const keys = newVapidKeys();
+      expect(keys.publicKey).toMatch(/^B[\w-]{86}$/);
+      expect(vapidKeys(keys.privateKey)).toEqual(keys);
+    }
+  });
+
+  it.each(['', 'short', 'A'.repeat(43), 'A'.repeat(44), `${'A'.repeat(42)}=`, '/'.repeat(43)])('is not %j', (text) => {
+    expect(vapidKeys(text)).toBeUndefined();
+  });
+});
+
+describe('a push service that needs a pause', () => {
+  const endpoint = (host: string): string => `https://${host}/x`;
+  const secrets = JSON.stringify({
+    p256dh: createECDH('prime256v1').generateKeys('base64url'),
+    auth: Buffer.alloc(16).toString('base64url'),
+  });
+  const push = { payload: '{}', lane: 'high', topic: 'room:hall', ttlMs: 1000 } as const;
+
+  it('gets no call before its end, and others do', async () => {
+    const clock = { now: 1_000_000 };
+    const calls: string[] = [];
+    const transport = new WebPush({
+      keys: newVapidKeys(),
+      subject: 'mailto:a@example.com',
+      now: () => clock.now,
+      outgoing: {
+        post: (url) => {
+          calls.push(new URL(url).host);
+          return Promise.resolve({ status: 429, headers: { 'retry-after': '7' }, body: '' });
+        },
+      },
+    });
+    const send = (host: string) =>
+      transport.send({ address: endpoint(host), secrets }, push, new AbortController().signal);
+    expect(await send('a.example')).toMatchObject({ kind: 'failed', waitMs: 7000 });
+    clock.now += 6000;
+    expect(await send('a.example')).toMatchObject({ kind: 'failed', waitMs: 1000 });
+    expect(await send('b.example')).toMatchObject({ waitMs: 7000 });
+    clock.now += 1000;
+    await send('a.example');
+    expect(calls).toEqual(['a.example', 'b.example', 'a.example']);
+  });
+
+  it('makes no call for a browser whose keys encrypt nothing', async () => {
+    const transport = new WebPush({
+      keys: newVapidKeys(),
+      subject: 'mailto:a@example.com',
+      outgoing: { post: () => Promise.reject(new Error('no call is made')) },
+    });
+    const target = { address: endpoint('a.example'), secrets: '{"p256dh":"AAAA","auth":"AAAA"}' };
+    expect(await transport.send(target, push, new AbortController().signal)).toMatchObject({ kind: 'refused' });
+  });
+});
