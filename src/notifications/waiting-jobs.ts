@@ -10,9 +10,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { LaneJob, Lanes } from './lanes/lanes.ts';
 import type { LedgerRow } from './ledger-rows.ts';
 
-/** The names of the handlers: of the rows of the app, and of the rows of devices. */
+/** The handler of the rows of the app. The handler of another channel has the name of its channel. */
 export const jobKind = 'notification';
-export const pushJobKind = 'push';
 
 export const aheadMs = 60_000;
 const sweepMs = 10_000;
@@ -30,7 +29,7 @@ interface Parts {
 type Queued = Pick<LedgerRow, 'id' | 'at' | 'channel' | 'lane' | 'due'>;
 
 export function jobOf({ id, at, channel, lane, due }: Queued): LaneJob {
-  return { id, lane, kind: channel === 'app' ? jobKind : pushJobKind, data: { at }, notBefore: due };
+  return { id, lane, kind: channel === 'app' ? jobKind : channel, data: { at }, notBefore: due };
 }
 
 /** Adds the jobs of stored rows. Without the lanes the sweep adds them later, so a failure is no error of the caller. */

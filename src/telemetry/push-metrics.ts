@@ -2,7 +2,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 export class PushMetrics {
-  /** Label: outcome (sent, gone, refused or failed). */
+  /** Label: outcome (sent, gone, too_large, refused or failed). */
   readonly attempts: Counter<'outcome'>;
   readonly attemptSeconds: Histogram;
   readonly dead: Counter;
@@ -13,7 +13,7 @@ export class PushMetrics {
     const registers = [registry];
     this.attempts = new Counter({
       name: 'parley_push_attempts_total',
-      help: 'Calls of push services, by outcome: sent, gone, refused or failed',
+      help: 'Calls of push services, by outcome: sent, gone, too_large, refused or failed',
       labelNames: ['outcome'],
       registers,
     });

@@ -8,8 +8,10 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { JobHandler, Json, LaneJob, Lanes } from '../lanes/lanes.ts';
 import { notificationId } from '../notification-id.ts';
+import { isPaused } from '../channels/channel.ts';
+import type { CleanUp } from '../channels/clean-up.ts';
 import { clearPayload, tagOf } from './payload.ts';
-import { removeGone, unreadOf } from './push-rows.ts';
+import { unreadOf } from './push-rows.ts';
 import type { Transport } from './transport.ts';
 
 /** The name of the handler in the lanes. */
@@ -65,6 +67,7 @@ export async function addClears(rows: readonly Cleared[], { lanes, now, metrics,
 export interface ClearParts {
   readonly sql: postgres.Sql;
   readonly transports: Readonly<Partial<Record<DeviceKind, Transport>>>;
+  readonly cleanUp: CleanUp;
 }
 
 interface Row {
@@ -76,7 +79,7 @@ interface Row {
 }
 
 /** The handler of these jobs. A failure is tried again by the lanes. */
-export function clearHandler({ sql, transports }: ClearParts): JobHandler {
+export function clearHandler({ sql, transports, cleanUp }: ClearParts): JobHandler {
   return async ({ data }, signal) => {
     const { device, room, upTo } = clearOf(data);
     const [row] = await sql<Row[]>`
@@ -88,7 +91,9 @@ export function clearHandler({ sql, transports }: ClearParts): JobHandler {
     if (row === undefined || row.newer || transport === undefined) return { done: true };
     const payload = clearPayload(room, upTo, row.unread);
     const outcome = await transport.send(row, { payload, lane, topic: tagOf(room), ttlMs }, signal);
-    if (outcome?.kind === 'gone') await removeGone(sql, device, row.address);
+    const provider = transport.providerOf(row.address);
+    if (outcome !== undefined && !isPaused(outcome)) cleanUp.note(provider, outcome);
+    if (outcome?.kind === 'gone') await cleanUp.remove({ id: device, address: row.address, provider });
     if (outcome === undefined || outcome.kind === 'failed')
       throw new Error(outcome === undefined ? 'The node stopped during the attempt.' : outcome.error);
     return { done: true };

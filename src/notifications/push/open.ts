@@ -5,15 +5,16 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { JobHandler, Lanes } from '../lanes/lanes.ts';
 import type { Outgoing } from '../outgoing.ts';
-import { pushJobKind } from '../waiting-jobs.ts';
-import { CleanUp } from './clean-up.ts';
+import { ChannelHandler, type ChannelSettings } from '../channels/channel-handler.ts';
+import { CleanUp } from '../channels/clean-up.ts';
 import { clearHandler, clearJobKind } from './clear.ts';
-import { PushHandler, type PushSettings } from './push-handler.ts';
+import { PushChannel, type PushParts } from './push-channel.ts';
 import type { VapidKeys } from './vapid.ts';
 import { WebPush } from './web-push.ts';
 
 export interface PushOptions {
-  readonly settings: PushSettings & {
+  readonly settings: ChannelSettings &
+    Pick<PushParts, 'ttlMs'> & {
     /** Undefined: this server sends no web pushes. */
     readonly vapid: VapidKeys | undefined;
     readonly subject: string;
@@ -33,11 +34,16 @@ export function openPush({
   settings,
   database,
   outgoing,
+  activity,
   ...parts
 }: PushOptions): Readonly<Record<string, JobHandler>> {
-  const { vapid, subject } = settings;
+  const { vapid, subject, ttlMs } = settings;
   const transports = vapid === undefined ? {} : { web: new WebPush({ keys: vapid, subject, outgoing }) };
   const sql = database.background;
-  const handler = new PushHandler({ ...parts, settings, sql, transports, cleanUp: new CleanUp() });
-  return { [pushJobKind]: handler.handle, [clearJobKind]: clearHandler({ sql, transports }) };
+  const { now, metrics, log } = parts;
+  const calls = metrics.push;
+  const cleanUp = new CleanUp({ sql, calls, log });
+  const channel = new PushChannel({ ...parts, ttlMs, sql, transports });
+  const handler = new ChannelHandler({ channel, settings, sql, activity, cleanUp, now, metrics, calls });
+  return { [channel.name]: handler.handle, [clearJobKind]: clearHandler({ sql, transports, cleanUp }) };
 }

@@ -1,5 +1,6 @@
 /** A service that carries pushes to devices of one kind. A further service is one further file with this interface. */
 import type { Lane } from '../../protocol/lanes.ts';
+import type { Outcome } from '../channels/channel.ts';
 
 /** Where a push goes, as the table `devices` has it. */
 export interface Target {
@@ -18,19 +19,9 @@ export interface Push {
   readonly ttlMs: number;
 }
 
-/**
- * - `sent`: the service has the push.
- * - `gone`: the device has ended its subscription.
- * - `refused`: no later attempt can succeed.
- * - `failed`: a later attempt may succeed, after `waitMs` at the earliest.
- */
-export type Outcome =
-  | { readonly kind: 'sent' }
-  | { readonly kind: 'gone'; readonly error: string }
-  | { readonly kind: 'refused'; readonly error: string }
-  | { readonly kind: 'failed'; readonly error: string; readonly waitMs?: number };
-
 export interface Transport {
+  /** The service behind the address, for the share of failed calls. */
+  providerOf(address: string): string;
   /** Never rejects for what the service or the network does. @returns undefined: `signal` broke the call off */
   send(target: Target, push: Push, signal: AbortSignal): Promise<Outcome | undefined>;
 }

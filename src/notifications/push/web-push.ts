@@ -4,7 +4,8 @@ import { generateRequestDetails } from 'web-push';
 import type { Lane } from '../../protocol/lanes.ts';
 import { OutgoingFailed, OutgoingRefused, type Outgoing, type OutgoingAnswer } from '../outgoing.ts';
 import { retryAfterMs } from '../retry-after.ts';
-import type { Outcome, Push, Target, Transport } from './transport.ts';
+import type { Outcome } from '../channels/channel.ts';
+import type { Push, Target, Transport } from './transport.ts';
 import type { VapidKeys } from './vapid.ts';
 
 export interface WebPushParts {
@@ -35,10 +36,14 @@ export class WebPush implements Transport {
     this.#parts = parts;
   }
 
+  providerOf(address: string): string {
+    return new URL(address).origin;
+  }
+
   async send(target: Target, push: Push, signal: AbortSignal): Promise<Outcome | undefined> {
-    const { origin } = new URL(target.address);
+    const origin = this.providerOf(target.address);
     const leftMs = this.#leftMs(origin);
-    if (leftMs > 0) return { kind: 'failed', error: 'The push service needs a pause.', waitMs: leftMs };
+    if (leftMs > 0) return { kind: 'failed', error: 'The push service needs a pause.', waitMs: leftMs, isPaused: true };
     let request: Request;
     try {
       request = this.#request(target, push);
@@ -77,6 +82,7 @@ export class WebPush implements Transport {
     if (status >= 200 && status < 300) return { kind: 'sent' };
     const error = `The push service answered ${status}.`;
     if (status === 404 || status === 410) return { kind: 'gone', error };
+    if (status === 413) return { kind: 'too_large', error };
     if (status === 429 || status === 503) {
       const waitMs = retryAfterMs(headers['retry-after'], this.#now()) ?? pauseMs;
       this.#pauses.set(origin, this.#now() + waitMs);

@@ -1,34 +1,63 @@
 /** The parts of pushes that need no server. */
 import { createECDH } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { CleanUp } from '../../../src/notifications/push/clean-up.ts';
+import type postgres from 'postgres';
+import { CleanUp } from '../../../src/notifications/channels/clean-up.ts';
 import { newVapidKeys, vapidKeys } from '../../../src/notifications/push/vapid.ts';
 import { WebPush } from '../../../src/notifications/push/web-push.ts';
+import { Metrics } from '../../../src/telemetry/metrics.ts';
+import { silentLog } from '../../support/messaging.ts';
 
 describe('the removal of devices', () => {
-  const noted = (sends: number, gone: number, clock = { now: 0 }): CleanUp => {
-    const cleanUp = new CleanUp(() => clock.now);
-    for (let n = 0; n < sends; n++) cleanUp.note(n < gone);
+  const sql = (): never => {
+    throw new Error('no device is removed');
+  };
+  const noted = (calls: number, failed: number, kind: 'gone' | 'failed', clock = { now: 0 }): CleanUp => {
+    const cleanUp = new CleanUp({
+      sql: sql as unknown as postgres.Sql,
+      calls: new Metrics().push,
+      log: silentLog,
+      now: () => clock.now,
+    });
+    for (let n = 0; n < calls; n++) cleanUp.note('a', n < failed ? { kind, error: 'no' } : { kind: 'sent' });
     return cleanUp;
   };
 
   it.each([
-    [199, 199, true],
-    [200, 9, true],
-    [200, 10, false],
-    [1000, 49, true],
-    [1000, 50, false],
-  ])('with %i sends and %i that are gone: %s', (sends, gone, allowed) => {
-    expect(noted(sends, gone).allowed).toBe(allowed);
+    [199, 199, 'gone', true],
+    [200, 9, 'gone', true],
+    [200, 10, 'gone', false],
+    [200, 10, 'failed', false],
+    [1000, 49, 'gone', true],
+    [1000, 50, 'failed', false],
+  ] as const)('with %i calls, of which %i are %s: %s', (calls, failed, kind, allowed) => {
+    const cleanUp = noted(calls, failed, kind);
+    expect(cleanUp.allows('a')).toBe(allowed);
+    expect(cleanUp.allows('b')).toBe(true);
+  });
+
+  it('does not count a push that is too large', () => {
+    const cleanUp = noted(200, 9, 'gone');
+    for (let n = 0; n < 20; n++) cleanUp.note('a', { kind: 'too_large', error: 'no' });
+    expect(cleanUp.allows('a')).toBe(true);
   });
 
   it('is allowed again five minutes later', () => {
     const clock = { now: 0 };
-    const cleanUp = noted(1000, 1000, clock);
+    const cleanUp = noted(1000, 1000, 'gone', clock);
     clock.now = 299_000;
-    expect(cleanUp.allowed).toBe(false);
+    expect(cleanUp.allows('a')).toBe(false);
     clock.now = 310_000;
-    expect(cleanUp.allowed).toBe(true);
+    expect(cleanUp.allows('a')).toBe(true);
+  });
+
+  it('remembers 1,000 providers', () => {
+    const cleanUp = noted(200, 200, 'gone');
+    for (let n = 0; n < 999; n++) cleanUp.note(`other-${n}`, { kind: 'sent' });
+    expect(cleanUp.allows('a')).toBe(false);
+    // the question made it the latest one
+    for (let n = 0; n < 1000; n++) cleanUp.note(`more-${n}`, { kind: 'sent' });
+    expect(cleanUp.allows('a')).toBe(true);
   });
 });
 
