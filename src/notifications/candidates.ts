@@ -1,6 +1,7 @@
 /** The users whom the commits of the outbox may notify, with the facts for `decide`. */
 import type { Lane } from '../protocol/lanes.ts';
-import type { NotificationKind, RoomPreferences, UserPreferences } from '../protocol/notifications.ts';
+import { channelOfKind } from '../protocol/devices.ts';
+import type { Channel, NotificationKind, RoomPreferences, UserPreferences } from '../protocol/notifications.ts';
 import type { postgres } from '../storage/sql.ts';
 import type { Facts } from './decide.ts';
 
@@ -32,12 +33,26 @@ export interface FactRow {
 
 /** A recipient of a message. */
 export interface CandidateRow extends FactRow {
-  /** The ids of the devices of the user by comma; null: the user has none. */
+  /** The devices of the user by comma, each as its kind and its id; null: the user has none. */
   readonly devices: string | null;
 }
 
 /** Rows of one statement: a mention of everybody in a large room takes several. */
 export const candidatesAtOnce = 5000;
+
+export interface DeviceKey {
+  readonly channel: Exclude<Channel, 'app'>;
+  readonly id: string;
+}
+
+/** A kind that only a later release knows has no channel here. */
+export function devicesOf({ devices }: Pick<CandidateRow, 'devices'>): readonly DeviceKey[] {
+  return (devices?.split(',') ?? []).flatMap((text) => {
+    const [kind = '', id = ''] = text.split(' ');
+    const channel = (channelOfKind as Partial<Record<string, DeviceKey['channel']>>)[kind];
+    return channel === undefined ? [] : [{ channel, id }];
+  });
+}
 
 /** The pages of candidates, in the order of room, seq and user. */
 export async function* candidatesOf(
@@ -58,7 +73,7 @@ export async function* candidatesOf(
   do {
     const { room_id: room, seq, user_id: user } = last ?? { room_id: '', seq: 0, user_id: '' };
     const page = await tx<CandidateRow[]>`
-      select c.*, (select string_agg(d.id::text, ',' order by d.id) from devices d where d.user_id = c.user_id) as devices
+      select c.*, (select string_agg(d.channel || ' ' || d.id, ',' order by d.id) from devices d where d.user_id = c.user_id) as devices
       from notification_candidates(${json}::text::jsonb, ${room}, ${seq}::bigint, ${user}, ${atOnce}) c`;
     if (page.length > 0) yield page;
     last = page.length < atOnce ? undefined : page.at(-1);

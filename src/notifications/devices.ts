@@ -2,7 +2,7 @@
 import { createECDH, randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { CommandOutput, ParsedInput } from '../protocol/commands.ts';
-import type { Device, WebPushSubscription } from '../protocol/devices.ts';
+import type { Device, DeviceKind, WebPushSubscription } from '../protocol/devices.ts';
 import { ParleyError } from '../protocol/errors.ts';
 import type { postgres } from '../storage/sql.ts';
 import { OutgoingRefused, type Outgoing } from './outgoing.ts';
@@ -24,10 +24,19 @@ export interface DeviceParts {
 
 interface DeviceRow {
   readonly id: string;
-  readonly channel: 'web';
+  readonly channel: DeviceKind;
   readonly name: string | null;
   readonly created_at: number;
   readonly seen_at: number;
+}
+
+/** A device of any kind. `address` identifies the device at its service. */
+interface Registration {
+  readonly kind: DeviceKind;
+  readonly address: string;
+  /** JSON. */
+  readonly secrets: string | null;
+  readonly name: string | null;
 }
 
 export class Devices {
@@ -39,31 +48,15 @@ export class Devices {
 
   /** @throws {ParleyError} `not_found` without a key of this server, `invalid`, `limit_reached` */
   async register(user: string, { web, name }: ParsedInput<'device:register'>): Promise<Device> {
-    const { sql, settings, key } = this.#parts;
-    if (key === undefined)
+    if (this.#parts.key === undefined)
       throw new ParleyError('not_found', 'The server sends no pushes: PARLEY_VAPID_PRIVATE_KEY is not set.');
     this.#check(web);
-    const row = await sql.begin(async (tx) => {
-      // one registration of a user at a time, so that two of them cannot share the last place
-      await tx`select pg_advisory_xact_lock(hashtextextended(${`parley:devices:${user}`}, 0))`;
-      // a new id for a new user: what waits for the user before must not reach this one
-      await tx`delete from devices where channel = 'web' and address = ${web.endpoint} and user_id <> ${user}`;
-      const [stored] = await tx<DeviceRow[]>`
-        insert into devices as d (id, user_id, channel, address, secrets, name)
-        select ${randomUUID()}::uuid, ${user}, 'web', ${web.endpoint}, ${JSON.stringify(web.keys)}::text::jsonb, ${name ?? null}
-        where exists (select from devices where channel = 'web' and address = ${web.endpoint})
-          or (select count(*) from devices where user_id = ${user}) < ${settings.maxDevicesPerUser}
-        on conflict (channel, address) do update set
-          secrets = excluded.secrets, name = coalesce(excluded.name, d.name), seen_at = clock_timestamp()
-          where d.user_id = excluded.user_id
-        returning id, channel, name, created_at, seen_at`;
-      return stored;
+    return this.#store(user, {
+      kind: 'web',
+      address: web.endpoint,
+      secrets: JSON.stringify(web.keys),
+      name: name ?? null,
     });
-    if (row === undefined) {
-      const text = `You have ${settings.maxDevicesPerUser} devices already; remove one of them first.`;
-      throw new ParleyError('limit_reached', text);
-    }
-    return viewOf(row);
   }
 
   list(user: string): Promise<CommandOutput<'device:list'>> {
@@ -77,6 +70,32 @@ export class Devices {
 
   async remove(user: string, id: string): Promise<void> {
     await this.#parts.sql`delete from devices where id = ${id}::uuid and user_id = ${user}`;
+  }
+
+  /** @throws {ParleyError} `limit_reached` */
+  async #store(user: string, { kind, address, secrets, name }: Registration): Promise<Device> {
+    const { sql, settings } = this.#parts;
+    const row = await sql.begin(async (tx) => {
+      // one registration of a user at a time, so that two of them cannot share the last place
+      await tx`select pg_advisory_xact_lock(hashtextextended(${`parley:devices:${user}`}, 0))`;
+      // a new id for a new user: notifications that wait for the user before must not reach this one
+      await tx`delete from devices where channel = ${kind} and address = ${address} and user_id <> ${user}`;
+      const [stored] = await tx<DeviceRow[]>`
+        insert into devices as d (id, user_id, channel, address, secrets, name)
+        select ${randomUUID()}::uuid, ${user}, ${kind}, ${address}, ${secrets}::text::jsonb, ${name}
+        where exists (select from devices where channel = ${kind} and address = ${address})
+          or (select count(*) from devices where user_id = ${user}) < ${settings.maxDevicesPerUser}
+        on conflict (channel, address) do update set
+          secrets = excluded.secrets, name = coalesce(excluded.name, d.name), seen_at = clock_timestamp()
+          where d.user_id = excluded.user_id
+        returning id, channel, name, created_at, seen_at`;
+      return stored;
+    });
+    if (row === undefined) {
+      const text = `You have ${settings.maxDevicesPerUser} devices already; remove one of them first.`;
+      throw new ParleyError('limit_reached', text);
+    }
+    return viewOf(row);
   }
 
   /** @throws {ParleyError} `invalid` for an endpoint that no push may reach, and for keys that encrypt nothing */

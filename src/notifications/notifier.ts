@@ -12,6 +12,7 @@
  * gathers for `gatherMs`, so that many commits share its statements.
  */
 import type { Envelope, Fanout, Observer } from '../fanout/fanout.ts';
+import type { Channel } from '../protocol/notifications.ts';
 import { PeriodicTask } from '../jobs/periodic-task.ts';
 import type { Activity } from '../presence/activity.ts';
 import type { Presence } from '../presence/presence.ts';
@@ -20,7 +21,7 @@ import type { postgres } from '../storage/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { announce } from './announce.ts';
-import { candidatesOf, EntryLanes, factsOf, type CandidateRow, type OutboxEntry } from './candidates.ts';
+import { candidatesOf, devicesOf, EntryLanes, factsOf, type CandidateRow, type OutboxEntry } from './candidates.ts';
 import { decide } from './decide.ts';
 import type { LaneJob, Lanes } from './lanes/lanes.ts';
 import { insertRows, stateOf, type LedgerRow } from './ledger-rows.ts';
@@ -183,18 +184,18 @@ export class Notifier implements Observer {
     const active = await this.#parts.activity.of([...new Set(page.map(({ user_id: user }) => user))]);
     const now = this.#parts.now();
     return page.flatMap((row): LedgerRow[] => {
-      const { room_id: room, seq, user_id: user, at, kind, devices } = row;
+      const { room_id: room, seq, user_id: user, at, kind } = row;
       const lane = lanes.of(row);
       const rooms = active.get(user);
       const where = rooms === undefined ? undefined : rooms.has(room) ? 'room' : 'elsewhere';
-      const rowOf = (channel: 'app' | 'push', device: string): LedgerRow => {
+      const rowOf = (channel: Channel, device: string): LedgerRow => {
         const decision = decide(factsOf(row, lane, where, { channel, devices: 1 }), now);
         const key = { room, seq, user, channel, device } as const;
         // a push has its delivery, and the list of the app has the notification at once
         const state = stateOf(decision, now, channel === 'app' ? 'sent' : 'waiting');
         return { id: notificationId(key), at, ...key, kind, lane, ...state };
       };
-      return [rowOf('app', ''), ...(devices?.split(',') ?? []).map((device) => rowOf('push', device))];
+      return [rowOf('app', ''), ...devicesOf(row).map(({ channel, id }) => rowOf(channel, id))];
     });
   }
 }

@@ -1,11 +1,15 @@
 /** Devices: the subscriptions by which notifications reach a user outside of a connection. */
 import { z } from 'zod';
 import { displayText, instant } from './model.ts';
+import type { Channel } from './notifications.ts';
 import { outgoingUrl, outgoingUrlLength } from './outgoing-url.ts';
 
 /** The services that reach devices. `web`: Web Push (RFC 8030). */
 export const deviceKinds = ['web'] as const;
 export type DeviceKind = (typeof deviceKinds)[number];
+
+/** The channel that reaches devices of a kind. */
+export const channelOfKind = { web: 'push' } as const satisfies Record<DeviceKind, Exclude<Channel, 'app'>>;
 
 export const deviceId = z.uuid().toLowerCase().describe('id of a device');
 

@@ -25,10 +25,7 @@ export async function pushKey(dataDir: string, make: () => string): Promise<stri
   return keptSecret(join(dataDir, pushFileName), make);
 }
 
-async function keptSecret(
-  path: string,
-  make = (): string => randomBytes(48).toString('base64url'),
-): Promise<string> {
+async function keptSecret(path: string, make = (): string => randomBytes(48).toString('base64url')): Promise<string> {
   const kept = await readSecret(path);
   if (kept !== undefined) return kept;
   const secret = make();

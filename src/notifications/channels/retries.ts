@@ -28,7 +28,5 @@ export function attemptOf(
   // exponential, with full jitter
   const pauseMs = Math.random() * Math.min(capMs, retryMs * 2 ** Math.min(row.attempts, 30));
   const due = Math.ceil(now + Math.max(pauseMs, outcome.waitMs ?? 0));
-  return due >= row.noted_at + giveUpMs
-    ? { ...base, state: 'dead', error }
-    : { ...base, state: 'waiting', error, due };
+  return due >= row.noted_at + giveUpMs ? { ...base, state: 'dead', error } : { ...base, state: 'waiting', error, due };
 }

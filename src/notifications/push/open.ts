@@ -15,10 +15,10 @@ import { WebPush } from './web-push.ts';
 export interface PushOptions {
   readonly settings: ChannelSettings &
     Pick<PushParts, 'ttlMs'> & {
-    /** Undefined: this server sends no web pushes. */
-    readonly vapid: VapidKeys | undefined;
-    readonly subject: string;
-  };
+      /** Undefined: this server sends no web pushes. */
+      readonly vapid: VapidKeys | undefined;
+      readonly subject: string;
+    };
   readonly database: Pick<Database, 'background'>;
   readonly activity: Pick<Activity, 'of'>;
   readonly lanes: Pick<Lanes, 'add'>;

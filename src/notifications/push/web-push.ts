@@ -26,10 +26,12 @@ const urgencies = {
 
 /** The pause of a push service that names none, after 429 or 503. */
 const pauseMs = 30_000;
+/** Users name the origins of push services. The oldest pause makes room for a further one. */
+const mostPauses = 1000;
 
 export class WebPush implements Transport {
   readonly #parts: WebPushParts;
-  /** Push services that need a pause, with its end, by origin. Their number is small, and a new pause replaces the old one. */
+  /** Push services that need a pause, with its end, by origin. */
   readonly #pauses = new Map<string, number>();
 
   constructor(parts: WebPushParts) {
@@ -75,7 +77,7 @@ export class WebPush implements Transport {
       contentEncoding: 'aes128gcm',
     });
     const texts = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'content-length');
-    return { body, headers: Object.fromEntries(texts.map(([name, value]) => [name.toLowerCase(), String(value)])) };
+    return { body, headers: Object.fromEntries(texts.map(([name, value]) => [name.toLowerCase(), value])) };
   }
 
   #outcomeOf(origin: string, { status, headers }: OutgoingAnswer): Outcome {
@@ -85,12 +87,19 @@ export class WebPush implements Transport {
     if (status === 413) return { kind: 'too_large', error };
     if (status === 429 || status === 503) {
       const waitMs = retryAfterMs(headers['retry-after'], this.#now()) ?? pauseMs;
-      this.#pauses.set(origin, this.#now() + waitMs);
+      this.#pause(origin, waitMs);
       return { kind: 'failed', error, waitMs };
     }
     // 401 and 403 are about the key of the server, which an operator can change; redirects are not followed
     const isFinal = status >= 400 && status < 500 && ![401, 403, 408].includes(status);
     return { kind: isFinal ? 'refused' : 'failed', error };
+  }
+
+  #pause(origin: string, waitMs: number): void {
+    this.#pauses.delete(origin);
+    const [oldest] = this.#pauses.size >= mostPauses ? this.#pauses.keys() : [];
+    if (oldest !== undefined) this.#pauses.delete(oldest);
+    this.#pauses.set(origin, this.#now() + waitMs);
   }
 
   #leftMs(origin: string): number {

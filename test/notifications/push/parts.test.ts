@@ -8,21 +8,22 @@ import { WebPush } from '../../../src/notifications/push/web-push.ts';
 import { Metrics } from '../../../src/telemetry/metrics.ts';
 import { silentLog } from '../../support/messaging.ts';
 
-describe('the removal of devices', () => {
-  const sql = (): never => {
-    throw new Error('no device is removed');
-  };
-  const noted = (calls: number, failed: number, kind: 'gone' | 'failed', clock = { now: 0 }): CleanUp => {
-    const cleanUp = new CleanUp({
-      sql: sql as unknown as postgres.Sql,
-      calls: new Metrics().push,
-      log: silentLog,
-      now: () => clock.now,
-    });
-    for (let n = 0; n < calls; n++) cleanUp.note('a', n < failed ? { kind, error: 'no' } : { kind: 'sent' });
-    return cleanUp;
-  };
+function noSql(): never {
+  throw new Error('no device is removed');
+}
 
+const noted = (calls: number, failed: number, kind: 'gone' | 'failed', clock = { now: 0 }): CleanUp => {
+  const cleanUp = new CleanUp({
+    sql: noSql as unknown as postgres.Sql,
+    calls: new Metrics().push,
+    log: silentLog,
+    now: () => clock.now,
+  });
+  for (let n = 0; n < calls; n++) cleanUp.note('a', n < failed ? { kind, error: 'no' } : { kind: 'sent' });
+  return cleanUp;
+};
+
+describe('the removal of devices', () => {
   it.each([
     [199, 199, 'gone', true],
     [200, 9, 'gone', true],
@@ -75,8 +76,9 @@ describe('the key of a server', () => {
   });
 });
 
+const endpoint = (host: string): string => `https://${host}/x`;
+
 describe('a push service that needs a pause', () => {
-  const endpoint = (host: string): string => `https://${host}/x`;
   const secrets = JSON.stringify({
     p256dh: createECDH('prime256v1').generateKeys('base64url'),
     auth: Buffer.alloc(16).toString('base64url'),
@@ -106,6 +108,29 @@ describe('a push service that needs a pause', () => {
     clock.now += 1000;
     await send('a.example');
     expect(calls).toEqual(['a.example', 'b.example', 'a.example']);
+  });
+
+  it('is one of 1,000 that the server remembers', async () => {
+    let calls = 0;
+    const transport = new WebPush({
+      keys: newVapidKeys(),
+      subject: 'mailto:a@example.com',
+      now: () => 0,
+      outgoing: {
+        post: () => {
+          calls++;
+          return Promise.resolve({ status: 503, headers: { 'retry-after': '7' }, body: '' });
+        },
+      },
+    });
+    const send = (n: number) =>
+      transport.send({ address: endpoint(`s${n}.example`), secrets }, push, new AbortController().signal);
+    for (let n = 0; n < 1000; n++) await send(n);
+    await send(0);
+    expect(calls).toBe(1000);
+    await send(1000);
+    await send(0);
+    expect(calls).toBe(1002);
   });
 
   it('makes no call for a browser whose keys encrypt nothing', async () => {

@@ -78,16 +78,25 @@ export interface PushService {
   close(): void;
 }
 
+function accept(_: Received, response: ServerResponse): void {
+  response.writeHead(201).end();
+}
+
 export async function startPushService(publicKey: () => string): Promise<PushService> {
   const browsers = new Map<string, Browser>();
-  const accept = (_: Received, response: ServerResponse): void => void response.writeHead(201).end();
   const server = createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
       const browser = browsers.get(request.url ?? '');
-      if (browser === undefined) return response.writeHead(404).end();
-      if (!isIdentified(request, service.url, publicKey())) return response.writeHead(403).end();
+      if (browser === undefined) {
+        response.writeHead(404).end();
+        return;
+      }
+      if (!isIdentified(request, service.url, publicKey())) {
+        response.writeHead(403).end();
+        return;
+      }
       const payload = browser.decrypt(Buffer.concat(parts));
       const one = { browser, payload, headers: request.headers, at: Date.now() };
       service.received.push(one);
@@ -140,6 +149,6 @@ function isIdentified({ headers }: IncomingMessage, origin: string, publicKey: s
     aud === origin &&
     leftMs > 0 &&
     leftMs <= 86_400_000 &&
-    /^mailto:/.test(String(sub))
+    String(sub).startsWith('mailto:')
   );
 }
