@@ -94,7 +94,12 @@ export class ChannelHandler<R extends ChannelRow> {
     const results = new Map<string, Prepared<R>>();
     for (const { row } of send) if (claimed.has(row.id)) results.set(row.id, { send: row });
     for (const { ledger } of settled) if (ledger.state === 'waiting') results.set(ledger.id, later(ledger.due, now));
-    return jobs.map(({ id }) => results.get(id) ?? done);
+    return jobs.map(({ id }) => {
+      const result = results.get(id);
+      // a job that runs twice at once has one attempt
+      results.delete(id);
+      return result ?? done;
+    });
   }
 
   #claim(rows: readonly LedgerRow[]): Promise<ReadonlySet<string>> {
