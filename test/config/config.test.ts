@@ -86,6 +86,7 @@ describe('the configuration', () => {
     [{ PARLEY_PORT: '3000' }, 'PARLEY_PORT: unknown; did you mean PORT?'],
     [{ PARLEY_JWKS_URL: 'ftp://me:hunter2@id/keys' }, 'PARLEY_JWKS_URL=ftp://(hidden)@id/keys: expected'],
     [{ PARLEY_ORIGINS: 'chat.example' }, 'PARLEY_ORIGINS=chat.example: expected a list by comma, each an origin'],
+    [{ PARLEY_VAPID_PRIVATE_KEY: 'hunter2' }, 'PARLEY_VAPID_PRIVATE_KEY=(hidden): expected a private key of P-256'],
     [{ PARLEY_HOST: 'http://x' }, 'PARLEY_HOST=http://x: expected an address'],
   ])('refuses %j by name, in one line', (env, line) => {
     const wrong = (): unknown => loadConfig(env);

@@ -134,6 +134,19 @@ it('a process that dies after its call sends the same topic and tag again', asyn
   expect(await storedPush(sql, device)).toMatchObject({ state: 'sent', attempts: 2 });
 }, 60_000);
 
+it('a key that is not the one of the browser is tried again, and costs no device', async () => {
+  const scene = setPushScene({ sql, vapid: newVapidKeys() });
+  const { room, browser, device } = await phoneOf();
+  const job = await jobOf(scene, room);
+  expect(await scene.run(job)).toHaveProperty('again');
+  expect(browser.received).toEqual([]);
+  const error = 'The push service answered 403.';
+  expect(await storedPush(sql, device)).toMatchObject({ state: 'waiting', attempts: 1, error });
+  expect(await sql`select from devices where id = ${device}::uuid`).toHaveLength(1);
+  await setPushScene({ sql, vapid }).run(job);
+  expect(browser.received).toHaveLength(1);
+});
+
 it('a device that has registered another subscription during the call stays', async () => {
   const scene = setPushScene({ sql, vapid });
   const { room, device } = await phoneOf();
