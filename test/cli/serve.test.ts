@@ -30,6 +30,8 @@ describe('the embedded demo', () => {
     const visitor = await connectStock(first.url, token);
     const { room } = await visitor.ok('room:create', { kind: 'group', name: 'Kept' });
     await visitor.ok('message:send', text(room.id, 'remember me'));
+    const { key } = await visitor.ok('device:list', {});
+    expect(key).toMatch(/^B[\w-]{86}$/);
     visitor.close();
 
     const second = await runProgram(['serve'], { ...env, PORT: '0' });
@@ -41,7 +43,8 @@ describe('the embedded demo', () => {
     first.kill('SIGTERM');
     expect(await first.exit()).toEqual({ code: 0, signal: null });
     expect(first.stderr()).toBe('');
-    expect(statSync(join(dataDir.path, 'jwt-secret')).mode & 0o077).toBe(0);
+    for (const secret of ['jwt-secret', 'vapid-private-key'])
+      expect(statSync(join(dataDir.path, secret)).mode & 0o077).toBe(0);
 
     const again = await spawnServer(env);
     const back = await connectStock(again.url, token);
@@ -49,6 +52,7 @@ describe('the embedded demo', () => {
     expect((await back.ok('history', { room: room.id })).messages).toMatchObject([
       { body: 'remember me', name: 'Visitor' },
     ]);
+    expect((await back.ok('device:list', {})).key).toBe(key);
     back.close();
     again.kill('SIGINT');
     expect(await again.exit()).toEqual({ code: 0, signal: null });
