@@ -32,8 +32,9 @@ it('prints the state of each channel, and without a row the reason of now', asyn
       '2026-12-02T06:00:00Z', '2026-12-01T20:00:00Z', '2026-12-01T20:00:01Z')`;
   expect(await of('ben')).toMatchObject({
     code: 0,
+    // the user had no device
     stdout:
-      'app  waiting (quiet)  due 2026-12-02T06:00:00.000Z  mention high  stored 2026-12-01T20:00:00.000Z  changed 2026-12-01T20:00:01.000Z\n',
+      'app  waiting (quiet)  due 2026-12-02T06:00:00.000Z  mention high  stored 2026-12-01T20:00:00.000Z  changed 2026-12-01T20:00:01.000Z\npush  dropped (no_device)  not stored\n',
   });
 });
 
@@ -52,7 +53,14 @@ it.each([
 
 it('names the device, and leaves out a time that is not there', () => {
   const sent = { channel: 'push', device: 'd1', kind: 'direct', lane: 'high', state: 'sent', reason: null } as const;
-  const times = { stored: true, attempts: 1, error: null, due: null, created: Date.parse('2026-12-01T20:00:00Z'), updated: null };
+  const times = {
+    stored: true,
+    attempts: 1,
+    error: null,
+    due: null,
+    created: Date.parse('2026-12-01T20:00:00Z'),
+    updated: null,
+  };
   expect(explanationLine({ ...sent, ...times })).toBe(
     'push d1  sent  direct high  stored 2026-12-01T20:00:00.000Z  changed -',
   );
