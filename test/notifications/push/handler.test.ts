@@ -147,6 +147,19 @@ it('a key that is not the one of the browser is tried again, and costs no device
   expect(browser.received).toHaveLength(1);
 });
 
+it('a name that resolves to a private address at a later attempt is refused before the connection', async () => {
+  const answers = [[], [{ address: '10.0.0.7', family: 4 }]];
+  const scene = setPushScene({ sql, vapid, resolve: () => Promise.resolve(answers.shift() ?? []) });
+  const { room, device } = await phoneOf();
+  await sql`update devices set address = 'https://push.example.com/x' where id = ${device}::uuid`;
+  const job = await jobOf(scene, room);
+  expect(await scene.run(job)).toHaveProperty('again');
+  expect(await scene.run(job)).toEqual({ done: true });
+  const error = 'The host has an address that is not public.';
+  expect(await storedPush(sql, device)).toMatchObject({ state: 'dead', attempts: 2, error });
+  expect(answers).toEqual([]);
+});
+
 it('a device that has registered another subscription during the call stays', async () => {
   const scene = setPushScene({ sql, vapid });
   const { room, device } = await phoneOf();
