@@ -1,6 +1,6 @@
 /** Web Push: RFC 8030, with the encryption of RFC 8291 and the identity of RFC 8292. */
 import { createHash } from 'node:crypto';
-import { generateRequestDetails } from 'web-push';
+import webPush from 'web-push';
 import type { Lane } from '../../protocol/lanes.ts';
 import { OutgoingFailed, OutgoingRefused, type Outgoing, type OutgoingAnswer } from '../outgoing.ts';
 import { retryAfterMs } from '../retry-after.ts';
@@ -62,7 +62,7 @@ export class WebPush implements Transport {
   #request({ address, secrets }: Target, { payload, lane, topic, ttlMs }: Push): Request {
     const { keys, subject } = this.#parts;
     const subscription = { endpoint: address, keys: JSON.parse(secrets ?? '{}') as { p256dh: string; auth: string } };
-    const { body, headers } = generateRequestDetails(subscription, payload, {
+    const { body, headers } = webPush.generateRequestDetails(subscription, payload, {
       vapidDetails: { subject, ...keys },
       TTL: Math.max(0, Math.ceil(ttlMs / 1000)),
       urgency: urgencies[lane],
