@@ -35,6 +35,11 @@ export function listen(on: 'window' | 'document', type: string, listener: (event
   return () => target?.removeEventListener?.(type, listener);
 }
 
+/** Whether the page is on the screen. Without a page: true. */
+export function isVisible(): boolean {
+  return page.document === undefined || page.document.visibilityState === 'visible';
+}
+
 /**
  * The browser's means for tabs that share a connection. All browsers have them, on secure origins (https, localhost)
  * only.

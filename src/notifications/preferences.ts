@@ -1,5 +1,6 @@
 /** The stored preferences of users. A document that says nothing is no row. */
 import type { RoomPreferences, UserPreferences } from '../protocol/notifications.ts';
+import { limits } from '../protocol/limits.ts';
 import { readAccess } from '../rooms/access.ts';
 import type { postgres } from '../storage/sql.ts';
 
@@ -44,6 +45,19 @@ export class Preferences {
       update notifications set due_at = clock_timestamp()
       where user_id = ${user} and state = 'waiting' and due_at > clock_timestamp()
         and ${room === undefined ? this.#sql`true` : this.#sql`room_id = ${room}`}`;
+  }
+
+  /** The preferences for rooms of the user, at most the latest `limits.preferredRooms`. */
+  rooms(user: string): Promise<Record<string, RoomPreferences>> {
+    return this.#reading(user, async () => {
+      const rows = await this.#reads<{ room_id: string; document: string }[]>`
+        select p.room_id, p.document from preferences p join members m on m.room_id = p.room_id and m.user_id = p.user_id
+        where p.user_id = ${user} and p.room_id <> ${everyRoom}
+        order by p.updated_at desc limit ${limits.preferredRooms}`;
+      return Object.fromEntries(
+        rows.map(({ room_id: room, document }) => [room, JSON.parse(document) as RoomPreferences]),
+      );
+    });
   }
 
   async #store(user: string, room: string | undefined, document: RoomPreferences | UserPreferences): Promise<void> {

@@ -53,6 +53,8 @@ export const limits = {
   syncBytes: 1024 * 1024,
   /** Rooms in one answer of `unread`. */
   unreadRooms: 5000,
+  /** Rooms with preferences in one answer of `preferences:get`. */
+  preferredRooms: 1000,
   /** `unread` counts no further, in a room. */
   unreadCount: 1000,
   /** Hits in one page of `search`. */

@@ -45,7 +45,12 @@ const texts = [
   'https://example.com/',
 ];
 /** Fields whose rule a JSON schema cannot say. */
-const usual: Named = { emoji: '👍', user: 'somebody' };
+const usual: Named = {
+  emoji: '👍',
+  user: 'somebody',
+  // a point of the curve
+  p256dh: 'BFzGVtttpV-ABP7dmVlcoyMBZwrqb-mTIEszHmksQBzhSV_fgNGWKNdX_0c2h4FA2Rx6L1wITui2d3SerWRZ9RU',
+};
 
 /** @param named values of fields, such as the room @returns the path with its query, and the body */
 export function sampleInput(

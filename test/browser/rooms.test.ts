@@ -203,6 +203,10 @@ describe('notifications', () => {
     const { id: quiet } = await ben.createRoom({ kind: 'group', name: 'quiet' });
     for (const room of [loud, quiet]) await ben.invite(room, me);
     await say(ben, loud, ['before the permission']);
+    await ann.open('loud');
+    await openSettings(ann, 'Notifications');
+    await dialog(ann).getByText('All messages', { exact: true }).click();
+    await closeDialog(ann);
     await ann.open('quiet');
     await openSettings(ann, 'Notifications');
     await dialog(ann).getByText('Nothing', { exact: true }).click();

@@ -46,7 +46,10 @@ export interface RestFuzzResult {
   readonly neighbour: Latency;
   readonly faults: readonly string[];
   readonly rssBefore: number;
+  /** Bytes of the heap of V8 after a collection. */
+  readonly heapBefore: number;
   readonly rssAfter: number;
+  readonly heapAfter: number;
   readonly internalErrors: number;
   /** Connections and streams by the gauges, and objects of requests in the heap. */
   readonly left: Readonly<Record<string, number>>;
@@ -164,12 +167,12 @@ class Attack {
     const failed = (): boolean =>
       this.#faults.length > 0 || neighbours.faults.length > 0 || this.#server.ended() !== undefined;
     if (only === undefined) await this.#until(warmUp, failed);
-    const rssBefore = failed() ? NaN : await this.#calm(inspector);
+    const [rssBefore, heapBefore] = failed() ? [NaN, NaN] : await this.#calm(inspector);
     const from = performance.now();
     if (only === undefined) await this.#until(warmUp + cases, failed);
     else await this.#one(only, new HttpPeer(this.#port, addressOf(0)));
     const seconds = (performance.now() - from) / 1000;
-    const rssAfter = failed() ? NaN : await this.#calm(inspector);
+    const [rssAfter, heapAfter] = failed() ? [NaN, NaN] : await this.#calm(inspector);
     const neighbour = await neighbours.finish();
     neighbours.leave();
     const running = this.#server.ended() === undefined;
@@ -184,6 +187,8 @@ class Attack {
       faults: [...this.#faults, ...neighbours.faults],
       rssBefore,
       rssAfter,
+      heapBefore,
+      heapAfter,
       internalErrors,
       left,
       running,
@@ -269,10 +274,12 @@ class Attack {
   }
 
   /** @returns the memory when only the neighbours are left */
-  async #calm(inspector: Inspector): Promise<number> {
+  /** @returns the bytes of the process, and those of its heap */
+  async #calm(inspector: Inspector): Promise<readonly [rss: number, heap: number]> {
     await until('no stream is left', async () => (await this.#server.metrics()).get('parley_streams') === 0, 30_000);
     for (let times = 0; times < 3; times++) await inspector.collectGarbage();
-    return (await this.#server.metrics()).get('process_resident_memory_bytes') ?? NaN;
+    const metrics = await this.#server.metrics();
+    return [metrics.get('process_resident_memory_bytes') ?? NaN, metrics.get('nodejs_heap_size_used_bytes') ?? NaN];
   }
 
   async #left(inspector: Inspector): Promise<Record<string, number>> {
@@ -301,6 +308,7 @@ export function reportOf({ outcomes, faults, printed, neighbour, ...rest }: Rest
     ...outcomeLines(outcomes),
     `${rest.cases} cases, ${Math.round(rest.cases / rest.seconds)} a second`,
     `RSS ${mebibytes(rest.rssBefore)} before, ${mebibytes(rest.rssAfter)} after`,
+    `heap ${mebibytes(rest.heapBefore)} before, ${mebibytes(rest.heapAfter)} after`,
     `neighbour: ${neighbour.messages} messages, p99 ${neighbour.p99.toFixed(1)} ms, max ${neighbour.max.toFixed(1)} ms`,
     `internal errors ${rest.internalErrors}, left ${JSON.stringify(rest.left)}, running ${rest.running}`,
     ...(printed === '' ? [] : [`printed: ${printed}`]),

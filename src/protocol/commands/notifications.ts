@@ -67,7 +67,12 @@ export const notificationCommands = {
     scope: 'notifications',
     http: { method: 'GET', path: '/preferences' },
     input: z.object({ room: roomId.optional() }),
-    output: preferencesOutput,
+    output: preferencesOutput.extend({
+      rooms: z
+        .record(roomId, roomPreferences)
+        .optional()
+        .describe(`without \`room\`: the preferences for rooms, at most the latest ${limits.preferredRooms}`),
+    }),
     errors: ['not_found', 'not_member'],
   },
   'preferences:set': {

@@ -3,7 +3,8 @@ import type { JSX } from 'preact';
 import { connect, indexedDbStore } from '../../client/index.ts';
 import type { Client } from '../../client/index.ts';
 import { forgetDrafts } from './composer/drafts.ts';
-import { forgetLevels } from './inbox/notification-levels.ts';
+import { forgetPreferences } from './inbox/preferences.ts';
+import { dropPush } from './inbox/push.ts';
 import { endSession, notice, session } from './sign-in/session.ts';
 import type { Session } from './sign-in/session.ts';
 import { Shell } from './shell.tsx';
@@ -32,7 +33,8 @@ function Connected({ session: { token } }: { session: Session }): JSX.Element | 
       if (session.value !== undefined || notice.value !== undefined) return opened.close();
       // Runs at once: another user may sign in before the store is empty.
       forgetDrafts();
-      forgetLevels();
+      forgetPreferences();
+      void dropPush();
       void opened.forget();
     };
   }, [token]);

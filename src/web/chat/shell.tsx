@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
+import type { Client } from '../../client/index.ts';
 import { Banner } from './banner.tsx';
 import { blocksOf } from './members/blocks.ts';
 import { Conversation } from './conversation/conversation.tsx';
@@ -9,7 +10,9 @@ import { inboxOf } from './inbox/inbox.ts';
 import { JoinByLink } from './join-by-link.tsx';
 import { joinLink } from './join-link.ts';
 import { loadMemberNames } from './members/load-member-names.ts';
-import { isMuted, loadLevels } from './inbox/notification-levels.ts';
+import { followActivity } from '../../client/notifications.ts';
+import { isMuted, loadPreferences } from './inbox/preferences.ts';
+import { startWorker } from './inbox/push.ts';
 import { enterGeneral, generalId } from './rooms.ts';
 import { shownRoom, showRoom } from './route.ts';
 import { listenForSearchKeys } from './search/search-state.ts';
@@ -27,6 +30,8 @@ export function Shell(): JSX.Element {
   useEntrance();
   useEffect(() => {
     document.title = unread === 0 ? 'Parley' : `(${unread}) Parley`;
+    // the number on the icon of an installed page; not every browser has one
+    if ('setAppBadge' in navigator) navigator.setAppBadge(unread).catch(() => undefined);
   }, [unread]);
   const id = shownRoom.value;
   return (
@@ -45,7 +50,9 @@ function useServices(): void {
   const client = useClient();
   useEffect(() => {
     const stops = [
-      loadLevels(client),
+      loadPreferences(client),
+      startWorker(),
+      reportActivity(client),
       inboxOf(client).start(),
       blocksOf(client).start(),
       startNotifications(client),
@@ -57,6 +64,16 @@ function useServices(): void {
   }, [client]);
   // Runs before the page is painted, because the user may press a key at once.
   useLayoutEffect(() => listenForSearchKeys(), [client]);
+}
+
+/** The server notifies nobody of a message on the screen, and other devices later. @returns a function that ends it */
+function reportActivity(client: Client): () => void {
+  const activity = followActivity(client);
+  const stop = shownRoom.subscribe((room) => activity.show(room));
+  return () => {
+    stop();
+    activity.close();
+  };
 }
 
 /** Opens a room after the first connect: `general` on the first visit, the most recent room on a wide screen. */

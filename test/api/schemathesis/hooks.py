@@ -13,6 +13,8 @@ KNOWN = {
     "url": ["https://example.com/hook", "https://example.org:8443/hook?of=all"],
     "emoji": ["👍", "❤️", "🎉"],
     "locale": ["pt-BR", "en", "zh-Hant-TW"],
+    "endpoint": ["https://push.example.com/1", "https://push.example.org:8443/a?b=c"],
+    "p256dh": ["BFzGVtttpV-ABP7dmVlcoyMBZwrqb-mTIEszHmksQBzhSV_fgNGWKNdX_0c2h4FA2Rx6L1wITui2d3SerWRZ9RU", "BEYp3EUDqO_F7QTdCj7yzRBNbWdu8U7T5fubf6PnFo36-8V5_AumjUt6q34i54pWVL9q6QNvE6z41LKvA4qZek0="],
     "network": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"],
     "zone": ["UTC", "Europe/Berlin", "America/New_York"],
     "filename": ["filename YS50eHQ=", "filename YS50eHQ=,filetype dGV4dC9wbGFpbg=="],
@@ -50,7 +52,7 @@ def known(schema, name):
 def with_known_texts(schema):
     """The fields of a body, by their names."""
     fields = schema.get("properties", {})
-    for name in ("avatar", "emoji", "locale", "url", "zone"):
+    for name in ("avatar", "emoji", "endpoint", "locale", "p256dh", "url", "zone"):
         if name in fields:
             known(fields[name], name)
     if {"room", "preferences"} <= fields.keys():
@@ -61,7 +63,8 @@ def with_known_texts(schema):
         known(fields["networks"]["items"], "network")
     # a moment in the past is refused, and no schema knows the present
     fields.pop("expiresAt", None)
-    for part in schema.get("anyOf", []) + schema.get("oneOf", []):
+    nested = [part for part in fields.values() if "properties" in part]
+    for part in schema.get("anyOf", []) + schema.get("oneOf", []) + nested:
         with_known_texts(part)
 
 

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import type { Member, RoomEntry } from '../../../client/index.ts';
 import { inWords } from '../../ui/choices.ts';
 import { Icon } from '../../ui/icons.tsx';
-import { isMuted } from '../inbox/notification-levels.ts';
+import { isMuted } from '../inbox/preferences.ts';
 import { RoomSettings } from '../room-settings/room-settings.tsx';
 import { openSearch } from '../search/search-state.ts';
 

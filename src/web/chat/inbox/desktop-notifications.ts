@@ -4,8 +4,8 @@
  */
 import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
-import type { Client, Message, RoomEntry } from '../../../client/index.ts';
-import { levelOf } from './notification-levels.ts';
+import type { Client, EventData, Message, RoomEntry } from '../../../client/index.ts';
+import { pushed, startPush, stopPush } from './push.ts';
 import { withNames } from '../text/mention-names.ts';
 import { nameOf } from '../members/people.ts';
 import { titleOf } from '../rooms.ts';
@@ -37,15 +37,17 @@ export const permission: ReadonlySignal<Permission> = held;
 addEventListener('storage', (event) => event.key === key && (held.value = present()));
 
 /** Call it from a click: browsers request the permission only then. */
-export async function allowNotifications(): Promise<void> {
+export async function allowNotifications(client: Client): Promise<void> {
   const answer = await Notification.requestPermission();
   writeStored(localStorage, key, answer === 'granted' ? true : undefined);
   held.value = present();
+  if (held.value === 'on') await startPush(client);
 }
 
-export function stopNotifications(): void {
+export async function stopNotifications(client: Client): Promise<void> {
   writeStored(localStorage, key, undefined);
   held.value = present();
+  await stopPush(client);
 }
 
 /** @returns a function that ends it */
@@ -61,22 +63,21 @@ export function startNotifications(client: Client): () => void {
     })
     // The request was cancelled before this tab got the lock.
     .catch(() => undefined);
-  const show = (message: Shown, text: string, name?: string | null): void => {
-    const room = client.rooms.value.find(({ id }) => id === message.room);
-    if (room === undefined || !mine || held.value !== 'on' || message.from === client.user.value?.id) return;
-    void isAnyTabVisible().then((visible) => visible || ended.signal.aborted || notify(room, message, text, name));
+  // subscriptions end by themselves, so each connection registers again
+  const register = (): void => void (held.value === 'on' && startPush(client));
+  const show = async (notification: EventData<'notification'>): Promise<void> => {
+    const room = client.rooms.value.find(({ id }) => id === notification.room);
+    if (room === undefined || !mine || held.value !== 'on' || pushed.value) return;
+    if ((await isAnyTabVisible()) || ended.signal.aborted) return;
+    const { message } = await client.call('message:get', { room: room.id, seq: notification.seq });
+    notify(room, message);
   };
   const stops = [
-    client.on('message', (message) => {
-      if (levelAt(client, message.room) === 'all') show(message, summaryOf(message), message.name);
-    }),
-    client.on('mention', (mention) => {
-      if (levelAt(client, mention.room) !== 'mentions') return;
-      const last = client.rooms.value.find(({ id }) => id === mention.room)?.last;
-      if (last?.seq === mention.seq) show(last, summaryOf(last), last.name);
-      else show(mention, 'You were mentioned.');
-    }),
+    // the server decides by level, quiet hours and snooze; a message that is gone has no notification
+    client.on('notification', (notification) => void show(notification).catch(() => undefined)),
+    client.on('ready', register),
   ];
+  if (client.state.value.status === 'connected') register();
   return () => {
     ended.abort();
     stopHolding();
@@ -84,17 +85,10 @@ export function startNotifications(client: Client): () => void {
   };
 }
 
-function levelAt(client: Client, id: string): ReturnType<typeof levelOf> | undefined {
-  const room = client.rooms.value.find((one) => one.id === id);
-  return room && levelOf(room);
-}
-
-/** A mention without its message does not show whether it is in a thread. */
-type Shown = Pick<Message, 'room' | 'seq' | 'from' | 'thread'>;
-
-function notify(room: RoomEntry, message: Shown, text: string, name?: string | null): void {
-  const author = nameOf(message.from, name);
+function notify(room: RoomEntry, message: Message): void {
+  const author = nameOf(message.from, message.name);
   const title = room.kind === 'direct' ? author : `${author} in ${titleOf(room)}`;
+  const text = summaryOf(message);
   // A later notification of the same room replaces this one.
   const shown = made(title, { body: withNames(text), tag: `parley ${room.id}`, icon: 'favicon.svg' });
   shown?.addEventListener('click', () => {

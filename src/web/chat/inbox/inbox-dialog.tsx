@@ -5,9 +5,9 @@ import { allowNotifications, permission, stopNotifications } from './desktop-not
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icons.tsx';
 import { inboxOf, isUnread } from './inbox.ts';
-import type { Mention } from './inbox.ts';
+import type { Notice } from './inbox.ts';
 import { Invitations } from './invitations.tsx';
-import { isMuted } from './notification-levels.ts';
+import { isMuted } from './preferences.ts';
 import { MessageLink } from '../message-link.tsx';
 import { nameOf } from '../members/people.ts';
 import { RoomIcon } from '../room-icon.tsx';
@@ -16,14 +16,14 @@ import { addressOf, addressOfMessage } from '../route.ts';
 import { summaryOf } from '../text/text.ts';
 import { useClient, useStore } from '../../ui/hooks.ts';
 
-/** The bell counts unread mentions and invitations, but not those of muted rooms. */
+/** The bell counts unread notifications and invitations. */
 export function Bell(): JSX.Element {
   const client = useClient();
   const rooms = useStore(client.rooms);
   const [open, setOpen] = useState(false);
-  const { mentions, invitations } = inboxOf(client);
+  const { notices, invitations } = inboxOf(client);
   const muted = new Set(rooms.filter(isMuted).map(({ id }) => id));
-  const fresh = mentions.value.filter((mention) => isUnread(mention, rooms) && !muted.has(mention.message.room));
+  const fresh = notices.value.filter((notice) => isUnread(notice, rooms) && !muted.has(notice.room));
   const count = fresh.length + invitations.value.length;
   const label = count === 0 ? 'Notifications' : `Notifications, ${count} new`;
   return (
@@ -51,13 +51,13 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
   const client = useClient();
   const inbox = inboxOf(client);
   const { busy, error, run } = useAction();
-  // An edit or a deletion may have removed a mention.
+  // A deletion may have removed a message, and another device may have read some.
   useEffect(() => run(() => inbox.reload()), []);
   const unread = rooms.filter((room) => room.unread > 0 && !isMuted(room));
   const anyUnread = rooms.some((room) => room.unread > 0);
-  const mentions = inbox.mentions.value;
+  const notices = inbox.notices.value;
   const invitations = inbox.invitations.value;
-  const empty = invitations.length === 0 && mentions.length === 0 && unread.length === 0;
+  const empty = invitations.length === 0 && notices.length === 0 && unread.length === 0;
   return (
     <Dialog title="Notifications" variant="inbox" onClose={onClose}>
       {/* Hidden and not removed: the event of an acceptance may come before its answer, which leads on to the room. */}
@@ -86,19 +86,19 @@ function Notifications({ rooms, onClose }: { rooms: readonly RoomEntry[]; onClos
           </ul>
         </section>
       )}
-      {mentions.length > 0 && (
-        <section aria-label="Mentions">
-          <h3>Mentions</h3>
+      {notices.length > 0 && (
+        <section aria-label="For you">
+          <h3>For you</h3>
           <ul>
-            {mentions.map((mention) => (
-              <li key={`${mention.message.room} ${mention.message.seq}`}>
-                <MentionLink mention={mention} rooms={rooms} onOpen={onClose} />
+            {notices.map((notice) => (
+              <li key={notice.id}>
+                <NoticeLink notice={notice} rooms={rooms} onOpen={onClose} />
               </li>
             ))}
           </ul>
           {inbox.more.value && (
             <button class="button wide" type="button" disabled={busy} onClick={() => run(() => inbox.loadMore())}>
-              Older mentions
+              Older
             </button>
           )}
         </section>
@@ -124,19 +124,19 @@ function Empty(): JSX.Element {
       <p>
         <strong>Nothing new</strong>
       </p>
-      <p class="muted small-text">Mentions of you, invitations and unread conversations are listed here.</p>
+      <p class="muted small-text">Mentions of you, replies, invitations and unread conversations are listed here.</p>
     </div>
   );
 }
 
-interface MentionLinkProps {
-  mention: Mention;
+interface NoticeLinkProps {
+  notice: Notice;
   rooms: readonly RoomEntry[];
   onOpen: () => void;
 }
 
-function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element {
-  const { message, at, everybody } = mention;
+function NoticeLink({ notice, rooms, onOpen }: NoticeLinkProps): JSX.Element {
+  const { message, at, kind } = notice;
   const room = rooms.find(({ id }) => id === message.room);
   const title = room === undefined ? message.room : titleOf(room);
   return (
@@ -144,9 +144,9 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
       href={addressOfMessage(message)}
       from={message.from}
       name={nameOf(message.from, message.name)}
-      where={everybody ? `to all in ${title}` : title}
+      where={placeOf[kind](title)}
       at={at}
-      fresh={isUnread(mention, rooms)}
+      fresh={isUnread(notice, rooms)}
       onOpen={onOpen}
     >
       {summaryOf(message)}
@@ -154,8 +154,18 @@ function MentionLink({ mention, rooms, onOpen }: MentionLinkProps): JSX.Element 
   );
 }
 
+/** The place of a message, by the kind of its notification. */
+const placeOf: Readonly<Record<Notice['kind'], (title: string) => string | undefined>> = {
+  mention: (title) => title,
+  everybody: (title) => `to all in ${title}`,
+  direct: () => undefined,
+  thread: (title) => `in a thread of ${title}`,
+  message: (title) => title,
+};
+
 /** The setting for notifications while the page is hidden. */
 export function OnThisDevice({ run }: { run: (action: () => Promise<void>) => void }): JSX.Element {
+  const client = useClient();
   const { value } = permission;
   if (value === 'denied') return <p class="muted small-text">Your browser blocks notifications of this page.</p>;
   if (value === 'impossible') return <p class="muted small-text">This browser cannot notify you from here.</p>;
@@ -163,7 +173,7 @@ export function OnThisDevice({ run }: { run: (action: () => Promise<void>) => vo
     <button
       class="button small plain"
       type="button"
-      onClick={() => (value === 'on' ? stopNotifications() : run(allowNotifications))}
+      onClick={() => run(() => (value === 'on' ? stopNotifications(client) : allowNotifications(client)))}
     >
       <Icon name={value === 'on' ? 'quiet' : 'bell'} size={16} />{' '}
       {value === 'on' ? 'Stop notifying this device' : 'Notify this device'}

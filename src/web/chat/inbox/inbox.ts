@@ -1,4 +1,4 @@
-/** The inbox of this user: invitations and mentions. Read at each connection, then updated by events. */
+/** The inbox of this user: invitations and notifications. Read at each connection, then updated by events. */
 import { signal } from '@preact/signals';
 import type { Client, CommandOutput, EventData, RoomEntry } from '../../../client/index.ts';
 import { learnNames, nameOf } from '../members/people.ts';
@@ -6,20 +6,22 @@ import { titleOf } from '../rooms.ts';
 import { say } from '../../ui/toast.tsx';
 
 export type Invitation = CommandOutput<'invitation:list'>['invitations'][number];
-export type Mention = CommandOutput<'mentions'>['mentions'][number];
+type Listed = CommandOutput<'notification:list'>['notifications'][number];
+/** A notification whose message is there. */
+export type Notice = Omit<Listed, 'message'> & { readonly message: NonNullable<Listed['message']> };
 
-const mentionPage = 30;
+const noticePage = 30;
 /** A user has at most two hundred invitations, and a page has a hundred. */
 const maxInvitationPages = 3;
-/** `mention` events may come before the index has the message, and in bursts. */
+/** Notifications come in bursts. */
 const gatherMs = 300;
 /** Rooms that are marked read at the same time: fewer than the commands that may wait on one connection. */
 const marksAtOnce = 8;
 
 export class Inbox {
   readonly invitations = signal<readonly Invitation[]>([]);
-  readonly mentions = signal<readonly Mention[]>([]);
-  /** There are older mentions. */
+  readonly notices = signal<readonly Notice[]>([]);
+  /** There are older notifications. */
   readonly more = signal(false);
   readonly #client: Client;
   #before: string | null = null;
@@ -36,7 +38,7 @@ export class Inbox {
     const client = this.#client;
     const stops = [
       client.on('ready', () => this.#refresh()),
-      client.on('mention', () => this.#soon()),
+      client.on('notification', () => this.#soon()),
       client.on('invitation', (event) => this.#invitation(event)),
       client.on('member', ({ user, name }) => learnNames([{ id: user, name }])),
     ];
@@ -50,14 +52,14 @@ export class Inbox {
   async loadMore(): Promise<void> {
     if (this.#before === null) return;
     const request = this.#request;
-    const page = await this.#client.call('mentions', { before: this.#before, limit: mentionPage });
-    if (request === this.#request) this.#show(page, this.mentions.value);
+    const page = await this.#client.call('notification:list', { before: this.#before, limit: noticePage });
+    if (request === this.#request) this.#show(page, this.notices.value);
   }
 
-  /** Reads the newest mentions again: an edit may have removed one. */
+  /** Reads the newest notifications again: a deletion may have removed one. */
   async reload(): Promise<void> {
     const request = (this.#request += 1);
-    const page = await this.#client.call('mentions', { limit: mentionPage });
+    const page = await this.#client.call('notification:list', { limit: noticePage });
     if (request === this.#request) this.#show(page, []);
   }
 
@@ -82,6 +84,9 @@ export class Inbox {
       const some = unread.slice(at, at + marksAtOnce);
       await Promise.all(some.map(({ id, seq }) => this.#client.call('read', { room: id, seq })));
     }
+    // of rooms whose messages this page counts as read
+    await this.#client.call('notification:mark', {});
+    await this.reload();
   }
 
   #refresh(): void {
@@ -96,11 +101,12 @@ export class Inbox {
     }, gatherMs);
   }
 
-  #show(page: CommandOutput<'mentions'>, held: readonly Mention[]): void {
-    learnNames(page.mentions.map(({ message: { from, name } }) => ({ id: from, name })));
+  #show(page: CommandOutput<'notification:list'>, held: readonly Notice[]): void {
+    const listed = page.notifications.filter((one): one is Notice => one.message !== null);
+    learnNames(listed.map(({ message: { from, name } }) => ({ id: from, name })));
     this.#before = page.before;
     this.more.value = page.more;
-    this.mentions.value = [...held, ...page.mentions];
+    this.notices.value = [...held, ...listed];
   }
 
   async #loadInvitations(): Promise<void> {
@@ -139,9 +145,9 @@ export class Inbox {
   }
 }
 
-export function isUnread({ message }: Mention, rooms: readonly RoomEntry[]): boolean {
+export function isUnread({ read, message }: Notice, rooms: readonly RoomEntry[]): boolean {
   const room = rooms.find(({ id }) => id === message.room);
-  return room !== undefined && message.seq > room.read;
+  return !read && room !== undefined && message.seq > room.read;
 }
 
 const inboxes = new WeakMap<Client, Inbox>();

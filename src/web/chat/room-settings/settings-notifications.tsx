@@ -1,24 +1,26 @@
 import type { JSX } from 'preact';
 import { OnThisDevice } from '../inbox/inbox-dialog.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
-import { levelNames, levelOf, setLevel } from '../inbox/notification-levels.ts';
-import type { Level } from '../inbox/notification-levels.ts';
+import { levelNames, levelOf, setLevel } from '../inbox/preferences.ts';
+import type { Level } from '../inbox/preferences.ts';
+import { useClient } from '../../ui/hooks.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
 const words: Record<Level, readonly [title: string, about: string]> = {
-  all: ['All messages', 'For every message, while this page is hidden.'],
-  mentions: ['Mentions', 'Only for mentions of you, or of everybody in the room.'],
-  nothing: ['Nothing', 'Muted: not counted, and shown pale in the list.'],
+  all: ['All messages', 'For every message.'],
+  mentions: ['Mentions', 'For mentions of you or of everybody, and for replies in threads that you follow.'],
+  none: ['Nothing', 'Muted: not counted, and shown pale in the list.'],
 };
 
-/** A setting of this device only, so there is nothing to save on the server. */
+/** The level of a room, on all devices of the user. */
 export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
+  const client = useClient();
   const { error, run } = useAction();
   const chosen = levelOf(room);
   return (
     <>
       <fieldset class="choice">
-        <legend class="legend">On this device, notify me of</legend>
+        <legend class="legend">Notify me of</legend>
         {levelNames.map((level) => (
           <label key={level} class="kind">
             <input
@@ -26,7 +28,7 @@ export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
               name="level"
               value={level}
               checked={level === chosen}
-              onChange={() => setLevel(room.id, level)}
+              onChange={() => run(() => setLevel(client, room.id, level))}
             />
             <span>
               <strong>{words[level][0]}</strong>

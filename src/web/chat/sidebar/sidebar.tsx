@@ -8,7 +8,7 @@ import { Dialog } from '../../ui/dialog.tsx';
 import { Icon, Mark } from '../../ui/icons.tsx';
 import { inboxOf, isUnread } from '../inbox/inbox.ts';
 import { Invitations } from '../inbox/invitations.tsx';
-import { isMuted } from '../inbox/notification-levels.ts';
+import { isMuted } from '../inbox/preferences.ts';
 import { NewRoom } from './new-room.tsx';
 import { Bell } from '../inbox/inbox-dialog.tsx';
 import { learnNames, nameOf } from '../members/people.ts';
@@ -146,11 +146,15 @@ function RoomLink({ room }: { room: RoomEntry }): JSX.Element {
   );
 }
 
+const namesUser: ReadonlySet<string> = new Set(['mention', 'everybody']);
+
 /** The room has an unread mention of this user. */
 function Mentioned({ room }: { room: RoomEntry }): JSX.Element | null {
   const client = useClient();
-  const { mentions } = inboxOf(client);
-  const meant = mentions.value.some((mention) => mention.message.room === room.id && isUnread(mention, [room]));
+  const { notices } = inboxOf(client);
+  const meant = notices.value.some(
+    (notice) => notice.room === room.id && namesUser.has(notice.kind) && isUnread(notice, [room]),
+  );
   return meant ? (
     <>
       <span aria-hidden="true">@ </span>

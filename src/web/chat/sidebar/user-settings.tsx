@@ -4,12 +4,14 @@ import { Avatar } from '../../ui/avatar.tsx';
 import { blocksOf } from '../members/blocks.ts';
 import { Dialog, Failure, useAction } from '../../ui/dialog.tsx';
 import { nameOf } from '../members/people.ts';
+import { NotificationSettings } from './notification-settings.tsx';
 import { useClient } from '../../ui/hooks.ts';
 
 /** The settings of a user that apply to all rooms. */
 export function UserSettings({ onClose }: { onClose: () => void }): JSX.Element {
   return (
     <Dialog title="Your settings" variant="settings" onClose={onClose}>
+      <NotificationSettings />
       <Blocked />
     </Dialog>
   );

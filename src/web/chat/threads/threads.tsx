@@ -6,7 +6,7 @@ import type { RoomEntry } from '../../../client/index.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { useFollowedThreads } from './followed-threads.ts';
 import { Icon } from '../../ui/icons.tsx';
-import { isMuted } from '../inbox/notification-levels.ts';
+import { isMuted } from '../inbox/preferences.ts';
 import { MessageLink } from '../message-link.tsx';
 import { knownName, learnNames, nameOf } from '../members/people.ts';
 import { titleOf } from '../rooms.ts';
