@@ -2,6 +2,9 @@
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { expect } from 'vitest';
 
+/** Windows of the tests are incognito, and Chromium says there that it has no push service. */
+const incognito = /Push API in incognito mode/;
+
 /** One person at one window with a storage of its own. */
 export class Person {
   readonly page: Page;
@@ -10,7 +13,13 @@ export class Person {
   private constructor(page: Page, url: string) {
     this.page = page;
     const home = new URL(url).host;
-    page.on('console', (message) => message.type() === 'error' && this.#troubles.push(`console: ${message.text()}`));
+    page.on(
+      'console',
+      (message) =>
+        message.type() === 'error' &&
+        !incognito.test(message.text()) &&
+        this.#troubles.push(`console: ${message.text()}`),
+    );
     page.on('pageerror', (error) => this.#troubles.push(`thrown: ${error.message}`));
     page.on('request', (request) => {
       if (new URL(request.url()).host !== home) this.#troubles.push(`a request to ${request.url()}`);

@@ -9,23 +9,28 @@ import { until } from '../support/until.ts';
 /** Whether invited users join at once, which needs fewer clicks. By default they receive an invitation. */
 export type Adding = 'consent' | 'direct';
 
+/** Further settings of the server. */
+export type Settings = Readonly<Record<string, string>>;
+
 export class Parley {
   readonly url: string;
   readonly #port: number;
   readonly #adding: Adding;
+  readonly #settings: Settings;
   readonly #data = makeDataDir();
   #child: ChildProcess | undefined;
   #output = '';
 
-  private constructor(port: number, adding: Adding) {
+  private constructor(port: number, adding: Adding, settings: Settings) {
     this.#port = port;
     this.#adding = adding;
+    this.#settings = settings;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(adding: Adding = 'direct'): Promise<Parley> {
+  static async start(adding: Adding = 'direct', settings: Settings = {}): Promise<Parley> {
     if (!existsSync(entry)) throw new Error(`${entry} is not there: npm run build`);
-    const parley = new Parley(await freePort(), adding);
+    const parley = new Parley(await freePort(), adding, settings);
     await parley.start();
     return parley;
   }
@@ -72,7 +77,7 @@ export class Parley {
   #env(): NodeJS.ProcessEnv {
     const { PATH, HOME } = process.env;
     const where = { PORT: String(this.#port), PARLEY_HOST: '127.0.0.1', PARLEY_DATA_DIR: this.#data.path };
-    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000', PARLEY_ADDING: this.#adding };
+    return { PATH, HOME, ...where, PARLEY_GUESTS_PER_MINUTE: '6000', PARLEY_ADDING: this.#adding, ...this.#settings };
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

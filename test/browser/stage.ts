@@ -2,7 +2,7 @@ import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Person } from './browser.ts';
 import { launch, launchWhole } from './chromium.ts';
-import { Parley, type Adding } from './parley.ts';
+import { Parley, type Adding, type Settings } from './parley.ts';
 
 export interface Stage {
   readonly parley: Parley;
@@ -16,14 +16,15 @@ export interface Stage {
  * A server and a browser for all tests of the file.
  * @param expected trouble that the tests make
  * @param adding how people come into rooms that they did not join by themselves
+ * @param settings further settings of the server
  */
-export function useStage(expected?: RegExp, adding?: Adding): Stage {
+export function useStage(expected?: RegExp, adding?: Adding, settings?: Settings): Stage {
   let parley: Parley | undefined;
   let browser: Browser | undefined;
   let whole: Browser | undefined;
   let people: Person[] = [];
   beforeAll(async () => {
-    [parley, browser] = await Promise.all([Parley.start(adding), launch()]);
+    [parley, browser] = await Promise.all([Parley.start(adding, settings), launch()]);
   });
   afterAll(async () => {
     await Promise.all([browser?.close(), whole?.close()]);

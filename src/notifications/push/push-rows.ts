@@ -13,6 +13,8 @@ export interface PushRow extends ChannelRow {
   readonly sender: string | null;
   readonly sender_name: string | null;
   readonly room_name: string | null;
+  /** The names of the users that the message mentions, by id. */
+  readonly mentioned: string | null;
   /** A later push of the room has reached the device. */
   readonly is_replaced: boolean;
   /** Pushes to the device within a minute. */
@@ -21,9 +23,15 @@ export interface PushRow extends ChannelRow {
   readonly unread: number;
 }
 
+/** A push shows the beginning of a text, which has no room for more names. */
+const mostMentioned = 50;
+
 export function pushRows(sql: postgres.Sql, jobs: readonly LaneJob[]): Promise<readonly PushRow[]> {
   return dueRows<PushRow>(sql, jobs, {
     columns: sql`${channelColumns(sql)}, d.secrets, g.body, g.sender_id as sender, s.name as sender_name, r.name as room_name,
+      (select jsonb_object_agg(x.user_id, y.name) from (
+        select user_id from mentions where room_id = n.room_id and seq = n.seq order by user_id limit ${mostMentioned}
+      ) x join users y on y.id = x.user_id where y.name is not null) as mentioned,
       exists (
         select from notifications l where l.user_id = n.user_id and l.room_id = n.room_id and l.seq > n.seq
           and l.channel = 'push' and l.device = n.device and l.state in ('sent', 'shown') and l.at >= n.at) as is_replaced,

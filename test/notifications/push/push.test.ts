@@ -78,7 +78,7 @@ it('a mention reaches each device of an idle user, encrypted, and explain names 
     lane: 'high',
     badge: 1,
     senderName: 'OWNER',
-    text: 'hello @ann',
+    text: 'hello @ANN',
   });
   expect(headers).toMatchObject({ urgency: 'high', 'content-encoding': 'aes128gcm' });
   expect(Number(headers['ttl'])).toBeGreaterThan(86_000);
