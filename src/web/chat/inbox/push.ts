@@ -13,14 +13,16 @@ function container(): ServiceWorkerContainer | undefined {
   return 'serviceWorker' in navigator && isSecureContext ? navigator.serviceWorker : undefined;
 }
 
+/** The worker names the address of a message that the user clicked. */
+function opened({ data }: MessageEvent<unknown>): void {
+  if (typeof data === 'object' && data !== null && 'hash' in data && typeof data.hash === 'string')
+    location.hash = data.hash;
+}
+
 /** Registers the service worker, and opens messages that the user clicked in a notification. @returns a function that ends it */
 export function startWorker(): () => void {
   const workers = container();
   if (workers === undefined) return () => undefined;
-  const opened = ({ data }: MessageEvent<unknown>): void => {
-    if (typeof data === 'object' && data !== null && 'hash' in data && typeof data.hash === 'string')
-      location.hash = data.hash;
-  };
   workers.addEventListener('message', opened);
   // without the worker the page does all but pushes
   workers.register('sw.js').catch(() => undefined);

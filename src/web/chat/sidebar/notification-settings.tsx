@@ -143,7 +143,7 @@ function Time({ label, value, disabled, onSet }: TimeProps): JSX.Element {
         value={value}
         disabled={disabled}
         required
-        onChange={({ currentTarget: { value: time } }) => /^\d\d:\d\d$/.test(time) && onSet(time)}
+        onChange={({ currentTarget: { value: time } }) => time !== '' && onSet(time)}
       />
     </label>
   );
