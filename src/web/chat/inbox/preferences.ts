@@ -31,18 +31,23 @@ export function isMuted(room: Pick<RoomSummary, 'id' | 'kind'>): boolean {
 export async function setLevel(client: Client, id: string, level: Level): Promise<void> {
   const changed = { ...ofRooms.value[id], level };
   ofRooms.value = { ...ofRooms.value, [id]: changed };
-  await stored(client, client.call('preferences:set', { room: id, preferences: changed }));
+  await stored(client, () => client.call('preferences:set', { room: id, preferences: changed }));
 }
 
 /** Changes some of the preferences of the user. */
 export async function setPreferences(client: Client, change: UserPreferences): Promise<void> {
   own.value = { ...own.value, ...change };
-  await stored(client, client.call('preferences:set', { preferences: own.value }));
+  await stored(client, () => client.call('preferences:set', { preferences: own.value }));
 }
 
-async function stored(client: Client, call: Promise<unknown>): Promise<void> {
+let last: Promise<unknown> = Promise.resolve();
+
+/** One change after the other: each replaces the whole document, and the server may finish two of them in any order. */
+async function stored(client: Client, call: () => Promise<unknown>): Promise<void> {
+  const turn = last.then(call);
+  last = turn.catch(() => undefined);
   try {
-    await call;
+    await turn;
     changes?.postMessage(client.user.value?.id);
   } catch (error) {
     void read(client).catch(() => undefined);
