@@ -145,7 +145,7 @@ async function start(
   const users = await openUsers(presenceSlice(config), { redis, messaging, ...storage, ...identity, ...nodes }, base);
   const demoPushKey =
     storage.folder === undefined ? undefined : await pushKey(storage.folder, () => newVapidKeys().privateKey);
-  const { webhooks, ...outward } = await openNotifications(
+  const { webhooks, deadLetters, ...outward } = await openNotifications(
     notificationSlice(config, demoPushKey),
     { redis, ...storage, ...users.presence, version },
     base,
@@ -196,6 +196,7 @@ async function start(
     maxImportBytes: jobSettings.maxImportBytes,
     uploads,
     webhooks,
+    deadLetters,
     signing,
     guests,
     wallet,

@@ -13,6 +13,7 @@ import { publishRoutes } from '../protocol/routes/publish.ts';
 import { specRoutes } from '../protocol/routes/spec.ts';
 import { uploadRoutes } from '../protocol/routes/uploads.ts';
 import { userRoutes } from '../protocol/routes/users.ts';
+import { deadLetterRoutes } from '../protocol/routes/dead-letters.ts';
 import { webhookRoutes } from '../protocol/routes/webhooks.ts';
 import type { Connections } from '../hub/connections.ts';
 import type { Release } from '../storage/open.ts';
@@ -20,6 +21,7 @@ import type { Fanout } from '../fanout/fanout.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { Messaging } from '../messaging.ts';
 import type { Notifications } from '../notifications/notifications.ts';
+import type { DeadLetters } from '../notifications/dead-letters/dead-letters.ts';
 import type { StoredWebhooks } from '../notifications/webhooks/stored-webhooks.ts';
 import type { UserRates } from '../rates/user-rates.ts';
 import type { LocalSessions } from '../sessions/local-sessions.ts';
@@ -50,6 +52,7 @@ import { jobHandlers } from './routes/jobs.ts';
 import { keyHandlers } from './routes/keys.ts';
 import { uploadDiscovery, uploadHandlers } from './routes/uploads.ts';
 import { userHandlers } from './routes/users.ts';
+import { deadLetterHandlers } from './routes/dead-letters.ts';
 import { webhookHandlers } from './routes/webhooks.ts';
 import { filesPrefix } from '../uploads/signed-links.ts';
 import { uploadsPath, type Uploads } from '../uploads/uploads.ts';
@@ -97,6 +100,7 @@ export interface RestApiParts {
   /** Undefined: the server takes no uploads. */
   readonly uploads: Uploads | undefined;
   readonly webhooks: StoredWebhooks;
+  readonly deadLetters: DeadLetters;
   readonly clientAddress: ClientAddress;
   readonly origins: OriginSettings;
   readonly version: string;
@@ -200,6 +204,7 @@ export function restOperations(parts: OperationParts): readonly Operation[] {
     ...routeOperations(uploadRoutes, uploadHandlers({ ...acting, uploads: parts.uploads })),
     ...routeOperations(keyRoutes, keyHandlers(parts.keys)),
     ...routeOperations(webhookRoutes, webhookHandlers(parts.webhooks)),
+    ...routeOperations(deadLetterRoutes, deadLetterHandlers(parts.deadLetters)),
     ...routeOperations(specRoutes, {
       'spec:openapi': () => (document ??= openApi(operations, parts.version)),
       'spec:asyncapi': () => (events ??= asyncApi(parts.version)),

@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream';
 import { cacheCommand, cacheHelp } from './cache.ts';
 import type { CommandContext } from './context.ts';
+import { deadLettersCommand, deadLettersHelp } from './dead-letters.ts';
 import { doctorCommand, doctorHelp } from './doctor.ts';
 import { inspectCommand, inspectHelp } from './inspect.ts';
 import { jobsCommand, jobsHelp } from './jobs.ts';
@@ -34,6 +35,7 @@ const table = {
   migrate: { help: migrateHelp, run: migrateCommand },
   keys: { help: keysHelp, run: keysCommand },
   jobs: { help: jobsHelp, run: jobsCommand },
+  'dead-letters': { help: deadLettersHelp, run: deadLettersCommand },
   notifications: { help: notificationsHelp, run: notificationsCommand },
   sessions: { help: sessionsHelp, run: sessionsCommand, queriesNodes: true },
   inspect: { help: inspectHelp, run: inspectCommand, queriesNodes: true },

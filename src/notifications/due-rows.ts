@@ -15,12 +15,14 @@ export interface More {
 
 /**
  * One statement. In `more` the row is `n`, its room `r`, its message `g`, the membership of its user `m`.
+ * @param states a condition on `n`; by default the row waits for a delivery
  * @returns the rows that still wait for a delivery. A row whose worker died in an attempt is one of them after its lease.
  */
 export function dueRows<R extends DueRow = DueRow>(
   sql: postgres.Sql,
-  jobs: readonly LaneJob[],
+  jobs: readonly Pick<LaneJob, 'id' | 'data'>[],
   more: More = { columns: sql``, joins: sql`` },
+  states = sql`n.state in ('waiting', 'unknown') or n.state = 'sending' and n.due_at <= clock_timestamp()`,
 ): Promise<readonly R[]> {
   const keys = JSON.stringify(jobs.map(({ id, data }) => [id, timeOf(data)]));
   return sql<R[]>`
@@ -37,7 +39,7 @@ export function dueRows<R extends DueRow = DueRow>(
     left join preferences p on p.user_id = n.user_id and p.room_id = n.room_id
     left join preferences u on u.user_id = n.user_id and u.room_id = ''
     ${more.joins}
-    where n.state in ('waiting', 'unknown') or n.state = 'sending' and n.due_at <= clock_timestamp()`;
+    where ${states}`;
 }
 
 function timeOf(data: LaneJob['data']): number {

@@ -10,6 +10,7 @@ import type { Lanes } from './lanes/lanes.ts';
 import { openLanes, type LaneSettings } from './lanes/open.ts';
 import { Outgoing, type OutgoingSettings } from './outgoing.ts';
 import type { DeviceParts, DeviceSettings } from './devices.ts';
+import { DeadLetters } from './dead-letters/dead-letters.ts';
 import { openPush, type PushOptions } from './push/open.ts';
 import { openWebhooks, type WebhooksOptions } from './webhooks/open.ts';
 import type { StoredWebhooks } from './webhooks/stored-webhooks.ts';
@@ -34,6 +35,7 @@ export interface NotificationParts {
 export interface Notifications {
   readonly lanes: Lanes;
   readonly webhooks: StoredWebhooks;
+  readonly deadLetters: DeadLetters;
   /** The parts of registrations of devices. */
   readonly devices: Pick<DeviceParts, 'settings' | 'outgoing' | 'key'>;
 }
@@ -61,6 +63,14 @@ export async function openNotifications(
     releases.push(() => upkeep.stop());
     upkeep.start();
   }
+  const deadLetters = new DeadLetters({
+    sql: database.sql,
+    activity,
+    addJobs: (jobs) => lanes.add(jobs),
+    pushTtlMs: settings.push.ttlMs,
+    now: () => clock.now(),
+    log,
+  });
   const devices = { settings: settings.push, outgoing, key: settings.push.vapid?.publicKey };
-  return { lanes, webhooks, devices };
+  return { lanes, webhooks, deadLetters, devices };
 }

@@ -2,7 +2,7 @@
 import type { postgres } from '../../storage/sql.ts';
 
 export function channelColumns(sql: postgres.ISql): postgres.Fragment {
-  return sql`, n.device, n.attempts, n.created_at as noted_at, d.channel as device_kind, d.address`;
+  return sql`, n.device, n.attempts, coalesce(n.replayed_at, n.created_at) as noted_at, d.channel as device_kind, d.address`;
 }
 
 /** The device is `d`. A device that another user has registered meanwhile is no device of the row. */
