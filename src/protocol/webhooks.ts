@@ -12,7 +12,7 @@ export const webhookLimits = {
 } as const;
 
 /** The kinds of events that webhooks get. */
-export const webhookEvents = ['message.created', 'message.updated', 'message.deleted'] as const;
+export const webhookEvents = ['message.created', 'message.updated', 'message.deleted', 'notification.dead'] as const;
 export type WebhookEvent = (typeof webhookEvents)[number];
 
 export const webhookFormats = ['standard', 'cloudevents'] as const;

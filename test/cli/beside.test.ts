@@ -107,7 +107,9 @@ describe('beside a server with the embedded database', () => {
     expect((await run('cache', 'clear', '--tag', 'user:ann')).stdout).toContain('user:ann');
     expect((await run('restored')).stdout).toMatch(/^Began epoch /);
     expect((await run('vapid')).stdout).toMatch(/^PARLEY_VAPID_PRIVATE_KEY=[\w-]{43}\n# public key: [\w-]{87}\n$/);
+    expect((await run('dead-letters', 'list')).stdout).toBe('There are no dead letters.\n');
     const tested = [
+      'dead-letters',
       'vapid',
       'inspect',
       'sessions',

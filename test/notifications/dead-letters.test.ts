@@ -115,8 +115,11 @@ it('500 pushes that died in an outage are listed, tried dry, and replayed: each 
   expect((await call('POST', '/dead-letters/replay', {})).body).toMatchObject({ replayed: 0, more: false });
 });
 
-it('a dead letter is replayed three times at most, and can be dropped', async () => {
+it('a dead letter is replayed three times at most, can be dropped, and each death is an event of webhooks', async () => {
   const hall = await room();
+  const receiver = await startReceiver();
+  const hook = { url: receiver.url, rooms: [hall], events: ['notification.dead'] };
+  const { id: webhook } = (await call('POST', '/webhooks', hook)).body['webhook'] as { id: string };
   await membersOf(hall, 'v', 1);
   service.answer = (_, response) => void response.writeHead(500).end();
   await people.owner.ok('message:send', { room: hall, id: crypto.randomUUID(), body: { text: '@room fire' } });
@@ -137,6 +140,17 @@ it('a dead letter is replayed three times at most, and can be dropped', async ()
   });
   expect((await call('POST', '/dead-letters/drop', { room: hall })).body).toEqual({ dropped: 1, more: false });
   expect(await listed(`&room=${hall}`)).toEqual([]);
+  await until('each death has its event', () => receiver.received.length === 4);
+  expect(receiver.received[0]?.json).toMatchObject({
+    type: 'notification.dead',
+    data: {
+      room: hall,
+      roomKind: 'group',
+      rev: null,
+      event: { id: letter?.id, seq: 1, user: 'v0', channel: 'push', error: 'The push service answered 500.' },
+    },
+  });
+  await call('DELETE', `/webhooks/${webhook}`);
 });
 
 it('dead deliveries of webhooks are in the same list, and are replayed and dropped too', async () => {

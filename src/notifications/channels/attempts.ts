@@ -41,7 +41,7 @@ export interface Settled extends Key {
 
 /** @returns the states of the rows now. A row that was sent and read meanwhile is `read` */
 export async function settle(
-  sql: postgres.Sql,
+  sql: postgres.ISql,
   attempts: readonly Settled[],
 ): Promise<ReadonlyMap<string, NotificationState>> {
   const json = JSON.stringify(

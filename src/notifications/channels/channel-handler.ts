@@ -14,6 +14,8 @@ import { decide } from '../decide.ts';
 import type { JobHandler, JobResult, LaneJob } from '../lanes/lanes.ts';
 import { settleRows, stateOf, type LedgerRow } from '../ledger-rows.ts';
 import { aheadMs } from '../waiting-jobs.ts';
+import { deadEvents } from '../webhooks/dead-events.ts';
+import { noteEvents } from '../webhooks/note-events.ts';
 import { claim, settle, type Settled } from './attempts.ts';
 import { isPaused, type ChannelRow, type Outcome, type OutwardChannel } from './channel.ts';
 import type { CleanUp } from './clean-up.ts';
@@ -30,6 +32,8 @@ export interface ChannelParts<R extends ChannelRow> {
   readonly sql: postgres.Sql;
   readonly activity: Pick<Activity, 'of'>;
   readonly cleanUp: CleanUp;
+  /** Adds the jobs of webhooks. */
+  readonly addJobs: (jobs: readonly LaneJob[]) => Promise<void>;
   /** The clock of Postgres. */
   readonly now: () => number;
   readonly metrics: Pick<Metrics, 'notifications'>;
@@ -55,10 +59,7 @@ export class ChannelHandler<R extends ChannelRow> {
     this.#parts = parts;
     const limits = { maxBatch: jobsAtOnce, maxWaiting };
     this.#prepared = new Batcher((jobs) => this.#prepare(jobs), limits);
-    this.#settled = new Batcher(async (attempts) => {
-      const states = await settle(parts.sql, attempts);
-      return attempts.map(({ id }) => states.get(id));
-    }, limits);
+    this.#settled = new Batcher((attempts) => this.#settle(attempts), limits);
   }
 
   readonly handle: JobHandler = async (job, signal) => {
@@ -122,6 +123,24 @@ export class ChannelHandler<R extends ChannelRow> {
     });
     const key = { id, at, room, seq, user, channel: channel.name, device };
     return { ...key, kind, lane, ...stateOf(decide(facts, now), now, 'sending') };
+  }
+
+  /** A dead notification and the events of webhooks about it are stored together. */
+  async #settle(attempts: readonly Settled[]): Promise<(NotificationState | undefined)[]> {
+    const { sql, addJobs } = this.#parts;
+    if (!attempts.some(({ state }) => state === 'dead')) {
+      const states = await settle(sql, attempts);
+      return attempts.map(({ id }) => states.get(id));
+    }
+    const { states, jobs } = await sql.begin(async (tx) => {
+      const settled = await settle(tx, attempts);
+      const dead = attempts.filter(({ id }) => settled.get(id) === 'dead');
+      return { states: settled, jobs: await noteEvents(tx, await deadEvents(tx, dead)) };
+    });
+    // without the lanes the upkeep of webhooks adds the jobs later
+    if (jobs.length > 0)
+      await addJobs(jobs).catch(() => this.#parts.metrics.notifications.failures.inc({ step: 'jobs' }));
+    return attempts.map(({ id }) => states.get(id));
   }
 
   async #note(row: R, outcome: Outcome | undefined): Promise<JobResult> {

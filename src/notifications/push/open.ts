@@ -44,6 +44,16 @@ export function openPush({
   const calls = metrics.push;
   const cleanUp = new CleanUp({ sql, calls, log });
   const channel = new PushChannel({ ...parts, ttlMs, sql, transports });
-  const handler = new ChannelHandler({ channel, settings, sql, activity, cleanUp, now, metrics, calls });
+  const handler = new ChannelHandler({
+    addJobs: (jobs) => parts.lanes.add(jobs),
+    channel,
+    settings,
+    sql,
+    activity,
+    cleanUp,
+    now,
+    metrics,
+    calls,
+  });
   return { [channel.name]: handler.handle, [clearJobKind]: clearHandler({ sql, transports, cleanUp }) };
 }

@@ -4,10 +4,10 @@ import type { WebhookEvent, WebhookFormat } from '../../protocol/webhooks.ts';
 export interface RoomEvent {
   readonly room: string;
   readonly roomKind: string;
-  /** The place of the event in the order of its room. */
-  readonly rev: number;
+  /** The place of the event in the order of its room. Null: the event is no change of the room. */
+  readonly rev: number | null;
   readonly kind: WebhookEvent;
-  /** The message as JSON text. A body is never parsed, because numbers would lose digits. */
+  /** The message, or the notification, as JSON text. A body is never parsed, because numbers would lose digits. */
   readonly json: string;
   /** When the change was stored, in milliseconds since 1970. */
   readonly at: number;
