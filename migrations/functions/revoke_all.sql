@@ -1,4 +1,4 @@
--- Revokes all tokens of a user but one.
+-- Revokes all tokens of a user but one, and removes the devices that get pushes: a lost phone shows no further message.
 -- Takes the subject, the hash of the spared token (null: none), its time of issue (milliseconds) and its session. `why`
 -- is the reason (user or operator). `issuer_clock` says how far the issuer's clock is ahead (milliseconds; null: not
 -- known). The last three are the tokens that the calling node knows: hashes, times of issue, ends.
@@ -22,6 +22,7 @@ begin
   end if;
   moment := clock_timestamp();
   boundary := issuer_second(moment, issuer_clock);
+  delete from devices where user_id = subject;
   delete from revocations where user_id = subject and issued_before is not null;
   insert into revocations (user_id, issued_before, spared, spared_session, reason, created_at, clock)
   values (subject, boundary, spared_token, kept_session, why, moment, issuer_clock);

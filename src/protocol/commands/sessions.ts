@@ -25,7 +25,7 @@ export const sessionCommands = {
       'node, and its connections are closed with `session:revoked`; connections that share a token go together. A ' +
       'token without `iat` counts as issued before any moment; `iat` has whole seconds, so a token of this very ' +
       'second is taken back too. A session loses only its present token: one that `auth:refresh` replaced is good ' +
-      'until it expires, or until `all`.',
+      'until it expires, or until `all`. `all` also removes your devices, which get no further push until they register again.',
     kind: 'write',
     weight: 10,
     scope: 'tokens',

@@ -269,6 +269,14 @@ describe('a registration', () => {
     expect((await people.ann.ok('device:list', {})).devices).toHaveLength(1);
   });
 
+  it('ends with all tokens of the user', async () => {
+    const desk = await connect('ben');
+    const phone = await device(desk);
+    await desk.ok('session:revoke', { all: true });
+    expect((await desk.ok('device:list', {})).devices).toEqual([]);
+    expect((await device(desk)).id).not.toBe(phone.id);
+  });
+
   it('over the limit is refused, also where several come at once', async () => {
     const all = await Promise.all(
       Array.from({ length: 5 }, async () => {
