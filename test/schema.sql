@@ -330,12 +330,15 @@ create table notifications (
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
   error text,
+  replays integer not null default 0,
+  replayed_at timestamp with time zone,
   constraint notifications_kind_check CHECK ((kind = ANY (ARRAY['mention'::text, 'everybody'::text, 'direct'::text, 'thread'::text, 'message'::text]))),
   constraint notifications_lane_check CHECK ((lane = ANY (ARRAY['critical'::text, 'high'::text, 'normal'::text, 'low'::text, 'batch'::text]))),
   constraint notifications_pkey PRIMARY KEY (id, at),
   constraint notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text, 'read'::text, 'failed'::text, 'dead'::text, 'dropped'::text])))
 );
 CREATE INDEX notifications_by_user ON ONLY public.notifications USING btree (user_id, at, room_id, seq);
+CREATE INDEX notifications_dead ON ONLY public.notifications USING btree (updated_at, id) WHERE (state = 'dead'::text);
 CREATE INDEX notifications_of_message ON ONLY public.notifications USING btree (room_id, seq, user_id);
 CREATE INDEX notifications_unread ON ONLY public.notifications USING btree (user_id, room_id, seq) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text]));
 CREATE INDEX notifications_waiting ON ONLY public.notifications USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text]));
@@ -358,6 +361,8 @@ create table notifications_rest (
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
   error text,
+  replays integer not null default 0,
+  replayed_at timestamp with time zone,
   constraint notifications_kind_check CHECK ((kind = ANY (ARRAY['mention'::text, 'everybody'::text, 'direct'::text, 'thread'::text, 'message'::text]))),
   constraint notifications_lane_check CHECK ((lane = ANY (ARRAY['critical'::text, 'high'::text, 'normal'::text, 'low'::text, 'batch'::text]))),
   constraint notifications_rest_pkey PRIMARY KEY (id, at),
@@ -365,6 +370,7 @@ create table notifications_rest (
 );
 CREATE INDEX notifications_rest_due_at_idx ON public.notifications_rest USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text]));
 CREATE INDEX notifications_rest_room_id_seq_user_id_idx ON public.notifications_rest USING btree (room_id, seq, user_id);
+CREATE INDEX notifications_rest_updated_at_id_idx ON public.notifications_rest USING btree (updated_at, id) WHERE (state = 'dead'::text);
 CREATE INDEX notifications_rest_user_id_at_room_id_seq_idx ON public.notifications_rest USING btree (user_id, at, room_id, seq);
 CREATE INDEX notifications_rest_user_id_room_id_seq_idx ON public.notifications_rest USING btree (user_id, room_id, seq) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'shown'::text]));
 
@@ -582,6 +588,7 @@ create table webhook_deliveries (
   constraint webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES webhooks(id) ON DELETE CASCADE
 );
 CREATE INDEX webhook_deliveries_by_webhook ON public.webhook_deliveries USING btree (webhook, n);
+CREATE INDEX webhook_deliveries_dead ON public.webhook_deliveries USING btree (ended_at, id) WHERE (state = 'dead'::text);
 CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
 CREATE INDEX webhook_deliveries_ended ON public.webhook_deliveries USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX webhook_deliveries_open ON public.webhook_deliveries USING btree (webhook, room, n) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
@@ -2531,6 +2538,7 @@ begin
   end if;
   moment := clock_timestamp();
   boundary := issuer_second(moment, issuer_clock);
+  delete from devices where user_id = subject;
   delete from revocations where user_id = subject and issued_before is not null;
   insert into revocations (user_id, issued_before, spared, spared_session, reason, created_at, clock)
   values (subject, boundary, spared_token, kept_session, why, moment, issuer_clock);

@@ -185,9 +185,10 @@ it('dead deliveries of webhooks are in the same list, and are replayed and dropp
   await call('DELETE', `/webhooks/${id}`);
 });
 
+const run = (...args: string[]) =>
+  runProgram(['dead-letters', ...args], { DATABASE_URL: server.database.url, PARLEY_JWT_SECRET: testSecret });
+
 it('the command line lists, replays and drops', async () => {
-  const run = (...args: string[]) =>
-    runProgram(['dead-letters', ...args], { DATABASE_URL: server.database.url, PARLEY_JWT_SECRET: testSecret });
   const hall = await room();
   const devices = await membersOf(hall, 'w', 2);
   service.answer = (_, response) => void response.writeHead(500).end();
