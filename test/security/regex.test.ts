@@ -84,7 +84,7 @@ const seen: Readonly<Record<string, Readonly<Record<string, number | [RegExp, nu
   'api/keys/key-text.ts': { '/^pk_([a-z0-9]{12})_([0-9a-f]{64})$/': header },
   'protocol/webhooks.ts': { [String.raw`/^https?:\/\//`]: short },
   'notifications/dead-letters/dead-cursor.ts': {
-    [String.raw`/^(\d{1,15}) ([0-9a-f-]{36})$/`]: header,
+    [String.raw`/^(\d{1,16}) ([0-9a-f-]{36})$/`]: header,
     '/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/': header,
   },
   'protocol/devices.ts': {

@@ -69,8 +69,9 @@ export class DeadLetters {
     const { limit, before } = filter;
     const place = before === undefined ? undefined : deadCursor.decode(before);
     const rows = await explained(listDead(this.#parts.sql, filter, place, limit + 1));
-    const deadLetters: DeadLetter[] = rows.slice(0, limit);
-    const last = deadLetters.at(-1);
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    const deadLetters = page.map(({ micros: _, ...letter }): DeadLetter => letter);
     return { deadLetters, before: last === undefined ? null : deadCursor.encode(last), more: rows.length > limit };
   }
 

@@ -2,9 +2,10 @@
 import type { DeadLetter, DeadLetterChoice, DeadLetterFilter } from '../../protocol/dead-letters.ts';
 import type { postgres } from '../../storage/sql.ts';
 
-/** A place in the order of deaths. */
+/** A place in the order of deaths. Many die within a millisecond. */
 export interface DeadPlace {
-  readonly at: number;
+  /** Microseconds since 1970. */
+  readonly micros: number;
   readonly id: string;
 }
 
@@ -14,11 +15,13 @@ export function listDead(
   filter: DeadLetterFilter,
   before: DeadPlace | undefined,
   limit: number,
-): Promise<readonly DeadLetter[]> {
+): Promise<readonly (DeadLetter & DeadPlace)[]> {
   const isBefore = (at: postgres.Fragment, id: postgres.Fragment): postgres.Fragment =>
-    before === undefined ? sql`true` : sql`(${at}, ${id}) < (${before.at}::timestamptz, ${before.id}::uuid)`;
-  return sql<DeadLetter[]>`
-    select * from (
+    before === undefined
+      ? sql`true`
+      : sql`(${at}, ${id}) < (timestamptz 'epoch' + ${before.micros}::bigint * interval '1 microsecond', ${before.id}::uuid)`;
+  return sql<(DeadLetter & DeadPlace)[]>`
+    select l.*, (extract(epoch from l.at) * 1000000)::bigint as micros from (
       (select n.id, n.channel, n.device as target, n.user_id as user, n.room_id as room, n.seq, n.kind, n.error,
         n.attempts, n.replays, n.updated_at as at
       from notifications n

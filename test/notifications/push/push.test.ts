@@ -270,7 +270,7 @@ describe('a registration', () => {
   });
 
   it('ends with all tokens of the user', async () => {
-    const desk = await connect('ben');
+    const desk = await connect('cat');
     const phone = await device(desk);
     await desk.ok('session:revoke', { all: true });
     expect((await desk.ok('device:list', {})).devices).toEqual([]);

@@ -3,6 +3,7 @@ import { OnThisDevice } from '../inbox/inbox-dialog.tsx';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { levelNames, levelOf, setLevel } from '../inbox/preferences.ts';
 import type { Level } from '../inbox/preferences.ts';
+import { useChange } from '../inbox/use-change.ts';
 import { useClient } from '../../ui/hooks.ts';
 import type { SettingsProps } from './room-settings.tsx';
 
@@ -15,7 +16,8 @@ const words: Record<Level, readonly [title: string, about: string]> = {
 /** The level of a room, on all devices of the user. */
 export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
   const client = useClient();
-  const { error, run } = useAction();
+  const { error: failure, run } = useAction();
+  const { error, change } = useChange();
   const chosen = levelOf(room);
   return (
     <>
@@ -28,7 +30,7 @@ export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
               name="level"
               value={level}
               checked={level === chosen}
-              onChange={() => run(() => setLevel(client, room.id, level))}
+              onChange={() => change(() => setLevel(client, room.id, level))}
             />
             <span>
               <strong>{words[level][0]}</strong>
@@ -40,7 +42,7 @@ export function SettingsNotifications({ room }: SettingsProps): JSX.Element {
       <div>
         <OnThisDevice run={run} />
       </div>
-      <Failure error={error} />
+      <Failure error={error ?? failure} />
     </>
   );
 }

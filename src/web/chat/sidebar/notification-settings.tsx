@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { OnThisDevice } from '../inbox/inbox-dialog.tsx';
 import { preferences, setPreferences } from '../inbox/preferences.ts';
 import type { UserPreferences } from '../inbox/preferences.ts';
+import { useChange } from '../inbox/use-change.ts';
 import { Failure, useAction } from '../../ui/dialog.tsx';
 import { fullTime } from '../../ui/dates.ts';
 import { useClient } from '../../ui/hooks.ts';
@@ -29,13 +30,14 @@ const hourMs = 3_600_000;
 /** The settings of a user about notifications, on all devices. */
 export function NotificationSettings(): JSX.Element {
   const client = useClient();
-  const { busy, error, run } = useAction();
-  const change = (part: UserPreferences): void => run(() => setPreferences(client, part));
+  const { error: failure, run } = useAction();
+  const { error, change: store } = useChange();
+  const change = (part: UserPreferences): void => store(() => setPreferences(client, part));
   const { content = 'full' } = preferences.value;
   return (
     <section class="settings-part" aria-label="Notifications">
       <h3>Notifications</h3>
-      <Snooze busy={busy} change={change} />
+      <Snooze change={change} />
       <QuietHours change={change} />
       <label class="field">
         <span>Shown on your devices</span>
@@ -50,23 +52,22 @@ export function NotificationSettings(): JSX.Element {
       <div>
         <OnThisDevice run={run} />
       </div>
-      <Failure error={error} />
+      <Failure error={error ?? failure} />
     </section>
   );
 }
 
 interface PartProps {
-  busy?: boolean;
   change: (part: UserPreferences) => void;
 }
 
-function Snooze({ busy = false, change }: PartProps): JSX.Element {
+function Snooze({ change }: PartProps): JSX.Element {
   const { snoozeUntil } = preferences.value;
   if (snoozeUntil !== undefined && snoozeUntil !== null && snoozeUntil > Date.now()) {
     return (
       <p class="snooze">
         <span>Snoozed until {fullTime(snoozeUntil)}</span>
-        <button class="button small" type="button" disabled={busy} onClick={() => change({ snoozeUntil: null })}>
+        <button class="button small" type="button" onClick={() => change({ snoozeUntil: null })}>
           End snooze
         </button>
       </p>
@@ -75,15 +76,10 @@ function Snooze({ busy = false, change }: PartProps): JSX.Element {
   return (
     <p class="snooze">
       <span>Snooze everything</span>
-      <button
-        class="button small"
-        type="button"
-        disabled={busy}
-        onClick={() => change({ snoozeUntil: Date.now() + hourMs })}
-      >
+      <button class="button small" type="button" onClick={() => change({ snoozeUntil: Date.now() + hourMs })}>
         For an hour
       </button>
-      <button class="button small" type="button" disabled={busy} onClick={() => change({ snoozeUntil: tomorrow() })}>
+      <button class="button small" type="button" onClick={() => change({ snoozeUntil: tomorrow() })}>
         Until tomorrow
       </button>
     </p>
