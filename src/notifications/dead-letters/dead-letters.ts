@@ -3,12 +3,7 @@
  * notification, with the facts of this moment. So a message that is read meanwhile reaches no device.
  */
 import type { z } from 'zod';
-import {
-  deadLetterLimits,
-  type DeadLetter,
-  type DeadLetterChoice,
-  type DeadLetterFilter,
-} from '../../protocol/dead-letters.ts';
+import { deadLetterLimits, type DeadLetterChoice, type DeadLetterFilter } from '../../protocol/dead-letters.ts';
 import { ParleyError } from '../../protocol/errors.ts';
 import type { NotificationReason } from '../../protocol/notifications.ts';
 import type { deadLetterRoutes } from '../../protocol/routes/dead-letters.ts';
@@ -71,8 +66,11 @@ export class DeadLetters {
     const rows = await explained(listDead(this.#parts.sql, filter, place, limit + 1));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
-    const deadLetters = page.map(({ micros: _, ...letter }): DeadLetter => letter);
-    return { deadLetters, before: last === undefined ? null : deadCursor.encode(last), more: rows.length > limit };
+    return {
+      deadLetters: page.map(({ letter }) => letter),
+      before: last === undefined ? null : deadCursor.encode(last),
+      more: rows.length > limit,
+    };
   }
 
   /**

@@ -9,13 +9,17 @@ export interface DeadPlace {
   readonly id: string;
 }
 
+export interface Dead extends DeadPlace {
+  readonly letter: DeadLetter;
+}
+
 /** Newest first. */
 export function listDead(
   sql: postgres.ISql,
   filter: DeadLetterFilter,
   before: DeadPlace | undefined,
   limit: number,
-): Promise<readonly (DeadLetter & DeadPlace)[]> {
+): Promise<readonly Dead[]> {
   const isBefore = (at: postgres.Fragment, id: postgres.Fragment): postgres.Fragment =>
     before === undefined
       ? sql`true`
@@ -32,7 +36,9 @@ export function listDead(
       from webhook_deliveries d
       where ${ofDeliveries(sql, filter)} and ${isBefore(sql`d.ended_at`, sql`d.id`)}
       order by d.ended_at desc, d.id desc limit ${limit})
-    ) l order by l.at desc, l.id desc limit ${limit}`.then((rows) => rows.map((row) => ({ ...row })));
+    ) l order by l.at desc, l.id desc limit ${limit}`.then((rows) =>
+    rows.map(({ micros, ...letter }) => ({ micros, id: letter.id, letter })),
+  );
 }
 
 export interface DeadKey {
