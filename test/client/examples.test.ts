@@ -48,6 +48,7 @@ it('compile', () => {
         noUnusedLocals: false,
         paths: {
           'parley/client': [join(root, 'src/client/index.ts')],
+          'parley/notifications': [join(root, 'src/client/notifications.ts')],
           'parley/threads': [join(root, 'src/client/threads.ts')],
           'parley/react': [join(root, 'src/react/index.ts')],
           'preact/jsx-runtime': [join(root, 'node_modules/preact/jsx-runtime')],

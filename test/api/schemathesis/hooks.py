@@ -22,6 +22,7 @@ KNOWN = {
 
 # Parameters that only an answer before gives, by their paths.
 CURSORS = {
+    "/dead-letters": {"before"},
     "/mentions": {"before"},
     "/notifications": {"before"},
     "/search/rooms": {"after"},
