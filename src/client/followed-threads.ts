@@ -5,6 +5,7 @@ import type { Message, Thread as ThreadSummary } from '../protocol/model.ts';
 import type { Client } from './client.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
+import { Refresh } from './refresh.ts';
 
 export interface FollowedThread {
   readonly room: string;
@@ -26,19 +27,22 @@ export class FollowedThreads {
   readonly #client: Client;
   readonly #entries = new Cell<readonly FollowedThread[]>([]);
   readonly #stops: readonly (() => void)[];
-  #request = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #refresh = new Refresh(
+    gatherMs,
+    () => this.#pages(),
+    (entries) => this.#entries.set(entries),
+  );
 
   /** Made by `followedThreads()`. */
   constructor(client: Client) {
     this.#client = client;
     this.#stops = [
-      client.on('ready', () => this.#load()),
+      client.on('ready', () => this.#refresh.now()),
       client.on('thread', (event) => this.#changed(event)),
       client.on('message', (message) => this.#message(message)),
       client.on('message:deleted', ({ room, thread }) => this.#rootChanged(room, thread)),
     ];
-    if (client.state.value.status === 'connected') this.#load();
+    if (client.state.value.status === 'connected') this.#refresh.now();
   }
 
   /** The threads that have replies, in the order of the server: the thread with the latest reply first. */
@@ -51,24 +55,8 @@ export class FollowedThreads {
   }
 
   close(): void {
-    this.#request += 1;
-    clearTimeout(this.#timer);
+    this.#refresh.close();
     for (const stop of this.#stops) stop();
-  }
-
-  #soon(): void {
-    this.#timer ??= setTimeout(() => this.#load(), gatherMs);
-  }
-
-  #load(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const request = (this.#request += 1);
-    this.#pages().then(
-      (entries) => request === this.#request && this.#entries.set(entries),
-      // The next connection, or the next event of a thread, sends a new request.
-      () => undefined,
-    );
   }
 
   async #pages(): Promise<readonly FollowedThread[]> {
@@ -93,7 +81,7 @@ export class FollowedThreads {
     const held = this.get(room, root);
     if (!following) this.#entries.set(this.#entries.value.filter((one) => one !== held));
     // The thread is followed since now, or was read in part: only the server knows the number of unread replies.
-    else if (held === undefined || read > held.read) this.#soon();
+    else if (held === undefined || read > held.read) this.#refresh.soon();
   }
 
   #message({ room, seq, from, thread }: Message): void {
@@ -103,7 +91,7 @@ export class FollowedThreads {
     if (held !== undefined && thread.rev <= held.thread.rev) return;
     if (held === undefined) {
       // A user follows a thread by replying to it. The author of its root follows it with the first reply.
-      if (mine || thread.replies === 1) this.#soon();
+      if (mine || thread.replies === 1) this.#refresh.soon();
     } else if (mine) this.#replace(held, { ...held, thread, read: seq, unread: 0 });
     else if (seq > held.read)
       this.#replace(held, { ...held, thread, unread: Math.min(limits.threadUnread, held.unread + 1) });
@@ -113,10 +101,11 @@ export class FollowedThreads {
     const held = thread && this.get(room, thread.root);
     if (held === undefined || thread === undefined) return;
     this.#replace(held, { ...held, thread });
-    if (held.unread > 0) this.#soon();
+    if (held.unread > 0) this.#refresh.soon();
   }
 
   #replace(before: FollowedThread, after: FollowedThread): void {
     this.#entries.set(this.#entries.value.map((one) => (one === before ? after : one)));
+    this.#refresh.changed();
   }
 }

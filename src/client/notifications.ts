@@ -4,6 +4,7 @@ import type { EventData } from '../protocol/events.ts';
 import type { Client } from './client.ts';
 import { Cell } from './readable.ts';
 import type { Readable } from './readable.ts';
+import { Refresh } from './refresh.ts';
 
 export { followActivity } from './activity.ts';
 export type { Activity, ActivityOptions } from './activity.ts';
@@ -24,19 +25,22 @@ export class Notifications {
   readonly #client: Client;
   readonly #unread = new Cell(0);
   readonly #stops: readonly (() => void)[];
-  #request = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #refresh = new Refresh(
+    gatherMs,
+    () => this.#client.call('notification:unread', {}),
+    ({ unread }) => this.#unread.set(unread),
+  );
 
   /** Made by `notifications()`. */
   constructor(client: Client) {
     this.#client = client;
     this.#stops = [
-      client.on('ready', () => this.#count()),
-      client.on('notification', () => this.#soon()),
+      client.on('ready', () => this.#refresh.now()),
+      client.on('notification', () => this.#refresh.soon()),
       // a read mark of this or another device
-      client.on('read', ({ user }) => user === client.user.value?.id && this.#soon()),
+      client.on('read', ({ user }) => user === client.user.value?.id && this.#refresh.soon()),
     ];
-    if (client.state.value.status === 'connected') this.#count();
+    if (client.state.value.status === 'connected') this.#refresh.now();
   }
 
   /** Unread notifications; 1,000 stands for as many or more. */
@@ -56,9 +60,9 @@ export class Notifications {
 
   /** Marks notifications as read: those of `ids`, those of `room` up to `upTo`, or all. */
   async mark(input: CommandInput<'notification:mark'> = {}): Promise<void> {
-    const request = (this.#request += 1);
     const { unread } = await this.#client.call('notification:mark', input);
-    if (request === this.#request) this.#unread.set(unread);
+    this.#refresh.drop();
+    this.#unread.set(unread);
   }
 
   /** The preferences of the user, and those for rooms. */
@@ -72,24 +76,8 @@ export class Notifications {
   }
 
   close(): void {
-    this.#request += 1;
-    clearTimeout(this.#timer);
+    this.#refresh.close();
     for (const stop of this.#stops) stop();
-  }
-
-  #soon(): void {
-    this.#timer ??= setTimeout(() => this.#count(), gatherMs);
-  }
-
-  #count(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const request = (this.#request += 1);
-    // after a failure the next connection counts again
-    this.#client.call('notification:unread', {}).then(
-      ({ unread }) => request === this.#request && this.#unread.set(unread),
-      () => undefined,
-    );
   }
 }
 

@@ -12,12 +12,10 @@ import { clientError } from '../../storage/failure.ts';
 import type { postgres } from '../../storage/sql.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { factsOf } from '../candidates.ts';
-import { channelColumns, channelJoins } from '../channels/channel-columns.ts';
-import type { ChannelRow } from '../channels/channel.ts';
 import { decide } from '../decide.ts';
-import { dueRows } from '../due-rows.ts';
 import type { LaneJob } from '../lanes/lanes.ts';
 import { stateOf, type LedgerRow } from '../ledger-rows.ts';
+import { pushFacts, pushRows, type PushRow } from '../push/push-rows.ts';
 import { jobOf as jobOfRow } from '../waiting-jobs.ts';
 import { jobOf as jobOfDelivery } from '../webhooks/delivery-job.ts';
 import { deadCursor } from './dead-cursor.ts';
@@ -47,8 +45,6 @@ interface Tally {
   readonly dropped: Partial<Record<NotificationReason, number>>;
   readonly jobs: LaneJob[];
 }
-
-type DeadRow = ChannelRow & { readonly replays: number };
 
 export class DeadLetters {
   readonly #parts: DeadLetterParts;
@@ -137,10 +133,9 @@ export class DeadLetters {
     if (keys.length === 0) return;
     const { sql, activity, now: clock } = this.#parts;
     const rows = await explained(
-      dueRows<DeadRow>(
+      pushRows(
         sql,
         keys.map(({ id, at }) => ({ id, data: { at } })),
-        { columns: sql`${channelColumns(sql)}, n.replays, n.channel`, joins: channelJoins(sql) },
         sql`n.state = 'dead'`,
       ),
     );
@@ -161,13 +156,13 @@ export class DeadLetters {
     }
   }
 
-  #decided(row: DeadRow, active: ReadonlyMap<string, ReadonlySet<string>>, now: number): LedgerRow {
+  #decided(row: PushRow, active: ReadonlyMap<string, ReadonlySet<string>>, now: number): LedgerRow {
     const { id, at, room_id: room, seq, user_id: user, kind, lane, device } = row;
     const rooms = active.get(user);
     const facts = factsOf(row, lane, rooms === undefined ? undefined : rooms.has(room) ? 'room' : 'elsewhere', {
       channel: 'push',
       devices: row.device_kind === null ? 0 : 1,
-      expires: at + this.#parts.pushTtlMs,
+      ...pushFacts(row, this.#parts.pushTtlMs),
     });
     return {
       id,

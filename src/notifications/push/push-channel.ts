@@ -9,7 +9,7 @@ import type { Facts } from '../decide.ts';
 import type { LaneJob, Lanes } from '../lanes/lanes.ts';
 import { addClears } from './clear.ts';
 import { messagePayload, tagOf } from './payload.ts';
-import { pushRows, type PushRow } from './push-rows.ts';
+import { pushFacts, pushRows, type PushRow } from './push-rows.ts';
 import type { Transport } from './transport.ts';
 
 export interface PushParts {
@@ -37,8 +37,8 @@ export class PushChannel implements OutwardChannel<PushRow> {
     return pushRows(this.#parts.sql, jobs);
   }
 
-  facts({ at, is_replaced: isReplaced, lately }: PushRow): Partial<Facts> {
-    return { expires: at + this.#parts.ttlMs, isReplaced, lately };
+  facts(row: PushRow): Partial<Facts> {
+    return pushFacts(row, this.#parts.ttlMs);
   }
 
   providerOf({ device_kind: kind, address }: PushRow): string {

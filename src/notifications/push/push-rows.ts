@@ -2,11 +2,13 @@
 import type { LaneJob } from '../lanes/lanes.ts';
 import type { ChannelRow } from '../channels/channel.ts';
 import { channelColumns, channelJoins } from '../channels/channel-columns.ts';
+import type { Facts } from '../decide.ts';
 import { dueRows } from '../due-rows.ts';
 import type { postgres } from '../../storage/sql.ts';
 import { limits } from '../../protocol/limits.ts';
 
 export interface PushRow extends ChannelRow {
+  readonly replays: number;
   /** JSON texts, as the other columns of JSON. */
   readonly secrets: string | null;
   readonly body: string | null;
@@ -26,9 +28,14 @@ export interface PushRow extends ChannelRow {
 /** A push shows the beginning of a text, which has no room for more names. */
 const mostMentioned = 50;
 
-export function pushRows(sql: postgres.Sql, jobs: readonly LaneJob[]): Promise<readonly PushRow[]> {
-  return dueRows<PushRow>(sql, jobs, {
-    columns: sql`${channelColumns(sql)}, d.secrets, g.body, g.sender_id as sender, s.name as sender_name, r.name as room_name,
+/** @param states a condition on the row `n`; by default the row waits for a delivery */
+export function pushRows(
+  sql: postgres.Sql,
+  jobs: readonly Pick<LaneJob, 'id' | 'data'>[],
+  states?: postgres.Fragment,
+): Promise<readonly PushRow[]> {
+  const more = {
+    columns: sql`${channelColumns(sql)}, d.secrets, n.replays, g.body, g.sender_id as sender, s.name as sender_name, r.name as room_name,
       (select jsonb_object_agg(x.user_id, y.name) from (
         select user_id from mentions where room_id = n.room_id and seq = n.seq order by user_id limit ${mostMentioned}
       ) x join users y on y.id = x.user_id where y.name is not null) as mentioned,
@@ -39,7 +46,13 @@ export function pushRows(sql: postgres.Sql, jobs: readonly LaneJob[]): Promise<r
         and l.at > clock_timestamp() - interval '1 min' and l.state in ('sent', 'shown', 'read')) as lately,
       ${unreadOf(sql)} as unread`,
     joins: sql`${channelJoins(sql)} left join users s on s.id = g.sender_id`,
-  });
+  };
+  return dueRows<PushRow>(sql, jobs, more, states);
+}
+
+/** The facts for `decide` that only pushes have. @param ttlMs a push is of no use after this time since its message */
+export function pushFacts({ at, is_replaced: isReplaced, lately }: PushRow, ttlMs: number): Partial<Facts> {
+  return { expires: at + ttlMs, isReplaced, lately };
 }
 
 /** The number of the bell, for a user `n.user_id`. */
