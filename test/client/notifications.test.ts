@@ -53,7 +53,7 @@ it('preferences of the user and of a room are stored', async () => {
   await bell.setPreferences({});
 });
 
-it('a browser is registered once, anew for another key of the server, and removed', async () => {
+it('a browser is registered once, again for another key of the server, and removed', async () => {
   const client = await enter();
   const browsers = [service.browser(), service.browser()];
   /** The push manager of a browser, as far as the client uses it. */
@@ -68,7 +68,10 @@ it('a browser is registered once, anew for another key of the server, and remove
         : {
             options: { applicationServerKey: new Uint8Array(Buffer.from(held.key, 'base64url')).buffer },
             toJSON: () => held?.browser.subscription ?? {},
-            unsubscribe: () => Promise.resolve((held = undefined) === undefined),
+            unsubscribe: () => {
+              held = undefined;
+              return Promise.resolve(true);
+            },
           };
     const pushManager: PushWorker['pushManager'] = {
       getSubscription: () => Promise.resolve(subscription()),

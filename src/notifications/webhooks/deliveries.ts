@@ -116,6 +116,21 @@ export class Deliveries {
     return { next: row?.next ?? undefined, failingMs: row?.failing_ms ?? 0 };
   }
 
+  /**
+   * The receiver wants no further event. One transaction, so that no worker finds the next delivery of the room between the end
+   * of this one and that of the webhook. @returns whether this call has disabled the webhook
+   */
+  gone({ id, webhook, attempts, replays }: Claimed, error: string): Promise<boolean> {
+    return this.#sql.begin(async (tx) => {
+      // the webhook first, as everywhere
+      await tx`select from webhooks where id = ${webhook}::uuid for no key update`;
+      await tx`
+        update webhook_deliveries set state = 'dead', last_status = 410, last_error = ${error}, ended_at = clock_timestamp()
+        where id = ${id}::uuid and replays = ${replays} and attempts = ${attempts} and state = 'sending'`;
+      return disableWebhook(tx, webhook, 'gone');
+    });
+  }
+
   /** The call was not made, or was broken off by the stop of this process. */
   async release({ id, attempts, replays }: Claimed): Promise<void> {
     await this.#sql`
@@ -132,14 +147,14 @@ function nextOf(sql: postgres.Sql): postgres.PendingQuery<postgres.Row[]> {
 }
 
 /** Ends every open delivery of a webhook that is disabled. */
-export async function endAll(sql: postgres.Sql, webhook: string): Promise<void> {
+export async function endAll(sql: postgres.ISql, webhook: string): Promise<void> {
   await sql`
     update webhook_deliveries set state = 'dead', ended_at = clock_timestamp(), last_error = 'The webhook is disabled.'
     where webhook = ${webhook}::uuid and state in ('waiting', 'sending')`;
 }
 
 /** @returns whether this call has disabled it */
-export async function disableWebhook(sql: postgres.Sql, webhook: string, reason: DisabledReason): Promise<boolean> {
+export async function disableWebhook(sql: postgres.ISql, webhook: string, reason: DisabledReason): Promise<boolean> {
   const rows = await sql`
     update webhooks set state = 'disabled', reason = ${reason}, disabled_at = clock_timestamp()
     where id = ${webhook}::uuid and state = 'active' returning id`;

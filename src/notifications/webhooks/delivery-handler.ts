@@ -90,8 +90,7 @@ export class DeliveryHandler {
       return done;
     }
     if (outcome.kind === 'gone') {
-      await this.#deliveries.failed(claimed, { status: 410, error: 'The receiver answered 410.', retryMs: undefined });
-      await this.#disable(claimed.webhook, 'gone');
+      if (await this.#deliveries.gone(claimed, 'The receiver answered 410.')) this.#disabled(claimed.webhook, 'gone');
       return done;
     }
     return this.#failed(claimed, outcome);
@@ -124,7 +123,7 @@ export class DeliveryHandler {
     const { next, failingMs } = await this.#deliveries.failed(claimed, { status, error, retryMs });
     if (retryMs === undefined) metrics.webhooks.dead.inc();
     if (failingMs >= settings.failingMs) {
-      await this.#disable(claimed.webhook, 'failing');
+      if (await disableWebhook(this.#parts.sql, claimed.webhook, 'failing')) this.#disabled(claimed.webhook, 'failing');
       return done;
     }
     await this.#wake(next, claimed);
@@ -136,9 +135,8 @@ export class DeliveryHandler {
     if (ordered && next !== undefined) await this.#parts.addJobs([jobOf(next, '_next')]);
   }
 
-  async #disable(webhook: string, reason: DisabledReason): Promise<void> {
-    const { sql, metrics, log } = this.#parts;
-    if (!(await disableWebhook(sql, webhook, reason))) return;
+  #disabled(webhook: string, reason: DisabledReason): void {
+    const { metrics, log } = this.#parts;
     metrics.webhooks.disabled.inc({ reason });
     log.warn(
       { webhook, reason },

@@ -223,6 +223,27 @@ describe('a message that is read after its push', () => {
     expect(await untilState('read', phone.id, 'ann', hall, seq)).toMatchObject({ reason: null });
   });
 
+  it('is cleared where the mark comes while the push is sent', async () => {
+    const hall = await room();
+    const phone = await device(people.ann);
+    const answers: (() => void)[] = [];
+    service.answer = ({ payload }, response) => {
+      if (payload.type === 'message') answers.push(() => response.writeHead(201).end());
+      else response.writeHead(201).end();
+    };
+    const seq = await say('owner', hall, 'hello @ann');
+    await untilState('sending', phone.id, 'ann', hall, seq);
+    await until('the call is there', () => answers.length === 1);
+    await people.ann.ok('read', { room: hall, seq });
+    // the mark has passed the rows that were sent before
+    await until('the mark is in the ledger', async () =>
+      (await explained('ann', hall, seq)).some(({ channel, state }) => channel === 'app' && state === 'read'),
+    );
+    answers[0]?.();
+    await untilState('read', phone.id, 'ann', hall, seq);
+    expect((await got(phone.browser, 2)).payload).toMatchObject({ type: 'clear', upTo: seq });
+  });
+
   it('is cleared by the mark of the notification', async () => {
     const hall = await room();
     const phone = await device(people.ann);
